@@ -1,0 +1,147 @@
+//! BLAKE3 with a domain string before every use, so that no hash or signature of one purpose is valid for another.
+
+use rustorium_types::{
+    AccountId, AssetId, BatchBody, BatchDigest, Block, BlockDigest, ChainId, Cursor, Genesis, Hash, Header, Receipt,
+    StateKey, Transaction, TransactionBody, TxId, VoteBody, encode_into,
+};
+
+/// Domain strings: the first bytes of all that is hashed or signed.
+pub mod domain {
+    /// A transaction's signed bytes.
+    pub const TRANSACTION: &[u8] = b"rustorium/transaction/v1\0";
+    /// A vote's signed bytes.
+    pub const VOTE: &[u8] = b"rustorium/vote/v1\0";
+    /// A batch's digest.
+    pub const BATCH: &[u8] = b"rustorium/batch/v1\0";
+    /// What a batch's author signs.
+    pub const BATCH_SIGNATURE: &[u8] = b"rustorium/batch-signature/v1\0";
+    /// A header's digest.
+    pub const HEADER: &[u8] = b"rustorium/header/v1\0";
+    /// A chain's id.
+    pub const GENESIS: &[u8] = b"rustorium/genesis/v1\0";
+    /// An account's id.
+    pub const ACCOUNT: &[u8] = b"rustorium/account/v1\0";
+    /// An asset's id.
+    pub const ASSET: &[u8] = b"rustorium/asset/v1\0";
+    /// A state leaf's name.
+    pub const NAME: &[u8] = b"rustorium/name/v1\0";
+    /// A leaf of a binary Merkle tree.
+    pub const LEAF: &[u8] = b"rustorium/leaf/v1\0";
+    /// An inner node of a binary Merkle tree.
+    pub const NODE: &[u8] = b"rustorium/node/v1\0";
+    /// A block's payload root.
+    pub const PAYLOAD: &[u8] = b"rustorium/payload/v1\0";
+    /// A result root.
+    pub const RESULT: &[u8] = b"rustorium/result/v1\0";
+    /// A diff root.
+    pub const DIFF: &[u8] = b"rustorium/diff/v1\0";
+    /// A hash of a validator set.
+    pub const VALIDATOR_SET: &[u8] = b"rustorium/validator-set/v1\0";
+    /// A hash of chain parameters.
+    pub const PARAMETERS: &[u8] = b"rustorium/parameters/v1\0";
+    /// A hash of a shard map.
+    pub const SHARD_MAP: &[u8] = b"rustorium/shard-map/v1\0";
+    /// The choice of a sender's home lane.
+    pub const HOME_LANE: &[u8] = b"rustorium/home-lane/v1\0";
+    /// A node's proof of identity on a link.
+    pub const LINK: &[u8] = b"rustorium/link/v1\0";
+    /// A link of the audit log's chain.
+    pub const AUDIT: &[u8] = b"rustorium/audit/v1\0";
+}
+
+/// BLAKE3 of the domain string and the parts, which the caller keeps unambiguous (fixed sizes, or one last part).
+pub fn hash(domain: &[u8], parts: &[&[u8]]) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(domain);
+    for part in parts {
+        hasher.update(part);
+    }
+    *hasher.finalize().as_bytes()
+}
+
+/// BLAKE3 of the domain string and the canonical bytes of `value`.
+pub fn hash_value<T: borsh::BorshSerialize>(domain: &[u8], value: &T) -> [u8; 32] {
+    hash(domain, &[&signed_bytes(domain, value)[domain.len()..]])
+}
+
+/// The domain string, then the canonical bytes of `value`: what is signed.
+pub fn signed_bytes<T: borsh::BorshSerialize>(domain: &[u8], value: &T) -> Vec<u8> {
+    let mut out = Vec::with_capacity(512);
+    out.extend_from_slice(domain);
+    encode_into(value, &mut out);
+    out
+}
+
+/// BLAKE3 without a domain: of a user's value, as `Condition::ValueHash` names it.
+pub fn value_hash(value: &[u8]) -> Hash {
+    Hash(*blake3::hash(value).as_bytes())
+}
+
+/// A transaction's id: the hash of its signed bytes.
+pub fn transaction_id(body: &TransactionBody) -> TxId {
+    TxId(*blake3::hash(&signed_bytes(domain::TRANSACTION, body)).as_bytes())
+}
+
+/// A batch's digest: covers every byte of it but the author's signature.
+pub fn batch_digest(body: &BatchBody) -> BatchDigest {
+    BatchDigest(hash_value(domain::BATCH, body))
+}
+
+/// A block's digest.
+pub fn block_digest(header: &Header) -> BlockDigest {
+    BlockDigest(hash_value(domain::HEADER, header))
+}
+
+/// A chain's id.
+pub fn chain_id(genesis: &Genesis) -> ChainId {
+    ChainId(hash_value(domain::GENESIS, genesis))
+}
+
+/// The id of the account that `public_key` opens in `region`.
+pub fn account_id(region: u8, public_key: &[u8; 32]) -> AccountId {
+    let mut id = hash(domain::ACCOUNT, &[&[region], public_key]);
+    id[0] = region;
+    AccountId(id)
+}
+
+/// The id of an issuer's asset.
+pub fn asset_id(issuer: &AccountId, symbol: &[u8]) -> AssetId {
+    AssetId(hash(domain::ASSET, &[&issuer.0, symbol]))
+}
+
+/// The key of an account's leaf that is called `name` (`kind` keeps the kinds of leaf apart).
+pub fn state_key(account: AccountId, kind: u8, name: &[u8]) -> StateKey {
+    StateKey { account, name: hash(domain::NAME, &[&[kind], name]) }
+}
+
+/// The bytes that a vote's signature covers.
+pub fn vote_bytes(body: &VoteBody) -> Vec<u8> {
+    signed_bytes(domain::VOTE, body)
+}
+
+/// The payload root: inline transactions (full bytes) and the cursors before and after, one pair a lane.
+pub fn payload_root(inline: &[Transaction], parent: &[Cursor], cursors: &[Cursor]) -> Hash {
+    let mut bytes = Vec::with_capacity(64 * cursors.len() + 512 * inline.len());
+    for cursor in parent.iter().chain(cursors) {
+        encode_into(cursor, &mut bytes);
+    }
+    for transaction in inline {
+        encode_into(transaction, &mut bytes);
+    }
+    Hash(hash(domain::PAYLOAD, &[&(cursors.len() as u32).to_le_bytes(), &bytes]))
+}
+
+/// `payload_root` of a block whose parent has these cursors.
+pub fn block_payload_root(block: &Block, parent: &[Cursor]) -> Hash {
+    payload_root(&block.inline, parent, &block.header.cursors)
+}
+
+/// The leaf of a receipt in the receipts tree.
+pub fn receipt_leaf(receipt: &Receipt) -> Hash {
+    Hash(hash_value(domain::LEAF, receipt))
+}
+
+/// result root(h) = H(result root(h − 1), receipts root, diff root, outbox root).
+pub fn result_root(previous: &Hash, receipts: &Hash, diff: &Hash, outbox: &Hash) -> Hash {
+    Hash(hash(domain::RESULT, &[&previous.0, &receipts.0, &diff.0, &outbox.0]))
+}

@@ -1,0 +1,13 @@
+//! Hashing, domain strings, Ed25519 signatures single and in batches, the keystore, and the only maker of `Verified<T>`.
+//!
+//! *Invariants:* knows none of the ledger's rules; every hash and signature starts with its purpose's domain string;
+//! secrets are wiped when dropped.
+
+pub mod hash;
+#[cfg(unix)]
+pub mod keystore;
+pub mod merkle;
+pub mod sign;
+
+pub use hash::*;
+pub use sign::*;

@@ -1,0 +1,244 @@
+//! Ed25519 by the ZIP-215 rules, single and in batches, which always agree; and `Verified`, the mark that only this makes.
+
+use crate::hash::{batch_digest, domain, signed_bytes, vote_bytes};
+use ed25519_consensus::{
+    Signature as DalekSignature, SigningKey as Inner, VerificationKey, VerificationKeyBytes, batch,
+};
+use rand_core::OsRng;
+use rustorium_types::{
+    Batch, BatchBody, BatchDigest, Certificate, PublicKey, Signature, SignedVote, Transaction, TransactionBody, TxId,
+    ValidatorIndex, VoteBody, quorum,
+};
+use std::ops::Deref;
+use std::sync::Arc;
+use zeroize::Zeroizing;
+
+/// A value whose signatures were checked. Only this crate makes one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verified<T>(T);
+
+impl<T> Verified<T> {
+    /// The value, without its mark.
+    pub fn into_inner(self) -> T {
+        self.0
+    }
+}
+
+impl<T> Deref for Verified<T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+/// An Ed25519 signing key; wiped when dropped.
+#[derive(Clone)]
+pub struct SigningKey {
+    inner: Inner,
+    public: PublicKey,
+}
+
+impl SigningKey {
+    /// A new key from the operating system's randomness.
+    pub fn generate() -> Self {
+        Self::wrap(Inner::new(OsRng))
+    }
+
+    /// The key of a 32-byte seed (RFC 8032).
+    pub fn from_seed(seed: &[u8; 32]) -> Self {
+        Self::wrap(Inner::from(*seed))
+    }
+
+    fn wrap(inner: Inner) -> Self {
+        Self { public: inner.verification_key().to_bytes(), inner }
+    }
+
+    /// The 32-byte seed, for the keystore.
+    pub fn to_seed(&self) -> Zeroizing<[u8; 32]> {
+        Zeroizing::new(self.inner.to_bytes())
+    }
+
+    /// The public key.
+    pub fn public(&self) -> PublicKey {
+        self.public
+    }
+
+    /// Signs bytes that start with a domain string.
+    pub fn sign(&self, bytes: &[u8]) -> Signature {
+        self.inner.sign(bytes).to_bytes()
+    }
+
+    /// Signs a transaction.
+    pub fn sign_transaction(&self, body: TransactionBody) -> Verified<Transaction> {
+        let signature = self.sign(&signed_bytes(domain::TRANSACTION, &body));
+        Verified(Transaction { body, signature })
+    }
+
+    /// Signs a vote.
+    pub fn sign_vote(&self, signer: ValidatorIndex, body: VoteBody) -> SignedVote {
+        SignedVote { body, signer, signature: self.sign(&vote_bytes(&body)) }
+    }
+
+    /// Signs a vote of this node's own, which needs no check.
+    pub fn sign_own_vote(&self, signer: ValidatorIndex, body: VoteBody) -> Verified<SignedVote> {
+        Verified(self.sign_vote(signer, body))
+    }
+
+    /// Signs a batch of this validator's lane, whose transactions were verified.
+    pub fn sign_batch(&self, body: BatchBody) -> (BatchDigest, Batch) {
+        let digest = batch_digest(&body);
+        let signature = self.sign(&batch_signature_bytes(&digest));
+        (digest, Batch { body, signature })
+    }
+}
+
+fn batch_signature_bytes(digest: &BatchDigest) -> Vec<u8> {
+    [domain::BATCH_SIGNATURE, &digest.0[..]].concat()
+}
+
+/// Whether `signature` is `key`'s on `bytes`.
+pub fn verify(key: &PublicKey, bytes: &[u8], signature: &Signature) -> bool {
+    VerificationKey::try_from(*key).and_then(|key| key.verify(&DalekSignature::from(*signature), bytes)).is_ok()
+}
+
+/// Whether all `(key, bytes, signature)` hold; cheaper than one by one from about four on.
+pub fn verify_all<'a>(items: impl IntoIterator<Item = (&'a PublicKey, &'a [u8], &'a Signature)>) -> bool {
+    let mut verifier = batch::Verifier::new();
+    for (key, bytes, signature) in items {
+        verifier.queue((VerificationKeyBytes::from(*key), DalekSignature::from(*signature), &bytes));
+    }
+    verifier.verify(OsRng).is_ok()
+}
+
+/// Checks transactions' signatures together and bisects to name the bad ones: one result each, in order, with the id.
+pub fn verify_transactions(transactions: Vec<Transaction>) -> Vec<Result<(TxId, Verified<Transaction>), Transaction>> {
+    let bytes: Vec<Vec<u8>> = transactions.iter().map(|t| signed_bytes(domain::TRANSACTION, &t.body)).collect();
+    let mut good = vec![false; transactions.len()];
+    bisect(&transactions, &bytes, &mut good);
+    let results = transactions.into_iter().zip(bytes).zip(good);
+    results
+        .map(
+            |((transaction, bytes), good)| {
+                if good {
+                    Ok((TxId(*blake3::hash(&bytes).as_bytes()), Verified(transaction)))
+                } else {
+                    Err(transaction)
+                }
+            },
+        )
+        .collect()
+}
+
+fn bisect(transactions: &[Transaction], bytes: &[Vec<u8>], good: &mut [bool]) {
+    let items = transactions.iter().zip(bytes).map(|(t, b)| (&t.body.public_key, b.as_slice(), &t.signature));
+    if verify_all(items) {
+        good.fill(true);
+    } else if transactions.len() > 1 {
+        let middle = transactions.len() / 2;
+        let (good_left, good_right) = good.split_at_mut(middle);
+        bisect(&transactions[..middle], &bytes[..middle], good_left);
+        bisect(&transactions[middle..], &bytes[middle..], good_right);
+    }
+}
+
+/// A batch all of whose signatures hold, with its digest and its transactions' ids.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CheckedBatch {
+    /// The digest.
+    pub digest: BatchDigest,
+    /// Transaction ids, in order.
+    pub ids: Vec<TxId>,
+    /// The batch.
+    pub batch: Verified<Batch>,
+}
+
+/// Checks the author's signature and every transaction's; one bad one makes the batch invalid (none).
+/// `known` says which transactions (by index) were verified here before, byte for byte, and need no second check.
+pub fn verify_batch(author: &PublicKey, batch: Batch, known: impl Fn(usize) -> bool) -> Option<CheckedBatch> {
+    let digest = batch_digest(&batch.body);
+    let own = batch_signature_bytes(&digest);
+    let transactions = batch.body.transactions.as_slice();
+    let bytes: Vec<Vec<u8>> = transactions.iter().map(|t| signed_bytes(domain::TRANSACTION, &t.body)).collect();
+    let unknown = (0..transactions.len()).filter(|index| !known(*index));
+    let items = unknown.map(|i| (&transactions[i].body.public_key, bytes[i].as_slice(), &transactions[i].signature));
+    if !verify_all(items.chain([(author, own.as_slice(), &batch.signature)])) {
+        return None;
+    }
+    let ids = bytes.iter().map(|bytes| TxId(*blake3::hash(bytes).as_bytes())).collect();
+    Some(CheckedBatch { digest, ids, batch: Verified(batch) })
+}
+
+/// Marks a batch of this node's own making, whose transactions were verified when they were admitted.
+pub fn own_batch(
+    transactions: Vec<(TxId, Arc<Verified<Transaction>>)>,
+    body: impl FnOnce(Vec<Transaction>) -> BatchBody,
+    key: &SigningKey,
+) -> CheckedBatch {
+    let plain = |t: Arc<Verified<Transaction>>| Arc::unwrap_or_clone(t).into_inner();
+    let (ids, transactions): (Vec<_>, Vec<_>) = transactions.into_iter().map(|(id, t)| (id, plain(t))).unzip();
+    let (digest, batch) = key.sign_batch(body(transactions));
+    CheckedBatch { digest, ids, batch: Verified(batch) }
+}
+
+/// Checks one vote under its signer's key.
+pub fn verify_vote(key: &PublicKey, vote: SignedVote) -> Option<Verified<SignedVote>> {
+    verify(key, &vote_bytes(&vote.body), &vote.signature).then_some(Verified(vote))
+}
+
+/// Checks votes together and bisects to name the bad ones: one result each, in order. An unknown signer's vote is bad.
+pub fn verify_votes(keys: &[PublicKey], votes: &[SignedVote]) -> Vec<Option<Verified<SignedVote>>> {
+    // Below about four, one by one is as cheap as together, and names the bad ones at once.
+    if votes.len() < 4 {
+        let key = |vote: &SignedVote| keys.get(usize::from(vote.signer.0));
+        return votes.iter().map(|vote| key(vote).and_then(|key| verify_vote(key, *vote))).collect();
+    }
+    let bytes: Vec<Vec<u8>> = votes.iter().map(|vote| vote_bytes(&vote.body)).collect();
+    let known = votes.iter().zip(&bytes).filter_map(|(vote, bytes)| {
+        keys.get(usize::from(vote.signer.0)).map(|key| (key, bytes.as_slice(), &vote.signature))
+    });
+    let known: Vec<_> = known.collect();
+    if known.len() == votes.len() && verify_all(known) {
+        return votes.iter().map(|vote| Some(Verified(*vote))).collect();
+    }
+    let (left, right) = votes.split_at(votes.len() / 2);
+    let mut results = verify_votes(keys, left);
+    results.extend(verify_votes(keys, right));
+    results
+}
+
+impl Verified<Certificate> {
+    /// The votes that the certificate is made of, each as verified as the whole.
+    pub fn votes(&self) -> impl Iterator<Item = Verified<SignedVote>> + '_ {
+        let body = self.body;
+        self.signatures
+            .iter()
+            .map(move |(signer, signature)| Verified(SignedVote { body, signer: *signer, signature: *signature }))
+    }
+}
+
+/// Checks a certificate: strictly ascending signers of the set, at least a quorum of them, every signature good.
+pub fn verify_certificate(keys: &[PublicKey], certificate: Certificate) -> Option<Verified<Certificate>> {
+    let signatures = certificate.signatures.as_slice();
+    let ascending = signatures.windows(2).all(|pair| pair[0].0 < pair[1].0);
+    let known = signatures.iter().all(|(signer, _)| usize::from(signer.0) < keys.len());
+    if !ascending || !known || signatures.len() < quorum(keys.len()) {
+        return None;
+    }
+    let bytes = vote_bytes(&certificate.body);
+    let items =
+        signatures.iter().map(|(signer, signature)| (&keys[usize::from(signer.0)], bytes.as_slice(), signature));
+    verify_all(items).then(|| Verified(certificate.clone()))
+}
+
+/// Makes a certificate of verified votes on one body, by ascending signer; none below a quorum or with a stray vote.
+pub fn certify(n: usize, votes: &[Verified<SignedVote>]) -> Option<Verified<Certificate>> {
+    let body = votes.first()?.body;
+    let mut signatures: Vec<_> = votes.iter().filter(|v| v.body == body).map(|v| (v.signer, v.signature)).collect();
+    signatures.sort_unstable_by_key(|(signer, _)| *signer);
+    signatures.dedup_by_key(|(signer, _)| *signer);
+    if signatures.len() < quorum(n) {
+        return None;
+    }
+    let signatures = rustorium_types::BoundedVec::new(signatures).ok()?;
+    Some(Verified(Certificate { body, signatures }))
+}

@@ -1,0 +1,329 @@
+//! The values behind the vectors.
+
+use rustorium_crypto::{
+    SigningKey, account_id, asset_id, block_digest, merkle, payload_root, receipt_leaf, transaction_id,
+};
+use rustorium_types::*;
+
+pub fn key(seed: u8) -> SigningKey {
+    SigningKey::from_seed(&[seed; 32])
+}
+
+/// The account of this seed's key.
+pub fn account(seed: u8, region: u8) -> AccountId {
+    account_id(region, &key(seed).public())
+}
+
+fn list<T, const MAX: usize>(values: Vec<T>) -> BoundedVec<T, MAX> {
+    BoundedVec::new(values).unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn bytes<const MAX: usize>(value: &[u8]) -> BoundedBytes<MAX> {
+    BoundedBytes::new(value.to_vec()).unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn chain() -> ChainId {
+    rustorium_crypto::chain_id(&sample_geneses().remove(0).1)
+}
+
+pub fn cursor(next_seq: u64) -> Cursor {
+    Cursor { next_seq, tip: BatchDigest([next_seq as u8; 32]) }
+}
+
+fn signed(
+    seed: u8,
+    region: u8,
+    nonce: u64,
+    data: Vec<Operation>,
+    change: impl FnOnce(&mut TransactionBody),
+) -> Transaction {
+    let mut body = TransactionBody {
+        version: PROTOCOL_VERSION,
+        chain: chain(),
+        sender: account(seed, region),
+        public_key: key(seed).public(),
+        nonce,
+        expires_at_ms: 1_800_000_000_000,
+        work_limit: 100_000,
+        shard_hint: None,
+        location: None,
+        data: list(data),
+    };
+    change(&mut body);
+    key(seed).sign_transaction(body).into_inner()
+}
+
+/// Name, signer's seed, sender's region, transaction.
+pub fn sample_transactions() -> Vec<(&'static str, u8, u8, Transaction)> {
+    let (own, other) = (account(1, 0), account(2, 1));
+    let euro = asset_id(&own, b"EUR");
+    let put = |key: &[u8], value: &[u8]| Operation::Put { namespace: own, key: bytes(key), value: bytes(value) };
+    let as_is = |_: &mut TransactionBody| {};
+    let hash = rustorium_crypto::value_hash(b"hello");
+    let conditions = vec![
+        Operation::Require(Condition::ValueHash { namespace: own, key: bytes(b"name"), hash }),
+        Operation::Require(Condition::Absent { namespace: other, key: bytes(b"other") }),
+        Operation::Require(Condition::BalanceAtLeast { account: own, asset: euro, amount: u128::MAX }),
+        Operation::Delete { namespace: own, key: bytes(b"name") },
+    ];
+    let assets = vec![
+        Operation::Issue { symbol: bytes(b"EUR"), to: own, amount: 1_000_000_000_000_000_000_000 },
+        Operation::Transfer { to: other, asset: euro, amount: 1 },
+    ];
+    let public_key = key(3).public();
+    let accounts = vec![
+        Operation::CreateAccount { region: 7, public_key, storage_bytes: u64::MAX },
+        Operation::Grant { to: other, prefixes: list(vec![bytes(b"shared/"), bytes(b"")]) },
+        Operation::Grant { to: other, prefixes: list(vec![]) },
+    ];
+    let placed = |body: &mut TransactionBody| {
+        body.location = Some(GeoLocation { latitude_e7: -900_000_000, longitude_e7: 1_800_000_000 });
+    };
+    let edge = |body: &mut TransactionBody| {
+        body.shard_hint = Some(ShardId(u32::MAX));
+        (body.nonce, body.expires_at_ms, body.work_limit) = (u64::MAX, u64::MAX, u64::MAX);
+    };
+    vec![
+        ("one put", 1, 0, signed(1, 0, 0, vec![put(b"name", b"hello")], as_is)),
+        ("no operations", 1, 0, signed(1, 0, 1, vec![], as_is)),
+        ("bytes that are no text, and an empty value", 1, 0, signed(1, 0, 2, vec![put(&[255, 0], b"")], as_is)),
+        ("the longest key", 1, 0, signed(1, 0, 3, vec![put(&[b'k'; limits::KEY_BYTES_MAX], b"v")], as_is)),
+        ("conditions and a delete", 1, 0, signed(1, 0, 4, conditions, as_is)),
+        ("issue and transfer", 1, 0, signed(1, 0, 5, assets, as_is)),
+        ("accounts and grants", 1, 0, signed(1, 0, 6, accounts, as_is)),
+        ("a location at the map's corner", 2, 1, signed(2, 1, 7, vec![], placed)),
+        ("a shard hint and the largest integers", 2, 1, signed(2, 1, 0, vec![], edge)),
+    ]
+}
+
+/// Name, author's seed, batch.
+pub fn sample_batches() -> Vec<(&'static str, u8, Batch)> {
+    let batch = |author: u16, seq, previous, transactions| {
+        let body = BatchBody {
+            chain: chain(),
+            shard: ShardId(0),
+            epoch: Epoch(0),
+            author: ValidatorIndex(author),
+            seq,
+            previous,
+            transactions: list(transactions),
+        };
+        key(author as u8).sign_batch(body).1
+    };
+    let all = sample_transactions().into_iter().map(|(.., transaction)| transaction).collect();
+    vec![
+        ("a lane's first batch", 0, batch(0, 0, BatchDigest::ZERO, all)),
+        ("an empty batch", 3, batch(3, 9, BatchDigest([8; 32]), vec![])),
+    ]
+}
+
+pub fn committee_keys() -> Vec<PublicKey> {
+    (0..4).map(|seed| key(seed).public()).collect()
+}
+
+pub fn sample_headers() -> Vec<(&'static str, Header)> {
+    let hashes = [1u8, 2, 3, 4].map(|byte| Hash([byte; 32]));
+    let cursors = vec![cursor(1), Cursor::default(), cursor(3), cursor(4)];
+    let first = Header {
+        version: PROTOCOL_VERSION,
+        chain: chain(),
+        shard: ShardId(0),
+        epoch: Epoch(0),
+        view: View(3),
+        height: Height(1),
+        parent: BlockDigest([7; 32]),
+        parent_view: View(0),
+        proposer: ValidatorIndex(3),
+        time_ms: 1_800_000_000_000,
+        payload_root: payload_root(&[], &[Cursor::default(); 4], &cursors),
+        cursors: list(cursors),
+        transactions: 12,
+        declared_work: 345,
+        load_history: 0b1011,
+        validator_set: hashes[0],
+        next_validator_set: hashes[1],
+        parameters: hashes[2],
+        shard_map: hashes[3],
+        result: ResultClaim { height: Height(0), root: Hash([9; 32]) },
+        state: StateClaim::NoneYet,
+    };
+    let mut rooted = first.clone();
+    rooted.view = View(4);
+    rooted.height = Height(2);
+    rooted.parent = block_digest(&first);
+    rooted.parent_view = first.view;
+    rooted.state = StateClaim::Rooted { height: Height(1), first: Height(1), root: Hash([6; 32]) };
+    vec![("a header", first), ("a header that claims a state root", rooted)]
+}
+
+pub fn sample_block() -> Block {
+    let (_, mut header) = sample_headers().remove(0);
+    let inline = vec![sample_transactions().remove(0).3];
+    header.payload_root = payload_root(&inline, &[Cursor::default(); 4], &header.cursors);
+    Block { header, inline: list(inline) }
+}
+
+fn vote_body(kind: VoteKind) -> VoteBody {
+    let block = if kind == VoteKind::Nullify { BlockDigest::ZERO } else { block_digest(&sample_headers()[0].1) };
+    VoteBody { chain: chain(), shard: ShardId(0), epoch: Epoch(0), view: View(3), kind, block }
+}
+
+pub fn sample_votes() -> Vec<(&'static str, SignedVote)> {
+    let vote = |signer: u16, kind| key(signer as u8).sign_vote(ValidatorIndex(signer), vote_body(kind));
+    vec![
+        ("notarize", vote(0, VoteKind::Notarize)),
+        ("nullify", vote(1, VoteKind::Nullify)),
+        ("finalize", vote(2, VoteKind::Finalize)),
+    ]
+}
+
+fn certificate(kind: VoteKind, signers: &[u16]) -> Certificate {
+    let body = vote_body(kind);
+    let sign = |signer: &u16| key(*signer as u8).sign_vote(ValidatorIndex(*signer), body).signature;
+    Certificate {
+        body,
+        signatures: list(signers.iter().map(|signer| (ValidatorIndex(*signer), sign(signer))).collect()),
+    }
+}
+
+/// Name, whether it holds, certificate.
+pub fn sample_certificates() -> Vec<(&'static str, bool, Certificate)> {
+    let mut forged = certificate(VoteKind::Finalize, &[0, 1, 2]);
+    let mut signatures = forged.signatures.clone().into_vec();
+    signatures[1].1[0] ^= 1;
+    forged.signatures = list(signatures);
+    vec![
+        ("a notarization", true, certificate(VoteKind::Notarize, &[0, 1, 3])),
+        ("a nullification", true, certificate(VoteKind::Nullify, &[1, 2, 3])),
+        ("a finalization by all", true, certificate(VoteKind::Finalize, &[0, 1, 2, 3])),
+        ("below a quorum", false, certificate(VoteKind::Finalize, &[0, 1])),
+        ("signers out of order", false, certificate(VoteKind::Finalize, &[1, 0, 2])),
+        ("a signer twice", false, certificate(VoteKind::Finalize, &[0, 1, 1])),
+        ("an unknown signer", false, certificate(VoteKind::Finalize, &[0, 1, 4])),
+        ("a bad signature", false, forged),
+    ]
+}
+
+pub fn sample_proposal() -> Proposal {
+    let Block { header, inline } = sample_block();
+    let body = VoteBody { block: block_digest(&header), ..vote_body(VoteKind::Notarize) };
+    Proposal {
+        signature: key(3).sign_vote(ValidatorIndex(3), body).signature,
+        header,
+        inline,
+        notarization: Some(certificate(VoteKind::Notarize, &[0, 1, 2])),
+        nullifications: list(vec![certificate(VoteKind::Nullify, &[0, 1, 2])]),
+    }
+}
+
+pub fn sample_messages() -> Vec<(&'static str, Message)> {
+    let (vote, report) = (sample_votes()[0].1, Report { executed: Height(8), root: Hash([8; 32]) });
+    let held = || list(vec![1, 2, 3, u64::MAX]);
+    let finalization = certificate(VoteKind::Finalize, &[0, 1, 2]);
+    let heartbeat = Heartbeat {
+        finalization: Some(finalization.clone()),
+        entered_by: None,
+        votes: list(vec![vote]),
+        report,
+        held: held(),
+    };
+    let batch = sample_batches().remove(1).2;
+    let (lane, digest) = (ValidatorIndex(3), rustorium_crypto::batch_digest(&batch.body));
+    let transactions = list(vec![sample_transactions().remove(1).3]);
+    let request = |request| Message::Request { id: 7, request };
+    let response = |response| Message::Response { id: 7, response };
+    vec![
+        ("a proposal", Message::Proposal(Box::new(sample_proposal()))),
+        (
+            "a vote",
+            Message::Vote(Box::new(VoteMessage { vote, report, held: held(), carry: Some(finalization.clone()) })),
+        ),
+        ("a certificate", Message::Certificate(Box::new(finalization.clone()))),
+        ("a heartbeat", Message::Heartbeat(Box::new(heartbeat))),
+        ("a report", Message::Report(report)),
+        ("a batch", Message::Batch(Box::new(batch.clone()))),
+        ("transactions", Message::Transactions(transactions)),
+        ("a request for a block", request(Request::Block(BlockDigest([4; 32])))),
+        ("a request for a batch", request(Request::Batch { lane, digest })),
+        ("a request for certificates", request(Request::Certificates { first: View(1), last: View(9) })),
+        ("a request for final blocks", request(Request::FinalBlocks { first: Height(5), count: 256 })),
+        ("an answer: not held", response(Response::NotHeld)),
+        ("an answer: a block", response(Response::Block(Box::new(sample_block())))),
+        ("an answer: a batch", response(Response::Batch(Box::new(batch)))),
+        ("an answer: certificates", response(Response::Certificates(list(vec![finalization.clone()])))),
+        (
+            "an answer: final blocks",
+            response(Response::FinalBlocks { blocks: list(vec![sample_block()]), finalization: Some(finalization) }),
+        ),
+    ]
+}
+
+pub fn sample_geneses() -> Vec<(&'static str, Genesis)> {
+    let validator = |seed: u8| Validator {
+        name: bytes(format!("validator-{seed}").as_bytes()),
+        validator_key: key(seed).public(),
+        node_key: key(seed + 100).public(),
+        owner_key: key(seed + 200).public(),
+        region: seed % 2,
+    };
+    let account = |seed: u8| GenesisAccount {
+        region: 0,
+        public_key: key(seed).public(),
+        storage_bytes: 1 << 30,
+        balances: list(vec![(AssetId([5; 32]), u128::from(seed) << 100)]),
+    };
+    let mut accounts = vec![account(1), account(2)];
+    accounts.sort_by_key(|account| (account.region, account.public_key));
+    let four = Genesis {
+        version: PROTOCOL_VERSION,
+        name: bytes(b"vectors"),
+        time_ms: 1_790_000_000_000,
+        parameters: Parameters::default(),
+        validators: list((0..4).map(validator).collect()),
+        accounts: list(accounts),
+    };
+    let mut bare = four.clone();
+    (bare.validators, bare.accounts, bare.name) = (list(vec![validator(0)]), list(vec![]), bytes(b""));
+    vec![("four validators", four), ("one validator and no accounts", bare)]
+}
+
+pub fn sample_receipts() -> Vec<(&'static str, Receipt)> {
+    let (_, _, _, transaction) = sample_transactions().remove(0);
+    let receipt = |index, outcome| Receipt {
+        transaction: transaction_id(&transaction.body),
+        sender: transaction.body.sender,
+        nonce: transaction.body.nonce,
+        height: Height(1),
+        index,
+        time_ms: 1_800_000_000_000,
+        work: 77,
+        outcome,
+    };
+    let failed = Outcome::Failed { code: FailureCode::TooManyWrites, operation: 513 };
+    vec![("a receipt", receipt(0, Outcome::Ok)), ("a receipt of a failure", receipt(1, failed))]
+}
+
+pub fn sample_receipt_proof() -> ReceiptProof {
+    let receipts: Vec<Receipt> = sample_receipts().into_iter().map(|(_, receipt)| receipt).collect();
+    let leaves: Vec<Hash> = receipts.iter().map(receipt_leaf).collect();
+    let first = ResultLink { receipts: merkle::root(&leaves), diff: Hash([1; 32]), outbox: Hash::ZERO };
+    let empty = ResultLink { receipts: Hash::ZERO, diff: Hash([2; 32]), outbox: Hash::ZERO };
+    let (previous_root, mut header) = (Hash([3; 32]), sample_headers().remove(0).1);
+    let root = [first, empty].iter().fold(previous_root, |root, link| {
+        rustorium_crypto::result_root(&root, &link.receipts, &link.diff, &link.outbox)
+    });
+    header.result = ResultClaim { height: Height(2), root };
+    let body = VoteBody { block: block_digest(&header), ..vote_body(VoteKind::Finalize) };
+    let signature =
+        |signer: u16| (ValidatorIndex(signer), key(signer as u8).sign_vote(ValidatorIndex(signer), body).signature);
+    let finalization = Certificate { body, signatures: list((0..3).map(signature).collect()) };
+    ReceiptProof {
+        receipt: receipts[1].clone(),
+        receipts: 2,
+        siblings: list(merkle::path(&leaves, 1).unwrap_or_default()),
+        previous_root,
+        links: list(vec![first, empty]),
+        header,
+        proof: BlockProof { descendants: list(vec![]), finalization },
+    }
+}

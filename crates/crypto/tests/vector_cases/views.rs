@@ -1,0 +1,81 @@
+//! Transactions as the HTTP face writes them.
+
+use rustorium_types::{Condition, Operation, Transaction};
+use serde_json::{Value, json};
+
+/// `name_hex` always, `name` where the bytes are text.
+fn pair(object: &mut Value, name: &str, bytes: &[u8]) {
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        object[name] = text.into();
+    }
+    object[format!("{name}_hex")] = hex::encode(bytes).into();
+}
+
+fn condition(condition: &Condition) -> Value {
+    match condition {
+        Condition::ValueHash { namespace, key, hash } => {
+            let mut object = json!({ "type": "value_hash", "namespace": namespace, "hash": hash });
+            pair(&mut object, "key", key.as_slice());
+            object
+        }
+        Condition::Absent { namespace, key } => {
+            let mut object = json!({ "type": "absent", "namespace": namespace });
+            pair(&mut object, "key", key.as_slice());
+            object
+        }
+        Condition::BalanceAtLeast { account, asset, amount } => {
+            json!({ "type": "balance_at_least", "account": account, "asset": asset, "amount": amount.to_string() })
+        }
+    }
+}
+
+fn operation(operation: &Operation) -> Value {
+    match operation {
+        Operation::CreateAccount { region, public_key, storage_bytes } => json!({
+            "type": "create_account", "region": region, "public_key": hex::encode(public_key),
+            "storage_bytes": storage_bytes,
+        }),
+        Operation::Put { namespace, key, value } => {
+            let mut object = json!({ "type": "put", "namespace": namespace });
+            pair(&mut object, "key", key.as_slice());
+            pair(&mut object, "value", value.as_slice());
+            object
+        }
+        Operation::Delete { namespace, key } => {
+            let mut object = json!({ "type": "delete", "namespace": namespace });
+            pair(&mut object, "key", key.as_slice());
+            object
+        }
+        Operation::Require(inner) => json!({ "type": "require", "condition": condition(inner) }),
+        Operation::Transfer { to, asset, amount } => {
+            json!({ "type": "transfer", "to": to, "asset": asset, "amount": amount.to_string() })
+        }
+        Operation::Issue { symbol, to, amount } => {
+            let mut object = json!({ "type": "issue", "to": to, "amount": amount.to_string() });
+            pair(&mut object, "symbol", symbol.as_slice());
+            object
+        }
+        Operation::Grant { to, prefixes } => {
+            let prefixes: Vec<String> = prefixes.iter().map(|prefix| hex::encode(prefix.as_slice())).collect();
+            json!({ "type": "grant", "to": to, "prefixes_hex": prefixes })
+        }
+    }
+}
+
+pub fn transaction(transaction: &Transaction) -> Value {
+    let body = &transaction.body;
+    let location = body.location.map(|at| json!({ "latitude_e7": at.latitude_e7, "longitude_e7": at.longitude_e7 }));
+    json!({
+        "version": body.version,
+        "chain": body.chain,
+        "sender": body.sender,
+        "public_key": hex::encode(body.public_key),
+        "nonce": body.nonce,
+        "expires_at_ms": body.expires_at_ms,
+        "work_limit": body.work_limit,
+        "shard_hint": body.shard_hint,
+        "location": location,
+        "operations": body.data.iter().map(operation).collect::<Vec<_>>(),
+        "signature": hex::encode(transaction.signature),
+    })
+}

@@ -1,0 +1,299 @@
+//! What the gateway asks of a node, answered from store, pool and gauges without the core.
+
+use crate::executor::Progress;
+use crate::inbox::Inbox;
+use crate::metrics::NodeMetrics;
+use crate::threads::ShardGauges;
+use crate::verifier::{Submission, Verifier};
+use crate::waiters::Waiters;
+use futures_util::future::BoxFuture;
+use rustorium_crypto::transaction_id;
+use rustorium_execution::{AccountRecord, account_key, balance_key, data_key, decode_amount, prove_receipt};
+use rustorium_gateway::{
+    AccountView, At, Backend, BackendError, BlockRef, BlockView, ChainInfo, FinalBlock, Place, ProofStatus, Refused,
+    Status, Submitted, SubmittedSink, TransactionStatus, Wait,
+};
+use rustorium_storage::{StateAtTip, Store, StoreError, StoredBlock};
+use rustorium_types::limits::PROOF_HEADERS_MAX;
+use rustorium_types::{
+    AccountId, AssetId, BlockProof, BoundedVec, Epoch, Header, Height, PROTOCOL_VERSION, StateKey,
+    Transaction, TxId, ValidatorIndex, View,
+};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::sync::{broadcast, mpsc};
+use tokio::time::Instant;
+
+/// When a refused client should try again.
+const RETRY_AFTER_MS: u64 = 100;
+/// Heights searched for the header that claims a receipt: claims lag by less.
+const CLAIM_SEARCH_MAX: u64 = 4096;
+
+/// A node as its gateway sees it.
+pub struct NodeBackend {
+    pub(crate) chain: ChainInfo,
+    pub(crate) name: String,
+    pub(crate) me: ValidatorIndex,
+    pub(crate) peers: usize,
+    pub(crate) quorum: usize,
+    pub(crate) durability: &'static str,
+    pub(crate) capacity: usize,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) verifier: Arc<Verifier>,
+    pub(crate) waiters: Arc<Waiters>,
+    pub(crate) gauges: Arc<ShardGauges>,
+    pub(crate) progress: Arc<Progress>,
+    pub(crate) metrics: Arc<NodeMetrics>,
+    pub(crate) published: broadcast::Sender<Arc<FinalBlock>>,
+    pub(crate) inbox: Arc<Inbox>,
+    pub(crate) stopping: Arc<AtomicBool>,
+}
+
+fn storage(error: StoreError) -> BackendError {
+    BackendError::Storage(error.to_string())
+}
+
+impl NodeBackend {
+    fn full(&self) -> bool {
+        self.waiters.len() + self.verifier.unverified() >= self.capacity
+    }
+
+    fn read(&self, keys: &[StateKey]) -> Result<(Vec<Option<Vec<u8>>>, At), BackendError> {
+        let StateAtTip { values, tip } = self.store.state_at_tip(keys).map_err(storage)?;
+        Ok((values, tip.map_or(At::default(), |tip| At { height: tip.height, root: tip.result_root })))
+    }
+
+    fn read_one(&self, key: StateKey) -> Result<(Option<Vec<u8>>, At), BackendError> {
+        let (values, at) = self.read(&[key])?;
+        Ok((values.into_iter().next().flatten(), at))
+    }
+
+    fn not_for_this_chain(&self, transaction: &Transaction) -> Option<Refused> {
+        let body = &transaction.body;
+        if body.chain != self.chain.id {
+            let message = format!("the transaction is for chain {}, this is {}; sign it anew", body.chain, self.chain.id);
+            return Some(Refused::new("wrong_chain", message));
+        }
+        (body.version != PROTOCOL_VERSION).then(|| {
+            let message = format!("the transaction has protocol version {}, this node {PROTOCOL_VERSION}", body.version);
+            Refused::new("wrong_version", message)
+        })
+    }
+
+    fn busy_refusal(&self, id: Option<TxId>) -> Refused {
+        self.metrics.busy.inc();
+        Refused {
+            id,
+            busy: true,
+            retry_after_ms: Some(RETRY_AFTER_MS),
+            ..Refused::new("busy", "the node holds as many transactions as it may; send it again a little later")
+        }
+    }
+
+    fn ready(&self) -> Result<(), String> {
+        if self.stopping.load(Ordering::Relaxed) {
+            return Err("the node is stopping".into());
+        }
+        if let Some(reason) = self.inbox.failure() {
+            return Err(reason);
+        }
+        let up = self.gauges.peers_up.load(Ordering::Relaxed) + 1;
+        if up < self.quorum {
+            return Err(format!("only {up} of the {} validators that a quorum needs are connected", self.quorum));
+        }
+        Ok(())
+    }
+
+    fn block_view(&self, stored: StoredBlock) -> Result<BlockView, BackendError> {
+        let proof = block_proof(&*self.store, stored.block.header.height).map_err(storage)?;
+        Ok(BlockView {
+            block: stored.block,
+            digest: stored.digest,
+            result_root: stored.result_root,
+            link: stored.link,
+            batches: stored.batches,
+            receipts: stored.receipts,
+            proof,
+        })
+    }
+}
+
+/// Shows that the block at `height` is final: the next stored finalization and the headers up to it.
+pub fn block_proof(store: &dyn Store, height: Height) -> Result<Option<BlockProof>, StoreError> {
+    let Some((certified, finalization)) = store.finalization_at_or_above(height)? else { return Ok(None) };
+    if certified.0 - height.0 > PROOF_HEADERS_MAX as u64 {
+        return Ok(None);
+    }
+    let mut headers: Vec<Header> = Vec::new();
+    for next in height.0 + 1..=certified.0 {
+        let Some(block) = store.bare_block(Height(next))? else { return Ok(None) };
+        headers.push(block.header);
+    }
+    Ok(BoundedVec::new(headers).ok().map(|descendants| BlockProof { descendants, finalization }))
+}
+
+/// A receipt's proof, from the lowest final header that claims its height.
+pub fn receipt_proof(store: &dyn Store, id: &TxId) -> Result<ProofStatus, BackendError> {
+    let Some(found) = store.transaction(id).map_err(storage)? else { return Ok(ProofStatus::NotFound) };
+    let (height, index) = (found.receipt.height, found.receipt.index as usize);
+    let tip = store.tip().map_or(Height(0), |tip| tip.height);
+    let last = tip.0.min(height.0 + CLAIM_SEARCH_MAX);
+    let mut claiming = None;
+    for above in height.0 + 1..=last {
+        let block = store.bare_block(Height(above)).map_err(storage)?;
+        if let Some(block) = block.filter(|block| block.header.result.height >= height) {
+            claiming = Some(block.header);
+            break;
+        }
+    }
+    let Some(header) = claiming else { return Ok(ProofStatus::NotCertifiedYet) };
+    let Some(proof) = block_proof(store, header.height).map_err(storage)? else {
+        return Ok(ProofStatus::NotCertifiedYet);
+    };
+    let links = store.links(Height(height.0 - 1), header.result.height).map_err(storage)?;
+    let Some(stored) = store.block(height).map_err(storage)? else { return Ok(ProofStatus::NotFound) };
+    let Some((before, links)) = links.split_first() else { return Ok(ProofStatus::NotCertifiedYet) };
+    let links = links.iter().map(|stored| stored.link).collect();
+    prove_receipt(&stored.receipts, index, before.result_root, links, header, proof)
+        .map(|proof| ProofStatus::Proof(Box::new(proof)))
+        .map_err(|unprovable| BackendError::Unavailable(unprovable.to_string()))
+}
+
+impl Backend for NodeBackend {
+    fn chain(&self) -> &ChainInfo {
+        &self.chain
+    }
+
+    fn submit(
+        &self, transactions: Vec<Transaction>, wait: Wait, deadline: Instant,
+    ) -> BoxFuture<'static, Vec<Submitted>> {
+        let ids: Vec<TxId> = transactions.iter().map(|t| transaction_id(&t.body)).collect();
+        let (sender, mut ended) = mpsc::unbounded_channel();
+        let done: SubmittedSink = Arc::new(move |index, how| {
+            // A client that went away has no use for the answer.
+            let _ = sender.send((index, how));
+        });
+        let waiters = self.waiters.clone();
+        self.submit_streaming(transactions, wait, done.clone());
+        Box::pin(async move {
+            let mut answers: Vec<Option<Submitted>> = vec![None; ids.len()];
+            let mut missing = ids.len();
+            while missing > 0 {
+                let Ok(Some((index, how))) = tokio::time::timeout_at(deadline, ended.recv()).await else { break };
+                if let Some(slot) = answers.get_mut(index) {
+                    missing -= usize::from(slot.is_none());
+                    *slot = Some(how);
+                }
+            }
+            if missing > 0 {
+                waiters.forget(&ids, &done);
+            }
+            let answer = |(answer, id): (Option<Submitted>, TxId)| answer.unwrap_or(Submitted::TimedOut(id));
+            answers.into_iter().zip(ids).map(answer).collect()
+        })
+    }
+
+    fn submit_streaming(&self, transactions: Vec<Transaction>, wait: Wait, done: SubmittedSink) {
+        if self.full() {
+            for index in 0..transactions.len() {
+                done(index, Submitted::Refused(self.busy_refusal(None)));
+            }
+            return;
+        }
+        let mut taken = Vec::with_capacity(transactions.len());
+        for (index, transaction) in transactions.into_iter().enumerate() {
+            match self.not_for_this_chain(&transaction) {
+                Some(refused) => done(index, Submitted::Refused(refused)),
+                None => taken.push(Submission { transaction, wait, index, done: done.clone() }),
+            }
+        }
+        self.verifier.submissions(taken.into_iter());
+    }
+
+    fn busy(&self) -> Option<u64> {
+        self.full().then_some(RETRY_AFTER_MS)
+    }
+
+    fn transaction(&self, id: &TxId) -> Result<TransactionStatus, BackendError> {
+        let Some(stored) = self.store.transaction(id).map_err(storage)? else {
+            let pending = self.waiters.holds(id);
+            return Ok(if pending { TransactionStatus::Pending } else { TransactionStatus::Unknown });
+        };
+        let certified = stored.receipt.height.0 <= self.progress.claimed.load(Ordering::Acquire);
+        let transaction = Box::new(stored.transaction);
+        Ok(TransactionStatus::Final { transaction, receipt: stored.receipt, certified })
+    }
+
+    fn account(&self, id: &AccountId) -> Result<Option<AccountView>, BackendError> {
+        let (bytes, at) = self.read_one(account_key(*id))?;
+        let Some(bytes) = bytes else { return Ok(None) };
+        let record = AccountRecord::from_bytes(&bytes).map_err(|error| BackendError::Storage(error.to_string()))?;
+        Ok(Some(AccountView {
+            nonce: record.nonce,
+            public_key: record.public_key,
+            quota_left: record.quota_left,
+            storage_bytes_left: record.storage_bytes_left,
+            at,
+        }))
+    }
+
+    fn balance(&self, id: &AccountId, asset: &AssetId) -> Result<(u128, At), BackendError> {
+        let (bytes, at) = self.read_one(balance_key(*id, *asset))?;
+        let amount = bytes.map_or(Ok(0), |bytes| decode_amount(&bytes));
+        amount.map(|amount| (amount, at)).map_err(|error| BackendError::Storage(error.to_string()))
+    }
+
+    fn value(&self, namespace: &AccountId, key: &[u8]) -> Result<(Option<Vec<u8>>, At), BackendError> {
+        self.read_one(data_key(*namespace, key))
+    }
+
+    fn block(&self, which: BlockRef) -> Result<Option<BlockView>, BackendError> {
+        let height = match which {
+            BlockRef::Latest => self.store.tip().map(|tip| tip.height),
+            BlockRef::Height(height) => Some(height),
+            BlockRef::Digest(digest) => self.store.height_of(&digest).map_err(storage)?,
+        };
+        let Some(height) = height else { return Ok(None) };
+        self.store.block(height).map_err(storage)?.map(|stored| self.block_view(stored)).transpose()
+    }
+
+    fn account_transactions(
+        &self, id: &AccountId, before: Option<Place>, limit: usize,
+    ) -> Result<Vec<(Height, u32, TxId)>, BackendError> {
+        self.store.account_transactions(id, before, limit).map_err(storage)
+    }
+
+    fn receipt_proof(&self, id: &TxId) -> Result<ProofStatus, BackendError> {
+        receipt_proof(&*self.store, id)
+    }
+
+    fn status(&self) -> Status {
+        let tip = self.store.tip();
+        let executed = tip.as_ref().map_or(At::default(), |t| At { height: t.height, root: t.result_root });
+        let claim = tip.map(|tip| tip.header.result).unwrap_or_default();
+        Status {
+            node: self.name.clone(),
+            validator: Some(self.me),
+            version: env!("CARGO_PKG_VERSION").into(),
+            height: executed.height,
+            view: View(self.gauges.view.load(Ordering::Relaxed)),
+            epoch: Epoch(0),
+            executed,
+            claimed: At { height: claim.height, root: claim.root },
+            peers_up: self.gauges.peers_up.load(Ordering::Relaxed),
+            peers: self.peers,
+            pool_transactions: self.gauges.pool_transactions.load(Ordering::Relaxed),
+            pool_bytes: usize::try_from(self.gauges.pool_bytes.load(Ordering::Relaxed)).unwrap_or(usize::MAX),
+            durability: self.durability,
+            ready: self.ready(),
+        }
+    }
+
+    fn subscribe(&self) -> broadcast::Receiver<Arc<FinalBlock>> {
+        self.published.subscribe()
+    }
+
+    fn metrics(&self) -> String {
+        self.metrics.encode()
+    }
+}

@@ -1,0 +1,110 @@
+//! What a node is started with: one JSON object, made by the Python side from file, environment and flags.
+
+use serde::Deserialize;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// A committee member's address.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PeerAddress {
+    /// Its index.
+    pub index: u16,
+    /// Where its peer port is.
+    pub address: SocketAddr,
+}
+
+/// Delays between regions, for tests and `devnet --regions`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ShaperSettings {
+    /// A matrix file of round-trip times.
+    pub matrix_path: PathBuf,
+    /// The region of each validator, by index.
+    pub regions: Vec<String>,
+    /// Seed of jitter and loss.
+    #[serde(default)]
+    pub seed: u64,
+    /// Largest jitter, percent of a delay.
+    #[serde(default)]
+    pub jitter_percent: u32,
+    /// Lost frames per million.
+    #[serde(default)]
+    pub loss_ppm: u32,
+    /// Bytes a second and direction of a pair; none for no limit.
+    #[serde(default)]
+    pub rate_bytes_per_s: Option<u64>,
+}
+
+/// When a vote may leave.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DurabilitySetting {
+    /// When it and what it rests on are on disk.
+    #[default]
+    Vote,
+    /// When the operating system has it: for tests and benchmarks.
+    Os,
+}
+
+/// A node's settings.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NodeConfig {
+    /// The home folder.
+    pub home: PathBuf,
+    /// The node's name.
+    pub name: String,
+    /// The genesis file (JSON).
+    pub genesis_path: PathBuf,
+    /// The validator key's seed, hex.
+    pub validator_seed_hex: String,
+    /// The node key's seed, hex.
+    pub node_seed_hex: String,
+    /// This validator's index.
+    pub index: u16,
+    /// Where peers are listened for.
+    pub p2p_listen: SocketAddr,
+    /// Where HTTP clients are listened for.
+    pub http_listen: SocketAddr,
+    /// Where `/metrics` is served.
+    pub metrics_listen: SocketAddr,
+    /// Where QUIC clients are listened for.
+    pub client_listen: SocketAddr,
+    /// The other validators.
+    pub peers: Vec<PeerAddress>,
+    /// When a vote may leave.
+    #[serde(default)]
+    pub durability: DurabilitySetting,
+    /// Bytes of the state cache.
+    #[serde(default = "default_cache_bytes")]
+    pub cache_bytes: usize,
+    /// Link delays.
+    #[serde(default)]
+    pub shaper: Option<ShaperSettings>,
+    /// How long transactions wait for company, microseconds.
+    #[serde(default = "default_batch_delay_us")]
+    pub batch_delay_us: u64,
+    /// Transactions that this node holds for clients and in its pool.
+    #[serde(default = "default_pool_transactions")]
+    pub pool_transactions_max: usize,
+    /// The core's heartbeat, ms.
+    #[serde(default = "default_heartbeat_ms")]
+    pub heartbeat_ms: u64,
+}
+
+fn default_cache_bytes() -> usize {
+    16 * 1024 * 1024
+}
+
+fn default_batch_delay_us() -> u64 {
+    25_000
+}
+
+fn default_pool_transactions() -> usize {
+    20_000
+}
+
+fn default_heartbeat_ms() -> u64 {
+    500
+}

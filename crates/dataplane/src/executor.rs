@@ -1,0 +1,142 @@
+//! The thread that executes final blocks in height order, commits them, and tells whoever waits.
+
+use crate::context::Context;
+use crate::inbox::Inbox;
+use crate::metrics::NodeMetrics;
+use crate::shard::{Event, Executed, ExecutionJob};
+use crate::waiters::Waiters;
+use crossbeam_channel::{Receiver, Sender};
+use rustorium_crypto::transaction_id;
+use rustorium_execution::{Input, Skip, StateRead, StateReadError, arrange, execute, order};
+use rustorium_gateway::{FinalBlock, Refused, Submitted};
+use rustorium_storage::{HeightCommit, Store, StoreError};
+use rustorium_types::{Hash, Height, Receipt, StateKey, TxId};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+use tokio::sync::broadcast;
+
+/// State as of the last commit.
+pub struct StoredState<'a>(pub &'a dyn Store);
+
+impl StateRead for StoredState<'_> {
+    fn get(&self, key: &StateKey) -> Result<Option<Vec<u8>>, StateReadError> {
+        self.0.state(key).map_err(|error| StateReadError(error.to_string()))
+    }
+}
+
+/// Executed and claimed heights, readable by all threads.
+#[derive(Default)]
+pub struct Progress {
+    /// Newest executed height.
+    pub executed: AtomicU64,
+    /// Newest claimed height of a final header.
+    pub claimed: AtomicU64,
+    /// Newest height whose commit is on disk.
+    pub durable: AtomicU64,
+}
+
+/// What the executing thread works with.
+pub struct Executor {
+    /// The chain's fixed facts.
+    pub context: Arc<Context>,
+    /// The store.
+    pub store: Arc<dyn Store>,
+    /// Who waits.
+    pub waiters: Arc<Waiters>,
+    /// To the shard.
+    pub events: Sender<Event>,
+    /// To streams.
+    pub published: broadcast::Sender<Arc<FinalBlock>>,
+    /// For failures.
+    pub inbox: Arc<Inbox>,
+    /// Heights reached.
+    pub progress: Arc<Progress>,
+    /// Counters.
+    pub metrics: Arc<NodeMetrics>,
+    /// Makes a certified answer.
+    pub prove: Arc<dyn Fn(&TxId) -> Submitted + Send + Sync>,
+}
+
+impl Executor {
+    /// Executes jobs until the channel closes or the store fails.
+    pub fn run(&self, jobs: &Receiver<ExecutionJob>) {
+        let mut root = self.store.tip().map_or(self.context.genesis_root, |tip| tip.result_root);
+        for job in jobs {
+            match self.execute(&job, root) {
+                Ok(next) => root = next,
+                Err((code, sentence)) => {
+                    tracing::error!(event = "execution_failed", code, reason = %sentence);
+                    self.inbox.fail(code, &sentence);
+                    return;
+                }
+            }
+        }
+    }
+
+    fn execute(&self, job: &ExecutionJob, previous_root: Hash) -> Result<Hash, (&'static str, String)> {
+        let started = Instant::now();
+        let block = &job.block;
+        let header = &block.header;
+        let inline_ids: Vec<TxId> = block.inline.iter().map(|t| transaction_id(&t.body)).collect();
+        let inline = inline_ids.iter().copied().zip(block.inline.as_slice());
+        let transactions = arrange(header.view, inline, &job.payload);
+        let parameters = &self.context.parameters;
+        let input = Input { header, parameters, previous_root, transactions };
+        let execution = execute(&input, &StoredState(&*self.store)).map_err(|error| ("store-failed", error.to_string()))?;
+        let executed_in = started.elapsed();
+        let listed = order(header.view, job.payload.len()).flat_map(|lane| job.payload[lane].iter().cloned());
+        let commit = HeightCommit {
+            digest: job.digest,
+            block: (**block).clone(),
+            inline_ids,
+            batches: listed.collect(),
+            receipts: execution.receipts,
+            diff: execution.diff,
+            link: execution.link,
+            result_root: execution.result_root,
+            finalization: job.finalization.clone(),
+        };
+        self.store.commit(&commit).map_err(|error| (store_code(&error), error.to_string()))?;
+        self.metrics.executed(&commit, execution.skipped.len(), executed_in, started.elapsed());
+        self.progress.executed.store(header.height.0, Ordering::Release);
+        self.tell(header.time_ms, commit, execution.skipped, execution.touched, header.result.height);
+        Ok(execution.result_root)
+    }
+
+    fn tell(
+        &self, time_ms: u64, commit: HeightCommit, skipped: Vec<(TxId, Skip)>, touched: Vec<(rustorium_types::AccountId, u64)>, claimed: Height,
+    ) {
+        let height = commit.block.header.height;
+        if self.waiters.executed(height, &commit.receipts) {
+            let _ = self.events.send(Event::ClaimWanted(height));
+        }
+        for (id, skip) in &skipped {
+            self.waiters.refused(id, &skipped_refusal(skip));
+        }
+        if claimed.0 > self.progress.claimed.fetch_max(claimed.0, Ordering::AcqRel) {
+            self.waiters.certified(claimed, &*self.prove);
+        }
+        let _ = self.events.send(Event::Executed(Executed { height, time_ms, root: commit.result_root, touched, skipped }));
+        let receipts: Vec<Receipt> = commit.receipts;
+        if self.published.receiver_count() > 0 {
+            let block = FinalBlock { height, time_ms, digest: commit.digest, receipts };
+            // Nobody listening is not an error.
+            let _ = self.published.send(Arc::new(block));
+        }
+    }
+}
+
+/// The stable code of a store's failure.
+pub fn store_code(error: &StoreError) -> &'static str {
+    match error {
+        StoreError::DiskFull { .. } => "disk-full",
+        StoreError::Locked { .. } => "home-locked",
+        StoreError::Corrupt { .. } => "store-corrupt",
+        _ => "store-failed",
+    }
+}
+
+fn skipped_refusal(skip: &Skip) -> Refused {
+    Refused::new("skipped", format!("the transaction was ordered and skipped: {skip}; sign a new one"))
+}

@@ -1,0 +1,140 @@
+//! The genesis as a JSON file for people; its canonical bytes are what is hashed.
+
+use rustorium_types::{
+    AssetId, BoundedBytes, BoundedVec, Genesis, GenesisAccount, PROTOCOL_VERSION, Parameters, PublicKey, Validator,
+};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+/// Why a genesis file was refused.
+#[derive(Debug, Error)]
+#[error("the genesis is not usable: {0}")]
+pub struct GenesisFileError(String);
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ValidatorView {
+    name: String,
+    validator_key: String,
+    node_key: String,
+    owner_key: String,
+    region: u8,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BalanceView {
+    asset: AssetId,
+    amount: String,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AccountView {
+    region: u8,
+    public_key: String,
+    storage_bytes: u64,
+    #[serde(default)]
+    balances: Vec<BalanceView>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct GenesisView {
+    #[serde(default = "current_version")]
+    version: u16,
+    name: String,
+    time_ms: u64,
+    #[serde(default)]
+    parameters: Parameters,
+    validators: Vec<ValidatorView>,
+    accounts: Vec<AccountView>,
+}
+
+fn current_version() -> u16 {
+    PROTOCOL_VERSION
+}
+
+fn refuse(what: impl std::fmt::Display) -> GenesisFileError {
+    GenesisFileError(what.to_string())
+}
+
+fn key(text: &str) -> Result<PublicKey, GenesisFileError> {
+    rustorium_types::Hash::from_hex(text).map(|hash| hash.0).map_err(refuse)
+}
+
+fn bounded<const MAX: usize>(text: &str) -> Result<BoundedBytes<MAX>, GenesisFileError> {
+    BoundedBytes::new(text.as_bytes().to_vec()).map_err(refuse)
+}
+
+/// Reads a genesis from JSON; accounts are sorted, so that the file's order doesn't matter.
+pub fn from_json(text: &str) -> Result<Genesis, GenesisFileError> {
+    let view: GenesisView = serde_json::from_str(text).map_err(refuse)?;
+    let validators: Result<Vec<_>, _> = view.validators.iter().map(validator).collect();
+    let accounts: Result<Vec<_>, _> = view.accounts.iter().map(account).collect();
+    let mut accounts = accounts?;
+    accounts.sort_by_key(|account| (account.region, account.public_key));
+    let genesis = Genesis {
+        version: view.version,
+        name: bounded(&view.name)?,
+        time_ms: view.time_ms,
+        parameters: view.parameters,
+        validators: BoundedVec::new(validators?).map_err(refuse)?,
+        accounts: BoundedVec::new(accounts).map_err(refuse)?,
+    };
+    rustorium_execution::check_genesis(&genesis).map_err(refuse)?;
+    Ok(genesis)
+}
+
+fn validator(view: &ValidatorView) -> Result<Validator, GenesisFileError> {
+    Ok(Validator {
+        name: bounded(&view.name)?,
+        validator_key: key(&view.validator_key)?,
+        node_key: key(&view.node_key)?,
+        owner_key: key(&view.owner_key)?,
+        region: view.region,
+    })
+}
+
+fn account(view: &AccountView) -> Result<GenesisAccount, GenesisFileError> {
+    let balance = |b: &BalanceView| b.amount.parse().map(|amount| (b.asset, amount)).map_err(refuse);
+    let balances: Result<Vec<(AssetId, u128)>, _> = view.balances.iter().map(balance).collect();
+    Ok(GenesisAccount {
+        region: view.region,
+        public_key: key(&view.public_key)?,
+        storage_bytes: view.storage_bytes,
+        balances: BoundedVec::new(balances?).map_err(refuse)?,
+    })
+}
+
+/// The JSON form of a genesis.
+pub fn to_json(genesis: &Genesis) -> String {
+    let hex = |key: &PublicKey| rustorium_types::Hash(*key).to_string();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let validators = genesis.validators.iter().map(|v| ValidatorView {
+        name: text(v.name.as_slice()),
+        validator_key: hex(&v.validator_key),
+        node_key: hex(&v.node_key),
+        owner_key: hex(&v.owner_key),
+        region: v.region,
+    });
+    let balances = |account: &GenesisAccount| {
+        let pairs = account.balances.iter();
+        pairs.map(|(asset, amount)| BalanceView { asset: *asset, amount: amount.to_string() }).collect()
+    };
+    let accounts = genesis.accounts.iter().map(|a| AccountView {
+        region: a.region,
+        public_key: hex(&a.public_key),
+        storage_bytes: a.storage_bytes,
+        balances: balances(a),
+    });
+    let view = GenesisView {
+        version: genesis.version,
+        name: text(genesis.name.as_slice()),
+        time_ms: genesis.time_ms,
+        parameters: genesis.parameters.clone(),
+        validators: validators.collect(),
+        accounts: accounts.collect(),
+    };
+    serde_json::to_string_pretty(&view).unwrap_or_default()
+}

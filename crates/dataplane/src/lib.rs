@@ -1,0 +1,22 @@
+//! Wires transport, pool, quorum, execution, storage and gateway on threads; the one place that knows them all.
+//!
+//! *Invariants:* composition only, no rule of the ledger lives here that another room could own; the shard is a machine
+//! without threads behind `Ports`; no thread of this crate ever takes the interpreter's lock.
+
+pub mod backend;
+pub mod config;
+pub mod context;
+pub mod executor;
+pub mod genesis_file;
+pub mod inbox;
+pub mod metrics;
+pub mod node;
+pub mod port;
+pub mod recover;
+pub mod rules;
+pub mod shard;
+pub mod threads;
+pub mod verifier;
+pub mod waiters;
+
+pub use node::{Node, NodeError};

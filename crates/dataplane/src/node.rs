@@ -1,0 +1,543 @@
+//! A node's data plane from start to stop: opens store and journal, starts the threads, joins the peers.
+
+use crate::backend::{NodeBackend, receipt_proof};
+use crate::config::{DurabilitySetting, NodeConfig};
+use crate::context::Context;
+use crate::executor::{Executor, Progress, store_code};
+use crate::genesis_file;
+use crate::inbox::Inbox;
+use crate::metrics::NodeMetrics;
+use crate::port::Effect;
+use crate::recover;
+use crate::shard::{Event, Shard, WorkConfig};
+use crate::threads::{ShardGauges, ThreadPorts, now, run_shard};
+use crate::verifier::Verifier;
+use crate::waiters::Waiters;
+use crossbeam_channel::{Receiver, Sender};
+use parking_lot::Mutex;
+use rustorium_crypto::SigningKey;
+use rustorium_gateway::http::server::{HttpConfig, StartError};
+use rustorium_gateway::http::{HttpLimits, HttpServer};
+use rustorium_gateway::quic::{QuicFace, QuicLimits};
+use rustorium_gateway::{
+    Backend, BackendError, ChainInfo, FinalBlock, GatewayMetrics, ProofStatus, Refused, Submitted,
+};
+use rustorium_storage::{AuditSink, Durability, Journal, RocksStore, Store, StoreConfig};
+use rustorium_transport::{Frame, Handler, Peer, Shaper, ShaperOptions, Transport, TransportError};
+use rustorium_txpool::PoolConfig;
+use rustorium_types::{Genesis, Hash, Message, TxId, ValidatorIndex, encode};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use thiserror::Error;
+use tokio::runtime::Runtime;
+use tokio::sync::broadcast;
+
+/// Threads that check signatures.
+const VERIFIERS: usize = 2;
+/// Threads of the network runtime.
+const NETWORK_THREADS: usize = 2;
+/// How often commits are made durable so that the journal can forget them.
+const STORE_SYNC: Duration = Duration::from_millis(500);
+/// Blocks that a slow stream reader may be behind.
+const PUBLISHED_MAX: usize = 1024;
+
+/// Why a node did not start, or stopped.
+#[derive(Debug, Error)]
+#[error("{sentence}")]
+pub struct NodeError {
+    /// Stable name.
+    pub code: &'static str,
+    /// What is wrong and what to do.
+    pub sentence: String,
+}
+
+impl NodeError {
+    fn new(code: &'static str, sentence: impl Into<String>) -> Self {
+        Self { code, sentence: sentence.into() }
+    }
+}
+
+/// A running data plane.
+pub struct Node {
+    inbox: Arc<Inbox>,
+    events: Sender<Event>,
+    backend: Arc<NodeBackend>,
+    audit: Arc<AuditSink>,
+    metrics: Arc<NodeMetrics>,
+    addresses: BTreeMap<&'static str, String>,
+    stopping: Arc<AtomicBool>,
+    running: Mutex<Option<Running>>,
+}
+
+struct Running {
+    runtime: Runtime,
+    transport: Transport,
+    http: HttpServer,
+    quic: QuicFace,
+    verifier: Arc<Verifier>,
+    store: Arc<dyn Store>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// What frames and links become: events of the shard.
+struct Inbound {
+    events: Sender<Event>,
+}
+
+impl Handler for Inbound {
+    fn frame(&self, frame: Frame) {
+        match Message::from_frame(frame.class, &frame.bytes) {
+            Ok(message) => {
+                let Frame { peer, bytes, credit, .. } = frame;
+                // The shard's thread ends before the transport only when the node stops.
+                let _ = self.events.send(Event::Peer { peer, message, frame: bytes, credit });
+            }
+            Err(error) => tracing::warn!(event = "frame_refused", peer = frame.peer.0, reason = %error),
+        }
+    }
+
+    fn link(&self, peer: ValidatorIndex, up: bool) {
+        tracing::info!(event = if up { "link_up" } else { "link_down" }, peer = peer.0);
+        let _ = self.events.send(Event::Link { peer, up });
+    }
+}
+
+fn read_genesis(path: &Path) -> Result<Genesis, NodeError> {
+    let text = fs::read_to_string(path).map_err(|error| {
+        NodeError::new("genesis-missing", format!("can't read the genesis file {} ({error}); copy the chain's genesis there", path.display()))
+    })?;
+    genesis_file::from_json(&text).map_err(|error| NodeError::new("genesis-invalid", format!("{}: {error}", path.display())))
+}
+
+fn seed(hex: &str, what: &str) -> Result<SigningKey, NodeError> {
+    let bytes = Hash::from_hex(hex).map_err(|error| NodeError::new("key-invalid", format!("the {what} key is unusable: {error}")))?;
+    Ok(SigningKey::from_seed(&bytes.0))
+}
+
+impl Node {
+    /// Opens everything and starts. Errors: a stable code and one sentence.
+    pub fn start(config: NodeConfig) -> Result<Self, NodeError> {
+        Starting::new(config)?.start()
+    }
+
+    /// The descriptor that is readable while inputs wait.
+    pub fn fd(&self) -> i32 {
+        self.inbox.fd()
+    }
+
+    /// The way up.
+    pub fn inbox(&self) -> &Inbox {
+        &self.inbox
+    }
+
+    /// The way down: effects in order.
+    pub fn submit(&self, effects: Vec<Effect>) {
+        // After `close` nobody carries them out: a crash between any two effects is legal.
+        let _ = self.events.send(Event::Effects(effects));
+    }
+
+    /// What the gateway sees.
+    pub fn backend(&self) -> &NodeBackend {
+        &self.backend
+    }
+
+    /// The node's figures.
+    pub fn metrics(&self) -> &NodeMetrics {
+        &self.metrics
+    }
+
+    /// The audit log.
+    pub fn audit(&self) -> &AuditSink {
+        &self.audit
+    }
+
+    /// Where it listens, by face.
+    pub fn addresses(&self) -> &BTreeMap<&'static str, String> {
+        &self.addresses
+    }
+
+    /// Stops: no new work, threads joined, store and journal synced, locks released. Again: nothing.
+    pub fn close(&self) {
+        let Some(running) = self.running.lock().take() else { return };
+        self.stopping.store(true, Ordering::Release);
+        running.runtime.block_on(async {
+            running.http.close().await;
+            running.quic.close().await;
+            running.transport.close().await;
+        });
+        running.verifier.stop();
+        let _ = self.events.send(Event::Stop);
+        for thread in running.threads {
+            if thread.join().is_err() {
+                tracing::error!(event = "thread_panicked");
+            }
+        }
+        if let Err(error) = running.store.sync() {
+            tracing::error!(event = "store_sync_failed", reason = %error);
+        }
+        running.runtime.shutdown_timeout(Duration::from_secs(2));
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// What is open before the threads run.
+struct Starting {
+    config: NodeConfig,
+    genesis: Arc<Genesis>,
+    context: Arc<Context>,
+    node_key: SigningKey,
+    store: Arc<dyn Store>,
+    audit: Arc<AuditSink>,
+    metrics: Arc<NodeMetrics>,
+    inbox: Arc<Inbox>,
+    waiters: Arc<Waiters>,
+    progress: Arc<Progress>,
+    gauges: Arc<ShardGauges>,
+    events: (Sender<Event>, Receiver<Event>),
+    published: broadcast::Sender<Arc<FinalBlock>>,
+    stopping: Arc<AtomicBool>,
+    start: Instant,
+}
+
+impl Starting {
+    fn new(config: NodeConfig) -> Result<Self, NodeError> {
+        let genesis = Arc::new(read_genesis(&config.genesis_path)?);
+        let validator_key = seed(&config.validator_seed_hex, "validator")?;
+        let node_key = seed(&config.node_seed_hex, "node")?;
+        let member = genesis.validators.get(usize::from(config.index));
+        if member.is_none_or(|m| m.validator_key != validator_key.public() || m.node_key != node_key.public()) {
+            let sentence = format!(
+                "the genesis has no validator {} with this home's keys; use the genesis and the keys that were made together",
+                config.index
+            );
+            return Err(NodeError::new("key-mismatch", sentence));
+        }
+        let store_config = StoreConfig { cache_bytes: config.cache_bytes, ..StoreConfig::default() };
+        let store = RocksStore::open(&config.home.join("db"), &store_config)
+            .map_err(|error| NodeError::new(store_code(&error), error.to_string()))?;
+        let audit = AuditSink::open(&config.home.join("audit"), node_key.clone())
+            .map_err(|error| NodeError::new("audit-failed", error.to_string()))?;
+        let inbox = Inbox::new().map_err(|error| NodeError::new("system", format!("no eventfd: {error}")))?;
+        Ok(Self {
+            context: Arc::new(Context::new(&genesis, ValidatorIndex(config.index), validator_key)),
+            genesis,
+            node_key,
+            store: Arc::new(store),
+            audit: Arc::new(audit),
+            metrics: Arc::new(NodeMetrics::new()),
+            inbox: Arc::new(inbox),
+            waiters: Arc::default(),
+            progress: Arc::default(),
+            gauges: Arc::default(),
+            events: crossbeam_channel::unbounded(),
+            published: broadcast::channel(PUBLISHED_MAX).0,
+            stopping: Arc::default(),
+            start: Instant::now(),
+            config,
+        })
+    }
+
+    fn start(self) -> Result<Node, NodeError> {
+        let store_failed = |error: rustorium_storage::StoreError| NodeError::new(store_code(&error), error.to_string());
+        let tip = recover::tip_of(&*self.store, &self.genesis).map_err(store_failed)?;
+        self.progress.executed.store(tip.height.0, Ordering::Release);
+        self.progress.claimed.store(tip.header.result.height.0, Ordering::Release);
+        let (journal, records) = self.open_journal(tip.height.0)?;
+        let journaled = recover::decode_journal(&self.context, &*self.store, &tip, records)
+            .map_err(|sentence| NodeError::new("journal-corrupt", sentence))?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(NETWORK_THREADS)
+            .enable_all()
+            .thread_name("network")
+            .build()
+            .map_err(|error| NodeError::new("system", format!("can't start the network threads: {error}")))?;
+        let transport = self.start_transport(&runtime)?;
+        let keys = self.context.committee.keys.clone();
+        let verifier = Arc::new(Verifier::new(keys, self.waiters.clone(), self.events.0.clone()));
+        let backend = Arc::new(self.backend(verifier.clone()));
+        let (http, quic) = self.start_gateway(&runtime, backend.clone())?;
+        let (jobs, job_queue) = crossbeam_channel::unbounded();
+        let ports = ThreadPorts {
+            transport: transport.clone(),
+            journal: journal.clone(),
+            verifier: verifier.clone(),
+            executor: jobs,
+            inbox: self.inbox.clone(),
+            store: self.store.clone(),
+            waiters: self.waiters.clone(),
+            audit: self.audit.clone(),
+            metrics: self.metrics.clone(),
+            prove: self.prover(),
+        };
+        let at = now(self.start);
+        let shard = Shard::recover(self.context.clone(), self.work_config(), ports, at, (tip.digest, tip.header), journaled);
+        let mut threads = self.spawn_threads(shard, job_queue, journal)?;
+        for _ in 0..VERIFIERS {
+            let verifier = verifier.clone();
+            threads.push(spawn("verify", move || verifier.run())?);
+        }
+        let mut addresses = BTreeMap::new();
+        addresses.insert("p2p", transport.local_addr().map(|a| a.to_string()).unwrap_or_default());
+        addresses.insert("http", http.local_addr().to_string());
+        addresses.insert("metrics", http.metrics_addr().map(|a| a.to_string()).unwrap_or_default());
+        addresses.insert("client", quic.local_addr().to_string());
+        let store = self.store.clone();
+        Ok(Node {
+            inbox: self.inbox,
+            events: self.events.0,
+            backend,
+            audit: self.audit,
+            metrics: self.metrics,
+            addresses,
+            stopping: self.stopping,
+            running: Mutex::new(Some(Running { runtime, transport, http, quic, verifier, store, threads })),
+        })
+    }
+
+    /// A journal that is missing under a store that has blocks retires the key: what it voted for is not known any more.
+    fn open_journal(&self, height: u64) -> Result<(Arc<Journal>, Vec<rustorium_storage::JournalRecord>), NodeError> {
+        let durability = match self.config.durability {
+            DurabilitySetting::Vote => Durability::Vote,
+            DurabilitySetting::Os => Durability::Os,
+        };
+        let (events, inbox) = (self.events.0.clone(), self.inbox.clone());
+        let done = Box::new(move |result: Result<rustorium_storage::Lsn, rustorium_storage::JournalError>| match result {
+            Ok(position) => {
+                let _ = events.send(Event::Durable(position.0));
+            }
+            Err(error) => inbox.fail(journal_code(&error), &error.to_string()),
+        });
+        let folder = self.config.home.join("safety");
+        let fresh = !folder.exists() || fs::read_dir(&folder).is_ok_and(|mut entries| entries.next().is_none());
+        if fresh && height > 0 {
+            let sentence = format!(
+                "the safety journal {} is missing while the store has blocks: what this key signed is not known, so it \
+                 signs nothing more; replace the validator's key, or start with an empty home",
+                folder.display()
+            );
+            return Err(NodeError::new("journal-retired", sentence));
+        }
+        let (journal, records) =
+            Journal::open(&folder, durability, done).map_err(|error| NodeError::new(journal_code(&error), error.to_string()))?;
+        Ok((Arc::new(journal), records))
+    }
+
+    fn work_config(&self) -> WorkConfig {
+        let pool = PoolConfig::for_parameters(&self.context.parameters);
+        WorkConfig {
+            pool: PoolConfig { transactions_max: self.config.pool_transactions_max.saturating_mul(2), ..pool },
+            batch_delay_us: self.config.batch_delay_us,
+            heartbeat_us: self.config.heartbeat_ms * 1000,
+            ..WorkConfig::default()
+        }
+    }
+
+    fn start_transport(&self, runtime: &Runtime) -> Result<Transport, NodeError> {
+        let validators = &self.genesis.validators;
+        let peers = self.config.peers.iter().filter_map(|peer| {
+            let validator = validators.get(usize::from(peer.index))?;
+            Some(Peer { index: ValidatorIndex(peer.index), node_key: validator.node_key, address: peer.address })
+        });
+        let peers: Vec<Peer> = peers.collect();
+        if peers.len() + 1 != validators.len() {
+            let sentence = format!("config.toml has {} peers and the committee {} other validators; list each of them", peers.len(), validators.len() - 1);
+            return Err(NodeError::new("config-invalid", sentence));
+        }
+        let shaper = self.config.shaper.as_ref().map(shaper).transpose()?;
+        let (queue_frames, queue_bytes) = rustorium_transport::Config::QUEUES;
+        let config = rustorium_transport::Config {
+            me: self.context.me,
+            listen: self.config.p2p_listen,
+            identity: self.node_key.clone(),
+            chain: self.context.chain(),
+            peers,
+            queue_frames,
+            queue_bytes,
+            shaper,
+        };
+        let handler = Arc::new(Inbound { events: self.events.0.clone() });
+        let transport = Transport::start(config, handler, runtime.handle())
+            .map_err(|error| NodeError::new(transport_code(&error), error.to_string()))?;
+        self.metrics.with_registry(|registry| transport.metrics().register(registry));
+        Ok(transport)
+    }
+
+    fn backend(&self, verifier: Arc<Verifier>) -> NodeBackend {
+        let name = String::from_utf8_lossy(self.genesis.name.as_slice()).into_owned();
+        let chain = ChainInfo {
+            id: self.context.chain(),
+            genesis_bytes: encode(&*self.genesis).into(),
+            genesis: self.genesis.clone(),
+            shard: self.context.committee.shard,
+            name,
+        };
+        NodeBackend {
+            chain,
+            name: self.config.name.clone(),
+            me: self.context.me,
+            peers: self.context.n() - 1,
+            quorum: self.context.committee.quorum(),
+            durability: if self.config.durability == DurabilitySetting::Vote { "vote" } else { "os" },
+            capacity: self.config.pool_transactions_max,
+            store: self.store.clone(),
+            verifier,
+            waiters: self.waiters.clone(),
+            gauges: self.gauges.clone(),
+            progress: self.progress.clone(),
+            metrics: self.metrics.clone(),
+            published: self.published.clone(),
+            inbox: self.inbox.clone(),
+            stopping: self.stopping.clone(),
+        }
+    }
+
+    fn start_gateway(&self, runtime: &Runtime, backend: Arc<NodeBackend>) -> Result<(HttpServer, QuicFace), NodeError> {
+        let metrics = GatewayMetrics::default();
+        self.metrics.with_registry(|registry| metrics.register(registry));
+        let http = HttpConfig {
+            listen: self.config.http_listen,
+            metrics_listen: Some(self.config.metrics_listen),
+            limits: HttpLimits::default(),
+        };
+        let backend: Arc<dyn Backend> = backend;
+        let failed = |error: StartError| NodeError::new(start_code(&error), error.to_string());
+        let http = runtime.block_on(HttpServer::start(http, backend.clone(), metrics.clone())).map_err(failed)?;
+        let _inside = runtime.enter();
+        let tls = rustorium_transport::tls::client_face_server(&self.node_key)
+            .map_err(|error| NodeError::new("system", error.to_string()))?;
+        let quic = QuicFace::start(self.config.client_listen, tls, backend, QuicLimits::default(), metrics).map_err(failed)?;
+        Ok((http, quic))
+    }
+
+    fn prover(&self) -> Arc<dyn Fn(&TxId) -> Submitted + Send + Sync> {
+        let store = self.store.clone();
+        Arc::new(move |id| match receipt_proof(&*store, id) {
+            Ok(ProofStatus::Proof(proof)) => Submitted::Certified(*id, proof),
+            Ok(ProofStatus::NotFound | ProofStatus::NotCertifiedYet) => Submitted::TimedOut(*id),
+            Err(BackendError::Busy { .. } | BackendError::Unavailable(_) | BackendError::Storage(_)) => {
+                Submitted::Refused(Refused::new("unavailable", "the proof can't be made now; ask for it again"))
+            }
+        })
+    }
+
+    fn spawn_threads(
+        &self, shard: Shard<ThreadPorts>, jobs: Receiver<crate::shard::ExecutionJob>, journal: Arc<Journal>,
+    ) -> Result<Vec<JoinHandle<()>>, NodeError> {
+        let executor = Executor {
+            context: self.context.clone(),
+            store: self.store.clone(),
+            waiters: self.waiters.clone(),
+            events: self.events.0.clone(),
+            published: self.published.clone(),
+            inbox: self.inbox.clone(),
+            progress: self.progress.clone(),
+            metrics: self.metrics.clone(),
+            prove: self.prover(),
+        };
+        let (events, gauges, start) = (self.events.1.clone(), self.gauges.clone(), self.start);
+        let keeper = Keeper {
+            store: self.store.clone(),
+            journal,
+            progress: self.progress.clone(),
+            metrics: self.metrics.clone(),
+            waiters: self.waiters.clone(),
+            events: self.events.0.clone(),
+            inbox: self.inbox.clone(),
+            stopping: self.stopping.clone(),
+        };
+        Ok(vec![
+            spawn("shard", move || run_shard(shard, &events, &gauges, start))?,
+            spawn("execute", move || executor.run(&jobs))?,
+            spawn("keep", move || keeper.run())?,
+        ])
+    }
+}
+
+/// Makes commits durable now and then, so that the journal can forget, and sweeps waits that can't end well.
+struct Keeper {
+    store: Arc<dyn Store>,
+    journal: Arc<Journal>,
+    progress: Arc<Progress>,
+    metrics: Arc<NodeMetrics>,
+    waiters: Arc<Waiters>,
+    events: Sender<Event>,
+    inbox: Arc<Inbox>,
+    stopping: Arc<AtomicBool>,
+}
+
+impl Keeper {
+    fn run(&self) {
+        while !self.stopping.load(Ordering::Acquire) {
+            std::thread::park_timeout(STORE_SYNC);
+            let stats = self.journal.stats();
+            self.metrics.journal_syncs.set(stats.syncs as i64);
+            self.metrics.journal_bytes.set(stats.bytes as i64);
+            if self.progress.executed.load(Ordering::Acquire) > self.progress.durable.load(Ordering::Acquire) {
+                match self.store.sync() {
+                    Ok(height) => {
+                        self.progress.durable.store(height.0, Ordering::Release);
+                        let _ = self.events.send(Event::StoreDurable(height));
+                    }
+                    Err(error) => return self.inbox.fail(store_code(&error), &error.to_string()),
+                }
+                if let Some(tip) = self.store.tip() {
+                    self.waiters.expire(tip.header.time_ms);
+                }
+            }
+        }
+    }
+}
+
+fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, NodeError> {
+    let builder = std::thread::Builder::new().name(name.to_owned());
+    builder.spawn(run).map_err(|error| NodeError::new("system", format!("can't start the {name} thread: {error}")))
+}
+
+fn start_code(error: &StartError) -> &'static str {
+    match error {
+        StartError::PortInUse { .. } => "port-in-use",
+        StartError::Listen { .. } => "listen-failed",
+    }
+}
+
+fn transport_code(error: &TransportError) -> &'static str {
+    match error {
+        TransportError::PortInUse { .. } => "port-in-use",
+        TransportError::Bind { .. } => "listen-failed",
+        _ => "config-invalid",
+    }
+}
+
+fn journal_code(error: &rustorium_storage::JournalError) -> &'static str {
+    use rustorium_storage::JournalError as E;
+    match error {
+        E::Locked { .. } => "home-locked",
+        E::DiskFull { .. } => "disk-full",
+        E::Corrupt { .. } => "journal-retired",
+        _ => "journal-failed",
+    }
+}
+
+fn shaper(settings: &crate::config::ShaperSettings) -> Result<Arc<Shaper>, NodeError> {
+    let text = fs::read_to_string(&settings.matrix_path).map_err(|error| {
+        NodeError::new("config-invalid", format!("can't read the delay matrix {}: {error}", settings.matrix_path.display()))
+    })?;
+    let options = ShaperOptions {
+        jitter_percent: settings.jitter_percent,
+        loss_ppm: settings.loss_ppm,
+        rate_bytes_per_s: settings.rate_bytes_per_s,
+        seed: settings.seed,
+    };
+    let shaper = Shaper::from_matrix(&text, &settings.regions, options);
+    shaper.map(Arc::new).map_err(|error| NodeError::new("config-invalid", error.to_string()))
+}

@@ -1,0 +1,164 @@
+//! What the data plane and the consensus core say to each other: the Rust side of `rustorium.consensus.vocabulary`.
+
+use rustorium_types::{BlockDigest, Header, Height, ValidatorIndex, View, VoteKind};
+
+/// What the core needs to know of a block.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct BlockFacts {
+    /// The view it was proposed in.
+    pub view: View,
+    /// Its height.
+    pub height: Height,
+    /// Its digest.
+    pub digest: BlockDigest,
+    /// Its parent's view.
+    pub parent_view: View,
+    /// Its parent's digest.
+    pub parent: BlockDigest,
+    /// Its proposer.
+    pub proposer: ValidatorIndex,
+    /// Its time, Unix ms.
+    pub time_ms: u64,
+    /// Whether it lists transactions.
+    pub has_payload: bool,
+    /// The executed height that it claims.
+    pub claimed_height: Height,
+}
+
+impl BlockFacts {
+    /// The facts of a header.
+    pub fn of(digest: BlockDigest, header: &Header) -> Self {
+        Self {
+            view: header.view,
+            height: header.height,
+            digest,
+            parent_view: header.parent_view,
+            parent: header.parent,
+            proposer: header.proposer,
+            time_ms: header.time_ms,
+            has_payload: header.transactions > 0,
+            claimed_height: header.result.height,
+        }
+    }
+}
+
+/// How far the data plane is with a block.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum PayloadStatus {
+    /// Something is still missing.
+    Pending = 0,
+    /// May be voted for.
+    Ready = 1,
+    /// Never to be voted for.
+    Invalid = 2,
+}
+
+/// Names a certificate.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct CertificateName {
+    /// Its kind.
+    pub kind: VoteKind,
+    /// Its view.
+    pub view: View,
+    /// Its block; none for a nullification.
+    pub digest: Option<BlockDigest>,
+}
+
+/// What comes up to the core.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Input {
+    /// Always the first.
+    Recovered {
+        /// The newest final block in the store.
+        last_final: BlockFacts,
+        /// The newest final height that had a payload.
+        payload_height: Height,
+        /// Blocks above it that the journal holds.
+        blocks: Vec<BlockFacts>,
+        /// Certificates above it that the journal holds.
+        certificates: Vec<CertificateName>,
+        /// Own votes above it that the journal holds.
+        votes: Vec<CertificateName>,
+    },
+    /// A block and how far it is checked.
+    BlockSeen(BlockFacts, PayloadStatus),
+    /// A certificate, verified.
+    Certificate(CertificateName),
+    /// Whether something could be listed.
+    WorkSeen(bool),
+    /// The newest height that a quorum has executed alike.
+    ClaimReady(Height),
+    /// A client waits for this height to be certified.
+    ClaimWanted(Height),
+    /// f + 1 nullified the view.
+    NullifiesSeen(View),
+    /// A peer fell silent or is back.
+    PeerSilence(ValidatorIndex, bool),
+    /// A lane had to be served to more than f peers.
+    LaneCostly(ValidatorIndex, View),
+    /// The guard refused a vote.
+    VoteRefused(VoteKind, View),
+    /// A quorum executed to another root.
+    Diverged(Height),
+}
+
+/// What goes down to the data plane.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Effect {
+    /// The node is in this view.
+    EnterView {
+        /// The view.
+        view: View,
+        /// Why.
+        because: Option<CertificateName>,
+    },
+    /// Build, sign and send a block.
+    Propose {
+        /// Its view.
+        view: View,
+        /// Its parent.
+        parent: BlockDigest,
+        /// The executed height to claim.
+        claim_height: Height,
+        /// Lanes that end where a quorum holds them.
+        distrusted_lanes: Vec<ValidatorIndex>,
+    },
+    /// Sign, journal, sync and send a vote.
+    Vote {
+        /// The kind.
+        kind: VoteKind,
+        /// The view.
+        view: View,
+        /// The block; none for a nullify.
+        digest: Option<BlockDigest>,
+        /// A certificate to send on with it.
+        carry: Option<CertificateName>,
+    },
+    /// Send a held certificate on to all.
+    SendCertificate(CertificateName),
+    /// A block and its ancestors are final.
+    Finalize {
+        /// The certified block's view.
+        view: View,
+        /// The certified block.
+        digest: BlockDigest,
+    },
+    /// Get a block that a certificate names.
+    FetchBlock(BlockDigest),
+    /// Get certificates.
+    FetchCertificates {
+        /// First view.
+        first: View,
+        /// Last view.
+        last: View,
+        /// Whom to ask first.
+        peer: ValidatorIndex,
+    },
+    /// Send what could be listed.
+    SendWork(Option<ValidatorIndex>),
+    /// Send own open votes again.
+    ResendVotes(View),
+    /// Say that the core is alive.
+    Heartbeat(View),
+}

@@ -1,0 +1,84 @@
+//! Decodes what the journal holds above the store's tip, and opens the store at genesis where it is empty.
+
+use crate::context::Context;
+use crate::shard::Journaled;
+use rustorium_crypto::verify_batch;
+use rustorium_storage::{HeightCommit, JournalRecord, RecordKind, Store, StoreError, Tip};
+use rustorium_types::{
+    Block, BoundedVec, Certificate, Genesis, Height, ResultLink, SignedVote, decode, limits,
+};
+
+/// Result roots that a restarted node reads back: as far as a claim may lag, and some.
+const ROOTS_READ: u64 = 512;
+
+/// Commits the genesis block where the store has no tip; returns the tip.
+pub fn tip_of(store: &dyn Store, genesis: &Genesis) -> Result<Tip, StoreError> {
+    if let Some(tip) = store.tip() {
+        return Ok(tip);
+    }
+    let state = rustorium_execution::genesis(genesis);
+    store.commit(&HeightCommit {
+        digest: state.digest,
+        block: Block { header: state.header.clone(), inline: BoundedVec::default() },
+        inline_ids: Vec::new(),
+        batches: Vec::new(),
+        receipts: Vec::new(),
+        diff: state.diff,
+        link: ResultLink::default(),
+        result_root: state.result_root,
+        finalization: None,
+    })?;
+    store.sync()?;
+    let payload_height = Height(0);
+    Ok(Tip { height: Height(0), digest: state.digest, header: state.header, result_root: state.result_root, payload_height })
+}
+
+/// Decodes the journal's records. Records that a newer format would have are refused by the journal itself; one that
+/// checks but does not decode was written by another version, and is reported by its position.
+pub fn decode_journal(
+    context: &Context, store: &dyn Store, tip: &Tip, records: Vec<JournalRecord>,
+) -> Result<Journaled, String> {
+    let mut journaled = Journaled { payload_height: tip.payload_height, ..Journaled::default() };
+    for record in records {
+        let position = record.lsn.0;
+        let bad = |error| format!("the journal's record at {position} can't be read ({error}); start the version that wrote it");
+        match record.kind {
+            RecordKind::Vote => {
+                let vote: SignedVote = decode(&record.payload, limits::FRAME_BYTES_MAX).map_err(bad)?;
+                journaled.votes.push((position, vote));
+            }
+            RecordKind::Proposal => {
+                let block: Block = decode(&record.payload, limits::FRAME_BYTES_MAX).map_err(bad)?;
+                journaled.blocks.push((position, block));
+            }
+            RecordKind::Certificate => {
+                let certificate: Certificate = decode(&record.payload, limits::FRAME_BYTES_MAX).map_err(bad)?;
+                journaled.certificates.push((position, certificate));
+            }
+            RecordKind::Batch => {
+                let batch: rustorium_types::Batch = decode(&record.payload, limits::FRAME_BYTES_MAX).map_err(bad)?;
+                let lane = usize::from(batch.body.author.0);
+                let listed = tip.header.cursors.get(lane).map_or(0, |cursor| cursor.next_seq);
+                if batch.body.seq < listed {
+                    continue;
+                }
+                let author = context.committee.keys.get(lane);
+                if let Some(checked) = author.and_then(|author| verify_batch(author, batch, |_| false)) {
+                    journaled.batches.push((position, checked));
+                }
+            }
+            RecordKind::Floor => {}
+        }
+    }
+    read_roots(store, tip, &mut journaled).map_err(|error| error.to_string())?;
+    Ok(journaled)
+}
+
+fn read_roots(store: &dyn Store, tip: &Tip, journaled: &mut Journaled) -> Result<(), StoreError> {
+    let first = tip.height.0.saturating_sub(ROOTS_READ);
+    let links = store.links(Height(first), tip.height)?;
+    journaled.roots = (first..).map(Height).zip(links.into_iter().map(|stored| stored.result_root)).collect();
+    let best = store.finalization_at_or_above(tip.height)?;
+    journaled.finalization = best.map(|(_, certificate)| certificate);
+    Ok(())
+}

@@ -1,0 +1,50 @@
+//! Validity of a block against its parent: pure, the same for proposer, voter and catch-up.
+
+use rustorium_crypto::{CheckedBatch, payload_root};
+use rustorium_txpool::{BlockCaps, Weight, weigh};
+use rustorium_types::{Block, Cursor, Header, Parameters, StateClaim};
+use std::sync::Arc;
+
+/// Batches per lane, in the order of their seqs.
+pub type Payload = Vec<Vec<Arc<CheckedBatch>>>;
+
+/// Checks what header and parent alone decide. Errors: the broken rule, for the log.
+pub fn check_header(parent: &Header, block: &Block, parameters: &Parameters) -> Result<(), &'static str> {
+    let header = &block.header;
+    let ensure = |holds: bool, rule| if holds { Ok(()) } else { Err(rule) };
+    ensure(header.height == parent.height.next(), "the height is not the parent's plus one")?;
+    ensure(header.parent_view == parent.view, "the parent's view is another")?;
+    ensure(header.view > parent.view, "the view is not above the parent's")?;
+    ensure(header.time_ms > parent.time_ms, "the time is not above the parent's")?;
+    ensure(header.state == StateClaim::NoneYet, "this protocol version has no state roots")?;
+    ensure(header.load_history == 0, "this protocol version keeps no load history")?;
+    ensure(cursors_advance(&parent.cursors, &header.cursors), "a lane's cursor goes back")?;
+    let root = payload_root(&block.inline, &parent.cursors, &header.cursors);
+    ensure(root == header.payload_root, "the payload root is another")?;
+    ensure(header.transactions <= parameters.block_transactions_max, "there are too many transactions")?;
+    ensure(header.declared_work <= parameters.block_work_max, "there is too much declared work")?;
+    ensure(header.result.height <= parent.height, "it claims a height that is not an ancestor's")?;
+    ensure(header.result.height >= parent.result.height, "its claim goes back")?;
+    let same_height = header.result.height == parent.result.height;
+    ensure(!same_height || header.result.root == parent.result.root, "its claim changes a root")?;
+    let lag = header.height.0 - header.result.height.0;
+    ensure(header.transactions == 0 || lag <= parameters.claim_lag_max, "it lists transactions too far above its claim")
+}
+
+fn cursors_advance(parent: &[Cursor], cursors: &[Cursor]) -> bool {
+    parent.len() == cursors.len()
+        && parent.iter().zip(cursors).all(|(before, after)| {
+            before.next_seq < after.next_seq && before.tip != after.tip || before == after
+        })
+}
+
+/// Checks what the listed batches weigh, and the inline transactions, against the header's sums and the block's caps.
+pub fn check_payload(block: &Block, listed: Weight, parameters: &Parameters) -> Result<(), &'static str> {
+    let mut total = listed;
+    total += weigh(&block.inline);
+    let header = &block.header;
+    if total.transactions != header.transactions || total.work != header.declared_work {
+        return Err("the header's sums are not the payload's");
+    }
+    if BlockCaps::for_parameters(parameters).hold(&total) { Ok(()) } else { Err("the payload is over a block's caps") }
+}

@@ -1,0 +1,117 @@
+//! The blocks above the final one: by digest, with their status, and which of them was first in its view.
+
+use crate::port::{BlockFacts, PayloadStatus};
+use rustorium_types::{Block, BlockDigest, Cursor, Header, ValidatorIndex, View};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+/// A known block.
+pub struct Entry {
+    /// The block.
+    pub block: Arc<Block>,
+    /// How far it is checked.
+    pub status: PayloadStatus,
+    /// What the core was told last.
+    pub told: Option<PayloadStatus>,
+    /// Whether the signatures of its inline transactions were checked (true where it has none).
+    pub inline_checked: bool,
+    /// Since when listed batches are missing, monotonic microseconds.
+    pub missing_since_us: Option<u64>,
+    /// Whether the journal holds it.
+    pub journaled: bool,
+}
+
+/// Blocks above the newest block handed to execution, which is the root.
+pub struct BlockTree {
+    entries: HashMap<BlockDigest, Entry>,
+    first: BTreeMap<(View, ValidatorIndex), BlockDigest>,
+    root: (BlockDigest, Header),
+}
+
+impl BlockTree {
+    /// A tree of just its root.
+    pub fn new(digest: BlockDigest, header: Header) -> Self {
+        Self { entries: HashMap::new(), first: BTreeMap::new(), root: (digest, header) }
+    }
+
+    /// The newest block handed to execution.
+    pub fn root(&self) -> (&BlockDigest, &Header) {
+        (&self.root.0, &self.root.1)
+    }
+
+    /// A block's header: of the root or above it.
+    pub fn header(&self, digest: &BlockDigest) -> Option<&Header> {
+        if *digest == self.root.0 { Some(&self.root.1) } else { self.entries.get(digest).map(|e| &e.block.header) }
+    }
+
+    /// A block above the root.
+    pub fn get(&self, digest: &BlockDigest) -> Option<&Entry> {
+        self.entries.get(digest)
+    }
+
+    /// A block above the root.
+    pub fn get_mut(&mut self, digest: &BlockDigest) -> Option<&mut Entry> {
+        self.entries.get_mut(digest)
+    }
+
+    /// Keeps the first proposal of a view by its proposer. False where another came before it.
+    pub fn claim_first(&mut self, view: View, proposer: ValidatorIndex, digest: BlockDigest) -> bool {
+        *self.first.entry((view, proposer)).or_insert(digest) == digest
+    }
+
+    /// Adds a block unless it is known. True where it is new.
+    pub fn insert(&mut self, digest: BlockDigest, block: Block) -> bool {
+        if digest == self.root.0 || self.entries.contains_key(&digest) {
+            return false;
+        }
+        let inline_checked = block.inline.is_empty();
+        let block = Arc::new(block);
+        let status = PayloadStatus::Pending;
+        let entry = Entry { block, status, told: None, inline_checked, missing_since_us: None, journaled: false };
+        self.entries.insert(digest, entry);
+        true
+    }
+
+    /// Digests of the blocks whose checks are not at an end, by view.
+    pub fn pending(&self) -> Vec<BlockDigest> {
+        let pending = self.entries.iter().filter(|(_, entry)| entry.status == PayloadStatus::Pending);
+        let mut pending: Vec<_> = pending.map(|(digest, entry)| (entry.block.header.view, *digest)).collect();
+        pending.sort_unstable();
+        pending.into_iter().map(|(_, digest)| digest).collect()
+    }
+
+    /// The facts of all blocks above the root, by view.
+    pub fn facts(&self) -> Vec<BlockFacts> {
+        let mut facts: Vec<_> = self.entries.iter().map(|(d, e)| BlockFacts::of(*d, &e.block.header)).collect();
+        facts.sort_unstable_by_key(|facts| (facts.view, facts.digest));
+        facts
+    }
+
+    /// The way from the root (exclusive) up to `digest` (inclusive), or the ancestor that is missing.
+    pub fn path(&self, digest: &BlockDigest) -> Result<Vec<BlockDigest>, BlockDigest> {
+        let mut path = Vec::new();
+        let mut at = *digest;
+        while at != self.root.0 {
+            let entry = self.entries.get(&at).ok_or(at)?;
+            path.push(at);
+            at = entry.block.header.parent;
+        }
+        path.reverse();
+        Ok(path)
+    }
+
+    /// Makes `digest` the root and forgets every block of its view or below.
+    pub fn advance(&mut self, digest: &BlockDigest) -> Option<Arc<Block>> {
+        let entry = self.entries.remove(digest)?;
+        self.root = (*digest, entry.block.header.clone());
+        let view = entry.block.header.view;
+        self.entries.retain(|_, entry| entry.block.header.view > view);
+        self.first = self.first.split_off(&(view.next(), ValidatorIndex(0)));
+        Some(entry.block)
+    }
+
+    /// The root's cursors.
+    pub fn root_cursors(&self) -> &[Cursor] {
+        &self.root.1.cursors
+    }
+}

@@ -1,0 +1,367 @@
+//! Peers' messages: votes, proposals, certificates, batches, questions and answers.
+
+use super::{Now, Ports, Shard, VIEW_WINDOW};
+use crate::port::{Input, PayloadStatus};
+use crate::rules;
+use bytes::Bytes;
+use rustorium_crypto::{CheckedBatch, Verified, block_digest};
+use rustorium_quorum::Evidence;
+use rustorium_storage::RecordKind;
+use rustorium_sync::{Source, Want};
+use rustorium_transport::Credit;
+use rustorium_txpool::{Inserted, Lanes, Missing, PayloadFault, check_batch};
+use rustorium_types::{
+    Batch, BatchDigest, Block, BlockDigest, Certificate, Class, Heartbeat, Height, Message, Proposal, Report, Request,
+    Response, SignedVote, ValidatorIndex, View, VoteBody, VoteKind, VoteMessage,
+};
+use std::sync::Arc;
+
+/// How long a listed batch may be on its way before it is asked for.
+const FETCH_GRACE_US: u64 = 15_000;
+
+impl<P: Ports> Shard<P> {
+    pub(super) fn on_message(&mut self, now: Now, peer: ValidatorIndex, message: Message, frame: Bytes, credit: Credit) {
+        match message {
+            Message::Proposal(proposal) => {
+                self.heard(now, peer);
+                self.on_proposal(peer, *proposal);
+            }
+            Message::Vote(vote) => {
+                self.heard(now, peer);
+                self.on_vote_message(peer, *vote);
+            }
+            Message::Heartbeat(heartbeat) => {
+                self.heard(now, peer);
+                self.on_heartbeat(peer, *heartbeat);
+            }
+            Message::Certificate(certificate) => self.add_certificate(peer, *certificate),
+            Message::Report(report) => self.on_report(peer, report),
+            Message::Batch(batch) => {
+                if self.in_lane_window(&batch) {
+                    self.ports.check_batch(peer, *batch, frame.slice(1..), false, credit);
+                }
+            }
+            Message::Transactions(transactions) => self.ports.check_transactions(transactions.into_vec(), credit),
+            Message::Request { id, request } => self.on_request(peer, id, &request),
+            Message::Response { id, response } => self.on_response(now, peer, id, response, credit),
+        }
+    }
+
+    fn on_vote_message(&mut self, peer: ValidatorIndex, message: VoteMessage) {
+        if let Some(certificate) = message.carry {
+            self.add_certificate(peer, certificate);
+        }
+        self.held.update(peer, &message.held);
+        self.on_report(peer, message.report);
+        self.add_vote(peer, message.vote);
+    }
+
+    fn on_heartbeat(&mut self, peer: ValidatorIndex, heartbeat: Heartbeat) {
+        let theirs = heartbeat.finalization.as_ref().map_or(View(0), |c| c.body.view);
+        for certificate in heartbeat.finalization.into_iter().chain(heartbeat.entered_by) {
+            self.add_certificate(peer, certificate);
+        }
+        self.held.update(peer, &heartbeat.held);
+        self.on_report(peer, heartbeat.report);
+        for vote in &heartbeat.votes {
+            self.add_vote(peer, *vote);
+        }
+        self.help(peer, theirs);
+    }
+
+    /// Sends the best finalization to a peer that is behind it.
+    pub(super) fn help(&mut self, peer: ValidatorIndex, theirs: View) {
+        if let Some(best) = self.tally.best_finalization()
+            && best.body.view > theirs
+        {
+            let frame = Message::Certificate(Box::new((**best).clone())).to_frame();
+            self.ports.send(peer, Class::Consensus, frame.into());
+        }
+    }
+
+    fn on_report(&mut self, peer: ValidatorIndex, report: Report) {
+        self.reports.update(peer, report);
+    }
+
+    fn is_ours(&self, body: &VoteBody) -> bool {
+        let committee = &self.context.committee;
+        body.chain == committee.chain && body.shard == committee.shard && body.epoch == committee.epoch
+    }
+
+    fn add_vote(&mut self, peer: ValidatorIndex, vote: SignedVote) {
+        let (_, root) = self.tree.root();
+        let in_window = vote.body.view >= root.view && vote.body.view.0 <= self.view.0 + VIEW_WINDOW;
+        if vote.signer != peer || !self.is_ours(&vote.body) || !in_window {
+            return;
+        }
+        let mut events = Vec::new();
+        self.tally.add_vote(vote, &mut events);
+        self.on_tally(events);
+    }
+
+    pub(super) fn add_certificate(&mut self, peer: ValidatorIndex, certificate: Certificate) {
+        if !self.is_ours(&certificate.body) {
+            return;
+        }
+        let mut events = Vec::new();
+        if let Err(refused) = self.tally.add_certificate(certificate, &mut events) {
+            tracing::warn!(event = "certificate_refused", peer = peer.0, reason = %refused);
+        }
+        self.on_tally(events);
+    }
+
+    fn on_proposal(&mut self, peer: ValidatorIndex, proposal: Proposal) {
+        let header = &proposal.header;
+        let (_, root) = self.tree.root();
+        let in_window = header.view > root.view && header.view.0 <= self.view.0 + VIEW_WINDOW;
+        if header.proposer != peer || !in_window || !self.context.header_is_ours(header) {
+            return;
+        }
+        let digest = block_digest(header);
+        let body = VoteBody {
+            chain: header.chain,
+            shard: header.shard,
+            epoch: header.epoch,
+            view: header.view,
+            kind: VoteKind::Notarize,
+            block: digest,
+        };
+        for certificate in proposal.notarization.into_iter().chain(proposal.nullifications.into_vec()) {
+            self.add_certificate(peer, certificate);
+        }
+        let first = self.tree.claim_first(body.view, peer, digest);
+        self.add_vote(peer, SignedVote { body, signer: peer, signature: proposal.signature });
+        if first {
+            self.keep_block(digest, Block { header: proposal.header, inline: proposal.inline });
+        }
+    }
+
+    pub(super) fn keep_block(&mut self, digest: BlockDigest, block: Block) {
+        let has_inline = !block.inline.is_empty();
+        if self.tree.insert(digest, block) {
+            self.fetcher.cancel(&Want::Block(digest));
+            if has_inline && let Some(entry) = self.tree.get(&digest) {
+                let block = entry.block.clone();
+                self.ports.check_inline(digest, block);
+            }
+            self.recheck = true;
+        }
+    }
+
+    pub(super) fn on_inline_checked(&mut self, digest: &BlockDigest, good: bool) {
+        if let Some(entry) = self.tree.get_mut(digest) {
+            entry.inline_checked = good;
+            if !good {
+                entry.status = PayloadStatus::Invalid;
+                self.tell_block(digest);
+            }
+            self.recheck = true;
+        }
+    }
+
+    pub(super) fn recheck_blocks(&mut self, now: Now) {
+        for digest in self.tree.pending() {
+            let status = self.check_block(now, &digest);
+            if let Some(entry) = self.tree.get_mut(&digest) {
+                entry.status = status;
+            }
+            self.tell_block(&digest);
+        }
+    }
+
+    fn check_block(&mut self, now: Now, digest: &BlockDigest) -> PayloadStatus {
+        let Some(entry) = self.tree.get(digest) else { return PayloadStatus::Pending };
+        let block = entry.block.clone();
+        let inline_checked = entry.inline_checked;
+        let header = &block.header;
+        let Some(parent) = self.tree.header(&header.parent) else { return PayloadStatus::Pending };
+        if let Err(rule) = rules::check_header(parent, &block, &self.context.parameters) {
+            return invalid(header.view, rule);
+        }
+        let ahead_ms = header.time_ms.saturating_sub(now.wall_ms + self.context.parameters.clock_ahead_ms_max);
+        if ahead_ms > 0 {
+            self.recheck_at(now.us + ahead_ms * 1000);
+            return PayloadStatus::Pending;
+        }
+        let weight = self.lanes.weight(&parent.cursors, &header.cursors);
+        match weight {
+            Ok(weight) => {
+                if let Err(rule) = rules::check_payload(&block, weight, &self.context.parameters) {
+                    return invalid(header.view, rule);
+                }
+            }
+            Err(PayloadFault::Broken { what, .. }) => return invalid(header.view, what),
+            Err(PayloadFault::Missing(missing)) => {
+                self.want_batches(now, digest, &missing, header.proposer);
+                return PayloadStatus::Pending;
+            }
+        }
+        let claimed = self.roots.get(&header.result.height);
+        match claimed {
+            Some(root) if *root != header.result.root => invalid(header.view, "it claims another result root"),
+            None if header.result.height > self.executed => PayloadStatus::Pending,
+            _ if !inline_checked => PayloadStatus::Pending,
+            _ => PayloadStatus::Ready,
+        }
+    }
+
+    /// Asks for listed batches once they have had the time to come by themselves.
+    fn want_batches(&mut self, now: Now, block: &BlockDigest, missing: &[Missing], from: ValidatorIndex) {
+        let Some(entry) = self.tree.get_mut(block) else { return };
+        let since = *entry.missing_since_us.get_or_insert(now.us);
+        if now.us < since + FETCH_GRACE_US {
+            return self.recheck_at(since + FETCH_GRACE_US);
+        }
+        for Missing { lane, digest, .. } in missing {
+            self.fetcher.want(now.ms(), Want::Batch { lane: *lane, digest: *digest }, Some(from));
+        }
+    }
+
+    pub(super) fn recheck_at(&mut self, at_us: u64) {
+        self.recheck_at_us = Some(self.recheck_at_us.map_or(at_us, |known| known.min(at_us)));
+    }
+
+    /// Whether peers may send this batch unasked: beyond the final cursor, by no more than the window.
+    fn in_lane_window(&self, batch: &Batch) -> bool {
+        let body = &batch.body;
+        let committee = &self.context.committee;
+        let ours = body.chain == committee.chain && body.shard == committee.shard && body.epoch == committee.epoch;
+        let cursor = self.tree.root_cursors().get(usize::from(body.author.0));
+        let window = u64::from(self.context.parameters.lane_window_batches);
+        ours && cursor.is_some_and(|c| body.seq >= c.next_seq && body.seq < c.next_seq + window)
+    }
+
+    pub(super) fn on_batch(&mut self, peer: ValidatorIndex, checked: Option<CheckedBatch>, bytes: &Bytes, wanted: bool) {
+        let Some(checked) = checked else {
+            tracing::warn!(event = "batch_refused", peer = peer.0, "a signature in a batch does not verify");
+            return;
+        };
+        let (lane, digest) = (checked.batch.body.author, checked.digest);
+        let wanted = wanted || self.fetcher.contains(&Want::Batch { lane, digest });
+        let committee = &self.context.committee;
+        let (chain, shard, epoch) = (committee.chain, committee.shard, committee.epoch);
+        if let Err(refused) = check_batch(&checked.batch.body, chain, shard, epoch, &self.context.parameters) {
+            tracing::warn!(event = "batch_refused", peer = peer.0, reason = %refused);
+            return;
+        }
+        if self.lanes.get(lane, &digest).is_some() {
+            return;
+        }
+        if !wanted && !self.in_lane_window(&checked.batch) {
+            return;
+        }
+        let position = self.ports.append(RecordKind::Batch, bytes);
+        let checked = Arc::new(checked);
+        match self.lanes.insert(checked.clone(), position, wanted) {
+            Inserted::Held => self.pool.held_elsewhere(&checked),
+            Inserted::Conflict { other, held } => {
+                let other = self.lanes.get(lane, &other);
+                if let Some(evidence) = other.and_then(|other| Evidence::two_batches(&other, &checked)) {
+                    self.ports.evidence(evidence);
+                }
+                if held {
+                    self.pool.held_elsewhere(&checked);
+                }
+            }
+            Inserted::Duplicate | Inserted::BeyondWindow | Inserted::Stale | Inserted::NoSuchLane => {}
+        }
+        self.fetcher.cancel(&Want::Batch { lane, digest });
+        self.recheck = true;
+    }
+
+    fn on_request(&mut self, peer: ValidatorIndex, id: u64, request: &Request) {
+        if let Request::Batch { lane, .. } = request {
+            self.note_served(peer, *lane);
+        }
+        let memory = Memory { shard: self };
+        let response = self.ports.answer(request, &memory);
+        let frame = Message::Response { id, response }.to_frame();
+        self.ports.send(peer, Class::Sync, frame.into());
+    }
+
+    /// Counts the peers that a leader had to serve a lane to: more than f, and the lane's tip is no longer trusted.
+    fn note_served(&mut self, peer: ValidatorIndex, lane: ValidatorIndex) {
+        let proposed = self.own_proposal.as_ref().is_some_and(|(view, _)| *view == self.view);
+        if !proposed || lane == self.context.me {
+            return;
+        }
+        let peers = self.served.entry((lane, self.view)).or_default();
+        peers.insert(peer);
+        if peers.len() == self.context.committee.faults() + 1 {
+            self.tell(Input::LaneCostly(lane, self.view));
+        }
+    }
+
+    fn on_response(&mut self, now: Now, peer: ValidatorIndex, id: u64, response: Response, credit: Credit) {
+        let Some((want, response)) = self.fetcher.on_response(now.ms(), peer, id, response) else { return };
+        match (want, response) {
+            (Want::Block(digest), Response::Block(block)) => {
+                if block_digest(&block.header) == digest && self.context.header_is_ours(&block.header) {
+                    self.keep_block(digest, *block);
+                }
+            }
+            (Want::Batch { lane, digest }, Response::Batch(batch)) => {
+                if batch.body.author == lane && rustorium_crypto::batch_digest(&batch.body) == digest {
+                    let bytes = Bytes::from(rustorium_types::encode(&*batch));
+                    self.ports.check_batch(peer, *batch, bytes, true, credit);
+                }
+            }
+            (Want::Certificates { .. }, Response::Certificates(certificates)) => {
+                for certificate in certificates.into_vec() {
+                    self.add_certificate(peer, certificate);
+                }
+            }
+            (Want::FinalBlocks { .. }, Response::FinalBlocks { blocks, finalization: Some(finalization) }) => {
+                self.on_final_blocks(peer, blocks.into_vec(), finalization);
+            }
+            _ => {}
+        }
+    }
+
+    fn on_final_blocks(&mut self, peer: ValidatorIndex, blocks: Vec<Block>, finalization: Certificate) {
+        let Some(first) = blocks.first() else { return };
+        let parent = first.header.parent;
+        let keys = &self.context.committee.keys;
+        if let Err(refused) = rustorium_sync::check_final_blocks(&blocks, &finalization, &parent, keys) {
+            tracing::warn!(event = "sync_refused", peer = peer.0, reason = %refused);
+            return;
+        }
+        let root_height = self.tree.root().1.height;
+        for block in blocks {
+            if block.header.height > root_height && self.context.header_is_ours(&block.header) {
+                self.keep_block(block_digest(&block.header), block);
+            }
+        }
+        self.add_certificate(peer, finalization);
+    }
+}
+
+fn invalid(view: View, rule: &'static str) -> PayloadStatus {
+    tracing::warn!(event = "block_invalid", view = view.0, rule);
+    PayloadStatus::Invalid
+}
+
+/// What the shard's memory can answer questions from.
+struct Memory<'a, P: Ports> {
+    shard: &'a Shard<P>,
+}
+
+impl<P: Ports> Source for Memory<'_, P> {
+    fn block(&self, digest: &BlockDigest) -> Option<Block> {
+        self.shard.tree.get(digest).map(|entry| (*entry.block).clone())
+    }
+
+    fn batch(&self, lane: ValidatorIndex, digest: &BatchDigest) -> Option<Batch> {
+        let lanes: &Lanes = &self.shard.lanes;
+        lanes.get(lane, digest).map(|checked| (*checked.batch).clone())
+    }
+
+    fn certificates(&self, first: View, last: View) -> Vec<Certificate> {
+        let plain = |certificate: &Verified<Certificate>| (**certificate).clone();
+        self.shard.tally.certificates_between(first, last).map(plain).collect()
+    }
+
+    fn final_blocks(&self, _first: Height, _count: u32) -> (Vec<Block>, Option<Certificate>) {
+        (Vec::new(), None)
+    }
+}

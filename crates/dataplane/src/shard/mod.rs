@@ -1,0 +1,418 @@
+//! One shard's data plane as a machine without threads: events in, calls on `Ports` out.
+//!
+//! *Invariants:* what a vote rests on is appended to the journal before the vote, and a frame that promises something
+//! leaves only when the journal is durable up to it; nothing is executed that is not final; everything held is bounded.
+
+mod blocks;
+mod effects;
+mod finality;
+mod inbound;
+mod recovery;
+mod work;
+
+use crate::context::Context;
+use crate::port::{CertificateName, Effect, Input, PayloadStatus};
+use blocks::BlockTree;
+use bytes::Bytes;
+use rustorium_crypto::{CheckedBatch, Verified};
+use rustorium_execution::Skip;
+use rustorium_quorum::{Evidence, HeldTally, ReportTally, Tally, TallyEvent, VoteGuard};
+use rustorium_storage::RecordKind;
+use rustorium_sync::{FetchConfig, Fetcher};
+use rustorium_transport::Credit;
+use rustorium_txpool::{AccountView, Lanes, Pool, Refused};
+use rustorium_types::{
+    AccountId, Batch, Block, BlockDigest, Certificate, Class, Hash, Header, Height, Message, Request, Response,
+    SignedVote, Transaction, TxId, ValidatorIndex, View, VoteKind,
+};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+
+pub use recovery::Journaled;
+pub use work::WorkConfig;
+
+/// The two clocks, read once an event.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Now {
+    /// Monotonic microseconds.
+    pub us: u64,
+    /// Unix milliseconds.
+    pub wall_ms: u64,
+}
+
+impl Now {
+    fn ms(self) -> u64 {
+        self.us / 1000
+    }
+}
+
+/// A transaction that was verified when it came.
+pub type Admitted = (TxId, Arc<Verified<Transaction>>);
+
+/// What happens to a shard.
+pub enum Event {
+    /// A peer's message and the frame that it was decoded from.
+    Peer {
+        /// The sender, as its link proved.
+        peer: ValidatorIndex,
+        /// The message.
+        message: Message,
+        /// Its bytes.
+        frame: Bytes,
+        /// Given back when the message is dealt with: bounds what is read and not processed.
+        credit: Credit,
+    },
+    /// A link came up or went down.
+    Link {
+        /// The peer.
+        peer: ValidatorIndex,
+        /// Whether it is up.
+        up: bool,
+    },
+    /// A batch's signatures were checked; none where one was bad.
+    BatchChecked {
+        /// Who sent it.
+        peer: ValidatorIndex,
+        /// The batch.
+        checked: Option<CheckedBatch>,
+        /// Its canonical bytes.
+        bytes: Bytes,
+        /// Whether it was asked for.
+        wanted: bool,
+    },
+    /// The signatures of a block's inline transactions were checked.
+    InlineChecked {
+        /// The block.
+        digest: BlockDigest,
+        /// Whether all are good.
+        good: bool,
+    },
+    /// Verified transactions, from clients of this node or from a peer.
+    Transactions {
+        /// The transactions.
+        transactions: Vec<Admitted>,
+        /// Whether a client sent them here.
+        from_client: bool,
+    },
+    /// The core's effects, in order.
+    Effects(Vec<Effect>),
+    /// The journal is durable up to this record.
+    Durable(u64),
+    /// A block was executed and committed to the store.
+    Executed(Executed),
+    /// The store is on disk up to this height.
+    StoreDurable(Height),
+    /// A client waits for this height to be certified.
+    ClaimWanted(Height),
+    /// The time that the shard asked for has come.
+    Tick,
+    /// The node stops.
+    Stop,
+}
+
+/// What the shard needs to know of an execution.
+pub struct Executed {
+    /// The height.
+    pub height: Height,
+    /// Its time.
+    pub time_ms: u64,
+    /// The result root there.
+    pub root: Hash,
+    /// Accounts whose nonce moved, with their next one.
+    pub touched: Vec<(AccountId, u64)>,
+    /// Listed transactions that execution skipped.
+    pub skipped: Vec<(TxId, Skip)>,
+}
+
+/// A final block on its way to execution.
+pub struct ExecutionJob {
+    /// Its digest.
+    pub digest: BlockDigest,
+    /// The block.
+    pub block: Arc<Block>,
+    /// Listed batches per lane, by seq.
+    pub payload: crate::rules::Payload,
+    /// The finalization, where it is of this very block.
+    pub finalization: Option<Verified<Certificate>>,
+}
+
+/// What a shard does to the world: the threads of a node, or a test.
+pub trait Ports {
+    /// Sends a frame to one peer.
+    fn send(&mut self, to: ValidatorIndex, class: Class, frame: Bytes);
+    /// Sends a frame to all peers.
+    fn broadcast(&mut self, class: Class, frame: Bytes);
+    /// Appends to the journal; returns the record's position.
+    fn append(&mut self, kind: RecordKind, payload: &[u8]) -> u64;
+    /// Asks for `Durable` once the journal is on disk up to `position`.
+    fn sync(&mut self, position: u64);
+    /// Frees the journal below `position`.
+    fn release(&mut self, position: u64);
+    /// Asks for `BatchChecked`.
+    fn check_batch(&mut self, peer: ValidatorIndex, batch: Batch, bytes: Bytes, wanted: bool, credit: Credit);
+    /// Asks for `Transactions`.
+    fn check_transactions(&mut self, transactions: Vec<Transaction>, credit: Credit);
+    /// Asks for `InlineChecked`.
+    fn check_inline(&mut self, digest: BlockDigest, block: Arc<Block>);
+    /// Hands a final block to execution, which answers `Executed`.
+    fn execute(&mut self, job: ExecutionJob);
+    /// Tells the core all that one turn brought, in order, with one wake.
+    fn inputs(&mut self, inputs: Vec<Input>);
+    /// The pool holds these transactions.
+    fn admitted(&mut self, ids: &[TxId]);
+    /// The pool held this one before.
+    fn duplicate(&mut self, id: &TxId);
+    /// These expired in the pool.
+    fn expired(&mut self, ids: &[TxId]);
+    /// A transaction will not be pooled.
+    fn refused(&mut self, id: &TxId, refused: Refused);
+    /// An account as executed so far.
+    fn account(&self, account: &AccountId) -> Option<AccountView>;
+    /// Answers a question from the store and the shard's memory.
+    fn answer(&self, request: &Request, memory: &dyn rustorium_sync::Source) -> Response;
+    /// Keeps and shows evidence of a validator's misbehaviour.
+    fn evidence(&mut self, evidence: Evidence);
+}
+
+enum Outgoing {
+    Vote(Verified<SignedVote>, Option<CertificateName>),
+    Proposal(Bytes, Verified<SignedVote>),
+    Batch(Bytes),
+}
+
+/// How many views beyond the current one a peer's votes and proposals are kept.
+const VIEW_WINDOW: u64 = 64;
+
+/// One shard's data plane.
+pub struct Shard<P: Ports> {
+    /// The outside.
+    pub ports: P,
+    context: Arc<Context>,
+    config: WorkConfig,
+    tree: BlockTree,
+    tally: Tally,
+    guard: VoteGuard,
+    reports: ReportTally,
+    held: HeldTally,
+    lanes: Lanes,
+    pool: Pool,
+    fetcher: Fetcher,
+    view: View,
+    outbox: VecDeque<(u64, Outgoing)>,
+    own_votes: BTreeMap<View, Vec<SignedVote>>,
+    own_proposal: Option<(View, Bytes)>,
+    entered_by: Option<CertificateName>,
+    final_target: Option<(View, BlockDigest)>,
+    /// The newest block known to be notarized or final: what the next block would extend.
+    best_parent: BlockDigest,
+    best_parent_view: View,
+    roots: BTreeMap<Height, Hash>,
+    executed: Height,
+    report_sent: Height,
+    report_due_us: Option<u64>,
+    connected: HashSet<ValidatorIndex>,
+    last_heard_us: HashMap<ValidatorIndex, u64>,
+    silent: HashSet<ValidatorIndex>,
+    served: HashMap<(ValidatorIndex, View), HashSet<ValidatorIndex>>,
+    own_lane: work::OwnLane,
+    inputs: Vec<Input>,
+    told_listable: bool,
+    told_claim: Height,
+    told_diverged: bool,
+    retained: finality::Retained,
+    recheck: bool,
+    recheck_at_us: Option<u64>,
+}
+
+impl<P: Ports> Shard<P> {
+    fn empty(context: Arc<Context>, config: WorkConfig, ports: P, tip: (BlockDigest, Header)) -> Self {
+        let n = context.n();
+        let committee = context.committee.clone();
+        let fetch = FetchConfig {
+            timeout_ms: config.fetch_timeout_ms,
+            in_flight_max: 256,
+            wants_max: 4096,
+            per_peer_in_flight_max: 64,
+        };
+        let quorum = rustorium_types::quorum(n);
+        Self {
+            ports,
+            tally: Tally::new(committee, VIEW_WINDOW),
+            guard: VoteGuard::new(),
+            reports: ReportTally::new(n, quorum, Some(context.me)),
+            held: HeldTally::new(n, quorum),
+            lanes: Lanes::for_parameters(n, &context.parameters),
+            pool: Pool::new(config.pool.clone()),
+            config,
+            fetcher: Fetcher::new(fetch),
+            view: View(0),
+            outbox: VecDeque::new(),
+            own_votes: BTreeMap::new(),
+            own_proposal: None,
+            entered_by: None,
+            final_target: None,
+            best_parent: tip.0,
+            best_parent_view: tip.1.view,
+            tree: BlockTree::new(tip.0, tip.1),
+            roots: BTreeMap::new(),
+            executed: Height(0),
+            report_sent: Height(0),
+            report_due_us: None,
+            connected: HashSet::new(),
+            last_heard_us: HashMap::new(),
+            silent: HashSet::new(),
+            served: HashMap::new(),
+            own_lane: work::OwnLane::default(),
+            inputs: Vec::new(),
+            told_listable: false,
+            told_claim: Height(0),
+            told_diverged: false,
+            retained: finality::Retained::default(),
+            recheck: false,
+            recheck_at_us: None,
+            context,
+        }
+    }
+
+    /// Takes one event.
+    pub fn handle(&mut self, now: Now, event: Event) {
+        match event {
+            Event::Peer { peer, message, frame, credit } => self.on_message(now, peer, message, frame, credit),
+            Event::Link { peer, up } => self.on_link(now, peer, up),
+            Event::BatchChecked { peer, checked, bytes, wanted } => self.on_batch(peer, checked, &bytes, wanted),
+            Event::InlineChecked { digest, good } => self.on_inline_checked(&digest, good),
+            Event::Transactions { transactions, from_client } => self.admit(now, transactions, from_client),
+            Event::Effects(effects) => effects.into_iter().for_each(|effect| self.apply(now, effect)),
+            Event::Durable(position) => self.on_durable(position),
+            Event::Executed(executed) => self.on_executed(now, executed),
+            Event::StoreDurable(height) => self.on_store_durable(height),
+            Event::ClaimWanted(height) => self.tell(Input::ClaimWanted(height)),
+            Event::Tick | Event::Stop => {}
+        }
+    }
+
+    /// Does what is done once for all events of a turn: re-checks, cuts, sends and level-triggered inputs.
+    pub fn end_turn(&mut self, now: Now) {
+        self.update_silence(now);
+        self.pool.open_delayed(now.wall_ms);
+        self.cut_batches(now, false);
+        if self.recheck_at_us.is_some_and(|at| at <= now.us) {
+            self.recheck_at_us = None;
+            self.recheck = true;
+        }
+        if std::mem::take(&mut self.recheck) {
+            self.recheck_blocks(now);
+            self.advance_finality(now);
+        }
+        self.send_report(now);
+        self.poll_fetcher(now);
+        self.tell_levels();
+        let inputs = std::mem::take(&mut self.inputs);
+        if !inputs.is_empty() {
+            self.ports.inputs(inputs);
+        }
+    }
+
+    fn tell(&mut self, input: Input) {
+        self.inputs.push(input);
+    }
+
+    /// When `Tick` is wanted next, in monotonic microseconds.
+    pub fn next_deadline_us(&self, now: Now) -> Option<u64> {
+        let silence = Some(self.next_silence_us());
+        let fetch = self.fetcher.next_deadline_ms().map(|ms| ms * 1000);
+        let delayed = self.pool.next_delayed_ms().map(|at| now.us + at.saturating_sub(now.wall_ms) * 1000);
+        let cut = self.own_lane.cut_due_us;
+        [silence, fetch, delayed, cut, self.report_due_us, self.recheck_at_us].into_iter().flatten().min()
+    }
+
+    fn on_tally(&mut self, events: Vec<TallyEvent>) {
+        for event in events {
+            match event {
+                TallyEvent::Formed(certificate) => self.on_certificate(&certificate),
+                TallyEvent::NullifiesSeen(view) => self.tell(Input::NullifiesSeen(view)),
+                TallyEvent::Evidence(evidence) => self.ports.evidence(evidence),
+                TallyEvent::BadSignature(peer) => {
+                    tracing::warn!(event = "bad_signature", peer = peer.0, "a vote's signature does not verify");
+                }
+            }
+        }
+    }
+
+    fn on_certificate(&mut self, certificate: &Verified<Certificate>) {
+        let body = &certificate.body;
+        let position = self.ports.append(RecordKind::Certificate, &rustorium_types::encode(&**certificate));
+        self.retained.note(body.view, position);
+        let digest = (body.kind != VoteKind::Nullify).then_some(body.block);
+        if let Some(digest) = digest {
+            self.consider_parent(body.view, digest);
+        }
+        self.tell(Input::Certificate(CertificateName { kind: body.kind, view: body.view, digest }));
+        self.recheck = true;
+    }
+
+    /// Remembers the newest certified block as what the next one would extend.
+    fn consider_parent(&mut self, view: View, digest: BlockDigest) {
+        if view >= self.best_parent_view {
+            self.best_parent_view = view;
+            self.best_parent = digest;
+        }
+    }
+
+    fn certificate(&self, name: &CertificateName) -> Option<&Verified<Certificate>> {
+        self.tally.certificate(name.kind, name.view)
+    }
+
+    fn tell_block(&mut self, digest: &BlockDigest) {
+        let Some(entry) = self.tree.get_mut(digest) else { return };
+        if entry.told != Some(entry.status) {
+            entry.told = Some(entry.status);
+            let facts = crate::port::BlockFacts::of(*digest, &entry.block.header);
+            let status = entry.status;
+            self.tell(Input::BlockSeen(facts, status));
+        }
+    }
+
+    fn tell_levels(&mut self) {
+        let listable = self.listable();
+        if listable != self.told_listable {
+            self.told_listable = listable;
+            // Before the certificate of the same turn: else the next leader would still believe in work that the
+            // certified block has just listed, and propose an empty block.
+            self.inputs.insert(0, Input::WorkSeen(listable));
+        }
+        if let Some(report) = self.reports.claimable()
+            && report.executed > self.told_claim
+        {
+            self.told_claim = report.executed;
+            self.tell(Input::ClaimReady(report.executed));
+        }
+        if !self.told_diverged
+            && let Some(height) = self.reports.diverged()
+        {
+            self.told_diverged = true;
+            self.tell(Input::Diverged(height));
+        }
+    }
+
+    /// The shard's view, for status.
+    pub fn view(&self) -> View {
+        self.view
+    }
+
+    /// Transactions and bytes in the pool, for back-pressure at the gateway.
+    pub fn pool_size(&self) -> (usize, u64) {
+        (self.pool.len(), self.pool.bytes())
+    }
+
+    /// Whether this peer's link is up.
+    pub fn connected(&self) -> Vec<ValidatorIndex> {
+        let mut peers: Vec<_> = self.connected.iter().copied().collect();
+        peers.sort_unstable();
+        peers
+    }
+
+    fn status_of(&self, digest: &BlockDigest) -> Option<PayloadStatus> {
+        self.tree.get(digest).map(|entry| entry.status)
+    }
+}

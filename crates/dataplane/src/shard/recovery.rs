@@ -1,0 +1,149 @@
+//! From what store and journal hold to a running shard: the higher of the two counts.
+
+use super::finality::guard_of;
+use super::{Now, Ports, Shard, WorkConfig};
+use crate::context::Context;
+use crate::port::{BlockFacts, CertificateName, Input};
+use rustorium_crypto::{CheckedBatch, block_digest};
+use rustorium_types::{
+    Block, BlockDigest, Certificate, Hash, Header, Height, Report, SignedVote, ValidatorIndex, View, VoteKind,
+};
+use std::sync::Arc;
+
+/// What the journal and the store hold, decoded and checked.
+#[derive(Default)]
+pub struct Journaled {
+    /// Own votes, with their positions.
+    pub votes: Vec<(u64, SignedVote)>,
+    /// Blocks voted for.
+    pub blocks: Vec<(u64, Block)>,
+    /// Batches of all lanes.
+    pub batches: Vec<(u64, CheckedBatch)>,
+    /// Certificates.
+    pub certificates: Vec<(u64, Certificate)>,
+    /// Result roots of the newest executed heights, from the store.
+    pub roots: Vec<(Height, Hash)>,
+    /// The newest final height that had a payload.
+    pub payload_height: Height,
+    /// The store's finalization of its tip, where it has one.
+    pub finalization: Option<Certificate>,
+}
+
+impl<P: Ports> Shard<P> {
+    /// A shard that goes on from the store's tip and what the journal holds above it. Its first input is `Recovered`.
+    pub fn recover(
+        context: Arc<Context>, config: WorkConfig, ports: P, now: Now, tip: (BlockDigest, Header), journaled: Journaled,
+    ) -> Self {
+        let facts = BlockFacts::of(tip.0, &tip.1);
+        let (tip_view, tip_height) = (tip.1.view, tip.1.height);
+        let mut shard = Self::empty(context, config, ports, tip);
+        shard.recover_roots(journaled.roots, tip_height);
+        shard.recover_lanes(journaled.batches);
+        for (position, block) in journaled.blocks {
+            if block.header.view > tip_view {
+                shard.retained.note(block.header.view, position);
+                let digest = block_digest(&block.header);
+                shard.tree.claim_first(block.header.view, block.header.proposer, digest);
+                shard.keep_block(digest, block);
+                if let Some(entry) = shard.tree.get_mut(&digest) {
+                    entry.journaled = true;
+                }
+            }
+        }
+        let certificates = shard.recover_certificates(tip_view, journaled.certificates, journaled.finalization);
+        let votes = shard.recover_votes(tip_view, &journaled.votes);
+        for peer in (0..shard.context.n() as u16).map(ValidatorIndex) {
+            shard.last_heard_us.insert(peer, now.us);
+        }
+        shard.last_heard_us.remove(&shard.context.me);
+        // What was told so far is what `Recovered` says as a whole, and it comes first.
+        shard.inputs.clear();
+        shard.tell(Input::Recovered {
+            last_final: facts,
+            payload_height: journaled.payload_height,
+            blocks: shard.tree.facts(),
+            certificates,
+            votes,
+        });
+        shard.recheck = true;
+        shard
+    }
+
+    fn recover_roots(&mut self, roots: Vec<(Height, Hash)>, tip: Height) {
+        self.roots.insert(Height(0), self.context.genesis_root);
+        self.roots.extend(roots);
+        self.executed = tip;
+        self.report_sent = tip;
+        for (height, root) in &self.roots {
+            self.reports.own(Report { executed: *height, root: *root });
+        }
+    }
+
+    fn recover_lanes(&mut self, batches: Vec<(u64, CheckedBatch)>) {
+        let me = self.context.me;
+        let cursor = self.tree.root_cursors().get(usize::from(me.0)).copied().unwrap_or_default();
+        self.lanes.finalized(&self.tree.root_cursors().to_vec());
+        self.own_lane.next_seq = cursor.next_seq;
+        self.own_lane.previous = cursor.tip;
+        for (position, batch) in batches {
+            let body = &batch.batch.body;
+            let listed = self.tree.root_cursors().get(usize::from(body.author.0)).map_or(0, |c| c.next_seq);
+            if body.seq < listed {
+                continue;
+            }
+            if body.author == me && body.seq >= self.own_lane.next_seq {
+                self.own_lane.next_seq = body.seq + 1;
+                self.own_lane.previous = batch.digest;
+                self.pool.restore(&batch, |account| self.ports.account(account));
+            } else {
+                self.pool.held_elsewhere(&batch);
+            }
+            self.lanes.insert(Arc::new(batch), position, true);
+        }
+    }
+
+    fn recover_certificates(
+        &mut self, tip: View, journaled: Vec<(u64, Certificate)>, stored: Option<Certificate>,
+    ) -> Vec<CertificateName> {
+        let mut events = Vec::new();
+        let mut names = Vec::new();
+        if let Some(certificate) = stored {
+            // The store's own word on its tip; the core starts from the tip and needs no input for it.
+            let _ = self.tally.add_certificate(certificate, &mut events);
+        }
+        for (position, certificate) in journaled {
+            let body = certificate.body;
+            if body.view < tip || self.tally.add_certificate(certificate, &mut events).is_err() {
+                continue;
+            }
+            self.retained.note(body.view, position);
+            let digest = (body.kind != VoteKind::Nullify).then_some(body.block);
+            if let Some(digest) = digest {
+                self.consider_parent(body.view, digest);
+            }
+            if body.view > tip {
+                names.push(CertificateName { kind: body.kind, view: body.view, digest });
+            }
+        }
+        names
+    }
+
+    fn recover_votes(&mut self, tip: View, votes: &[(u64, SignedVote)]) -> Vec<CertificateName> {
+        self.guard = guard_of(votes.iter().map(|(_, vote)| &vote.body));
+        let mut names = Vec::new();
+        let mut events = Vec::new();
+        for (position, vote) in votes.iter().filter(|(_, vote)| vote.body.view > tip) {
+            let body = vote.body;
+            self.retained.note(body.view, *position);
+            if let Some(vote) = rustorium_crypto::verify_vote(&self.context.key.public(), *vote) {
+                self.own_votes.entry(body.view).or_default().push(*vote);
+                self.tally.add_own_vote(vote, &mut events);
+            }
+            let digest = (body.kind != VoteKind::Nullify).then_some(body.block);
+            names.push(CertificateName { kind: body.kind, view: body.view, digest });
+        }
+        // A certificate that these votes complete was complete before: it is among the journaled ones, or forms again
+        // when the peers resend theirs.
+        names
+    }
+}

@@ -1,0 +1,260 @@
+//! The own lane: admitting transactions, cutting them into batches, forwarding those of other lanes; links and silence.
+
+use super::{Admitted, Now, Outgoing, Ports, Shard};
+use crate::port::Input;
+use bytes::Bytes;
+use rustorium_crypto::own_batch;
+use rustorium_storage::RecordKind;
+use rustorium_txpool::{Admission, BlockCaps, CutLimits, PoolConfig, home_lane, lane_rank};
+use rustorium_types::{
+    AccountId, BatchBody, BatchDigest, BoundedVec, Class, Message, Request, Transaction, ValidatorIndex, VoteKind,
+};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Transactions in one forwarded frame: the largest fit into a frame then.
+const FORWARDED_TOGETHER: usize = 15;
+/// Batches that one `SendWork` sends, at most.
+const WORK_BATCHES_MAX: usize = 16;
+
+/// How a shard treats its own lane and its peers.
+#[derive(Clone, Debug)]
+pub struct WorkConfig {
+    /// Bounds of the pool.
+    pub pool: PoolConfig,
+    /// How long transactions wait for company while the lane's last batch isn't listed yet.
+    pub batch_delay_us: u64,
+    /// When an unanswered question goes to the next peer.
+    pub fetch_timeout_ms: u64,
+    /// The core's heartbeat; three without a sign of life are silence.
+    pub heartbeat_us: u64,
+    /// How long each validator in rank waits for those before it, until it lists a transaction of another's lane.
+    pub forward_delay_ms: u64,
+}
+
+impl Default for WorkConfig {
+    fn default() -> Self {
+        Self {
+            pool: PoolConfig::default(),
+            batch_delay_us: 25_000,
+            fetch_timeout_ms: 300,
+            heartbeat_us: 500_000,
+            forward_delay_ms: 1_500,
+        }
+    }
+}
+
+/// The chain of this validator's own batches.
+#[derive(Default)]
+pub(super) struct OwnLane {
+    pub(super) next_seq: u64,
+    pub(super) previous: BatchDigest,
+    pub(super) cut_due_us: Option<u64>,
+    ready_since_us: Option<u64>,
+}
+
+impl<P: Ports> Shard<P> {
+    pub(super) fn admit(&mut self, now: Now, transactions: Vec<Admitted>, from_client: bool) {
+        let mut away: BTreeMap<ValidatorIndex, Vec<Transaction>> = BTreeMap::new();
+        let mut held = Vec::with_capacity(transactions.len());
+        for (id, transaction) in transactions {
+            let home = self.reachable_home(&transaction.body.sender);
+            let here = home == self.context.me || !from_client;
+            let not_before_ms = if here { 0 } else { now.wall_ms + self.patience_ms(&transaction.body.sender) };
+            let sender = transaction.body.sender;
+            let account = || self.ports.account(&sender);
+            match self.pool.admit_later(now.wall_ms, id, transaction.clone(), not_before_ms, account) {
+                Ok(Admission::Queued) if here => held.push(id),
+                Ok(Admission::Queued) => {
+                    held.push(id);
+                    away.entry(home).or_default().push((**transaction).clone());
+                }
+                Ok(Admission::Duplicate) => {
+                    held.push(id);
+                    self.ports.duplicate(&id);
+                }
+                Err(refused) => self.ports.refused(&id, refused),
+            }
+        }
+        for (home, group) in away {
+            self.forward(home, &group);
+        }
+        if from_client {
+            self.ports.admitted(&held);
+        }
+    }
+
+    /// How long this node leaves another lane's transaction to those before it in rank.
+    fn patience_ms(&self, sender: &AccountId) -> u64 {
+        let rank = lane_rank(sender, self.context.committee.epoch, self.context.n(), self.context.me);
+        self.config.forward_delay_ms * rank as u64
+    }
+
+    /// The first validator from the sender's home lane on that can be reached.
+    fn reachable_home(&self, sender: &AccountId) -> ValidatorIndex {
+        let n = self.context.n();
+        let home = usize::from(home_lane(sender, self.context.committee.epoch, n).0);
+        let mut ranked = (0..n).map(|rank| ValidatorIndex(((home + rank) % n) as u16));
+        let reachable = |v: &ValidatorIndex| {
+            *v == self.context.me || self.connected.contains(v) && !self.silent.contains(v)
+        };
+        ranked.find(reachable).unwrap_or(self.context.me)
+    }
+
+    fn forward(&mut self, home: ValidatorIndex, group: &[Transaction]) {
+        for chunk in group.chunks(FORWARDED_TOGETHER) {
+            if let Ok(transactions) = BoundedVec::new(chunk.to_vec()) {
+                let frame = Message::Transactions(transactions).to_frame();
+                self.ports.send(home, Class::Data, frame.into());
+            }
+        }
+    }
+
+    /// Cuts own batches: at once when the last one is listed, else when enough time or bytes have gathered.
+    pub(super) fn cut_batches(&mut self, now: Now, proposing: bool) {
+        self.own_lane.cut_due_us = None;
+        while self.pool.ready_count() > 0 {
+            let since = *self.own_lane.ready_since_us.get_or_insert(now.us);
+            if self.own_window_full() {
+                return;
+            }
+            let due = since + self.config.batch_delay_us;
+            let full = self.pool.ready_bytes() >= u64::from(self.context.parameters.batch_bytes_max);
+            if !(proposing || full || now.us >= due || self.own_lane_listed()) {
+                self.own_lane.cut_due_us = Some(due);
+                return;
+            }
+            if !self.cut_one(now) {
+                return;
+            }
+        }
+        self.own_lane.ready_since_us = None;
+    }
+
+    fn own_window_full(&self) -> bool {
+        let (batches, bytes) = self.lanes.window_left(self.context.me);
+        batches == 0 || bytes < u64::from(self.context.parameters.batch_bytes_max)
+    }
+
+    fn own_lane_listed(&self) -> bool {
+        let me = usize::from(self.context.me.0);
+        let header = self.tree.header(&self.best_parent);
+        header.and_then(|h| h.cursors.get(me)).is_none_or(|cursor| cursor.next_seq >= self.own_lane.next_seq)
+    }
+
+    fn cut_one(&mut self, now: Now) -> bool {
+        let parameters = &self.context.parameters;
+        let limits = CutLimits {
+            bytes: u64::from(parameters.batch_bytes_max),
+            transactions: parameters.batch_transactions_max as usize,
+            work: parameters.batch_work_max,
+        };
+        let transactions = self.pool.cut(now.wall_ms, &limits);
+        if transactions.is_empty() {
+            return false;
+        }
+        let committee = &self.context.committee;
+        let (author, seq, previous) = (self.context.me, self.own_lane.next_seq, self.own_lane.previous);
+        let body = |transactions| BatchBody {
+            chain: committee.chain,
+            shard: committee.shard,
+            epoch: committee.epoch,
+            author,
+            seq,
+            previous,
+            transactions: BoundedVec::new(transactions).unwrap_or_default(),
+        };
+        let checked = own_batch(transactions, body, &self.context.key);
+        self.own_lane.next_seq += 1;
+        self.own_lane.previous = checked.digest;
+        self.own_lane.ready_since_us = None;
+        let frame = Bytes::from(Message::Batch(Box::new((*checked.batch).clone())).to_frame());
+        let position = self.ports.append(RecordKind::Batch, &frame[1..]);
+        self.ports.sync(position);
+        self.lanes.insert(Arc::new(checked), position, true);
+        self.outbox.push_back((position, Outgoing::Batch(frame)));
+        true
+    }
+
+    /// Whether something could be listed on the newest certified block.
+    pub(super) fn listable(&self) -> bool {
+        let (_, root) = self.tree.root();
+        let parent = self.tree.header(&self.best_parent).unwrap_or(root);
+        // A new block may claim what is executed here, and only that: the lag is what it would be then.
+        let claim = self.reports.claimable().map_or(0, |report| report.executed.0).max(parent.result.height.0);
+        let lag_allows = parent.height.0 + 1 - claim.min(parent.height.0) <= self.context.parameters.claim_lag_max;
+        lag_allows && (self.lanes.listable(&parent.cursors) || self.pool.ready_count() > 0 && !self.own_window_full())
+    }
+
+    fn unlisted(&self) -> Vec<Arc<rustorium_crypto::CheckedBatch>> {
+        let (_, root) = self.tree.root();
+        let parent = self.tree.header(&self.best_parent).unwrap_or(root);
+        let extension = self.lanes.extend(&parent.cursors, &BlockCaps::for_parameters(&self.context.parameters), |_| None);
+        let payload = self.lanes.payload(&parent.cursors, &extension.cursors);
+        payload.map(|lanes| lanes.into_iter().flatten().collect()).unwrap_or_default()
+    }
+
+    /// Sends what makes this node see work: unlisted batches, notarizations above the last final view, the report.
+    pub(super) fn send_work(&mut self, peer: Option<ValidatorIndex>) {
+        let final_view = self.tree.root().1.view;
+        let certificates = self.tally.certificates_between(final_view.next(), self.best_parent_view);
+        let notarizations = certificates.filter(|certificate| certificate.body.kind == VoteKind::Notarize);
+        let mut messages: Vec<Message> =
+            notarizations.map(|certificate| Message::Certificate(Box::new((**certificate).clone()))).collect();
+        messages.push(Message::Report(self.own_report()));
+        let batches = self.unlisted().into_iter().take(WORK_BATCHES_MAX);
+        messages.extend(batches.map(|batch| Message::Batch(Box::new((*batch.batch).clone()))));
+        for message in messages {
+            let (class, frame) = (message.class(), Bytes::from(message.to_frame()));
+            match peer {
+                Some(peer) => self.ports.send(peer, class, frame),
+                None => self.ports.broadcast(class, frame),
+            }
+        }
+    }
+
+    pub(super) fn poll_fetcher(&mut self, now: Now) {
+        let peers: Vec<ValidatorIndex> = self.connected();
+        let mut questions: Vec<(ValidatorIndex, u64, Request)> = Vec::new();
+        self.fetcher.poll(now.ms(), &peers, &mut questions);
+        for (peer, id, request) in questions {
+            let frame = Message::Request { id, request }.to_frame();
+            self.ports.send(peer, Class::Sync, frame.into());
+        }
+    }
+
+    pub(super) fn on_link(&mut self, now: Now, peer: ValidatorIndex, up: bool) {
+        if up {
+            self.connected.insert(peer);
+            self.last_heard_us.entry(peer).or_insert(now.us);
+            self.help(peer, rustorium_types::View(0));
+        } else {
+            self.connected.remove(&peer);
+            self.fetcher.disconnected(peer);
+        }
+    }
+
+    pub(super) fn heard(&mut self, now: Now, peer: ValidatorIndex) {
+        self.last_heard_us.insert(peer, now.us);
+        if self.silent.remove(&peer) {
+            self.tell(Input::PeerSilence(peer, false));
+        }
+    }
+
+    pub(super) fn update_silence(&mut self, now: Now) {
+        let limit = 3 * self.config.heartbeat_us;
+        let me = self.context.me;
+        for peer in (0..self.context.n() as u16).map(ValidatorIndex).filter(|p| *p != me) {
+            let heard = *self.last_heard_us.entry(peer).or_insert(now.us);
+            if now.us >= heard + limit && self.silent.insert(peer) {
+                self.tell(Input::PeerSilence(peer, true));
+            }
+        }
+    }
+
+    pub(super) fn next_silence_us(&self) -> u64 {
+        let speaking = self.last_heard_us.iter().filter(|(peer, _)| !self.silent.contains(peer));
+        let next = speaking.map(|(_, heard)| heard + 3 * self.config.heartbeat_us).min();
+        next.unwrap_or(u64::MAX)
+    }
+}

@@ -1,0 +1,242 @@
+//! The shard's thread, and the outside that it acts on: journal, transport, checking threads, execution, core.
+
+use crate::inbox::Inbox;
+use crate::metrics::NodeMetrics;
+use crate::port::Input;
+use crate::shard::{Event, ExecutionJob, Now, Ports, Shard};
+use crate::verifier::Verifier;
+use crate::waiters::Waiters;
+use bytes::Bytes;
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use rustorium_execution::{AccountRecord, account_key};
+use rustorium_gateway::{Refused, Submitted};
+use rustorium_quorum::Evidence;
+use rustorium_storage::{AuditSink, Journal, Lsn, RecordKind, Store};
+use rustorium_sync::{Source, answer};
+use rustorium_transport::{Credit, Transport};
+use rustorium_txpool::AccountView;
+use rustorium_types::{
+    AccountId, Batch, BatchDigest, Block, BlockDigest, Certificate, Class, Height, Request, Response, Transaction,
+    TxId, ValidatorIndex, View, limits,
+};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant, SystemTime};
+
+/// What other threads may read of the shard.
+#[derive(Default)]
+pub struct ShardGauges {
+    /// Current view.
+    pub view: AtomicU64,
+    /// Transactions in the pool.
+    pub pool_transactions: AtomicUsize,
+    /// Their bytes.
+    pub pool_bytes: AtomicU64,
+    /// Links up.
+    pub peers_up: AtomicUsize,
+}
+
+/// `Ports` over a node's threads.
+pub struct ThreadPorts {
+    pub(crate) transport: Transport,
+    pub(crate) journal: Arc<Journal>,
+    pub(crate) verifier: Arc<Verifier>,
+    pub(crate) executor: Sender<ExecutionJob>,
+    pub(crate) inbox: Arc<Inbox>,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) waiters: Arc<Waiters>,
+    pub(crate) audit: Arc<AuditSink>,
+    pub(crate) metrics: Arc<NodeMetrics>,
+    pub(crate) prove: Arc<dyn Fn(&TxId) -> Submitted + Send + Sync>,
+}
+
+impl Ports for ThreadPorts {
+    fn send(&mut self, to: ValidatorIndex, class: Class, frame: Bytes) {
+        // Full or down: consensus is level-triggered and says it again with the next heartbeat; data is fetched.
+        let _ = self.transport.send(to, class, frame);
+    }
+
+    fn broadcast(&mut self, class: Class, frame: Bytes) {
+        let _ = self.transport.broadcast(class, frame);
+    }
+
+    fn append(&mut self, kind: RecordKind, payload: &[u8]) -> u64 {
+        self.journal.append(kind, payload).0
+    }
+
+    fn sync(&mut self, position: u64) {
+        self.journal.sync(Lsn(position));
+    }
+
+    fn release(&mut self, position: u64) {
+        self.journal.release(Lsn(position));
+    }
+
+    fn check_batch(&mut self, peer: ValidatorIndex, batch: Batch, bytes: Bytes, wanted: bool, credit: Credit) {
+        self.verifier.batch(peer, batch, bytes, wanted, credit);
+    }
+
+    fn check_transactions(&mut self, transactions: Vec<Transaction>, credit: Credit) {
+        self.verifier.forwarded(transactions, credit);
+    }
+
+    fn check_inline(&mut self, digest: BlockDigest, block: Arc<Block>) {
+        self.verifier.inline(digest, block);
+    }
+
+    fn execute(&mut self, job: ExecutionJob) {
+        // The executor ends before the shard only after it reported a failure to the core.
+        let _ = self.executor.send(job);
+    }
+
+    fn inputs(&mut self, inputs: Vec<Input>) {
+        let nullifications = inputs.iter().filter(|i| matches!(i, Input::Certificate(name) if name.digest.is_none()));
+        self.metrics.nullified.inc_by(nullifications.count() as u64);
+        self.inbox.push(inputs);
+    }
+
+    fn admitted(&mut self, ids: &[TxId]) {
+        self.waiters.admitted(ids);
+    }
+
+    fn duplicate(&mut self, id: &TxId) {
+        self.answer_from_store(id);
+    }
+
+    fn expired(&mut self, ids: &[TxId]) {
+        let message = "the transaction expired before it was executed; sign a new one with a later expiry";
+        for id in ids {
+            self.waiters.refused(id, &Refused::new("expired", message));
+        }
+    }
+
+    fn refused(&mut self, id: &TxId, refused: rustorium_txpool::Refused) {
+        if !self.answer_from_store(id) {
+            self.waiters.refused(id, &refusal(&refused));
+        }
+    }
+
+    fn account(&self, account: &AccountId) -> Option<AccountView> {
+        let bytes = self.store.state(&account_key(*account)).ok().flatten()?;
+        let record = AccountRecord::from_bytes(&bytes).ok()?;
+        Some(AccountView { nonce: record.nonce, public_key: record.public_key })
+    }
+
+    fn answer(&self, request: &Request, memory: &dyn Source) -> Response {
+        answer(&Both { memory, store: &*self.store }, request)
+    }
+
+    fn evidence(&mut self, evidence: Evidence) {
+        tracing::warn!(event = "evidence", peer = evidence.offender().0, "a validator broke the protocol");
+        let fields = serde_json::json!({ "offender": evidence.offender().0, "evidence": format!("{evidence:?}") });
+        if let Err(error) = self.audit.record("evidence", fields) {
+            tracing::error!(event = "audit_failed", reason = %error);
+        }
+    }
+}
+
+impl ThreadPorts {
+    /// The same bytes twice get the same receipt. True where there was one.
+    fn answer_from_store(&self, id: &TxId) -> bool {
+        let Ok(Some(stored)) = self.store.transaction(id) else { return false };
+        let height = stored.receipt.height;
+        if self.waiters.executed(height, std::slice::from_ref(&stored.receipt)) {
+            let claimed = self.store.tip().map_or(Height(0), |tip| tip.header.result.height);
+            if claimed >= height {
+                self.waiters.certified(height, &*self.prove);
+            } else {
+                self.inbox.push([Input::ClaimWanted(height)]);
+            }
+        }
+        true
+    }
+}
+
+/// The client's view of a pool's refusal.
+fn refusal(refused: &rustorium_txpool::Refused) -> Refused {
+    let busy = refused.is_busy();
+    Refused { busy, retry_after_ms: busy.then_some(100), ..Refused::new(refused.code(), refused.to_string()) }
+}
+
+/// Answers from memory, else from the store.
+struct Both<'a> {
+    memory: &'a dyn Source,
+    store: &'a dyn Store,
+}
+
+impl Source for Both<'_> {
+    fn block(&self, digest: &BlockDigest) -> Option<Block> {
+        self.memory.block(digest).or_else(|| {
+            let height = self.store.height_of(digest).ok().flatten()?;
+            self.store.bare_block(height).ok().flatten()
+        })
+    }
+
+    fn batch(&self, lane: ValidatorIndex, digest: &BatchDigest) -> Option<Batch> {
+        self.memory.batch(lane, digest).or_else(|| self.store.batch(digest).ok().flatten())
+    }
+
+    fn certificates(&self, first: View, last: View) -> Vec<Certificate> {
+        self.memory.certificates(first, last)
+    }
+
+    fn final_blocks(&self, first: Height, count: u32) -> (Vec<Block>, Option<Certificate>) {
+        let wanted = u64::from(count).clamp(1, limits::SYNC_ITEMS_MAX as u64);
+        let tip = self.store.tip().map_or(0, |tip| tip.height.0);
+        let last = (first.0.saturating_add(wanted - 1)).min(tip);
+        for end in (first.0..=last).rev() {
+            let Ok(Some((height, certificate))) = self.store.finalization_at_or_above(Height(end)) else { continue };
+            if height.0 != end {
+                continue;
+            }
+            let blocks = (first.0..=end).map_while(|h| self.store.bare_block(Height(h)).ok().flatten()).collect();
+            return (blocks, Some(certificate));
+        }
+        (Vec::new(), None)
+    }
+}
+
+/// Reads both clocks, the monotonic one since `start`.
+pub fn now(start: Instant) -> Now {
+    let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Now { us: start.elapsed().as_micros() as u64, wall_ms: wall.as_millis() as u64 }
+}
+
+/// Runs the shard until the channel closes: all events that wait are one turn.
+pub fn run_shard(mut shard: Shard<ThreadPorts>, events: &Receiver<Event>, gauges: &ShardGauges, start: Instant) {
+    shard.end_turn(now(start));
+    loop {
+        let deadline = shard.next_deadline_us(now(start)).map_or(u64::MAX, |at| at.saturating_sub(now(start).us));
+        let first = match events.recv_timeout(Duration::from_micros(deadline.min(1_000_000))) {
+            Ok(event) => event,
+            Err(RecvTimeoutError::Timeout) => Event::Tick,
+            Err(RecvTimeoutError::Disconnected) => return,
+        };
+        if matches!(first, Event::Stop) {
+            return;
+        }
+        shard.handle(now(start), first);
+        for event in events.try_iter().take(256) {
+            if matches!(event, Event::Stop) {
+                return;
+            }
+            shard.handle(now(start), event);
+        }
+        shard.end_turn(now(start));
+        publish(&shard, gauges);
+    }
+}
+
+fn publish(shard: &Shard<ThreadPorts>, gauges: &ShardGauges) {
+    let (transactions, bytes) = shard.pool_size();
+    let peers = shard.connected().len();
+    gauges.view.store(shard.view().0, Ordering::Relaxed);
+    gauges.pool_transactions.store(transactions, Ordering::Relaxed);
+    gauges.pool_bytes.store(bytes, Ordering::Relaxed);
+    gauges.peers_up.store(peers, Ordering::Relaxed);
+    let metrics = &shard.ports.metrics;
+    metrics.view.set(i64::try_from(shard.view().0).unwrap_or(i64::MAX));
+    metrics.pool.set(transactions as i64);
+    metrics.peers.set(peers as i64);
+}
+

@@ -1,0 +1,172 @@
+//! Signature checks off the shard's thread: what consensus waits for first, clients' transactions gathered into batches.
+
+use crate::shard::{Admitted, Event};
+use crate::waiters::{Waiter, Waiters};
+use bytes::Bytes;
+use crossbeam_channel::Sender;
+use parking_lot::{Condvar, Mutex};
+use rustorium_crypto::{verify_batch, verify_transactions};
+use rustorium_gateway::{Refused, Submitted, SubmittedSink, Wait};
+use rustorium_transport::Credit;
+use rustorium_types::{Batch, Block, BlockDigest, PublicKey, Transaction, ValidatorIndex};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Transactions checked together at most: beyond, batches gain nothing and latency grows.
+const TOGETHER_MAX: usize = 256;
+
+/// A client's transaction on its way in.
+pub struct Submission {
+    /// The transaction.
+    pub transaction: Transaction,
+    /// How far it is waited for.
+    pub wait: Wait,
+    /// Its index in the client's submission.
+    pub index: usize,
+    /// Told how it ended.
+    pub done: SubmittedSink,
+}
+
+enum Urgent {
+    Batch { peer: ValidatorIndex, batch: Box<Batch>, bytes: Bytes, wanted: bool, credit: Credit },
+    Inline { digest: BlockDigest, block: Arc<Block> },
+    Forwarded(Vec<Transaction>, Credit),
+}
+
+#[derive(Default)]
+struct Queues {
+    urgent: VecDeque<Urgent>,
+    submissions: VecDeque<Submission>,
+    stopped: bool,
+}
+
+/// The queue in front of the checking threads.
+pub struct Verifier {
+    queues: Mutex<Queues>,
+    ready: Condvar,
+    keys: Vec<PublicKey>,
+    waiters: Arc<Waiters>,
+    unverified: AtomicUsize,
+    events: Sender<Event>,
+}
+
+impl Verifier {
+    /// A queue; `run` on as many threads as should check.
+    pub fn new(keys: Vec<PublicKey>, waiters: Arc<Waiters>, events: Sender<Event>) -> Self {
+        let (queues, ready) = (Mutex::default(), Condvar::new());
+        Self { queues, ready, keys, waiters, unverified: AtomicUsize::new(0), events }
+    }
+
+    /// Submissions that wait for their check.
+    pub fn unverified(&self) -> usize {
+        self.unverified.load(Ordering::Relaxed)
+    }
+
+    fn push(&self, urgent: Urgent) {
+        self.queues.lock().urgent.push_back(urgent);
+        self.ready.notify_one();
+    }
+
+    /// Checks a batch.
+    pub fn batch(&self, peer: ValidatorIndex, batch: Batch, bytes: Bytes, wanted: bool, credit: Credit) {
+        self.push(Urgent::Batch { peer, batch: Box::new(batch), bytes, wanted, credit });
+    }
+
+    /// Checks a block's inline transactions.
+    pub fn inline(&self, digest: BlockDigest, block: Arc<Block>) {
+        self.push(Urgent::Inline { digest, block });
+    }
+
+    /// Checks transactions that a peer forwarded.
+    pub fn forwarded(&self, transactions: Vec<Transaction>, credit: Credit) {
+        self.push(Urgent::Forwarded(transactions, credit));
+    }
+
+    /// Checks clients' transactions.
+    pub fn submissions(&self, submissions: impl ExactSizeIterator<Item = Submission>) {
+        self.unverified.fetch_add(submissions.len(), Ordering::Relaxed);
+        self.queues.lock().submissions.extend(submissions);
+        self.ready.notify_one();
+    }
+
+    /// Ends the threads.
+    pub fn stop(&self) {
+        self.queues.lock().stopped = true;
+        self.ready.notify_all();
+    }
+
+    /// Checks until `stop`.
+    pub fn run(&self) {
+        loop {
+            let mut queues = self.queues.lock();
+            while !queues.stopped && queues.urgent.is_empty() && queues.submissions.is_empty() {
+                self.ready.wait(&mut queues);
+            }
+            if queues.stopped {
+                return;
+            }
+            if let Some(urgent) = queues.urgent.pop_front() {
+                drop(queues);
+                self.check_urgent(urgent);
+            } else {
+                let count = queues.submissions.len().min(TOGETHER_MAX);
+                let submissions: Vec<Submission> = queues.submissions.drain(..count).collect();
+                drop(queues);
+                self.check_submissions(submissions);
+            }
+        }
+    }
+
+    fn send(&self, event: Event) {
+        // The shard's thread ends first only when the node stops: then nobody needs the answer.
+        let _ = self.events.send(event);
+    }
+
+    fn check_urgent(&self, urgent: Urgent) {
+        match urgent {
+            Urgent::Batch { peer, batch, bytes, wanted, credit: _held } => {
+                let author = self.keys.get(usize::from(batch.body.author.0));
+                let checked = author.and_then(|author| verify_batch(author, *batch, |_| false));
+                self.send(Event::BatchChecked { peer, checked, bytes, wanted });
+            }
+            Urgent::Inline { digest, block } => {
+                let results = verify_transactions(block.inline.as_slice().to_vec());
+                self.send(Event::InlineChecked { digest, good: results.iter().all(Result::is_ok) });
+            }
+            Urgent::Forwarded(transactions, _held) => {
+                let good = verify_transactions(transactions).into_iter().flatten();
+                let transactions = good.map(|(id, transaction)| (id, Arc::new(transaction))).collect();
+                self.send(Event::Transactions { transactions, from_client: false });
+            }
+        }
+    }
+
+    fn check_submissions(&self, submissions: Vec<Submission>) {
+        let count = submissions.len();
+        let (transactions, waits): (Vec<_>, Vec<_>) =
+            submissions.into_iter().map(|s| (s.transaction, (s.wait, s.index, s.done))).unzip();
+        let mut admitted: Vec<Admitted> = Vec::with_capacity(count);
+        let mut waiters = Vec::with_capacity(count);
+        for (result, (wait, index, done)) in verify_transactions(transactions).into_iter().zip(waits) {
+            match result {
+                Ok((id, transaction)) => {
+                    let expires_at_ms = transaction.body.expires_at_ms;
+                    waiters.push((id, Waiter { wait, index, expires_at_ms, done }));
+                    admitted.push((id, Arc::new(transaction)));
+                }
+                Err(_) => done(index, Submitted::Refused(bad_signature())),
+            }
+        }
+        self.waiters.register(waiters);
+        self.unverified.fetch_sub(count, Ordering::Relaxed);
+        self.send(Event::Transactions { transactions: admitted, from_client: true });
+    }
+}
+
+fn bad_signature() -> Refused {
+    Refused::new(
+        "bad_signature",
+        "the signature does not verify under the transaction's public key; sign the canonical bytes with that key",
+    )
+}

@@ -1,0 +1,231 @@
+//! Executes one block's transactions: receipts, skips, state diff, result root.
+//!
+//! *Invariants:* what a transaction does depends on its position in the final order alone; a skipped one changes nothing,
+//! a failed one uses its nonce and its declared work and changes nothing else.
+
+use crate::keys::account_key;
+use crate::ledger::{At, Kind, Ledger, StateRead, StateReadError, Stop};
+use crate::operations::{Actor, apply};
+use crate::record::AccountRecord;
+use crate::work::{TRANSACTION, declared_work, operation_work};
+use rustorium_crypto::{domain, hash, merkle, receipt_leaf, result_root};
+use rustorium_types::{
+    AccountId, FailureCode, Hash, Header, Outcome, PROTOCOL_VERSION, Parameters, Receipt, ResultLink, StateKey,
+    Transaction, TxId,
+};
+use std::collections::HashSet;
+use thiserror::Error;
+
+/// One block's work.
+#[derive(Debug)]
+pub struct Input<'a> {
+    /// The block's header.
+    pub header: &'a Header,
+    /// The chain's parameters.
+    pub parameters: &'a Parameters,
+    /// The result root of the height before.
+    pub previous_root: Hash,
+    /// In the one order of the block (`arrange`).
+    pub transactions: Vec<(TxId, &'a Transaction)>,
+}
+
+/// Why a transaction in the order has no receipt and changed nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum Skip {
+    /// Made for another chain.
+    #[error("the transaction is for another chain")]
+    WrongChain,
+    /// Made for another protocol version.
+    #[error("the transaction has another protocol version than its block")]
+    WrongVersion,
+    /// The block's time is at or after its expiry.
+    #[error("the transaction expired before its block's time")]
+    Expired,
+    /// No such account.
+    #[error("the sender has no account")]
+    UnknownSender,
+    /// The key is not the account's.
+    #[error("the public key is not the sender account's")]
+    WrongKey,
+    /// Its nonce was used before.
+    #[error("the nonce was used before; the next is {expected}")]
+    NonceUsed {
+        /// The sender's next nonce.
+        expected: u64,
+    },
+    /// A nonce before it is missing.
+    #[error("the nonce is ahead of the account; the next is {expected}")]
+    NonceAhead {
+        /// The sender's next nonce.
+        expected: u64,
+    },
+    /// Less work quota than the transaction declares.
+    #[error("the sender's work quota is {left}, less than the declared work")]
+    QuotaTooSmall {
+        /// Work units left.
+        left: u64,
+    },
+}
+
+/// What a block does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Execution {
+    /// Of all transactions that used their nonce, in order.
+    pub receipts: Vec<Receipt>,
+    /// The others, in order.
+    pub skipped: Vec<(TxId, Skip)>,
+    /// Leaves that changed, ascending by key; none is a deletion.
+    pub diff: Vec<(StateKey, Option<Vec<u8>>)>,
+    /// What the height adds to the chain of result roots.
+    pub link: ResultLink,
+    /// The result root after it.
+    pub result_root: Hash,
+    /// Accounts that used a nonce, by first use, with the nonce that each must use next.
+    pub touched: Vec<(AccountId, u64)>,
+}
+
+/// Executes a block on the state before it. Errors only where that state can't be read.
+pub fn execute(input: &Input<'_>, state: &dyn StateRead) -> Result<Execution, StateReadError> {
+    let mut run = Run {
+        header: input.header,
+        parameters: input.parameters,
+        ledger: Ledger::new(state, input.parameters.transaction_writes_max, input.transactions.len()),
+        receipts: Vec::with_capacity(input.transactions.len()),
+        skipped: Vec::new(),
+        touched: Vec::new(),
+        seen: HashSet::new(),
+    };
+    for (id, transaction) in &input.transactions {
+        run.transaction(*id, transaction)?;
+    }
+    run.finish(&input.previous_root)
+}
+
+/// The root over a height's state changes, which are ascending by key; zero for none.
+pub fn diff_root(diff: &[(StateKey, Option<Vec<u8>>)]) -> Hash {
+    let leaf = |(key, value): &(StateKey, Option<Vec<u8>>)| {
+        let (tag, value) = value.as_ref().map_or((0, &[][..]), |value| (1, value));
+        Hash(hash(domain::DIFF, &[&key.to_bytes(), &[tag], value]))
+    };
+    merkle::root(&diff.iter().map(leaf).collect::<Vec<_>>())
+}
+
+/// The root over a height's receipts; zero for none.
+pub fn receipts_root(receipts: &[Receipt]) -> Hash {
+    merkle::root(&receipts.iter().map(receipt_leaf).collect::<Vec<_>>())
+}
+
+struct Run<'a> {
+    header: &'a Header,
+    parameters: &'a Parameters,
+    ledger: Ledger<'a>,
+    receipts: Vec<Receipt>,
+    skipped: Vec<(TxId, Skip)>,
+    touched: Vec<(AccountId, At)>,
+    seen: HashSet<AccountId>,
+}
+
+impl<'a> Run<'a> {
+    fn transaction(&mut self, id: TxId, transaction: &'a Transaction) -> Result<(), StateReadError> {
+        let sender = transaction.body.sender;
+        let at = self.ledger.find(account_key(sender), Kind::Account)?;
+        let record = match self.admit(self.ledger.account(at), transaction) {
+            Ok(record) => record,
+            Err(skip) => {
+                self.skipped.push((id, skip));
+                return Ok(());
+            }
+        };
+        self.ledger.write_sender(at, record);
+        if self.seen.insert(sender) {
+            self.touched.push((sender, at));
+        }
+        let (outcome, work) = self.operations(transaction)?;
+        self.receipts.push(Receipt {
+            transaction: id,
+            sender,
+            nonce: transaction.body.nonce,
+            height: self.header.height,
+            index: self.receipts.len() as u32,
+            time_ms: self.header.time_ms,
+            work,
+            outcome,
+        });
+        Ok(())
+    }
+
+    /// The sender's record with nonce and declared work used, or why the transaction is skipped.
+    fn admit(&self, record: Option<AccountRecord>, transaction: &Transaction) -> Result<AccountRecord, Skip> {
+        let body = &transaction.body;
+        if body.chain != self.header.chain {
+            return Err(Skip::WrongChain);
+        }
+        if body.version != self.header.version {
+            return Err(Skip::WrongVersion);
+        }
+        if body.expires_at_ms <= self.header.time_ms {
+            return Err(Skip::Expired);
+        }
+        let record = record.ok_or(Skip::UnknownSender)?;
+        if body.public_key != record.public_key {
+            return Err(Skip::WrongKey);
+        }
+        if body.nonce < record.nonce {
+            return Err(Skip::NonceUsed { expected: record.nonce });
+        }
+        // The last nonce is never used, so that there is always a next one.
+        if body.nonce > record.nonce || body.nonce == u64::MAX {
+            return Err(Skip::NonceAhead { expected: record.nonce });
+        }
+        let spent = record.spend(self.parameters, self.header.time_ms, declared_work(transaction));
+        let left = || Skip::QuotaTooSmall { left: record.quota(self.parameters, self.header.time_ms) };
+        let spent = spent.ok_or_else(left)?;
+        Ok(AccountRecord { nonce: body.nonce + 1, ..spent })
+    }
+
+    fn operations(&mut self, transaction: &'a Transaction) -> Result<(Outcome, u64), StateReadError> {
+        let body = &transaction.body;
+        let actor = Actor { sender: body.sender, time_ms: self.header.time_ms };
+        let mut work = TRANSACTION;
+        self.ledger.begin();
+        if work > body.work_limit {
+            return Ok((Outcome::Failed { code: FailureCode::WorkLimit, operation: 0 }, work));
+        }
+        for (index, operation) in body.data.iter().enumerate() {
+            let needed = work + operation_work(&body.sender, operation);
+            let done = if needed > body.work_limit {
+                Err(Stop::Fail(FailureCode::WorkLimit))
+            } else {
+                work = needed;
+                apply(&mut self.ledger, actor, operation)
+            };
+            match done {
+                Ok(()) => {}
+                Err(Stop::Read(error)) => return Err(error),
+                Err(Stop::Fail(code)) => {
+                    self.ledger.roll_back();
+                    return Ok((Outcome::Failed { code, operation: index as u16 }, work));
+                }
+            }
+        }
+        Ok((Outcome::Ok, work))
+    }
+
+    fn finish(self, previous_root: &Hash) -> Result<Execution, StateReadError> {
+        let next_nonce = |(account, at): &(AccountId, At)| (*account, self.ledger.account(*at).map_or(0, |r| r.nonce));
+        let touched = self.touched.iter().map(next_nonce).collect();
+        let diff = self.ledger.into_diff();
+        let link = ResultLink { receipts: receipts_root(&self.receipts), diff: diff_root(&diff), outbox: Hash::ZERO };
+        Ok(Execution {
+            result_root: result_root(previous_root, &link.receipts, &link.diff, &link.outbox),
+            receipts: self.receipts,
+            skipped: self.skipped,
+            diff,
+            link,
+            touched,
+        })
+    }
+}
+
+// The rules above are those of this version; a later one gets its own branch at its activation time.
+const _: () = assert!(PROTOCOL_VERSION == 1);

@@ -1,0 +1,206 @@
+//! From a genesis to the state, header and roots at height 0, the same on every machine.
+
+use crate::execute::diff_root;
+use crate::keys::{account_key, balance_key};
+use crate::record::{AccountRecord, LEAF_KEY_BYTES, RECORD_BYTES, encode_amount};
+use rustorium_crypto::{account_id, block_digest, chain_id, domain, hash_value, payload_root, result_root};
+use rustorium_types::limits::{BATCH_BYTES_MAX, BATCH_TRANSACTIONS_MAX, TRANSACTION_BYTES_MAX};
+use rustorium_types::{
+    AccountId, BlockDigest, BoundedVec, ChainId, Cursor, Epoch, Genesis, GenesisAccount, Hash, Header, Height,
+    PROTOCOL_VERSION, Parameters, ResultClaim, ResultLink, ShardId, StateClaim, StateKey, ValidatorIndex, View,
+};
+use thiserror::Error;
+
+/// What headers say of the chain's settings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChainHashes {
+    /// The chain's id.
+    pub chain: ChainId,
+    /// Of the first committee.
+    pub validator_set: Hash,
+    /// Of the parameters.
+    pub parameters: Hash,
+    /// Of the map of one shard.
+    pub shard_map: Hash,
+}
+
+/// Height 0.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GenesisState {
+    /// All leaves, ascending by key.
+    pub diff: Vec<(StateKey, Option<Vec<u8>>)>,
+    /// The header: view 0, height 0, chain id zero.
+    pub header: Header,
+    /// Its digest: the first block's parent.
+    pub digest: BlockDigest,
+    /// The link that leads from the chain id to the result root.
+    pub link: ResultLink,
+    /// The result root at height 0, which the header claims.
+    pub result_root: Hash,
+}
+
+/// Why a genesis can't start a chain.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum GenesisRefused {
+    /// Another protocol version.
+    #[error("the genesis has protocol version {0}, this build speaks {PROTOCOL_VERSION}; use a build of that version")]
+    Version(u16),
+    /// No validators.
+    #[error("the genesis has no validators; name at least one")]
+    NoValidators,
+    /// A key twice.
+    #[error("validators {0} and {1} share a key; each needs its own")]
+    SharedKey(usize, usize),
+    /// Accounts out of order or twice.
+    #[error("genesis account {0} is not above the one before it; sort accounts by region and key, each once")]
+    AccountOrder(usize),
+    /// A balance of nothing, or out of order, or twice.
+    #[error("the balances of genesis account {0} are not ascending by asset with amounts above 0")]
+    Balances(usize),
+    /// Storage bytes beyond what a sum can hold.
+    #[error("the storage balances and records of all accounts add up to more than 2^64 bytes; give less")]
+    Storage,
+    /// More of an asset than an amount can hold.
+    #[error("the balances of one asset add up to more than 2^128; give less")]
+    Supply,
+    /// A parameter looser than the formats or at odds with another.
+    #[error("the parameter {0} is out of range; see the reference of chain parameters")]
+    Parameter(&'static str),
+}
+
+/// What headers say of the chain's settings.
+pub fn hashes(genesis: &Genesis) -> ChainHashes {
+    ChainHashes {
+        chain: chain_id(genesis),
+        validator_set: Hash(hash_value(domain::VALIDATOR_SET, &genesis.validators)),
+        parameters: Hash(hash_value(domain::PARAMETERS, &genesis.parameters)),
+        shard_map: Hash(hash_value(domain::SHARD_MAP, &vec![ShardId(0)])),
+    }
+}
+
+/// Height 0 of the chain.
+pub fn genesis(genesis: &Genesis) -> GenesisState {
+    let hashes = hashes(genesis);
+    let mut diff: Vec<_> = genesis.accounts.iter().flat_map(|account| leaves(genesis, account)).collect();
+    diff.sort_unstable_by_key(|(key, _)| *key);
+    let link = ResultLink { receipts: Hash::ZERO, diff: diff_root(&diff), outbox: Hash::ZERO };
+    let root = result_root(&Hash(hashes.chain.0), &link.receipts, &link.diff, &link.outbox);
+    let cursors = vec![Cursor::default(); genesis.validators.len()];
+    let header = Header {
+        version: genesis.version,
+        chain: ChainId::ZERO,
+        shard: ShardId(0),
+        epoch: Epoch(0),
+        view: View(0),
+        height: Height(0),
+        parent: BlockDigest::ZERO,
+        parent_view: View(0),
+        proposer: ValidatorIndex(0),
+        time_ms: genesis.time_ms,
+        payload_root: payload_root(&[], &cursors, &cursors),
+        // The committee has the same bound as the lanes, so this never falls back.
+        cursors: BoundedVec::new(cursors).unwrap_or_default(),
+        transactions: 0,
+        declared_work: 0,
+        load_history: 0,
+        validator_set: hashes.validator_set,
+        next_validator_set: hashes.validator_set,
+        parameters: hashes.parameters,
+        shard_map: hashes.shard_map,
+        result: ResultClaim { height: Height(0), root },
+        state: StateClaim::NoneYet,
+    };
+    GenesisState { diff, digest: block_digest(&header), header, link, result_root: root }
+}
+
+/// The account that a genesis entry makes.
+pub fn genesis_account_id(account: &GenesisAccount) -> AccountId {
+    account_id(account.region, &account.public_key)
+}
+
+fn leaves(genesis: &Genesis, account: &GenesisAccount) -> Vec<(StateKey, Option<Vec<u8>>)> {
+    let id = genesis_account_id(account);
+    let record = AccountRecord {
+        public_key: account.public_key,
+        nonce: 0,
+        quota_left: genesis.parameters.quota_work_max,
+        quota_at_ms: genesis.time_ms,
+        storage_bytes_left: account.storage_bytes,
+    };
+    let balances = account.balances.iter();
+    let balances = balances.map(|(asset, amount)| (balance_key(id, *asset), Some(encode_amount(*amount))));
+    std::iter::once((account_key(id), Some(record.to_bytes()))).chain(balances).collect()
+}
+
+/// Checks that a decoded genesis can start a chain.
+pub fn check_genesis(genesis: &Genesis) -> Result<(), GenesisRefused> {
+    if genesis.version != PROTOCOL_VERSION {
+        return Err(GenesisRefused::Version(genesis.version));
+    }
+    check_validators(genesis)?;
+    check_accounts(genesis)?;
+    check_parameters(&genesis.parameters).map_err(GenesisRefused::Parameter)
+}
+
+fn check_validators(genesis: &Genesis) -> Result<(), GenesisRefused> {
+    let validators = genesis.validators.as_slice();
+    if validators.is_empty() {
+        return Err(GenesisRefused::NoValidators);
+    }
+    for (i, a) in validators.iter().enumerate() {
+        for (j, b) in validators.iter().enumerate().skip(i + 1) {
+            let shared = a.validator_key == b.validator_key || a.node_key == b.node_key;
+            if shared {
+                return Err(GenesisRefused::SharedKey(i, j));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn check_accounts(genesis: &Genesis) -> Result<(), GenesisRefused> {
+    let accounts = genesis.accounts.as_slice();
+    let unsorted = accounts.windows(2).position(|p| (p[0].region, p[0].public_key) >= (p[1].region, p[1].public_key));
+    if let Some(index) = unsorted {
+        return Err(GenesisRefused::AccountOrder(index + 1));
+    }
+    let mut storage = 0u128;
+    let mut amounts = Vec::new();
+    for (index, account) in accounts.iter().enumerate() {
+        let balances = account.balances.as_slice();
+        let ascending = balances.windows(2).all(|pair| pair[0].0 < pair[1].0);
+        if !ascending || balances.iter().any(|(_, amount)| *amount == 0) {
+            return Err(GenesisRefused::Balances(index));
+        }
+        let leaves = balances.len() as u64 * (LEAF_KEY_BYTES + size_of::<u128>() as u64);
+        storage += u128::from(account.storage_bytes) + u128::from(LEAF_KEY_BYTES + RECORD_BYTES as u64 + leaves);
+        amounts.extend_from_slice(balances);
+    }
+    if storage > u128::from(u64::MAX) {
+        return Err(GenesisRefused::Storage);
+    }
+    amounts.sort_unstable();
+    let one_asset = amounts.chunk_by(|a, b| a.0 == b.0);
+    let mut sums = one_asset.map(|same| same.iter().try_fold(0u128, |sum, (_, amount)| sum.checked_add(*amount)));
+    if sums.any(|sum| sum.is_none()) { Err(GenesisRefused::Supply) } else { Ok(()) }
+}
+
+fn check_parameters(p: &Parameters) -> Result<(), &'static str> {
+    let checks = [
+        ("batch_bytes_max", p.batch_bytes_max as usize >= TRANSACTION_BYTES_MAX),
+        // A batch travels with its own few fields around the transactions.
+        ("batch_bytes_max", p.batch_bytes_max as usize <= BATCH_BYTES_MAX - 1024),
+        ("batch_transactions_max", (1..=BATCH_TRANSACTIONS_MAX).contains(&(p.batch_transactions_max as usize))),
+        ("batch_work_max", p.batch_work_max >= crate::work::TRANSACTION),
+        ("block_bytes_max", p.block_bytes_max >= p.batch_bytes_max),
+        ("block_transactions_max", p.block_transactions_max >= p.batch_transactions_max),
+        ("block_work_max", p.block_work_max >= p.batch_work_max),
+        ("transaction_writes_max", p.transaction_writes_max >= 2),
+        ("lane_window_batches", p.lane_window_batches >= 1),
+        ("lane_window_bytes", p.lane_window_bytes >= p.batch_bytes_max),
+        ("claim_lag_max", p.claim_lag_max >= 1),
+        ("expiry_ahead_ms_max", p.expiry_ahead_ms_max >= 1),
+        ("quota_work_max", p.quota_work_max >= crate::work::TRANSACTION),
+    ];
+    checks.into_iter().find(|(_, holds)| !holds).map_or(Ok(()), |(name, _)| Err(name))
+}

@@ -1,0 +1,24 @@
+//! Ordered transactions in, state changes, receipts and result root out: the ledger's rules, the same on every machine.
+//!
+//! *Invariants:* knows no clock, network or disk; reads nothing but the header, the chain parameters and the state it is
+//! given; no floats and no hash order in any result; a transaction's effects are all or nothing; storage bytes are
+//! conserved (what accounts have left plus what leaves take is constant) and so is every asset but for `Issue`.
+
+pub mod execute;
+pub mod genesis;
+pub mod keys;
+mod ledger;
+mod operations;
+pub mod order;
+pub mod proof;
+pub mod record;
+pub mod work;
+
+pub use execute::{Execution, Input, Skip, execute};
+pub use genesis::{ChainHashes, GenesisRefused, GenesisState, check_genesis, genesis, hashes};
+pub use keys::{account_key, balance_key, data_key, grant_key};
+pub use ledger::{StateRead, StateReadError};
+pub use order::{arrange, order};
+pub use proof::{ProofRefused, Unprovable, prove_receipt, verify_block, verify_receipt};
+pub use record::{AccountRecord, LEAF_KEY_BYTES, decode_amount, decode_grant};
+pub use work::{declared_work, worst_case_work};

@@ -1,0 +1,180 @@
+//! What each operation does to the ledger.
+//!
+//! *Invariants:* an operation either took effect or names why not; what it wrote before that is undone by its caller;
+//! bytes that a leaf gains are paid by exactly one account's storage balance, bytes that it loses go back to one.
+
+use crate::keys::{account_key, balance_key, data_key, grant_key};
+use crate::ledger::{At, Kind, Leaf, Ledger, Stop, leaf_footprint};
+use crate::record::{AccountRecord, Prefixes, decode_grant};
+use rustorium_crypto::{account_id, asset_id, value_hash};
+use rustorium_types::{AccountId, AssetId, Condition, FailureCode, Operation, PublicKey, StateKey, encode};
+use std::borrow::Cow;
+
+fn fail<T>(code: FailureCode) -> Result<T, Stop> {
+    Err(Stop::Fail(code))
+}
+
+/// Who acts, and when.
+#[derive(Clone, Copy)]
+pub(crate) struct Actor {
+    pub(crate) sender: AccountId,
+    pub(crate) time_ms: u64,
+}
+
+/// Does one operation.
+pub(crate) fn apply<'a>(ledger: &mut Ledger<'a>, actor: Actor, operation: &'a Operation) -> Result<(), Stop> {
+    let sender = actor.sender;
+    match operation {
+        Operation::CreateAccount { region, public_key, storage_bytes } => {
+            create_account(ledger, actor, account_id(*region, public_key), public_key, *storage_bytes)
+        }
+        Operation::Put { namespace, key, value } => {
+            check_writer(ledger, sender, *namespace, key.as_slice())?;
+            let leaf = Leaf::Bytes(Cow::Borrowed(value.as_slice()));
+            let at = ledger.find(data_key(*namespace, key.as_slice()), Kind::Bytes)?;
+            store(ledger, *namespace, at, leaf)
+        }
+        Operation::Delete { namespace, key } => {
+            check_writer(ledger, sender, *namespace, key.as_slice())?;
+            let at = ledger.find(data_key(*namespace, key.as_slice()), Kind::Bytes)?;
+            if ledger.footprint(at) == 0 {
+                return fail(FailureCode::NoSuchKey);
+            }
+            store(ledger, *namespace, at, Leaf::Absent)
+        }
+        Operation::Require(condition) => require(ledger, condition),
+        Operation::Transfer { to, asset, amount } => transfer(ledger, sender, *to, *asset, *amount),
+        Operation::Issue { symbol, to, amount } => issue(ledger, sender, symbol.as_slice(), *to, *amount),
+        Operation::Grant { to, prefixes } => grant(ledger, sender, *to, prefixes),
+    }
+}
+
+fn create_account(
+    ledger: &mut Ledger<'_>,
+    actor: Actor,
+    account: AccountId,
+    public_key: &PublicKey,
+    storage_bytes: u64,
+) -> Result<(), Stop> {
+    let at = ledger.find(account_key(account), Kind::Account)?;
+    if ledger.account(at).is_some() {
+        return fail(FailureCode::AccountExists);
+    }
+    // The quota starts empty and grows with header time: a sponsor gains none by making accounts.
+    let record = AccountRecord {
+        public_key: *public_key,
+        nonce: 0,
+        quota_left: 0,
+        quota_at_ms: actor.time_ms,
+        storage_bytes_left: storage_bytes,
+    };
+    let leaf = Leaf::Account(record);
+    let Some(total) = storage_bytes.checked_add(leaf_footprint(&leaf)) else {
+        return fail(FailureCode::InsufficientStorage);
+    };
+    settle(ledger, actor.sender, 0, total)?;
+    ledger.write(at, leaf)
+}
+
+fn require(ledger: &mut Ledger<'_>, condition: &Condition) -> Result<(), Stop> {
+    let holds = match condition {
+        Condition::ValueHash { namespace, key, hash } => {
+            let at = ledger.find(data_key(*namespace, key.as_slice()), Kind::Bytes)?;
+            ledger.bytes(at).is_some_and(|value| value_hash(&value) == *hash)
+        }
+        Condition::Absent { namespace, key } => {
+            let at = ledger.find(data_key(*namespace, key.as_slice()), Kind::Bytes)?;
+            ledger.footprint(at) == 0
+        }
+        Condition::BalanceAtLeast { account, asset, amount } => {
+            let at = ledger.find(balance_key(*account, *asset), Kind::Amount)?;
+            ledger.amount(at) >= *amount
+        }
+    };
+    if holds { Ok(()) } else { fail(FailureCode::Precondition) }
+}
+
+fn transfer(
+    ledger: &mut Ledger<'_>,
+    sender: AccountId,
+    to: AccountId,
+    asset: AssetId,
+    amount: u128,
+) -> Result<(), Stop> {
+    if amount == 0 {
+        return fail(FailureCode::BadAmount);
+    }
+    check_exists(ledger, to)?;
+    let from = ledger.find(balance_key(sender, asset), Kind::Amount)?;
+    let Some(left) = ledger.amount(from).checked_sub(amount) else {
+        return fail(FailureCode::InsufficientBalance);
+    };
+    // An emptied leaf goes, and its bytes come back before the receiver's are paid.
+    let leaf = if left == 0 { Leaf::Absent } else { Leaf::Amount(left) };
+    store(ledger, sender, from, leaf)?;
+    credit(ledger, sender, balance_key(to, asset), amount)
+}
+
+fn issue(ledger: &mut Ledger<'_>, sender: AccountId, symbol: &[u8], to: AccountId, amount: u128) -> Result<(), Stop> {
+    if symbol.is_empty() || !symbol.iter().all(u8::is_ascii_graphic) {
+        return fail(FailureCode::BadSymbol);
+    }
+    if amount == 0 {
+        return fail(FailureCode::BadAmount);
+    }
+    check_exists(ledger, to)?;
+    credit(ledger, sender, balance_key(to, asset_id(&sender, symbol)), amount)
+}
+
+fn credit(ledger: &mut Ledger<'_>, payer: AccountId, key: StateKey, amount: u128) -> Result<(), Stop> {
+    let at = ledger.find(key, Kind::Amount)?;
+    match ledger.amount(at).checked_add(amount) {
+        Some(sum) => store(ledger, payer, at, Leaf::Amount(sum)),
+        None => fail(FailureCode::BadAmount),
+    }
+}
+
+fn grant(ledger: &mut Ledger<'_>, sender: AccountId, to: AccountId, prefixes: &Prefixes) -> Result<(), Stop> {
+    check_exists(ledger, to)?;
+    let at = ledger.find(grant_key(sender, to), Kind::Bytes)?;
+    let leaf = if prefixes.is_empty() { Leaf::Absent } else { Leaf::Bytes(Cow::Owned(encode(prefixes))) };
+    store(ledger, sender, at, leaf)
+}
+
+fn check_exists(ledger: &mut Ledger<'_>, account: AccountId) -> Result<(), Stop> {
+    let at = ledger.find(account_key(account), Kind::Account)?;
+    if ledger.account(at).is_some() { Ok(()) } else { fail(FailureCode::NoSuchAccount) }
+}
+
+fn check_writer(ledger: &mut Ledger<'_>, sender: AccountId, namespace: AccountId, key: &[u8]) -> Result<(), Stop> {
+    if sender == namespace {
+        return Ok(());
+    }
+    let at = ledger.find(grant_key(namespace, sender), Kind::Bytes)?;
+    let Some(bytes) = ledger.bytes(at) else { return fail(FailureCode::NotAllowed) };
+    let prefixes = decode_grant(&bytes)
+        .map_err(|error| Stop::Read(crate::StateReadError(format!("the grant of {namespace} is corrupt: {error}"))))?;
+    let allowed = prefixes.iter().any(|prefix| key.starts_with(prefix.as_slice()));
+    if allowed { Ok(()) } else { fail(FailureCode::NotAllowed) }
+}
+
+/// Writes a leaf; `payer` pays for the bytes that it gains or gets those that it loses.
+fn store<'a>(ledger: &mut Ledger<'a>, payer: AccountId, at: At, leaf: Leaf<'a>) -> Result<(), Stop> {
+    settle(ledger, payer, ledger.footprint(at), leaf_footprint(&leaf))?;
+    ledger.write(at, leaf)
+}
+
+fn settle(ledger: &mut Ledger<'_>, payer: AccountId, bytes_before: u64, bytes_after: u64) -> Result<(), Stop> {
+    if bytes_before == bytes_after {
+        return Ok(());
+    }
+    let at = ledger.find(account_key(payer), Kind::Account)?;
+    let Some(mut record) = ledger.account(at) else { return fail(FailureCode::NoSuchAccount) };
+    // Genesis bounds all storage bytes together by u64::MAX and they are conserved: giving back can't overflow.
+    let with_old = record.storage_bytes_left.saturating_add(bytes_before);
+    let Some(left) = with_old.checked_sub(bytes_after) else {
+        return fail(FailureCode::InsufficientStorage);
+    };
+    record.storage_bytes_left = left;
+    ledger.write(at, Leaf::Account(record))
+}

@@ -1,0 +1,220 @@
+//! A small chain to execute on: accounts by number, transactions by their operations.
+#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use rustorium_crypto::{SigningKey, account_id, transaction_id};
+use rustorium_execution::*;
+use rustorium_types::*;
+use std::collections::BTreeMap;
+
+pub type State = BTreeMap<StateKey, Vec<u8>>;
+
+pub struct MemState<'a>(pub &'a State);
+
+impl StateRead for MemState<'_> {
+    fn get(&self, key: &StateKey) -> Result<Option<Vec<u8>>, StateReadError> {
+        Ok(self.0.get(key).cloned())
+    }
+}
+
+pub const REGION: u8 = 3;
+pub const START_MS: u64 = 1_800_000_000_000;
+pub const STORAGE: u64 = 20_000;
+pub const ACCOUNTS: usize = 4;
+pub const WORK: u64 = 100_000;
+
+pub fn signer(number: usize) -> SigningKey {
+    SigningKey::from_seed(&[number as u8 + 1; 32])
+}
+
+pub fn account(number: usize) -> AccountId {
+    account_id(REGION, &signer(number).public())
+}
+
+pub fn gold() -> AssetId {
+    AssetId([7; 32])
+}
+
+pub fn make_genesis(parameters: Parameters) -> Genesis {
+    let validators = (0..4u8).map(|i| Validator {
+        name: BoundedBytes::new(vec![b'a' + i]).unwrap(),
+        validator_key: SigningKey::from_seed(&[100 + i; 32]).public(),
+        node_key: SigningKey::from_seed(&[110 + i; 32]).public(),
+        owner_key: SigningKey::from_seed(&[120 + i; 32]).public(),
+        region: REGION,
+    });
+    let mut accounts: Vec<_> = (0..ACCOUNTS)
+        .map(|i| GenesisAccount {
+            region: REGION,
+            public_key: signer(i).public(),
+            storage_bytes: STORAGE,
+            balances: BoundedVec::new(vec![(gold(), 1000)]).unwrap(),
+        })
+        .collect();
+    accounts.sort_by_key(|account| account.public_key);
+    Genesis {
+        version: PROTOCOL_VERSION,
+        name: BoundedBytes::new(b"test".to_vec()).unwrap(),
+        time_ms: START_MS,
+        parameters,
+        validators: BoundedVec::new(validators.collect()).unwrap(),
+        accounts: BoundedVec::new(accounts).unwrap(),
+    }
+}
+
+pub struct World {
+    pub genesis: Genesis,
+    pub state: State,
+    pub header: Header,
+    pub root: Hash,
+}
+
+impl World {
+    pub fn new() -> Self {
+        Self::with(Parameters::default())
+    }
+
+    pub fn with(parameters: Parameters) -> Self {
+        let made = make_genesis(parameters);
+        let start = genesis(&made);
+        let state = start.diff.into_iter().map(|(key, value)| (key, value.unwrap())).collect();
+        let header = Header { chain: hashes(&made).chain, ..start.header };
+        Self { genesis: made, state, header, root: start.result_root }
+    }
+
+    /// A transaction with the sender's next nonce.
+    pub fn sign(&self, sender: usize, operations: Vec<Operation>) -> Transaction {
+        let nonce = self.record(account(sender)).map_or(0, |record| record.nonce);
+        self.sign_at(sender, nonce, operations)
+    }
+
+    pub fn sign_at(&self, sender: usize, nonce: u64, operations: Vec<Operation>) -> Transaction {
+        let body = TransactionBody {
+            version: PROTOCOL_VERSION,
+            chain: self.header.chain,
+            sender: account(sender),
+            public_key: signer(sender).public(),
+            nonce,
+            expires_at_ms: self.header.time_ms + 60_000,
+            work_limit: WORK,
+            shard_hint: None,
+            location: None,
+            data: BoundedVec::new(operations).unwrap(),
+        };
+        // Execution never looks at signatures: batches were checked before.
+        Transaction { body, signature: [0; 64] }
+    }
+
+    pub fn next_header(&self) -> Header {
+        let header = &self.header;
+        let (height, view) = (header.height.next(), header.view.next());
+        Header { height, view, time_ms: header.time_ms + 10, ..header.clone() }
+    }
+
+    /// Executes on the state without changing it.
+    pub fn look(&self, header: &Header, transactions: &[Transaction]) -> Execution {
+        let transactions = transactions.iter().map(|t| (transaction_id(&t.body), t)).collect();
+        let input = Input { header, parameters: &self.genesis.parameters, previous_root: self.root, transactions };
+        execute(&input, &MemState(&self.state)).expect("the state can be read")
+    }
+
+    pub fn apply(&mut self, diff: &[(StateKey, Option<Vec<u8>>)]) {
+        for (key, value) in diff {
+            match value {
+                Some(value) => self.state.insert(*key, value.clone()),
+                None => self.state.remove(key),
+            };
+        }
+    }
+
+    /// Executes the next block.
+    pub fn run(&mut self, transactions: &[Transaction]) -> Execution {
+        let header = self.next_header();
+        let execution = self.look(&header, transactions);
+        self.apply(&execution.diff);
+        self.header = header;
+        self.root = execution.result_root;
+        execution
+    }
+
+    /// Executes a block of one transaction with these operations, which must have a receipt.
+    pub fn outcome(&mut self, sender: usize, operations: Vec<Operation>) -> Outcome {
+        let transaction = self.sign(sender, operations);
+        self.run(&[transaction]).receipts[0].outcome
+    }
+
+    pub fn ok(&mut self, sender: usize, operations: Vec<Operation>) {
+        assert_eq!(self.outcome(sender, operations), Outcome::Ok);
+    }
+
+    pub fn fails(&mut self, sender: usize, operations: Vec<Operation>, code: FailureCode) {
+        let operation = operations.len() as u16 - 1;
+        let before = self.state.clone();
+        assert_eq!(self.outcome(sender, operations), Outcome::Failed { code, operation });
+        self.assert_only_nonce_and_quota_changed(&before, account(sender));
+    }
+
+    pub fn assert_only_nonce_and_quota_changed(&self, before: &State, sender: AccountId) {
+        let key = account_key(sender);
+        let mut after = self.state.clone();
+        let old = AccountRecord::from_bytes(&before[&key]).unwrap();
+        let new = AccountRecord::from_bytes(&after[&key]).unwrap();
+        assert_eq!(new.nonce, old.nonce + 1);
+        assert_eq!(
+            new,
+            AccountRecord { nonce: new.nonce, quota_left: new.quota_left, quota_at_ms: new.quota_at_ms, ..old }
+        );
+        after.insert(key, before[&key].clone());
+        assert_eq!(after, *before);
+    }
+
+    pub fn record(&self, account: AccountId) -> Option<AccountRecord> {
+        self.state.get(&account_key(account)).map(|bytes| AccountRecord::from_bytes(bytes).unwrap())
+    }
+
+    pub fn storage_left(&self, number: usize) -> u64 {
+        self.record(account(number)).unwrap().storage_bytes_left
+    }
+
+    pub fn balance(&self, number: usize, asset: AssetId) -> u128 {
+        self.state.get(&balance_key(account(number), asset)).map_or(0, |bytes| decode_amount(bytes).unwrap())
+    }
+
+    pub fn value(&self, number: usize, key: &[u8]) -> Option<&Vec<u8>> {
+        self.state.get(&data_key(account(number), key))
+    }
+
+    /// What all accounts may still store plus what all leaves take.
+    pub fn storage_total(&self, accounts: &[AccountId]) -> u64 {
+        let left: u64 = accounts.iter().filter_map(|a| self.record(*a)).map(|r| r.storage_bytes_left).sum();
+        left + self.state.values().map(|value| LEAF_KEY_BYTES + value.len() as u64).sum::<u64>()
+    }
+}
+
+pub fn key(text: &[u8]) -> Key {
+    Key::new(text.to_vec()).unwrap()
+}
+
+pub fn put(namespace: usize, name: &[u8], value: &[u8]) -> Operation {
+    Operation::Put { namespace: account(namespace), key: key(name), value: Value::new(value.to_vec()).unwrap() }
+}
+
+pub fn delete(namespace: usize, name: &[u8]) -> Operation {
+    Operation::Delete { namespace: account(namespace), key: key(name) }
+}
+
+pub fn transfer(to: usize, amount: u128) -> Operation {
+    Operation::Transfer { to: account(to), asset: gold(), amount }
+}
+
+pub fn issue(symbol: &[u8], to: usize, amount: u128) -> Operation {
+    Operation::Issue { symbol: Symbol::new(symbol.to_vec()).unwrap(), to: account(to), amount }
+}
+
+pub fn grant(to: usize, prefixes: &[&[u8]]) -> Operation {
+    let prefixes = BoundedVec::new(prefixes.iter().map(|prefix| key(prefix)).collect()).unwrap();
+    Operation::Grant { to: account(to), prefixes }
+}
+
+pub fn create(number: usize, storage_bytes: u64) -> Operation {
+    Operation::CreateAccount { region: REGION, public_key: signer(number).public(), storage_bytes }
+}

@@ -1,0 +1,85 @@
+//! A genesis makes one state on every machine, and one that can't start a chain is refused with the reason.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::*;
+use rustorium_execution::*;
+use rustorium_types::*;
+
+#[test]
+fn genesis_is_a_function_of_its_bytes() {
+    let made = make_genesis(Parameters::default());
+    let bytes = encode(&made);
+    let read: Genesis = decode(&bytes, bytes.len()).unwrap();
+    assert_eq!(genesis(&made), genesis(&read));
+    let start = genesis(&made);
+    assert_eq!(start.header.result, ResultClaim { height: Height(0), root: start.result_root });
+    assert_eq!(start.header.cursors.len(), 4);
+    assert_eq!(start.diff.len(), 2 * ACCOUNTS);
+    assert!(start.diff.windows(2).all(|pair| pair[0].0 < pair[1].0));
+    let mut other = made;
+    other.name = BoundedBytes::new(b"other".to_vec()).unwrap();
+    assert_ne!(genesis(&other).digest, start.digest, "the result root binds the whole genesis");
+}
+
+fn refused(change: impl FnOnce(&mut Genesis)) -> GenesisRefused {
+    let mut made = make_genesis(Parameters::default());
+    assert_eq!(check_genesis(&made), Ok(()));
+    change(&mut made);
+    check_genesis(&made).unwrap_err()
+}
+
+fn accounts(genesis: &mut Genesis, change: impl FnOnce(&mut Vec<GenesisAccount>)) {
+    let mut accounts = genesis.accounts.as_slice().to_vec();
+    change(&mut accounts);
+    genesis.accounts = BoundedVec::new(accounts).unwrap();
+}
+
+fn balances(list: &[(AssetId, u128)]) -> BoundedVec<(AssetId, u128), 16> {
+    BoundedVec::new(list.to_vec()).unwrap()
+}
+
+#[test]
+fn a_genesis_that_cannot_start_a_chain_is_refused() {
+    assert_eq!(refused(|g| g.version = 9), GenesisRefused::Version(9));
+    assert_eq!(refused(|g| g.validators = BoundedVec::default()), GenesisRefused::NoValidators);
+    let twice = |g: &mut Genesis| {
+        let mut validators = g.validators.as_slice().to_vec();
+        validators[3].node_key = validators[1].node_key;
+        g.validators = BoundedVec::new(validators).unwrap();
+    };
+    assert_eq!(refused(twice), GenesisRefused::SharedKey(1, 3));
+    assert_eq!(refused(|g| accounts(g, |a| a.swap(1, 2))), GenesisRefused::AccountOrder(2));
+    assert_eq!(refused(|g| accounts(g, |a| a[1] = a[0].clone())), GenesisRefused::AccountOrder(1));
+    let zero = balances(&[(gold(), 0)]);
+    assert_eq!(refused(|g| accounts(g, |a| a[2].balances = zero)), GenesisRefused::Balances(2));
+    let same = balances(&[(gold(), 1), (gold(), 1)]);
+    assert_eq!(refused(|g| accounts(g, |a| a[0].balances = same)), GenesisRefused::Balances(0));
+    assert_eq!(refused(|g| accounts(g, |a| a[0].storage_bytes = u64::MAX)), GenesisRefused::Storage);
+    let most = balances(&[(gold(), u128::MAX)]);
+    assert_eq!(refused(|g| accounts(g, |a| a[0].balances = most)), GenesisRefused::Supply);
+}
+
+#[test]
+fn every_parameter_out_of_range_is_named() {
+    type Change = fn(&mut Parameters);
+    let changes: [(&str, Change); 13] = [
+        ("batch_bytes_max", |p| p.batch_bytes_max = 1),
+        ("batch_bytes_max", |p| p.batch_bytes_max = u32::MAX),
+        ("batch_transactions_max", |p| p.batch_transactions_max = 5000),
+        ("batch_work_max", |p| p.batch_work_max = 1),
+        ("block_bytes_max", |p| p.block_bytes_max = 1),
+        ("block_transactions_max", |p| p.block_transactions_max = 1),
+        ("block_work_max", |p| p.block_work_max = 1),
+        ("transaction_writes_max", |p| p.transaction_writes_max = 1),
+        ("lane_window_batches", |p| p.lane_window_batches = 0),
+        ("lane_window_bytes", |p| p.lane_window_bytes = 1),
+        ("claim_lag_max", |p| p.claim_lag_max = 0),
+        ("expiry_ahead_ms_max", |p| p.expiry_ahead_ms_max = 0),
+        ("quota_work_max", |p| p.quota_work_max = 0),
+    ];
+    for (name, change) in changes {
+        assert_eq!(refused(|g| change(&mut g.parameters)), GenesisRefused::Parameter(name));
+    }
+}

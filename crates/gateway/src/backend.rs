@@ -1,0 +1,287 @@
+//! What the gateway asks of the node behind it: one trait, and the answers it gives.
+//!
+//! *Invariants:* the gateway knows the node only through this trait; every answer about state names the height and root it
+//! holds at.
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use rustorium_types::{
+    AccountId, AssetId, BatchDigest, Block, BlockDigest, BlockProof, ChainId, Epoch, Genesis, Hash, Height, PublicKey,
+    Receipt, ReceiptProof, ResultLink, ShardId, Transaction, TxId, ValidatorIndex, View,
+};
+use std::sync::Arc;
+use thiserror::Error;
+use tokio::sync::broadcast;
+use tokio::time::Instant;
+
+/// The chain that a node serves.
+#[derive(Clone, Debug)]
+pub struct ChainInfo {
+    /// Hash of the genesis.
+    pub id: ChainId,
+    /// The genesis.
+    pub genesis: Arc<Genesis>,
+    /// Its canonical bytes.
+    pub genesis_bytes: Bytes,
+    /// The shard served.
+    pub shard: ShardId,
+    /// A name for people.
+    pub name: String,
+}
+
+/// The executed height and its result root at which an answer holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct At {
+    /// Executed height.
+    pub height: Height,
+    /// Result root there.
+    pub root: Hash,
+}
+
+/// How far a submission is waited for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Wait {
+    /// Until the pool holds it.
+    Accepted,
+    /// Until it is in a final block and executed.
+    Final,
+    /// Until a final header certifies the result root that covers it.
+    Certified,
+}
+
+/// Why a transaction was not taken, or has no receipt.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Refused {
+    /// The transaction, where its id is known.
+    pub id: Option<TxId>,
+    /// Stable name of the reason.
+    pub code: &'static str,
+    /// One sentence: what is wrong and what to do.
+    pub message: String,
+    /// Whether trying again later may help.
+    pub busy: bool,
+    /// When to try again.
+    pub retry_after_ms: Option<u64>,
+}
+
+impl Refused {
+    /// A refusal for good.
+    pub fn new(code: &'static str, message: impl Into<String>) -> Self {
+        Self { id: None, code, message: message.into(), busy: false, retry_after_ms: None }
+    }
+}
+
+/// How the submission of one transaction ended.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Submitted {
+    /// The pool holds it.
+    Accepted(TxId),
+    /// It is final and executed.
+    Final(TxId, Receipt),
+    /// It is certified.
+    Certified(TxId, Box<ReceiptProof>),
+    /// It was not taken.
+    Refused(Refused),
+    /// It was taken and its end was not seen before the deadline.
+    TimedOut(TxId),
+}
+
+/// Called once per transaction of a streamed submission, from any thread; it never blocks.
+pub type SubmittedSink = Arc<dyn Fn(usize, Submitted) + Send + Sync>;
+
+/// What a node knows of a transaction.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum TransactionStatus {
+    /// Neither pooled nor final.
+    Unknown,
+    /// In the pool, or in a block that isn't final.
+    Pending,
+    /// Final and executed.
+    Final {
+        /// The transaction.
+        transaction: Box<Transaction>,
+        /// Its receipt.
+        receipt: Receipt,
+        /// Whether a final header's claim covers it.
+        certified: bool,
+    },
+}
+
+/// An account's record.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct AccountView {
+    /// The next nonce.
+    pub nonce: u64,
+    /// The account's key.
+    pub public_key: PublicKey,
+    /// Work units left.
+    pub quota_left: u64,
+    /// Storage balance left, bytes.
+    pub storage_bytes_left: u64,
+    /// Where this holds.
+    pub at: At,
+}
+
+/// Names a block.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum BlockRef {
+    /// The newest executed one.
+    Latest,
+    /// By height.
+    Height(Height),
+    /// By digest.
+    Digest(BlockDigest),
+}
+
+/// A final, executed block.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct BlockView {
+    /// Header and inline transactions.
+    pub block: Block,
+    /// The header's digest.
+    pub digest: BlockDigest,
+    /// Result root after it.
+    pub result_root: Hash,
+    /// What it adds to the chain of result roots.
+    pub link: ResultLink,
+    /// The batches it lists, in order.
+    pub batches: Vec<(ValidatorIndex, BatchDigest)>,
+    /// Its receipts, in order.
+    pub receipts: Vec<Receipt>,
+    /// Shows that it is final; none where this node holds no certificate at or above it.
+    pub proof: Option<BlockProof>,
+}
+
+/// The answer to a question for a receipt's proof.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum ProofStatus {
+    /// There is no such receipt.
+    NotFound,
+    /// No final header claims a result root that covers it yet.
+    NotCertifiedYet,
+    /// The proof.
+    Proof(Box<ReceiptProof>),
+}
+
+/// A node's condition.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Status {
+    /// The node's name.
+    pub node: String,
+    /// Its position in the committee.
+    pub validator: Option<ValidatorIndex>,
+    /// The build's version.
+    pub version: String,
+    /// Newest final height.
+    pub height: Height,
+    /// Current view.
+    pub view: View,
+    /// Current epoch.
+    pub epoch: Epoch,
+    /// Newest executed height and its result root.
+    pub executed: At,
+    /// The newest claim of a final header.
+    pub claimed: At,
+    /// Peers connected.
+    pub peers_up: usize,
+    /// Peers of the committee, without this node.
+    pub peers: usize,
+    /// Transactions in the pool.
+    pub pool_transactions: usize,
+    /// Their bytes.
+    pub pool_bytes: usize,
+    /// `vote` or `os`.
+    pub durability: &'static str,
+    /// Synced and a quorum seen; or why not.
+    pub ready: Result<(), String>,
+}
+
+/// A block that became final and was executed, for streams.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct FinalBlock {
+    /// Its height.
+    pub height: Height,
+    /// Its time, Unix ms.
+    pub time_ms: u64,
+    /// Its digest.
+    pub digest: BlockDigest,
+    /// Its receipts, in order.
+    pub receipts: Vec<Receipt>,
+}
+
+/// Why a node could not answer.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+pub enum BackendError {
+    /// Too much is under way.
+    #[error("the node is busy; try again in {retry_after_ms} ms")]
+    Busy {
+        /// When to try again.
+        retry_after_ms: u64,
+    },
+    /// A part of it is not running.
+    #[error("the node can't answer now ({0}); try another node or again later")]
+    Unavailable(String),
+    /// Stored data could not be read.
+    #[error("stored data could not be read: {0}; see the node's log and run `rustorium-node doctor`")]
+    Storage(String),
+}
+
+/// Names a receipt's place: pages of an account's transactions go on below one.
+pub type Place = (Height, u32);
+
+/// The node behind the gateway. Blocks become readable by `block` before `subscribe` tells of them.
+pub trait Backend: Send + Sync + 'static {
+    /// The chain served.
+    fn chain(&self) -> &ChainInfo;
+
+    /// Takes transactions; one answer per item, in order, at the latest at `deadline`.
+    fn submit(
+        &self,
+        transactions: Vec<Transaction>,
+        wait: Wait,
+        deadline: Instant,
+    ) -> BoxFuture<'static, Vec<Submitted>>;
+
+    /// Takes transactions and calls `done` once per item as each ends.
+    fn submit_streaming(&self, transactions: Vec<Transaction>, wait: Wait, done: SubmittedSink);
+
+    /// Some(retry after, ms) while nothing would be taken: lets the gateway refuse before it decodes anything.
+    fn busy(&self) -> Option<u64> {
+        None
+    }
+
+    /// What is known of a transaction.
+    fn transaction(&self, id: &TxId) -> Result<TransactionStatus, BackendError>;
+
+    /// An account's record.
+    fn account(&self, id: &AccountId) -> Result<Option<AccountView>, BackendError>;
+
+    /// An account's balance; zero where it holds none.
+    fn balance(&self, id: &AccountId, asset: &AssetId) -> Result<(u128, At), BackendError>;
+
+    /// A key's value.
+    fn value(&self, namespace: &AccountId, key: &[u8]) -> Result<(Option<Vec<u8>>, At), BackendError>;
+
+    /// A final, executed block.
+    fn block(&self, which: BlockRef) -> Result<Option<BlockView>, BackendError>;
+
+    /// An account's transactions below `before`, newest first, at most `limit`.
+    fn account_transactions(
+        &self,
+        id: &AccountId,
+        before: Option<Place>,
+        limit: usize,
+    ) -> Result<Vec<(Height, u32, TxId)>, BackendError>;
+
+    /// A receipt's proof.
+    fn receipt_proof(&self, id: &TxId) -> Result<ProofStatus, BackendError>;
+
+    /// The node's condition.
+    fn status(&self) -> Status;
+
+    /// Blocks as they become final and executed, in height order.
+    fn subscribe(&self) -> broadcast::Receiver<Arc<FinalBlock>>;
+
+    /// All metrics in the OpenMetrics text format.
+    fn metrics(&self) -> String;
+}

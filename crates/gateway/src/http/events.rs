@@ -1,0 +1,138 @@
+//! Event streams: server-sent events and the same frames over a WebSocket.
+
+use super::feed::{Event, Feed, Filter, RECONNECT, last_event_id};
+use super::params::Params;
+use super::{App, Shared};
+use crate::metrics::Open;
+use crate::problem::{Code, Problem};
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
+use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
+use axum::http::{HeaderMap, header};
+use axum::response::{IntoResponse, Response};
+use futures_util::stream;
+use serde::Deserialize;
+use std::convert::Infallible;
+use std::sync::Arc;
+use tokio::sync::OwnedSemaphorePermit;
+use utoipa::IntoParams;
+
+/// Bytes of a frame from a WebSocket client, which has nothing to say.
+const CLIENT_FRAME_BYTES_MAX: usize = 4 * 1024;
+
+/// What to stream, and from where.
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields, default)]
+#[into_params(parameter_in = Query)]
+pub struct EventParams {
+    /// Any of: `all` (the default), `blocks`, `receipts`, `failed`, `sender:rs1…`, `id:<hex>`; separated by commas.
+    pub filter: Option<String>,
+    /// As the header `Last-Event-ID`, for clients that can't set one: `0.0` streams the whole chain.
+    pub last_event_id: Option<String>,
+}
+
+/// Counts a stream against the limit until it ends.
+struct Slot {
+    _permit: OwnedSemaphorePermit,
+    _open: Open,
+}
+
+fn slot(app: &Arc<App>) -> Result<Slot, Problem> {
+    let permit = app.streams.clone().try_acquire_owned().map_err(|_| {
+        Problem::new(Code::TooManyStreams, "Close one, or subscribe at another node.").retry_after(1_000)
+    })?;
+    Ok(Slot { _permit: permit, _open: app.metrics.event_stream() })
+}
+
+fn feed(app: &Arc<App>, params: &EventParams, headers: &HeaderMap) -> Result<Feed, Problem> {
+    let filter = Filter::parse(params.filter.as_deref())?;
+    let header = match headers.get("last-event-id").map(|value| value.to_str()) {
+        Some(Err(_)) => return Err(Problem::new(Code::BadEventId, "Last-Event-ID is not text.")),
+        Some(Ok(text)) if !text.is_empty() => Some(text),
+        _ => None,
+    };
+    let after = last_event_id(header.or(params.last_event_id.as_deref()))?;
+    Ok(Feed::new(app.clone(), filter, after))
+}
+
+/// Receipts and blocks as they become final, as server-sent events. `Last-Event-ID` resumes without a gap or a duplicate.
+#[utoipa::path(
+    get, path = "/v1/events",
+    params(EventParams, ("Last-Event-ID" = Option<String>, Header, description = "height.index of the last event seen")),
+    responses(
+        (status = 200, description = "Events `receipt` and `block`; `position` when nothing else comes; `too_slow`, `gone` and `closing` before the end", content_type = "text/event-stream"),
+        (status = "4XX", description = "Problem", content_type = "application/problem+json"),
+    )
+)]
+pub async fn stream(
+    State(app): Shared,
+    Params(params): Params<EventParams>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let feed = feed(&app, &params, &headers)?;
+    let slot = slot(&app)?;
+    let hello = Some(format!("retry: {}\n\n", RECONNECT.as_millis()));
+    let chunks = stream::unfold((feed, slot, hello), |(mut feed, slot, hello)| async move {
+        let text = match hello {
+            Some(hello) => hello,
+            None => feed.next().await?.iter().fold(String::new(), |mut text, event| {
+                event.write_sse(&mut text);
+                text
+            }),
+        };
+        Some((Ok::<_, Infallible>(Bytes::from(text)), (feed, slot, None)))
+    });
+    let head = [(header::CONTENT_TYPE, "text/event-stream"), (header::CACHE_CONTROL, "no-store")];
+    Ok((head, Body::from_stream(chunks)).into_response())
+}
+
+/// The same events over a WebSocket: text frames `{"id", "event", "data"}`.
+#[utoipa::path(
+    get, path = "/v1/events/ws", params(EventParams),
+    responses(
+        (status = 101, description = "Text frames {\"id\": \"height.index\", \"event\", \"data\"}"),
+        (status = "4XX", description = "Problem", content_type = "application/problem+json"),
+    )
+)]
+pub async fn websocket(
+    State(app): Shared,
+    Params(params): Params<EventParams>,
+    headers: HeaderMap,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Result<Response, Problem> {
+    let feed = feed(&app, &params, &headers)?;
+    let upgrade = upgrade.map_err(|error| Problem::new(Code::NotAWebSocket, error.body_text()))?;
+    let slot = slot(&app)?;
+    let upgrade = upgrade.max_message_size(CLIENT_FRAME_BYTES_MAX).max_frame_size(CLIENT_FRAME_BYTES_MAX);
+    Ok(upgrade.on_upgrade(move |socket| serve(socket, feed, slot)))
+}
+
+async fn serve(mut socket: WebSocket, mut feed: Feed, _slot: Slot) {
+    loop {
+        let events = tokio::select! {
+            events = feed.next() => events,
+            // Pings are answered by the library; anything else is of no interest, and the end ends.
+            message = socket.recv() => match message {
+                Some(Ok(Message::Close(_)) | Err(_)) | None => return,
+                Some(Ok(_)) => continue,
+            },
+        };
+        let Some(events) = events else {
+            let goodbye = CloseFrame { code: 1001, reason: "the last event says why".into() };
+            // The client may be gone already; there is no one else to tell.
+            let _ = socket.send(Message::Close(Some(goodbye))).await;
+            return;
+        };
+        if send(&mut socket, &events).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn send(socket: &mut WebSocket, events: &[Event]) -> Result<(), axum::Error> {
+    for event in events {
+        socket.send(Message::Text(event.to_frame().into())).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,84 @@
+//! The node's condition, the chain's genesis, health, and the metrics listener's one route.
+
+use super::Shared;
+use super::params::none_match;
+use crate::json::{AtView, ChainAnswer, HealthAnswer, StatusAnswer};
+use crate::problem::{Code, Problem};
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+
+/// The node's condition.
+#[utoipa::path(get, path = "/v1/status", responses((status = 200, body = StatusAnswer)))]
+pub async fn status(State(app): Shared) -> Json<StatusAnswer> {
+    let chain = app.backend.chain();
+    Json(StatusAnswer::new(chain.id, chain.shard, app.backend.status()))
+}
+
+/// The chain: its name, first committee and parameters.
+#[utoipa::path(get, path = "/v1/chain", responses((status = 200, body = ChainAnswer)))]
+pub async fn chain(State(app): Shared) -> Json<ChainAnswer> {
+    let chain = app.backend.chain();
+    let at = AtView::new(chain.shard, app.backend.status().executed);
+    Json(ChainAnswer::new(chain.id, &chain.name, &chain.genesis, at))
+}
+
+/// The genesis' canonical bytes; their hash, with its domain string, is the chain's id.
+#[utoipa::path(get, path = "/v1/genesis", responses(
+    (status = 200, body = Vec<u8>, content_type = "application/octet-stream"),
+    (status = 304, description = "The client holds it"),
+))]
+pub async fn genesis(State(app): Shared, headers: HeaderMap) -> Response {
+    let chain = app.backend.chain();
+    let etag = format!("\"{}\"", chain.id);
+    let cache = [(header::ETAG, etag.clone()), (header::CACHE_CONTROL, super::read::IMMUTABLE.to_owned())];
+    if none_match(&headers, &etag) {
+        return (StatusCode::NOT_MODIFIED, cache).into_response();
+    }
+    let media = [(header::CONTENT_TYPE, "application/octet-stream")];
+    (cache, media, chain.genesis_bytes.clone()).into_response()
+}
+
+/// Whether the process answers.
+#[utoipa::path(get, path = "/livez", responses((status = 200, body = HealthAnswer)))]
+pub async fn livez() -> Json<HealthAnswer> {
+    Json(HealthAnswer { status: "ok", reasons: Vec::new() })
+}
+
+/// Whether the node is synced and has seen a quorum.
+#[utoipa::path(get, path = "/readyz", responses(
+    (status = 200, body = HealthAnswer),
+    (status = 503, description = "Not ready, and why", content_type = "application/problem+json"),
+))]
+pub async fn readyz(State(app): Shared) -> Result<Json<HealthAnswer>, Problem> {
+    match app.backend.status().ready {
+        Ok(()) => Ok(Json(HealthAnswer { status: "ok", reasons: Vec::new() })),
+        Err(why) => Err(Problem::new(Code::NotReady, why).retry_after(1_000)),
+    }
+}
+
+/// Whether all is well, with the reasons where it isn't.
+#[utoipa::path(get, path = "/healthz", responses(
+    (status = 200, body = HealthAnswer),
+    (status = 503, description = "What is wrong", body = HealthAnswer),
+))]
+pub async fn healthz(State(app): Shared) -> Response {
+    let status = app.backend.status();
+    let mut reasons: Vec<String> = status.ready.err().into_iter().collect();
+    if status.peers_up < status.peers {
+        reasons.push(format!("{} of {} peers are connected", status.peers_up, status.peers));
+    }
+    if app.backend.busy().is_some() {
+        reasons.push("the pool is full".to_owned());
+    }
+    let (code, word) =
+        if reasons.is_empty() { (StatusCode::OK, "ok") } else { (StatusCode::SERVICE_UNAVAILABLE, "degraded") };
+    (code, Json(HealthAnswer { status: word, reasons })).into_response()
+}
+
+/// All metrics.
+pub async fn metrics(State(app): Shared) -> impl IntoResponse {
+    let media = [(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")];
+    (media, app.backend.metrics())
+}

@@ -1,0 +1,190 @@
+//! Parsing of paths, queries and headers into checked values; every failure is a `Problem` that names the part.
+
+use crate::backend::{At, Place};
+use crate::problem::{Code, Problem};
+use axum::extract::rejection::PathRejection;
+use axum::extract::{FromRequestParts, Path, Query};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, header};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use rustorium_types::limits::KEY_BYTES_MAX;
+use rustorium_types::{AccountId, Height, ShardId};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, de};
+use std::borrow::Cow;
+use utoipa::IntoParams;
+
+/// A page's length, where the client says nothing.
+pub const PAGE_DEFAULT: usize = 30;
+/// The longest page.
+pub const PAGE_MAX: usize = 100;
+
+/// A query string as `T`, which refuses unknown parameters.
+pub struct Params<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let parsed = Query::<T>::from_request_parts(parts, state).await;
+        parsed.map(|Query(value)| Self(value)).map_err(|error| Problem::new(Code::BadQuery, error.body_text()))
+    }
+}
+
+/// The captured parts of the path.
+pub struct Segments<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Segments<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let parsed: Result<Path<T>, PathRejection> = Path::from_request_parts(parts, state).await;
+        parsed.map(|Path(value)| Self(value)).map_err(|error| Problem::new(Code::BadPath, error.body_text()))
+    }
+}
+
+/// A query parameter that is on or off: `1`, `true`, `0`, `false`.
+pub(super) fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    match Cow::<'de, str>::deserialize(deserializer)?.as_ref() {
+        "1" | "true" => Ok(true),
+        "0" | "false" => Ok(false),
+        other => Err(de::Error::custom(format!("`{other}` is neither 0 nor 1"))),
+    }
+}
+
+/// How a read of state is asked.
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields, default)]
+#[into_params(parameter_in = Query)]
+pub struct StateParams {
+    /// `latest` (the default), `proven`, or a height.
+    pub at: Option<String>,
+    /// 1: with a proof.
+    #[serde(deserialize_with = "flag")]
+    pub proof: bool,
+    /// How the key in the path is written, where there is one: `utf8` (the default), `hex`, or `base64` (URL alphabet, no padding).
+    pub encoding: Option<String>,
+}
+
+impl StateParams {
+    /// Refuses what this chain can't answer yet, before anything is read.
+    pub fn check(&self) -> Result<Option<Height>, Problem> {
+        let proven = "Proofs of state come with the state root; ask ?at=latest without proof, or ask a transaction with proof=1.";
+        match self.at.as_deref() {
+            _ if self.proof => Err(Problem::new(Code::NoStateRootYet, proven)),
+            Some("proven") => Err(Problem::new(Code::NoStateRootYet, proven)),
+            None | Some("latest") => Ok(None),
+            Some(text) => height(text)
+                .map(Some)
+                .ok_or_else(|| Problem::new(Code::BadQuery, "`at` is `latest`, `proven` or a height.")),
+        }
+    }
+
+    /// Refuses an answer at another height than was asked.
+    pub fn check_height(asked: Option<Height>, shard: ShardId, at: At) -> Result<(), Problem> {
+        match asked {
+            Some(height) if height != at.height => {
+                let detail = format!("Only the newest state is kept, now at height {}; ask ?at=latest.", at.height);
+                Err(Problem::new(Code::HeightNotKept, detail).at(shard.0, at))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Whether a proof is asked.
+#[derive(Clone, Copy, Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields, default)]
+#[into_params(parameter_in = Query)]
+pub struct ProofParams {
+    /// 1: with a proof.
+    #[serde(deserialize_with = "flag")]
+    pub proof: bool,
+}
+
+/// Paging backwards.
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields, default)]
+#[into_params(parameter_in = Query)]
+pub struct BeforeParams {
+    /// The last page's `next`.
+    pub before: Option<String>,
+    /// Items of the page: 30, at most 100.
+    pub limit: Option<usize>,
+}
+
+/// Paging forwards.
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields, default)]
+#[into_params(parameter_in = Query)]
+pub struct AfterParams {
+    /// The last page's `next`.
+    pub after: Option<String>,
+    /// Items of the page: 30, at most 100.
+    pub limit: Option<usize>,
+}
+
+/// A page's length.
+pub(super) fn page_limit(limit: Option<usize>) -> Result<usize, Problem> {
+    match limit.unwrap_or(PAGE_DEFAULT) {
+        limit @ 1..=PAGE_MAX => Ok(limit),
+        other => Err(Problem::new(Code::BadQuery, format!("`limit` is 1 to {PAGE_MAX}, not {other}."))),
+    }
+}
+
+/// A height: digits only.
+pub(super) fn height(text: &str) -> Option<Height> {
+    text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten().map(Height)
+}
+
+/// `height.index`.
+pub(super) fn place(text: &str) -> Option<Place> {
+    let (first, second) = text.split_once('.')?;
+    let index = second.bytes().all(|b| b.is_ascii_digit()).then(|| second.parse().ok()).flatten()?;
+    Some((height(first)?, index))
+}
+
+/// A paging cursor.
+pub(super) fn cursor(text: Option<&str>) -> Result<Option<Place>, Problem> {
+    let detail = "A cursor is the `next` of the page before, unchanged.";
+    text.map(|text| place(text).ok_or_else(|| Problem::new(Code::BadCursor, detail))).transpose()
+}
+
+/// An address in the path.
+pub(super) fn address(text: &str) -> Result<AccountId, Problem> {
+    AccountId::parse(text).map_err(|error| Problem::new(Code::BadAddress, format!("{error}; addresses look like rs1….")))
+}
+
+/// A 32-byte id in the path.
+pub(super) fn digest(what: &str, text: &str) -> Result<[u8; 32], Problem> {
+    let mut bytes = [0; 32];
+    let detail = || Problem::new(Code::BadHex, format!("{what} is 64 hex digits."));
+    hex::decode_to_slice(text, &mut bytes).map_err(|_| detail())?;
+    Ok(bytes)
+}
+
+/// A key in the path.
+pub(super) fn key(text: &str, encoding: Option<&str>) -> Result<Vec<u8>, Problem> {
+    let bad = |how: &str| Problem::new(Code::BadKey, format!("The key in the path is not {how}."));
+    let key = match encoding.unwrap_or("utf8") {
+        "utf8" => text.as_bytes().to_vec(),
+        "hex" => hex::decode(text).map_err(|_| bad("an even number of hex digits"))?,
+        "base64" => URL_SAFE_NO_PAD.decode(text).map_err(|_| bad("base64 (URL alphabet, no padding)"))?,
+        other => {
+            let detail = format!("`encoding` is utf8, hex or base64, not `{other}`.");
+            return Err(Problem::new(Code::BadQuery, detail));
+        }
+    };
+    if key.len() > KEY_BYTES_MAX {
+        return Err(Problem::new(Code::BadKey, format!("A key has at most {KEY_BYTES_MAX} bytes, not {}.", key.len())));
+    }
+    Ok(key)
+}
+
+/// Whether the client holds the representation that `etag` names (RFC 9110, 13.1.2: weak comparison).
+pub(super) fn none_match(headers: &HeaderMap, etag: &str) -> bool {
+    let opaque = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
+    let held = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
+    held.flat_map(|list| list.split(',')).any(|tag| tag.trim() == "*" || opaque(tag) == opaque(etag))
+}

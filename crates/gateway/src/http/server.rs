@@ -1,0 +1,280 @@
+//! The HTTP listener: limits on connections, slow heads and stalled readers, and a clean end.
+//!
+//! *Invariants:* at most `connections_max` connections, and fewer of one address; none outlives `close`.
+
+use super::{App, HttpLimits, metrics_router, router};
+use crate::backend::Backend;
+use crate::limit::{Addresses, Entered};
+use crate::metrics::{GatewayMetrics, HTTP, Open};
+use crate::problem::Code;
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use serde_json::json;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use thiserror::Error;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, Sleep, sleep};
+
+/// Why a face did not start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// Another process has the port.
+    #[error("{address} is in use; stop the other process or set another port in config.toml")]
+    PortInUse {
+        /// The address.
+        address: SocketAddr,
+    },
+    /// Another failure to listen.
+    #[error("can't listen on {address}: {error}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        error: io::Error,
+    },
+}
+
+impl StartError {
+    pub(crate) fn listen(address: SocketAddr, error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::AddrInUse => Self::PortInUse { address },
+            _ => Self::Listen { address, error },
+        }
+    }
+}
+
+/// Where the HTTP face listens.
+#[derive(Clone, Debug)]
+pub struct HttpConfig {
+    /// The API.
+    pub listen: SocketAddr,
+    /// Metrics; none for no metrics.
+    pub metrics_listen: Option<SocketAddr>,
+    /// Bounds.
+    pub limits: HttpLimits,
+}
+
+/// The running HTTP face.
+pub struct HttpServer {
+    address: SocketAddr,
+    metrics_address: Option<SocketAddr>,
+    closing: watch::Sender<bool>,
+    tasks: JoinSet<()>,
+}
+
+/// How long requests under way may take to end after `close`.
+const CLOSE_GRACE: Duration = Duration::from_secs(3);
+
+/// What is said to a connection that is one too many; it is closed after it.
+fn too_many() -> String {
+    let body = json!({
+        "type": "urn:rustorium:problem:busy",
+        "code": Code::Busy.name(),
+        "title": Code::Busy.title(),
+        "status": Code::Busy.status().as_u16(),
+        "detail": "Too many connections are open; close some or try another node.",
+        "retry_after_ms": 1_000,
+    })
+    .to_string();
+    let length = body.len();
+    format!(
+        "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\nretry-after: 1\r\n\
+         connection: close\r\ncontent-length: {length}\r\n\r\n{body}"
+    )
+}
+
+impl HttpServer {
+    /// Listens and serves on the current tokio runtime.
+    pub async fn start(
+        config: HttpConfig,
+        backend: Arc<dyn Backend>,
+        metrics: GatewayMetrics,
+    ) -> Result<Self, StartError> {
+        let (closing, closed) = watch::channel(false);
+        let listener = bind(config.listen).await?;
+        let metrics_listener = match config.metrics_listen {
+            Some(address) => Some(bind(address).await?),
+            None => None,
+        };
+        let address = local(&listener, config.listen)?;
+        let mut server = Self { address, metrics_address: None, closing, tasks: JoinSet::new() };
+        let app = App::new(backend, config.limits, metrics, closed.clone());
+        if let Some(listener) = metrics_listener {
+            server.metrics_address = listener.local_addr().ok();
+            server.tasks.spawn(accept(listener, metrics_router(app.clone()), app.clone(), closed.clone()));
+        }
+        server.tasks.spawn(accept(listener, router(app.clone()), app, closed));
+        Ok(server)
+    }
+
+    /// The API's address.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The metrics listener's address.
+    pub fn metrics_addr(&self) -> Option<SocketAddr> {
+        self.metrics_address
+    }
+
+    /// Ends event streams, lets requests under way end, and stops.
+    pub async fn close(mut self) {
+        // Without receivers there is no one to tell.
+        let _ = self.closing.send(true);
+        while self.tasks.join_next().await.is_some() {}
+    }
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address).await.map_err(|error| StartError::listen(address, error))
+}
+
+fn local(listener: &TcpListener, asked: SocketAddr) -> Result<SocketAddr, StartError> {
+    listener.local_addr().map_err(|error| StartError::listen(asked, error))
+}
+
+/// What a connection holds while it is open.
+struct Held {
+    _permit: OwnedSemaphorePermit,
+    _address: Entered,
+    _open: Open,
+}
+
+async fn accept(listener: TcpListener, router: Router, app: Arc<App>, mut closed: watch::Receiver<bool>) {
+    let total = Arc::new(Semaphore::new(app.limits.connections_max));
+    let addresses = Arc::new(Addresses::default());
+    let mut connections = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            Some(_) = connections.join_next() => continue,
+            _ = closed.wait_for(|closed| *closed) => break,
+        };
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // Out of file descriptors, most likely: those of ending connections come back.
+                tracing::warn!(event = "accept_failed", %error, "could not accept a connection");
+                sleep(Duration::from_millis(20)).await;
+                continue;
+            }
+        };
+        let permit = total.clone().try_acquire_owned().ok();
+        let address = addresses.enter(peer.ip(), app.limits.connections_per_address_max);
+        match (permit, address) {
+            (Some(permit), Some(address)) => {
+                let held = Held { _permit: permit, _address: address, _open: app.metrics.connection(HTTP) };
+                connections.spawn(serve(stream, router.clone(), app.limits.clone(), closed.clone(), held));
+            }
+            _ => {
+                app.metrics.refused_connection(HTTP);
+                // An empty socket buffer takes it whole; where not, the connection just ends.
+                let _ = stream.try_write(too_many().as_bytes());
+            }
+        }
+    }
+    drop(listener);
+    let all = async { while connections.join_next().await.is_some() {} };
+    // What has not ended by then is dropped with the set.
+    let _ = tokio::time::timeout(CLOSE_GRACE, all).await;
+}
+
+async fn serve(
+    stream: TcpStream,
+    router: Router,
+    limits: HttpLimits,
+    mut closed: watch::Receiver<bool>,
+    _held: Held,
+) {
+    // Latency only; the connection works without.
+    let _ = stream.set_nodelay(true);
+    let io = TokioIo::new(Stalling::new(stream, limits.write_stall_timeout));
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.head_timeout)
+        .max_buf_size(64 * 1024)
+        .serve_connection(io, TowerToHyperService::new(router))
+        .with_upgrades();
+    let mut connection = pin!(connection);
+    tokio::select! {
+        result = connection.as_mut() => return ended(result),
+        _ = closed.wait_for(|closed| *closed) => connection.as_mut().graceful_shutdown(),
+    }
+    ended(connection.await);
+}
+
+fn ended(result: hyper::Result<()>) {
+    if let Err(error) = result {
+        tracing::debug!(event = "connection_ended", %error, "a client connection ended with an error");
+    }
+}
+
+/// A connection whose writes fail once the client has taken nothing for a while.
+struct Stalling {
+    stream: TcpStream,
+    timeout: Duration,
+    timer: Pin<Box<Sleep>>,
+    stalled: bool,
+}
+
+impl Stalling {
+    fn new(stream: TcpStream, timeout: Duration) -> Self {
+        Self { stream, timeout, timer: Box::pin(sleep(timeout)), stalled: false }
+    }
+
+    fn watch<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.stalled = false;
+            return written;
+        }
+        if !self.stalled {
+            self.stalled = true;
+            self.timer.as_mut().reset(Instant::now() + self.timeout);
+        }
+        self.timer.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl AsyncRead for Stalling {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Stalling {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.watch(cx, written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.watch(cx, written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,305 @@
+//! `POST /v1/transactions`: one transaction or up to 1,000, one result each, in order.
+
+use super::params::Params;
+use super::{App, Shared, body_limit};
+use crate::backend::{Refused, Submitted, Wait};
+use crate::json::{AtView, SubmissionView, SubmittedView};
+use crate::metrics::HTTP;
+use crate::problem::{Code, Problem};
+use crate::screen::{Screened, decode_transaction, merge, screen};
+use axum::Json;
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use futures_util::StreamExt;
+use rustorium_types::Transaction;
+use rustorium_types::limits::{SUBMISSION_BYTES_MAX, SUBMISSION_TRANSACTIONS_MAX};
+use serde::de::{IgnoredAny, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
+use utoipa::{IntoParams, ToSchema};
+
+const TIMEOUT_MS_DEFAULT: u64 = 10_000;
+
+/// How far to wait.
+#[derive(Clone, Copy, Debug, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum WaitParam {
+    /// Until the pool holds it.
+    Accepted,
+    /// Until it is final and executed.
+    #[default]
+    Final,
+    /// Until its result is certified.
+    Certified,
+}
+
+/// How a submission is waited for.
+#[derive(Clone, Copy, Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields, default)]
+#[into_params(parameter_in = Query)]
+pub struct SubmitParams {
+    /// How far to wait; `final` where nothing is said.
+    #[param(inline)]
+    pub wait: WaitParam,
+    /// How long to wait: 10,000, at most 60,000.
+    pub timeout_ms: Option<u64>,
+}
+
+/// The formats of a submission.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Media {
+    /// A u32 (little-endian) count, then each transaction's canonical bytes behind their u32 length.
+    Binary,
+    /// `{"transactions": ["<canonical bytes as hex digits>", …]}`.
+    Json,
+}
+
+/// A submission as JSON.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Submission<'a> {
+    /// Canonical bytes of each transaction, as hex digits.
+    #[serde(borrow)]
+    #[schema(value_type = Vec<String>)]
+    transactions: Limited<'a>,
+}
+
+/// Submits transactions.
+#[utoipa::path(
+    post, path = "/v1/transactions", params(SubmitParams),
+    request_body(content((Submission<'_> = "application/json"), (Vec<u8> = "application/octet-stream"))),
+    responses(
+        (status = 200, description = "One result per transaction, in order", body = SubmissionView),
+        (status = 202, description = "As 200, and the end of at least one isn't known yet", body = SubmissionView),
+        (status = "4XX", description = "Problem: nothing was taken", content_type = "application/problem+json"),
+        (status = 503, description = "Busy: nothing was taken; see Retry-After", content_type = "application/problem+json"),
+    )
+)]
+pub async fn submit(
+    State(app): Shared,
+    Params(params): Params<SubmitParams>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let timeout = timeout(&app, params.timeout_ms)?;
+    let media = media(&headers)?;
+    if let Some(retry_after_ms) = app.backend.busy() {
+        app.metrics.busy(HTTP, 1);
+        return Err(Problem::busy(retry_after_ms));
+    }
+    let deadline = Instant::now() + timeout;
+    let items = {
+        let limit = body_limit(media);
+        let _permit = reserve(&app, &headers, limit)?;
+        let bytes = read_body(body, limit, app.limits.body_timeout).await?;
+        parse(media, &bytes)?
+    };
+    app.metrics.submitted(HTTP, items.len());
+    let Screened { good, places, refused } = screen(app.backend.as_ref(), items.into_iter());
+    let wait = match params.wait {
+        WaitParam::Accepted => Wait::Accepted,
+        WaitParam::Final => Wait::Final,
+        WaitParam::Certified => Wait::Certified,
+    };
+    let answers = if good.is_empty() { Vec::new() } else { app.backend.submit(good, wait, deadline).await };
+    Ok(answer(&app, &merge(answers, places, refused)))
+}
+
+fn timeout(app: &App, timeout_ms: Option<u64>) -> Result<Duration, Problem> {
+    let max = app.limits.wait_ms_max;
+    match timeout_ms.unwrap_or(TIMEOUT_MS_DEFAULT.min(max)) {
+        ms if (1..=max).contains(&ms) => Ok(Duration::from_millis(ms)),
+        ms => Err(Problem::new(Code::BadQuery, format!("`timeout_ms` is 1 to {max}, not {ms}."))),
+    }
+}
+
+fn media(headers: &HeaderMap) -> Result<Media, Problem> {
+    let given = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+    let essence = given.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
+    match essence.as_str() {
+        "application/octet-stream" => Ok(Media::Binary),
+        "application/json" => Ok(Media::Json),
+        _ => {
+            let detail = "Send application/octet-stream or application/json, and name it in Content-Type.";
+            Err(Problem::new(Code::UnsupportedMediaType, detail))
+        }
+    }
+}
+
+fn too_large(limit: usize) -> Problem {
+    let detail = format!("A body has at most {limit} bytes here; send fewer transactions at once.");
+    Problem::new(Code::BodyTooLarge, detail)
+}
+
+/// Room for the body, from the budget of all bodies.
+fn reserve(app: &Arc<App>, headers: &HeaderMap, limit: usize) -> Result<OwnedSemaphorePermit, Problem> {
+    let announced = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse().ok());
+    let bytes: usize = announced.unwrap_or(limit);
+    if bytes > limit {
+        return Err(too_large(limit));
+    }
+    let permits = u32::try_from(bytes).unwrap_or(u32::MAX);
+    app.bodies.clone().try_acquire_many_owned(permits).map_err(|_| Problem::busy(100))
+}
+
+async fn read_body(body: Body, limit: usize, timeout: Duration) -> Result<Bytes, Problem> {
+    let mut stream = body.into_data_stream();
+    let read = async {
+        // One chunk is the common case and is taken as it is.
+        let mut whole: Option<Vec<u8>> = None;
+        let mut first: Option<Bytes> = None;
+        while let Some(chunk) = stream.next().await {
+            let chunk = chunk.map_err(|error| Problem::new(Code::BadBody, format!("The body broke off: {error}.")))?;
+            let so_far = whole.as_ref().map_or(first.as_ref().map_or(0, Bytes::len), Vec::len);
+            if so_far + chunk.len() > limit {
+                return Err(too_large(limit));
+            }
+            match (&mut whole, first.take()) {
+                (Some(whole), _) => whole.extend_from_slice(&chunk),
+                (None, None) => first = Some(chunk),
+                (None, Some(before)) => whole = Some([before, chunk].concat()),
+            }
+        }
+        Ok(whole.map(Bytes::from).or(first).unwrap_or_default())
+    };
+    match tokio::time::timeout(timeout, read).await {
+        Ok(result) => result,
+        Err(_) => Err(Problem::new(Code::BodyTooSlow, format!("The body must come within {} s.", timeout.as_secs()))),
+    }
+}
+
+type Items = Vec<Result<Transaction, Refused>>;
+
+fn parse(media: Media, bytes: &[u8]) -> Result<Items, Problem> {
+    let items = match media {
+        Media::Binary => parse_binary(bytes)?,
+        Media::Json => parse_json(bytes)?,
+    };
+    if items.is_empty() {
+        return Err(Problem::new(Code::NoTransactions, "Send at least one transaction."));
+    }
+    Ok(items)
+}
+
+fn too_many() -> Problem {
+    let detail = format!("One request takes at most {SUBMISSION_TRANSACTIONS_MAX} transactions; send the others in the next.");
+    Problem::new(Code::TooManyTransactions, detail)
+}
+
+fn parse_binary(bytes: &[u8]) -> Result<Items, Problem> {
+    let bad = |what: &str| Problem::new(Code::BadBody, format!("{what}; the format is a u32 count, then u32 length and bytes of each (little-endian)."));
+    let take = |rest: &mut &[u8]| -> Option<usize> {
+        let (head, tail) = rest.split_first_chunk::<4>()?;
+        *rest = tail;
+        usize::try_from(u32::from_le_bytes(*head)).ok()
+    };
+    let mut rest = bytes;
+    let count = take(&mut rest).ok_or_else(|| bad("The count is missing"))?;
+    if count > SUBMISSION_TRANSACTIONS_MAX {
+        return Err(too_many());
+    }
+    let mut items = Vec::with_capacity(count);
+    for _ in 0..count {
+        let length = take(&mut rest).ok_or_else(|| bad("A length is missing"))?;
+        let (item, tail) = rest.split_at_checked(length).ok_or_else(|| bad("A transaction ends early"))?;
+        rest = tail;
+        items.push(decode_transaction(item));
+    }
+    if rest.is_empty() { Ok(items) } else { Err(bad("There are bytes after the last transaction")) }
+}
+
+fn parse_json(bytes: &[u8]) -> Result<Items, Problem> {
+    let submission: Submission<'_> = serde_json::from_slice(bytes)
+        .map_err(|error| Problem::new(Code::BadBody, format!("{error}; send {{\"transactions\": [\"<hex>\"]}}.")))?;
+    let Limited { items, count } = submission.transactions;
+    if count > SUBMISSION_TRANSACTIONS_MAX {
+        return Err(too_many());
+    }
+    if items.iter().map(|item| item.len() / 2).sum::<usize>() > SUBMISSION_BYTES_MAX {
+        return Err(too_large(SUBMISSION_BYTES_MAX));
+    }
+    let bad = || Refused::new("malformed_transaction", "It is not an even number of hex digits; send the canonical bytes so.");
+    Ok(items.iter().map(|item| hex::decode(item.as_ref()).map_err(|_| bad()).and_then(|b| decode_transaction(&b))).collect())
+}
+
+/// As many strings as one request may have; the others are counted and not kept.
+struct Limited<'a> {
+    items: Vec<Cow<'a, str>>,
+    count: usize,
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Limited<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Items;
+        impl<'de> Visitor<'de> for Items {
+            type Value = Limited<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of strings")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Limited<'de>, A::Error> {
+                let mut items = Vec::new();
+                while items.len() < SUBMISSION_TRANSACTIONS_MAX {
+                    match seq.next_element::<Text<'de>>()? {
+                        Some(Text(item)) => items.push(item),
+                        None => return Ok(Limited { count: items.len(), items }),
+                    }
+                }
+                let mut count = items.len();
+                while seq.next_element::<IgnoredAny>()?.is_some() {
+                    count += 1;
+                }
+                Ok(Limited { items, count })
+            }
+        }
+        deserializer.deserialize_seq(Items)
+    }
+}
+
+/// A string that borrows from the body where it can.
+#[derive(Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+fn answer(app: &App, results: &[Submitted]) -> Response {
+    let refusals: Vec<&Refused> = results.iter().filter_map(refusal).collect();
+    app.metrics.busy(HTTP, refusals.iter().filter(|refused| refused.busy).count());
+    let views = results.iter().map(SubmittedView::from).collect();
+    if refusals.len() == results.len() {
+        return all_refused(&refusals, views).into_response();
+    }
+    let open = results.iter().any(|result| matches!(result, Submitted::Accepted(_) | Submitted::TimedOut(_)));
+    let status = if open { StatusCode::ACCEPTED } else { StatusCode::OK };
+    let at = AtView::new(app.backend.chain().shard, app.backend.status().executed);
+    (status, Json(SubmissionView { results: views, at })).into_response()
+}
+
+fn refusal(result: &Submitted) -> Option<&Refused> {
+    match result {
+        Submitted::Refused(refused) => Some(refused),
+        _ => None,
+    }
+}
+
+/// Nothing was taken: a problem with the results beside it.
+fn all_refused(refusals: &[&Refused], views: Vec<SubmittedView>) -> Problem {
+    let retry_after_ms = refusals.iter().filter_map(|refused| refused.retry_after_ms).max();
+    let results = serde_json::to_value(views).unwrap_or_default();
+    if refusals.iter().all(|refused| refused.busy) {
+        return Problem::busy(retry_after_ms.unwrap_or(100)).with("results", results);
+    }
+    let problem = match refusals {
+        [first, rest @ ..] if rest.iter().all(|other| other.code == first.code) => {
+            Problem::refused(first.code, first.message.clone())
+        }
+        _ => Problem::new(Code::TransactionsRefused, "All were refused, for the reasons in `results`."),
+    };
+    problem.with("results", results)
+}

@@ -1,0 +1,15 @@
+//! The ledger's values as JSON: what the HTTP face answers and what the Python package converts with.
+//!
+//! Amounts are decimal strings; times, heights and nonces are integers; ids, hashes, keys and signatures are hex digits;
+//! addresses are bech32m. Keys and values are pairs: `key_hex` is always there, `key` where the bytes are UTF-8 text; a
+//! caller gives either (or both, if they agree).
+//!
+//! *Invariants:* a view holds what the value holds, and `Operation` converts both ways without loss; no floats.
+
+pub mod answers;
+pub mod operation;
+pub mod scalar;
+
+pub use answers::*;
+pub use operation::{ConditionView, OperationView, ViewError};
+pub use scalar::{Amount, Hex};

@@ -1,0 +1,270 @@
+//! Operations and conditions as JSON, both ways.
+
+use super::scalar::{Amount, Hex, text};
+use rustorium_types::{AccountId, AssetId, BoundedBytes, BoundedVec, Condition, DecodeError, Hash, Operation};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+use utoipa::ToSchema;
+
+/// Why a view is not an operation.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+pub enum ViewError {
+    /// Neither the text nor the hex digits are given.
+    #[error("give `{0}` as text or `{0}_hex` as hex digits")]
+    Missing(&'static str),
+    /// Both are given and differ.
+    #[error("`{0}` and `{0}_hex` differ; give one of them")]
+    Differ(&'static str),
+    /// Not hex digits.
+    #[error("`{0}_hex` is not an even number of hex digits")]
+    Hex(&'static str),
+    /// Over a limit.
+    #[error("`{0}`: {1}")]
+    Bound(&'static str, DecodeError),
+}
+
+/// A precondition.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+pub enum ConditionView {
+    /// The key's value has this BLAKE3 hash.
+    ValueHash {
+        /// Whose namespace.
+        #[schema(value_type = String, example = "rs1…")]
+        namespace: AccountId,
+        /// The key as text.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        key: Option<String>,
+        /// The key as hex digits.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        key_hex: Option<String>,
+        /// BLAKE3 of the value.
+        #[schema(value_type = String)]
+        hash: Hash,
+    },
+    /// The key has no value.
+    Absent {
+        /// Whose namespace.
+        #[schema(value_type = String)]
+        namespace: AccountId,
+        /// The key as text.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        key: Option<String>,
+        /// The key as hex digits.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        key_hex: Option<String>,
+    },
+    /// The account holds at least this much.
+    BalanceAtLeast {
+        /// The holder.
+        #[schema(value_type = String)]
+        account: AccountId,
+        /// The asset.
+        #[schema(value_type = String)]
+        asset: AssetId,
+        /// Smallest units.
+        #[schema(value_type = String)]
+        amount: Amount,
+    },
+}
+
+/// One step of a transaction.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+pub enum OperationView {
+    /// Makes an account.
+    CreateAccount {
+        /// Home region's byte.
+        region: u8,
+        /// The account's Ed25519 key.
+        #[schema(value_type = String)]
+        public_key: Hex<32>,
+        /// Storage balance handed over, bytes.
+        storage_bytes: u64,
+    },
+    /// Sets a key.
+    Put {
+        /// Whose namespace.
+        #[schema(value_type = String)]
+        namespace: AccountId,
+        /// The key as text.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        key: Option<String>,
+        /// The key as hex digits.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        key_hex: Option<String>,
+        /// The value as text.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        value: Option<String>,
+        /// The value as hex digits.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        value_hex: Option<String>,
+    },
+    /// Removes a key.
+    Delete {
+        /// Whose namespace.
+        #[schema(value_type = String)]
+        namespace: AccountId,
+        /// The key as text.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        key: Option<String>,
+        /// The key as hex digits.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        key_hex: Option<String>,
+    },
+    /// Goes on only where the condition holds.
+    Require {
+        /// The condition.
+        condition: ConditionView,
+    },
+    /// Moves an amount from the sender.
+    Transfer {
+        /// The receiver.
+        #[schema(value_type = String)]
+        to: AccountId,
+        /// The asset.
+        #[schema(value_type = String)]
+        asset: AssetId,
+        /// Smallest units.
+        #[schema(value_type = String)]
+        amount: Amount,
+    },
+    /// Creates an amount of the sender's own asset.
+    Issue {
+        /// Printable ASCII; other bytes only as `symbol_hex`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        symbol: Option<String>,
+        /// The symbol as hex digits.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        symbol_hex: Option<String>,
+        /// The receiver.
+        #[schema(value_type = String)]
+        to: AccountId,
+        /// Smallest units.
+        #[schema(value_type = String)]
+        amount: Amount,
+    },
+    /// Lets another account write under prefixes of the sender's namespace.
+    Grant {
+        /// Who may write.
+        #[schema(value_type = String)]
+        to: AccountId,
+        /// Key prefixes as hex digits; an empty one is the whole namespace.
+        prefixes_hex: Vec<String>,
+    },
+}
+
+type Pair = (Option<String>, Option<String>);
+
+fn pair(bytes: &[u8]) -> Pair {
+    (text(bytes), Some(hex::encode(bytes)))
+}
+
+fn bytes<const MAX: usize>(
+    name: &'static str,
+    text: Option<String>,
+    digits: Option<String>,
+) -> Result<BoundedBytes<MAX>, ViewError> {
+    let digits = digits.map(|d| hex::decode(d).map_err(|_| ViewError::Hex(name))).transpose()?;
+    let bytes = match (text.map(String::into_bytes), digits) {
+        (Some(text), Some(digits)) if text != digits => return Err(ViewError::Differ(name)),
+        (Some(bytes), _) | (None, Some(bytes)) => bytes,
+        (None, None) => return Err(ViewError::Missing(name)),
+    };
+    BoundedBytes::new(bytes).map_err(|error| ViewError::Bound(name, error))
+}
+
+impl From<&Condition> for ConditionView {
+    fn from(condition: &Condition) -> Self {
+        match condition {
+            Condition::ValueHash { namespace, key, hash } => {
+                let (key, key_hex) = pair(key.as_slice());
+                Self::ValueHash { namespace: *namespace, key, key_hex, hash: *hash }
+            }
+            Condition::Absent { namespace, key } => {
+                let (key, key_hex) = pair(key.as_slice());
+                Self::Absent { namespace: *namespace, key, key_hex }
+            }
+            Condition::BalanceAtLeast { account, asset, amount } => {
+                Self::BalanceAtLeast { account: *account, asset: *asset, amount: Amount(*amount) }
+            }
+        }
+    }
+}
+
+impl TryFrom<ConditionView> for Condition {
+    type Error = ViewError;
+
+    fn try_from(view: ConditionView) -> Result<Self, ViewError> {
+        Ok(match view {
+            ConditionView::ValueHash { namespace, key, key_hex, hash } => {
+                Self::ValueHash { namespace, key: bytes("key", key, key_hex)?, hash }
+            }
+            ConditionView::Absent { namespace, key, key_hex } => {
+                Self::Absent { namespace, key: bytes("key", key, key_hex)? }
+            }
+            ConditionView::BalanceAtLeast { account, asset, amount } => {
+                Self::BalanceAtLeast { account, asset, amount: amount.0 }
+            }
+        })
+    }
+}
+
+impl From<&Operation> for OperationView {
+    fn from(operation: &Operation) -> Self {
+        match operation {
+            Operation::CreateAccount { region, public_key, storage_bytes } => {
+                Self::CreateAccount { region: *region, public_key: Hex(*public_key), storage_bytes: *storage_bytes }
+            }
+            Operation::Put { namespace, key, value } => {
+                let ((key, key_hex), (value, value_hex)) = (pair(key.as_slice()), pair(value.as_slice()));
+                Self::Put { namespace: *namespace, key, key_hex, value, value_hex }
+            }
+            Operation::Delete { namespace, key } => {
+                let (key, key_hex) = pair(key.as_slice());
+                Self::Delete { namespace: *namespace, key, key_hex }
+            }
+            Operation::Require(condition) => Self::Require { condition: condition.into() },
+            Operation::Transfer { to, asset, amount } => {
+                Self::Transfer { to: *to, asset: *asset, amount: Amount(*amount) }
+            }
+            Operation::Issue { symbol, to, amount } => {
+                let (symbol, symbol_hex) = pair(symbol.as_slice());
+                Self::Issue { symbol, symbol_hex, to: *to, amount: Amount(*amount) }
+            }
+            Operation::Grant { to, prefixes } => {
+                Self::Grant { to: *to, prefixes_hex: prefixes.iter().map(|p| hex::encode(p.as_slice())).collect() }
+            }
+        }
+    }
+}
+
+impl TryFrom<OperationView> for Operation {
+    type Error = ViewError;
+
+    fn try_from(view: OperationView) -> Result<Self, ViewError> {
+        Ok(match view {
+            OperationView::CreateAccount { region, public_key, storage_bytes } => {
+                Self::CreateAccount { region, public_key: public_key.0, storage_bytes }
+            }
+            OperationView::Put { namespace, key, key_hex, value, value_hex } => Self::Put {
+                namespace,
+                key: bytes("key", key, key_hex)?,
+                value: bytes("value", value, value_hex)?,
+            },
+            OperationView::Delete { namespace, key, key_hex } => {
+                Self::Delete { namespace, key: bytes("key", key, key_hex)? }
+            }
+            OperationView::Require { condition } => Self::Require(condition.try_into()?),
+            OperationView::Transfer { to, asset, amount } => Self::Transfer { to, asset, amount: amount.0 },
+            OperationView::Issue { symbol, symbol_hex, to, amount } => {
+                Self::Issue { symbol: bytes("symbol", symbol, symbol_hex)?, to, amount: amount.0 }
+            }
+            OperationView::Grant { to, prefixes_hex } => {
+                let prefixes = prefixes_hex.into_iter().map(|digits| bytes("prefixes", None, Some(digits)));
+                let prefixes = BoundedVec::new(prefixes.collect::<Result<_, _>>()?);
+                Self::Grant { to, prefixes: prefixes.map_err(|error| ViewError::Bound("prefixes", error))? }
+            }
+        })
+    }
+}

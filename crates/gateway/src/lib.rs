@@ -1,0 +1,17 @@
+//! HTTP and QUIC faces for clients: decode, limits, errors, streams, OpenAPI.
+//!
+//! *Invariants:* knows the node only through `Backend`; everything a client sends is bounded before it is kept or decoded;
+//! bad input is a typed answer, never a 500 and never a panic; a slow reader is told and disconnected, never skipped.
+
+pub mod backend;
+pub mod http;
+pub mod json;
+mod limit;
+pub mod load;
+pub mod metrics;
+pub mod problem;
+pub mod quic;
+mod screen;
+
+pub use backend::*;
+pub use metrics::GatewayMetrics;

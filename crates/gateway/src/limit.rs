@@ -1,0 +1,42 @@
+//! Counts what each client address has open.
+
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// Open connections by address.
+#[derive(Default)]
+pub(crate) struct Addresses(Mutex<HashMap<IpAddr, usize>>);
+
+impl Addresses {
+    /// Counts one more of `address`; none where it has `max`.
+    pub(crate) fn enter(self: &Arc<Self>, address: IpAddr, max: usize) -> Option<Entered> {
+        let mut open = self.0.lock();
+        let count = open.entry(address).or_insert(0);
+        if *count >= max {
+            return None;
+        }
+        *count += 1;
+        drop(open);
+        Some(Entered { all: self.clone(), address })
+    }
+}
+
+/// Counts until it is dropped.
+pub(crate) struct Entered {
+    all: Arc<Addresses>,
+    address: IpAddr,
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        let mut open = self.all.0.lock();
+        if let Some(count) = open.get_mut(&self.address) {
+            *count -= 1;
+            if *count == 0 {
+                open.remove(&self.address);
+            }
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! The gateway's own counters, for the node's one registry.
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+/// Which face a client uses.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct FaceLabel {
+    face: &'static str,
+}
+
+/// A response's status class.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct StatusLabel {
+    status: u16,
+}
+
+/// Counters; clones share them.
+#[derive(Clone, Debug, Default)]
+pub struct GatewayMetrics {
+    responses: Family<StatusLabel, Counter>,
+    submitted: Family<FaceLabel, Counter>,
+    busy: Family<FaceLabel, Counter>,
+    refused_connections: Family<FaceLabel, Counter>,
+    connections: Family<FaceLabel, Gauge>,
+    event_streams: Gauge,
+}
+
+/// The HTTP face's label value.
+pub(crate) const HTTP: &str = "http";
+/// The QUIC face's label value.
+pub(crate) const QUIC: &str = "quic";
+
+impl GatewayMetrics {
+    /// Adds the counters to `registry` under `rustorium_gateway_…`.
+    pub fn register(&self, registry: &mut Registry) {
+        let registry = registry.sub_registry_with_prefix("rustorium_gateway");
+        registry.register("http_responses", "HTTP responses by status", self.responses.clone());
+        registry.register("submitted_transactions", "Transactions that clients submitted", self.submitted.clone());
+        registry.register("busy_transactions", "Transactions refused as busy", self.busy.clone());
+        registry.register(
+            "refused_connections",
+            "Connections refused for the limits on them",
+            self.refused_connections.clone(),
+        );
+        registry.register("connections", "Open client connections", self.connections.clone());
+        registry.register("event_streams", "Open event streams", self.event_streams.clone());
+    }
+
+    pub(crate) fn response(&self, status: u16) {
+        self.responses.get_or_create(&StatusLabel { status }).inc();
+    }
+
+    pub(crate) fn submitted(&self, face: &'static str, transactions: usize) {
+        self.submitted.get_or_create(&FaceLabel { face }).inc_by(transactions as u64);
+    }
+
+    pub(crate) fn busy(&self, face: &'static str, transactions: usize) {
+        self.busy.get_or_create(&FaceLabel { face }).inc_by(transactions as u64);
+    }
+
+    pub(crate) fn refused_connection(&self, face: &'static str) {
+        self.refused_connections.get_or_create(&FaceLabel { face }).inc();
+    }
+
+    pub(crate) fn connection(&self, face: &'static str) -> Open {
+        Open::new(self.connections.get_or_create(&FaceLabel { face }).clone())
+    }
+
+    pub(crate) fn event_stream(&self) -> Open {
+        Open::new(self.event_streams.clone())
+    }
+}
+
+/// Counts something as open until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Open(Gauge);
+
+impl Open {
+    fn new(gauge: Gauge) -> Self {
+        gauge.inc();
+        Self(gauge)
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}

@@ -1,0 +1,64 @@
+//! What the gateway itself refuses: transactions of another chain or protocol version. The rest is the node's to judge.
+
+use crate::backend::{Backend, Refused, Submitted};
+use rustorium_types::limits::TRANSACTION_BYTES_MAX;
+use rustorium_types::{ChainId, DecodeError, PROTOCOL_VERSION, Transaction, decode};
+
+/// Decodes one transaction's canonical bytes.
+pub(crate) fn decode_transaction(bytes: &[u8]) -> Result<Transaction, Refused> {
+    decode(bytes, TRANSACTION_BYTES_MAX).map_err(|error| match error {
+        DecodeError::TooLarge { .. } => Refused::new("transaction_too_large", format!("{error}; split it into several.")),
+        other => Refused::new("malformed_transaction", format!("{other}; send the canonical bytes.")),
+    })
+}
+
+/// Why a transaction can't be for `chain`; none where it may be.
+pub(crate) fn foreign(chain: &ChainId, transaction: &Transaction) -> Option<Refused> {
+    let body = &transaction.body;
+    if body.chain != *chain {
+        let message = format!("It is signed for chain {}; this node serves {chain}.", body.chain);
+        return Some(Refused::new("wrong_chain", message));
+    }
+    (body.version != PROTOCOL_VERSION).then(|| {
+        let message = format!("It has protocol version {}; this node speaks {PROTOCOL_VERSION}.", body.version);
+        Refused::new("wrong_version", message)
+    })
+}
+
+/// Items of one submission, split into what goes to the node and what was refused here.
+pub(crate) struct Screened {
+    /// For the node.
+    pub good: Vec<Transaction>,
+    /// Position in the submission of each of `good`; none where nothing was refused.
+    pub places: Option<Vec<usize>>,
+    /// Position and refusal of the others.
+    pub refused: Vec<(usize, Refused)>,
+}
+
+/// Splits decoded items.
+pub(crate) fn screen(
+    backend: &dyn Backend,
+    items: impl ExactSizeIterator<Item = Result<Transaction, Refused>>,
+) -> Screened {
+    let chain = backend.chain().id;
+    let (mut good, mut places, mut refused) = (Vec::with_capacity(items.len()), Vec::new(), Vec::new());
+    for (place, item) in items.enumerate() {
+        match item.and_then(|t| foreign(&chain, &t).map_or(Ok(t), Err)) {
+            Ok(transaction) => {
+                good.push(transaction);
+                places.push(place);
+            }
+            Err(why) => refused.push((place, why)),
+        }
+    }
+    Screened { good, places: (!refused.is_empty()).then_some(places), refused }
+}
+
+/// Puts the node's answers and the refusals back into the submission's order.
+pub(crate) fn merge(answers: Vec<Submitted>, places: Option<Vec<usize>>, refused: Vec<(usize, Refused)>) -> Vec<Submitted> {
+    let Some(places) = places else { return answers };
+    let mut all: Vec<(usize, Submitted)> = places.into_iter().zip(answers).collect();
+    all.extend(refused.into_iter().map(|(place, why)| (place, Submitted::Refused(why))));
+    all.sort_unstable_by_key(|(place, _)| *place);
+    all.into_iter().map(|(_, answer)| answer).collect()
+}

@@ -1,0 +1,210 @@
+use crate::client::*;
+use crate::world::{LAG, World, address};
+use axum::Router;
+use axum::body::{Body, BodyDataStream};
+use axum::http::{Request, StatusCode};
+use futures_util::StreamExt;
+use rustorium_crypto::transaction_id;
+use rustorium_gateway::GatewayMetrics;
+use rustorium_gateway::http::{App, HttpLimits, router};
+use serde_json::{Value, json};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::sync::watch;
+use tower::ServiceExt;
+
+type Event = (Option<String>, String, Value);
+
+/// A reader of server-sent events that reads only when it is asked to.
+struct Reader {
+    body: BodyDataStream,
+    ready: VecDeque<Event>,
+}
+
+impl Reader {
+    async fn open(router: &Router, query: &str, last_event_id: Option<&str>) -> Self {
+        let mut request = Request::get(format!("/v1/events{query}"));
+        if let Some(id) = last_event_id {
+            request = request.header("last-event-id", id);
+        }
+        let response = router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
+        assert_eq!(response.headers()["content-type"], "text/event-stream");
+        Self { body: response.into_body().into_data_stream(), ready: VecDeque::new() }
+    }
+
+    async fn next(&mut self) -> Option<Event> {
+        while self.ready.is_empty() {
+            let chunk = self.body.next().await?.unwrap();
+            let text = std::str::from_utf8(&chunk).unwrap();
+            assert!(text.ends_with("\n\n"));
+            for frame in text.trim_end().split("\n\n").filter(|frame| !frame.starts_with("retry")) {
+                let field = |name: &str| frame.lines().find_map(|line| line.strip_prefix(name)).map(str::to_owned);
+                let data = serde_json::from_str(&field("data: ").unwrap()).unwrap();
+                self.ready.push_back((field("id: "), field("event: ").unwrap(), data));
+            }
+        }
+        self.ready.pop_front()
+    }
+
+    async fn ids(&mut self, count: usize) -> Vec<String> {
+        let mut ids = Vec::new();
+        for _ in 0..count {
+            ids.push(self.next().await.unwrap().0.unwrap());
+        }
+        ids
+    }
+}
+
+/// Heights 1..=count with two receipts each.
+fn blocks(world: &World, from: u64, count: u64) {
+    for height in from..from + count {
+        world.finalize((0..2).map(|i| world.put(1, 2 * (height - 1) + i, b"k", b"v")).collect());
+    }
+}
+
+fn all_ids(heights: std::ops::RangeInclusive<u64>) -> Vec<String> {
+    heights.flat_map(|height| (0..3).map(move |index| format!("{height}.{index}"))).collect()
+}
+
+#[tokio::test]
+async fn a_new_subscriber_gets_what_comes_from_now_on() {
+    let world = World::new([1]);
+    let router = app(&world, HttpLimits::default());
+    blocks(&world, 1, 3);
+    let mut reader = Reader::open(&router, "", None).await;
+    blocks(&world, 4, 2);
+    let first = reader.next().await.unwrap();
+    assert_eq!((first.0.as_deref(), first.1.as_str(), &first.2["sender"]), (Some("4.0"), "receipt", &json!(address(1))));
+    assert_eq!(reader.ids(5).await, all_ids(4..=5)[1..]);
+}
+
+#[tokio::test]
+async fn resuming_anywhere_leaves_no_gap_and_no_duplicate() {
+    let world = World::new([1]);
+    let router = app(&world, HttpLimits::default());
+    blocks(&world, 1, 4);
+    let all = all_ids(1..=7);
+    let resumes: Vec<&str> = std::iter::once("0.0").chain(all[..12].iter().map(String::as_str)).collect();
+    let mut readers = Vec::new();
+    for id in &resumes {
+        readers.push(Reader::open(&router, "", Some(id)).await);
+    }
+    // Half of them have begun to catch up when more blocks come.
+    for (at, reader) in readers.iter_mut().enumerate().filter(|(at, _)| at % 2 == 0 && *at < 12) {
+        assert_eq!(reader.ids(1).await, all[at..=at]);
+    }
+    blocks(&world, 5, 3);
+    for (at, reader) in readers.iter_mut().enumerate() {
+        let from = at + usize::from(at % 2 == 0 && at < 12);
+        assert_eq!(reader.ids(all.len() - from).await, all[from..], "after {}", resumes[at]);
+    }
+    // And then live, all alike.
+    blocks(&world, 8, 1);
+    for reader in &mut readers {
+        assert_eq!(reader.ids(3).await, all_ids(8..=8));
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_is_ahead_of_this_node_waits_for_it() {
+    let world = World::new([1]);
+    let router = app(&world, HttpLimits::default());
+    let mut reader = Reader::open(&router, "?last_event_id=2.1", None).await;
+    blocks(&world, 1, 3);
+    assert_eq!(reader.ids(4).await, ["2.2", "3.0", "3.1", "3.2"]);
+}
+
+#[tokio::test]
+async fn a_large_block_comes_in_pieces_and_resumes_inside() {
+    let world = World::new([1]);
+    let router = app(&world, HttpLimits::default());
+    world.finalize((0..700).map(|nonce| world.put(1, nonce, b"k", b"v")).collect());
+    let mut reader = Reader::open(&router, "", Some("1.299")).await;
+    assert_eq!(reader.ids(401).await, (300..=700).map(|index| format!("1.{index}")).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn filters_choose_and_the_position_moves_on_all_the_same() {
+    let world = World::new([1, 2]);
+    let limits = HttpLimits { keep_alive: Duration::from_millis(5), ..HttpLimits::default() };
+    let router = app(&world, limits);
+    let wanted = world.put(1, 1, b"k", b"v");
+    let id = transaction_id(&wanted.body);
+    let (mut sender, mut by_id) = (
+        Reader::open(&router, &format!("?filter=sender:{}", address(2)), None).await,
+        Reader::open(&router, &format!("?filter=id:{id},failed"), None).await,
+    );
+    let mut heads = Reader::open(&router, "?filter=blocks", None).await;
+    world.finalize(vec![world.put(1, 0, b"k", b"v"), world.put(2, 0, b"k", b"v"), wanted]);
+    world.finalize(vec![world.transaction_of(1, 2, vec![rustorium_types::Operation::Issue {
+        symbol: rustorium_types::BoundedBytes::new(b"GOLD".to_vec()).unwrap(),
+        to: address(1),
+        amount: 1,
+    }])]);
+    let receipts = |event: &Event| event.1 != "position";
+    let next = async |reader: &mut Reader| loop {
+        let event = reader.next().await.unwrap();
+        if receipts(&event) {
+            return event;
+        }
+    };
+    assert_eq!(next(&mut sender).await.0.as_deref(), Some("1.1"));
+    assert_eq!(next(&mut by_id).await.0.as_deref(), Some("1.2"));
+    let failed = next(&mut by_id).await;
+    assert_eq!(failed.2["failure"], json!({ "code": "not_allowed", "operation": 0 }));
+    assert_eq!(next(&mut heads).await.2["receipts"], 3);
+    // Nothing more for this one; it still learns where to resume.
+    let position = sender.next().await.unwrap();
+    assert_eq!((position.0.as_deref(), position.1.as_str()), (Some("2.1"), "position"));
+}
+
+#[tokio::test]
+async fn a_slow_reader_is_told_and_disconnected() {
+    let world = World::new([1]);
+    let router = app(&world, HttpLimits::default());
+    let mut reader = Reader::open(&router, "", None).await;
+    blocks(&world, 1, 1);
+    assert_eq!(reader.ids(3).await, all_ids(1..=1));
+    blocks(&world, 2, LAG as u64 + 3);
+    let told = reader.next().await.unwrap();
+    assert_eq!((told.0.as_deref(), told.1.as_str()), (Some("1.2"), "too_slow"));
+    assert_eq!(told.2["missed_blocks"], 3);
+    assert_eq!(reader.next().await, None);
+    // What it was told is where it goes on.
+    let mut reader = Reader::open(&router, "", told.0.as_deref()).await;
+    assert_eq!(reader.ids(3 * (LAG + 3)).await, all_ids(2..=LAG as u64 + 4));
+}
+
+#[tokio::test]
+async fn pruned_history_is_said_and_never_skipped() {
+    let world = World::new([1]);
+    let router = app(&world, HttpLimits::default());
+    blocks(&world, 1, 5);
+    world.pruned_below.store(3, Ordering::Relaxed);
+    let mut reader = Reader::open(&router, "", Some("1.0")).await;
+    let gone = reader.next().await.unwrap();
+    assert_eq!((gone.1.as_str(), &gone.2["height"]), ("gone", &json!(1)));
+    assert_eq!(reader.next().await, None);
+}
+
+#[tokio::test]
+async fn streams_are_limited_and_end_when_the_node_closes() {
+    let world = World::new([1]);
+    let (close, closing) = watch::channel(false);
+    let limits = HttpLimits { event_streams_max: 1, ..HttpLimits::default() };
+    let router = router(App::new(Arc::clone(&world) as _, limits, GatewayMetrics::default(), closing));
+    let mut reader = Reader::open(&router, "", None).await;
+    let refused = get(&router, "/v1/events").await;
+    assert_eq!((refused.status.as_u16(), &refused.problem()["code"]), (429, &json!("too_many_streams")));
+    assert!(refused.headers.contains_key("retry-after"));
+    close.send(true).unwrap();
+    assert_eq!(reader.next().await.unwrap().1, "closing");
+    assert_eq!(reader.next().await, None);
+    drop(reader);
+    // The place is free again.
+    let mut reader = Reader::open(&router, "", None).await;
+    assert_eq!(reader.next().await.unwrap().1, "closing");
+}

@@ -1,0 +1,263 @@
+use crate::client::*;
+use crate::world::{World, address};
+use axum::body::Body;
+use axum::http::{Request, header};
+use rustorium_crypto::{hash::domain, hash_value, transaction_id};
+use rustorium_gateway::http::{HttpLimits, openapi, route_paths};
+use rustorium_types::limits::*;
+use rustorium_types::*;
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
+
+async fn if_none_match(router: &axum::Router, uri: &str, etag: &str) -> u16 {
+    let request = Request::get(uri).header(header::IF_NONE_MATCH, etag).body(Body::empty()).unwrap();
+    let answer = send(router, request).await;
+    assert!(answer.status != 304 || answer.body.is_empty());
+    answer.status.as_u16()
+}
+
+#[tokio::test]
+async fn transactions_are_read_with_receipt_and_proof() {
+    let world = World::new([1]);
+    let router = app(&world, HttpLimits::default());
+    let transaction = world.put(1, 0, b"name", b"value");
+    let id = transaction_id(&transaction.body);
+    world.finalize(vec![transaction.clone()]);
+    world.certified.store(false, Ordering::Relaxed);
+    let answer = get(&router, &format!("/v1/transactions/{id}?proof=1")).await;
+    assert_eq!((&answer.json()["status"], &answer.json()["proof_hex"]), (&json!("final"), &Value::Null));
+    assert_eq!(answer.headers[header::CACHE_CONTROL], "no-store");
+    world.certified.store(true, Ordering::Relaxed);
+    let answer = get(&router, &format!("/v1/transactions/{id}?proof=1")).await;
+    let body = answer.json();
+    assert_eq!(body["status"], "certified");
+    assert_eq!(body["transaction"]["operations"][0]["key"], "name");
+    assert_eq!(body["transaction"]["operations"][0]["value_hex"], hex::encode(b"value"));
+    assert_eq!(body["receipt"]["sender"], address(1).to_string());
+    assert_eq!(body["transaction_hex"], hex::encode(encode(&transaction)));
+    assert!(body["proof_hex"].is_string());
+    assert_eq!(body["at"]["shard"], 0);
+    let plain = format!("/v1/transactions/{id}");
+    let etag = get(&router, &plain).await.headers[header::ETAG].to_str().unwrap().to_owned();
+    assert_eq!(if_none_match(&router, &plain, &etag).await, 304);
+    assert_eq!(if_none_match(&router, &plain, "\"other\"").await, 200);
+    let unknown = get(&router, &format!("/v1/transactions/{}", TxId::ZERO)).await;
+    assert_eq!((unknown.status.as_u16(), &unknown.problem()["code"]), (404, &json!("transaction_not_found")));
+}
+
+#[tokio::test]
+async fn accounts_balances_and_keys_name_where_they_hold() {
+    let world = World::new([1]);
+    let router = app(&world, HttpLimits::default());
+    let names: [&[u8]; 4] = [b"a/b c", &[0xFF, 0], b"", "é".as_bytes()];
+    for (nonce, name) in names.iter().enumerate() {
+        world.finalize(vec![world.put(1, nonce as u64, name, &[nonce as u8, 0xFF])]);
+    }
+    let account = address(1);
+    let at = json!({ "shard": 0, "height": 4, "root": Hash([4; 32]) });
+    let body = get(&router, &format!("/v1/accounts/{account}?at=latest")).await.json();
+    assert_eq!((&body["nonce"], &body["at"]), (&json!(4), &at));
+    let body = get(&router, &format!("/v1/accounts/{account}/balances/{}", Hash([1; 32]))).await.json();
+    assert_eq!((&body["balance"], &body["at"]), (&json!(u128::MAX.to_string()), &at));
+    let keys = [
+        ("keys/a/b%20c", 0),
+        ("keys/a%2Fb%20c?encoding=utf8", 0),
+        ("keys/ff00?encoding=hex", 1),
+        ("keys/_wA?encoding=base64", 1),
+        ("keys/", 2),
+        ("keys/%C3%A9?at=4", 3),
+    ];
+    for (path, value) in keys {
+        let body = get(&router, &format!("/v1/accounts/{account}/{path}")).await.json();
+        assert_eq!(body["value_hex"], hex::encode([value, 0xFF]), "{path}");
+        assert_eq!(body["at"], at);
+    }
+    let body = get(&router, &format!("/v1/accounts/{account}/keys/ff00?encoding=hex")).await.json();
+    assert_eq!((&body["key"], &body["key_hex"]), (&Value::Null, &json!("ff00")));
+    let missing = get(&router, &format!("/v1/accounts/{account}/keys/none")).await;
+    assert_eq!((&missing.problem()["code"], &missing.problem()["at"]), (&json!("key_not_found"), &at));
+}
+
+#[tokio::test]
+async fn an_accounts_transactions_page_back_without_gap_or_duplicate() {
+    let world = World::new([1, 2]);
+    let router = app(&world, HttpLimits::default());
+    for nonce in 0..25 {
+        world.finalize(vec![world.put(1, 2 * nonce, b"k", b"v"), world.put(2, nonce, b"k", b"v"), world.put(1, 2 * nonce + 1, b"k", b"v")]);
+    }
+    let (mut seen, mut next) = (Vec::new(), String::new());
+    loop {
+        let page = get(&router, &format!("/v1/accounts/{}/transactions?limit=7{next}", address(1))).await.json();
+        seen.extend(page["transactions"].as_array().unwrap().iter().map(|t| (t["height"].as_u64(), t["index"].as_u64())));
+        match page["next"].as_str() {
+            Some(cursor) => next = format!("&before={cursor}"),
+            None => break,
+        }
+    }
+    let expected: Vec<_> = (1..=25).rev().flat_map(|h| [(Some(h), Some(2)), (Some(h), Some(0))]).collect();
+    assert_eq!(seen, expected);
+    let page = get(&router, &format!("/v1/accounts/{}/transactions", address(1))).await.json();
+    assert_eq!(page["transactions"].as_array().unwrap().len(), 30);
+}
+
+#[tokio::test]
+async fn blocks_are_read_by_height_digest_and_latest() {
+    let world = World::new([1]);
+    let router = app(&world, HttpLimits::default());
+    let transactions = (0..40).map(|nonce| world.put(1, nonce, b"k", b"v")).collect();
+    world.finalize(transactions);
+    let latest = get(&router, "/v1/blocks/latest").await;
+    assert_eq!(latest.headers[header::CACHE_CONTROL], "no-store");
+    let body = latest.json();
+    let digest = body["digest"].as_str().unwrap().to_owned();
+    assert_eq!((&body["header"]["height"], &body["receipts"], &body["batches"][0]["lane"]), (&json!(1), &json!(40), &json!(1)));
+    assert_eq!(body["at"], json!({ "shard": 0, "height": 1, "root": Hash([1; 32]) }));
+    for path in [format!("/v1/blocks/{digest}"), "/v1/blocks/1".to_owned()] {
+        let answer = get(&router, &path).await;
+        assert_eq!(answer.json(), body);
+        assert!(answer.headers[header::CACHE_CONTROL].to_str().unwrap().contains("immutable"));
+        assert_eq!(if_none_match(&router, &path, answer.headers[header::ETAG].to_str().unwrap()).await, 304);
+    }
+    let proven = get(&router, "/v1/blocks/1?proof=1").await.json();
+    let block: Block = decode(&hex::decode(proven["block_hex"].as_str().unwrap()).unwrap(), FRAME_BYTES_MAX).unwrap();
+    assert_eq!(hex::encode(hash_value(domain::HEADER, &block.header)), digest);
+    let proof = hex::decode(proven["proof_hex"].as_str().unwrap()).unwrap();
+    assert_eq!(decode::<BlockProof>(&proof, FRAME_BYTES_MAX).unwrap().finalization.body.block.to_string(), digest);
+
+    let (mut indexes, mut after) = (Vec::new(), String::new());
+    loop {
+        let page = get(&router, &format!("/v1/blocks/latest/receipts?limit=16{after}")).await.json();
+        indexes.extend(page["receipts"].as_array().unwrap().iter().map(|r| r["index"].as_u64().unwrap()));
+        match page["next"].as_str() {
+            Some(cursor) => after = format!("&after={cursor}"),
+            None => break,
+        }
+    }
+    assert_eq!(indexes, (0..40).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn chain_status_and_health() {
+    let world = World::new([1]);
+    let router = app(&world, HttpLimits::default());
+    let genesis = get(&router, "/v1/genesis").await;
+    let chain = get(&router, "/v1/chain").await.json();
+    let decoded: Genesis = decode(&genesis.body, GENESIS_BYTES_MAX).unwrap();
+    assert_eq!(chain["chain"], hex::encode(hash_value(domain::GENESIS, &decoded)));
+    assert_eq!(chain["parameters"]["batch_bytes_max"], Parameters::default().batch_bytes_max);
+    let etag = genesis.headers[header::ETAG].to_str().unwrap();
+    assert_eq!(if_none_match(&router, "/v1/genesis", etag).await, 304);
+    let status = get(&router, "/v1/status").await.json();
+    assert_eq!((&status["node"], &status["durability"], &status["ready"]), (&json!("memory"), &json!("vote"), &json!(true)));
+    for path in ["/livez", "/readyz", "/healthz"] {
+        assert_eq!(get(&router, path).await.status, 200, "{path}");
+    }
+    world.ready.store(false, Ordering::Relaxed);
+    assert_eq!(get(&router, "/livez").await.status, 200);
+    let ready = get(&router, "/readyz").await;
+    assert_eq!((ready.status.as_u16(), &ready.problem()["detail"]), (503, &json!("no quorum was seen yet")));
+    let health = get(&router, "/healthz").await;
+    assert_eq!((health.status.as_u16(), &health.json()["reasons"][0]), (503, &json!("no quorum was seen yet")));
+    assert_eq!(get(&router, "/v1/status").await.json()["not_ready_because"], "no quorum was seen yet");
+    assert_eq!(get(&router, "/metrics").await.status, 404, "metrics have a listener of their own");
+}
+
+#[tokio::test]
+async fn each_bad_read_has_its_code() {
+    let world = World::new([1]);
+    let router = app(&world, HttpLimits::default());
+    let account = address(1).to_string();
+    let wrong_checksum = format!("{}q", &account[..account.len() - 1]);
+    let long_key = "k".repeat(KEY_BYTES_MAX + 1);
+    let digits = "0".repeat(64);
+    let cases = [
+        ("/".to_owned(), 404, "unknown_route"),
+        ("/v1".to_owned(), 404, "unknown_route"),
+        ("/v2/status".to_owned(), 404, "unknown_route"),
+        ("/v1/transactions".to_owned(), 405, "method_not_allowed"),
+        ("/v1/transactions/xyz".to_owned(), 400, "bad_hex"),
+        (format!("/v1/transactions/{digits}0"), 400, "bad_hex"),
+        (format!("/v1/transactions/{digits}?proof=yes"), 400, "bad_query"),
+        (format!("/v1/transactions/{digits}?what=1"), 400, "bad_query"),
+        (format!("/v1/transactions/{digits}?proof=1&proof=1"), 400, "bad_query"),
+        (format!("/v1/transactions/ee{}", &digits[2..]), 503, "busy"),
+        ("/v1/transactions/%FF".to_owned(), 400, "bad_path"),
+        ("/v1/accounts/rs1nonsense".to_owned(), 400, "bad_address"),
+        (format!("/v1/accounts/{wrong_checksum}"), 400, "bad_address"),
+        (format!("/v1/accounts/{}", address(7)), 404, "account_not_found"),
+        (format!("/v1/accounts/{account}?at=proven"), 409, "no_state_root_yet"),
+        (format!("/v1/accounts/{account}?proof=1"), 409, "no_state_root_yet"),
+        (format!("/v1/accounts/{account}?at=77"), 409, "height_not_kept"),
+        (format!("/v1/accounts/{account}?at=soon"), 400, "bad_query"),
+        (format!("/v1/accounts/{account}?at=+1"), 400, "bad_query"),
+        (format!("/v1/accounts/{account}/balances/12"), 400, "bad_hex"),
+        (format!("/v1/accounts/{account}/balances/{digits}?at=77"), 409, "height_not_kept"),
+        (format!("/v1/accounts/{account}/keys/0g?encoding=hex"), 400, "bad_key"),
+        (format!("/v1/accounts/{account}/keys/a?encoding=base64"), 400, "bad_key"),
+        (format!("/v1/accounts/{account}/keys/a?encoding=rot13"), 400, "bad_query"),
+        (format!("/v1/accounts/{account}/keys/{long_key}"), 400, "bad_key"),
+        (format!("/v1/accounts/{account}/keys/%FF"), 400, "bad_path"),
+        (format!("/v1/accounts/{account}/transactions?before=1"), 400, "bad_cursor"),
+        (format!("/v1/accounts/{account}/transactions?before=1.x"), 400, "bad_cursor"),
+        (format!("/v1/accounts/{account}/transactions?before=-1.1"), 400, "bad_cursor"),
+        (format!("/v1/accounts/{account}/transactions?limit=0"), 400, "bad_query"),
+        (format!("/v1/accounts/{account}/transactions?limit=101"), 400, "bad_query"),
+        ("/v1/blocks/5".to_owned(), 404, "block_not_found"),
+        (format!("/v1/blocks/{digits}"), 404, "block_not_found"),
+        ("/v1/blocks/tip".to_owned(), 400, "bad_path"),
+        ("/v1/blocks/18446744073709551616".to_owned(), 400, "bad_path"),
+        (format!("/v1/blocks/{}g", &digits[1..]), 400, "bad_hex"),
+        ("/v1/blocks/0/receipts?after=1.0".to_owned(), 400, "bad_cursor"),
+        ("/v1/events?filter=everything".to_owned(), 400, "bad_filter"),
+        ("/v1/events?filter=sender:rs1x".to_owned(), 400, "bad_filter"),
+        (format!("/v1/events?filter={}", vec!["all"; 33].join(",")), 400, "bad_filter"),
+        ("/v1/events?last_event_id=7".to_owned(), 400, "bad_event_id"),
+        ("/v1/events/ws".to_owned(), 400, "not_a_websocket"),
+    ];
+    for (path, status, code) in cases {
+        let answer = get(&router, &path).await;
+        assert_eq!((answer.status.as_u16(), answer.problem()["code"].as_str().unwrap()), (status, code), "{path}");
+        assert_eq!(answer.headers.contains_key(header::RETRY_AFTER), status == 503, "{path}");
+    }
+    let request = Request::delete("/v1/status").body(Body::empty()).unwrap();
+    assert_eq!(send(&router, request).await.problem()["code"], "method_not_allowed");
+}
+
+/// `{*key}` and `{key}` are the same path.
+fn normal(path: &str) -> String {
+    path.replace("{*", "{")
+}
+
+#[tokio::test]
+async fn the_openapi_document_lists_every_route_and_no_other() {
+    let world = World::new([1]);
+    let router = app(&world, HttpLimits::default());
+    let document = get(&router, "/openapi.json").await.json();
+    let documented: BTreeSet<String> = document["paths"].as_object().unwrap().keys().cloned().collect();
+    let routed: BTreeSet<String> = route_paths().into_iter().map(normal).collect();
+    assert_eq!(documented, routed);
+    assert_eq!(serde_json::to_value(openapi::api()).unwrap(), document);
+    // Each documented method is there.
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        for method in methods.as_object().unwrap().keys() {
+            let uri = path.replace(['{', '}'], "");
+            let request = Request::builder().method(method.to_uppercase().as_str()).uri(uri);
+            let request = request.header(header::CONTENT_TYPE, "text/plain").body(Body::empty()).unwrap();
+            if path == "/v1/events" {
+                continue;
+            }
+            let answer = send(&router, request).await;
+            let code = serde_json::from_slice::<Value>(&answer.body).unwrap_or_default()["code"].clone();
+            assert!(code != "unknown_route" && code != "method_not_allowed", "{method} {path}");
+        }
+    }
+    // References lead somewhere.
+    let schemas = document["components"]["schemas"].as_object().unwrap();
+    for reference in serde_json::to_string(&document["paths"]).unwrap().split("#/components/schemas/").skip(1) {
+        let name = reference.split('"').next().unwrap();
+        assert!(schemas.contains_key(name), "{name}");
+    }
+    let docs = get(&router, "/docs/").await;
+    assert!(docs.status == 200 && docs.body.windows(7).any(|w| w.eq_ignore_ascii_case(b"swagger")));
+}

@@ -1,0 +1,397 @@
+//! A node in memory: executes puts at once, one block per submission.
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
+use rustorium_crypto::{SigningKey, account_id, block_digest, chain_id, transaction_id};
+use rustorium_gateway::*;
+use rustorium_types::*;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use tokio::sync::broadcast;
+use tokio::time::Instant;
+
+/// Blocks that a subscriber may lag.
+pub const LAG: usize = 8;
+
+#[derive(Default)]
+struct Inner {
+    blocks: Vec<BlockView>,
+    transactions: HashMap<TxId, (Transaction, Receipt)>,
+    pending: HashSet<TxId>,
+    nonces: HashMap<AccountId, (u64, PublicKey)>,
+    values: BTreeMap<(AccountId, Vec<u8>), Vec<u8>>,
+}
+
+pub struct World {
+    chain: ChainInfo,
+    inner: Mutex<Inner>,
+    events: broadcast::Sender<Arc<FinalBlock>>,
+    /// Above 0: refuse everything, at the face.
+    pub busy_ms: AtomicU64,
+    /// Refuse everything, in the pool.
+    pub pool_full: AtomicBool,
+    /// Take transactions and never finalize them.
+    pub hold: AtomicBool,
+    /// Answer with certified proofs or not yet.
+    pub certified: AtomicBool,
+    pub ready: AtomicBool,
+    /// Heights below it are pruned.
+    pub pruned_below: AtomicU64,
+    /// Calls of `submit_streaming`.
+    pub streaming_calls: AtomicUsize,
+}
+
+pub fn key(seed: u8) -> SigningKey {
+    SigningKey::from_seed(&[seed; 32])
+}
+
+pub fn address(seed: u8) -> AccountId {
+    account_id(0, &key(seed).public())
+}
+
+fn header(height: u64) -> Header {
+    Header {
+        version: PROTOCOL_VERSION,
+        chain: ChainId([7; 32]),
+        shard: ShardId(0),
+        epoch: Epoch(0),
+        view: View(height),
+        height: Height(height),
+        parent: BlockDigest::ZERO,
+        parent_view: View(height.saturating_sub(1)),
+        proposer: ValidatorIndex(0),
+        time_ms: 1_000 + height,
+        payload_root: Hash::ZERO,
+        cursors: BoundedVec::default(),
+        transactions: 0,
+        declared_work: 0,
+        load_history: 0,
+        validator_set: Hash::ZERO,
+        next_validator_set: Hash::ZERO,
+        parameters: Hash::ZERO,
+        shard_map: Hash::ZERO,
+        result: ResultClaim::default(),
+        state: StateClaim::NoneYet,
+    }
+}
+
+fn proof(header: &Header) -> BlockProof {
+    let body = VoteBody {
+        chain: header.chain,
+        shard: header.shard,
+        epoch: header.epoch,
+        view: header.view,
+        kind: VoteKind::Finalize,
+        block: block_digest(header),
+    };
+    BlockProof { descendants: BoundedVec::default(), finalization: Certificate { body, signatures: BoundedVec::default() } }
+}
+
+impl World {
+    pub fn new(accounts: impl IntoIterator<Item = u8>) -> Arc<Self> {
+        let genesis = Genesis {
+            version: PROTOCOL_VERSION,
+            name: BoundedBytes::new(b"test".to_vec()).unwrap(),
+            time_ms: 1_000,
+            parameters: Parameters::default(),
+            validators: BoundedVec::default(),
+            accounts: BoundedVec::default(),
+        };
+        let chain = ChainInfo {
+            id: chain_id(&genesis),
+            genesis_bytes: encode(&genesis).into(),
+            genesis: Arc::new(genesis),
+            shard: ShardId(0),
+            name: "test".to_owned(),
+        };
+        let nonces = accounts.into_iter().map(|seed| (address(seed), (0, key(seed).public()))).collect();
+        let world = Arc::new(Self {
+            chain,
+            inner: Mutex::new(Inner { nonces, ..Inner::default() }),
+            events: broadcast::channel(LAG).0,
+            busy_ms: AtomicU64::new(0),
+            pool_full: AtomicBool::new(false),
+            hold: AtomicBool::new(false),
+            certified: AtomicBool::new(true),
+            ready: AtomicBool::new(true),
+            pruned_below: AtomicU64::new(0),
+            streaming_calls: AtomicUsize::new(0),
+        });
+        world.add_block(&mut world.inner.lock(), Vec::new());
+        world
+    }
+
+    /// A signed put.
+    pub fn put(&self, seed: u8, nonce: u64, name: &[u8], value: &[u8]) -> Transaction {
+        let operation = Operation::Put {
+            namespace: address(seed),
+            key: BoundedBytes::new(name.to_vec()).unwrap(),
+            value: BoundedBytes::new(value.to_vec()).unwrap(),
+        };
+        self.transaction_of(seed, nonce, vec![operation])
+    }
+
+    pub fn transaction_of(&self, seed: u8, nonce: u64, operations: Vec<Operation>) -> Transaction {
+        let body = TransactionBody {
+            version: PROTOCOL_VERSION,
+            chain: self.chain.id,
+            sender: address(seed),
+            public_key: key(seed).public(),
+            nonce,
+            expires_at_ms: u64::MAX,
+            work_limit: 1_000,
+            shard_hint: None,
+            location: None,
+            data: BoundedVec::new(operations).unwrap(),
+        };
+        key(seed).sign_transaction(body).into_inner()
+    }
+
+    /// Makes a block of puts of account `seed`.
+    pub fn finalize(&self, transactions: Vec<Transaction>) {
+        for end in self.take(transactions) {
+            assert!(matches!(end, Submitted::Final(..)), "{end:?}");
+        }
+    }
+
+    pub fn tip(&self) -> u64 {
+        self.inner.lock().blocks.len() as u64 - 1
+    }
+
+    fn add_block(&self, inner: &mut Inner, receipts: Vec<Receipt>) {
+        let header = header(inner.blocks.len() as u64);
+        let digest = block_digest(&header);
+        let (height, time_ms) = (header.height, header.time_ms);
+        let root = Hash([height.0 as u8; 32]);
+        let event = FinalBlock { height, time_ms, digest, receipts: receipts.clone() };
+        inner.blocks.push(BlockView {
+            proof: Some(proof(&header)),
+            block: Block { header, inline: BoundedVec::default() },
+            digest,
+            result_root: root,
+            link: ResultLink::default(),
+            batches: vec![(ValidatorIndex(1), BatchDigest([9; 32]))],
+            receipts,
+        });
+        let _ = self.events.send(Arc::new(event));
+    }
+
+    fn take(&self, transactions: Vec<Transaction>) -> Vec<Submitted> {
+        if self.pool_full.load(Ordering::Relaxed) {
+            let refused = Refused { busy: true, retry_after_ms: Some(50), ..Refused::new("pool_full", "Full.") };
+            return transactions.iter().map(|_| Submitted::Refused(refused.clone())).collect();
+        }
+        let mut inner = self.inner.lock();
+        let height = inner.blocks.len() as u64;
+        let (mut receipts, mut ends) = (Vec::new(), Vec::new());
+        for transaction in transactions {
+            let id = transaction_id(&transaction.body);
+            if let Some((_, receipt)) = inner.transactions.get(&id) {
+                ends.push(Submitted::Final(id, receipt.clone()));
+                continue;
+            }
+            if self.hold.load(Ordering::Relaxed) {
+                inner.pending.insert(id);
+                ends.push(Submitted::Accepted(id));
+                continue;
+            }
+            let body = &transaction.body;
+            let refused = match inner.nonces.get(&body.sender) {
+                None => Some("unknown_account"),
+                Some((next, _)) if body.nonce < *next => Some("nonce_used"),
+                Some((next, _)) if body.nonce > *next => Some("nonce_too_far"),
+                Some(_) => None,
+            };
+            if let Some(code) = refused {
+                ends.push(Submitted::Refused(Refused { id: Some(id), ..Refused::new(code, "No.") }));
+                continue;
+            }
+            let receipt = self.execute(&mut inner, &transaction, id, height, receipts.len() as u32);
+            ends.push(Submitted::Final(id, receipt.clone()));
+            receipts.push(receipt);
+        }
+        if !receipts.is_empty() {
+            self.add_block(&mut inner, receipts);
+        }
+        ends
+    }
+
+    fn execute(&self, inner: &mut Inner, transaction: &Transaction, id: TxId, height: u64, index: u32) -> Receipt {
+        let body = &transaction.body;
+        let mut outcome = Outcome::Ok;
+        for operation in &body.data {
+            match operation {
+                Operation::Put { namespace, key, value } => {
+                    inner.values.insert((*namespace, key.as_slice().to_vec()), value.as_slice().to_vec());
+                }
+                _ => outcome = Outcome::Failed { code: FailureCode::NotAllowed, operation: 0 },
+            }
+        }
+        inner.nonces.get_mut(&body.sender).unwrap().0 += 1;
+        let receipt = Receipt {
+            transaction: id,
+            sender: body.sender,
+            nonce: body.nonce,
+            height: Height(height),
+            index,
+            time_ms: 1_000 + height,
+            work: 3,
+            outcome,
+        };
+        inner.transactions.insert(id, (transaction.clone(), receipt.clone()));
+        receipt
+    }
+
+    fn at(&self, inner: &Inner) -> At {
+        let block = inner.blocks.last().unwrap();
+        At { height: block.block.header.height, root: block.result_root }
+    }
+
+    fn receipt_proof_of(&self, receipt: &Receipt) -> Box<ReceiptProof> {
+        let header = header(receipt.height.0 + 1);
+        Box::new(ReceiptProof {
+            receipt: receipt.clone(),
+            receipts: 1,
+            siblings: BoundedVec::default(),
+            previous_root: Hash::ZERO,
+            links: BoundedVec::default(),
+            proof: proof(&header),
+            header,
+        })
+    }
+
+    fn upgrade(&self, end: Submitted, wait: Wait) -> Submitted {
+        match (wait, end) {
+            (Wait::Accepted, Submitted::Final(id, _)) => Submitted::Accepted(id),
+            (Wait::Certified, Submitted::Final(id, receipt)) => Submitted::Certified(id, self.receipt_proof_of(&receipt)),
+            (Wait::Final | Wait::Certified, Submitted::Accepted(id)) => Submitted::TimedOut(id),
+            (_, end) => end,
+        }
+    }
+}
+
+impl Backend for World {
+    fn chain(&self) -> &ChainInfo {
+        &self.chain
+    }
+
+    fn submit(&self, transactions: Vec<Transaction>, wait: Wait, _: Instant) -> BoxFuture<'static, Vec<Submitted>> {
+        let ends = self.take(transactions).into_iter().map(|end| self.upgrade(end, wait)).collect();
+        async move { ends }.boxed()
+    }
+
+    fn submit_streaming(&self, transactions: Vec<Transaction>, wait: Wait, done: SubmittedSink) {
+        self.streaming_calls.fetch_add(1, Ordering::Relaxed);
+        for (index, end) in self.take(transactions).into_iter().enumerate() {
+            // What is held never ends, as on a chain without a quorum.
+            if wait == Wait::Accepted || !matches!(end, Submitted::Accepted(_)) {
+                done(index, self.upgrade(end, wait));
+            }
+        }
+    }
+
+    fn busy(&self) -> Option<u64> {
+        Some(self.busy_ms.load(Ordering::Relaxed)).filter(|ms| *ms > 0)
+    }
+
+    fn transaction(&self, id: &TxId) -> Result<TransactionStatus, BackendError> {
+        let inner = self.inner.lock();
+        if id.0[0] == 0xEE {
+            return Err(BackendError::Busy { retry_after_ms: 2_500 });
+        }
+        Ok(match inner.transactions.get(id) {
+            Some((transaction, receipt)) => TransactionStatus::Final {
+                transaction: Box::new(transaction.clone()),
+                receipt: receipt.clone(),
+                certified: self.certified.load(Ordering::Relaxed),
+            },
+            None if inner.pending.contains(id) => TransactionStatus::Pending,
+            None => TransactionStatus::Unknown,
+        })
+    }
+
+    fn account(&self, id: &AccountId) -> Result<Option<AccountView>, BackendError> {
+        let inner = self.inner.lock();
+        let at = self.at(&inner);
+        Ok(inner.nonces.get(id).map(|(nonce, public_key)| AccountView {
+            nonce: *nonce,
+            public_key: *public_key,
+            quota_left: 5,
+            storage_bytes_left: 6,
+            at,
+        }))
+    }
+
+    fn balance(&self, _: &AccountId, asset: &AssetId) -> Result<(u128, At), BackendError> {
+        let amount = if asset.0[0] == 1 { u128::MAX } else { 0 };
+        Ok((amount, self.at(&self.inner.lock())))
+    }
+
+    fn value(&self, namespace: &AccountId, key: &[u8]) -> Result<(Option<Vec<u8>>, At), BackendError> {
+        let inner = self.inner.lock();
+        Ok((inner.values.get(&(*namespace, key.to_vec())).cloned(), self.at(&inner)))
+    }
+
+    fn block(&self, which: BlockRef) -> Result<Option<BlockView>, BackendError> {
+        let inner = self.inner.lock();
+        let found = match which {
+            BlockRef::Latest => inner.blocks.last(),
+            BlockRef::Height(height) => inner.blocks.get(usize::try_from(height.0).unwrap_or(usize::MAX)),
+            BlockRef::Digest(digest) => inner.blocks.iter().find(|block| block.digest == digest),
+        };
+        let kept = self.pruned_below.load(Ordering::Relaxed);
+        Ok(found.filter(|block| block.block.header.height.0 >= kept).cloned())
+    }
+
+    fn account_transactions(
+        &self,
+        id: &AccountId,
+        before: Option<Place>,
+        limit: usize,
+    ) -> Result<Vec<(Height, u32, TxId)>, BackendError> {
+        let inner = self.inner.lock();
+        let receipts = inner.blocks.iter().rev().flat_map(|block| block.receipts.iter().rev());
+        let own = receipts.filter(|r| r.sender == *id && before.is_none_or(|place| (r.height, r.index) < place));
+        Ok(own.take(limit).map(|r| (r.height, r.index, r.transaction)).collect())
+    }
+
+    fn receipt_proof(&self, id: &TxId) -> Result<ProofStatus, BackendError> {
+        let inner = self.inner.lock();
+        Ok(match inner.transactions.get(id) {
+            None => ProofStatus::NotFound,
+            Some(_) if !self.certified.load(Ordering::Relaxed) => ProofStatus::NotCertifiedYet,
+            Some((_, receipt)) => ProofStatus::Proof(self.receipt_proof_of(receipt)),
+        })
+    }
+
+    fn status(&self) -> Status {
+        let at = self.at(&self.inner.lock());
+        let ready = if self.ready.load(Ordering::Relaxed) { Ok(()) } else { Err("no quorum was seen yet".to_owned()) };
+        Status {
+            node: "memory".to_owned(),
+            validator: Some(ValidatorIndex(0)),
+            version: "0.1.0".to_owned(),
+            height: at.height,
+            view: View(at.height.0),
+            epoch: Epoch(0),
+            executed: at,
+            claimed: At::default(),
+            peers_up: 3,
+            peers: 3,
+            pool_transactions: 0,
+            pool_bytes: 0,
+            durability: "vote",
+            ready,
+        }
+    }
+
+    fn subscribe(&self) -> broadcast::Receiver<Arc<FinalBlock>> {
+        self.events.subscribe()
+    }
+
+    fn metrics(&self) -> String {
+        "# EOF\n".to_owned()
+    }
+}

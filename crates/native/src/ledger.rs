@@ -1,0 +1,244 @@
+//! Ids, keys, signing, genesis and proofs for Python.
+
+use crate::errors::{detached, native_error};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+use rustorium_crypto::keystore::{self, KeystoreError};
+use rustorium_crypto::{SigningKey, hash};
+use rustorium_dataplane::genesis_file;
+use rustorium_gateway::json::{HeaderView, OperationView, ReceiptView, TransactionView};
+use rustorium_types::limits::{GENESIS_BYTES_MAX, TRANSACTION_BYTES_MAX};
+use rustorium_types::{
+    AccountId, BlockProof, BoundedVec, ChainId, Epoch, Genesis, GeoLocation, Hash, Header,
+    Operation, PROTOCOL_VERSION, ReceiptProof, Transaction, TransactionBody, decode, encode,
+};
+use std::path::Path;
+
+/// Bytes of a proof that is looked at.
+const PROOF_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+fn value_error(error: impl std::fmt::Display) -> PyErr {
+    PyValueError::new_err(error.to_string())
+}
+
+fn key(seed: &[u8]) -> PyResult<SigningKey> {
+    let seed: [u8; 32] = seed.try_into().map_err(|_| value_error("a key's seed is 32 bytes"))?;
+    Ok(SigningKey::from_seed(&seed))
+}
+
+fn genesis_of(raw: &[u8]) -> PyResult<Genesis> {
+    decode(raw, GENESIS_BYTES_MAX).map_err(value_error)
+}
+
+#[pyfunction]
+fn version() -> &'static str {
+    env!("CARGO_PKG_VERSION")
+}
+
+#[pyfunction]
+fn generate_seed(py: Python<'_>) -> Bound<'_, PyBytes> {
+    PyBytes::new(py, &*SigningKey::generate().to_seed())
+}
+
+#[pyfunction]
+fn public_key<'py>(py: Python<'py>, seed: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+    Ok(PyBytes::new(py, &key(seed)?.public()))
+}
+
+#[pyfunction]
+fn account_id(region: u8, public_key: [u8; 32]) -> String {
+    hash::account_id(region, &public_key).to_string()
+}
+
+#[pyfunction]
+fn parse_address<'py>(py: Python<'py>, text: &str) -> PyResult<Bound<'py, PyBytes>> {
+    Ok(PyBytes::new(py, &AccountId::parse(text).map_err(value_error)?.0))
+}
+
+#[pyfunction]
+fn format_address(raw: [u8; 32]) -> String {
+    AccountId(raw).to_string()
+}
+
+#[pyfunction]
+fn asset_id(issuer: &str, symbol: &str) -> PyResult<String> {
+    Ok(hash::asset_id(&AccountId::parse(issuer).map_err(value_error)?, symbol.as_bytes()).to_string())
+}
+
+#[pyfunction]
+fn value_hash<'py>(py: Python<'py>, value: &[u8]) -> Bound<'py, PyBytes> {
+    PyBytes::new(py, &hash::value_hash(value).0)
+}
+
+#[pyfunction]
+fn home_lane(account: &str, epoch: u64, n: usize) -> PyResult<u16> {
+    let account = AccountId::parse(account).map_err(value_error)?;
+    Ok(rustorium_txpool::home_lane(&account, Epoch(epoch), n.max(1)).0)
+}
+
+fn keystore_error(error: KeystoreError) -> PyErr {
+    let code = match &error {
+        KeystoreError::Missing(_) => "key-missing",
+        KeystoreError::Exists(_) => "key-exists",
+        KeystoreError::WrongPassphrase(_) | KeystoreError::EmptyPassphrase => "wrong-passphrase",
+        KeystoreError::Permissions { .. } => "key-permissions",
+        KeystoreError::OtherKind { .. } => "key-kind",
+        _ => "key-invalid",
+    };
+    native_error(code, error.to_string())
+}
+
+#[pyfunction]
+fn seal_key(py: Python<'_>, path: &str, seed: &[u8], kind: &str, passphrase: &[u8]) -> PyResult<()> {
+    let public = key(seed)?.public();
+    detached(py, || keystore::seal_with_public(Path::new(path), seed, kind, Some(&public), passphrase))?
+        .map_err(keystore_error)
+}
+
+#[pyfunction]
+fn open_key<'py>(py: Python<'py>, path: &str, kind: &str, passphrase: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+    let secret = detached(py, || keystore::open(Path::new(path), kind, passphrase))?.map_err(keystore_error)?;
+    Ok(PyBytes::new(py, &secret))
+}
+
+fn operations_of(json: &str) -> PyResult<Vec<Operation>> {
+    let views: Vec<OperationView> = serde_json::from_str(json).map_err(value_error)?;
+    views.into_iter().map(|view| Operation::try_from(view).map_err(value_error)).collect()
+}
+
+fn location_of(degrees: (f64, f64)) -> PyResult<GeoLocation> {
+    let (latitude, longitude) = degrees;
+    let in_range = (-90.0..=90.0).contains(&latitude) && (-180.0..=180.0).contains(&longitude);
+    if !in_range {
+        return Err(value_error("a location is a latitude of −90 to 90 and a longitude of −180 to 180 degrees"));
+    }
+    Ok(GeoLocation { latitude_e7: degrees_e7(latitude), longitude_e7: degrees_e7(longitude) })
+}
+
+#[expect(clippy::float_arithmetic, reason = "a user's degrees become integers here, before anything is signed")]
+fn degrees_e7(degrees: f64) -> i32 {
+    (degrees * 1e7).round() as i32
+}
+
+/// Signs a transaction; returns its id and canonical bytes. Without a work limit, the worst case of its operations.
+#[pyfunction]
+#[pyo3(signature = (seed, chain, region, nonce, expires_at_ms, work_limit, operations_json, location=None))]
+#[expect(clippy::too_many_arguments, reason = "the parts of a transaction, by name on the Python side")]
+fn build_transaction<'py>(
+    py: Python<'py>,
+    seed: &[u8],
+    chain: &str,
+    region: u8,
+    nonce: u64,
+    expires_at_ms: u64,
+    work_limit: Option<u64>,
+    operations_json: &str,
+    location: Option<(f64, f64)>,
+) -> PyResult<(String, Bound<'py, PyBytes>)> {
+    let key = key(seed)?;
+    let mut body = TransactionBody {
+        version: PROTOCOL_VERSION,
+        chain: ChainId::from_hex(chain).map_err(value_error)?,
+        sender: hash::account_id(region, &key.public()),
+        public_key: key.public(),
+        nonce,
+        expires_at_ms,
+        work_limit: 0,
+        shard_hint: None,
+        location: location.map(location_of).transpose()?,
+        data: BoundedVec::new(operations_of(operations_json)?).map_err(value_error)?,
+    };
+    body.work_limit = work_limit.unwrap_or_else(|| rustorium_execution::worst_case_work(&body));
+    let id = hash::transaction_id(&body);
+    let bytes = encode(&*key.sign_transaction(body));
+    if bytes.len() > TRANSACTION_BYTES_MAX {
+        return Err(value_error(format!("the transaction has {} bytes and may have {TRANSACTION_BYTES_MAX}", bytes.len())));
+    }
+    Ok((id.to_string(), PyBytes::new(py, &bytes)))
+}
+
+#[pyfunction]
+fn describe_transaction(raw: &[u8]) -> PyResult<String> {
+    let transaction: Transaction = decode(raw, TRANSACTION_BYTES_MAX).map_err(value_error)?;
+    serde_json::to_string(&TransactionView::from(&transaction)).map_err(value_error)
+}
+
+#[pyfunction]
+fn genesis_encode<'py>(py: Python<'py>, genesis_json: &str) -> PyResult<Bound<'py, PyBytes>> {
+    Ok(PyBytes::new(py, &encode(&genesis_file::from_json(genesis_json).map_err(value_error)?)))
+}
+
+#[pyfunction]
+fn genesis_describe(raw: &[u8]) -> PyResult<String> {
+    Ok(genesis_file::to_json(&genesis_of(raw)?))
+}
+
+#[pyfunction]
+fn genesis_hash(raw: &[u8]) -> PyResult<String> {
+    Ok(hash::chain_id(&genesis_of(raw)?).to_string())
+}
+
+fn refused(error: impl std::fmt::Display) -> PyErr {
+    native_error("proof-refused", format!("the proof is refused: {error}"))
+}
+
+/// Checks a receipt's proof against the genesis alone; returns the receipt as JSON.
+#[pyfunction]
+fn verify_receipt_proof(py: Python<'_>, genesis: &[u8], proof: &[u8]) -> PyResult<String> {
+    let genesis = genesis_of(genesis)?;
+    let proof: ReceiptProof = decode(proof, PROOF_BYTES_MAX).map_err(refused)?;
+    detached(py, || rustorium_execution::verify_receipt(&genesis, &proof))?.map_err(refused)?;
+    serde_json::to_string(&ReceiptView::from(&proof.receipt)).map_err(value_error)
+}
+
+/// Checks a header (canonical bytes) and the proof that it is final; returns the header as JSON.
+#[pyfunction]
+fn verify_block(py: Python<'_>, genesis: &[u8], block: &[u8], proof: &[u8]) -> PyResult<String> {
+    let genesis = genesis_of(genesis)?;
+    let header: Header = decode(block, PROOF_BYTES_MAX).map_err(refused)?;
+    let proof: BlockProof = decode(proof, PROOF_BYTES_MAX).map_err(refused)?;
+    detached(py, || rustorium_execution::verify_block(&genesis, &header, &proof))?.map_err(refused)?;
+    serde_json::to_string(&HeaderView::from(&header)).map_err(value_error)
+}
+
+/// The digest of a header's canonical bytes, as hex digits.
+#[pyfunction]
+fn block_digest(header: &[u8]) -> PyResult<String> {
+    let header: Header = decode(header, PROOF_BYTES_MAX).map_err(refused)?;
+    Ok(hash::block_digest(&header).to_string())
+}
+
+/// The payload root of inline transactions between two sets of cursors is checked by `validate_block` on the Python side
+/// through this: the root that a block's header should carry, given its parent's header.
+#[pyfunction]
+fn payload_root(block: &[u8], parent: &[u8]) -> PyResult<String> {
+    let block: rustorium_types::Block = decode(block, PROOF_BYTES_MAX).map_err(refused)?;
+    let parent: Header = decode(parent, PROOF_BYTES_MAX).map_err(refused)?;
+    Ok(Hash(hash::block_payload_root(&block, &parent.cursors).0).to_string())
+}
+
+/// Adds the functions to the module.
+pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_function(wrap_pyfunction!(version, module)?)?;
+    module.add_function(wrap_pyfunction!(generate_seed, module)?)?;
+    module.add_function(wrap_pyfunction!(public_key, module)?)?;
+    module.add_function(wrap_pyfunction!(account_id, module)?)?;
+    module.add_function(wrap_pyfunction!(parse_address, module)?)?;
+    module.add_function(wrap_pyfunction!(format_address, module)?)?;
+    module.add_function(wrap_pyfunction!(asset_id, module)?)?;
+    module.add_function(wrap_pyfunction!(value_hash, module)?)?;
+    module.add_function(wrap_pyfunction!(home_lane, module)?)?;
+    module.add_function(wrap_pyfunction!(seal_key, module)?)?;
+    module.add_function(wrap_pyfunction!(open_key, module)?)?;
+    module.add_function(wrap_pyfunction!(build_transaction, module)?)?;
+    module.add_function(wrap_pyfunction!(describe_transaction, module)?)?;
+    module.add_function(wrap_pyfunction!(genesis_encode, module)?)?;
+    module.add_function(wrap_pyfunction!(genesis_describe, module)?)?;
+    module.add_function(wrap_pyfunction!(genesis_hash, module)?)?;
+    module.add_function(wrap_pyfunction!(verify_receipt_proof, module)?)?;
+    module.add_function(wrap_pyfunction!(verify_block, module)?)?;
+    module.add_function(wrap_pyfunction!(block_digest, module)?)?;
+    module.add_function(wrap_pyfunction!(payload_root, module)?)?;
+    Ok(())
+}

@@ -1,0 +1,21 @@
+//! The only PyO3 crate: wraps the Rust rooms for Python, converts, detaches from the interpreter while they work.
+//!
+//! *Invariants:* decides nothing; every call that may take longer than a conversion detaches in `detached`, which also
+//! contains panics; Rust threads never take the interpreter's lock.
+
+mod convert;
+mod errors;
+mod ledger;
+mod logging;
+mod node;
+
+use pyo3::prelude::*;
+
+#[pymodule]
+fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("NativeError", module.py().get_type::<errors::NativeError>())?;
+    module.add_class::<node::Node>()?;
+    ledger::register(module)?;
+    module.add_function(wrap_pyfunction!(logging::tracing_init, module)?)?;
+    Ok(())
+}

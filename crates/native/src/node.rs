@@ -1,0 +1,79 @@
+//! `Node`: a validator's data plane as Python sees it.
+
+use crate::convert::{Vocabulary, effect};
+use crate::errors::{detached, native_error};
+use pyo3::prelude::*;
+use pyo3::types::PyList;
+use rustorium_dataplane::config::NodeConfig;
+use rustorium_dataplane::{Node as Inner, NodeError};
+use rustorium_gateway::Backend;
+use rustorium_gateway::json::StatusAnswer;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// A validator's data plane: store, journal, links, gateway, and the threads that run them.
+#[pyclass(frozen, module = "rustorium._native")]
+pub struct Node {
+    inner: Inner,
+    vocabulary: Vocabulary,
+}
+
+fn node_error(error: NodeError) -> PyErr {
+    native_error(error.code, error.sentence)
+}
+
+#[pymethods]
+impl Node {
+    #[new]
+    fn new(py: Python<'_>, config_json: &str) -> PyResult<Self> {
+        let config: NodeConfig = serde_json::from_str(config_json)
+            .map_err(|error| native_error("config-invalid", format!("the node's settings are not usable: {error}")))?;
+        let vocabulary = Vocabulary::load(py)?;
+        let inner = detached(py, || Inner::start(config))?.map_err(node_error)?;
+        Ok(Self { inner, vocabulary })
+    }
+
+    fn fileno(&self) -> i32 {
+        self.inner.fd()
+    }
+
+    fn drain<'py>(&self, py: Python<'py>, limit: usize) -> PyResult<Bound<'py, PyList>> {
+        let inputs = self.inner.inbox().drain(limit).map_err(|(code, sentence)| native_error(&code, sentence))?;
+        let objects: Vec<_> = inputs.iter().map(|input| self.vocabulary.input(py, input)).collect::<PyResult<_>>()?;
+        PyList::new(py, objects)
+    }
+
+    fn submit(&self, effects: &Bound<'_, PyAny>) -> PyResult<()> {
+        let effects: Vec<_> = effects.try_iter()?.map(|item| effect(&item?)).collect::<PyResult<_>>()?;
+        self.inner.submit(effects);
+        Ok(())
+    }
+
+    fn status(&self, py: Python<'_>) -> PyResult<String> {
+        let backend = self.inner.backend();
+        detached(py, || {
+            let chain = backend.chain();
+            serde_json::to_string(&StatusAnswer::new(chain.id, chain.shard, backend.status())).unwrap_or_default()
+        })
+    }
+
+    fn addresses(&self) -> BTreeMap<&'static str, String> {
+        self.inner.addresses().clone()
+    }
+
+    fn observe_step(&self, input_kind: &str, cpu_ns: u64, wall_ns: u64) {
+        self.inner.metrics().step(input_kind, Duration::from_nanos(cpu_ns), Duration::from_nanos(wall_ns));
+    }
+
+    fn audit(&self, py: Python<'_>, event: &str, fields_json: &str) -> PyResult<()> {
+        let fields = serde_json::from_str(fields_json)
+            .map_err(|error| native_error("audit-failed", format!("the audit record's fields are not JSON: {error}")))?;
+        let audit = self.inner.audit();
+        detached(py, || audit.record(event, fields))?.map_err(|error| native_error("audit-failed", error.to_string()))?;
+        Ok(())
+    }
+
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        detached(py, || self.inner.close())
+    }
+}

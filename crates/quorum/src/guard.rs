@@ -1,0 +1,130 @@
+//! The last gate in front of the validator key: it never lets out two votes that exclude each other.
+//!
+//! *Invariants:* per view at most one block notarized, at most one finalized, and never a nullify beside a finalize, in
+//! either order; the same vote again is fine; of a view that was forgotten nothing is let out.
+
+use crate::committee::well_formed;
+use rustorium_types::{BlockDigest, ChainId, Epoch, ShardId, View, VoteBody, VoteKind};
+use std::collections::BTreeMap;
+use thiserror::Error;
+
+/// Why a vote must not be signed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
+pub enum VoteConflict {
+    /// Another block was notarized.
+    #[error("view {view}: already notarized block {voted}")]
+    OtherNotarize {
+        /// The view.
+        view: View,
+        /// The block of the vote that was cast.
+        voted: BlockDigest,
+    },
+    /// Another block was finalized.
+    #[error("view {view}: already finalized block {voted}")]
+    OtherFinalize {
+        /// The view.
+        view: View,
+        /// The block of the vote that was cast.
+        voted: BlockDigest,
+    },
+    /// A nullify after a finalize.
+    #[error("view {view}: already voted to finalize, so it can't be nullified")]
+    NullifyAfterFinalize {
+        /// The view.
+        view: View,
+    },
+    /// A finalize after a nullify.
+    #[error("view {view}: already nullified, so it can't be finalized")]
+    FinalizeAfterNullify {
+        /// The view.
+        view: View,
+    },
+    /// What was voted in the view is not remembered.
+    #[error("view {view} is below {floor}: what was voted there is forgotten")]
+    Forgotten {
+        /// The view.
+        view: View,
+        /// The lowest remembered view.
+        floor: View,
+    },
+    /// Another chain, shard or epoch than the votes before.
+    #[error("the vote is of another chain, shard or epoch than this guard's: use one guard for each")]
+    OtherScope,
+    /// A nullify with a block, or another kind without one.
+    #[error("the vote names a block where its kind has none, or none where it needs one")]
+    BlockMismatch,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Cast {
+    notarize: Option<BlockDigest>,
+    nullify: bool,
+    finalize: Option<BlockDigest>,
+}
+
+/// What one validator voted in one chain, shard and epoch: those of the first vote recorded.
+#[derive(Clone, Default)]
+pub struct VoteGuard {
+    scope: Option<(ChainId, ShardId, Epoch)>,
+    floor: View,
+    cast: BTreeMap<View, Cast>,
+}
+
+impl VoteGuard {
+    /// A guard that has let nothing out.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Whether `body` may be signed. The same vote again may.
+    pub fn check(&self, body: &VoteBody) -> Result<(), VoteConflict> {
+        let view = body.view;
+        if self.scope.is_some_and(|scope| scope != scope_of(body)) {
+            return Err(VoteConflict::OtherScope);
+        }
+        if !well_formed(body) {
+            return Err(VoteConflict::BlockMismatch);
+        }
+        if view < self.floor {
+            return Err(VoteConflict::Forgotten { view, floor: self.floor });
+        }
+        let cast = self.cast.get(&view).copied().unwrap_or_default();
+        match (body.kind, cast) {
+            (VoteKind::Notarize, Cast { notarize: Some(voted), .. }) if voted != body.block => {
+                Err(VoteConflict::OtherNotarize { view, voted })
+            }
+            (VoteKind::Nullify, Cast { finalize: Some(_), .. }) => Err(VoteConflict::NullifyAfterFinalize { view }),
+            (VoteKind::Finalize, Cast { nullify: true, .. }) => Err(VoteConflict::FinalizeAfterNullify { view }),
+            (VoteKind::Finalize, Cast { finalize: Some(voted), .. }) if voted != body.block => {
+                Err(VoteConflict::OtherFinalize { view, voted })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Remembers a vote that is about to be signed, or that the journal holds. What was recorded first stays.
+    pub fn record(&mut self, body: &VoteBody) {
+        let scope = *self.scope.get_or_insert(scope_of(body));
+        if scope != scope_of(body) || body.view < self.floor {
+            return;
+        }
+        let cast = self.cast.entry(body.view).or_default();
+        match body.kind {
+            VoteKind::Notarize => _ = cast.notarize.get_or_insert(body.block),
+            VoteKind::Nullify => cast.nullify = true,
+            VoteKind::Finalize => _ = cast.finalize.get_or_insert(body.block),
+        }
+    }
+
+    /// Forgets the views below; nothing may be signed there any more.
+    pub fn prune_below(&mut self, view: View) {
+        self.floor = self.floor.max(view);
+        while self.cast.first_key_value().is_some_and(|(view, _)| *view < self.floor) {
+            self.cast.pop_first();
+        }
+    }
+}
+
+fn scope_of(body: &VoteBody) -> (ChainId, ShardId, Epoch) {
+    (body.chain, body.shard, body.epoch)
+}

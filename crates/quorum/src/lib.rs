@@ -1,0 +1,18 @@
+//! Votes become certificates here: tallies with lazy verification, evidence against liars, the vote-once guard, reports.
+//!
+//! *Invariants:* sans-IO and single-threaded, knows no clock; decides nothing about what to vote; a certificate or
+//! evidence leaves only with every signature in it verified; memory is bounded by the window, the committee and nothing
+//! that a peer says.
+
+pub mod committee;
+pub mod evidence;
+pub mod guard;
+pub mod reports;
+pub mod tally;
+mod view;
+
+pub use committee::Committee;
+pub use evidence::Evidence;
+pub use guard::{VoteConflict, VoteGuard};
+pub use reports::{HeldTally, ReportTally};
+pub use tally::{CertificateRefused, Tally, TallyEvent};

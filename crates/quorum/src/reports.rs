@@ -1,0 +1,127 @@
+//! What peers say beside their votes: how far they executed, and which batches they hold.
+//!
+//! *Invariants:* result roots chain, so a peer that has our root at a height agrees on all below; only the newest word of
+//! a peer counts, and words about heights that we have yet to execute wait in a short queue.
+
+use rustorium_types::{Hash, Height, Report, ValidatorIndex};
+use std::collections::{BTreeMap, VecDeque};
+
+/// Own executed heights whose roots are remembered.
+const OWN_HEIGHTS_MAX: usize = 4096;
+/// Reports of one peer that wait for our own execution.
+const WAITING_MAX: usize = 64;
+
+#[derive(Clone, Default)]
+struct Peer {
+    /// Newest report that equals our own root there.
+    agreed: Option<Report>,
+    /// Oldest height at which it reported another root than ours, above what is agreed.
+    disputed: Option<Height>,
+    /// Ahead of our own execution, ascending by height.
+    waiting: VecDeque<Report>,
+}
+
+/// Who executed how far, with which result root.
+pub struct ReportTally {
+    quorum: usize,
+    me: Option<ValidatorIndex>,
+    own: BTreeMap<Height, Hash>,
+    peers: Vec<Peer>,
+}
+
+impl ReportTally {
+    /// No reports yet, of a committee of `n`; `me` is this node's place in it.
+    pub fn new(n: usize, quorum: usize, me: Option<ValidatorIndex>) -> Self {
+        Self { quorum, me, own: BTreeMap::new(), peers: vec![Peer::default(); n] }
+    }
+
+    /// This node executed up to here.
+    pub fn own(&mut self, report: Report) {
+        self.own.insert(report.executed, report.root);
+        while self.own.len() > OWN_HEIGHTS_MAX {
+            self.own.pop_first();
+        }
+        for peer in &mut self.peers {
+            while let Some(front) = peer.waiting.front().filter(|front| front.executed <= report.executed) {
+                judge(&self.own, *front, peer);
+                peer.waiting.pop_front();
+            }
+        }
+    }
+
+    /// A peer says that it executed up to here.
+    pub fn update(&mut self, who: ValidatorIndex, report: Report) {
+        let Some(peer) = self.peers.get_mut(usize::from(who.0)).filter(|_| Some(who) != self.me) else { return };
+        let tip = self.own.last_key_value().map(|(height, _)| *height);
+        if tip >= Some(report.executed) {
+            judge(&self.own, report, peer);
+        } else if peer.waiting.back().is_none_or(|back| back.executed < report.executed) {
+            // The oldest ones stay, since our execution reaches them first; the newest gives way to a newer.
+            if peer.waiting.len() == WAITING_MAX {
+                peer.waiting.pop_back();
+            }
+            peer.waiting.push_back(report);
+        }
+    }
+
+    /// The newest executed height and root that a quorum, this node included, agrees on. None for a node that only
+    /// follows, or before a quorum has spoken.
+    pub fn claimable(&self) -> Option<Report> {
+        let me = self.me?;
+        let (height, root) = self.own.last_key_value()?;
+        let others = self.peers.iter().enumerate().filter(|(index, _)| *index != usize::from(me.0));
+        let mut agreed: Vec<Report> = others.filter_map(|(_, peer)| peer.agreed).collect();
+        agreed.push(Report { executed: *height, root: *root });
+        agreed.sort_unstable_by_key(|report| std::cmp::Reverse(report.executed));
+        agreed.get(self.quorum.checked_sub(1)?).copied()
+    }
+
+    /// A height by which a quorum of others has another root than this node: it computed wrongly and must stop voting.
+    pub fn diverged(&self) -> Option<Height> {
+        let mut disputed: Vec<Height> = self.peers.iter().filter_map(|peer| peer.disputed).collect();
+        disputed.sort_unstable();
+        disputed.get(self.quorum.checked_sub(1)?).copied()
+    }
+}
+
+/// Compares a report with our own root at its height, which was executed.
+fn judge(own: &BTreeMap<Height, Hash>, report: Report, peer: &mut Peer) {
+    let Some(root) = own.get(&report.executed) else { return };
+    if *root == report.root {
+        if peer.agreed.is_none_or(|agreed| agreed.executed < report.executed) {
+            peer.agreed = Some(report);
+        }
+        peer.disputed = peer.disputed.filter(|height| *height > report.executed);
+    } else {
+        peer.disputed = Some(peer.disputed.map_or(report.executed, |height| height.min(report.executed)));
+    }
+}
+
+/// How many batches of each lane members hold without a gap.
+pub struct HeldTally {
+    quorum: usize,
+    held: Vec<Vec<u64>>,
+}
+
+impl HeldTally {
+    /// Nobody holds anything yet, in a committee of `n` with as many lanes.
+    pub fn new(n: usize, quorum: usize) -> Self {
+        Self { quorum, held: vec![vec![0; n]; n] }
+    }
+
+    /// A member's newest word, this node's own included. Lanes that it leaves out are at 0.
+    pub fn update(&mut self, who: ValidatorIndex, held: &[u64]) {
+        if let Some(row) = self.held.get_mut(usize::from(who.0)) {
+            for (lane, count) in row.iter_mut().enumerate() {
+                *count = held.get(lane).copied().unwrap_or(0);
+            }
+        }
+    }
+
+    /// Batches of `lane` that a quorum holds.
+    pub fn quorum_held(&self, lane: usize) -> u64 {
+        let mut counts: Vec<u64> = self.held.iter().filter_map(|row| row.get(lane)).copied().collect();
+        counts.sort_unstable_by_key(|count| std::cmp::Reverse(*count));
+        self.quorum.checked_sub(1).and_then(|at| counts.get(at)).copied().unwrap_or(0)
+    }
+}

@@ -1,0 +1,207 @@
+//! The votes of one view: a place for each kind and signer, checked as late as possible.
+
+use crate::committee::Committee;
+use crate::evidence::Evidence;
+use crate::tally::TallyEvent;
+use rustorium_crypto::{Verified, certify, verify_votes};
+use rustorium_types::{BlockDigest, Certificate, SignedVote, ValidatorIndex, View, VoteKind};
+
+/// A vote as it came, or with its signature verified.
+#[derive(Clone)]
+pub(crate) enum Ballot {
+    Claimed(SignedVote),
+    Checked(Verified<SignedVote>),
+}
+
+impl Ballot {
+    fn vote(&self) -> &SignedVote {
+        match self {
+            Self::Claimed(vote) => vote,
+            Self::Checked(vote) => vote,
+        }
+    }
+
+    fn signer(&self) -> ValidatorIndex {
+        self.vote().signer
+    }
+
+    fn is_for(&self, block: &BlockDigest) -> bool {
+        self.vote().body.block == *block
+    }
+
+    fn check(&self, committee: &Committee) -> Option<Verified<SignedVote>> {
+        match self {
+            Self::Claimed(vote) => verify_votes(&committee.keys, &[*vote]).pop().flatten(),
+            Self::Checked(vote) => Some(vote.clone()),
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Offence {
+    TwoOf(VoteKind),
+    NullifyAndFinalize,
+}
+
+/// What is known of one view. Memory: at most one ballot per kind and member.
+#[derive(Default)]
+pub(crate) struct ViewVotes {
+    ballots: [Vec<Ballot>; 3],
+    certificates: [Option<Verified<Certificate>>; 3],
+    nullifies_seen: bool,
+    reported: Vec<(ValidatorIndex, Offence)>,
+}
+
+impl ViewVotes {
+    pub(crate) fn certificate(&self, kind: VoteKind) -> Option<&Verified<Certificate>> {
+        self.certificates[kind as usize].as_ref()
+    }
+
+    pub(crate) fn certificates(&self) -> impl Iterator<Item = &Verified<Certificate>> {
+        self.certificates.iter().flatten()
+    }
+
+    /// Takes a well-formed vote of this view, and names what it proves against its signer.
+    pub(crate) fn place(&mut self, committee: &Committee, ballot: Ballot, out: &mut Vec<TallyEvent>) {
+        let (kind, signer) = (ballot.vote().body.kind, ballot.signer());
+        match self.position(kind, signer) {
+            None => self.ballots[kind as usize].push(ballot),
+            Some(at) => self.replace(committee, kind, at, ballot, out),
+        }
+        if kind != VoteKind::Notarize {
+            self.cross_check(committee, signer, out);
+        }
+    }
+
+    fn position(&self, kind: VoteKind, signer: ValidatorIndex) -> Option<usize> {
+        self.ballots[kind as usize].iter().position(|ballot| ballot.signer() == signer)
+    }
+
+    /// Another vote where there is one: only here is a signature checked before a quorum asks for it.
+    fn replace(&mut self, committee: &Committee, kind: VoteKind, at: usize, new: Ballot, out: &mut Vec<TallyEvent>) {
+        let old = self.ballots[kind as usize][at].clone();
+        let signer = new.signer();
+        let offence = (signer, Offence::TwoOf(kind));
+        let known = match &old {
+            Ballot::Claimed(vote) => vote == new.vote() && matches!(new, Ballot::Claimed(_)),
+            Ballot::Checked(vote) => vote.body == new.vote().body,
+        };
+        if known || self.reported.contains(&offence) {
+            return;
+        }
+        let Some(new) = new.check(committee) else {
+            out.push(TallyEvent::BadSignature(signer));
+            return;
+        };
+        match old.check(committee) {
+            None => {
+                out.push(TallyEvent::BadSignature(signer));
+                self.ballots[kind as usize][at] = Ballot::Checked(new);
+            }
+            Some(old) => {
+                if let Some(evidence) = Evidence::two_votes(&old, &new) {
+                    self.reported.push(offence);
+                    out.push(TallyEvent::Evidence(evidence));
+                }
+                self.ballots[kind as usize][at] = Ballot::Checked(old);
+            }
+        }
+    }
+
+    /// Nullify and finalize of one signer exclude each other. Both still count: each is a vote that was cast.
+    fn cross_check(&mut self, committee: &Committee, signer: ValidatorIndex, out: &mut Vec<TallyEvent>) {
+        let offence = (signer, Offence::NullifyAndFinalize);
+        let both = [VoteKind::Nullify, VoteKind::Finalize].map(|kind| self.position(kind, signer).map(|at| (kind, at)));
+        let [Some(nullify), Some(finalize)] = both else { return };
+        if self.reported.contains(&offence) {
+            return;
+        }
+        let checked = [nullify, finalize].map(|(kind, at)| {
+            let checked = self.ballots[kind as usize][at].check(committee);
+            match &checked {
+                Some(vote) => self.ballots[kind as usize][at] = Ballot::Checked(vote.clone()),
+                None => {
+                    self.ballots[kind as usize].remove(at);
+                    out.push(TallyEvent::BadSignature(signer));
+                }
+            }
+            checked
+        });
+        if let [Some(nullify), Some(finalize)] = checked {
+            self.reported.push(offence);
+            out.extend(Evidence::two_votes(&nullify, &finalize).map(TallyEvent::Evidence));
+        }
+    }
+
+    /// Verifies what a threshold now asks for, and returns the certificate that this makes.
+    pub(crate) fn settle(
+        &mut self,
+        committee: &Committee,
+        view: View,
+        kind: VoteKind,
+        block: &BlockDigest,
+        out: &mut Vec<TallyEvent>,
+    ) -> Option<Verified<Certificate>> {
+        if self.certificates[kind as usize].is_some() {
+            return None;
+        }
+        let some = committee.faults() + 1;
+        if kind == VoteKind::Nullify && !self.nullifies_seen && self.verified(committee, kind, block, some, out) {
+            self.nullifies_seen = true;
+            out.push(TallyEvent::NullifiesSeen(view));
+        }
+        if !self.verified(committee, kind, block, committee.quorum(), out) {
+            return None;
+        }
+        let votes: Vec<_> = self.ballots[kind as usize]
+            .iter()
+            .filter(|ballot| ballot.is_for(block))
+            .filter_map(|ballot| match ballot {
+                Ballot::Checked(vote) => Some(vote.clone()),
+                Ballot::Claimed(_) => None,
+            })
+            .collect();
+        let certificate = certify(committee.n(), &votes)?;
+        self.keep(certificate.clone());
+        Some(certificate)
+    }
+
+    /// Keeps a certificate of this view, unless there is one of its kind.
+    pub(crate) fn keep(&mut self, certificate: Verified<Certificate>) {
+        let kind = certificate.body.kind;
+        self.nullifies_seen |= kind == VoteKind::Nullify;
+        self.certificates[kind as usize].get_or_insert(certificate);
+    }
+
+    /// Whether at least `threshold` members voted so, verified. Checks nothing while too few claim to.
+    fn verified(
+        &mut self,
+        committee: &Committee,
+        kind: VoteKind,
+        block: &BlockDigest,
+        threshold: usize,
+        out: &mut Vec<TallyEvent>,
+    ) -> bool {
+        let ballots = &mut self.ballots[kind as usize];
+        let count = |ballots: &[Ballot]| ballots.iter().filter(|ballot| ballot.is_for(block)).count();
+        if count(ballots) < threshold {
+            return false;
+        }
+        let claimed = ballots.iter().filter(|ballot| ballot.is_for(block)).filter_map(|ballot| match ballot {
+            Ballot::Claimed(vote) => Some(*vote),
+            Ballot::Checked(_) => None,
+        });
+        let claimed: Vec<SignedVote> = claimed.collect();
+        for (vote, checked) in claimed.iter().zip(verify_votes(&committee.keys, &claimed)) {
+            let Some(at) = ballots.iter().position(|ballot| ballot.signer() == vote.signer) else { continue };
+            match checked {
+                Some(vote) => ballots[at] = Ballot::Checked(vote),
+                None => {
+                    ballots.remove(at);
+                    out.push(TallyEvent::BadSignature(vote.signer));
+                }
+            }
+        }
+        count(ballots) >= threshold
+    }
+}

@@ -1,0 +1,170 @@
+//! The cache of state leaves between execution and disk: filled by commits and by reads, bounded in bytes.
+//!
+//! *Invariants:* a reader that was overtaken by a commit never puts its older value in; absence is cached like a value.
+
+use crate::store::StoreError;
+use quick_cache::sync::{Cache, DefaultLifecycle, GuardResult};
+use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
+use rustorium_types::StateKey;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+type Entry = Option<Box<[u8]>>;
+
+/// Bytes of an entry besides its value: key, pointers, slots in the cache's tables.
+const ENTRY_OVERHEAD: u64 = 64 + 96;
+const SHARDS: usize = 8;
+const TYPICAL_ENTRY_BYTES: usize = 512;
+
+#[derive(Clone)]
+struct Bytes;
+
+impl Weighter<StateKey, Entry> for Bytes {
+    fn weight(&self, _: &StateKey, value: &Entry) -> u64 {
+        ENTRY_OVERHEAD + value.as_ref().map_or(0, |value| value.len() as u64)
+    }
+}
+
+/// State leaves by key.
+pub struct StateCache {
+    inner: Cache<StateKey, Entry, Bytes>,
+    item_bytes_max: u64,
+    hits: AtomicU64,
+    misses: AtomicU64,
+}
+
+impl StateCache {
+    /// A cache of at most about `bytes`.
+    pub fn new(bytes: usize) -> Self {
+        let items = (bytes / TYPICAL_ENTRY_BYTES).max(64);
+        let mut options = OptionsBuilder::new();
+        options.shards(SHARDS).estimated_items_capacity(items).weight_capacity(bytes as u64);
+        let inner = match options.build() {
+            Ok(options) => {
+                Cache::with_options(options, Bytes, DefaultHashBuilder::default(), DefaultLifecycle::default())
+            }
+            Err(_) => Cache::with_weighter(items, bytes as u64, Bytes),
+        };
+        let item_bytes_max = inner.shard_capacity() / 4;
+        Self { inner, item_bytes_max, hits: AtomicU64::new(0), misses: AtomicU64::new(0) }
+    }
+
+    /// The cached value, or what `read` finds, which is kept unless a `put` of the same key came in between.
+    pub fn get_or_read(
+        &self,
+        key: &StateKey,
+        read: impl FnOnce() -> Result<Option<Vec<u8>>, StoreError>,
+    ) -> Result<Option<Vec<u8>>, StoreError> {
+        // The guard marks the key's place while we read. A `put` takes the place over, and then the guard's insert fails:
+        // that is what keeps an overtaken read out.
+        let guard = match self.inner.get_value_or_guard(key, Some(Duration::ZERO)) {
+            GuardResult::Value(value) => {
+                self.hits.fetch_add(1, Ordering::Relaxed);
+                return Ok(value.map(Vec::from));
+            }
+            GuardResult::Guard(guard) => Some(guard),
+            GuardResult::Timeout => None,
+        };
+        self.misses.fetch_add(1, Ordering::Relaxed);
+        let value = read()?;
+        if let Some(guard) = guard {
+            let entry = value.as_deref().map(Box::from);
+            if Bytes.weight(key, &entry) <= self.item_bytes_max {
+                let _overtaken = guard.insert(entry);
+            }
+        }
+        Ok(value)
+    }
+
+    /// Sets the value that the key has from now on.
+    pub fn put(&self, key: StateKey, value: Option<&[u8]>) {
+        let entry: Entry = value.map(Box::from);
+        if Bytes.weight(&key, &entry) <= self.item_bytes_max {
+            self.inner.insert(key, entry);
+        } else {
+            self.inner.remove(&key);
+        }
+    }
+
+    /// Reads answered.
+    pub fn hits(&self) -> u64 {
+        self.hits.load(Ordering::Relaxed)
+    }
+
+    /// Reads not answered.
+    pub fn misses(&self) -> u64 {
+        self.misses.load(Ordering::Relaxed)
+    }
+
+    /// Bytes held.
+    pub fn bytes(&self) -> u64 {
+        self.inner.weight()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustorium_types::AccountId;
+
+    fn key(n: u8) -> StateKey {
+        StateKey { account: AccountId([n; 32]), name: [n; 32] }
+    }
+
+    fn never() -> Result<Option<Vec<u8>>, StoreError> {
+        panic!("the cache should have answered")
+    }
+
+    #[test]
+    fn a_read_that_a_commit_overtook_does_not_come_back() {
+        let cache = StateCache::new(1 << 20);
+        let overtaken = cache.get_or_read(&key(1), || {
+            cache.put(key(1), Some(b"new"));
+            Ok(Some(b"old".to_vec()))
+        });
+        assert_eq!(overtaken, Ok(Some(b"old".to_vec())));
+        assert_eq!(cache.get_or_read(&key(1), never), Ok(Some(b"new".to_vec())));
+    }
+
+    #[test]
+    fn a_read_overtaken_by_a_value_too_large_to_cache_does_not_come_back() {
+        let cache = StateCache::new(64 * 1024);
+        let large = vec![7; 60 * 1024];
+        let overtaken = cache.get_or_read(&key(1), || {
+            cache.put(key(1), Some(&large));
+            Ok(Some(b"old".to_vec()))
+        });
+        assert_eq!(overtaken, Ok(Some(b"old".to_vec())));
+        assert_eq!(cache.get_or_read(&key(1), || Ok(Some(large.clone()))), Ok(Some(large.clone())));
+        cache.put(key(2), Some(b"small"));
+        cache.put(key(2), Some(&large));
+        assert_eq!(cache.get_or_read(&key(2), || Ok(Some(large.clone()))), Ok(Some(large.clone())));
+    }
+
+    #[test]
+    fn absence_is_cached_and_counted() {
+        let cache = StateCache::new(1 << 20);
+        assert_eq!(cache.get_or_read(&key(1), || Ok(None)), Ok(None));
+        assert_eq!(cache.get_or_read(&key(1), never), Ok(None));
+        assert_eq!((cache.hits(), cache.misses()), (1, 1));
+    }
+
+    #[test]
+    fn a_reader_beside_another_of_the_same_key_does_not_wait() {
+        let cache = StateCache::new(1 << 20);
+        let outer = cache.get_or_read(&key(1), || cache.get_or_read(&key(1), || Ok(Some(b"v".to_vec()))));
+        assert_eq!(outer, Ok(Some(b"v".to_vec())));
+    }
+
+    #[test]
+    fn its_bytes_stay_bounded() {
+        let cache = StateCache::new(256 * 1024);
+        for n in 0..4096u32 {
+            let mut name = [0; 32];
+            name[..4].copy_from_slice(&n.to_le_bytes());
+            cache.put(StateKey { account: AccountId([1; 32]), name }, Some(&[0; 500]));
+        }
+        assert!(cache.bytes() <= 256 * 1024);
+        assert!(cache.bytes() > 128 * 1024);
+    }
+}

@@ -1,0 +1,125 @@
+//! `FaultyStore`: another store whose nth write or sync fails on purpose, for tests of what a node does then.
+
+use crate::store::{
+    HeightCommit, StateAtTip, Store, StoreError, StoreStats, StoredBlock, StoredLink, StoredTransaction, Tip,
+};
+use parking_lot::Mutex;
+use rustorium_types::{AccountId, Batch, BatchDigest, Block, BlockDigest, Certificate, Height, StateKey, TxId};
+use std::collections::BTreeMap;
+
+/// How a call fails.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Fault {
+    /// No room left on the disk.
+    DiskFull,
+    /// The disk reports an error.
+    Io,
+}
+
+#[derive(Default)]
+struct Calls {
+    made: u64,
+    planned: BTreeMap<u64, Fault>,
+}
+
+impl Calls {
+    fn next(&mut self) -> Result<(), StoreError> {
+        self.made += 1;
+        let path = "a faulty store".to_owned();
+        match self.planned.get(&self.made) {
+            None => Ok(()),
+            Some(Fault::DiskFull) => Err(StoreError::DiskFull { path }),
+            Some(Fault::Io) => Err(StoreError::Io { path, reason: "an error made on purpose".into() }),
+        }
+    }
+}
+
+/// A store that fails where it was told to; a write that fails changes nothing.
+pub struct FaultyStore<S> {
+    inner: S,
+    writes: Mutex<Calls>,
+    syncs: Mutex<Calls>,
+}
+
+impl<S: Store> FaultyStore<S> {
+    /// Wraps a store; nothing fails yet.
+    pub fn new(inner: S) -> Self {
+        Self { inner, writes: Mutex::default(), syncs: Mutex::default() }
+    }
+
+    /// Makes the nth write (`commit` or `put_finalization`, counted from 1) fail.
+    pub fn fail_write(&self, nth: u64, fault: Fault) {
+        self.writes.lock().planned.insert(nth, fault);
+    }
+
+    /// Makes the nth `sync` (counted from 1) fail.
+    pub fn fail_sync(&self, nth: u64, fault: Fault) {
+        self.syncs.lock().planned.insert(nth, fault);
+    }
+
+    /// Writes and syncs tried so far.
+    pub fn calls(&self) -> (u64, u64) {
+        (self.writes.lock().made, self.syncs.lock().made)
+    }
+
+    /// The store inside.
+    pub fn inner(&self) -> &S {
+        &self.inner
+    }
+}
+
+impl<S: Store> Store for FaultyStore<S> {
+    fn commit(&self, commit: &HeightCommit) -> Result<(), StoreError> {
+        self.writes.lock().next()?;
+        self.inner.commit(commit)
+    }
+    fn sync(&self) -> Result<Height, StoreError> {
+        self.syncs.lock().next()?;
+        self.inner.sync()
+    }
+    fn tip(&self) -> Option<Tip> {
+        self.inner.tip()
+    }
+    fn state(&self, key: &StateKey) -> Result<Option<Vec<u8>>, StoreError> {
+        self.inner.state(key)
+    }
+    fn state_at_tip(&self, keys: &[StateKey]) -> Result<StateAtTip, StoreError> {
+        self.inner.state_at_tip(keys)
+    }
+    fn block(&self, height: Height) -> Result<Option<StoredBlock>, StoreError> {
+        self.inner.block(height)
+    }
+    fn bare_block(&self, height: Height) -> Result<Option<Block>, StoreError> {
+        self.inner.bare_block(height)
+    }
+    fn links(&self, first: Height, last: Height) -> Result<Vec<StoredLink>, StoreError> {
+        self.inner.links(first, last)
+    }
+    fn height_of(&self, digest: &BlockDigest) -> Result<Option<Height>, StoreError> {
+        self.inner.height_of(digest)
+    }
+    fn batch(&self, digest: &BatchDigest) -> Result<Option<Batch>, StoreError> {
+        self.inner.batch(digest)
+    }
+    fn transaction(&self, id: &TxId) -> Result<Option<StoredTransaction>, StoreError> {
+        self.inner.transaction(id)
+    }
+    fn account_transactions(
+        &self,
+        account: &AccountId,
+        before: Option<(Height, u32)>,
+        limit: usize,
+    ) -> Result<Vec<(Height, u32, TxId)>, StoreError> {
+        self.inner.account_transactions(account, before, limit)
+    }
+    fn finalization_at_or_above(&self, height: Height) -> Result<Option<(Height, Certificate)>, StoreError> {
+        self.inner.finalization_at_or_above(height)
+    }
+    fn put_finalization(&self, height: Height, certificate: &Certificate) -> Result<(), StoreError> {
+        self.writes.lock().next()?;
+        self.inner.put_finalization(height, certificate)
+    }
+    fn stats(&self) -> StoreStats {
+        self.inner.stats()
+    }
+}

@@ -1,0 +1,276 @@
+//! The safety journal: one preallocated append log, outside RocksDB, of what must be on disk before a vote leaves.
+//!
+//! *Invariants:* `done(lsn)` is called only after an fdatasync that covers every record up to `lsn`; records come back
+//! in the order of their appends, without a gap, or opening is refused; a record that was never synced may come back or
+//! not, but never beside one that contradicts its place; one process at a time; memory and disk are bounded.
+
+mod folder;
+mod format;
+mod stats;
+mod writer;
+
+use crate::files;
+use bytes::Bytes;
+use parking_lot::{Condvar, Mutex};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use thiserror::Error;
+
+pub use stats::{JournalStats, SYNC_BUCKETS_US};
+
+/// Bytes of a segment file.
+pub const SEGMENT_BYTES: usize = 16 * 1024 * 1024;
+
+/// Bytes that are buffered before the journal's thread writes them without being asked to sync.
+const WRITE_BYTES: usize = 64 * 1024;
+
+/// Bytes that may wait for the journal's thread before `append` waits for it.
+const QUEUE_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// What "durable" means to a node.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Durability {
+    /// Synced to disk before a vote leaves.
+    Vote,
+    /// Handed to the operating system: survives the end of the process, not a power cut. For tests and benchmarks.
+    Os,
+}
+
+/// A record's position in the log; it grows with every append. 0 is before the first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]
+pub struct Lsn(pub u64);
+
+/// What a record holds; the payload's encoding is the writer's business.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[repr(u8)]
+pub enum RecordKind {
+    /// A vote of this node.
+    Vote = 1,
+    /// A proposal, of this node or received.
+    Proposal = 2,
+    /// A batch.
+    Batch = 3,
+    /// A certificate.
+    Certificate = 4,
+    /// What the journal goes back to: what lies below was released.
+    Floor = 5,
+}
+
+impl RecordKind {
+    fn from_byte(byte: u8) -> Option<Self> {
+        [Self::Vote, Self::Proposal, Self::Batch, Self::Certificate, Self::Floor].into_iter().find(|k| *k as u8 == byte)
+    }
+}
+
+/// A record as found when the journal was opened.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct JournalRecord {
+    /// Its kind.
+    pub kind: RecordKind,
+    /// Its position.
+    pub lsn: Lsn,
+    /// What was appended.
+    pub payload: Bytes,
+}
+
+/// Why the journal can't be used. After one of these nothing more is durable until the journal is opened again.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum JournalError {
+    /// Another process has it.
+    #[error("another process uses the safety journal {folder}: stop it before starting this one")]
+    Locked {
+        /// The journal's folder.
+        folder: PathBuf,
+    },
+    /// Something that had been durable is damaged or gone.
+    #[error(
+        "the safety journal is damaged in {file} at byte {offset} ({what}): retire this validator's key, an old or repaired journal could sign twice"
+    )]
+    Corrupt {
+        /// The file.
+        file: PathBuf,
+        /// Where in it.
+        offset: u64,
+        /// What is wrong there.
+        what: &'static str,
+    },
+    /// Written by another version of this program.
+    #[error(
+        "the journal file {file} has format {found}, which this version can't read: start the version that wrote it"
+    )]
+    Version {
+        /// The file.
+        file: PathBuf,
+        /// Its format.
+        found: u32,
+    },
+    /// No room left.
+    #[error("the disk that holds {path} is full: free space on it, then restart the node; no vote was lost")]
+    DiskFull {
+        /// What was being written.
+        path: PathBuf,
+    },
+    /// A payload that no segment can hold.
+    #[error(
+        "a record of {bytes} bytes is over the journal's limit of {limit}: lower the chain's batch and block limits"
+    )]
+    TooLarge {
+        /// Its bytes.
+        bytes: usize,
+        /// The most that fits.
+        limit: usize,
+    },
+    /// Anything else that the disk says.
+    #[error("can't {doing} {path}: {reason}; check the disk, then restart the node")]
+    Io {
+        /// What was tried.
+        doing: &'static str,
+        /// With which file.
+        path: PathBuf,
+        /// The reason given.
+        reason: String,
+    },
+}
+
+impl JournalError {
+    fn io(doing: &'static str, path: &Path, error: &std::io::Error) -> Self {
+        if files::is_full(error) {
+            Self::DiskFull { path: path.to_owned() }
+        } else {
+            Self::Io { doing, path: path.to_owned(), reason: error.to_string() }
+        }
+    }
+}
+
+/// Called by the journal's thread when records up to an LSN are durable, or nothing will be any more. It must not block.
+pub type Done = Box<dyn Fn(Result<Lsn, JournalError>) + Send>;
+
+/// What appenders and the journal's thread share.
+struct Shared {
+    queue: Mutex<Queue>,
+    work: Condvar,
+    room: Condvar,
+    stats: stats::Counters,
+    record_bytes_max: usize,
+}
+
+/// Appends and wishes that the journal's thread has not taken yet.
+#[derive(Default)]
+struct Queue {
+    /// Position that the next append gets.
+    next: u64,
+    /// Records one after the other, as `format::enqueue` lays them out.
+    bytes: Vec<u8>,
+    sync: bool,
+    release_below: u64,
+    closing: bool,
+    failed: Option<JournalError>,
+}
+
+impl Queue {
+    fn has_work(&self) -> bool {
+        self.sync || self.release_below > 0 || self.closing || self.bytes.len() >= WRITE_BYTES
+    }
+}
+
+/// The open journal. Dropping it writes and syncs what was appended.
+pub struct Journal {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+    // Held for as long as the thread may write; closed after it has ended.
+    _lock: std::fs::File,
+}
+
+impl Journal {
+    /// Opens the journal in `folder` (made where missing) and reads what it holds, in order.
+    /// Errors: locked by another process, damaged where it had been durable, a full or failing disk.
+    pub fn open(folder: &Path, durability: Durability, done: Done) -> Result<(Self, Vec<JournalRecord>), JournalError> {
+        Self::open_with(folder, durability, SEGMENT_BYTES, done)
+    }
+
+    /// `open` with another size of new segments (rounded up to pages of 4 KiB).
+    pub fn open_with(
+        folder: &Path,
+        durability: Durability,
+        segment_bytes: usize,
+        done: Done,
+    ) -> Result<(Self, Vec<JournalRecord>), JournalError> {
+        let segment_bytes = segment_bytes.max(4 * format::PAGE).next_multiple_of(format::PAGE);
+        let (folder, lock) = folder::Folder::lock(folder, durability, segment_bytes)?;
+        let recovered = folder.recover()?;
+        let shared = Arc::new(Shared {
+            queue: Mutex::new(Queue { next: recovered.next, ..Queue::default() }),
+            work: Condvar::new(),
+            room: Condvar::new(),
+            stats: stats::Counters::default(),
+            record_bytes_max: segment_bytes - format::PAGE - format::RECORD_OVERHEAD,
+        });
+        let records = recovered.records;
+        let writer = writer::Writer::start(folder, recovered.layout, recovered.next, shared.clone(), done)?;
+        let thread =
+            std::thread::Builder::new().name("journal".into()).spawn(move || writer.run()).map_err(|error| {
+                JournalError::Io { doing: "start a thread for", path: "journal".into(), reason: error.to_string() }
+            })?;
+        Ok((Self { shared, thread: Some(thread), _lock: lock }, records))
+    }
+
+    /// Appends a record and returns its position. It is durable once `done` was called with this position or a later one,
+    /// which needs a `sync`. Waits only while 64 MiB are ahead of it. After a failure nothing is kept.
+    pub fn append(&self, kind: RecordKind, payload: &[u8]) -> Lsn {
+        let mut queue = self.shared.queue.lock();
+        while queue.bytes.len() > QUEUE_BYTES_MAX && queue.failed.is_none() {
+            self.shared.work.notify_one();
+            self.shared.room.wait(&mut queue);
+        }
+        let lsn = Lsn(queue.next);
+        queue.next += (format::RECORD_OVERHEAD + payload.len()) as u64;
+        if payload.len() > self.shared.record_bytes_max {
+            let error = JournalError::TooLarge { bytes: payload.len(), limit: self.shared.record_bytes_max };
+            queue.failed.get_or_insert(error);
+        }
+        if queue.failed.is_none() {
+            format::enqueue(kind, payload, &mut queue.bytes);
+            self.shared.stats.appended(payload.len());
+            if queue.bytes.len() >= WRITE_BYTES {
+                self.shared.work.notify_one();
+            }
+        }
+        lsn
+    }
+
+    /// Asks for everything up to `up_to` to be made durable. `done` is called once for all that asked meanwhile, also
+    /// where it is durable already, and with the error where it can't be.
+    pub fn sync(&self, up_to: Lsn) {
+        let mut queue = self.shared.queue.lock();
+        debug_assert!(up_to.0 < queue.next, "only what was appended can be synced");
+        queue.sync = true;
+        self.shared.work.notify_one();
+    }
+
+    /// Lets go of every record below `below`: whole segments are freed, so some of them may still come back.
+    pub fn release(&self, below: Lsn) {
+        let mut queue = self.shared.queue.lock();
+        queue.release_below = queue.release_below.max(below.0);
+        self.shared.work.notify_one();
+    }
+
+    /// Counters since it was opened.
+    pub fn stats(&self) -> JournalStats {
+        self.shared.stats.read()
+    }
+}
+
+impl Drop for Journal {
+    fn drop(&mut self) {
+        self.shared.queue.lock().closing = true;
+        self.shared.work.notify_one();
+        if let Some(thread) = self.thread.take() {
+            // A panic of that thread has been printed by the panic hook; there is nothing left to save here.
+            let _ended = thread.join();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,25 @@
+//! RocksDB behind `trait Store`, the state cache, one atomic commit per height, the safety journal and the audit log.
+//!
+//! *Invariants:* knows nothing of consensus; a height is stored as a whole or not at all; the cache never answers with
+//! a value older than the last commit; what the journal called durable is found again at the next start, or the start is
+//! refused; no bytes on disk make it panic.
+
+pub mod audit;
+mod cache;
+mod faulty;
+mod files;
+pub mod journal;
+mod mem;
+mod rocks;
+mod rows;
+mod store;
+
+pub use audit::AuditSink;
+pub use cache::StateCache;
+pub use faulty::{Fault, FaultyStore};
+pub use journal::{Durability, Journal, JournalError, JournalRecord, JournalStats, Lsn, RecordKind};
+pub use mem::MemStore;
+pub use rocks::{RocksStore, StoreConfig};
+pub use store::{
+    HeightCommit, StateAtTip, Store, StoreError, StoreStats, StoredBlock, StoredLink, StoredTransaction, Tip,
+};

@@ -1,0 +1,160 @@
+//! `MemStore`: the store as plain values in memory, for tests, and the model that `RocksStore` is compared with.
+
+use crate::store::{
+    ACCOUNT_TRANSACTIONS_MAX, HeightCommit, LINKS_MAX, StateAtTip, Store, StoreError, StoredBlock, StoredLink,
+    StoredTransaction, Tip, check_commit, tip_after, touched,
+};
+use parking_lot::RwLock;
+use rustorium_types::{AccountId, Batch, BatchDigest, Block, BlockDigest, Certificate, Height, StateKey, TxId};
+use std::collections::BTreeMap;
+
+/// A store that forgets everything when it is dropped.
+#[derive(Default)]
+pub struct MemStore {
+    inner: RwLock<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    tip: Option<Tip>,
+    blocks: BTreeMap<Height, StoredBlock>,
+    heights: BTreeMap<BlockDigest, Height>,
+    batches: BTreeMap<BatchDigest, Batch>,
+    transactions: BTreeMap<TxId, StoredTransaction>,
+    accounts: BTreeMap<(AccountId, Height, u32), TxId>,
+    finalizations: BTreeMap<Height, Certificate>,
+    state: BTreeMap<StateKey, Vec<u8>>,
+}
+
+impl MemStore {
+    /// An empty store.
+    pub fn new() -> Self {
+        Self::default()
+    }
+}
+
+/// Each receipt with its transaction; an error where a receipt's transaction isn't listed at its place.
+fn executed(commit: &HeightCommit) -> Result<Vec<StoredTransaction>, StoreError> {
+    let inline = commit.inline_ids.iter().zip(&commit.block.inline);
+    let batches = commit.batches.iter().flat_map(|batch| batch.ids.iter().zip(&batch.batch.body.transactions));
+    let mut listed = inline.chain(batches);
+    let find = |receipt: &rustorium_types::Receipt| {
+        let (_, transaction) = listed.find(|(id, _)| **id == receipt.transaction)?;
+        Some(StoredTransaction { transaction: transaction.clone(), receipt: receipt.clone() })
+    };
+    let found: Option<Vec<_>> = commit.receipts.iter().map(find).collect();
+    let what = "a receipt of a transaction that the block doesn't list at its place";
+    found.ok_or(StoreError::Inconsistent { height: commit.block.header.height, what })
+}
+
+impl Store for MemStore {
+    fn commit(&self, commit: &HeightCommit) -> Result<(), StoreError> {
+        let mut inner = self.inner.write();
+        check_commit(inner.tip.as_ref(), commit)?;
+        let executed = executed(commit)?;
+        let height = commit.block.header.height;
+        inner.tip = Some(tip_after(inner.tip.as_ref(), commit));
+        let batches = commit.batches.iter().map(|batch| (batch.batch.body.author, batch.digest)).collect();
+        let stored = StoredBlock {
+            block: commit.block.clone(),
+            digest: commit.digest,
+            link: commit.link,
+            result_root: commit.result_root,
+            batches,
+            receipts: commit.receipts.clone(),
+        };
+        inner.blocks.insert(height, stored);
+        inner.heights.insert(commit.digest, height);
+        inner.batches.extend(commit.batches.iter().map(|batch| (batch.digest, Batch::clone(&batch.batch))));
+        for stored in executed {
+            let (id, index) = (stored.receipt.transaction, stored.receipt.index);
+            touched(&stored.receipt, &stored.transaction, |account| {
+                inner.accounts.insert((account, height, index), id);
+            });
+            inner.transactions.insert(id, stored);
+        }
+        if let Some(certificate) = &commit.finalization {
+            inner.finalizations.insert(height, Certificate::clone(certificate));
+        }
+        for (key, value) in &commit.diff {
+            match value {
+                Some(value) => inner.state.insert(*key, value.clone()),
+                None => inner.state.remove(key),
+            };
+        }
+        Ok(())
+    }
+
+    fn sync(&self) -> Result<Height, StoreError> {
+        Ok(self.inner.read().tip.as_ref().map_or(Height(0), |tip| tip.height))
+    }
+
+    fn tip(&self) -> Option<Tip> {
+        self.inner.read().tip.clone()
+    }
+
+    fn state(&self, key: &StateKey) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.inner.read().state.get(key).cloned())
+    }
+
+    fn state_at_tip(&self, keys: &[StateKey]) -> Result<StateAtTip, StoreError> {
+        let inner = self.inner.read();
+        let values = keys.iter().map(|key| inner.state.get(key).cloned()).collect();
+        Ok(StateAtTip { values, tip: inner.tip.clone() })
+    }
+
+    fn block(&self, height: Height) -> Result<Option<StoredBlock>, StoreError> {
+        Ok(self.inner.read().blocks.get(&height).cloned())
+    }
+
+    fn bare_block(&self, height: Height) -> Result<Option<Block>, StoreError> {
+        Ok(self.inner.read().blocks.get(&height).map(|stored| stored.block.clone()))
+    }
+
+    fn links(&self, first: Height, last: Height) -> Result<Vec<StoredLink>, StoreError> {
+        let inner = self.inner.read();
+        let stored = (first.0..=last.0).take(LINKS_MAX).map_while(|height| inner.blocks.get(&Height(height)));
+        Ok(stored.map(|s| StoredLink { link: s.link, result_root: s.result_root }).collect())
+    }
+
+    fn height_of(&self, digest: &BlockDigest) -> Result<Option<Height>, StoreError> {
+        Ok(self.inner.read().heights.get(digest).copied())
+    }
+
+    fn batch(&self, digest: &BatchDigest) -> Result<Option<Batch>, StoreError> {
+        Ok(self.inner.read().batches.get(digest).cloned())
+    }
+
+    fn transaction(&self, id: &TxId) -> Result<Option<StoredTransaction>, StoreError> {
+        Ok(self.inner.read().transactions.get(id).cloned())
+    }
+
+    fn account_transactions(
+        &self,
+        account: &AccountId,
+        before: Option<(Height, u32)>,
+        limit: usize,
+    ) -> Result<Vec<(Height, u32, TxId)>, StoreError> {
+        let inner = self.inner.read();
+        let first = (*account, Height(0), 0);
+        let newest_first = match before {
+            Some((height, index)) => inner.accounts.range(first..(*account, height, index)),
+            None => inner.accounts.range(first..=(*account, Height(u64::MAX), u32::MAX)),
+        };
+        let found = newest_first.rev().take(limit.min(ACCOUNT_TRANSACTIONS_MAX));
+        Ok(found.map(|((_, height, index), id)| (*height, *index, *id)).collect())
+    }
+
+    fn finalization_at_or_above(&self, height: Height) -> Result<Option<(Height, Certificate)>, StoreError> {
+        Ok(self.inner.read().finalizations.range(height..).next().map(|(height, c)| (*height, c.clone())))
+    }
+
+    fn put_finalization(&self, height: Height, certificate: &Certificate) -> Result<(), StoreError> {
+        let mut inner = self.inner.write();
+        if inner.heights.get(&certificate.body.block) != Some(&height) {
+            return Err(StoreError::Inconsistent { height, what: "the finalization is another block's" });
+        }
+        inner.finalizations.insert(height, certificate.clone());
+        Ok(())
+    }
+}

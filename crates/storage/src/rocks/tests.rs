@@ -1,0 +1,498 @@
+use super::*;
+use crate::mem::MemStore;
+use crate::store::HeightCommit;
+use crate::{Fault, FaultyStore};
+use proptest::prelude::*;
+use proptest::sample::Index;
+use rustorium_crypto::{self as crypto, CheckedBatch, SigningKey, Verified};
+use rustorium_types::*;
+use std::fs;
+use std::sync::atomic::AtomicBool;
+use tempfile::TempDir;
+
+/// A height as proptest makes it up.
+#[derive(Clone, Debug)]
+struct Plan {
+    inline: Vec<TransactionPlan>,
+    batches: Vec<Vec<TransactionPlan>>,
+    writes: Vec<(u8, Option<Vec<u8>>)>,
+    finalized: bool,
+    finalize_later: Option<Index>,
+    reopen: bool,
+}
+
+#[derive(Clone, Debug)]
+struct TransactionPlan {
+    sender: u8,
+    to: u8,
+    kind: u8,
+    executed: bool,
+    failed: bool,
+}
+
+const ACCOUNTS: u8 = 4;
+const KEYS: u8 = 12;
+
+fn transaction_plan() -> impl Strategy<Value = TransactionPlan> {
+    (0..ACCOUNTS, 0..ACCOUNTS, 0u8..5, any::<[bool; 2]>())
+        .prop_map(|(sender, to, kind, [executed, failed])| TransactionPlan { sender, to, kind, executed, failed })
+}
+
+fn plan() -> impl Strategy<Value = Plan> {
+    let transactions = |n| proptest::collection::vec(transaction_plan(), 0..n);
+    let value = proptest::option::weighted(0.7, proptest::collection::vec(any::<u8>(), 0..300));
+    (
+        transactions(3),
+        proptest::collection::vec(transactions(5), 0..3),
+        proptest::collection::btree_map(0..KEYS, value, 0..6),
+        any::<bool>(),
+        proptest::option::of(any::<Index>()),
+        proptest::bool::weighted(0.15),
+    )
+        .prop_map(|(inline, batches, writes, finalized, finalize_later, reopen)| Plan {
+            inline,
+            batches,
+            writes: writes.into_iter().collect(),
+            finalized,
+            finalize_later,
+            reopen,
+        })
+}
+
+fn account(n: u8) -> AccountId {
+    AccountId([n; 32])
+}
+
+fn state_key(n: u8) -> StateKey {
+    StateKey { account: account(n % 3), name: [n; 32] }
+}
+
+fn signer() -> SigningKey {
+    SigningKey::from_seed(&[3; 32])
+}
+
+/// Makes heights, and remembers every name that may be asked for.
+#[derive(Default)]
+struct Chain {
+    parent: BlockDigest,
+    height: u64,
+    nonce: u64,
+    seq: u64,
+    blocks: Vec<(Height, BlockDigest)>,
+    batches: Vec<BatchDigest>,
+    transactions: Vec<TxId>,
+}
+
+impl Chain {
+    fn transaction(&mut self, plan: &TransactionPlan) -> (TxId, Verified<Transaction>) {
+        let (to, amount) = (account(plan.to), 5);
+        let operation = match plan.kind {
+            0 => Operation::Transfer { to, asset: AssetId([1; 32]), amount },
+            1 => Operation::Issue { symbol: Symbol::new(b"GLD".to_vec()).unwrap(), to, amount },
+            2 => Operation::Grant { to, prefixes: BoundedVec::default() },
+            3 => Operation::CreateAccount { region: 1, public_key: [plan.to; 32], storage_bytes: 1 },
+            _ => Operation::Put {
+                namespace: account(plan.sender),
+                key: Key::new(vec![plan.to]).unwrap(),
+                value: Value::new(vec![plan.to; 64]).unwrap(),
+            },
+        };
+        self.nonce += 1;
+        let body = TransactionBody {
+            version: 1,
+            chain: ChainId([5; 32]),
+            sender: account(plan.sender),
+            public_key: signer().public(),
+            nonce: self.nonce,
+            expires_at_ms: 1,
+            work_limit: 1,
+            shard_hint: None,
+            location: None,
+            data: BoundedVec::new(vec![operation]).unwrap(),
+        };
+        let id = crypto::transaction_id(&body);
+        self.transactions.push(id);
+        (id, signer().sign_transaction(body))
+    }
+
+    fn header(&self, transactions: u32) -> Header {
+        Header {
+            version: 1,
+            chain: ChainId([5; 32]),
+            shard: ShardId(0),
+            epoch: Epoch(0),
+            view: View(self.height),
+            height: Height(self.height),
+            parent: self.parent,
+            parent_view: View(0),
+            proposer: ValidatorIndex(0),
+            time_ms: self.height,
+            payload_root: Hash::ZERO,
+            cursors: BoundedVec::new(vec![Cursor { next_seq: self.seq, tip: BatchDigest::ZERO }; 4]).unwrap(),
+            transactions,
+            declared_work: 0,
+            load_history: 0,
+            validator_set: Hash::ZERO,
+            next_validator_set: Hash::ZERO,
+            parameters: Hash::ZERO,
+            shard_map: Hash::ZERO,
+            result: ResultClaim::default(),
+            state: StateClaim::NoneYet,
+        }
+    }
+
+    fn batch(&mut self, plans: &[TransactionPlan]) -> Arc<CheckedBatch> {
+        let transactions = plans.iter().map(|plan| self.transaction(plan)).map(|(id, t)| (id, Arc::new(t))).collect();
+        let body = |transactions| BatchBody {
+            chain: ChainId([5; 32]),
+            shard: ShardId(0),
+            epoch: Epoch(0),
+            author: ValidatorIndex((self.seq % 4) as u16),
+            seq: self.seq,
+            previous: BatchDigest::ZERO,
+            transactions: BoundedVec::new(transactions).unwrap(),
+        };
+        let batch = crypto::own_batch(transactions, body, &signer());
+        self.seq += 1;
+        self.batches.push(batch.digest);
+        Arc::new(batch)
+    }
+
+    fn next(&mut self, plan: &Plan) -> HeightCommit {
+        let (inline_ids, inline): (Vec<_>, Vec<_>) =
+            plan.inline.iter().map(|p| self.transaction(p)).map(|(id, t)| (id, t.into_inner())).unzip();
+        let batches: Vec<_> = plan.batches.iter().map(|plans| self.batch(plans)).collect();
+        let ids = inline_ids.iter().chain(batches.iter().flat_map(|batch| &batch.ids));
+        let plans = plan.inline.iter().chain(plan.batches.iter().flatten());
+        let executed: Vec<_> = plans.zip(ids).filter(|(plan, _)| plan.executed).collect();
+        let receipts = executed.iter().enumerate().map(|(index, (plan, id))| Receipt {
+            transaction: **id,
+            sender: account(plan.sender),
+            nonce: 0,
+            height: Height(self.height),
+            index: index as u32,
+            time_ms: self.height,
+            work: 7,
+            outcome: match plan.failed {
+                true => Outcome::Failed { code: FailureCode::Precondition, operation: 0 },
+                false => Outcome::Ok,
+            },
+        });
+        let receipts = receipts.collect();
+        let block = Block {
+            header: self.header(plan.batches.iter().map(Vec::len).sum::<usize>() as u32 + inline.len() as u32),
+            inline: BoundedVec::new(inline).unwrap(),
+        };
+        let digest = crypto::block_digest(&block.header);
+        self.blocks.push((Height(self.height), digest));
+        let commit = HeightCommit {
+            digest,
+            inline_ids,
+            batches,
+            receipts,
+            diff: plan.writes.iter().map(|(n, value)| (state_key(*n), value.clone())).collect(),
+            link: ResultLink { receipts: Hash([1; 32]), diff: Hash([self.height as u8; 32]), outbox: Hash::ZERO },
+            result_root: Hash([self.height as u8; 32]),
+            finalization: plan.finalized.then(|| finalization(digest)),
+            block,
+        };
+        self.height += 1;
+        self.parent = digest;
+        commit
+    }
+
+    fn empty(&mut self, writes: Vec<(u8, Option<Vec<u8>>)>) -> HeightCommit {
+        let plan =
+            Plan { inline: vec![], batches: vec![], writes, finalized: false, finalize_later: None, reopen: false };
+        self.next(&plan)
+    }
+}
+
+fn finalization(block: BlockDigest) -> Verified<Certificate> {
+    let body = VoteBody {
+        chain: ChainId([5; 32]),
+        shard: ShardId(0),
+        epoch: Epoch(0),
+        view: View(1),
+        kind: VoteKind::Finalize,
+        block,
+    };
+    let vote = crypto::verify_vote(&signer().public(), signer().sign_vote(ValidatorIndex(0), body)).unwrap();
+    crypto::certify(1, &[vote]).unwrap()
+}
+
+fn small() -> StoreConfig {
+    StoreConfig { cache_bytes: 256 << 10, ..StoreConfig::default() }
+}
+
+fn open(folder: &Path) -> RocksStore {
+    RocksStore::open(folder, &small()).unwrap()
+}
+
+/// Asks both stores everything that can be asked.
+fn assert_equal(a: &dyn Store, b: &dyn Store, chain: &Chain) {
+    assert_eq!(a.tip(), b.tip());
+    let digests = chain.blocks.iter().map(|(_, digest)| *digest).chain([BlockDigest([9; 32])]);
+    digests.for_each(|digest| assert_eq!(a.height_of(&digest), b.height_of(&digest)));
+    for height in (0..chain.height + 2).map(Height) {
+        assert_eq!(a.block(height), b.block(height));
+        assert_eq!(a.bare_block(height), b.bare_block(height));
+        assert_eq!(a.links(height, Height(chain.height)), b.links(height, Height(chain.height)));
+        assert_eq!(a.finalization_at_or_above(height), b.finalization_at_or_above(height));
+    }
+    chain.batches.iter().chain(&[BatchDigest::ZERO]).for_each(|digest| assert_eq!(a.batch(digest), b.batch(digest)));
+    chain.transactions.iter().chain(&[TxId::ZERO]).for_each(|id| assert_eq!(a.transaction(id), b.transaction(id)));
+    let keys: Vec<StateKey> = (0..=KEYS).map(state_key).collect();
+    keys.iter().for_each(|key| assert_eq!(a.state(key), b.state(key)));
+    assert_eq!(a.state_at_tip(&keys), b.state_at_tip(&keys));
+    let created = (0..ACCOUNTS).map(|n| crypto::account_id(1, &[n; 32]));
+    for account in (0..=ACCOUNTS).map(account).chain(created) {
+        for limit in [0, 1, 3, usize::MAX] {
+            assert_eq!(a.account_transactions(&account, None, limit), b.account_transactions(&account, None, limit));
+        }
+        // Paging by two gives the whole.
+        let whole = b.account_transactions(&account, None, usize::MAX).unwrap();
+        let (mut paged, mut before) = (Vec::new(), None);
+        loop {
+            let page = a.account_transactions(&account, before, 2).unwrap();
+            assert_eq!(Ok(&page), b.account_transactions(&account, before, 2).as_ref());
+            let Some((height, index, _)) = page.last() else { break };
+            before = Some((*height, *index));
+            paged.extend(page);
+        }
+        assert_eq!(paged, whole);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(20))]
+
+    #[test]
+    fn it_answers_as_the_model_does(plans in proptest::collection::vec(plan(), 1..10)) {
+        let folder = TempDir::new().unwrap();
+        let (mut rocks, model, mut chain) = (open(folder.path()), MemStore::new(), Chain::default());
+        for plan in &plans {
+            let commit = chain.next(plan);
+            prop_assert_eq!(rocks.commit(&commit), model.commit(&commit));
+            if let Some(index) = plan.finalize_later {
+                let (height, digest) = *index.get(&chain.blocks);
+                let certificate = finalization(digest);
+                prop_assert_eq!(rocks.put_finalization(height, &certificate), Ok(()));
+                prop_assert_eq!(model.put_finalization(height, &certificate), Ok(()));
+            }
+            if plan.reopen {
+                drop(rocks);
+                rocks = open(folder.path());
+            }
+            assert_equal(&rocks, &model, &chain);
+        }
+        prop_assert_eq!(rocks.sync(), model.sync());
+        drop(rocks);
+        assert_equal(&open(folder.path()), &model, &chain);
+    }
+
+    #[test]
+    fn damaged_rows_are_errors_that_name_them(row in proptest::collection::vec(any::<u8>(), 0..120), version: bool) {
+        let row = if version { [&[1], row.as_slice()].concat() } else { row };
+        let _any = rows::decode_block(b"key", &row, true);
+        let _any = rows::decode_receipts(b"key", &row);
+        let _any = rows::decode_place(b"key", &row);
+        let _any = rows::account_entries(b"key", &row);
+        let _any = rows::decode_row::<Batch>(Table::Log, b"key", &row);
+        let _any = rows::decode_at::<Transaction>(Table::Log, b"key", &row, 60);
+        if row.first() != Some(&1) {
+            let error = rows::open_row(Table::State, b"key", &row).unwrap_err();
+            prop_assert!(error.to_string().contains("6b6579") && error.to_string().contains("state"));
+        }
+    }
+}
+
+fn busy_plan(n: u8) -> Plan {
+    let transaction = |kind| TransactionPlan { sender: n % ACCOUNTS, to: 1, kind, executed: true, failed: false };
+    Plan {
+        inline: vec![transaction(0)],
+        batches: vec![vec![transaction(4), transaction(1)], vec![transaction(4)]],
+        writes: (0..KEYS).map(|key| (key, (key != n).then(|| vec![n; 40]))).collect(),
+        finalized: true,
+        finalize_later: None,
+        reopen: false,
+    }
+}
+
+#[test]
+fn rows_hold_canonical_bytes() {
+    let (mut chain, model) = (Chain::default(), MemStore::new());
+    let commit = chain.next(&busy_plan(1));
+    model.commit(&commit).unwrap();
+    let (mut scratch, mut found) = (Scratch::default(), Vec::new());
+    rows::encode_height(&commit, &model.tip().unwrap(), &mut scratch, &mut |table, key, row| {
+        found.push((table, key.to_vec(), row.to_vec()));
+    })
+    .unwrap();
+    let row = |key: &[u8]| found.iter().find(|(_, k, _)| k == key).unwrap().2.clone();
+    assert_eq!(row(&rows::batch_key(Height(0), 1))[1..], encode(&*commit.batches[1].batch));
+    assert!(row(&rows::block_key(Height(0))).ends_with(&encode(&commit.block)));
+    assert_eq!(row(&rows::receipts_key(Height(0)))[1..], encode(&commit.receipts));
+}
+
+#[test]
+fn a_log_cut_anywhere_leaves_whole_heights() {
+    let folder = TempDir::new().unwrap();
+    let store = open(folder.path());
+    let mut chain = Chain::default();
+    let commits: Vec<_> = (0..5).map(|n| chain.next(&busy_plan(n))).collect();
+    for commit in &commits {
+        store.commit(commit).unwrap();
+    }
+    let logs = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path());
+    let wal = logs.filter(|path| path.extension().is_some_and(|e| e == "log")).max().unwrap();
+    let length = fs::metadata(&wal).unwrap().len();
+    let mut tips = Vec::new();
+    for cut in (0..=16).map(|n| length * n / 16) {
+        let crashed = TempDir::new().unwrap();
+        for entry in fs::read_dir(folder.path()).unwrap() {
+            let entry = entry.unwrap();
+            fs::copy(entry.path(), crashed.path().join(entry.file_name())).unwrap();
+        }
+        fs::OpenOptions::new()
+            .write(true)
+            .open(crashed.path().join(wal.file_name().unwrap()))
+            .unwrap()
+            .set_len(cut)
+            .unwrap();
+        let reopened = open(crashed.path());
+        let model = MemStore::new();
+        let kept = reopened.tip().map_or(0, |tip| tip.height.0 as usize + 1);
+        commits[..kept].iter().for_each(|commit| model.commit(commit).unwrap());
+        assert_equal(&reopened, &model, &chain);
+        // It goes on from there.
+        commits[kept..].iter().for_each(|commit| reopened.commit(commit).unwrap());
+        tips.push(kept);
+    }
+    assert!(tips.is_sorted() && tips[0] == 0 && tips[16] == 5, "{tips:?}");
+}
+
+#[test]
+fn a_failed_write_changes_nothing_and_can_be_tried_again() {
+    let folder = TempDir::new().unwrap();
+    let store = FaultyStore::new(Arc::new(open(folder.path())));
+    let (mut chain, model) = (Chain::default(), MemStore::new());
+    store.fail_write(2, Fault::DiskFull);
+    store.fail_sync(1, Fault::Io);
+    let (first, second) = (chain.next(&busy_plan(1)), chain.next(&busy_plan(2)));
+    store.commit(&first).unwrap();
+    model.commit(&first).unwrap();
+    assert!(matches!(store.commit(&second), Err(StoreError::DiskFull { .. })));
+    assert_equal(&store, &model, &chain);
+    assert!(matches!(store.sync(), Err(StoreError::Io { .. })));
+    assert_eq!(store.sync(), Ok(Height(0)));
+    store.commit(&second).unwrap();
+    model.commit(&second).unwrap();
+    assert_equal(&store, &model, &chain);
+    assert_eq!(store.calls(), (3, 2));
+}
+
+#[test]
+fn heights_out_of_order_and_contradictory_parts_are_refused() {
+    let folder = TempDir::new().unwrap();
+    let (rocks, model, mut chain) = (open(folder.path()), MemStore::new(), Chain::default());
+    let (first, second, third) = (chain.next(&busy_plan(0)), chain.next(&busy_plan(1)), chain.next(&busy_plan(2)));
+    for store in [&rocks as &dyn Store, &model] {
+        store.commit(&first).unwrap();
+        let gap = StoreError::NotNext { expected: Height(1), got: Height(2) };
+        assert_eq!(store.commit(&third), Err(gap));
+        let mut stray = second.clone();
+        stray.receipts.swap(1, 2);
+        stray.receipts.iter_mut().zip(0..).for_each(|(receipt, index)| receipt.index = index);
+        assert!(matches!(store.commit(&stray), Err(StoreError::Inconsistent { .. })));
+        let mut other = second.clone();
+        other.finalization = Some(finalization(first.digest));
+        assert!(matches!(store.commit(&other), Err(StoreError::Inconsistent { .. })));
+        let certificate = finalization(second.digest);
+        assert!(matches!(store.put_finalization(Height(1), &certificate), Err(StoreError::Inconsistent { .. })));
+        store.commit(&second).unwrap();
+        store.put_finalization(Height(1), &certificate).unwrap();
+    }
+    assert_equal(&rocks, &model, &chain);
+}
+
+#[test]
+fn the_payload_height_is_that_of_the_last_change() {
+    let (store, mut chain) = (MemStore::new(), Chain::default());
+    let heights = [vec![], vec![(1, Some(vec![1]))], vec![], vec![]].map(|writes| {
+        store.commit(&chain.empty(writes)).unwrap();
+        store.tip().unwrap().payload_height.0
+    });
+    assert_eq!(heights, [0, 1, 1, 1]);
+    store.commit(&chain.next(&busy_plan(1))).unwrap();
+    assert_eq!(store.tip().unwrap().payload_height, Height(4));
+}
+
+#[test]
+fn readers_beside_commits_see_one_height_and_never_go_back() {
+    let folder = TempDir::new().unwrap();
+    let store = open(folder.path());
+    let mut chain = Chain::default();
+    let keys: Vec<StateKey> = (0..KEYS).map(state_key).collect();
+    let writes = |n: u64| (0..KEYS).map(|key| (key, Some(n.to_le_bytes().to_vec()))).collect();
+    store.commit(&chain.empty(writes(0))).unwrap();
+    let ended = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut newest = 0;
+            while !ended.load(Ordering::Acquire) {
+                let StateAtTip { values, tip } = store.state_at_tip(&keys).unwrap();
+                let height = tip.unwrap().height.0;
+                assert!(values.iter().all(|value| value.as_deref() == Some(height.to_le_bytes().as_slice())));
+                assert!(height >= newest);
+                newest = height;
+            }
+        });
+        for n in 1..200 {
+            store.commit(&chain.empty(writes(n))).unwrap();
+            // What a commit returned for is what every later read finds, in the cache or beside it.
+            assert!(keys.iter().all(|key| store.state(key).unwrap().as_deref() == Some(n.to_le_bytes().as_slice())));
+        }
+        ended.store(true, Ordering::Release);
+    });
+    let stats = store.stats();
+    assert!(stats.cache_hits > stats.cache_misses);
+    assert_eq!(stats.commits, 200);
+}
+
+#[test]
+fn a_damaged_row_is_named_and_another_format_is_refused() {
+    let folder = TempDir::new().unwrap();
+    let store = open(folder.path());
+    let mut chain = Chain::default();
+    store.commit(&chain.next(&busy_plan(0))).unwrap();
+    let key = rows::block_key(Height(0));
+    store.db.put_cf(store.family(Table::Log).unwrap(), key, [1, 2, 3]).unwrap();
+    let error = store.block(Height(0)).unwrap_err();
+    assert!(matches!(&error, StoreError::Corrupt { table: "log", key: named, .. } if *named == hex::encode(key)));
+    store.db.delete_cf(store.family(Table::Log).unwrap(), key).unwrap();
+    assert!(matches!(store.transaction(&chain.transactions[0]), Err(StoreError::Corrupt { table: "log", .. })));
+    let mut row = vec![1];
+    row.extend_from_slice(&9u32.to_le_bytes());
+    store.db.put_cf(store.family(Table::Meta).unwrap(), rows::FORMAT_KEY, row).unwrap();
+    drop(store);
+    let refused = RocksStore::open(folder.path(), &small()).err();
+    assert_eq!(refused, Some(StoreError::Format { found: 9, supported: rows::FORMAT }));
+}
+
+#[test]
+fn a_store_that_is_open_is_not_opened_again() {
+    let folder = TempDir::new().unwrap();
+    let store = open(folder.path());
+    let refused = RocksStore::open(folder.path(), &small()).err();
+    assert!(matches!(refused, Some(StoreError::Locked { .. })), "{refused:?}");
+    drop(store);
+    open(folder.path());
+}
+
+#[test]
+fn a_full_disk_is_told_from_other_errors() {
+    let full = "IO error: No space left on device: While appending to file: /x/000004.log: No space left on device";
+    assert!(matches!(failure(Path::new("/x"), full), StoreError::DiskFull { .. }));
+    assert!(matches!(failure(Path::new("/x"), "IO error: Input/output error"), StoreError::Io { .. }));
+}

@@ -1,0 +1,341 @@
+//! The `Store` trait: what a node keeps of final heights, and the typed errors of keeping it.
+
+use rustorium_crypto::{CheckedBatch, Verified};
+use rustorium_types::{
+    AccountId, Batch, BatchDigest, Block, BlockDigest, Certificate, Hash, Header, Height, Receipt, ResultLink,
+    StateKey, Transaction, TxId, ValidatorIndex,
+};
+use std::sync::Arc;
+use thiserror::Error;
+
+/// The most entries that one `account_transactions` call returns.
+pub const ACCOUNT_TRANSACTIONS_MAX: usize = 1000;
+
+/// The most heights that one `links` call covers.
+pub const LINKS_MAX: usize = rustorium_types::RESULT_LINKS_MAX;
+
+/// Everything that one final, executed height leaves behind.
+#[derive(Clone, Debug)]
+pub struct HeightCommit {
+    /// The block's digest.
+    pub digest: BlockDigest,
+    /// The block.
+    pub block: Block,
+    /// Ids of the block's inline transactions, in order.
+    pub inline_ids: Vec<TxId>,
+    /// The batches that this block lists, in execution order (after rotation).
+    pub batches: Vec<Arc<CheckedBatch>>,
+    /// Receipts in execution order: of inline transactions first, then of the batches'; skipped ones have none.
+    pub receipts: Vec<Receipt>,
+    /// State changes, each key once; none deletes.
+    pub diff: Vec<(StateKey, Option<Vec<u8>>)>,
+    /// This height's link in the chain of result roots.
+    pub link: ResultLink,
+    /// The result root after this height.
+    pub result_root: Hash,
+    /// A finalization of this very block, where the node has one.
+    pub finalization: Option<Verified<Certificate>>,
+}
+
+/// The newest stored height.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Tip {
+    /// Its height.
+    pub height: Height,
+    /// Its block's digest.
+    pub digest: BlockDigest,
+    /// Its block's header.
+    pub header: Header,
+    /// The result root after it.
+    pub result_root: Hash,
+    /// The newest height that listed a transaction or changed state.
+    pub payload_height: Height,
+}
+
+/// A stored height.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct StoredBlock {
+    /// The block.
+    pub block: Block,
+    /// Its digest.
+    pub digest: BlockDigest,
+    /// Its link in the chain of result roots.
+    pub link: ResultLink,
+    /// The result root after it.
+    pub result_root: Hash,
+    /// Lane and digest of each batch that it lists, in execution order.
+    pub batches: Vec<(ValidatorIndex, BatchDigest)>,
+    /// Its receipts, in order.
+    pub receipts: Vec<Receipt>,
+}
+
+/// State leaves and the tip that all of them belong to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct StateAtTip {
+    /// One for each key that was asked for, in order.
+    pub values: Vec<Option<Vec<u8>>>,
+    /// The tip; none in an empty store.
+    pub tip: Option<Tip>,
+}
+
+/// A height's part in the chain of result roots.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct StoredLink {
+    /// What the height added.
+    pub link: ResultLink,
+    /// The result root after it.
+    pub result_root: Hash,
+}
+
+/// A transaction that has a receipt.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct StoredTransaction {
+    /// The transaction.
+    pub transaction: Transaction,
+    /// Its receipt.
+    pub receipt: Receipt,
+}
+
+/// Counters of a store, all since it was opened.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct StoreStats {
+    /// State reads that the cache answered.
+    pub cache_hits: u64,
+    /// State reads that went to disk.
+    pub cache_misses: u64,
+    /// Bytes in the cache.
+    pub cache_bytes: u64,
+    /// Heights committed.
+    pub commits: u64,
+    /// Time spent in commits, microseconds.
+    pub commit_us: u64,
+    /// Bytes of rows committed, before compression.
+    pub commit_bytes: u64,
+}
+
+/// Why a store could not answer or keep something.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+pub enum StoreError {
+    /// No room left.
+    #[error("the disk that holds {path} is full: free space on it, then restart the node; nothing final is lost")]
+    DiskFull {
+        /// The store's folder.
+        path: String,
+    },
+    /// Another process has it open.
+    #[error("another process has the store {path} open: stop it before starting this one")]
+    Locked {
+        /// The store's folder.
+        path: String,
+    },
+    /// A row that this code did not write so.
+    #[error("the row {key} of table {table} is damaged ({what}): restore the store from a backup or sync it anew")]
+    Corrupt {
+        /// The table.
+        table: &'static str,
+        /// The row's key as hex digits.
+        key: String,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// Written by another version of this program.
+    #[error("the store's format is {found} and this version reads {supported}: start the version that wrote it")]
+    Format {
+        /// Format on disk.
+        found: u32,
+        /// Format of this build.
+        supported: u32,
+    },
+    /// The height does not follow the tip.
+    #[error("height {got} was to be stored where {expected} comes next: heights are stored in order, on their parent")]
+    NotNext {
+        /// The height that comes next.
+        expected: Height,
+        /// The height that was given.
+        got: Height,
+    },
+    /// The parts of what was to be stored contradict each other.
+    #[error("what was to be stored at height {height} contradicts itself: {what}")]
+    Inconsistent {
+        /// The height.
+        height: Height,
+        /// The contradiction.
+        what: &'static str,
+    },
+    /// Anything else that the disk or RocksDB says.
+    #[error("the store {path} failed: {reason}; check the disk, then restart the node")]
+    Io {
+        /// The store's folder.
+        path: String,
+        /// The reason given.
+        reason: String,
+    },
+}
+
+/// What a node keeps of final heights. Every answer is as of the last commit that returned.
+pub trait Store: Send + Sync {
+    /// Stores one height, all or nothing; it survives the end of the process, and a power cut once `sync` returned.
+    /// Errors: not the next height, contradictory parts, a full or failing disk; then nothing has changed.
+    fn commit(&self, commit: &HeightCommit) -> Result<(), StoreError>;
+
+    /// Makes every committed height survive a power cut; the newest height for which that holds (0 for an empty store).
+    fn sync(&self) -> Result<Height, StoreError>;
+
+    /// The newest height; none in an empty store.
+    fn tip(&self) -> Option<Tip>;
+
+    /// The value of a state leaf.
+    fn state(&self, key: &StateKey) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// Values of state leaves and the one tip that all of them belong to.
+    fn state_at_tip(&self, keys: &[StateKey]) -> Result<StateAtTip, StoreError>;
+
+    /// A height with its receipts.
+    fn block(&self, height: Height) -> Result<Option<StoredBlock>, StoreError>;
+
+    /// A height's block alone, as peers ask for it: cheaper than `block` where receipts are many.
+    fn bare_block(&self, height: Height) -> Result<Option<Block>, StoreError>;
+
+    /// Links of the heights from `first` to `last` (at most `LINKS_MAX`), up to the first that isn't stored.
+    fn links(&self, first: Height, last: Height) -> Result<Vec<StoredLink>, StoreError>;
+
+    /// The height of a stored block.
+    fn height_of(&self, digest: &BlockDigest) -> Result<Option<Height>, StoreError>;
+
+    /// A listed batch.
+    fn batch(&self, digest: &BatchDigest) -> Result<Option<Batch>, StoreError>;
+
+    /// A transaction that has a receipt.
+    fn transaction(&self, id: &TxId) -> Result<Option<StoredTransaction>, StoreError>;
+
+    /// Transactions that the account sent or that successfully named it (transfer, issue, grant, creation), newest
+    /// first, strictly older than `before`, at most `limit` and `ACCOUNT_TRANSACTIONS_MAX`.
+    fn account_transactions(
+        &self,
+        account: &AccountId,
+        before: Option<(Height, u32)>,
+        limit: usize,
+    ) -> Result<Vec<(Height, u32, TxId)>, StoreError>;
+
+    /// The stored finalization of the lowest height from `height` on.
+    fn finalization_at_or_above(&self, height: Height) -> Result<Option<(Height, Certificate)>, StoreError>;
+
+    /// Keeps a finalization of a stored height that was learnt after the height was stored.
+    fn put_finalization(&self, height: Height, certificate: &Certificate) -> Result<(), StoreError>;
+
+    /// Counters.
+    fn stats(&self) -> StoreStats {
+        StoreStats::default()
+    }
+}
+
+impl<S: Store + ?Sized> Store for Arc<S> {
+    fn commit(&self, commit: &HeightCommit) -> Result<(), StoreError> {
+        (**self).commit(commit)
+    }
+    fn sync(&self) -> Result<Height, StoreError> {
+        (**self).sync()
+    }
+    fn tip(&self) -> Option<Tip> {
+        (**self).tip()
+    }
+    fn state(&self, key: &StateKey) -> Result<Option<Vec<u8>>, StoreError> {
+        (**self).state(key)
+    }
+    fn state_at_tip(&self, keys: &[StateKey]) -> Result<StateAtTip, StoreError> {
+        (**self).state_at_tip(keys)
+    }
+    fn block(&self, height: Height) -> Result<Option<StoredBlock>, StoreError> {
+        (**self).block(height)
+    }
+    fn bare_block(&self, height: Height) -> Result<Option<Block>, StoreError> {
+        (**self).bare_block(height)
+    }
+    fn links(&self, first: Height, last: Height) -> Result<Vec<StoredLink>, StoreError> {
+        (**self).links(first, last)
+    }
+    fn height_of(&self, digest: &BlockDigest) -> Result<Option<Height>, StoreError> {
+        (**self).height_of(digest)
+    }
+    fn batch(&self, digest: &BatchDigest) -> Result<Option<Batch>, StoreError> {
+        (**self).batch(digest)
+    }
+    fn transaction(&self, id: &TxId) -> Result<Option<StoredTransaction>, StoreError> {
+        (**self).transaction(id)
+    }
+    fn account_transactions(
+        &self,
+        account: &AccountId,
+        before: Option<(Height, u32)>,
+        limit: usize,
+    ) -> Result<Vec<(Height, u32, TxId)>, StoreError> {
+        (**self).account_transactions(account, before, limit)
+    }
+    fn finalization_at_or_above(&self, height: Height) -> Result<Option<(Height, Certificate)>, StoreError> {
+        (**self).finalization_at_or_above(height)
+    }
+    fn put_finalization(&self, height: Height, certificate: &Certificate) -> Result<(), StoreError> {
+        (**self).put_finalization(height, certificate)
+    }
+    fn stats(&self) -> StoreStats {
+        (**self).stats()
+    }
+}
+
+/// Checks that `commit` follows `tip` and that its parts belong together.
+pub(crate) fn check_commit(tip: Option<&Tip>, commit: &HeightCommit) -> Result<(), StoreError> {
+    let height = commit.block.header.height;
+    if let Some(tip) = tip
+        && (height != tip.height.next() || commit.block.header.parent != tip.digest)
+    {
+        return Err(StoreError::NotNext { expected: tip.height.next(), got: height });
+    }
+    let inconsistent = |what| Err(StoreError::Inconsistent { height, what });
+    if commit.inline_ids.len() != commit.block.inline.len() {
+        return inconsistent("not one id for each inline transaction");
+    }
+    if commit.batches.iter().any(|batch| batch.ids.len() != batch.batch.body.transactions.len()) {
+        return inconsistent("a batch without one id for each transaction");
+    }
+    if commit.batches.len() >= usize::from(u16::MAX) {
+        return inconsistent("too many batches");
+    }
+    if commit.finalization.as_ref().is_some_and(|certificate| certificate.body.block != commit.digest) {
+        return inconsistent("the finalization is another block's");
+    }
+    if commit.receipts.iter().enumerate().any(|(i, r)| r.height != height || r.index as usize != i) {
+        return inconsistent("a receipt with another height or index than its place");
+    }
+    Ok(())
+}
+
+/// The tip after `commit`.
+pub(crate) fn tip_after(previous: Option<&Tip>, commit: &HeightCommit) -> Tip {
+    let header = commit.block.header.clone();
+    let fresh = header.transactions > 0 || !commit.diff.is_empty() || previous.is_none();
+    Tip {
+        height: header.height,
+        digest: commit.digest,
+        result_root: commit.result_root,
+        payload_height: previous.filter(|_| !fresh).map_or(header.height, |tip| tip.payload_height),
+        header,
+    }
+}
+
+/// Accounts that a receipt's transaction belongs to: its sender, and where it succeeded those that it names.
+pub(crate) fn touched(receipt: &Receipt, transaction: &Transaction, mut touch: impl FnMut(AccountId)) {
+    use rustorium_types::{Operation, Outcome};
+    touch(receipt.sender);
+    if receipt.outcome != Outcome::Ok {
+        return;
+    }
+    for operation in &transaction.body.data {
+        match operation {
+            Operation::Transfer { to, .. } | Operation::Issue { to, .. } | Operation::Grant { to, .. } => touch(*to),
+            Operation::CreateAccount { region, public_key, .. } => {
+                touch(rustorium_crypto::account_id(*region, public_key));
+            }
+            Operation::Put { .. } | Operation::Delete { .. } | Operation::Require(_) => {}
+        }
+    }
+}

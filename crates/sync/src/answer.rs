@@ -1,0 +1,76 @@
+//! Answers peers' questions from what this node holds, within a frame's bounds.
+
+use borsh::BorshSerialize;
+use rustorium_types::limits::{FRAME_BYTES_MAX, SYNC_ITEMS_MAX};
+use rustorium_types::{
+    Batch, BatchDigest, Block, BlockDigest, BoundedVec, Certificate, Height, Request, Response, ValidatorIndex, View,
+};
+
+/// Bytes of one answer: a frame, less room for what is around it.
+pub const ANSWER_BYTES_MAX: usize = FRAME_BYTES_MAX - 4096;
+
+/// What a node can serve from.
+pub trait Source {
+    /// A block.
+    fn block(&self, digest: &BlockDigest) -> Option<Block>;
+    /// A batch of a lane.
+    fn batch(&self, lane: ValidatorIndex, digest: &BatchDigest) -> Option<Batch>;
+    /// Certificates of these views, inclusive, ascending by view.
+    fn certificates(&self, first: View, last: View) -> Vec<Certificate>;
+    /// Consecutive final blocks from `first`, of which the finalization certifies the last. Where `count` blocks end at
+    /// one without a finalization, fewer, or else more up to the next that has one; at most `SYNC_ITEMS_MAX`.
+    fn final_blocks(&self, first: Height, count: u32) -> (Vec<Block>, Option<Certificate>);
+}
+
+/// The answer to a peer's question; `NotHeld` where the question makes no sense.
+pub fn answer(source: &dyn Source, request: &Request) -> Response {
+    let response = match *request {
+        Request::Block(digest) => source.block(&digest).map(|block| Response::Block(Box::new(block))),
+        Request::Batch { lane, digest } => source.batch(lane, &digest).map(|batch| Response::Batch(Box::new(batch))),
+        Request::Certificates { first, last } => certificates(source, first, last),
+        Request::FinalBlocks { first, count } => final_blocks(source, first, count),
+    };
+    response.filter(|response| size(response) <= ANSWER_BYTES_MAX).unwrap_or(Response::NotHeld)
+}
+
+fn certificates(source: &dyn Source, first: View, last: View) -> Option<Response> {
+    let last = last.min(View(first.0.saturating_add(SYNC_ITEMS_MAX as u64 - 1)));
+    if first > last {
+        return None;
+    }
+    let mut certificates = source.certificates(first, last);
+    certificates.truncate(SYNC_ITEMS_MAX);
+    let mut room = ANSWER_BYTES_MAX - 64;
+    let fit = certificates.iter().take_while(|certificate| take(&mut room, size(*certificate))).count();
+    certificates.truncate(fit);
+    BoundedVec::new(certificates).ok().map(Response::Certificates)
+}
+
+/// Blocks beyond `count` or the room keep only their headers: they still show that those before are final.
+fn final_blocks(source: &dyn Source, first: Height, count: u32) -> Option<Response> {
+    let count = count.clamp(1, SYNC_ITEMS_MAX as u32);
+    let (mut blocks, finalization) = source.final_blocks(first, count);
+    finalization.as_ref()?;
+    let headers: usize = blocks.iter().map(|block| size(&block.header) + 4).sum();
+    let mut room = (ANSWER_BYTES_MAX - 64).checked_sub(headers + size(&finalization))?;
+    let mut whole = true;
+    for (index, block) in blocks.iter_mut().enumerate() {
+        whole = whole && index < count as usize && take(&mut room, size(&block.inline));
+        if !whole {
+            block.inline = BoundedVec::default();
+        }
+    }
+    BoundedVec::new(blocks).ok().map(|blocks| Response::FinalBlocks { blocks, finalization })
+}
+
+/// Takes `bytes` out of the room, where they fit.
+fn take(room: &mut usize, bytes: usize) -> bool {
+    let left = room.checked_sub(bytes);
+    *room = left.unwrap_or(*room);
+    left.is_some()
+}
+
+fn size<T: BorshSerialize>(value: &T) -> usize {
+    // Counting fails only for what can't be encoded, which then doesn't fit.
+    borsh::object_length(value).unwrap_or(usize::MAX)
+}

@@ -1,0 +1,292 @@
+//! Keeps asking until an answer fits: one peer at a time, the next after a time-out, and a pause when all were asked.
+
+use crate::want::{Verdict, Want};
+use rustorium_types::{Request, Response, ValidatorIndex};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// A time-out doubles with each round over all peers, at most this often.
+const DOUBLINGS_MAX: u32 = 5;
+/// Requests of one want whose late answers still count.
+const LATE_ANSWERS_MAX: usize = 8;
+/// Wrong answers that are remembered until they are taken.
+const WRONG_ANSWERS_MAX: usize = 64;
+
+/// Bounds of a fetcher.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct FetchConfig {
+    /// How long the first round waits for an answer before it asks the next peer.
+    pub timeout_ms: u64,
+    /// Requests under way.
+    pub in_flight_max: usize,
+    /// Things wanted.
+    pub wants_max: usize,
+    /// Requests under way with one peer.
+    pub per_peer_in_flight_max: usize,
+}
+
+impl Default for FetchConfig {
+    fn default() -> Self {
+        Self { timeout_ms: 300, in_flight_max: 64, wants_max: 4096, per_peer_in_flight_max: 16 }
+    }
+}
+
+/// A peer sent something else than it was asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct WrongAnswer {
+    /// The peer.
+    pub peer: ValidatorIndex,
+    /// What it was asked for.
+    pub want: Want,
+}
+
+struct Asked {
+    id: u64,
+    peer: ValidatorIndex,
+}
+
+struct Entry {
+    want: Want,
+    prefer: Option<ValidatorIndex>,
+    /// Peers asked in this round.
+    tried: Vec<ValidatorIndex>,
+    round: u32,
+    /// The request under way.
+    current: Option<Asked>,
+    /// When that times out, or a pause ends; none while it waits for a free peer.
+    due_ms: Option<u64>,
+    /// Newest requests, whose answers count even when late.
+    ids: VecDeque<u64>,
+}
+
+/// The things wanted, and who was asked for them. Entries are numbered by age; the oldest go first.
+pub struct Fetcher {
+    config: FetchConfig,
+    next: u64,
+    entries: BTreeMap<u64, Entry>,
+    by_want: BTreeMap<Want, u64>,
+    asked: BTreeMap<u64, (u64, ValidatorIndex)>,
+    timers: BTreeSet<(u64, u64)>,
+    ready: BTreeSet<u64>,
+    /// When ready entries should be looked at again.
+    look_ms: u64,
+    in_flight: BTreeMap<ValidatorIndex, usize>,
+    wrong: Vec<WrongAnswer>,
+}
+
+impl Fetcher {
+    /// Wants nothing yet.
+    pub fn new(config: FetchConfig) -> Self {
+        Self {
+            config,
+            next: 0,
+            entries: BTreeMap::new(),
+            by_want: BTreeMap::new(),
+            asked: BTreeMap::new(),
+            timers: BTreeSet::new(),
+            ready: BTreeSet::new(),
+            look_ms: 0,
+            in_flight: BTreeMap::new(),
+            wrong: Vec::new(),
+        }
+    }
+
+    /// Asks for `want` from the next `poll` on, first of `prefer`. Again for a known want: a new preference ends a pause.
+    /// Dropped where `wants_max` things are wanted already: `contains` tells; want it again when some have come.
+    pub fn want(&mut self, now_ms: u64, want: Want, prefer: Option<ValidatorIndex>) {
+        if let Some(number) = self.by_want.get(&want).copied() {
+            return self.prefer(now_ms, number, prefer);
+        }
+        if self.entries.len() >= self.config.wants_max {
+            return;
+        }
+        let number = self.number();
+        let (tried, ids) = (Vec::new(), VecDeque::new());
+        self.entries.insert(number, Entry { want, prefer, tried, round: 0, current: None, due_ms: None, ids });
+        self.by_want.insert(want, number);
+        self.make_ready(now_ms, number);
+    }
+
+    fn prefer(&mut self, now_ms: u64, number: u64, prefer: Option<ValidatorIndex>) {
+        let Some(entry) = self.entries.get_mut(&number) else { return };
+        if prefer.is_none() || prefer == entry.prefer {
+            return;
+        }
+        entry.prefer = prefer;
+        entry.tried.retain(|peer| Some(*peer) != prefer);
+        if entry.current.is_none() {
+            self.make_ready(now_ms, number);
+        }
+    }
+
+    /// Forgets a want, for example because it came by another way.
+    pub fn cancel(&mut self, want: &Want) {
+        if let Some(number) = self.by_want.remove(want) {
+            self.stop(number);
+            self.ready.remove(&number);
+            if let Some(entry) = self.entries.remove(&number) {
+                entry.ids.iter().for_each(|id| _ = self.asked.remove(id));
+            }
+        }
+    }
+
+    /// Whether this is wanted.
+    pub fn contains(&self, want: &Want) -> bool {
+        self.by_want.contains_key(want)
+    }
+
+    /// Things wanted.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether nothing is wanted.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Wrong answers since the last call; they were not passed on, and other peers are asked.
+    pub fn take_wrong_answers(&mut self) -> Vec<WrongAnswer> {
+        std::mem::take(&mut self.wrong)
+    }
+
+    /// Sends what is due: `(peer, request number, request)`, to connected peers only. Call it after every other call, when
+    /// peers connect, and at `next_deadline_ms`.
+    pub fn poll(&mut self, now_ms: u64, connected: &[ValidatorIndex], out: &mut Vec<(ValidatorIndex, u64, Request)>) {
+        while let Some((_, number)) = self.timers.first().copied().filter(|(due_ms, _)| *due_ms <= now_ms) {
+            self.stop(number);
+            self.ready.insert(number);
+        }
+        let ready: Vec<u64> = self.ready.iter().copied().collect();
+        for number in ready {
+            let free = connected.iter().any(|peer| self.busy(peer) < self.config.per_peer_in_flight_max);
+            if !free || self.in_flight.values().sum::<usize>() >= self.config.in_flight_max {
+                break;
+            }
+            self.assign(now_ms, number, connected, out);
+        }
+        self.look_ms = now_ms.saturating_add(self.config.timeout_ms);
+    }
+
+    fn assign(
+        &mut self,
+        now_ms: u64,
+        number: u64,
+        connected: &[ValidatorIndex],
+        out: &mut Vec<(ValidatorIndex, u64, Request)>,
+    ) {
+        let Some(entry) = self.entries.get_mut(&number) else { return };
+        let timeout_ms = self.config.timeout_ms.saturating_mul(1 << entry.round.min(DOUBLINGS_MAX));
+        let untried = |peer: &ValidatorIndex| !entry.tried.contains(peer);
+        if !connected.iter().any(untried) {
+            entry.tried.clear();
+            entry.round = entry.round.saturating_add(1);
+            return self.wait(number, now_ms.saturating_add(timeout_ms));
+        }
+        let busy = |peer: &ValidatorIndex| self.in_flight.get(peer).copied().unwrap_or(0);
+        let free = |peer: &ValidatorIndex| busy(peer) < self.config.per_peer_in_flight_max;
+        let prefer = entry.prefer.filter(|peer| connected.contains(peer) && untried(peer) && free(peer));
+        // Spread over the peers: each want starts its round at another one.
+        let start = (number % connected.len() as u64) as usize;
+        let turn = connected[start..].iter().chain(&connected[..start]);
+        let next = turn.filter(|peer| untried(peer) && free(peer)).min_by_key(|peer| busy(peer)).copied();
+        let Some(peer) = prefer.or(next) else { return };
+
+        let id = self.next;
+        self.next += 1;
+        entry.tried.push(peer);
+        entry.ids.push_back(id);
+        entry.current = Some(Asked { id, peer });
+        out.push((peer, id, entry.want.request()));
+        if entry.ids.len() > LATE_ANSWERS_MAX {
+            entry.ids.pop_front().map(|oldest| self.asked.remove(&oldest));
+        }
+        self.asked.insert(id, (number, peer));
+        *self.in_flight.entry(peer).or_default() += 1;
+        self.wait(number, now_ms.saturating_add(timeout_ms));
+    }
+
+    /// When to call `poll` next, if nothing else happens.
+    pub fn next_deadline_ms(&self) -> Option<u64> {
+        let timer = self.timers.first().map(|(due_ms, _)| *due_ms);
+        let look = (!self.ready.is_empty()).then_some(self.look_ms);
+        timer.into_iter().chain(look).min()
+    }
+
+    /// Takes a peer's answer. None for unknown numbers, for `NotHeld` and for what was not asked for; in the latter two
+    /// cases the next peer is asked.
+    pub fn on_response(
+        &mut self,
+        now_ms: u64,
+        peer: ValidatorIndex,
+        id: u64,
+        response: Response,
+    ) -> Option<(Want, Response)> {
+        let (number, _) = self.asked.get(&id).copied().filter(|(_, asked)| *asked == peer)?;
+        let want = self.entries.get(&number)?.want;
+        let verdict = want.judge(&response);
+        if verdict == Verdict::Fulfilled {
+            self.cancel(&want);
+            return Some((want, response));
+        }
+        if verdict == Verdict::Wrong && self.wrong.len() < WRONG_ANSWERS_MAX {
+            self.wrong.push(WrongAnswer { peer, want });
+        }
+        self.asked.remove(&id);
+        let entry = self.entries.get_mut(&number)?;
+        entry.ids.retain(|other| *other != id);
+        if entry.current.as_ref().is_some_and(|current| current.id == id) {
+            self.make_ready(now_ms, number);
+        }
+        None
+    }
+
+    /// A peer's link went down: what it was asked for is asked of others.
+    pub fn disconnected(&mut self, peer: ValidatorIndex) {
+        let lost: Vec<u64> =
+            self.asked.values().filter(|(_, asked)| *asked == peer).map(|(number, _)| *number).collect();
+        for number in lost {
+            let current = self.entries.get(&number).and_then(|entry| entry.current.as_ref());
+            if current.is_some_and(|current| current.peer == peer) {
+                self.make_ready(0, number);
+            }
+        }
+    }
+
+    fn busy(&self, peer: &ValidatorIndex) -> usize {
+        self.in_flight.get(peer).copied().unwrap_or(0)
+    }
+
+    fn number(&mut self) -> u64 {
+        self.next += 1;
+        self.next - 1
+    }
+
+    /// Ends an entry's request or pause.
+    fn stop(&mut self, number: u64) {
+        let Some(entry) = self.entries.get_mut(&number) else { return };
+        if let Some(due_ms) = entry.due_ms.take() {
+            self.timers.remove(&(due_ms, number));
+        }
+        let Some(Asked { peer, .. }) = entry.current.take() else { return };
+        let left = self.busy(&peer).saturating_sub(1);
+        if left == 0 {
+            self.in_flight.remove(&peer);
+        } else {
+            self.in_flight.insert(peer, left);
+        }
+    }
+
+    fn make_ready(&mut self, now_ms: u64, number: u64) {
+        self.stop(number);
+        self.ready.insert(number);
+        self.look_ms = now_ms;
+    }
+
+    fn wait(&mut self, number: u64, due_ms: u64) {
+        if let Some(entry) = self.entries.get_mut(&number) {
+            entry.due_ms = Some(due_ms);
+            self.timers.insert((due_ms, number));
+            self.ready.remove(&number);
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! Serves and fetches blocks, batches and certificates; an answer that is not what was asked for never gets through.
+//!
+//! *Invariants:* sans-IO, time is an argument; decides nothing about what to fetch; wants, requests in flight and answers
+//! are bounded; every want is asked of one peer at a time, and of the next when that one fails.
+
+pub mod answer;
+pub mod chain;
+pub mod fetcher;
+mod want;
+
+pub use answer::{ANSWER_BYTES_MAX, Source, answer};
+pub use chain::{FinalBlocksRefused, FinalChain, check_final_blocks, check_final_chain};
+pub use fetcher::{FetchConfig, Fetcher, WrongAnswer};
+pub use want::Want;

@@ -1,0 +1,81 @@
+//! What a node lacks, as a question, and whether an answer is one to it.
+
+use rustorium_crypto::{batch_digest, block_digest};
+use rustorium_types::{BatchDigest, Block, BlockDigest, Certificate, Height, Request, Response, ValidatorIndex, View};
+
+/// Something to be fetched.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Want {
+    /// A block.
+    Block(BlockDigest),
+    /// A batch of a lane.
+    Batch {
+        /// The lane.
+        lane: ValidatorIndex,
+        /// The digest.
+        digest: BatchDigest,
+    },
+    /// Certificates of these views, inclusive; any of them fulfil the want, so look what is still missing.
+    Certificates {
+        /// First view.
+        first: View,
+        /// Last view.
+        last: View,
+    },
+    /// Final blocks from a height on; one or more fulfil the want.
+    FinalBlocks {
+        /// First height.
+        first: Height,
+        /// At most this many.
+        count: u32,
+    },
+}
+
+/// What an answer is to a want.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Verdict {
+    Fulfilled,
+    NotHeld,
+    Wrong,
+}
+
+impl Want {
+    pub(crate) fn request(&self) -> Request {
+        match *self {
+            Self::Block(digest) => Request::Block(digest),
+            Self::Batch { lane, digest } => Request::Batch { lane, digest },
+            Self::Certificates { first, last } => Request::Certificates { first, last },
+            Self::FinalBlocks { first, count } => Request::FinalBlocks { first, count },
+        }
+    }
+
+    /// Digests are compared here; signatures and payload roots are left to those who have keys and parents.
+    pub(crate) fn judge(&self, response: &Response) -> Verdict {
+        let right = match (self, response) {
+            (_, Response::NotHeld) => return Verdict::NotHeld,
+            (Self::Block(digest), Response::Block(block)) => block_digest(&block.header) == *digest,
+            (Self::Batch { lane, digest }, Response::Batch(batch)) => {
+                batch.body.author == *lane && batch_digest(&batch.body) == *digest
+            }
+            (Self::Certificates { first, last }, Response::Certificates(certificates)) => {
+                if certificates.is_empty() {
+                    return Verdict::NotHeld;
+                }
+                let inside = |certificate: &Certificate| (*first..=*last).contains(&certificate.body.view);
+                certificates.iter().all(inside)
+            }
+            (Self::FinalBlocks { first, .. }, Response::FinalBlocks { blocks, finalization }) => {
+                if blocks.is_empty() || finalization.is_none() {
+                    return Verdict::NotHeld;
+                }
+                consecutive(*first, blocks)
+            }
+            _ => false,
+        };
+        if right { Verdict::Fulfilled } else { Verdict::Wrong }
+    }
+}
+
+fn consecutive(first: Height, blocks: &[Block]) -> bool {
+    blocks.iter().zip(first.0..).all(|(block, height)| block.header.height.0 == height)
+}

@@ -1,0 +1,120 @@
+//! The one UDP socket of a node and how QUIC uses it.
+//!
+//! *Invariants:* what a restarted node must know to tell its peers that old connections are gone derives from its
+//! identity, so that they learn it at their next packet rather than by a time-out.
+
+use crate::config::{Config, Peer, TransportError};
+use crate::tls::{self, TlsError};
+use crate::tuning;
+use quinn::crypto::{CryptoError, HmacKey};
+use quinn::{ClientConfig, ConnectionIdGenerator, Endpoint, EndpointConfig, ServerConfig, TokioRuntime};
+use quinn_proto::HashedConnectionIdGenerator;
+use rustix::net::sockopt;
+use rustorium_crypto::{SigningKey, hash::domain, hash::hash};
+use rustorium_types::PublicKey;
+use std::io::ErrorKind;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::sync::Arc;
+use tokio::runtime::Handle;
+use zeroize::Zeroizing;
+
+/// Asked of the system, which gives what its limits allow: a burst of all peers' batches at once.
+const SOCKET_BUFFER_BYTES: usize = 4 * 1024 * 1024;
+/// Connections that may wait for their handshake to start.
+const INCOMING_MAX: usize = 256;
+/// Early packets kept for those, each and together.
+const INCOMING_BYTES: u64 = 16 * 1024;
+const INCOMING_BYTES_TOTAL: u64 = 1024 * 1024;
+
+/// How connections are accepted, by where they come from.
+pub(crate) struct Servers {
+    loopback: Arc<ServerConfig>,
+    other: Arc<ServerConfig>,
+}
+
+impl Servers {
+    pub fn new(identity: &SigningKey, peers: &[PublicKey]) -> Result<Self, TlsError> {
+        let mut other = tls::peer_server_config(identity, peers)?;
+        other
+            .migration(false)
+            .max_incoming(INCOMING_MAX)
+            .incoming_buffer_size(INCOMING_BYTES)
+            .incoming_buffer_size_total(INCOMING_BYTES_TOTAL)
+            .transport_config(Arc::new(tuning::peer(IpAddr::V4(Ipv4Addr::UNSPECIFIED))));
+        let mut loopback = other.clone();
+        loopback.transport_config(Arc::new(tuning::peer(IpAddr::V4(Ipv4Addr::LOCALHOST))));
+        Ok(Self { loopback: Arc::new(loopback), other: Arc::new(other) })
+    }
+
+    pub fn of(&self, address: IpAddr) -> Arc<ServerConfig> {
+        if address.is_loopback() { self.loopback.clone() } else { self.other.clone() }
+    }
+}
+
+/// How `peer` is dialed.
+pub(crate) fn client(identity: &SigningKey, peer: &Peer) -> Result<ClientConfig, TlsError> {
+    let mut client = tls::peer_client_config(identity, &peer.node_key)?;
+    client.transport_config(Arc::new(tuning::peer(peer.address.ip())));
+    Ok(client)
+}
+
+pub(crate) fn bind(address: SocketAddr) -> Result<UdpSocket, TransportError> {
+    UdpSocket::bind(address).map_err(|source| match source.kind() {
+        ErrorKind::AddrInUse => TransportError::PortInUse { address },
+        _ => TransportError::Bind { address, source },
+    })
+}
+
+pub(crate) fn open(
+    socket: UdpSocket,
+    config: &Config,
+    servers: &Servers,
+    runtime: &Handle,
+) -> Result<Endpoint, TransportError> {
+    // Smaller buffers cost speed only.
+    let _ = sockopt::set_socket_recv_buffer_size(&socket, SOCKET_BUFFER_BYTES);
+    let _ = sockopt::set_socket_send_buffer_size(&socket, SOCKET_BUFFER_BYTES);
+    let bind = |source| TransportError::Bind { address: config.listen, source };
+    let mut quic = EndpointConfig::new(Arc::new(ResetKey::new(&config.identity)));
+    let id_key = connection_id_key(&config.identity);
+    quic.cid_generator(move || -> Box<dyn ConnectionIdGenerator> {
+        Box::new(HashedConnectionIdGenerator::from_key(id_key))
+    });
+    // Never fails: the limit is 1200 to 65527.
+    let _ = quic.max_udp_payload_size(tuning::LOOPBACK_MTU);
+    let _context = runtime.enter();
+    Endpoint::new(quic, Some((*servers.other).clone()), socket, Arc::new(TokioRuntime)).map_err(bind)
+}
+
+/// Marks this node's connection ids: an id without the mark is junk, one with it belongs to a connection that ended.
+fn connection_id_key(identity: &SigningKey) -> u64 {
+    let bytes = hash(domain::LINK, &[b"connection ids", &identity.public()]);
+    bytes[..8].iter().fold(0, |key, byte| key << 8 | u64::from(*byte))
+}
+
+/// Proves to a peer that an old connection is gone: a secret function of its id.
+struct ResetKey(Zeroizing<[u8; 32]>);
+
+impl ResetKey {
+    fn new(identity: &SigningKey) -> Self {
+        Self(Zeroizing::new(hash(domain::LINK, &[b"stateless reset", &identity.to_seed()[..]])))
+    }
+}
+
+impl HmacKey for ResetKey {
+    fn sign(&self, data: &[u8], signature_out: &mut [u8]) {
+        let signature = hash(domain::LINK, &[&self.0[..], data]);
+        let len = signature_out.len().min(signature.len());
+        signature_out[..len].copy_from_slice(&signature[..len]);
+    }
+
+    fn signature_len(&self) -> usize {
+        32
+    }
+
+    fn verify(&self, data: &[u8], signature: &[u8]) -> Result<(), CryptoError> {
+        let expected = hash(domain::LINK, &[&self.0[..], data]);
+        let differences = expected.iter().zip(signature).fold(0, |seen, (a, b)| seen | (a ^ b));
+        if signature.len() == expected.len() && differences == 0 { Ok(()) } else { Err(CryptoError) }
+    }
+}

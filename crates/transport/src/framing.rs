@@ -1,0 +1,205 @@
+//! Frames on a stream: a length (u32, little-endian) and that many bytes; and the greeting before the first one.
+//!
+//! *Invariants:* a length over the limit is refused before anything is allocated for it; memory grows with what came,
+//! not with what was announced; no bytes of a peer make it panic.
+
+use crate::refusal::Refusal;
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use rustorium_types::limits::FRAME_BYTES_MAX;
+use rustorium_types::{ChainId, Class, ValidatorIndex};
+
+/// The version of the protocol between validators.
+pub const PROTOCOL_VERSION: u16 = 1;
+/// Bytes of a greeting.
+pub(crate) const HELLO_BYTES: usize = 41;
+
+const MAGIC: [u8; 4] = *b"RSTM";
+const LENGTH_BYTES: usize = 4;
+/// Frames up to this are copied behind their length, so that many make one write; larger ones go as they are.
+const COPIED_BYTES_MAX: usize = 8 * 1024;
+/// Allocated at once for a frame that is announced; more when it comes.
+const RESERVED_BYTES_MAX: usize = 64 * 1024;
+
+pub(crate) const CLASSES: [Class; 3] = [Class::Consensus, Class::Data, Class::Sync];
+
+/// What each side says first on each stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Hello {
+    pub chain: ChainId,
+    pub sender: ValidatorIndex,
+    pub class: Class,
+}
+
+impl Hello {
+    pub fn to_bytes(self) -> [u8; HELLO_BYTES] {
+        let mut bytes = [0; HELLO_BYTES];
+        let mut out = &mut bytes[..];
+        out.put_slice(&MAGIC);
+        out.put_u16_le(PROTOCOL_VERSION);
+        out.put_slice(self.chain.as_bytes());
+        out.put_u16_le(self.sender.0);
+        out.put_u8(self.class as u8);
+        bytes
+    }
+
+    /// Reads a greeting; one of another version or chain is refused with what it says.
+    pub fn parse(bytes: &[u8; HELLO_BYTES], chain: &ChainId) -> Result<Self, Refusal> {
+        let mut rest = &bytes[..];
+        let mut magic = [0; 4];
+        rest.copy_to_slice(&mut magic);
+        if magic != MAGIC {
+            return Err(Refusal::BadHello("it doesn't start with the protocol's mark"));
+        }
+        let theirs = rest.get_u16_le();
+        if theirs != PROTOCOL_VERSION {
+            return Err(Refusal::WrongVersion { theirs, ours: PROTOCOL_VERSION });
+        }
+        let mut id = [0; 32];
+        rest.copy_to_slice(&mut id);
+        if id != chain.0 {
+            return Err(Refusal::WrongChain { theirs: ChainId(id), ours: *chain });
+        }
+        let sender = ValidatorIndex(rest.get_u16_le());
+        let class = CLASSES.get(usize::from(rest.get_u8())).ok_or(Refusal::BadHello("it names no class"))?;
+        Ok(Self { chain: *chain, sender, class: *class })
+    }
+}
+
+/// The chunks to write for `frames`, in order: small frames share a chunk.
+pub(crate) fn gather(frames: &mut Vec<Bytes>, chunks: &mut Vec<Bytes>) {
+    let small = frames.iter().map(Bytes::len).filter(|len| *len <= COPIED_BYTES_MAX).sum::<usize>();
+    let mut shared = BytesMut::with_capacity(small + frames.len() * LENGTH_BYTES);
+    for frame in frames.drain(..) {
+        // A frame is at most FRAME_BYTES_MAX: `Outbox::push` refuses longer ones.
+        shared.put_u32_le(u32::try_from(frame.len()).unwrap_or(u32::MAX));
+        if frame.len() <= COPIED_BYTES_MAX {
+            shared.extend_from_slice(&frame);
+        } else {
+            chunks.push(shared.split().freeze());
+            chunks.push(frame);
+        }
+    }
+    if !shared.is_empty() {
+        chunks.push(shared.freeze());
+    }
+}
+
+/// What the bytes so far make.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// All bytes are used up; more are needed.
+    More,
+    /// A frame of this many bytes follows.
+    Announced(usize),
+    /// A frame is complete.
+    Complete(Bytes),
+}
+
+/// Cuts a stream's bytes into frames.
+#[derive(Debug, Default)]
+pub(crate) struct Decoder {
+    length: [u8; LENGTH_BYTES],
+    length_read: usize,
+    announced: Option<usize>,
+    body: BytesMut,
+}
+
+impl Decoder {
+    /// Takes bytes from the front of `chunk` up to the next step. Error: a frame over the limit.
+    pub fn step(&mut self, chunk: &mut Bytes) -> Result<Step, Refusal> {
+        let Some(announced) = self.announced else { return self.read_length(chunk) };
+        let take = chunk.len().min(announced - self.body.len());
+        self.body.extend_from_slice(&chunk[..take]);
+        chunk.advance(take);
+        if self.body.len() < announced {
+            return Ok(Step::More);
+        }
+        self.announced = None;
+        self.length_read = 0;
+        Ok(Step::Complete(std::mem::take(&mut self.body).freeze()))
+    }
+
+    fn read_length(&mut self, chunk: &mut Bytes) -> Result<Step, Refusal> {
+        while self.length_read < LENGTH_BYTES {
+            if chunk.is_empty() {
+                return Ok(Step::More);
+            }
+            self.length[self.length_read] = chunk.get_u8();
+            self.length_read += 1;
+        }
+        let announced = u32::from_le_bytes(self.length) as usize;
+        if announced > FRAME_BYTES_MAX {
+            return Err(Refusal::FrameTooLarge { bytes: announced, limit: FRAME_BYTES_MAX });
+        }
+        self.body = BytesMut::with_capacity(announced.min(RESERVED_BYTES_MAX));
+        self.announced = Some(announced);
+        Ok(Step::Announced(announced))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn decode_all(decoder: &mut Decoder, mut chunk: Bytes) -> Result<Vec<Bytes>, Refusal> {
+        let mut out = Vec::new();
+        loop {
+            match decoder.step(&mut chunk)? {
+                Step::More => return Ok(out),
+                Step::Announced(_) => {}
+                Step::Complete(frame) => out.push(frame),
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn frames_survive_any_cutting(sizes in prop::collection::vec(0usize..20_000, 0..12), cut in 1usize..5_000) {
+            let frames: Vec<Bytes> = sizes.iter().enumerate().map(|(i, n)| Bytes::from(vec![i as u8; *n])).collect();
+            let mut chunks = Vec::new();
+            gather(&mut frames.clone(), &mut chunks);
+            let stream = chunks.concat();
+            let mut decoder = Decoder::default();
+            let mut got = Vec::new();
+            for piece in stream.chunks(cut) {
+                got.extend(decode_all(&mut decoder, Bytes::copy_from_slice(piece)).unwrap());
+            }
+            prop_assert_eq!(got, frames);
+        }
+
+        #[test]
+        fn any_bytes_are_decoded_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..4_000)) {
+            let mut decoder = Decoder::default();
+            let _ = decode_all(&mut decoder, Bytes::from(bytes));
+            prop_assert!(decoder.body.capacity() <= 2 * RESERVED_BYTES_MAX);
+        }
+
+        #[test]
+        fn any_greeting_is_read_or_refused(bytes in any::<[u8; HELLO_BYTES]>(), chain in any::<[u8; 32]>()) {
+            let _ = Hello::parse(&bytes, &ChainId(chain));
+        }
+    }
+
+    #[test]
+    fn a_greeting_names_chain_version_and_class() {
+        let chain = ChainId([7; 32]);
+        let hello = Hello { chain, sender: ValidatorIndex(300), class: Class::Sync };
+        assert_eq!(Hello::parse(&hello.to_bytes(), &chain).unwrap(), hello);
+        let other = Hello::parse(&hello.to_bytes(), &ChainId([8; 32]));
+        assert_eq!(other, Err(Refusal::WrongChain { theirs: chain, ours: ChainId([8; 32]) }));
+        let mut bytes = hello.to_bytes();
+        bytes[4] = 9;
+        assert_eq!(Hello::parse(&bytes, &chain), Err(Refusal::WrongVersion { theirs: 9, ours: PROTOCOL_VERSION }));
+        bytes = hello.to_bytes();
+        bytes[HELLO_BYTES - 1] = 3;
+        assert!(matches!(Hello::parse(&bytes, &chain), Err(Refusal::BadHello(_))));
+    }
+
+    #[test]
+    fn a_length_over_the_limit_is_refused_before_its_bytes() {
+        let length = u32::try_from(FRAME_BYTES_MAX + 1).unwrap().to_le_bytes();
+        let refused = decode_all(&mut Decoder::default(), Bytes::copy_from_slice(&length));
+        assert_eq!(refused, Err(Refusal::FrameTooLarge { bytes: FRAME_BYTES_MAX + 1, limit: FRAME_BYTES_MAX }));
+    }
+}

@@ -1,0 +1,169 @@
+//! One link: the queues, credits and counters of a peer, which outlive its connections.
+//!
+//! *Invariants:* at most one connection at a time; what is read and not yet processed is bounded per class, also over
+//! reconnects.
+
+use crate::config::{Config, Peer, SendError};
+use crate::framing::CLASSES;
+use crate::outbox::Outbox;
+use crate::shaper::LinkShaper;
+use bytes::Bytes;
+use parking_lot::Mutex;
+use quinn::Connection;
+use rustorium_types::{Class, ValidatorIndex};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
+
+/// A frame that came. Dropping it (or its `credit`) lets the peer send more.
+#[derive(Debug)]
+pub struct Frame {
+    /// Who sent it.
+    pub peer: ValidatorIndex,
+    /// The stream it came on.
+    pub class: Class,
+    /// The frame, without its length.
+    pub bytes: Bytes,
+    /// Its share of what may be read and not yet processed; keep it until the frame is.
+    pub credit: Credit,
+}
+
+impl Frame {
+    /// A frame that came over no link, such as a node's own; it holds no credit.
+    pub fn local(peer: ValidatorIndex, class: Class, bytes: Bytes) -> Self {
+        Self { peer, class, bytes, credit: Credit(None) }
+    }
+}
+
+/// Bounds what is read from a peer and not yet processed; given back when dropped.
+#[derive(Debug, Default)]
+pub struct Credit(#[expect(dead_code, reason = "held for what its drop does")] Option<OwnedSemaphorePermit>);
+
+/// How a link is doing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LinkStatus {
+    /// The peer.
+    pub index: ValidatorIndex,
+    /// Whether frames can be sent.
+    pub up: bool,
+    /// The smoothed round trip, while up.
+    pub rtt_us: Option<u64>,
+    /// Bytes of frames handed to the network since the start.
+    pub sent_bytes: u64,
+    /// Bytes of frames received since the start.
+    pub received_bytes: u64,
+    /// Frames that wait to be sent, per class.
+    pub queue_frames: [usize; 3],
+    /// Bytes that wait to be sent, per class.
+    pub queue_bytes: [usize; 3],
+    /// How often the link came up again after it had been.
+    pub reconnects: u64,
+    /// Why it went down or can't come up, at the last time.
+    pub last_error: Option<String>,
+}
+
+/// What passed on one class' streams.
+#[derive(Debug, Default)]
+pub(crate) struct ClassCounters {
+    pub sent_frames: AtomicU64,
+    pub sent_bytes: AtomicU64,
+    pub received_frames: AtomicU64,
+    pub received_bytes: AtomicU64,
+    pub full: AtomicU64,
+}
+
+#[derive(Debug)]
+pub(crate) struct Link {
+    pub peer: Peer,
+    pub outboxes: [Outbox; 3],
+    pub counters: [ClassCounters; 3],
+    pub ups: AtomicU64,
+    /// The peer, which this node dials, has shown that it is there.
+    pub knock: Notify,
+    credits: [Arc<Semaphore>; 3],
+    credit_units: [usize; 3],
+    credit_max: [usize; 3],
+    shaper: Option<Mutex<LinkShaper>>,
+    connection: Mutex<Option<Connection>>,
+    last_error: Mutex<Option<String>>,
+}
+
+impl Link {
+    pub fn new(peer: Peer, config: &Config) -> Self {
+        let credit_max = config.queue_bytes.map(|bytes| bytes.min(u32::MAX as usize).min(Semaphore::MAX_PERMITS));
+        // A frame costs its bytes, and at least the share that makes the frames bounded too.
+        let units = CLASSES.map(|c| credit_max[c as usize].div_ceil(config.queue_frames[c as usize]));
+        let shaper = config.shaper.as_ref().map(|shaper| Mutex::new(shaper.link(config.me, peer.index)));
+        Self {
+            outboxes: CLASSES.map(|c| Outbox::new(config.queue_frames[c as usize], config.queue_bytes[c as usize])),
+            counters: Default::default(),
+            ups: AtomicU64::new(0),
+            knock: Notify::new(),
+            credits: credit_max.map(|max| Arc::new(Semaphore::new(max))),
+            credit_units: units,
+            credit_max,
+            shaper,
+            connection: Mutex::new(None),
+            last_error: Mutex::new(None),
+            peer,
+        }
+    }
+
+    pub fn send(&self, class: Class, frame: Bytes) -> Result<(), SendError> {
+        let release = |bytes| {
+            let shaper = self.shaper.as_ref()?;
+            Some(shaper.lock().release(Instant::now(), class, bytes))
+        };
+        let result = self.outboxes[class as usize].push(frame, release);
+        if result == Err(SendError::Full) {
+            self.counters[class as usize].full.fetch_add(1, Relaxed);
+        }
+        result
+    }
+
+    /// Waits until a frame of `bytes` may be read.
+    pub async fn credit(&self, class: Class, bytes: usize) -> Credit {
+        let class = class as usize;
+        let cost = bytes.max(self.credit_units[class]).min(self.credit_max[class]);
+        let cost = u32::try_from(cost).unwrap_or(u32::MAX);
+        // The semaphore is never closed; without it there would just be no bound.
+        Credit(self.credits[class].clone().acquire_many_owned(cost).await.ok())
+    }
+
+    pub fn raise(&self, connection: Connection) {
+        *self.connection.lock() = Some(connection);
+        self.ups.fetch_add(1, Relaxed);
+        self.outboxes.iter().for_each(Outbox::open);
+    }
+
+    pub fn lower(&self) {
+        self.outboxes.iter().for_each(Outbox::close);
+        *self.connection.lock() = None;
+    }
+
+    pub fn note(&self, error: String) {
+        *self.last_error.lock() = Some(error);
+    }
+
+    pub fn rtt_us(&self) -> Option<u64> {
+        let connection = self.connection.lock().clone()?;
+        Some(u64::try_from(connection.rtt().as_micros()).unwrap_or(u64::MAX))
+    }
+
+    pub fn status(&self) -> LinkStatus {
+        let depths = CLASSES.map(|class| self.outboxes[class as usize].depth());
+        let rtt_us = self.rtt_us();
+        LinkStatus {
+            index: self.peer.index,
+            up: rtt_us.is_some(),
+            rtt_us,
+            sent_bytes: self.counters.iter().map(|c| c.sent_bytes.load(Relaxed)).sum(),
+            received_bytes: self.counters.iter().map(|c| c.received_bytes.load(Relaxed)).sum(),
+            queue_frames: depths.map(|(frames, _)| frames),
+            queue_bytes: depths.map(|(_, bytes)| bytes),
+            reconnects: self.ups.load(Relaxed).saturating_sub(1),
+            last_error: self.last_error.lock().clone(),
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! The transport's figures, read from its counters when they are scraped.
+
+use crate::framing::CLASSES;
+use crate::link::{ClassCounters, Link};
+use crate::refusal::{REFUSAL_LABELS, RefusalCounters};
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder};
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::{Registry, Unit};
+use rustorium_types::Class;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+type Labels = [(&'static str, String); 2];
+
+/// Figures of every link: `rustorium_transport_…`, labelled by peer and class.
+#[derive(Debug, Clone)]
+pub struct TransportMetrics {
+    links: Vec<Arc<Link>>,
+    refusals: Arc<RefusalCounters>,
+}
+
+impl TransportMetrics {
+    pub(crate) fn new(links: Vec<Arc<Link>>, refusals: Arc<RefusalCounters>) -> Self {
+        Self { links, refusals }
+    }
+
+    /// Adds the figures to the node's registry, which must have no prefix.
+    pub fn register(self, registry: &mut Registry) {
+        registry.register_collector(Box::new(self));
+    }
+
+    fn per_class(
+        &self,
+        encoder: &mut DescriptorEncoder<'_>,
+        name: &str,
+        help: &str,
+        read: impl Fn(&ClassCounters) -> &AtomicU64,
+    ) -> fmt::Result {
+        let kind = ConstCounter::new(0u64).metric_type();
+        let mut family = encoder.encode_descriptor(name, help, None, kind)?;
+        for link in &self.links {
+            for class in CLASSES {
+                let labels: Labels = [("peer", link.peer.index.to_string()), ("class", name_of(class).into())];
+                let value = read(&link.counters[class as usize]).load(Relaxed);
+                ConstCounter::new(value).encode(family.encode_family(&labels)?)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn queues(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let kind = ConstGauge::new(0i64).metric_type();
+        let help = "Bytes of frames that wait to be sent";
+        let mut family = encoder.encode_descriptor("rustorium_transport_queue", help, Some(&Unit::Bytes), kind)?;
+        for link in &self.links {
+            for class in CLASSES {
+                let labels: Labels = [("peer", link.peer.index.to_string()), ("class", name_of(class).into())];
+                let (_, bytes) = link.outboxes[class as usize].depth();
+                gauge(i64::try_from(bytes).unwrap_or(i64::MAX), family.encode_family(&labels)?)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn links(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let kind = ConstGauge::new(0i64).metric_type();
+        let help = "Whether the link to a peer is up (1) or down (0)";
+        let mut family = encoder.encode_descriptor("rustorium_transport_link_up", help, None, kind)?;
+        for link in &self.links {
+            let up = i64::from(link.rtt_us().is_some());
+            gauge(up, family.encode_family(&[("peer", link.peer.index.to_string())])?)?;
+        }
+        let help = "Smoothed round trip of the link to a peer that is up";
+        let unit = Unit::Other("microseconds".into());
+        let mut family = encoder.encode_descriptor("rustorium_transport_rtt", help, Some(&unit), kind)?;
+        for link in &self.links {
+            if let Some(rtt_us) = link.rtt_us() {
+                let labels = [("peer", link.peer.index.to_string())];
+                gauge(i64::try_from(rtt_us).unwrap_or(i64::MAX), family.encode_family(&labels)?)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn reconnects(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let kind = ConstCounter::new(0u64).metric_type();
+        let help = "How often a link came up again after it had been up";
+        let mut family = encoder.encode_descriptor("rustorium_transport_reconnects", help, None, kind)?;
+        for link in &self.links {
+            let again = link.ups.load(Relaxed).saturating_sub(1);
+            ConstCounter::new(again).encode(family.encode_family(&[("peer", link.peer.index.to_string())])?)?;
+        }
+        Ok(())
+    }
+
+    fn refusals(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let kind = ConstCounter::new(0u64).metric_type();
+        let help = "Connections that were refused, by either side, by reason";
+        let mut family = encoder.encode_descriptor("rustorium_transport_refusals", help, None, kind)?;
+        for (label, count) in REFUSAL_LABELS.iter().zip(self.refusals.iter()) {
+            ConstCounter::new(count.load(Relaxed)).encode(family.encode_family(&[("reason", *label)])?)?;
+        }
+        Ok(())
+    }
+}
+
+impl Collector for TransportMetrics {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let e = &mut encoder;
+        self.per_class(e, "rustorium_transport_sent_frames", "Frames handed to the network", |c| &c.sent_frames)?;
+        self.per_class(e, "rustorium_transport_sent_bytes", "Their bytes", |c| &c.sent_bytes)?;
+        self.per_class(e, "rustorium_transport_received_frames", "Frames received", |c| &c.received_frames)?;
+        self.per_class(e, "rustorium_transport_received_bytes", "Their bytes", |c| &c.received_bytes)?;
+        self.per_class(e, "rustorium_transport_full_frames", "Frames not taken: the queue was full", |c| &c.full)?;
+        self.queues(e)?;
+        self.links(e)?;
+        self.reconnects(e)?;
+        self.refusals(e)
+    }
+}
+
+fn gauge(value: i64, encoder: MetricEncoder<'_>) -> fmt::Result {
+    ConstGauge::new(value).encode(encoder)
+}
+
+fn name_of(class: Class) -> &'static str {
+    match class {
+        Class::Consensus => "consensus",
+        Class::Data => "data",
+        Class::Sync => "sync",
+    }
+}

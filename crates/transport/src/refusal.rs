@@ -1,0 +1,202 @@
+//! Why a connection isn't taken or doesn't go on, in words for the operator and in codes for the peer.
+
+use quinn::{ConnectionError, TransportErrorCode, VarInt};
+use rustorium_types::ChainId;
+use std::fmt;
+use std::sync::atomic::AtomicU64;
+use thiserror::Error;
+
+/// The code with which a side closes a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub enum CloseCode {
+    /// The node stops.
+    Shutdown = 0,
+    /// A newer connection of the same pair took over.
+    Replaced = 1,
+    /// Another chain.
+    WrongChain = 2,
+    /// Another version of the protocol.
+    WrongVersion = 3,
+    /// A greeting that can't be read.
+    BadHello = 4,
+    /// A frame over the limit.
+    FrameTooLarge = 5,
+    /// The other side is the one that dials in this pair; it has been told to.
+    NotDialer = 6,
+    /// A stream ended or failed.
+    StreamEnded = 7,
+    /// A code that this version doesn't know.
+    Unknown = 8,
+}
+
+const CODES: [CloseCode; 8] = [
+    CloseCode::Shutdown,
+    CloseCode::Replaced,
+    CloseCode::WrongChain,
+    CloseCode::WrongVersion,
+    CloseCode::BadHello,
+    CloseCode::FrameTooLarge,
+    CloseCode::NotDialer,
+    CloseCode::StreamEnded,
+];
+
+impl CloseCode {
+    pub(crate) fn wire(self) -> VarInt {
+        VarInt::from_u32(self as u32)
+    }
+
+    pub(crate) fn from_wire(code: VarInt) -> Self {
+        let index = usize::try_from(code.into_inner()).unwrap_or(usize::MAX);
+        CODES.get(index).copied().unwrap_or(Self::Unknown)
+    }
+}
+
+impl fmt::Display for CloseCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Shutdown => "it stops",
+            Self::Replaced => "a newer connection took over",
+            Self::WrongChain => "it is on another chain",
+            Self::WrongVersion => "it speaks another version of the protocol",
+            Self::BadHello => "it could not read this node's greeting",
+            Self::FrameTooLarge => "this node's frame was too large",
+            Self::NotDialer => "it dials this node",
+            Self::StreamEnded => "a stream ended",
+            Self::Unknown => "of a reason that this version doesn't know",
+        })
+    }
+}
+
+/// Why a connection was refused, by either side.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum Refusal {
+    /// The other end proved no key that this node accepts there: not a validator, or not the one that was dialed.
+    #[error(
+        "the other end isn't the validator expected ({0}); check its node key in the validator set and the address"
+    )]
+    UnknownKey(String),
+    /// The other end doesn't accept this node's key.
+    #[error(
+        "the other end doesn't know this node's key ({0:?}); check that both use the same genesis and that the key file is this validator's"
+    )]
+    UnknownHere(String),
+    /// Another chain.
+    #[error("the other end is on chain {theirs}, this node on {ours}; use the same genesis on both")]
+    WrongChain {
+        /// The peer's.
+        theirs: ChainId,
+        /// This node's.
+        ours: ChainId,
+    },
+    /// Another version of the protocol.
+    #[error("the other end speaks version {theirs} of the peer protocol, this node {ours}; upgrade the older one")]
+    WrongVersion {
+        /// The peer's.
+        theirs: u16,
+        /// This node's.
+        ours: u16,
+    },
+    /// A greeting that can't be read.
+    #[error("the other end's greeting is malformed: {0}")]
+    BadHello(&'static str),
+    /// A frame over the limit.
+    #[error("the other end announced a frame of {bytes} bytes; at most {limit} are allowed")]
+    FrameTooLarge {
+        /// Announced.
+        bytes: usize,
+        /// Allowed.
+        limit: usize,
+    },
+    /// The other end closed and said why.
+    #[error("the other end closed the connection because {code} ({reason:?})")]
+    ByPeer {
+        /// Its code.
+        code: CloseCode,
+        /// Its words.
+        reason: String,
+    },
+    /// The handshake failed otherwise: another protocol, no certificate, bad signature.
+    #[error("the handshake failed: {0}")]
+    Handshake(String),
+    /// Too many handshakes at once.
+    #[error("too many connection attempts at once; this one was turned away")]
+    TooMany,
+}
+
+impl Refusal {
+    /// A short name for metrics.
+    pub fn label(&self) -> &'static str {
+        REFUSAL_LABELS[self.label_index()]
+    }
+
+    pub(crate) fn label_index(&self) -> usize {
+        match self {
+            Self::UnknownKey(_) => 0,
+            Self::UnknownHere(_) => 1,
+            Self::WrongChain { .. } => 2,
+            Self::WrongVersion { .. } => 3,
+            Self::BadHello(_) => 4,
+            Self::FrameTooLarge { .. } => 5,
+            Self::ByPeer { .. } => 6,
+            Self::Handshake(_) => 7,
+            Self::TooMany => 8,
+        }
+    }
+
+    pub(crate) fn close_code(&self) -> CloseCode {
+        match self {
+            Self::WrongChain { .. } => CloseCode::WrongChain,
+            Self::WrongVersion { .. } => CloseCode::WrongVersion,
+            Self::BadHello(_) => CloseCode::BadHello,
+            Self::FrameTooLarge { .. } => CloseCode::FrameTooLarge,
+            _ => CloseCode::Unknown,
+        }
+    }
+
+    /// What a connection's end says about the other side; none where it is just gone or stops.
+    pub(crate) fn of(error: &ConnectionError) -> Option<Self> {
+        match error {
+            ConnectionError::TransportError(error) if is_certificate_refused(error.code) => {
+                Some(Self::UnknownKey(error.reason.clone()))
+            }
+            ConnectionError::TransportError(error) => Some(Self::Handshake(error.to_string())),
+            ConnectionError::ConnectionClosed(close) if is_certificate_refused(close.error_code) => {
+                Some(Self::UnknownHere(String::from_utf8_lossy(&close.reason).into_owned()))
+            }
+            ConnectionError::ConnectionClosed(close) => Some(Self::Handshake(close.to_string())),
+            ConnectionError::ApplicationClosed(close) => Self::of_code(close.error_code, &close.reason),
+            ConnectionError::VersionMismatch => Some(Self::Handshake(error.to_string())),
+            _ => None,
+        }
+    }
+
+    fn of_code(code: VarInt, reason: &[u8]) -> Option<Self> {
+        let code = CloseCode::from_wire(code);
+        let quiet = [CloseCode::Shutdown, CloseCode::Replaced, CloseCode::NotDialer, CloseCode::StreamEnded];
+        (!quiet.contains(&code)).then(|| Self::ByPeer { code, reason: String::from_utf8_lossy(reason).into_owned() })
+    }
+}
+
+/// Names of the kinds of refusals, for metrics.
+pub(crate) const REFUSAL_LABELS: [&str; 9] = [
+    "unknown_key",
+    "unknown_here",
+    "wrong_chain",
+    "wrong_version",
+    "bad_hello",
+    "frame_too_large",
+    "by_peer",
+    "handshake",
+    "too_many",
+];
+
+/// Refusals by kind, in the order of their names.
+pub(crate) type RefusalCounters = [AtomicU64; REFUSAL_LABELS.len()];
+
+/// The alert (certificate_unknown, 46) that `tls::CertificateRefused` becomes, as QUIC carries it.
+const CERTIFICATE_REFUSED: u64 = 0x100 + 46;
+
+fn is_certificate_refused(code: TransportErrorCode) -> bool {
+    u64::from(code) == CERTIFICATE_REFUSED
+}

@@ -1,0 +1,235 @@
+//! One connection's life: greet, carry frames on three streams each way, end with a reason.
+//!
+//! *Invariants:* a link is up only when both sides have greeted on all three streams; the handler hears `up` before the
+//! connection's first frame and `down` after its last; a stream that ends, ends the connection.
+
+use crate::framing::{CLASSES, Decoder, HELLO_BYTES, Hello, Step, gather};
+use crate::link::{Frame, Link};
+use crate::refusal::{CloseCode, Refusal};
+use crate::{Handler, Shared};
+use bytes::Bytes;
+use quinn::{Connection, ConnectionError, ReadError, ReadExactError, RecvStream, SendStream, WriteError};
+use rustorium_types::Class;
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+/// A connection that hasn't greeted by then is closed.
+const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
+/// Frames written with one call, about: enough to fill segmented datagrams, little enough to let others in.
+const WRITE_BYTES: usize = 256 * 1024;
+/// Packets' payloads read with one call.
+const READ_CHUNKS: usize = 32;
+
+/// Why a connection ended.
+#[derive(Debug)]
+pub(crate) enum End {
+    /// This side closed it.
+    Closed(CloseCode),
+    /// Either side refused the other.
+    Refused(Refusal),
+    /// It is gone.
+    Lost(String),
+}
+
+impl From<ConnectionError> for End {
+    fn from(error: ConnectionError) -> Self {
+        match (Refusal::of(&error), error) {
+            (Some(refusal), _) => Self::Refused(refusal),
+            (None, ConnectionError::ApplicationClosed(close)) => {
+                Self::Lost(format!("the peer closed it: {}", CloseCode::from_wire(close.error_code)))
+            }
+            (None, ConnectionError::Reset) => Self::Lost("the peer restarted (reset by peer)".into()),
+            (None, error) => Self::Lost(error.to_string()),
+        }
+    }
+}
+
+impl From<WriteError> for End {
+    fn from(error: WriteError) -> Self {
+        match error {
+            WriteError::ConnectionLost(error) => error.into(),
+            other => Self::Lost(other.to_string()),
+        }
+    }
+}
+
+impl From<ReadError> for End {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::ConnectionLost(error) => error.into(),
+            other => Self::Lost(other.to_string()),
+        }
+    }
+}
+
+impl From<Refusal> for End {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+struct Streams {
+    outgoing: [SendStream; 3],
+    incoming: [RecvStream; 3],
+}
+
+/// Runs `connection` until it ends or `stop` tells to close it. Returns whether the link was up.
+pub(crate) async fn run(
+    shared: &Arc<Shared>,
+    link: &Arc<Link>,
+    connection: &Connection,
+    stop: impl Future<Output = CloseCode>,
+) -> bool {
+    tokio::pin!(stop);
+    let greeted = tokio::select! {
+        biased;
+        code = &mut stop => Err(End::Closed(code)),
+        greeted = timeout(HELLO_TIMEOUT, greet(shared, link, connection)) => {
+            greeted.unwrap_or(Err(End::Refused(Refusal::BadHello("it didn't come in time"))))
+        }
+    };
+    let (end, up) = match greeted {
+        Ok(streams) => (carry(shared, link, connection, streams, stop).await, true),
+        Err(end) => (end, false),
+    };
+    finish(shared, link, connection, end);
+    up
+}
+
+fn finish(shared: &Shared, link: &Link, connection: &Connection, end: End) {
+    match end {
+        End::Closed(code) => connection.close(code.wire(), code.to_string().as_bytes()),
+        End::Refused(refusal) => {
+            connection.close(refusal.close_code().wire(), refusal.to_string().as_bytes());
+            link.note(refusal.to_string());
+            shared.refused(connection.remote_address(), &refusal);
+        }
+        End::Lost(why) => {
+            connection.close(CloseCode::StreamEnded.wire(), why.as_bytes());
+            link.note(why);
+        }
+    }
+}
+
+async fn greet(shared: &Shared, link: &Link, connection: &Connection) -> Result<Streams, End> {
+    let [consensus, data, sync] = CLASSES;
+    let mut outgoing = [
+        open(shared, connection, consensus).await?,
+        open(shared, connection, data).await?,
+        open(shared, connection, sync).await?,
+    ];
+    for (class, stream) in CLASSES.into_iter().zip(&mut outgoing) {
+        stream.write_all(&shared.hello(class).to_bytes()).await?;
+    }
+    let mut incoming = [None, None, None];
+    for _ in CLASSES {
+        let mut stream = connection.accept_uni().await?;
+        let mut bytes = [0; HELLO_BYTES];
+        stream.read_exact(&mut bytes).await.map_err(|error| match error {
+            ReadExactError::FinishedEarly(_) => End::Refused(Refusal::BadHello("it ends early")),
+            ReadExactError::ReadError(error) => error.into(),
+        })?;
+        let hello = Hello::parse(&bytes, &shared.chain)?;
+        if hello.sender != link.peer.index {
+            return Err(Refusal::BadHello("its index isn't that of its key").into());
+        }
+        if incoming[hello.class as usize].replace(stream).is_some() {
+            return Err(Refusal::BadHello("two streams of one class").into());
+        }
+    }
+    let [Some(consensus), Some(data), Some(sync)] = incoming else {
+        return Err(Refusal::BadHello("a class has no stream").into());
+    };
+    Ok(Streams { outgoing, incoming: [consensus, data, sync] })
+}
+
+async fn open(shared: &Shared, connection: &Connection, class: Class) -> Result<SendStream, End> {
+    let stream = connection.open_uni().await?;
+    let priority = i32::from(shared.hello(class).class as u8);
+    // Fails only for a stream that is closed, which the next write tells.
+    let _ = stream.set_priority(-priority);
+    Ok(stream)
+}
+
+async fn carry(
+    shared: &Arc<Shared>,
+    link: &Arc<Link>,
+    connection: &Connection,
+    streams: Streams,
+    stop: impl Future<Output = CloseCode>,
+) -> End {
+    link.raise(connection.clone());
+    shared.handler.link(link.peer.index, true);
+    let mut tasks = JoinSet::new();
+    for (class, stream) in CLASSES.into_iter().zip(streams.outgoing) {
+        tasks.spawn(write(link.clone(), class, stream));
+    }
+    for (class, stream) in CLASSES.into_iter().zip(streams.incoming) {
+        tasks.spawn(read(link.clone(), shared.handler.clone(), class, stream));
+    }
+    let end = tokio::select! {
+        biased;
+        code = stop => End::Closed(code),
+        // First of a connection's error and its streams', which all have it: the one with the reason.
+        error = connection.closed() => error.into(),
+        end = tasks.join_next() => match end {
+            Some(Ok(end)) => end,
+            _ => End::Lost("handling a frame failed".into()),
+        },
+    };
+    tasks.shutdown().await;
+    link.lower();
+    shared.handler.link(link.peer.index, false);
+    end
+}
+
+async fn write(link: Arc<Link>, class: Class, mut stream: SendStream) -> End {
+    let counters = &link.counters[class as usize];
+    let (mut frames, mut chunks) = (Vec::new(), Vec::new());
+    loop {
+        link.outboxes[class as usize].take(WRITE_BYTES, &mut frames).await;
+        counters.sent_frames.fetch_add(frames.len() as u64, Relaxed);
+        counters.sent_bytes.fetch_add(frames.iter().map(|frame| frame.len() as u64).sum(), Relaxed);
+        gather(&mut frames, &mut chunks);
+        if let Err(error) = stream.write_all_chunks(&mut chunks).await {
+            return error.into();
+        }
+        chunks.clear();
+    }
+}
+
+async fn read(link: Arc<Link>, handler: Arc<dyn Handler>, class: Class, mut stream: RecvStream) -> End {
+    match read_frames(&link, &*handler, class, &mut stream).await {
+        Ok(()) => End::Lost("the peer ended a stream".into()),
+        Err(end) => end,
+    }
+}
+
+async fn read_frames(link: &Link, handler: &dyn Handler, class: Class, stream: &mut RecvStream) -> Result<(), End> {
+    let counters = &link.counters[class as usize];
+    let mut chunks: [Bytes; READ_CHUNKS] = Default::default();
+    let mut decoder = Decoder::default();
+    let mut credit = None;
+    while let Some(count) = stream.read_chunks(&mut chunks).await? {
+        for chunk in &mut chunks[..count] {
+            loop {
+                match decoder.step(chunk)? {
+                    Step::More => break,
+                    Step::Announced(bytes) => credit = Some(link.credit(class, bytes).await),
+                    Step::Complete(bytes) => {
+                        counters.received_frames.fetch_add(1, Relaxed);
+                        counters.received_bytes.fetch_add(bytes.len() as u64, Relaxed);
+                        let credit = credit.take().unwrap_or_default();
+                        handler.frame(Frame { peer: link.peer.index, class, bytes, credit });
+                    }
+                }
+            }
+            *chunk = Bytes::new();
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,299 @@
+//! TLS 1.3 with pinned Ed25519 keys: one self-signed certificate per node, whose key is the identity.
+//!
+//! *Invariants:* nothing but TLS 1.3; a peer shows exactly one certificate, whose key is exactly one of the pinned
+//! keys, and the handshake's signature is checked under that key; names, dates and issuers prove nothing here, and no
+//! session is resumed, so every connection proves the key anew.
+
+use crate::tuning;
+use quinn::crypto::rustls::{NoInitialCipherSuite, QuicClientConfig, QuicServerConfig};
+use rcgen::{CertificateParams, KeyPair, PKCS_ED25519};
+use rustls::client::Resumption;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, ring, verify_tls13_signature_with_raw_key};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::server::{NoServerSessionStorage, ParsedCertificate};
+use rustls::version::TLS13;
+use rustls::{
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error as RustlsError, OtherError, SignatureScheme,
+};
+use rustls_pki_types::{
+    CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, SubjectPublicKeyInfoDer, UnixTime,
+};
+use rustorium_crypto::SigningKey;
+use rustorium_types::PublicKey;
+use std::any::Any;
+use std::fmt;
+use std::sync::Arc;
+use thiserror::Error;
+use zeroize::Zeroizing;
+
+/// The protocol between validators.
+pub const PEER_ALPN: &[u8] = b"rustorium-peer/1";
+/// The protocol between clients and a validator.
+pub const CLIENT_ALPN: &[u8] = b"rustorium-client/1";
+/// The name in every certificate and connection; it identifies nobody.
+pub const SERVER_NAME: &str = "rustorium";
+
+/// DER before the 32 bytes of an Ed25519 public key: a SubjectPublicKeyInfo of RFC 8410.
+const SPKI_PREFIX: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
+/// DER before the 32 bytes of an Ed25519 seed: a PKCS#8 version 1 key of RFC 8410.
+const PKCS8_PREFIX: [u8; 16] =
+    [0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
+
+/// Why a TLS configuration could not be made of the node's own key.
+#[derive(Debug, Error)]
+pub enum TlsError {
+    /// The self-signed certificate could not be made.
+    #[error("the node's key can't make a certificate ({0}); check the key file")]
+    Certificate(#[from] rcgen::Error),
+    /// The TLS library refused the key or certificate.
+    #[error("the node's key can't be used for TLS ({0}); check the key file")]
+    Tls(#[from] RustlsError),
+    /// The cryptography of this build lacks what QUIC needs.
+    #[error("this build's TLS lacks the cipher that QUIC starts with: {0}")]
+    Cipher(#[from] NoInitialCipherSuite),
+}
+
+/// Why a certificate was refused; travels inside rustls' error and its alert.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum CertificateRefused {
+    /// More than one certificate.
+    #[error("{0} certificates were presented where exactly one is allowed")]
+    Count(usize),
+    /// Not a certificate of an Ed25519 key.
+    #[error("the presented certificate isn't one of an Ed25519 key")]
+    NotEd25519,
+    /// An Ed25519 key that isn't pinned.
+    #[error("the presented key {} isn't the one expected here", Hex(.0))]
+    UnknownKey(PublicKey),
+}
+
+struct Hex<'a>(&'a [u8]);
+
+impl fmt::Display for Hex<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl From<CertificateRefused> for RustlsError {
+    fn from(refused: CertificateRefused) -> Self {
+        Self::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(refused))))
+    }
+}
+
+/// Checks that a peer proves one of the pinned keys; both directions use it.
+#[derive(Debug)]
+pub(crate) struct Pinned {
+    keys: Vec<PublicKey>,
+    provider: Arc<CryptoProvider>,
+}
+
+impl Pinned {
+    pub(crate) fn new(mut keys: Vec<PublicKey>, provider: Arc<CryptoProvider>) -> Arc<Self> {
+        keys.sort_unstable();
+        Arc::new(Self { keys, provider })
+    }
+
+    fn check(&self, presented: &CertificateDer<'_>, others: usize) -> Result<PublicKey, CertificateRefused> {
+        if others > 0 {
+            return Err(CertificateRefused::Count(others.saturating_add(1)));
+        }
+        let key = ed25519_key(presented).ok_or(CertificateRefused::NotEd25519)?;
+        self.keys.binary_search(&key).map_err(|_| CertificateRefused::UnknownKey(key))?;
+        Ok(key)
+    }
+
+    /// The signature over the handshake's transcript, under the pinned key and no other scheme than Ed25519.
+    fn check_signature(
+        &self,
+        message: &[u8],
+        presented: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, RustlsError> {
+        if signature.scheme != SignatureScheme::ED25519 {
+            return Err(CertificateRefused::NotEd25519.into());
+        }
+        let key = self.check(presented, 0)?;
+        let spki = SubjectPublicKeyInfoDer::from([&SPKI_PREFIX[..], &key].concat());
+        verify_tls13_signature_with_raw_key(message, &spki, signature, &self.provider.signature_verification_algorithms)
+    }
+}
+
+fn no_tls12() -> RustlsError {
+    RustlsError::General("TLS 1.2 is not spoken here".into())
+}
+
+impl ServerCertVerifier for Pinned {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, RustlsError> {
+        self.check(end_entity, intermediates.len())?;
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _message: &[u8],
+        _cert: &CertificateDer<'_>,
+        _dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, RustlsError> {
+        Err(no_tls12())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, RustlsError> {
+        self.check_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        vec![SignatureScheme::ED25519]
+    }
+}
+
+impl ClientCertVerifier for Pinned {
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn verify_client_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        _now: UnixTime,
+    ) -> Result<ClientCertVerified, RustlsError> {
+        self.check(end_entity, intermediates.len())?;
+        Ok(ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _message: &[u8],
+        _cert: &CertificateDer<'_>,
+        _dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, RustlsError> {
+        Err(no_tls12())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, RustlsError> {
+        self.check_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        vec![SignatureScheme::ED25519]
+    }
+}
+
+/// The Ed25519 key of a certificate; none if it isn't a certificate, or one of another kind of key.
+pub fn ed25519_key(certificate: &CertificateDer<'_>) -> Option<PublicKey> {
+    let parsed = ParsedCertificate::try_from(certificate).ok()?;
+    let spki = parsed.subject_public_key_info();
+    spki.strip_prefix(&SPKI_PREFIX[..])?.try_into().ok()
+}
+
+/// The key that the other end of a finished handshake proved; none if it showed no certificate.
+pub fn proven_key(connection: &quinn::Connection) -> Option<PublicKey> {
+    let identity: Box<dyn Any> = connection.peer_identity()?;
+    let certificates = identity.downcast::<Vec<CertificateDer<'static>>>().ok()?;
+    certificates.first().and_then(ed25519_key)
+}
+
+/// AES-128 first: QUIC starts with it, and it is the fastest of the three where the processor has AES.
+pub(crate) fn provider() -> Arc<CryptoProvider> {
+    let suites = [
+        ring::cipher_suite::TLS13_AES_128_GCM_SHA256,
+        ring::cipher_suite::TLS13_AES_256_GCM_SHA384,
+        ring::cipher_suite::TLS13_CHACHA20_POLY1305_SHA256,
+    ];
+    Arc::new(CryptoProvider {
+        cipher_suites: suites.to_vec(),
+        kx_groups: vec![ring::kx_group::X25519],
+        ..ring::default_provider()
+    })
+}
+
+pub(crate) fn certified(
+    identity: &SigningKey,
+) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), TlsError> {
+    let pkcs8 = Zeroizing::new([&PKCS8_PREFIX[..], &identity.to_seed()[..]].concat());
+    let key = PrivatePkcs8KeyDer::from(pkcs8.to_vec());
+    let pair = KeyPair::from_pkcs8_der_and_sign_algo(&key, &PKCS_ED25519)?;
+    let certificate = CertificateParams::new(vec![SERVER_NAME.to_owned()])?.self_signed(&pair)?;
+    Ok((vec![certificate.der().clone()], PrivateKeyDer::Pkcs8(key)))
+}
+
+fn server(
+    identity: &SigningKey,
+    clients: Option<Vec<PublicKey>>,
+    alpn: &[u8],
+) -> Result<quinn::ServerConfig, TlsError> {
+    let provider = provider();
+    let builder = rustls::ServerConfig::builder_with_provider(provider.clone()).with_protocol_versions(&[&TLS13])?;
+    let builder = match clients {
+        Some(keys) => builder.with_client_cert_verifier(Pinned::new(keys, provider)),
+        None => builder.with_no_client_auth(),
+    };
+    let (chain, key) = certified(identity)?;
+    let mut config = builder.with_single_cert(chain, key)?;
+    config.alpn_protocols = vec![alpn.to_vec()];
+    config.send_tls13_tickets = 0;
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    Ok(quinn::ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(config)?)))
+}
+
+fn client(identity: Option<&SigningKey>, node_key: &PublicKey, alpn: &[u8]) -> Result<quinn::ClientConfig, TlsError> {
+    let provider = provider();
+    let builder = rustls::ClientConfig::builder_with_provider(provider.clone())
+        .with_protocol_versions(&[&TLS13])?
+        .dangerous()
+        .with_custom_certificate_verifier(Pinned::new(vec![*node_key], provider));
+    let mut config = match identity {
+        Some(identity) => {
+            let (chain, key) = certified(identity)?;
+            builder.with_client_auth_cert(chain, key)?
+        }
+        None => builder.with_no_client_auth(),
+    };
+    config.alpn_protocols = vec![alpn.to_vec()];
+    config.resumption = Resumption::disabled();
+    config.enable_sni = false;
+    Ok(quinn::ClientConfig::new(Arc::new(QuicClientConfig::try_from(config)?)))
+}
+
+/// The accepting side of a link between validators: the dialer must prove one of `peers`.
+pub fn peer_server_config(identity: &SigningKey, peers: &[PublicKey]) -> Result<quinn::ServerConfig, TlsError> {
+    server(identity, Some(peers.to_vec()), PEER_ALPN)
+}
+
+/// The dialing side of a link between validators: the other end must prove `peer`.
+pub fn peer_client_config(identity: &SigningKey, peer: &PublicKey) -> Result<quinn::ClientConfig, TlsError> {
+    client(Some(identity), peer, PEER_ALPN)
+}
+
+/// The client face of a validator: clients are anonymous and may open one bidirectional stream.
+pub fn client_face_server(identity: &SigningKey) -> Result<quinn::ServerConfig, TlsError> {
+    let mut config = server(identity, None, CLIENT_ALPN)?;
+    config.transport_config(Arc::new(tuning::client_face()));
+    Ok(config)
+}
+
+/// A client of the validator that proves `node_key`. Connect with [`SERVER_NAME`].
+pub fn client_face_client(node_key: &PublicKey) -> Result<quinn::ClientConfig, TlsError> {
+    let mut config = client(None, node_key, CLIENT_ALPN)?;
+    config.transport_config(Arc::new(tuning::client_face()));
+    Ok(config)
+}

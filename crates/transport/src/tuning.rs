@@ -1,0 +1,64 @@
+//! QUIC's knobs, each with its reason; nothing else in the crate sets one.
+//!
+//! *Invariants:* what a peer can make this node hold is bounded by the windows here; no stream can use up what another
+//! class needs (the connection's windows are larger than the sum of the streams').
+
+use quinn::congestion::CubicConfig;
+use quinn::{AckFrequencyConfig, IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A link without a packet for this long is down.
+pub(crate) const IDLE_TIMEOUT_MS: u32 = 5_000;
+/// Packets are sent at least this often.
+const KEEP_ALIVE: Duration = Duration::from_secs(1);
+/// Bytes in flight on one stream: 16 MB/s at a round trip of 250 ms.
+const STREAM_WINDOW: u32 = 4 * 1024 * 1024;
+/// More than three streams' windows with the share whose credit isn't announced yet.
+const CONNECTION_WINDOW: u32 = 16 * 1024 * 1024;
+/// The largest packet on loopback. Ten of them, the most that quinn sends in one call, are just under UDP's limit for
+/// a segmented datagram; with larger ones the kernel would refuse the call and the packets be lost.
+pub(crate) const LOOPBACK_MTU: u16 = 6_400;
+
+fn base(uni_streams: u32, bidi_streams: u32) -> TransportConfig {
+    let mut acks = AckFrequencyConfig::default();
+    // Fewer acknowledgements than one for two packets save a tenth of the processor time; the short delay keeps the
+    // repair of a lost last packet fast (it waits for round trip and this delay).
+    acks.ack_eliciting_threshold(VarInt::from_u32(8)).max_ack_delay(Some(Duration::from_millis(5)));
+    let mut congestion = CubicConfig::default();
+    congestion.initial_window(256 * 1024);
+    let mut config = TransportConfig::default();
+    config
+        .max_concurrent_uni_streams(VarInt::from_u32(uni_streams))
+        .max_concurrent_bidi_streams(VarInt::from_u32(bidi_streams))
+        .stream_receive_window(VarInt::from_u32(STREAM_WINDOW))
+        .receive_window(VarInt::from_u32(CONNECTION_WINDOW))
+        .send_window(2 * u64::from(CONNECTION_WINDOW))
+        .datagram_receive_buffer_size(None)
+        .max_idle_timeout(Some(IdleTimeout::from(VarInt::from_u32(IDLE_TIMEOUT_MS))))
+        .initial_rtt(Duration::from_millis(50))
+        .send_fairness(false)
+        .ack_frequency_config(Some(acks))
+        .congestion_controller_factory(Arc::new(congestion));
+    config
+}
+
+/// A link between validators at `address`: three unidirectional streams, kept alive.
+pub(crate) fn peer(address: IpAddr) -> TransportConfig {
+    let mut config = base(3, 0);
+    config.keep_alive_interval(Some(KEEP_ALIVE));
+    if address.is_loopback() {
+        let mut discovery = MtuDiscoveryConfig::default();
+        discovery.upper_bound(LOOPBACK_MTU);
+        config.mtu_discovery_config(Some(discovery));
+    }
+    config
+}
+
+/// A client's connection: one bidirectional stream, kept alive by either end.
+pub(crate) fn client_face() -> TransportConfig {
+    let mut config = base(0, 1);
+    config.keep_alive_interval(Some(KEEP_ALIVE));
+    config
+}

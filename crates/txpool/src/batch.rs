@@ -1,0 +1,100 @@
+//! What a batch takes of a block's caps, and the stateless rules that make it valid besides its signatures.
+
+use rustorium_execution::declared_work;
+use rustorium_types::limits::TRANSACTION_BYTES_MAX;
+use rustorium_types::{BatchBody, ChainId, Epoch, Parameters, ShardId, Transaction};
+use std::ops::AddAssign;
+use thiserror::Error;
+
+/// What transactions take of the caps of batches and blocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Weight {
+    /// How many.
+    pub transactions: u32,
+    /// Declared work units.
+    pub work: u64,
+    /// Encoded bytes of the transactions.
+    pub bytes: u64,
+}
+
+impl AddAssign for Weight {
+    fn add_assign(&mut self, other: Self) {
+        self.transactions = self.transactions.saturating_add(other.transactions);
+        self.work = self.work.saturating_add(other.work);
+        self.bytes = self.bytes.saturating_add(other.bytes);
+    }
+}
+
+/// Encoded bytes of a transaction.
+pub(crate) fn encoded_bytes(transaction: &Transaction) -> usize {
+    borsh::object_length(transaction).unwrap_or(usize::MAX)
+}
+
+/// What these transactions take of the caps of batches and blocks; also for a block's inline ones.
+pub fn weigh(transactions: &[Transaction]) -> Weight {
+    let mut total = Weight::default();
+    for transaction in transactions {
+        let bytes = encoded_bytes(transaction) as u64;
+        total += Weight { transactions: 1, work: declared_work(transaction), bytes };
+    }
+    total
+}
+
+/// Why a batch is invalid, whoever looks at it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum BatchRefused {
+    /// For another chain, shard or epoch, or with a transaction of another chain.
+    #[error("the batch or a transaction in it is for another chain, shard or epoch")]
+    WrongPlace,
+    /// Nothing in it.
+    #[error("the batch is empty")]
+    Empty,
+    /// The first batch names a previous one, or a later one none.
+    #[error("the batch's place in its lane and its previous digest are at odds")]
+    BadLink,
+    /// A transaction over the format's limit.
+    #[error("a transaction in the batch is larger than the format allows")]
+    TransactionTooLarge,
+    /// Over a cap.
+    #[error(
+        "the batch has {transactions} transactions of {bytes} bytes and {work} declared work: over the chain's caps"
+    )]
+    OverCaps {
+        /// Transactions in it.
+        transactions: u32,
+        /// Their bytes.
+        bytes: u64,
+        /// Their declared work.
+        work: u64,
+    },
+}
+
+/// Checks a batch's stateless rules, besides signatures, which `rustorium_crypto::verify_batch` checks.
+pub fn check_batch(
+    body: &BatchBody,
+    chain: ChainId,
+    shard: ShardId,
+    epoch: Epoch,
+    parameters: &Parameters,
+) -> Result<Weight, BatchRefused> {
+    let transactions = body.transactions.as_slice();
+    let elsewhere = |transaction: &Transaction| transaction.body.chain != chain;
+    if (body.chain, body.shard, body.epoch) != (chain, shard, epoch) || transactions.iter().any(elsewhere) {
+        return Err(BatchRefused::WrongPlace);
+    }
+    if transactions.is_empty() {
+        return Err(BatchRefused::Empty);
+    }
+    if (body.seq == 0) != (body.previous == Default::default()) {
+        return Err(BatchRefused::BadLink);
+    }
+    if transactions.iter().any(|transaction| encoded_bytes(transaction) > TRANSACTION_BYTES_MAX) {
+        return Err(BatchRefused::TransactionTooLarge);
+    }
+    let weight = weigh(transactions);
+    let Weight { transactions, work, bytes } = weight;
+    let fits = transactions <= parameters.batch_transactions_max
+        && work <= parameters.batch_work_max
+        && bytes <= u64::from(parameters.batch_bytes_max);
+    if fits { Ok(weight) } else { Err(BatchRefused::OverCaps { transactions, bytes, work }) }
+}

@@ -1,0 +1,109 @@
+//! One validator's lane: the batches of it that are held, from the final cursor on.
+//!
+//! *Invariants:* nothing below the final cursor is held; `chain` is the end of an unbroken chain from there.
+
+use crate::batch::{Weight, weigh};
+use rustorium_crypto::CheckedBatch;
+use rustorium_types::{BatchDigest, Cursor};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+#[derive(Debug, Clone)]
+pub(crate) struct Held {
+    pub(crate) batch: Arc<CheckedBatch>,
+    pub(crate) lsn: u64,
+    pub(crate) weight: Weight,
+}
+
+impl Held {
+    pub(crate) fn new(batch: Arc<CheckedBatch>, lsn: u64) -> Self {
+        let weight = weigh(&batch.batch.body.transactions);
+        Self { batch, lsn, weight }
+    }
+
+    pub(crate) fn follows(&self, cursor: &Cursor) -> bool {
+        let body = &self.batch.batch.body;
+        body.seq == cursor.next_seq && body.previous == cursor.tip
+    }
+
+    /// The cursor after this batch.
+    pub(crate) fn cursor(&self) -> Cursor {
+        Cursor { next_seq: self.batch.batch.body.seq.saturating_add(1), tip: self.batch.digest }
+    }
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Lane {
+    /// What final blocks have listed.
+    pub(crate) last_final: Cursor,
+    /// How far the held batches go from there without a gap.
+    pub(crate) chain: Cursor,
+    /// By seq; more than one only where blocks listed them.
+    held: BTreeMap<u64, Vec<Held>>,
+    seqs: HashMap<BatchDigest, u64>,
+    pub(crate) bytes: u64,
+}
+
+impl Lane {
+    pub(crate) fn get(&self, digest: &BatchDigest) -> Option<&Held> {
+        let seq = self.seqs.get(digest)?;
+        self.held.get(seq)?.iter().find(|held| held.batch.digest == *digest)
+    }
+
+    pub(crate) fn at(&self, seq: u64) -> &[Held] {
+        self.held.get(&seq).map_or(&[], Vec::as_slice)
+    }
+
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Held> {
+        self.held.values().flatten()
+    }
+
+    /// The held batch that follows `cursor`; of several the one that came first.
+    pub(crate) fn after(&self, cursor: &Cursor) -> Option<&Held> {
+        self.at(cursor.next_seq).iter().find(|held| held.follows(cursor))
+    }
+
+    pub(crate) fn insert(&mut self, held: Held) {
+        let seq = held.batch.batch.body.seq;
+        self.seqs.insert(held.batch.digest, seq);
+        self.bytes += held.weight.bytes;
+        self.held.entry(seq).or_default().push(held);
+        self.grow_chain();
+    }
+
+    fn grow_chain(&mut self) {
+        while let Some(next) = self.after(&self.chain).map(Held::cursor) {
+            self.chain = next;
+        }
+    }
+
+    /// Moves the final cursor; what is below it, and what can never follow it, is taken out.
+    pub(crate) fn finalize(&mut self, cursor: Cursor) -> Vec<Arc<CheckedBatch>> {
+        if cursor.next_seq <= self.last_final.next_seq {
+            return Vec::new();
+        }
+        self.last_final = cursor;
+        let above = self.held.split_off(&cursor.next_seq);
+        let below = std::mem::replace(&mut self.held, above);
+        let mut gone: Vec<Held> = below.into_values().flatten().collect();
+        let mut dead: HashSet<BatchDigest> = HashSet::new();
+        for (seq, batches) in &mut self.held {
+            let is_dead = |held: &Held| {
+                let previous = held.batch.batch.body.previous;
+                if *seq == cursor.next_seq { previous != cursor.tip } else { dead.contains(&previous) }
+            };
+            let (losing, kept): (Vec<_>, Vec<_>) = std::mem::take(batches).into_iter().partition(is_dead);
+            *batches = kept;
+            dead.extend(losing.iter().map(|held| held.batch.digest));
+            gone.extend(losing);
+        }
+        self.held.retain(|_, batches| !batches.is_empty());
+        for held in &gone {
+            self.seqs.remove(&held.batch.digest);
+            self.bytes -= held.weight.bytes;
+        }
+        self.chain = cursor;
+        self.grow_chain();
+        gone.into_iter().map(|held| held.batch).collect()
+    }
+}

@@ -1,0 +1,340 @@
+//! Lanes: which batches are held, how far a block can extend them, and what a block's cursors list.
+//!
+//! *Invariants:* beyond its final cursor a lane holds at most a window of batches and bytes, besides those that blocks
+//! list, which are bounded by who asks for them; a payload is only given where every batch of it links to the one before.
+
+use crate::batch::Weight;
+use crate::lane::{Held, Lane};
+use rustorium_crypto::CheckedBatch;
+use rustorium_types::{BatchDigest, Cursor, Parameters, TxId, ValidatorIndex};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::Arc;
+use thiserror::Error;
+
+/// What became of a batch that came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Inserted {
+    /// It is held.
+    Held,
+    /// It was held before.
+    Duplicate,
+    /// It is beyond the lane's window and not held: it will be fetched when a block lists it.
+    BeyondWindow,
+    /// Its author signed another batch at the same seq: evidence.
+    Conflict {
+        /// The one that was held before.
+        other: BatchDigest,
+        /// Whether the new one is held too (only where a block lists it).
+        held: bool,
+    },
+    /// Final blocks have passed its seq.
+    Stale,
+    /// There is no such lane.
+    NoSuchLane,
+}
+
+/// Caps of one block. A lane's are within the block's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BlockCaps {
+    /// Encoded bytes of transactions.
+    pub bytes: u64,
+    /// Transactions.
+    pub transactions: u32,
+    /// Declared work.
+    pub work: u64,
+    /// Encoded bytes from one lane.
+    pub lane_bytes: u64,
+    /// Transactions from one lane.
+    pub lane_transactions: u32,
+    /// Declared work from one lane.
+    pub lane_work: u64,
+}
+
+impl BlockCaps {
+    /// The chain's caps; a lane may fill the block where the others leave room.
+    pub fn for_parameters(parameters: &Parameters) -> Self {
+        Self {
+            bytes: u64::from(parameters.block_bytes_max),
+            transactions: parameters.block_transactions_max,
+            work: parameters.block_work_max,
+            lane_bytes: u64::from(parameters.block_bytes_max),
+            lane_transactions: parameters.block_transactions_max,
+            lane_work: parameters.block_work_max,
+        }
+    }
+
+    /// Whether a block may list this much: the voter's check.
+    pub fn hold(&self, total: &Weight) -> bool {
+        total.bytes <= self.bytes && total.transactions <= self.transactions && total.work <= self.work
+    }
+
+    fn hold_lane(&self, lane: &Weight) -> bool {
+        lane.bytes <= self.lane_bytes && lane.transactions <= self.lane_transactions && lane.work <= self.lane_work
+    }
+}
+
+/// How far a block can extend its parent's cursors.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Extension {
+    /// The block's cursors.
+    pub cursors: Vec<Cursor>,
+    /// Transactions that it lists.
+    pub transactions: u32,
+    /// Their declared work.
+    pub work: u64,
+    /// Their encoded bytes.
+    pub bytes: u64,
+}
+
+/// A listed batch that isn't held: the newest whose digest is known. Once it is held, the one before it may be missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Missing {
+    /// The lane.
+    pub lane: ValidatorIndex,
+    /// Its place in the lane.
+    pub seq: u64,
+    /// Its digest.
+    pub digest: BatchDigest,
+}
+
+/// Why a block's payload can't be given.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum PayloadFault {
+    /// Batches are to be fetched: one a lane at the most.
+    #[error("{} listed batches are not held", .0.len())]
+    Missing(Vec<Missing>),
+    /// The cursors list what can't be: the block is invalid.
+    #[error("the cursor of lane {lane} is invalid: {what}")]
+    Broken {
+        /// The lane.
+        lane: ValidatorIndex,
+        /// What is wrong with it.
+        what: &'static str,
+    },
+}
+
+/// The lanes of one shard and epoch at one node.
+#[derive(Debug)]
+pub struct Lanes {
+    lanes: Vec<Lane>,
+    /// How many held batches have each transaction.
+    transactions: HashMap<TxId, u32>,
+    window_batches: u64,
+    window_bytes: u64,
+    caps: Option<BlockCaps>,
+}
+
+impl Lanes {
+    /// The lanes of `n` validators at the start of an epoch, with these windows.
+    pub fn new(n: usize, window_batches: u32, window_bytes: u32) -> Self {
+        let lanes = (0..n).map(|_| Lane::default()).collect();
+        let (window_batches, window_bytes) = (u64::from(window_batches), u64::from(window_bytes));
+        Self { lanes, transactions: HashMap::new(), window_batches, window_bytes, caps: None }
+    }
+
+    /// The same with a chain's windows and caps: a payload over the caps is then found broken as soon as what is held of
+    /// it shows that, so that a leader can't have its peers fetch without end.
+    pub fn for_parameters(n: usize, parameters: &Parameters) -> Self {
+        let lanes = Self::new(n, parameters.lane_window_batches, parameters.lane_window_bytes);
+        Self { caps: Some(BlockCaps::for_parameters(parameters)), ..lanes }
+    }
+
+    /// Takes a checked batch that is in the journal at `lsn`. `wanted`: a block lists it, so that it is kept even beyond
+    /// the window or beside another at its seq.
+    pub fn insert(&mut self, batch: Arc<CheckedBatch>, lsn: u64, wanted: bool) -> Inserted {
+        let body = &batch.batch.body;
+        let Some(lane) = self.lanes.get_mut(usize::from(body.author.0)) else { return Inserted::NoSuchLane };
+        if lane.get(&batch.digest).is_some() {
+            return Inserted::Duplicate;
+        }
+        if body.seq < lane.last_final.next_seq {
+            return Inserted::Stale;
+        }
+        let (seq, held) = (body.seq, Held::new(batch, lsn));
+        let other = lane.at(seq).first().map(|other| other.batch.digest);
+        let in_window = seq - lane.last_final.next_seq < self.window_batches
+            && lane.bytes.saturating_add(held.weight.bytes) <= self.window_bytes;
+        match other {
+            Some(other) if !wanted => return Inserted::Conflict { other, held: false },
+            None if !wanted && !in_window => return Inserted::BeyondWindow,
+            _ => {}
+        }
+        for id in &held.batch.ids {
+            *self.transactions.entry(*id).or_default() += 1;
+        }
+        lane.insert(held);
+        other.map_or(Inserted::Held, |other| Inserted::Conflict { other, held: true })
+    }
+
+    /// A held batch.
+    pub fn get(&self, lane: ValidatorIndex, digest: &BatchDigest) -> Option<Arc<CheckedBatch>> {
+        self.lanes.get(usize::from(lane.0))?.get(digest).map(|held| held.batch.clone())
+    }
+
+    /// Per lane the seq up to which batches are held without a gap from the final cursor.
+    pub fn held(&self) -> Vec<u64> {
+        self.lanes.iter().map(|lane| lane.chain.next_seq).collect()
+    }
+
+    /// Where the held chain of a lane ends: what the author's next batch must follow.
+    pub fn tip(&self, lane: ValidatorIndex) -> Option<Cursor> {
+        self.lanes.get(usize::from(lane.0)).map(|lane| lane.chain)
+    }
+
+    /// What final blocks have listed of each lane.
+    pub fn final_cursors(&self) -> Vec<Cursor> {
+        self.lanes.iter().map(|lane| lane.last_final).collect()
+    }
+
+    /// Batches and bytes that the lane's window still takes: an author cuts no batch that its peers would not keep.
+    pub fn window_left(&self, lane: ValidatorIndex) -> (u64, u64) {
+        let Some(lane) = self.lanes.get(usize::from(lane.0)) else { return (0, 0) };
+        let batches = lane.chain.next_seq - lane.last_final.next_seq;
+        (self.window_batches.saturating_sub(batches), self.window_bytes.saturating_sub(lane.bytes))
+    }
+
+    /// Extends `parent` over held batches, within the caps and each lane's limit, fair between lanes: the next batch is
+    /// always of the lane that has given the least bytes so far.
+    pub fn extend(&self, parent: &[Cursor], caps: &BlockCaps, lane_limit: impl Fn(usize) -> Option<u64>) -> Extension {
+        let mut cursors = parent.to_vec();
+        let mut total = Weight::default();
+        let mut given = vec![Weight::default(); cursors.len()];
+        // Ties go to another lane in each block, so that a cap never binds the same one.
+        let first = parent.iter().fold(0, |sum: u64, cursor| sum.wrapping_add(cursor.next_seq)) as usize;
+        let mut open: Vec<usize> = (0..self.lanes.len().min(cursors.len())).collect();
+        while let Some(place) = least(&open, &given, first) {
+            let lane = open[place];
+            let next = self.lanes[lane].after(&cursors[lane]);
+            let next = next.filter(|held| lane_limit(lane).is_none_or(|limit| held.cursor().next_seq <= limit));
+            let with = |weight: Weight, held: &Held| {
+                let mut sum = weight;
+                sum += held.weight;
+                sum
+            };
+            let fits = |held: &&Held| caps.hold(&with(total, held)) && caps.hold_lane(&with(given[lane], held));
+            match next.filter(fits) {
+                Some(held) => {
+                    total += held.weight;
+                    given[lane] += held.weight;
+                    cursors[lane] = held.cursor();
+                }
+                None => {
+                    open.swap_remove(place);
+                }
+            }
+        }
+        Extension { cursors, transactions: total.transactions, work: total.work, bytes: total.bytes }
+    }
+
+    /// Whether a child of a block with these cursors could list a batch.
+    pub fn listable(&self, parent: &[Cursor]) -> bool {
+        self.lanes.iter().zip(parent).any(|(lane, cursor)| lane.after(cursor).is_some())
+    }
+
+    /// The batches that a block with these cursors lists on top of its parent: per lane, ascending by seq. To be taken
+    /// before `finalized` is told the block's cursors.
+    pub fn payload(&self, parent: &[Cursor], cursors: &[Cursor]) -> Result<Vec<Vec<Arc<CheckedBatch>>>, PayloadFault> {
+        let ranges = self.ranges(parent, cursors)?;
+        Ok(ranges.into_iter().map(|range| range.into_iter().map(|held| held.batch.clone()).collect()).collect())
+    }
+
+    /// What the same batches take of the caps, for the check of the header's sums.
+    pub fn weight(&self, parent: &[Cursor], cursors: &[Cursor]) -> Result<Weight, PayloadFault> {
+        let mut total = Weight::default();
+        self.ranges(parent, cursors)?.iter().flatten().for_each(|held| total += held.weight);
+        Ok(total)
+    }
+
+    fn ranges(&self, parent: &[Cursor], cursors: &[Cursor]) -> Result<Vec<Vec<&Held>>, PayloadFault> {
+        if cursors.len() != self.lanes.len() || parent.len() != self.lanes.len() {
+            let lane = ValidatorIndex(cursors.len().min(usize::from(u16::MAX)) as u16);
+            return Err(PayloadFault::Broken { lane, what: "there must be one cursor a lane" });
+        }
+        let (mut ranges, mut missing, mut total) = (Vec::with_capacity(cursors.len()), Vec::new(), Weight::default());
+        for (number, lane) in self.lanes.iter().enumerate() {
+            let index = ValidatorIndex(number as u16);
+            let (range, lacks) = walk_back(lane, index, &parent[number], &cursors[number])?;
+            range.iter().for_each(|held| total += held.weight);
+            // Every batch has a transaction at least, also those that aren't known yet.
+            let unknown = lacks.map_or(0, |lacks: Missing| lacks.seq + 1 - parent[number].next_seq);
+            total.transactions = total.transactions.saturating_add(u32::try_from(unknown).unwrap_or(u32::MAX));
+            if self.caps.is_some_and(|caps| !caps.hold(&total)) {
+                return Err(PayloadFault::Broken { lane: index, what: "the block lists more than a block may" });
+            }
+            ranges.push(range);
+            missing.extend(lacks);
+        }
+        if missing.is_empty() { Ok(ranges) } else { Err(PayloadFault::Missing(missing)) }
+    }
+
+    /// A block with these cursors is final. Drops what is below them and what lost against it, and returns it.
+    pub fn finalized(&mut self, cursors: &[Cursor]) -> Vec<Arc<CheckedBatch>> {
+        let lanes = self.lanes.iter_mut().zip(cursors);
+        let gone: Vec<_> = lanes.flat_map(|(lane, cursor)| lane.finalize(*cursor)).collect();
+        for id in gone.iter().flat_map(|batch| &batch.ids) {
+            if let Entry::Occupied(mut count) = self.transactions.entry(*id) {
+                *count.get_mut() -= 1;
+                if *count.get() == 0 {
+                    count.remove();
+                }
+            }
+        }
+        gone
+    }
+
+    /// Whether a held batch has the transaction: then it isn't cut here too (`Pool::held_elsewhere`, or, for one that is
+    /// admitted after its batch came, `Pool::mark_elsewhere`).
+    pub fn has_transaction(&self, id: &TxId) -> bool {
+        self.transactions.contains_key(id)
+    }
+
+    /// All held batches of a lane, ascending by seq: at an epoch's end they go back to the pool.
+    pub fn unlisted(&self, lane: ValidatorIndex) -> Vec<Arc<CheckedBatch>> {
+        let lane = self.lanes.get(usize::from(lane.0));
+        lane.map_or_else(Vec::new, |lane| lane.all().map(|held| held.batch.clone()).collect())
+    }
+
+    /// The lowest journal position of a held batch: the journal is kept from there on.
+    pub fn live_lsn_min(&self) -> Option<u64> {
+        self.lanes.iter().flat_map(Lane::all).map(|held| held.lsn).min()
+    }
+}
+
+/// The place in `open` of the lane that has given the least; ties by rotation from `first`.
+fn least(open: &[usize], given: &[Weight], first: usize) -> Option<usize> {
+    let n = given.len();
+    (0..open.len()).min_by_key(|place| (given[open[*place]].bytes, (open[*place] + n - first % n) % n))
+}
+
+/// Follows `previous` digests from the cursor's tip down to the parent's, or to the first that isn't held. What was walked
+/// is ascending by seq.
+fn walk_back<'a>(
+    lane: &'a Lane,
+    index: ValidatorIndex,
+    parent: &Cursor,
+    cursor: &Cursor,
+) -> Result<(Vec<&'a Held>, Option<Missing>), PayloadFault> {
+    let broken = |what| PayloadFault::Broken { lane: index, what };
+    if cursor.next_seq < parent.next_seq {
+        return Err(broken("it goes back"));
+    }
+    let (mut range, mut missing, mut at) = (Vec::new(), None, *cursor);
+    while at.next_seq > parent.next_seq {
+        let seq = at.next_seq - 1;
+        let Some(held) = lane.get(&at.tip) else {
+            missing = Some(Missing { lane: index, seq, digest: at.tip });
+            break;
+        };
+        if held.batch.batch.body.seq != seq {
+            return Err(broken("its tip is a batch of another seq"));
+        }
+        range.push(held);
+        at = Cursor { next_seq: seq, tip: held.batch.batch.body.previous };
+    }
+    if missing.is_none() && at.tip != parent.tip {
+        return Err(broken("its batches do not follow the parent's"));
+    }
+    range.reverse();
+    Ok((range, missing))
+}

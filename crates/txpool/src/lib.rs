@@ -1,0 +1,19 @@
+//! Admission, the bounded pool of transactions, and lanes: batches, what of them is held, what a block can list.
+//!
+//! *Invariants:* no clock and no I/O: time is an argument; everything is bounded, and the first to be refused is a new
+//! transaction, with a typed reason; no cut holds nonce k of a sender unless k − 1 is executed or was cut before it;
+//! admission is a filter only: validity is decided by execution.
+
+pub mod batch;
+pub mod home;
+mod lane;
+pub mod lanes;
+pub mod pool;
+pub mod refused;
+mod sender;
+
+pub use batch::{BatchRefused, Weight, check_batch, weigh};
+pub use home::{home_lane, lane_rank};
+pub use lanes::{BlockCaps, Extension, Inserted, Lanes, Missing, PayloadFault};
+pub use pool::{AccountView, Admission, CutLimits, Pool, PoolConfig};
+pub use refused::Refused;

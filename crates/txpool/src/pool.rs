@@ -1,0 +1,409 @@
+//! The pool: takes transactions, holds those whose turn has not come, hands out what the own lane can list next.
+//!
+//! *Invariants:* never more than `transactions_max` and `bytes_max`, what is cut and not yet executed included; those that
+//! wait for a missing nonce take at most a quarter, so that what can proceed always finds room; senders take turns.
+
+mod feedback;
+
+use crate::batch::encoded_bytes;
+use crate::refused::Refused;
+use crate::sender::{Entry, Sender, Totals};
+use rustorium_crypto::Verified;
+use rustorium_execution::{declared_work, worst_case_work};
+use rustorium_types::limits::TRANSACTION_BYTES_MAX;
+use rustorium_types::{AccountId, Parameters, PublicKey, Transaction, TxId};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+/// Transactions that a sender may have cut before the next sender's turn.
+const RUN_LENGTH: usize = 16;
+
+/// The pool's bounds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PoolConfig {
+    /// Transactions held.
+    pub transactions_max: usize,
+    /// Encoded bytes held.
+    pub bytes_max: u64,
+    /// Transactions of one sender.
+    pub per_sender_max: usize,
+    /// How far a nonce may be beyond the first missing one.
+    pub gap_max: u64,
+    /// Encoded bytes of one transaction.
+    pub transaction_bytes_max: usize,
+    /// Declared work of one transaction.
+    pub transaction_work_max: u64,
+    /// How far an expiry may be ahead.
+    pub expiry_ahead_ms_max: u64,
+}
+
+impl PoolConfig {
+    /// The bounds that a chain's parameters ask for, with the usual sizes.
+    pub fn for_parameters(parameters: &Parameters) -> Self {
+        Self {
+            transactions_max: 65_536,
+            bytes_max: 64 * 1024 * 1024,
+            per_sender_max: 4096,
+            gap_max: 256,
+            transaction_bytes_max: TRANSACTION_BYTES_MAX.min(parameters.batch_bytes_max as usize),
+            transaction_work_max: parameters.batch_work_max,
+            expiry_ahead_ms_max: parameters.expiry_ahead_ms_max,
+        }
+    }
+}
+
+impl Default for PoolConfig {
+    fn default() -> Self {
+        Self::for_parameters(&Parameters::default())
+    }
+}
+
+/// What admission asks the state about a sender.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AccountView {
+    /// The next nonce.
+    pub nonce: u64,
+    /// The account's key.
+    pub public_key: PublicKey,
+}
+
+/// How a transaction was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Admission {
+    /// It waits here now.
+    Queued,
+    /// It waited here before.
+    Duplicate,
+}
+
+/// Bounds of one cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CutLimits {
+    /// Encoded bytes.
+    pub bytes: u64,
+    /// Transactions.
+    pub transactions: usize,
+    /// Declared work.
+    pub work: u64,
+}
+
+/// The pool of one shard at one node.
+#[derive(Debug)]
+pub struct Pool {
+    config: PoolConfig,
+    senders: HashMap<AccountId, Sender>,
+    ids: HashMap<TxId, (AccountId, u64)>,
+    totals: Totals,
+    /// Senders that have something ready, by turn.
+    turns: BTreeMap<u64, AccountId>,
+    next_turn: u64,
+    expiries: BTreeSet<(u64, AccountId, u64)>,
+    delayed: BTreeSet<(u64, AccountId, u64)>,
+    dropped: Vec<TxId>,
+    now_ms: u64,
+    header_time_ms: u64,
+}
+
+impl Pool {
+    /// An empty pool.
+    pub fn new(config: PoolConfig) -> Self {
+        Self {
+            config,
+            senders: HashMap::new(),
+            ids: HashMap::new(),
+            totals: Totals::default(),
+            turns: BTreeMap::new(),
+            next_turn: 0,
+            expiries: BTreeSet::new(),
+            delayed: BTreeSet::new(),
+            dropped: Vec::new(),
+            now_ms: 0,
+            header_time_ms: 0,
+        }
+    }
+
+    /// Takes a verified transaction that may be cut at once. `account` is asked only where its sender isn't known here.
+    pub fn admit(
+        &mut self,
+        now_ms: u64,
+        id: TxId,
+        t: Arc<Verified<Transaction>>,
+        account: impl FnOnce() -> Option<AccountView>,
+    ) -> Result<Admission, Refused> {
+        self.admit_later(now_ms, id, t, 0, account)
+    }
+
+    /// Takes a verified transaction that may be cut from `not_before_ms` on: one whose home is another lane.
+    pub fn admit_later(
+        &mut self,
+        now_ms: u64,
+        id: TxId,
+        t: Arc<Verified<Transaction>>,
+        not_before_ms: u64,
+        account: impl FnOnce() -> Option<AccountView>,
+    ) -> Result<Admission, Refused> {
+        if self.ids.contains_key(&id) {
+            return Ok(Admission::Duplicate);
+        }
+        self.now_ms = self.now_ms.max(now_ms);
+        let bytes = encoded_bytes(&t);
+        self.check_alone(now_ms, &t, bytes)?;
+        let (account_id, nonce) = (t.body.sender, t.body.nonce);
+        self.check_room(bytes as u64)?;
+        let gap_ok = self.totals.gapped < self.config.transactions_max / 4;
+        let known = self.senders.get(&account_id);
+        let fresh = match known {
+            Some(_) => None,
+            None => account().map(|view| Sender::new(view.public_key, view.nonce)),
+        };
+        let sender = known.or(fresh.as_ref()).ok_or(Refused::UnknownAccount)?;
+        check_with_sender(&self.config, sender, &t, gap_ok)?;
+        if let Some(fresh) = fresh {
+            self.senders.insert(account_id, fresh);
+        }
+        let work = declared_work(&t);
+        let expires_at_ms = t.body.expires_at_ms;
+        let entry = Entry {
+            id,
+            transaction: Some(t),
+            bytes: bytes as u64,
+            work,
+            expires_at_ms,
+            not_before_ms,
+            elsewhere: false,
+        };
+        self.insert(account_id, nonce, entry);
+        Ok(Admission::Queued)
+    }
+
+    fn check_alone(&self, now_ms: u64, t: &Transaction, bytes: usize) -> Result<(), Refused> {
+        if bytes > self.config.transaction_bytes_max {
+            return Err(Refused::TooLarge { bytes, max: self.config.transaction_bytes_max });
+        }
+        let (limit, max, needed) = (t.body.work_limit, self.config.transaction_work_max, worst_case_work(&t.body));
+        if limit > max {
+            return Err(Refused::WorkLimitTooHigh { limit, max });
+        }
+        if limit < needed {
+            return Err(Refused::WorkLimitTooLow { limit, needed });
+        }
+        let (expires_at_ms, limit_ms) = (t.body.expires_at_ms, self.config.expiry_ahead_ms_max);
+        if expires_at_ms <= now_ms.max(self.header_time_ms) {
+            return Err(Refused::Expired { expires_at_ms, now_ms: now_ms.max(self.header_time_ms) });
+        }
+        let ahead_ms = expires_at_ms - now_ms;
+        if ahead_ms > limit_ms { Err(Refused::ExpiryTooFar { ahead_ms, limit_ms }) } else { Ok(()) }
+    }
+
+    fn check_room(&self, bytes: u64) -> Result<(), Refused> {
+        if self.has_room(1, bytes) { Ok(()) } else { Err(Refused::PoolFull) }
+    }
+
+    /// Whether that many more would fit: asked before signatures are checked, so that being busy costs little.
+    pub fn has_room(&self, transactions: usize, bytes: u64) -> bool {
+        self.totals.count.saturating_add(transactions) <= self.config.transactions_max
+            && self.totals.bytes.saturating_add(bytes) <= self.config.bytes_max
+    }
+
+    fn insert(&mut self, account: AccountId, nonce: u64, entry: Entry) {
+        self.ids.insert(entry.id, (account, nonce));
+        self.expiries.insert((entry.expires_at_ms, account, nonce));
+        if entry.not_before_ms > self.now_ms {
+            self.delayed.insert((entry.not_before_ms, account, nonce));
+        }
+        let now_ms = self.now_ms;
+        self.edit(account, |sender| sender.insert(nonce, entry, now_ms));
+    }
+
+    /// Changes a sender; totals, its turn and, where nothing waits any more, the sender itself follow.
+    fn edit<T>(&mut self, account: AccountId, change: impl FnOnce(&mut Sender) -> T) -> Option<T> {
+        let sender = self.senders.get_mut(&account)?;
+        let before = sender.totals();
+        let result = change(sender);
+        let after = sender.totals();
+        self.totals.count = self.totals.count + after.count - before.count;
+        self.totals.bytes = self.totals.bytes + after.bytes - before.bytes;
+        self.totals.ready = self.totals.ready + after.ready - before.ready;
+        self.totals.ready_bytes = self.totals.ready_bytes + after.ready_bytes - before.ready_bytes;
+        self.totals.gapped = self.totals.gapped + after.gapped - before.gapped;
+        match (sender.has_ready(), sender.turn) {
+            (true, None) => {
+                sender.turn = Some(self.next_turn);
+                self.turns.insert(self.next_turn, account);
+                self.next_turn += 1;
+            }
+            (false, Some(turn)) => {
+                sender.turn = None;
+                self.turns.remove(&turn);
+            }
+            _ => {}
+        }
+        if sender.entries.is_empty() {
+            self.senders.remove(&account);
+        }
+        Some(result)
+    }
+
+    fn forget(&mut self, account: AccountId, nonce: u64, entry: &Entry) {
+        self.ids.remove(&entry.id);
+        self.expiries.remove(&(entry.expires_at_ms, account, nonce));
+        self.delayed.remove(&(entry.not_before_ms, account, nonce));
+    }
+
+    fn remove(&mut self, account: AccountId, nonce: u64) -> Option<TxId> {
+        let entry = self.edit(account, |sender| sender.remove(nonce))??;
+        self.forget(account, nonce, &entry);
+        Some(entry.id)
+    }
+
+    /// The next transactions for the own lane: in nonce order per sender, senders in turns of `RUN_LENGTH`. Where anything
+    /// is ready at least one is cut, also when it alone is over the limits (admission keeps it under the batch's caps).
+    pub fn cut(&mut self, now_ms: u64, limits: &CutLimits) -> Vec<(TxId, Arc<Verified<Transaction>>)> {
+        self.open_delayed(now_ms);
+        let (mut out, mut left) = (Vec::new(), *limits);
+        while let Some((turn, account)) = self.turns.pop_first() {
+            let full = self.cut_run(account, &mut left, &mut out);
+            // A full cut leaves the sender its turn; else it goes to the end of the queue.
+            let next_turn = if full { turn } else { self.next_turn };
+            let Some(sender) = self.senders.get_mut(&account) else { continue };
+            sender.turn = sender.has_ready().then_some(next_turn);
+            if sender.has_ready() {
+                self.turns.insert(next_turn, account);
+                self.next_turn += 1;
+            }
+            if full {
+                break;
+            }
+        }
+        out
+    }
+
+    /// Cuts one sender's run; whether the limits let no more in.
+    fn cut_run(
+        &mut self,
+        account: AccountId,
+        left: &mut CutLimits,
+        out: &mut Vec<(TxId, Arc<Verified<Transaction>>)>,
+    ) -> bool {
+        for _ in 0..RUN_LENGTH {
+            let Some(sender) = self.senders.get(&account) else { return false };
+            let Some(head) = sender.head() else { return false };
+            if head.expires_at_ms <= self.now_ms {
+                let nonce = sender.next_cut;
+                let dropped = self.remove(account, nonce);
+                self.dropped.extend(dropped);
+                continue;
+            }
+            let fits = left.transactions > 0 && head.bytes <= left.bytes && head.work <= left.work;
+            if !fits && !out.is_empty() {
+                return true;
+            }
+            left.transactions = left.transactions.saturating_sub(1);
+            left.bytes = left.bytes.saturating_sub(head.bytes);
+            left.work = left.work.saturating_sub(head.work);
+            let Some(transaction) = head.transaction.clone() else { return false };
+            out.push((head.id, transaction));
+            self.edit(account, Sender::cut_head);
+        }
+        false
+    }
+
+    /// Opens delayed transactions that are due at `now_ms`.
+    pub fn open_delayed(&mut self, now_ms: u64) {
+        self.now_ms = self.now_ms.max(now_ms);
+        let now_ms = self.now_ms;
+        while let Some((_, account, _)) = self.delayed.first().copied().filter(|(due, ..)| *due <= now_ms) {
+            self.delayed.pop_first();
+            self.edit(account, |sender| sender.grow_ready(now_ms));
+        }
+    }
+
+    /// When `open_delayed` has something to do next.
+    pub fn next_delayed_ms(&self) -> Option<u64> {
+        self.delayed.first().map(|(due, ..)| *due)
+    }
+
+    /// A block was executed at which `account` has used all nonces below `next_nonce`.
+    pub fn executed(&mut self, account: AccountId, next_nonce: u64, header_time_ms: u64) {
+        self.header_time_ms = self.header_time_ms.max(header_time_ms);
+        let now_ms = self.now_ms;
+        let used = self.edit(account, |sender| sender.advance(next_nonce, now_ms));
+        for (nonce, entry) in used.iter().flatten() {
+            self.forget(account, *nonce, entry);
+        }
+    }
+
+    /// Drops what expired by `header_time_ms`. Returns all that was dropped without being executed since the last call.
+    pub fn expire(&mut self, header_time_ms: u64) -> Vec<TxId> {
+        self.header_time_ms = self.header_time_ms.max(header_time_ms);
+        while let Some((at, account, nonce)) = self.expiries.first().copied() {
+            if at > self.header_time_ms {
+                break;
+            }
+            let dropped = self.remove(account, nonce);
+            self.dropped.extend(dropped);
+        }
+        std::mem::take(&mut self.dropped)
+    }
+
+    /// Whether the transaction waits here.
+    pub fn contains(&self, id: &TxId) -> bool {
+        self.ids.contains_key(id)
+    }
+
+    /// The waiting transaction; none also for one that is known from an own batch only.
+    pub fn get(&self, id: &TxId) -> Option<Arc<Verified<Transaction>>> {
+        let (account, nonce) = self.ids.get(id)?;
+        self.senders.get(account)?.entries.get(nonce)?.transaction.clone()
+    }
+
+    /// Transactions held, those cut and not yet executed included.
+    pub fn len(&self) -> usize {
+        self.totals.count
+    }
+
+    /// Whether none is held.
+    pub fn is_empty(&self) -> bool {
+        self.totals.count == 0
+    }
+
+    /// Encoded bytes held.
+    pub fn bytes(&self) -> u64 {
+        self.totals.bytes
+    }
+
+    /// Transactions that a cut could take now.
+    pub fn ready_count(&self) -> usize {
+        self.totals.ready
+    }
+
+    /// Encoded bytes of those.
+    pub fn ready_bytes(&self) -> u64 {
+        self.totals.ready_bytes
+    }
+
+    /// Transactions that wait for a missing nonce.
+    pub fn gapped_count(&self) -> usize {
+        self.totals.gapped
+    }
+}
+
+fn check_with_sender(config: &PoolConfig, sender: &Sender, t: &Transaction, gap_ok: bool) -> Result<(), Refused> {
+    let nonce = t.body.nonce;
+    if sender.public_key != t.body.public_key {
+        return Err(Refused::WrongKey);
+    }
+    if nonce < sender.next {
+        return Err(Refused::NonceUsed { nonce, expected: sender.next });
+    }
+    if let Some(other) = sender.entries.get(&nonce) {
+        return Err(Refused::NonceTaken { nonce, by: other.id });
+    }
+    if nonce - sender.tail > config.gap_max || nonce == u64::MAX {
+        return Err(Refused::NonceTooFar { nonce, expected: sender.tail });
+    }
+    if sender.entries.len() >= config.per_sender_max {
+        return Err(Refused::SenderFull { limit: config.per_sender_max });
+    }
+    if nonce > sender.tail && !gap_ok { Err(Refused::PoolFull) } else { Ok(()) }
+}

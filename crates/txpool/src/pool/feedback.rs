@@ -1,0 +1,117 @@
+//! What execution, other lanes and a restart tell the pool.
+
+use super::{AccountView, Pool};
+use crate::batch::encoded_bytes;
+use crate::sender::{Entry, Sender};
+use rustorium_crypto::CheckedBatch;
+use rustorium_execution::{Skip, declared_work};
+use rustorium_types::{AccountId, Transaction, TxId};
+use std::collections::hash_map::Entry::Vacant;
+
+/// Wait before one that was skipped for want of quota is listed again.
+const QUOTA_RETRY_MS: u64 = 1_000;
+
+impl Pool {
+    /// A block listed the transaction and execution skipped it: it goes, or waits to be listed again, as the reason asks.
+    pub fn skipped(&mut self, id: &TxId, why: &Skip) {
+        let Some((account, nonce)) = self.ids.get(id).copied() else { return };
+        match why {
+            Skip::NonceUsed { expected } => self.executed(account, *expected, 0),
+            Skip::NonceAhead { .. } => self.reopen(account, nonce, 0),
+            Skip::QuotaTooSmall { .. } => {
+                let due_ms = self.now_ms.max(self.header_time_ms).saturating_add(QUOTA_RETRY_MS);
+                self.reopen(account, nonce, due_ms);
+            }
+            Skip::WrongChain | Skip::WrongVersion | Skip::Expired | Skip::UnknownSender | Skip::WrongKey => {
+                let dropped = self.remove(account, nonce);
+                self.dropped.extend(dropped);
+            }
+        }
+    }
+
+    /// The batch will never be listed: what still waits of it can be cut again.
+    pub fn uncut(&mut self, batch: &CheckedBatch) {
+        for id in &batch.ids {
+            if let Some((account, nonce)) = self.ids.get(id).copied() {
+                self.reopen(account, nonce, 0);
+            }
+        }
+    }
+
+    fn reopen(&mut self, account: AccountId, nonce: u64, not_before_ms: u64) {
+        let now_ms = self.now_ms;
+        let entry = self.edit(account, |sender| {
+            sender.uncut(nonce, now_ms);
+            sender.set_elsewhere(nonce, false, now_ms);
+            let entry = sender.entries.get_mut(&nonce)?;
+            let before_ms = std::mem::replace(&mut entry.not_before_ms, not_before_ms);
+            let unknown = entry.transaction.is_none();
+            if before_ms != not_before_ms {
+                sender.recount(now_ms);
+            }
+            Some((before_ms, unknown))
+        });
+        let Some((before_ms, unknown)) = entry.flatten() else { return };
+        self.delayed.remove(&(before_ms, account, nonce));
+        if unknown {
+            // Its bytes are in the lane's batch only: whoever sent it sends it again.
+            let dropped = self.remove(account, nonce);
+            self.dropped.extend(dropped);
+        } else if not_before_ms > now_ms {
+            self.delayed.insert((not_before_ms, account, nonce));
+        }
+    }
+
+    /// Another lane's batch was taken: what it has isn't cut here while it is held.
+    pub fn held_elsewhere(&mut self, batch: &CheckedBatch) {
+        batch.ids.iter().for_each(|id| self.mark_elsewhere(id, true));
+    }
+
+    /// Another lane's batch was dropped: what it has and still waits may be cut here again. Not for a listed one, whose
+    /// transactions `executed` and `skipped` tell of.
+    pub fn dropped_elsewhere(&mut self, batch: &CheckedBatch) {
+        batch.ids.iter().for_each(|id| self.mark_elsewhere(id, false));
+    }
+
+    /// The same for one transaction: told of one that was admitted while a held batch has it.
+    pub fn mark_elsewhere(&mut self, id: &TxId, elsewhere: bool) {
+        let now_ms = self.now_ms;
+        if let Some((account, nonce)) = self.ids.get(id).copied() {
+            self.edit(account, |sender| sender.set_elsewhere(nonce, elsewhere, now_ms));
+        }
+    }
+
+    /// After a restart, before anything is admitted: an own batch that isn't final yet, in lane order. Its nonces count
+    /// as cut and its ids as held.
+    pub fn restore(&mut self, batch: &CheckedBatch, mut account: impl FnMut(&AccountId) -> Option<AccountView>) {
+        for (id, transaction) in batch.ids.iter().zip(batch.batch.body.transactions.as_slice()) {
+            let sender = transaction.body.sender;
+            if let Vacant(place) = self.senders.entry(sender) {
+                let Some(view) = account(&sender) else { continue };
+                place.insert(Sender::new(view.public_key, view.nonce));
+            }
+            self.restore_one(*id, transaction);
+        }
+    }
+
+    fn restore_one(&mut self, id: TxId, transaction: &Transaction) {
+        let (account, nonce, now_ms) = (transaction.body.sender, transaction.body.nonce, self.now_ms);
+        let next = self.senders.get(&account).map(|sender| (sender.next_cut, sender.tail));
+        if next != Some((nonce, nonce)) || self.ids.contains_key(&id) {
+            // Executed before, or a skip to be: nothing to remember, and the sender is forgotten where it has nothing else.
+            self.edit(account, |_| ());
+            return;
+        }
+        let entry = Entry {
+            id,
+            transaction: None,
+            bytes: encoded_bytes(transaction) as u64,
+            work: declared_work(transaction),
+            expires_at_ms: transaction.body.expires_at_ms,
+            not_before_ms: 0,
+            elsewhere: false,
+        };
+        self.insert(account, nonce, entry);
+        self.edit(account, |sender| sender.mark_cut(nonce, now_ms));
+    }
+}

@@ -1,0 +1,113 @@
+//! Why a transaction was not taken: typed, with the stable codes of the API.
+
+use rustorium_types::TxId;
+use thiserror::Error;
+
+/// Why admission refused a transaction.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum Refused {
+    /// Its expiry has passed.
+    #[error("the transaction expired at {expires_at_ms}, it is {now_ms} now; sign it again with a later expiry")]
+    Expired {
+        /// The transaction's, Unix ms.
+        expires_at_ms: u64,
+        /// The node's, Unix ms.
+        now_ms: u64,
+    },
+    /// Its expiry is too far ahead.
+    #[error("the expiry is {ahead_ms} ms ahead, {limit_ms} are allowed; sign it again with an earlier expiry")]
+    ExpiryTooFar {
+        /// Distance from now.
+        ahead_ms: u64,
+        /// The chain's limit.
+        limit_ms: u64,
+    },
+    /// The sender has no account.
+    #[error("the sender has no account; have it created by a sponsor first")]
+    UnknownAccount,
+    /// Not the account's key.
+    #[error("the public key is not the sender account's; sign with the account's own key")]
+    WrongKey,
+    /// The nonce was used.
+    #[error("the nonce {nonce} was used before; the next is {expected}")]
+    NonceUsed {
+        /// The transaction's.
+        nonce: u64,
+        /// The account's next.
+        expected: u64,
+    },
+    /// Another transaction with this nonce is waiting.
+    #[error("the transaction {by} already waits with nonce {nonce}; use a later nonce or wait for its end")]
+    NonceTaken {
+        /// The transaction's.
+        nonce: u64,
+        /// Who has it.
+        by: TxId,
+    },
+    /// Too many nonces are missing before this one.
+    #[error("the nonce {nonce} is too far ahead; the next one missing is {expected}, send that first")]
+    NonceTooFar {
+        /// The transaction's.
+        nonce: u64,
+        /// The first that is missing.
+        expected: u64,
+    },
+    /// The pool is full.
+    #[error("the pool is full; send the same bytes again later, or to another validator")]
+    PoolFull,
+    /// The sender has too many waiting.
+    #[error("the sender has {limit} transactions waiting, the most that one may; wait until some are final")]
+    SenderFull {
+        /// The limit.
+        limit: usize,
+    },
+    /// The declared work can't suffice.
+    #[error("the work limit {limit} is below the {needed} that the operations cost; sign it again with that")]
+    WorkLimitTooLow {
+        /// Declared.
+        limit: u64,
+        /// Needed.
+        needed: u64,
+    },
+    /// More declared work than a batch may hold.
+    #[error("the work limit {limit} is above the largest of {max}; lower it or split the transaction")]
+    WorkLimitTooHigh {
+        /// Declared.
+        limit: u64,
+        /// Allowed.
+        max: u64,
+    },
+    /// Too many bytes.
+    #[error("the transaction has {bytes} bytes, {max} are allowed; split it")]
+    TooLarge {
+        /// Encoded.
+        bytes: usize,
+        /// Allowed.
+        max: usize,
+    },
+}
+
+impl Refused {
+    /// The stable code of the API.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Expired { .. } => "expired",
+            Self::ExpiryTooFar { .. } => "expiry_too_far",
+            Self::UnknownAccount => "unknown_account",
+            Self::WrongKey => "wrong_key",
+            Self::NonceUsed { .. } => "nonce_used",
+            Self::NonceTaken { .. } => "nonce_taken",
+            Self::NonceTooFar { .. } => "nonce_too_far",
+            Self::PoolFull => "pool_full",
+            Self::SenderFull { .. } => "sender_full",
+            Self::WorkLimitTooLow { .. } => "work_limit_too_low",
+            Self::WorkLimitTooHigh { .. } => "work_limit_too_high",
+            Self::TooLarge { .. } => "too_large",
+        }
+    }
+
+    /// Whether the same bytes may be taken a little later: answered as busy.
+    pub fn is_busy(&self) -> bool {
+        matches!(self, Self::PoolFull | Self::SenderFull { .. })
+    }
+}

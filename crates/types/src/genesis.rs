@@ -1,0 +1,140 @@
+//! Genesis: the chain's parameters, first committee and first accounts. The hash of its canonical bytes is the chain id.
+
+use crate::address::AccountId;
+use crate::codec::{BoundedBytes, BoundedVec};
+use crate::ids::AssetId;
+use crate::limits::*;
+use crate::transaction::PublicKey;
+use borsh::{BorshDeserialize, BorshSerialize};
+use serde::{Deserialize, Serialize};
+
+/// The protocol version that this build speaks.
+pub const PROTOCOL_VERSION: u16 = 1;
+
+/// What all validators must agree on, besides the rules.
+#[derive(Clone, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Parameters {
+    /// Bytes of transactions in one batch.
+    pub batch_bytes_max: u32,
+    /// Transactions in one batch.
+    pub batch_transactions_max: u32,
+    /// Declared work in one batch.
+    pub batch_work_max: u64,
+    /// Bytes of payload in one block.
+    pub block_bytes_max: u32,
+    /// Transactions in one block.
+    pub block_transactions_max: u32,
+    /// Declared work in one block.
+    pub block_work_max: u64,
+    /// State writes by one transaction.
+    pub transaction_writes_max: u32,
+    /// Batches of one lane that peers hold beyond its final cursor.
+    pub lane_window_batches: u32,
+    /// Bytes of one lane that peers hold beyond its final cursor.
+    pub lane_window_bytes: u32,
+    /// How far a header's time may be ahead of a voter's clock.
+    pub clock_ahead_ms_max: u64,
+    /// Heights that may be final and not claimed before payloads are refused.
+    pub claim_lag_max: u64,
+    /// The farthest that a transaction's expiry may lie ahead of header time.
+    pub expiry_ahead_ms_max: u64,
+    /// Largest work quota of an account, work units.
+    pub quota_work_max: u64,
+    /// Work units that an account's quota grows by in a second of header time.
+    pub quota_work_per_s: u64,
+}
+
+impl Default for Parameters {
+    fn default() -> Self {
+        Self {
+            batch_bytes_max: 512 * 1024,
+            batch_transactions_max: 2048,
+            batch_work_max: 2_000_000,
+            block_bytes_max: 8 * 1024 * 1024,
+            block_transactions_max: 16_384,
+            block_work_max: 16_000_000,
+            transaction_writes_max: 512,
+            lane_window_batches: 64,
+            lane_window_bytes: 16 * 1024 * 1024,
+            clock_ahead_ms_max: 2_000,
+            claim_lag_max: 64,
+            expiry_ahead_ms_max: 24 * 3600 * 1000,
+            quota_work_max: 1_000_000_000_000,
+            quota_work_per_s: 1_000_000_000,
+        }
+    }
+}
+
+/// A member of a committee.
+#[derive(Clone, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
+pub struct Validator {
+    /// A name for people: UTF-8.
+    pub name: BoundedBytes<NAME_BYTES_MAX>,
+    /// Signs votes and batches.
+    pub validator_key: PublicKey,
+    /// Proves the node's identity on its links.
+    pub node_key: PublicKey,
+    /// Signs the validator's replacement; kept off the node.
+    pub owner_key: PublicKey,
+    /// Home region's byte.
+    pub region: u8,
+}
+
+/// A committee, in the order of its indexes.
+pub type ValidatorSet = BoundedVec<Validator, VALIDATORS_MAX>;
+
+/// An account that exists from the start.
+#[derive(Clone, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
+pub struct GenesisAccount {
+    /// Home region's byte.
+    pub region: u8,
+    /// Its key; with the region it names the account.
+    pub public_key: PublicKey,
+    /// Storage balance, bytes.
+    pub storage_bytes: u64,
+    /// Balances: asset and amount.
+    pub balances: BoundedVec<(AssetId, u128), 16>,
+}
+
+/// The start of a chain.
+#[derive(Clone, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
+pub struct Genesis {
+    /// Protocol version at the start.
+    pub version: u16,
+    /// A name for people: UTF-8.
+    pub name: BoundedBytes<NAME_BYTES_MAX>,
+    /// The genesis block's time, Unix ms.
+    pub time_ms: u64,
+    /// The parameters.
+    pub parameters: Parameters,
+    /// The first committee.
+    pub validators: ValidatorSet,
+    /// The first accounts, ascending by (region, public key).
+    pub accounts: BoundedVec<GenesisAccount, GENESIS_ACCOUNTS_MAX>,
+}
+
+/// The 64-byte key of a state leaf: account id, then BLAKE3 of the leaf's name.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize)]
+pub struct StateKey {
+    /// Whose leaf.
+    pub account: AccountId,
+    /// Hash of its name.
+    pub name: [u8; 32],
+}
+
+impl StateKey {
+    /// The 64 bytes, account first, so that byte order keeps accounts together.
+    pub fn to_bytes(self) -> [u8; 64] {
+        let mut bytes = [0; 64];
+        bytes[..32].copy_from_slice(&self.account.0);
+        bytes[32..].copy_from_slice(&self.name);
+        bytes
+    }
+}
+
+impl std::fmt::Debug for StateKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.account, hex::encode(&self.name[..4]))
+    }
+}

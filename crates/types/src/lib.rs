@@ -1,0 +1,23 @@
+//! The ledger's vocabulary: ids, transactions, batches, blocks, votes, certificates, receipts, their canonical codec and limits.
+//!
+//! *Invariants:* knows no clock, no async runtime and no sibling crate; one encoding per value; every length is checked
+//! against its limit before anything is allocated; compiles for wasm32.
+
+pub mod address;
+pub mod codec;
+pub mod consensus;
+pub mod genesis;
+pub mod ids;
+pub mod limits;
+pub mod proof;
+pub mod transaction;
+pub mod wire;
+
+pub use address::AccountId;
+pub use codec::{BoundedBytes, BoundedVec, DecodeError, decode, encode, encode_into};
+pub use consensus::*;
+pub use genesis::*;
+pub use ids::*;
+pub use proof::*;
+pub use transaction::*;
+pub use wire::{Class, Heartbeat, Message, Report, Request, Response, VoteMessage};

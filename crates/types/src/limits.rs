@@ -1,0 +1,42 @@
+//! Every bound of the protocol's formats. Chain parameters may be tighter, never looser.
+
+/// Bytes of one encoded transaction.
+pub const TRANSACTION_BYTES_MAX: usize = 256 * 1024;
+/// Operations in one transaction.
+pub const OPERATIONS_MAX: usize = 256;
+/// Bytes of a key inside a namespace.
+pub const KEY_BYTES_MAX: usize = 512;
+/// Bytes of a value.
+pub const VALUE_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of an asset's symbol.
+pub const SYMBOL_BYTES_MAX: usize = 16;
+/// Prefixes that one grant may name.
+pub const GRANT_PREFIXES_MAX: usize = 16;
+/// Validators in a committee.
+pub const VALIDATORS_MAX: usize = 128;
+/// Transactions in one batch.
+pub const BATCH_TRANSACTIONS_MAX: usize = 4096;
+/// Bytes of one encoded batch.
+pub const BATCH_BYTES_MAX: usize = 1024 * 1024;
+/// Inline transactions in one block.
+pub const INLINE_TRANSACTIONS_MAX: usize = 256;
+/// Bytes of one frame between peers.
+pub const FRAME_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Nullifications that ride with a proposal; older ones are fetched.
+pub const CARRIED_NULLIFICATIONS_MAX: usize = 32;
+/// A node's own open votes in one heartbeat.
+pub const HEARTBEAT_VOTES_MAX: usize = 64;
+/// Headers between a block and the descendant whose certificate finalized it.
+pub const PROOF_HEADERS_MAX: usize = 1024;
+/// Transactions in one forwarded or submitted group.
+pub const SUBMISSION_TRANSACTIONS_MAX: usize = 1000;
+/// Bytes of one submitted group.
+pub const SUBMISSION_BYTES_MAX: usize = 1024 * 1024;
+/// Items in one answer of the sync protocol.
+pub const SYNC_ITEMS_MAX: usize = 256;
+/// Accounts in a genesis.
+pub const GENESIS_ACCOUNTS_MAX: usize = 100_000;
+/// Bytes of an encoded genesis.
+pub const GENESIS_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Bytes of a name (validator, region, chain).
+pub const NAME_BYTES_MAX: usize = 64;

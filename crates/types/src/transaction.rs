@@ -1,0 +1,240 @@
+//! Transactions and their operations, batches of them, and what executing one leaves behind.
+
+use crate::address::AccountId;
+use crate::codec::{BoundedBytes, BoundedVec};
+use crate::ids::{AssetId, BatchDigest, ChainId, Epoch, Hash, Height, ShardId, TxId, ValidatorIndex};
+use crate::limits::*;
+use borsh::{BorshDeserialize, BorshSerialize};
+
+/// An Ed25519 public key, as 32 bytes.
+pub type PublicKey = [u8; 32];
+/// An Ed25519 signature, as 64 bytes.
+pub type Signature = [u8; 64];
+/// A key inside a namespace.
+pub type Key = BoundedBytes<KEY_BYTES_MAX>;
+/// A value.
+pub type Value = BoundedBytes<VALUE_BYTES_MAX>;
+/// An asset's symbol: printable ASCII.
+pub type Symbol = BoundedBytes<SYMBOL_BYTES_MAX>;
+
+/// Where a user says that it is: integers, 10⁻⁷ degrees. It may guide, never grant.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
+pub struct GeoLocation {
+    /// Latitude in 10⁻⁷ degrees, −900,000,000 to 900,000,000.
+    pub latitude_e7: i32,
+    /// Longitude in 10⁻⁷ degrees, −1,800,000,000 to 1,800,000,000.
+    pub longitude_e7: i32,
+}
+
+/// A precondition: the transaction fails as a whole where it doesn't hold.
+#[derive(Clone, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
+pub enum Condition {
+    /// The key's value has this BLAKE3 hash.
+    ValueHash {
+        /// Whose namespace.
+        namespace: AccountId,
+        /// The key.
+        key: Key,
+        /// BLAKE3 of the value's bytes.
+        hash: Hash,
+    },
+    /// The key has no value.
+    Absent {
+        /// Whose namespace.
+        namespace: AccountId,
+        /// The key.
+        key: Key,
+    },
+    /// The account holds at least this much.
+    BalanceAtLeast {
+        /// The holder.
+        account: AccountId,
+        /// The asset.
+        asset: AssetId,
+        /// Smallest units.
+        amount: u128,
+    },
+}
+
+/// One step of a transaction.
+#[derive(Clone, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
+pub enum Operation {
+    /// Makes the account that `region` and `public_key` name; the sponsor gives it `storage_bytes` of its own balance.
+    CreateAccount {
+        /// Home region's byte.
+        region: u8,
+        /// The account's key.
+        public_key: PublicKey,
+        /// Storage balance handed over, bytes.
+        storage_bytes: u64,
+    },
+    /// Sets a key.
+    Put {
+        /// The sender, or an account that granted it the key.
+        namespace: AccountId,
+        /// The key.
+        key: Key,
+        /// The new value.
+        value: Value,
+    },
+    /// Removes a key; its bytes go back to the namespace's storage balance. Fails where there is none.
+    Delete {
+        /// The sender, or an account that granted it the key.
+        namespace: AccountId,
+        /// The key.
+        key: Key,
+    },
+    /// Goes on only where the condition holds.
+    Require(Condition),
+    /// Moves an amount of an asset from the sender.
+    Transfer {
+        /// The receiver; it must exist.
+        to: AccountId,
+        /// The asset.
+        asset: AssetId,
+        /// Smallest units, above 0.
+        amount: u128,
+    },
+    /// Creates an amount of the sender's own asset.
+    Issue {
+        /// The asset's symbol; its id is made of the sender and this.
+        symbol: Symbol,
+        /// The receiver; it must exist.
+        to: AccountId,
+        /// Smallest units, above 0.
+        amount: u128,
+    },
+    /// Lets another account put and delete keys under these prefixes of the sender's namespace; none takes the right back.
+    Grant {
+        /// Who may write.
+        to: AccountId,
+        /// Key prefixes; an empty prefix is the whole namespace.
+        prefixes: BoundedVec<Key, GRANT_PREFIXES_MAX>,
+    },
+}
+
+/// What a sender signs (after the domain string).
+#[derive(Clone, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
+pub struct TransactionBody {
+    /// Protocol version.
+    pub version: u16,
+    /// The chain it is for.
+    pub chain: ChainId,
+    /// The paying and acting account.
+    pub sender: AccountId,
+    /// The sender's key; execution checks that it is the account's.
+    pub public_key: PublicKey,
+    /// The sender's next nonce; the first is 0.
+    pub nonce: u64,
+    /// Header time from which it is skipped, Unix ms.
+    pub expires_at_ms: u64,
+    /// The most work units it may use.
+    pub work_limit: u64,
+    /// The shard that the client thinks is the sender's home; advice.
+    pub shard_hint: Option<ShardId>,
+    /// Where the user says that it is.
+    pub location: Option<GeoLocation>,
+    /// Done all or nothing, in order.
+    pub data: BoundedVec<Operation, OPERATIONS_MAX>,
+}
+
+/// A signed transaction.
+#[derive(Clone, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
+pub struct Transaction {
+    /// What is signed.
+    pub body: TransactionBody,
+    /// Ed25519 over domain string and body.
+    pub signature: Signature,
+}
+
+/// A link of a lane: consecutive transactions that one validator made available.
+#[derive(Clone, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
+pub struct BatchBody {
+    /// The chain.
+    pub chain: ChainId,
+    /// The shard.
+    pub shard: ShardId,
+    /// The epoch; lanes restart with each.
+    pub epoch: Epoch,
+    /// Whose lane.
+    pub author: ValidatorIndex,
+    /// Position in the lane; the first is 0.
+    pub seq: u64,
+    /// Digest of the one before; zero for the first.
+    pub previous: BatchDigest,
+    /// In order.
+    pub transactions: BoundedVec<Transaction, BATCH_TRANSACTIONS_MAX>,
+}
+
+/// A signed batch.
+#[derive(Clone, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
+pub struct Batch {
+    /// What its digest covers.
+    pub body: BatchBody,
+    /// The author's Ed25519 signature over domain string and digest.
+    pub signature: Signature,
+}
+
+/// Why a transaction that consumed its nonce had no other effect.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
+#[borsh(use_discriminant = true)]
+#[repr(u8)]
+pub enum FailureCode {
+    /// Used more work than its declared limit.
+    WorkLimit = 0,
+    /// A `Require` did not hold.
+    Precondition = 1,
+    /// Neither owner nor granted.
+    NotAllowed = 2,
+    /// Too small a balance of the asset.
+    InsufficientBalance = 3,
+    /// Too small a storage balance.
+    InsufficientStorage = 4,
+    /// The named account does not exist.
+    NoSuchAccount = 5,
+    /// The account to be made exists.
+    AccountExists = 6,
+    /// The key to be deleted does not exist.
+    NoSuchKey = 7,
+    /// An amount of zero, or a sum over the largest amount.
+    BadAmount = 8,
+    /// A symbol that is empty or not printable ASCII.
+    BadSymbol = 9,
+    /// More writes than a transaction may make.
+    TooManyWrites = 10,
+}
+
+/// How a transaction that has a receipt ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
+pub enum Outcome {
+    /// All operations took effect.
+    Ok,
+    /// None did; the nonce is used all the same.
+    Failed {
+        /// Why.
+        code: FailureCode,
+        /// The operation that failed, from 0.
+        operation: u16,
+    },
+}
+
+/// What the chain says of an executed transaction; it is hashed into the receipts root.
+#[derive(Clone, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
+pub struct Receipt {
+    /// The transaction.
+    pub transaction: TxId,
+    /// Its sender.
+    pub sender: AccountId,
+    /// Its nonce.
+    pub nonce: u64,
+    /// The block's height.
+    pub height: Height,
+    /// Position among the block's receipts.
+    pub index: u32,
+    /// The block's time, Unix ms.
+    pub time_ms: u64,
+    /// Work units used.
+    pub work: u64,
+    /// The end of it.
+    pub outcome: Outcome,
+}

@@ -1,0 +1,168 @@
+//! What validators say to each other.
+
+use crate::codec::{BoundedVec, DecodeError, decode, encode_into};
+use crate::consensus::{Block, Certificate, Proposal, SignedVote};
+use crate::ids::{BatchDigest, BlockDigest, Hash, Height, ValidatorIndex, View};
+use crate::limits::*;
+use crate::transaction::{Batch, Transaction};
+use borsh::{BorshDeserialize, BorshSerialize};
+
+/// How far a node has executed, told beside votes and outside what is signed.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, BorshSerialize, BorshDeserialize)]
+pub struct Report {
+    /// Newest executed height.
+    pub executed: Height,
+    /// The result root there.
+    pub root: Hash,
+}
+
+/// A node's vote with what rides beside it.
+#[derive(Clone, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
+pub struct VoteMessage {
+    /// The vote.
+    pub vote: SignedVote,
+    /// The sender's execution.
+    pub report: Report,
+    /// Per lane, how many batches the sender holds without a gap.
+    pub held: BoundedVec<u64, VALIDATORS_MAX>,
+    /// A certificate sent on.
+    pub carry: Option<Certificate>,
+}
+
+/// Sign of life from a consensus core.
+#[derive(Clone, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
+pub struct Heartbeat {
+    /// The sender's best finalization; none at genesis.
+    pub finalization: Option<Certificate>,
+    /// The certificate by which it entered its current view.
+    pub entered_by: Option<Certificate>,
+    /// Its own votes above the best finalization.
+    pub votes: BoundedVec<SignedVote, HEARTBEAT_VOTES_MAX>,
+    /// The sender's execution.
+    pub report: Report,
+    /// Per lane, how many batches the sender holds without a gap.
+    pub held: BoundedVec<u64, VALIDATORS_MAX>,
+}
+
+/// A question of the sync protocol.
+#[derive(Clone, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
+pub enum Request {
+    /// A block by digest.
+    Block(BlockDigest),
+    /// A batch by lane and digest.
+    Batch {
+        /// The lane.
+        lane: ValidatorIndex,
+        /// The digest.
+        digest: BatchDigest,
+    },
+    /// Certificates that the peer holds for these views, inclusive, at most `SYNC_ITEMS_MAX` views.
+    Certificates {
+        /// First view.
+        first: View,
+        /// Last view.
+        last: View,
+    },
+    /// Final blocks by height, with the finalization that covers the last of them.
+    FinalBlocks {
+        /// First height.
+        first: Height,
+        /// At most this many.
+        count: u32,
+    },
+}
+
+/// The answer to a `Request`.
+#[derive(Clone, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
+pub enum Response {
+    /// The peer does not hold it.
+    NotHeld,
+    /// A block.
+    Block(Box<Block>),
+    /// A batch.
+    Batch(Box<Batch>),
+    /// Certificates.
+    Certificates(BoundedVec<Certificate, SYNC_ITEMS_MAX>),
+    /// Consecutive final blocks, and a finalization of the last of them or of a descendant named by the headers after it.
+    FinalBlocks {
+        /// In height order.
+        blocks: BoundedVec<Block, SYNC_ITEMS_MAX>,
+        /// Covers them all; none where the peer has none.
+        finalization: Option<Certificate>,
+    },
+}
+
+/// A message between peers. The first byte is its tag.
+#[derive(Clone, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
+pub enum Message {
+    /// Consensus class.
+    Proposal(Box<Proposal>),
+    /// Consensus class.
+    Vote(Box<VoteMessage>),
+    /// Consensus class.
+    Certificate(Box<Certificate>),
+    /// Consensus class.
+    Heartbeat(Box<Heartbeat>),
+    /// Consensus class: executed further while no vote was due.
+    Report(Report),
+    /// Data class.
+    Batch(Box<Batch>),
+    /// Data class: transactions for the receiver's lane, or that the sender thinks the receiver has not seen.
+    Transactions(BoundedVec<Transaction, SUBMISSION_TRANSACTIONS_MAX>),
+    /// Sync class.
+    Request {
+        /// The asker's number.
+        id: u64,
+        /// The question.
+        request: Request,
+    },
+    /// Sync class.
+    Response {
+        /// The asker's number.
+        id: u64,
+        /// The answer.
+        response: Response,
+    },
+}
+
+/// The stream that a message travels on; lower is more urgent.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[repr(u8)]
+pub enum Class {
+    /// Votes, proposals, certificates, heartbeats.
+    Consensus = 0,
+    /// Batches and forwarded transactions.
+    Data = 1,
+    /// Questions and answers.
+    Sync = 2,
+}
+
+impl Message {
+    /// The class whose stream carries this message.
+    pub fn class(&self) -> Class {
+        match self {
+            Self::Proposal(_) | Self::Vote(_) | Self::Certificate(_) | Self::Heartbeat(_) | Self::Report(_) => {
+                Class::Consensus
+            }
+            Self::Batch(_) | Self::Transactions(_) => Class::Data,
+            Self::Request { .. } | Self::Response { .. } => Class::Sync,
+        }
+    }
+
+    /// The frame's bytes.
+    pub fn to_frame(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(512);
+        encode_into(self, &mut out);
+        out
+    }
+
+    /// Decodes a frame that came on `class`'s stream. Errors: too large, malformed, or another class's message.
+    pub fn from_frame(class: Class, frame: &[u8]) -> Result<Self, DecodeError> {
+        let message: Self = decode(frame, FRAME_BYTES_MAX)?;
+        if message.class() == class {
+            Ok(message)
+        } else {
+            Err(DecodeError::Malformed(format!("a {:?} message on the {class:?} stream", message.class())))
+        }
+    }
+}

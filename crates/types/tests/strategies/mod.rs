@@ -1,0 +1,304 @@
+//! Arbitrary values of every type that travels.
+
+use proptest::array::uniform32;
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use rustorium_types::limits::{INLINE_TRANSACTIONS_MAX, PROOF_HEADERS_MAX, SYNC_ITEMS_MAX, VALIDATORS_MAX};
+use rustorium_types::*;
+
+fn bounded<T: std::fmt::Debug, const MAX: usize>(
+    item: impl Strategy<Value = T>,
+    up_to: usize,
+) -> impl Strategy<Value = BoundedVec<T, MAX>> {
+    vec(item, 0..=up_to.min(MAX)).prop_map(|list| BoundedVec::new(list).unwrap())
+}
+
+fn bytes<const MAX: usize>(up_to: usize) -> impl Strategy<Value = BoundedBytes<MAX>> {
+    vec(any::<u8>(), 0..=up_to.min(MAX)).prop_map(|list| BoundedBytes::new(list).unwrap())
+}
+
+fn id() -> impl Strategy<Value = [u8; 32]> {
+    prop_oneof![Just([0; 32]), Just([255; 32]), uniform32(any::<u8>())]
+}
+
+fn account() -> impl Strategy<Value = AccountId> {
+    id().prop_map(AccountId)
+}
+
+fn hash() -> impl Strategy<Value = Hash> {
+    id().prop_map(Hash)
+}
+
+fn signature() -> impl Strategy<Value = Signature> {
+    (id(), id()).prop_map(|(a, b)| {
+        let mut signature = [0; 64];
+        signature[..32].copy_from_slice(&a);
+        signature[32..].copy_from_slice(&b);
+        signature
+    })
+}
+
+fn condition() -> impl Strategy<Value = Condition> {
+    prop_oneof![
+        (account(), bytes(9), hash()).prop_map(|(namespace, key, hash)| Condition::ValueHash { namespace, key, hash }),
+        (account(), bytes(9)).prop_map(|(namespace, key)| Condition::Absent { namespace, key }),
+        (account(), id(), any::<u128>()).prop_map(|(account, asset, amount)| Condition::BalanceAtLeast {
+            account,
+            asset: AssetId(asset),
+            amount
+        }),
+    ]
+}
+
+pub fn operation() -> impl Strategy<Value = Operation> {
+    prop_oneof![
+        (any::<u8>(), id(), any::<u64>()).prop_map(|(region, public_key, storage_bytes)| Operation::CreateAccount {
+            region,
+            public_key,
+            storage_bytes
+        }),
+        (account(), bytes(9), bytes(40)).prop_map(|(namespace, key, value)| Operation::Put { namespace, key, value }),
+        (account(), bytes(9)).prop_map(|(namespace, key)| Operation::Delete { namespace, key }),
+        condition().prop_map(Operation::Require),
+        (account(), id(), any::<u128>()).prop_map(|(to, asset, amount)| Operation::Transfer {
+            to,
+            asset: AssetId(asset),
+            amount
+        }),
+        (bytes(16), account(), any::<u128>()).prop_map(|(symbol, to, amount)| Operation::Issue { symbol, to, amount }),
+        (account(), bounded(bytes(9), 4)).prop_map(|(to, prefixes)| Operation::Grant { to, prefixes }),
+    ]
+}
+
+pub fn transaction() -> impl Strategy<Value = Transaction> {
+    let head = (any::<u16>(), id(), account(), id(), any::<u64>(), any::<u64>(), any::<u64>());
+    let location = (any::<i32>(), any::<i32>());
+    let location = location.prop_map(|(latitude_e7, longitude_e7)| GeoLocation { latitude_e7, longitude_e7 });
+    let tail = (option::of(any::<u32>()), option::of(location), bounded(operation(), 4), signature());
+    (head, tail).prop_map(|(head, (shard_hint, location, data, signature))| {
+        let (version, chain, sender, public_key, nonce, expires_at_ms, work_limit) = head;
+        let (chain, shard_hint) = (ChainId(chain), shard_hint.map(ShardId));
+        let body = TransactionBody {
+            version,
+            chain,
+            sender,
+            public_key,
+            nonce,
+            expires_at_ms,
+            work_limit,
+            shard_hint,
+            location,
+            data,
+        };
+        Transaction { body, signature }
+    })
+}
+
+pub fn batch() -> impl Strategy<Value = Batch> {
+    let head = (id(), any::<u32>(), any::<u64>(), any::<u16>(), any::<u64>(), id());
+    (head, bounded(transaction(), 3), signature()).prop_map(|(head, transactions, signature)| {
+        let (chain, shard, epoch, author, seq, previous) = head;
+        let body = BatchBody {
+            chain: ChainId(chain),
+            shard: ShardId(shard),
+            epoch: Epoch(epoch),
+            author: ValidatorIndex(author),
+            seq,
+            previous: BatchDigest(previous),
+            transactions,
+        };
+        Batch { body, signature }
+    })
+}
+
+fn state_claim() -> impl Strategy<Value = StateClaim> {
+    let rooted = (any::<u64>(), any::<u64>(), hash());
+    prop_oneof![
+        Just(StateClaim::NoneYet),
+        rooted.prop_map(|(height, first, root)| StateClaim::Rooted {
+            height: Height(height),
+            first: Height(first),
+            root
+        }),
+    ]
+}
+
+pub fn header() -> impl Strategy<Value = Header> {
+    let cursor = (any::<u64>(), id()).prop_map(|(next_seq, tip)| Cursor { next_seq, tip: BatchDigest(tip) });
+    let place = (any::<u16>(), id(), any::<u32>(), any::<u64>(), any::<u64>(), any::<u64>());
+    let parent = (id(), any::<u64>(), any::<u16>(), any::<u64>());
+    let payload = (hash(), bounded(cursor, 5), any::<u32>(), any::<u64>(), any::<u64>());
+    let sets = (hash(), hash(), hash(), hash());
+    (place, parent, payload, sets, (any::<u64>(), hash(), state_claim())).prop_map(
+        |(place, parent, payload, sets, claims)| Header {
+            version: place.0,
+            chain: ChainId(place.1),
+            shard: ShardId(place.2),
+            epoch: Epoch(place.3),
+            view: View(place.4),
+            height: Height(place.5),
+            parent: BlockDigest(parent.0),
+            parent_view: View(parent.1),
+            proposer: ValidatorIndex(parent.2),
+            time_ms: parent.3,
+            payload_root: payload.0,
+            cursors: payload.1,
+            transactions: payload.2,
+            declared_work: payload.3,
+            load_history: payload.4,
+            validator_set: sets.0,
+            next_validator_set: sets.1,
+            parameters: sets.2,
+            shard_map: sets.3,
+            result: ResultClaim { height: Height(claims.0), root: claims.1 },
+            state: claims.2,
+        },
+    )
+}
+
+pub fn block() -> impl Strategy<Value = Block> {
+    let inline = bounded::<_, INLINE_TRANSACTIONS_MAX>(transaction(), 2);
+    (header(), inline).prop_map(|(header, inline)| Block { header, inline })
+}
+
+fn vote_body() -> impl Strategy<Value = VoteBody> {
+    let kind = prop_oneof![Just(VoteKind::Notarize), Just(VoteKind::Nullify), Just(VoteKind::Finalize)];
+    (id(), any::<u32>(), any::<u64>(), any::<u64>(), kind, id()).prop_map(|(chain, shard, epoch, view, kind, block)| {
+        VoteBody {
+            chain: ChainId(chain),
+            shard: ShardId(shard),
+            epoch: Epoch(epoch),
+            view: View(view),
+            kind,
+            block: BlockDigest(block),
+        }
+    })
+}
+
+pub fn vote() -> impl Strategy<Value = SignedVote> {
+    (vote_body(), any::<u16>(), signature()).prop_map(|(body, signer, signature)| SignedVote {
+        body,
+        signer: ValidatorIndex(signer),
+        signature,
+    })
+}
+
+pub fn certificate() -> impl Strategy<Value = Certificate> {
+    let signed = (any::<u16>(), signature()).prop_map(|(signer, signature)| (ValidatorIndex(signer), signature));
+    (vote_body(), bounded(signed, 4)).prop_map(|(body, signatures)| Certificate { body, signatures })
+}
+
+pub fn proposal() -> impl Strategy<Value = Proposal> {
+    let carried = (option::of(certificate()), bounded(certificate(), 2));
+    (block(), signature(), carried).prop_map(|(block, signature, (notarization, nullifications))| Proposal {
+        header: block.header,
+        inline: block.inline,
+        signature,
+        notarization,
+        nullifications,
+    })
+}
+
+pub fn receipt() -> impl Strategy<Value = Receipt> {
+    let failed = (0u8..11, any::<u16>())
+        .prop_map(|(code, operation)| Outcome::Failed { code: decode(&[code], 1).unwrap(), operation });
+    let numbers = (any::<u64>(), any::<u64>(), any::<u32>(), any::<u64>(), any::<u64>());
+    (id(), account(), numbers, prop_oneof![Just(Outcome::Ok), failed]).prop_map(
+        |(transaction, sender, (nonce, height, index, time_ms, work), outcome)| Receipt {
+            transaction: TxId(transaction),
+            sender,
+            nonce,
+            height: Height(height),
+            index,
+            time_ms,
+            work,
+            outcome,
+        },
+    )
+}
+
+pub fn receipt_proof() -> impl Strategy<Value = ReceiptProof> {
+    let link = (hash(), hash(), hash()).prop_map(|(receipts, diff, outbox)| ResultLink { receipts, diff, outbox });
+    let path = (any::<u32>(), bounded(hash(), 5), hash(), bounded(link, 3));
+    let descendants = bounded::<_, PROOF_HEADERS_MAX>(header(), 2);
+    (receipt(), path, header(), descendants, certificate()).prop_map(
+        |(receipt, (receipts, siblings, previous_root, links), header, descendants, finalization)| ReceiptProof {
+            receipt,
+            receipts,
+            siblings,
+            previous_root,
+            links,
+            header,
+            proof: BlockProof { descendants, finalization },
+        },
+    )
+}
+
+pub fn genesis() -> impl Strategy<Value = Genesis> {
+    let validator =
+        (bytes(8), id(), id(), id(), any::<u8>()).prop_map(|(name, validator_key, node_key, owner_key, region)| {
+            Validator { name, validator_key, node_key, owner_key, region }
+        });
+    let balance = (id(), any::<u128>()).prop_map(|(asset, amount)| (AssetId(asset), amount));
+    let account = (any::<u8>(), id(), any::<u64>(), bounded(balance, 3)).prop_map(
+        |(region, public_key, storage_bytes, balances)| GenesisAccount { region, public_key, storage_bytes, balances },
+    );
+    (any::<u16>(), bytes(12), any::<u64>(), bounded(validator, 4), bounded(account, 4)).prop_map(
+        |(version, name, time_ms, validators, accounts)| Genesis {
+            version,
+            name,
+            time_ms,
+            parameters: Parameters::default(),
+            validators,
+            accounts,
+        },
+    )
+}
+
+fn report() -> impl Strategy<Value = Report> {
+    (any::<u64>(), hash()).prop_map(|(executed, root)| Report { executed: Height(executed), root })
+}
+
+fn request() -> impl Strategy<Value = Request> {
+    let lane = (any::<u16>(), id());
+    prop_oneof![
+        id().prop_map(|digest| Request::Block(BlockDigest(digest))),
+        lane.prop_map(|(lane, digest)| Request::Batch { lane: ValidatorIndex(lane), digest: BatchDigest(digest) }),
+        any::<(u64, u64)>().prop_map(|(first, last)| Request::Certificates { first: View(first), last: View(last) }),
+        any::<(u64, u32)>().prop_map(|(first, count)| Request::FinalBlocks { first: Height(first), count }),
+    ]
+}
+
+fn response() -> impl Strategy<Value = Response> {
+    let blocks = bounded::<_, SYNC_ITEMS_MAX>(block(), 2);
+    prop_oneof![
+        Just(Response::NotHeld),
+        block().prop_map(|block| Response::Block(Box::new(block))),
+        batch().prop_map(|batch| Response::Batch(Box::new(batch))),
+        bounded(certificate(), 3).prop_map(Response::Certificates),
+        (blocks, option::of(certificate()))
+            .prop_map(|(blocks, finalization)| Response::FinalBlocks { blocks, finalization }),
+    ]
+}
+
+pub fn message() -> impl Strategy<Value = Message> {
+    let held = || bounded::<_, VALIDATORS_MAX>(any::<u64>(), 5);
+    let vote_message = (vote(), report(), held(), option::of(certificate()))
+        .prop_map(|(vote, report, held, carry)| VoteMessage { vote, report, held, carry });
+    let certificates = (option::of(certificate()), option::of(certificate()));
+    let heartbeat = (certificates, bounded(vote(), 3), report(), held()).prop_map(
+        |((finalization, entered_by), votes, report, held)| Heartbeat { finalization, entered_by, votes, report, held },
+    );
+    prop_oneof![
+        proposal().prop_map(|proposal| Message::Proposal(Box::new(proposal))),
+        vote_message.prop_map(|vote| Message::Vote(Box::new(vote))),
+        certificate().prop_map(|certificate| Message::Certificate(Box::new(certificate))),
+        heartbeat.prop_map(|heartbeat| Message::Heartbeat(Box::new(heartbeat))),
+        report().prop_map(Message::Report),
+        batch().prop_map(|batch| Message::Batch(Box::new(batch))),
+        bounded(transaction(), 3).prop_map(Message::Transactions),
+        (any::<u64>(), request()).prop_map(|(id, request)| Message::Request { id, request }),
+        (any::<u64>(), response()).prop_map(|(id, response)| Message::Response { id, response }),
+    ]
+}

@@ -1,0 +1,89 @@
+# `just` lists the recipes. Each makes what it needs: the virtual environment, the locked tools, the one RocksDB archive.
+
+set shell := ["bash", "-euo", "pipefail", "-c"]
+
+python := ".venv/bin/python"
+
+# Exports the environment of every cargo call; stops when it can't be made.
+with := 'exports="$(' + python + ' tools/build/backend.py)"; eval "$exports";'
+
+# Debug assertions and overflow checks for the workspace's own crates: dependencies stay as they were compiled.
+checked := "CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS=true CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS=true"
+
+[private]
+default:
+    @{{ just_executable() }} --list --unsorted
+
+[private]
+venv:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    python3 -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "rustorium needs Python 3.11 or newer")'
+    [ -x {{ python }} ] || python3 -m venv .venv
+    cmp -s requirements/test.txt .venv/locked.txt && exit
+    {{ python }} -m pip install -q --disable-pip-version-check --require-hashes -r requirements/test.txt
+    cp requirements/test.txt .venv/locked.txt
+
+# install this checkout into .venv, editable, with its Rust extension
+build: venv
+    @{{ with }} {{ python }} -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+
+# format Rust and Python
+fmt: venv
+    cargo fmt --all
+    {{ python }} -m ruff format
+    {{ python }} -m ruff check --fix-only --quiet
+
+# formatting, clippy, ruff, mypy, the extension's stubs, the layer check
+lint: build
+    cargo fmt --all --check
+    {{ python }} -m ruff format --check
+    {{ python }} -m ruff check
+    {{ python }} tools/layers.py
+    {{ python }} -m mypy
+    {{ python }} -m mypy.stubtest rustorium._native
+    @# the two variables are maturin's, so that clippy and the wheel share one build of pyo3
+    {{ with }} \
+      config="$(compgen -G "$CARGO_TARGET_DIR/maturin/pyo3-config-*.txt" | head -n 1)"; \
+      export PYO3_BUILD_EXTENSION_MODULE=1 PYO3_CONFIG_FILE="$config"; \
+      cargo clippy --release --locked --workspace --all-targets -- -D warnings
+
+# every test of Rust and Python that needs nothing but Python, Rust and C++
+test: build
+    {{ with }} {{ checked }} cargo test --release --locked --workspace --exclude rustorium-native
+    {{ python }} -m pytest -n 2 --dist worksteal -m "not outside and not alone"
+    {{ python }} -m pytest -m "alone"
+
+# tests that need other tools: installs them, then runs them (root, for apt-get)
+test-outside: build
+    #!/usr/bin/env bash
+    set -euo pipefail
+    tools="${RUSTORIUM_BUILD_CACHE:-$HOME/.cache/rustorium-build}/tools"
+    [ -x "$tools/bin/cargo-deny" ] || env -u CARGO_TARGET_DIR cargo install --locked --quiet --root "$tools" cargo-deny@0.20.2
+    PATH="$tools/bin:$PATH" {{ python }} -m pytest -m outside
+
+# play COUNT seeds of the simulator from FIRST on; MODE is safety or liveness
+sim FIRST="0" COUNT="500" MODE="liveness": build
+    {{ python }} -m rustorium.sim.run {{ FIRST }} {{ COUNT }} {{ MODE }}
+
+# the documentation as a site in target/site
+docs: venv
+    {{ python }} -m pip install -q --disable-pip-version-check --require-hashes -r requirements/docs.txt
+    {{ python }} -m mkdocs build --strict
+
+# pin the newest versions that pyproject.toml allows, for Python and Rust
+lock:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    [ -x target/uv/bin/uv ] || { python3 -m venv target/uv && target/uv/bin/pip install -q uv; }
+    pin() { # NAME ARGUMENTS...
+        { echo '# Written by `just lock`: every file of every version is pinned by its hash.'
+          target/uv/bin/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes \
+            --no-header --no-annotate --group "pyproject.toml:$1" "${@:2}"; } > "target/$1.txt"
+        mv "target/$1.txt" "requirements/$1.txt"
+    }
+    mkdir -p target
+    pin test pyproject.toml
+    pin docs -c requirements/test.txt
+    cargo update
+    cargo update --manifest-path tools/rocksdb/Cargo.toml

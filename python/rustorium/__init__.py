@@ -1,0 +1,20 @@
+"""Rustorium: a Byzantine-fault-tolerant ledger with a Python client that checks proofs itself.
+
+Invariants: importing this costs nothing; names load on first use.
+"""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rustorium.client import AsyncClient, Client, Key
+
+__version__ = "0.1.0"
+__all__ = ["AsyncClient", "Client", "Key", "__version__"]
+
+
+def __getattr__(name: str) -> object:
+    if name in ("AsyncClient", "Client", "Key"):
+        import rustorium.client
+
+        return getattr(rustorium.client, name)
+    raise AttributeError(f"module 'rustorium' has no attribute {name!r}")

@@ -1,0 +1,5 @@
+"""`python -m rustorium.cli`."""
+
+from rustorium.cli.app import main
+
+main()

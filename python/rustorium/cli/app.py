@@ -1,0 +1,98 @@
+"""Puts the groups together, and turns every error into one sentence and an exit code.
+
+Exit codes: 0 ok, 1 failed, 2 usage, 3 not found, 4 verification failed, 5 not ready, 130 interrupted.
+"""
+
+import os
+import sys
+from typing import Annotated, NoReturn
+
+import typer
+
+from rustorium.cli import bench, block, config, devnet, keys, node, query, status, testnet, tx
+
+NATIVE_EXIT_CODES = {"proof-refused": 4, "key-missing": 3, "not-found": 3, "home-missing": 3}
+BROKEN_PIPE = 141
+
+app = typer.Typer(
+    name="rustorium-node",
+    help="Rustorium: run a validator or a devnet, send transactions, read the ledger.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+app.command("init")(node.init)
+app.command("start")(node.start)
+app.command("devnet")(devnet.devnet)
+app.command("query")(query.query)
+app.add_typer(testnet.group, name="testnet")
+app.add_typer(keys.group, name="keys")
+app.add_typer(tx.group, name="tx")
+app.add_typer(block.group, name="block")
+app.add_typer(status.group, name="status")
+app.add_typer(bench.group, name="bench")
+app.add_typer(config.group, name="config")
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks (anywhere on the line).")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and end.")] = False,
+) -> None:
+    """Global options; `--debug` was taken out of the line before this."""
+    del debug
+    if version:
+        from rustorium import __version__
+
+        print(__version__)
+        raise typer.Exit
+
+
+def main(arguments: list[str] | None = None) -> NoReturn:
+    """Runs the command line and exits."""
+    line = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in line or os.environ.get("RUSTORIUM_DEBUG") == "1"
+    line = [argument for argument in line if argument != "--debug"]
+    try:
+        code = app(line, standalone_mode=False, prog_name=_name())
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(BROKEN_PIPE)
+    except Exception as error:
+        if debug:
+            raise
+        sys.exit(explain(error))
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def explain(error: Exception) -> int:
+    """Prints an error's sentence on standard error; gives the exit code."""
+    from rustorium.errors import RustoriumError
+
+    if isinstance(error, RustoriumError):
+        print(f"error: {error.message}", file=sys.stderr)
+        return error.exit_code
+    if isinstance(error, typer.Abort):
+        print("interrupted", file=sys.stderr)
+        return 130
+    show = getattr(error, "show", None)
+    if show is not None and isinstance(code := getattr(error, "exit_code", None), int):
+        show(sys.stderr)
+        return code
+    if type(error).__name__ == "NativeError":
+        print(f"error: {error.args[0]}", file=sys.stderr)
+        return NATIVE_EXIT_CODES.get(str(getattr(error, "code", "")), 1)
+    print(
+        f"error: unexpected {type(error).__name__} ({error}): run it again with --debug and report it", file=sys.stderr
+    )
+    return 1
+
+
+def _name() -> str:
+    name = os.path.basename(sys.argv[0])
+    return name if name.startswith("rustorium") else "rustorium-node"

@@ -1,0 +1,42 @@
+"""`bench load`: the Rust load generator."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rustorium.cli.options import NetOption, PassphraseOption, net_of
+from rustorium.cli.output import Format, Output, emit_one, note
+
+group = typer.Typer(help="Measure a net.", no_args_is_help=True)
+
+
+@group.callback()
+def bench() -> None:
+    """Measure a net."""
+
+
+@group.command()
+def load(
+    net: NetOption = None,
+    rate: Annotated[float, typer.Option("--rate", min=0.1, help="Transactions per second to offer.")] = 100.0,
+    seconds: Annotated[float, typer.Option("--seconds", min=0.1, help="For how long.")] = 10.0,
+    value_bytes: Annotated[int, typer.Option("--value-bytes", min=1, max=65536, help="Size of each value.")] = 256,
+    face: Annotated[str, typer.Option("--face", help="quic or http.")] = "quic",
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of keys and values.")] = 0,
+    passphrase_file: PassphraseOption = None,
+    output: Output = Format.table,
+) -> None:
+    """Offer signed Puts at a fixed rate; measure from each intended send time to the final transaction's receipt."""
+    from rustorium.client.load import run_load
+    from rustorium.errors import UsageError
+
+    found = net_of(net)
+    if found is None:
+        raise UsageError("no net is named: give --net devnet.json")
+    if face not in ("quic", "http"):
+        raise UsageError("--face is quic or http")
+    note("signing transactions, then the clock starts")
+    file = Path(passphrase_file) if passphrase_file is not None else None
+    report = run_load(found, rate, seconds, value_bytes, face, seed, file)
+    emit_one(report, output)

@@ -1,0 +1,142 @@
+"""`devnet`: a whole net on this machine until Ctrl-C."""
+
+import os
+import signal
+import tempfile
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rustorium.cli.output import Format, Output, emit, emit_one, lively, note, progress
+
+if TYPE_CHECKING:
+    from rustorium.devnet import Devnet
+
+LINE_S = 0.5
+
+
+def devnet(
+    nodes: Annotated[int, typer.Option("--nodes", min=1, help="Validators.")] = 4,
+    regions: Annotated[
+        str, typer.Option("--regions", help="Region names, comma-separated; known cloud regions delay the links.")
+    ] = "local",
+    accounts: Annotated[int, typer.Option("--accounts", min=0, help="Funded accounts.")] = 4,
+    state: Annotated[
+        Path | None, typer.Option("--state", help="Keep everything in this folder, and resume it.")
+    ] = None,
+    ephemeral: Annotated[
+        bool, typer.Option("--ephemeral", help="A temporary folder, removed at the end (default).")
+    ] = False,
+    ready_fd: Annotated[
+        int | None, typer.Option("--ready-fd", help="Descriptor that gets the path of devnet.json when all are ready.")
+    ] = None,
+    faucet: Annotated[bool, typer.Option("--faucet", help="Serve an endpoint that makes and funds accounts.")] = False,
+    rtt_matrix: Annotated[Path | None, typer.Option("--rtt-matrix", help="JSON file of round-trip times.")] = None,
+    durability: Annotated[str, typer.Option("--durability", help="vote, or os (no sync).")] = "vote",
+    timeout_s: Annotated[float, typer.Option("--timeout-s", help="How long validators may take to start.")] = 60.0,
+    output: Output = Format.table,
+) -> None:
+    """Run validators on this machine, each in its own process, until Ctrl-C."""
+    from rustorium.devnet import Devnet
+    from rustorium.errors import UsageError
+
+    if state is not None and ephemeral:
+        raise UsageError("--state keeps a devnet and --ephemeral forgets it: give one of them")
+    if durability not in ("vote", "os"):
+        raise UsageError("--durability is vote or os")
+    stopping = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopping.set())
+    with tempfile.TemporaryDirectory(prefix="rustorium-devnet-") as folder:
+        root = state.expanduser() if state is not None else Path(folder)
+        if Devnet.exists(root):
+            note(f"resuming the devnet in {root}; --nodes, --regions and --accounts are as they were")
+            net = Devnet.resume(root)
+        else:
+            with progress("making keys") as advance:
+                names = [name.strip() for name in regions.split(",")]
+                net = Devnet.create(
+                    root,
+                    nodes=nodes,
+                    regions=names,
+                    accounts=accounts,
+                    matrix=rtt_matrix,
+                    durability=durability,
+                    progress=advance,
+                )
+        code = _run(net, stopping, ready_fd, faucet, timeout_s, output)
+    raise typer.Exit(code)
+
+
+def _run(
+    net: "Devnet", stopping: threading.Event, ready_fd: int | None, faucet: bool, timeout_s: float, output: Format
+) -> int:
+    from rustorium.devnet import Interrupted
+    from rustorium.faucet import Faucet
+
+    try:
+        try:
+            net.start(timeout_s=timeout_s, interrupted=stopping)
+        except Interrupted:
+            return 130
+        fountain = Faucet(net.net) if faucet else None
+        try:
+            _show(net, fountain.url if fountain is not None else None, output)
+            if ready_fd is not None:
+                os.write(ready_fd, f"{net.path}\n".encode())
+                os.close(ready_fd)
+            _watch(net, stopping)
+        finally:
+            if fountain is not None:
+                fountain.close()
+    finally:
+        ended = net.stop()
+        bad = ", ".join(f"{name} with {code}" for name, code in ended.items() if code not in (0, None))
+        note(f"all validators ended{f'; {bad}' if bad else ''}")
+    return 0
+
+
+def _show(net: "Devnet", faucet: str | None, output: Format) -> None:
+    import msgspec
+
+    if output is not Format.table:
+        emit_one(msgspec.to_builtins(net.net) | {"file": str(net.path), "faucet": faucet}, output)
+        return
+    emit_one({"chain": net.net.chain, "genesis": net.net.genesis, "file": str(net.path), "faucet": faucet}, output)
+    print()
+    emit(msgspec.to_builtins(net.net.nodes), output, ["name", "region", "http", "client", "p2p", "metrics", "pid"])
+    if net.net.accounts:
+        print()
+        emit(msgspec.to_builtins(net.net.accounts[:16]), output)
+    if len(net.net.accounts) > 16:
+        print(f"and {len(net.net.accounts) - 16} more accounts in {net.path}")
+    if net.net.accounts:
+        print(f"\ntry: rustorium tx put --net {net.path} --key {net.net.accounts[0].key_file} hello world", flush=True)
+
+
+def _watch(net: "Devnet", stopping: threading.Event) -> None:
+    """Until told to stop: a live line on a terminal, and a note for each validator that ended."""
+    from rustorium.client.probe import heights
+
+    gone: set[int] = set()
+
+    def look() -> None:
+        for node in net.net.nodes:
+            code = net.exit_code(node.index)
+            if code is not None and node.index not in gone:
+                gone.add(node.index)
+                note(f"{node.name} ended with {code}; `rustorium-node start --home {node.home}` brings it back")
+
+    if not lively():
+        while not stopping.wait(LINE_S):
+            look()
+        return
+    from rich.console import Console
+    from rich.live import Live
+
+    with Live(console=Console(stderr=True), refresh_per_second=4, transient=True) as live:
+        while not stopping.wait(LINE_S):
+            look()
+            live.update(heights(net.net.endpoints))

@@ -1,0 +1,40 @@
+"""`keys new` and `keys show`."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rustorium.cli.options import PassphraseOption
+from rustorium.cli.output import Format, Output, emit_one
+
+group = typer.Typer(help="Make and show account keys.", no_args_is_help=True)
+
+
+@group.command()
+def new(
+    file: Annotated[Path, typer.Argument(help="Key file to make; it must not exist.")],
+    region: Annotated[int, typer.Option("--region", min=0, max=255, help="The account's home region.")] = 0,
+    passphrase_file: PassphraseOption = None,
+    output: Output = Format.table,
+) -> None:
+    """Make a new account key, sealed with a passphrase."""
+    from rustorium.client import Key
+    from rustorium.home import new_passphrase
+
+    key = Key.generate(region)
+    key.save(file.expanduser(), new_passphrase(passphrase_file, os.environ))
+    emit_one({"address": key.address, "public_key": key.public_key, "region": region, "key_file": str(file)}, output)
+
+
+@group.command()
+def show(
+    file: Annotated[Path, typer.Argument(help="Key file of an account or node.")],
+    passphrase_file: PassphraseOption = None,
+    output: Output = Format.table,
+) -> None:
+    """Show a key file's kind, public key and address, never its secret."""
+    from rustorium.client.keys import describe
+
+    emit_one(describe(file.expanduser(), passphrase_file, os.environ), output)

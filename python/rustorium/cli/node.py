@@ -1,0 +1,62 @@
+"""`init` and `start`: a validator's home and its process."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rustorium.cli.options import HomeOption, PassphraseOption, home_of
+from rustorium.cli.output import Format, Output, emit_one, note
+
+
+def init(
+    home: Annotated[Path, typer.Option("--home", help="Folder to make; it must be empty or not exist.")],
+    name: Annotated[str, typer.Option("--name", help="The validator's name.")] = "node-0",
+    genesis: Annotated[
+        Path | None,
+        typer.Option("--genesis", help="Genesis file of the chain to join; else copy it in before `start`."),
+    ] = None,
+    owner_key: Annotated[
+        Path | None,
+        typer.Option("--owner-key", help="Where to put the owner's key, off the node. Default: HOME.owner.key."),
+    ] = None,
+    passphrase_file: PassphraseOption = None,
+    output: Output = Format.table,
+) -> None:
+    """Make a validator's home: keys and config.toml. Prints the public keys for the genesis."""
+    from rustorium.node.setup import init_home
+
+    made = init_home(home.expanduser().absolute(), name, genesis, owner_key, passphrase_file, os.environ)
+    emit_one(made, output)
+    note(f"next: list these keys in the genesis, put it at {made['genesis']}, fill p2p.peers in config.toml")
+
+
+def start(
+    home: HomeOption = None,
+    passphrase_file: PassphraseOption = None,
+    p2p_listen: Annotated[str | None, typer.Option(help="host:port of the links to validators (UDP).")] = None,
+    http_listen: Annotated[str | None, typer.Option(help="host:port of the HTTP face.")] = None,
+    client_listen: Annotated[str | None, typer.Option(help="host:port of the QUIC face (UDP).")] = None,
+    metrics_listen: Annotated[str | None, typer.Option(help="host:port of /metrics.")] = None,
+    durability: Annotated[str | None, typer.Option(help="vote, or os (no sync: tests and benchmarks only).")] = None,
+    log_level: Annotated[str | None, typer.Option(help="debug, info, warn or error.")] = None,
+    ready_fd: Annotated[int | None, typer.Option(help="Descriptor that gets one line when the node is ready.")] = None,
+    stop_fd: Annotated[int | None, typer.Option(hidden=True)] = None,
+) -> None:
+    """Run the validator of a home until Ctrl-C or SIGTERM."""
+    from rustorium.node.launch import prepare
+    from rustorium.node.supervisor import Descriptors, run
+
+    found = home_of(home)
+    flags: dict[str, object] = {
+        "p2p.listen": p2p_listen,
+        "http.listen": http_listen,
+        "client.listen": client_listen,
+        "metrics.listen": metrics_listen,
+        "storage.durability": durability,
+        "log.level": log_level,
+    }
+    launch = prepare(found, found.load_config(os.environ, flags), passphrase_file, os.environ)
+    note(f"{launch.config.node.name} of chain {launch.chain} starts; http://{launch.config.http.listen}/docs")
+    run(launch, Descriptors(ready_fd, stop_fd))

@@ -1,0 +1,105 @@
+"""How commands speak: data on standard output as a table, JSON or JSON lines; notes and progress on standard error.
+
+Invariants: no colour and no progress bar off a terminal or with NO_COLOR; JSON holds what the table holds and more.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from enum import StrEnum
+from typing import Annotated, Protocol
+
+import typer
+
+
+class Format(StrEnum):
+    """-o"""
+
+    table = "table"
+    json = "json"
+    jsonl = "jsonl"
+
+
+Output = Annotated[Format, typer.Option("-o", "--output", help="How to print data.")]
+
+
+def emit(rows: Sequence[Mapping[str, object]], form: Format, columns: Sequence[str] | None = None) -> None:
+    """Prints many rows; `columns` picks and orders those of the table."""
+    if form is Format.json:
+        print(json.dumps(list(rows), indent=1, ensure_ascii=False))
+    elif form is Format.jsonl:
+        for row in rows:
+            print(json.dumps(row, ensure_ascii=False))
+    elif rows:
+        names = list(columns or rows[0])
+        _print_table(
+            [name.replace("_", " ") for name in names], [[text(row.get(name)) for name in names] for row in rows]
+        )
+
+
+def emit_one(row: Mapping[str, object], form: Format) -> None:
+    """Prints one thing; as a table, one line per field."""
+    if form is Format.table:
+        width = max((len(name) for name in row), default=0)
+        for name, value in row.items():
+            print(f"{name.replace('_', ' '):<{width}}  {text(value)}")
+    else:
+        print(json.dumps(row, indent=1 if form is Format.json else None, ensure_ascii=False))
+
+
+def note(message: str) -> None:
+    """A line for people, on standard error."""
+    print(message, file=sys.stderr, flush=True)
+
+
+def lively() -> bool:
+    """Whether standard error takes colour and moving lines."""
+    return sys.stderr.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
+
+
+class Advance(Protocol):
+    """Moves a progress bar on."""
+
+    def __call__(self, done: int, total: int) -> None: ...
+
+
+@contextmanager
+def progress(what: str) -> Iterator[Advance]:
+    """A progress bar with rate and time left on a terminal; elsewhere nothing."""
+    if not lively():
+        yield lambda done, total: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"))
+    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=None, rate="")
+
+        def advance(done: int, total: int) -> None:
+            speed = bar.tasks[task].speed
+            bar.update(task, completed=done, total=total, rate=f"{speed:,.0f}/s" if speed else "")
+
+        yield advance
+
+
+def text(value: object) -> str:
+    """A cell of a table."""
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:,.2f}"
+    if isinstance(value, (dict, list, tuple)):
+        return json.dumps(value, ensure_ascii=False)
+    return str(value)
+
+
+def _print_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    lines = [list(head), *rows]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
+    for line in lines:
+        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())

@@ -1,0 +1,21 @@
+"""Talks to nodes over HTTP and checks what they say against the genesis: `AsyncClient` and `Client`, the same methods.
+
+Invariants: works on trio and asyncio (anyio); the same bytes are sent again elsewhere until the deadline, and then the
+outcome is called unknown, never guessed; no proof or certificate is taken on trust.
+"""
+
+from typing import TYPE_CHECKING
+
+from rustorium.client.aio import AsyncClient
+from rustorium.client.blocking import Client
+from rustorium.client.keys import Key
+from rustorium.client.text import amount_of, bytes_to_text, text_to_bytes, wait_of
+
+if TYPE_CHECKING:
+    from rustorium.api import ConsensusEngine, Storage, TransactionProcessor
+
+    def _implements(client: AsyncClient) -> tuple[TransactionProcessor, ConsensusEngine, Storage]:
+        return client, client, client
+
+
+__all__ = ["AsyncClient", "Client", "Key", "amount_of", "bytes_to_text", "text_to_bytes", "wait_of"]

@@ -1,0 +1,257 @@
+"""The blocking client: the asynchronous one on an event loop in a thread of its own.
+
+Invariants: the same method names, arguments, results and errors; usable from any thread.
+"""
+
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import httpx2
+from anyio.from_thread import BlockingPortal, start_blocking_portal
+
+from rustorium.api import Operation
+from rustorium.client.aio import TIMEOUT_S, AsyncClient
+from rustorium.client.keys import Key
+from rustorium.client.submit import Result
+from rustorium.net import read_net
+from rustorium.types import (
+    Account,
+    Balance,
+    Block,
+    Event,
+    NodeStatus,
+    Receipt,
+    ReceiptPage,
+    SignedTransaction,
+    Submitted,
+    TransactionStatus,
+    Value,
+    Wait,
+    WriteProof,
+)
+
+T = TypeVar("T")
+
+
+class Client:
+    """One client of one chain; use it as `with`, or `close` it. See `AsyncClient` for what the methods do."""
+
+    def __init__(
+        self,
+        endpoints: str | Sequence[str],
+        *,
+        genesis: bytes | str | Path | None = None,
+        key: Key | None = None,
+        timeout_s: float = TIMEOUT_S,
+        transport: httpx2.AsyncBaseTransport | None = None,
+    ) -> None:
+        self._loop: AbstractContextManager[BlockingPortal] | None = start_blocking_portal("asyncio")
+        self._portal = self._loop.__enter__()
+        try:
+            make = partial(AsyncClient, endpoints, genesis=genesis, key=key, timeout_s=timeout_s, transport=transport)
+            self._client = self._portal.call(make)
+        except BaseException:
+            self._end()
+            raise
+
+    @classmethod
+    def from_net(cls, path: str | Path, *, key: Key | None = None, timeout_s: float = TIMEOUT_S) -> Self:
+        """A client of the net in a `devnet.json`. Errors: UsageError, HomeError."""
+        net = read_net(Path(path))
+        return cls(net.endpoints, genesis=Path(net.genesis), key=key, timeout_s=timeout_s)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes all connections and ends the thread; idempotent."""
+        if self._loop is not None:
+            self._portal.call(self._client.aclose)
+            self._end()
+
+    def sign(
+        self, operations: Sequence[Operation], *, key: Key | None = None, timeout_s: float | None = None
+    ) -> SignedTransaction:
+        """Signs with the account's next nonce."""
+        return self._call(self._client.sign, operations, key=key, timeout_s=timeout_s)
+
+    def submit_transaction(
+        self, transaction: SignedTransaction, *, wait: Wait = "final", timeout_ms: int | None = None
+    ) -> Submitted:
+        """Sends it, to other endpoints too until the deadline."""
+        return self._call(self._client.submit_transaction, transaction, wait=wait, timeout_ms=timeout_ms)
+
+    def submit_all(
+        self, transactions: Sequence[SignedTransaction], *, wait: Wait = "final", timeout_ms: int | None = None
+    ) -> list[Result]:
+        """Sends many; one result each, in order."""
+        return self._call(self._client.submit_all, transactions, wait=wait, timeout_ms=timeout_ms)
+
+    def send(
+        self,
+        operations: Sequence[Operation],
+        *,
+        key: Key | None = None,
+        wait: Wait = "final",
+        timeout_s: float | None = None,
+    ) -> Submitted:
+        """Signs and submits."""
+        return self._call(self._client.send, operations, key=key, wait=wait, timeout_s=timeout_s)
+
+    def send_many(
+        self,
+        transactions: Iterable[Sequence[Operation]],
+        *,
+        key: Key | None = None,
+        wait: Wait = "final",
+        timeout_s: float | None = None,
+        on_progress: Callable[[int, int], None] | None = None,
+    ) -> list[Result]:
+        """Signs and submits many; one result each, in order. `on_progress` is called from another thread."""
+        return self._call(
+            self._client.send_many, transactions, key=key, wait=wait, timeout_s=timeout_s, on_progress=on_progress
+        )
+
+    def put(
+        self,
+        key_bytes: bytes,
+        value: bytes,
+        *,
+        key: Key | None = None,
+        namespace: str | None = None,
+        wait: Wait = "final",
+        timeout_s: float | None = None,
+    ) -> Submitted:
+        """Sets a key."""
+        return self._call(
+            self._client.put, key_bytes, value, key=key, namespace=namespace, wait=wait, timeout_s=timeout_s
+        )
+
+    def delete(
+        self,
+        key_bytes: bytes,
+        *,
+        key: Key | None = None,
+        namespace: str | None = None,
+        wait: Wait = "final",
+        timeout_s: float | None = None,
+    ) -> Submitted:
+        """Removes a key."""
+        return self._call(self._client.delete, key_bytes, key=key, namespace=namespace, wait=wait, timeout_s=timeout_s)
+
+    def transfer(
+        self,
+        to: str,
+        asset: str,
+        amount: int,
+        *,
+        key: Key | None = None,
+        wait: Wait = "final",
+        timeout_s: float | None = None,
+    ) -> Submitted:
+        """Moves an amount of an asset to another account."""
+        return self._call(self._client.transfer, to, asset, amount, key=key, wait=wait, timeout_s=timeout_s)
+
+    def create_account(
+        self,
+        new: Key,
+        storage_bytes: int,
+        *,
+        key: Key | None = None,
+        wait: Wait = "final",
+        timeout_s: float | None = None,
+    ) -> Submitted:
+        """Makes the account of a new key."""
+        return self._call(self._client.create_account, new, storage_bytes, key=key, wait=wait, timeout_s=timeout_s)
+
+    def get_transaction(self, transaction: str) -> TransactionStatus:
+        """Where it is, by id."""
+        return self._call(self._client.get_transaction, transaction)
+
+    def account_transactions(self, address: str, *, before: str | None = None, limit: int = 30) -> ReceiptPage:
+        """Ids of an account's final transactions, newest first."""
+        return self._call(self._client.account_transactions, address, before=before, limit=limit)
+
+    def subscribe_transactions(self, filter: str | None = None, *, after: str | None = None) -> Iterator[Event]:
+        """Final transactions in order, from behind `after` or from now on."""
+        stream = self._client.subscribe_transactions(filter, after=after)
+        try:
+            while True:
+                yield self._portal.call(stream.__anext__)
+        finally:
+            if self._loop is not None:
+                self._portal.call(stream.aclose)
+
+    def block(self, which: int | str = "latest", *, proof: bool = True) -> Block:
+        """A final block by height, digest or "latest"."""
+        return self._call(self._client.block, which, proof=proof)
+
+    def block_receipts(self, which: int | str) -> tuple[Receipt, ...]:
+        """All receipts of a final block, in order."""
+        return self._call(self._client.block_receipts, which)
+
+    def propose_block(
+        self, transactions: Sequence[SignedTransaction], *, timeout_ms: int | None = None
+    ) -> tuple[Block, ...]:
+        """Submits them, waits, and returns the final blocks that hold them."""
+        return self._call(self._client.propose_block, transactions, timeout_ms=timeout_ms)
+
+    def validate_block(self, block: Block) -> Block:
+        """Checks certificate, ancestry and payload root against the genesis."""
+        return self._call(self._client.validate_block, block)
+
+    def wait_for_quorum(self, what: int | str, *, timeout_ms: int | None = None) -> Block:
+        """Waits until a height, or the block of a transaction id, is final."""
+        return self._call(self._client.wait_for_quorum, what, timeout_ms=timeout_ms)
+
+    def read(self, namespace: str, key: bytes, *, at: str | int = "latest") -> Value:
+        """A key's value at the newest executed height, without proof."""
+        return self._call(self._client.read, namespace, key, at=at)
+
+    def get(self, namespace: str, key: bytes, *, verify: bool = True) -> bytes | None:
+        """A key's value, proven unless `verify=False`."""
+        return self._call(self._client.get, namespace, key, verify=verify)
+
+    def account(self, address: str) -> Account:
+        """An account's record."""
+        return self._call(self._client.account, address)
+
+    def balance(self, address: str, asset: str) -> Balance:
+        """What an account holds of an asset."""
+        return self._call(self._client.balance, address, asset)
+
+    def write_with_proof(
+        self, operations: Sequence[Operation], *, key: Key | None = None, timeout_ms: int | None = None
+    ) -> WriteProof:
+        """Signs, submits, and waits until a quorum certified the receipt."""
+        return self._call(self._client.write_with_proof, operations, key=key, timeout_ms=timeout_ms)
+
+    def verify_proof(self, proof: bytes) -> Receipt:
+        """Checks a receipt's proof against the genesis alone."""
+        return self._call(self._client.verify_proof, proof)
+
+    def status(self) -> NodeStatus:
+        """What the nearest node says of itself."""
+        return self._call(self._client.status)
+
+    def chain(self) -> str:
+        """The chain's id."""
+        return self._call(self._client.chain)
+
+    def _call(self, method: Callable[..., Coroutine[Any, Any, T]], *arguments: Any, **named: Any) -> T:
+        result: T = self._portal.call(partial(method, *arguments, **named))
+        return result
+
+    def _end(self) -> None:
+        loop, self._loop = self._loop, None
+        if loop is not None:
+            loop.__exit__(None, None, None)

@@ -1,0 +1,193 @@
+"""The event stream, followed across nodes.
+
+Invariants: an event comes once and in order; the position is known before the first event, so that a reconnect leaves
+no gap; a stream is given up only when no node can go on from the position.
+"""
+
+from collections.abc import AsyncIterator
+from typing import Self
+
+import anyio
+import httpx2
+import msgspec
+
+from rustorium.client import wire
+from rustorium.client.endpoints import Endpoint
+from rustorium.client.transport import PAUSE_S_MAX, PAUSE_S_MIN, READ_ATTEMPT_S, Transport
+from rustorium.errors import BadResponse, Busy, NotFound, Refused
+from rustorium.types import Event
+
+SILENCE_S_MAX = 60.0
+"""A node says something every 15 s, so that a longer silence is a broken link."""
+EVENT_BYTES_MAX = 1024 * 1024
+AFTER_ALL = 2**32 - 1
+"""An index behind every receipt of a height."""
+
+
+class EventStream:
+    """Events behind a position, for ever: an asynchronous iterator. `aclose` it, or the client."""
+
+    def __init__(self, transport: Transport, filter: str, after: str | None) -> None:
+        self._transport, self._filter = transport, filter
+        self._position = place(after) if after is not None else None
+        self._link: _Link | None = None
+        self._endpoint: Endpoint | None = None
+        self._gone = 0
+        self.closed = False
+        self._pause = PAUSE_S_MIN
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Event:
+        """Errors: Refused for a bad filter, NotFound where no node keeps the position any more."""
+        if self._position is None:
+            self._position = (await self._height(), AFTER_ALL)
+        while True:
+            if self._link is None and not await self._connect(self._position):
+                continue
+            assert self._link is not None
+            try:
+                found = await self._link.next()
+            except (httpx2.HTTPError, OSError, TimeoutError):
+                found = None
+                self._fail()
+            if found is None:
+                await self._disconnect()
+                continue
+            event = self._take(found)
+            if event is not None:
+                return event
+
+    async def aclose(self) -> None:
+        """Ends it."""
+        self.closed = True
+        await self._unlink()
+
+    async def _unlink(self) -> None:
+        if self._link is not None:
+            await self._link.aclose()
+            self._link = None
+
+    def _take(self, found: "_Frame") -> Event | None:
+        assert self._position is not None
+        self._gone = self._gone + 1 if found.kind == "gone" else 0
+        self._pause = PAUSE_S_MIN
+        if found.id is None or place(found.id) <= self._position:
+            return None
+        self._position = place(found.id)
+        if found.kind != "receipt":
+            return None
+        return Event(found.id, wire.parse(lambda data: wire.receipt(msgspec.json.decode(data)), found.data))
+
+    async def _height(self) -> int:
+        body = await self._transport.get("/v1/status", anyio.current_time() + 2 * READ_ATTEMPT_S)
+        return wire.parse(wire.node_status, body).executed
+
+    async def _connect(self, position: tuple[int, int]) -> bool:
+        nodes = await self._transport.order()
+        if self._gone >= len(nodes):
+            message = f"no node keeps the events behind {position[0]}.{position[1]}: start at a later one"
+            raise NotFound(message, code="gone")
+        self._endpoint = nodes[self._gone]
+        try:
+            self._link = await _Link.open(self._transport, self._endpoint, self._filter, position)
+        except (httpx2.HTTPError, OSError, TimeoutError, Busy):
+            self._fail()
+            await self._disconnect()
+            return False
+        return True
+
+    def _fail(self) -> None:
+        if self._endpoint is not None:
+            self._transport.endpoints.failed(self._endpoint, anyio.current_time())
+
+    async def _disconnect(self) -> None:
+        await self._unlink()
+        await anyio.sleep(self._pause)
+        self._pause = min(2 * self._pause, PAUSE_S_MAX)
+
+
+class _Frame(msgspec.Struct, frozen=True):
+    """One server-sent event."""
+
+    kind: str
+    id: str | None
+    data: str
+
+
+class _Link:
+    """One connection's stream of frames (the part of WHATWG HTML, section 9.2, that the gateway uses)."""
+
+    def __init__(self, response: httpx2.Response) -> None:
+        self._response = response
+        self._chunks: AsyncIterator[bytes] = response.aiter_bytes()
+        self._buffer = bytearray()
+
+    @classmethod
+    async def open(cls, transport: Transport, endpoint: Endpoint, filter: str, position: tuple[int, int]) -> "_Link":
+        headers = {"last-event-id": f"{position[0]}.{position[1]}", "accept": "text/event-stream"}
+        request = transport.http.build_request(
+            "GET",
+            f"{endpoint.url}/v1/events",
+            params={"filter": filter},
+            headers=headers,
+            timeout=httpx2.Timeout(READ_ATTEMPT_S, read=SILENCE_S_MAX),
+        )
+        response = await transport.http.send(request, stream=True)
+        if response.status_code == 200:
+            return cls(response)
+        try:
+            body = msgspec.json.decode(await response.aread() or b"null")
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            body = None
+        finally:
+            await response.aclose()
+        error = wire.problem(response.status_code, body)
+        raise error if isinstance(error, Refused) else Busy(error.message)
+
+    async def next(self) -> _Frame | None:
+        """The next frame; None at the end."""
+        while True:
+            text, found, rest = self._buffer.partition(b"\n\n")
+            if found:
+                self._buffer = rest
+                frame = _parse(text.decode(errors="replace"))
+                if frame is not None:
+                    return frame
+                continue
+            if len(self._buffer) > EVENT_BYTES_MAX:
+                raise BadResponse("a node sent an event over 1 MiB: ask another node")
+            chunk = await anext(self._chunks, None)
+            if chunk is None:
+                return None
+            self._buffer += chunk
+
+    async def aclose(self) -> None:
+        close = getattr(self._chunks, "aclose", None)
+        if close is not None:
+            await close()
+        await self._response.aclose()
+
+
+def _parse(text: str) -> _Frame | None:
+    """One block of lines; None where it holds no data."""
+    kind, identity, data = "message", None, list[str]()
+    for line in text.split("\n"):
+        name, _, value = line.partition(":")
+        value = value.removeprefix(" ")
+        if name == "data":
+            data.append(value)
+        elif name == "event":
+            kind = value
+        elif name == "id":
+            identity = value
+    return _Frame(kind, identity, "\n".join(data)) if data else None
+
+
+def place(text: str) -> tuple[int, int]:
+    """Height and index of an event's id. Errors: BadResponse."""
+    height, _, index = text.partition(".")
+    if not (height.isascii() and index.isascii() and height.isdigit() and index.isdigit()):
+        raise BadResponse(f"{text!r} is not an event's id: give height.index")
+    return int(height), int(index)

@@ -1,0 +1,75 @@
+"""An account's nonces as one client uses them: given out in order, found again after a refusal or a lost answer.
+
+Invariants: no input or output; a nonce is given out again only when its transaction can't be executed any more
+(refused, expired) and the ledger's own nonce says that it is still free.
+"""
+
+import heapq
+
+from rustorium.types import SignedTransaction
+
+HEADER_TIME_MARGIN_MS = 5_000
+
+
+class Nonces:
+    """One account."""
+
+    def __init__(self) -> None:
+        self._next: int | None = None
+        self._free: list[int] = []
+        self._reserved: set[int] = set()
+        self._sent: dict[int, SignedTransaction] = {}
+        self._lost: set[int] = set()
+
+    @property
+    def stale(self) -> bool:
+        """Whether the ledger's nonce must be read before the next `take`."""
+        return self._next is None
+
+    def synced(self, ledger: int, now_ms: int) -> list[SignedTransaction]:
+        """The ledger's next nonce is `ledger`. Gives transactions whose answers were lost: send them again first."""
+        for nonce, transaction in list(self._sent.items()):
+            expired = transaction.expires_at_ms + HEADER_TIME_MARGIN_MS < now_ms
+            if nonce < ledger or (nonce in self._lost and expired):
+                self.settled(nonce)
+        used = self._reserved | self._sent.keys()
+        self._next = max([ledger, *(nonce + 1 for nonce in used)])
+        self._free = [nonce for nonce in range(ledger, self._next) if nonce not in used]
+        return [self._sent[nonce] for nonce in sorted(self._lost)]
+
+    def take(self) -> int:
+        """The next nonce to sign with."""
+        assert self._next is not None
+        if self._free:
+            nonce = heapq.heappop(self._free)
+        else:
+            nonce, self._next = self._next, self._next + 1
+        self._reserved.add(nonce)
+        return nonce
+
+    def sent(self, transaction: SignedTransaction) -> None:
+        """The nonce is in use until it is settled."""
+        self._reserved.discard(transaction.nonce)
+        self._sent[transaction.nonce] = transaction
+
+    def settled(self, nonce: int) -> None:
+        """Executed: it is used up for good."""
+        self._reserved.discard(nonce)
+        self._sent.pop(nonce, None)
+        self._lost.discard(nonce)
+
+    def refused(self, nonce: int) -> None:
+        """It was never taken, so that the nonce may be free: the ledger has to be asked."""
+        self.settled(nonce)
+        self._next = None
+
+    def lost(self, nonce: int) -> None:
+        """Its outcome is unknown."""
+        if nonce in self._sent:
+            self._lost.add(nonce)
+        self._next = None
+
+    def unused(self, nonce: int) -> None:
+        """Taken and never sent."""
+        self._reserved.discard(nonce)
+        self._next = None

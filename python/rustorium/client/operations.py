@@ -1,0 +1,57 @@
+"""The operations of a transaction, as the JSON that signing takes.
+
+Invariants: PURE; keys and values are bytes here and hex in JSON; amounts are decimal strings.
+"""
+
+from collections.abc import Sequence
+
+from rustorium.api import Operation
+
+
+def put(namespace: str, key: bytes, value: bytes) -> Operation:
+    """Sets a key."""
+    return {"type": "put", "namespace": namespace, "key_hex": key.hex(), "value_hex": value.hex()}
+
+
+def delete(namespace: str, key: bytes) -> Operation:
+    """Removes a key."""
+    return {"type": "delete", "namespace": namespace, "key_hex": key.hex()}
+
+
+def transfer(to: str, asset: str, amount: int) -> Operation:
+    """Moves an amount from the sender."""
+    return {"type": "transfer", "to": to, "asset": asset, "amount": str(amount)}
+
+
+def issue(symbol: str, to: str, amount: int) -> Operation:
+    """Creates an amount of the sender's own asset."""
+    return {"type": "issue", "symbol": symbol, "to": to, "amount": str(amount)}
+
+
+def create_account(region: int, public_key: str, storage_bytes: int) -> Operation:
+    """Makes an account and gives it some of the sender's storage balance."""
+    return {"type": "create_account", "region": region, "public_key": public_key, "storage_bytes": storage_bytes}
+
+
+def grant(to: str, prefixes: Sequence[bytes]) -> Operation:
+    """Lets another account write under these prefixes of the sender's namespace; none takes the right back."""
+    return {"type": "grant", "to": to, "prefixes_hex": [prefix.hex() for prefix in prefixes]}
+
+
+def require_value(namespace: str, key: bytes, value: bytes) -> Operation:
+    """Goes on only where the key has this value."""
+    from rustorium import _native
+
+    condition = {"type": "value_hash", "namespace": namespace, "key_hex": key.hex()}
+    return {"type": "require", "condition": condition | {"hash": _native.value_hash(value).hex()}}
+
+
+def require_absent(namespace: str, key: bytes) -> Operation:
+    """Goes on only where the key has no value."""
+    return {"type": "require", "condition": {"type": "absent", "namespace": namespace, "key_hex": key.hex()}}
+
+
+def require_balance(account: str, asset: str, amount: int) -> Operation:
+    """Goes on only where the account holds at least this much."""
+    condition = {"type": "balance_at_least", "account": account, "asset": asset, "amount": str(amount)}
+    return {"type": "require", "condition": condition}

@@ -1,0 +1,158 @@
+"""Signs with the accounts' next nonces and submits, one account after the other in nonce order.
+
+Invariants: a nonce is taken, then sent or given back, whatever happens between; a proof that comes along is checked
+before its result is handed out.
+"""
+
+import json
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+
+import anyio
+import anyio.to_thread
+
+from rustorium import _native
+from rustorium.api import Operation
+from rustorium.client import wire
+from rustorium.client.keys import Key
+from rustorium.client.nonces import Nonces
+from rustorium.client.proofs import check_receipt
+from rustorium.client.submit import Group, Result
+from rustorium.client.transport import Transport
+from rustorium.errors import ClientError, OutcomeUnknown, ProofRefused, Refused, UsageError
+from rustorium.types import SUBMISSION_TRANSACTIONS_MAX, SignedTransaction, Wait
+
+EXPIRY_MS_MIN = 60_000
+GROUPS_IN_FLIGHT = 3
+SYNC_S = 10.0
+RESEND_S = 0.5
+
+
+@dataclass(slots=True)
+class _Account:
+    nonces: Nonces = field(default_factory=Nonces)
+    lock: anyio.Lock = field(default_factory=anyio.Lock)
+
+
+class Sender:
+    """All accounts that one client signs for."""
+
+    def __init__(self, transport: Transport, genesis: bytes | None, chain: Callable[[], Awaitable[str]]) -> None:
+        self._transport, self._genesis, self._chain = transport, genesis, chain
+        self._accounts: dict[str, _Account] = {}
+
+    async def sign(
+        self, wanted: Sequence[Sequence[Operation]], signer: Key, timeout_s: float
+    ) -> list[SignedTransaction]:
+        """Signs one transaction per list of operations. They expire some time after `timeout_s` from now.
+
+        Errors: UsageError for operations that can't be encoded, NotFound where the account doesn't exist."""
+        chain = await self._chain()
+        account = self._accounts.setdefault(signer.address, _Account())
+        async with account.lock:
+            if account.nonces.stale:
+                await self._sync(signer.address, account.nonces)
+            numbers = [account.nonces.take() for _ in wanted]
+        expiry_ms = time.time_ns() // 1_000_000 + max(EXPIRY_MS_MIN, int(2000 * timeout_s))
+
+        def build() -> list[SignedTransaction]:
+            signed = []
+            for nonce, operations in zip(numbers, wanted, strict=True):
+                text = json.dumps(list(operations))
+                identity, raw = _native.build_transaction(
+                    signer.seed, chain, signer.region, nonce, expiry_ms, None, text
+                )
+                signed.append(SignedTransaction(identity, raw, signer.address, nonce, expiry_ms))
+            return signed
+
+        try:
+            signed = build() if len(wanted) == 1 else await anyio.to_thread.run_sync(build)
+        except BaseException as error:
+            for nonce in numbers:
+                account.nonces.unused(nonce)
+            if isinstance(error, (ValueError, TypeError)):
+                raise UsageError(f"the transaction can't be made: {error}") from None
+            raise
+        for transaction in signed:
+            account.nonces.sent(transaction)
+        return signed
+
+    async def submit(self, group: Sequence[SignedTransaction], wait: Wait, deadline: float) -> list[Result]:
+        """Submits one group; one result each, in order. Errors: ProofRefused."""
+        results: list[Result] = [OutcomeUnknown(transaction.id) for transaction in group]
+        try:
+            results = await Group(self._transport, group, wait, deadline).run()
+        finally:
+            for transaction, result in zip(group, results, strict=True):
+                self._settle(transaction, result)
+        return [self._checked(transaction, result) for transaction, result in zip(group, results, strict=True)]
+
+    async def send_many(
+        self,
+        wanted: Sequence[Sequence[Operation]],
+        signer: Key,
+        wait: Wait,
+        timeout_s: float,
+        on_progress: Callable[[int, int], None] | None,
+    ) -> list[Result]:
+        """Signs and submits in groups, the next while those before become final; one result each, in order."""
+        results: list[Result] = [ClientError("it was not sent: try again")] * len(wanted)
+        room = anyio.Semaphore(GROUPS_IN_FLIGHT)
+        start = done = 0
+
+        async def finish(group: list[SignedTransaction], first: int, deadline: float) -> None:
+            nonlocal done
+            open_ = [index for index in range(len(group)) if not isinstance(results[first + index], Refused)]
+            try:
+                found = await self.submit([group[index] for index in open_], wait, deadline)
+            finally:
+                room.release()
+            for index, result in zip(open_, found, strict=True):
+                results[first + index] = result
+            done += len(group)
+            if on_progress is not None:
+                on_progress(done, len(wanted))
+
+        async with anyio.create_task_group() as tasks:
+            while start < len(wanted):
+                chunk = wanted[start : start + SUBMISSION_TRANSACTIONS_MAX]
+                for group in wire.groups(await self.sign(chunk, signer, timeout_s)):
+                    await room.acquire()
+                    deadline = anyio.current_time() + timeout_s
+                    if len(group) < len(wanted):
+                        # A later nonce must not overtake an earlier one by more than the pool's gap.
+                        results[start : start + len(group)] = await self.submit(group, "accepted", deadline)
+                    tasks.start_soon(finish, group, start, deadline)
+                    start += len(group)
+        return results
+
+    async def _sync(self, address: str, nonces: Nonces) -> None:
+        """Learns the ledger's nonce, and sends again what may have been lost, since later nonces wait for it."""
+        body = await self._transport.get(f"/v1/accounts/{address}", anyio.current_time() + SYNC_S)
+        ledger = wire.parse(wire.account, body).nonce
+        lost = nonces.synced(ledger, time.time_ns() // 1_000_000)
+        for group in wire.groups(lost):
+            await Group(self._transport, group, "accepted", anyio.current_time() + RESEND_S).run()
+
+    def _settle(self, transaction: SignedTransaction, result: Result) -> None:
+        if (account := self._accounts.get(transaction.sender)) is None:
+            return
+        if isinstance(result, OutcomeUnknown):
+            account.nonces.lost(transaction.nonce)
+        elif isinstance(result, ClientError):
+            account.nonces.refused(transaction.nonce)
+        elif result.reached != "accepted":
+            account.nonces.settled(transaction.nonce)
+
+    def _checked(self, transaction: SignedTransaction, result: Result) -> Result:
+        """A result must be of this transaction, and so must its proof. Errors: ProofRefused."""
+        if isinstance(result, ClientError):
+            return result
+        if result.id != transaction.id or (result.receipt is not None and result.receipt.transaction != transaction.id):
+            raise ProofRefused("a node answered about another transaction: don't trust that node")
+        if result.proof is not None and self._genesis is not None:
+            proven = check_receipt(self._genesis, result.proof)
+            if proven != result.receipt:
+                raise ProofRefused("a node's proof is of another receipt: don't trust that node")
+        return result

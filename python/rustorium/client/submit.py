@@ -1,0 +1,133 @@
+"""Sends the same bytes to one node after another until each transaction's outcome is known or the deadline passes.
+
+Invariants: a transaction is never signed again here; a refusal is believed only where the transaction can't have been
+taken elsewhere; what stays open at the deadline is called unknown, with its id.
+"""
+
+from collections.abc import Sequence
+
+import anyio
+
+from rustorium.client.endpoints import Endpoint
+from rustorium.client.transport import ATTEMPT_S_MIN, PAUSE_S_MAX, PAUSE_S_MIN, Transport
+from rustorium.client.wire import SUBMISSION_MEDIA, Answer, frame, parse, submitted, transaction_status
+from rustorium.errors import Busy, ClientError, NotFound, NotReady, OutcomeUnknown, Refused, RustoriumError, Unreachable
+from rustorium.types import SignedTransaction, Submitted, Wait
+
+PATH = "/v1/transactions"
+GRACE_S = 0.5
+SERVER_WAIT_MS_MAX = 60_000
+LAGGING = ("unknown_account", "nonce_too_far")
+"""A node that is behind says so; the others are asked before it is believed."""
+NEVER_EXECUTED = ("nonce_used", "expired", "wrong_chain", "malformed_transaction", "transaction_too_large")
+"""Refusals that hold wherever the transaction was sent before."""
+
+Result = Submitted | ClientError
+
+
+class Group:
+    """One group of at most 1,000 transactions on its way."""
+
+    def __init__(self, transport: Transport, transactions: Sequence[SignedTransaction], wait: Wait, deadline: float):
+        self._transport, self._transactions, self._wait, self._deadline = transport, transactions, wait, deadline
+        self._results: list[Result | None] = [None] * len(transactions)
+        self._doubts: dict[int, ClientError] = {}
+        self._perhaps_taken: set[int] = set()
+        self._last: RustoriumError | None = None
+
+    async def run(self) -> list[Result]:
+        """One result per transaction, in order."""
+        pause = PAUSE_S_MIN
+        while self._open():
+            self._doubts.clear()
+            for endpoint in await self._transport.order():
+                if not self._open() or anyio.current_time() >= self._deadline:
+                    break
+                await self._ask(endpoint)
+            for index, refusal in self._doubts.items():
+                if self._results[index] is None and not isinstance(refusal, Busy):
+                    self._results[index] = refusal
+            if not self._open() or anyio.current_time() + pause >= self._deadline:
+                break
+            await anyio.sleep(pause)
+            pause = min(2 * pause, PAUSE_S_MAX)
+        return [result or self._at_deadline(index) for index, result in enumerate(self._results)]
+
+    def _open(self) -> list[int]:
+        return [index for index, result in enumerate(self._results) if result is None]
+
+    async def _ask(self, endpoint: Endpoint) -> None:
+        asked = self._open()
+        remaining = self._deadline - anyio.current_time()
+        attempt_s = min(remaining, max(ATTEMPT_S_MIN, remaining / 3))
+        wait_ms = max(1, min(int(attempt_s * 1000), SERVER_WAIT_MS_MAX))
+        try:
+            answer = await self._transport.attempt(
+                "POST",
+                endpoint,
+                PATH,
+                self._deadline + GRACE_S,
+                params={"wait": self._wait, "timeout_ms": wait_ms},
+                content=frame(self._transactions[index].raw for index in asked),
+                media=SUBMISSION_MEDIA,
+                attempt_s=attempt_s + GRACE_S,
+                waits=True,
+            )
+        except Unreachable as error:
+            self._last = error
+            if error.sent:
+                self._perhaps_taken.update(asked)
+            return
+        except Refused as error:
+            self._last = error
+            if "results" not in error.details and not isinstance(error, Busy):
+                for index in asked:
+                    self._results[index] = error
+                return
+            answer = error.details
+        except (NotReady, ClientError) as error:
+            self._last = error
+            return
+        if isinstance(answer, dict) and "results" in answer:
+            await self._take(asked, parse(lambda body: list(body["results"]), answer))
+
+    async def _take(self, asked: list[int], answers: list[Answer]) -> None:
+        if len(answers) != len(asked):
+            self._perhaps_taken.update(asked)
+            return
+        for index, answer in zip(asked, answers, strict=True):
+            result = parse(submitted, answer)
+            if isinstance(result, str):
+                self._perhaps_taken.add(index)
+            elif isinstance(result, Submitted):
+                self._results[index] = result
+            elif isinstance(result, Busy) or result.code in LAGGING:
+                self._doubts[index] = result
+            elif index in self._perhaps_taken:
+                self._results[index] = await self._settle(index, result)
+            else:
+                self._results[index] = result
+
+    async def _settle(self, index: int, refusal: Refused) -> Result | None:
+        """A refusal of what may have been taken before: the ledger decides. None: ask on."""
+        identity = self._transactions[index].id
+        try:
+            body = await self._transport.get(f"{PATH}/{identity}", self._deadline, absent=True)
+        except NotFound:
+            return refusal if refusal.code in NEVER_EXECUTED else None
+        except RustoriumError:
+            return None
+        status = parse(transaction_status, body)
+        if status.receipt is None:
+            return None
+        return Submitted(identity, "final", status.receipt) if self._wait != "certified" else None
+
+    def _at_deadline(self, index: int) -> ClientError:
+        if index in self._perhaps_taken:
+            return OutcomeUnknown(self._transactions[index].id)
+        found = self._doubts.get(index) or self._last
+        if isinstance(found, ClientError):
+            return found
+        if isinstance(found, NotReady):
+            return Busy(found.message, code=found.code)
+        return Unreachable("no node answered before the deadline: check that the nodes run and the URLs are right")

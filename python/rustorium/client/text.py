@@ -1,0 +1,54 @@
+"""What people type: keys and values as text, amounts, how far to wait.
+
+Invariants: PURE; what can't be read is a UsageError that says what can.
+"""
+
+import base64
+import binascii
+from typing import cast, get_args
+
+from rustorium.errors import UsageError
+from rustorium.types import Wait
+
+ENCODINGS = ("utf8", "hex", "base64")
+AMOUNT_MAX = 2**128 - 1
+
+
+def text_to_bytes(text: str, encoding: str = "utf8") -> bytes:
+    """Errors: UsageError."""
+    try:
+        if encoding == "utf8":
+            return text.encode()
+        if encoding == "hex":
+            return bytes.fromhex(text)
+        if encoding == "base64":
+            return base64.b64decode(text, validate=True)
+    except (ValueError, binascii.Error):
+        raise UsageError(f"{text!r} is not {encoding}: correct it or choose another --encoding") from None
+    raise UsageError(f"there is no encoding {encoding!r}: choose one of {', '.join(ENCODINGS)}")
+
+
+def bytes_to_text(content: bytes, encoding: str = "utf8") -> str:
+    """Errors: UsageError where they are no text."""
+    if encoding == "hex":
+        return content.hex()
+    if encoding == "base64":
+        return base64.b64encode(content).decode()
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        raise UsageError("the value is not UTF-8 text: show it with --encoding hex") from None
+
+
+def amount_of(text: str) -> int:
+    """A whole number of smallest units, above 0. Errors: UsageError."""
+    if not text.isascii() or not text.isdigit() or not 0 < int(text) <= AMOUNT_MAX:
+        raise UsageError(f"{text!r} is not an amount: give a whole number of smallest units, above 0")
+    return int(text)
+
+
+def wait_of(text: str) -> Wait:
+    """How far to wait. Errors: UsageError."""
+    if text not in get_args(Wait):
+        raise UsageError(f"there is no --wait {text}: choose one of {', '.join(get_args(Wait))}")
+    return cast(Wait, text)

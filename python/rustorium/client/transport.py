@@ -1,0 +1,165 @@
+"""Requests that go to another node when one doesn't answer, until the deadline.
+
+Invariants: only requests that may be repeated come here (reads, and submissions of the same bytes); a busy node is left
+alone for as long as it asked.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
+import anyio
+import httpx2
+import msgspec
+
+from rustorium.client.endpoints import Endpoint, Endpoints
+from rustorium.client.wire import problem
+from rustorium.errors import Busy, ClientError, NotReady, RustoriumError, Unreachable, UsageError
+
+PROBE_S = 2.0
+PAUSE_S_MIN = 0.02
+PAUSE_S_MAX = 1.0
+CONNECTIONS_MAX = 64
+ATTEMPT_S_MIN = 1.0
+READ_ATTEMPT_S = 5.0
+
+
+class Transport:
+    """The HTTP side of one client."""
+
+    def __init__(self, urls: Sequence[str], transport: httpx2.AsyncBaseTransport | None = None) -> None:
+        if not urls:
+            raise UsageError("a client needs at least one endpoint: give the URL of a node's HTTP face")
+        for url in urls:
+            if not url.startswith(("http://", "https://")):
+                raise UsageError(f"{url!r} is not the URL of an HTTP face: give one such as http://127.0.0.1:26651")
+        self.endpoints = Endpoints(list(urls))
+        self._probed = len(self.endpoints.all) == 1
+        self._probing = anyio.Lock()
+        secure = any(url.startswith("https://") for url in urls)
+        self.http = httpx2.AsyncClient(
+            transport=transport,
+            verify=secure,
+            trust_env=False,
+            limits=httpx2.Limits(max_connections=CONNECTIONS_MAX, max_keepalive_connections=CONNECTIONS_MAX),
+        )
+
+    async def __aenter__(self) -> Self:
+        await self.http.__aenter__()
+        return self
+
+    async def aclose(self) -> None:
+        """Closes all connections."""
+        await self.http.aclose()
+
+    async def order(self) -> list[Endpoint]:
+        """Nodes, nearest first; measures them on first use."""
+        if not self._probed:
+            async with self._probing:
+                if not self._probed:
+                    await self._probe()
+                    self._probed = True
+        return self.endpoints.order(anyio.current_time())
+
+    async def get(
+        self, path: str, deadline: float, *, params: Mapping[str, str | int] | None = None, absent: bool = False
+    ) -> Any:
+        """Reads JSON from the nearest node that answers; with `absent` a 404 of one node is asked of the others too.
+
+        Errors: what the problem says, Unreachable at the deadline."""
+        last: RustoriumError | None = None
+        pause = PAUSE_S_MIN
+        while True:
+            missing = 0
+            nodes = await self.order()
+            for endpoint in nodes:
+                try:
+                    return await self.attempt("GET", endpoint, path, deadline, params=params)
+                except (Unreachable, Busy, NotReady) as error:
+                    last = error
+                except ClientError as error:
+                    if not absent or error.exit_code != 3:
+                        raise
+                    last, missing = error, missing + 1
+            if missing == len(nodes) and last is not None:
+                raise last
+            if anyio.current_time() + pause >= deadline:
+                raise last if last is not None and last.exit_code == 3 else _unreachable(self.endpoints, last)
+            await anyio.sleep(pause)
+            pause = min(2 * pause, PAUSE_S_MAX)
+
+    async def attempt(
+        self,
+        method: str,
+        endpoint: Endpoint,
+        path: str,
+        deadline: float,
+        *,
+        params: Mapping[str, str | int] | None = None,
+        content: bytes | None = None,
+        media: str | None = None,
+        attempt_s: float = READ_ATTEMPT_S,
+        waits: bool = False,
+    ) -> Any:
+        """One request to one node. `waits`: its time says nothing about the network.
+
+        Errors: Unreachable, or what the problem says."""
+        start = anyio.current_time()
+        seconds = max(0.001, min(attempt_s, deadline - start))
+        headers = {"content-type": media} if media is not None else None
+        try:
+            with anyio.fail_after(seconds):
+                response = await self.http.request(
+                    method, endpoint.url + path, params=params, content=content, headers=headers, timeout=None
+                )
+        except (httpx2.HTTPError, TimeoutError, OSError) as error:
+            self.endpoints.failed(endpoint, anyio.current_time())
+            name = str(error) or type(error).__name__
+            sent = not isinstance(error, (httpx2.ConnectError, httpx2.ConnectTimeout))
+            message = f"{endpoint.url} doesn't answer ({name}): check that the node runs"
+            raise Unreachable(message, sent=sent) from None
+        try:
+            body = msgspec.json.decode(response.content) if response.content else None
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            body = None
+        if response.status_code >= 300:
+            error_found = problem(response.status_code, body)
+            if isinstance(error_found, (Busy, NotReady)) or response.status_code >= 500:
+                retry_s = error_found.retry_after_ms / 1000 if isinstance(error_found, Busy) else None
+                self.endpoints.failed(endpoint, anyio.current_time(), retry_s)
+            raise error_found
+        if body is None:
+            self.endpoints.failed(endpoint, anyio.current_time())
+            raise Unreachable(
+                f"{endpoint.url} doesn't answer with JSON: check that it is a node's HTTP face", sent=True
+            )
+        self.endpoints.answered(endpoint, None if waits else anyio.current_time() - start)
+        return body
+
+    async def _probe(self) -> None:
+        """Asks all at once; goes on when the first has answered and twice its time has passed, or after a while."""
+
+        answered: float | None = None
+        start = anyio.current_time()
+        scope = anyio.CancelScope(deadline=start + PROBE_S)
+
+        async def ask(endpoint: Endpoint) -> None:
+            nonlocal answered
+            try:
+                await self.attempt("GET", endpoint, "/livez", anyio.current_time() + PROBE_S)
+            except RustoriumError:
+                return
+            if answered is None:
+                answered = anyio.current_time() - start
+                scope.deadline = anyio.current_time() + answered
+
+        with scope:
+            async with anyio.create_task_group() as group:
+                for endpoint in self.endpoints.all:
+                    group.start_soon(ask, endpoint)
+
+
+def _unreachable(endpoints: Endpoints, last: RustoriumError | None) -> RustoriumError:
+    if isinstance(last, (Busy, NotReady)):
+        return last
+    names = ", ".join(endpoint.url for endpoint in endpoints.all)
+    return Unreachable(f"none of {names} answered before the deadline: check that the nodes run and the URLs are right")

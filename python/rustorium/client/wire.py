@@ -1,0 +1,194 @@
+"""The gateway's HTTP API in bytes and JSON: what is sent, and what is made of the answers.
+
+Invariants: PURE; an answer that doesn't parse is a BadResponse, whatever is wrong with it.
+"""
+
+import struct
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
+
+from rustorium.errors import (
+    BadResponse,
+    Busy,
+    ClientError,
+    NoStateRootYet,
+    NotFound,
+    NotReady,
+    Refused,
+    RustoriumError,
+)
+from rustorium.types import (
+    SUBMISSION_BYTES_MAX,
+    SUBMISSION_TRANSACTIONS_MAX,
+    Account,
+    At,
+    Balance,
+    Block,
+    Failure,
+    NodeStatus,
+    Receipt,
+    SignedTransaction,
+    Submitted,
+    TransactionStatus,
+    Value,
+)
+
+Answer = Mapping[str, Any]
+T = TypeVar("T")
+SUBMISSION_MEDIA = "application/octet-stream"
+_U32 = struct.Struct("<I")
+_NO_EFFECT_YET = ("busy", "pool_full", "sender_full", "unavailable", "not_ready")
+
+
+def frame(transactions: Iterable[bytes]) -> bytes:
+    """A submission's body: a u32 count, then each transaction's bytes behind their u32 length."""
+    parts = list(transactions)
+    return _U32.pack(len(parts)) + b"".join(_U32.pack(len(raw)) + raw for raw in parts)
+
+
+def groups(transactions: list[SignedTransaction]) -> list[list[SignedTransaction]]:
+    """Splits into groups of at most 1,000 transactions and 1 MiB, in order."""
+    result: list[list[SignedTransaction]] = []
+    room = 0
+    for transaction in transactions:
+        cost = len(transaction.raw) + 4
+        if not result or len(result[-1]) == SUBMISSION_TRANSACTIONS_MAX or cost > room:
+            result.append([])
+            room = SUBMISSION_BYTES_MAX - 4
+        result[-1].append(transaction)
+        room -= cost
+    return result
+
+
+def parse(what: Callable[[Any], T], answer: object) -> T:
+    """Reads an answer. Errors: BadResponse."""
+    try:
+        return what(answer)
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        name = f"{type(error).__name__}: {error}"
+        raise BadResponse(f"a node's answer can't be read ({name}): it may run another version") from None
+
+
+def problem(status: int, body: object) -> RustoriumError:
+    """The error that a problem+json answer stands for."""
+    fields: Answer = body if isinstance(body, Mapping) else {}
+    code = str(fields.get("code") or f"http-{status}")
+    detail = str(fields.get("detail") or fields.get("title") or f"the node answered with status {status}")
+    message = detail[:1].lower() + detail[1:].rstrip(".")
+    if code == "no_state_root_yet":
+        return NoStateRootYet()
+    if code == "not_ready":
+        return NotReady(message)
+    if code in _NO_EFFECT_YET or status in (429, 503):
+        return Busy(message, code=code, retry_after_ms=int(fields.get("retry_after_ms") or 100))
+    if status == 404:
+        return NotFound(message, code=code, details=fields)
+    if status >= 500:
+        return ClientError(message, code=code)
+    return Refused(message, code=code, details=fields)
+
+
+def submitted(answer: Answer) -> Submitted | Refused | str:
+    """One result of a submission: how far it got, why not, or (a string) that its outcome is open."""
+    status = answer["status"]
+    if status == "accepted":
+        return Submitted(str(answer["id"]), "accepted")
+    if status == "final":
+        return Submitted(str(answer["id"]), "final", receipt(answer["receipt"]))
+    if status == "certified":
+        return Submitted(str(answer["id"]), "certified", receipt(answer["receipt"]), bytes.fromhex(answer["proof_hex"]))
+    if status == "timed_out":
+        return str(answer["id"])
+    if status == "refused":
+        message = str(answer["message"]).rstrip(".")
+        if answer.get("retry_after_ms") is not None or answer["code"] in _NO_EFFECT_YET:
+            return Busy(message, code=answer["code"], retry_after_ms=int(answer.get("retry_after_ms") or 100))
+        return Refused(message, code=str(answer["code"]), details=answer)
+    raise ValueError(f"unknown status {status!r}")
+
+
+def at(answer: Answer) -> At:
+    place = answer["at"]
+    return At(int(place["height"]), str(place["root"]), int(place["shard"]))
+
+
+def receipt(answer: Answer) -> Receipt:
+    failure = answer.get("failure")
+    if answer["outcome"] not in ("ok", "failed") or (answer["outcome"] == "failed") != (failure is not None):
+        raise ValueError("outcome and failure don't fit")
+    return Receipt(
+        transaction=str(answer["id"]),
+        sender=str(answer["sender"]),
+        nonce=int(answer["nonce"]),
+        height=int(answer["height"]),
+        index=int(answer["index"]),
+        time_ms=int(answer["time_ms"]),
+        work=int(answer["work"]),
+        failure=Failure(str(failure["code"]), int(failure["operation"])) if failure is not None else None,
+    )
+
+
+def transaction_status(answer: Answer) -> TransactionStatus:
+    state = answer["status"]
+    if state == "pending":
+        return TransactionStatus(str(answer["id"]), "pending")
+    if state not in ("final", "certified"):
+        raise ValueError(f"unknown status {state!r}")
+    shown = dict(answer.get("transaction") or {})
+    return TransactionStatus(str(answer["id"]), "final", receipt(answer["receipt"]), state == "certified", shown)
+
+
+def account(answer: Answer) -> Account:
+    return Account(
+        address=str(answer["account"]),
+        nonce=int(answer["nonce"]),
+        public_key=str(answer["public_key"]),
+        quota_left=int(answer["quota_left"]),
+        storage_bytes_left=int(answer["storage_bytes_left"]),
+        at=at(answer),
+    )
+
+
+def value(answer: Answer) -> Value:
+    return Value(
+        str(answer["namespace"]), bytes.fromhex(answer["key_hex"]), bytes.fromhex(answer["value_hex"]), at(answer)
+    )
+
+
+def balance(answer: Answer) -> Balance:
+    return Balance(str(answer["account"]), str(answer["asset"]), int(answer["balance"]), at(answer))
+
+
+def block(answer: Answer) -> Block:
+    header = answer["header"]
+    return Block(
+        height=int(header["height"]),
+        digest=str(answer["digest"]),
+        view=int(header["view"]),
+        parent=str(header["parent"]),
+        proposer=int(header["proposer"]),
+        time_ms=int(header["time_ms"]),
+        transactions=int(header["transactions"]),
+        claimed_height=int(header["result"]["height"]),
+        root=str(answer["at"]["root"]),
+        raw=bytes.fromhex(answer.get("block_hex") or ""),
+        proof=bytes.fromhex(answer.get("proof_hex") or ""),
+    )
+
+
+def node_status(answer: Answer) -> NodeStatus:
+    return NodeStatus(
+        node=str(answer["node"]),
+        chain=str(answer["chain"]),
+        height=int(answer["height"]),
+        view=int(answer["view"]),
+        epoch=int(answer["epoch"]),
+        executed=int(answer["at"]["height"]),
+        claimed=int(answer["claimed"]["height"]),
+        peers_up=int(answer["peers_up"]),
+        pool_transactions=int(answer["pool_transactions"]),
+        durability=str(answer["durability"]),
+        ready=bool(answer["ready"]),
+        reason=str(answer.get("not_ready_because") or ""),
+        raw=dict(answer),
+    )

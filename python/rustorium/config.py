@@ -1,0 +1,295 @@
+"""A node's configuration: defaults, `config.toml`, environment, flags, in that order; strict, with the origin of each.
+
+Invariants: PURE (it is given text and mappings, it reads nothing); an unknown key is an error that names the nearest
+known one; every number has its unit in its name.
+"""
+
+import difflib
+import json
+import tomllib
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Any
+
+import msgspec
+
+from rustorium.consensus.pacemaker import ConsensusConfig
+from rustorium.errors import ConfigError
+
+ENV_PREFIX = "RUSTORIUM_"
+ENV_SEPARATOR = "__"
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSection:
+    """[node]"""
+
+    name: str = "node-0"
+    """What logs and metrics call this node."""
+
+
+@dataclass(frozen=True, slots=True)
+class P2pSection:
+    """[p2p]: links to the other validators (QUIC)."""
+
+    listen: str = "0.0.0.0:26650"
+    peers: dict[str, str] = field(default_factory=dict)
+    """Name of each other validator in the genesis, and its host:port."""
+
+
+@dataclass(frozen=True, slots=True)
+class HttpSection:
+    """[http]: the gateway's HTTP face."""
+
+    listen: str = "127.0.0.1:26651"
+
+
+@dataclass(frozen=True, slots=True)
+class ClientSection:
+    """[client]: the gateway's QUIC face."""
+
+    listen: str = "127.0.0.1:26652"
+
+
+@dataclass(frozen=True, slots=True)
+class MetricsSection:
+    """[metrics]"""
+
+    listen: str = "127.0.0.1:26660"
+
+
+@dataclass(frozen=True, slots=True)
+class StorageSection:
+    """[storage]"""
+
+    durability: typing.Literal["vote", "os"] = "vote"
+    """"vote": what a vote rests on is synced before it leaves. "os": no sync, for tests and benchmarks only."""
+    cache_bytes: int = 16 * 1024 * 1024
+
+    def __post_init__(self) -> None:
+        if self.cache_bytes < 1024 * 1024:
+            raise ValueError("cache_bytes must be at least 1048576")
+
+
+@dataclass(frozen=True, slots=True)
+class TxpoolSection:
+    """[txpool]"""
+
+    transactions_max: int = 20_000
+    batch_delay_us: int = 25_000
+    """How long transactions wait at most for company in a batch."""
+
+    def __post_init__(self) -> None:
+        if self.transactions_max < 1 or not 0 <= self.batch_delay_us <= 1_000_000:
+            raise ValueError("needs transactions_max >= 1 and 0 <= batch_delay_us <= 1000000")
+
+
+@dataclass(frozen=True, slots=True)
+class KeysSection:
+    """[keys]"""
+
+    passphrase_file: str = ""
+    """Opens node.key and validator.key; empty: environment, systemd credential, or a prompt on a terminal."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogSection:
+    """[log]"""
+
+    level: typing.Literal["debug", "info", "warn", "error"] = "info"
+    file: str = "log/node.jsonl"
+    """Relative to the home; empty: standard error."""
+    core_inputs_bytes_max: int = 64 * 1024 * 1024
+    """Bound of the log of consensus inputs in log/inputs; 0: no such log."""
+
+    def __post_init__(self) -> None:
+        if self.core_inputs_bytes_max != 0 and self.core_inputs_bytes_max < 1024 * 1024:
+            raise ValueError("core_inputs_bytes_max must be 0 or at least 1048576")
+
+
+@dataclass(frozen=True, slots=True)
+class ShaperSection:
+    """[shaper]: delays the links on purpose, for tests."""
+
+    matrix: str = ""
+    """A JSON file of round-trip times between regions; empty: no shaper."""
+    regions: list[str] = field(default_factory=list)
+    """Region of each validator, in the genesis' order."""
+    seed: int = 0
+    jitter_percent: int = 0
+    loss_ppm: int = 0
+    rate_bytes_per_s: int = 0
+    """0: no limit."""
+
+    def __post_init__(self) -> None:
+        if min(self.seed, self.jitter_percent, self.loss_ppm, self.rate_bytes_per_s) < 0 or self.loss_ppm > 1_000_000:
+            raise ValueError("needs numbers from 0, and loss_ppm <= 1000000")
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Everything in `config.toml`."""
+
+    node: NodeSection = field(default_factory=NodeSection)
+    p2p: P2pSection = field(default_factory=P2pSection)
+    http: HttpSection = field(default_factory=HttpSection)
+    client: ClientSection = field(default_factory=ClientSection)
+    metrics: MetricsSection = field(default_factory=MetricsSection)
+    storage: StorageSection = field(default_factory=StorageSection)
+    txpool: TxpoolSection = field(default_factory=TxpoolSection)
+    consensus: ConsensusConfig = field(default_factory=ConsensusConfig)
+    keys: KeysSection = field(default_factory=KeysSection)
+    log: LogSection = field(default_factory=LogSection)
+    shaper: ShaperSection = field(default_factory=ShaperSection)
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A configuration and where each value came from, by `section.key`."""
+
+    config: Config
+    origins: Mapping[str, str]
+
+    def rows(self) -> list[tuple[str, object, str]]:
+        """(section.key, value, origin), in the order of the sections."""
+        return [
+            (f"{section.name}.{key.name}", getattr(getattr(self.config, section.name), key.name),
+             self.origins.get(f"{section.name}.{key.name}", "default"))
+            for section in fields(Config)
+            for key in fields(getattr(self.config, section.name))
+        ]  # fmt: skip
+
+
+def load(
+    text: str | None,
+    environment: Mapping[str, str] | None = None,
+    flags: Mapping[str, object] | None = None,
+    *,
+    source: str = "config.toml",
+) -> Loaded:
+    """Merges the sources, later ones winning. `flags` are by `section.key`; None values are ignored.
+
+    Errors: ConfigError with the file, the key and, for an unknown one, the nearest known key.
+    """
+    origins: dict[str, str] = {}
+    tree = _parse(text, source) if text is not None else {}
+    for section, values in tree.items():
+        _check_keys(section, values, source)
+        origins.update({f"{section}.{key}": source for key in values})
+    for variable, value in sorted((environment or {}).items()):
+        if variable.startswith(ENV_PREFIX) and ENV_SEPARATOR in variable:
+            section, _, key = variable.removeprefix(ENV_PREFIX).lower().partition(ENV_SEPARATOR)
+            _check_keys(section, {key: value}, f"environment variable {variable}")
+            tree.setdefault(section, {})[key] = _from_text(section, key, value, variable)
+            origins[f"{section}.{key}"] = f"environment {variable}"
+    for path, flag in (flags or {}).items():
+        if flag is not None:
+            section, _, key = path.partition(".")
+            _check_keys(section, {key: flag}, f"flag for {path}")
+            tree.setdefault(section, {})[key] = flag
+            origins[path] = "flag"
+    config = Config(**{name: _convert(name, values, origins, source) for name, values in tree.items()})
+    for path in ("p2p.listen", "http.listen", "client.listen", "metrics.listen"):
+        section, _, key = path.partition(".")
+        _check_address(getattr(getattr(config, section), key), f"{origins.get(path, source)}: {path}")
+    for name, address in config.p2p.peers.items():
+        _check_address(address, f'{source}: p2p.peers."{name}"')
+    return Loaded(config, origins)
+
+
+def render(config: Config) -> str:
+    """The text of a `config.toml`: what differs from the defaults; an empty section is left out."""
+    defaults = Config()
+    lines = ["# Rustorium node. Keys left out have their defaults: `rustorium-node config show --origin` lists all."]
+    for section in fields(Config):
+        values, default = getattr(config, section.name), getattr(defaults, section.name)
+        changed = [key.name for key in fields(values) if getattr(values, key.name) != getattr(default, key.name)]
+        tables = [key for key in changed if isinstance(getattr(values, key), dict)]
+        if changed:
+            lines += ["", f"[{section.name}]"]
+        lines += [f"{key} = {_toml(getattr(values, key))}" for key in changed if key not in tables]
+        for table in tables:
+            lines += ["", f"[{section.name}.{table}]"]
+            lines += [f"{json.dumps(key)} = {_toml(value)}" for key, value in getattr(values, table).items()]
+    return "\n".join(lines) + "\n"
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """Host and port of `host:port` or `[v6]:port`. Errors: ValueError."""
+    host, colon, port = address.rpartition(":")
+    if not colon or not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
+        raise ValueError(f"{address!r} is not host:port")
+    return host.strip("[]"), int(port)
+
+
+def nearest(unknown: str, known: typing.Iterable[str]) -> str:
+    """ " (did you mean x?)", or nothing."""
+    found = difflib.get_close_matches(unknown, list(known), n=1, cutoff=0.4)
+    return f" (did you mean `{found[0]}`?)" if found else ""
+
+
+def _parse(text: str, source: str) -> dict[str, dict[str, object]]:
+    try:
+        tree = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{source} is not TOML ({error}): correct that line and try again") from None
+    for section, values in tree.items():
+        if not isinstance(values, dict):
+            raise ConfigError(f"{source}: `{section}` stands outside a section{nearest(section, _all_keys())}")
+    return tree
+
+
+def _sections() -> dict[str, Any]:
+    return {name: kind for name, kind in typing.get_type_hints(Config).items() if is_dataclass(kind)}
+
+
+def _all_keys() -> list[str]:
+    return [f"{name}.{key.name}" for name, kind in _sections().items() for key in fields(kind)]
+
+
+def _check_keys(section: str, values: Mapping[str, object], source: str) -> None:
+    sections = _sections()
+    if section not in sections:
+        raise ConfigError(f"{source}: there is no section [{section}]{nearest(section, sections)}")
+    known = [key.name for key in fields(sections[section])]
+    for key in values:
+        if key not in known:
+            near = nearest(key, known) or nearest(f"{section}.{key}", _all_keys())
+            raise ConfigError(f"{source}: there is no key `{key}` in [{section}]{near}")
+
+
+def _from_text(section: str, key: str, value: str, variable: str) -> object:
+    """A scalar from the environment; lists and tables as JSON."""
+    kind = typing.get_type_hints(_sections()[section])[key]
+    if kind is str or typing.get_origin(kind) is typing.Literal:
+        return value
+    try:
+        return msgspec.convert(value, int, strict=False) if kind is int else json.loads(value)
+    except ValueError:
+        wanted = "an integer" if kind is int else "JSON"
+        raise ConfigError(f"environment variable {variable} must be {wanted}, and is {value!r}") from None
+
+
+def _convert(section: str, values: Mapping[str, object], origins: Mapping[str, str], source: str) -> Any:
+    try:
+        return msgspec.convert(values, _sections()[section])
+    except msgspec.ValidationError as error:
+        what, _, path = str(error).partition(" - at `$")
+        key = path.strip("`.").partition("[")[0]
+        where = origins.get(f"{section}.{key}", source)
+        name = f"{section}.{key}" if key else f"[{section}]"
+        raise ConfigError(f"{where}: {name} is wrong: {what[:1].lower() + what[1:]}") from None
+
+
+def _check_address(address: str, where: str) -> None:
+    try:
+        split_address(address)
+    except ValueError as error:
+        raise ConfigError(f"{where} is wrong: {error}") from None
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, list):
+        return "[" + ", ".join(_toml(item) for item in value) + "]"
+    return json.dumps(value, ensure_ascii=False)

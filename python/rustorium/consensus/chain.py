@@ -1,0 +1,185 @@
+"""What this node knows of blocks and certificates at and above the last finalization (R3, R5, R9, R10).
+
+Invariants: it holds facts, no votes and no time; everything above the last finalization is kept, everything below it is
+forgotten; a block is judged by certificates alone, never by what this node would rather have.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from rustorium.consensus.vocabulary import BlockFacts, PayloadStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Parent:
+    """A certified block that a proposal may extend."""
+
+    view: int
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class MissingCertificates:
+    """Neither notarization nor nullification is known for some of these views (inclusive)."""
+
+    first_view: int
+    last_view: int
+
+
+@dataclass(frozen=True, slots=True)
+class MissingBlock:
+    """A certified block whose header this node hasn't seen."""
+
+    view: int
+    digest: bytes
+
+
+class Verdict(Enum):
+    """What R5 says of a proposal once nothing is missing."""
+
+    ACCEPT = "accept"
+    REJECT = "reject"
+
+
+class Chain:
+    """The finalized block, and the notarized tree and nullified views above it."""
+
+    __slots__ = ("_floor_height", "_proposals", "_status", "_walk", "blocks", "final_digest", "final_view", "notarized",
+                 "nullified", "payload_height")  # fmt: skip
+
+    def __init__(self, final: BlockFacts, payload_height: int) -> None:
+        self.final_view = final.view
+        self.final_digest = final.digest
+        self.blocks: dict[bytes, BlockFacts] = {final.digest: final}
+        self.notarized: dict[int, bytes] = {}
+        self.nullified: set[int] = set()
+        self.payload_height = payload_height
+        self._status: dict[bytes, PayloadStatus] = {}
+        self._proposals: dict[int, bytes] = {}
+        self._floor_height = final.height
+        self._walk: Parent | None = None
+
+    # ---- blocks
+
+    def learn(self, block: BlockFacts, status: PayloadStatus) -> None:
+        """R10: keeps a block above the last finalization, or the one that the walk for payloads waits for."""
+        wanted = self._walk is not None and self._walk.digest == block.digest
+        if block.view <= self.final_view and not wanted and block.digest != self.final_digest:
+            return
+        self.blocks[block.digest] = block
+        if block.view > self.final_view:
+            if self._status.get(block.digest) is not PayloadStatus.READY:  # a late PENDING takes nothing back
+                self._status[block.digest] = status
+            first = self._proposals.setdefault(block.view, block.digest)
+            if self._status.get(first) is PayloadStatus.INVALID and status is not PayloadStatus.INVALID:
+                self._proposals[block.view] = block.digest  # R6: the first *valid* proposal counts
+        if wanted:
+            self._resume_walk()
+
+    def proposal(self, view: int) -> tuple[BlockFacts, PayloadStatus] | None:
+        """The first proposal of `view` that isn't known to break a rule."""
+        digest = self._proposals.get(view)
+        if digest is None or self._status[digest] is PayloadStatus.INVALID:
+            return None
+        return self.blocks[digest], self._status[digest]
+
+    def final_facts(self) -> BlockFacts | None:
+        return self.blocks.get(self.final_digest)
+
+    # ---- certificates
+
+    def certified(self, view: int) -> bytes | None:
+        """The digest that may be a parent in `view`: the finalized one, or a notarized one above it."""
+        return self.final_digest if view == self.final_view else self.notarized.get(view)
+
+    def newest_parent(self, view: int) -> Parent | MissingCertificates:
+        """R3: the newest certified block below `view` such that every view between is nullified."""
+        for below in range(view - 1, self.final_view - 1, -1):
+            digest = self.certified(below)
+            if digest is not None:
+                return Parent(below, digest)
+            if below not in self.nullified:
+                return MissingCertificates(self._gap_start(below), below)
+        raise AssertionError("the current view is always above the finalized one")
+
+    def judge(self, block: BlockFacts) -> Verdict | MissingCertificates | MissingBlock:
+        """R5: may this node notarize `block`, as far as header, ancestry and certificates go?"""
+        if not self.final_view <= block.parent_view < block.view:
+            return Verdict.REJECT
+        certified = self.certified(block.parent_view)
+        if certified is not None and certified != block.parent:
+            return Verdict.REJECT
+        missing = [view for view in range(block.parent_view + 1, block.view) if view not in self.nullified]
+        if certified is None:
+            missing.insert(0, block.parent_view)
+        if missing:
+            return MissingCertificates(missing[0], missing[-1])
+        parent = self.blocks.get(block.parent)
+        if parent is None:
+            return MissingBlock(block.parent_view, block.parent)
+        return Verdict.ACCEPT if _follows(block, parent) else Verdict.REJECT
+
+    def tip(self) -> BlockFacts | None:
+        """The newest certified block; None while its header is unknown."""
+        return self.blocks.get(self.notarized[max(self.notarized)] if self.notarized else self.final_digest)
+
+    def has_content(self, view: int) -> bool:
+        """R11: does the notarized block of `view` bring anything that must become final? Unknown counts as yes."""
+        block = self.blocks.get(self.notarized[view])
+        if block is None or block.has_payload:
+            return True
+        parent = self.blocks.get(block.parent)
+        return parent is None or block.claimed_height > parent.claimed_height
+
+    # ---- finality
+
+    def finalize(self, view: int, digest: bytes) -> None:
+        """R9 and R10: moves the last finalization up and forgets all below it."""
+        self.final_view, self.final_digest = view, digest
+        self._walk = Parent(view, digest)
+        self._resume_walk()
+        keep = {digest}
+        if self._walk is not None:
+            keep.add(self._walk.digest)
+        self.blocks = {d: b for d, b in self.blocks.items() if b.view > view or d in keep}
+        self._status = {d: s for d, s in self._status.items() if d in self.blocks and self.blocks[d].view > view}
+        self._proposals = {v: d for v, d in self._proposals.items() if v > view}
+        self.notarized = {v: d for v, d in self.notarized.items() if v > view}
+        self.nullified = {v for v in self.nullified if v > view}
+
+    def walking_at(self) -> Parent | None:
+        """The final block whose header the search for the newest payload waits for (R13); None when it is done."""
+        return self._walk
+
+    def _resume_walk(self) -> None:
+        """Goes down from the final block to the newest payload (R13); it needs no more than headers, newest first."""
+        while self._walk is not None:
+            block = self.blocks.get(self._walk.digest)
+            if block is None:
+                return
+            if block.height <= self._floor_height:
+                self._walk = None
+            elif block.has_payload:
+                self.payload_height = max(self.payload_height, block.height)
+                self._walk = None
+            else:
+                self._walk = Parent(block.parent_view, block.parent)
+            if block.digest != self.final_digest and block.view <= self.final_view:
+                del self.blocks[block.digest]
+        final = self.final_facts()
+        if final is not None:
+            self._floor_height = final.height
+
+    def _gap_start(self, view: int) -> int:
+        while view - 1 > self.final_view and view - 1 not in self.nullified and view - 1 not in self.notarized:
+            view -= 1
+        return view
+
+
+def _follows(block: BlockFacts, parent: BlockFacts) -> bool:
+    """R5 and R14: the header's own arithmetic against its parent's."""
+    return (
+        block.height == parent.height + 1
+        and block.time_ms > parent.time_ms
+        and parent.claimed_height <= block.claimed_height <= parent.height
+    )

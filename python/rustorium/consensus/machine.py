@@ -1,0 +1,366 @@
+"""The state machine of one shard's consensus: takes an input and the time, answers with effects
+(docs/spec/consensus.md).
+
+Invariants: PURE; it never holds a transaction, a batch or a peer's vote; safety rests on `VoteGuard` and `Chain.judge`
+alone, so no timer, tuned value or order of inputs can break it; a good view costs a constant number of inputs.
+"""
+
+from rustorium.consensus.chain import Chain, MissingBlock, MissingCertificates, Verdict
+from rustorium.consensus.leader import Work, leader_of
+from rustorium.consensus.pacemaker import ConsensusConfig, Pacemaker, Phase
+from rustorium.consensus.safety import VoteGuard
+from rustorium.consensus.vocabulary import (
+    BlockFacts,
+    BlockSeen,
+    Certificate,
+    ClaimReady,
+    ClaimWanted,
+    Diverged,
+    Effect,
+    EnterView,
+    FetchBlock,
+    FetchCertificates,
+    Finalize,
+    Heartbeat,
+    Input,
+    LaneCostly,
+    NullifiesSeen,
+    PayloadStatus,
+    PeerSilence,
+    Propose,
+    Recovered,
+    ResendVotes,
+    SendCertificate,
+    SendWork,
+    Vote,
+    VoteKind,
+    VoteRefused,
+    WorkSeen,
+)
+
+
+class Machine:
+    """One shard at one node. `Recovered` is the first input; before it there is nothing to decide on."""
+
+    __slots__ = ("_asked_blocks", "_asked_certificates", "_chain", "_config", "_guard", "_me", "_n", "_now", "_out",
+                 "_pace", "_proposal_at", "_proposed_view", "_silent", "_started", "_work")  # fmt: skip
+
+    def __init__(self, config: ConsensusConfig, me: int, n: int) -> None:
+        assert 0 <= me < n
+        self._config, self._me, self._n = config, me, n
+        self._guard = VoteGuard()
+        self._work = Work(config)
+        self._silent: set[int] = set()
+        self._asked_blocks: set[bytes] = set()
+        self._asked_certificates: set[tuple[int, int]] = set()
+        self._proposed_view = 0
+        self._proposal_at: int | None = None
+        self._out: list[Effect] = []
+        self._now = 0
+        self._started = False
+        genesis = BlockFacts(0, 0, bytes(32), 0, bytes(32), 0, 0, False, 0)
+        self._chain = Chain(genesis, 0)
+        self._pace = Pacemaker(config, 0, 1, None)
+
+    # ---- the two calls
+
+    def on_input(self, now: int, event: Input) -> list[Effect]:
+        """One step; the effects are to be carried out in list order."""
+        self._out = []
+        if isinstance(event, Recovered):
+            assert not self._started, "Recovered comes once"
+            self._recover(now, event)
+        else:
+            assert self._started, "Recovered comes first"
+            self._take(now, event)
+        self._now = now
+        self._judge_proposal(now)
+        self._lead(now)
+        self._run_timers(now)
+        out, self._out = self._out, []
+        return out
+
+    def next_deadline(self) -> int | None:
+        """When to send a Tick: pulled after each step. On an idle chain it is the heartbeat alone (R19)."""
+        if not self._started:
+            return None
+        deadlines = [self._pace.heartbeat_at]
+        if not self._guard.halted:
+            work_since = self._work_since()
+            phase = self._next_phase(work_since)
+            if phase is not None:
+                deadlines.append(phase[1])
+            if work_since is not None and work_since > self._now:
+                deadlines.append(work_since)
+        return min(deadlines)
+
+    # ---- inputs
+
+    def _take(self, now: int, event: Input) -> None:
+        match event:
+            case Certificate():
+                self._absorb(now, event)
+            case BlockSeen(block, status):
+                self._learn(block, status)
+            case VoteRefused(kind, view):
+                self._guard.refused(kind, view)
+            case Diverged():
+                self._guard.halt()
+            case PeerSilence(peer, silent) if peer != self._me:
+                (self._silent.add if silent else self._silent.discard)(peer)
+            case _:
+                self._take_reason(now, event)
+
+    def _take_reason(self, now: int, event: Input) -> None:
+        """What may be a reason for a block; a Tick brings nothing but the time."""
+        match event:
+            case WorkSeen(listable):
+                self._work.listable(now, listable)
+            case ClaimReady(height):
+                self._work.claim_ready(now, height)
+            case ClaimWanted(height):
+                self._work.claim_wanted(height)
+            case NullifiesSeen(view):
+                self._work.nullifies_seen(now, view)
+            case LaneCostly(lane, view) if 0 <= lane < self._n:
+                self._work.lane_costly(lane, view)
+            case _:
+                pass
+
+    def _recover(self, now: int, event: Recovered) -> None:
+        """R22: goes to where the journal proves that this node was, and says again what it may have said before."""
+        self._started = True
+        self._chain = Chain(event.final, event.payload_height)
+        for block in event.blocks:
+            self._learn(block, PayloadStatus.PENDING)
+        self._guard.forget_through(event.final.view)
+        self._guard.restore(vote for vote in event.votes if vote.view > event.final.view)
+        cast_in = [vote.view for vote in event.votes if vote.kind is not VoteKind.FINALIZE]
+        newest = max((c.view for c in event.certificates), default=0)
+        view = max(event.final.view + 1, newest + 1, *cast_in, 1)
+        because = next((c for c in event.certificates if c.view == view - 1), None)
+        self._pace = Pacemaker(self._config, now, view, because)
+        self._emit(EnterView(view, because))
+        for certificate in sorted(event.certificates, key=lambda c: (c.kind is not VoteKind.FINALIZE, c.view)):
+            self._absorb(now, certificate)
+        self._emit(ResendVotes(view))
+        self._emit(Heartbeat(view))
+
+    def _learn(self, block: BlockFacts, status: PayloadStatus) -> None:
+        """R5 and R10: a block of another than its view's leader, or of a view far ahead, is as good as none."""
+        if block.proposer != leader_of(block.view, self._n) and block.view != 0:
+            return
+        if block.view > self._pace.view + self._config.future_views_max:
+            return
+        if block.proposer == self._me:
+            self._guard.note_own_block(block.view, block.digest)
+        self._chain.learn(block, status)
+
+    # ---- certificates
+
+    def _absorb(self, now: int, certificate: Certificate) -> None:
+        """R2, R8, R9: files a certificate, and follows it to the next view if it is of this one or a later one."""
+        chain, view = self._chain, certificate.view
+        if view <= chain.final_view:
+            return
+        match certificate.kind:
+            case VoteKind.NOTARIZE:
+                if view in chain.notarized:
+                    return
+                assert certificate.digest is not None
+                chain.notarized[view] = certificate.digest
+                self._work.notarized(now, view)
+                if self._guard.may_finalize(view):
+                    self._vote(now, VoteKind.FINALIZE, view, certificate.digest, certificate)
+                elif view >= self._pace.view:
+                    self._emit(SendCertificate(certificate))
+            case VoteKind.NULLIFY:
+                if view in chain.nullified:
+                    return
+                chain.nullified.add(view)
+                if view >= self._pace.view:
+                    self._emit(SendCertificate(certificate))
+            case VoteKind.FINALIZE:
+                assert certificate.digest is not None
+                self._finalize(certificate, certificate.digest)
+        if view >= self._pace.view:
+            self._enter(now, view + 1, certificate)
+
+    def _finalize(self, certificate: Certificate, digest: bytes) -> None:
+        """R9: final with all its ancestors, whether or not this node has seen them."""
+        view = certificate.view
+        self._chain.finalize(view, digest)
+        self._guard.forget_through(view)
+        self._work.finalized(view)
+        self._pace.finalized()
+        self._emit(Finalize(view, digest))
+        if view >= self._pace.view:
+            self._emit(SendCertificate(certificate))
+
+    def _enter(self, now: int, view: int, because: Certificate) -> None:
+        """R2: views only go up, and only by a certificate."""
+        assert view > self._pace.view
+        self._pace.enter(now, view, because)
+        self._proposal_at = None
+        self._forget_requests()
+        self._emit(EnterView(view, because))
+
+    # ---- the voter
+
+    def _judge_proposal(self, now: int) -> None:
+        """R5 and R6: notarizes the first valid proposal of the current view, fetching what it takes to judge it."""
+        view = self._pace.view
+        held = self._chain.proposal(view)
+        if held is None:
+            return
+        block, status = held
+        if self._proposal_at is None:
+            self._proposal_at = now
+        if not self._guard.may_notarize(view):
+            return
+        match self._chain.judge(block):
+            case MissingCertificates() as gap:
+                self._fetch_certificates(gap, block.proposer)
+            case MissingBlock(parent_view, parent):
+                self._fetch_block(parent_view, parent)
+            case Verdict.ACCEPT if status is PayloadStatus.READY:
+                self._vote(now, VoteKind.NOTARIZE, view, block.digest, None)
+
+    # ---- the leader
+
+    def _may_lead(self) -> bool:
+        """R4: one proposal per view, and none in a view that this node has given up."""
+        view = self._pace.view
+        return (
+            leader_of(view, self._n) == self._me
+            and self._proposed_view < view
+            and self._guard.may_notarize(view)
+            and not self._guard.has_nullified(view)
+        )
+
+    def _lead(self, now: int) -> None:
+        """R3, R4, R14, R20: proposes as soon as there is work and the parent is certain."""
+        if not self._may_lead():
+            return
+        view = self._pace.view
+        since = self._work_since()
+        if since is None or since > now:
+            return
+        parent = self._chain.newest_parent(view)
+        if isinstance(parent, MissingCertificates):
+            self._fetch_certificates(parent, self._someone())
+            return
+        facts = self._chain.blocks.get(parent.digest)
+        if facts is None:
+            self._fetch_block(parent.view, parent.digest)
+            return
+        self._proposed_view = view
+        claim = self._work.claim_height(facts.claimed_height, facts.height)
+        self._emit(Propose(view, parent.view, parent.digest, claim, self._work.distrusted(view)))
+        self._pace.sent_a_frame(now)
+
+    # ---- timers
+
+    def _work_since(self) -> int | None:
+        """R11: since when (or from when on) there is a reason for a block in this view."""
+        return self._work.since(self._chain, self._pace.view, self._pace.entered_at)
+
+    def _next_phase(self, work_since: int | None) -> tuple[Phase, int] | None:
+        """R15: the timer runs for work, and for a proposal, which ought to get somewhere whoever saw the work."""
+        times = [at for at in (work_since, self._proposal_at) if at is not None]
+        start = min(times, default=None)
+        return self._pace.next_phase(start, self._proposal_at is not None, work_since is not None)
+
+    def _run_timers(self, now: int) -> None:
+        """R15, R17, R18, R19."""
+        pace = self._pace
+        if now >= pace.heartbeat_at:
+            self._beat(now)
+        if self._guard.halted:
+            return
+        work_since = self._work_since()
+        working = work_since is not None and work_since <= now
+        silent = leader_of(pace.view, self._n) in self._silent
+        if working and silent and self._proposal_at is None and not pace.given_up:
+            self._give_up(now, working, own_timer=False)  # R17
+        while True:
+            due = self._next_phase(work_since)
+            if due is None or due[1] > now:
+                return
+            match due[0]:
+                case Phase.ASK:
+                    self._ask_leader()
+                case Phase.GIVE_UP:
+                    self._give_up(now, working, own_timer=True)
+                case Phase.RESEND:
+                    self._resend(now, working)
+
+    def _ask_leader(self) -> None:
+        """R15: perhaps the leader hasn't seen what this node sees."""
+        leader = leader_of(self._pace.view, self._n)
+        self._pace.asked()
+        if leader != self._me:
+            self._emit(SendWork(leader))
+
+    def _give_up(self, now: int, working: bool, own_timer: bool) -> None:
+        """R7 and R15: nullifies the view, and sends all peers what woke this node."""
+        view = self._pace.view
+        self._pace.gave_up(now, own_timer)
+        if self._guard.may_nullify(view):
+            self._vote(now, VoteKind.NULLIFY, view, None, None)
+        if working:
+            self._emit(SendWork(None))
+
+    def _resend(self, now: int, working: bool) -> None:
+        """R18: what was sent once may be lost, and then this node alone would know of work and vote."""
+        self._pace.resent(now)
+        self._emit(ResendVotes(self._pace.view))
+        if working:
+            self._emit(SendWork(None))
+        self._ask_again(now)
+
+    def _beat(self, now: int) -> None:
+        """R19, R25."""
+        self._pace.sent_a_frame(now)
+        self._emit(Heartbeat(self._pace.view))
+        self._ask_again(now)
+        walk = self._chain.walking_at()
+        if walk is not None:
+            self._fetch_block(walk.view, walk.digest)
+
+    # ---- helpers
+
+    def _emit(self, effect: Effect) -> None:
+        self._out.append(effect)
+
+    def _vote(self, now: int, kind: VoteKind, view: int, digest: bytes | None, carry: Certificate | None) -> None:
+        self._guard.cast(kind, view, digest)
+        self._pace.sent_a_frame(now)
+        self._emit(Vote(kind, view, digest, carry))
+
+    def _fetch_block(self, view: int, digest: bytes) -> None:
+        """R25: once per view, resend or heartbeat; the data plane tries one peer after the other in between."""
+        if digest not in self._asked_blocks:
+            self._asked_blocks.add(digest)
+            self._emit(FetchBlock(view, digest))
+
+    def _fetch_certificates(self, gap: MissingCertificates, peer: int) -> None:
+        wanted = (gap.first_view, gap.last_view)
+        if wanted not in self._asked_certificates:
+            self._asked_certificates.add(wanted)
+            self._emit(FetchCertificates(gap.first_view, gap.last_view, peer))
+
+    def _ask_again(self, now: int) -> None:
+        """R25: what was asked for and hasn't come is asked for again."""
+        self._forget_requests()
+        self._judge_proposal(now)
+        self._lead(now)
+
+    def _forget_requests(self) -> None:
+        self._asked_blocks.clear()
+        self._asked_certificates.clear()
+
+    def _someone(self) -> int:
+        """The next peer that isn't silent; the data plane asks others when it doesn't answer."""
+        peers = [(self._me + step) % self._n for step in range(1, self._n)]
+        return next((peer for peer in peers if peer not in self._silent), peers[0] if peers else self._me)

@@ -1,0 +1,96 @@
+"""The vote-once guard: which votes this node has cast, and so which it may still cast (R6, R7, R8, R23, R24).
+
+Invariants: per view at most one notarize and one finalize; never a nullify and a finalize of one view, in either order;
+no vote at or below the last finalization; nothing at all after `halt`. It only ever says no: it doesn't know why one
+votes.
+"""
+
+from collections.abc import Iterable
+
+from rustorium.consensus.vocabulary import OwnVote, VoteKind
+
+
+class VoteGuard:
+    """Asserted here and, on its own data, again in front of the signing key (design 2, law 4)."""
+
+    __slots__ = ("_finalized", "_floor", "_halted", "_notarized", "_nullified")
+
+    def __init__(self) -> None:
+        self._floor = 0
+        self._halted = False
+        self._notarized: dict[int, bytes | None] = {}
+        self._nullified: set[int] = set()
+        self._finalized: dict[int, bytes | None] = {}
+
+    @property
+    def halted(self) -> bool:
+        return self._halted
+
+    def restore(self, votes: Iterable[OwnVote]) -> None:
+        """Takes in what the journal holds (R22): a vote that may have left counts as cast."""
+        for vote in votes:
+            self._note(vote.kind, vote.view, vote.digest)
+
+    def halt(self) -> None:
+        """R24: this node's execution went its own way, so nothing that it signs is worth anything."""
+        self._halted = True
+
+    def may_notarize(self, view: int) -> bool:
+        """R6. A nullify of the same view doesn't matter: the two may share a view."""
+        return self._open(view) and view not in self._notarized
+
+    def may_nullify(self, view: int) -> bool:
+        """R7: not when a finalize of the view has left, else a view could end both ways."""
+        return self._open(view) and view not in self._nullified and view not in self._finalized
+
+    def may_finalize(self, view: int) -> bool:
+        """R8: not when a nullify of the view has left."""
+        return self._open(view) and view not in self._finalized and view not in self._nullified
+
+    def has_nullified(self, view: int) -> bool:
+        return view in self._nullified
+
+    def has_notarized(self, view: int) -> bool:
+        return view in self._notarized
+
+    def cast(self, kind: VoteKind, view: int, digest: bytes | None) -> None:
+        """Records a vote that is about to leave; the machine has asked the matching `may_` before."""
+        match kind:
+            case VoteKind.NOTARIZE:
+                assert self.may_notarize(view), f"second notarize in view {view}"
+            case VoteKind.NULLIFY:
+                assert self.may_nullify(view), f"nullify excluded in view {view}"
+            case VoteKind.FINALIZE:
+                assert self.may_finalize(view), f"finalize excluded in view {view}"
+        self._note(kind, view, digest)
+
+    def note_own_block(self, view: int, digest: bytes) -> None:
+        """R4: an own proposal is this node's notarize vote, cast by the data plane when it built the block."""
+        if view > self._floor:
+            self._notarized.setdefault(view, digest)
+
+    def refused(self, kind: VoteKind, view: int) -> None:
+        """R23: the journal knows a vote that excludes this one, so the vote counts as spent, without a digest. A
+        refused nullify says that a finalize left, and the reverse; to count both as spent can cost time, never
+        safety."""
+        if view > self._floor:
+            self._note(kind, view, None)
+
+    def forget_through(self, view: int) -> None:
+        """R10: at or below the last finalization no vote is cast any more, so none needs to be known."""
+        self._floor = max(self._floor, view)
+        self._notarized = {v: d for v, d in self._notarized.items() if v > view}
+        self._nullified = {v for v in self._nullified if v > view}
+        self._finalized = {v: d for v, d in self._finalized.items() if v > view}
+
+    def _open(self, view: int) -> bool:
+        return not self._halted and view > self._floor
+
+    def _note(self, kind: VoteKind, view: int, digest: bytes | None) -> None:
+        match kind:
+            case VoteKind.NOTARIZE:
+                self._notarized.setdefault(view, digest)
+            case VoteKind.NULLIFY:
+                self._nullified.add(view)
+            case VoteKind.FINALIZE:
+                self._finalized.setdefault(view, digest)

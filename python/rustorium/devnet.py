@@ -1,0 +1,308 @@
+"""A net of validators on this machine, each its own process with its own home: made, started, watched and ended here.
+
+Invariants: a validator is never restarted by itself; every process that was started is ended; one devnet per folder;
+children end by themselves when this process is gone, however it went.
+"""
+
+import fcntl
+import http.client
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+from rustorium.config import split_address
+from rustorium.errors import DevnetError, RustoriumError
+from rustorium.home import Home, make_folder, write_random_passphrase
+from rustorium.net import Net, NetAccount, NetNode, read_net
+from rustorium.netgen import Listen, NetPlan, generate, matrix_for
+from rustorium.ports import PortLeases
+
+READY_S = 60.0
+POLL_S = 0.03
+END_S = 15.0
+
+
+class Interrupted(Exception):
+    """Told to end while still starting."""
+
+
+class Devnet:
+    """The net in folder `root`. `create` or `resume` it, then `start`; a context manager that stops it."""
+
+    def __init__(self, root: Path, net: Net, leases: PortLeases, lock: IO[str]) -> None:
+        self.root = root
+        self.net = net
+        self._leases, self._lock = leases, lock
+        self._processes: list[subprocess.Popen[bytes] | None] = [None] * len(net.nodes)
+        self._stop_read, self._stop_write = os.pipe()
+        self._closed = False
+
+    @classmethod
+    def create(
+        cls,
+        root: Path,
+        *,
+        nodes: int = 4,
+        regions: Sequence[str] = ("local",),
+        accounts: int = 4,
+        matrix: Path | None = None,
+        durability: str = "vote",
+        name: str = "devnet",
+        parameters: dict[str, int] | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Self:
+        """Makes a new net's files. Errors: UsageError, HomeError, DevnetError."""
+        root = root.absolute()
+        make_folder(root)
+        lock = _lock(root)
+        leases = PortLeases()
+        try:
+            links = matrix_for(regions, matrix)
+            ports = leases.take(4 * nodes)
+            listen = [Listen(*(f"127.0.0.1:{port}" for port in ports[4 * i : 4 * i + 4])) for i in range(nodes)]
+            passphrase = write_random_passphrase(root / "passphrase")
+            plan = NetPlan(name, listen, regions, accounts, links, durability, parameters=parameters or {})
+            files = generate(root, plan, passphrase, progress)
+        except BaseException:
+            leases.close()
+            lock.close()
+            raise
+        net = Net(
+            chain=files.chain,
+            genesis=str(files.genesis),
+            name=files.name,
+            asset=files.asset,
+            nodes=[_net_node(i, n.name, n.region, n.home, n.listen) for i, n in enumerate(files.nodes)],
+            accounts=[NetAccount(account.address, str(account.key_file)) for account in files.accounts],
+        )
+        devnet = cls(root, net, leases, lock)
+        net.write(devnet.path)
+        return devnet
+
+    @classmethod
+    def resume(cls, root: Path) -> Self:
+        """Opens a net that was made earlier, on the ports of its configurations. Errors: UsageError, HomeError."""
+        root = root.absolute()
+        lock = _lock(root)
+        leases = PortLeases()
+        try:
+            net = read_net(root)
+            nodes = []
+            for node in net.nodes:
+                config = Home(Path(node.home)).load_config().config
+                listen = Listen(config.p2p.listen, config.http.listen, config.client.listen, config.metrics.listen)
+                nodes.append(_net_node(node.index, node.name, node.region, Path(node.home), listen))
+                leases.hold([split_address(a)[1] for a in (listen.p2p, listen.http, listen.client, listen.metrics)])
+        except BaseException:
+            leases.close()
+            lock.close()
+            raise
+        return cls(root, replace(net, nodes=nodes), leases, lock)
+
+    @staticmethod
+    def exists(root: Path) -> bool:
+        """Whether a net was made there."""
+        return (root / "devnet.json").exists()
+
+    @property
+    def path(self) -> Path:
+        """Its `devnet.json`."""
+        return self.root / "devnet.json"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self, *, timeout_s: float = READY_S, interrupted: threading.Event | None = None) -> None:
+        """Starts all validators and waits until each is ready. Errors: DevnetError, Interrupted."""
+        for index in range(len(self.net.nodes)):
+            self.spawn(index)
+        self.wait_ready(timeout_s=timeout_s, interrupted=interrupted)
+
+    def spawn(self, index: int) -> None:
+        """Starts one validator that isn't running, without waiting for it. Errors: DevnetError."""
+        if self.exit_code(index) is None and self._processes[index] is not None:
+            raise DevnetError(f"{self.net.nodes[index].name} is running: stop it first")
+        home = Path(self.net.nodes[index].home)
+        command = [
+            sys.executable,
+            "-m",
+            "rustorium.cli",
+            "start",
+            "--home",
+            str(home),
+            "--stop-fd",
+            str(self._stop_read),
+        ]
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("RUSTORIUM_")}
+        with open(self._stderr(index), "ab") as stderr:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=stderr,
+                stderr=stderr,
+                env=environment,
+                pass_fds=(self._stop_read,),
+                start_new_session=True,
+            )
+        self._processes[index] = process
+        self.net.nodes[index] = replace(self.net.nodes[index], pid=process.pid)
+        self.net.write(self.path)
+
+    def wait_ready(
+        self,
+        *,
+        timeout_s: float = READY_S,
+        indexes: Sequence[int] | None = None,
+        interrupted: threading.Event | None = None,
+    ) -> None:
+        """Waits until these validators (all) are ready. Errors: DevnetError where one ended or is late, Interrupted."""
+        waiting = list(range(len(self.net.nodes)) if indexes is None else indexes)
+        deadline = time.monotonic() + timeout_s
+        while True:
+            for index in waiting:
+                if (code := self.exit_code(index)) is not None:
+                    raise DevnetError(f"{self.net.nodes[index].name} ended with {code}: {self.last_words(index)}")
+            waiting = [index for index in waiting if not is_ready(self.net.nodes[index].http)]
+            if not waiting:
+                return
+            if time.monotonic() > deadline:
+                names = ", ".join(self.net.nodes[index].name for index in waiting)
+                raise DevnetError(
+                    f"{names} did not become ready within {timeout_s:.0f} s: read log/node.jsonl in their homes under "
+                    f"{self.root / 'nodes'}"
+                )
+            if interrupted is None:
+                time.sleep(POLL_S)
+            elif interrupted.wait(POLL_S):
+                raise Interrupted
+
+    def exit_code(self, index: int) -> int | None:
+        """What a validator ended with (negative: the signal); None while it runs or was never started."""
+        process = self._processes[index]
+        return None if process is None else process.poll()
+
+    def kill(self, index: int) -> None:
+        """kill -9, and waits until the process is gone."""
+        self.signal(index, signal.SIGKILL)
+        self._reap(index, END_S)
+
+    def terminate(self, index: int) -> int | None:
+        """SIGTERM, and waits; kill -9 when that doesn't help. What it ended with."""
+        self.signal(index, signal.SIGTERM)
+        self._reap(index, END_S)
+        return self.exit_code(index)
+
+    def signal(self, index: int, number: int) -> None:
+        """Sends a signal to one validator, if it runs."""
+        process = self._processes[index]
+        if process is not None:
+            process.send_signal(number)
+
+    def restart(self, index: int, *, timeout_s: float = READY_S) -> None:
+        """Starts a validator again that ended, and waits until it is ready. Errors: DevnetError."""
+        self.spawn(index)
+        self.wait_ready(timeout_s=timeout_s, indexes=[index])
+
+    def stop(self) -> dict[str, int | None]:
+        """Ends all validators, those that were started elsewhere on these homes too. Exit code by name; idempotent."""
+        if self._closed:
+            return {}
+        self._closed = True
+        for index in range(len(self.net.nodes)):
+            if self.exit_code(index) is None:
+                self.signal(index, signal.SIGTERM)
+            else:
+                _stop_by_socket(Path(self.net.nodes[index].home))
+        deadline = time.monotonic() + END_S
+        for index in range(len(self.net.nodes)):
+            self._reap(index, max(0.1, deadline - time.monotonic()))
+        os.close(self._stop_read)
+        os.close(self._stop_write)
+        self._leases.close()
+        self._lock.close()
+        return {node.name: self.exit_code(index) for index, node in enumerate(self.net.nodes)}
+
+    def last_words(self, index: int) -> str:
+        """The last line that a validator wrote to standard error."""
+        try:
+            lines = self._stderr(index).read_text(errors="replace").strip().splitlines()
+        except OSError:
+            lines = []
+        return lines[-1].removeprefix("error: ") if lines else "it said nothing"
+
+    def _stderr(self, index: int) -> Path:
+        return Path(self.net.nodes[index].home) / "log" / "stderr.log"
+
+    def _reap(self, index: int, timeout_s: float) -> None:
+        process = self._processes[index]
+        if process is None:
+            return
+        try:
+            process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def is_ready(url: str, timeout_s: float = 1.0) -> bool:
+    """Whether a node says on /readyz that it is synced and sees a quorum."""
+    host, port = split_address(url.removeprefix("http://"))
+    connection = http.client.HTTPConnection(host, port, timeout=timeout_s)
+    try:
+        connection.request("GET", "/readyz")
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def _net_node(index: int, name: str, region: str, home: Path, listen: Listen) -> NetNode:
+    return NetNode(
+        name=name,
+        index=index,
+        region=region,
+        http=f"http://{listen.http}",
+        p2p=listen.p2p,
+        metrics=f"http://{listen.metrics}",
+        client=listen.client,
+        pid=0,
+        home=str(home),
+    )
+
+
+def _lock(root: Path) -> IO[str]:
+    """Held for as long as the file object lives. Errors: DevnetError."""
+    if not root.is_dir():
+        raise DevnetError(f"there is no folder {root}: name the --state of a devnet")
+    lock = open(root / "devnet.lock", "a")  # noqa: SIM115
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        lock.close()
+        raise DevnetError(
+            f"a devnet already runs in {root}: stop it, or choose another --state", code="home-locked"
+        ) from None
+    return lock
+
+
+def _stop_by_socket(home: Path) -> None:
+    from rustorium.node.admin import call
+
+    try:
+        call(Home(home).admin_socket, "stop")
+    except RustoriumError:
+        return

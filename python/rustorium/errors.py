@@ -1,0 +1,192 @@
+"""The one tree of errors: each says in one sentence what is wrong and what to do next, and carries a stable code.
+
+Invariants: PURE; `code` never changes once published; `exit_code` is the CLI's; `str(error)` is
+the sentence.
+"""
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+
+class RustoriumError(Exception):
+    """Anything that this package raises on purpose."""
+
+    code: str = "failed"
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str, *, code: str | None = None) -> None:
+        super().__init__(message)
+        if code is not None:
+            self.code = code
+
+    @property
+    def message(self) -> str:
+        """The sentence."""
+        return str(self.args[0])
+
+
+# ---- this machine: configuration, homes, keys, processes ------------------------------------------------------------
+
+
+class ConfigError(RustoriumError):
+    """`config.toml`, an environment variable or a flag is not understood."""
+
+    code = "config-invalid"
+    exit_code = 2
+
+
+class UsageError(RustoriumError):
+    """The arguments don't fit together."""
+
+    code = "usage"
+    exit_code = 2
+
+
+class HomeError(RustoriumError):
+    """A node's home can't be made or used as it is."""
+
+    code = "home-invalid"
+
+
+class HomeMissing(HomeError):
+    """There is no home at that path, or a file is missing in it."""
+
+    code = "home-missing"
+    exit_code = 3
+
+
+class KeyFileError(RustoriumError):
+    """A key file can't be opened: missing, wrong passphrase, corrupt."""
+
+    code = "key-invalid"
+
+
+class NodeError(RustoriumError):
+    """A node can't start or go on; `code` tells which of the reasons: port-in-use, home-locked, disk-full, …"""
+
+    code = "node-failed"
+
+
+class NotReady(RustoriumError):
+    """The node or net runs, but it isn't synced or sees no quorum yet."""
+
+    code = "not-ready"
+    exit_code = 5
+
+
+class DevnetError(RustoriumError):
+    """A devnet could not be made or started."""
+
+    code = "devnet-failed"
+
+
+class InputLogError(RustoriumError):
+    """A log of core inputs is corrupt, of another version, or replays to other effects than it recorded."""
+
+    code = "input-log-invalid"
+    exit_code = 4
+
+
+# ---- talking to nodes -----------------------------------------------------------------------------------------------
+
+
+class ClientError(RustoriumError):
+    """A request was not answered as asked; `details` are the fields of the node's problem, where there was one."""
+
+    code = "request-failed"
+
+    def __init__(self, message: str, *, code: str | None = None, details: Mapping[str, object] | None = None) -> None:
+        super().__init__(message, code=code)
+        self.details: dict[str, object] = dict(details or {})
+
+
+class Unreachable(ClientError):
+    """No endpoint answered; `sent` tells whether the request may have reached one."""
+
+    code = "unreachable"
+    exit_code = 5
+
+    def __init__(self, message: str, *, sent: bool = False) -> None:
+        super().__init__(message)
+        self.sent = sent
+
+
+class BadResponse(ClientError):
+    """An endpoint answered something that this version doesn't understand."""
+
+    code = "bad-response"
+
+
+class NotFound(ClientError):
+    """The thing asked for doesn't exist."""
+
+    code = "not-found"
+    exit_code = 3
+
+
+class Refused(ClientError):
+    """A transaction or request was refused and had no effect; `code` is the server's stable code."""
+
+    code = "refused"
+
+
+class Busy(Refused):
+    """Refused because the node is full; trying again after `retry_after_ms` makes sense."""
+
+    code = "busy"
+    exit_code = 5
+
+    def __init__(self, message: str, *, code: str = "busy", retry_after_ms: int = 100) -> None:
+        super().__init__(message, code=code)
+        self.retry_after_ms = retry_after_ms
+
+
+class TransactionFailed(ClientError):
+    """A transaction is final and had no effect but using its nonce; `failure` and `operation` say why."""
+
+    code = "transaction-failed"
+
+    def __init__(self, message: str, *, transaction: str, failure: str, operation: int) -> None:
+        super().__init__(message)
+        self.transaction, self.failure, self.operation = transaction, failure, operation
+
+
+class OutcomeUnknown(ClientError):
+    """The deadline passed and the transaction may or may not become final; ask for `transaction` again later."""
+
+    code = "outcome-unknown"
+    exit_code = 5
+
+    def __init__(self, transaction: str, message: str | None = None) -> None:
+        text = message or (
+            f"the deadline passed before the outcome of transaction {transaction} was known: "
+            f"look it up with `rustorium tx status {transaction}`"
+        )
+        super().__init__(text)
+        self.transaction = transaction
+
+
+class ProofRefused(ClientError):
+    """A proof, certificate or block doesn't show what it should: don't trust that answer."""
+
+    code = "proof-refused"
+    exit_code = 4
+
+
+class GenesisNeeded(ClientError):
+    """Nothing can be checked without the chain's genesis file."""
+
+    code = "genesis-needed"
+    exit_code = 2
+
+
+class NoStateRootYet(ClientError):
+    """This chain's headers carry no state root, so that there are no proofs of single keys; receipts can be proven."""
+
+    code = "no-state-root-yet"
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(
+            message
+            or "this chain's headers carry no state root yet: read with at='latest', or prove the write by its receipt"
+        )

@@ -1,0 +1,87 @@
+"""A devnet's faucet: `POST /` with {"region", "public_key"} makes and funds that account from the first funded one.
+
+Invariants: loopback only; one request at a time, so that nonces stay in order; bodies are bounded.
+"""
+
+import json
+import os
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+from rustorium.client import Client, Key
+from rustorium.client import operations as ops
+from rustorium.errors import DevnetError, RustoriumError
+from rustorium.home import open_key_file, public_part, read_genesis
+from rustorium.net import Net
+
+BODY_BYTES_MAX = 4096
+STORAGE_BYTES = 1 << 24
+AMOUNT = 1_000
+
+
+class Faucet:
+    """Serves until closed. Errors: DevnetError where the net has no funded account."""
+
+    def __init__(self, net: Net, storage_bytes: int = STORAGE_BYTES, amount: int = AMOUNT) -> None:
+        if not net.accounts:
+            raise DevnetError("a faucet needs a funded account: start the devnet with --accounts 1 or more")
+        self._net, self._storage_bytes, self._amount = net, storage_bytes, amount
+        file = Path(net.accounts[0].key_file)
+        kind, _ = public_part(file)
+        self._key = Key(open_key_file(file, kind, None, os.environ), int(kind.partition(":")[2]))
+        self._client = Client(net.endpoints, genesis=read_genesis(Path(net.genesis)), key=self._key)
+        self._server = HTTPServer(("127.0.0.1", 0), _handler(self))
+        self.url = f"http://127.0.0.1:{self._server.server_port}/"
+        self._thread = threading.Thread(target=self._server.serve_forever, name="faucet", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Ends it."""
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+        self._client.close()
+
+    def fund(self, request: dict[str, Any]) -> dict[str, object]:
+        """Makes the account and gives it some of the devnet's asset. Errors: RustoriumError, ValueError, …"""
+        from rustorium import _native
+
+        region, public_key = int(request["region"]), str(request["public_key"])
+        address = _native.account_id(region, bytes.fromhex(public_key))
+        steps = [ops.create_account(region, public_key, self._storage_bytes)]
+        if self._net.asset:
+            steps.append(ops.transfer(address, self._net.asset, self._amount))
+        done = self._client.send(steps)
+        return {"address": address, "transaction": done.id, "storage_bytes": self._storage_bytes}
+
+
+def _handler(faucet: Faucet) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        timeout = 10
+
+        def do_POST(self) -> None:
+            try:
+                length = int(self.headers.get("content-length") or 0)
+                if not 0 < length <= BODY_BYTES_MAX:
+                    raise ValueError(f"a body has 1 to {BODY_BYTES_MAX} bytes")
+                self._answer(200, faucet.fund(json.loads(self.rfile.read(length))), "application/json")
+            except RustoriumError as error:
+                self._answer(409, {"code": error.code, "detail": error.message}, "application/problem+json")
+            except (ValueError, KeyError, TypeError) as error:
+                detail = f'send {{"region": 0, "public_key": "<64 hex digits>"}} ({error})'
+                self._answer(400, {"code": "bad_body", "detail": detail}, "application/problem+json")
+
+        def _answer(self, status: int, body: dict[str, object], media: str) -> None:
+            content = json.dumps(body).encode()
+            self.send_response(status)
+            self.send_header("content-type", media)
+            self.send_header("content-length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Says nothing."""
+
+    return Handler

@@ -1,0 +1,217 @@
+"""A node's home folder on disk: where its files are, how one is made, and how keys and passphrases are found.
+
+Invariants: a home is never overwritten; folders are 0700 and key and passphrase files 0600; a secret is never logged.
+"""
+
+import json
+import os
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from rustorium.config import Config, Loaded, load, render
+from rustorium.errors import HomeError, HomeMissing, KeyFileError
+
+PASSPHRASE_VARIABLE = "RUSTORIUM_PASSPHRASE_FILE"
+CREDENTIAL_NAME = "rustorium-passphrase"
+PASSPHRASE_NEAR_KEY = "passphrase"
+PASSPHRASE_BYTES_MAX = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """Paths below one home. Nothing need exist."""
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        return self.path / "config.toml"
+
+    @property
+    def genesis(self) -> Path:
+        return self.path / "genesis.json"
+
+    @property
+    def node_key(self) -> Path:
+        return self.path / "node.key"
+
+    @property
+    def validator_key(self) -> Path:
+        return self.path / "validator.key"
+
+    @property
+    def admin_socket(self) -> Path:
+        return self.path / "run" / "admin.sock"
+
+    @property
+    def input_log(self) -> Path:
+        return self.path / "log" / "inputs"
+
+    def load_config(
+        self, environment: Mapping[str, str] | None = None, flags: Mapping[str, object] | None = None
+    ) -> Loaded:
+        """Reads `config.toml`. Errors: HomeMissing, ConfigError."""
+        return load(_read_text(self.config), environment, flags, source=str(self.config))
+
+    def genesis_bytes(self) -> bytes:
+        """The genesis' canonical bytes. Errors: HomeMissing, HomeError."""
+        return read_genesis(self.genesis)
+
+    def create(self, config: Config, genesis_json: str | None) -> None:
+        """Makes folders, `config.toml` and, where given, `genesis.json`. Errors: HomeError where something is there."""
+        if self.path.exists() and any(self.path.iterdir()):
+            raise HomeError(
+                f"{self.path} is not empty: choose another --home, or remove it if nothing in it is needed",
+                code="home-exists",
+            )
+        make_folder(self.path)
+        for name in ("safety", "db", "audit", "log", "run"):
+            make_folder(self.path / name)
+        write_private(self.config, render(config))
+        if genesis_json is not None:
+            write_private(self.genesis, genesis_json)
+
+
+def default_home(environment: Mapping[str, str]) -> Path | None:
+    """RUSTORIUM_HOME, or the only folder under `~/.rustorium`."""
+    if home := environment.get("RUSTORIUM_HOME"):
+        return Path(home)
+    root = Path.home() / ".rustorium"
+    homes = [entry for entry in root.iterdir() if (entry / "config.toml").exists()] if root.is_dir() else []
+    return homes[0] if len(homes) == 1 else None
+
+
+def read_genesis(path: Path) -> bytes:
+    """Canonical bytes of a genesis file (JSON). Errors: HomeMissing, HomeError with what is wrong in it."""
+    from rustorium import _native
+
+    try:
+        return _native.genesis_encode(_read_text(path))
+    except ValueError as error:
+        raise HomeError(f"{path} is not a genesis: {error}", code="genesis-invalid") from None
+
+
+def open_key_file(path: Path, kind: str, passphrase_file: Path | None, environment: Mapping[str, str]) -> bytes:
+    """The secret seed in a key file. Errors: KeyFileError (missing, wrong passphrase, corrupt), NativeError."""
+    from rustorium import _native
+
+    if not path.is_file():
+        raise KeyFileError(
+            f"there is no key file {path}: name an existing one, or make one with `rustorium keys new {path}`",
+            code="key-missing",
+        )
+    return _native.open_key(str(path), kind, find_passphrase(path, passphrase_file, environment))
+
+
+def public_part(path: Path) -> tuple[str, str]:
+    """(kind, public key in hex) of a sealed key file, without opening it; the key is empty where the file hides it."""
+    try:
+        content = json.loads(_read_text(path))
+        return str(content["kind"]), str(content.get("public") or "")
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise KeyFileError(f"{path} is not a Rustorium key file: name another", code="key-invalid") from None
+
+
+def find_passphrase(key: Path, passphrase_file: Path | None, environment: Mapping[str, str]) -> bytes:
+    """From the given file, RUSTORIUM_PASSPHRASE_FILE, a systemd credential, a file `passphrase` beside the key or in
+    the two folders above, or a prompt on a terminal. Errors: KeyFileError."""
+    if passphrase_file is not None:
+        return read_passphrase(passphrase_file)
+    if named := environment.get(PASSPHRASE_VARIABLE):
+        return read_passphrase(Path(named))
+    if credentials := environment.get("CREDENTIALS_DIRECTORY"):
+        credential = Path(credentials) / CREDENTIAL_NAME
+        if credential.is_file():
+            return read_passphrase(credential)
+    for folder in list(key.absolute().parents)[:3]:
+        if (folder / PASSPHRASE_NEAR_KEY).is_file():
+            return read_passphrase(folder / PASSPHRASE_NEAR_KEY)
+    return _prompt(f"Passphrase of {key}: ", key)
+
+
+def read_passphrase(path: Path) -> bytes:
+    """A passphrase file's content without its line end. Errors: KeyFileError, also where others may read it."""
+    try:
+        mode = path.stat().st_mode
+        content = path.read_bytes()[: PASSPHRASE_BYTES_MAX + 2]
+    except OSError as error:
+        raise KeyFileError(
+            f"the passphrase file {path} can't be read ({error.strerror}): name another with --passphrase-file",
+            code="passphrase-missing",
+        ) from None
+    if mode & 0o077 and "CREDENTIALS_DIRECTORY" not in os.environ:
+        raise KeyFileError(
+            f"others may read the passphrase file {path}: run `chmod 600 {path}`", code="passphrase-exposed"
+        )
+    passphrase = content.removesuffix(b"\n").removesuffix(b"\r")
+    if not passphrase or len(passphrase) > PASSPHRASE_BYTES_MAX:
+        raise KeyFileError(f"the passphrase file {path} is empty or over {PASSPHRASE_BYTES_MAX} bytes: correct it")
+    return passphrase
+
+
+def new_passphrase(passphrase_file: Path | None, environment: Mapping[str, str]) -> bytes:
+    """The passphrase to seal a new key with: like `find_passphrase`, the prompt asking twice. Errors: KeyFileError."""
+    named = passphrase_file or (Path(environment[PASSPHRASE_VARIABLE]) if PASSPHRASE_VARIABLE in environment else None)
+    if named is not None:
+        return read_passphrase(named)
+    first = _prompt("New passphrase: ", None)
+    if _prompt("Again: ", None) != first:
+        raise KeyFileError("the two passphrases differ: try again", code="passphrase-differs")
+    if len(first) < 8:
+        raise KeyFileError("the passphrase is shorter than 8 bytes: choose a longer one", code="passphrase-short")
+    return first
+
+
+def write_random_passphrase(path: Path) -> bytes:
+    """Makes a passphrase file (0600) with 128 random bits; keeps one that is there."""
+    if path.exists():
+        return read_passphrase(path)
+    passphrase = secrets.token_hex(16)
+    write_private(path, passphrase + "\n")
+    return passphrase.encode()
+
+
+def make_folder(path: Path) -> None:
+    """A folder that only its owner sees. Errors: HomeError."""
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise HomeError(f"the folder {path} can't be made ({error.strerror}): choose another place") from None
+
+
+def write_private(path: Path, text: str) -> None:
+    """A new file of mode 0600. Errors: HomeError, also where it exists."""
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with open(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise HomeError(f"{path} exists and is never overwritten: move it away first", code="file-exists") from None
+    except OSError as error:
+        raise HomeError(f"{path} can't be written ({error.strerror}): free space or choose another place") from None
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise HomeMissing(
+            f"there is no {path}: name another --home, or make one with `rustorium-node init --home {path.parent}`"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise HomeError(f"{path} can't be read ({error}): check its owner and mode") from None
+
+
+def _prompt(text: str, key: Path | None) -> bytes:
+    import getpass
+    import sys
+
+    if not sys.stdin.isatty():
+        what = f"{key} is sealed" if key is not None else "a new key needs a passphrase"
+        raise KeyFileError(
+            f"{what} and there is no terminal to ask on: name a file with --passphrase-file or {PASSPHRASE_VARIABLE}",
+            code="passphrase-missing",
+        )
+    return getpass.getpass(text).encode()

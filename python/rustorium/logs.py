@@ -1,0 +1,45 @@
+"""One JSON line per event, with the keys of the Rust side: ts, level, target, event, node, shard, height, view, peer.
+
+Invariants: lines are appended whole, so that both languages can write one file; nothing logs secrets; no line per step.
+"""
+
+import sys
+import time
+from collections.abc import MutableMapping
+from pathlib import Path
+from typing import Any, TextIO
+
+import structlog
+
+LEVELS = {"debug": 10, "info": 20, "warn": 30, "error": 40}
+Logger = structlog.typing.FilteringBoundLogger
+
+
+def configure(path: Path | None, level: str, node: str) -> Logger:
+    """Sends events at or above `level` to `path` (appending), or to standard error. Gives the node's logger."""
+    stream: TextIO = sys.stderr if path is None else open(path, "a", encoding="utf-8", buffering=1)  # noqa: SIM115
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.format_exc_info,
+            _keys,
+            structlog.processors.JSONRenderer(ensure_ascii=False, default=str),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
+        logger_factory=structlog.WriteLoggerFactory(stream),
+        cache_logger_on_first_use=True,
+    )
+    logger: Logger = structlog.get_logger(node=node)
+    return logger
+
+
+def _keys(_logger: object, method: str, event: MutableMapping[str, Any]) -> dict[str, Any]:
+    """Puts the shared keys first, in one order; `ts` in Unix milliseconds."""
+    level = {"warning": "warn", "exception": "error", "critical": "error"}.get(method, method)
+    head = {
+        "ts": time.time_ns() // 1_000_000,
+        "level": level,
+        "target": event.pop("target", "rustorium.node"),
+        "event": event.pop("event"),
+    }
+    return head | {key: value for key, value in event.items() if value is not None}

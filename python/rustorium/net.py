@@ -1,0 +1,71 @@
+"""The file `devnet.json`: a net's genesis, nodes and funded accounts, as commands and clients read it.
+
+Invariants: written whole by a rename; paths are absolute; it holds no secret.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from rustorium.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class NetNode:
+    """A validator: URLs of its HTTP and metrics faces, host:port of links and of the QUIC client face."""
+
+    name: str
+    index: int
+    region: str
+    http: str
+    p2p: str
+    metrics: str
+    client: str
+    pid: int
+    home: str
+
+
+@dataclass(frozen=True, slots=True)
+class NetAccount:
+    """A funded account and the file of its key."""
+
+    address: str
+    key_file: str
+
+
+@dataclass(frozen=True, slots=True)
+class Net:
+    """All of it."""
+
+    chain: str
+    """Genesis hash, hex."""
+    genesis: str
+    """Path of the genesis file."""
+    name: str
+    asset: str
+    """An asset that every account holds."""
+    nodes: list[NetNode]
+    accounts: list[NetAccount]
+
+    @property
+    def endpoints(self) -> list[str]:
+        return [node.http for node in self.nodes]
+
+    def write(self, path: Path) -> None:
+        """Replaces the file."""
+        partial = path.with_name(f"{path.name}.partial")
+        partial.write_bytes(msgspec.json.format(msgspec.json.encode(self), indent=1) + b"\n")
+        os.replace(partial, path)
+
+
+def read_net(path: Path) -> Net:
+    """Reads a `devnet.json`, or the one in that folder. Errors: UsageError."""
+    file = path / "devnet.json" if path.is_dir() else path
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=Net)
+    except OSError as error:
+        raise UsageError(f"{file} can't be read ({error.strerror}): name the devnet.json of a running devnet") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{file} is not a devnet.json ({error}): name another file") from None

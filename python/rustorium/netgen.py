@@ -1,0 +1,256 @@
+"""Makes all files of a new net: genesis, one home per validator, owner keys apart, funded accounts with keys.
+
+Invariants: nothing is overwritten; every key is sealed; validators and accounts are named in the genesis' order.
+"""
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rustorium.config import (
+    ClientSection,
+    Config,
+    HttpSection,
+    KeysSection,
+    MetricsSection,
+    NodeSection,
+    P2pSection,
+    ShaperSection,
+    StorageSection,
+    nearest,
+)
+from rustorium.errors import UsageError
+from rustorium.home import Home, make_folder, write_private
+
+ACCOUNT_STORAGE_BYTES = 1 << 40
+ACCOUNT_AMOUNT = 1_000_000_000
+ASSET_SYMBOL = "COIN"
+VALIDATORS_MAX = 128
+REGIONS_MAX = 256
+RTT_MATRIX = Path(__file__).parent / "data" / "region_rtt_ms.json"
+
+
+def account_kind(region: int) -> str:
+    """The kind of an account's key file: it names the home region, without which a key has no address."""
+    return f"account:{region}"
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """Where one validator listens, and where its peers find it."""
+
+    p2p: str
+    http: str
+    client: str
+    metrics: str
+    p2p_public: str = ""
+    """What peers dial; empty: `p2p`."""
+
+
+@dataclass(frozen=True, slots=True)
+class NetPlan:
+    """What to make."""
+
+    name: str
+    listen: Sequence[Listen]
+    """One per validator."""
+    regions: Sequence[str] = ("local",)
+    """Validators and accounts take these in turn; the position of a region is its byte."""
+    accounts: int = 4
+    matrix: Path | None = None
+    """Round-trip times between `regions`, to delay the links by; None: no delay."""
+    durability: str = "vote"
+    seed: int = 0
+    """Of the link shaper."""
+    parameters: dict[str, int] = field(default_factory=dict)
+    """What differs from the default chain parameters."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeFiles:
+    """A validator's home."""
+
+    name: str
+    region: str
+    home: Path
+    listen: Listen
+
+
+@dataclass(frozen=True, slots=True)
+class AccountFiles:
+    """A funded account."""
+
+    address: str
+    key_file: Path
+
+
+@dataclass(frozen=True, slots=True)
+class NetFiles:
+    """What was made."""
+
+    name: str
+    chain: str
+    genesis: Path
+    asset: str
+    """Of which every account holds some."""
+    nodes: tuple[NodeFiles, ...]
+    accounts: tuple[AccountFiles, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Keys:
+    seed: bytes
+    public: bytes
+
+
+def generate(
+    root: Path, plan: NetPlan, passphrase: bytes, progress: Callable[[int, int], None] | None = None
+) -> NetFiles:
+    """Makes the net below `root`: `nodes/NAME`, `owners/NAME.key`, `accounts/account-N.key`, `genesis.json`.
+
+    Errors: UsageError for a plan that doesn't fit, HomeError where files exist."""
+    from rustorium import _native
+
+    _check(plan)
+    n = len(plan.listen)
+    names = [f"node-{index}" for index in range(n)]
+    validator, node, owner = ([_new_keys() for _ in range(n)] for _ in range(3))
+    account = sorted(
+        ((i % len(plan.regions), _new_keys()) for i in range(plan.accounts)), key=lambda a: (a[0], a[1].public)
+    )
+    addresses = [_native.account_id(region, keys.public) for region, keys in account]
+    asset = _native.asset_id(addresses[0], ASSET_SYMBOL) if addresses else ""
+    genesis: dict[str, Any] = {
+        "version": 1,
+        "name": plan.name,
+        "time_ms": time.time_ns() // 1_000_000,
+        "validators": [
+            {
+                "name": names[i],
+                "validator_key": validator[i].public.hex(),
+                "node_key": node[i].public.hex(),
+                "owner_key": owner[i].public.hex(),
+                "region": i % len(plan.regions),
+            }
+            for i in range(n)
+        ],
+        "accounts": [
+            {
+                "region": region,
+                "public_key": keys.public.hex(),
+                "storage_bytes": ACCOUNT_STORAGE_BYTES,
+                "balances": [{"asset": asset, "amount": str(ACCOUNT_AMOUNT)}],
+            }
+            for region, keys in account
+        ],
+    }
+    defaults = json.loads(_native.genesis_describe(_native.genesis_encode(json.dumps(genesis))))["parameters"]
+    if unknown := [name for name in plan.parameters if name not in defaults]:
+        raise UsageError(f"there is no chain parameter {unknown[0]}{nearest(unknown[0], defaults)}")
+    genesis["parameters"] = defaults | plan.parameters
+    genesis_json = json.dumps(genesis, indent=1)
+    chain = _native.genesis_hash(_native.genesis_encode(genesis_json))
+    for folder in (root, root / "nodes", root / "owners", root / "accounts"):
+        make_folder(folder)
+    write_private(root / "genesis.json", genesis_json)
+    homes = [Home(root / "nodes" / name) for name in names]
+    for index, home in enumerate(homes):
+        home.create(_config(plan, names, index), genesis_json)
+    key_files = [root / "accounts" / f"account-{i}.key" for i in range(plan.accounts)]
+    seal = [(home.node_key, "node", keys) for home, keys in zip(homes, node, strict=True)]
+    seal += [(home.validator_key, "validator", keys) for home, keys in zip(homes, validator, strict=True)]
+    seal += [(root / "owners" / f"{name}.key", "owner", keys) for name, keys in zip(names, owner, strict=True)]
+    seal += [(path, account_kind(region), keys) for path, (region, keys) in zip(key_files, account, strict=True)]
+    _seal_all(seal, passphrase, progress)
+    return NetFiles(
+        plan.name,
+        chain,
+        root / "genesis.json",
+        asset,
+        tuple(
+            NodeFiles(name, plan.regions[i % len(plan.regions)], home.path, plan.listen[i])
+            for i, (name, home) in enumerate(zip(names, homes, strict=True))
+        ),
+        tuple(AccountFiles(address, path) for address, path in zip(addresses, key_files, strict=True)),
+    )
+
+
+def matrix_regions(matrix: Path) -> list[str]:
+    """The regions of a round-trip matrix file. Errors: UsageError."""
+    try:
+        content: Any = json.loads(matrix.read_text())
+        content = content.get("aws", content)
+        return [str(region) for region in content["regions"]]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UsageError(f"{matrix} is not a matrix of round-trip times ({error}): name another file") from None
+
+
+def matrix_for(regions: Sequence[str], matrix: Path | None) -> Path | None:
+    """The matrix to delay links by: the given one, or the one that comes along where it knows all regions; None where
+    it knows none of them (they are labels then). Errors: UsageError where it knows some only."""
+    known = matrix_regions(matrix or RTT_MATRIX)
+    unknown = [region for region in regions if region not in known]
+    if not unknown:
+        return matrix or RTT_MATRIX
+    if matrix is None and len(unknown) == len(regions):
+        return None
+    raise UsageError(f"there are no round-trip times for region {unknown[0]}{nearest(unknown[0], known)}")
+
+
+def _check(plan: NetPlan) -> None:
+    if not 1 <= len(plan.listen) <= VALIDATORS_MAX:
+        raise UsageError(f"a net has 1 to {VALIDATORS_MAX} validators, not {len(plan.listen)}: change --nodes")
+    if not 1 <= len(plan.regions) <= REGIONS_MAX or len(set(plan.regions)) != len(plan.regions) or "" in plan.regions:
+        raise UsageError(f"a net has 1 to {REGIONS_MAX} different region names: change --regions")
+    if not 0 <= plan.accounts <= 100_000:
+        raise UsageError("a genesis has 0 to 100000 accounts: change --accounts")
+
+
+def _new_keys() -> _Keys:
+    from rustorium import _native
+
+    seed = _native.generate_seed()
+    return _Keys(seed, _native.public_key(seed))
+
+
+def _config(plan: NetPlan, names: list[str], index: int) -> Config:
+    listen = plan.listen[index]
+    peers = {
+        name: other.p2p_public or other.p2p
+        for number, (name, other) in enumerate(zip(names, plan.listen, strict=True))
+        if number != index
+    }
+    shaper = ShaperSection()
+    if plan.matrix is not None:
+        regions = [plan.regions[i % len(plan.regions)] for i in range(len(names))]
+        shaper = ShaperSection(matrix=str(plan.matrix.absolute()), regions=regions, seed=plan.seed)
+    return Config(
+        node=NodeSection(names[index]),
+        p2p=P2pSection(listen.p2p, peers),
+        http=HttpSection(listen.http),
+        client=ClientSection(listen.client),
+        metrics=MetricsSection(listen.metrics),
+        storage=StorageSection(durability="os" if plan.durability == "os" else "vote"),
+        keys=KeysSection(),
+        shaper=shaper,
+    )
+
+
+def _seal_all(
+    items: list[tuple[Path, str, _Keys]], passphrase: bytes, progress: Callable[[int, int], None] | None
+) -> None:
+    """Sealing is slow on purpose (Argon2id) and runs outside the GIL, so that threads help."""
+    from rustorium import _native
+
+    def seal(item: tuple[Path, str, _Keys]) -> None:
+        path, kind, keys = item
+        _native.seal_key(str(path), keys.seed, kind, passphrase)
+
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        for done, _ in enumerate(pool.map(seal, items), start=1):
+            if progress is not None:
+                progress(done, len(items))

@@ -1,0 +1,107 @@
+"""The admin socket `run/admin.sock` (0600): one JSON request per line, one JSON answer per line.
+
+A request is {"op": name, ...}; an answer {"ok": true, "result": …} or {"ok": false, "code": …, "message": …}.
+
+Invariants: who can open the socket owns the node, so that nothing more is asked; lines, connections and waiting are
+bounded; an operator's act is written to the audit log before it takes effect.
+"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import trio
+
+from rustorium.errors import NodeError, NotReady, RustoriumError
+from rustorium.node.bridge import connect_unix, listen_unix
+
+LINE_BYTES_MAX = 64 * 1024
+CONNECTIONS_MAX = 16
+IDLE_S = 30.0
+
+
+class Inspected(Protocol):
+    """What the socket needs of a node."""
+
+    def status(self) -> str: ...
+
+    def addresses(self) -> dict[str, str]: ...
+
+    def audit(self, event: str, fields_json: str) -> None: ...
+
+
+class AdminServer:
+    """Serves one node's socket."""
+
+    def __init__(self, path: Path, node: Inspected, stop: Callable[[str], None]) -> None:
+        self._path, self._node, self._stop = path, node, stop
+        self._room = trio.CapacityLimiter(CONNECTIONS_MAX)
+        self._operations: dict[str, Callable[[dict[str, Any]], object]] = {
+            "status": lambda _: json.loads(self._node.status()),
+            "addresses": lambda _: self._node.addresses(),
+            "stop": self._order_stop,
+        }
+
+    async def run(self) -> None:
+        """Until cancelled; the socket's file goes with it."""
+        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        listener = trio.SocketListener(trio.socket.from_stdlib_socket(listen_unix(self._path)))
+        try:
+            await trio.serve_listeners(self._connection, [listener])
+        finally:
+            self._path.unlink(missing_ok=True)
+
+    def answer(self, line: bytes) -> dict[str, object]:
+        """The answer to one request line."""
+        try:
+            request = json.loads(line)
+            operation = self._operations[request["op"]]
+        except (ValueError, TypeError, KeyError, RecursionError):
+            known = ", ".join(self._operations)
+            return {"ok": False, "code": "bad-request", "message": f'send {{"op": …}} with one of: {known}'}
+        try:
+            return {"ok": True, "result": operation(request)}
+        except RustoriumError as error:
+            return {"ok": False, "code": error.code, "message": error.message}
+
+    async def _connection(self, stream: trio.SocketStream) -> None:
+        if self._room.available_tokens == 0:
+            await stream.aclose()
+            return
+        async with self._room, stream:
+            buffer = bytearray()
+            with trio.move_on_after(IDLE_S) as idle:
+                try:
+                    async for chunk in stream:
+                        buffer += chunk
+                        while b"\n" in buffer:
+                            line, _, buffer = buffer.partition(b"\n")
+                            await stream.send_all(json.dumps(self.answer(bytes(line))).encode() + b"\n")
+                            idle.deadline = trio.current_time() + IDLE_S
+                        if len(buffer) > LINE_BYTES_MAX:
+                            return
+                except trio.BrokenResourceError:
+                    return
+
+    def _order_stop(self, _request: dict[str, Any]) -> object:
+        self._node.audit("stop ordered", json.dumps({"by": "admin socket"}))
+        self._stop("ordered by the admin socket")
+        return {}
+
+
+def call(path: Path, operation: str, *, timeout_s: float = 5.0, **arguments: object) -> Any:
+    """Asks a running node over its socket (blocking). Errors: NotReady where none runs, NodeError with its answer."""
+    try:
+        with connect_unix(path, timeout_s) as connection, connection.makefile("rwb") as file:
+            file.write(json.dumps({"op": operation, **arguments}).encode() + b"\n")
+            file.flush()
+            answer = json.loads(file.readline(16 * 1024 * 1024))
+    except (OSError, ValueError):
+        raise NotReady(
+            f"no node answers on {path}: start it with `rustorium-node start --home {path.parent.parent}`",
+            code="node-not-running",
+        ) from None
+    if not answer["ok"]:
+        raise NodeError(answer["message"], code=answer["code"])
+    return answer["result"]

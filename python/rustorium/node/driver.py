@@ -1,0 +1,96 @@
+"""The loop between one data plane and one replica: wait, drain once, step, submit once.
+
+Invariants: effects of one drain leave in one call, in order; nothing is logged per step; what a step costs (thread CPU
+time and wall time) is measured around `on_input` alone.
+"""
+
+import gc
+import math
+import time
+from typing import Protocol
+
+import trio
+
+from rustorium.consensus.vocabulary import Effect, Input, Tick
+from rustorium.node.bridge import wait_for_inputs
+from rustorium.node.inputlog import InputLog
+from rustorium.port import NativePort
+
+DRAIN_INPUTS_MAX = 256
+GC_THRESHOLDS = (50_000, 20, 20)
+
+
+class Steps(Protocol):
+    """What the loop needs of a replica."""
+
+    def on_input(self, now: int, event: Input) -> list[Effect]: ...
+
+    def next_deadline(self) -> int | None: ...
+
+
+class MeasuredPort(NativePort, Protocol):
+    """A port that also takes what each step cost."""
+
+    def observe_step(self, input_kind: str, cpu_ns: int, wall_ns: int) -> None: ...
+
+
+class Driver:
+    """Drives `replica` from `port` until cancelled."""
+
+    def __init__(self, port: MeasuredPort, replica: Steps, log: InputLog | None = None) -> None:
+        self._port = port
+        self._replica = replica
+        self._log = log
+        self.steps = 0
+
+    async def run(self) -> None:
+        """Never returns by itself; cancel it. Whatever the port or the replica raises ends it."""
+        descriptor = self._port.fileno()
+        while True:
+            deadline = self._replica.next_deadline()
+            seconds = math.inf if deadline is None else max(0, deadline - time.monotonic_ns()) / 1e9
+            await wait_for_inputs(descriptor, seconds)
+            self.turn()
+
+    def turn(self) -> None:
+        """One wake: every input that waits, then the tick if it is due: a process that slept too long hears its peers
+        before it gives up on them."""
+        effects: list[Effect] = []
+        for event in self._port.drain(DRAIN_INPUTS_MAX):
+            self._step(event, effects)
+        deadline = self._replica.next_deadline()
+        if deadline is not None and time.monotonic_ns() >= deadline:
+            self._step(Tick(), effects)
+        if effects:
+            self._port.submit(effects)
+        if self._log is not None:
+            self._log.flush()
+
+    def _step(self, event: Input, effects: list[Effect]) -> None:
+        now = time.monotonic_ns()
+        cpu = time.thread_time_ns()
+        caused = self._replica.on_input(now, event)
+        cpu = time.thread_time_ns() - cpu
+        self._port.observe_step(type(event).__name__, cpu, time.monotonic_ns() - now)
+        effects += caused
+        self.steps += 1
+        if self._log is not None:
+            self._log.append(now, event, caused)
+
+
+def calm_collector() -> None:
+    """What exists at start is never scanned again, and young objects are scanned rarely: steps make few cycles."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
+
+
+async def collect_when_idle(driver: Driver, idle_s: float = 30.0) -> None:
+    """Collects cycles at a time when no step has run for a second, at most once per `idle_s`."""
+    while True:
+        await trio.sleep(idle_s)
+        before = -1
+        while before != driver.steps:
+            before = driver.steps
+            await trio.sleep(1)
+        gc.collect(1)

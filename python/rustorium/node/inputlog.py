@@ -1,0 +1,204 @@
+"""A versioned, bounded log of what the core was told and did, which a replay steps again through the same code.
+
+Format: a folder of segments `NNNNNNNN.inputs`; each is a sequence of msgpack frames (u32 length, little endian): first
+a header with version, node, committee size, configuration and the replica's state at that point, then one frame per
+input: [now_ns, kind, input, kinds of the effects]. Any segment can be replayed without those before it.
+
+Invariants: at most `bytes_max` bytes on disk; a torn last frame is the end, anything else that doesn't fit is an error;
+a full disk stops the log, never the node; decoding makes no object but the core's own classes.
+"""
+
+import os
+import struct
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO, Any, get_args
+
+import msgspec
+
+from rustorium.consensus.pacemaker import ConsensusConfig
+from rustorium.consensus.vocabulary import Effect, Input
+from rustorium.errors import InputLogError
+from rustorium.node.statecodec import freeze, thaw
+from rustorium.replica import Replica
+
+VERSION = 1
+SEGMENTS = 4
+FRAME_BYTES_MAX = 256 * 1024 * 1024
+_LENGTH = struct.Struct("<I")
+_INPUTS: tuple[type, ...] = get_args(Input)
+_EFFECTS: tuple[type, ...] = get_args(Effect)
+_INPUT_TAG = {kind: tag for tag, kind in enumerate(_INPUTS)}
+_EFFECT_TAG = {kind: tag for tag, kind in enumerate(_EFFECTS)}
+
+
+class _Header(msgspec.Struct, frozen=True):
+    version: int
+    me: int
+    n: int
+    config: dict[str, int]
+    inputs: list[str]
+    effects: list[str]
+    state: Any
+
+
+class _Entry(msgspec.Struct, frozen=True, array_like=True):
+    now: int
+    tag: int
+    event: msgspec.Raw
+    effects: bytes
+
+
+class InputLog:
+    """Writes the log of one replica. `append` only buffers; `flush` writes what was appended since."""
+
+    def __init__(
+        self, folder: Path, replica: Replica, config: ConsensusConfig, me: int, n: int, bytes_max: int
+    ) -> None:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._folder, self._replica, self._config, self._me, self._n = folder, replica, config, me, n
+        self._segment_bytes = bytes_max // SEGMENTS
+        self._encoder = msgspec.msgpack.Encoder()
+        self._pending = bytearray()
+        self._number = max((_number(path) for path in _segments(folder)), default=0)
+        self._file: IO[bytes] | None = None
+        self._written = 0
+        self.fault: OSError | None = None
+        """Why the log stopped; None while it goes on."""
+        self._rotate()
+
+    def append(self, now: int, event: Input, effects: list[Effect]) -> None:
+        """Buffers one step."""
+        if self.fault is None:
+            tags = bytes([_EFFECT_TAG[type(effect)] for effect in effects])
+            frame = self._encoder.encode((now, _INPUT_TAG[type(event)], event, tags))
+            self._pending += _LENGTH.pack(len(frame)) + frame
+
+    def flush(self) -> None:
+        """Hands the buffered steps to the kernel, and starts a new segment where this one is full."""
+        if self._file is None or not self._pending:
+            return
+        try:
+            self._file.write(self._pending)
+            self._written += len(self._pending)
+            self._pending.clear()
+        except OSError as error:
+            self._stop(error)
+            return
+        if self._written >= self._segment_bytes:
+            self._rotate()
+
+    def close(self) -> None:
+        """Flushes and closes; further steps are dropped."""
+        self.flush()
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _rotate(self) -> None:
+        header = _Header(
+            VERSION,
+            self._me,
+            self._n,
+            asdict(self._config),
+            [kind.__name__ for kind in _INPUTS],
+            [kind.__name__ for kind in _EFFECTS],
+            freeze(self._replica),
+        )
+        frame = self._encoder.encode(header)
+        try:
+            if self._file is not None:
+                self._file.close()
+            self._number += 1
+            for old in _segments(self._folder)[: -(SEGMENTS - 1)]:
+                old.unlink()
+            path = self._folder / f"{self._number:08}.inputs"
+            self._file = open(path, "xb", buffering=0, opener=lambda name, flags: os.open(name, flags, 0o600))  # noqa: SIM115
+            self._file.write(_LENGTH.pack(len(frame)) + frame)
+            self._written = 0
+        except OSError as error:
+            self._stop(error)
+
+    def _stop(self, error: OSError) -> None:
+        self.fault = error
+        self._pending.clear()
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One replayed step."""
+
+    segment: str
+    now: int
+    event: Input
+    effects: tuple[Effect, ...]
+
+
+def replay(path: Path) -> Iterator[Step]:
+    """Steps a replica through a segment, or through a folder's segments in order. Errors: InputLogError where the log
+    can't be read, or where a step has other effects than it had when it was recorded."""
+    segments = _segments(path) if path.is_dir() else [path]
+    if not segments:
+        raise InputLogError(f"{path} holds no log of core inputs: name a segment or a node's log/inputs")
+    for segment in segments:
+        yield from _replay_segment(segment)
+
+
+def _replay_segment(path: Path) -> Iterator[Step]:
+    frames = _frames(path)
+    header_bytes = next(frames, None)
+    if header_bytes is None:
+        return  # the process ended while it made this segment
+    header = _decode(path, header_bytes, _Header)
+    if header.version != VERSION:
+        raise InputLogError(f"{path} has version {header.version} and this build reads {VERSION}: replay it there")
+    names = ([kind.__name__ for kind in _INPUTS], [kind.__name__ for kind in _EFFECTS])
+    if (header.inputs, header.effects) != names:
+        raise InputLogError(f"{path} was recorded with another vocabulary: replay it with the build that recorded it")
+    try:
+        replica = Replica(ConsensusConfig(**header.config), header.me, header.n)
+        thaw(replica, header.state)
+    except (TypeError, ValueError, LookupError, AttributeError) as error:
+        raise InputLogError(f"{path} holds a state that this build can't restore ({error})") from None
+    for number, frame in enumerate(frames):
+        entry = _decode(path, frame, _Entry)
+        if entry.tag >= len(_INPUTS):
+            raise InputLogError(f"{path}: step {number} has an unknown kind of input")
+        event: Input = _decode(path, bytes(entry.event), _INPUTS[entry.tag])
+        effects = replica.on_input(entry.now, event)
+        if bytes(_EFFECT_TAG[type(effect)] for effect in effects) != entry.effects:
+            recorded = ", ".join(_EFFECTS[tag].__name__ for tag in entry.effects if tag < len(_EFFECTS)) or "nothing"
+            now = ", ".join(type(effect).__name__ for effect in effects) or "nothing"
+            raise InputLogError(f"{path}: step {number} had the effects {recorded} and now has {now}")
+        yield Step(path.name, entry.now, event, tuple(effects))
+
+
+def _decode(path: Path, frame: bytes, kind: Any) -> Any:
+    try:
+        return msgspec.msgpack.decode(frame, type=kind)
+    except (msgspec.DecodeError, ValueError) as error:
+        raise InputLogError(f"{path} is corrupt: {error}") from None
+
+
+def _frames(path: Path) -> Iterator[bytes]:
+    with open(path, "rb") as file:
+        while len(head := file.read(_LENGTH.size)) == _LENGTH.size:
+            (length,) = _LENGTH.unpack(head)
+            if length > FRAME_BYTES_MAX:
+                raise InputLogError(f"{path} is corrupt: a frame of {length} bytes")
+            frame = file.read(length)
+            if len(frame) < length:
+                return
+            yield frame
+
+
+def _segments(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob("*.inputs") if path.stem.isdigit())
+
+
+def _number(path: Path) -> int:
+    return int(path.stem)

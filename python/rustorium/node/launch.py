@@ -1,0 +1,129 @@
+"""Turns a home into what the data plane and the replica are started with.
+
+Invariants: everything is checked before a port is bound or a file is locked; secrets live in the returned values only.
+"""
+
+import json
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rustorium.config import Config, Loaded, split_address
+from rustorium.errors import ConfigError, HomeError
+from rustorium.home import Home, open_key_file
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """A validator that is ready to start."""
+
+    home: Home
+    config: Config
+    chain: str
+    index: int
+    n: int
+    native_config: str
+    """JSON for the data plane; holds the seeds."""
+
+    def __repr__(self) -> str:
+        return f"Launch(home={self.home.path}, index={self.index}, n={self.n})"
+
+
+def prepare(home: Home, loaded: Loaded, passphrase_file: Path | None, environment: Mapping[str, str]) -> Launch:
+    """Reads genesis and keys and resolves peers. Errors: HomeError, KeyFileError, NativeError, ConfigError."""
+    from rustorium import _native
+
+    config = loaded.config
+    genesis_bytes = home.genesis_bytes()
+    genesis = json.loads(_native.genesis_describe(genesis_bytes))
+    validators: list[dict[str, Any]] = genesis["validators"]
+    if passphrase_file is None and config.keys.passphrase_file:
+        passphrase_file = home.path / config.keys.passphrase_file
+    node_seed = open_key_file(home.node_key, "node", passphrase_file, environment)
+    validator_seed = open_key_file(home.validator_key, "validator", passphrase_file, environment)
+    index = _index_of(home, validators, _native.public_key(validator_seed).hex(), _native.public_key(node_seed).hex())
+    chain = _native.genesis_hash(genesis_bytes)
+    native = {
+        "home": str(home.path.absolute()),
+        "name": config.node.name,
+        "genesis_path": str(home.genesis.absolute()),
+        "validator_seed_hex": validator_seed.hex(),
+        "node_seed_hex": node_seed.hex(),
+        "index": index,
+        "p2p_listen": resolve(config.p2p.listen, "p2p.listen"),
+        "http_listen": resolve(config.http.listen, "http.listen"),
+        "client_listen": resolve(config.client.listen, "client.listen"),
+        "metrics_listen": resolve(config.metrics.listen, "metrics.listen"),
+        "peers": _peers(home, config, validators, index),
+        "durability": config.storage.durability,
+        "cache_bytes": config.storage.cache_bytes,
+        "shaper": _shaper(home, config, len(validators)),
+        "batch_delay_us": config.txpool.batch_delay_us,
+        "pool_transactions_max": config.txpool.transactions_max,
+        "heartbeat_ms": config.consensus.heartbeat_ms,
+    }
+    return Launch(home, config, chain, index, len(validators), json.dumps(native))
+
+
+def resolve(address: str, key: str) -> str:
+    """`host:port` with the host's IP address. Errors: ConfigError."""
+    host, port = split_address(address)
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
+    except OSError as error:
+        raise ConfigError(f"{key}: the host {host} has no address ({error.strerror}): correct it") from None
+    ip = found[0][4][0]
+    return f"[{ip}]:{port}" if ":" in str(ip) else f"{ip}:{port}"
+
+
+def _index_of(home: Home, validators: list[dict[str, Any]], validator_key: str, node_key: str) -> int:
+    for index, validator in enumerate(validators):
+        if validator["validator_key"] == validator_key:
+            if validator["node_key"] != node_key:
+                raise HomeError(
+                    f"{home.node_key} is not the node key that the genesis names for {validator['name']}: "
+                    "put the right key file there",
+                    code="wrong-node-key",
+                )
+            return index
+    raise HomeError(
+        f"{home.validator_key} belongs to no validator of {home.genesis}: use the genesis that lists its public key "
+        f"{validator_key}",
+        code="not-a-validator",
+    )
+
+
+def _peers(home: Home, config: Config, validators: list[dict[str, Any]], index: int) -> list[dict[str, object]]:
+    names = {str(validator["name"]): number for number, validator in enumerate(validators)}
+    if unknown := [name for name in config.p2p.peers if name not in names]:
+        raise ConfigError(
+            f'{home.config}: p2p.peers."{unknown[0]}" is no validator of the genesis, which has {", ".join(names)}'
+        )
+    missing = [name for name, number in names.items() if number != index and name not in config.p2p.peers]
+    if missing:
+        raise ConfigError(f"{home.config}: p2p.peers has no address of {', '.join(missing)}: add one for each")
+    return [
+        {"index": names[name], "address": resolve(address, f'p2p.peers."{name}"')}
+        for name, address in config.p2p.peers.items()
+        if names[name] != index
+    ]
+
+
+def _shaper(home: Home, config: Config, n: int) -> dict[str, object] | None:
+    shaper = config.shaper
+    if not shaper.matrix:
+        return None
+    if len(shaper.regions) != n:
+        raise ConfigError(
+            f"{home.config}: shaper.regions has {len(shaper.regions)} entries for {n} validators: fill it"
+        )
+    return {
+        "matrix_path": str((home.path / shaper.matrix).absolute()),
+        "regions": shaper.regions,
+        "seed": shaper.seed,
+        "jitter_percent": shaper.jitter_percent,
+        "loss_ppm": shaper.loss_ppm,
+        "rate_bytes_per_s": shaper.rate_bytes_per_s or None,
+    }

@@ -1,0 +1,133 @@
+"""The node's task tree: starts everything, waits for a signal or a fault, and ends everything in order.
+
+Invariants: the data plane is closed on every way out; a fault of the core ends the process with its reason in the log,
+since a validator that goes on half alive helps nobody.
+"""
+
+import json
+import signal
+from dataclasses import dataclass
+
+import trio
+
+from rustorium import _native
+from rustorium.errors import NodeError
+from rustorium.logs import Logger, configure
+from rustorium.node.admin import AdminServer
+from rustorium.node.bridge import tell, wait_for_end
+from rustorium.node.driver import Driver, calm_collector, collect_when_idle
+from rustorium.node.inputlog import InputLog
+from rustorium.node.launch import Launch
+from rustorium.replica import Replica
+
+READY_POLL_S = 0.05
+END_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+@dataclass(frozen=True, slots=True)
+class Descriptors:
+    """Descriptors that a parent process handed over."""
+
+    ready: int | None = None
+    """Gets one line with the node's addresses (JSON) as soon as the node is ready; then it is closed."""
+    stop: int | None = None
+    """The read end of a pipe: when its other end closes, the node stops."""
+
+
+def run(launch: Launch, descriptors: Descriptors) -> None:
+    """Runs the node until it is told to stop. Errors: NodeError, NativeError."""
+    config, home = launch.config, launch.home
+    log_path = home.path / config.log.file if config.log.file else None
+    if log_path is not None:
+        log_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    log = configure(log_path, config.log.level, config.node.name)
+    _native.tracing_init(str(log_path) if log_path is not None else None, config.log.level, config.node.name)
+    node = _native.Node(launch.native_config)
+    try:
+        supervisor = Supervisor(launch, node, log, descriptors)
+        trio.run(supervisor.run)
+    finally:
+        node.close()
+    if supervisor.fault is not None:
+        raise NodeError(
+            f"the node stopped because of a fault ({supervisor.fault}): read {log_path or 'the log above'}, keep its "
+            f"{home.input_log} for the report, and start it again",
+            code="core-fault",
+        ) from supervisor.fault
+
+
+class Supervisor:
+    """Runs one node's tasks."""
+
+    def __init__(self, launch: Launch, node: _native.Node, log: Logger, descriptors: Descriptors) -> None:
+        self._launch, self._node, self._log, self._descriptors = launch, node, log, descriptors
+        self._stopping = trio.Event()
+        self._reason = "told to"
+        self.fault: Exception | None = None
+
+    async def run(self) -> None:
+        """Until a signal, the admin socket, the parent's end or a fault."""
+        config = self._launch.config
+        replica = Replica(config.consensus, self._launch.index, self._launch.n)
+        inputs = self._input_log(replica)
+        driver = Driver(self._node, replica, inputs)
+        admin = AdminServer(self._launch.home.admin_socket, self._node, self.stop)
+        calm_collector()
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._drive, driver)
+                nursery.start_soon(self._signals)
+                nursery.start_soon(admin.run)
+                nursery.start_soon(collect_when_idle, driver)
+                nursery.start_soon(self._report_ready)
+                if self._descriptors.stop is not None:
+                    nursery.start_soon(self._parent_end, self._descriptors.stop)
+                self._note("node started", addresses=self._node.addresses())
+                await self._stopping.wait()
+                nursery.cancel_scope.cancel()
+        finally:
+            if inputs is not None:
+                inputs.close()
+            self._note("node stopped", reason=self._reason)
+
+    def stop(self, reason: str) -> None:
+        """Ends `run`."""
+        if not self._stopping.is_set():
+            self._reason = reason
+            self._stopping.set()
+
+    def _note(self, event: str, **fields: object) -> None:
+        """Into the log and the audit log."""
+        self._log.info(event, **fields)
+        self._node.audit(event, json.dumps(fields, default=str))
+
+    def _input_log(self, replica: Replica) -> InputLog | None:
+        launch = self._launch
+        bytes_max = launch.config.log.core_inputs_bytes_max
+        if bytes_max == 0:
+            return None
+        return InputLog(launch.home.input_log, replica, launch.config.consensus, launch.index, launch.n, bytes_max)
+
+    async def _drive(self, driver: Driver) -> None:
+        try:
+            await driver.run()
+        except Exception as error:
+            self.fault = error
+            self._log.exception("core fault")
+            self.stop("a fault of the core")
+
+    async def _signals(self) -> None:
+        with trio.open_signal_receiver(*END_SIGNALS) as signals:
+            async for number in signals:
+                self.stop(signal.Signals(number).name)
+
+    async def _parent_end(self, descriptor: int) -> None:
+        await wait_for_end(descriptor)
+        self.stop("the process that started it ended")
+
+    async def _report_ready(self) -> None:
+        while not json.loads(self._node.status()).get("ready", False):  # noqa: ASYNC110
+            await trio.sleep(READY_POLL_S)
+        self._log.info("node ready")
+        if self._descriptors.ready is not None:
+            tell(self._descriptors.ready, json.dumps(self._node.addresses()))

@@ -1,0 +1,87 @@
+"""The lanes as one node holds them: batches by author and seq, its own pool, and what could be listed.
+
+Invariants: at one seq of a lane the first batch seen counts for listing, any listed one is held; an own batch is on
+disk before it leaves, so an honest lane has one batch per seq.
+"""
+
+from collections.abc import Sequence
+
+from rustorium.sim.model import Batch, Block, Listed, make_batch
+
+BEYOND_MAX = 64
+"""W: peers take at most this many batches of a lane beyond its final cursor, unless one is listed."""
+LIST_MAX = 8
+"""A block takes at most this many batches per lane."""
+
+
+class Lanes:
+    def __init__(self, me: int, n: int) -> None:
+        self._me, self._n = me, n
+        self._by_digest: dict[bytes, Batch] = {}
+        self._by_seq: dict[tuple[int, int], Batch] = {}
+        self._pool: list[int] = []
+        self._own_next = 0
+        self._own_transactions: set[int] = set()
+
+    def get(self, digest: bytes) -> Batch | None:
+        return self._by_digest.get(digest)
+
+    def add(self, batch: Batch, final: Block, listed: bool) -> bool:
+        """Keeps a batch if it is listed or inside the window; returns whether it is new."""
+        if batch.digest in self._by_digest:
+            return False
+        if not listed and not 0 <= batch.seq - final.cursors[batch.author] < BEYOND_MAX:
+            return False
+        self._by_digest[batch.digest] = batch
+        self._by_seq.setdefault((batch.author, batch.seq), batch)
+        if batch.author == self._me:
+            self._own_next = max(self._own_next, batch.seq + 1)
+            self._own_transactions.update(batch.transactions)
+        return True
+
+    def submit(self, transaction: int) -> bool:
+        """A client's transaction; the same one twice is one."""
+        if transaction in self._own_transactions or transaction in self._pool:
+            return False
+        self._pool.append(transaction)
+        return True
+
+    def cut(self) -> Batch | None:
+        """Makes the pool the next own batch; the caller puts it on disk before adding or sending it."""
+        if not self._pool:
+            return None
+        transactions, self._pool = tuple(self._pool), []
+        batch = make_batch(self._me, self._own_next, transactions)
+        self._own_next += 1
+        self._own_transactions.update(transactions)
+        return batch
+
+    def skip_to(self, block: Block) -> None:
+        """After a restart: an own seq that the chain has used is never used again."""
+        self._own_next = max(self._own_next, block.cursors[self._me])
+
+    def listable(self, tip: Block, ends: Sequence[int | None]) -> tuple[Listed, ...]:
+        """What a block on `tip` could list: per lane the contiguous range from its cursor, up to the lane's end."""
+        listed: list[Listed] = []
+        for author in range(self._n):
+            seq, end = tip.cursors[author], ends[author]
+            for _ in range(LIST_MAX):
+                batch = self._by_seq.get((author, seq))
+                if batch is None or (end is not None and seq >= end):
+                    break
+                listed.append(Listed(author, seq, batch.digest))
+                seq += 1
+        return tuple(listed)
+
+    def any_listable(self, tip: Block) -> bool:
+        return any((author, tip.cursors[author]) in self._by_seq for author in range(self._n))
+
+    def held(self, final: Block) -> tuple[int, ...]:
+        """Per lane the first seq from the final cursor on that this node lacks."""
+        ends = []
+        for author in range(self._n):
+            seq = final.cursors[author]
+            while (author, seq) in self._by_seq:
+                seq += 1
+            ends.append(seq)
+        return tuple(ends)

@@ -1,0 +1,76 @@
+"""The network between nodes: delay, jitter, loss, duplicates, reordering and partitions, until it calms.
+
+Invariants: a message is only ever delayed, copied or dropped, never altered, and its sender is always known (mutual
+authentication); every fault that really hit a message is counted.
+"""
+
+import random
+from collections import Counter
+from dataclasses import dataclass
+
+from rustorium.sim.model import NS_PER_MS
+
+
+@dataclass(frozen=True, slots=True)
+class LinkFaults:
+    """Probabilities per message and times in milliseconds; all zero is a calm network."""
+
+    delay_ms_max: float = 0.0
+    delay: float = 0.0
+    loss: float = 0.0
+    duplicate: float = 0.0
+    reorder: float = 0.0
+
+
+CALM = LinkFaults()
+
+
+class Links:
+    def __init__(self, rng: random.Random, n: int, base_ms: float, faults: LinkFaults, counts: Counter[str]) -> None:
+        self._rng, self._n, self._counts = rng, n, counts
+        self._base_ns = int(base_ms * NS_PER_MS)
+        self._faults = faults
+        self._islands: list[int] | None = None
+        self._last_arrival: dict[tuple[int, int], int] = {}
+        self._loose: dict[tuple[int, int], int] = {}
+
+    def calm(self) -> None:
+        self._faults, self._islands = CALM, None
+
+    def partition(self, islands: list[int] | None) -> None:
+        """Node i hears node j only when islands[i] == islands[j]; None joins all again."""
+        self._islands = islands
+
+    def arrivals(self, now: int, source: int, target: int) -> list[int]:
+        """When a message sent now arrives: no time if it is lost, two if it is duplicated."""
+        rng, faults, counts = self._rng, self._faults, self._counts
+        if self._islands is not None and self._islands[source] != self._islands[target]:
+            counts["partition"] += 1
+            return []
+        if faults is CALM:
+            return [self._in_order(source, target, now + self._base_ns + rng.randrange(self._base_ns // 4 + 1))]
+        if rng.random() < faults.loss:
+            counts["loss"] += 1
+            return []
+        at = now + self._base_ns + rng.randrange(self._base_ns // 2 + 1)
+        if rng.random() < faults.delay:
+            counts["delay"] += 1
+            at += int(rng.random() * faults.delay_ms_max * NS_PER_MS)
+        if rng.random() < faults.reorder:
+            loose = at + rng.randrange(8 * self._base_ns)
+            self._loose[source, target] = loose
+            times = [loose]
+        else:
+            times = [self._in_order(source, target, at)]
+        if rng.random() < faults.duplicate:
+            counts["duplicate"] += 1
+            times.append(at + rng.randrange(8 * self._base_ns))
+        return times
+
+    def _in_order(self, source: int, target: int, at: int) -> int:
+        """A stream delivers in order, so a delayed message holds up those behind it."""
+        at = max(at, self._last_arrival.get((source, target), 0))
+        if at < self._loose.get((source, target), 0):
+            self._counts["reorder"] += 1  # it overtakes one that was sent before it
+        self._last_arrival[source, target] = at
+        return at

@@ -1,0 +1,135 @@
+"""Runs seeds: `run_seed` plays one to its end and reports, `run_many` a range of them.
+
+Invariants: a report of the same seed, mode and code is equal to the last bit; a breach or a stall is reported, never
+raised.
+"""
+
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from rustorium.sim.scenario import FAULT_KINDS, Mode, Plan, build_world, draw_plan, submit
+from rustorium.sim.world import World
+
+SETTLE_MS = 30_000.0
+RESUBMIT_MS = 100.0
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What one run came to."""
+
+    seed: int
+    mode: Mode
+    ok: bool
+    failure: str
+    faults: tuple[tuple[str, int], ...]
+    """Faults that really occurred, with how often, and what else was counted."""
+    final_height: int
+    transactions: int
+    virtual_ms: float
+    events: int
+    log_hash: str
+    """Covers every input of every core and its time."""
+
+    def line(self) -> str:
+        faults = ", ".join(f"{kind} {count}" for kind, count in self.faults) or "no faults"
+        verdict = "ok" if self.ok else f"FAILED: {self.failure}"
+        return f"seed {self.seed} {self.mode.value}: {verdict}; height {self.final_height}; {faults}"
+
+    def repeat(self) -> str:
+        """The one line that repeats this run."""
+        return f"python -m rustorium.sim.run {self.seed} 1 {self.mode.value}"
+
+
+def run_seed(seed: int, mode: Mode = Mode.LIVENESS, plan: Plan | None = None) -> Report:
+    """Plays one seed: with no `plan`, the one that the seed draws."""
+    plan = plan if plan is not None else draw_plan(seed, mode)
+    world = build_world(seed, plan)
+    failure, wanted = "", frozenset[int]()
+    try:
+        world.start_all()
+        world.run(plan.calm_ms)
+        if plan.mode is Mode.LIVENESS:
+            wanted = _calm(world, plan)
+            if not world.run(world.now / 1e6 + SETTLE_MS, lambda: settled(world, wanted)):
+                failure = f"not live: {_stall(world, wanted)}"
+    except AssertionError as breach:  # a BreachError, or the core's or the model's own
+        failure = str(breach) or f"assertion after {world.events} events"
+    faults = tuple(sorted((kind, count) for kind, count in world.counts.items() if count))
+    return Report(
+        seed,
+        plan.mode,
+        not failure,
+        failure,
+        faults,
+        world.checkers.final_height,
+        len(plan.transactions),
+        world.now / 1e6,
+        world.events,
+        world.hash(),
+    )
+
+
+def run_many(first_seed: int, count: int, mode: Mode) -> Iterator[Report]:
+    """Plays `count` seeds from `first_seed` on, one report after the other."""
+    for seed in range(first_seed, first_seed + count):
+        yield run_seed(seed, mode)
+
+
+def missing_kinds(reports: list[Report]) -> list[str]:
+    """Fault kinds that none of these runs really had."""
+    seen: Counter[str] = Counter()
+    for report in reports:
+        seen.update(dict(report.faults))
+    return [kind for kind in FAULT_KINDS if not seen[kind]]
+
+
+def _calm(world: World, plan: Plan) -> frozenset[int]:
+    """The network calms and every node runs; clients of honest nodes send what they have no receipt for again."""
+    world.links.calm()
+    for node in world.nodes:
+        node.crash_after_effects = None
+    world.after_ms(0, world.start_all)
+    wanted = frozenset(number for number, (_, node) in enumerate(plan.transactions) if node in world.honest)
+    for delay in (RESUBMIT_MS, 5 * RESUBMIT_MS):
+        for number in wanted:
+            world.after_ms(delay, submit, world, plan.transactions[number][1], number)
+    return wanted
+
+
+def settled(world: World, wanted: frozenset[int]) -> bool:
+    """Every honest node has all transactions, the same tip, and no claim is owed."""
+    ports = world.ports()
+    if len(ports) < len(world.honest):
+        return False
+    tips = {port.ledger.tip.facts.digest for port in ports}
+    if len(tips) != 1 or ports[0].ledger.height < world.checkers.final_height:
+        return False
+    if any(not wanted <= port.ledger.transactions for port in ports):
+        return False
+    return ports[0].ledger.tip.facts.claimed_height >= ports[0].ledger.payload_height
+
+
+def _stall(world: World, wanted: frozenset[int]) -> str:
+    parts = []
+    for port in world.ports():
+        tip = port.ledger.tip.facts
+        missing = len(wanted - port.ledger.transactions)
+        parts.append(f"node {port.me} view {port.view} height {tip.height} claim {tip.claimed_height} lacks {missing}")
+    return "; ".join(parts)
+
+
+def main(arguments: list[str]) -> int:
+    """`python -m rustorium.sim.run FIRST_SEED COUNT MODE`: prints one line per seed; 1 when one failed."""
+    first_seed, count, mode = int(arguments[0]), int(arguments[1]), Mode(arguments[2])
+    failed = 0
+    for report in run_many(first_seed, count, mode):
+        sys.stdout.write(f"{report.line()} {report.log_hash}\n")
+        failed += not report.ok
+    return int(failed > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,164 @@
+"""What happens in a run: which faults a seed draws, and when they strike.
+
+Invariants: a plan is a function of seed and mode alone; at most f nodes are traitors; after the calm every honest node
+runs and no message is lost, so what doesn't happen then is the protocol's own fault.
+"""
+
+import random
+from dataclasses import dataclass
+from enum import Enum
+
+from rustorium.consensus.pacemaker import ConsensusConfig
+from rustorium.sim.actors import Actor, Equivocator, Silent, Withholder
+from rustorium.sim.links import CALM, LinkFaults
+from rustorium.sim.model import NS_PER_MS
+from rustorium.sim.plane import Pace
+from rustorium.sim.world import World
+
+CONFIG = ConsensusConfig(delta_floor_ms=20, delta_start_ms=40, delta_ceiling_ms=1_000, heartbeat_ms=200)
+FAULT_KINDS = (
+    "delay",
+    "loss",
+    "reorder",
+    "duplicate",
+    "partition",
+    "crash",
+    "crash within a step",
+    "power loss",
+    "silent traitor",
+    "withheld batch",
+    "withheld vote",
+    "equivocating proposal",
+    "forking proposal",
+    "double vote",
+)
+
+
+class Mode(Enum):
+    SAFETY = "safety"
+    """Faults to the end; only the invariants are asked for."""
+    LIVENESS = "liveness"
+    """Faults stop, then all that honest nodes' clients submitted must become final."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One run's faults; times in milliseconds of virtual time."""
+
+    mode: Mode
+    n: int
+    base_ms: float
+    """The calm network's delay: sometimes more than Δ begins with."""
+    links: LinkFaults
+    traitor: str | None
+    slow_node: int | None
+    crashes: tuple[tuple[float, int, float], ...]
+    """(when, node, how long it is down)"""
+    cuts: tuple[tuple[float, int, int], ...]
+    """(when, node, after how many effects of its next step it dies)"""
+    storms: tuple[tuple[float, int, float], ...]
+    """(when, node, after how long all lose power): the node dies, is back at once, and then the power goes"""
+    power_losses: tuple[tuple[float, float], ...]
+    """(when, how long all are down)"""
+    partitions: tuple[tuple[float, float, tuple[int, ...]], ...]
+    transactions: tuple[tuple[float, int], ...]
+    """(when, at which node)"""
+    calm_ms: float
+
+
+def draw_plan(seed: int, mode: Mode) -> Plan:
+    rng = random.Random(f"plan {seed} {mode.value}")
+    n = 7 if rng.random() < 0.08 else 4
+    calm_ms = 1_500.0
+    traitor = rng.choice([None, "silent", "withholder", "equivocator"])
+
+    def some(chance: float, most: int) -> range:
+        return range(rng.randint(1, most) if rng.random() < chance else 0)
+
+    links = CALM
+    if rng.random() < 0.8:
+        links = LinkFaults(
+            delay_ms_max=rng.choice([5.0, 20.0, 100.0]),
+            delay=rng.choice([0.0, 0.1, 0.3]),
+            loss=rng.choice([0.0, 0.02, 0.1, 0.25]),
+            duplicate=rng.choice([0.0, 0.1]),
+            reorder=rng.choice([0.0, 0.2]),
+        )
+    return Plan(
+        mode=mode,
+        n=n,
+        base_ms=rng.choice([1.0] * 11 + [60.0]),
+        links=links,
+        traitor=traitor,
+        slow_node=rng.randrange(n) if rng.random() < 0.2 else None,
+        crashes=tuple((rng.uniform(50, calm_ms), rng.randrange(n), rng.uniform(5, 300)) for _ in some(0.5, 4)),
+        cuts=tuple((rng.uniform(50, calm_ms), rng.randrange(n), rng.randrange(4)) for _ in some(0.4, 4)),
+        storms=tuple((rng.uniform(20, calm_ms), rng.randrange(n), rng.uniform(1, 8)) for _ in some(0.3, 3)),
+        power_losses=tuple((rng.uniform(50, calm_ms + 20), rng.uniform(1, 50)) for _ in some(0.5, 3)),
+        partitions=tuple(
+            (rng.uniform(50, calm_ms - 100), rng.uniform(30, 500), tuple(rng.randrange(2) for _ in range(n)))
+            for _ in some(0.4, 2)
+        ),
+        transactions=tuple((rng.uniform(5, calm_ms), rng.randrange(n)) for _ in range(rng.randint(8, 20))),
+        calm_ms=calm_ms,
+    )
+
+
+def make_actor(kind: str, rng: random.Random, calm_ms: float) -> Actor:
+    match kind:
+        case "silent":
+            return Silent(int(rng.choice([0.0, rng.uniform(0, calm_ms)]) * NS_PER_MS))
+        case "withholder":
+            return Withholder(votes=rng.random() < 0.7)
+        case _:
+            return Equivocator()
+
+
+def build_world(seed: int, plan: Plan) -> World:
+    """The world of a plan with its faults scheduled; nodes are not started yet."""
+    rng = random.Random(f"faults {seed} {plan.mode.value}")
+    actors: dict[int, Actor] = {}
+    if plan.traitor is not None:
+        for traitor in rng.sample(range(plan.n), rng.randint(1, (plan.n - 1) // 3)):
+            actors[traitor] = make_actor(plan.traitor, rng, plan.calm_ms)
+    paces = {} if plan.slow_node is None else {plan.slow_node: Pace(sync_ms=6.0, execute_ms=25.0)}
+    world = World(seed, plan.n, CONFIG, base_ms=plan.base_ms, faults=plan.links, actors=actors, paces=paces)
+    for at, node, down in plan.crashes:
+        world.after_ms(at, _crash, world, node, down)
+    for at, node, effects in plan.cuts:
+        world.after_ms(at, _cut_next_step, world, node, effects)
+    for at, node, until in plan.storms:
+        world.after_ms(at, _crash, world, node, 0.1)
+        world.after_ms(at + until, _lose_power, world, 1.0)
+    for at, down in plan.power_losses:
+        world.after_ms(at, _lose_power, world, down)
+    for at, last, islands in plan.partitions:
+        world.after_ms(at, world.links.partition, list(islands))
+        world.after_ms(at + last, world.links.partition, None)
+    for number, (at, node) in enumerate(plan.transactions):
+        world.after_ms(at, submit, world, node, number)
+    return world
+
+
+def submit(world: World, node: int, transaction: int) -> None:
+    port = world.nodes[node].port
+    if port is not None:
+        port.submit_transaction(transaction)
+
+
+def _crash(world: World, node: int, down_ms: float) -> None:
+    if world.nodes[node].port is not None:
+        world.counts["crash"] += 1
+        world.crash(node)
+        world.after_ms(down_ms, world.start, node)
+
+
+def _cut_next_step(world: World, node: int, effects: int) -> None:
+    if world.nodes[node].port is not None:
+        world.nodes[node].crash_after_effects = effects
+
+
+def _lose_power(world: World, down_ms: float) -> None:
+    world.lose_power()
+    for index in range(world.n):
+        world.after_ms(down_ms + world.rng.uniform(0, 30), world.start, index)

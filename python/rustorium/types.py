@@ -1,0 +1,198 @@
+"""What the client and the node's interfaces hand out: frozen values, parsed once.
+
+Invariants: PURE; ids, roots and assets are lower-case hex, addresses are `rs1…`, amounts are integers of smallest
+units, times are Unix milliseconds.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+Wait = Literal["accepted", "final", "certified"]
+"""How far a submission waits: in a pool, final and executed, or claimed by a final header (provable)."""
+
+SUBMISSION_TRANSACTIONS_MAX = 1000
+"""Transactions in one submitted group."""
+SUBMISSION_BYTES_MAX = 1024 * 1024
+"""Bytes of one submitted group."""
+TRANSACTION_BYTES_MAX = 256 * 1024
+"""Bytes of one encoded transaction."""
+KEY_BYTES_MAX = 512
+"""Bytes of a key inside a namespace."""
+VALUE_BYTES_MAX = 64 * 1024
+"""Bytes of a value."""
+OPERATIONS_MAX = 256
+"""Operations in one transaction."""
+
+
+@dataclass(frozen=True, slots=True)
+class At:
+    """The state that an answer speaks of."""
+
+    height: int
+    root: str
+    """Result root of that height, hex."""
+    shard: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a final transaction had no effect."""
+
+    code: str
+    operation: int
+    """The operation that failed, from 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What the chain says of an executed transaction."""
+
+    transaction: str
+    sender: str
+    nonce: int
+    height: int
+    index: int
+    """Position among the block's receipts."""
+    time_ms: int
+    work: int
+    failure: Failure | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether all its operations took effect."""
+        return self.failure is None
+
+
+@dataclass(frozen=True, slots=True)
+class SignedTransaction:
+    """Canonical bytes, ready to be sent any number of times to any node."""
+
+    id: str
+    raw: bytes
+    sender: str
+    nonce: int
+    expires_at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """How far a submission got. `receipt` is there from "final" on, `proof` with "certified"."""
+
+    id: str
+    reached: Wait
+    receipt: Receipt | None = None
+    proof: bytes | None = None
+    """Canonical bytes of the receipt's proof, already checked where a genesis was given."""
+
+
+@dataclass(frozen=True, slots=True)
+class TransactionStatus:
+    """Where a transaction is: unknown (never seen, or dropped), pending in a pool, or final."""
+
+    id: str
+    state: Literal["unknown", "pending", "final"]
+    receipt: Receipt | None = None
+    certified: bool = False
+    """A final header claims a result root at or above its height."""
+    transaction: dict[str, object] = field(default_factory=dict)
+    """The transaction as the node shows it; empty unless final."""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """An account's record."""
+
+    address: str
+    nonce: int
+    """The next nonce."""
+    public_key: str
+    quota_left: int
+    """Work units."""
+    storage_bytes_left: int
+    at: At
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A key's value, or its absence (`value` is None)."""
+
+    namespace: str
+    key: bytes
+    value: bytes | None
+    at: At
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """What an account holds of an asset."""
+
+    account: str
+    asset: str
+    amount: int
+    at: At
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A final block."""
+
+    height: int
+    digest: str
+    view: int
+    parent: str
+    proposer: int
+    time_ms: int
+    transactions: int
+    claimed_height: int
+    root: str
+    """Result root after it."""
+    raw: bytes = b""
+    """Canonical bytes of the block."""
+    proof: bytes = b""
+    """Canonical bytes of its `BlockProof`; empty where the node had none to give."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiptPage:
+    """One page of an account's transactions, newest first."""
+
+    transactions: tuple[str, ...]
+    next_cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A final transaction on the event stream."""
+
+    id: str
+    """`height.index`; resumes the stream behind this one."""
+    receipt: Receipt
+
+
+@dataclass(frozen=True, slots=True)
+class NodeStatus:
+    """What a node says of itself."""
+
+    node: str
+    chain: str
+    height: int
+    view: int
+    epoch: int
+    executed: int
+    claimed: int
+    peers_up: int
+    pool_transactions: int
+    durability: str
+    ready: bool
+    reason: str
+    """Why it isn't ready; empty where it is."""
+    raw: dict[str, object] = field(default_factory=dict)
+    """Everything that it said."""
+
+
+@dataclass(frozen=True, slots=True)
+class WriteProof:
+    """A receipt with what shows, from the genesis file alone, that a quorum certified it."""
+
+    receipt: Receipt
+    proof: bytes

@@ -1,0 +1,83 @@
+"""The event stream goes on elsewhere, without a gap or a duplicate."""
+
+import json
+
+import httpx2
+import pytest
+import trio
+import trio.testing
+from fake_net import FakeNet, receipt
+
+from rustorium.client import AsyncClient, Key
+from rustorium.errors import NotFound, Refused
+from rustorium.types import Event
+
+
+def sse(first: int, last: int, end: str = "closing") -> bytes:
+    """Receipts of heights `first` to `last`, one each, and how the stream ends."""
+    text = "retry: 1000\n\n"
+    for height in range(first, last + 1):
+        data = json.dumps(receipt(f"{height:064x}", "rs1", height, height))
+        text += f"id: {height}.0\nevent: receipt\ndata: {data}\n\nid: {height}.1\nevent: position\ndata: {{}}\n\n"
+    return (text + f"event: {end}\ndata: {{}}\n\n").encode()
+
+
+def follow(net: FakeNet, key: Key, count: int, after: str | None) -> list[Event]:
+    async def main() -> list[Event]:
+        found = []
+        async with AsyncClient(net.urls, key=key, transport=net.transport) as client:
+            async for event in client.subscribe_transactions("sender:rs1", after=after):
+                found.append(event)
+                if len(found) == count:
+                    break
+        return found
+
+    return trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
+
+
+def test_it_resumes_behind_the_last_event(net: FakeNet, key: Key) -> None:
+    asked: list[str] = []
+
+    async def events(request: httpx2.Request) -> httpx2.Response:
+        asked.append(request.headers["last-event-id"])
+        assert request.url.params["filter"] == "sender:rs1"
+        first = int(asked[-1].split(".")[0]) + 1
+        if len(asked) == 2:
+            raise httpx2.ConnectError("gone", request=request)
+        return httpx2.Response(200, content=sse(first - 1, first + 2), headers={"content-type": "text/event-stream"})
+
+    net.events = events
+    found = follow(net, key, 8, "5.0")
+    assert [event.id for event in found] == [f"{height}.0" for height in range(6, 14)]
+    assert [event.receipt.height for event in found] == list(range(6, 14))
+    assert asked[:3] == ["5.0", "8.1", "8.1"]
+
+
+def test_from_now_on_starts_at_the_height_of_the_subscription(net: FakeNet, key: Key) -> None:
+    asked: list[str] = []
+
+    async def events(request: httpx2.Request) -> httpx2.Response:
+        asked.append(request.headers["last-event-id"])
+        return httpx2.Response(200, content=sse(1, 1), headers={"content-type": "text/event-stream"})
+
+    net.events = events
+    assert [event.id for event in follow(net, key, 1, None)] == ["1.0"]
+    assert asked == [f"0.{2**32 - 1}"]
+
+
+def test_a_bad_filter_is_refused(net: FakeNet, key: Key) -> None:
+    async def events(request: httpx2.Request) -> httpx2.Response:
+        return httpx2.Response(400, json={"code": "bad_filter", "detail": "`x` is no filter."})
+
+    net.events = events
+    with pytest.raises(Refused, match="is no filter"):
+        follow(net, key, 1, "0.0")
+
+
+def test_pruned_events_are_not_found(net: FakeNet, key: Key) -> None:
+    async def events(request: httpx2.Request) -> httpx2.Response:
+        return httpx2.Response(200, content=sse(1, 0, "gone"), headers={"content-type": "text/event-stream"})
+
+    net.events = events
+    with pytest.raises(NotFound, match="no node keeps the events"):
+        follow(net, key, 1, "1.0")

@@ -1,0 +1,157 @@
+"""Whatever the data plane says, in whatever order, one core never casts votes that exclude each other.
+
+Invariants: inputs are drawn freely, only certificates are those that a quorum could have made (one digest per view).
+"""
+
+from core_harness import CONFIG, GENESIS, Core, N, block
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from rustorium.consensus.pacemaker import NS_PER_MS
+from rustorium.consensus.vocabulary import (
+    BlockFacts,
+    BlockSeen,
+    Certificate,
+    ClaimReady,
+    ClaimWanted,
+    Effect,
+    EnterView,
+    Finalize,
+    Input,
+    LaneCostly,
+    NullifiesSeen,
+    OwnVote,
+    PayloadStatus,
+    PeerSilence,
+    Propose,
+    Tick,
+    Vote,
+    VoteKind,
+    VoteRefused,
+    WorkSeen,
+)
+
+VIEWS = 8
+TREE = {1: block(1)}
+for _view in range(2, VIEWS + 1):
+    TREE[_view] = block(_view, TREE[_view - 1] if _view % 3 else TREE[max(1, _view - 2)], claim=_view // 4)
+TWINS = {view: block(view, GENESIS, tag=b"twin") for view in TREE}
+
+views = st.integers(1, VIEWS)
+blocks = st.builds(lambda view, twin: (TWINS if twin else TREE)[view], views, st.booleans())
+
+
+def certificate(kind: VoteKind, view: int) -> Certificate:
+    return Certificate(kind, view, None if kind is VoteKind.NULLIFY else TREE[view].digest)
+
+
+inputs: st.SearchStrategy[Input] = st.one_of(
+    st.builds(certificate, st.sampled_from(VoteKind), views),
+    st.builds(BlockSeen, blocks, st.sampled_from(PayloadStatus)),
+    st.builds(WorkSeen, st.booleans()),
+    st.builds(ClaimReady, st.integers(0, VIEWS)),
+    st.builds(ClaimWanted, st.integers(0, VIEWS)),
+    st.builds(NullifiesSeen, views),
+    st.builds(PeerSilence, st.integers(0, N - 1), st.booleans()),
+    st.builds(LaneCostly, st.integers(-1, N), views),
+    st.builds(VoteRefused, st.sampled_from(VoteKind), views),
+    st.just(Tick()),
+)
+script = st.lists(st.tuples(st.integers(0, 400), inputs), max_size=60)
+PROFILE = settings(max_examples=250, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+
+
+class Watch:
+    """Holds every effect of one node's life against the rules of voting."""
+
+    def __init__(self) -> None:
+        self.votes: set[OwnVote] = set()
+        self.view = 0
+        self.final_view = 0
+        self.proposed: set[int] = set()
+
+    def see(self, effects: list[Effect]) -> None:
+        for effect in effects:
+            match effect:
+                case EnterView(view, because):
+                    assert view > self.view
+                    assert because is None or because.view == view - 1
+                    self.view = view
+                case Vote(kind, view, digest, carry):
+                    self._see_vote(kind, view, digest, carry)
+                case Propose(view, parent_view, _, claim, _):
+                    assert view == self.view
+                    assert view not in self.proposed
+                    assert parent_view < view
+                    assert claim >= 0
+                    self.proposed.add(view)
+                case Finalize(view, _):
+                    assert view > self.final_view
+                    self.final_view = view
+                case _:
+                    pass
+
+    def _see_vote(self, kind: VoteKind, view: int, digest: bytes | None, carry: Certificate | None) -> None:
+        assert view > self.final_view
+        assert all(vote.kind is not kind for vote in self.votes if vote.view == view), "one vote of a kind per view"
+        kinds = {vote.kind for vote in self.votes if vote.view == view} | {kind}
+        assert not {VoteKind.NULLIFY, VoteKind.FINALIZE} <= kinds
+        if kind is VoteKind.FINALIZE:
+            assert carry == Certificate(VoteKind.NOTARIZE, view, digest)
+        else:
+            assert view == self.view
+        self.votes.add(OwnVote(kind, view, digest))
+
+
+def live(core: Core, watch: Watch, steps: list[tuple[int, Input]]) -> None:
+    for wait_ms, event in steps:
+        watch.see(core.wait(wait_ms))
+        watch.see(core.feed(event))
+        deadline = core.replica.next_deadline()
+        assert deadline is not None
+        assert deadline > core.now
+        assert deadline - core.now <= CONFIG.heartbeat_ms * NS_PER_MS
+
+
+@PROFILE
+@given(st.integers(0, N - 1), script)
+def test_no_order_of_inputs_makes_votes_that_exclude_each_other(me: int, steps: list[tuple[int, Input]]) -> None:
+    core, watch = Core(me), Watch()
+    watch.see(core.first)
+    live(core, watch, steps)
+
+
+@PROFILE
+@given(st.integers(0, N - 1), script, script)
+def test_a_restart_in_between_changes_nothing_about_that(
+    me: int, before: list[tuple[int, Input]], after: list[tuple[int, Input]]
+) -> None:
+    core, watch = Core(me), Watch()
+    watch.see(core.first)
+    live(core, watch, before)
+    seen = [event for _, event in before if isinstance(event, Certificate)]
+    unique = tuple({(c.kind, c.view): c for c in seen if c.kind is not VoteKind.FINALIZE}.values())
+    known: tuple[BlockFacts, ...] = tuple(TREE.values())
+    watch.view = watch.final_view = 0
+    again = Core(me, blocks=known, certificates=unique, votes=tuple(sorted(watch.votes, key=str)))
+    watch.see(again.first)
+    live(again, watch, after)
+
+
+@PROFILE
+@given(st.integers(0, N - 1), script)
+def test_the_same_inputs_give_the_same_effects(me: int, steps: list[tuple[int, Input]]) -> None:
+    one, two = Core(me), Core(me)
+    for wait_ms, event in steps:
+        assert one.wait(wait_ms) == two.wait(wait_ms)
+        assert one.feed(event) == two.feed(event)
+
+
+@PROFILE
+@given(st.permutations(range(1, VIEWS + 1)))
+def test_certificates_in_any_order_lead_to_the_same_view_and_parent(order: list[int]) -> None:
+    core = Core(me=(VIEWS + 1) % N)
+    core.feed(*(BlockSeen(facts, PayloadStatus.READY) for facts in TREE.values()))
+    effects = core.feed(*(certificate(VoteKind.NOTARIZE, view) for view in order), WorkSeen(True))
+    proposals = [effect for effect in effects if isinstance(effect, Propose) and effect.view == VIEWS + 1]
+    assert [p.parent for p in proposals] == [TREE[VIEWS].digest]

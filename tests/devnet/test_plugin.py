@@ -1,0 +1,20 @@
+"""The pytest plugin, and what it prints of a failing seed."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from rustorium.testing import Sim
+
+
+def test_a_seed_is_played(sim: Sim) -> None:
+    assert sim(1).ok
+    assert sim(1, "safety").ok
+
+
+def test_a_failing_test_prints_how_to_repeat_its_seeds(tmp_path: Path) -> None:
+    (tmp_path / "test_it.py").write_text("def test_it(sim):\n    sim(7)\n    assert False\n")
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--rootdir", str(tmp_path), str(tmp_path)]
+    ended = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert ended.returncode == 1
+    assert "repeat with: python -m rustorium.sim.run 7 1 liveness" in ended.stdout

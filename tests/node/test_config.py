@@ -1,0 +1,77 @@
+"""`config.toml` is read strictly, and each value knows where it came from."""
+
+import pytest
+
+from rustorium.config import Config, KeysSection, NodeSection, P2pSection, ShaperSection, load, render
+from rustorium.errors import ConfigError
+
+
+def test_defaults() -> None:
+    loaded = load("")
+    assert loaded.config == Config()
+    assert {origin for _, _, origin in loaded.rows()} == {"default"}
+
+
+def test_flags_beat_environment_beats_file() -> None:
+    text = '[http]\nlisten = "1.2.3.4:1"\n[p2p]\nlisten = "1.2.3.4:2"\n[metrics]\nlisten = "1.2.3.4:3"\n'
+    environment = {"RUSTORIUM_HTTP__LISTEN": "5.6.7.8:1", "RUSTORIUM_P2P__LISTEN": "5.6.7.8:2", "RUSTORIUM_HOME": "/x"}
+    loaded = load(text, environment, {"p2p.listen": "9.9.9.9:2", "http.listen": None})
+    config = loaded.config
+    assert (config.p2p.listen, config.http.listen, config.metrics.listen) == ("9.9.9.9:2", "5.6.7.8:1", "1.2.3.4:3")
+    assert loaded.origins["p2p.listen"] == "flag"
+    assert loaded.origins["http.listen"] == "environment RUSTORIUM_HTTP__LISTEN"
+    assert loaded.origins["metrics.listen"] == "config.toml"
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("[storage]\ncache_byte = 1", "there is no key `cache_byte` in [storage] (did you mean `cache_bytes`?)"),
+        ("[storag]\ncache_bytes = 1", "there is no section [storag] (did you mean `storage`?)"),
+        ("[http]\ndurability = 'os'", "did you mean `storage.durability`?"),
+        ("name = 'x'", "`name` stands outside a section"),
+        ("[storage]\ndurability = 'maybe'", "storage.durability is wrong"),
+        ("[storage]\ncache_bytes = 'many'", "storage.cache_bytes is wrong: expected `int`, got `str`"),
+        ("[storage]\ncache_bytes = 1", "cache_bytes must be at least 1048576"),
+        ("[consensus]\ndelta_floor_ms = 0", "needs 0 < delta_floor_ms"),
+        ("[consensus]\ndelta_flor_ms = 1", "did you mean `delta_floor_ms`?"),
+        ("[http]\nlisten = '8080'", "http.listen is wrong: '8080' is not host:port"),
+        ("[http]\nlisten = 'x:99999'", "is not host:port"),
+        ("[p2p.peers]\nnode-1 = 'nowhere'", 'p2p.peers."node-1" is wrong'),
+        ("[http", "is not TOML"),
+    ],
+)
+def test_faults_are_named(text: str, sentence: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(text)
+    assert sentence in caught.value.message
+    assert "\n" not in caught.value.message
+    assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("RUSTORIUM_STORAGE__CACHE_BYTE", "1", "did you mean `cache_bytes`?"),
+        ("RUSTORIUM_STORAGE__CACHE_BYTES", "many", "RUSTORIUM_STORAGE__CACHE_BYTES must be an integer"),
+        ("RUSTORIUM_P2P__PEERS", "{", "RUSTORIUM_P2P__PEERS must be JSON"),
+    ],
+)
+def test_faults_of_the_environment(name: str, value: str, sentence: str) -> None:
+    with pytest.raises(ConfigError, match=sentence.replace("?", r"\?").replace("`", "`").replace(")", r"\)")):
+        load("", {name: value})
+
+
+def test_environment_lists_are_json() -> None:
+    assert load("", {"RUSTORIUM_P2P__PEERS": '{"node-1": "1.2.3.4:5"}'}).config.p2p.peers == {"node-1": "1.2.3.4:5"}
+
+
+def test_what_is_rendered_is_read_again() -> None:
+    config = Config(
+        node=NodeSection('quo"te'),
+        p2p=P2pSection("0.0.0.0:1", {"node-1": "[::1]:2", "node é": "h:3"}),
+        keys=KeysSection("/a/pass phrase"),
+        shaper=ShaperSection("m.json", ["a", "b"], seed=7),
+    )
+    assert load(render(config)).config == config
+    assert load(render(Config())).config == Config()

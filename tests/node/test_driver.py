@@ -1,0 +1,222 @@
+"""The loop drains once per wake, steps, submits once, and ticks when the replica's deadline has come."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import trio
+from fake_port import FakePort
+
+from rustorium.consensus.pacemaker import ConsensusConfig
+from rustorium.consensus.vocabulary import (
+    BlockFacts,
+    Effect,
+    EnterView,
+    Heartbeat,
+    Input,
+    Recovered,
+    ResendVotes,
+    Tick,
+    WorkSeen,
+)
+from rustorium.errors import InputLogError
+from rustorium.node.driver import Driver
+from rustorium.node.inputlog import InputLog, replay
+from rustorium.node.statecodec import freeze
+from rustorium.replica import Replica
+
+GENESIS = BlockFacts(0, 0, bytes(32), 0, bytes(32), 0, 0, False, 0)
+
+
+class Script:
+    """A replica that answers every input with one effect and has the given deadlines."""
+
+    def __init__(self, deadlines: list[int | None]) -> None:
+        self.deadlines = deadlines
+        self.seen: list[Input] = []
+
+    def on_input(self, now: int, event: Input) -> list[Effect]:
+        self.seen.append(event)
+        return [Heartbeat(len(self.seen))]
+
+    def next_deadline(self) -> int | None:
+        return self.deadlines.pop(0) if len(self.deadlines) > 1 else self.deadlines[0]
+
+
+@pytest.fixture
+def port() -> Iterator[FakePort]:
+    port = FakePort()
+    yield port
+    port.close()
+
+
+def run(driver: Driver, steps: int) -> None:
+    async def main() -> None:
+        with trio.fail_after(10):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(driver.run)
+                while driver.steps < steps:
+                    await trio.lowlevel.checkpoint()
+                nursery.cancel_scope.cancel()
+
+    trio.run(main)
+
+
+def test_one_drain_is_one_submit(port: FakePort) -> None:
+    port.push(WorkSeen(True), WorkSeen(False), WorkSeen(True))
+    script = Script([None])
+    run(Driver(port, script), 3)
+    assert script.seen == [WorkSeen(True), WorkSeen(False), WorkSeen(True)]
+    assert port.submitted == [[Heartbeat(1), Heartbeat(2), Heartbeat(3)]]
+    assert port.observed == ["WorkSeen"] * 3
+
+
+def test_a_due_deadline_ticks_after_the_inputs(port: FakePort) -> None:
+    port.push(WorkSeen(True))
+    script = Script([0, 0, None])
+    run(Driver(port, script), 2)
+    assert script.seen == [WorkSeen(True), Tick()]
+    assert port.submitted == [[Heartbeat(1), Heartbeat(2)]]
+
+
+def test_nothing_happens_without_input_or_deadline(port: FakePort) -> None:
+    script = Script([None])
+
+    async def main() -> None:
+        with trio.move_on_after(0.05):
+            await Driver(port, script).run()
+
+    trio.run(main)
+    assert script.seen == []
+    assert port.submitted == []
+
+
+def test_a_fault_of_the_replica_ends_the_loop(port: FakePort) -> None:
+    class Broken(Script):
+        def on_input(self, now: int, event: Input) -> list[Effect]:
+            raise RuntimeError("broken")
+
+    port.push(WorkSeen(True))
+    with pytest.raises(RuntimeError, match="broken"):
+        trio.run(Driver(port, Broken([None])).run)
+
+
+def make_log(folder: Path, replica: Replica, bytes_max: int = 1 << 20) -> InputLog:
+    return InputLog(folder, replica, ConsensusConfig(), 1, 4, bytes_max)
+
+
+def drive(replica: Replica, log: InputLog, steps: int, start: int = 1) -> None:
+    """Ticks the replica at its own deadlines."""
+    for _ in range(start, start + steps):
+        now = replica.next_deadline()
+        assert now is not None
+        log.append(now, Tick(), replica.on_input(now, Tick()))
+        log.flush()
+
+
+def recovered(replica: Replica, log: InputLog) -> None:
+    event = Recovered(GENESIS, 0)
+    log.append(1, event, replica.on_input(1, event))
+    work = WorkSeen(True)
+    log.append(2, work, replica.on_input(2, work))
+    log.flush()
+
+
+def test_a_log_replays_to_the_same_effects(tmp_path: Path) -> None:
+    replica = Replica(ConsensusConfig(), 1, 4)
+    log = make_log(tmp_path, replica)
+    recovered(replica, log)
+    drive(replica, log, 50)
+    log.close()
+    steps = list(replay(tmp_path))
+    assert len(steps) == 52
+    assert isinstance(steps[0].event, Recovered)
+    assert steps[0].event.final == GENESIS
+    kinds = {type(effect) for step in steps for effect in step.effects}
+    assert {EnterView, ResendVotes} <= kinds
+
+
+def test_the_log_is_bounded_and_replays_from_its_middle(tmp_path: Path) -> None:
+    replica = Replica(ConsensusConfig(), 1, 4)
+    log = make_log(tmp_path, replica, bytes_max=16_384)
+    recovered(replica, log)
+    drive(replica, log, 2_000)
+    log.close()
+    segments = sorted(tmp_path.glob("*.inputs"))
+    assert len(segments) == 4
+    assert segments[0].name != "00000001.inputs"
+    assert sum(path.stat().st_size for path in segments) < 5 * 16_384
+    assert all((path.stat().st_mode & 0o777) == 0o600 for path in segments)
+    assert len(list(replay(tmp_path))) > 100
+    assert len(list(replay(segments[1]))) > 10
+
+
+def test_a_restarted_node_appends_segments(tmp_path: Path) -> None:
+    for _ in range(2):
+        replica = Replica(ConsensusConfig(), 1, 4)
+        log = make_log(tmp_path, replica)
+        recovered(replica, log)
+        log.close()
+    assert [path.name for path in sorted(tmp_path.iterdir())] == ["00000001.inputs", "00000002.inputs"]
+    assert len(list(replay(tmp_path))) == 4
+
+
+def test_a_torn_tail_is_the_end_and_damage_is_an_error(tmp_path: Path) -> None:
+    replica = Replica(ConsensusConfig(), 1, 4)
+    log = make_log(tmp_path, replica)
+    recovered(replica, log)
+    drive(replica, log, 20)
+    log.close()
+    path = tmp_path / "00000001.inputs"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-3])
+    assert len(list(replay(path))) == 21
+    path.write_bytes(whole[:-8] + b"\xc1" * 8)
+    with pytest.raises(InputLogError):
+        list(replay(path))
+
+
+def test_other_effects_than_recorded_are_named(tmp_path: Path) -> None:
+    replica = Replica(ConsensusConfig(), 1, 4)
+    log = make_log(tmp_path, replica)
+    event = Recovered(GENESIS, 0)
+    log.append(1, event, [Heartbeat(9), Heartbeat(9), Heartbeat(9)])
+    log.close()
+    with pytest.raises(InputLogError, match="step 0 had the effects Heartbeat, Heartbeat, Heartbeat and now has"):
+        list(replay(tmp_path))
+
+
+def test_another_version_is_refused(tmp_path: Path) -> None:
+    replica = Replica(ConsensusConfig(), 1, 4)
+    make_log(tmp_path, replica).close()
+    path = tmp_path / "00000001.inputs"
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"\xa7version\x01", b"\xa7version\x02"))
+    with pytest.raises(InputLogError, match="version 2 and this build reads 1"):
+        list(replay(tmp_path))
+
+
+def test_a_full_disk_stops_the_log_and_not_the_node(tmp_path: Path) -> None:
+    replica = Replica(ConsensusConfig(), 1, 4)
+    log = make_log(tmp_path, replica)
+
+    class Full:
+        def write(self, data: bytes) -> int:
+            raise OSError(28, "No space left on device")
+
+        def close(self) -> None:
+            pass
+
+    log.close()
+    log._file = Full()  # type: ignore[assignment]
+    recovered(replica, log)
+    recovered_again = WorkSeen(True)
+    log.append(3, recovered_again, replica.on_input(3, recovered_again))
+    log.flush()
+    assert log.fault is not None
+    assert log.fault.errno == 28
+
+
+def test_state_of_foreign_classes_is_refused() -> None:
+    with pytest.raises(TypeError, match="not part of the core's state"):
+        freeze(Path("/"))

@@ -1,0 +1,108 @@
+"""The watchmen watched: with one rule broken, the seeds find it.
+
+Invariants: each mutation breaks core or data plane in one place; none is caught by chance of a single seed's luck
+alone, as a range of seeds is searched and the first catch ends it.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+from rustorium.consensus.chain import Chain
+from rustorium.consensus.leader import Work
+from rustorium.consensus.pacemaker import Pacemaker
+from rustorium.consensus.safety import VoteGuard
+from rustorium.consensus.vocabulary import OwnVote
+from rustorium.sim.plane import DataPlane
+from rustorium.sim.port import SimPort
+from rustorium.sim.run import run_many
+from rustorium.sim.scenario import Mode
+
+Mutation = Sequence[tuple[type, str, Callable[..., Any]]]
+
+
+def sign_anything(port: Any, vote: OwnVote) -> bool:
+    port._own_votes.append(vote)
+    port._disk.append(vote)
+    return True
+
+
+def cast_anything(guard: Any, kind: Any, view: int, digest: Any) -> None:
+    guard._note(kind, view, digest)
+
+
+def judge_without_nullifications(chain: Any, block: Any) -> Any:
+    known, chain.nullified = chain.nullified, set(range(10_000))
+    try:
+        return JUDGE(chain, block)
+    finally:
+        chain.nullified = known
+
+
+def certificate_without_journal(plane: Any, certificate: Any) -> None:
+    plane._disk.append = lambda record: None
+    try:
+        CERTIFICATE(plane, certificate)
+    finally:
+        del plane._disk.append
+
+
+def no_sync(plane: Any, call: Callable[..., None], *arguments: object) -> None:
+    plane._later(plane._pace.sync_ms, call, *arguments)
+
+
+def start_without_sync(port: Any) -> None:
+    port._disk.synced = lambda mark: None
+    try:
+        START(port)
+    finally:
+        del port._disk.synced
+
+
+def open_frame_with_unsynced_votes(port: Any, proposals: bool) -> Any:
+    port._left = set(port._own_votes)
+    return OPEN_FRAME(port, proposals)
+
+
+def gave_up_without_doubling(pace: Any, now: int, own_timer: bool) -> None:
+    pace._resend_at = now + pace.delta_ns
+
+
+JUDGE, CERTIFICATE, START, OPEN_FRAME = Chain.judge, DataPlane._certificate, SimPort.start, SimPort._open_frame
+NO_GUARDS: Mutation = ((VoteGuard, "cast", cast_anything), (SimPort, "_sign", sign_anything))
+
+MUTATIONS: dict[str, tuple[Mode, int, Mutation]] = {
+    "R8: finalize after nullify": (
+        Mode.SAFETY,
+        0,
+        (*NO_GUARDS, (VoteGuard, "may_finalize", lambda g, view: g._open(view) and view not in g._finalized)),
+    ),
+    "R6: two notarizes in a view": (
+        Mode.SAFETY,
+        0,
+        (*NO_GUARDS, (VoteGuard, "may_notarize", lambda g, view: g._open(view))),
+    ),
+    "R5: no look at the nullifications between": (Mode.SAFETY, 0, ((Chain, "judge", judge_without_nullifications),)),
+    "R12: unfinal content is no work": (Mode.LIVENESS, 0, ((Work, "_unfinal_content_since", lambda *_: None),)),
+    "R16: the timeout never doubles": (Mode.LIVENESS, 0, ((Pacemaker, "gave_up", gave_up_without_doubling),)),
+    "R18: work is never sent": (Mode.LIVENESS, 60, ((SimPort, "_send_work", lambda *_: None),)),
+    "R21: no sync before a vote leaves": (Mode.SAFETY, 0, ((DataPlane, "_sync_then", no_sync),)),
+    "R21: certificates not on disk": (Mode.LIVENESS, 180, ((DataPlane, "_certificate", certificate_without_journal),)),
+    "R21: payload not on disk": (Mode.LIVENESS, 0, ((SimPort, "_journal_payload", lambda *_: None),)),
+    "R21: heartbeats carry votes before their sync": (
+        Mode.SAFETY,
+        250,
+        ((SimPort, "_open_frame", open_frame_with_unsynced_votes),),
+    ),
+    "R21: no sync of the journal at start": (Mode.LIVENESS, 60, ((SimPort, "start", start_without_sync),)),
+}
+SEEDS_MAX = 250
+
+
+@pytest.mark.parametrize("name", MUTATIONS)
+def test_a_broken_rule_is_found(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    mode, first_seed, mutation = MUTATIONS[name]
+    for owner, attribute, replacement in mutation:
+        monkeypatch.setattr(owner, attribute, replacement)
+    assert any(not report.ok for report in run_many(first_seed, SEEDS_MAX, mode)), f"no seed noticed: {name}"
