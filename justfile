@@ -66,6 +66,10 @@ test-outside: build
 sim FIRST="0" COUNT="500" MODE="liveness": build
     {{ python }} -m rustorium.sim.run {{ FIRST }} {{ COUNT }} {{ MODE }}
 
+# write the conformance vectors anew: only for a change of the protocol that is meant
+regenerate-vectors: venv
+    {{ with }} cargo run --release --locked -p rustorium-crypto --example regenerate_vectors
+
 # the documentation as a site in target/site
 docs: venv
     {{ python }} -m pip install -q --disable-pip-version-check --require-hashes -r requirements/docs.txt

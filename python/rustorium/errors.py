@@ -61,6 +61,13 @@ class KeyFileError(RustoriumError):
     code = "key-invalid"
 
 
+class KeyFileMissing(KeyFileError):
+    """There is no such key file."""
+
+    code = "key-missing"
+    exit_code = 3
+
+
 class NodeError(RustoriumError):
     """A node can't start or go on; `code` tells which of the reasons: port-in-use, home-locked, disk-full, …"""
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rustorium.config import Config, Loaded, load, render
-from rustorium.errors import HomeError, HomeMissing, KeyFileError
+from rustorium.errors import HomeError, HomeMissing, KeyFileError, KeyFileMissing
 
 PASSPHRASE_VARIABLE = "RUSTORIUM_PASSPHRASE_FILE"
 CREDENTIAL_NAME = "rustorium-passphrase"
@@ -98,9 +98,8 @@ def open_key_file(path: Path, kind: str, passphrase_file: Path | None, environme
     from rustorium import _native
 
     if not path.is_file():
-        raise KeyFileError(
+        raise KeyFileMissing(
             f"there is no key file {path}: name an existing one, or make one with `rustorium keys new {path}`",
-            code="key-missing",
         )
     return _native.open_key(str(path), kind, find_passphrase(path, passphrase_file, environment))
 

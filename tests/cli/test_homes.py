@@ -3,6 +3,8 @@
 import json
 import os
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -60,8 +62,9 @@ def test_init_refuses_to_overwrite(cli: Cli, tmp_path: Path, passphrase: Path) -
 
 
 def test_init_needs_a_passphrase_and_a_terminal(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.stdin", open(os.devnull))  # noqa: SIM115
-    cli("init", "--home", tmp_path / "home").fails(1, "no terminal to ask on", "--passphrase-file")
+    with open(os.devnull) as nothing:
+        monkeypatch.setattr("sys.stdin", nothing)
+        cli("init", "--home", tmp_path / "home").fails(1, "no terminal to ask on", "--passphrase-file")
     assert not (tmp_path / "home" / "node.key").exists()
 
 
@@ -76,7 +79,7 @@ def test_start_without_a_genesis(cli: Cli, tmp_path: Path, passphrase: Path) -> 
 
 def test_start_with_a_key_that_is_missing(cli: Cli, home: Path, passphrase: Path) -> None:
     (home / "validator.key").unlink()
-    cli("start", "--home", home, "--passphrase-file", passphrase).fails(1, "there is no key file", "validator.key")
+    cli("start", "--home", home, "--passphrase-file", passphrase).fails(3, "there is no key file", "validator.key")
 
 
 def test_start_with_the_wrong_passphrase(cli: Cli, home: Path, tmp_path: Path) -> None:
@@ -119,18 +122,21 @@ def test_start_with_a_wrong_config(cli: Cli, home: Path, passphrase: Path, text:
 
 
 @pytest.mark.parametrize(("section", "kind"), [("http", socket.SOCK_STREAM), ("p2p", socket.SOCK_DGRAM)])
-def test_start_on_a_port_in_use(cli: Cli, home: Path, passphrase: Path, section: str, kind: socket.SocketKind) -> None:
+def test_start_on_a_port_in_use(home: Path, passphrase: Path, section: str, kind: socket.SocketKind) -> None:
     with socket.socket(socket.AF_INET, kind) as taken:
         taken.bind(("127.0.0.1", 0))
         if kind == socket.SOCK_STREAM:
             taken.listen()
-        address = f"127.0.0.1:{taken.getsockname()[1]}"
-        flags = ("--home", home, "--passphrase-file", passphrase, f"--{section}-listen", address)
-        ended = cli("start", *flags)
-    assert ended.code == 1
-    assert ended.err.strip().splitlines()[-1].startswith("error: ")
-    assert address in ended.err.strip().splitlines()[-1]
-    assert "Traceback" not in ended.err
+        port = taken.getsockname()[1]
+        command = [sys.executable, "-m", "rustorium.cli", "start", "--home", str(home)]
+        command += ["--passphrase-file", str(passphrase), f"--{section}-listen", f"127.0.0.1:{port}"]
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    last = ended.stderr.strip().splitlines()[-1]
+    assert ended.returncode == 1
+    assert last.startswith("error: ")
+    assert str(port) in last
+    assert "in use" in last
+    assert "Traceback" not in ended.stderr
 
 
 def test_config_show_names_origins(cli: Cli, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,9 +7,11 @@
 //! *Invariants:* a view holds what the value holds, and `Operation` converts both ways without loss; no floats.
 
 pub mod answers;
+pub mod chain;
 pub mod operation;
 pub mod scalar;
 
 pub use answers::*;
+pub use chain::*;
 pub use operation::{ConditionView, OperationView, ViewError};
 pub use scalar::{Amount, Hex};

@@ -234,7 +234,11 @@ async fn drive(config: &LoadConfig, plans: Vec<Plan>, signing: Duration) -> Resu
 const TICK: Duration = Duration::from_micros(500);
 
 /// Wakes the workers when something is due, from a thread of its own: the runtime's timers are no finer than 1 ms.
-fn pace(run: &Arc<Run>, wakes: Vec<Arc<Notify>>, stop: Arc<AtomicBool>) -> std::io::Result<std::thread::JoinHandle<()>> {
+fn pace(
+    run: &Arc<Run>,
+    wakes: Vec<Arc<Notify>>,
+    stop: Arc<AtomicBool>,
+) -> std::io::Result<std::thread::JoinHandle<()>> {
     let run = run.clone();
     let pacer = move || {
         let rate = u128::from(run.config.rate_per_s);

@@ -5,6 +5,7 @@
 
 pub mod client;
 pub mod server;
+mod session;
 pub mod wire;
 
 pub use client::{ClientError, QuicClient, Results, Submitter};

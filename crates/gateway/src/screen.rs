@@ -7,7 +7,9 @@ use rustorium_types::{ChainId, DecodeError, PROTOCOL_VERSION, Transaction, decod
 /// Decodes one transaction's canonical bytes.
 pub(crate) fn decode_transaction(bytes: &[u8]) -> Result<Transaction, Refused> {
     decode(bytes, TRANSACTION_BYTES_MAX).map_err(|error| match error {
-        DecodeError::TooLarge { .. } => Refused::new("transaction_too_large", format!("{error}; split it into several.")),
+        DecodeError::TooLarge { .. } => {
+            Refused::new("transaction_too_large", format!("{error}; split it into several."))
+        }
         other => Refused::new("malformed_transaction", format!("{other}; send the canonical bytes.")),
     })
 }
@@ -55,7 +57,11 @@ pub(crate) fn screen(
 }
 
 /// Puts the node's answers and the refusals back into the submission's order.
-pub(crate) fn merge(answers: Vec<Submitted>, places: Option<Vec<usize>>, refused: Vec<(usize, Refused)>) -> Vec<Submitted> {
+pub(crate) fn merge(
+    answers: Vec<Submitted>,
+    places: Option<Vec<usize>>,
+    refused: Vec<(usize, Refused)>,
+) -> Vec<Submitted> {
     let Some(places) = places else { return answers };
     let mut all: Vec<(usize, Submitted)> = places.into_iter().zip(answers).collect();
     all.extend(refused.into_iter().map(|(place, why)| (place, Submitted::Refused(why))));

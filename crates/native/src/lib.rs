@@ -6,6 +6,7 @@
 mod convert;
 mod errors;
 mod ledger;
+mod load;
 mod logging;
 mod node;
 
@@ -16,6 +17,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("NativeError", module.py().get_type::<errors::NativeError>())?;
     module.add_class::<node::Node>()?;
     ledger::register(module)?;
+    module.add_function(wrap_pyfunction!(load::load_run, module)?)?;
     module.add_function(wrap_pyfunction!(logging::tracing_init, module)?)?;
     Ok(())
 }

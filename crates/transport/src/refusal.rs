@@ -158,11 +158,11 @@ impl Refusal {
     pub(crate) fn of(error: &ConnectionError) -> Option<Self> {
         match error {
             ConnectionError::TransportError(error) if is_certificate_refused(error.code) => {
-                Some(Self::UnknownKey(error.reason.clone()))
+                Some(Self::UnknownKey(sentence(&error.reason)))
             }
             ConnectionError::TransportError(error) => Some(Self::Handshake(error.to_string())),
             ConnectionError::ConnectionClosed(close) if is_certificate_refused(close.error_code) => {
-                Some(Self::UnknownHere(String::from_utf8_lossy(&close.reason).into_owned()))
+                Some(Self::UnknownHere(sentence(&String::from_utf8_lossy(&close.reason))))
             }
             ConnectionError::ConnectionClosed(close) => Some(Self::Handshake(close.to_string())),
             ConnectionError::ApplicationClosed(close) => Self::of_code(close.error_code, &close.reason),
@@ -199,4 +199,10 @@ const CERTIFICATE_REFUSED: u64 = 0x100 + 46;
 
 fn is_certificate_refused(code: TransportErrorCode) -> bool {
     u64::from(code) == CERTIFICATE_REFUSED
+}
+
+/// The verifier's sentence without rustls' wrapping.
+fn sentence(reason: &str) -> String {
+    let inner = reason.strip_prefix("invalid peer certificate: Other(OtherError(");
+    inner.and_then(|inner| inner.strip_suffix("))")).unwrap_or(reason).to_owned()
 }

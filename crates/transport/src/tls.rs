@@ -55,7 +55,7 @@ pub enum TlsError {
 }
 
 /// Why a certificate was refused; travels inside rustls' error and its alert.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[derive(Clone, PartialEq, Eq, Error)]
 pub enum CertificateRefused {
     /// More than one certificate.
     #[error("{0} certificates were presented where exactly one is allowed")]
@@ -66,6 +66,13 @@ pub enum CertificateRefused {
     /// An Ed25519 key that isn't pinned.
     #[error("the presented key {} isn't the one expected here", Hex(.0))]
     UnknownKey(PublicKey),
+}
+
+/// The sentence too: rustls shows a verifier's own error with `Debug`, to this side's log and to the peer.
+impl fmt::Debug for CertificateRefused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }
 
 struct Hex<'a>(&'a [u8]);

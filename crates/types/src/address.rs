@@ -26,7 +26,9 @@ impl AccountId {
             return Err(DecodeError::Address("an address starts with rs1"));
         }
         let bytes: Vec<u8> = checked.byte_iter().collect();
-        bytes.try_into().map(Self).map_err(|_| DecodeError::Address("an address holds 32 bytes"))
+        let id = bytes.try_into().map(Self).map_err(|_| DecodeError::Address("an address holds 32 bytes"))?;
+        // 32 bytes leave four bits of the last character unused: with any other value there they would name it too.
+        if id.to_string() == text.to_ascii_lowercase() { Ok(id) } else { Err(DecodeError::Address("its last bits are not zero")) }
     }
 }
 

@@ -1,6 +1,5 @@
 """`bench load`: the Rust load generator."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -19,11 +18,12 @@ def bench() -> None:
 @group.command()
 def load(
     net: NetOption = None,
-    rate: Annotated[float, typer.Option("--rate", min=0.1, help="Transactions per second to offer.")] = 100.0,
-    seconds: Annotated[float, typer.Option("--seconds", min=0.1, help="For how long.")] = 10.0,
+    rate: Annotated[int, typer.Option("--rate", min=1, help="Transactions per second to offer.")] = 100,
+    seconds: Annotated[int, typer.Option("--seconds", min=1, help="For how long.")] = 10,
     value_bytes: Annotated[int, typer.Option("--value-bytes", min=1, max=65536, help="Size of each value.")] = 256,
     face: Annotated[str, typer.Option("--face", help="quic or http.")] = "quic",
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Of keys and values.")] = 0,
+    connections: Annotated[int | None, typer.Option("--connections", min=1, help="To each node.")] = None,
+    salt: Annotated[int | None, typer.Option("--salt", min=0, help="Of keys and values; default: the clock.")] = None,
     passphrase_file: PassphraseOption = None,
     output: Output = Format.table,
 ) -> None:
@@ -37,6 +37,14 @@ def load(
     if face not in ("quic", "http"):
         raise UsageError("--face is quic or http")
     note("signing transactions, then the clock starts")
-    file = Path(passphrase_file) if passphrase_file is not None else None
-    report = run_load(found, rate, seconds, value_bytes, face, seed, file)
+    report = run_load(
+        found,
+        rate_per_s=rate,
+        seconds=seconds,
+        value_bytes=value_bytes,
+        face="http" if face == "http" else "quic",
+        salt=salt,
+        connections=connections,
+        passphrase_file=passphrase_file,
+    )
     emit_one(report, output)

@@ -284,7 +284,8 @@ class AsyncClient:
 
     async def validate_block(self, block: Block) -> Block:
         """Checks certificate, ancestry and payload root against the genesis. Errors: ProofRefused, GenesisNeeded."""
-        return check_block(self._pinned(), block)
+        genesis = self._pinned()
+        return check_block(genesis, block, await self.block(block.parent))
 
     async def wait_for_quorum(self, what: int | str, *, timeout_ms: int | None = None) -> Block:
         """Waits until a height, or the block of a transaction id, is final; returns it with its certificate, checked

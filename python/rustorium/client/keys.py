@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Self
 
 from rustorium import _native
-from rustorium.errors import KeyFileError
+from rustorium.errors import KeyFileError, KeyFileMissing
 from rustorium.home import make_folder, open_key_file, public_part
 from rustorium.netgen import account_kind
 
@@ -40,7 +40,7 @@ class Key:
         """Opens a key file; finds the passphrase like the commands do. Errors: KeyFileError, NativeError."""
         file = Path(path)
         if not file.is_file():
-            raise KeyFileError(f"there is no key file {file}: name an existing one", code="key-missing")
+            raise KeyFileMissing(f"there is no key file {file}: name an existing one")
         kind, _ = public_part(file)
         region = _region(file, kind)
         found = Path(passphrase_file) if passphrase_file is not None else None
@@ -56,7 +56,7 @@ class Key:
 def describe(path: Path, passphrase_file: Path | None, environment: Mapping[str, str]) -> dict[str, object]:
     """A key file's kind, public key and, of an account, address. Errors: KeyFileError."""
     if not path.is_file():
-        raise KeyFileError(f"there is no key file {path}: name an existing one", code="key-missing")
+        raise KeyFileMissing(f"there is no key file {path}: name an existing one")
     kind, public = public_part(path)
     if not public:
         public = _native.public_key(open_key_file(path, kind, passphrase_file, environment)).hex()

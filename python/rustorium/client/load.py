@@ -1,50 +1,72 @@
 """Starts the Rust load generator on a net's funded accounts.
 
-Invariants: no logic of its own: keys are opened here, everything that is timed happens in Rust.
+Invariants: keys are opened and nonces are read here, everything that is timed happens in Rust.
 """
 
 import json
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from rustorium import _native
+from rustorium.client.blocking import Client
 from rustorium.client.keys import Key
 from rustorium.errors import UsageError
 from rustorium.home import read_genesis
 from rustorium.net import Net
 
 THREADS = 4
+CONNECTIONS = {"quic": 1, "http": 64}
+
+Face = Literal["quic", "http"]
 
 
 def run_load(
-    net: Net, rate: float, seconds: float, value_bytes: int, face: str, seed: int, passphrase_file: Path | None
+    net: Net,
+    *,
+    rate_per_s: int,
+    seconds: int,
+    value_bytes: int = 256,
+    face: Face = "quic",
+    salt: int | None = None,
+    connections: int | None = None,
+    passphrase_file: Path | None = None,
 ) -> dict[str, Any]:
-    """The generator's report. Errors: UsageError, KeyFileError, NativeError."""
+    """The generator's report: offered and achieved rate, percentiles in ms, rejected, lost, its own CPU seconds.
+
+    Errors: UsageError, KeyFileError, NativeError, Unreachable."""
     if not net.accounts:
         raise UsageError("the net has no funded accounts to send from: start the devnet with --accounts 4 or more")
     with ThreadPoolExecutor(max_workers=THREADS) as pool:
         keys = list(pool.map(lambda account: Key.open(account.key_file, passphrase_file), net.accounts))
-    genesis = read_genesis(Path(net.genesis))
-    validators = json.loads(_native.genesis_describe(genesis))["validators"]
-    config = {
+    settings = {
         "chain": net.chain,
-        "genesis_path": net.genesis,
         "face": face,
-        "rate_per_s": rate,
+        "rate_per_s": rate_per_s,
         "seconds": seconds,
         "value_bytes": value_bytes,
-        "seed": seed,
-        "nodes": [
-            {
-                "index": node.index,
-                "http": node.http,
-                "client": node.client,
-                "node_key": validators[node.index]["node_key"],
-            }
-            for node in net.nodes
-        ],
-        "senders": [{"seed_hex": key.seed.hex(), "region": key.region} for key in keys],
+        "seed": time.time_ns() if salt is None else salt,
+        "connections": connections or CONNECTIONS[face],
+        "nodes": _nodes(net),
+        "senders": _senders(net, keys),
     }
-    report: dict[str, Any] = json.loads(_native.load_run(json.dumps(config)))
+    report: dict[str, Any] = json.loads(_native.load_run(json.dumps(settings)))
     return report
+
+
+def _nodes(net: Net) -> list[dict[str, str]]:
+    genesis = json.loads(_native.genesis_describe(read_genesis(Path(net.genesis))))
+    keys: list[str] = [validator["node_key"] for validator in genesis["validators"]]
+    return [
+        {"http": node.http.removeprefix("http://"), "client": node.client, "node_key": keys[node.index]}
+        for node in sorted(net.nodes, key=lambda node: node.index)
+    ]
+
+
+def _senders(net: Net, keys: list[Key]) -> list[dict[str, object]]:
+    with Client(net.endpoints) as client:
+        return [
+            {"seed_hex": key.seed.hex(), "region": key.region, "nonce": client.account(key.address).nonce}
+            for key in keys
+        ]

@@ -4,7 +4,7 @@ use super::{Now, Ports, Shard, VIEW_WINDOW};
 use crate::port::{Input, PayloadStatus};
 use crate::rules;
 use bytes::Bytes;
-use rustorium_crypto::{CheckedBatch, Verified, block_digest};
+use rustorium_crypto::{CheckedBatch, Verified, block_digest, block_payload_root};
 use rustorium_quorum::Evidence;
 use rustorium_storage::RecordKind;
 use rustorium_sync::{Source, Want};
@@ -296,8 +296,12 @@ impl<P: Ports> Shard<P> {
         let Some((want, response)) = self.fetcher.on_response(now.ms(), peer, id, response) else { return };
         match (want, response) {
             (Want::Block(digest), Response::Block(block)) => {
-                if block_digest(&block.header) == digest && self.context.header_is_ours(&block.header) {
+                let ours = block_digest(&block.header) == digest && self.context.header_is_ours(&block.header);
+                if ours && self.inline_fits(&block) {
                     self.keep_block(digest, *block);
+                } else if ours {
+                    // The digest covers the header only: a peer forged the rest, another has the real one.
+                    self.fetcher.want(now.ms(), Want::Block(digest), None);
                 }
             }
             (Want::Batch { lane, digest }, Response::Batch(batch)) => {
@@ -318,21 +322,32 @@ impl<P: Ports> Shard<P> {
         }
     }
 
+    /// Whether a fetched block's inline transactions are those of its header, as far as its parent is known to tell.
+    fn inline_fits(&self, block: &Block) -> bool {
+        let Some(parent) = self.tree.header(&block.header.parent) else { return block.inline.is_empty() };
+        block_payload_root(block, &parent.cursors) == block.header.payload_root
+    }
+
     fn on_final_blocks(&mut self, peer: ValidatorIndex, blocks: Vec<Block>, finalization: Certificate) {
         let Some(first) = blocks.first() else { return };
-        let parent = first.header.parent;
-        let keys = &self.context.committee.keys;
-        if let Err(refused) = rustorium_sync::check_final_blocks(&blocks, &finalization, &parent, keys) {
-            tracing::warn!(event = "sync_refused", peer = peer.0, reason = %refused);
+        // What was asked for may be final here by now: what goes on from the root is all that is of use.
+        let (root_digest, root) = self.tree.root();
+        let skipped = blocks.iter().take_while(|block| block.header.height <= root.height).count();
+        if first.header.height > root.height.next() || blocks.get(skipped).is_none_or(|b| b.header.parent != *root_digest) {
             return;
         }
-        let root_height = self.tree.root().1.height;
-        for block in blocks {
-            if block.header.height > root_height && self.context.header_is_ours(&block.header) {
-                self.keep_block(block_digest(&block.header), block);
+        let keys = &self.context.committee.keys;
+        match rustorium_sync::check_final_chain(root, &blocks[skipped..], &finalization, keys) {
+            Ok(chain) => {
+                for (digest, block) in chain.digests.into_iter().zip(blocks.into_iter().skip(skipped)).take(chain.complete) {
+                    if self.context.header_is_ours(&block.header) {
+                        self.keep_block(digest, block);
+                    }
+                }
+                self.add_certificate(peer, finalization);
             }
+            Err(refused) => tracing::warn!(event = "sync_refused", peer = peer.0, reason = %refused),
         }
-        self.add_certificate(peer, finalization);
     }
 }
 

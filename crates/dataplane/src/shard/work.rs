@@ -7,7 +7,7 @@ use rustorium_crypto::own_batch;
 use rustorium_storage::RecordKind;
 use rustorium_txpool::{Admission, BlockCaps, CutLimits, PoolConfig, home_lane, lane_rank};
 use rustorium_types::{
-    AccountId, BatchBody, BatchDigest, BoundedVec, Class, Message, Request, Transaction, ValidatorIndex, VoteKind,
+    AccountId, BatchBody, BatchDigest, BoundedVec, Class, Message, Request, Transaction, TxId, ValidatorIndex, VoteKind,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -64,9 +64,13 @@ impl<P: Ports> Shard<P> {
             let sender = transaction.body.sender;
             let account = || self.ports.account(&sender);
             match self.pool.admit_later(now.wall_ms, id, transaction.clone(), not_before_ms, account) {
-                Ok(Admission::Queued) if here => held.push(id),
+                Ok(Admission::Queued) if here => {
+                    held.push(id);
+                    self.note_listed(&id);
+                }
                 Ok(Admission::Queued) => {
                     held.push(id);
+                    self.note_listed(&id);
                     away.entry(home).or_default().push((**transaction).clone());
                 }
                 Ok(Admission::Duplicate) => {
@@ -81,6 +85,13 @@ impl<P: Ports> Shard<P> {
         }
         if from_client {
             self.ports.admitted(&held);
+        }
+    }
+
+    /// A transaction that a held batch already has is not cut here while that batch is held.
+    fn note_listed(&mut self, id: &TxId) {
+        if self.lanes.has_transaction(id) {
+            self.pool.mark_elsewhere(id, true);
         }
     }
 

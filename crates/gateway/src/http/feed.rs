@@ -101,7 +101,7 @@ impl Event {
     pub fn write_sse(&self, out: &mut String) {
         if let Some(id) = self.id_text() {
             // Writing to a String does not fail.
-            let _ = write!(out, "id: {id}\n");
+            let _ = writeln!(out, "id: {id}");
         }
         let _ = write!(out, "event: {}\ndata: {}\n\n", self.kind, self.data);
     }
@@ -234,7 +234,9 @@ impl Feed {
                 let detail = "The blocks after this position were pruned here; read from an archive node.";
                 Some(self.end("gone", json!({ "height": height, "detail": detail })))
             }
-            Err(problem) => Some(self.end("closing", json!({ "code": problem.code(), "detail": "A read failed; resume later." }))),
+            Err(problem) => {
+                Some(self.end("closing", json!({ "code": problem.code(), "detail": "A read failed; resume later." })))
+            }
         }
     }
 

@@ -15,9 +15,23 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
     paths(
-        submit::submit, read::transaction, read::account, read::balance, read::value, read::account_transactions,
-        read::block, read::block_receipts, events::stream, events::websocket, health::status, health::chain,
-        health::genesis, health::livez, health::readyz, health::healthz, document,
+        submit::submit,
+        read::transaction,
+        read::account,
+        read::balance,
+        read::value,
+        read::account_transactions,
+        read::block,
+        read::block_receipts,
+        events::stream,
+        events::websocket,
+        health::status,
+        health::chain,
+        health::genesis,
+        health::livez,
+        health::readyz,
+        health::healthz,
+        document,
     )
 )]
 struct Api;

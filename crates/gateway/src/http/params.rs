@@ -153,7 +153,8 @@ pub(super) fn cursor(text: Option<&str>) -> Result<Option<Place>, Problem> {
 
 /// An address in the path.
 pub(super) fn address(text: &str) -> Result<AccountId, Problem> {
-    AccountId::parse(text).map_err(|error| Problem::new(Code::BadAddress, format!("{error}; addresses look like rs1….")))
+    AccountId::parse(text)
+        .map_err(|error| Problem::new(Code::BadAddress, format!("{error}; addresses look like rs1….")))
 }
 
 /// A 32-byte id in the path.

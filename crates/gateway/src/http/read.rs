@@ -81,7 +81,9 @@ pub async fn transaction(
     let (transaction, receipt, certified) = match status {
         TransactionStatus::Unknown => {
             let detail = "Nothing is known of it here: it was never sent, it is still on its way, or it expired.";
-            return Err(Problem::new(Code::TransactionNotFound, detail).at(answer.at.shard.0, app.backend.status().executed));
+            return Err(
+                Problem::new(Code::TransactionNotFound, detail).at(answer.at.shard.0, app.backend.status().executed)
+            );
         }
         TransactionStatus::Pending => return Ok(fresh(answer)),
         TransactionStatus::Final { transaction, receipt, certified } => (transaction, receipt, certified),

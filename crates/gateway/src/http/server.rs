@@ -189,13 +189,7 @@ async fn accept(listener: TcpListener, router: Router, app: Arc<App>, mut closed
     let _ = tokio::time::timeout(CLOSE_GRACE, all).await;
 }
 
-async fn serve(
-    stream: TcpStream,
-    router: Router,
-    limits: HttpLimits,
-    mut closed: watch::Receiver<bool>,
-    _held: Held,
-) {
+async fn serve(stream: TcpStream, router: Router, limits: HttpLimits, mut closed: watch::Receiver<bool>, _held: Held) {
     // Latency only; the connection works without.
     let _ = stream.set_nodelay(true);
     let io = TokioIo::new(Stalling::new(stream, limits.write_stall_timeout));

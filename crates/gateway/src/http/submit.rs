@@ -189,12 +189,18 @@ fn parse(media: Media, bytes: &[u8]) -> Result<Items, Problem> {
 }
 
 fn too_many() -> Problem {
-    let detail = format!("One request takes at most {SUBMISSION_TRANSACTIONS_MAX} transactions; send the others in the next.");
+    let detail =
+        format!("One request takes at most {SUBMISSION_TRANSACTIONS_MAX} transactions; send the others in the next.");
     Problem::new(Code::TooManyTransactions, detail)
 }
 
 fn parse_binary(bytes: &[u8]) -> Result<Items, Problem> {
-    let bad = |what: &str| Problem::new(Code::BadBody, format!("{what}; the format is a u32 count, then u32 length and bytes of each (little-endian)."));
+    let bad = |what: &str| {
+        Problem::new(
+            Code::BadBody,
+            format!("{what}; the format is a u32 count, then u32 length and bytes of each (little-endian)."),
+        )
+    };
     let take = |rest: &mut &[u8]| -> Option<usize> {
         let (head, tail) = rest.split_first_chunk::<4>()?;
         *rest = tail;
@@ -225,8 +231,13 @@ fn parse_json(bytes: &[u8]) -> Result<Items, Problem> {
     if items.iter().map(|item| item.len() / 2).sum::<usize>() > SUBMISSION_BYTES_MAX {
         return Err(too_large(SUBMISSION_BYTES_MAX));
     }
-    let bad = || Refused::new("malformed_transaction", "It is not an even number of hex digits; send the canonical bytes so.");
-    Ok(items.iter().map(|item| hex::decode(item.as_ref()).map_err(|_| bad()).and_then(|b| decode_transaction(&b))).collect())
+    let bad = || {
+        Refused::new("malformed_transaction", "It is not an even number of hex digits; send the canonical bytes so.")
+    };
+    Ok(items
+        .iter()
+        .map(|item| hex::decode(item.as_ref()).map_err(|_| bad()).and_then(|b| decode_transaction(&b)))
+        .collect())
 }
 
 /// As many strings as one request may have; the others are counted and not kept.

@@ -247,11 +247,9 @@ impl TryFrom<OperationView> for Operation {
             OperationView::CreateAccount { region, public_key, storage_bytes } => {
                 Self::CreateAccount { region, public_key: public_key.0, storage_bytes }
             }
-            OperationView::Put { namespace, key, key_hex, value, value_hex } => Self::Put {
-                namespace,
-                key: bytes("key", key, key_hex)?,
-                value: bytes("value", value, value_hex)?,
-            },
+            OperationView::Put { namespace, key, key_hex, value, value_hex } => {
+                Self::Put { namespace, key: bytes("key", key, key_hex)?, value: bytes("value", value, value_hex)? }
+            }
             OperationView::Delete { namespace, key, key_hex } => {
                 Self::Delete { namespace, key: bytes("key", key, key_hex)? }
             }

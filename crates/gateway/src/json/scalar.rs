@@ -18,7 +18,9 @@ impl<'de> Deserialize<'de> for Amount {
         let text = Cow::<'de, str>::deserialize(deserializer)?;
         let canonical = text.bytes().all(|b| b.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
         let amount = text.parse().ok().filter(|_| canonical);
-        amount.map(Self).ok_or_else(|| de::Error::custom("an amount is a decimal string below 2^128 without leading zeros"))
+        amount
+            .map(Self)
+            .ok_or_else(|| de::Error::custom("an amount is a decimal string below 2^128 without leading zeros"))
     }
 }
 

@@ -51,7 +51,8 @@ fn shares(config: &LoadConfig) -> Vec<(usize, Vec<usize>)> {
 pub(super) fn make(config: &LoadConfig) -> Vec<Plan> {
     let shares = shares(config);
     std::thread::scope(|scope| {
-        let threads: Vec<_> = shares.iter().map(|(target, own)| scope.spawn(move || plan(config, *target, own))).collect();
+        let threads: Vec<_> =
+            shares.iter().map(|(target, own)| scope.spawn(move || plan(config, *target, own))).collect();
         threads.into_iter().filter_map(|thread| thread.join().ok()).collect()
     })
 }

@@ -77,7 +77,10 @@ async fn a_new_subscriber_gets_what_comes_from_now_on() {
     let mut reader = Reader::open(&router, "", None).await;
     blocks(&world, 4, 2);
     let first = reader.next().await.unwrap();
-    assert_eq!((first.0.as_deref(), first.1.as_str(), &first.2["sender"]), (Some("4.0"), "receipt", &json!(address(1))));
+    assert_eq!(
+        (first.0.as_deref(), first.1.as_str(), &first.2["sender"]),
+        (Some("4.0"), "receipt", &json!(address(1)))
+    );
     assert_eq!(reader.ids(5).await, all_ids(4..=5)[1..]);
 }
 
@@ -139,11 +142,15 @@ async fn filters_choose_and_the_position_moves_on_all_the_same() {
     );
     let mut heads = Reader::open(&router, "?filter=blocks", None).await;
     world.finalize(vec![world.put(1, 0, b"k", b"v"), world.put(2, 0, b"k", b"v"), wanted]);
-    world.finalize(vec![world.transaction_of(1, 2, vec![rustorium_types::Operation::Issue {
-        symbol: rustorium_types::BoundedBytes::new(b"GOLD".to_vec()).unwrap(),
-        to: address(1),
-        amount: 1,
-    }])]);
+    world.finalize(vec![world.transaction_of(
+        1,
+        2,
+        vec![rustorium_types::Operation::Issue {
+            symbol: rustorium_types::BoundedBytes::new(b"GOLD".to_vec()).unwrap(),
+            to: address(1),
+            amount: 1,
+        }],
+    )]);
     let receipts = |event: &Event| event.1 != "position";
     let next = async |reader: &mut Reader| loop {
         let event = reader.next().await.unwrap();

@@ -25,19 +25,20 @@ fn check(request: Request<Body>) {
 }
 
 fn segment() -> impl Strategy<Value = String> {
-    const WORDS: [&str; 12] = ["latest", "0", "keys", "transactions", "receipts", "balances", "rs1", "blocks", "%FF", "%00", "..", ""];
+    const WORDS: [&str; 12] =
+        ["latest", "0", "keys", "transactions", "receipts", "balances", "rs1", "blocks", "%FF", "%00", "..", ""];
     prop_oneof![
         proptest::sample::select(WORDS.as_slice()).prop_map(str::to_owned),
         "[0-9a-f]{0,70}",
-        proptest::collection::vec(any::<u8>(), 0..20).prop_map(|bytes| {
-            bytes.iter().map(|byte| format!("%{byte:02X}")).collect()
-        }),
+        proptest::collection::vec(any::<u8>(), 0..20)
+            .prop_map(|bytes| { bytes.iter().map(|byte| format!("%{byte:02X}")).collect() }),
     ]
 }
 
 fn query() -> impl Strategy<Value = String> {
     const NAMES: [&str; 9] = ["at", "proof", "encoding", "before", "after", "limit", "wait", "timeout_ms", "x"];
-    let pair = (proptest::sample::select(NAMES.as_slice()), segment()).prop_map(|(name, value)| format!("{name}={value}"));
+    let pair =
+        (proptest::sample::select(NAMES.as_slice()), segment()).prop_map(|(name, value)| format!("{name}={value}"));
     proptest::collection::vec(pair, 0..4).prop_map(|pairs| pairs.join("&"))
 }
 

@@ -1,5 +1,5 @@
 //! The gateway against a small node in memory: every route, every bad input, the streams, the QUIC face, the load generator.
-#![allow(missing_docs, clippy::float_arithmetic)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "tests and their helpers")]
 
 mod client;
 mod events;

@@ -84,12 +84,18 @@ async fn an_accounts_transactions_page_back_without_gap_or_duplicate() {
     let world = World::new([1, 2]);
     let router = app(&world, HttpLimits::default());
     for nonce in 0..25 {
-        world.finalize(vec![world.put(1, 2 * nonce, b"k", b"v"), world.put(2, nonce, b"k", b"v"), world.put(1, 2 * nonce + 1, b"k", b"v")]);
+        world.finalize(vec![
+            world.put(1, 2 * nonce, b"k", b"v"),
+            world.put(2, nonce, b"k", b"v"),
+            world.put(1, 2 * nonce + 1, b"k", b"v"),
+        ]);
     }
     let (mut seen, mut next) = (Vec::new(), String::new());
     loop {
         let page = get(&router, &format!("/v1/accounts/{}/transactions?limit=7{next}", address(1))).await.json();
-        seen.extend(page["transactions"].as_array().unwrap().iter().map(|t| (t["height"].as_u64(), t["index"].as_u64())));
+        seen.extend(
+            page["transactions"].as_array().unwrap().iter().map(|t| (t["height"].as_u64(), t["index"].as_u64())),
+        );
         match page["next"].as_str() {
             Some(cursor) => next = format!("&before={cursor}"),
             None => break,
@@ -111,7 +117,10 @@ async fn blocks_are_read_by_height_digest_and_latest() {
     assert_eq!(latest.headers[header::CACHE_CONTROL], "no-store");
     let body = latest.json();
     let digest = body["digest"].as_str().unwrap().to_owned();
-    assert_eq!((&body["header"]["height"], &body["receipts"], &body["batches"][0]["lane"]), (&json!(1), &json!(40), &json!(1)));
+    assert_eq!(
+        (&body["header"]["height"], &body["receipts"], &body["batches"][0]["lane"]),
+        (&json!(1), &json!(40), &json!(1))
+    );
     assert_eq!(body["at"], json!({ "shard": 0, "height": 1, "root": Hash([1; 32]) }));
     for path in [format!("/v1/blocks/{digest}"), "/v1/blocks/1".to_owned()] {
         let answer = get(&router, &path).await;
@@ -149,7 +158,10 @@ async fn chain_status_and_health() {
     let etag = genesis.headers[header::ETAG].to_str().unwrap();
     assert_eq!(if_none_match(&router, "/v1/genesis", etag).await, 304);
     let status = get(&router, "/v1/status").await.json();
-    assert_eq!((&status["node"], &status["durability"], &status["ready"]), (&json!("memory"), &json!("vote"), &json!(true)));
+    assert_eq!(
+        (&status["node"], &status["durability"], &status["ready"]),
+        (&json!("memory"), &json!("vote"), &json!(true))
+    );
     for path in ["/livez", "/readyz", "/healthz"] {
         assert_eq!(get(&router, path).await.status, 200, "{path}");
     }

@@ -4,6 +4,8 @@ use axum::http::Request;
 use futures_util::{SinkExt, StreamExt};
 use hyper::client::conn::http1::handshake;
 use hyper_util::rt::TokioIo;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::registry::Registry;
 use rustorium_crypto::transaction_id;
 use rustorium_gateway::GatewayMetrics;
 use rustorium_gateway::http::server::{HttpConfig, StartError};
@@ -72,7 +74,10 @@ async fn a_websocket_gets_the_same_events_and_a_goodbye() {
         let Message::Text(text) = socket.next().await.unwrap().unwrap() else { panic!("not text") };
         let frame: Value = serde_json::from_str(&text).unwrap();
         assert!(frame["event"] == "receipt" || frame["event"] == "block");
-        assert_eq!(frame["data"]["height"].as_u64().map(|h| h.to_string()), frame["id"].as_str().map(|id| id[..1].to_owned()));
+        assert_eq!(
+            frame["data"]["height"].as_u64().map(|h| h.to_string()),
+            frame["id"].as_str().map(|id| id[..1].to_owned())
+        );
         ids.push(frame["id"].clone());
     }
     assert_eq!(ids, [json!("1.0"), json!("1.1"), json!("2.0"), json!("2.1")]);
@@ -114,7 +119,10 @@ async fn a_head_that_never_ends_and_a_reader_that_never_reads_are_dropped() {
         write_stall_timeout: Duration::from_millis(50),
         ..HttpLimits::default()
     };
-    let server = start(&world, limits).await;
+    let (mut registry, metrics) = (Registry::default(), GatewayMetrics::default());
+    metrics.register(&mut registry);
+    let config = HttpConfig { listen: "127.0.0.1:0".parse().unwrap(), metrics_listen: None, limits };
+    let server = HttpServer::start(config, world.clone(), metrics).await.unwrap();
     let mut slow = TcpStream::connect(server.local_addr()).await.unwrap();
     slow.write_all(b"GET /livez HTT").await.unwrap();
     let mut rest = Vec::new();
@@ -128,6 +136,14 @@ async fn a_head_that_never_ends_and_a_reader_that_never_reads_are_dropped() {
     let mut stuck = TcpStream::connect(server.local_addr()).await.unwrap();
     let request = format!("GET /v1/transactions/{id}?proof=1 HTTP/1.1\r\nhost: node\r\n\r\n");
     stuck.write_all(request.repeat(300).as_bytes()).await.unwrap();
-    // Closing waits for connections; a stuck one would hold it for the grace time and longer.
+    let open = || {
+        let mut text = String::new();
+        encode(&mut text, &registry).unwrap();
+        !text.contains("rustorium_gateway_connections{face=\"http\"} 0")
+    };
+    while open() {
+        tokio::task::yield_now().await;
+    }
+    drop(stuck);
     server.close().await;
 }

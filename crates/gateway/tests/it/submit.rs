@@ -26,7 +26,13 @@ async fn both_formats_and_all_waits_answer_in_order() {
     assert_eq!((answer.status.as_u16(), &answer.json()["results"][0]["status"]), (202, &json!("accepted")));
 
     let body = json!({ "transactions": transactions[1..3].iter().map(|t| hex::encode(encode(t))).collect::<Vec<_>>() });
-    let answer = post(&router, "/v1/transactions?wait=final&timeout_ms=500", "application/json; charset=utf-8", body.to_string()).await;
+    let answer = post(
+        &router,
+        "/v1/transactions?wait=final&timeout_ms=500",
+        "application/json; charset=utf-8",
+        body.to_string(),
+    )
+    .await;
     assert_eq!(answer.status, 200);
     let results = answer.json();
     assert_eq!(results["results"][0]["id"], ids[1].as_str());
@@ -86,7 +92,10 @@ async fn busy_is_503_with_the_time_to_wait_before_and_in_the_pool() {
     world.busy_ms.store(1_200, Ordering::Relaxed);
     let answer = post(&router, PATH, BINARY, body.clone()).await;
     assert_eq!((answer.status.as_u16(), &answer.problem()["code"]), (503, &json!("busy")));
-    assert_eq!((&answer.headers[header::RETRY_AFTER], &answer.problem()["retry_after_ms"]), (&"2".parse().unwrap(), &json!(1_200)));
+    assert_eq!(
+        (&answer.headers[header::RETRY_AFTER], &answer.problem()["retry_after_ms"]),
+        (&"2".parse().unwrap(), &json!(1_200))
+    );
     world.busy_ms.store(0, Ordering::Relaxed);
     world.pool_full.store(true, Ordering::Relaxed);
     let answer = post(&router, PATH, BINARY, body.clone()).await;
@@ -149,10 +158,18 @@ async fn each_bad_submission_has_its_code() {
     ];
     for (path, media, body, status, code) in cases {
         let answer = post(&router, path, media, body).await;
-        assert_eq!((answer.status.as_u16(), answer.problem()["code"].as_str().unwrap()), (status, code), "{path} {media}");
+        assert_eq!(
+            (answer.status.as_u16(), answer.problem()["code"].as_str().unwrap()),
+            (status, code),
+            "{path} {media}"
+        );
     }
     assert_eq!(world.tip(), 0, "nothing was taken");
-    let too_large = [vec![1, 0, 0, 0], (TRANSACTION_BYTES_MAX as u32 + 1).to_le_bytes().to_vec(), vec![0; TRANSACTION_BYTES_MAX + 1]];
+    let too_large = [
+        vec![1, 0, 0, 0],
+        (TRANSACTION_BYTES_MAX as u32 + 1).to_le_bytes().to_vec(),
+        vec![0; TRANSACTION_BYTES_MAX + 1],
+    ];
     assert_eq!(post(&router, PATH, BINARY, too_large.concat()).await.problem()["code"], "transaction_too_large");
 }
 
@@ -211,8 +228,11 @@ fn operations() -> impl Strategy<Value = Operation> {
         (account.clone(), bytes(9))
             .prop_map(|(namespace, key)| Operation::Delete { namespace, key: BoundedBytes::new(key).unwrap() }),
         condition.prop_map(Operation::Require),
-        (account.clone(), asset, any::<u128>())
-            .prop_map(|(to, asset, amount)| Operation::Transfer { to, asset, amount }),
+        (account.clone(), asset, any::<u128>()).prop_map(|(to, asset, amount)| Operation::Transfer {
+            to,
+            asset,
+            amount
+        }),
         (bytes(16), account.clone(), any::<u128>()).prop_map(|(symbol, to, amount)| Operation::Issue {
             symbol: BoundedBytes::new(symbol).unwrap(),
             to,
@@ -252,7 +272,8 @@ fn operations_take_text_or_hex_and_nothing_that_is_ambiguous() {
         assert!(parse(fields).unwrap_err().contains(complaint), "{fields}");
     }
     for amount in ["-1", "01", "", "1.0", "340282366920938463463374607431768211456"] {
-        let text = format!(r#"{{"type":"transfer","to":"{}","asset":"{}","amount":"{amount}"}}"#, address(1), Hash::ZERO);
+        let text =
+            format!(r#"{{"type":"transfer","to":"{}","asset":"{}","amount":"{amount}"}}"#, address(1), Hash::ZERO);
         assert!(serde_json::from_str::<OperationView>(&text).is_err(), "{amount}");
     }
 }

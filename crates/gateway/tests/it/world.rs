@@ -86,7 +86,10 @@ fn proof(header: &Header) -> BlockProof {
         kind: VoteKind::Finalize,
         block: block_digest(header),
     };
-    BlockProof { descendants: BoundedVec::default(), finalization: Certificate { body, signatures: BoundedVec::default() } }
+    BlockProof {
+        descendants: BoundedVec::default(),
+        finalization: Certificate { body, signatures: BoundedVec::default() },
+    }
 }
 
 impl World {
@@ -265,7 +268,9 @@ impl World {
     fn upgrade(&self, end: Submitted, wait: Wait) -> Submitted {
         match (wait, end) {
             (Wait::Accepted, Submitted::Final(id, _)) => Submitted::Accepted(id),
-            (Wait::Certified, Submitted::Final(id, receipt)) => Submitted::Certified(id, self.receipt_proof_of(&receipt)),
+            (Wait::Certified, Submitted::Final(id, receipt)) => {
+                Submitted::Certified(id, self.receipt_proof_of(&receipt))
+            }
             (Wait::Final | Wait::Certified, Submitted::Accepted(id)) => Submitted::TimedOut(id),
             (_, end) => end,
         }

@@ -111,7 +111,7 @@ async fn a_copied_certificate_proves_nothing_without_its_key() {
     let (copied, _) = tls::certified(&node_0()).unwrap();
     let (_, other_key) = tls::certified(&stranger()).unwrap();
     let refusal = refusal_of(copied, other_key).await;
-    assert!(matches!(&refusal, Refusal::Handshake(why) if why.contains("signature")), "{refusal}");
+    assert!(matches!(&refusal, Refusal::Handshake(why) if why.contains("BadSignature")), "{refusal}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -154,11 +154,13 @@ async fn serve_clients(config: ServerConfig) -> (Endpoint, SocketAddr) {
     let server = endpoint.clone();
     tokio::spawn(async move {
         while let Some(incoming) = server.accept().await {
-            let Ok(connection) = incoming.await else { continue };
-            let Ok((mut send, mut receive)) = connection.accept_bi().await else { continue };
-            let _ = send.write_all(&receive.read_to_end(100).await.unwrap()).await;
-            let _ = send.finish();
-            connection.closed().await;
+            tokio::spawn(async move {
+                let Ok(connection) = incoming.await else { return };
+                let Ok((mut send, mut receive)) = connection.accept_bi().await else { return };
+                let _ = send.write_all(&receive.read_to_end(100).await.unwrap()).await;
+                let _ = send.finish();
+                connection.closed().await;
+            });
         }
     });
     (endpoint, address)

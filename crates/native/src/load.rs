@@ -1,0 +1,95 @@
+//! The load generator's settings, as the Python side gives them.
+
+use crate::errors::{detached, native_error};
+use pyo3::prelude::*;
+use rustorium_crypto::{SigningKey, hash};
+use rustorium_gateway::load::{Face, LoadAccount, LoadConfig, LoadTarget, run};
+use rustorium_types::{ChainId, Epoch, Hash};
+use serde::Deserialize;
+use std::net::SocketAddr;
+use std::time::{Duration, SystemTime};
+
+/// What a `Put` of this size may cost, and more.
+const WORK_LIMIT: u64 = 20_000;
+/// How long the last results are waited for.
+const DRAIN: Duration = Duration::from_secs(15);
+/// Expiry of the transactions.
+const EXPIRES_IN: Duration = Duration::from_secs(3600);
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NodeSettings {
+    http: SocketAddr,
+    client: SocketAddr,
+    node_key: Hash,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SenderSettings {
+    seed_hex: Hash,
+    region: u8,
+    nonce: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Settings {
+    chain: ChainId,
+    face: String,
+    rate_per_s: u32,
+    seconds: u32,
+    value_bytes: usize,
+    seed: u64,
+    connections: usize,
+    /// In the order of the committee.
+    nodes: Vec<NodeSettings>,
+    senders: Vec<SenderSettings>,
+}
+
+impl Settings {
+    fn config(self) -> Result<LoadConfig, &'static str> {
+        let face = match self.face.as_str() {
+            "quic" => Face::Quic,
+            "http" => Face::Http,
+            _ => return Err("the face is quic or http"),
+        };
+        let n = self.nodes.len().max(1);
+        let target = |node: NodeSettings| LoadTarget {
+            address: if face == Face::Quic { node.client } else { node.http },
+            node_key: node.node_key.0,
+        };
+        let account = |sender: SenderSettings| {
+            let seed = sender.seed_hex.0;
+            let id = hash::account_id(sender.region, &SigningKey::from_seed(&seed).public());
+            let target = usize::from(rustorium_txpool::home_lane(&id, Epoch(0), n).0);
+            LoadAccount { seed, region: sender.region, nonce: sender.nonce, target }
+        };
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        Ok(LoadConfig {
+            chain: self.chain,
+            face,
+            targets: self.nodes.into_iter().map(target).collect(),
+            accounts: self.senders.into_iter().map(account).collect(),
+            rate_per_s: self.rate_per_s,
+            seconds: self.seconds,
+            value_bytes: self.value_bytes,
+            work_limit: WORK_LIMIT,
+            connections: self.connections,
+            drain: DRAIN,
+            salt: self.seed,
+            expires_in: EXPIRES_IN,
+            now_ms: now.as_millis() as u64,
+        })
+    }
+}
+
+/// Runs the load generator without the interpreter's lock; returns its report as JSON.
+#[pyfunction]
+pub fn load_run(py: Python<'_>, config_json: &str) -> PyResult<String> {
+    let unusable = |error: String| native_error("load-config", format!("the load's settings are not usable: {error}"));
+    let settings: Settings = serde_json::from_str(config_json).map_err(|error| unusable(error.to_string()))?;
+    let config = settings.config().map_err(|error| unusable(error.into()))?;
+    let report = detached(py, || run(&config))?.map_err(|error| native_error("load-failed", error.to_string()))?;
+    serde_json::to_string(&report).map_err(|error| native_error("internal", error.to_string()))
+}
