@@ -2,6 +2,9 @@
 
 set shell := ["bash", "-euo", "pipefail", "-c"]
 
+# The tools that the recipes call (maturin first) are those of the virtual environment, activated or not.
+export PATH := justfile_directory() / ".venv/bin:" + env("PATH")
+
 python := ".venv/bin/python"
 
 # Exports the environment of every cargo call; stops when it can't be made.
@@ -50,21 +53,26 @@ lint: build
 
 # every test of Rust and Python that needs nothing but Python, Rust and C++
 test: build
-    {{ with }} {{ checked }} cargo test --release --locked --workspace --exclude rustorium-native
+    {{ with }} {{ checked }} cargo test --release --locked --no-fail-fast --workspace --exclude rustorium-native
     {{ python }} -m pytest -n 2 --dist worksteal -m "not outside and not alone"
     {{ python }} -m pytest -m "alone"
 
-# tests that need other tools: installs them, then runs them (root, for apt-get)
+# tests that need other tools: installs them (strace needs root and apt), then runs them
 test-outside: build
     #!/usr/bin/env bash
     set -euo pipefail
-    tools="${RUSTORIUM_BUILD_CACHE:-$HOME/.cache/rustorium-build}/tools"
-    [ -x "$tools/bin/cargo-deny" ] || env -u CARGO_TARGET_DIR cargo install --locked --quiet --root "$tools" cargo-deny@0.20.2
-    PATH="$tools/bin:$PATH" {{ python }} -m pytest -m outside
+    command -v strace > /dev/null || { apt-get update -qq && apt-get install -qq -y strace; }
+    deny=0.20.2 tools="${RUSTORIUM_BUILD_CACHE:-$HOME/.cache/rustorium-build}/cargo-deny"
+    [ -x "$tools-$deny/bin/cargo-deny" ] || env -u CARGO_TARGET_DIR cargo install --locked --quiet --root "$tools-$deny" "cargo-deny@$deny"
+    PATH="$tools-$deny/bin:$PATH" {{ python }} -m pytest -m outside
 
 # play COUNT seeds of the simulator from FIRST on; MODE is safety or liveness
 sim FIRST="0" COUNT="500" MODE="liveness": build
     {{ python }} -m rustorium.sim.run {{ FIRST }} {{ COUNT }} {{ MODE }}
+
+# the main job's latencies and throughput on this machine, to benches/results; `just bench --quick` for a glance
+bench *ARGUMENTS: build
+    {{ python }} benches/main_job.py {{ ARGUMENTS }}
 
 # write the conformance vectors anew: only for a change of the protocol that is meant
 regenerate-vectors: venv

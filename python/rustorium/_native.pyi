@@ -1,8 +1,36 @@
-"""The Rust extension: ids, signing, proofs, and the node's data plane. Every function releases the GIL while it works."""
+"""The Rust extension: ids, signing, proofs, and the node's data plane. What takes time releases the GIL."""
 
 from collections.abc import Sequence
+from typing import Self, final
 
 from rustorium.consensus.vocabulary import Effect, Input
+
+__all__ = [
+    "NativeError",
+    "Node",
+    "account_id",
+    "asset_id",
+    "block_digest",
+    "build_transaction",
+    "describe_transaction",
+    "format_address",
+    "generate_seed",
+    "genesis_describe",
+    "genesis_encode",
+    "genesis_hash",
+    "home_lane",
+    "load_run",
+    "open_key",
+    "parse_address",
+    "payload_root",
+    "public_key",
+    "seal_key",
+    "tracing_init",
+    "value_hash",
+    "verify_block",
+    "verify_receipt_proof",
+    "version",
+]
 
 class NativeError(Exception):
     """`args[0]` is one sentence; `code` is stable: port-in-use, home-locked, wrong-passphrase, key-missing, …"""
@@ -36,15 +64,16 @@ def genesis_describe(raw: bytes) -> str: ...
 def genesis_hash(raw: bytes) -> str: ...
 def verify_receipt_proof(genesis: bytes, proof: bytes) -> str: ...
 def verify_block(genesis: bytes, block: bytes, proof: bytes) -> str: ...
-def block_digest(header: bytes) -> str: ...
+def block_digest(block: bytes) -> str: ...
 def payload_root(block: bytes, parent: bytes) -> str: ...
 def load_run(config_json: str) -> str: ...
 def tracing_init(path: str | None, level: str, node: str) -> None: ...
 
+@final
 class Node:
     """A validator's data plane: store, journal, links, gateway, and the threads that run them."""
 
-    def __init__(self, config_json: str) -> None: ...
+    def __new__(cls, config_json: str) -> Self: ...
     def fileno(self) -> int: ...
     def drain(self, limit: int) -> list[Input]: ...
     def submit(self, effects: Sequence[Effect]) -> None: ...

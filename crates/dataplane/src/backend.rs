@@ -16,8 +16,8 @@ use rustorium_gateway::{
 use rustorium_storage::{StateAtTip, Store, StoreError, StoredBlock};
 use rustorium_types::limits::PROOF_HEADERS_MAX;
 use rustorium_types::{
-    AccountId, AssetId, BlockProof, BoundedVec, Epoch, Header, Height, PROTOCOL_VERSION, StateKey,
-    Transaction, TxId, ValidatorIndex, View,
+    AccountId, AssetId, BlockProof, BoundedVec, Epoch, Header, Height, PROTOCOL_VERSION, StateKey, Transaction, TxId,
+    ValidatorIndex, View,
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -58,24 +58,22 @@ impl NodeBackend {
         self.waiters.len() + self.verifier.unverified() >= self.capacity
     }
 
-    fn read(&self, keys: &[StateKey]) -> Result<(Vec<Option<Vec<u8>>>, At), BackendError> {
-        let StateAtTip { values, tip } = self.store.state_at_tip(keys).map_err(storage)?;
-        Ok((values, tip.map_or(At::default(), |tip| At { height: tip.height, root: tip.result_root })))
-    }
-
     fn read_one(&self, key: StateKey) -> Result<(Option<Vec<u8>>, At), BackendError> {
-        let (values, at) = self.read(&[key])?;
+        let StateAtTip { values, tip } = self.store.state_at_tip(&[key]).map_err(storage)?;
+        let at = tip.map_or(At::default(), |tip| At { height: tip.height, root: tip.result_root });
         Ok((values.into_iter().next().flatten(), at))
     }
 
     fn not_for_this_chain(&self, transaction: &Transaction) -> Option<Refused> {
         let body = &transaction.body;
         if body.chain != self.chain.id {
-            let message = format!("the transaction is for chain {}, this is {}; sign it anew", body.chain, self.chain.id);
+            let message =
+                format!("the transaction is for chain {}, this is {}; sign it anew", body.chain, self.chain.id);
             return Some(Refused::new("wrong_chain", message));
         }
         (body.version != PROTOCOL_VERSION).then(|| {
-            let message = format!("the transaction has protocol version {}, this node {PROTOCOL_VERSION}", body.version);
+            let message =
+                format!("the transaction has protocol version {}, this node {PROTOCOL_VERSION}", body.version);
             Refused::new("wrong_version", message)
         })
     }
@@ -165,7 +163,10 @@ impl Backend for NodeBackend {
     }
 
     fn submit(
-        &self, transactions: Vec<Transaction>, wait: Wait, deadline: Instant,
+        &self,
+        transactions: Vec<Transaction>,
+        wait: Wait,
+        deadline: Instant,
     ) -> BoxFuture<'static, Vec<Submitted>> {
         let ids: Vec<TxId> = transactions.iter().map(|t| transaction_id(&t.body)).collect();
         let (sender, mut ended) = mpsc::unbounded_channel();
@@ -258,7 +259,10 @@ impl Backend for NodeBackend {
     }
 
     fn account_transactions(
-        &self, id: &AccountId, before: Option<Place>, limit: usize,
+        &self,
+        id: &AccountId,
+        before: Option<Place>,
+        limit: usize,
     ) -> Result<Vec<(Height, u32, TxId)>, BackendError> {
         self.store.account_transactions(id, before, limit).map_err(storage)
     }

@@ -3,14 +3,15 @@
 use crate::context::Context;
 use crate::inbox::Inbox;
 use crate::metrics::NodeMetrics;
+use crate::queue::Queue;
 use crate::shard::{Event, Executed, ExecutionJob};
 use crate::waiters::Waiters;
-use crossbeam_channel::{Receiver, Sender};
 use rustorium_crypto::transaction_id;
 use rustorium_execution::{Input, Skip, StateRead, StateReadError, arrange, execute, order};
 use rustorium_gateway::{FinalBlock, Refused, Submitted};
 use rustorium_storage::{HeightCommit, Store, StoreError};
 use rustorium_types::{Hash, Height, Receipt, StateKey, TxId};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -45,7 +46,7 @@ pub struct Executor {
     /// Who waits.
     pub waiters: Arc<Waiters>,
     /// To the shard.
-    pub events: Sender<Event>,
+    pub events: Arc<Queue<Event>>,
     /// To streams.
     pub published: broadcast::Sender<Arc<FinalBlock>>,
     /// For failures.
@@ -59,16 +60,19 @@ pub struct Executor {
 }
 
 impl Executor {
-    /// Executes jobs until the channel closes or the store fails.
-    pub fn run(&self, jobs: &Receiver<ExecutionJob>) {
+    /// Executes jobs until the queue closes or the store fails.
+    pub fn run(&self, jobs: &Queue<ExecutionJob>) {
         let mut root = self.store.tip().map_or(self.context.genesis_root, |tip| tip.result_root);
-        for job in jobs {
-            match self.execute(&job, root) {
-                Ok(next) => root = next,
-                Err((code, sentence)) => {
-                    tracing::error!(event = "execution_failed", code, reason = %sentence);
-                    self.inbox.fail(code, &sentence);
-                    return;
+        let mut waiting = VecDeque::new();
+        while jobs.take(None, &mut waiting) {
+            for job in waiting.drain(..) {
+                match self.execute(&job, root) {
+                    Ok(next) => root = next,
+                    Err((code, sentence)) => {
+                        tracing::error!(event = "execution_failed", code, reason = %sentence);
+                        self.inbox.fail(code, &sentence);
+                        return;
+                    }
                 }
             }
         }
@@ -83,7 +87,8 @@ impl Executor {
         let transactions = arrange(header.view, inline, &job.payload);
         let parameters = &self.context.parameters;
         let input = Input { header, parameters, previous_root, transactions };
-        let execution = execute(&input, &StoredState(&*self.store)).map_err(|error| ("store-failed", error.to_string()))?;
+        let execution =
+            execute(&input, &StoredState(&*self.store)).map_err(|error| ("store-failed", error.to_string()))?;
         let executed_in = started.elapsed();
         let listed = order(header.view, job.payload.len()).flat_map(|lane| job.payload[lane].iter().cloned());
         let commit = HeightCommit {
@@ -105,11 +110,16 @@ impl Executor {
     }
 
     fn tell(
-        &self, time_ms: u64, commit: HeightCommit, skipped: Vec<(TxId, Skip)>, touched: Vec<(rustorium_types::AccountId, u64)>, claimed: Height,
+        &self,
+        time_ms: u64,
+        commit: HeightCommit,
+        skipped: Vec<(TxId, Skip)>,
+        touched: Vec<(rustorium_types::AccountId, u64)>,
+        claimed: Height,
     ) {
         let height = commit.block.header.height;
         if self.waiters.executed(height, &commit.receipts) {
-            let _ = self.events.send(Event::ClaimWanted(height));
+            self.events.push(Event::ClaimWanted(height));
         }
         for (id, skip) in &skipped {
             self.waiters.refused(id, &skipped_refusal(skip));
@@ -117,7 +127,7 @@ impl Executor {
         if claimed.0 > self.progress.claimed.fetch_max(claimed.0, Ordering::AcqRel) {
             self.waiters.certified(claimed, &*self.prove);
         }
-        let _ = self.events.send(Event::Executed(Executed { height, time_ms, root: commit.result_root, touched, skipped }));
+        self.events.push(Event::Executed(Executed { height, time_ms, root: commit.result_root, touched, skipped }));
         let receipts: Vec<Receipt> = commit.receipts;
         if self.published.receiver_count() > 0 {
             let block = FinalBlock { height, time_ms, digest: commit.digest, receipts };

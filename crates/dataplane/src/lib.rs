@@ -4,14 +4,17 @@
 //! without threads behind `Ports`; no thread of this crate ever takes the interpreter's lock.
 
 pub mod backend;
+mod codes;
 pub mod config;
 pub mod context;
 pub mod executor;
 pub mod genesis_file;
 pub mod inbox;
+mod keeper;
 pub mod metrics;
 pub mod node;
 pub mod port;
+pub mod queue;
 pub mod recover;
 pub mod rules;
 pub mod shard;

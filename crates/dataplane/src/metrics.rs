@@ -87,18 +87,34 @@ impl NodeMetrics {
         let mut registry = self.registry.lock();
         registry.register("rustorium_consensus_height", "Newest executed height", self.height.clone());
         registry.register("rustorium_consensus_view", "Current view", self.view.clone());
-        registry.register("rustorium_consensus_nullified_views", "Views left by a nullification", self.nullified.clone());
+        registry.register(
+            "rustorium_consensus_nullified_views",
+            "Views left by a nullification",
+            self.nullified.clone(),
+        );
         registry.register("rustorium_transport_peers", "Peers whose link is up", self.peers.clone());
         registry.register("rustorium_txpool_transactions", "Transactions in the pool", self.pool.clone());
         registry.register("rustorium_gateway_busy", "Transactions refused because the pool is full", self.busy.clone());
         registry.register("rustorium_execution_transactions", "Transactions with a receipt", self.transactions.clone());
-        registry.register("rustorium_execution_skipped_transactions", "Transactions without a receipt", self.skipped.clone());
+        registry.register(
+            "rustorium_execution_skipped_transactions",
+            "Transactions without a receipt",
+            self.skipped.clone(),
+        );
         registry.register("rustorium_execution_blocks", "Executed blocks", self.blocks.clone());
-        registry.register("rustorium_execution_empty_blocks", "Executed blocks without payload", self.empty_blocks.clone());
+        registry.register(
+            "rustorium_execution_empty_blocks",
+            "Executed blocks without payload",
+            self.empty_blocks.clone(),
+        );
         registry.register("rustorium_execution_block_seconds", "Time to execute a block", self.execution.clone());
         registry.register("rustorium_storage_commit_seconds", "Time to commit a block", self.commit.clone());
         registry.register("rustorium_storage_journal_syncs", "Syncs of the journal", self.journal_syncs.clone());
-        registry.register("rustorium_storage_journal_bytes", "Bytes appended to the journal", self.journal_bytes.clone());
+        registry.register(
+            "rustorium_storage_journal_bytes",
+            "Bytes appended to the journal",
+            self.journal_bytes.clone(),
+        );
         registry.register("rustorium_python_steps", "Calls of replica.on_input by input", self.steps.clone());
         registry.register("rustorium_python_step_cpu_seconds", "CPU time of a step", self.step_cpu.clone());
         registry.register("rustorium_python_step_wall_seconds", "Wall time of a step", self.step_wall.clone());

@@ -1,19 +1,21 @@
 //! A node's data plane from start to stop: opens store and journal, starts the threads, joins the peers.
 
 use crate::backend::{NodeBackend, receipt_proof};
+use crate::codes::{journal_code, start_code, transport_code};
 use crate::config::{DurabilitySetting, NodeConfig};
 use crate::context::Context;
 use crate::executor::{Executor, Progress, store_code};
 use crate::genesis_file;
 use crate::inbox::Inbox;
+use crate::keeper::Keeper;
 use crate::metrics::NodeMetrics;
 use crate::port::Effect;
+use crate::queue::Queue;
 use crate::recover;
-use crate::shard::{Event, Shard, WorkConfig};
+use crate::shard::{Event, ExecutionJob, Shard, WorkConfig};
 use crate::threads::{ShardGauges, ThreadPorts, now, run_shard};
 use crate::verifier::Verifier;
 use crate::waiters::Waiters;
-use crossbeam_channel::{Receiver, Sender};
 use parking_lot::Mutex;
 use rustorium_crypto::SigningKey;
 use rustorium_gateway::http::server::{HttpConfig, StartError};
@@ -23,7 +25,7 @@ use rustorium_gateway::{
     Backend, BackendError, ChainInfo, FinalBlock, GatewayMetrics, ProofStatus, Refused, Submitted,
 };
 use rustorium_storage::{AuditSink, Durability, Journal, RocksStore, Store, StoreConfig};
-use rustorium_transport::{Frame, Handler, Peer, Shaper, ShaperOptions, Transport, TransportError};
+use rustorium_transport::{Frame, Handler, Peer, Shaper, ShaperOptions, Transport};
 use rustorium_txpool::PoolConfig;
 use rustorium_types::{Genesis, Hash, Message, TxId, ValidatorIndex, encode};
 use std::collections::BTreeMap;
@@ -41,8 +43,6 @@ use tokio::sync::broadcast;
 const VERIFIERS: usize = 2;
 /// Threads of the network runtime.
 const NETWORK_THREADS: usize = 2;
-/// How often commits are made durable so that the journal can forget them.
-const STORE_SYNC: Duration = Duration::from_millis(500);
 /// Blocks that a slow stream reader may be behind.
 const PUBLISHED_MAX: usize = 1024;
 
@@ -65,7 +65,7 @@ impl NodeError {
 /// A running data plane.
 pub struct Node {
     inbox: Arc<Inbox>,
-    events: Sender<Event>,
+    events: Arc<Queue<Event>>,
     backend: Arc<NodeBackend>,
     audit: Arc<AuditSink>,
     metrics: Arc<NodeMetrics>,
@@ -86,7 +86,7 @@ struct Running {
 
 /// What frames and links become: events of the shard.
 struct Inbound {
-    events: Sender<Event>,
+    events: Arc<Queue<Event>>,
 }
 
 impl Handler for Inbound {
@@ -94,8 +94,7 @@ impl Handler for Inbound {
         match Message::from_frame(frame.class, &frame.bytes) {
             Ok(message) => {
                 let Frame { peer, bytes, credit, .. } = frame;
-                // The shard's thread ends before the transport only when the node stops.
-                let _ = self.events.send(Event::Peer { peer, message, frame: bytes, credit });
+                self.events.push(Event::Peer { peer, message, frame: bytes, credit });
             }
             Err(error) => tracing::warn!(event = "frame_refused", peer = frame.peer.0, reason = %error),
         }
@@ -103,19 +102,24 @@ impl Handler for Inbound {
 
     fn link(&self, peer: ValidatorIndex, up: bool) {
         tracing::info!(event = if up { "link_up" } else { "link_down" }, peer = peer.0);
-        let _ = self.events.send(Event::Link { peer, up });
+        self.events.push(Event::Link { peer, up });
     }
 }
 
 fn read_genesis(path: &Path) -> Result<Genesis, NodeError> {
     let text = fs::read_to_string(path).map_err(|error| {
-        NodeError::new("genesis-missing", format!("can't read the genesis file {} ({error}); copy the chain's genesis there", path.display()))
+        NodeError::new(
+            "genesis-missing",
+            format!("can't read the genesis file {} ({error}); copy the chain's genesis there", path.display()),
+        )
     })?;
-    genesis_file::from_json(&text).map_err(|error| NodeError::new("genesis-invalid", format!("{}: {error}", path.display())))
+    genesis_file::from_json(&text)
+        .map_err(|error| NodeError::new("genesis-invalid", format!("{}: {error}", path.display())))
 }
 
 fn seed(hex: &str, what: &str) -> Result<SigningKey, NodeError> {
-    let bytes = Hash::from_hex(hex).map_err(|error| NodeError::new("key-invalid", format!("the {what} key is unusable: {error}")))?;
+    let bytes = Hash::from_hex(hex)
+        .map_err(|error| NodeError::new("key-invalid", format!("the {what} key is unusable: {error}")))?;
     Ok(SigningKey::from_seed(&bytes.0))
 }
 
@@ -137,8 +141,7 @@ impl Node {
 
     /// The way down: effects in order.
     pub fn submit(&self, effects: Vec<Effect>) {
-        // After `close` nobody carries them out: a crash between any two effects is legal.
-        let _ = self.events.send(Event::Effects(effects));
+        self.events.push(Event::Effects(effects));
     }
 
     /// What the gateway sees.
@@ -171,7 +174,7 @@ impl Node {
             running.transport.close().await;
         });
         running.verifier.stop();
-        let _ = self.events.send(Event::Stop);
+        self.events.push(Event::Stop);
         for thread in running.threads {
             if thread.join().is_err() {
                 tracing::error!(event = "thread_panicked");
@@ -203,7 +206,7 @@ struct Starting {
     waiters: Arc<Waiters>,
     progress: Arc<Progress>,
     gauges: Arc<ShardGauges>,
-    events: (Sender<Event>, Receiver<Event>),
+    events: Arc<Queue<Event>>,
     published: broadcast::Sender<Arc<FinalBlock>>,
     stopping: Arc<AtomicBool>,
     start: Instant,
@@ -239,7 +242,7 @@ impl Starting {
             waiters: Arc::default(),
             progress: Arc::default(),
             gauges: Arc::default(),
-            events: crossbeam_channel::unbounded(),
+            events: Arc::default(),
             published: broadcast::channel(PUBLISHED_MAX).0,
             stopping: Arc::default(),
             start: Instant::now(),
@@ -263,15 +266,15 @@ impl Starting {
             .map_err(|error| NodeError::new("system", format!("can't start the network threads: {error}")))?;
         let transport = self.start_transport(&runtime)?;
         let keys = self.context.committee.keys.clone();
-        let verifier = Arc::new(Verifier::new(keys, self.waiters.clone(), self.events.0.clone()));
+        let verifier = Arc::new(Verifier::new(keys, self.waiters.clone(), self.events.clone()));
         let backend = Arc::new(self.backend(verifier.clone()));
         let (http, quic) = self.start_gateway(&runtime, backend.clone())?;
-        let (jobs, job_queue) = crossbeam_channel::unbounded();
+        let jobs: Arc<Queue<ExecutionJob>> = Arc::default();
         let ports = ThreadPorts {
             transport: transport.clone(),
             journal: journal.clone(),
             verifier: verifier.clone(),
-            executor: jobs,
+            executor: jobs.clone(),
             inbox: self.inbox.clone(),
             store: self.store.clone(),
             waiters: self.waiters.clone(),
@@ -280,8 +283,9 @@ impl Starting {
             prove: self.prover(),
         };
         let at = now(self.start);
-        let shard = Shard::recover(self.context.clone(), self.work_config(), ports, at, (tip.digest, tip.header), journaled);
-        let mut threads = self.spawn_threads(shard, job_queue, journal)?;
+        let shard =
+            Shard::recover(self.context.clone(), self.work_config(), ports, at, (tip.digest, tip.header), journaled);
+        let mut threads = self.spawn_threads(shard, jobs, journal)?;
         for _ in 0..VERIFIERS {
             let verifier = verifier.clone();
             threads.push(spawn("verify", move || verifier.run())?);
@@ -294,7 +298,7 @@ impl Starting {
         let store = self.store.clone();
         Ok(Node {
             inbox: self.inbox,
-            events: self.events.0,
+            events: self.events,
             backend,
             audit: self.audit,
             metrics: self.metrics,
@@ -310,13 +314,14 @@ impl Starting {
             DurabilitySetting::Vote => Durability::Vote,
             DurabilitySetting::Os => Durability::Os,
         };
-        let (events, inbox) = (self.events.0.clone(), self.inbox.clone());
-        let done = Box::new(move |result: Result<rustorium_storage::Lsn, rustorium_storage::JournalError>| match result {
-            Ok(position) => {
-                let _ = events.send(Event::Durable(position.0));
-            }
-            Err(error) => inbox.fail(journal_code(&error), &error.to_string()),
-        });
+        let (events, inbox) = (self.events.clone(), self.inbox.clone());
+        let done =
+            Box::new(move |result: Result<rustorium_storage::Lsn, rustorium_storage::JournalError>| match result {
+                Ok(position) => {
+                    events.push(Event::Durable(position.0));
+                }
+                Err(error) => inbox.fail(journal_code(&error), &error.to_string()),
+            });
         let folder = self.config.home.join("safety");
         let fresh = !folder.exists() || fs::read_dir(&folder).is_ok_and(|mut entries| entries.next().is_none());
         if fresh && height > 0 {
@@ -327,8 +332,8 @@ impl Starting {
             );
             return Err(NodeError::new("journal-retired", sentence));
         }
-        let (journal, records) =
-            Journal::open(&folder, durability, done).map_err(|error| NodeError::new(journal_code(&error), error.to_string()))?;
+        let (journal, records) = Journal::open(&folder, durability, done)
+            .map_err(|error| NodeError::new(journal_code(&error), error.to_string()))?;
         Ok((Arc::new(journal), records))
     }
 
@@ -350,7 +355,11 @@ impl Starting {
         });
         let peers: Vec<Peer> = peers.collect();
         if peers.len() + 1 != validators.len() {
-            let sentence = format!("config.toml has {} peers and the committee {} other validators; list each of them", peers.len(), validators.len() - 1);
+            let sentence = format!(
+                "config.toml has {} peers and the committee {} other validators; list each of them",
+                peers.len(),
+                validators.len() - 1
+            );
             return Err(NodeError::new("config-invalid", sentence));
         }
         let shaper = self.config.shaper.as_ref().map(shaper).transpose()?;
@@ -365,7 +374,7 @@ impl Starting {
             queue_bytes,
             shaper,
         };
-        let handler = Arc::new(Inbound { events: self.events.0.clone() });
+        let handler = Arc::new(Inbound { events: self.events.clone() });
         let transport = Transport::start(config, handler, runtime.handle())
             .map_err(|error| NodeError::new(transport_code(&error), error.to_string()))?;
         self.metrics.with_registry(|registry| transport.metrics().register(registry));
@@ -415,7 +424,8 @@ impl Starting {
         let _inside = runtime.enter();
         let tls = rustorium_transport::tls::client_face_server(&self.node_key)
             .map_err(|error| NodeError::new("system", error.to_string()))?;
-        let quic = QuicFace::start(self.config.client_listen, tls, backend, QuicLimits::default(), metrics).map_err(failed)?;
+        let quic =
+            QuicFace::start(self.config.client_listen, tls, backend, QuicLimits::default(), metrics).map_err(failed)?;
         Ok((http, quic))
     }
 
@@ -431,27 +441,30 @@ impl Starting {
     }
 
     fn spawn_threads(
-        &self, shard: Shard<ThreadPorts>, jobs: Receiver<crate::shard::ExecutionJob>, journal: Arc<Journal>,
+        &self,
+        shard: Shard<ThreadPorts>,
+        jobs: Arc<Queue<ExecutionJob>>,
+        journal: Arc<Journal>,
     ) -> Result<Vec<JoinHandle<()>>, NodeError> {
         let executor = Executor {
             context: self.context.clone(),
             store: self.store.clone(),
             waiters: self.waiters.clone(),
-            events: self.events.0.clone(),
+            events: self.events.clone(),
             published: self.published.clone(),
             inbox: self.inbox.clone(),
             progress: self.progress.clone(),
             metrics: self.metrics.clone(),
             prove: self.prover(),
         };
-        let (events, gauges, start) = (self.events.1.clone(), self.gauges.clone(), self.start);
+        let (events, gauges, start) = (self.events.clone(), self.gauges.clone(), self.start);
         let keeper = Keeper {
             store: self.store.clone(),
             journal,
             progress: self.progress.clone(),
             metrics: self.metrics.clone(),
             waiters: self.waiters.clone(),
-            events: self.events.0.clone(),
+            events: self.events.clone(),
             inbox: self.inbox.clone(),
             stopping: self.stopping.clone(),
         };
@@ -463,74 +476,17 @@ impl Starting {
     }
 }
 
-/// Makes commits durable now and then, so that the journal can forget, and sweeps waits that can't end well.
-struct Keeper {
-    store: Arc<dyn Store>,
-    journal: Arc<Journal>,
-    progress: Arc<Progress>,
-    metrics: Arc<NodeMetrics>,
-    waiters: Arc<Waiters>,
-    events: Sender<Event>,
-    inbox: Arc<Inbox>,
-    stopping: Arc<AtomicBool>,
-}
-
-impl Keeper {
-    fn run(&self) {
-        while !self.stopping.load(Ordering::Acquire) {
-            std::thread::park_timeout(STORE_SYNC);
-            let stats = self.journal.stats();
-            self.metrics.journal_syncs.set(stats.syncs as i64);
-            self.metrics.journal_bytes.set(stats.bytes as i64);
-            if self.progress.executed.load(Ordering::Acquire) > self.progress.durable.load(Ordering::Acquire) {
-                match self.store.sync() {
-                    Ok(height) => {
-                        self.progress.durable.store(height.0, Ordering::Release);
-                        let _ = self.events.send(Event::StoreDurable(height));
-                    }
-                    Err(error) => return self.inbox.fail(store_code(&error), &error.to_string()),
-                }
-                if let Some(tip) = self.store.tip() {
-                    self.waiters.expire(tip.header.time_ms);
-                }
-            }
-        }
-    }
-}
-
 fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, NodeError> {
     let builder = std::thread::Builder::new().name(name.to_owned());
     builder.spawn(run).map_err(|error| NodeError::new("system", format!("can't start the {name} thread: {error}")))
 }
 
-fn start_code(error: &StartError) -> &'static str {
-    match error {
-        StartError::PortInUse { .. } => "port-in-use",
-        StartError::Listen { .. } => "listen-failed",
-    }
-}
-
-fn transport_code(error: &TransportError) -> &'static str {
-    match error {
-        TransportError::PortInUse { .. } => "port-in-use",
-        TransportError::Bind { .. } => "listen-failed",
-        _ => "config-invalid",
-    }
-}
-
-fn journal_code(error: &rustorium_storage::JournalError) -> &'static str {
-    use rustorium_storage::JournalError as E;
-    match error {
-        E::Locked { .. } => "home-locked",
-        E::DiskFull { .. } => "disk-full",
-        E::Corrupt { .. } => "journal-retired",
-        _ => "journal-failed",
-    }
-}
-
 fn shaper(settings: &crate::config::ShaperSettings) -> Result<Arc<Shaper>, NodeError> {
     let text = fs::read_to_string(&settings.matrix_path).map_err(|error| {
-        NodeError::new("config-invalid", format!("can't read the delay matrix {}: {error}", settings.matrix_path.display()))
+        NodeError::new(
+            "config-invalid",
+            format!("can't read the delay matrix {}: {error}", settings.matrix_path.display()),
+        )
     })?;
     let options = ShaperOptions {
         jitter_percent: settings.jitter_percent,

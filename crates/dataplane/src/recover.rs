@@ -4,9 +4,7 @@ use crate::context::Context;
 use crate::shard::Journaled;
 use rustorium_crypto::verify_batch;
 use rustorium_storage::{HeightCommit, JournalRecord, RecordKind, Store, StoreError, Tip};
-use rustorium_types::{
-    Block, BoundedVec, Certificate, Genesis, Height, ResultLink, SignedVote, decode, limits,
-};
+use rustorium_types::{Block, BoundedVec, Certificate, Genesis, Height, ResultLink, SignedVote, decode, limits};
 
 /// Result roots that a restarted node reads back: as far as a claim may lag, and some.
 const ROOTS_READ: u64 = 512;
@@ -30,18 +28,29 @@ pub fn tip_of(store: &dyn Store, genesis: &Genesis) -> Result<Tip, StoreError> {
     })?;
     store.sync()?;
     let payload_height = Height(0);
-    Ok(Tip { height: Height(0), digest: state.digest, header: state.header, result_root: state.result_root, payload_height })
+    Ok(Tip {
+        height: Height(0),
+        digest: state.digest,
+        header: state.header,
+        result_root: state.result_root,
+        payload_height,
+    })
 }
 
 /// Decodes the journal's records. Records that a newer format would have are refused by the journal itself; one that
 /// checks but does not decode was written by another version, and is reported by its position.
 pub fn decode_journal(
-    context: &Context, store: &dyn Store, tip: &Tip, records: Vec<JournalRecord>,
+    context: &Context,
+    store: &dyn Store,
+    tip: &Tip,
+    records: Vec<JournalRecord>,
 ) -> Result<Journaled, String> {
     let mut journaled = Journaled { payload_height: tip.payload_height, ..Journaled::default() };
     for record in records {
         let position = record.lsn.0;
-        let bad = |error| format!("the journal's record at {position} can't be read ({error}); start the version that wrote it");
+        let bad = |error| {
+            format!("the journal's record at {position} can't be read ({error}); start the version that wrote it")
+        };
         match record.kind {
             RecordKind::Vote => {
                 let vote: SignedVote = decode(&record.payload, limits::FRAME_BYTES_MAX).map_err(bad)?;

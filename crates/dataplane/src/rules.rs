@@ -33,9 +33,10 @@ pub fn check_header(parent: &Header, block: &Block, parameters: &Parameters) -> 
 
 fn cursors_advance(parent: &[Cursor], cursors: &[Cursor]) -> bool {
     parent.len() == cursors.len()
-        && parent.iter().zip(cursors).all(|(before, after)| {
-            before.next_seq < after.next_seq && before.tip != after.tip || before == after
-        })
+        && parent
+            .iter()
+            .zip(cursors)
+            .all(|(before, after)| before.next_seq < after.next_seq && before.tip != after.tip || before == after)
 }
 
 /// Checks what the listed batches weigh, and the inline transactions, against the header's sums and the block's caps.

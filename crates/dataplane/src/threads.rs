@@ -3,11 +3,11 @@
 use crate::inbox::Inbox;
 use crate::metrics::NodeMetrics;
 use crate::port::Input;
+use crate::queue::Queue;
 use crate::shard::{Event, ExecutionJob, Now, Ports, Shard};
 use crate::verifier::Verifier;
 use crate::waiters::Waiters;
 use bytes::Bytes;
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use rustorium_execution::{AccountRecord, account_key};
 use rustorium_gateway::{Refused, Submitted};
 use rustorium_quorum::Evidence;
@@ -19,9 +19,13 @@ use rustorium_types::{
     AccountId, Batch, BatchDigest, Block, BlockDigest, Certificate, Class, Height, Request, Response, Transaction,
     TxId, ValidatorIndex, View, limits,
 };
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime};
+
+/// The longest that the shard's thread sleeps.
+const IDLE_US: u64 = 1_000_000;
 
 /// What other threads may read of the shard.
 #[derive(Default)]
@@ -41,7 +45,7 @@ pub struct ThreadPorts {
     pub(crate) transport: Transport,
     pub(crate) journal: Arc<Journal>,
     pub(crate) verifier: Arc<Verifier>,
-    pub(crate) executor: Sender<ExecutionJob>,
+    pub(crate) executor: Arc<Queue<ExecutionJob>>,
     pub(crate) inbox: Arc<Inbox>,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) waiters: Arc<Waiters>,
@@ -85,8 +89,7 @@ impl Ports for ThreadPorts {
     }
 
     fn execute(&mut self, job: ExecutionJob) {
-        // The executor ends before the shard only after it reported a failure to the core.
-        let _ = self.executor.send(job);
+        self.executor.push(job);
     }
 
     fn inputs(&mut self, inputs: Vec<Input>) {
@@ -202,27 +205,25 @@ pub fn now(start: Instant) -> Now {
     Now { us: start.elapsed().as_micros() as u64, wall_ms: wall.as_millis() as u64 }
 }
 
-/// Runs the shard until the channel closes: all events that wait are one turn.
-pub fn run_shard(mut shard: Shard<ThreadPorts>, events: &Receiver<Event>, gauges: &ShardGauges, start: Instant) {
+/// Runs the shard until it is told to stop: all events that wait are one turn.
+pub fn run_shard(mut shard: Shard<ThreadPorts>, events: &Queue<Event>, gauges: &ShardGauges, start: Instant) {
+    let mut waiting = VecDeque::new();
     shard.end_turn(now(start));
     loop {
-        let deadline = shard.next_deadline_us(now(start)).map_or(u64::MAX, |at| at.saturating_sub(now(start).us));
-        let first = match events.recv_timeout(Duration::from_micros(deadline.min(1_000_000))) {
-            Ok(event) => event,
-            Err(RecvTimeoutError::Timeout) => Event::Tick,
-            Err(RecvTimeoutError::Disconnected) => return,
-        };
-        if matches!(first, Event::Stop) {
-            return;
+        let at = now(start);
+        let timeout_us = shard.next_deadline_us(at).map_or(IDLE_US, |due| due.saturating_sub(at.us).min(IDLE_US));
+        if !events.take(Some(Duration::from_micros(timeout_us)), &mut waiting) {
+            break;
         }
-        shard.handle(now(start), first);
-        for event in events.try_iter().take(256) {
+        let at = now(start);
+        for event in waiting.drain(..) {
             if matches!(event, Event::Stop) {
+                shard.ports.executor.close();
                 return;
             }
-            shard.handle(now(start), event);
+            shard.handle(at, event);
         }
-        shard.end_turn(now(start));
+        shard.end_turn(at);
         publish(&shard, gauges);
     }
 }
@@ -239,4 +240,3 @@ fn publish(shard: &Shard<ThreadPorts>, gauges: &ShardGauges) {
     metrics.pool.set(transactions as i64);
     metrics.peers.set(peers as i64);
 }
-

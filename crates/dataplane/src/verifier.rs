@@ -1,15 +1,15 @@
 //! Signature checks off the shard's thread: what consensus waits for first, clients' transactions gathered into batches.
 
+use crate::queue::Queue;
 use crate::shard::{Admitted, Event};
 use crate::waiters::{Waiter, Waiters};
 use bytes::Bytes;
-use crossbeam_channel::Sender;
 use parking_lot::{Condvar, Mutex};
 use rustorium_crypto::{verify_batch, verify_transactions};
 use rustorium_gateway::{Refused, Submitted, SubmittedSink, Wait};
 use rustorium_transport::Credit;
 use rustorium_types::{Batch, Block, BlockDigest, PublicKey, Transaction, ValidatorIndex};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -38,7 +38,16 @@ enum Urgent {
 struct Queues {
     urgent: VecDeque<Urgent>,
     submissions: VecDeque<Submission>,
+    /// Number of the next group of submissions.
+    next_group: u64,
     stopped: bool,
+}
+
+/// Checked groups that wait for one that was taken before them: a sender's nonces stay in order.
+#[derive(Default)]
+struct Checked {
+    next: u64,
+    early: BTreeMap<u64, Vec<Admitted>>,
 }
 
 /// The queue in front of the checking threads.
@@ -48,14 +57,15 @@ pub struct Verifier {
     keys: Vec<PublicKey>,
     waiters: Arc<Waiters>,
     unverified: AtomicUsize,
-    events: Sender<Event>,
+    checked: Mutex<Checked>,
+    events: Arc<Queue<Event>>,
 }
 
 impl Verifier {
     /// A queue; `run` on as many threads as should check.
-    pub fn new(keys: Vec<PublicKey>, waiters: Arc<Waiters>, events: Sender<Event>) -> Self {
+    pub fn new(keys: Vec<PublicKey>, waiters: Arc<Waiters>, events: Arc<Queue<Event>>) -> Self {
         let (queues, ready) = (Mutex::default(), Condvar::new());
-        Self { queues, ready, keys, waiters, unverified: AtomicUsize::new(0), events }
+        Self { queues, ready, keys, waiters, unverified: AtomicUsize::new(0), checked: Mutex::default(), events }
     }
 
     /// Submissions that wait for their check.
@@ -112,15 +122,16 @@ impl Verifier {
             } else {
                 let count = queues.submissions.len().min(TOGETHER_MAX);
                 let submissions: Vec<Submission> = queues.submissions.drain(..count).collect();
+                let group = queues.next_group;
+                queues.next_group += 1;
                 drop(queues);
-                self.check_submissions(submissions);
+                self.check_submissions(group, submissions);
             }
         }
     }
 
     fn send(&self, event: Event) {
-        // The shard's thread ends first only when the node stops: then nobody needs the answer.
-        let _ = self.events.send(event);
+        self.events.push(event);
     }
 
     fn check_urgent(&self, urgent: Urgent) {
@@ -142,7 +153,7 @@ impl Verifier {
         }
     }
 
-    fn check_submissions(&self, submissions: Vec<Submission>) {
+    fn check_submissions(&self, group: u64, submissions: Vec<Submission>) {
         let count = submissions.len();
         let (transactions, waits): (Vec<_>, Vec<_>) =
             submissions.into_iter().map(|s| (s.transaction, (s.wait, s.index, s.done))).unzip();
@@ -160,7 +171,19 @@ impl Verifier {
         }
         self.waiters.register(waiters);
         self.unverified.fetch_sub(count, Ordering::Relaxed);
-        self.send(Event::Transactions { transactions: admitted, from_client: true });
+        self.release(group, admitted);
+    }
+
+    /// Hands over checked groups in the order in which they were taken.
+    fn release(&self, group: u64, admitted: Vec<Admitted>) {
+        let mut checked = self.checked.lock();
+        checked.early.insert(group, admitted);
+        loop {
+            let next = checked.next;
+            let Some(transactions) = checked.early.remove(&next) else { return };
+            checked.next += 1;
+            self.send(Event::Transactions { transactions, from_client: true });
+        }
     }
 }
 

@@ -125,7 +125,10 @@ fn vote_kind(value: &Bound<'_, PyAny>) -> PyResult<VoteKind> {
     }
 }
 
-fn optional<'py, T>(value: Bound<'py, PyAny>, convert: impl FnOnce(&Bound<'py, PyAny>) -> PyResult<T>) -> PyResult<Option<T>> {
+fn optional<'py, T>(
+    value: Bound<'py, PyAny>,
+    convert: impl FnOnce(&Bound<'py, PyAny>) -> PyResult<T>,
+) -> PyResult<Option<T>> {
     if value.is_none() { Ok(None) } else { convert(&value).map(Some) }
 }
 
@@ -152,7 +155,12 @@ pub fn effect(effect: &Bound<'_, PyAny>) -> PyResult<Effect> {
             view: view(effect)?,
             parent: digest(&effect.getattr("parent")?)?,
             claim_height: Height(effect.getattr("claim_height")?.extract()?),
-            distrusted_lanes: effect.getattr("distrusted_lanes")?.extract::<Vec<u16>>()?.into_iter().map(ValidatorIndex).collect(),
+            distrusted_lanes: effect
+                .getattr("distrusted_lanes")?
+                .extract::<Vec<u16>>()?
+                .into_iter()
+                .map(ValidatorIndex)
+                .collect(),
         },
         "Vote" => Effect::Vote {
             kind: vote_kind(&effect.getattr("kind")?)?,
@@ -168,9 +176,7 @@ pub fn effect(effect: &Bound<'_, PyAny>) -> PyResult<Effect> {
             last: View(effect.getattr("last_view")?.extract()?),
             peer: ValidatorIndex(effect.getattr("peer")?.extract()?),
         },
-        "SendWork" => {
-            Effect::SendWork(optional(effect.getattr("peer")?, |peer| Ok(ValidatorIndex(peer.extract()?)))?)
-        }
+        "SendWork" => Effect::SendWork(optional(effect.getattr("peer")?, |peer| Ok(ValidatorIndex(peer.extract()?)))?),
         "ResendVotes" => Effect::ResendVotes(view(effect)?),
         "Heartbeat" => Effect::Heartbeat(view(effect)?),
         other => return Err(PyTypeError::new_err(format!("{other} is not an effect"))),

@@ -26,6 +26,9 @@ pub fn native_error(code: &str, sentence: impl Into<String>) -> PyErr {
 pub fn detached<T: Send>(py: Python<'_>, work: impl FnOnce() -> T + Send) -> PyResult<T> {
     py.detach(|| catch_unwind(AssertUnwindSafe(work))).map_err(|panic| {
         let said = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
-        native_error("internal", format!("an internal check failed ({}); report it with the node's log", said.unwrap_or("no message")))
+        native_error(
+            "internal",
+            format!("an internal check failed ({}); report it with the node's log", said.unwrap_or("no message")),
+        )
     })
 }

@@ -10,8 +10,8 @@ use rustorium_dataplane::genesis_file;
 use rustorium_gateway::json::{HeaderView, OperationView, ReceiptView, TransactionView};
 use rustorium_types::limits::{GENESIS_BYTES_MAX, TRANSACTION_BYTES_MAX};
 use rustorium_types::{
-    AccountId, BlockProof, BoundedVec, ChainId, Epoch, Genesis, GeoLocation, Hash, Header,
-    Operation, PROTOCOL_VERSION, ReceiptProof, Transaction, TransactionBody, decode, encode,
+    AccountId, Block, BlockProof, BoundedVec, ChainId, Epoch, Genesis, GeoLocation, Operation, PROTOCOL_VERSION,
+    ReceiptProof, Transaction, TransactionBody, decode, encode,
 };
 use std::path::Path;
 
@@ -153,7 +153,10 @@ fn build_transaction<'py>(
     let id = hash::transaction_id(&body);
     let bytes = encode(&*key.sign_transaction(body));
     if bytes.len() > TRANSACTION_BYTES_MAX {
-        return Err(value_error(format!("the transaction has {} bytes and may have {TRANSACTION_BYTES_MAX}", bytes.len())));
+        return Err(value_error(format!(
+            "the transaction has {} bytes and may have {TRANSACTION_BYTES_MAX}",
+            bytes.len()
+        )));
     }
     Ok((id.to_string(), PyBytes::new(py, &bytes)))
 }
@@ -192,30 +195,30 @@ fn verify_receipt_proof(py: Python<'_>, genesis: &[u8], proof: &[u8]) -> PyResul
     serde_json::to_string(&ReceiptView::from(&proof.receipt)).map_err(value_error)
 }
 
-/// Checks a header (canonical bytes) and the proof that it is final; returns the header as JSON.
+fn block_of(raw: &[u8]) -> PyResult<Block> {
+    decode(raw, PROOF_BYTES_MAX).map_err(refused)
+}
+
+/// Checks the proof that a block (canonical bytes) is final; returns its header as JSON.
 #[pyfunction]
 fn verify_block(py: Python<'_>, genesis: &[u8], block: &[u8], proof: &[u8]) -> PyResult<String> {
     let genesis = genesis_of(genesis)?;
-    let header: Header = decode(block, PROOF_BYTES_MAX).map_err(refused)?;
+    let header = block_of(block)?.header;
     let proof: BlockProof = decode(proof, PROOF_BYTES_MAX).map_err(refused)?;
     detached(py, || rustorium_execution::verify_block(&genesis, &header, &proof))?.map_err(refused)?;
     serde_json::to_string(&HeaderView::from(&header)).map_err(value_error)
 }
 
-/// The digest of a header's canonical bytes, as hex digits.
+/// The digest of a block's header, as hex digits.
 #[pyfunction]
-fn block_digest(header: &[u8]) -> PyResult<String> {
-    let header: Header = decode(header, PROOF_BYTES_MAX).map_err(refused)?;
-    Ok(hash::block_digest(&header).to_string())
+fn block_digest(block: &[u8]) -> PyResult<String> {
+    Ok(hash::block_digest(&block_of(block)?.header).to_string())
 }
 
-/// The payload root of inline transactions between two sets of cursors is checked by `validate_block` on the Python side
-/// through this: the root that a block's header should carry, given its parent's header.
+/// The payload root that a block's inline transactions and cursors have on top of its parent's, as hex digits.
 #[pyfunction]
 fn payload_root(block: &[u8], parent: &[u8]) -> PyResult<String> {
-    let block: rustorium_types::Block = decode(block, PROOF_BYTES_MAX).map_err(refused)?;
-    let parent: Header = decode(parent, PROOF_BYTES_MAX).map_err(refused)?;
-    Ok(Hash(hash::block_payload_root(&block, &parent.cursors).0).to_string())
+    Ok(hash::block_payload_root(&block_of(block)?, &block_of(parent)?.header.cursors).to_string())
 }
 
 /// Adds the functions to the module.

@@ -63,14 +63,21 @@ impl<S: Subscriber> Layer<S> for JsonLines {
 pub fn tracing_init(path: Option<&str>, level: &str, node: &str) -> PyResult<()> {
     let out: Box<dyn Write + Send> = match path {
         None => Box::new(std::io::stderr()),
-        Some(path) => Box::new(OpenOptions::new().create(true).append(true).open(path).map_err(|error| {
-            native_error("log-file", format!("can't open the log file {path}: {error}"))
-        })?),
+        Some(path) => Box::new(
+            OpenOptions::new()
+                .create(true)
+                .append(true)
+                .open(path)
+                .map_err(|error| native_error("log-file", format!("can't open the log file {path}: {error}")))?,
+        ),
     };
-    let filter = EnvFilter::try_new(level.to_lowercase())
-        .map_err(|_| native_error("log-level", format!("unknown log level {level}: use error, warn, info, debug or trace")))?;
+    let filter = EnvFilter::try_new(level.to_lowercase()).map_err(|_| {
+        native_error("log-level", format!("unknown log level {level}: use error, warn, info, debug or trace"))
+    })?;
     let layer = JsonLines { out: Mutex::new(out), node: node.to_owned() };
-    tracing_subscriber::registry().with(filter).with(layer).try_init().map_err(|_| {
-        native_error("log-twice", "the log of this process is already set up")
-    })
+    tracing_subscriber::registry()
+        .with(filter)
+        .with(layer)
+        .try_init()
+        .map_err(|_| native_error("log-twice", "the log of this process is already set up"))
 }

@@ -66,10 +66,12 @@ impl Node {
     }
 
     fn audit(&self, py: Python<'_>, event: &str, fields_json: &str) -> PyResult<()> {
-        let fields = serde_json::from_str(fields_json)
-            .map_err(|error| native_error("audit-failed", format!("the audit record's fields are not JSON: {error}")))?;
+        let fields = serde_json::from_str(fields_json).map_err(|error| {
+            native_error("audit-failed", format!("the audit record's fields are not JSON: {error}"))
+        })?;
         let audit = self.inner.audit();
-        detached(py, || audit.record(event, fields))?.map_err(|error| native_error("audit-failed", error.to_string()))?;
+        detached(py, || audit.record(event, fields))?
+            .map_err(|error| native_error("audit-failed", error.to_string()))?;
         Ok(())
     }
 

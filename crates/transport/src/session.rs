@@ -92,12 +92,16 @@ pub(crate) async fn run(
             greeted.unwrap_or(Err(End::Refused(Refusal::BadHello("it didn't come in time"))))
         }
     };
-    let (end, up) = match greeted {
-        Ok(streams) => (carry(shared, link, connection, streams, stop).await, true),
-        Err(end) => (end, false),
-    };
-    finish(shared, link, connection, end);
-    up
+    match greeted {
+        Ok(streams) => {
+            carry(shared, link, connection, streams, stop).await;
+            true
+        }
+        Err(end) => {
+            finish(shared, link, connection, end);
+            false
+        }
+    }
 }
 
 fn finish(shared: &Shared, link: &Link, connection: &Connection, end: End) {
@@ -117,11 +121,8 @@ fn finish(shared: &Shared, link: &Link, connection: &Connection, end: End) {
 
 async fn greet(shared: &Shared, link: &Link, connection: &Connection) -> Result<Streams, End> {
     let [consensus, data, sync] = CLASSES;
-    let mut outgoing = [
-        open(shared, connection, consensus).await?,
-        open(shared, connection, data).await?,
-        open(shared, connection, sync).await?,
-    ];
+    let mut outgoing =
+        [open(connection, consensus).await?, open(connection, data).await?, open(connection, sync).await?];
     for (class, stream) in CLASSES.into_iter().zip(&mut outgoing) {
         stream.write_all(&shared.hello(class).to_bytes()).await?;
     }
@@ -147,11 +148,10 @@ async fn greet(shared: &Shared, link: &Link, connection: &Connection) -> Result<
     Ok(Streams { outgoing, incoming: [consensus, data, sync] })
 }
 
-async fn open(shared: &Shared, connection: &Connection, class: Class) -> Result<SendStream, End> {
+async fn open(connection: &Connection, class: Class) -> Result<SendStream, End> {
     let stream = connection.open_uni().await?;
-    let priority = i32::from(shared.hello(class).class as u8);
     // Fails only for a stream that is closed, which the next write tells.
-    let _ = stream.set_priority(-priority);
+    let _ = stream.set_priority(-i32::from(class as u8));
     Ok(stream)
 }
 
@@ -161,7 +161,7 @@ async fn carry(
     connection: &Connection,
     streams: Streams,
     stop: impl Future<Output = CloseCode>,
-) -> End {
+) {
     link.raise(connection.clone());
     shared.handler.link(link.peer.index, true);
     let mut tasks = JoinSet::new();
@@ -181,10 +181,11 @@ async fn carry(
             _ => End::Lost("handling a frame failed".into()),
         },
     };
+    // Closed before the streams are dropped, which would end them without a reason; noted before anyone asks.
+    finish(shared, link, connection, end);
     tasks.shutdown().await;
     link.lower();
     shared.handler.link(link.peer.index, false);
-    end
 }
 
 async fn write(link: Arc<Link>, class: Class, mut stream: SendStream) -> End {

@@ -107,7 +107,7 @@ impl MatrixFile {
         let table = match (self.aws, self.regions, self.p50) {
             (Some(table), ..) => table,
             (None, Some(regions), Some(p50)) => Table { regions, p50 },
-            _ => return Err(serde::de::Error::custom("no matrix in it")).map_err(ShaperError::Json),
+            _ => return Err(ShaperError::Json(serde::de::Error::custom("no matrix in it"))),
         };
         Ok((table, self.intra_region))
     }

@@ -28,7 +28,11 @@ impl AccountId {
         let bytes: Vec<u8> = checked.byte_iter().collect();
         let id = bytes.try_into().map(Self).map_err(|_| DecodeError::Address("an address holds 32 bytes"))?;
         // 32 bytes leave four bits of the last character unused: with any other value there they would name it too.
-        if id.to_string() == text.to_ascii_lowercase() { Ok(id) } else { Err(DecodeError::Address("its last bits are not zero")) }
+        if id.to_string() == text.to_ascii_lowercase() {
+            Ok(id)
+        } else {
+            Err(DecodeError::Address("its last bits are not zero"))
+        }
     }
 }
 

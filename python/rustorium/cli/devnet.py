@@ -118,7 +118,7 @@ def _show(net: "Devnet", faucet: str | None, output: Format) -> None:
 
 def _watch(net: "Devnet", stopping: threading.Event) -> None:
     """Until told to stop: a live line on a terminal, and a note for each validator that ended."""
-    from rustorium.client.probe import heights
+    from rustorium.client.probe import LiveLine
 
     gone: set[int] = set()
 
@@ -136,7 +136,8 @@ def _watch(net: "Devnet", stopping: threading.Event) -> None:
     from rich.console import Console
     from rich.live import Live
 
-    with Live(console=Console(stderr=True), refresh_per_second=4, transient=True) as live:
+    line = LiveLine(net.net.nodes)
+    with Live(console=Console(stderr=True, highlight=False), refresh_per_second=4, transient=True) as live:
         while not stopping.wait(LINE_S):
             look()
-            live.update(heights(net.net.endpoints))
+            live.update(line.text())

@@ -18,7 +18,7 @@ from rustorium.client import operations as ops
 from rustorium.client import wire
 from rustorium.client.events import EventStream
 from rustorium.client.keys import Key
-from rustorium.client.proofs import check_block, check_receipt
+from rustorium.client.proofs import check_block, check_receipt, require_certificate
 from rustorium.client.sender import Sender
 from rustorium.client.submit import Result
 from rustorium.client.transport import Transport
@@ -285,6 +285,7 @@ class AsyncClient:
     async def validate_block(self, block: Block) -> Block:
         """Checks certificate, ancestry and payload root against the genesis. Errors: ProofRefused, GenesisNeeded."""
         genesis = self._pinned()
+        require_certificate(block)
         return check_block(genesis, block, await self.block(block.parent))
 
     async def wait_for_quorum(self, what: int | str, *, timeout_ms: int | None = None) -> Block:

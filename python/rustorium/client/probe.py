@@ -3,17 +3,22 @@
 Invariants: a node that doesn't answer is a row, not an error.
 """
 
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 import httpx2
 
 from rustorium.client.wire import node_status, parse
 from rustorium.errors import RustoriumError
+from rustorium.net import NetNode
 from rustorium.types import NodeStatus
 
 THREADS = 16
+TIMEOUT_S = 1.0
+TRANSACTIONS = "rustorium_execution_transactions_total "
 
 
 def ask(endpoints: Sequence[str], timeout_s: float) -> list[NodeStatus]:
@@ -41,12 +46,29 @@ def silent(url: str, why: str) -> NodeStatus:
     return NodeStatus(url, "", 0, 0, 0, 0, 0, 0, 0, "", False, reason, {"node": url, "ready": False, "reason": reason})
 
 
-def heights(endpoints: Sequence[str]) -> str:
-    """One line: each node's height, and what waits in its pool."""
-    parts = [
-        f"{status.node} height {status.height:,} view {status.view:,} pool {status.pool_transactions:,}"
-        if status.chain
-        else f"{status.node} down"
-        for status in ask(endpoints, 1.0)
-    ]
-    return "  |  ".join(parts)
+class LiveLine:
+    """One line about a devnet, made anew each time it is asked for: heights, transactions and their rate, pools."""
+
+    def __init__(self, nodes: Sequence[NetNode]) -> None:
+        self._nodes = nodes
+        self._transactions, self._at_s = 0.0, time.monotonic()
+
+    def text(self) -> str:
+        """Asks all nodes. A node that is down shows as "down"."""
+        statuses = ask([node.http for node in self._nodes], TIMEOUT_S)
+        transactions, now_s = self._executed(), time.monotonic()
+        rate = max(0.0, transactions - self._transactions) / max(now_s - self._at_s, 0.001)
+        self._transactions, self._at_s = transactions, now_s
+        heights = " ".join(f"{status.height:,}" if status.chain else "down" for status in statuses)
+        pools = sum(status.pool_transactions for status in statuses)
+        return f"heights {heights} | transactions {transactions:,.0f} ({rate:,.0f}/s) | pooled {pools:,}"
+
+    def _executed(self) -> float:
+        """Transactions with a receipt since the nodes started, by the node that counts most."""
+        counts = [0.0]
+        with httpx2.Client(verify=False, trust_env=False, timeout=TIMEOUT_S) as client:
+            for node in self._nodes:
+                with suppress(httpx2.HTTPError, OSError, ValueError):
+                    lines = client.get(f"{node.metrics}/metrics").text.splitlines()
+                    counts += [float(line.rpartition(" ")[2]) for line in lines if line.startswith(TRANSACTIONS)]
+        return max(counts)

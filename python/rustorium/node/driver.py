@@ -17,6 +17,8 @@ from rustorium.node.inputlog import InputLog
 from rustorium.port import NativePort
 
 DRAIN_INPUTS_MAX = 256
+FLUSH_BYTES = 16 * 1024
+"""The input log is written when this much waits, or when a tick (a heartbeat at the latest) leaves time for it."""
 GC_THRESHOLDS = (50_000, 20, 20)
 
 
@@ -59,12 +61,13 @@ class Driver:
         for event in self._port.drain(DRAIN_INPUTS_MAX):
             self._step(event, effects)
         deadline = self._replica.next_deadline()
-        if deadline is not None and time.monotonic_ns() >= deadline:
+        ticked = deadline is not None and time.monotonic_ns() >= deadline
+        if ticked:
             self._step(Tick(), effects)
         if effects:
             self._port.submit(effects)
         if self._log is not None:
-            self._log.flush()
+            self._log.flush(FLUSH_BYTES if not ticked else 0)
 
     def _step(self, event: Input, effects: list[Effect]) -> None:
         now = time.monotonic_ns()

@@ -75,9 +75,10 @@ class InputLog:
             frame = self._encoder.encode((now, _INPUT_TAG[type(event)], event, tags))
             self._pending += _LENGTH.pack(len(frame)) + frame
 
-    def flush(self) -> None:
-        """Hands the buffered steps to the kernel, and starts a new segment where this one is full."""
-        if self._file is None or not self._pending:
+    def flush(self, at_least: int = 0) -> None:
+        """Hands the buffered steps to the kernel, where they are `at_least` so many bytes, and starts a new segment
+        where this one is full."""
+        if self._file is None or not self._pending or len(self._pending) < at_least:
             return
         try:
             self._file.write(self._pending)

@@ -48,6 +48,8 @@ def run(launch: Launch, descriptors: Descriptors) -> None:
         trio.run(supervisor.run)
     finally:
         node.close()
+    if isinstance(supervisor.fault, _native.NativeError):
+        raise NodeError(supervisor.fault.args[0], code=supervisor.fault.code) from supervisor.fault
     if supervisor.fault is not None:
         raise NodeError(
             f"the node stopped because of a fault ({supervisor.fault}): read {log_path or 'the log above'}, keep its "
@@ -111,6 +113,11 @@ class Supervisor:
     async def _drive(self, driver: Driver) -> None:
         try:
             await driver.run()
+        except _native.NativeError as error:
+            # The data plane can't go on: a full disk and the like. Its sentence says what to do; no trace helps.
+            self.fault = error
+            self._log.error("data plane failed", code=error.code, reason=error.args[0])
+            self.stop("a failure of the data plane")
         except Exception as error:
             self.fault = error
             self._log.exception("core fault")

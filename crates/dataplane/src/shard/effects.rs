@@ -9,9 +9,8 @@ use rustorium_sync::Want;
 use rustorium_txpool::BlockCaps;
 use rustorium_types::limits::{self, CARRIED_NULLIFICATIONS_MAX};
 use rustorium_types::{
-    Block, BlockDigest, BoundedVec, Certificate, Class, Header, Heartbeat, Height,
-    Message, PROTOCOL_VERSION, Proposal, Report, ResultClaim, SignedVote, StateClaim, ValidatorIndex, View, VoteBody, VoteKind,
-    VoteMessage, encode,
+    Block, BlockDigest, BoundedVec, Certificate, Class, Header, Heartbeat, Height, Message, PROTOCOL_VERSION, Proposal,
+    Report, ResultClaim, SignedVote, StateClaim, ValidatorIndex, View, VoteBody, VoteKind, VoteMessage, encode,
 };
 
 impl<P: Ports> Shard<P> {
@@ -34,15 +33,13 @@ impl<P: Ports> Shard<P> {
                 }
                 self.recheck = true;
             }
-            Effect::FetchBlock(digest) => {
-                match self.tree.get_mut(&digest) {
-                    Some(held) => {
-                        held.told = None;
-                        self.tell_block(&digest);
-                    }
-                    None => self.fetcher.want(now.ms(), Want::Block(digest), None),
+            Effect::FetchBlock(digest) => match self.tree.get_mut(&digest) {
+                Some(held) => {
+                    held.told = None;
+                    self.tell_block(&digest);
                 }
-            }
+                None => self.fetcher.want(now.ms(), Want::Block(digest), None),
+            },
             Effect::FetchCertificates { first, last, peer } => {
                 self.fetcher.want(now.ms(), Want::Certificates { first, last }, Some(peer));
             }
@@ -130,7 +127,13 @@ impl<P: Ports> Shard<P> {
     }
 
     fn build_block(
-        &self, now: Now, view: View, parent: &BlockDigest, above: &Header, claim: Height, distrusted: &[ValidatorIndex],
+        &self,
+        now: Now,
+        view: View,
+        parent: &BlockDigest,
+        above: &Header,
+        claim: Height,
+        distrusted: &[ValidatorIndex],
     ) -> Block {
         let parameters = &self.context.parameters;
         let result = self.claim_at(claim, above);

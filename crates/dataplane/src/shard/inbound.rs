@@ -20,7 +20,14 @@ use std::sync::Arc;
 const FETCH_GRACE_US: u64 = 15_000;
 
 impl<P: Ports> Shard<P> {
-    pub(super) fn on_message(&mut self, now: Now, peer: ValidatorIndex, message: Message, frame: Bytes, credit: Credit) {
+    pub(super) fn on_message(
+        &mut self,
+        now: Now,
+        peer: ValidatorIndex,
+        message: Message,
+        frame: Bytes,
+        credit: Credit,
+    ) {
         match message {
             Message::Proposal(proposal) => {
                 self.heard(now, peer);
@@ -231,7 +238,13 @@ impl<P: Ports> Shard<P> {
         ours && cursor.is_some_and(|c| body.seq >= c.next_seq && body.seq < c.next_seq + window)
     }
 
-    pub(super) fn on_batch(&mut self, peer: ValidatorIndex, checked: Option<CheckedBatch>, bytes: &Bytes, wanted: bool) {
+    pub(super) fn on_batch(
+        &mut self,
+        peer: ValidatorIndex,
+        checked: Option<CheckedBatch>,
+        bytes: &Bytes,
+        wanted: bool,
+    ) {
         let Some(checked) = checked else {
             tracing::warn!(event = "batch_refused", peer = peer.0, "a signature in a batch does not verify");
             return;
@@ -304,11 +317,11 @@ impl<P: Ports> Shard<P> {
                     self.fetcher.want(now.ms(), Want::Block(digest), None);
                 }
             }
-            (Want::Batch { lane, digest }, Response::Batch(batch)) => {
-                if batch.body.author == lane && rustorium_crypto::batch_digest(&batch.body) == digest {
-                    let bytes = Bytes::from(rustorium_types::encode(&*batch));
-                    self.ports.check_batch(peer, *batch, bytes, true, credit);
-                }
+            (Want::Batch { lane, digest }, Response::Batch(batch))
+                if batch.body.author == lane && rustorium_crypto::batch_digest(&batch.body) == digest =>
+            {
+                let bytes = Bytes::from(rustorium_types::encode(&*batch));
+                self.ports.check_batch(peer, *batch, bytes, true, credit);
             }
             (Want::Certificates { .. }, Response::Certificates(certificates)) => {
                 for certificate in certificates.into_vec() {
@@ -333,13 +346,17 @@ impl<P: Ports> Shard<P> {
         // What was asked for may be final here by now: what goes on from the root is all that is of use.
         let (root_digest, root) = self.tree.root();
         let skipped = blocks.iter().take_while(|block| block.header.height <= root.height).count();
-        if first.header.height > root.height.next() || blocks.get(skipped).is_none_or(|b| b.header.parent != *root_digest) {
+        if first.header.height > root.height.next()
+            || blocks.get(skipped).is_none_or(|b| b.header.parent != *root_digest)
+        {
             return;
         }
         let keys = &self.context.committee.keys;
         match rustorium_sync::check_final_chain(root, &blocks[skipped..], &finalization, keys) {
             Ok(chain) => {
-                for (digest, block) in chain.digests.into_iter().zip(blocks.into_iter().skip(skipped)).take(chain.complete) {
+                for (digest, block) in
+                    chain.digests.into_iter().zip(blocks.into_iter().skip(skipped)).take(chain.complete)
+                {
                     if self.context.header_is_ours(&block.header) {
                         self.keep_block(digest, block);
                     }

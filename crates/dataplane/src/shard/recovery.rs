@@ -32,7 +32,12 @@ pub struct Journaled {
 impl<P: Ports> Shard<P> {
     /// A shard that goes on from the store's tip and what the journal holds above it. Its first input is `Recovered`.
     pub fn recover(
-        context: Arc<Context>, config: WorkConfig, ports: P, now: Now, tip: (BlockDigest, Header), journaled: Journaled,
+        context: Arc<Context>,
+        config: WorkConfig,
+        ports: P,
+        now: Now,
+        tip: (BlockDigest, Header),
+        journaled: Journaled,
     ) -> Self {
         let facts = BlockFacts::of(tip.0, &tip.1);
         let (tip_view, tip_height) = (tip.1.view, tip.1.height);
@@ -82,7 +87,7 @@ impl<P: Ports> Shard<P> {
     fn recover_lanes(&mut self, batches: Vec<(u64, CheckedBatch)>) {
         let me = self.context.me;
         let cursor = self.tree.root_cursors().get(usize::from(me.0)).copied().unwrap_or_default();
-        self.lanes.finalized(&self.tree.root_cursors().to_vec());
+        self.lanes.finalized(self.tree.root_cursors());
         self.own_lane.next_seq = cursor.next_seq;
         self.own_lane.previous = cursor.tip;
         for (position, batch) in batches {
@@ -103,7 +108,10 @@ impl<P: Ports> Shard<P> {
     }
 
     fn recover_certificates(
-        &mut self, tip: View, journaled: Vec<(u64, Certificate)>, stored: Option<Certificate>,
+        &mut self,
+        tip: View,
+        journaled: Vec<(u64, Certificate)>,
+        stored: Option<Certificate>,
     ) -> Vec<CertificateName> {
         let mut events = Vec::new();
         let mut names = Vec::new();

@@ -106,9 +106,8 @@ impl<P: Ports> Shard<P> {
         let n = self.context.n();
         let home = usize::from(home_lane(sender, self.context.committee.epoch, n).0);
         let mut ranked = (0..n).map(|rank| ValidatorIndex(((home + rank) % n) as u16));
-        let reachable = |v: &ValidatorIndex| {
-            *v == self.context.me || self.connected.contains(v) && !self.silent.contains(v)
-        };
+        let reachable =
+            |v: &ValidatorIndex| *v == self.context.me || self.connected.contains(v) && !self.silent.contains(v);
         ranked.find(reachable).unwrap_or(self.context.me)
     }
 
@@ -200,7 +199,8 @@ impl<P: Ports> Shard<P> {
     fn unlisted(&self) -> Vec<Arc<rustorium_crypto::CheckedBatch>> {
         let (_, root) = self.tree.root();
         let parent = self.tree.header(&self.best_parent).unwrap_or(root);
-        let extension = self.lanes.extend(&parent.cursors, &BlockCaps::for_parameters(&self.context.parameters), |_| None);
+        let extension =
+            self.lanes.extend(&parent.cursors, &BlockCaps::for_parameters(&self.context.parameters), |_| None);
         let payload = self.lanes.payload(&parent.cursors, &extension.cursors);
         payload.map(|lanes| lanes.into_iter().flatten().collect()).unwrap_or_default()
     }

@@ -1,0 +1,68 @@
+//! A queue between threads that parks at once instead of spinning: on two busy cores a spin takes the very time that the
+//! other side needs.
+
+use parking_lot::{Condvar, Mutex};
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+struct State<T> {
+    items: VecDeque<T>,
+    waiting: bool,
+    closed: bool,
+}
+
+/// Many producers, one consumer that takes all that waits at once.
+pub struct Queue<T> {
+    state: Mutex<State<T>>,
+    ready: Condvar,
+}
+
+impl<T> Default for Queue<T> {
+    fn default() -> Self {
+        let state = State { items: VecDeque::new(), waiting: false, closed: false };
+        Self { state: Mutex::new(state), ready: Condvar::new() }
+    }
+}
+
+impl<T> Queue<T> {
+    /// Adds an item; after `close` it is dropped.
+    pub fn push(&self, item: T) {
+        let mut state = self.state.lock();
+        if state.closed {
+            return;
+        }
+        state.items.push_back(item);
+        let waiting = std::mem::take(&mut state.waiting);
+        drop(state);
+        if waiting {
+            self.ready.notify_one();
+        }
+    }
+
+    /// No more items are taken in; the consumer gets what is there.
+    pub fn close(&self) {
+        self.state.lock().closed = true;
+        self.ready.notify_one();
+    }
+
+    /// Waits until something is there, the queue is closed or `timeout` is over; moves all that waits to `out`, which
+    /// must be empty. False where nothing will come any more.
+    pub fn take(&self, timeout: Option<Duration>, out: &mut VecDeque<T>) -> bool {
+        let until = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let mut state = self.state.lock();
+        while state.items.is_empty() && !state.closed {
+            state.waiting = true;
+            match until {
+                None => self.ready.wait(&mut state),
+                Some(until) => {
+                    if self.ready.wait_until(&mut state, until).timed_out() {
+                        break;
+                    }
+                }
+            }
+        }
+        state.waiting = false;
+        std::mem::swap(&mut state.items, out);
+        !(out.is_empty() && state.closed)
+    }
+}

@@ -1,0 +1,191 @@
+//! A tiny consensus core: proposes when there is work, notarizes what is ready, finalizes what is notarized.
+
+use crate::chain::{N, v};
+use rustorium_dataplane::port::{BlockFacts, CertificateName, Effect, Input, PayloadStatus};
+use rustorium_types::{Height, ValidatorIndex, View, VoteKind};
+use std::collections::{BTreeMap, BTreeSet};
+
+pub struct Core {
+    me: ValidatorIndex,
+    pub view: View,
+    pub listable: bool,
+    pub claim: Height,
+    wanted: Height,
+    pub certified: Option<BlockFacts>,
+    certified_name: Option<CertificateName>,
+    pub blocks: BTreeMap<View, (BlockFacts, PayloadStatus)>,
+    pub last_final: View,
+    cast: BTreeSet<(View, VoteKind)>,
+    pub inputs: Vec<Input>,
+    pub distrusted: Vec<ValidatorIndex>,
+    /// Whether it proposes.
+    pub proposes: bool,
+    /// Whether it votes.
+    pub votes: bool,
+}
+
+impl Core {
+    pub fn new(me: usize) -> Self {
+        Self {
+            me: v(me),
+            view: View(0),
+            listable: false,
+            claim: Height(0),
+            wanted: Height(0),
+            certified: None,
+            certified_name: None,
+            blocks: BTreeMap::new(),
+            last_final: View(0),
+            cast: BTreeSet::new(),
+            inputs: Vec::new(),
+            distrusted: Vec::new(),
+            proposes: true,
+            votes: true,
+        }
+    }
+
+    pub fn take(&mut self, inputs: Vec<Input>) -> Vec<Effect> {
+        let mut out = Vec::new();
+        for input in inputs {
+            self.inputs.push(input.clone());
+            self.one(input, &mut out);
+        }
+        self.vote_for_block(&mut out);
+        self.propose(&mut out);
+        out
+    }
+
+    fn one(&mut self, input: Input, out: &mut Vec<Effect>) {
+        match input {
+            Input::Recovered { last_final, blocks, certificates, votes, .. } => {
+                self.recover(last_final, blocks, certificates, votes, out);
+            }
+            Input::BlockSeen(facts, status) => {
+                self.blocks.insert(facts.view, (facts, status));
+                if self.certified_name.is_some_and(|name| name.digest == Some(facts.digest)) {
+                    self.certified = Some(facts);
+                }
+            }
+            Input::Certificate(name) => self.certificate(name, out),
+            Input::WorkSeen(listable) => self.listable = listable,
+            Input::ClaimReady(height) => self.claim = height,
+            Input::ClaimWanted(height) => self.wanted = self.wanted.max(height),
+            _ => {}
+        }
+    }
+
+    fn recover(
+        &mut self,
+        last_final: BlockFacts,
+        blocks: Vec<BlockFacts>,
+        certificates: Vec<CertificateName>,
+        votes: Vec<CertificateName>,
+        out: &mut Vec<Effect>,
+    ) {
+        self.last_final = last_final.view;
+        self.certified = Some(last_final);
+        self.certified_name =
+            Some(CertificateName { kind: VoteKind::Finalize, view: last_final.view, digest: Some(last_final.digest) });
+        for facts in blocks {
+            self.blocks.insert(facts.view, (facts, PayloadStatus::Pending));
+        }
+        self.cast.extend(votes.iter().map(|vote| (vote.view, vote.kind)));
+        let voted = votes.iter().filter(|vote| vote.kind != VoteKind::Finalize).map(|vote| vote.view);
+        let proven = certificates.iter().map(|certificate| certificate.view.next());
+        self.view = voted.chain(proven).chain([last_final.view.next()]).max().unwrap();
+        out.push(Effect::EnterView { view: self.view, because: None });
+        for name in certificates {
+            self.certificate(name, out);
+        }
+        out.push(Effect::ResendVotes(self.view));
+        out.push(Effect::Heartbeat(self.view));
+    }
+
+    fn certificate(&mut self, name: CertificateName, out: &mut Vec<Effect>) {
+        if name.view >= self.view {
+            self.view = name.view.next();
+            out.push(Effect::EnterView { view: self.view, because: Some(name) });
+        }
+        if let Some(digest) = name.digest {
+            if self.certified_name.is_none_or(|known| known.view <= name.view) {
+                self.certified_name = Some(name);
+                let known = self.blocks.get(&name.view).map(|(facts, _)| *facts);
+                let same = self.certified.filter(|facts| facts.digest == digest);
+                self.certified = known.filter(|facts| facts.digest == digest).or(same);
+                if self.certified.is_none() {
+                    out.push(Effect::FetchBlock(digest));
+                }
+            }
+            match name.kind {
+                VoteKind::Notarize => self.finalize(name, out),
+                _ if name.view > self.last_final => {
+                    self.last_final = name.view;
+                    out.push(Effect::Finalize { view: name.view, digest });
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn finalize(&mut self, name: CertificateName, out: &mut Vec<Effect>) {
+        let free = !self.cast.contains(&(name.view, VoteKind::Nullify)) && name.view > self.last_final;
+        if self.votes && free && self.cast.insert((name.view, VoteKind::Finalize)) {
+            out.push(Effect::Vote {
+                kind: VoteKind::Finalize,
+                view: name.view,
+                digest: name.digest,
+                carry: Some(name),
+            });
+        }
+    }
+
+    fn vote_for_block(&mut self, out: &mut Vec<Effect>) {
+        let Some((facts, PayloadStatus::Ready)) = self.blocks.get(&self.view) else { return };
+        if self.votes && self.cast.insert((self.view, VoteKind::Notarize)) {
+            let (view, digest) = (self.view, Some(facts.digest));
+            out.push(Effect::Vote { kind: VoteKind::Notarize, view, digest, carry: None });
+        }
+    }
+
+    fn propose(&mut self, out: &mut Vec<Effect>) {
+        let Some(parent) = self.certified else { return };
+        let leads = self.view.0 % N as u64 == u64::from(self.me.0);
+        let newest = self.certified_name.map(|name| name.view);
+        let owes = self.wanted > parent.claimed_height && self.claim >= self.wanted && parent.height >= self.wanted;
+        let work = self.listable || owes;
+        if self.proposes && leads && work && newest == Some(parent.view) && parent.view < self.view {
+            let free = !self.cast.contains(&(self.view, VoteKind::Nullify));
+            if free && self.cast.insert((self.view, VoteKind::Notarize)) {
+                out.push(Effect::Propose {
+                    view: self.view,
+                    parent: parent.digest,
+                    claim_height: self.claim.min(parent.height),
+                    distrusted_lanes: self.distrusted.clone(),
+                });
+            }
+        }
+    }
+
+    /// Gives the current view up.
+    pub fn nullify(&mut self) -> Vec<Effect> {
+        let view = self.view;
+        let free = !self.cast.contains(&(view, VoteKind::Finalize));
+        if free && self.cast.insert((view, VoteKind::Nullify)) {
+            vec![Effect::Vote { kind: VoteKind::Nullify, view, digest: None, carry: None }]
+        } else {
+            Vec::new()
+        }
+    }
+
+    pub fn saw(&self, wanted: &Input) -> bool {
+        self.inputs.contains(wanted)
+    }
+
+    pub fn statuses(&self, view: u64) -> Vec<PayloadStatus> {
+        let of = |input: &Input| match input {
+            Input::BlockSeen(facts, status) if facts.view == View(view) => Some(*status),
+            _ => None,
+        };
+        self.inputs.iter().filter_map(of).collect()
+    }
+}

@@ -1,0 +1,23 @@
+//! The data plane without threads: four shards in memory on a virtual clock, and the small parts by themselves.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+mod chain;
+mod core;
+mod forge;
+mod net;
+mod ports;
+
+mod catch_up;
+mod durability;
+mod faults;
+mod finality;
+mod genesis_file;
+mod inbox;
+mod lanes;
+mod peers;
+mod recover;
+mod recovery;
+mod release;
+mod rules;
+mod validity;
+mod waiters;

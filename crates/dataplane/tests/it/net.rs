@@ -1,0 +1,305 @@
+//! Four shards, their cores, a network of queues and one virtual clock. Nothing happens but in `run` and `advance`.
+
+use crate::chain::{self, N, context, v};
+use crate::core::Core;
+use crate::ports::{TestPorts, Witness};
+use bytes::Bytes;
+use rustorium_crypto::Verified;
+use rustorium_dataplane::port::{Effect, Input};
+use rustorium_dataplane::recover;
+use rustorium_dataplane::shard::{Event, Now, Shard, WorkConfig};
+use rustorium_storage::{MemStore, Store};
+use rustorium_transport::Credit;
+use rustorium_types::*;
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// Turns without an end.
+const TURNS_MAX: usize = 100_000;
+
+pub struct Node {
+    pub shard: Shard<TestPorts>,
+    pub core: Core,
+    /// Whether it runs, and its links are up.
+    pub up: bool,
+    /// While set the disk answers no sync.
+    pub disk_held: bool,
+    /// While set nothing is executed.
+    pub execution_held: bool,
+    /// While set the core gets no inputs.
+    pub core_held: bool,
+}
+
+type Filter = Box<dyn Fn(usize, usize, &Message) -> bool>;
+
+pub struct Net {
+    pub genesis: Genesis,
+    pub nodes: Vec<Node>,
+    pub now: Now,
+    pub wire: VecDeque<(usize, usize, Class, Bytes)>,
+    /// Frames that were delivered, or lost on the way.
+    pub log: Vec<(usize, usize, Message)>,
+    /// Which frames pass.
+    pub passes: Filter,
+    witness: Rc<RefCell<Witness>>,
+    config: WorkConfig,
+    nonces: Vec<u64>,
+}
+
+impl Net {
+    pub fn new() -> Self {
+        Self::with(Parameters::default())
+    }
+
+    pub fn with(parameters: Parameters) -> Self {
+        let genesis = chain::genesis_with(parameters);
+        let now = Now { us: 1_000_000, wall_ms: chain::START_MS + 1000 };
+        let witness = Rc::<RefCell<Witness>>::default();
+        let config = WorkConfig::default();
+        let node = |index| {
+            let store = Arc::new(MemStore::new());
+            let ports = TestPorts::new(context(&genesis, index), store, witness.clone());
+            Node::start(&genesis, index, ports, now, &config)
+        };
+        let nodes = (0..N).map(node).collect();
+        let (wire, log, passes) = (VecDeque::new(), Vec::new(), Box::new(|_, _, _: &Message| true) as Filter);
+        let nonces = vec![0; chain::ACCOUNTS];
+        let mut net =
+            Self { genesis: genesis.clone(), nodes, now, wire, log, passes, witness: witness.clone(), config, nonces };
+        for index in 0..N {
+            net.link_all(index, true);
+        }
+        net.run();
+        net
+    }
+
+    pub fn link_all(&mut self, index: usize, up: bool) {
+        for other in (0..N).filter(|other| *other != index) {
+            for (a, b) in [(index, other), (other, index)] {
+                if self.nodes[a].up {
+                    self.nodes[a].shard.ports.events.push_back(Event::Link { peer: v(b), up });
+                }
+            }
+        }
+    }
+
+    /// Goes on until nothing is left to do at this instant.
+    pub fn run(&mut self) {
+        for _ in 0..TURNS_MAX {
+            let mut busy = false;
+            for index in 0..N {
+                busy |= self.turn(index);
+            }
+            busy |= self.deliver();
+            if !busy {
+                return;
+            }
+        }
+        panic!("the net does not come to rest");
+    }
+
+    fn turn(&mut self, index: usize) -> bool {
+        let now = self.now;
+        let node = &mut self.nodes[index];
+        if !node.up {
+            return false;
+        }
+        let mut busy = node.shard.next_deadline_us(now).is_some_and(|due| due <= now.us);
+        for event in std::mem::take(&mut node.shard.ports.events) {
+            busy = true;
+            node.shard.handle(now, event);
+        }
+        if busy {
+            node.shard.end_turn(now);
+        }
+        let inputs = if node.core_held { Vec::new() } else { std::mem::take(&mut node.shard.ports.inputs) };
+        if !inputs.is_empty() {
+            busy = true;
+            let effects = node.core.take(inputs);
+            node.shard.ports.events.push_back(Event::Effects(effects));
+        }
+        let ports = &mut node.shard.ports;
+        if !node.disk_held && ports.synced < ports.wanted {
+            busy = true;
+            ports.synced = ports.wanted;
+            ports.events.push_back(Event::Durable(ports.synced));
+        }
+        busy |= !node.execution_held && ports.execute_one();
+        for (to, class, frame) in std::mem::take(&mut ports.sent) {
+            let peers = (0..N).filter(|peer| *peer != index && to.is_none_or(|to| to == v(*peer)));
+            self.wire.extend(peers.map(|peer| (index, peer, class, frame.clone())));
+        }
+        busy
+    }
+
+    fn deliver(&mut self) -> bool {
+        let mut any = false;
+        while let Some((from, to, class, frame)) = self.wire.pop_front() {
+            any = true;
+            let message = Message::from_frame(class, &frame).unwrap();
+            if self.nodes[from].up && self.nodes[to].up && (self.passes)(from, to, &message) {
+                self.peer_event(from, to, message.clone(), frame);
+            }
+            self.log.push((from, to, message));
+        }
+        any
+    }
+
+    fn peer_event(&mut self, from: usize, to: usize, message: Message, frame: Bytes) {
+        let event = Event::Peer { peer: v(from), message, frame, credit: Credit::default() };
+        self.nodes[to].shard.ports.events.push_back(event);
+    }
+
+    /// Lets a traitor say something.
+    pub fn inject(&mut self, from: usize, to: usize, message: Message) {
+        let frame = Bytes::from(message.to_frame());
+        self.peer_event(from, to, message, frame);
+    }
+
+    /// Moves the clock on, stopping at every deadline.
+    pub fn advance(&mut self, us: u64) {
+        let end = self.now.us + us;
+        self.run();
+        for _ in 0..TURNS_MAX {
+            let now = self.now;
+            let up = self.nodes.iter().filter(|node| node.up);
+            let due = up.filter_map(|node| node.shard.next_deadline_us(now)).min().unwrap_or(end).clamp(now.us, end);
+            // Deadlines are in whole ms for some: never stand still.
+            let due = due.max((now.us + 1).min(end));
+            self.now.us = due;
+            self.now.wall_ms = chain::START_MS + due / 1000;
+            self.run();
+            if due == end {
+                return;
+            }
+        }
+        panic!("deadlines without end");
+    }
+
+    pub fn effects(&mut self, index: usize, effects: Vec<Effect>) {
+        self.nodes[index].shard.ports.events.push_back(Event::Effects(effects));
+    }
+
+    pub fn heartbeats(&mut self) {
+        for index in (0..N).filter(|index| self.nodes[*index].up).collect::<Vec<_>>() {
+            let view = self.nodes[index].core.view;
+            self.effects(index, vec![Effect::Heartbeat(view)]);
+        }
+        self.run();
+    }
+
+    /// All that run give their view up.
+    pub fn nullify(&mut self) {
+        for index in (0..N).filter(|index| self.nodes[*index].up).collect::<Vec<_>>() {
+            let effects = self.nodes[index].core.nullify();
+            self.effects(index, effects);
+        }
+        self.run();
+    }
+
+    /// The next transaction of an account.
+    pub fn next_put(&mut self, account: usize) -> Verified<Transaction> {
+        let nonce = self.nonces[account];
+        self.nonces[account] += 1;
+        chain::put(&self.genesis, account, nonce)
+    }
+
+    /// A client sends the next transaction of an account whose home is this node.
+    pub fn submit(&mut self, index: usize) -> TxId {
+        self.submit_of(index, chain::account_of_lane(index))
+    }
+
+    pub fn submit_of(&mut self, index: usize, account: usize) -> TxId {
+        let transaction = self.next_put(account);
+        let transactions = vec![chain::admitted(&transaction)];
+        let event = Event::Transactions { transactions, from_client: true };
+        self.nodes[index].shard.ports.events.push_back(event);
+        chain::id_of(&transaction)
+    }
+
+    /// The store's commits so far are on disk.
+    pub fn sync_store(&mut self, index: usize) {
+        let ports = &mut self.nodes[index].shard.ports;
+        let tip = ports.store.tip().unwrap();
+        ports.durable = tip.header;
+        ports.events.push_back(Event::StoreDurable(tip.height));
+    }
+
+    pub fn stop(&mut self, index: usize) {
+        self.link_all(index, false);
+        self.nodes[index].up = false;
+        self.run();
+    }
+
+    /// Loses what neither journal nor store had on disk, and starts again. The journal may have kept more than it had to.
+    pub fn power_loss(&mut self, index: usize, kept_beyond: u64) {
+        if self.nodes[index].up {
+            self.stop(index);
+        }
+        let old = &mut self.nodes[index].shard.ports;
+        let store = Arc::new(MemStore::new());
+        let mut ports = TestPorts::new(old.context.clone(), store.clone(), self.witness.clone());
+        recover::tip_of(&*store, &self.genesis).unwrap();
+        let durable = old.durable.height;
+        for job in std::mem::take(&mut old.executed) {
+            if job.block.header.height <= durable {
+                ports.jobs.push_back(job);
+                ports.execute_one();
+            }
+        }
+        ports.events.clear();
+        let kept = (old.synced + kept_beyond).min(old.next - 1);
+        ports.journal = old.journal.iter().filter(|record| record.lsn.0 <= kept).cloned().collect();
+        (ports.next, ports.wanted, ports.synced) = (kept + 1, kept, kept);
+        ports.durable = old.durable.clone();
+        self.nodes[index] = Node::start(&self.genesis, index, ports, self.now, &self.config);
+        self.link_all(index, true);
+    }
+
+    /// Ends the process and starts it again: nothing that was written is lost.
+    pub fn restart(&mut self, index: usize) {
+        self.sync_store(index);
+        self.run();
+        self.power_loss(index, u64::MAX / 2);
+    }
+
+    pub fn height(&self, index: usize) -> u64 {
+        self.store(index).tip().unwrap().height.0
+    }
+
+    pub fn store(&self, index: usize) -> &Arc<MemStore> {
+        &self.nodes[index].shard.ports.store
+    }
+
+    pub fn is_final(&self, index: usize, id: &TxId) -> bool {
+        self.store(index).transaction(id).unwrap().is_some()
+    }
+
+    pub fn ports(&mut self, index: usize) -> &mut TestPorts {
+        &mut self.nodes[index].shard.ports
+    }
+
+    pub fn saw(&self, index: usize, fits: impl Fn(&Input) -> bool) -> usize {
+        let core = &self.nodes[index].core;
+        core.inputs.iter().filter(|input| fits(input)).count()
+    }
+
+    /// Messages from one node to another, oldest first.
+    pub fn between(&self, from: usize, to: usize) -> impl Iterator<Item = &Message> {
+        self.log.iter().filter(move |(a, b, _)| (*a, *b) == (from, to)).map(|(_, _, message)| message)
+    }
+}
+
+impl Node {
+    fn start(genesis: &Genesis, index: usize, ports: TestPorts, now: Now, config: &WorkConfig) -> Self {
+        let context = ports.context.clone();
+        let tip = recover::tip_of(&*ports.store, genesis).unwrap();
+        let journaled = recover::decode_journal(&context, &*ports.store, &tip, ports.journal.clone()).unwrap();
+        let mut shard = Shard::recover(context, config.clone(), ports, now, (tip.digest, tip.header), journaled);
+        shard.end_turn(now);
+        let core = Core::new(index);
+        Self { shard, core, up: true, disk_held: false, execution_held: false, core_held: false }
+    }
+}

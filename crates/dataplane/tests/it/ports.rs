@@ -1,0 +1,382 @@
+//! `Ports` in memory. Each frame that leaves is held against what the journal has on disk, and each release against what
+//! a restart would need.
+
+use crate::chain::verified;
+use bytes::Bytes;
+use rustorium_crypto::{batch_digest, block_digest, transaction_id, verify_batch, verify_transactions};
+use rustorium_dataplane::context::Context;
+use rustorium_dataplane::executor::{Executor, Progress};
+use rustorium_dataplane::inbox::Inbox;
+use rustorium_dataplane::metrics::NodeMetrics;
+use rustorium_dataplane::port::Input;
+use rustorium_dataplane::queue::Queue;
+use rustorium_dataplane::shard::{Event, ExecutionJob, Ports};
+use rustorium_dataplane::waiters::Waiters;
+use rustorium_execution::{AccountRecord, account_key};
+use rustorium_gateway::Submitted;
+use rustorium_quorum::Evidence;
+use rustorium_storage::{JournalRecord, Lsn, MemStore, RecordKind, Store};
+use rustorium_sync::Source;
+use rustorium_transport::Credit;
+use rustorium_txpool::{AccountView, Refused};
+use rustorium_types::*;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What all incarnations of all nodes have shown to others.
+#[derive(Default)]
+pub struct Witness {
+    votes: BTreeMap<(ValidatorIndex, View, VoteKind), BlockDigest>,
+    batches: BTreeMap<(ValidatorIndex, u64), BatchDigest>,
+    roots: BTreeMap<Height, (BlockDigest, Hash)>,
+}
+
+impl Witness {
+    fn vote(&mut self, signer: ValidatorIndex, body: &VoteBody) {
+        let known = *self.votes.entry((signer, body.view, body.kind)).or_insert(body.block);
+        assert_eq!(known, body.block, "{signer:?} voted twice in {:?}", body.view);
+        let both = [VoteKind::Nullify, VoteKind::Finalize].map(|kind| self.votes.contains_key(&(signer, body.view, kind)));
+        assert_ne!(both, [true, true], "{signer:?} nullified and finalized {:?}", body.view);
+    }
+
+    fn batch(&mut self, author: ValidatorIndex, seq: u64, digest: BatchDigest) {
+        let known = *self.batches.entry((author, seq)).or_insert(digest);
+        assert_eq!(known, digest, "{author:?} sent two batches at {seq}");
+    }
+
+    fn executed(&mut self, height: Height, digest: BlockDigest, root: Hash) {
+        let known = *self.roots.entry(height).or_insert((digest, root));
+        assert_eq!(known, (digest, root), "two results at {height:?}");
+    }
+}
+
+pub struct TestPorts {
+    pub context: Arc<Context>,
+    pub store: Arc<MemStore>,
+    pub waiters: Arc<Waiters>,
+    pub witness: Rc<RefCell<Witness>>,
+    /// To one peer, or to all.
+    pub sent: VecDeque<(Option<ValidatorIndex>, Class, Bytes)>,
+    pub journal: Vec<JournalRecord>,
+    pub next: u64,
+    pub wanted: u64,
+    pub synced: u64,
+    pub released: u64,
+    /// The newest header that the store has on disk.
+    pub durable: Header,
+    pub events: VecDeque<Event>,
+    pub jobs: VecDeque<ExecutionJob>,
+    pub executed: Vec<ExecutionJob>,
+    pub inputs: Vec<Input>,
+    pub turns: Vec<Vec<Input>>,
+    pub admitted: Vec<TxId>,
+    pub duplicates: Vec<TxId>,
+    pub expired: Vec<TxId>,
+    pub refused: Vec<(TxId, Refused)>,
+    pub evidence: Vec<Evidence>,
+}
+
+impl TestPorts {
+    pub fn new(context: Arc<Context>, store: Arc<MemStore>, witness: Rc<RefCell<Witness>>) -> Self {
+        let durable = context.genesis_header.clone();
+        Self {
+            context,
+            store,
+            waiters: Arc::default(),
+            witness,
+            sent: VecDeque::new(),
+            journal: Vec::new(),
+            next: 1,
+            wanted: 0,
+            synced: 0,
+            released: 0,
+            durable,
+            events: VecDeque::new(),
+            jobs: VecDeque::new(),
+            executed: Vec::new(),
+            inputs: Vec::new(),
+            turns: Vec::new(),
+            admitted: Vec::new(),
+            duplicates: Vec::new(),
+            expired: Vec::new(),
+            refused: Vec::new(),
+            evidence: Vec::new(),
+        }
+    }
+
+    /// Executes one job with the node's own executor.
+    pub fn execute_one(&mut self) -> bool {
+        let Some(job) = self.jobs.pop_front() else { return false };
+        let (jobs, events) = (Queue::default(), Arc::<Queue<Event>>::default());
+        let (digest, height) = (job.digest, job.block.header.height);
+        self.executed.push(copy(&job));
+        jobs.push(job);
+        jobs.close();
+        let inbox = Arc::new(Inbox::new().unwrap());
+        let executor = Executor {
+            context: self.context.clone(),
+            store: self.store.clone(),
+            waiters: self.waiters.clone(),
+            events: events.clone(),
+            published: tokio::sync::broadcast::channel(1).0,
+            inbox: inbox.clone(),
+            progress: Arc::<Progress>::default(),
+            metrics: Arc::<NodeMetrics>::default(),
+            prove: Arc::new(|id| Submitted::TimedOut(*id)),
+        };
+        executor.run(&jobs);
+        assert_eq!(inbox.failure(), None);
+        let root = self.store.tip().unwrap().result_root;
+        self.witness.borrow_mut().executed(height, digest, root);
+        let mut told = VecDeque::new();
+        events.take(Some(Duration::ZERO), &mut told);
+        self.events.append(&mut told);
+        true
+    }
+
+    pub fn on_disk(&self) -> impl Iterator<Item = &JournalRecord> {
+        self.journal.iter().filter(|record| record.lsn.0 <= self.synced)
+    }
+
+    fn has(&self, kind: RecordKind, fits: impl Fn(&[u8]) -> bool) -> bool {
+        self.on_disk().any(|record| record.kind == kind && fits(&record.payload))
+    }
+
+    fn block_on_disk(&self, digest: &BlockDigest) -> Option<Block> {
+        let blocks = self.on_disk().filter(|record| record.kind == RecordKind::Proposal);
+        blocks.map(|record| from::<Block>(&record.payload)).find(|block| block_digest(&block.header) == *digest)
+    }
+
+    fn batch_on_disk(&self, digest: &BatchDigest) -> Option<Batch> {
+        let batches = self.on_disk().filter(|record| record.kind == RecordKind::Batch);
+        let journaled = batches.map(|record| from::<Batch>(&record.payload)).find(|b| batch_digest(&b.body) == *digest);
+        journaled.or_else(|| self.store.batch(digest).unwrap())
+    }
+
+    /// R21: what a vote rests on is on disk.
+    fn vote_leaves(&self, vote: &SignedVote) {
+        if vote.signer != self.context.me {
+            return;
+        }
+        let body = &vote.body;
+        self.witness.borrow_mut().vote(vote.signer, body);
+        if body.view <= self.durable.view {
+            return;
+        }
+        assert!(self.has(RecordKind::Vote, |bytes| from::<SignedVote>(bytes) == *vote), "a vote left before its sync");
+        match body.kind {
+            VoteKind::Notarize => {
+                let block = self.block_on_disk(&body.block).expect("a notarize left before its block was on disk");
+                for cursor in block.header.cursors.iter().filter(|cursor| cursor.next_seq > 0) {
+                    self.lane_on_disk(cursor.tip);
+                }
+            }
+            VoteKind::Finalize => {
+                let notarizes = |bytes: &[u8]| {
+                    let certificate: Certificate = from(bytes);
+                    certificate.body.kind == VoteKind::Notarize && certificate.body.block == body.block
+                };
+                assert!(self.has(RecordKind::Certificate, notarizes), "a finalize left before its notarization");
+            }
+            VoteKind::Nullify => {}
+        }
+    }
+
+    fn lane_on_disk(&self, mut tip: BatchDigest) {
+        while tip != BatchDigest::ZERO && self.store.batch(&tip).unwrap().is_none() {
+            let batch = self.batch_on_disk(&tip).expect("a notarize left before its payload was on disk");
+            tip = batch.body.previous;
+        }
+    }
+
+    fn batch_leaves(&self, batch: &Batch) {
+        let digest = batch_digest(&batch.body);
+        if batch.body.author == self.context.me {
+            self.witness.borrow_mut().batch(batch.body.author, batch.body.seq, digest);
+            assert!(self.batch_on_disk(&digest).is_some(), "an own batch left before its sync");
+        }
+    }
+
+    fn leaves(&self, class: Class, frame: &Bytes) {
+        match Message::from_frame(class, frame).expect("a frame that its receiver can read") {
+            Message::Vote(message) => self.vote_leaves(&message.vote),
+            Message::Heartbeat(heartbeat) => heartbeat.votes.iter().for_each(|vote| self.vote_leaves(vote)),
+            Message::Proposal(proposal) => {
+                let header = &proposal.header;
+                let body = self.notarize_of(header);
+                self.vote_leaves(&SignedVote { body, signer: header.proposer, signature: proposal.signature });
+            }
+            Message::Batch(batch) | Message::Response { response: Response::Batch(batch), .. } => {
+                self.batch_leaves(&batch);
+            }
+            _ => {}
+        }
+    }
+
+    pub fn notarize_of(&self, header: &Header) -> VoteBody {
+        let (view, kind, block) = (header.view, VoteKind::Notarize, block_digest(header));
+        VoteBody { chain: header.chain, shard: header.shard, epoch: header.epoch, view, kind, block }
+    }
+
+    /// Whether a restart with the store's durable tip needs the record.
+    fn needed(&self, record: &JournalRecord, position: u64) -> bool {
+        match record.kind {
+            RecordKind::Vote => from::<SignedVote>(&record.payload).body.view > self.durable.view,
+            RecordKind::Proposal => from::<Block>(&record.payload).header.view > self.durable.view,
+            RecordKind::Certificate => from::<Certificate>(&record.payload).body.view > self.durable.view,
+            RecordKind::Batch => {
+                let batch: Batch = from(&record.payload);
+                let listed = self.durable.cursors[usize::from(batch.body.author.0)].next_seq;
+                let again = |other: &JournalRecord| other.lsn.0 >= position && other.payload == record.payload;
+                batch.body.seq >= listed && !self.journal.iter().any(again)
+            }
+            RecordKind::Floor => false,
+        }
+    }
+}
+
+pub fn from<T: borsh::BorshDeserialize + borsh::BorshSerialize>(bytes: &[u8]) -> T {
+    decode(bytes, limits::FRAME_BYTES_MAX).unwrap()
+}
+
+pub fn copy(job: &ExecutionJob) -> ExecutionJob {
+    ExecutionJob {
+        digest: job.digest,
+        block: job.block.clone(),
+        payload: job.payload.clone(),
+        finalization: job.finalization.clone(),
+    }
+}
+
+impl Ports for TestPorts {
+    fn send(&mut self, to: ValidatorIndex, class: Class, frame: Bytes) {
+        self.leaves(class, &frame);
+        self.sent.push_back((Some(to), class, frame));
+    }
+
+    fn broadcast(&mut self, class: Class, frame: Bytes) {
+        self.leaves(class, &frame);
+        self.sent.push_back((None, class, frame));
+    }
+
+    fn append(&mut self, kind: RecordKind, payload: &[u8]) -> u64 {
+        let lsn = Lsn(self.next);
+        self.next += 1;
+        self.journal.push(JournalRecord { kind, lsn, payload: Bytes::copy_from_slice(payload) });
+        lsn.0
+    }
+
+    fn sync(&mut self, position: u64) {
+        assert!(position < self.next);
+        self.wanted = self.wanted.max(position);
+    }
+
+    fn release(&mut self, position: u64) {
+        for record in self.journal.iter().filter(|record| record.lsn.0 < position) {
+            assert!(!self.needed(record, position), "a {:?} that is still needed was released", record.kind);
+        }
+        self.released = self.released.max(position);
+        self.journal.retain(|record| record.lsn.0 >= position);
+    }
+
+    fn check_batch(&mut self, peer: ValidatorIndex, batch: Batch, bytes: Bytes, wanted: bool, _: Credit) {
+        assert_eq!(from::<Batch>(&bytes), batch);
+        let author = self.context.committee.keys.get(usize::from(batch.body.author.0));
+        let checked = author.and_then(|author| verify_batch(author, batch, |_| false));
+        self.events.push_back(Event::BatchChecked { peer, checked, bytes, wanted });
+    }
+
+    fn check_transactions(&mut self, transactions: Vec<Transaction>, _: Credit) {
+        let transactions = verified(transactions);
+        self.events.push_back(Event::Transactions { transactions, from_client: false });
+    }
+
+    fn check_inline(&mut self, digest: BlockDigest, block: Arc<Block>) {
+        let good = verify_transactions(block.inline.as_slice().to_vec()).iter().all(Result::is_ok);
+        self.events.push_back(Event::InlineChecked { digest, good });
+    }
+
+    fn execute(&mut self, job: ExecutionJob) {
+        self.jobs.push_back(job);
+    }
+
+    fn inputs(&mut self, inputs: Vec<Input>) {
+        self.turns.push(inputs.clone());
+        self.inputs.extend(inputs);
+    }
+
+    fn admitted(&mut self, ids: &[TxId]) {
+        self.admitted.extend(ids);
+    }
+
+    fn duplicate(&mut self, id: &TxId) {
+        self.duplicates.push(*id);
+    }
+
+    fn expired(&mut self, ids: &[TxId]) {
+        self.expired.extend(ids);
+    }
+
+    fn refused(&mut self, id: &TxId, refused: Refused) {
+        self.refused.push((*id, refused));
+    }
+
+    fn account(&self, account: &AccountId) -> Option<AccountView> {
+        let record = AccountRecord::from_bytes(&self.store.state(&account_key(*account)).unwrap()?).unwrap();
+        Some(AccountView { nonce: record.nonce, public_key: record.public_key })
+    }
+
+    fn answer(&self, request: &Request, memory: &dyn Source) -> Response {
+        rustorium_sync::answer(&Both { memory, store: &*self.store }, request)
+    }
+
+    fn evidence(&mut self, evidence: Evidence) {
+        self.evidence.push(evidence);
+    }
+}
+
+struct Both<'a> {
+    memory: &'a dyn Source,
+    store: &'a MemStore,
+}
+
+impl Source for Both<'_> {
+    fn block(&self, digest: &BlockDigest) -> Option<Block> {
+        self.memory.block(digest).or_else(|| self.store.bare_block(self.store.height_of(digest).unwrap()?).unwrap())
+    }
+
+    fn batch(&self, lane: ValidatorIndex, digest: &BatchDigest) -> Option<Batch> {
+        self.memory.batch(lane, digest).or_else(|| self.store.batch(digest).unwrap())
+    }
+
+    fn certificates(&self, first: View, last: View) -> Vec<Certificate> {
+        self.memory.certificates(first, last)
+    }
+
+    fn final_blocks(&self, first: Height, count: u32) -> (Vec<Block>, Option<Certificate>) {
+        let last = (first.0 + u64::from(count) - 1).min(self.store.tip().unwrap().height.0);
+        for end in (first.0..=last).rev().map(Height) {
+            match self.store.finalization_at_or_above(end).unwrap() {
+                Some((height, certificate)) if height == end => {
+                    let blocks = (first.0..=end.0).map(|h| self.store.bare_block(Height(h)).unwrap().unwrap());
+                    return (blocks.collect(), Some(certificate));
+                }
+                _ => {}
+            }
+        }
+        (Vec::new(), None)
+    }
+}
+
+/// The receipts' transactions of a height.
+pub fn transactions_at(store: &MemStore, height: u64) -> Vec<TxId> {
+    let block = store.block(Height(height)).unwrap().unwrap();
+    block.receipts.iter().map(|receipt| receipt.transaction).collect()
+}
+
+pub fn id(transaction: &Transaction) -> TxId {
+    transaction_id(&transaction.body)
+}

@@ -1,0 +1,161 @@
+"""What the fault tests share: conditions waited for, load that remembers what it was told, and looks into nodes.
+
+Invariants: no test sleeps for a fixed time; a deadline is only there to end a test that would never end.
+"""
+
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import httpx2
+
+from rustorium.client import Client, Key
+from rustorium.client.operations import put
+from rustorium.client.probe import ask
+from rustorium.devnet import Devnet
+from rustorium.errors import ClientError
+from rustorium.types import NodeStatus, Submitted
+
+DEADLINE_S = 60.0
+POLL_S = 0.02
+GROUP = 25
+REQUEST_S = 3.0
+
+
+def wait_for(what: str, condition: Callable[[], bool], deadline_s: float = DEADLINE_S) -> float:
+    """Until the condition holds; the seconds that took."""
+    start = time.monotonic()
+    while not condition():
+        assert time.monotonic() - start < deadline_s, f"never happened: {what}"
+        time.sleep(POLL_S)
+    return time.monotonic() - start
+
+
+def statuses(net: Devnet, indexes: Sequence[int] | None = None) -> list[NodeStatus]:
+    nodes = net.net.nodes if indexes is None else [net.net.nodes[index] for index in indexes]
+    return ask([node.http for node in nodes], REQUEST_S)
+
+
+def level(net: Devnet) -> bool:
+    """Whether all nodes are ready and at one height."""
+    found = statuses(net)
+    return all(status.ready for status in found) and len({status.executed for status in found}) == 1
+
+
+def assert_same_roots(net: Devnet, first: int = 0) -> int:
+    """All nodes have the same block and result root at every height that all of them have; the last of these."""
+    last = min(status.executed for status in statuses(net))
+    seen: list[list[tuple[str, str]]] = []
+    for node in net.net.nodes:
+        with Client(node.http) as client:
+            blocks = [client.block(height, proof=False) for height in range(first, last + 1)]
+        seen.append([(block.digest, block.root) for block in blocks])
+    assert all(one == seen[0] for one in seen)
+    return last
+
+
+def counter(net: Devnet, index: int, name: str) -> float:
+    """The sum of a figure of a node's /metrics over the labels that start like `name`."""
+    text = httpx2.get(f"{net.net.nodes[index].metrics}/metrics", trust_env=False).text
+    return sum(float(line.rpartition(" ")[2]) for line in text.splitlines() if line.startswith(name))
+
+
+def start_home(home: str | Path, *more: str, timeout_s: float = DEADLINE_S) -> subprocess.CompletedProcess[str]:
+    """`start --home` that is expected to end by itself."""
+    command = [sys.executable, "-m", "rustorium.cli", "start", "--home", str(home), *more]
+    return subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, check=False)
+
+
+def assert_one_sentence(ended: subprocess.CompletedProcess[str], code: int, *parts: str) -> None:
+    """It ended with this code and, after its notes, one sentence that has these parts."""
+    assert ended.returncode == code, ended
+    assert "Traceback" not in ended.stderr
+    assert "panicked" not in ended.stderr
+    errors = [line for line in ended.stderr.splitlines() if line.startswith("error: ")]
+    assert ended.stderr.splitlines()[-1:] == errors, ended.stderr
+    for part in parts:
+        assert part in errors[0], errors[0]
+
+
+def assert_no_panic(net: Devnet) -> None:
+    """Nothing that any node wrote tells of a panic or an unexpected exception."""
+    for node in net.net.nodes:
+        for path in Path(node.home, "log").iterdir():
+            if path.is_file():
+                text = path.read_text(errors="replace")
+                assert "panicked" not in text, path
+                assert "Traceback" not in text, path
+
+
+class Load:
+    """Puts from threads, one per account, until `stop`. `told` is what these clients were told is final: id, key and
+    value."""
+
+    def __init__(self, net: Devnet, tag: str, accounts: Sequence[int] = (0, 1)) -> None:
+        self.told: list[tuple[str, str, bytes, bytes]] = []
+        self.faults: list[BaseException] = []
+        self._stopping = threading.Event()
+        self._lock = threading.Lock()
+        keys = [Key.open(net.net.accounts[index].key_file) for index in accounts]
+        self._threads = [threading.Thread(target=self._run, args=(net.path, key, tag)) for key in keys]
+
+    def __enter__(self) -> "Load":
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Ends it, and raises what went wrong in it."""
+        self._stopping.set()
+        for thread in self._threads:
+            thread.join(DEADLINE_S)
+        if self.faults:
+            raise self.faults[0]
+
+    def wait_for_more(self, count: int) -> float:
+        """Until this many more were final; the seconds that took."""
+        goal = len(self.told) + count
+        return wait_for(f"{count} more final transactions", lambda: len(self.told) >= goal or bool(self.faults))
+
+    def _run(self, path: Path, key: Key, tag: str) -> None:
+        try:
+            with Client.from_net(path, key=key, timeout_s=REQUEST_S) as client:
+                number = 0
+                while not self._stopping.is_set():
+                    names = [b"%s-%d" % (tag.encode(), number + i) for i in range(GROUP)]
+                    number += GROUP
+                    self._send(client, key, names)
+        except BaseException as error:
+            self.faults.append(error)
+
+    def _send(self, client: Client, key: Key, names: list[bytes]) -> None:
+        try:
+            results = client.send_many([[put(key.address, name, b"v-" + name)] for name in names])
+        except ClientError:
+            return  # nobody answers: the test knows why
+        done = [
+            (result.id, key.address, name, b"v-" + name)
+            for name, result in zip(names, results, strict=True)
+            if isinstance(result, Submitted) and result.receipt is not None and result.receipt.ok
+        ]
+        with self._lock:
+            self.told += done
+
+
+def assert_none_missing(net: Devnet, told: Sequence[tuple[str, str, bytes, bytes]]) -> None:
+    """Every transaction is final and every key has its value, asked of all nodes in turn."""
+    clients = [Client(node.http) for node in net.net.nodes]
+    try:
+        for number, (identity, namespace, name, value) in enumerate(told):
+            client = clients[number % len(clients)]
+            assert client.get_transaction(identity).state == "final", identity
+            assert client.get(namespace, name, verify=False) == value, name
+    finally:
+        for client in clients:
+            client.close()
