@@ -74,6 +74,10 @@ sim FIRST="0" COUNT="500" MODE="liveness": build
 bench *ARGUMENTS: build
     {{ python }} benches/main_job.py {{ ARGUMENTS }}
 
+# CometBFT beside ours, built with Go into the cache folder
+bench-peers *ARGUMENTS: venv
+    {{ python }} benches/peers/cometbft.py {{ ARGUMENTS }}
+
 # write the conformance vectors anew: only for a change of the protocol that is meant
 regenerate-vectors: venv
     {{ with }} cargo run --release --locked -p rustorium-crypto --example regenerate_vectors

@@ -35,10 +35,13 @@ ACCOUNTS = 16
 WARM_UP_S = 1
 IDLE_S = 10
 SETTLE_S = 2.0
+BACKLOG_S = 60.0
+OVERLOAD_S_MIN = 10
 BUSY_RATE = 20_000
 BUSY_POOL = 64
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 SERIES = re.compile(r'^(\w+)(?:\{(\w+)="([^"]*)".*\})? (\S+)$')
+POOL = "rustorium_txpool_transactions"
 STEP = "rustorium_python_steps_total"
 
 Figures = dict[str, Any]
@@ -113,6 +116,7 @@ def measure(devnet: Devnet, rate: int, seconds: int) -> Figures:
 
     cpu_s = sum(after.cpu_s) - sum(before.cpu_s)
     views = after.views - before.views
+    span_s = ratio(report["finalized"], report["achieved_per_s"]) or seconds
     transactions = delta("rustorium_execution_transactions_total") / VALIDATORS
     kinds = sorted(label for (name, label) in after.sums if name == STEP)
     steps = {kind: delta(STEP, kind) / VALIDATORS for kind in kinds}
@@ -130,7 +134,7 @@ def measure(devnet: Devnet, rate: int, seconds: int) -> Figures:
         "journal_bytes_per_transaction": ratio(journal / VALIDATORS, transactions),
         "fsyncs_per_transaction": ratio(syncs / VALIDATORS, transactions),
         "views": views,
-        "views_per_s": views / (report["offered"] / report["offered_per_s"]),
+        "views_per_s": views / span_s,
         "nullified_views": delta("rustorium_consensus_nullified_views_total") / VALIDATORS,
         "blocks": blocks,
         "transactions_per_block": ratio(transactions, blocks),
@@ -176,8 +180,12 @@ def point(devnet: Devnet, rate: int, seconds: int, runs: int) -> Figures:
 
 
 def idle(devnet: Devnet) -> Figures:
-    """What validators use when nothing happens."""
-    say(f"idle for {IDLE_S} s")
+    """What validators use when nothing happens: after what is left of a load, which is waited for."""
+    began = time.monotonic()
+    while snapshot(devnet.net).sums[POOL, ""] > 0 and time.monotonic() < began + BACKLOG_S:
+        time.sleep(SETTLE_S)
+    backlog_s = time.monotonic() - began
+    say(f"idle for {IDLE_S} s, {backlog_s:.0f} s after the load")
     time.sleep(SETTLE_S)
     before = snapshot(devnet.net)
     time.sleep(IDLE_S)
@@ -186,6 +194,7 @@ def idle(devnet: Devnet) -> Figures:
     memory = [memory_mb(node.pid) for node in devnet.net.nodes]
     return {
         "seconds": IDLE_S,
+        "backlog_s": backlog_s,
         "cpu_percent_of_a_core": max(cores),
         "views": after.views - before.views,
         **{name: max(figures[name] for figures in memory) for name in memory[0]},
@@ -193,8 +202,8 @@ def idle(devnet: Devnet) -> Figures:
 
 
 def overload(devnet: Devnet, peak: Figures, seconds: int, runs: int) -> Figures:
-    """Twice the load that the peak was reached with is offered."""
-    figures = point(devnet, 2 * peak["rate"], seconds, runs)
+    """Twice the load that the peak was reached with is offered, long enough to fill the pools."""
+    figures = point(devnet, 2 * peak["rate"], max(seconds, OVERLOAD_S_MIN), runs)
     name = "transactions_per_validator_cpu_s"
     return figures | {
         "committed_rate_to_peak": ratio(figures["achieved_per_s"], peak["achieved_per_s"]),

@@ -22,7 +22,7 @@ from rustorium.types import NodeStatus, Submitted
 DEADLINE_S = 60.0
 POLL_S = 0.02
 GROUP = 25
-REQUEST_S = 3.0
+REQUEST_S = 2.0
 
 
 def wait_for(what: str, condition: Callable[[], bool], deadline_s: float = DEADLINE_S) -> float:

@@ -6,8 +6,9 @@ Invariants: lines are appended whole, so that both languages can write one file;
 import sys
 import time
 from collections.abc import MutableMapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 import structlog
 
@@ -17,7 +18,7 @@ Logger = structlog.typing.FilteringBoundLogger
 
 def configure(path: Path | None, level: str, node: str) -> Logger:
     """Sends events at or above `level` to `path` (appending), or to standard error. Gives the node's logger."""
-    stream: TextIO = sys.stderr if path is None else open(path, "a", encoding="utf-8", buffering=1)  # noqa: SIM115
+    stream = sys.stderr if path is None else cast(TextIO, _Lines(path))
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -31,6 +32,20 @@ def configure(path: Path | None, level: str, node: str) -> Logger:
     )
     logger: Logger = structlog.get_logger(node=node)
     return logger
+
+
+class _Lines:
+    """A log file: each line is one append; a full disk must not stop the node for its log's sake."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = open(path, "ab", buffering=0)  # noqa: SIM115
+
+    def write(self, text: str) -> None:
+        with suppress(OSError):
+            self._file.write(text.encode("utf-8", "backslashreplace"))
+
+    def flush(self) -> None:
+        """Nothing is held back."""
 
 
 def _keys(_logger: object, method: str, event: MutableMapping[str, Any]) -> dict[str, Any]:

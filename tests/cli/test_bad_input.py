@@ -191,7 +191,7 @@ def test_a_full_pool_says_busy_and_loses_nothing(devnet_factory: DevnetFactory) 
 def test_peers_that_cannot_be_reached_are_told(devnet_factory: DevnetFactory) -> None:
     net = devnet_factory(accounts=1)
     url = net.net.nodes[0].http
-    net.kill(3)
+    assert net.terminate(3) == 0
     wait_for("one link is down", lambda: counter(net, 0, "rustorium_transport_link_up") == 2)
     assert counter(net, 0, 'rustorium_transport_link_up{peer="3"}') == 0
     wait_for("the status counts it", lambda: statuses(net, [0])[0].peers_up == 2)

@@ -72,7 +72,7 @@ pub fn decode_journal(
                     continue;
                 }
                 let author = context.committee.keys.get(lane);
-                if let Some(checked) = author.and_then(|author| verify_batch(author, batch, |_| false)) {
+                if let Some(checked) = author.and_then(|author| verify_batch(author, batch)) {
                     journaled.batches.push((position, checked));
                 }
             }

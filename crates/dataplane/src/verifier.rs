@@ -5,7 +5,7 @@ use crate::shard::{Admitted, Event};
 use crate::waiters::{Waiter, Waiters};
 use bytes::Bytes;
 use parking_lot::{Condvar, Mutex};
-use rustorium_crypto::{verify_batch, verify_transactions};
+use rustorium_crypto::{verify_batches, verify_transactions};
 use rustorium_gateway::{Refused, Submitted, SubmittedSink, Wait};
 use rustorium_transport::Credit;
 use rustorium_types::{Batch, Block, BlockDigest, PublicKey, Transaction, ValidatorIndex};
@@ -28,8 +28,18 @@ pub struct Submission {
     pub done: SubmittedSink,
 }
 
+/// A peer's batch on its way in.
+struct Incoming {
+    peer: ValidatorIndex,
+    batch: Box<Batch>,
+    bytes: Bytes,
+    wanted: bool,
+    /// Kept until the batch is checked.
+    credit: Credit,
+}
+
 enum Urgent {
-    Batch { peer: ValidatorIndex, batch: Box<Batch>, bytes: Bytes, wanted: bool, credit: Credit },
+    Batch(Incoming),
     Inline { digest: BlockDigest, block: Arc<Block> },
     Forwarded(Vec<Transaction>, Credit),
 }
@@ -80,7 +90,7 @@ impl Verifier {
 
     /// Checks a batch.
     pub fn batch(&self, peer: ValidatorIndex, batch: Batch, bytes: Bytes, wanted: bool, credit: Credit) {
-        self.push(Urgent::Batch { peer, batch: Box::new(batch), bytes, wanted, credit });
+        self.push(Urgent::Batch(Incoming { peer, batch: Box::new(batch), bytes, wanted, credit }));
     }
 
     /// Checks a block's inline transactions.
@@ -116,7 +126,11 @@ impl Verifier {
             if queues.stopped {
                 return;
             }
-            if let Some(urgent) = queues.urgent.pop_front() {
+            let batches = take_batches(&mut queues.urgent);
+            if !batches.is_empty() {
+                drop(queues);
+                self.check_batches(batches);
+            } else if let Some(urgent) = queues.urgent.pop_front() {
                 drop(queues);
                 self.check_urgent(urgent);
             } else {
@@ -136,11 +150,7 @@ impl Verifier {
 
     fn check_urgent(&self, urgent: Urgent) {
         match urgent {
-            Urgent::Batch { peer, batch, bytes, wanted, credit: _held } => {
-                let author = self.keys.get(usize::from(batch.body.author.0));
-                let checked = author.and_then(|author| verify_batch(author, *batch, |_| false));
-                self.send(Event::BatchChecked { peer, checked, bytes, wanted });
-            }
+            Urgent::Batch(incoming) => self.check_batches(vec![incoming]),
             Urgent::Inline { digest, block } => {
                 let results = verify_transactions(block.inline.as_slice().to_vec());
                 self.send(Event::InlineChecked { digest, good: results.iter().all(Result::is_ok) });
@@ -150,6 +160,21 @@ impl Verifier {
                 let transactions = good.map(|(id, transaction)| (id, Arc::new(transaction))).collect();
                 self.send(Event::Transactions { transactions, from_client: false });
             }
+        }
+    }
+
+    /// Checks the batches that wait together.
+    fn check_batches(&self, incoming: Vec<Incoming>) {
+        let mut from = Vec::with_capacity(incoming.len());
+        let mut batches = Vec::with_capacity(incoming.len());
+        for Incoming { peer, batch, bytes, wanted, credit } in incoming {
+            if let Some(author) = self.keys.get(usize::from(batch.body.author.0)) {
+                batches.push((*author, *batch));
+                from.push((peer, bytes, wanted, credit));
+            }
+        }
+        for ((peer, bytes, wanted, _credit), checked) in from.into_iter().zip(verify_batches(batches)) {
+            self.send(Event::BatchChecked { peer, checked, bytes, wanted });
         }
     }
 
@@ -185,6 +210,18 @@ impl Verifier {
             self.send(Event::Transactions { transactions, from_client: true });
         }
     }
+}
+
+/// The batches at the head of the queue, up to the size at which more together gain nothing.
+fn take_batches(urgent: &mut VecDeque<Urgent>) -> Vec<Incoming> {
+    let (mut taken, mut transactions) = (Vec::new(), 0);
+    while transactions < TOGETHER_MAX {
+        let Some(Urgent::Batch(_)) = urgent.front() else { break };
+        let Some(Urgent::Batch(incoming)) = urgent.pop_front() else { break };
+        transactions += incoming.batch.body.transactions.len();
+        taken.push(incoming);
+    }
+    taken
 }
 
 fn bad_signature() -> Refused {

@@ -101,7 +101,11 @@ class Supervisor:
     def _note(self, event: str, **fields: object) -> None:
         """Into the log and the audit log."""
         self._log.info(event, **fields)
-        self._node.audit(event, json.dumps(fields, default=str))
+        try:
+            self._node.audit(event, json.dumps(fields, default=str))
+        except _native.NativeError as error:
+            # A full disk, perhaps: it must not hide what the node stops for.
+            self._log.error("audit failed", code=error.code, reason=error.args[0])
 
     def _input_log(self, replica: Replica) -> InputLog | None:
         launch = self._launch

@@ -17,7 +17,7 @@ use rustorium_types::{
 use std::sync::Arc;
 
 /// How long a listed batch may be on its way before it is asked for.
-const FETCH_GRACE_US: u64 = 15_000;
+const FETCH_GRACE_US: u64 = 40_000;
 
 impl<P: Ports> Shard<P> {
     pub(super) fn on_message(

@@ -2,7 +2,7 @@
 
 use crate::chain::{N, v};
 use rustorium_dataplane::port::{BlockFacts, CertificateName, Effect, Input, PayloadStatus};
-use rustorium_types::{Height, ValidatorIndex, View, VoteKind};
+use rustorium_types::{BlockDigest, Height, ValidatorIndex, View, VoteKind};
 use std::collections::{BTreeMap, BTreeSet};
 
 pub struct Core {
@@ -16,6 +16,8 @@ pub struct Core {
     pub blocks: BTreeMap<View, (BlockFacts, PayloadStatus)>,
     pub last_final: View,
     cast: BTreeSet<(View, VoteKind)>,
+    certificates: BTreeMap<View, BlockDigest>,
+    nullified: BTreeSet<View>,
     pub inputs: Vec<Input>,
     pub distrusted: Vec<ValidatorIndex>,
     /// Whether it proposes.
@@ -37,6 +39,8 @@ impl Core {
             blocks: BTreeMap::new(),
             last_final: View(0),
             cast: BTreeSet::new(),
+            certificates: BTreeMap::new(),
+            nullified: BTreeSet::new(),
             inputs: Vec::new(),
             distrusted: Vec::new(),
             proposes: true,
@@ -83,6 +87,7 @@ impl Core {
         out: &mut Vec<Effect>,
     ) {
         self.last_final = last_final.view;
+        self.certificates.insert(last_final.view, last_final.digest);
         self.certified = Some(last_final);
         self.certified_name =
             Some(CertificateName { kind: VoteKind::Finalize, view: last_final.view, digest: Some(last_final.digest) });
@@ -106,7 +111,11 @@ impl Core {
             self.view = name.view.next();
             out.push(Effect::EnterView { view: self.view, because: Some(name) });
         }
+        if name.digest.is_none() {
+            self.nullified.insert(name.view);
+        }
         if let Some(digest) = name.digest {
+            self.certificates.insert(name.view, digest);
             if self.certified_name.is_none_or(|known| known.view <= name.view) {
                 self.certified_name = Some(name);
                 let known = self.blocks.get(&name.view).map(|(facts, _)| *facts);
@@ -141,10 +150,19 @@ impl Core {
 
     fn vote_for_block(&mut self, out: &mut Vec<Effect>) {
         let Some((facts, PayloadStatus::Ready)) = self.blocks.get(&self.view) else { return };
-        if self.votes && self.cast.insert((self.view, VoteKind::Notarize)) {
+        let (facts, justified) = (*facts, self.justified(facts.parent_view, &facts.parent, facts.view));
+        let leads = u64::from(facts.proposer.0) == facts.view.0 % N as u64;
+        if self.votes && leads && justified && self.cast.insert((self.view, VoteKind::Notarize)) {
             let (view, digest) = (self.view, Some(facts.digest));
             out.push(Effect::Vote { kind: VoteKind::Notarize, view, digest, carry: None });
         }
+    }
+
+    /// R3 and R5: the parent is certified and every view between is nullified.
+    fn justified(&self, parent_view: View, parent: &BlockDigest, view: View) -> bool {
+        parent_view >= self.last_final
+            && self.certificates.get(&parent_view) == Some(parent)
+            && (parent_view.0 + 1..view.0).all(|between| self.nullified.contains(&View(between)))
     }
 
     fn propose(&mut self, out: &mut Vec<Effect>) {
@@ -154,7 +172,8 @@ impl Core {
         let owes = self.wanted > parent.claimed_height && self.claim >= self.wanted && parent.height >= self.wanted;
         let work = self.listable || owes;
         if self.proposes && leads && work && newest == Some(parent.view) && parent.view < self.view {
-            let free = !self.cast.contains(&(self.view, VoteKind::Nullify));
+            let free = !self.cast.contains(&(self.view, VoteKind::Nullify))
+                && self.justified(parent.view, &parent.digest, self.view);
             if free && self.cast.insert((self.view, VoteKind::Notarize)) {
                 out.push(Effect::Propose {
                     view: self.view,
@@ -169,11 +188,27 @@ impl Core {
     /// Gives the current view up.
     pub fn nullify(&mut self) -> Vec<Effect> {
         let view = self.view;
+        let mut out = Vec::new();
         let free = !self.cast.contains(&(view, VoteKind::Finalize));
         if free && self.cast.insert((view, VoteKind::Nullify)) {
-            vec![Effect::Vote { kind: VoteKind::Nullify, view, digest: None, carry: None }]
-        } else {
-            Vec::new()
+            out.push(Effect::Vote { kind: VoteKind::Nullify, view, digest: None, carry: None });
+        }
+        self.ask_again(&mut out);
+        out
+    }
+
+    /// R25: what it lacks to go on.
+    pub fn ask_again(&self, out: &mut Vec<Effect>) {
+        let newest = self.certified_name.map_or(View(0), |name| name.view);
+        let lacks = |view: &View| !self.nullified.contains(view) && !self.certificates.contains_key(view);
+        let first = (self.last_final.0 + 1..self.view.0).map(View).find(lacks);
+        if let Some(first) = first {
+            let peer = v((usize::from(self.me.0) + 1) % N);
+            out.push(Effect::FetchCertificates { first, last: View(self.view.0 - 1), peer });
+        }
+        let digest = self.certificates.get(&newest);
+        if let Some(digest) = digest.filter(|_| self.certified.is_none()) {
+            out.push(Effect::FetchBlock(*digest));
         }
     }
 

@@ -2,6 +2,7 @@
 //! a restart would need.
 
 use crate::chain::verified;
+use borsh::BorshDeserialize;
 use bytes::Bytes;
 use rustorium_crypto::{batch_digest, block_digest, transaction_id, verify_batch, verify_transactions};
 use rustorium_dataplane::context::Context;
@@ -238,7 +239,7 @@ impl TestPorts {
     }
 }
 
-pub fn from<T: borsh::BorshDeserialize + borsh::BorshSerialize>(bytes: &[u8]) -> T {
+pub fn from<T: BorshDeserialize>(bytes: &[u8]) -> T {
     decode(bytes, limits::FRAME_BYTES_MAX).unwrap()
 }
 
@@ -285,7 +286,7 @@ impl Ports for TestPorts {
     fn check_batch(&mut self, peer: ValidatorIndex, batch: Batch, bytes: Bytes, wanted: bool, _: Credit) {
         assert_eq!(from::<Batch>(&bytes), batch);
         let author = self.context.committee.keys.get(usize::from(batch.body.author.0));
-        let checked = author.and_then(|author| verify_batch(author, batch, |_| false));
+        let checked = author.and_then(|author| verify_batch(author, batch));
         self.events.push_back(Event::BatchChecked { peer, checked, bytes, wanted });
     }
 

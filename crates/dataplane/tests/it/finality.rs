@@ -1,0 +1,81 @@
+//! From a client's transaction to the same result on all nodes.
+
+use crate::chain::N;
+use crate::net::Net;
+use crate::ports::transactions_at;
+use rustorium_dataplane::port::Input;
+use rustorium_dataplane::shard::Event;
+use rustorium_storage::Store;
+use rustorium_types::{Height, VoteKind};
+
+#[test]
+fn transactions_become_final_on_all_nodes_with_equal_roots() {
+    let mut net = Net::new();
+    let mut ids = Vec::new();
+    for _ in 0..5 {
+        for index in 0..N {
+            ids.push(net.submit(index));
+        }
+        net.advance(30_000);
+    }
+    net.advance(200_000);
+    for index in 0..N {
+        assert!(ids.iter().all(|id| net.is_final(index, id)), "node {index}");
+        let (tip, first) = (net.store(index).tip().unwrap(), net.store(0).tip().unwrap());
+        assert_eq!((tip.digest, tip.result_root), (first.digest, first.result_root));
+        assert_eq!(net.ports(index).admitted.len(), 5);
+        assert!(net.ports(index).refused.is_empty());
+    }
+    let receipts: usize = (1..=net.height(0)).map(|height| transactions_at(net.store(0), height).len()).sum();
+    assert_eq!(receipts, ids.len());
+    assert!(net.log.iter().all(|(_, _, message)| !matches!(message, rustorium_types::Message::Request { .. })));
+}
+
+#[test]
+fn work_that_a_block_lists_is_gone_before_its_certificate() {
+    let mut net = Net::new();
+    net.submit(1);
+    net.run();
+    assert_eq!(net.height(0), 1);
+    for index in 0..N {
+        let turns = &net.ports(index).turns;
+        let gone = |input: &Input| *input == Input::WorkSeen(false);
+        let notarized = |i: &Input| matches!(i, Input::Certificate(name) if name.kind == VoteKind::Notarize);
+        let turn = turns.iter().find(|turn| turn.iter().any(notarized)).unwrap();
+        let (work, certificate) = (turn.iter().position(gone), turn.iter().position(notarized));
+        assert!(work.unwrap() < certificate.unwrap(), "node {index}: {turn:?}");
+    }
+}
+
+#[test]
+fn a_wanted_claim_is_made_once_a_quorum_executed() {
+    let mut net = Net::new();
+    net.submit(1);
+    net.run();
+    assert_eq!(net.height(0), 1);
+    assert_eq!(net.saw(0, |input| *input == Input::ClaimReady(Height(1))), 0, "nobody has reported yet");
+    net.advance(5_000);
+    assert_eq!(net.saw(0, |input| *input == Input::ClaimReady(Height(1))), 1);
+    for index in 0..N {
+        net.ports(index).events.push_back(Event::ClaimWanted(Height(1)));
+    }
+    net.run();
+    for index in 0..N {
+        let header = net.store(index).tip().unwrap().header;
+        assert_eq!((header.height, header.result.height, header.transactions), (Height(2), Height(1), 0));
+    }
+}
+
+#[test]
+fn the_same_transaction_twice_is_one() {
+    let mut net = Net::new();
+    let transaction = net.next_put(crate::chain::account_of_lane(1));
+    for _ in 0..2 {
+        let transactions = vec![crate::chain::admitted(&transaction)];
+        net.ports(1).events.push_back(Event::Transactions { transactions, from_client: true });
+    }
+    net.run();
+    let id = crate::chain::id_of(&transaction);
+    assert_eq!((net.ports(1).duplicates.clone(), net.ports(1).admitted.clone()), (vec![id], vec![id, id]));
+    assert_eq!(transactions_at(net.store(2), 1), [id]);
+}

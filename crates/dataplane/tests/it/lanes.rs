@@ -1,0 +1,240 @@
+//! Batches that are withheld, doubled or served too often, and transactions on their way to their lane.
+
+use crate::chain::{account_of_lane, admitted, put, v};
+use crate::forge;
+use crate::net::Net;
+use rustorium_crypto::batch_digest;
+use rustorium_dataplane::port::{Effect, Input, PayloadStatus};
+use rustorium_dataplane::shard::Event;
+use rustorium_quorum::Evidence;
+use rustorium_types::{BatchDigest, Class, Message, Request, View};
+
+fn requests(net: &Net, from: usize, to: usize) -> usize {
+    net.between(from, to).filter(|message| matches!(message, Message::Request { .. })).count()
+}
+
+fn forwarded(net: &Net, from: usize, to: usize) -> usize {
+    net.between(from, to).filter(|message| matches!(message, Message::Transactions(_))).count()
+}
+
+#[test]
+fn a_withheld_batch_is_fetched_after_the_grace_and_its_block_is_then_ready() {
+    let mut net = Net::new();
+    net.passes = Box::new(|_, to, message| to != 2 || !matches!(message, Message::Batch(_)));
+    net.nodes[3].core.votes = false;
+    net.submit(1);
+    net.advance(14_000);
+    assert_eq!(net.nodes[2].core.statuses(1), [PayloadStatus::Pending]);
+    assert_eq!((requests(&net, 2, 1), net.height(0)), (0, 0), "the batch may still come by itself");
+    net.advance(2_000);
+    assert_eq!(net.nodes[2].core.statuses(1), [PayloadStatus::Pending, PayloadStatus::Ready]);
+    assert_eq!((requests(&net, 2, 1), net.height(2)), (1, 1), "its proposer is asked first, once");
+}
+
+#[test]
+fn two_batches_at_one_seq_are_evidence_and_the_listed_one_is_kept() {
+    let mut net = Net::new();
+    let (first, second) = (put(&net.genesis, 0, 0).into_inner(), put(&net.genesis, 1, 0).into_inner());
+    let a = forge::batch(&net.genesis, 3, 0, BatchDigest::ZERO, &[first]);
+    let b = forge::batch(&net.genesis, 3, 0, BatchDigest::ZERO, &[second]);
+    for index in 0..4 {
+        net.nodes[index].core.proposes = false;
+    }
+    // Node 0 sees `a` first, the others see `b` first.
+    net.inject(3, 0, Message::Batch(Box::new(a.clone())));
+    net.inject(3, 1, Message::Batch(Box::new(b.clone())));
+    net.inject(3, 2, Message::Batch(Box::new(b.clone())));
+    net.run();
+    assert!(net.ports(0).evidence.is_empty());
+    net.inject(3, 0, Message::Batch(Box::new(b.clone())));
+    net.run();
+    match &net.ports(0).evidence[..] {
+        [Evidence::TwoBatches { author, seq: 0, first, second, .. }] => {
+            assert_eq!((*author, first.0, second.0), (v(3), batch_digest(&a.body), batch_digest(&b.body)));
+        }
+        other => panic!("{other:?}"),
+    }
+    // Node 1 leads and lists `b`: node 0 fetches what it did not keep.
+    net.nodes[1].core.proposes = true;
+    net.effects(1, vec![Effect::Heartbeat(View(1))]);
+    let effects = net.nodes[1].core.take(Vec::new());
+    net.effects(1, effects);
+    net.advance(20_000);
+    assert_eq!(net.height(0), 1);
+    let a_second_block = net.ports(0).evidence.len();
+    assert!(a_second_block >= 1);
+}
+
+#[test]
+fn transactions_are_forwarded_home_and_listed_there_alone() {
+    let mut net = Net::new();
+    let id = net.submit_of(0, account_of_lane(2));
+    net.run();
+    assert_eq!((forwarded(&net, 0, 2), forwarded(&net, 0, 1), forwarded(&net, 0, 3)), (1, 0, 0));
+    net.advance(4_000_000);
+    assert!((0..4).all(|index| net.is_final(index, &id)));
+    let batches = net.log.iter().filter(|(_, _, message)| matches!(message, Message::Batch(_)));
+    assert!(batches.clone().count() > 0);
+    assert!(batches.into_iter().all(|(from, _, _)| *from == 2), "only its home lane lists it");
+}
+
+#[test]
+fn transactions_go_to_the_next_lane_while_home_is_down_or_silent() {
+    let mut net = Net::new();
+    net.stop(2);
+    net.submit_of(0, account_of_lane(2));
+    net.run();
+    assert_eq!((forwarded(&net, 0, 2), forwarded(&net, 0, 3)), (0, 1));
+
+    let mut net = Net::new();
+    net.passes = Box::new(|from, _, _| from != 2);
+    for _ in 0..5 {
+        net.advance(400_000);
+        net.heartbeats();
+    }
+    assert_eq!(net.saw(0, |input| *input == Input::PeerSilence(v(2), true)), 1);
+    net.submit_of(0, account_of_lane(2));
+    net.run();
+    assert_eq!((forwarded(&net, 0, 2), forwarded(&net, 0, 3)), (0, 1));
+}
+
+#[test]
+fn a_forwarder_lists_what_its_home_swallows() {
+    let mut net = Net::new();
+    net.passes = Box::new(|_, to, message| to != 2 || !matches!(message, Message::Transactions(_)));
+    let id = net.submit_of(1, account_of_lane(2));
+    net.advance(1_000_000);
+    assert!(!net.is_final(0, &id));
+    // Node 1 is three places behind node 2.
+    net.advance(4_000_000);
+    assert!((0..4).all(|index| net.is_final(index, &id)));
+}
+
+/// Node 1 leads with a batch of lane 3 that only it was given.
+fn withheld_by_lane_3() -> Net {
+    let mut net = Net::new();
+    net.passes = Box::new(|from, to, message| from != 3 || to == 1 || !matches!(message, Message::Batch(_)));
+    net.nodes[0].core.votes = false;
+    net.nodes[2].core.votes = false;
+    net.submit(3);
+    net.run();
+    net
+}
+
+#[test]
+fn a_lane_served_to_more_than_f_peers_is_costly_once() {
+    let mut net = withheld_by_lane_3();
+    let costly = |input: &Input| *input == Input::LaneCostly(v(3), View(1));
+    let digest = net.nodes[1].core.blocks[&View(1)].0.digest;
+    let block = net.ports(1).journal.iter().any(|record| record.kind == rustorium_storage::RecordKind::Proposal);
+    assert!(block, "{digest:?} was proposed");
+    assert_eq!(net.saw(1, costly), 0);
+    net.advance(16_000);
+    assert_eq!(net.saw(1, costly), 1);
+    let again = net.between(0, 1).find(|message| matches!(message, Message::Request { request: Request::Batch { .. }, .. }));
+    let again = again.cloned().unwrap();
+    net.inject(0, 1, again.clone());
+    net.inject(2, 1, again);
+    net.run();
+    assert_eq!(net.saw(1, costly), 1, "the same peers again are no news");
+}
+
+#[test]
+fn a_distrusted_lane_ends_where_a_quorum_holds_it_this_node_included() {
+    let mut net = Net::new();
+    net.nodes[1].core.proposes = false;
+    net.passes = Box::new(|_, to, message| to != 2 || !matches!(message, Message::Batch(_)));
+    net.submit(3);
+    net.run();
+    net.heartbeats();
+    net.nodes[1].core.distrusted = vec![v(3)];
+    net.nodes[1].core.proposes = true;
+    let effects = net.nodes[1].core.take(Vec::new());
+    net.effects(1, effects);
+    net.run();
+    let listed = |net: &Net| {
+        let proposal = |message: &Message| match message {
+            Message::Proposal(proposal) => Some(proposal.header.cursors[3].next_seq),
+            _ => None,
+        };
+        net.between(1, 0).find_map(proposal).unwrap()
+    };
+    assert_eq!(listed(&net), 1, "nodes 0, 1 and 3 hold it");
+}
+
+#[test]
+fn a_distrusted_lane_that_no_quorum_holds_is_not_listed() {
+    let mut net = Net::new();
+    net.nodes[1].core.proposes = false;
+    net.passes = Box::new(|_, to, message| to == 1 || !matches!(message, Message::Batch(_)));
+    net.submit(3);
+    net.run();
+    net.heartbeats();
+    net.nodes[1].core.distrusted = vec![v(3)];
+    net.nodes[1].core.proposes = true;
+    let effects = net.nodes[1].core.take(Vec::new());
+    net.effects(1, effects);
+    net.run();
+    let header = net.between(1, 0).find_map(|message| match message {
+        Message::Proposal(proposal) => Some(proposal.header.clone()),
+        _ => None,
+    });
+    assert_eq!(header.unwrap().transactions, 0);
+}
+
+#[test]
+fn a_batch_with_a_forged_signature_is_fetched_again_from_another() {
+    let mut net = Net::new();
+    net.passes = Box::new(|from, to, message| {
+        let batch = matches!(message, Message::Batch(_));
+        let answer = matches!(message, Message::Response { .. });
+        !(to == 2 && (batch || (answer && from == 1)))
+    });
+    net.nodes[3].core.votes = false;
+    net.submit(1);
+    net.advance(16_000);
+    let Some(Message::Request { id, .. }) = net.between(2, 1).find(|m| matches!(m, Message::Request { .. })).cloned()
+    else {
+        panic!("node 2 asked nobody");
+    };
+    // The digest doesn't cover the author's signature.
+    let mut batch = net
+        .between(1, 0)
+        .find_map(|message| match message {
+            Message::Batch(batch) => Some(batch.clone()),
+            _ => None,
+        })
+        .unwrap();
+    batch.signature[0] ^= 1;
+    let response = rustorium_types::Response::Batch(batch);
+    net.inject(1, 2, Message::Response { id, response });
+    net.advance(1_500_000);
+    assert_eq!(net.height(2), 1, "the liar's answer did not end the search");
+}
+
+#[test]
+fn batches_far_beyond_the_window_are_not_held() {
+    let mut net = Net::new();
+    let window = u64::from(net.genesis.parameters.lane_window_batches);
+    let transaction = put(&net.genesis, 0, 0).into_inner();
+    let far = forge::batch(&net.genesis, 3, window, BatchDigest([1; 32]), &[transaction]);
+    net.inject(3, 0, Message::Batch(Box::new(far)));
+    net.run();
+    assert!(net.ports(0).journal.is_empty());
+}
+
+#[test]
+fn forwarded_transactions_count_as_local_and_answer_no_client() {
+    let mut net = Net::new();
+    let transaction = net.next_put(account_of_lane(1));
+    let (id, _) = admitted(&transaction);
+    let group = rustorium_types::BoundedVec::new(vec![transaction.into_inner()]).unwrap();
+    let message = Message::Transactions(group);
+    assert_eq!(message.class(), Class::Data);
+    net.inject(0, 1, message);
+    net.run();
+    assert!(net.is_final(3, &id));
+    assert!(net.ports(1).admitted.is_empty());
+    net.ports(1).events.push_back(Event::Tick);
+    net.run();
+}

@@ -1,0 +1,189 @@
+//! How a block goes from seen to ready, or never gets there.
+
+use crate::chain::{context, id_of, put, v};
+use crate::forge;
+use crate::net::Net;
+use rustorium_crypto::{block_digest, payload_root};
+use rustorium_dataplane::port::{Effect, Input, PayloadStatus};
+use rustorium_storage::Store;
+use rustorium_types::*;
+
+/// All nodes have block 1 final and executed, and node 2 leads next; nobody proposes any more.
+fn after_one_block() -> Net {
+    let mut net = Net::new();
+    net.submit(1);
+    net.advance(10_000);
+    assert_eq!(net.height(0), 1);
+    for node in &mut net.nodes {
+        node.core.proposes = false;
+    }
+    net
+}
+
+#[test]
+fn a_block_whose_claim_is_not_executed_here_waits_for_it() {
+    let mut net = Net::new();
+    net.nodes[3].core.votes = false;
+    net.nodes[2].execution_held = true;
+    net.submit(1);
+    net.advance(10_000);
+    assert_eq!((net.height(0), net.height(2)), (1, 0));
+    let claiming = net.nodes[0].core.claim;
+    assert_eq!(claiming, Height(1));
+    // Node 2 leads view 2 and may not have executed; let node 3 lead view 3.
+    net.nodes[2].core.proposes = false;
+    net.nullify();
+    net.submit(3);
+    net.advance(40_000);
+    let (facts, _) = net.nodes[2].core.blocks[&View(3)];
+    assert_eq!(facts.claimed_height, Height(1));
+    assert_eq!(net.nodes[2].core.statuses(3), [PayloadStatus::Pending]);
+    assert_eq!(net.height(0), 1);
+    net.nodes[2].execution_held = false;
+    net.run();
+    assert_eq!(net.nodes[2].core.statuses(3), [PayloadStatus::Pending, PayloadStatus::Ready]);
+    assert_eq!(net.height(0), 2);
+}
+
+#[test]
+fn a_wrong_result_root_is_invalid() {
+    let mut net = after_one_block();
+    let context = context(&net.genesis, 2);
+    let parent = net.store(0).tip().unwrap();
+    let mut block = forge::child(&context, &parent.header, 2);
+    block.header.result = ResultClaim { height: Height(1), root: Hash([9; 32]) };
+    net.inject(2, 0, forge::proposal(&context, &block));
+    net.run();
+    assert_eq!(net.nodes[0].core.statuses(2), [PayloadStatus::Invalid]);
+
+    let mut block = forge::child(&context, &parent.header, 2);
+    block.header.result = ResultClaim { height: Height(1), root: parent.result_root };
+    net.inject(2, 1, forge::proposal(&context, &block));
+    net.run();
+    assert_eq!(net.nodes[1].core.statuses(2), [PayloadStatus::Ready]);
+}
+
+#[test]
+fn a_header_that_breaks_a_rule_is_invalid_and_a_foreign_one_is_not_told() {
+    let mut net = after_one_block();
+    let context = context(&net.genesis, 2);
+    let parent = net.store(0).tip().unwrap().header;
+    let mut block = forge::child(&context, &parent, 2);
+    block.header.transactions = 1;
+    net.inject(2, 0, forge::proposal(&context, &block));
+    let mut foreign = forge::child(&context, &parent, 2);
+    foreign.header.chain = ChainId([1; 32]);
+    net.inject(2, 1, forge::proposal(&context, &foreign));
+    net.inject(1, 3, forge::proposal(&context, &forge::child(&context, &parent, 2)));
+    net.run();
+    assert_eq!(net.nodes[0].core.statuses(2), [PayloadStatus::Invalid]);
+    assert!(net.nodes[1].core.statuses(2).is_empty());
+    assert!(net.nodes[3].core.statuses(2).is_empty(), "only the proposer may bring its proposal");
+}
+
+#[test]
+fn a_block_from_the_future_waits_for_the_clock() {
+    let mut net = after_one_block();
+    let context = context(&net.genesis, 2);
+    let parent = net.store(0).tip().unwrap().header;
+    let mut block = forge::child(&context, &parent, 2);
+    block.header.time_ms = net.now.wall_ms + net.genesis.parameters.clock_ahead_ms_max + 50;
+    net.inject(2, 0, forge::proposal(&context, &block));
+    net.advance(45_000);
+    assert_eq!(net.nodes[0].core.statuses(2), [PayloadStatus::Pending]);
+    net.advance(10_000);
+    assert_eq!(net.nodes[0].core.statuses(2), [PayloadStatus::Pending, PayloadStatus::Ready]);
+}
+
+#[test]
+fn a_time_at_the_end_of_all_times_neither_overflows_nor_keeps_the_shard_awake() {
+    let mut net = after_one_block();
+    let context = context(&net.genesis, 2);
+    let parent = net.store(0).tip().unwrap().header;
+    for (peer, time_ms) in [(0, u64::MAX), (1, u64::MAX / 1000), (3, u64::MAX / 2 + 7)] {
+        let mut block = forge::child(&context, &parent, 2);
+        block.header.time_ms = time_ms;
+        net.inject(2, peer, forge::proposal(&context, &block));
+        net.run();
+        assert_eq!(net.nodes[peer].core.statuses(2), [PayloadStatus::Pending]);
+        let due = net.nodes[peer].shard.next_deadline_us(net.now).unwrap();
+        assert!(due > net.now.us, "node {peer} would spin");
+    }
+}
+
+#[test]
+fn only_the_first_of_two_proposals_is_told_and_both_are_evidence() {
+    let mut net = after_one_block();
+    let context = context(&net.genesis, 2);
+    let parent = net.store(0).tip().unwrap().header;
+    let first = forge::child(&context, &parent, 2);
+    let mut second = first.clone();
+    second.header.time_ms += 1;
+    net.inject(2, 0, forge::proposal(&context, &first));
+    net.inject(2, 0, forge::proposal(&context, &second));
+    net.run();
+    let told = |input: &Input| matches!(input, Input::BlockSeen(facts, _) if facts.view == View(2));
+    assert_eq!(net.saw(0, told), 1);
+    let (facts, status) = net.nodes[0].core.blocks[&View(2)];
+    assert_eq!((facts.digest, status), (block_digest(&first.header), PayloadStatus::Ready));
+    // A second notarization of its own makes a quorum: then signatures are checked, and the offence is evidence.
+    let body = forge::body(&context, VoteKind::Notarize, 2, block_digest(&second.header));
+    net.inject(3, 0, Message::Certificate(Box::new(forge::certificate(body, &[1, 2, 3]))));
+    net.run();
+    assert!(net.ports(0).evidence.iter().any(|evidence| evidence.offender() == v(2)));
+    let told_second = |input: &Input| matches!(input, Input::BlockSeen(f, _) if f.digest == block_digest(&second.header));
+    assert_eq!(net.saw(0, told_second), 0, "it is held by nobody");
+}
+
+/// A leader gives node 0 a block whose inline transactions are not those of its header.
+#[test]
+fn a_forged_body_of_a_final_block_is_replaced_by_the_real_one() {
+    let mut net = after_one_block();
+    let context = context(&net.genesis, 2);
+    let parent = net.store(0).tip().unwrap().header;
+    let real = put(&net.genesis, 5, 0).into_inner();
+    let forged = put(&net.genesis, 6, 0).into_inner();
+    let mut block = forge::child(&context, &parent, 2);
+    block.inline = BoundedVec::new(vec![real.clone()]).unwrap();
+    block.header.transactions = 1;
+    block.header.declared_work = rustorium_execution::declared_work(&real);
+    block.header.payload_root = payload_root(&[real.clone()], &parent.cursors, &parent.cursors);
+    let forgery = Block { inline: BoundedVec::new(vec![forged.clone()]).unwrap(), ..block.clone() };
+    net.inject(2, 0, forge::proposal(&context, &forgery));
+    net.inject(2, 1, forge::proposal(&context, &block));
+    net.inject(2, 2, forge::proposal(&context, &block));
+    net.inject(2, 3, forge::proposal(&context, &block));
+    net.advance(1_000_000);
+    net.heartbeats();
+    net.advance(1_000_000);
+    for index in 0..4 {
+        assert!(net.is_final(index, &id_of(&real)), "node {index}");
+        assert!(!net.is_final(index, &id_of(&forged)), "node {index}");
+    }
+}
+
+#[test]
+fn inline_transactions_with_bad_signatures_make_a_block_invalid() {
+    let mut net = after_one_block();
+    let context = context(&net.genesis, 2);
+    let parent = net.store(0).tip().unwrap().header;
+    let mut bad = put(&net.genesis, 5, 0).into_inner();
+    bad.signature[3] ^= 1;
+    let mut block = forge::child(&context, &parent, 2);
+    block.header.transactions = 1;
+    block.header.declared_work = rustorium_execution::declared_work(&bad);
+    block.header.payload_root = payload_root(&[bad.clone()], &parent.cursors, &parent.cursors);
+    block.inline = BoundedVec::new(vec![bad]).unwrap();
+    net.inject(2, 0, forge::proposal(&context, &block));
+    net.run();
+    assert_eq!(*net.nodes[0].core.statuses(2).last().unwrap(), PayloadStatus::Invalid);
+}
+
+#[test]
+fn a_vote_for_what_is_not_ready_is_refused() {
+    let mut net = after_one_block();
+    let digest = Some(BlockDigest([4; 32]));
+    net.effects(0, vec![Effect::Vote { kind: VoteKind::Notarize, view: View(2), digest, carry: None }]);
+    net.run();
+    assert_eq!(net.saw(0, |input| *input == Input::VoteRefused(VoteKind::Notarize, View(2))), 1);
+}
