@@ -346,10 +346,9 @@ def summary(result: Figures) -> str:
             f"{node['private_mb']} MB private, {node['pss_mb']} MB PSS, {node['rss_mb']} MB RSS, {node['views']} views"
         )
     rate, share = ((over[n] or 0) * 100 for n in ("committed_rate_to_peak", "committed_per_cpu_s_to_peak"))
-    refusals = json.dumps(over["runs"][-1]["rejected_by_code"])
     lines.append(
         f"Overload, twice the load of the peak: {rate:.0f} % of the peak's committed rate, {share:.0f} % of its "
-        f"committed transactions per validator CPU-second; the last run's refusals: {refusals}"
+        f"committed transactions per validator CPU-second; last refusals: {over['runs'][-1]['rejected_by_code']}"
     )
     lines.append(
         f"Busy: {number(busy['us_per_busy'])} us of validator CPU each; of {busy['offered']:,} offered "

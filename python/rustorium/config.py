@@ -76,7 +76,7 @@ class StorageSection:
 class TxpoolSection:
     """[txpool]"""
 
-    transactions_max: int = 20_000
+    transactions_max: int = 4_096
     batch_delay_us: int = 25_000
     """How long transactions wait at most for company in a batch."""
 

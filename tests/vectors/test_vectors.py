@@ -17,6 +17,9 @@ from rustorium import _native
 FOLDER = Path(__file__).parent
 FILES = ("addresses", "consensus", "hashes", "ledger", "refused", "transactions")
 
+NOTHING_INLINE = bytes(4)
+"""Behind a header, it makes a block."""
+
 Case = dict[str, Any]
 
 
@@ -120,7 +123,7 @@ def test_bytes_that_are_no_transaction_are_refused(case: Case) -> None:
 @pytest.mark.parametrize("case", cases("refused", "header"))
 def test_bytes_that_are_no_header_are_refused(case: Case) -> None:
     with pytest.raises(_native.NativeError, match="not a canonical encoding"):
-        _native.block_digest(raw(case))
+        _native.block_digest(raw(case) + NOTHING_INLINE)
 
 
 # Ids, hashes, addresses.
@@ -252,7 +255,8 @@ def test_receipt_proof_of_another_committee_is_refused(case: Case) -> None:
 
 @pytest.mark.parametrize("case", cases("consensus", "header"))
 def test_header_digest(case: Case) -> None:
-    assert blake3(domain("header") + raw(case)).hex() == case["id"] == _native.block_digest(raw(case))
+    assert blake3(domain("header") + raw(case)).hex() == case["id"]
+    assert _native.block_digest(raw(case) + NOTHING_INLINE) == case["id"]
 
 
 @pytest.mark.parametrize("case", cases("consensus", "batch"))
@@ -309,14 +313,16 @@ def test_block_is_a_header_and_inline_transactions(case: Case) -> None:
     r = Reader(raw(case))
     fields = header(r)
     encoded = raw(case)[: r.at]
-    assert blake3(domain("header") + encoded).hex() == _native.block_digest(encoded)
+    assert blake3(domain("header") + encoded).hex() == _native.block_digest(raw(case))
     inline = raw(case)[r.at + 4 :]
     assert r.length(256) == 1
     transaction(inline)
     before = bytes(40 * len(fields["cursors"]))
     after = b"".join(fields["cursors"])
     lanes = len(fields["cursors"]).to_bytes(4, "little")
-    assert fields["payload_root"] == blake3(domain("payload") + lanes + before + after + inline)
+    root = blake3(domain("payload") + lanes + before + after + inline)
+    parent = encoded.replace(lanes + after, lanes + before) + NOTHING_INLINE
+    assert (fields["payload_root"], _native.payload_root(raw(case), parent)) == (root, root.hex())
 
 
 @pytest.mark.parametrize("file", FILES)

@@ -99,6 +99,12 @@ impl NodeBackend {
         if up < self.quorum {
             return Err(format!("only {up} of the {} validators that a quorum needs are connected", self.quorum));
         }
+        if !self.gauges.synced.load(Ordering::Relaxed) {
+            return Err(format!(
+                "the node is catching up: it has executed height {}",
+                self.progress.executed.load(Ordering::Relaxed)
+            ));
+        }
         Ok(())
     }
 

@@ -102,7 +102,7 @@ fn default_batch_delay_us() -> u64 {
 }
 
 fn default_pool_transactions() -> usize {
-    20_000
+    4_096
 }
 
 fn default_heartbeat_ms() -> u64 {

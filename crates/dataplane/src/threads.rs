@@ -21,7 +21,7 @@ use rustorium_types::{
 };
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 /// The longest that the shard's thread sleeps.
@@ -38,6 +38,8 @@ pub struct ShardGauges {
     pub pool_bytes: AtomicU64,
     /// Links up.
     pub peers_up: AtomicUsize,
+    /// Whether the node has executed about as far as its peers.
+    pub synced: AtomicBool,
 }
 
 /// `Ports` over a node's threads.
@@ -235,6 +237,7 @@ fn publish(shard: &Shard<ThreadPorts>, gauges: &ShardGauges) {
     gauges.pool_transactions.store(transactions, Ordering::Relaxed);
     gauges.pool_bytes.store(bytes, Ordering::Relaxed);
     gauges.peers_up.store(peers, Ordering::Relaxed);
+    gauges.synced.store(shard.synced(), Ordering::Relaxed);
     let metrics = &shard.ports.metrics;
     metrics.view.set(i64::try_from(shard.view().0).unwrap_or(i64::MAX));
     metrics.pool.set(transactions as i64);

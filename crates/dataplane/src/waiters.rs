@@ -4,6 +4,7 @@ use parking_lot::Mutex;
 use rustorium_gateway::{Refused, Submitted, SubmittedSink, Wait};
 use rustorium_types::{Height, Receipt, TxId};
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// One client's wait for one transaction.
@@ -60,6 +61,12 @@ impl Waiters {
             self.accepted.fetch_sub(1, Ordering::Relaxed);
         }
         (waiter.done)(waiter.index, how);
+    }
+
+    fn drop_waits(&self, waiters: Vec<Waiter>) {
+        let accepted = waiters.iter().filter(|waiter| waiter.wait == Wait::Accepted).count();
+        self.count.fetch_sub(waiters.len(), Ordering::Relaxed);
+        self.accepted.fetch_sub(accepted, Ordering::Relaxed);
     }
 
     /// The pool took these: ends the waits that ask for no more.
@@ -151,12 +158,17 @@ impl Waiters {
         let mut by_id = self.by_id.lock();
         for id in ids {
             let Some(waiters) = by_id.get_mut(id) else { continue };
-            let before = waiters.len();
-            waiters.retain(|waiter| !std::sync::Arc::ptr_eq(&waiter.done, done));
-            self.count.fetch_sub(before - waiters.len(), Ordering::Relaxed);
+            let gone = waiters.extract_if(.., |waiter| Arc::ptr_eq(&waiter.done, done)).collect();
+            self.drop_waits(gone);
             if waiters.is_empty() {
                 by_id.remove(id);
             }
         }
+        drop(by_id);
+        let mut certified = self.certified.lock();
+        certified.retain(|_, waiters| {
+            self.drop_waits(waiters.extract_if(.., |(_, w)| Arc::ptr_eq(&w.done, done)).map(|(_, w)| w).collect());
+            !waiters.is_empty()
+        });
     }
 }

@@ -1,7 +1,7 @@
 //! The blocks above the final one: by digest, with their status, and which of them was first in its view.
 
 use crate::port::{BlockFacts, PayloadStatus};
-use rustorium_types::{Block, BlockDigest, Cursor, Header, ValidatorIndex, View};
+use rustorium_types::{Block, BlockDigest, Cursor, Header, Height, ValidatorIndex, View};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -72,6 +72,11 @@ impl BlockTree {
         true
     }
 
+    /// Forgets a block whose inline transactions are not those of its header.
+    pub fn remove(&mut self, digest: &BlockDigest) {
+        self.entries.remove(digest);
+    }
+
     /// Digests of the blocks whose checks are not at an end, by view.
     pub fn pending(&self) -> Vec<BlockDigest> {
         let pending = self.entries.iter().filter(|(_, entry)| entry.status == PayloadStatus::Pending);
@@ -87,14 +92,16 @@ impl BlockTree {
         facts
     }
 
-    /// The way from the root (exclusive) up to `digest` (inclusive), or the ancestor that is missing.
-    pub fn path(&self, digest: &BlockDigest) -> Result<Vec<BlockDigest>, BlockDigest> {
+    /// The way from the root (exclusive) up to `digest` (inclusive), or the ancestor that is missing and, where it is not
+    /// `digest` itself, its height.
+    pub fn path(&self, digest: &BlockDigest) -> Result<Vec<BlockDigest>, (BlockDigest, Option<Height>)> {
         let mut path = Vec::new();
-        let mut at = *digest;
+        let (mut at, mut height) = (*digest, None);
         while at != self.root.0 {
-            let entry = self.entries.get(&at).ok_or(at)?;
+            let header = &self.entries.get(&at).ok_or((at, height))?.block.header;
             path.push(at);
-            at = entry.block.header.parent;
+            at = header.parent;
+            height = header.height.0.checked_sub(1).map(Height);
         }
         path.reverse();
         Ok(path)

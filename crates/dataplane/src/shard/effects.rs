@@ -44,7 +44,7 @@ impl<P: Ports> Shard<P> {
                 self.fetcher.want(now.ms(), Want::Certificates { first, last }, Some(peer));
             }
             Effect::SendWork(peer) => self.send_work(peer),
-            Effect::ResendVotes(view) => self.resend(view),
+            Effect::ResendVotes(_) => self.resend(),
             Effect::Heartbeat(_) => self.heartbeat(),
         }
     }
@@ -82,7 +82,7 @@ impl<P: Ports> Shard<P> {
     }
 
     fn send_when_durable(&mut self, vote: &SignedVote, outgoing: Outgoing) {
-        let position = self.ports.append(RecordKind::Vote, &encode(vote));
+        let position = self.append(RecordKind::Vote, &encode(vote));
         self.retained.note(vote.body.view, position);
         self.ports.sync(position);
         self.outbox.push_back((position, outgoing));
@@ -92,7 +92,7 @@ impl<P: Ports> Shard<P> {
         let Some(entry) = self.tree.get_mut(digest) else { return };
         if !std::mem::replace(&mut entry.journaled, true) {
             let block = entry.block.clone();
-            let position = self.ports.append(RecordKind::Proposal, &encode(&*block));
+            let position = self.append(RecordKind::Proposal, &encode(&*block));
             self.retained.note(block.header.view, position);
         }
     }
@@ -100,6 +100,7 @@ impl<P: Ports> Shard<P> {
     fn propose(&mut self, now: Now, view: View, parent: &BlockDigest, claim: Height, distrusted: &[ValidatorIndex]) {
         let Some(parent_header) = self.tree.header(parent).cloned() else { return };
         self.cut_batches(now, true);
+        self.held.update(self.context.me, &self.lanes.held());
         let block = self.build_block(now, view, parent, &parent_header, claim, distrusted);
         let digest = block_digest(&block.header);
         let body = self.vote_body(VoteKind::Notarize, view, digest);
@@ -114,16 +115,21 @@ impl<P: Ports> Shard<P> {
         }
         self.journal_block(&digest);
         let vote = self.sign(body);
+        let frame = self.proposal_frame(block, &vote);
+        self.send_when_durable(&vote.clone(), Outgoing::Proposal(frame, vote));
+        self.tell_block(&digest);
+    }
+
+    fn proposal_frame(&self, block: Block, vote: &SignedVote) -> Bytes {
+        let (view, parent_view) = (block.header.view, block.header.parent_view);
         let proposal = Proposal {
             header: block.header,
             inline: block.inline,
             signature: vote.signature,
-            notarization: self.certified(parent_header.view),
-            nullifications: self.nullifications_between(parent_header.view, view),
+            notarization: self.certified(parent_view),
+            nullifications: self.nullifications_between(parent_view, view),
         };
-        let frame = Bytes::from(Message::Proposal(Box::new(proposal)).to_frame());
-        self.send_when_durable(&vote.clone(), Outgoing::Proposal(frame, vote));
-        self.tell_block(&digest);
+        Bytes::from(Message::Proposal(Box::new(proposal)).to_frame())
     }
 
     fn build_block(
@@ -199,9 +205,12 @@ impl<P: Ports> Shard<P> {
         while self.outbox.front().is_some_and(|(at, _)| *at <= position) {
             let Some((_, outgoing)) = self.outbox.pop_front() else { return };
             match outgoing {
-                Outgoing::Batch(frame) => self.ports.broadcast(Class::Data, frame),
+                Outgoing::Batch(frame) => {
+                    self.own_lane.sent += 1;
+                    self.ports.broadcast(Class::Data, frame);
+                }
                 Outgoing::Proposal(frame, vote) => {
-                    self.own_proposal = Some((vote.body.view, frame.clone()));
+                    self.own_proposal = Some(vote.body.view);
                     self.ports.broadcast(Class::Consensus, frame);
                     self.count_own(vote);
                 }
@@ -259,14 +268,22 @@ impl<P: Ports> Shard<P> {
         };
         let frame = Message::Heartbeat(Box::new(heartbeat)).to_frame();
         self.ports.broadcast(Class::Consensus, frame.into());
+        for notarization in self.open_notarizations() {
+            self.ports.broadcast(Class::Consensus, notarization.to_frame().into());
+        }
+        // What an answer that was no use ended is asked for again.
+        self.recheck = true;
     }
 
-    fn resend(&mut self, view: View) {
+    /// Own votes again, and the proposals among them: also those from before a restart.
+    fn resend(&mut self) {
         self.heartbeat();
-        if let Some((proposed, frame)) = &self.own_proposal
-            && *proposed >= view
-        {
-            self.ports.broadcast(Class::Consensus, frame.clone());
-        }
+        let notarizes = self.own_votes.values().flatten().filter(|vote| vote.body.kind == VoteKind::Notarize);
+        let own = notarizes.filter_map(|vote| {
+            let block = &self.tree.get(&vote.body.block)?.block;
+            (block.header.proposer == self.context.me).then(|| self.proposal_frame((**block).clone(), vote))
+        });
+        let frames: Vec<Bytes> = own.collect();
+        frames.into_iter().for_each(|frame| self.ports.broadcast(Class::Consensus, frame));
     }
 }

@@ -1,6 +1,7 @@
 //! From a finalization to execution in height order, what is told of it, and what the journal may then forget.
 
 use super::{Executed, ExecutionJob, Now, Ports, Shard};
+use rustorium_crypto::block_payload_root;
 use rustorium_quorum::VoteGuard;
 use rustorium_sync::Want;
 use rustorium_txpool::{Missing, PayloadFault};
@@ -53,22 +54,30 @@ impl<P: Ports> Shard<P> {
         if view <= self.tree.root().1.view {
             return;
         }
-        let path = match self.tree.path(&target) {
+        let path = match self.final_path(&target) {
             Ok(path) => path,
-            Err(missing) => return self.fetch_ancestors(now, missing),
+            Err((missing, height)) => return self.fetch_ancestors(now, missing, height),
         };
-        for digest in path {
-            if self.tree.root().1.height.0 >= self.executed.0 + EXECUTION_QUEUE_MAX || !self.hand_over(now, &digest) {
-                return;
+        for (place, digest) in path.iter().enumerate() {
+            let full = self.tree.root().1.height.0 >= self.executed.0 + EXECUTION_QUEUE_MAX;
+            if full || !self.hand_over(now, digest) {
+                return self.prefetch(now, &path[place..]);
             }
         }
     }
 
-    fn fetch_ancestors(&mut self, now: Now, missing: BlockDigest) {
+    /// The way to the target; where a block of it is missing, to the end of the range that a peer proved final.
+    fn final_path(&self, target: &BlockDigest) -> Result<Vec<BlockDigest>, (BlockDigest, Option<Height>)> {
+        self.tree.path(target).or_else(|missing| {
+            let proven = self.proven.as_ref().and_then(|(digest, _)| self.tree.path(digest).ok());
+            proven.filter(|path| !path.is_empty()).ok_or(missing)
+        })
+    }
+
+    fn fetch_ancestors(&mut self, now: Now, missing: BlockDigest, height: Option<Height>) {
         self.fetcher.want(now.ms(), Want::Block(missing), None);
         let root = self.tree.root().1.height;
-        let lowest = self.tree.facts().first().map(|facts| facts.height);
-        if lowest.is_some_and(|lowest| lowest.0 > root.0 + RANGE_GAP) {
+        if height.is_some_and(|height| height.0 >= root.0 + RANGE_GAP) {
             let want = Want::FinalBlocks { first: root.next(), count: limits::SYNC_ITEMS_MAX as u32 };
             self.fetcher.want(now.ms(), want, None);
         }
@@ -78,13 +87,18 @@ impl<P: Ports> Shard<P> {
     fn hand_over(&mut self, now: Now, digest: &BlockDigest) -> bool {
         let Some(entry) = self.tree.get(digest) else { return false };
         let cursors = &entry.block.header.cursors;
+        if block_payload_root(&entry.block, self.tree.root_cursors()) != entry.block.header.payload_root {
+            // The digest covers the header only: its proposer gave this node another body than the rest.
+            self.tree.remove(digest);
+            self.fetcher.want(now.ms(), Want::Block(*digest), None);
+            return false;
+        }
         let payload = match self.lanes.payload(self.tree.root_cursors(), cursors) {
             Ok(payload) => payload,
             Err(PayloadFault::Missing(missing)) => {
                 for Missing { lane, digest, .. } in missing {
                     self.fetcher.want(now.ms(), Want::Batch { lane, digest }, None);
                 }
-                self.prefetch(now);
                 return false;
             }
             Err(broken @ PayloadFault::Broken { .. }) => {
@@ -104,15 +118,14 @@ impl<P: Ports> Shard<P> {
             }
         }
         self.forget_below(view);
-        let finalization = self.tally.certificate(VoteKind::Finalize, view).cloned();
+        let proof = self.proven.as_ref().filter(|(_, proof)| proof.body.block == *digest).map(|(_, proof)| proof);
+        let finalization = self.tally.certificate(VoteKind::Finalize, view).or(proof).cloned();
         self.ports.execute(ExecutionJob { digest: *digest, block, payload, finalization });
         true
     }
 
     /// Asks for the newest listed batch of every lane of every block that waits, so that catching up isn't serial.
-    fn prefetch(&mut self, now: Now) {
-        let Some((_, target)) = self.final_target else { return };
-        let Ok(path) = self.tree.path(&target) else { return };
+    fn prefetch(&mut self, now: Now, path: &[BlockDigest]) {
         let blocks = path.iter().take(EXECUTION_QUEUE_MAX as usize).filter_map(|digest| self.tree.get(digest));
         let mut wants = Vec::new();
         for entry in blocks {
@@ -131,7 +144,7 @@ impl<P: Ports> Shard<P> {
         self.tally.prune_below(view);
         self.guard.prune_below(view);
         self.own_votes = self.own_votes.split_off(&view.next());
-        if self.own_proposal.as_ref().is_some_and(|(proposed, _)| *proposed <= view) {
+        if self.own_proposal.is_some_and(|proposed| proposed <= view) {
             self.own_proposal = None;
         }
         let (digest, _) = self.tree.root();
@@ -159,9 +172,9 @@ impl<P: Ports> Shard<P> {
     }
 
     pub(super) fn on_store_durable(&mut self, height: Height) {
-        if let Some(position) = self.retained.forget(height, self.lanes.live_lsn_min()) {
-            self.ports.release(position);
-        }
+        // Where nothing is needed, as on an idle chain, all but the newest record may go.
+        let needed = self.retained.forget(height, self.lanes.live_lsn_min());
+        self.ports.release(needed.unwrap_or(self.appended));
     }
 }
 

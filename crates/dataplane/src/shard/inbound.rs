@@ -87,6 +87,7 @@ impl<P: Ports> Shard<P> {
     }
 
     fn on_report(&mut self, peer: ValidatorIndex, report: Report) {
+        self.peer_executed.insert(peer, report.executed);
         self.reports.update(peer, report);
     }
 
@@ -185,9 +186,10 @@ impl<P: Ports> Shard<P> {
         if let Err(rule) = rules::check_header(parent, &block, &self.context.parameters) {
             return invalid(header.view, rule);
         }
-        let ahead_ms = header.time_ms.saturating_sub(now.wall_ms + self.context.parameters.clock_ahead_ms_max);
+        let ahead_ms =
+            header.time_ms.saturating_sub(now.wall_ms.saturating_add(self.context.parameters.clock_ahead_ms_max));
         if ahead_ms > 0 {
-            self.recheck_at(now.us + ahead_ms * 1000);
+            self.recheck_at(now.us.saturating_add(ahead_ms.saturating_mul(1000)));
             return PayloadStatus::Pending;
         }
         let weight = self.lanes.weight(&parent.cursors, &header.cursors);
@@ -219,8 +221,9 @@ impl<P: Ports> Shard<P> {
         if now.us < since + FETCH_GRACE_US {
             return self.recheck_at(since + FETCH_GRACE_US);
         }
+        let from = Some(from).filter(|from| !self.liars.contains(from));
         for Missing { lane, digest, .. } in missing {
-            self.fetcher.want(now.ms(), Want::Batch { lane: *lane, digest: *digest }, Some(from));
+            self.fetcher.want(now.ms(), Want::Batch { lane: *lane, digest: *digest }, from);
         }
     }
 
@@ -240,6 +243,7 @@ impl<P: Ports> Shard<P> {
 
     pub(super) fn on_batch(
         &mut self,
+        now: Now,
         peer: ValidatorIndex,
         checked: Option<CheckedBatch>,
         bytes: &Bytes,
@@ -247,6 +251,12 @@ impl<P: Ports> Shard<P> {
     ) {
         let Some(checked) = checked else {
             tracing::warn!(event = "batch_refused", peer = peer.0, "a signature in a batch does not verify");
+            if wanted {
+                // Its digest doesn't cover the author's signature: others may have the real one. Not at once, lest a
+                // batch that is bad everywhere be fetched as fast as liars answer.
+                self.liars.insert(peer);
+                self.recheck_at(now.us + self.config.fetch_timeout_ms * 1000);
+            }
             return;
         };
         let (lane, digest) = (checked.batch.body.author, checked.digest);
@@ -263,7 +273,7 @@ impl<P: Ports> Shard<P> {
         if !wanted && !self.in_lane_window(&checked.batch) {
             return;
         }
-        let position = self.ports.append(RecordKind::Batch, bytes);
+        let position = self.append(RecordKind::Batch, bytes);
         let checked = Arc::new(checked);
         match self.lanes.insert(checked.clone(), position, wanted) {
             Inserted::Held => self.pool.held_elsewhere(&checked),
@@ -294,13 +304,12 @@ impl<P: Ports> Shard<P> {
 
     /// Counts the peers that a leader had to serve a lane to: more than f, and the lane's tip is no longer trusted.
     fn note_served(&mut self, peer: ValidatorIndex, lane: ValidatorIndex) {
-        let proposed = self.own_proposal.as_ref().is_some_and(|(view, _)| *view == self.view);
+        let proposed = self.own_proposal == Some(self.view);
         if !proposed || lane == self.context.me {
             return;
         }
         let peers = self.served.entry((lane, self.view)).or_default();
-        peers.insert(peer);
-        if peers.len() == self.context.committee.faults() + 1 {
+        if peers.insert(peer) && peers.len() == self.context.committee.faults() + 1 {
             self.tell(Input::LaneCostly(lane, self.view));
         }
     }
@@ -354,12 +363,13 @@ impl<P: Ports> Shard<P> {
         let keys = &self.context.committee.keys;
         match rustorium_sync::check_final_chain(root, &blocks[skipped..], &finalization, keys) {
             Ok(chain) => {
-                for (digest, block) in
-                    chain.digests.into_iter().zip(blocks.into_iter().skip(skipped)).take(chain.complete)
-                {
-                    if self.context.header_is_ours(&block.header) {
-                        self.keep_block(digest, block);
+                let blocks = blocks.into_iter().skip(skipped).take(chain.complete);
+                for (digest, block) in chain.digests.into_iter().zip(blocks) {
+                    if !self.context.header_is_ours(&block.header) {
+                        break;
                     }
+                    self.keep_block(digest, block);
+                    self.proven = Some((digest, chain.finalization.clone()));
                 }
                 self.add_certificate(peer, finalization);
             }

@@ -183,6 +183,9 @@ enum Outgoing {
 /// How many views beyond the current one a peer's votes and proposals are kept.
 const VIEW_WINDOW: u64 = 64;
 
+/// Heights that a node may be behind and still count as synced: it is on its way through them.
+const SYNCED_WITHIN: u64 = 16;
+
 /// One shard's data plane.
 pub struct Shard<P: Ports> {
     /// The outside.
@@ -199,10 +202,15 @@ pub struct Shard<P: Ports> {
     fetcher: Fetcher,
     view: View,
     outbox: VecDeque<(u64, Outgoing)>,
+    /// The newest record's position.
+    appended: u64,
     own_votes: BTreeMap<View, Vec<SignedVote>>,
-    own_proposal: Option<(View, Bytes)>,
+    /// The view of its own newest proposal.
+    own_proposal: Option<View>,
     entered_by: Option<CertificateName>,
     final_target: Option<(View, BlockDigest)>,
+    /// The end of a range of blocks that a peer proved final, and the proof.
+    proven: Option<(BlockDigest, Verified<Certificate>)>,
     /// The newest block known to be notarized or final: what the next block would extend.
     best_parent: BlockDigest,
     best_parent_view: View,
@@ -211,9 +219,12 @@ pub struct Shard<P: Ports> {
     report_sent: Height,
     report_due_us: Option<u64>,
     connected: HashSet<ValidatorIndex>,
+    peer_executed: HashMap<ValidatorIndex, Height>,
     last_heard_us: HashMap<ValidatorIndex, u64>,
     silent: HashSet<ValidatorIndex>,
     served: HashMap<(ValidatorIndex, View), HashSet<ValidatorIndex>>,
+    /// Who answered with a batch whose signatures don't verify: is asked first no more.
+    liars: HashSet<ValidatorIndex>,
     own_lane: work::OwnLane,
     inputs: Vec<Input>,
     told_listable: bool,
@@ -247,10 +258,12 @@ impl<P: Ports> Shard<P> {
             fetcher: Fetcher::new(fetch),
             view: View(0),
             outbox: VecDeque::new(),
+            appended: 0,
             own_votes: BTreeMap::new(),
             own_proposal: None,
             entered_by: None,
             final_target: None,
+            proven: None,
             best_parent: tip.0,
             best_parent_view: tip.1.view,
             tree: BlockTree::new(tip.0, tip.1),
@@ -259,9 +272,11 @@ impl<P: Ports> Shard<P> {
             report_sent: Height(0),
             report_due_us: None,
             connected: HashSet::new(),
+            peer_executed: HashMap::new(),
             last_heard_us: HashMap::new(),
             silent: HashSet::new(),
             served: HashMap::new(),
+            liars: HashSet::new(),
             own_lane: work::OwnLane::default(),
             inputs: Vec::new(),
             told_listable: false,
@@ -279,7 +294,7 @@ impl<P: Ports> Shard<P> {
         match event {
             Event::Peer { peer, message, frame, credit } => self.on_message(now, peer, message, frame, credit),
             Event::Link { peer, up } => self.on_link(now, peer, up),
-            Event::BatchChecked { peer, checked, bytes, wanted } => self.on_batch(peer, checked, &bytes, wanted),
+            Event::BatchChecked { peer, checked, bytes, wanted } => self.on_batch(now, peer, checked, &bytes, wanted),
             Event::InlineChecked { digest, good } => self.on_inline_checked(&digest, good),
             Event::Transactions { transactions, from_client } => self.admit(now, transactions, from_client),
             Event::Effects(effects) => effects.into_iter().for_each(|effect| self.apply(now, effect)),
@@ -341,7 +356,7 @@ impl<P: Ports> Shard<P> {
 
     fn on_certificate(&mut self, certificate: &Verified<Certificate>) {
         let body = &certificate.body;
-        let position = self.ports.append(RecordKind::Certificate, &rustorium_types::encode(&**certificate));
+        let position = self.append(RecordKind::Certificate, &rustorium_types::encode(&**certificate));
         self.retained.note(body.view, position);
         let digest = (body.kind != VoteKind::Nullify).then_some(body.block);
         if let Some(digest) = digest {
@@ -349,6 +364,11 @@ impl<P: Ports> Shard<P> {
         }
         self.tell(Input::Certificate(CertificateName { kind: body.kind, view: body.view, digest }));
         self.recheck = true;
+    }
+
+    fn append(&mut self, kind: RecordKind, payload: &[u8]) -> u64 {
+        self.appended = self.ports.append(kind, payload);
+        self.appended
     }
 
     /// Remembers the newest certified block as what the next one would extend.
@@ -379,7 +399,8 @@ impl<P: Ports> Shard<P> {
             self.told_listable = listable;
             // Before the certificate of the same turn: else the next leader would still believe in work that the
             // certified block has just listed, and propose an empty block.
-            self.inputs.insert(0, Input::WorkSeen(listable));
+            let place = usize::from(matches!(self.inputs.first(), Some(Input::Recovered { .. })));
+            self.inputs.insert(place, Input::WorkSeen(listable));
         }
         if let Some(report) = self.reports.claimable()
             && report.executed > self.told_claim
@@ -405,7 +426,18 @@ impl<P: Ports> Shard<P> {
         (self.pool.len(), self.pool.bytes())
     }
 
-    /// Whether this peer's link is up.
+    /// Whether this node has executed about as far as its peers say: at least one honest one among those who count has.
+    /// Not known, and so not true, before a quorum with this node has reported.
+    pub fn synced(&self) -> bool {
+        let committee = &self.context.committee;
+        let mut heights: Vec<Height> = self.peer_executed.values().copied().collect();
+        heights.sort_unstable_by(|a, b| b.cmp(a));
+        let enough = heights.len() + 1 >= committee.quorum();
+        let honest = heights.get(committee.faults()).copied().unwrap_or_default();
+        enough && self.executed.0 + SYNCED_WITHIN >= honest.0
+    }
+
+    /// The peers whose links are up.
     pub fn connected(&self) -> Vec<ValidatorIndex> {
         let mut peers: Vec<_> = self.connected.iter().copied().collect();
         peers.sort_unstable();

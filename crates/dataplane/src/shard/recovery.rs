@@ -105,6 +105,7 @@ impl<P: Ports> Shard<P> {
             }
             self.lanes.insert(Arc::new(batch), position, true);
         }
+        self.own_lane.sent = self.own_lane.next_seq;
     }
 
     fn recover_certificates(
@@ -138,6 +139,8 @@ impl<P: Ports> Shard<P> {
 
     fn recover_votes(&mut self, tip: View, votes: &[(u64, SignedVote)]) -> Vec<CertificateName> {
         self.guard = guard_of(votes.iter().map(|(_, vote)| &vote.body));
+        // The journal may have let go of what was voted up to the tip.
+        self.guard.prune_below(tip.next());
         let mut names = Vec::new();
         let mut events = Vec::new();
         for (position, vote) in votes.iter().filter(|(_, vote)| vote.body.view > tip) {

@@ -3,11 +3,12 @@
 use super::{Admitted, Now, Outgoing, Ports, Shard};
 use crate::port::Input;
 use bytes::Bytes;
-use rustorium_crypto::own_batch;
+use rustorium_crypto::{CheckedBatch, own_batch};
 use rustorium_storage::RecordKind;
 use rustorium_txpool::{Admission, BlockCaps, CutLimits, PoolConfig, home_lane, lane_rank};
 use rustorium_types::{
-    AccountId, BatchBody, BatchDigest, BoundedVec, Class, Message, Request, Transaction, TxId, ValidatorIndex, VoteKind,
+    AccountId, BatchBody, BatchDigest, BoundedVec, Class, Message, Request, Transaction, TxId, ValidatorIndex, View,
+    VoteKind,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -39,7 +40,7 @@ impl Default for WorkConfig {
             batch_delay_us: 25_000,
             fetch_timeout_ms: 300,
             heartbeat_us: 500_000,
-            forward_delay_ms: 1_500,
+            forward_delay_ms: 300,
         }
     }
 }
@@ -48,6 +49,8 @@ impl Default for WorkConfig {
 #[derive(Default)]
 pub(super) struct OwnLane {
     pub(super) next_seq: u64,
+    /// From this seq on batches wait for the disk: they must not leave, for a power loss would let the seq be used again.
+    pub(super) sent: u64,
     pub(super) previous: BatchDigest,
     pub(super) cut_due_us: Option<u64>,
     ready_since_us: Option<u64>,
@@ -179,7 +182,7 @@ impl<P: Ports> Shard<P> {
         self.own_lane.previous = checked.digest;
         self.own_lane.ready_since_us = None;
         let frame = Bytes::from(Message::Batch(Box::new((*checked.batch).clone())).to_frame());
-        let position = self.ports.append(RecordKind::Batch, &frame[1..]);
+        let position = self.append(RecordKind::Batch, &frame[1..]);
         self.ports.sync(position);
         self.lanes.insert(Arc::new(checked), position, true);
         self.outbox.push_back((position, Outgoing::Batch(frame)));
@@ -196,7 +199,7 @@ impl<P: Ports> Shard<P> {
         lag_allows && (self.lanes.listable(&parent.cursors) || self.pool.ready_count() > 0 && !self.own_window_full())
     }
 
-    fn unlisted(&self) -> Vec<Arc<rustorium_crypto::CheckedBatch>> {
+    fn unlisted(&self) -> Vec<Arc<CheckedBatch>> {
         let (_, root) = self.tree.root();
         let parent = self.tree.header(&self.best_parent).unwrap_or(root);
         let extension =
@@ -207,13 +210,11 @@ impl<P: Ports> Shard<P> {
 
     /// Sends what makes this node see work: unlisted batches, notarizations above the last final view, the report.
     pub(super) fn send_work(&mut self, peer: Option<ValidatorIndex>) {
-        let final_view = self.tree.root().1.view;
-        let certificates = self.tally.certificates_between(final_view.next(), self.best_parent_view);
-        let notarizations = certificates.filter(|certificate| certificate.body.kind == VoteKind::Notarize);
-        let mut messages: Vec<Message> =
-            notarizations.map(|certificate| Message::Certificate(Box::new((**certificate).clone()))).collect();
+        let mut messages = self.open_notarizations();
         messages.push(Message::Report(self.own_report()));
-        let batches = self.unlisted().into_iter().take(WORK_BATCHES_MAX);
+        let (me, sent) = (self.context.me, self.own_lane.sent);
+        let may_leave = |batch: &Arc<CheckedBatch>| batch.batch.body.author != me || batch.batch.body.seq < sent;
+        let batches = self.unlisted().into_iter().filter(may_leave).take(WORK_BATCHES_MAX);
         messages.extend(batches.map(|batch| Message::Batch(Box::new((*batch.batch).clone()))));
         for message in messages {
             let (class, frame) = (message.class(), Bytes::from(message.to_frame()));
@@ -222,6 +223,15 @@ impl<P: Ports> Shard<P> {
                 None => self.ports.broadcast(class, frame),
             }
         }
+    }
+
+    /// The notarizations above the last finalization.
+    pub(super) fn open_notarizations(&self) -> Vec<Message> {
+        let finalized = self.tally.best_finalization().map_or(View(0), |best| best.body.view);
+        let first = self.tree.root().1.view.max(finalized).next();
+        let certificates = self.tally.certificates_between(first, self.best_parent_view);
+        let notarizations = certificates.filter(|certificate| certificate.body.kind == VoteKind::Notarize);
+        notarizations.map(|certificate| Message::Certificate(Box::new((**certificate).clone()))).collect()
     }
 
     pub(super) fn poll_fetcher(&mut self, now: Now) {
@@ -238,7 +248,7 @@ impl<P: Ports> Shard<P> {
         if up {
             self.connected.insert(peer);
             self.last_heard_us.entry(peer).or_insert(now.us);
-            self.help(peer, rustorium_types::View(0));
+            self.help(peer, View(0));
         } else {
             self.connected.remove(&peer);
             self.fetcher.disconnected(peer);

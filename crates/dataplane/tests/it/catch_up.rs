@@ -1,0 +1,102 @@
+//! A node that was away comes back to the others' state.
+
+use crate::net::Net;
+use rustorium_storage::Store;
+use rustorium_types::{Height, Message, Request};
+
+/// Blocks without node 3, whose views the others give up.
+fn grow(net: &mut Net, blocks: u64) {
+    let goal = net.height(0) + blocks;
+    let mut lane = 0;
+    while net.height(0) < goal {
+        let before = net.height(0);
+        net.submit(lane);
+        lane = (lane + 1) % 3;
+        net.run();
+        if net.height(0) == before {
+            net.nullify();
+        }
+    }
+}
+
+fn asked(net: &Net, from: usize, fits: impl Fn(&Request) -> bool) -> usize {
+    let request = |message: &Message| matches!(message, Message::Request { request, .. } if fits(request));
+    net.log.iter().filter(|(node, _, message)| *node == from && request(message)).count()
+}
+
+fn same_as_the_others(net: &Net, index: usize) {
+    let (tip, first) = (net.store(index).tip().unwrap(), net.store(0).tip().unwrap());
+    assert_eq!((tip.height, tip.digest, tip.result_root), (first.height, first.digest, first.result_root));
+}
+
+#[test]
+fn a_lagging_node_catches_up_by_final_blocks_and_batches() {
+    let mut net = Net::new();
+    net.stop(3);
+    grow(&mut net, 20);
+    net.power_loss(3, 0);
+    net.advance(3_000_000);
+    same_as_the_others(&net, 3);
+    assert!(asked(&net, 3, |request| matches!(request, Request::FinalBlocks { .. })) >= 1);
+    assert!(asked(&net, 3, |request| matches!(request, Request::Batch { .. })) >= 1);
+    // And it takes part again.
+    let id = net.submit(3);
+    net.advance(100_000);
+    net.nullify();
+    net.advance(2_000_000);
+    assert!((0..4).all(|index| net.is_final(index, &id)));
+}
+
+#[test]
+fn a_node_that_is_far_behind_goes_range_by_range() {
+    let mut net = Net::new();
+    net.stop(3);
+    grow(&mut net, 700);
+    net.power_loss(3, 0);
+    net.advance(10_000_000);
+    same_as_the_others(&net, 3);
+    let ranges = asked(&net, 3, |request| matches!(request, Request::FinalBlocks { .. }));
+    let single = asked(&net, 3, |request| matches!(request, Request::Block(_)));
+    assert!((3..20).contains(&ranges), "{ranges} ranges");
+    assert!(single < 50, "{single} blocks were asked for one by one");
+}
+
+#[test]
+fn a_gap_of_one_block_is_fetched_by_its_digest() {
+    let mut net = Net::new();
+    net.passes = Box::new(|_, to, message| to != 3 || !matches!(message, Message::Proposal(_)));
+    net.submit(1);
+    net.advance(1_000_000);
+    same_as_the_others(&net, 3);
+    assert_eq!(asked(&net, 3, |request| matches!(request, Request::Block(_))), 1);
+    assert_eq!(asked(&net, 3, |request| matches!(request, Request::FinalBlocks { .. })), 0);
+}
+
+#[test]
+fn junk_for_final_blocks_does_not_end_the_search() {
+    let mut net = Net::new();
+    net.stop(3);
+    grow(&mut net, 20);
+    // Nodes 0 and 1 answer ranges with nothing that can be used: their answers are cut out, and a lie put in.
+    net.passes = Box::new(|from, to, message| to != 3 || from == 2 || !matches!(message, Message::Response { .. }));
+    net.power_loss(3, 0);
+    let mut answered = 0;
+    for _ in 0..40 {
+        net.advance(100_000);
+        let asked: Vec<_> =
+            net.log[answered..].iter().filter(|(from, to, _)| *from == 3 && *to != 2).cloned().collect();
+        answered = net.log.len();
+        for (_, to, message) in asked {
+            if let Message::Request { id, request: Request::FinalBlocks { first, .. } } = message {
+                let mut block = net.store(0).bare_block(first).unwrap().unwrap();
+                let (_, certificate) = net.store(0).finalization_at_or_above(Height(1)).unwrap().unwrap();
+                block.header.time_ms += 1;
+                let blocks = rustorium_types::BoundedVec::new(vec![block]).unwrap();
+                let response = rustorium_types::Response::FinalBlocks { blocks, finalization: Some(certificate) };
+                net.inject(to, 3, Message::Response { id, response });
+            }
+        }
+        net.heartbeats();
+    }
+    same_as_the_others(&net, 3);
+}

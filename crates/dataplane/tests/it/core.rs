@@ -212,10 +212,6 @@ impl Core {
         }
     }
 
-    pub fn saw(&self, wanted: &Input) -> bool {
-        self.inputs.contains(wanted)
-    }
-
     pub fn statuses(&self, view: u64) -> Vec<PayloadStatus> {
         let of = |input: &Input| match input {
             Input::BlockSeen(facts, status) if facts.view == View(view) => Some(*status),

@@ -1,0 +1,86 @@
+//! A genesis as JSON and back.
+
+use crate::chain::genesis;
+use rustorium_crypto::chain_id;
+use rustorium_dataplane::genesis_file::{from_json, to_json};
+use serde_json::Value;
+
+fn value() -> Value {
+    serde_json::from_str(&to_json(&genesis())).unwrap()
+}
+
+fn refused(value: &Value) -> String {
+    from_json(&value.to_string()).unwrap_err().to_string()
+}
+
+#[test]
+fn a_genesis_survives_the_round_trip() {
+    let genesis = genesis();
+    let read = from_json(&to_json(&genesis)).unwrap();
+    assert_eq!(read, genesis);
+    assert_eq!(chain_id(&read), chain_id(&genesis));
+}
+
+#[test]
+fn the_order_of_accounts_does_not_matter() {
+    let mut value = value();
+    value["accounts"].as_array_mut().unwrap().reverse();
+    assert_eq!(from_json(&value.to_string()).unwrap(), genesis());
+}
+
+#[test]
+fn version_parameters_and_balances_may_be_left_out() {
+    let mut value = value();
+    let object = value.as_object_mut().unwrap();
+    object.remove("version");
+    object.remove("parameters");
+    assert_eq!(from_json(&value.to_string()).unwrap(), genesis());
+    for account in value["accounts"].as_array_mut().unwrap() {
+        account.as_object_mut().unwrap().remove("balances");
+    }
+    assert!(from_json(&value.to_string()).unwrap().accounts.iter().all(|account| account.balances.is_empty()));
+}
+
+#[test]
+fn unknown_fields_are_refused_wherever_they_are() {
+    for place in ["", "/parameters", "/validators/0", "/accounts/0", "/accounts/0/balances/0"] {
+        let mut value = value();
+        value.pointer_mut(place).unwrap()["colour"] = Value::from("blue");
+        assert!(refused(&value).contains("colour"), "{place}");
+    }
+}
+
+#[test]
+fn what_is_malformed_is_refused_with_a_sentence() {
+    let cases: [(&str, Value); 7] = [
+        ("/validators/0/validator_key", Value::from("00")),
+        ("/validators/1/node_key", Value::from("zz".repeat(32))),
+        ("/accounts/0/public_key", Value::from("0x11")),
+        ("/accounts/0/balances/0/amount", Value::from("-1")),
+        ("/accounts/0/balances/0/amount", Value::from("1.5")),
+        ("/name", Value::from("x".repeat(65))),
+        ("/version", Value::from(999)),
+    ];
+    for (place, bad) in cases {
+        let mut value = value();
+        *value.pointer_mut(place).unwrap() = bad;
+        let why = refused(&value);
+        assert!(why.starts_with("the genesis is not usable: ") && why.len() > 40, "{place}: {why}");
+    }
+    assert!(from_json("").is_err());
+    assert!(from_json("[]").is_err());
+}
+
+#[test]
+fn what_no_chain_can_start_with_is_refused() {
+    let mut value = value();
+    value["validators"] = Value::from(Vec::<Value>::new());
+    assert!(refused(&value).contains("no validators"));
+    let mut value = self::value();
+    let twice = value["accounts"][0].clone();
+    value["accounts"].as_array_mut().unwrap().push(twice);
+    assert!(refused(&value).contains("each once"));
+    let mut value = self::value();
+    value["validators"][1]["validator_key"] = value["validators"][0]["validator_key"].clone();
+    assert!(refused(&value).contains("share a key"));
+}

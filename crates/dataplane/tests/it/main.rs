@@ -9,7 +9,6 @@ mod ports;
 
 mod catch_up;
 mod durability;
-mod faults;
 mod finality;
 mod genesis_file;
 mod inbox;

@@ -97,7 +97,8 @@ impl Net {
                 return;
             }
         }
-        panic!("the net does not come to rest");
+        let deadlines: Vec<_> = self.nodes.iter().map(|node| node.shard.next_deadline_us(self.now)).collect();
+        panic!("the net does not come to rest: {:?}, {deadlines:?}", self.now);
     }
 
     fn turn(&mut self, index: usize) -> bool {
@@ -154,6 +155,7 @@ impl Net {
 
     /// Lets a traitor say something.
     pub fn inject(&mut self, from: usize, to: usize, message: Message) {
+        assert_ne!(from, to, "nobody has a link to itself");
         let frame = Bytes::from(message.to_frame());
         self.peer_event(from, to, message, frame);
     }

@@ -1,0 +1,126 @@
+//! Signs of life, and what heartbeats and resends bring.
+
+use crate::chain::v;
+use crate::forge;
+use crate::net::Net;
+use rustorium_dataplane::port::{Effect, Input};
+use rustorium_types::{Message, View, VoteKind};
+
+fn silence(net: &Net, of: usize, silent: bool) -> usize {
+    net.saw(0, |input| *input == Input::PeerSilence(v(of), silent))
+}
+
+#[test]
+fn a_peer_is_silent_after_three_heartbeats_and_back_with_its_next_frame() {
+    let mut net = Net::new();
+    net.heartbeats();
+    net.passes = Box::new(|from, _, _| from != 2);
+    for _ in 0..2 {
+        net.advance(500_000);
+        net.heartbeats();
+    }
+    net.advance(499_000);
+    assert_eq!((silence(&net, 2, true), silence(&net, 1, true)), (0, 0));
+    net.heartbeats();
+    net.advance(2_000);
+    assert_eq!((silence(&net, 2, true), silence(&net, 1, true)), (1, 0));
+    net.advance(700_000);
+    assert_eq!(silence(&net, 2, true), 1, "told once");
+    net.passes = Box::new(|_, _, _| true);
+    net.nodes[1].core.proposes = false;
+    net.submit(2);
+    net.run();
+    assert_eq!(silence(&net, 2, false), 0, "a batch is not the core's sign of life");
+    net.effects(2, vec![Effect::Heartbeat(View(1))]);
+    net.run();
+    assert_eq!(silence(&net, 2, false), 1);
+}
+
+#[test]
+fn a_peer_that_is_behind_is_sent_the_best_finalization() {
+    let mut net = Net::new();
+    net.passes = Box::new(|_, to, _| to != 3);
+    net.submit(1);
+    net.run();
+    assert_eq!((net.height(0), net.height(3)), (1, 0));
+    net.passes = Box::new(|_, _, _| true);
+    net.effects(3, vec![Effect::Heartbeat(View(1))]);
+    net.advance(1_000_000);
+    assert_eq!(net.height(3), 1);
+}
+
+/// R19: else a node that missed a view's votes can't tell that it was notarized.
+#[test]
+fn a_heartbeat_brings_notarizations_above_the_last_finalization() {
+    let mut net = Net::new();
+    net.passes = Box::new(|_, to, message| {
+        let finalizes = matches!(message, Message::Vote(vote) if vote.vote.body.kind == VoteKind::Finalize);
+        to != 3 && !finalizes
+    });
+    net.submit(1);
+    net.run();
+    assert_eq!(net.height(0), 0);
+    for index in 0..4 {
+        net.nodes[index].core.votes = false;
+    }
+    net.nullify();
+    let notarized = |input: &Input| matches!(input, Input::Certificate(c) if c.kind == VoteKind::Notarize);
+    assert_eq!((net.saw(0, notarized), net.saw(3, notarized)), (1, 0));
+    net.passes = Box::new(|_, _, _| true);
+    net.heartbeats();
+    assert_eq!(net.saw(3, notarized), 1);
+}
+
+#[test]
+fn certificates_are_told_once_however_often_they_come() {
+    let mut net = Net::new();
+    let context = crate::chain::context(&net.genesis, 0);
+    let body = forge::body(&context, VoteKind::Nullify, 1, rustorium_types::BlockDigest::ZERO);
+    let certificate = forge::certificate(body, &[1, 2, 3]);
+    for from in [1, 2, 3, 1] {
+        net.inject(from, 0, Message::Certificate(Box::new(certificate.clone())));
+        net.run();
+    }
+    let bad = forge::certificate(rustorium_types::VoteBody { view: View(2), ..body }, &[1, 2]);
+    net.inject(1, 0, Message::Certificate(Box::new(bad)));
+    net.run();
+    assert_eq!(net.saw(0, |input| matches!(input, Input::Certificate(_))), 1);
+    assert_eq!(net.nodes[0].core.view, View(2));
+}
+
+#[test]
+fn f_plus_one_nullifies_are_told_and_a_vote_in_anothers_name_is_not_counted() {
+    let mut net = Net::new();
+    let context = crate::chain::context(&net.genesis, 0);
+    let body = forge::body(&context, VoteKind::Nullify, 1, rustorium_types::BlockDigest::ZERO);
+    let vote = |signer: usize| {
+        let vote = crate::chain::validator_key(signer).sign_vote(v(signer), body);
+        Message::Vote(Box::new(rustorium_types::VoteMessage {
+            vote,
+            report: Default::default(),
+            held: Default::default(),
+            carry: None,
+        }))
+    };
+    let seen = |input: &Input| *input == Input::NullifiesSeen(View(1));
+    net.inject(1, 0, vote(1));
+    net.inject(1, 0, vote(2));
+    net.run();
+    assert_eq!(net.saw(0, seen), 0);
+    net.inject(2, 0, vote(2));
+    net.run();
+    assert_eq!(net.saw(0, seen), 1);
+}
+
+#[test]
+fn another_root_at_a_quorum_is_divergence() {
+    let mut net = Net::new();
+    net.submit(1);
+    net.run();
+    let report = rustorium_types::Report { executed: rustorium_types::Height(1), root: rustorium_types::Hash([3; 32]) };
+    for (from, told) in [(1, 0), (2, 0), (3, 1), (3, 1)] {
+        net.inject(from, 0, Message::Report(report));
+        net.run();
+        assert_eq!(net.saw(0, |input| matches!(input, Input::Diverged(_))), told);
+    }
+}

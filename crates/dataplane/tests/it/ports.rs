@@ -4,7 +4,7 @@
 use crate::chain::verified;
 use borsh::BorshDeserialize;
 use bytes::Bytes;
-use rustorium_crypto::{batch_digest, block_digest, transaction_id, verify_batch, verify_transactions};
+use rustorium_crypto::{batch_digest, block_digest, verify_batch, verify_transactions};
 use rustorium_dataplane::context::Context;
 use rustorium_dataplane::executor::{Executor, Progress};
 use rustorium_dataplane::inbox::Inbox;
@@ -32,6 +32,7 @@ use std::time::Duration;
 pub struct Witness {
     votes: BTreeMap<(ValidatorIndex, View, VoteKind), BlockDigest>,
     batches: BTreeMap<(ValidatorIndex, u64), BatchDigest>,
+    headers: BTreeMap<BlockDigest, Header>,
     roots: BTreeMap<Height, (BlockDigest, Hash)>,
 }
 
@@ -39,7 +40,8 @@ impl Witness {
     fn vote(&mut self, signer: ValidatorIndex, body: &VoteBody) {
         let known = *self.votes.entry((signer, body.view, body.kind)).or_insert(body.block);
         assert_eq!(known, body.block, "{signer:?} voted twice in {:?}", body.view);
-        let both = [VoteKind::Nullify, VoteKind::Finalize].map(|kind| self.votes.contains_key(&(signer, body.view, kind)));
+        let both =
+            [VoteKind::Nullify, VoteKind::Finalize].map(|kind| self.votes.contains_key(&(signer, body.view, kind)));
         assert_ne!(both, [true, true], "{signer:?} nullified and finalized {:?}", body.view);
     }
 
@@ -171,8 +173,9 @@ impl TestPorts {
         match body.kind {
             VoteKind::Notarize => {
                 let block = self.block_on_disk(&body.block).expect("a notarize left before its block was on disk");
-                for cursor in block.header.cursors.iter().filter(|cursor| cursor.next_seq > 0) {
-                    self.lane_on_disk(cursor.tip);
+                let parents = self.parent_cursors(&block.header);
+                for (cursor, parent) in block.header.cursors.iter().zip(parents.unwrap_or_default()) {
+                    self.lane_on_disk(cursor.tip, parent.tip);
                 }
             }
             VoteKind::Finalize => {
@@ -186,8 +189,16 @@ impl TestPorts {
         }
     }
 
-    fn lane_on_disk(&self, mut tip: BatchDigest) {
-        while tip != BatchDigest::ZERO && self.store.batch(&tip).unwrap().is_none() {
+    /// R6: only its own payload; its ancestors' is with those who notarized them.
+    fn parent_cursors(&self, header: &Header) -> Option<Vec<Cursor>> {
+        let stored = |height| self.store.bare_block(height).unwrap().map(|block| block.header);
+        let stored = self.store.height_of(&header.parent).unwrap().and_then(stored);
+        let known = stored.or_else(|| self.witness.borrow().headers.get(&header.parent).cloned());
+        known.map(|parent| parent.cursors.into_vec())
+    }
+
+    fn lane_on_disk(&self, mut tip: BatchDigest, parent: BatchDigest) {
+        while tip != parent && self.store.batch(&tip).unwrap().is_none() {
             let batch = self.batch_on_disk(&tip).expect("a notarize left before its payload was on disk");
             tip = batch.body.previous;
         }
@@ -207,6 +218,7 @@ impl TestPorts {
             Message::Heartbeat(heartbeat) => heartbeat.votes.iter().for_each(|vote| self.vote_leaves(vote)),
             Message::Proposal(proposal) => {
                 let header = &proposal.header;
+                self.witness.borrow_mut().headers.insert(block_digest(header), header.clone());
                 let body = self.notarize_of(header);
                 self.vote_leaves(&SignedVote { body, signer: header.proposer, signature: proposal.signature });
             }
@@ -331,7 +343,7 @@ impl Ports for TestPorts {
     }
 
     fn answer(&self, request: &Request, memory: &dyn Source) -> Response {
-        rustorium_sync::answer(&Both { memory, store: &*self.store }, request)
+        rustorium_sync::answer(&Both { memory, store: &self.store }, request)
     }
 
     fn evidence(&mut self, evidence: Evidence) {
@@ -376,8 +388,4 @@ impl Source for Both<'_> {
 pub fn transactions_at(store: &MemStore, height: u64) -> Vec<TxId> {
     let block = store.block(Height(height)).unwrap().unwrap();
     block.receipts.iter().map(|receipt| receipt.transaction).collect()
-}
-
-pub fn id(transaction: &Transaction) -> TxId {
-    transaction_id(&transaction.body)
 }
