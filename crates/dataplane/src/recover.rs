@@ -4,7 +4,7 @@ use crate::context::Context;
 use crate::shard::Journaled;
 use rustorium_crypto::verify_batch;
 use rustorium_storage::{HeightCommit, JournalRecord, RecordKind, Store, StoreError, Tip};
-use rustorium_types::{Block, BoundedVec, Certificate, Genesis, Height, ResultLink, SignedVote, decode, limits};
+use rustorium_types::{Block, BoundedVec, Certificate, Genesis, Height, ResultLink, SignedVote, View, decode, limits};
 
 /// Result roots that a restarted node reads back: as far as a claim may lag, and some.
 const ROOTS_READ: u64 = 512;
@@ -76,7 +76,10 @@ pub fn decode_journal(
                     journaled.batches.push((position, checked));
                 }
             }
-            RecordKind::Floor => {}
+            RecordKind::Floor => {
+                let floor: View = decode(&record.payload, limits::FRAME_BYTES_MAX).map_err(bad)?;
+                journaled.floor = journaled.floor.max(floor);
+            }
         }
     }
     read_roots(store, tip, &mut journaled).map_err(|error| error.to_string())?;

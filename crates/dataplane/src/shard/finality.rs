@@ -3,9 +3,10 @@
 use super::{Executed, ExecutionJob, Now, Ports, Shard};
 use rustorium_crypto::block_payload_root;
 use rustorium_quorum::VoteGuard;
+use rustorium_storage::RecordKind;
 use rustorium_sync::Want;
 use rustorium_txpool::{Missing, PayloadFault};
-use rustorium_types::{BatchDigest, BlockDigest, Height, Report, View, VoteKind, limits};
+use rustorium_types::{BatchDigest, BlockDigest, Height, Report, View, VoteKind, encode, limits};
 use std::collections::{BTreeMap, HashSet};
 
 /// Blocks handed to execution and not yet executed, at most.
@@ -35,15 +36,15 @@ impl Retained {
         self.heights.insert(height, (view, lanes));
     }
 
-    /// The store holds everything up to `height`: forgets what only that needed, returns what is needed from.
-    fn forget(&mut self, height: Height, lanes: Option<u64>) -> Option<u64> {
+    /// The store holds everything up to `height`: forgets what only that needed, returns the newest forgotten view and
+    /// what is needed from.
+    fn forget(&mut self, height: Height, lanes: Option<u64>) -> (View, Option<u64>) {
         let above = self.heights.split_off(&height.next());
         let done = std::mem::replace(&mut self.heights, above);
-        if let Some((_, (view, _))) = done.last_key_value() {
-            self.views = self.views.split_off(&view.next());
-        }
+        let forgotten = done.last_key_value().map_or(View(0), |(_, (view, _))| *view);
+        self.views = self.views.split_off(&forgotten.next());
         let listed = self.heights.values().filter_map(|(_, position)| *position);
-        listed.chain(self.views.values().copied()).chain(lanes).min()
+        (forgotten, listed.chain(self.views.values().copied()).chain(lanes).min())
     }
 }
 
@@ -172,8 +173,15 @@ impl<P: Ports> Shard<P> {
     }
 
     pub(super) fn on_store_durable(&mut self, height: Height) {
+        let (forgotten, needed) = self.retained.forget(height, self.lanes.live_lsn_min());
+        if forgotten > self.floor {
+            // On disk before the votes below it are gone: a node that loses its store, and only that, must not sign again
+            // in views whose votes it no longer knows.
+            self.floor = forgotten;
+            let position = self.append(RecordKind::Floor, &encode(&forgotten));
+            self.ports.sync(position);
+        }
         // Where nothing is needed, as on an idle chain, all but the newest record may go.
-        let needed = self.retained.forget(height, self.lanes.live_lsn_min());
         self.ports.release(needed.unwrap_or(self.appended));
     }
 }

@@ -204,6 +204,8 @@ pub struct Shard<P: Ports> {
     outbox: VecDeque<(u64, Outgoing)>,
     /// The newest record's position.
     appended: u64,
+    /// Views up to this one are forgotten by the journal.
+    floor: View,
     own_votes: BTreeMap<View, Vec<SignedVote>>,
     /// The view of its own newest proposal.
     own_proposal: Option<View>,
@@ -259,6 +261,7 @@ impl<P: Ports> Shard<P> {
             view: View(0),
             outbox: VecDeque::new(),
             appended: 0,
+            floor: View(0),
             own_votes: BTreeMap::new(),
             own_proposal: None,
             entered_by: None,

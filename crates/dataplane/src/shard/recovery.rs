@@ -21,6 +21,8 @@ pub struct Journaled {
     pub batches: Vec<(u64, CheckedBatch)>,
     /// Certificates.
     pub certificates: Vec<(u64, Certificate)>,
+    /// Up to this view the journal has forgotten what was signed.
+    pub floor: View,
     /// Result roots of the newest executed heights, from the store.
     pub roots: Vec<(Height, Hash)>,
     /// The newest final height that had a payload.
@@ -56,6 +58,7 @@ impl<P: Ports> Shard<P> {
             }
         }
         let certificates = shard.recover_certificates(tip_view, journaled.certificates, journaled.finalization);
+        shard.floor = journaled.floor;
         let votes = shard.recover_votes(tip_view, &journaled.votes);
         for peer in (0..shard.context.n() as u16).map(ValidatorIndex) {
             shard.last_heard_us.insert(peer, now.us);
@@ -140,7 +143,7 @@ impl<P: Ports> Shard<P> {
     fn recover_votes(&mut self, tip: View, votes: &[(u64, SignedVote)]) -> Vec<CertificateName> {
         self.guard = guard_of(votes.iter().map(|(_, vote)| &vote.body));
         // The journal may have let go of what was voted up to the tip.
-        self.guard.prune_below(tip.next());
+        self.guard.prune_below(tip.max(self.floor).next());
         let mut names = Vec::new();
         let mut events = Vec::new();
         for (position, vote) in votes.iter().filter(|(_, vote)| vote.body.view > tip) {

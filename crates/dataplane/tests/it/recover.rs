@@ -40,13 +40,14 @@ fn records_come_back_with_their_positions() {
     let certificate = forge::certificate(body, &[0, 1, 2]);
     let batch = forge::batch(&genesis, 1, 0, BatchDigest::ZERO, &[put(&genesis, 0, 0).into_inner()]);
     let journaled = decode(vec![
-        record(3, RecordKind::Floor, vec![1, 2, 3]),
+        record(3, RecordKind::Floor, encode(&View(7))),
         record(4, RecordKind::Batch, encode(&batch)),
         record(5, RecordKind::Proposal, encode(&block)),
         record(6, RecordKind::Vote, encode(&vote)),
         record(7, RecordKind::Certificate, encode(&certificate)),
     ])
     .unwrap();
+    assert_eq!(journaled.floor, View(7));
     assert_eq!(journaled.votes, [(6, vote)]);
     assert_eq!(journaled.blocks, [(5, block)]);
     assert_eq!(journaled.certificates, [(7, certificate)]);

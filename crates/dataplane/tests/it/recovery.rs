@@ -79,7 +79,11 @@ fn nothing_is_signed_in_views_whose_votes_may_be_forgotten() {
     let mut net = Net::new();
     net.submit(1);
     net.advance(10_000);
-    net.restart(0);
+    net.sync_store(0);
+    net.run();
+    // The store has it all, so that the journal may have let go of every record.
+    net.ports(0).journal.clear();
+    net.power_loss(0, 0);
     net.run();
     let view = net.store(0).tip().unwrap().header.view;
     assert_eq!(view, View(1));
@@ -172,4 +176,22 @@ fn all_lose_power_at_once_and_go_on() {
     }
     let tips: Vec<_> = (0..N).map(|index| net.store(index).tip().unwrap().digest).collect();
     assert!(tips.iter().all(|tip| *tip == tips[0]) && net.height(0) >= 1);
+}
+
+#[test]
+fn a_store_lost_alone_does_not_free_votes_that_the_journal_forgot() {
+    let mut net = Net::new();
+    net.submit(1);
+    net.run();
+    net.sync_store(1);
+    net.run();
+    net.stop(1);
+    // What release may free is gone, and so is the whole store: only the floor tells what was signed.
+    net.ports(1).journal.retain(|record| record.kind == RecordKind::Floor);
+    net.ports(1).executed.clear();
+    net.power_loss(1, 0);
+    let (kind, view) = (VoteKind::Nullify, View(1));
+    net.effects(1, vec![Effect::Vote { kind, view, digest: None, carry: None }]);
+    net.run();
+    assert_eq!(net.saw(1, |input| *input == Input::VoteRefused(kind, view)), 1);
 }

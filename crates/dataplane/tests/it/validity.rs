@@ -100,7 +100,9 @@ fn a_time_at_the_end_of_all_times_neither_overflows_nor_keeps_the_shard_awake() 
     let mut net = after_one_block();
     let context = context(&net.genesis, 2);
     let parent = net.store(0).tip().unwrap().header;
-    for (peer, time_ms) in [(0, u64::MAX), (1, u64::MAX / 1000), (3, u64::MAX / 2 + 7)] {
+    // The last one's distance in microseconds is 0 modulo 2^64.
+    let wraps_ms = net.now.wall_ms + net.genesis.parameters.clock_ahead_ms_max + (1 << 61);
+    for (peer, time_ms) in [(0, u64::MAX), (1, u64::MAX / 1000), (3, wraps_ms)] {
         let mut block = forge::child(&context, &parent, 2);
         block.header.time_ms = time_ms;
         net.inject(2, peer, forge::proposal(&context, &block));
