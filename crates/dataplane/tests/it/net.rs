@@ -260,13 +260,6 @@ impl Net {
         self.link_all(index, true);
     }
 
-    /// Ends the process and starts it again: nothing that was written is lost.
-    pub fn restart(&mut self, index: usize) {
-        self.sync_store(index);
-        self.run();
-        self.power_loss(index, u64::MAX / 2);
-    }
-
     pub fn height(&self, index: usize) -> u64 {
         self.store(index).tip().unwrap().height.0
     }

@@ -1,0 +1,158 @@
+//! What a shard is told, and what it does to the world.
+
+use crate::port::{Effect, Input};
+use bytes::Bytes;
+use rustorium_crypto::{CheckedBatch, Verified};
+use rustorium_execution::Skip;
+use rustorium_quorum::Evidence;
+use rustorium_storage::RecordKind;
+use rustorium_transport::Credit;
+use rustorium_txpool::{AccountView, Refused};
+use rustorium_types::{
+    AccountId, Batch, Block, BlockDigest, Certificate, Class, Hash, Height, Message, Request, Response, Transaction,
+    TxId, ValidatorIndex,
+};
+use std::sync::Arc;
+
+/// The two clocks, read once an event.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Now {
+    /// Monotonic microseconds.
+    pub us: u64,
+    /// Unix milliseconds.
+    pub wall_ms: u64,
+}
+
+impl Now {
+    pub(super) fn ms(self) -> u64 {
+        self.us / 1000
+    }
+}
+
+/// A transaction that was verified when it came.
+pub type Admitted = (TxId, Arc<Verified<Transaction>>);
+
+/// What happens to a shard.
+pub enum Event {
+    /// A peer's message and the frame that it was decoded from.
+    Peer {
+        /// The sender, as its link proved.
+        peer: ValidatorIndex,
+        /// The message.
+        message: Message,
+        /// Its bytes.
+        frame: Bytes,
+        /// Given back when the message is dealt with: bounds what is read and not processed.
+        credit: Credit,
+    },
+    /// A link came up or went down.
+    Link {
+        /// The peer.
+        peer: ValidatorIndex,
+        /// Whether it is up.
+        up: bool,
+    },
+    /// A batch's signatures were checked; none where one was bad.
+    BatchChecked {
+        /// Who sent it.
+        peer: ValidatorIndex,
+        /// The batch.
+        checked: Option<CheckedBatch>,
+        /// Its canonical bytes.
+        bytes: Bytes,
+        /// Whether it was asked for.
+        wanted: bool,
+    },
+    /// The signatures of a block's inline transactions were checked.
+    InlineChecked {
+        /// The block.
+        digest: BlockDigest,
+        /// Whether all are good.
+        good: bool,
+    },
+    /// Verified transactions, from clients of this node or from a peer.
+    Transactions {
+        /// The transactions.
+        transactions: Vec<Admitted>,
+        /// Whether a client sent them here.
+        from_client: bool,
+    },
+    /// The core's effects, in order.
+    Effects(Vec<Effect>),
+    /// The journal is durable up to this record.
+    Durable(u64),
+    /// A block was executed and committed to the store.
+    Executed(Executed),
+    /// The store is on disk up to this height.
+    StoreDurable(Height),
+    /// A client waits for this height to be certified.
+    ClaimWanted(Height),
+    /// The time that the shard asked for has come.
+    Tick,
+    /// The node stops.
+    Stop,
+}
+
+/// What the shard needs to know of an execution.
+pub struct Executed {
+    /// The height.
+    pub height: Height,
+    /// Its time.
+    pub time_ms: u64,
+    /// The result root there.
+    pub root: Hash,
+    /// Accounts whose nonce moved, with their next one.
+    pub touched: Vec<(AccountId, u64)>,
+    /// Listed transactions that execution skipped.
+    pub skipped: Vec<(TxId, Skip)>,
+}
+
+/// A final block on its way to execution.
+pub struct ExecutionJob {
+    /// Its digest.
+    pub digest: BlockDigest,
+    /// The block.
+    pub block: Arc<Block>,
+    /// Listed batches per lane, by seq.
+    pub payload: crate::rules::Payload,
+    /// The finalization, where it is of this very block.
+    pub finalization: Option<Verified<Certificate>>,
+}
+
+/// What a shard does to the world: the threads of a node, or a test.
+pub trait Ports {
+    /// Sends a frame to one peer.
+    fn send(&mut self, to: ValidatorIndex, class: Class, frame: Bytes);
+    /// Sends a frame to all peers.
+    fn broadcast(&mut self, class: Class, frame: Bytes);
+    /// Appends to the journal; returns the record's position.
+    fn append(&mut self, kind: RecordKind, payload: &[u8]) -> u64;
+    /// Asks for `Durable` once the journal is on disk up to `position`.
+    fn sync(&mut self, position: u64);
+    /// Frees the journal below `position`.
+    fn release(&mut self, position: u64);
+    /// Asks for `BatchChecked`.
+    fn check_batch(&mut self, peer: ValidatorIndex, batch: Batch, bytes: Bytes, wanted: bool, credit: Credit);
+    /// Asks for `Transactions`.
+    fn check_transactions(&mut self, transactions: Vec<Transaction>, credit: Credit);
+    /// Asks for `InlineChecked`.
+    fn check_inline(&mut self, digest: BlockDigest, block: Arc<Block>);
+    /// Hands a final block to execution, which answers `Executed`.
+    fn execute(&mut self, job: ExecutionJob);
+    /// Tells the core all that one turn brought, in order, with one wake.
+    fn inputs(&mut self, inputs: Vec<Input>);
+    /// The pool holds these transactions.
+    fn admitted(&mut self, ids: &[TxId]);
+    /// The pool held this one before.
+    fn duplicate(&mut self, id: &TxId);
+    /// These expired in the pool.
+    fn expired(&mut self, ids: &[TxId]);
+    /// A transaction will not be pooled.
+    fn refused(&mut self, id: &TxId, refused: Refused);
+    /// An account as executed so far.
+    fn account(&self, account: &AccountId) -> Option<AccountView>;
+    /// Answers a question from the store and the shard's memory.
+    fn answer(&self, request: &Request, memory: &dyn rustorium_sync::Source) -> Response;
+    /// Keeps and shows evidence of a validator's misbehaviour.
+    fn evidence(&mut self, evidence: Evidence);
+}
