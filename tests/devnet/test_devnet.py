@@ -2,6 +2,7 @@
 
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from rustorium.client import AsyncClient, Client, Key
 from rustorium.client.operations import put, require_absent, require_value
 from rustorium.devnet import Devnet, is_ready
 from rustorium.errors import NoStateRootYet, NotFound, ProofRefused, TransactionFailed
+from rustorium.net import read_net
 from rustorium.testing import DevnetFactory
 from rustorium.types import Submitted
 
@@ -202,18 +204,16 @@ def test_validators_end_with_the_devnet_process(tmp_path: Path) -> None:
     os.close(write)
     with open(read) as ready:
         ready.read()
+    nodes = read_net(root / "devnet.json").nodes
+    validators = [os.pidfd_open(node.pid) for node in nodes]
     process.kill()
     process.wait()
+    for validator in validators:
+        assert select.select([validator], [], [], 60)[0], "a validator outlived the devnet process"
+        os.close(validator)
     log = root / "nodes" / "node-0" / "log" / "node.jsonl"
-    with Devnet.resume(root) as net:
-        for node in net.net.nodes:
-            descriptor = os.pidfd_open(node.pid) if Path(f"/proc/{node.pid}").exists() else None
-            if descriptor is not None:
-                import select
-
-                assert select.select([descriptor], [], [], 30)[0]
-                os.close(descriptor)
-        assert not is_ready(net.net.nodes[0].http)
+    with Devnet.resume(root):
+        assert not is_ready(nodes[0].http)
     assert "the process that started it ended" in log.read_text()
 
 
