@@ -236,7 +236,9 @@ def test_a_vote_leaves_after_its_sync(tmp_path: Path) -> None:
     voter, witness, told = run(tmp_path / "net", "vote")
     assert faults(voter, witness, told) == []
     syncs = [call for call in voter.calls if call.name == "fdatasync" and call.ok]
-    assert min(call.ended - call.began for call in syncs) >= DELAY_US / 1e6
+    # The hold-up was there, or the order proves nothing. strace reads the clock around its own delay, so a little of it
+    # may be missing; a sync that was not held up is an order of magnitude shorter.
+    assert min(call.ended - call.began for call in syncs) >= DELAY_US / 2e6
     kinds = {kind: sum(record.kind == kind for record in voter.records) for kind in (1, 2, 3, 4)}
     print(json.dumps({"syncs": len(syncs), "records by kind": kinds, "views": [view for _, _, view in told]}))
 
