@@ -8,11 +8,13 @@ from rustorium.consensus.vocabulary import Effect, Input
 __all__ = [
     "NativeError",
     "Node",
+    "StorageKey",
     "account_id",
     "asset_id",
     "block_digest",
     "build_transaction",
     "describe_transaction",
+    "forbid_core_dumps",
     "format_address",
     "generate_seed",
     "genesis_describe",
@@ -24,6 +26,7 @@ __all__ = [
     "parse_address",
     "payload_root",
     "public_key",
+    "read_journal",
     "seal_key",
     "tracing_init",
     "value_hash",
@@ -70,10 +73,23 @@ def load_run(config_json: str) -> str: ...
 def tracing_init(path: str | None, level: str, node: str) -> None: ...
 
 @final
+class StorageKey:
+    """The key of what a node keeps on disk, in locked memory."""
+
+    @staticmethod
+    def create(path: str, passphrase: bytes) -> None: ...
+    @staticmethod
+    def open(path: str, passphrase: bytes) -> StorageKey: ...
+
+def forbid_core_dumps() -> None: ...
+def read_journal(folder: str, chain: str, key: StorageKey) -> list[tuple[int, int, bytes]]:
+    """The records (position, kind, payload) of the journal of a node that doesn't run. Errors: NativeError."""
+
+@final
 class Node:
     """A validator's data plane: store, journal, links, gateway, and the threads that run them."""
 
-    def __new__(cls, config_json: str) -> Self: ...
+    def __new__(cls, config_json: str, storage_key: StorageKey) -> Self: ...
     def fileno(self) -> int: ...
     def drain(self, limit: int) -> list[Input]: ...
     def submit(self, effects: Sequence[Effect]) -> None: ...
@@ -81,4 +97,6 @@ class Node:
     def addresses(self) -> dict[str, str]: ...
     def observe_step(self, input_kind: str, cpu_ns: int, wall_ns: int) -> None: ...
     def audit(self, event: str, fields_json: str) -> None: ...
+    def rotate_keys(self) -> None: ...
+    def rotation(self) -> str: ...
     def close(self) -> None: ...

@@ -7,6 +7,7 @@ children end by themselves when this process is gone, however it went.
 import fcntl
 import http.client
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -174,7 +175,8 @@ class Devnet:
         while True:
             for index in waiting:
                 if (code := self.exit_code(index)) is not None:
-                    raise DevnetError(f"{self.net.nodes[index].name} ended with {code}: {self.last_words(index)}")
+                    said, reason = self.last_words(index)
+                    raise DevnetError(f"{self.net.nodes[index].name} ended with {code}: {said}", code=reason)
             waiting = [index for index in waiting if not is_ready(self.net.nodes[index].http)]
             if not waiting:
                 return
@@ -235,13 +237,15 @@ class Devnet:
         self._lock.close()
         return {node.name: self.exit_code(index) for index, node in enumerate(self.net.nodes)}
 
-    def last_words(self, index: int) -> str:
-        """The last line that a validator wrote to standard error."""
+    def last_words(self, index: int) -> tuple[str, str | None]:
+        """The last line that a validator wrote to standard error, and the stable code in it."""
         try:
             lines = self._stderr(index).read_text(errors="replace").strip().splitlines()
         except OSError:
             lines = []
-        return lines[-1].removeprefix("error: ") if lines else "it said nothing"
+        said = lines[-1].removeprefix("error: ") if lines else "it said nothing"
+        coded = re.fullmatch(r"(.*) \[([a-z0-9_-]+)\]", said)
+        return (coded[1], coded[2]) if coded else (said, None)
 
     def _stderr(self, index: int) -> Path:
         return Path(self.net.nodes[index].home) / "log" / "stderr.log"

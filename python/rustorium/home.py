@@ -9,9 +9,13 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rustorium.config import Config, Loaded, load, render
 from rustorium.errors import HomeError, HomeMissing, KeyFileError, KeyFileMissing
+
+if TYPE_CHECKING:
+    from rustorium._native import StorageKey
 
 PASSPHRASE_VARIABLE = "RUSTORIUM_PASSPHRASE_FILE"
 CREDENTIAL_NAME = "rustorium-passphrase"
@@ -40,6 +44,10 @@ class Home:
     @property
     def validator_key(self) -> Path:
         return self.path / "validator.key"
+
+    @property
+    def storage_key(self) -> Path:
+        return self.path / "storage.key"
 
     @property
     def admin_socket(self) -> Path:
@@ -102,6 +110,17 @@ def open_key_file(path: Path, kind: str, passphrase_file: Path | None, environme
             f"there is no key file {path}: name an existing one, or make one with `rustorium keys new {path}`",
         )
     return _native.open_key(str(path), kind, find_passphrase(path, passphrase_file, environment))
+
+
+def open_storage_key(path: Path, passphrase_file: Path | None, environment: Mapping[str, str]) -> "StorageKey":
+    """The opened key of what a node keeps on disk; its bytes never enter Python. Errors: as `open_key_file`."""
+    from rustorium import _native
+
+    if not path.is_file():
+        raise KeyFileMissing(
+            f"there is no key file {path}, without which nothing that this home stored opens: restore it from a backup"
+        )
+    return _native.StorageKey.open(str(path), find_passphrase(path, passphrase_file, environment))
 
 
 def public_part(path: Path) -> tuple[str, str]:

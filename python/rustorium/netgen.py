@@ -165,7 +165,7 @@ def generate(
     seal += [(home.validator_key, "validator", keys) for home, keys in zip(homes, validator, strict=True)]
     seal += [(root / "owners" / f"{name}.key", "owner", keys) for name, keys in zip(names, owner, strict=True)]
     seal += [(path, account_kind(region), keys) for path, (region, keys) in zip(key_files, account, strict=True)]
-    _seal_all(seal, passphrase, progress)
+    _seal_all(seal, [home.storage_key for home in homes], passphrase, progress)
     return NetFiles(
         plan.name,
         chain,
@@ -241,16 +241,23 @@ def _config(plan: NetPlan, names: list[str], index: int) -> Config:
 
 
 def _seal_all(
-    items: list[tuple[Path, str, _Keys]], passphrase: bytes, progress: Callable[[int, int], None] | None
+    items: list[tuple[Path, str, _Keys]],
+    storage_keys: list[Path],
+    passphrase: bytes,
+    progress: Callable[[int, int], None] | None,
 ) -> None:
     """Sealing is slow on purpose (Argon2id) and runs outside the GIL, so that threads help."""
     from rustorium import _native
 
-    def seal(item: tuple[Path, str, _Keys]) -> None:
+    def seal(item: tuple[Path, str, _Keys | None]) -> None:
         path, kind, keys = item
-        _native.seal_key(str(path), keys.seed, kind, passphrase)
+        if keys is None:
+            _native.StorageKey.create(str(path), passphrase)
+        else:
+            _native.seal_key(str(path), keys.seed, kind, passphrase)
 
+    work: list[tuple[Path, str, _Keys | None]] = [*items, *((path, "storage", None) for path in storage_keys)]
     with ThreadPoolExecutor(max_workers=4) as pool:
-        for done, _ in enumerate(pool.map(seal, items), start=1):
+        for done, _ in enumerate(pool.map(seal, work), start=1):
             if progress is not None:
-                progress(done, len(items))
+                progress(done, len(work))

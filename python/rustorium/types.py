@@ -170,6 +170,19 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
+class Evidence:
+    """What a validator was seen to sign that no honest one signs."""
+
+    validator: int
+    name: str
+    kind: str
+    """`two_notarizes`, `two_finalizes`, `nullify_and_finalize` or `two_batches`."""
+    first: str
+    """Where it was seen first, such as "view 7"."""
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class NodeStatus:
     """What a node says of itself."""
 
@@ -188,6 +201,20 @@ class NodeStatus:
     """Why it isn't ready; empty where it is."""
     raw: dict[str, object] = field(default_factory=dict)
     """Everything that it said."""
+    unreachable: tuple[str, ...] = ()
+    """Names of the validators that it has no link to."""
+    retired: str = ""
+    """Why its validator key signs nothing more; empty where it does."""
+    evidence: tuple[Evidence, ...] = ()
+
+    @property
+    def attention(self) -> str:
+        """What its operator must look after, besides that it isn't ready; empty where there is nothing."""
+        found = [self.retired] if self.retired else []
+        if self.unreachable:
+            found.append(f"can't reach {', '.join(self.unreachable)}")
+        found += [f"{one.name} signed {one.kind} in {one.first} ({one.count} in all)" for one in self.evidence]
+        return "; ".join(found)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """Runs the command line inside the test's process."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -17,12 +18,12 @@ class Ended:
     err: str
 
     def fails(self, code: int, *parts: str) -> None:
-        """It ended with this code and one sentence that has these parts."""
+        """It ended with this exit code and one sentence, with a stable code behind it, that has these parts."""
         assert self.code == code, self
         assert self.out == ""
         lines = self.err.strip().splitlines()
         assert len(lines) == 1, self.err
-        assert lines[0].startswith("error: ")
+        assert re.fullmatch(r"error: .* \[[a-z0-9_-]+\]", lines[0]), lines[0]
         for part in parts:
             assert part in lines[0]
 

@@ -199,5 +199,8 @@ def test_a_peer_that_cannot_be_reached_is_told(devnet_factory: DevnetFactory) ->
     answer = httpx2.get(f"{url}/readyz", trust_env=False)
     assert answer.status_code == 503
     assert "1 of the 2 validators that a quorum needs" in answer.text
+    assert f"can't reach node-1 at {net.net.nodes[1].p2p}" in answer.text
+    assert httpx2.get(f"{url}/healthz", trust_env=False).json()["reasons"][1].endswith("not node-1")
+    assert statuses(net, [0])[0].unreachable == ("node-1",)
     assert httpx2.get(f"{url}/livez", trust_env=False).status_code == 200
     assert_no_panic(net)

@@ -44,8 +44,16 @@ def home(cli: Cli, tmp_path: Path, passphrase: Path) -> Path:
 def test_init_makes_a_sealed_private_home(cli: Cli, tmp_path: Path, passphrase: Path) -> None:
     home, made = make_home(cli, tmp_path, passphrase)
     assert home.stat().st_mode & 0o777 == 0o700
-    assert {path.name for path in home.iterdir()} >= {"config.toml", "node.key", "validator.key", "safety", "db", "run"}
-    for name in ("node.key", "validator.key", "config.toml"):
+    assert {path.name for path in home.iterdir()} >= {
+        "config.toml",
+        "node.key",
+        "validator.key",
+        "storage.key",
+        "safety",
+        "db",
+        "run",
+    }
+    for name in ("node.key", "validator.key", "storage.key", "config.toml"):
         assert (home / name).stat().st_mode & 0o777 == 0o600
     owner = Path(made["owner_key_file"])
     assert owner.is_file()

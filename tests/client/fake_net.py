@@ -102,6 +102,8 @@ class FakeNet:
             "epoch": 0,
             "claimed": {"height": 0, "root": ROOT},
             "peers_up": 3,
+            "unreachable": [],
+            "evidence": [],
             "peers": 3,
             "pool_transactions": len(self.pending),
             "pool_bytes": 0,

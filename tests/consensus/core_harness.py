@@ -22,17 +22,24 @@ from rustorium.replica import Replica
 
 T = TypeVar("T")
 N = 4
-CONFIG = ConsensusConfig(delta_floor_ms=100, delta_start_ms=100, delta_ceiling_ms=800)
+CONFIG = ConsensusConfig(delta_floor_ms=100, delta_start_ms=100, delta_ceiling_ms=800, parent_grace_ms=0)
 GENESIS = BlockFacts(0, 0, b"g" * 32, 0, b"g" * 32, 0, 0, False, 0)
 
 
 def block(
-    view: int, parent: BlockFacts = GENESIS, *, payload: bool = True, claim: int | None = None, tag: bytes = b""
+    view: int,
+    parent: BlockFacts = GENESIS,
+    *,
+    payload: bool = True,
+    claim: int | None = None,
+    root: int | None = None,
+    tag: bytes = b"",
 ) -> BlockFacts:
     digest = (b"block" + view.to_bytes(4, "big") + tag).ljust(32, b"-")
     claimed = parent.claimed_height if claim is None else claim
+    rooted = parent.rooted_height if root is None else root
     height, time_ms = parent.height + 1, parent.time_ms + 10
-    return BlockFacts(view, height, digest, parent.view, parent.digest, view % N, time_ms, payload, claimed)
+    return BlockFacts(view, height, digest, parent.view, parent.digest, view % N, time_ms, payload, claimed, rooted)
 
 
 def ready(facts: BlockFacts) -> BlockSeen:

@@ -3,10 +3,13 @@
 Invariants: inputs are drawn freely, only certificates are those that a quorum could have made (one digest per view).
 """
 
+from dataclasses import replace
+
 from core_harness import CONFIG, GENESIS, Core, N, block
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from rustorium.consensus.leader import leader_of
 from rustorium.consensus.pacemaker import NS_PER_MS
 from rustorium.consensus.vocabulary import (
     BlockFacts,
@@ -16,7 +19,6 @@ from rustorium.consensus.vocabulary import (
     ClaimWanted,
     Effect,
     EnterView,
-    Finalize,
     Input,
     LaneCostly,
     NullifiesSeen,
@@ -24,6 +26,7 @@ from rustorium.consensus.vocabulary import (
     PayloadStatus,
     PeerSilence,
     Propose,
+    RootReady,
     Tick,
     Vote,
     VoteKind,
@@ -34,7 +37,8 @@ from rustorium.consensus.vocabulary import (
 VIEWS = 8
 TREE = {1: block(1)}
 for _view in range(2, VIEWS + 1):
-    TREE[_view] = block(_view, TREE[_view - 1] if _view % 3 else TREE[max(1, _view - 2)], claim=_view // 4)
+    _parent = TREE[_view - 1] if _view % 3 else TREE[max(1, _view - 2)]
+    TREE[_view] = block(_view, _parent, payload=_view % 4 > 0, claim=_view // 4, root=_view // 5)
 TWINS = {view: block(view, GENESIS, tag=b"twin") for view in TREE}
 
 views = st.integers(1, VIEWS)
@@ -50,6 +54,7 @@ inputs: st.SearchStrategy[Input] = st.one_of(
     st.builds(BlockSeen, blocks, st.sampled_from(PayloadStatus)),
     st.builds(WorkSeen, st.booleans()),
     st.builds(ClaimReady, st.integers(0, VIEWS)),
+    st.builds(RootReady, st.integers(0, VIEWS)),
     st.builds(ClaimWanted, st.integers(0, VIEWS)),
     st.builds(NullifiesSeen, views),
     st.builds(PeerSilence, st.integers(0, N - 1), st.booleans()),
@@ -58,13 +63,15 @@ inputs: st.SearchStrategy[Input] = st.one_of(
     st.just(Tick()),
 )
 script = st.lists(st.tuples(st.integers(0, 400), inputs), max_size=60)
+ROOTS = replace(CONFIG, state_roots=True)
 PROFILE = settings(max_examples=250, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 
 
 class Watch:
     """Holds every effect of one node's life against the rules of voting."""
 
-    def __init__(self) -> None:
+    def __init__(self, me: int) -> None:
+        self.me = me
         self.votes: set[OwnVote] = set()
         self.view = 0
         self.final_view = 0
@@ -73,21 +80,19 @@ class Watch:
     def see(self, effects: list[Effect]) -> None:
         for effect in effects:
             match effect:
-                case EnterView(view, because):
+                case EnterView(view, because, leads):
                     assert view > self.view
                     assert because is None or because.view == view - 1
+                    assert leads is (leader_of(view, N) == self.me)
                     self.view = view
                 case Vote(kind, view, digest, carry):
                     self._see_vote(kind, view, digest, carry)
-                case Propose(view, parent_view, _, claim, _):
+                case Propose(view, parent_view, _, claim, root, _):
                     assert view == self.view
                     assert view not in self.proposed
                     assert parent_view < view
-                    assert claim >= 0
+                    assert 0 <= root <= claim
                     self.proposed.add(view)
-                case Finalize(view, _):
-                    assert view > self.final_view
-                    self.final_view = view
                 case _:
                     pass
 
@@ -106,6 +111,8 @@ class Watch:
 def live(core: Core, watch: Watch, steps: list[tuple[int, Input]]) -> None:
     for wait_ms, event in steps:
         watch.see(core.wait(wait_ms))
+        if isinstance(event, Certificate) and event.kind is VoteKind.FINALIZE:
+            watch.final_view = max(watch.final_view, event.view)
         watch.see(core.feed(event))
         deadline = core.replica.next_deadline()
         assert deadline is not None
@@ -116,7 +123,7 @@ def live(core: Core, watch: Watch, steps: list[tuple[int, Input]]) -> None:
 @PROFILE
 @given(st.integers(0, N - 1), script)
 def test_no_order_of_inputs_makes_votes_that_exclude_each_other(me: int, steps: list[tuple[int, Input]]) -> None:
-    core, watch = Core(me), Watch()
+    core, watch = Core(me, config=ROOTS), Watch(me)
     watch.see(core.first)
     live(core, watch, steps)
 
@@ -126,14 +133,14 @@ def test_no_order_of_inputs_makes_votes_that_exclude_each_other(me: int, steps: 
 def test_a_restart_in_between_changes_nothing_about_that(
     me: int, before: list[tuple[int, Input]], after: list[tuple[int, Input]]
 ) -> None:
-    core, watch = Core(me), Watch()
+    core, watch = Core(me, config=ROOTS), Watch(me)
     watch.see(core.first)
     live(core, watch, before)
     seen = [event for _, event in before if isinstance(event, Certificate)]
     unique = tuple({(c.kind, c.view): c for c in seen if c.kind is not VoteKind.FINALIZE}.values())
     known: tuple[BlockFacts, ...] = tuple(TREE.values())
     watch.view = watch.final_view = 0
-    again = Core(me, blocks=known, certificates=unique, votes=tuple(sorted(watch.votes, key=str)))
+    again = Core(me, config=ROOTS, blocks=known, certificates=unique, votes=tuple(sorted(watch.votes, key=str)))
     watch.see(again.first)
     live(again, watch, after)
 
@@ -141,7 +148,7 @@ def test_a_restart_in_between_changes_nothing_about_that(
 @PROFILE
 @given(st.integers(0, N - 1), script)
 def test_the_same_inputs_give_the_same_effects(me: int, steps: list[tuple[int, Input]]) -> None:
-    one, two = Core(me), Core(me)
+    one, two = Core(me, config=ROOTS), Core(me, config=ROOTS)
     for wait_ms, event in steps:
         assert one.wait(wait_ms) == two.wait(wait_ms)
         assert one.feed(event) == two.feed(event)

@@ -1,7 +1,9 @@
-"""R1 to R10, R22 to R25: which votes the core casts, and on what.
+"""R1 to R10, R22 to R25, R27: which votes the core casts, and on what.
 
 Invariants: each test names the rule that it holds the core to.
 """
+
+from dataclasses import replace
 
 import pytest
 from core_harness import CONFIG, GENESIS, Core, block, finalization, notarization, nullification, of, ready
@@ -16,8 +18,8 @@ from rustorium.consensus.vocabulary import (
     EnterView,
     FetchBlock,
     FetchCertificates,
-    Finalize,
     Heartbeat,
+    KeyRetired,
     OwnVote,
     PayloadStatus,
     Propose,
@@ -37,7 +39,7 @@ def votes(effects: list[Effect], kind: VoteKind) -> list[Vote]:
 def test_r2_any_certificate_of_this_view_or_a_later_one_moves_on_and_is_sent_on_once() -> None:
     core = Core()
     effects = core.feed(nullification(7), nullification(7))
-    assert of(effects, EnterView) == [EnterView(8, nullification(7))]
+    assert of(effects, EnterView) == [EnterView(8, nullification(7), leads=True)]
     assert of(effects, SendCertificate) == [SendCertificate(nullification(7))]
     late = core.feed(nullification(3))
     assert not of(late, EnterView)
@@ -69,6 +71,20 @@ def test_r3_leader_fetches_a_parent_that_it_has_not_seen() -> None:
     assert of(effects, FetchBlock) == [FetchBlock(1, one.digest)]
     assert not of(effects, Propose)
     assert of(core.feed(ready(one)), Propose) == [Propose(2, 1, one.digest, 0)]
+
+
+def test_r4_a_leader_lets_the_block_before_become_final_for_a_moment() -> None:
+    one = block(1)
+    config = replace(CONFIG, parent_grace_ms=3)
+    final, alone, stalled = (Core(me=2, config=config) for _ in range(3))
+    for core in (final, alone):
+        assert not of(core.feed(ready(one), notarization(one), WorkSeen(True)), Propose)
+    assert of(final.feed(finalization(one)), Propose) == [Propose(2, 1, one.digest, 0)]
+    assert not of(alone.wait(2), Propose)
+    assert of(alone.wait(1), Propose) == [Propose(2, 1, one.digest, 0)]
+    stalled.feed(ready(one), notarization(one))
+    stalled.wait(3)
+    assert of(stalled.feed(WorkSeen(True)), Propose), "the grace is over before there is work"
 
 
 def test_r4_one_proposal_per_view_and_its_block_is_the_notarize_vote() -> None:
@@ -212,8 +228,8 @@ def test_r8_a_late_notarization_still_gets_a_finalize_vote() -> None:
 def test_r9_final_even_when_neither_block_nor_ancestors_are_known() -> None:
     far = block(9)
     effects = Core().feed(finalization(far))
-    assert of(effects, Finalize) == [Finalize(9, far.digest)]
     assert of(effects, EnterView) == [EnterView(10, finalization(far))]
+    assert not of(effects, FetchBlock), "the data plane gets them; the core asks once it needs the header"
 
 
 def test_r9_an_older_finalization_changes_nothing() -> None:
@@ -266,15 +282,15 @@ def test_r23_a_refused_vote_is_spent_and_so_is_what_it_excludes() -> None:
     assert of(effects, EnterView)
 
 
-def test_r24_a_diverged_node_follows_but_votes_no_more() -> None:
+@pytest.mark.parametrize("why", [Diverged(1), KeyRetired()])
+def test_r24_r27_a_diverged_or_retired_node_follows_but_votes_no_more(why: Diverged | KeyRetired) -> None:
     one = block(1)
     core = Core(me=1)
-    core.feed(Diverged(1), WorkSeen(True))
+    core.feed(why, WorkSeen(True))
     effects = [*core.wait(2_000), *core.feed(ready(one), notarization(one), finalization(one))]
     assert not of(effects, Vote)
     assert not of(effects, Propose)
     assert of(effects, EnterView)
-    assert of(effects, Finalize)
     assert of(effects, Heartbeat)
 
 

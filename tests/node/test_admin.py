@@ -30,6 +30,12 @@ class FakeNode:
         json.loads(fields_json)
         self.audited.append(event)
 
+    def rotate_keys(self) -> None:
+        self.audited.append("rotated")
+
+    def rotation(self) -> str:
+        return '{"running": false}'
+
 
 @contextmanager
 def serving(path: Path) -> Iterator[tuple[FakeNode, list[str]]]:
@@ -65,7 +71,9 @@ def test_calls(tmp_path: Path, folder: str) -> None:
         assert call(path, "status") == {"height": 7}
         assert call(path, "addresses") == {"http": "127.0.0.1:1"}
         assert call(path, "stop") == {}
-        assert node.audited == ["stop ordered"]
+        assert call(path, "rotation") == {"running": False}
+        assert call(path, "rotate_keys") == {}
+        assert node.audited == ["stop ordered", "key rotation ordered", "rotated"]
         assert stopped == ["ordered by the admin socket"]
         with pytest.raises(NodeError, match="with one of: status, addresses, stop"):
             call(path, "reboot")

@@ -29,8 +29,10 @@ from pathlib import Path
 import pytest
 
 from process_tools import assert_no_panic
+from rustorium import _native
 from rustorium.client import Client, Key
 from rustorium.devnet import Devnet
+from rustorium.home import Home, open_storage_key
 
 pytestmark = pytest.mark.outside
 
@@ -119,7 +121,7 @@ def unescape(text: str) -> bytes:
     return bytes.fromhex(text.replace("\\x", ""))
 
 
-def read_trace(output: Path, home: Path) -> Trace:
+def read_trace(output: Path, home: Path, chain: str) -> Trace:
     """The calls on the journal's segments; what they wrote is parsed as the journal's format says."""
     trace = Trace()
     open_calls: dict[str, Call] = {}
@@ -140,7 +142,7 @@ def read_trace(output: Path, home: Path) -> Trace:
                 end(call, rest, float(at))
         elif (found := RESUMED.match(line)) and (resumed := open_calls.pop(found[1], None)) is not None:
             end(resumed, found[4], float(found[2]))
-    parse_records(trace, home)
+    parse_records(trace, home, chain)
     return trace
 
 
@@ -153,25 +155,21 @@ def end(call: Call, rest: str, at: float) -> None:
     call.ended = call.began + float(took[1]) if took is not None else at
 
 
-def parse_records(trace: Trace, home: Path) -> None:
+def parse_records(trace: Trace, home: Path, chain: str) -> None:
     """Reads the journal's one segment, and finds for each of its records the first call whose bytes have all of it."""
     [segment] = [path for path in (home / "safety").glob("segment-*.log") if any(path.read_bytes()[:8])]
     content = segment.read_bytes()
     (first,) = struct.unpack_from("<Q", content, 16)
-    at = PAGE
-    while True:
-        length, kind, lsn = struct.unpack_from("<IBQ", content, at)
-        if not 1 <= kind <= 5 or lsn != first + at - PAGE:
-            break
-        size = OVERHEAD + length
+    key = open_storage_key(Home(home).storage_key, None, {})
+    for lsn, kind, payload in _native.read_journal(str(home / "safety"), chain, key):
+        begin = PAGE + lsn - first
+        last = begin + OVERHEAD + len(payload)
         for call in trace.calls:
-            start = max(at, call.offset)
-            last = at + size
+            start = max(begin, call.offset)
             part = call.data[start - call.offset : last - call.offset]
             if call.offset < last <= call.offset + len(call.data) and part == content[start:last]:
-                trace.records.append(Record(kind, lsn, content[at + OVERHEAD : last], call))
+                trace.records.append(Record(kind, lsn, payload, call))
                 break
-        at += size
 
 
 def run(root: Path, durability: str) -> tuple[Trace, Trace, list[tuple[float, float, int]]]:
@@ -198,8 +196,8 @@ def run(root: Path, durability: str) -> tuple[Trace, Trace, list[tuple[float, fl
         assert {ended[node.name] for node in (voter, witness)} == {0}
         assert_no_panic(net)
         return (
-            read_trace(root / "voter.trace", Path(voter.home)),
-            read_trace(root / "witness.trace", Path(witness.home)),
+            read_trace(root / "voter.trace", Path(voter.home), net.net.chain),
+            read_trace(root / "witness.trace", Path(witness.home), net.net.chain),
             told,
         )
 

@@ -5,6 +5,7 @@ alone, as a range of seeds is searched and the first catch ends it.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from rustorium.consensus.chain import Chain
 from rustorium.consensus.leader import Work
 from rustorium.consensus.pacemaker import Pacemaker
 from rustorium.consensus.safety import VoteGuard
-from rustorium.consensus.vocabulary import OwnVote
+from rustorium.consensus.vocabulary import OwnVote, PayloadStatus
 from rustorium.sim.plane import DataPlane
 from rustorium.sim.port import SimPort
 from rustorium.sim.run import run_many
@@ -65,11 +66,35 @@ def open_frame_with_unsynced_votes(port: Any, proposals: bool) -> Any:
     return OPEN_FRAME(port, proposals)
 
 
+def content_without_roots(chain: Any, view: int) -> bool:
+    known = chain.blocks
+    chain.blocks = {digest: replace(block, rooted_height=0) for digest, block in known.items()}
+    try:
+        return bool(HAS_CONTENT(chain, view))
+    finally:
+        chain.blocks = known
+
+
+def owed_for_empty_heights(work: Any, chain: Any, entered_at: int) -> int | None:
+    final = chain.final_facts()
+    known, chain.payload_height = chain.payload_height, chain.payload_height if final is None else final.height
+    try:
+        owed: int | None = OWED(work, chain, entered_at)
+        return owed
+    finally:
+        chain.payload_height = known
+
+
+def any_root_will_do(_plane: Any, _block: Any, _parent: Any) -> PayloadStatus:
+    return PayloadStatus.READY
+
+
 def gave_up_without_doubling(pace: Any, now: int, own_timer: bool) -> None:
     pace._resend_at = now + pace.delta_ns
 
 
 JUDGE, CERTIFICATE, START, OPEN_FRAME = Chain.judge, DataPlane._certificate, SimPort.start, SimPort._open_frame
+HAS_CONTENT, OWED = Chain.has_content, Work._owed_claim_since
 NO_GUARDS: Mutation = ((VoteGuard, "cast", cast_anything), (SimPort, "_sign", sign_anything))
 
 MUTATIONS: dict[str, tuple[Mode, int, Mutation]] = {
@@ -83,19 +108,24 @@ MUTATIONS: dict[str, tuple[Mode, int, Mutation]] = {
         0,
         (*NO_GUARDS, (VoteGuard, "may_notarize", lambda g, view: g._open(view))),
     ),
-    "R5: no look at the nullifications between": (Mode.SAFETY, 0, ((Chain, "judge", judge_without_nullifications),)),
+    "R5: no look at the nullifications between": (Mode.SAFETY, 900, ((Chain, "judge", judge_without_nullifications),)),
     "R12: unfinal content is no work": (Mode.LIVENESS, 0, ((Work, "_unfinal_content_since", lambda *_: None),)),
+    "R12: a new state root is no content": (Mode.LIVENESS, 0, ((Chain, "has_content", content_without_roots),)),
+    "R13: a root is never owed": (Mode.LIVENESS, 0, ((Work, "_owed_root_since", lambda *_: None),)),
+    "R13: empty heights are owed": (Mode.LIVENESS, 0, ((Work, "_owed_claim_since", owed_for_empty_heights),)),
+    "no root is made ahead": (Mode.LIVENESS, 0, ((DataPlane, "_ahead", lambda *_: None),)),
+    "voters take any state root": (Mode.SAFETY, 0, ((DataPlane, "_root_status", any_root_will_do),)),
     "R16: the timeout never doubles": (Mode.LIVENESS, 0, ((Pacemaker, "gave_up", gave_up_without_doubling),)),
     "R18: work is never sent": (Mode.LIVENESS, 60, ((SimPort, "_send_work", lambda *_: None),)),
     "R21: no sync before a vote leaves": (Mode.SAFETY, 0, ((DataPlane, "_sync_then", no_sync),)),
-    "R21: certificates not on disk": (Mode.LIVENESS, 180, ((DataPlane, "_certificate", certificate_without_journal),)),
+    "R21: certificates not on disk": (Mode.LIVENESS, 560, ((DataPlane, "_certificate", certificate_without_journal),)),
     "R21: payload not on disk": (Mode.LIVENESS, 0, ((SimPort, "_journal_payload", lambda *_: None),)),
     "R21: heartbeats carry votes before their sync": (
         Mode.SAFETY,
-        250,
+        0,
         ((SimPort, "_open_frame", open_frame_with_unsynced_votes),),
     ),
-    "R21: no sync of the journal at start": (Mode.LIVENESS, 60, ((SimPort, "start", start_without_sync),)),
+    "R21: no sync of the journal at start": (Mode.LIVENESS, 300, ((SimPort, "start", start_without_sync),)),
 }
 SEEDS_MAX = 250
 

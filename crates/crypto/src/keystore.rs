@@ -8,7 +8,8 @@ use crate::sign::SigningKey;
 use aes_gcm::aead::{Aead, Payload};
 use aes_gcm::{Aes256Gcm, KeyInit};
 use argon2::{Algorithm, Argon2, Params, Version};
-use rand_core::{OsRng, RngCore};
+use getrandom::SysRng;
+use rand_core::{Rng, UnwrapErr};
 use rustorium_types::PublicKey;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File, OpenOptions};
@@ -137,8 +138,8 @@ pub fn seal_with_public(
     }
     let corrupt = corrupt(path);
     let (mut salt, mut nonce) = ([0; 16], [0; 12]);
-    OsRng.fill_bytes(&mut salt);
-    OsRng.fill_bytes(&mut nonce);
+    UnwrapErr(SysRng).fill_bytes(&mut salt);
+    UnwrapErr(SysRng).fill_bytes(&mut nonce);
     let public = public.map(hex::encode);
     let (algorithm, salt) = (ALGORITHM.to_owned(), hex::encode(salt));
     let kdf = Kdf { algorithm, m_kib: MEMORY_KIB, t: PASSES, p: LANES, salt, check: String::new() };
@@ -271,7 +272,7 @@ fn read(path: &Path) -> Result<KeyFile, KeystoreError> {
 fn write_new(path: &Path, text: &[u8]) -> Result<(), KeystoreError> {
     let fault = |source| KeystoreError::Io { path: path.to_owned(), source };
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let scratch = folder.join(format!(".key-{:016x}", OsRng.next_u64()));
+    let scratch = folder.join(format!(".key-{:016x}", UnwrapErr(SysRng).next_u64()));
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&scratch).map_err(fault)?;
     let written = file.write_all(text).and_then(|()| file.sync_all()).map_err(fault);
     let linked = written.and_then(|()| fs::hard_link(&scratch, path).map_err(io_error(path)));

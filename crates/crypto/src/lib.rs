@@ -6,7 +6,9 @@
 pub mod hash;
 #[cfg(unix)]
 pub mod keystore;
+pub mod locked;
 pub mod merkle;
+pub mod seal;
 pub mod sign;
 
 pub use hash::*;

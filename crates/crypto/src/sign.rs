@@ -1,14 +1,14 @@
 //! Ed25519 by the ZIP-215 rules, single and in batches, which always agree; and `Verified`, the mark that only this makes.
 
 use crate::hash::{batch_digest, domain, signed_bytes, vote_bytes};
-use ed25519_consensus::{
-    Signature as DalekSignature, SigningKey as Inner, VerificationKey, VerificationKeyBytes, batch,
-};
-use rand_core::{CryptoRng, OsRng, RngCore};
+use ed25519_zebra::{Signature as ZebraSignature, SigningKey as Inner, VerificationKey, VerificationKeyBytes, batch};
+use getrandom::SysRng;
+use rand_core::{Rng, TryCryptoRng, TryRng, UnwrapErr};
 use rustorium_types::{
     Batch, BatchBody, BatchDigest, Certificate, PublicKey, Signature, SignedVote, Transaction, TransactionBody, TxId,
     ValidatorIndex, VoteBody, quorum,
 };
+use std::convert::Infallible;
 use std::ops::Deref;
 use std::sync::Arc;
 use zeroize::Zeroizing;
@@ -34,14 +34,16 @@ impl<T> Deref for Verified<T> {
 /// An Ed25519 signing key; wiped when dropped.
 #[derive(Clone)]
 pub struct SigningKey {
-    inner: Inner,
+    inner: Zeroizing<Inner>,
     public: PublicKey,
 }
 
 impl SigningKey {
     /// A new key from the operating system's randomness.
     pub fn generate() -> Self {
-        Self::wrap(Inner::new(OsRng))
+        let mut seed = Zeroizing::new([0; 32]);
+        UnwrapErr(SysRng).fill_bytes(&mut *seed);
+        Self::from_seed(&seed)
     }
 
     /// The key of a 32-byte seed (RFC 8032).
@@ -50,12 +52,12 @@ impl SigningKey {
     }
 
     fn wrap(inner: Inner) -> Self {
-        Self { public: inner.verification_key().to_bytes(), inner }
+        Self { public: VerificationKeyBytes::from(&inner).into(), inner: Zeroizing::new(inner) }
     }
 
     /// The 32-byte seed, for the keystore.
     pub fn to_seed(&self) -> Zeroizing<[u8; 32]> {
-        Zeroizing::new(self.inner.to_bytes())
+        Zeroizing::new((*self.inner).into())
     }
 
     /// The public key.
@@ -98,7 +100,7 @@ fn batch_signature_bytes(digest: &BatchDigest) -> Vec<u8> {
 
 /// Whether `signature` is `key`'s on `bytes`.
 pub fn verify(key: &PublicKey, bytes: &[u8], signature: &Signature) -> bool {
-    VerificationKey::try_from(*key).and_then(|key| key.verify(&DalekSignature::from(*signature), bytes)).is_ok()
+    VerificationKey::try_from(*key).and_then(|key| key.verify(&ZebraSignature::from(*signature), bytes)).is_ok()
 }
 
 /// The random weights of a batch's equation: one draw from the operating system a batch, stretched by BLAKE3's XOF, instead
@@ -108,33 +110,36 @@ struct BatchRng(blake3::OutputReader);
 impl BatchRng {
     fn new() -> Self {
         let mut seed = [0; 32];
-        OsRng.fill_bytes(&mut seed);
+        UnwrapErr(SysRng).fill_bytes(&mut seed);
         Self(blake3::Hasher::new_keyed(&seed).finalize_xof())
     }
 }
 
-impl RngCore for BatchRng {
-    fn next_u32(&mut self) -> u32 {
-        rand_core::impls::next_u32_via_fill(self)
+impl TryRng for BatchRng {
+    type Error = Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+        let mut bytes = [0; 4];
+        self.0.fill(&mut bytes);
+        Ok(u32::from_le_bytes(bytes))
     }
-    fn next_u64(&mut self) -> u64 {
-        rand_core::impls::next_u64_via_fill(self)
+    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+        let mut bytes = [0; 8];
+        self.0.fill(&mut bytes);
+        Ok(u64::from_le_bytes(bytes))
     }
-    fn fill_bytes(&mut self, out: &mut [u8]) {
-        self.0.fill(out);
-    }
-    fn try_fill_bytes(&mut self, out: &mut [u8]) -> Result<(), rand_core::Error> {
+    fn try_fill_bytes(&mut self, out: &mut [u8]) -> Result<(), Infallible> {
         self.0.fill(out);
         Ok(())
     }
 }
 
-impl CryptoRng for BatchRng {}
+impl TryCryptoRng for BatchRng {}
 
 /// Below this many signatures one by one is cheaper.
-const TOGETHER_MIN: usize = 4;
+const TOGETHER_MIN: usize = 2;
 
-/// Whether all `(key, bytes, signature)` hold; cheaper than one by one from about four on.
+/// Whether all `(key, bytes, signature)` hold; cheaper than one by one from two on.
 pub fn verify_all<'a>(items: impl IntoIterator<Item = (&'a PublicKey, &'a [u8], &'a Signature)>) -> bool {
     let items: Vec<_> = items.into_iter().collect();
     if items.len() < TOGETHER_MIN {
@@ -142,7 +147,7 @@ pub fn verify_all<'a>(items: impl IntoIterator<Item = (&'a PublicKey, &'a [u8], 
     }
     let mut verifier = batch::Verifier::new();
     for (key, bytes, signature) in items {
-        verifier.queue((VerificationKeyBytes::from(*key), DalekSignature::from(*signature), &bytes));
+        verifier.queue((VerificationKeyBytes::from(*key), ZebraSignature::from(*signature), &bytes));
     }
     verifier.verify(BatchRng::new()).is_ok()
 }
@@ -252,8 +257,7 @@ pub fn verify_vote(key: &PublicKey, vote: SignedVote) -> Option<Verified<SignedV
 
 /// Checks votes together and bisects to name the bad ones: one result each, in order. An unknown signer's vote is bad.
 pub fn verify_votes(keys: &[PublicKey], votes: &[SignedVote]) -> Vec<Option<Verified<SignedVote>>> {
-    // Below about four, one by one is as cheap as together, and names the bad ones at once.
-    if votes.len() < 4 {
+    if votes.len() < TOGETHER_MIN {
         let key = |vote: &SignedVote| keys.get(usize::from(vote.signer.0));
         return votes.iter().map(|vote| key(vote).and_then(|key| verify_vote(key, *vote))).collect();
     }

@@ -106,7 +106,7 @@ fn keys_that_are_no_points_are_refused_alone_and_in_batches() {
     let message = b"some message".as_slice();
     let good = key(9);
     let no_point = (2..=255u8).map(|first| [&[first][..], &[0; 31]].concat().try_into().unwrap());
-    let no_point = no_point.filter(|bytes| ed25519_consensus::VerificationKey::try_from(*bytes).is_err());
+    let no_point = no_point.filter(|bytes| ed25519_zebra::VerificationKey::try_from(*bytes).is_err());
     let mut seen = 0;
     for bytes in no_point.take(8) {
         assert_eq!(together_and_alone(&[(bytes, message, good.sign(message))]), (false, false));

@@ -2,7 +2,9 @@
 
 use crate::executor::Progress;
 use crate::inbox::Inbox;
+use crate::links::Links;
 use crate::metrics::NodeMetrics;
+use crate::notices::Notices;
 use crate::threads::ShardGauges;
 use crate::verifier::{Submission, Verifier};
 use crate::waiters::Waiters;
@@ -34,7 +36,8 @@ pub struct NodeBackend {
     pub(crate) chain: ChainInfo,
     pub(crate) name: String,
     pub(crate) me: ValidatorIndex,
-    pub(crate) peers: usize,
+    pub(crate) links: Arc<Links>,
+    pub(crate) notices: Arc<Notices>,
     pub(crate) quorum: usize,
     pub(crate) durability: &'static str,
     pub(crate) capacity: usize,
@@ -95,9 +98,14 @@ impl NodeBackend {
         if let Some(reason) = self.inbox.failure() {
             return Err(reason);
         }
-        let up = self.gauges.peers_up.load(Ordering::Relaxed) + 1;
+        let up = self.links.peers() + 1 - self.links.unreachable().len();
         if up < self.quorum {
-            return Err(format!("only {up} of the {} validators that a quorum needs are connected", self.quorum));
+            return Err(format!(
+                "only {up} of the {} validators that a quorum needs are connected: can't reach {}; check that they run \
+                 and that config.toml has their addresses",
+                self.quorum,
+                self.links.unreachable_text()
+            ));
         }
         if !self.gauges.synced.load(Ordering::Relaxed) {
             return Err(format!(
@@ -281,6 +289,7 @@ impl Backend for NodeBackend {
         let tip = self.store.tip();
         let executed = tip.as_ref().map_or(At::default(), |t| At { height: t.height, root: t.result_root });
         let claim = tip.map(|tip| tip.header.result).unwrap_or_default();
+        let unreachable: Vec<String> = self.links.unreachable().iter().map(|peer| peer.name.clone()).collect();
         Status {
             node: self.name.clone(),
             validator: Some(self.me),
@@ -290,12 +299,15 @@ impl Backend for NodeBackend {
             epoch: Epoch(0),
             executed,
             claimed: At { height: claim.height, root: claim.root },
-            peers_up: self.gauges.peers_up.load(Ordering::Relaxed),
-            peers: self.peers,
+            peers_up: self.links.peers() - unreachable.len(),
+            peers: self.links.peers(),
+            unreachable,
             pool_transactions: self.gauges.pool_transactions.load(Ordering::Relaxed),
             pool_bytes: usize::try_from(self.gauges.pool_bytes.load(Ordering::Relaxed)).unwrap_or(usize::MAX),
             durability: self.durability,
             ready: self.ready(),
+            retired: self.notices.retired(),
+            evidence: self.notices.evidence_notes(),
         }
     }
 
@@ -307,3 +319,6 @@ impl Backend for NodeBackend {
         self.metrics.encode()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -19,12 +19,14 @@ pub(crate) fn transport_code(error: &TransportError) -> &'static str {
     }
 }
 
-pub(crate) fn journal_code(error: &JournalError) -> &'static str {
+/// The stable code of a journal's failure.
+pub fn journal_code(error: &JournalError) -> &'static str {
     use JournalError as E;
     match error {
         E::Locked { .. } => "home-locked",
         E::DiskFull { .. } => "disk-full",
         E::Corrupt { .. } => "journal-retired",
+        E::OtherKey { .. } => "wrong-storage-key",
         _ => "journal-failed",
     }
 }

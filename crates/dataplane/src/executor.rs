@@ -4,12 +4,13 @@ use crate::context::Context;
 use crate::inbox::Inbox;
 use crate::metrics::NodeMetrics;
 use crate::queue::Queue;
+use crate::rooting::RootJob;
 use crate::shard::{Event, Executed, ExecutionJob};
 use crate::waiters::Waiters;
 use rustorium_crypto::transaction_id;
 use rustorium_execution::{Input, Skip, StateRead, StateReadError, arrange, execute, order};
 use rustorium_gateway::{FinalBlock, Refused, Submitted};
-use rustorium_storage::{HeightCommit, Store, StoreError};
+use rustorium_storage::{HeightCommit, Store, StoreError, TreeWrites};
 use rustorium_types::{Hash, Height, Receipt, StateKey, TxId};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -55,13 +56,23 @@ pub struct Executor {
     pub progress: Arc<Progress>,
     /// Counters.
     pub metrics: Arc<NodeMetrics>,
+    /// To the state tree; none where the chain makes no state roots.
+    pub roots: Option<Arc<Queue<RootJob>>>,
     /// Makes a certified answer.
     pub prove: Arc<dyn Fn(&TxId) -> Submitted + Send + Sync>,
 }
 
 impl Executor {
-    /// Executes jobs until the queue closes or the store fails.
+    /// Executes jobs until the queue closes or the store fails; then nothing more comes to be rooted either.
     pub fn run(&self, jobs: &Queue<ExecutionJob>) {
+        self.execute_all(jobs);
+        if let Some(roots) = &self.roots {
+            roots.close();
+        }
+    }
+
+    /// Executes jobs until the queue closes or the store fails.
+    pub fn execute_all(&self, jobs: &Queue<ExecutionJob>) {
         let mut root = self.store.tip().map_or(self.context.genesis_root, |tip| tip.result_root);
         let mut waiting = VecDeque::new();
         while jobs.take(None, &mut waiting) {
@@ -102,7 +113,15 @@ impl Executor {
             result_root: execution.result_root,
             finalization: job.finalization.clone(),
         };
-        self.store.commit(&commit).map_err(|error| (store_code(&error), error.to_string()))?;
+        let failed = |error: StoreError| (store_code(&error), error.to_string());
+        let writes = self.roots.as_ref().map(|_| tree_writes(&commit.diff));
+        if let Some(writes) = &writes {
+            self.store.put_tree_writes(header.height, writes).map_err(failed)?;
+        }
+        self.store.commit(&commit).map_err(failed)?;
+        if let (Some(roots), Some(diff)) = (&self.roots, writes) {
+            roots.push(RootJob { header: header.clone(), diff });
+        }
         self.metrics.executed(&commit, execution.skipped.len(), executed_in, started.elapsed());
         self.progress.executed.store(header.height.0, Ordering::Release);
         self.tell(header.time_ms, commit, execution.skipped, execution.touched, header.result.height);
@@ -137,12 +156,19 @@ impl Executor {
     }
 }
 
+/// What the state tree needs to know of a diff.
+pub fn tree_writes(diff: &[(StateKey, Option<Vec<u8>>)]) -> TreeWrites {
+    diff.iter().map(|(key, value)| (*key, value.as_deref().map(rustorium_crypto::hash::value_hash))).collect()
+}
+
 /// The stable code of a store's failure.
 pub fn store_code(error: &StoreError) -> &'static str {
     match error {
         StoreError::DiskFull { .. } => "disk-full",
         StoreError::Locked { .. } => "home-locked",
         StoreError::Corrupt { .. } => "store-corrupt",
+        StoreError::OtherKey { .. } => "wrong-storage-key",
+        StoreError::KeysMissing { .. } | StoreError::KeysDamaged { .. } => "store-keys-lost",
         _ => "store-failed",
     }
 }

@@ -12,6 +12,7 @@ struct Waiting {
     queue: VecDeque<Input>,
     work: Option<bool>,
     claim: Option<Height>,
+    root: Option<Height>,
     wanted: Option<Height>,
     silence: BTreeMap<ValidatorIndex, bool>,
     fatal: Option<(String, String)>,
@@ -48,6 +49,7 @@ impl Inbox {
                 Input::Recovered { .. } => waiting.queue.push_front(input),
                 Input::WorkSeen(listable) => waiting.work = Some(listable),
                 Input::ClaimReady(height) => waiting.claim = Some(height),
+                Input::RootReady(height) => waiting.root = Some(height),
                 Input::ClaimWanted(height) => waiting.wanted = waiting.wanted.max(Some(height)),
                 Input::PeerSilence(peer, silent) => {
                     waiting.silence.insert(peer, silent);
@@ -89,13 +91,15 @@ impl Inbox {
         if matches!(waiting.queue.front(), Some(Input::Recovered { .. })) {
             inputs.extend(waiting.queue.pop_front());
         }
+        // In front of work: what work makes the leader propose carries the newest claim.
+        inputs.extend(waiting.claim.take().map(Input::ClaimReady));
+        inputs.extend(waiting.root.take().map(Input::RootReady));
         inputs.extend(waiting.work.take().map(Input::WorkSeen));
         let count = waiting.queue.len().min(limit);
         inputs.extend(waiting.queue.drain(..count));
         if waiting.queue.is_empty() {
             inputs.extend(std::mem::take(&mut waiting.silence).into_iter().map(|(p, s)| Input::PeerSilence(p, s)));
             inputs.extend(waiting.wanted.take().map(Input::ClaimWanted));
-            inputs.extend(waiting.claim.take().map(Input::ClaimReady));
             if std::mem::take(&mut waiting.signalled) {
                 let _ = rustix::io::read(&self.event, &mut [0u8; 8]);
             }

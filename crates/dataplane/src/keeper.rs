@@ -33,6 +33,7 @@ impl Keeper {
             let stats = self.journal.stats();
             self.metrics.journal_syncs.set(stats.syncs as i64);
             self.metrics.journal_bytes.set(stats.bytes as i64);
+            self.metrics.store(&self.store.stats());
             if self.progress.executed.load(Ordering::Acquire) > self.progress.durable.load(Ordering::Acquire) {
                 match self.store.sync() {
                     Ok(height) => {

@@ -3,23 +3,36 @@
 //! *Invariants:* composition only, no rule of the ledger lives here that another room could own; the shard is a machine
 //! without threads behind `Ports`; no thread of this crate ever takes the interpreter's lock.
 
+#[cfg(test)]
+extern crate self as rustorium_dataplane;
+
 pub mod backend;
 mod codes;
 pub mod config;
 pub mod context;
 pub mod executor;
 pub mod genesis_file;
+mod inbound;
 pub mod inbox;
 mod keeper;
+pub mod links;
 pub mod metrics;
 pub mod node;
+pub mod notices;
+mod opening;
+pub mod periods;
 pub mod port;
 pub mod queue;
 pub mod recover;
+pub mod rooter;
+pub mod rooting;
+pub mod rotator;
 pub mod rules;
 pub mod shard;
 pub mod threads;
 pub mod verifier;
 pub mod waiters;
+
+pub use codes::journal_code;
 
 pub use node::{Node, NodeError};

@@ -7,7 +7,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
-use rustorium_storage::HeightCommit;
+use rustorium_storage::{HeightCommit, StoreStats};
 use std::time::Duration;
 
 /// The kind of a Python step's input.
@@ -42,6 +42,9 @@ pub struct NodeMetrics {
     pub journal_syncs: Gauge,
     /// Bytes appended to the journal.
     pub journal_bytes: Gauge,
+    cache_hits: Counter,
+    cache_misses: Counter,
+    cache_bytes: Gauge,
     /// Views entered because of a nullification.
     pub nullified: Counter,
 }
@@ -77,6 +80,9 @@ impl NodeMetrics {
             busy: Counter::default(),
             journal_syncs: Gauge::default(),
             journal_bytes: Gauge::default(),
+            cache_hits: Counter::default(),
+            cache_misses: Counter::default(),
+            cache_bytes: Gauge::default(),
             nullified: Counter::default(),
         };
         metrics.register();
@@ -115,6 +121,12 @@ impl NodeMetrics {
             "Bytes appended to the journal",
             self.journal_bytes.clone(),
         );
+        let cache = [("hits", "answered", &self.cache_hits), ("misses", "did not answer", &self.cache_misses)];
+        for (what, did, counter) in cache {
+            let name = format!("rustorium_storage_cache_{what}");
+            registry.register(name, format!("State reads that the cache {did}"), counter.clone());
+        }
+        registry.register("rustorium_storage_cache_bytes", "Bytes in the state cache", self.cache_bytes.clone());
         registry.register("rustorium_python_steps", "Calls of replica.on_input by input", self.steps.clone());
         registry.register("rustorium_python_step_cpu_seconds", "CPU time of a step", self.step_cpu.clone());
         registry.register("rustorium_python_step_wall_seconds", "Wall time of a step", self.step_wall.clone());
@@ -123,6 +135,13 @@ impl NodeMetrics {
     /// Lets another room register its own figures.
     pub fn with_registry<T>(&self, register: impl FnOnce(&mut Registry) -> T) -> T {
         register(&mut self.registry.lock())
+    }
+
+    pub(crate) fn store(&self, stats: &StoreStats) {
+        for (counter, now) in [(&self.cache_hits, stats.cache_hits), (&self.cache_misses, stats.cache_misses)] {
+            counter.inc_by(now.saturating_sub(counter.get()));
+        }
+        self.cache_bytes.set(i64::try_from(stats.cache_bytes).unwrap_or(i64::MAX));
     }
 
     pub(crate) fn executed(&self, commit: &HeightCommit, skipped: usize, executed_in: Duration, total: Duration) {

@@ -5,19 +5,26 @@ use crate::codes::{journal_code, start_code, transport_code};
 use crate::config::{DurabilitySetting, NodeConfig};
 use crate::context::Context;
 use crate::executor::{Executor, Progress, store_code};
-use crate::genesis_file;
+use crate::inbound::Inbound;
 use crate::inbox::Inbox;
 use crate::keeper::Keeper;
+use crate::links::Links;
 use crate::metrics::NodeMetrics;
+use crate::notices::Notices;
+use crate::opening::{open_notices, open_tables, peer_names, read_genesis, refuse_missing_journal, seed, shaper};
 use crate::port::Effect;
 use crate::queue::Queue;
 use crate::recover;
+use crate::rooter::Rooter;
+use crate::rooting::RootJob;
+use crate::rotator::Rotator;
 use crate::shard::{Event, ExecutionJob, Shard, WorkConfig};
 use crate::threads::{ShardGauges, ThreadPorts, now, run_shard};
 use crate::verifier::Verifier;
 use crate::waiters::Waiters;
 use parking_lot::Mutex;
-use rustorium_crypto::SigningKey;
+use rustorium_crypto::seal::{AtRest, MasterKey};
+use rustorium_crypto::{SigningKey, locked};
 use rustorium_gateway::http::server::{HttpConfig, StartError};
 use rustorium_gateway::http::{HttpLimits, HttpServer};
 use rustorium_gateway::quic::{QuicFace, QuicLimits};
@@ -25,12 +32,10 @@ use rustorium_gateway::{
     Backend, BackendError, ChainInfo, FinalBlock, GatewayMetrics, ProofStatus, Refused, Submitted,
 };
 use rustorium_storage::{AuditSink, Durability, Journal, RocksStore, Store, StoreConfig};
-use rustorium_transport::{Frame, Handler, Peer, Shaper, ShaperOptions, Transport};
+use rustorium_transport::{Peer, Transport};
 use rustorium_txpool::PoolConfig;
-use rustorium_types::{Genesis, Hash, Message, TxId, ValidatorIndex, encode};
+use rustorium_types::{Genesis, TxId, ValidatorIndex, encode};
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -39,10 +44,10 @@ use thiserror::Error;
 use tokio::runtime::Runtime;
 use tokio::sync::broadcast;
 
-/// Threads that check signatures.
-const VERIFIERS: usize = 2;
-/// Threads of the network runtime.
-const NETWORK_THREADS: usize = 2;
+/// Cores a thread that checks signatures, and a thread of the network: more of them only contend, and check smaller batches.
+const CORES_PER_VERIFIER: usize = 2;
+const CORES_PER_NETWORK_THREAD: usize = 4;
+const THREADS_MAX: usize = 8;
 /// Blocks that a slow stream reader may be behind.
 const PUBLISHED_MAX: usize = 1024;
 
@@ -57,7 +62,7 @@ pub struct NodeError {
 }
 
 impl NodeError {
-    fn new(code: &'static str, sentence: impl Into<String>) -> Self {
+    pub(crate) fn new(code: &'static str, sentence: impl Into<String>) -> Self {
         Self { code, sentence: sentence.into() }
     }
 }
@@ -68,6 +73,7 @@ pub struct Node {
     events: Arc<Queue<Event>>,
     backend: Arc<NodeBackend>,
     audit: Arc<AuditSink>,
+    rotator: Arc<Rotator>,
     metrics: Arc<NodeMetrics>,
     addresses: BTreeMap<&'static str, String>,
     stopping: Arc<AtomicBool>,
@@ -84,49 +90,15 @@ struct Running {
     threads: Vec<JoinHandle<()>>,
 }
 
-/// What frames and links become: events of the shard.
-struct Inbound {
-    events: Arc<Queue<Event>>,
-}
-
-impl Handler for Inbound {
-    fn frame(&self, frame: Frame) {
-        match Message::from_frame(frame.class, &frame.bytes) {
-            Ok(message) => {
-                let Frame { peer, bytes, credit, .. } = frame;
-                self.events.push(Event::Peer { peer, message, frame: bytes, credit });
-            }
-            Err(error) => tracing::warn!(event = "frame_refused", peer = frame.peer.0, reason = %error),
-        }
-    }
-
-    fn link(&self, peer: ValidatorIndex, up: bool) {
-        tracing::info!(event = if up { "link_up" } else { "link_down" }, peer = peer.0);
-        self.events.push(Event::Link { peer, up });
-    }
-}
-
-fn read_genesis(path: &Path) -> Result<Genesis, NodeError> {
-    let text = fs::read_to_string(path).map_err(|error| {
-        NodeError::new(
-            "genesis-missing",
-            format!("can't read the genesis file {} ({error}); copy the chain's genesis there", path.display()),
-        )
-    })?;
-    genesis_file::from_json(&text)
-        .map_err(|error| NodeError::new("genesis-invalid", format!("{}: {error}", path.display())))
-}
-
-fn seed(hex: &str, what: &str) -> Result<SigningKey, NodeError> {
-    let bytes = Hash::from_hex(hex)
-        .map_err(|error| NodeError::new("key-invalid", format!("the {what} key is unusable: {error}")))?;
-    Ok(SigningKey::from_seed(&bytes.0))
+fn threads_for(cores_each: usize) -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    (cores / cores_each).clamp(1, THREADS_MAX)
 }
 
 impl Node {
     /// Opens everything and starts. Errors: a stable code and one sentence.
-    pub fn start(config: NodeConfig) -> Result<Self, NodeError> {
-        Starting::new(config)?.start()
+    pub fn start(config: NodeConfig, storage_key: Arc<MasterKey>) -> Result<Self, NodeError> {
+        Starting::new(config, storage_key)?.start()
     }
 
     /// The descriptor that is readable while inputs wait.
@@ -159,6 +131,11 @@ impl Node {
         &self.audit
     }
 
+    /// Rotation of the storage keys.
+    pub fn rotator(&self) -> &Arc<Rotator> {
+        &self.rotator
+    }
+
     /// Where it listens, by face.
     pub fn addresses(&self) -> &BTreeMap<&'static str, String> {
         &self.addresses
@@ -180,6 +157,7 @@ impl Node {
                 tracing::error!(event = "thread_panicked");
             }
         }
+        self.rotator.join();
         if let Err(error) = running.store.sync() {
             tracing::error!(event = "store_sync_failed", reason = %error);
         }
@@ -200,7 +178,11 @@ struct Starting {
     context: Arc<Context>,
     node_key: SigningKey,
     store: Arc<dyn Store>,
+    at_rest: AtRest,
     audit: Arc<AuditSink>,
+    rotator: Arc<Rotator>,
+    notices: Arc<Notices>,
+    links: Arc<Links>,
     metrics: Arc<NodeMetrics>,
     inbox: Arc<Inbox>,
     waiters: Arc<Waiters>,
@@ -213,7 +195,7 @@ struct Starting {
 }
 
 impl Starting {
-    fn new(config: NodeConfig) -> Result<Self, NodeError> {
+    fn new(config: NodeConfig, storage_key: Arc<MasterKey>) -> Result<Self, NodeError> {
         let genesis = Arc::new(read_genesis(&config.genesis_path)?);
         let validator_key = seed(&config.validator_seed_hex, "validator")?;
         let node_key = seed(&config.node_seed_hex, "node")?;
@@ -226,17 +208,26 @@ impl Starting {
             return Err(NodeError::new("key-mismatch", sentence));
         }
         let store_config = StoreConfig { cache_bytes: config.cache_bytes, ..StoreConfig::default() };
-        let store = RocksStore::open(&config.home.join("db"), &store_config)
+        let context = Arc::new(Context::new(&genesis, ValidatorIndex(config.index), validator_key));
+        let at_rest = AtRest::new(storage_key, context.chain());
+        let store = RocksStore::open(&config.home.join("db"), &store_config, &at_rest)
             .map_err(|error| NodeError::new(store_code(&error), error.to_string()))?;
         let audit = AuditSink::open(&config.home.join("audit"), node_key.clone())
             .map_err(|error| NodeError::new("audit-failed", error.to_string()))?;
+        let (audit, store, stopping) = (Arc::new(audit), Arc::new(store), Arc::<AtomicBool>::default());
+        let notices = open_notices(&config, &genesis, audit.clone())?;
+        let links = Links::new(peer_names(&config, &genesis));
         let inbox = Inbox::new().map_err(|error| NodeError::new("system", format!("no eventfd: {error}")))?;
         Ok(Self {
-            context: Arc::new(Context::new(&genesis, ValidatorIndex(config.index), validator_key)),
+            context,
             genesis,
             node_key,
-            store: Arc::new(store),
-            audit: Arc::new(audit),
+            rotator: Arc::new(Rotator::new(store.clone(), audit.clone(), stopping.clone())),
+            store,
+            at_rest,
+            audit,
+            notices: Arc::new(notices),
+            links: Arc::new(links),
             metrics: Arc::new(NodeMetrics::new()),
             inbox: Arc::new(inbox),
             waiters: Arc::default(),
@@ -244,7 +235,7 @@ impl Starting {
             gauges: Arc::default(),
             events: Arc::default(),
             published: broadcast::channel(PUBLISHED_MAX).0,
-            stopping: Arc::default(),
+            stopping,
             start: Instant::now(),
             config,
         })
@@ -256,10 +247,15 @@ impl Starting {
         self.progress.executed.store(tip.height.0, Ordering::Release);
         self.progress.claimed.store(tip.header.result.height.0, Ordering::Release);
         let (journal, records) = self.open_journal(tip.height.0)?;
-        let journaled = recover::decode_journal(&self.context, &*self.store, &tip, records)
+        if locked::refused() {
+            let advice = "raise the memlock limit (ulimit -l) to 1024 KiB or more: keys may reach swap until then";
+            tracing::warn!(event = "memory_not_locked", advice);
+        }
+        let mut journaled = recover::decode_journal(&self.context, &*self.store, &tip, records)
             .map_err(|sentence| NodeError::new("journal-corrupt", sentence))?;
+        journaled.retired = self.notices.retired().is_some();
         let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(NETWORK_THREADS)
+            .worker_threads(threads_for(CORES_PER_NETWORK_THREAD))
             .enable_all()
             .thread_name("network")
             .build()
@@ -278,7 +274,7 @@ impl Starting {
             inbox: self.inbox.clone(),
             store: self.store.clone(),
             waiters: self.waiters.clone(),
-            audit: self.audit.clone(),
+            notices: self.notices.clone(),
             metrics: self.metrics.clone(),
             prove: self.prover(),
         };
@@ -286,7 +282,7 @@ impl Starting {
         let shard =
             Shard::recover(self.context.clone(), self.work_config(), ports, at, (tip.digest, tip.header), journaled);
         let mut threads = self.spawn_threads(shard, jobs, journal)?;
-        for _ in 0..VERIFIERS {
+        for _ in 0..threads_for(CORES_PER_VERIFIER) {
             let verifier = verifier.clone();
             threads.push(spawn("verify", move || verifier.run())?);
         }
@@ -296,11 +292,13 @@ impl Starting {
         addresses.insert("metrics", http.metrics_addr().map(|a| a.to_string()).unwrap_or_default());
         addresses.insert("client", quic.local_addr().to_string());
         let store = self.store.clone();
+        self.rotator.resume()?;
         Ok(Node {
             inbox: self.inbox,
             events: self.events,
             backend,
             audit: self.audit,
+            rotator: self.rotator,
             metrics: self.metrics,
             addresses,
             stopping: self.stopping,
@@ -308,7 +306,6 @@ impl Starting {
         })
     }
 
-    /// A journal that is missing under a store that has blocks retires the key: what it voted for is not known any more.
     fn open_journal(&self, height: u64) -> Result<(Arc<Journal>, Vec<rustorium_storage::JournalRecord>), NodeError> {
         let durability = match self.config.durability {
             DurabilitySetting::Vote => Durability::Vote,
@@ -323,16 +320,10 @@ impl Starting {
                 Err(error) => inbox.fail(journal_code(&error), &error.to_string()),
             });
         let folder = self.config.home.join("safety");
-        let fresh = !folder.exists() || fs::read_dir(&folder).is_ok_and(|mut entries| entries.next().is_none());
-        if fresh && height > 0 {
-            let sentence = format!(
-                "the safety journal {} is missing while the store has blocks: what this key signed is not known, so it \
-                 signs nothing more; replace the validator's key, or start with an empty home",
-                folder.display()
-            );
-            return Err(NodeError::new("journal-retired", sentence));
+        if self.notices.retired().is_none() {
+            refuse_missing_journal(&folder, height)?;
         }
-        let (journal, records) = Journal::open(&folder, durability, done)
+        let (journal, records) = Journal::open(&folder, durability, &self.at_rest, done)
             .map_err(|error| NodeError::new(journal_code(&error), error.to_string()))?;
         Ok((Arc::new(journal), records))
     }
@@ -374,7 +365,7 @@ impl Starting {
             queue_bytes,
             shaper,
         };
-        let handler = Arc::new(Inbound { events: self.events.clone() });
+        let handler = Arc::new(Inbound { events: self.events.clone(), links: self.links.clone() });
         let transport = Transport::start(config, handler, runtime.handle())
             .map_err(|error| NodeError::new(transport_code(&error), error.to_string()))?;
         self.metrics.with_registry(|registry| transport.metrics().register(registry));
@@ -394,7 +385,8 @@ impl Starting {
             chain,
             name: self.config.name.clone(),
             me: self.context.me,
-            peers: self.context.n() - 1,
+            links: self.links.clone(),
+            notices: self.notices.clone(),
             quorum: self.context.committee.quorum(),
             durability: if self.config.durability == DurabilitySetting::Vote { "vote" } else { "os" },
             capacity: self.config.pool_transactions_max,
@@ -446,6 +438,7 @@ impl Starting {
         jobs: Arc<Queue<ExecutionJob>>,
         journal: Arc<Journal>,
     ) -> Result<Vec<JoinHandle<()>>, NodeError> {
+        let roots = self.context.parameters.state_roots.then(|| self.rooter()).transpose()?;
         let executor = Executor {
             context: self.context.clone(),
             store: self.store.clone(),
@@ -455,6 +448,7 @@ impl Starting {
             inbox: self.inbox.clone(),
             progress: self.progress.clone(),
             metrics: self.metrics.clone(),
+            roots: roots.as_ref().map(|(_, jobs)| jobs.clone()),
             prove: self.prover(),
         };
         let (events, gauges, start) = (self.events.clone(), self.gauges.clone(), self.start);
@@ -468,32 +462,33 @@ impl Starting {
             inbox: self.inbox.clone(),
             stopping: self.stopping.clone(),
         };
-        Ok(vec![
+        let mut threads = vec![
             spawn("shard", move || run_shard(shard, &events, &gauges, start))?,
             spawn("execute", move || executor.run(&jobs))?,
             spawn("keep", move || keeper.run())?,
-        ])
+        ];
+        if let Some((rooter, jobs)) = roots {
+            threads.push(spawn("root", move || rooter.run(&jobs))?);
+        }
+        Ok(threads)
+    }
+
+    /// The state tree goes on from its base; its tables are shared by all nodes of this machine.
+    fn rooter(&self) -> Result<(Rooter, Arc<Queue<RootJob>>), NodeError> {
+        let tables = open_tables(&self.config.home)?;
+        let rooter = Rooter::new(
+            self.store.clone(),
+            Arc::new(tables),
+            &self.context.parameters,
+            self.events.clone(),
+            self.inbox.clone(),
+        );
+        let rooter = rooter.map_err(|(code, sentence)| NodeError::new(code, sentence))?;
+        Ok((rooter, Arc::default()))
     }
 }
 
 fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, NodeError> {
     let builder = std::thread::Builder::new().name(name.to_owned());
     builder.spawn(run).map_err(|error| NodeError::new("system", format!("can't start the {name} thread: {error}")))
-}
-
-fn shaper(settings: &crate::config::ShaperSettings) -> Result<Arc<Shaper>, NodeError> {
-    let text = fs::read_to_string(&settings.matrix_path).map_err(|error| {
-        NodeError::new(
-            "config-invalid",
-            format!("can't read the delay matrix {}: {error}", settings.matrix_path.display()),
-        )
-    })?;
-    let options = ShaperOptions {
-        jitter_percent: settings.jitter_percent,
-        loss_ppm: settings.loss_ppm,
-        rate_bytes_per_s: settings.rate_bytes_per_s,
-        seed: settings.seed,
-    };
-    let shaper = Shaper::from_matrix(&text, &settings.regions, options);
-    shaper.map(Arc::new).map_err(|error| NodeError::new("config-invalid", error.to_string()))
 }

@@ -1,5 +1,6 @@
 //! What the data plane and the consensus core say to each other: the Rust side of `rustorium.consensus.vocabulary`.
 
+use crate::periods::claimed_height;
 use rustorium_types::{BlockDigest, Header, Height, ValidatorIndex, View, VoteKind};
 
 /// What the core needs to know of a block.
@@ -23,6 +24,8 @@ pub struct BlockFacts {
     pub has_payload: bool,
     /// The executed height that it claims.
     pub claimed_height: Height,
+    /// The height whose state root it claims.
+    pub rooted_height: Height,
 }
 
 impl BlockFacts {
@@ -38,6 +41,7 @@ impl BlockFacts {
             time_ms: header.time_ms,
             has_payload: header.transactions > 0,
             claimed_height: header.result.height,
+            rooted_height: claimed_height(&header.state),
         }
     }
 }
@@ -89,6 +93,8 @@ pub enum Input {
     WorkSeen(bool),
     /// The newest height that a quorum has executed alike.
     ClaimReady(Height),
+    /// The newest height whose state root a quorum has alike.
+    RootReady(Height),
     /// A client waits for this height to be certified.
     ClaimWanted(Height),
     /// f + 1 nullified the view.
@@ -101,6 +107,8 @@ pub enum Input {
     VoteRefused(VoteKind, View),
     /// A quorum executed to another root.
     Diverged(Height),
+    /// The journal lacks something that this node signed: nothing is signed any more.
+    KeyRetired,
 }
 
 /// What goes down to the data plane.
@@ -112,6 +120,8 @@ pub enum Effect {
         view: View,
         /// Why.
         because: Option<CertificateName>,
+        /// Whether this node leads it, and must hear of work at once.
+        leads: bool,
     },
     /// Build, sign and send a block.
     Propose {
@@ -121,6 +131,8 @@ pub enum Effect {
         parent: BlockDigest,
         /// The executed height to claim.
         claim_height: Height,
+        /// The height to claim the newest state root at or below of.
+        root_height: Height,
         /// Lanes that end where a quorum holds them.
         distrusted_lanes: Vec<ValidatorIndex>,
     },
@@ -137,13 +149,6 @@ pub enum Effect {
     },
     /// Send a held certificate on to all.
     SendCertificate(CertificateName),
-    /// A block and its ancestors are final.
-    Finalize {
-        /// The certified block's view.
-        view: View,
-        /// The certified block.
-        digest: BlockDigest,
-    },
     /// Get a block that a certificate names.
     FetchBlock(BlockDigest),
     /// Get certificates.

@@ -1,10 +1,14 @@
 //! Decodes what the journal holds above the store's tip, and opens the store at genesis where it is empty.
 
 use crate::context::Context;
-use crate::shard::Journaled;
+use crate::executor::tree_writes;
+use crate::periods::claimed_height;
+use crate::shard::{Floor, Journaled};
 use rustorium_crypto::verify_batch;
 use rustorium_storage::{HeightCommit, JournalRecord, RecordKind, Store, StoreError, Tip};
-use rustorium_types::{Block, BoundedVec, Certificate, Genesis, Height, ResultLink, SignedVote, View, decode, limits};
+use rustorium_types::{
+    Block, BoundedVec, Certificate, Cursor, Genesis, Height, ResultLink, SignedVote, View, decode, limits,
+};
 
 /// Result roots that a restarted node reads back: as far as a claim may lag, and some.
 const ROOTS_READ: u64 = 512;
@@ -15,6 +19,9 @@ pub fn tip_of(store: &dyn Store, genesis: &Genesis) -> Result<Tip, StoreError> {
         return Ok(tip);
     }
     let state = rustorium_execution::genesis(genesis);
+    if genesis.parameters.state_roots {
+        store.put_tree_writes(Height(0), &tree_writes(&state.diff))?;
+    }
     store.commit(&HeightCommit {
         digest: state.digest,
         block: Block { header: state.header.clone(), inline: BoundedVec::default() },
@@ -77,13 +84,24 @@ pub fn decode_journal(
                 }
             }
             RecordKind::Floor => {
-                let floor: View = decode(&record.payload, limits::FRAME_BYTES_MAX).map_err(bad)?;
-                journaled.floor = journaled.floor.max(floor);
+                let (view, own_lane): (View, Cursor) = decode(&record.payload, limits::FRAME_BYTES_MAX).map_err(bad)?;
+                journaled.floor = Floor { view, own_lane, position };
             }
         }
     }
     read_roots(store, tip, &mut journaled).map_err(|error| error.to_string())?;
+    read_periods(context, store, tip, &mut journaled).map_err(|error| error.to_string())?;
     Ok(journaled)
+}
+
+/// The root periods that the tip leaves: they follow from the headers above the state root that it claims.
+fn read_periods(context: &Context, store: &dyn Store, tip: &Tip, journaled: &mut Journaled) -> Result<(), StoreError> {
+    let claimed = claimed_height(&tip.header.state);
+    for height in (claimed.0 + 1..=tip.height.0).map(Height) {
+        let Some(block) = store.bare_block(height)? else { continue };
+        journaled.periods = journaled.periods.after(&block.header, &context.parameters);
+    }
+    Ok(())
 }
 
 fn read_roots(store: &dyn Store, tip: &Tip, journaled: &mut Journaled) -> Result<(), StoreError> {

@@ -1,8 +1,9 @@
 //! Validity of a block against its parent: pure, the same for proposer, voter and catch-up.
 
+use crate::periods::claimed_height;
 use rustorium_crypto::{CheckedBatch, payload_root};
 use rustorium_txpool::{BlockCaps, Weight, weigh};
-use rustorium_types::{Block, Cursor, Header, Parameters, StateClaim};
+use rustorium_types::{Block, Cursor, Header, Height, Parameters};
 use std::sync::Arc;
 
 /// Batches per lane, in the order of their seqs.
@@ -16,7 +17,7 @@ pub fn check_header(parent: &Header, block: &Block, parameters: &Parameters) -> 
     ensure(header.parent_view == parent.view, "the parent's view is another")?;
     ensure(header.view > parent.view, "the view is not above the parent's")?;
     ensure(header.time_ms > parent.time_ms, "the time is not above the parent's")?;
-    ensure(header.state == StateClaim::NoneYet, "this protocol version has no state roots")?;
+    check_state_claim(parent, header, parameters)?;
     ensure(header.load_history == 0, "this protocol version keeps no load history")?;
     ensure(cursors_advance(&parent.cursors, &header.cursors), "a lane's cursor goes back")?;
     let root = payload_root(&block.inline, &parent.cursors, &header.cursors);
@@ -27,8 +28,31 @@ pub fn check_header(parent: &Header, block: &Block, parameters: &Parameters) -> 
     ensure(header.result.height >= parent.result.height, "its claim goes back")?;
     let same_height = header.result.height == parent.result.height;
     ensure(!same_height || header.result.root == parent.result.root, "its claim changes a root")?;
-    let lag = header.height.0 - header.result.height.0;
-    ensure(header.transactions == 0 || lag <= parameters.claim_lag_max, "it lists transactions too far above its claim")
+    let rooted = claimed_height(&header.state);
+    let may_list = may_list(header.height, header.result.height, rooted, parameters);
+    ensure(header.transactions == 0 || may_list, "it lists transactions too far above its claims")
+}
+
+/// Back-pressure: whether a block at `height` that claims so far may list transactions.
+pub fn may_list(height: Height, claimed: Height, rooted: Height, parameters: &Parameters) -> bool {
+    let lag = |claim: Height| height.0.saturating_sub(claim.0);
+    lag(claimed) <= parameters.claim_lag_max && (!parameters.state_roots || lag(rooted) <= parameters.root_lag_max)
+}
+
+/// What header and parent alone say of a claim on the state tree.
+fn check_state_claim(parent: &Header, header: &Header, parameters: &Parameters) -> Result<(), &'static str> {
+    let (before, now) = (claimed_height(&parent.state), claimed_height(&header.state));
+    if header.state == parent.state {
+        Ok(())
+    } else if !parameters.state_roots {
+        Err("this chain makes no state roots")
+    } else if now <= before {
+        Err("its state claim goes back or changes a root")
+    } else if now > header.result.height {
+        Err("it claims a state root above its result")
+    } else {
+        Ok(())
+    }
 }
 
 fn cursors_advance(parent: &[Cursor], cursors: &[Cursor]) -> bool {

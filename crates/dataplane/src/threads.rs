@@ -2,6 +2,7 @@
 
 use crate::inbox::Inbox;
 use crate::metrics::NodeMetrics;
+use crate::notices::Notices;
 use crate::port::Input;
 use crate::queue::Queue;
 use crate::shard::{Event, ExecutionJob, Now, Ports, Shard};
@@ -11,7 +12,7 @@ use bytes::Bytes;
 use rustorium_execution::{AccountRecord, account_key};
 use rustorium_gateway::{Refused, Submitted};
 use rustorium_quorum::Evidence;
-use rustorium_storage::{AuditSink, Journal, Lsn, RecordKind, Store};
+use rustorium_storage::{Journal, Lsn, RecordKind, Store};
 use rustorium_sync::{Source, answer};
 use rustorium_transport::{Credit, Transport};
 use rustorium_txpool::AccountView;
@@ -36,8 +37,6 @@ pub struct ShardGauges {
     pub pool_transactions: AtomicUsize,
     /// Their bytes.
     pub pool_bytes: AtomicU64,
-    /// Links up.
-    pub peers_up: AtomicUsize,
     /// Whether the node has executed about as far as its peers.
     pub synced: AtomicBool,
 }
@@ -51,7 +50,7 @@ pub struct ThreadPorts {
     pub(crate) inbox: Arc<Inbox>,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) waiters: Arc<Waiters>,
-    pub(crate) audit: Arc<AuditSink>,
+    pub(crate) notices: Arc<Notices>,
     pub(crate) metrics: Arc<NodeMetrics>,
     pub(crate) prove: Arc<dyn Fn(&TxId) -> Submitted + Send + Sync>,
 }
@@ -132,10 +131,12 @@ impl Ports for ThreadPorts {
     }
 
     fn evidence(&mut self, evidence: Evidence) {
-        tracing::warn!(event = "evidence", peer = evidence.offender().0, "a validator broke the protocol");
-        let fields = serde_json::json!({ "offender": evidence.offender().0, "evidence": format!("{evidence:?}") });
-        if let Err(error) = self.audit.record("evidence", fields) {
-            tracing::error!(event = "audit_failed", reason = %error);
+        self.notices.evidence(&evidence);
+    }
+
+    fn retire(&mut self, lacks: &str) {
+        if let Err(sentence) = self.notices.retire(lacks) {
+            self.inbox.fail("journal-retired", &sentence);
         }
     }
 }
@@ -236,7 +237,6 @@ fn publish(shard: &Shard<ThreadPorts>, gauges: &ShardGauges) {
     gauges.view.store(shard.view().0, Ordering::Relaxed);
     gauges.pool_transactions.store(transactions, Ordering::Relaxed);
     gauges.pool_bytes.store(bytes, Ordering::Relaxed);
-    gauges.peers_up.store(peers, Ordering::Relaxed);
     gauges.synced.store(shard.synced(), Ordering::Relaxed);
     let metrics = &shard.ports.metrics;
     metrics.view.set(i64::try_from(shard.view().0).unwrap_or(i64::MAX));

@@ -9,7 +9,7 @@ use rustorium_crypto::{verify_batches, verify_transactions};
 use rustorium_gateway::{Refused, Submitted, SubmittedSink, Wait};
 use rustorium_transport::Credit;
 use rustorium_types::{Batch, Block, BlockDigest, PublicKey, Transaction, ValidatorIndex};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -68,6 +68,8 @@ pub struct Verifier {
     waiters: Arc<Waiters>,
     unverified: AtomicUsize,
     checked: Mutex<Checked>,
+    /// Bytes of the batches that wait or are being checked: a peer's copy of one isn't checked besides.
+    checking: Mutex<HashSet<Bytes>>,
     events: Arc<Queue<Event>>,
 }
 
@@ -75,7 +77,8 @@ impl Verifier {
     /// A queue; `run` on as many threads as should check.
     pub fn new(keys: Vec<PublicKey>, waiters: Arc<Waiters>, events: Arc<Queue<Event>>) -> Self {
         let (queues, ready) = (Mutex::default(), Condvar::new());
-        Self { queues, ready, keys, waiters, unverified: AtomicUsize::new(0), checked: Mutex::default(), events }
+        let (unverified, checked, checking) = (AtomicUsize::new(0), Mutex::default(), Mutex::default());
+        Self { queues, ready, keys, waiters, unverified, checked, checking, events }
     }
 
     /// Submissions that wait for their check.
@@ -90,6 +93,9 @@ impl Verifier {
 
     /// Checks a batch.
     pub fn batch(&self, peer: ValidatorIndex, batch: Batch, bytes: Bytes, wanted: bool, credit: Credit) {
+        if !self.checking.lock().insert(bytes.clone()) && !wanted {
+            return;
+        }
         self.push(Urgent::Batch(Incoming { peer, batch: Box::new(batch), bytes, wanted, credit }));
     }
 
@@ -167,6 +173,7 @@ impl Verifier {
     fn check_batches(&self, incoming: Vec<Incoming>) {
         let mut from = Vec::with_capacity(incoming.len());
         let mut batches = Vec::with_capacity(incoming.len());
+        let copies: Vec<Bytes> = incoming.iter().map(|incoming| incoming.bytes.clone()).collect();
         for Incoming { peer, batch, bytes, wanted, credit } in incoming {
             if let Some(author) = self.keys.get(usize::from(batch.body.author.0)) {
                 batches.push((*author, *batch));
@@ -175,6 +182,10 @@ impl Verifier {
         }
         for ((peer, bytes, wanted, _credit), checked) in from.into_iter().zip(verify_batches(batches)) {
             self.send(Event::BatchChecked { peer, checked, bytes, wanted });
+        }
+        let mut checking = self.checking.lock();
+        for bytes in &copies {
+            checking.remove(bytes);
         }
     }
 

@@ -5,7 +5,7 @@ mod common;
 
 use common::*;
 use proptest::prelude::*;
-use rustorium_crypto::{SigningKey, block_digest};
+use rustorium_crypto::block_digest;
 use rustorium_execution::*;
 use rustorium_types::*;
 
@@ -23,7 +23,7 @@ fn finalize(header: &Header, signers: &[u8]) -> Certificate {
 
 fn certificate(body: VoteBody, signers: &[u8]) -> Certificate {
     let sign = |i: &u8| {
-        let vote = SigningKey::from_seed(&[100 + i; 32]).sign_vote(ValidatorIndex(u16::from(*i)), body);
+        let vote = validator_key(*i).sign_vote(ValidatorIndex(u16::from(*i)), body);
         (vote.signer, vote.signature)
     };
     Certificate { body, signatures: BoundedVec::new(signers.iter().map(sign).collect()).unwrap() }

@@ -163,6 +163,21 @@ pub enum ProofStatus {
     Proof(Box<ReceiptProof>),
 }
 
+/// What a validator was seen to sign that no honest one signs.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct EvidenceNote {
+    /// The validator.
+    pub validator: ValidatorIndex,
+    /// Its name.
+    pub name: String,
+    /// Stable name of the offence.
+    pub kind: &'static str,
+    /// Where it was seen first, such as "view 7".
+    pub first: String,
+    /// How often it was seen.
+    pub count: u64,
+}
+
 /// A node's condition.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Status {
@@ -186,6 +201,8 @@ pub struct Status {
     pub peers_up: usize,
     /// Peers of the committee, without this node.
     pub peers: usize,
+    /// Names of the peers that aren't connected.
+    pub unreachable: Vec<String>,
     /// Transactions in the pool.
     pub pool_transactions: usize,
     /// Their bytes.
@@ -194,6 +211,10 @@ pub struct Status {
     pub durability: &'static str,
     /// Synced and a quorum seen; or why not.
     pub ready: Result<(), String>,
+    /// Why the validator key signs nothing more; none where it does.
+    pub retired: Option<String>,
+    /// Evidence against validators, one note for each and kind.
+    pub evidence: Vec<EvidenceNote>,
 }
 
 /// A block that became final and was executed, for streams.

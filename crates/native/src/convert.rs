@@ -12,8 +12,10 @@ pub struct Vocabulary {
     block_seen: Py<PyAny>,
     certificate: Py<PyAny>,
     claim_ready: Py<PyAny>,
+    root_ready: Py<PyAny>,
     claim_wanted: Py<PyAny>,
     diverged: Py<PyAny>,
+    key_retired: Py<PyAny>,
     lane_costly: Py<PyAny>,
     nullifies_seen: Py<PyAny>,
     own_vote: Py<PyAny>,
@@ -37,8 +39,10 @@ impl Vocabulary {
             block_seen: class("BlockSeen")?,
             certificate: class("Certificate")?,
             claim_ready: class("ClaimReady")?,
+            root_ready: class("RootReady")?,
             claim_wanted: class("ClaimWanted")?,
             diverged: class("Diverged")?,
+            key_retired: class("KeyRetired")?,
             lane_costly: class("LaneCostly")?,
             nullifies_seen: class("NullifiesSeen")?,
             own_vote: class("OwnVote")?,
@@ -62,6 +66,7 @@ impl Vocabulary {
             facts.time_ms,
             facts.has_payload,
             facts.claimed_height.0,
+            facts.rooted_height.0,
         );
         self.block_facts.bind(py).call1(arguments)
     }
@@ -97,12 +102,14 @@ impl Vocabulary {
             Input::Certificate(name) => self.named(py, &self.certificate, name),
             Input::WorkSeen(listable) => self.work_seen.bind(py).call1((*listable,)),
             Input::ClaimReady(height) => self.claim_ready.bind(py).call1((height.0,)),
+            Input::RootReady(height) => self.root_ready.bind(py).call1((height.0,)),
             Input::ClaimWanted(height) => self.claim_wanted.bind(py).call1((height.0,)),
             Input::NullifiesSeen(view) => self.nullifies_seen.bind(py).call1((view.0,)),
             Input::PeerSilence(peer, silent) => self.peer_silence.bind(py).call1((peer.0, *silent)),
             Input::LaneCostly(lane, view) => self.lane_costly.bind(py).call1((lane.0, view.0)),
             Input::VoteRefused(kind, view) => self.vote_refused.bind(py).call1((self.kind(py, *kind), view.0)),
             Input::Diverged(height) => self.diverged.bind(py).call1((height.0,)),
+            Input::KeyRetired => self.key_retired.bind(py).call0(),
         }
     }
 
@@ -148,13 +155,16 @@ fn view(effect: &Bound<'_, PyAny>) -> PyResult<View> {
 pub fn effect(effect: &Bound<'_, PyAny>) -> PyResult<Effect> {
     let class = effect.get_type().name()?;
     Ok(match class.to_str()? {
-        "EnterView" => {
-            Effect::EnterView { view: view(effect)?, because: optional(effect.getattr("because")?, certificate)? }
-        }
+        "EnterView" => Effect::EnterView {
+            view: view(effect)?,
+            because: optional(effect.getattr("because")?, certificate)?,
+            leads: effect.getattr("leads")?.extract()?,
+        },
         "Propose" => Effect::Propose {
             view: view(effect)?,
             parent: digest(&effect.getattr("parent")?)?,
             claim_height: Height(effect.getattr("claim_height")?.extract()?),
+            root_height: Height(effect.getattr("root_height")?.extract()?),
             distrusted_lanes: effect
                 .getattr("distrusted_lanes")?
                 .extract::<Vec<u16>>()?
@@ -169,7 +179,6 @@ pub fn effect(effect: &Bound<'_, PyAny>) -> PyResult<Effect> {
             carry: optional(effect.getattr("carry")?, certificate)?,
         },
         "SendCertificate" => Effect::SendCertificate(certificate(&effect.getattr("certificate")?)?),
-        "Finalize" => Effect::Finalize { view: view(effect)?, digest: digest(&effect.getattr("digest")?)? },
         "FetchBlock" => Effect::FetchBlock(digest(&effect.getattr("digest")?)?),
         "FetchCertificates" => Effect::FetchCertificates {
             first: View(effect.getattr("first_view")?.extract()?),

@@ -77,7 +77,7 @@ fn home_lane(account: &str, epoch: u64, n: usize) -> PyResult<u16> {
     Ok(rustorium_txpool::home_lane(&account, Epoch(epoch), n.max(1)).0)
 }
 
-fn keystore_error(error: KeystoreError) -> PyErr {
+pub fn keystore_error(error: KeystoreError) -> PyErr {
     let code = match &error {
         KeystoreError::Missing(_) => "key-missing",
         KeystoreError::Exists(_) => "key-exists",

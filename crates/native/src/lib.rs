@@ -5,10 +5,12 @@
 
 mod convert;
 mod errors;
+mod journal;
 mod ledger;
 mod load;
 mod logging;
 mod node;
+mod storage_key;
 
 use pyo3::prelude::*;
 
@@ -16,6 +18,9 @@ use pyo3::prelude::*;
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("NativeError", module.py().get_type::<errors::NativeError>())?;
     module.add_class::<node::Node>()?;
+    module.add_class::<storage_key::StorageKey>()?;
+    module.add_function(wrap_pyfunction!(storage_key::forbid_core_dumps, module)?)?;
+    module.add_function(wrap_pyfunction!(journal::read_journal, module)?)?;
     ledger::register(module)?;
     module.add_function(wrap_pyfunction!(load::load_run, module)?)?;
     module.add_function(wrap_pyfunction!(logging::tracing_init, module)?)?;

@@ -2,6 +2,7 @@
 
 use crate::convert::{Vocabulary, effect};
 use crate::errors::{detached, native_error};
+use crate::storage_key::StorageKey;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 use rustorium_dataplane::config::NodeConfig;
@@ -25,11 +26,12 @@ fn node_error(error: NodeError) -> PyErr {
 #[pymethods]
 impl Node {
     #[new]
-    fn new(py: Python<'_>, config_json: &str) -> PyResult<Self> {
+    fn new(py: Python<'_>, config_json: &str, storage_key: &StorageKey) -> PyResult<Self> {
         let config: NodeConfig = serde_json::from_str(config_json)
             .map_err(|error| native_error("config-invalid", format!("the node's settings are not usable: {error}")))?;
         let vocabulary = Vocabulary::load(py)?;
-        let inner = detached(py, || Inner::start(config))?.map_err(node_error)?;
+        let storage_key = storage_key.shared();
+        let inner = detached(py, || Inner::start(config, storage_key))?.map_err(node_error)?;
         Ok(Self { inner, vocabulary })
     }
 
@@ -73,6 +75,15 @@ impl Node {
         detached(py, || audit.record(event, fields))?
             .map_err(|error| native_error("audit-failed", error.to_string()))?;
         Ok(())
+    }
+
+    fn rotate_keys(&self, py: Python<'_>) -> PyResult<()> {
+        let rotator = self.inner.rotator();
+        detached(py, || rotator.rotate())?.map_err(node_error)
+    }
+
+    fn rotation(&self) -> String {
+        serde_json::to_string(&self.inner.rotator().status()).unwrap_or_default()
     }
 
     fn close(&self, py: Python<'_>) -> PyResult<()> {

@@ -102,6 +102,17 @@ impl VoteGuard {
         }
     }
 
+    /// Whether nothing speaks against this node having cast the vote: it was recorded, or its view is forgotten.
+    pub fn accounts_for(&self, body: &VoteBody) -> bool {
+        let cast = self.cast.get(&body.view).copied().unwrap_or_default();
+        let recorded = match body.kind {
+            VoteKind::Notarize => cast.notarize == Some(body.block),
+            VoteKind::Nullify => cast.nullify,
+            VoteKind::Finalize => cast.finalize == Some(body.block),
+        };
+        recorded || body.view < self.floor
+    }
+
     /// Remembers a vote that is about to be signed, or that the journal holds. What was recorded first stays.
     pub fn record(&mut self, body: &VoteBody) {
         let scope = *self.scope.get_or_insert(scope_of(body));

@@ -1,9 +1,10 @@
-//! What peers say beside their votes: how far they executed, and which batches they hold.
+//! What peers say beside their votes: how far they executed and rooted, and which batches they hold.
 //!
-//! *Invariants:* result roots chain, so a peer that has our root at a height agrees on all below; only the newest word of
+//! *Invariants:* result roots chain and state roots are those of the state that they certify, so a peer that has our root at
+//! a height agrees on all below; only the newest word of
 //! a peer counts, and words about heights that we have yet to execute wait in a short queue.
 
-use rustorium_types::{Hash, Height, Report, ValidatorIndex};
+use rustorium_types::{Hash, Height, ResultClaim, ValidatorIndex};
 use std::collections::{BTreeMap, VecDeque};
 
 /// Own executed heights whose roots are remembered.
@@ -14,14 +15,14 @@ const WAITING_MAX: usize = 64;
 #[derive(Clone, Default)]
 struct Peer {
     /// Newest report that equals our own root there.
-    agreed: Option<Report>,
+    agreed: Option<ResultClaim>,
     /// Oldest height at which it reported another root than ours, above what is agreed.
     disputed: Option<Height>,
     /// Ahead of our own execution, ascending by height.
-    waiting: VecDeque<Report>,
+    waiting: VecDeque<ResultClaim>,
 }
 
-/// Who executed how far, with which result root.
+/// Who got how far with which root: one tally for execution, one for the state tree.
 pub struct ReportTally {
     quorum: usize,
     me: Option<ValidatorIndex>,
@@ -36,13 +37,13 @@ impl ReportTally {
     }
 
     /// This node executed up to here.
-    pub fn own(&mut self, report: Report) {
-        self.own.insert(report.executed, report.root);
+    pub fn own(&mut self, report: ResultClaim) {
+        self.own.insert(report.height, report.root);
         while self.own.len() > OWN_HEIGHTS_MAX {
             self.own.pop_first();
         }
         for peer in &mut self.peers {
-            while let Some(front) = peer.waiting.front().filter(|front| front.executed <= report.executed) {
+            while let Some(front) = peer.waiting.front().filter(|front| front.height <= report.height) {
                 judge(&self.own, *front, peer);
                 peer.waiting.pop_front();
             }
@@ -50,12 +51,12 @@ impl ReportTally {
     }
 
     /// A peer says that it executed up to here.
-    pub fn update(&mut self, who: ValidatorIndex, report: Report) {
+    pub fn update(&mut self, who: ValidatorIndex, report: ResultClaim) {
         let Some(peer) = self.peers.get_mut(usize::from(who.0)).filter(|_| Some(who) != self.me) else { return };
         let tip = self.own.last_key_value().map(|(height, _)| *height);
-        if tip >= Some(report.executed) {
+        if tip >= Some(report.height) {
             judge(&self.own, report, peer);
-        } else if peer.waiting.back().is_none_or(|back| back.executed < report.executed) {
+        } else if peer.waiting.back().is_none_or(|back| back.height < report.height) {
             // The oldest ones stay, since our execution reaches them first; the newest gives way to a newer.
             if peer.waiting.len() == WAITING_MAX {
                 peer.waiting.pop_back();
@@ -66,13 +67,13 @@ impl ReportTally {
 
     /// The newest executed height and root that a quorum, this node included, agrees on. None for a node that only
     /// follows, or before a quorum has spoken.
-    pub fn claimable(&self) -> Option<Report> {
+    pub fn claimable(&self) -> Option<ResultClaim> {
         let me = self.me?;
         let (height, root) = self.own.last_key_value()?;
         let others = self.peers.iter().enumerate().filter(|(index, _)| *index != usize::from(me.0));
-        let mut agreed: Vec<Report> = others.filter_map(|(_, peer)| peer.agreed).collect();
-        agreed.push(Report { executed: *height, root: *root });
-        agreed.sort_unstable_by_key(|report| std::cmp::Reverse(report.executed));
+        let mut agreed: Vec<ResultClaim> = others.filter_map(|(_, peer)| peer.agreed).collect();
+        agreed.push(ResultClaim { height: *height, root: *root });
+        agreed.sort_unstable_by_key(|report| std::cmp::Reverse(report.height));
         agreed.get(self.quorum.checked_sub(1)?).copied()
     }
 
@@ -85,15 +86,15 @@ impl ReportTally {
 }
 
 /// Compares a report with our own root at its height, which was executed.
-fn judge(own: &BTreeMap<Height, Hash>, report: Report, peer: &mut Peer) {
-    let Some(root) = own.get(&report.executed) else { return };
+fn judge(own: &BTreeMap<Height, Hash>, report: ResultClaim, peer: &mut Peer) {
+    let Some(root) = own.get(&report.height) else { return };
     if *root == report.root {
-        if peer.agreed.is_none_or(|agreed| agreed.executed < report.executed) {
+        if peer.agreed.is_none_or(|agreed| agreed.height < report.height) {
             peer.agreed = Some(report);
         }
-        peer.disputed = peer.disputed.filter(|height| *height > report.executed);
+        peer.disputed = peer.disputed.filter(|height| *height > report.height);
     } else {
-        peer.disputed = Some(peer.disputed.map_or(report.executed, |height| height.min(report.executed)));
+        peer.disputed = Some(peer.disputed.map_or(report.height, |height| height.min(report.height)));
     }
 }
 

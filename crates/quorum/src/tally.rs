@@ -212,6 +212,11 @@ impl Tally {
         lone.into_iter().chain(held).filter(asked)
     }
 
+    /// A member's votes that are held, newest views first. Not all are verified.
+    pub fn votes_of(&self, signer: ValidatorIndex) -> impl Iterator<Item = SignedVote> {
+        self.views.values().rev().flat_map(move |votes| votes.votes_of(signer))
+    }
+
     /// Forgets the views below, but for the best finalization.
     pub fn prune_below(&mut self, view: View) {
         self.floor = self.floor.max(view);

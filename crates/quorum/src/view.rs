@@ -61,6 +61,11 @@ impl ViewVotes {
         self.certificates.iter().flatten()
     }
 
+    /// A member's votes, verified or not.
+    pub(crate) fn votes_of(&self, signer: ValidatorIndex) -> impl Iterator<Item = SignedVote> {
+        self.ballots.iter().flatten().filter(move |ballot| ballot.signer() == signer).map(|ballot| *ballot.vote())
+    }
+
     /// Takes a well-formed vote of this view, and names what it proves against its signer.
     pub(crate) fn place(&mut self, committee: &Committee, ballot: Ballot, out: &mut Vec<TallyEvent>) {
         let (kind, signer) = (ballot.vote().body.kind, ballot.signer());

@@ -48,6 +48,22 @@ fn forgotten_views_other_scopes_and_malformed_votes_are_refused() {
     assert_eq!(guard.check(&nameless), Err(VoteConflict::BlockMismatch));
 }
 
+#[test]
+fn a_guard_accounts_for_what_it_recorded_and_for_what_it_may_have_forgotten() {
+    let mut guard = guard(&[body(Notarize, 9, 1), body(Finalize, 9, 1), body(Nullify, 12, 0)]);
+    for vote in [body(Notarize, 9, 1), body(Finalize, 9, 1), body(Nullify, 12, 0)] {
+        assert!(guard.accounts_for(&vote));
+    }
+    for vote in [body(Notarize, 9, 2), body(Finalize, 9, 2), body(Nullify, 9, 0), body(Notarize, 12, 1)] {
+        assert!(!guard.accounts_for(&vote), "{vote:?}");
+    }
+    assert!(!guard.accounts_for(&body(Notarize, 3, 1)), "nothing is forgotten yet");
+    guard.prune_below(View(9));
+    assert!(guard.accounts_for(&body(Notarize, 3, 1)));
+    assert!(!guard.accounts_for(&body(Notarize, 9, 2)));
+    assert!(!VoteGuard::new().accounts_for(&body(Nullify, 1, 0)));
+}
+
 proptest! {
     /// Whatever is asked, what was let out never holds two votes that exclude each other.
     #[test]

@@ -3,14 +3,14 @@
 
 use proptest::prelude::*;
 use rustorium_quorum::{HeldTally, ReportTally};
-use rustorium_types::{Hash, Height, Report, ValidatorIndex};
+use rustorium_types::{Hash, Height, ResultClaim, ValidatorIndex};
 
-fn at(height: u64) -> Report {
-    Report { executed: Height(height), root: Hash([height as u8; 32]) }
+fn at(height: u64) -> ResultClaim {
+    ResultClaim { height: Height(height), root: Hash([height as u8; 32]) }
 }
 
-fn wrong(height: u64) -> Report {
-    Report { executed: Height(height), root: Hash([height as u8 ^ 0x80; 32]) }
+fn wrong(height: u64) -> ResultClaim {
+    ResultClaim { height: Height(height), root: Hash([height as u8 ^ 0x80; 32]) }
 }
 
 fn four(own: u64) -> ReportTally {
@@ -48,7 +48,7 @@ fn peers_that_are_always_ahead_are_judged_in_the_end() {
         tally.update(ValidatorIndex(2), at(height + 2));
         tally.own(at(height));
         if height > 4 {
-            assert!(tally.claimable().unwrap().executed >= Height(height - 1));
+            assert!(tally.claimable().unwrap().height >= Height(height - 1));
         }
     }
     let mut tally = four(1);
@@ -125,10 +125,10 @@ proptest! {
                 tally.update(ValidatorIndex(who), at(height));
             }
             if let Some(report) = tally.claimable() {
-                let reached = honest[..5].iter().filter(|reached| **reached >= report.executed.0).count();
-                prop_assert!(reached >= 3 && report == at(report.executed.0) && report.executed.0 <= honest[0]);
-                prop_assert!(report.executed.0 >= claimed);
-                claimed = report.executed.0;
+                let reached = honest[..5].iter().filter(|reached| **reached >= report.height.0).count();
+                prop_assert!(reached >= 3 && report == at(report.height.0) && report.height.0 <= honest[0]);
+                prop_assert!(report.height.0 >= claimed);
+                claimed = report.height.0;
             }
             prop_assert_eq!(tally.diverged(), None);
         }

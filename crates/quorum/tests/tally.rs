@@ -44,6 +44,22 @@ fn votes_on_different_blocks_do_not_add_up() {
 }
 
 #[test]
+fn a_members_votes_are_found_also_in_certificates_of_others_making() {
+    let mut tally = Tally::new(committee(4), 16);
+    add(&mut tally, vote(1, Notarize, 5, 1));
+    add(&mut tally, vote(2, Notarize, 6, 1));
+    add(&mut tally, vote(1, Nullify, 7, 0));
+    tally.add_certificate(certificate(4, &[0, 1, 2], Finalize, 8, 1), &mut Vec::new()).unwrap();
+    let votes =
+        |tally: &Tally| tally.votes_of(ValidatorIndex(1)).map(|v| (v.body.view.0, v.body.kind)).collect::<Vec<_>>();
+    assert_eq!(votes(&tally), [(8, Finalize), (7, Nullify), (5, Notarize)]);
+    assert!(tally.votes_of(ValidatorIndex(1)).all(|v| v.signer == ValidatorIndex(1)));
+    assert_eq!(tally.votes_of(ValidatorIndex(3)).count(), 0);
+    tally.prune_below(View(7));
+    assert_eq!(votes(&tally), [(8, Finalize), (7, Nullify)]);
+}
+
+#[test]
 fn the_same_vote_again_counts_once() {
     let mut tally = Tally::new(committee(4), 16);
     for _ in 0..5 {

@@ -111,6 +111,12 @@ struct ReadLine {
     prev: Hash,
 }
 
+#[derive(Deserialize)]
+struct NamedLine {
+    event: String,
+    fields: serde_json::Value,
+}
+
 /// The open log; one process at a time.
 pub struct AuditSink {
     path: PathBuf,
@@ -173,6 +179,21 @@ impl AuditSink {
         state.end += text.len() as u64;
         state.head = Head { seq, hash };
         Ok(state.head)
+    }
+
+    /// Gives the fields of every event of this name so far, oldest first. Seals are not checked: `verify` does that.
+    pub fn each(&self, event: &str, mut take: impl FnMut(&serde_json::Value)) -> io::Result<()> {
+        let mut reader = BufReader::new(File::open(&self.path)?);
+        let mut text = Vec::new();
+        while io::Read::take(&mut reader, LINE_BYTES_MAX as u64 + 1).read_until(b'\n', &mut text)? > 0 {
+            if let Ok(line) = serde_json::from_slice::<NamedLine>(&text)
+                && line.event == event
+            {
+                take(&line.fields);
+            }
+            text.clear();
+        }
+        Ok(())
     }
 
     /// Where the log ends now; to be anchored elsewhere.

@@ -167,4 +167,27 @@ mod tests {
         assert!(cache.bytes() <= 256 * 1024);
         assert!(cache.bytes() > 128 * 1024);
     }
+
+    fn numbered(kind: u8, n: u32) -> StateKey {
+        let mut name = [kind; 32];
+        name[..4].copy_from_slice(&n.to_le_bytes());
+        StateKey { account: AccountId([1; 32]), name }
+    }
+
+    #[test]
+    fn a_scan_does_not_drive_the_hot_set_out() {
+        let cache = StateCache::new(1 << 20);
+        let value = || Ok(Some(vec![3; 100]));
+        let hot = || (0..1000).map(|n| numbered(b'h', n));
+        for _ in 0..3 {
+            hot().for_each(|key| drop(cache.get_or_read(&key, value)));
+        }
+        // Twenty-five times what the cache holds, each key once, as a listing or a snapshot reads.
+        (0..100_000).for_each(|n| drop(cache.get_or_read(&numbered(b's', n), value)));
+        let before = cache.hits();
+        hot().for_each(|key| drop(cache.get_or_read(&key, value)));
+        let kept = cache.hits() - before;
+        assert!(kept >= 950, "of 1000 hot keys {kept} are left");
+        assert!(cache.bytes() <= 1 << 20);
+    }
 }

@@ -3,6 +3,7 @@
 use crate::store::{
     HeightCommit, StateAtTip, Store, StoreError, StoreStats, StoredBlock, StoredLink, StoredTransaction, Tip,
 };
+use crate::tree::{TreeRow, TreeStore, TreeWrites};
 use parking_lot::Mutex;
 use rustorium_types::{AccountId, Batch, BatchDigest, Block, BlockDigest, Certificate, Height, StateKey, TxId};
 use std::collections::BTreeMap;
@@ -65,6 +66,29 @@ impl<S: Store> FaultyStore<S> {
     /// The store inside.
     pub fn inner(&self) -> &S {
         &self.inner
+    }
+}
+
+impl<S: Store> TreeStore for FaultyStore<S> {
+    fn tree_base(&self) -> Result<Option<Height>, StoreError> {
+        self.inner.tree_base()
+    }
+    fn tree_rows(&self, keys: &[Vec<u8>]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
+        self.inner.tree_rows(keys)
+    }
+    fn tree_children(&self, prefix: &[u8]) -> Result<Vec<TreeRow>, StoreError> {
+        self.inner.tree_children(prefix)
+    }
+    fn fold_tree(&self, height: Height, rows: &[TreeRow]) -> Result<(), StoreError> {
+        self.writes.lock().next()?;
+        self.inner.fold_tree(height, rows)
+    }
+    fn put_tree_writes(&self, height: Height, writes: &TreeWrites) -> Result<(), StoreError> {
+        self.writes.lock().next()?;
+        self.inner.put_tree_writes(height, writes)
+    }
+    fn tree_writes(&self, height: Height) -> Result<Option<TreeWrites>, StoreError> {
+        self.inner.tree_writes(height)
     }
 }
 

@@ -2,24 +2,29 @@
 //!
 //! *Invariants:* knows nothing of consensus; a height is stored as a whole or not at all; the cache never answers with
 //! a value older than the last commit; what the journal called durable is found again at the next start, or the start is
-//! refused; no bytes on disk make it panic.
+//! refused; no bytes on disk make it panic; nothing of what clients wrote can be read there without the storage key.
 
 pub mod audit;
 mod cache;
 mod faulty;
 mod files;
 pub mod journal;
+mod keyfile;
 mod mem;
+pub mod retired;
 mod rocks;
+mod rowkeys;
 mod rows;
 mod store;
+mod tree;
 
 pub use audit::AuditSink;
 pub use cache::StateCache;
 pub use faulty::{Fault, FaultyStore};
 pub use journal::{Durability, Journal, JournalError, JournalRecord, JournalStats, Lsn, RecordKind};
 pub use mem::MemStore;
-pub use rocks::{RocksStore, StoreConfig};
+pub use rocks::{RocksStore, Rotation, StoreConfig};
 pub use store::{
     HeightCommit, StateAtTip, Store, StoreError, StoreStats, StoredBlock, StoredLink, StoredTransaction, Tip,
 };
+pub use tree::{TreeRow, TreeStore, TreeWrites};

@@ -4,6 +4,7 @@ use crate::store::{
     ACCOUNT_TRANSACTIONS_MAX, HeightCommit, LINKS_MAX, StateAtTip, Store, StoreError, StoredBlock, StoredLink,
     StoredTransaction, Tip, check_commit, tip_after, touched,
 };
+use crate::tree::{TreeRow, TreeStore, TreeWrites};
 use parking_lot::RwLock;
 use rustorium_types::{AccountId, Batch, BatchDigest, Block, BlockDigest, Certificate, Height, StateKey, TxId};
 use std::collections::BTreeMap;
@@ -24,6 +25,9 @@ struct Inner {
     accounts: BTreeMap<(AccountId, Height, u32), TxId>,
     finalizations: BTreeMap<Height, Certificate>,
     state: BTreeMap<StateKey, Vec<u8>>,
+    tree_base: Option<Height>,
+    tree: BTreeMap<Vec<u8>, Vec<u8>>,
+    tree_writes: BTreeMap<Height, TreeWrites>,
 }
 
 impl MemStore {
@@ -45,6 +49,46 @@ fn executed(commit: &HeightCommit) -> Result<Vec<StoredTransaction>, StoreError>
     let found: Option<Vec<_>> = commit.receipts.iter().map(find).collect();
     let what = "a receipt of a transaction that the block doesn't list at its place";
     found.ok_or(StoreError::Inconsistent { height: commit.block.header.height, what })
+}
+
+impl TreeStore for MemStore {
+    fn tree_base(&self) -> Result<Option<Height>, StoreError> {
+        Ok(self.inner.read().tree_base)
+    }
+
+    fn tree_rows(&self, keys: &[Vec<u8>]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
+        let inner = self.inner.read();
+        Ok(keys.iter().map(|key| inner.tree.get(key).cloned()).collect())
+    }
+
+    fn tree_children(&self, prefix: &[u8]) -> Result<Vec<TreeRow>, StoreError> {
+        let inner = self.inner.read();
+        let rows = inner.tree.range(prefix.to_vec()..).take_while(|(key, _)| key.starts_with(prefix));
+        let children = rows.filter(|(key, _)| key.len() == prefix.len() + 1);
+        Ok(children.map(|(key, row)| (key.clone(), Some(row.clone()))).collect())
+    }
+
+    fn fold_tree(&self, height: Height, rows: &[TreeRow]) -> Result<(), StoreError> {
+        let mut inner = self.inner.write();
+        for (key, row) in rows {
+            match row {
+                Some(row) => inner.tree.insert(key.clone(), row.clone()),
+                None => inner.tree.remove(key),
+            };
+        }
+        inner.tree_base = Some(height);
+        inner.tree_writes = inner.tree_writes.split_off(&height.next());
+        Ok(())
+    }
+
+    fn put_tree_writes(&self, height: Height, writes: &TreeWrites) -> Result<(), StoreError> {
+        self.inner.write().tree_writes.insert(height, writes.clone());
+        Ok(())
+    }
+
+    fn tree_writes(&self, height: Height) -> Result<Option<TreeWrites>, StoreError> {
+        Ok(self.inner.read().tree_writes.get(&height).cloned())
+    }
 }
 
 impl Store for MemStore {

@@ -1,9 +1,17 @@
 //! `RocksStore`: the store on RocksDB, one write batch per height.
 //!
-//! *Invariants:* readers see a height with all its parts or not at all; the cache changes only after the write succeeded.
+//! *Invariants:* readers see a height with all its parts or not at all; the cache changes only after the write succeeded;
+//! every row but the format's is sealed, and whoever writes one holds the writer's lock.
+
+mod options;
+mod rotation;
+
+pub use rotation::Rotation;
+mod tree;
 
 use crate::cache::StateCache;
 use crate::files;
+use crate::rowkeys::RowKeys;
 use crate::rows::{self, Scratch, Table};
 use crate::store::{
     ACCOUNT_TRANSACTIONS_MAX, HeightCommit, LINKS_MAX, StateAtTip, Store, StoreError, StoreStats, StoredBlock,
@@ -11,9 +19,10 @@ use crate::store::{
 };
 use parking_lot::{Mutex, RwLock};
 use rocksdb::{
-    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, DBPinnableSlice,
-    DBRecoveryMode, DataBlockIndexType, Direction, ErrorKind, IteratorMode, LogLevel, Options, ReadOptions, WriteBatch,
+    Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBPinnableSlice, Direction, ErrorKind, IteratorMode, ReadOptions,
+    WriteBatch,
 };
+use rustorium_crypto::seal::AtRest;
 use rustorium_types::{AccountId, Batch, BatchDigest, Block, BlockDigest, Certificate, Height, StateKey, TxId};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -51,9 +60,11 @@ impl Default for StoreConfig {
 pub struct RocksStore {
     db: DB,
     path: PathBuf,
+    keys: RowKeys,
     cache: StateCache,
     tip: RwLock<Option<Arc<Tip>>>,
     writer: Mutex<Scratch>,
+    rotation: Mutex<Option<rotation::Cursor>>,
     /// Odd while a commit is under way.
     sequence: AtomicU64,
     commits: AtomicU64,
@@ -62,45 +73,32 @@ pub struct RocksStore {
 }
 
 impl RocksStore {
-    /// Opens the store in the folder, made where missing. Errors: open elsewhere, another format, damaged, a full disk.
-    pub fn open(path: &Path, config: &StoreConfig) -> Result<Self, StoreError> {
+    /// Opens the store in the folder, made where missing. Errors: open elsewhere, another format, sealed under another key
+    /// or for another chain, without its key file, damaged, a full disk.
+    pub fn open(path: &Path, config: &StoreConfig, at_rest: &AtRest) -> Result<Self, StoreError> {
         files::private_folder(path)
             .map_err(|e| StoreError::Io { path: path.display().to_string(), reason: e.to_string() })?;
         let blocks = Cache::new_lru_cache(config.block_cache_bytes);
-        let families = Table::ALL.map(|t| ColumnFamilyDescriptor::new(t.name(), table_options(t, config, &blocks)));
-        let db = DB::open_cf_descriptors(&database_options(config), path, families)
+        let families =
+            Table::ALL.map(|t| ColumnFamilyDescriptor::new(t.name(), options::table_options(t, config, &blocks)));
+        let db = DB::open_cf_descriptors(&options::database_options(config), path, families)
             .map_err(|e| failure(path, e.as_ref()))?;
         let store = Self {
+            keys: open_keys(&db, path, at_rest)?,
             db,
             path: path.to_owned(),
             cache: StateCache::new(config.cache_bytes),
             tip: RwLock::new(None),
             writer: Mutex::new(Scratch::default()),
+            rotation: Mutex::new(None),
             sequence: AtomicU64::new(0),
             commits: AtomicU64::new(0),
             commit_us: AtomicU64::new(0),
             commit_bytes: AtomicU64::new(0),
         };
-        store.check_format()?;
         *store.tip.write() = store.read_tip()?.map(Arc::new);
+        *store.rotation.lock() = store.read_rotation()?;
         Ok(store)
-    }
-
-    fn check_format(&self) -> Result<(), StoreError> {
-        let supported = rows::FORMAT;
-        match self.get(Table::Meta, rows::FORMAT_KEY)? {
-            Some(row) => match rows::decode_row::<u32>(Table::Meta, rows::FORMAT_KEY, &row)? {
-                found if found == supported => Ok(()),
-                found => Err(StoreError::Format { found, supported }),
-            },
-            None => {
-                let mut row = Vec::new();
-                rows::start_row(&mut row);
-                rustorium_types::encode_into(&supported, &mut row);
-                let put = self.db.put_cf(self.family(Table::Meta)?, rows::FORMAT_KEY, &row);
-                put.map_err(|e| failure(&self.path, e.as_ref()))
-            }
-        }
     }
 
     fn read_tip(&self) -> Result<Option<Tip>, StoreError> {
@@ -123,12 +121,17 @@ impl RocksStore {
         self.db.cf_handle(table.name()).ok_or_else(|| rows::corrupt(table, &[], "the table is missing".into()))
     }
 
-    fn get(&self, table: Table, key: &[u8]) -> Result<Option<DBPinnableSlice<'_>>, StoreError> {
+    fn get_sealed(&self, table: Table, key: &[u8]) -> Result<Option<DBPinnableSlice<'_>>, StoreError> {
         self.db.get_pinned_cf(self.family(table)?, key).map_err(|e| row_failure(&self.path, table, key, &e))
     }
 
+    /// A row's contents.
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.get_sealed(table, key)?.map(|row| self.keys.open_row(table, key, &row)).transpose()
+    }
+
     /// A row that another row says exists.
-    fn expect(&self, table: Table, key: &[u8]) -> Result<DBPinnableSlice<'_>, StoreError> {
+    fn expect(&self, table: Table, key: &[u8]) -> Result<Vec<u8>, StoreError> {
         self.get(table, key)?.ok_or_else(|| rows::corrupt(table, key, "it is missing, and an index names it".into()))
     }
 
@@ -146,15 +149,33 @@ impl RocksStore {
             self.family(Table::Index)?,
             self.family(Table::State)?,
         ];
+        let sealer = self.keys.sealer()?;
         let mut batch = WriteBatch::with_capacity_bytes(expected_bytes(commit));
-        rows::encode_height(commit, tip, scratch, &mut |table, key, row| {
+        rows::encode_height(commit, tip, self.keys.names(), scratch, &mut |table, key, row| {
+            sealer.seal(table, key, row)?;
             batch.put_cf(families[table as usize], key, row);
+            Ok(())
         })?;
         for (key, _) in commit.diff.iter().filter(|(_, value)| value.is_none()) {
             batch.delete_cf(families[Table::State as usize], key.to_bytes());
         }
         self.commit_bytes.fetch_add(batch.size_in_bytes() as u64, Ordering::Relaxed);
         self.db.write(batch).map_err(|e| failure(&self.path, e.as_ref()))
+    }
+}
+
+/// The store's keys; a store without a format is new.
+fn open_keys(db: &DB, path: &Path, at_rest: &AtRest) -> Result<RowKeys, StoreError> {
+    match db.get(rows::FORMAT_KEY).map_err(|e| row_failure(path, Table::Meta, rows::FORMAT_KEY, &e))? {
+        Some(row) => match rows::decode_format(&row)? {
+            rows::FORMAT => RowKeys::open(path, at_rest, false),
+            found => Err(StoreError::Format { found, supported: rows::FORMAT }),
+        },
+        None => {
+            let keys = RowKeys::open(path, at_rest, true)?;
+            db.put(rows::FORMAT_KEY, rows::format_row()).map_err(|e| failure(path, e.as_ref()))?;
+            Ok(keys)
+        }
     }
 }
 
@@ -197,11 +218,7 @@ impl Store for RocksStore {
     }
 
     fn state(&self, key: &StateKey) -> Result<Option<Vec<u8>>, StoreError> {
-        self.cache.get_or_read(key, || {
-            let key = key.to_bytes();
-            let row = self.get(Table::State, &key)?;
-            row.map(|row| rows::open_row(Table::State, &key, &row).map(<[u8]>::to_vec)).transpose()
-        })
+        self.cache.get_or_read(key, || self.get(Table::State, &key.to_bytes()))
     }
 
     fn state_at_tip(&self, keys: &[StateKey]) -> Result<StateAtTip, StoreError> {
@@ -244,12 +261,12 @@ impl Store for RocksStore {
     }
 
     fn height_of(&self, digest: &BlockDigest) -> Result<Option<Height>, StoreError> {
-        let key = rows::block_digest_key(digest);
+        let key = rows::block_digest_key(self.keys.names(), digest);
         self.get(Table::Index, &key)?.map(|row| rows::decode_row(Table::Index, &key, &row)).transpose()
     }
 
     fn batch(&self, digest: &BatchDigest) -> Result<Option<Batch>, StoreError> {
-        let key = rows::batch_digest_key(digest);
+        let key = rows::batch_digest_key(self.keys.names(), digest);
         let Some(row) = self.get(Table::Index, &key)? else { return Ok(None) };
         let (height, n): (Height, u16) = rows::decode_row(Table::Index, &key, &row)?;
         let key = rows::batch_key(height, n);
@@ -257,7 +274,7 @@ impl Store for RocksStore {
     }
 
     fn transaction(&self, id: &TxId) -> Result<Option<StoredTransaction>, StoreError> {
-        let key = rows::transaction_key(id);
+        let key = rows::transaction_key(self.keys.names(), id);
         let Some(row) = self.get(Table::Index, &key)? else { return Ok(None) };
         let place = rows::decode_place(&key, &row)?;
         let key = rows::receipts_key(place.height);
@@ -274,9 +291,10 @@ impl Store for RocksStore {
         limit: usize,
     ) -> Result<Vec<(Height, u32, TxId)>, StoreError> {
         let limit = limit.min(ACCOUNT_TRANSACTIONS_MAX);
-        let from = rows::account_key(account, before.map_or(Height(u64::MAX), |(height, _)| height));
+        let names = self.keys.names();
+        let from = rows::account_key(names, account, before.map_or(Height(u64::MAX), |(height, _)| height));
         let mut options = ReadOptions::default();
-        options.set_iterate_lower_bound(rows::account_key(account, Height(0)));
+        options.set_iterate_lower_bound(rows::account_key(names, account, Height(0)));
         let mode = IteratorMode::From(&from, Direction::Reverse);
         let mut found = Vec::new();
         for item in self.db.iterator_cf_opt(self.family(Table::Index)?, options, mode) {
@@ -287,7 +305,7 @@ impl Store for RocksStore {
             let Some(height) = rows::account_key_height(&key) else {
                 return Err(rows::corrupt(Table::Index, &key, "its key's length is wrong".into()));
             };
-            let entries = rows::account_entries(&key, &row)?;
+            let entries = rows::account_entries(&key, &self.keys.open_row(Table::Index, &key, &row)?)?;
             let older = entries.into_iter().rev().filter(|(i, _)| before.is_none_or(|before| (height, *i) < before));
             found.extend(older.take(limit - found.len()).map(|(index, id)| (height, index, id)));
         }
@@ -305,17 +323,20 @@ impl Store for RocksStore {
         let Some(height) = rows::finalization_height(&key) else {
             return Err(rows::corrupt(Table::Meta, &key, "its key's length is wrong".into()));
         };
-        Ok(Some((height, rows::decode_row(Table::Meta, &key, &row)?)))
+        let contents = self.keys.open_row(Table::Meta, &key, &row)?;
+        Ok(Some((height, rows::decode_row(Table::Meta, &key, &contents)?)))
     }
 
     fn put_finalization(&self, height: Height, certificate: &Certificate) -> Result<(), StoreError> {
         if self.height_of(&certificate.body.block)? != Some(height) {
             return Err(StoreError::Inconsistent { height, what: "the finalization is another block's" });
         }
-        let mut row = Vec::new();
+        let _writer = self.writer.lock();
+        let (key, mut row) = (rows::finalization_key(height), Vec::new());
         rows::start_row(&mut row);
         rustorium_types::encode_into(certificate, &mut row);
-        let put = self.db.put_cf(self.family(Table::Meta)?, rows::finalization_key(height), &row);
+        self.keys.sealer()?.seal(Table::Meta, &key, &mut row)?;
+        let put = self.db.put_cf(self.family(Table::Meta)?, key, &row);
         put.map_err(|e| failure(&self.path, e.as_ref()))
     }
 
@@ -329,55 +350,6 @@ impl Store for RocksStore {
             commit_bytes: self.commit_bytes.load(Ordering::Relaxed),
         }
     }
-}
-
-fn database_options(config: &StoreConfig) -> Options {
-    let mut options = Options::default();
-    options.create_if_missing(true);
-    options.create_missing_column_families(true);
-    options.set_max_background_jobs(config.background_jobs);
-    options.set_db_write_buffer_size(config.write_buffer_bytes);
-    options.set_max_total_wal_size(4 * config.write_buffer_bytes as u64);
-    options.set_max_open_files(config.open_files_max);
-    options.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
-    // Table files are synced when complete: written back bit by bit, they don't make the journal's sync wait. The log is
-    // not: what is flushed before the kernel writes the log back never costs the disk a second write.
-    options.set_bytes_per_sync(1 << 20);
-    // An idle node burns no CPU and writes no log about it.
-    options.set_stats_dump_period_sec(0);
-    options.set_stats_persist_period_sec(0);
-    options.set_log_level(LogLevel::Warn);
-    options.set_keep_log_file_num(2);
-    options.set_max_log_file_size(1 << 20);
-    options
-}
-
-fn table_options(table: Table, config: &StoreConfig, blocks: &Cache) -> Options {
-    let mut block = BlockBasedOptions::default();
-    block.set_block_cache(blocks);
-    block.set_cache_index_and_filter_blocks(true);
-    block.set_pin_l0_filter_and_index_blocks_in_cache(true);
-    let mut options = Options::default();
-    options.set_write_buffer_size(config.write_buffer_bytes);
-    options.set_max_write_buffer_number(4);
-    // One compression for all levels: a file can then move down a level without being written again.
-    options.set_compression_type(DBCompressionType::Lz4);
-    match table {
-        Table::Meta => {}
-        Table::Log => block.set_block_size(32 << 10),
-        Table::Index | Table::State => {
-            block.set_bloom_filter(10.0, false);
-            block.set_data_block_index_type(DataBlockIndexType::BinaryAndHash);
-            block.set_block_size(8 << 10);
-        }
-    }
-    if table == Table::State {
-        // Most keys that execution asks for are new ones: their absence should cost no search of the newest rows.
-        options.set_memtable_prefix_bloom_ratio(0.02);
-        options.set_memtable_whole_key_filtering(true);
-    }
-    options.set_block_based_table_factory(&block);
-    options
 }
 
 /// What a failure of the whole store means to its operator.

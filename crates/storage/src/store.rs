@@ -1,8 +1,10 @@
 //! The `Store` trait: what a node keeps of final heights, and the typed errors of keeping it.
 
+use crate::tree::TreeStore;
+use rustorium_crypto::seal::SealError;
 use rustorium_crypto::{CheckedBatch, Verified};
 use rustorium_types::{
-    AccountId, Batch, BatchDigest, Block, BlockDigest, Certificate, Hash, Header, Height, Receipt, ResultLink,
+    AccountId, Batch, BatchDigest, Block, BlockDigest, Certificate, ChainId, Hash, Header, Height, Receipt, ResultLink,
     StateKey, Transaction, TxId, ValidatorIndex,
 };
 use std::sync::Arc;
@@ -138,6 +140,45 @@ pub enum StoreError {
         /// What is wrong with it.
         what: String,
     },
+    /// Rows without the file that says how they were sealed.
+    #[error(
+        "the key file {path} is missing, without which no row beside it opens: restore it from a backup of this home, or remove its folder and sync the store anew"
+    )]
+    KeysMissing {
+        /// The file.
+        path: String,
+    },
+    /// The file that says how rows were sealed isn't as it was written.
+    #[error(
+        "the key file {path} is damaged ({what}): restore it from a backup of this home, or remove its folder and sync the store anew"
+    )]
+    KeysDamaged {
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        what: &'static str,
+    },
+    /// Sealed under another master key.
+    #[error(
+        "the store's key file {path} was made with another storage.key: put the storage.key that belongs to it back"
+    )]
+    OtherKey {
+        /// The key file.
+        path: String,
+    },
+    /// Sealed for another chain.
+    #[error("the store's key file {path} belongs to chain {found} and not to {wanted}: use the home of this chain")]
+    OtherChain {
+        /// The key file.
+        path: String,
+        /// Its chain.
+        found: ChainId,
+        /// The chain of the genesis.
+        wanted: ChainId,
+    },
+    /// A row can't be sealed.
+    #[error("{0}")]
+    Seal(#[from] SealError),
     /// Written by another version of this program.
     #[error("the store's format is {found} and this version reads {supported}: start the version that wrote it")]
     Format {
@@ -173,7 +214,7 @@ pub enum StoreError {
 }
 
 /// What a node keeps of final heights. Every answer is as of the last commit that returned.
-pub trait Store: Send + Sync {
+pub trait Store: TreeStore {
     /// Stores one height, all or nothing; it survives the end of the process, and a power cut once `sync` returned.
     /// Errors: not the next height, contradictory parts, a full or failing disk; then nothing has changed.
     fn commit(&self, commit: &HeightCommit) -> Result<(), StoreError>;

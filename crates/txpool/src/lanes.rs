@@ -6,7 +6,7 @@
 use crate::batch::Weight;
 use crate::lane::{Held, Lane};
 use rustorium_crypto::CheckedBatch;
-use rustorium_types::{BatchDigest, Cursor, Parameters, TxId, ValidatorIndex};
+use rustorium_types::{BatchDigest, Cursor, Parameters, Signature, TxId, ValidatorIndex};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
@@ -165,6 +165,13 @@ impl Lanes {
         }
         lane.insert(held);
         other.map_or(Inserted::Held, |other| Inserted::Conflict { other, held: true })
+    }
+
+    /// Whether a batch of this place and with this signature of its author is held: such a one is no other, or forged, and
+    /// need not be checked again.
+    pub fn holds(&self, lane: ValidatorIndex, seq: u64, signature: &Signature) -> bool {
+        let lane = self.lanes.get(usize::from(lane.0));
+        lane.is_some_and(|lane| lane.at(seq).iter().any(|held| held.batch.batch.signature == *signature))
     }
 
     /// A held batch.

@@ -44,7 +44,7 @@ impl PoolConfig {
             transactions_max: 65_536,
             bytes_max: 64 * 1024 * 1024,
             per_sender_max: 4096,
-            gap_max: 256,
+            gap_max: 1024,
             transaction_bytes_max: TRANSACTION_BYTES_MAX.min(parameters.batch_bytes_max as usize),
             transaction_work_max: parameters.batch_work_max,
             expiry_ahead_ms_max: parameters.expiry_ahead_ms_max,

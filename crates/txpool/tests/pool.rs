@@ -62,7 +62,7 @@ fn each_refusal_has_its_code_and_its_figures() {
     assert_eq!(code(|b| b.expires_at_ms = NOW_MS + 24 * 3600 * 1000 + 1), "expiry_too_far");
     assert_eq!(code(|b| b.public_key = signer(1).public()), "wrong_key");
     assert_eq!(refused(|b| b.nonce = 4), Refused::NonceUsed { nonce: 4, expected: 5 });
-    assert_eq!(refused(|b| b.nonce = 5 + 257), Refused::NonceTooFar { nonce: 262, expected: 5 });
+    assert_eq!(refused(|b| b.nonce = 5 + 1_025), Refused::NonceTooFar { nonce: 1_030, expected: 5 });
     let needed = body(0, 5, 10).work_limit;
     assert_eq!(refused(|b| b.work_limit -= 1), Refused::WorkLimitTooLow { limit: needed - 1, needed });
     assert_eq!(refused(|b| b.work_limit = 2_000_001), Refused::WorkLimitTooHigh { limit: 2_000_001, max: 2_000_000 });

@@ -37,6 +37,14 @@ pub struct Parameters {
     pub clock_ahead_ms_max: u64,
     /// Heights that may be final and not claimed before payloads are refused.
     pub claim_lag_max: u64,
+    /// Whether the chain makes state roots (only a benchmark's doesn't).
+    pub state_roots: bool,
+    /// Header time after which a root period ends.
+    pub root_period_ms: u64,
+    /// Header time after which an empty block ends a root period that isn't empty.
+    pub root_period_idle_ms: u64,
+    /// Heights that may be above the newest claimed state root before payloads are refused.
+    pub root_lag_max: u64,
     /// The farthest that a transaction's expiry may lie ahead of header time.
     pub expiry_ahead_ms_max: u64,
     /// Largest work quota of an account, work units.
@@ -59,6 +67,10 @@ impl Default for Parameters {
             lane_window_bytes: 16 * 1024 * 1024,
             clock_ahead_ms_max: 2_000,
             claim_lag_max: 64,
+            state_roots: true,
+            root_period_ms: 1_000,
+            root_period_idle_ms: 20,
+            root_lag_max: 4_096,
             expiry_ahead_ms_max: 24 * 3600 * 1000,
             quota_work_max: 1_000_000_000_000,
             quota_work_per_s: 1_000_000_000,

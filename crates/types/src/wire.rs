@@ -1,19 +1,35 @@
 //! What validators say to each other.
 
 use crate::codec::{BoundedVec, DecodeError, decode, encode_into};
-use crate::consensus::{Block, Certificate, Proposal, SignedVote};
+use crate::consensus::{Block, Certificate, Proposal, ResultClaim, SignedVote};
 use crate::ids::{BatchDigest, BlockDigest, Hash, Height, ValidatorIndex, View};
 use crate::limits::*;
 use crate::transaction::{Batch, Transaction};
 use borsh::{BorshDeserialize, BorshSerialize};
 
-/// How far a node has executed, told beside votes and outside what is signed.
+/// How far a node has executed and rooted, told beside votes and outside what is signed.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug, BorshSerialize, BorshDeserialize)]
 pub struct Report {
     /// Newest executed height.
     pub executed: Height,
     /// The result root there.
     pub root: Hash,
+    /// Newest height whose state root it has; 0 where the chain makes none.
+    pub rooted: Height,
+    /// The state root there.
+    pub state_root: Hash,
+}
+
+impl Report {
+    /// What it says of execution.
+    pub fn result(&self) -> ResultClaim {
+        ResultClaim { height: self.executed, root: self.root }
+    }
+
+    /// What it says of the state tree.
+    pub fn state(&self) -> ResultClaim {
+        ResultClaim { height: self.rooted, root: self.state_root }
+    }
 }
 
 /// A node's vote with what rides beside it.
@@ -70,6 +86,11 @@ pub enum Request {
         /// At most this many.
         count: u32,
     },
+    /// What the peer holds with the asker's own signature on it: a node that starts asks for it before it signs (R26).
+    OwnSignatures {
+        /// Batches of the asker's lane that it knows of: from this seq on the peer's are news.
+        next_seq: u64,
+    },
 }
 
 /// The answer to a `Request`.
@@ -89,6 +110,15 @@ pub enum Response {
         blocks: BoundedVec<Block, SYNC_ITEMS_MAX>,
         /// Covers them all; none where the peer has none.
         finalization: Option<Certificate>,
+    },
+    /// What the asker signed, as far as it can still matter.
+    OwnSignatures {
+        /// The peer's best finalization; none at genesis.
+        finalization: Option<Certificate>,
+        /// The asker's votes that the peer holds, newest views first.
+        votes: BoundedVec<SignedVote, SYNC_ITEMS_MAX>,
+        /// The newest batch of the asker's lane that it doesn't know of; none where there is none.
+        batch: Option<Box<Batch>>,
     },
 }
 

@@ -10,8 +10,8 @@ from typing import Annotated, NoReturn
 import typer
 
 from rustorium.cli import bench, block, config, devnet, keys, node, query, status, testnet, tx
+from rustorium.cli.failure import explain, wants_json
 
-NATIVE_EXIT_CODES = {"proof-refused": 4, "key-missing": 3, "not-found": 3, "home-missing": 3}
 BROKEN_PIPE = 141
 
 app = typer.Typer(
@@ -63,34 +63,11 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     except Exception as error:
         if debug:
             raise
-        sys.exit(explain(error))
+        sys.exit(explain(error, as_json=wants_json(line)))
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
     sys.exit(code if isinstance(code, int) else 0)
-
-
-def explain(error: Exception) -> int:
-    """Prints an error's sentence on standard error; gives the exit code."""
-    from rustorium.errors import RustoriumError
-
-    if isinstance(error, RustoriumError):
-        print(f"error: {error.message}", file=sys.stderr)
-        return error.exit_code
-    if isinstance(error, typer.Abort):
-        print("interrupted", file=sys.stderr)
-        return 130
-    show = getattr(error, "show", None)
-    if show is not None and isinstance(code := getattr(error, "exit_code", None), int):
-        show(sys.stderr)
-        return code
-    if type(error).__name__ == "NativeError":
-        print(f"error: {error.args[0]}", file=sys.stderr)
-        return NATIVE_EXIT_CODES.get(str(getattr(error, "code", "")), 1)
-    print(
-        f"error: unexpected {type(error).__name__} ({error}): run it again with --debug and report it", file=sys.stderr
-    )
-    return 1
 
 
 def _name() -> str:

@@ -1,4 +1,4 @@
-"""`keys new` and `keys show`."""
+"""`keys new`, `keys show` and `keys rotate`."""
 
 import os
 from pathlib import Path
@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
-from rustorium.cli.options import PassphraseOption
-from rustorium.cli.output import Format, Output, emit_one
+from rustorium.cli.options import HomeOption, PassphraseOption, home_of
+from rustorium.cli.output import Format, Output, emit_one, progress
 
-group = typer.Typer(help="Make and show account keys.", no_args_is_help=True)
+group = typer.Typer(help="Make and show account keys; rotate a node's storage keys.", no_args_is_help=True)
 
 
 @group.command()
@@ -38,3 +38,12 @@ def show(
     from rustorium.client.keys import describe
 
     emit_one(describe(file.expanduser(), passphrase_file, os.environ), output)
+
+
+@group.command()
+def rotate(home: HomeOption = None, output: Output = Format.table) -> None:
+    """Seal all that a running node has stored anew, under a new key version. It goes on when this command is ended."""
+    from rustorium.node.rotation import rotate as rotate_node
+
+    with progress("rows sealed anew") as advance:
+        emit_one(rotate_node(home_of(home), advance), output)

@@ -22,6 +22,7 @@ COLUMNS = [
     "peers_up",
     "pool_transactions",
     "durability",
+    "attention",
 ]
 
 
@@ -38,7 +39,8 @@ def check(
     timeout_s: Annotated[float, typer.Option("--timeout-s", min=0.1, help="Per node, seconds.")] = 3.0,
     output: Output = Format.table,
 ) -> None:
-    """Ask a node by its admin socket (--home), or nodes over HTTP (--net, --node). Exit code 5: one isn't ready."""
+    """Ask a node by its admin socket (--home), or nodes over HTTP (--net, --node). Exit code 5: one isn't ready, or its
+    validator key is retired."""
     from rustorium.client.probe import ask, status_of
 
     found = net_of(net) if home is None and not node else None
@@ -54,5 +56,5 @@ def check(
         emit(rows, output, COLUMNS)
     else:
         emit([one.raw or row for one, row in zip(statuses, rows, strict=True)], output)
-    if not all(one.ready for one in statuses):
+    if not all(one.ready and not one.retired for one in statuses):
         raise typer.Exit(5)

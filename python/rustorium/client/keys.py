@@ -58,6 +58,8 @@ def describe(path: Path, passphrase_file: Path | None, environment: Mapping[str,
     if not path.is_file():
         raise KeyFileMissing(f"there is no key file {path}: name an existing one")
     kind, public = public_part(path)
+    if kind == "storage":
+        return {"kind": kind, "public_key": ""}
     if not public:
         public = _native.public_key(open_key_file(path, kind, passphrase_file, environment)).hex()
     row: dict[str, object] = {"kind": kind.partition(":")[0], "public_key": public}

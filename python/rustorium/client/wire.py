@@ -24,6 +24,7 @@ from rustorium.types import (
     At,
     Balance,
     Block,
+    Evidence,
     Failure,
     NodeStatus,
     Receipt,
@@ -191,4 +192,17 @@ def node_status(answer: Answer) -> NodeStatus:
         ready=bool(answer["ready"]),
         reason=str(answer.get("not_ready_because") or ""),
         raw=dict(answer),
+        unreachable=tuple(str(name) for name in answer["unreachable"]),
+        retired=str(answer.get("key_retired_because") or ""),
+        evidence=tuple(evidence(one) for one in answer["evidence"]),
+    )
+
+
+def evidence(answer: Answer) -> Evidence:
+    return Evidence(
+        validator=int(answer["validator"]),
+        name=str(answer["name"]),
+        kind=str(answer["kind"]),
+        first=str(answer["first"]),
+        count=int(answer["count"]),
     )

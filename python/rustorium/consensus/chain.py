@@ -129,7 +129,28 @@ class Chain:
         if block is None or block.has_payload:
             return True
         parent = self.blocks.get(block.parent)
-        return parent is None or block.claimed_height > parent.claimed_height
+        if parent is None:
+            return True
+        risen_from = []
+        if block.claimed_height > parent.claimed_height:
+            risen_from.append(parent.claimed_height)
+        if block.rooted_height > parent.rooted_height:
+            risen_from.append(parent.rooted_height)
+        if not risen_from:
+            return False
+        payload_height = self._payload_height_below(parent)
+        return payload_height is None or min(risen_from) < payload_height
+
+    def _payload_height_below(self, block: BlockFacts) -> int | None:
+        """The newest height with a payload on the chain that ends at `block`; None while a header is unknown."""
+        while block.view > self.final_view:
+            if block.has_payload:
+                return block.height
+            below = self.blocks.get(block.parent)
+            if below is None:
+                return None
+            block = below
+        return self.payload_height if self._walk is None else None
 
     # ---- finality
 
@@ -182,4 +203,5 @@ def _follows(block: BlockFacts, parent: BlockFacts) -> bool:
         block.height == parent.height + 1
         and block.time_ms > parent.time_ms
         and parent.claimed_height <= block.claimed_height <= parent.height
+        and parent.rooted_height <= block.rooted_height <= block.claimed_height
     )

@@ -6,6 +6,7 @@ so that leader and voters read the same rule and timers need no handles; an idle
 
 from rustorium.consensus.chain import Chain
 from rustorium.consensus.pacemaker import NS_PER_MS, ConsensusConfig
+from rustorium.consensus.vocabulary import BlockFacts
 
 
 def leader_of(view: int, n: int) -> int:
@@ -17,15 +18,19 @@ class Work:
     """Everything that can be a reason for a block, each with the time since when it has been one."""
 
     __slots__ = ("_claim_delay_ns", "_distrust_views", "_distrusted", "_grace_ns", "_listable_since", "_nullifies",
-                 "_ready_since", "_unfinal_since", "ready_claim", "wanted_claim")  # fmt: skip
+                 "_ready_since", "_rooted_since", "_state_roots", "_unfinal_since", "ready_claim", "ready_root",
+                 "wanted_claim")  # fmt: skip
 
     def __init__(self, config: ConsensusConfig) -> None:
         self._claim_delay_ns = config.claim_delay_ms * NS_PER_MS
         self._grace_ns = config.grace_ms * NS_PER_MS
         self._distrust_views = config.distrust_views
+        self._state_roots = config.state_roots
         self.ready_claim = 0
+        self.ready_root = 0
         self.wanted_claim = 0
         self._ready_since = 0
+        self._rooted_since = 0
         self._listable_since: int | None = None
         self._nullifies: tuple[int, int] | None = None
         self._unfinal_since: dict[int, int] = {}
@@ -43,6 +48,10 @@ class Work:
         if height > self.ready_claim:
             self.ready_claim, self._ready_since = height, now
 
+    def root_ready(self, now: int, height: int) -> None:
+        if height > self.ready_root:
+            self.ready_root, self._rooted_since = height, now
+
     def claim_wanted(self, height: int) -> None:
         self.wanted_claim = max(self.wanted_claim, height)
 
@@ -52,6 +61,10 @@ class Work:
 
     def notarized(self, now: int, view: int) -> None:
         self._unfinal_since.setdefault(view, now)
+
+    def notarized_at(self, view: int) -> int | None:
+        """When the notarization of `view` came; None where it is final or not notarized."""
+        return self._unfinal_since.get(view)
 
     def finalized(self, view: int) -> None:
         self._unfinal_since = {v: at for v, at in self._unfinal_since.items() if v > view}
@@ -80,18 +93,35 @@ class Work:
         claims."""
         return max(parent_claim, min(self.ready_claim, parent_height))
 
+    def root_height(self, parent_root: int, claim: int) -> int:
+        """R14: up to where a proposal with such a claim claims state roots: as far as a quorum has them, never above
+        what the proposal claims as executed (so not above its parent), never below what the parent claims."""
+        return max(parent_root, min(self.ready_root, claim))
+
     def _unfinal_content_since(self, chain: Chain) -> int | None:
         """R12: content that isn't final is work, but only after the grace in which its finalization normally comes."""
         times = [at for view, at in self._unfinal_since.items() if chain.has_content(view)]
         return min(times) + self._grace_ns if times else None
 
     def _owed_claim_since(self, chain: Chain, entered_at: int) -> int | None:
-        """R13: an owed claim that could be made now, after a delay in which another block could carry it."""
+        """R13: an owed claim that could be made now, after a delay in which another block could carry it; a result
+        that a client waits for at once, and by itself."""
         final, tip = chain.final_facts(), chain.tip()
         if final is None or tip is None or chain.walking_at() is not None:
             return None
-        if final.claimed_height >= chain.payload_height or self.ready_claim <= tip.claimed_height:
-            return None
-        if tip.claimed_height < self.wanted_claim <= self.ready_claim:
+        result = final.claimed_height < chain.payload_height and tip.claimed_height < self.ready_claim
+        if result and tip.claimed_height < self.wanted_claim <= self.ready_claim:
             return self._ready_since
-        return max(self._ready_since, entered_at) + self._claim_delay_ns
+        if self._state_roots:
+            return self._owed_root_since(chain.payload_height, final, tip, entered_at)
+        return max(self._ready_since, entered_at) + self._claim_delay_ns if result else None
+
+    def _owed_root_since(self, payload_height: int, final: BlockFacts, tip: BlockFacts, entered_at: int) -> int | None:
+        """R13 where the chain makes state roots: one block for all that is owed, once it can bring all of it. A header
+        claims no root above its result (R5), so a root that is claimed or could be is so with its result."""
+        if max(final.rooted_height, tip.rooted_height) >= payload_height:
+            return None
+        claim = self.claim_height(tip.claimed_height, tip.height)
+        if self.root_height(tip.rooted_height, claim) < payload_height:
+            return None
+        return max(self._ready_since, self._rooted_since, entered_at) + self._claim_delay_ns

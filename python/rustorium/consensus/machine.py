@@ -7,7 +7,7 @@ alone, so no timer, tuned value or order of inputs can break it; a good view cos
 
 from rustorium.consensus.chain import Chain, MissingBlock, MissingCertificates, Verdict
 from rustorium.consensus.leader import Work, leader_of
-from rustorium.consensus.pacemaker import ConsensusConfig, Pacemaker, Phase
+from rustorium.consensus.pacemaker import NS_PER_MS, ConsensusConfig, Pacemaker, Phase
 from rustorium.consensus.safety import VoteGuard
 from rustorium.consensus.vocabulary import (
     BlockFacts,
@@ -20,9 +20,9 @@ from rustorium.consensus.vocabulary import (
     EnterView,
     FetchBlock,
     FetchCertificates,
-    Finalize,
     Heartbeat,
     Input,
+    KeyRetired,
     LaneCostly,
     NullifiesSeen,
     PayloadStatus,
@@ -30,6 +30,7 @@ from rustorium.consensus.vocabulary import (
     Propose,
     Recovered,
     ResendVotes,
+    RootReady,
     SendCertificate,
     SendWork,
     Vote,
@@ -92,6 +93,9 @@ class Machine:
                 deadlines.append(phase[1])
             if work_since is not None and work_since > self._now:
                 deadlines.append(work_since)
+            lead_from = self._lead_from(work_since) if self._may_lead() else None
+            if lead_from is not None and lead_from > self._now:
+                deadlines.append(lead_from)
         return min(deadlines)
 
     # ---- inputs
@@ -104,7 +108,7 @@ class Machine:
                 self._learn(block, status)
             case VoteRefused(kind, view):
                 self._guard.refused(kind, view)
-            case Diverged():
+            case Diverged() | KeyRetired():
                 self._guard.halt()
             case PeerSilence(peer, silent) if peer != self._me:
                 (self._silent.add if silent else self._silent.discard)(peer)
@@ -118,6 +122,8 @@ class Machine:
                 self._work.listable(now, listable)
             case ClaimReady(height):
                 self._work.claim_ready(now, height)
+            case RootReady(height):
+                self._work.root_ready(now, height)
             case ClaimWanted(height):
                 self._work.claim_wanted(height)
             case NullifiesSeen(view):
@@ -140,7 +146,7 @@ class Machine:
         view = max(event.final.view + 1, newest + 1, *cast_in, 1)
         because = next((c for c in event.certificates if c.view == view - 1), None)
         self._pace = Pacemaker(self._config, now, view, because)
-        self._emit(EnterView(view, because))
+        self._emit(EnterView(view, because, leader_of(view, self._n) == self._me))
         for certificate in sorted(event.certificates, key=lambda c: (c.kind is not VoteKind.FINALIZE, c.view)):
             self._absorb(now, certificate)
         self._emit(ResendVotes(view))
@@ -193,7 +199,6 @@ class Machine:
         self._guard.forget_through(view)
         self._work.finalized(view)
         self._pace.finalized()
-        self._emit(Finalize(view, digest))
         if view >= self._pace.view:
             self._emit(SendCertificate(certificate))
 
@@ -203,7 +208,7 @@ class Machine:
         self._pace.enter(now, view, because)
         self._proposal_at = None
         self._forget_requests()
-        self._emit(EnterView(view, because))
+        self._emit(EnterView(view, because, leader_of(view, self._n) == self._me))
 
     # ---- the voter
 
@@ -238,12 +243,19 @@ class Machine:
             and not self._guard.has_nullified(view)
         )
 
+    def _lead_from(self, work_since: int | None) -> int | None:
+        """R4: when to propose, where there is work: not while the block before is a moment from being final."""
+        parent_since = self._work.notarized_at(max(self._chain.notarized, default=0))
+        if work_since is None or parent_since is None:
+            return work_since
+        return max(work_since, parent_since + self._config.parent_grace_ms * NS_PER_MS)
+
     def _lead(self, now: int) -> None:
         """R3, R4, R14, R20: proposes as soon as there is work and the parent is certain."""
         if not self._may_lead():
             return
         view = self._pace.view
-        since = self._work_since()
+        since = self._lead_from(self._work_since())
         if since is None or since > now:
             return
         parent = self._chain.newest_parent(view)
@@ -256,7 +268,8 @@ class Machine:
             return
         self._proposed_view = view
         claim = self._work.claim_height(facts.claimed_height, facts.height)
-        self._emit(Propose(view, parent.view, parent.digest, claim, self._work.distrusted(view)))
+        root = self._work.root_height(facts.rooted_height, claim)
+        self._emit(Propose(view, parent.view, parent.digest, claim, root, self._work.distrusted(view)))
         self._pace.sent_a_frame(now)
 
     # ---- timers

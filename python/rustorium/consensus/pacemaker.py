@@ -14,7 +14,7 @@ NS_PER_MS = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class ConsensusConfig:
-    """Local policy: no value here is part of what validators agree on, so each node may have its own."""
+    """Local policy, of which each node may have its own, except `state_roots`, which the chain's parameters say."""
 
     delta_floor_ms: int = 100
     """Δ never falls below this: it must cover a network delay, a fetch, a sync and an execution."""
@@ -25,19 +25,23 @@ class ConsensusConfig:
     """How long an owed claim waits for a block that carries it anyway (R13)."""
     grace_ms: int = 20
     """How long a notarized block with content waits for its finalization before an empty block helps it (R12)."""
+    parent_grace_ms: int = 3
+    """How long a leader lets the block before become final until it extends it all the same (R4)."""
     distrust_views: int = 32
     """D: for how many views a lane that proved costly ends at what a quorum holds (R20)."""
     future_views_max: int = 64
     """Proposals this far above the current view are kept; later ones can be fetched once a certificate names them
     (R10)."""
+    state_roots: bool = False
+    """Whether the chain makes state roots, so that they too can be owed (R13): the same at all validators."""
 
     def __post_init__(self) -> None:
         if not 0 < self.delta_floor_ms <= self.delta_start_ms <= self.delta_ceiling_ms:
             raise ValueError("needs 0 < delta_floor_ms <= delta_start_ms <= delta_ceiling_ms")
         if min(self.heartbeat_ms, self.future_views_max) <= 0:
             raise ValueError("heartbeat_ms and future_views_max must be above 0")
-        if min(self.claim_delay_ms, self.grace_ms, self.distrust_views) < 0:
-            raise ValueError("claim_delay_ms, grace_ms and distrust_views must not be below 0")
+        if min(self.claim_delay_ms, self.grace_ms, self.parent_grace_ms, self.distrust_views) < 0:
+            raise ValueError("claim_delay_ms, grace_ms, parent_grace_ms and distrust_views must not be below 0")
 
 
 class Phase(Enum):

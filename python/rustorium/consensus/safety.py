@@ -1,4 +1,4 @@
-"""The vote-once guard: which votes this node has cast, and so which it may still cast (R6, R7, R8, R23, R24).
+"""The vote-once guard: which votes this node has cast, and so which it may still cast (R6, R7, R8, R23, R24, R27).
 
 Invariants: per view at most one notarize and one finalize; never a nullify and a finalize of one view, in either order;
 no vote at or below the last finalization; nothing at all after `halt`. It only ever says no: it doesn't know why one
@@ -32,7 +32,8 @@ class VoteGuard:
             self._note(vote.kind, vote.view, vote.digest)
 
     def halt(self) -> None:
-        """R24: this node's execution went its own way, so nothing that it signs is worth anything."""
+        """R24, R27: this node's execution went its own way, or it may have signed the contrary before: nothing that it
+        signs is worth anything."""
         self._halted = True
 
     def may_notarize(self, view: int) -> bool:

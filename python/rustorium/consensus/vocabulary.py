@@ -43,6 +43,8 @@ class BlockFacts:
     has_payload: bool
     claimed_height: int
     """The executed height whose result root the header claims (0: nothing but genesis)."""
+    rooted_height: int = 0
+    """The height whose state root the header claims (0: none)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,8 @@ class OwnVote:
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """A quorum's votes, verified: formed here or received. Comes once per (kind, view), in any order."""
+    """A quorum's votes, verified: formed here or received. Comes once per (kind, view), in any order. What a
+    finalization makes final needs no decision: the data plane executes it without waiting for the core."""
 
     kind: VoteKind
     view: int
@@ -99,6 +102,14 @@ class WorkSeen:
 @dataclass(frozen=True, slots=True)
 class ClaimReady:
     """Level-triggered, rising: a quorum's reports, this node's own among them, agree on the result root of `height`."""
+
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class RootReady:
+    """Level-triggered, rising: a quorum's reports, this node's own among them, agree on the state root after `height`,
+    and an empty block made now on a chain that ends there could claim it (its root period is over by then)."""
 
     height: int
 
@@ -149,6 +160,11 @@ class Diverged:
 
 
 @dataclass(frozen=True, slots=True)
+class KeyRetired:
+    """The journal lacks something that this node signed: the data plane signs nothing more, and shows no life."""
+
+
+@dataclass(frozen=True, slots=True)
 class Tick:
     """The deadline that the core asked for has come."""
 
@@ -159,12 +175,14 @@ Input = (
     | Certificate
     | WorkSeen
     | ClaimReady
+    | RootReady
     | ClaimWanted
     | NullifiesSeen
     | PeerSilence
     | LaneCostly
     | VoteRefused
     | Diverged
+    | KeyRetired
     | Tick
 )
 
@@ -179,6 +197,9 @@ class EnterView:
 
     view: int
     because: Certificate | None
+    leads: bool = False
+    """Whether this node leads the view: it hears of work at once. Others need it for their timers alone, so `WorkSeen`
+    may wait some milliseconds for an input that wakes them anyway."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +213,8 @@ class Propose:
     parent: bytes
     claim_height: int
     """Claim the result root of this executed height, which a ClaimReady announced (never below the parent's claim)."""
+    root_height: int = 0
+    """Claim the state root of this height: the newest root period's end at or below it (never below the parent's)."""
     distrusted_lanes: tuple[int, ...] = ()
     """Lanes that end at the seq that a quorum holds, for this proposal."""
 
@@ -211,14 +234,6 @@ class SendCertificate:
     """Send a held certificate on to all, once per node and certificate."""
 
     certificate: Certificate
-
-
-@dataclass(frozen=True, slots=True)
-class Finalize:
-    """The block and its ancestors are final: fetch what is missing, execute in height order, persist, notify."""
-
-    view: int
-    digest: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,14 +276,5 @@ class Heartbeat:
 
 
 Effect = (
-    EnterView
-    | Propose
-    | Vote
-    | SendCertificate
-    | Finalize
-    | FetchBlock
-    | FetchCertificates
-    | SendWork
-    | ResendVotes
-    | Heartbeat
+    EnterView | Propose | Vote | SendCertificate | FetchBlock | FetchCertificates | SendWork | ResendVotes | Heartbeat
 )

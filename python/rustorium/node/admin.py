@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 import trio
 
+from rustorium import _native
 from rustorium.errors import NodeError, NotReady, RustoriumError
 from rustorium.node.bridge import connect_unix, listen_unix
 
@@ -30,6 +31,10 @@ class Inspected(Protocol):
 
     def audit(self, event: str, fields_json: str) -> None: ...
 
+    def rotate_keys(self) -> None: ...
+
+    def rotation(self) -> str: ...
+
 
 class AdminServer:
     """Serves one node's socket."""
@@ -41,6 +46,8 @@ class AdminServer:
             "status": lambda _: json.loads(self._node.status()),
             "addresses": lambda _: self._node.addresses(),
             "stop": self._order_stop,
+            "rotate_keys": self._rotate_keys,
+            "rotation": lambda _: json.loads(self._node.rotation()),
         }
 
     async def run(self) -> None:
@@ -87,6 +94,14 @@ class AdminServer:
     def _order_stop(self, _request: dict[str, Any]) -> object:
         self._node.audit("stop ordered", json.dumps({"by": "admin socket"}))
         self._stop("ordered by the admin socket")
+        return {}
+
+    def _rotate_keys(self, _request: dict[str, Any]) -> object:
+        self._node.audit("key rotation ordered", json.dumps({"by": "admin socket"}))
+        try:
+            self._node.rotate_keys()
+        except _native.NativeError as error:
+            raise NodeError(error.args[0], code=error.code) from None
         return {}
 
 

@@ -37,7 +37,7 @@ class _Header(msgspec.Struct, frozen=True):
     version: int
     me: int
     n: int
-    config: dict[str, int]
+    config: dict[str, int | bool]
     inputs: list[str]
     effects: list[str]
     state: Any

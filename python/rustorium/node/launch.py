@@ -6,13 +6,14 @@ Invariants: everything is checked before a port is bound or a file is locked; se
 import json
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from rustorium import _native
 from rustorium.config import Config, Loaded, split_address
 from rustorium.errors import ConfigError, HomeError
-from rustorium.home import Home, open_key_file
+from rustorium.home import Home, open_key_file, open_storage_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,8 @@ class Launch:
     n: int
     native_config: str
     """JSON for the data plane; holds the seeds."""
+    storage_key: _native.StorageKey
+    """Opens what the node keeps on disk."""
 
     def __repr__(self) -> str:
         return f"Launch(home={self.home.path}, index={self.index}, n={self.n})"
@@ -33,16 +36,19 @@ class Launch:
 
 def prepare(home: Home, loaded: Loaded, passphrase_file: Path | None, environment: Mapping[str, str]) -> Launch:
     """Reads genesis and keys and resolves peers. Errors: HomeError, KeyFileError, NativeError, ConfigError."""
-    from rustorium import _native
-
+    # Before the first secret is in memory.
+    _native.forbid_core_dumps()
     config = loaded.config
     genesis_bytes = home.genesis_bytes()
     genesis = json.loads(_native.genesis_describe(genesis_bytes))
     validators: list[dict[str, Any]] = genesis["validators"]
+    state_roots = bool(genesis["parameters"]["state_roots"])
+    config = replace(config, consensus=replace(config.consensus, state_roots=state_roots))
     if passphrase_file is None and config.keys.passphrase_file:
         passphrase_file = home.path / config.keys.passphrase_file
     node_seed = open_key_file(home.node_key, "node", passphrase_file, environment)
     validator_seed = open_key_file(home.validator_key, "validator", passphrase_file, environment)
+    storage_key = open_storage_key(home.storage_key, passphrase_file, environment)
     index = _index_of(home, validators, _native.public_key(validator_seed).hex(), _native.public_key(node_seed).hex())
     chain = _native.genesis_hash(genesis_bytes)
     native = {
@@ -64,7 +70,7 @@ def prepare(home: Home, loaded: Loaded, passphrase_file: Path | None, environmen
         "pool_transactions_max": config.txpool.transactions_max,
         "heartbeat_ms": config.consensus.heartbeat_ms,
     }
-    return Launch(home, config, chain, index, len(validators), json.dumps(native))
+    return Launch(home, config, chain, index, len(validators), json.dumps(native), storage_key)
 
 
 def resolve(address: str, key: str) -> str:

@@ -43,4 +43,5 @@ def init_home(
         seed = _native.generate_seed()
         _native.seal_key(str(file), seed, kind, passphrase)
         public[f"{kind}_key"] = _native.public_key(seed).hex()
+    _native.StorageKey.create(str(home.storage_key), passphrase)
     return {"name": name, "home": str(path), "genesis": str(home.genesis), "owner_key_file": str(owner), **public}

@@ -42,7 +42,7 @@ def run(launch: Launch, descriptors: Descriptors) -> None:
         log_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     log = configure(log_path, config.log.level, config.node.name)
     _native.tracing_init(str(log_path) if log_path is not None else None, config.log.level, config.node.name)
-    node = _native.Node(launch.native_config)
+    node = _native.Node(launch.native_config, launch.storage_key)
     try:
         supervisor = Supervisor(launch, node, log, descriptors)
         trio.run(supervisor.run)

@@ -15,6 +15,7 @@ from rustorium.sim.model import (
     Message,
     ProposalFrame,
     VoteFrame,
+    hash_of,
     make_block,
 )
 
@@ -94,7 +95,9 @@ class Equivocator:
         if port.world.rng.random() < 0.5 and below.facts.height >= block.facts.claimed_height:
             parent = below  # a fork around a block that may be final, without the nullifications for it
             port.world.counts["forking proposal"] += 1
-        twin = make_block(block.facts.view, parent, block.facts.time_ms + 1, (), claim, n)
+        twin = make_block(
+            block.facts.view, parent, block.facts.time_ms + 1, (), claim, n, self._false_root(port, block)
+        )
         port.blocks[twin.facts.digest] = twin  # served like the other when a certificate names it
         others = [peer for peer in range(n) if peer != port.me]
         port.world.rng.shuffle(others)
@@ -105,6 +108,14 @@ class Equivocator:
         port.world.counts["equivocating proposal"] += 1
         for both in (block, twin):
             self._vote_all(port, both)
+
+    @staticmethod
+    def _false_root(port: "SimPort", block: Block) -> tuple[int, bytes] | None:
+        """Sometimes a lie about the state where the honest twin tells a root; None repeats the parent's claim."""
+        if not block.facts.rooted_height or port.world.rng.random() < 0.5:
+            return None
+        port.world.counts["false state root"] += 1
+        return block.facts.rooted_height, hash_of("false", block.state_root)
 
     def hear(self, port: "SimPort", message: Message) -> None:
         """Called for each message, before the data plane sees it."""

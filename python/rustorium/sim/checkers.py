@@ -21,6 +21,7 @@ class Checkers:
         self._certificates: dict[tuple[VoteKind, int], bytes | None] = {}
         self._final_by_height: dict[int, Block] = {}
         self._root_by_height: dict[int, bytes] = {}
+        self._state_by_height: dict[int, bytes] = {}
         self.final_height = 0
 
     def vote_left(self, node: int, vote: OwnVote) -> None:
@@ -61,7 +62,23 @@ class Checkers:
             raise BreachError(f"final height {height} claims another root than was executed")
         if below is not None and block.facts.claimed_height < below.facts.claimed_height:
             raise BreachError(f"the claim of height {height} goes back")
+        self._root_claimed(block, below)
         self.final_height = max(self.final_height, height)
+
+    def rooted(self, node: int, height: int, root: bytes) -> None:
+        """Called when an honest node has made the state root of a height, again after a restart too."""
+        if node in self._honest and self._state_by_height.setdefault(height, root) != root:
+            raise BreachError(f"height {height} has two state roots")
+
+    def _root_claimed(self, block: Block, below: Block | None) -> None:
+        height, rooted = block.facts.height, block.facts.rooted_height
+        root = self._state_by_height.get(rooted)
+        if rooted and root != block.state_root:
+            raise BreachError(f"final height {height} claims another state root than was made, or one that nobody made")
+        if rooted > block.facts.claimed_height:
+            raise BreachError(f"final height {height} claims the state root of a height that it claims no result of")
+        if below is not None and rooted < below.facts.rooted_height:
+            raise BreachError(f"the state root claim of height {height} goes back")
 
     def final_chain(self) -> list[Block]:
         return [self._final_by_height[height] for height in sorted(self._final_by_height)]

@@ -1,11 +1,11 @@
-"""The final chain as one node has executed it: running roots, and which heights a quorum's reports agree on.
+"""The final chain as one node has executed it: result roots, states, and which heights a quorum's reports agree on.
 
 Invariants: execution follows finality in height order and never rolls back; a root covers every height below it, so one
-report speaks for all of them.
+report speaks for all of them; an empty block leaves the state as it is.
 """
 
 from rustorium.sim.disk import Disk
-from rustorium.sim.model import GENESIS_ROOT, Batch, Block, genesis, hash_of
+from rustorium.sim.model import GENESIS_ROOT, GENESIS_STATE, Batch, Block, genesis, hash_of
 
 
 class Ledger:
@@ -13,6 +13,8 @@ class Ledger:
         self._me, self._n = me, n
         self.blocks: list[Block] = [genesis(n)]
         self.roots: list[bytes] = [GENESIS_ROOT]
+        self.states: list[bytes] = [GENESIS_STATE]
+        """Per height what its state root is; to have made that root is another matter (`Roots`)."""
         self.heights: dict[bytes, int] = {self.blocks[0].facts.digest: 0}
         self.transactions: set[int] = set()
         self.payload_height = 0
@@ -35,6 +37,7 @@ class Ledger:
         changed = bool(transactions)
         self.blocks.append(block)
         self.roots.append(hash_of(self.roots[-1], transactions) if changed else hash_of(self.roots[-1]))
+        self.states.append(hash_of(self.states[-1], transactions) if changed else self.states[-1])
         self.heights[block.facts.digest] = block.facts.height
         self.transactions.update(transactions)
         if block.facts.has_payload:

@@ -45,27 +45,40 @@ class Block:
     cursors: tuple[int, ...]
     """Per lane the next seq to list after this block."""
     claimed_root: bytes
+    state_root: bytes
+    """Of the state after `facts.rooted_height`."""
 
 
 GENESIS_ROOT = hash_of("root")
+GENESIS_STATE = hash_of("state")
 
 
 def genesis(n: int) -> Block:
     digest = hash_of("genesis", n)
-    return Block(BlockFacts(0, 0, digest, 0, digest, 0, 0, False, 0), (), (0,) * n, GENESIS_ROOT)
+    return Block(BlockFacts(0, 0, digest, 0, digest, 0, 0, False, 0), (), (0,) * n, GENESIS_ROOT, GENESIS_STATE)
 
 
 def make_block(
-    view: int, parent: Block, time_ms: int, payload: tuple[Listed, ...], claim: tuple[int, bytes], n: int
+    view: int,
+    parent: Block,
+    time_ms: int,
+    payload: tuple[Listed, ...],
+    claim: tuple[int, bytes],
+    n: int,
+    rooted: tuple[int, bytes] | None = None,
 ) -> Block:
+    """A block on `parent`; without `rooted` it claims the state root that its parent does."""
     cursors = list(parent.cursors)
     for item in payload:
         cursors[item.author] = item.seq + 1
     height, above = parent.facts.height + 1, parent.facts
     time_ms = max(time_ms, above.time_ms + 1)
-    digest = hash_of("block", view, height, above.view, above.digest, time_ms, payload, cursors, claim)
-    facts = BlockFacts(view, height, digest, above.view, above.digest, view % n, time_ms, bool(payload), claim[0])
-    return Block(facts, payload, tuple(cursors), claim[1])
+    rooted = (above.rooted_height, parent.state_root) if rooted is None else rooted
+    digest = hash_of("block", view, height, above.view, above.digest, time_ms, payload, cursors, claim, rooted)
+    facts = BlockFacts(
+        view, height, digest, above.view, above.digest, view % n, time_ms, bool(payload), claim[0], rooted[0]
+    )
+    return Block(facts, payload, tuple(cursors), claim[1], rooted[1])
 
 
 # ---- wire messages: a core frame (vote, proposal, heartbeat) also ends its sender's silence
@@ -76,6 +89,8 @@ class Riders(NamedTuple):
 
     executed: int
     root: bytes
+    rooted: int
+    state_root: bytes
     held: tuple[int, ...]
     """Per lane the first seq that the sender doesn't hold."""
 

@@ -16,6 +16,7 @@ from rustorium.consensus.vocabulary import (
     NullifiesSeen,
     OwnVote,
     PayloadStatus,
+    RootReady,
     VoteKind,
     WorkSeen,
 )
@@ -26,6 +27,7 @@ from rustorium.sim.lanes import Lanes
 from rustorium.sim.ledger import Ledger
 from rustorium.sim.model import (
     HEIGHT_BOUND,
+    NS_PER_MS,
     Batch,
     BatchFrame,
     Block,
@@ -35,6 +37,7 @@ from rustorium.sim.model import (
     ReportFrame,
     Riders,
 )
+from rustorium.sim.roots import MissingHeader, Roots
 
 if TYPE_CHECKING:
     from rustorium.sim.world import World
@@ -48,6 +51,7 @@ class Pace:
 
     sync_ms: float = 0.2
     execute_ms: float = 0.3
+    root_ms: float = 2.0
     batch_ms: float = 0.5
     store_sync_every: int = 4
 
@@ -64,6 +68,7 @@ class DataPlane:
         self.ledger = Ledger(me, n, disk)
         self.lanes = Lanes(me, n)
         self.blocks: dict[bytes, Block] = {block.facts.digest: block for block in self.ledger.blocks}
+        self.roots = Roots(me, n, world.periods, self.ledger, self.blocks)
         self.certificates: dict[tuple[VoteKind, int], Certificate] = {}
         self.final: Certificate | None = None
         self._final_view = self.ledger.tip.facts.view
@@ -77,8 +82,11 @@ class DataPlane:
         self._inputs: list[Input] = []
         self._listable = False
         self._claim_ready = 0
+        self._root_ready = 0
         self._executing = False
-        self._last_report = 0
+        self._rooting = False
+        self._ahead_at_ms = 0
+        self._last_report = (0, 0)
         self._because: Certificate | None = None
         self._peer_riders: dict[int, tuple[int, ...]] = {}
         self._heard = [world.now] * n
@@ -125,6 +133,8 @@ class DataPlane:
         if kind is VoteKind.NOTARIZE:
             self._see_work()  # in front of the certificate: the leader must not propose what is listed already
         self._put(certificate)
+        if kind is VoteKind.FINALIZE and certificate.digest is not None:
+            self._finalize(view, certificate.digest)
 
     # ---- blocks
 
@@ -163,18 +173,42 @@ class DataPlane:
             cursors[item.author] += 1
         if tuple(cursors) != block.cursors or facts.has_payload != bool(block.payload):
             return PayloadStatus.INVALID
-        if facts.claimed_height <= self.ledger.height:
-            if self.ledger.roots[facts.claimed_height] != block.claimed_root:
-                return PayloadStatus.INVALID
-            waiting = False
-        else:
-            self.world.counts["claim not checkable yet"] += 1
-            waiting = True
+        claims = (self._result_status(block), self._root_status(block, parent))
+        if PayloadStatus.INVALID in claims:
+            return PayloadStatus.INVALID
+        waiting = PayloadStatus.PENDING in claims
         for item in block.payload:
             if self.lanes.get(item.digest) is None:
                 waiting = True
                 self._fetch.want(GetBatch(item.digest), facts.proposer)
         return PayloadStatus.PENDING if waiting else PayloadStatus.READY
+
+    def _result_status(self, block: Block) -> PayloadStatus:
+        height = block.facts.claimed_height
+        if height > self.ledger.height:
+            self.world.counts["claim not checkable yet"] += 1
+            return PayloadStatus.PENDING
+        return PayloadStatus.READY if self.ledger.roots[height] == block.claimed_root else PayloadStatus.INVALID
+
+    def _root_status(self, block: Block, parent: Block) -> PayloadStatus:
+        """A state root is claimed at the end of a period on the block's own chain, and is the one that this node
+        made; what it has not rooted yet it roots now."""
+        facts = block.facts
+        if not self.world.config.state_roots:
+            return PayloadStatus.INVALID if facts.rooted_height else PayloadStatus.READY
+        period = self.roots.period_on(parent, facts.time_ms, facts.has_payload)
+        if isinstance(period, MissingHeader):
+            self._fetch.want(GetBlock(period.digest), facts.proposer)
+            return PayloadStatus.PENDING
+        if self.roots.newest_end(period, facts.rooted_height) != facts.rooted_height:
+            return PayloadStatus.INVALID
+        root = self.roots.known(facts.rooted_height)
+        if root is None:
+            self.world.counts["root not checkable yet"] += 1
+            self.roots.want(facts.rooted_height)
+            self._root_next()
+            return PayloadStatus.PENDING
+        return PayloadStatus.READY if root == block.state_root else PayloadStatus.INVALID
 
     # ---- finality and execution
 
@@ -229,12 +263,16 @@ class DataPlane:
         self._see_claims()
         self._see_work()
         self._advance()
+        self._root_next()
 
     def _report(self) -> None:
         """By itself only when no vote has carried it."""
-        if self._last_report < self.ledger.height:
-            self._last_report = self.ledger.height
+        if self._last_report != self._newest_report():
+            self._last_report = self._newest_report()
             self._to_all(ReportFrame(self.riders()))
+
+    def _newest_report(self) -> tuple[int, int]:
+        return self.ledger.height, self.roots.newest
 
     def _see_claims(self) -> None:
         agreed = self.ledger.agreed(self.quorum)
@@ -242,6 +280,43 @@ class DataPlane:
             self._claim_ready = agreed
             self._put(ClaimReady(agreed))
             self._see_work()
+
+    # ---- state roots
+
+    def _root_next(self) -> None:
+        """Roots one height at a time: what is due, else, with nothing to list, what an empty block could then claim."""
+        if not self.world.config.state_roots or self._rooting:
+            return
+        height = self.roots.due()
+        if height is None and not self._listable and self._target[1] == self.ledger.tip.facts.digest:
+            height = self._ahead()
+        if height is not None:
+            self._rooting = True
+            self._later(self._pace.root_ms * (1 + self.world.rng.random()), self._rooted, height)
+
+    def _ahead(self) -> int | None:
+        """The final tip, once its period is old enough to be ended by an empty block."""
+        from_ms, now_ms = self.roots.ahead_from_ms(), self.world.now // NS_PER_MS
+        if from_ms is None or from_ms <= now_ms:
+            return None if from_ms is None else self.ledger.height
+        if self._ahead_at_ms != from_ms:
+            self._ahead_at_ms = from_ms
+            self._later(from_ms - now_ms, self._root_next)
+        return None
+
+    def _rooted(self, height: int) -> None:
+        self._rooting = False
+        self.world.checkers.rooted(self.me, height, self.roots.rooted(height))
+        self._later(2.0, self._report)
+        self._reassess()
+        self._see_roots()
+        self._root_next()
+
+    def _see_roots(self) -> None:
+        agreed = self.roots.agreed(self.quorum)
+        if agreed > self._root_ready:
+            self._root_ready = agreed
+            self._put(RootReady(agreed))
 
     # ---- work
 
@@ -275,11 +350,14 @@ class DataPlane:
         if listable is not self._listable:
             self._listable = listable
             self._put(WorkSeen(listable), wakes=listable)
+            self._root_next()
 
     # ---- helpers
 
     def riders(self) -> Riders:
-        return Riders(self.ledger.height, self.ledger.roots[-1], self.lanes.held(self.ledger.tip))
+        ledger, roots = self.ledger, self.roots
+        held = self.lanes.held(ledger.tip)
+        return Riders(ledger.height, ledger.roots[-1], roots.newest, ledger.states[roots.newest], held)
 
     def send(self, peer: int, message: Message) -> None:
         self.world.send(self.me, peer, message)

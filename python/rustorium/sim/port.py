@@ -14,7 +14,6 @@ from rustorium.consensus.vocabulary import (
     EnterView,
     FetchBlock,
     FetchCertificates,
-    Finalize,
     Heartbeat,
     Input,
     LaneCostly,
@@ -53,6 +52,7 @@ from rustorium.sim.model import (
     make_block,
 )
 from rustorium.sim.plane import VIEWS_AHEAD_MAX, DataPlane
+from rustorium.sim.roots import MissingHeader
 
 BLOCKS_PER_ANSWER = 6
 
@@ -80,8 +80,6 @@ class SimPort(DataPlane):
                     self._enter(view, because)
                 case SendCertificate(certificate):
                     self._to_all(CertificateFrame((certificate,)))
-                case Finalize(view, digest):
-                    self._finalize(view, digest)
                 case FetchBlock(view, digest):
                     self._fetch_block(view, digest)
                 case FetchCertificates(first_view, last_view, peer):
@@ -100,6 +98,21 @@ class SimPort(DataPlane):
         not synced is synced first: it is about to be sent again, and a power loss must not forget a vote that has
         left."""
         self._disk.synced(self._disk.mark())
+        blocks, certificates = self._read_journal()
+        self.lanes.skip_to(self.ledger.tip)
+        self._left = set(self._own_votes)
+        votes, height = tuple(self._own_votes), self.ledger.payload_height
+        self._put(Recovered(self.ledger.tip.facts, height, tuple(blocks), tuple(certificates), votes))
+        if self.final is not None and self.final.digest is not None:
+            self._finalize(self.final.view, self.final.digest)
+        self._reassess()
+        self._see_work()
+        self._see_claims()
+        self._see_roots()
+        self._root_next()
+        self._watch_silence()
+
+    def _read_journal(self) -> tuple[list[BlockFacts], list[Certificate]]:
         tip = self.ledger.tip
         blocks: list[BlockFacts] = []
         certificates: list[Certificate] = []
@@ -129,14 +142,7 @@ class SimPort(DataPlane):
         for certificate in certificates:
             if certificate.kind is VoteKind.FINALIZE and (self.final is None or certificate.view > self.final.view):
                 self.final = certificate
-        self.lanes.skip_to(tip)
-        self._left = set(self._own_votes)
-        votes = tuple(self._own_votes)
-        self._put(Recovered(tip.facts, self.ledger.payload_height, tuple(blocks), tuple(certificates), votes))
-        self._reassess()
-        self._see_work()
-        self._see_claims()
-        self._watch_silence()
+        return blocks, certificates
 
     # ---- votes and views
 
@@ -169,7 +175,7 @@ class SimPort(DataPlane):
     def _vote_out(self, vote: OwnVote, carry: Certificate | None) -> None:
         self.world.checkers.vote_left(self.me, vote)
         self._left.add(vote)
-        self._last_report = self.ledger.height
+        self._last_report = self._newest_report()
         self._to_all(VoteFrame(vote, carry, self.riders()))
         self._count(self.me, vote)
 
@@ -210,14 +216,27 @@ class SimPort(DataPlane):
             self.world.counts["lane distrusted"] += 1
         full = parent.facts.height + 1 - claimed > HEIGHT_BOUND
         payload = () if full else self.lanes.listable(parent, ends)
-        time_ms = self.world.now // NS_PER_MS
-        block = make_block(effect.view, parent, time_ms, payload, (claimed, root), self.world.n)
+        time_ms = max(self.world.now // NS_PER_MS, parent.facts.time_ms + 1)
+        rooted = self._root_claim(effect.root_height, parent, time_ms, bool(payload))
+        block = make_block(effect.view, parent, time_ms, payload, (claimed, root), self.world.n, rooted)
         if not self._sign(OwnVote(VoteKind.NOTARIZE, effect.view, block.facts.digest)):
             return
         self.blocks[block.facts.digest] = block
         self._first.setdefault(effect.view, block.facts.digest)
         self._journal_payload(block)
         self._sync_then(self._proposal_out, block, parent)
+
+    def _root_claim(self, height: int, parent: Block, time_ms: int, has_payload: bool) -> tuple[int, bytes] | None:
+        """The newest period's end up to that height, the one that the block itself makes included; None where this
+        node has no root of it or can't tell: then the parent's claim stands."""
+        if not self.world.config.state_roots:
+            return None
+        period = self.roots.period_on(parent, time_ms, has_payload)
+        if isinstance(period, MissingHeader):
+            return None
+        end = self.roots.newest_end(period, height)
+        root = self.roots.known(end)
+        return (end, root) if root is not None and end > parent.facts.rooted_height else None
 
     def _proposal_out(self, block: Block, parent: Block) -> None:
         vote = OwnVote(VoteKind.NOTARIZE, block.facts.view, block.facts.digest)
@@ -366,6 +385,8 @@ class SimPort(DataPlane):
         self._peer_riders[source] = riders.held
         if self.ledger.report(source, riders.executed, riders.root):
             self._see_claims()
+        if self.roots.report(source, riders.rooted, riders.state_root):
+            self._see_roots()
 
     def _watch_silence(self) -> None:
         limit = 3 * self.world.config.heartbeat_ms * NS_PER_MS

@@ -14,6 +14,10 @@ from rustorium.sim.world import World
 
 SETTLE_MS = 30_000.0
 RESUBMIT_MS = 100.0
+REST_MS = 5_000.0
+"""In this time after all is settled what traitors still have under way comes to its end."""
+IDLE_MS = 2_000.0
+"""After that an idle chain makes nothing in this time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,8 @@ def run_seed(seed: int, mode: Mode = Mode.LIVENESS, plan: Plan | None = None) ->
             wanted = _calm(world, plan)
             if not world.run(world.now / 1e6 + SETTLE_MS, lambda: settled(world, wanted)):
                 failure = f"not live: {_stall(world, wanted)}"
+            else:
+                failure = _restless(world)
     except AssertionError as breach:  # a BreachError, or the core's or the model's own
         failure = str(breach) or f"assertion after {world.events} events"
     faults = tuple(sorted((kind, count) for kind, count in world.counts.items() if count))
@@ -100,7 +106,7 @@ def _calm(world: World, plan: Plan) -> frozenset[int]:
 
 
 def settled(world: World, wanted: frozenset[int]) -> bool:
-    """Every honest node has all transactions, the same tip, and no claim is owed."""
+    """Every honest node has all transactions, the same tip, and no claim of a result or of a state root is owed."""
     ports = world.ports()
     if len(ports) < len(world.honest):
         return False
@@ -109,7 +115,22 @@ def settled(world: World, wanted: frozenset[int]) -> bool:
         return False
     if any(not wanted <= port.ledger.transactions for port in ports):
         return False
-    return ports[0].ledger.tip.facts.claimed_height >= ports[0].ledger.payload_height
+    tip, payload_height = ports[0].ledger.tip.facts, ports[0].ledger.payload_height
+    certified = tip.rooted_height if world.config.state_roots else tip.claimed_height
+    return certified >= payload_height
+
+
+def _restless(world: World) -> str:
+    """What an idle chain goes on making; empty where it rests."""
+    world.run(world.now / 1e6 + REST_MS)
+    before = _reached(world)
+    world.run(world.now / 1e6 + IDLE_MS)
+    after = _reached(world)
+    return "" if before == after else f"an idle chain went from (height, view) {before} to {after}"
+
+
+def _reached(world: World) -> tuple[int, int]:
+    return world.checkers.final_height, max(port.view for port in world.ports())
 
 
 def _stall(world: World, wanted: frozenset[int]) -> str:
@@ -117,7 +138,8 @@ def _stall(world: World, wanted: frozenset[int]) -> str:
     for port in world.ports():
         tip = port.ledger.tip.facts
         missing = len(wanted - port.ledger.transactions)
-        parts.append(f"node {port.me} view {port.view} height {tip.height} claim {tip.claimed_height} lacks {missing}")
+        claims = f"claims {tip.claimed_height} and {tip.rooted_height} of {port.ledger.payload_height}"
+        parts.append(f"node {port.me} view {port.view} height {tip.height} {claims} lacks {missing}")
     return "; ".join(parts)
 
 

@@ -5,7 +5,7 @@ runs and no message is lost, so what doesn't happen then is the protocol's own f
 """
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from rustorium.consensus.pacemaker import ConsensusConfig
@@ -13,6 +13,7 @@ from rustorium.sim.actors import Actor, Equivocator, Silent, Withholder
 from rustorium.sim.links import CALM, LinkFaults
 from rustorium.sim.model import NS_PER_MS
 from rustorium.sim.plane import Pace
+from rustorium.sim.roots import PeriodRule
 from rustorium.sim.world import World
 
 CONFIG = ConsensusConfig(delta_floor_ms=20, delta_start_ms=40, delta_ceiling_ms=1_000, heartbeat_ms=200)
@@ -31,7 +32,9 @@ FAULT_KINDS = (
     "equivocating proposal",
     "forking proposal",
     "double vote",
+    "false state root",
 )
+SLOW = Pace(sync_ms=6.0, execute_ms=25.0, root_ms=60.0)
 
 
 class Mode(Enum):
@@ -64,6 +67,10 @@ class Plan:
     transactions: tuple[tuple[float, int], ...]
     """(when, at which node)"""
     calm_ms: float
+    parent_grace_ms: int
+    """0: views overlap, as in a network so wide that the grace is nothing."""
+    state_roots: bool
+    periods: PeriodRule
 
 
 def draw_plan(seed: int, mode: Mode) -> Plan:
@@ -101,6 +108,9 @@ def draw_plan(seed: int, mode: Mode) -> Plan:
         ),
         transactions=tuple((rng.uniform(5, calm_ms), rng.randrange(n)) for _ in range(rng.randint(8, 20))),
         calm_ms=calm_ms,
+        parent_grace_ms=rng.choice([0, 3]),
+        state_roots=rng.random() < 0.5,
+        periods=PeriodRule(longest_ms=rng.choice([60, 200, 600]), shortest_ms=rng.choice([5, 20, 60])),
     )
 
 
@@ -121,8 +131,11 @@ def build_world(seed: int, plan: Plan) -> World:
     if plan.traitor is not None:
         for traitor in rng.sample(range(plan.n), rng.randint(1, (plan.n - 1) // 3)):
             actors[traitor] = make_actor(plan.traitor, rng, plan.calm_ms)
-    paces = {} if plan.slow_node is None else {plan.slow_node: Pace(sync_ms=6.0, execute_ms=25.0)}
-    world = World(seed, plan.n, CONFIG, base_ms=plan.base_ms, faults=plan.links, actors=actors, paces=paces)
+    paces = {} if plan.slow_node is None else {plan.slow_node: SLOW}
+    config = replace(CONFIG, parent_grace_ms=plan.parent_grace_ms, state_roots=plan.state_roots)
+    world = World(
+        seed, plan.n, config, base_ms=plan.base_ms, faults=plan.links, actors=actors, paces=paces, periods=plan.periods
+    )
     for at, node, down in plan.crashes:
         world.after_ms(at, _crash, world, node, down)
     for at, node, effects in plan.cuts:

@@ -21,6 +21,7 @@ from rustorium.sim.links import CALM, LinkFaults, Links
 from rustorium.sim.model import NS_PER_MS, Message
 from rustorium.sim.plane import Pace
 from rustorium.sim.port import SimPort
+from rustorium.sim.roots import PeriodRule
 
 WAKE_NS = 30_000
 DRAIN_LIMIT = 64
@@ -57,9 +58,11 @@ class World:
         base_ms: float = 1.0,
         actors: dict[int, Actor] | None = None,
         paces: dict[int, Pace] | None = None,
+        periods: PeriodRule | None = None,
     ) -> None:
         self.rng = random.Random(seed)
         self.n, self.config = n, config
+        self.periods = periods or PeriodRule()
         self.now = 0
         self.counts: Counter[str] = Counter()
         self.actors = actors or {}

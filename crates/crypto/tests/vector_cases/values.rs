@@ -217,7 +217,10 @@ pub fn sample_proposal() -> Proposal {
 }
 
 pub fn sample_messages() -> Vec<(&'static str, Message)> {
-    let (vote, report) = (sample_votes()[0].1, Report { executed: Height(8), root: Hash([8; 32]) });
+    let (vote, report) = (
+        sample_votes()[0].1,
+        Report { executed: Height(8), root: Hash([8; 32]), rooted: Height(7), state_root: Hash([7; 32]) },
+    );
     let held = || list(vec![1, 2, 3, u64::MAX]);
     let finalization = certificate(VoteKind::Finalize, &[0, 1, 2]);
     let heartbeat = Heartbeat {
@@ -247,13 +250,25 @@ pub fn sample_messages() -> Vec<(&'static str, Message)> {
         ("a request for a batch", request(Request::Batch { lane, digest })),
         ("a request for certificates", request(Request::Certificates { first: View(1), last: View(9) })),
         ("a request for final blocks", request(Request::FinalBlocks { first: Height(5), count: 256 })),
+        ("a request for own signatures", request(Request::OwnSignatures { next_seq: 3 })),
         ("an answer: not held", response(Response::NotHeld)),
         ("an answer: a block", response(Response::Block(Box::new(sample_block())))),
-        ("an answer: a batch", response(Response::Batch(Box::new(batch)))),
+        ("an answer: a batch", response(Response::Batch(Box::new(batch.clone())))),
         ("an answer: certificates", response(Response::Certificates(list(vec![finalization.clone()])))),
         (
             "an answer: final blocks",
-            response(Response::FinalBlocks { blocks: list(vec![sample_block()]), finalization: Some(finalization) }),
+            response(Response::FinalBlocks {
+                blocks: list(vec![sample_block()]),
+                finalization: Some(finalization.clone()),
+            }),
+        ),
+        (
+            "an answer: own signatures",
+            response(Response::OwnSignatures {
+                finalization: Some(finalization),
+                votes: list(vec![vote]),
+                batch: Some(Box::new(batch)),
+            }),
         ),
     ]
 }

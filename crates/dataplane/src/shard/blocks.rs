@@ -1,7 +1,8 @@
 //! The blocks above the final one: by digest, with their status, and which of them was first in its view.
 
+use crate::periods::Periods;
 use crate::port::{BlockFacts, PayloadStatus};
-use rustorium_types::{Block, BlockDigest, Cursor, Header, Height, ValidatorIndex, View};
+use rustorium_types::{Block, BlockDigest, Cursor, Header, Height, Parameters, ValidatorIndex, View};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -15,6 +16,8 @@ pub struct Entry {
     pub told: Option<PayloadStatus>,
     /// Whether the signatures of its inline transactions were checked (true where it has none).
     pub inline_checked: bool,
+    /// Since when it is pending, monotonic microseconds.
+    pub pending_since_us: Option<u64>,
     /// Since when listed batches are missing, monotonic microseconds.
     pub missing_since_us: Option<u64>,
     /// Whether the journal holds it.
@@ -26,12 +29,20 @@ pub struct BlockTree {
     entries: HashMap<BlockDigest, Entry>,
     first: BTreeMap<(View, ValidatorIndex), BlockDigest>,
     root: (BlockDigest, Header),
+    root_periods: Periods,
 }
 
 impl BlockTree {
-    /// A tree of just its root.
-    pub fn new(digest: BlockDigest, header: Header) -> Self {
-        Self { entries: HashMap::new(), first: BTreeMap::new(), root: (digest, header) }
+    /// A tree of just its root, and the root periods of the chain that ends there.
+    pub fn new(digest: BlockDigest, header: Header, root_periods: Periods) -> Self {
+        Self { entries: HashMap::new(), first: BTreeMap::new(), root: (digest, header), root_periods }
+    }
+
+    /// The root periods of the chain that ends with this block; none where an ancestor isn't known.
+    pub fn periods(&self, digest: &BlockDigest, parameters: &Parameters) -> Option<Periods> {
+        let path = self.path(digest).ok()?;
+        let headers = path.iter().filter_map(|digest| self.entries.get(digest)).map(|entry| &entry.block.header);
+        Some(headers.fold(self.root_periods.clone(), |periods, header| periods.after(header, parameters)))
     }
 
     /// The newest block handed to execution.
@@ -67,7 +78,15 @@ impl BlockTree {
         let inline_checked = block.inline.is_empty();
         let block = Arc::new(block);
         let status = PayloadStatus::Pending;
-        let entry = Entry { block, status, told: None, inline_checked, missing_since_us: None, journaled: false };
+        let entry = Entry {
+            block,
+            status,
+            told: None,
+            inline_checked,
+            pending_since_us: None,
+            missing_since_us: None,
+            journaled: false,
+        };
         self.entries.insert(digest, entry);
         true
     }
@@ -108,8 +127,9 @@ impl BlockTree {
     }
 
     /// Makes `digest` the root and forgets every block of its view or below.
-    pub fn advance(&mut self, digest: &BlockDigest) -> Option<Arc<Block>> {
+    pub fn advance(&mut self, digest: &BlockDigest, parameters: &Parameters) -> Option<Arc<Block>> {
         let entry = self.entries.remove(digest)?;
+        self.root_periods = self.root_periods.after(&entry.block.header, parameters);
         self.root = (*digest, entry.block.header.clone());
         let view = entry.block.header.view;
         self.entries.retain(|_, entry| entry.block.header.view > view);

@@ -1,24 +1,26 @@
 //! The core's effects, carried out: proposing, voting, and telling peers.
 
+use super::inbound::Memory;
 use super::{Now, Outgoing, Ports, Shard};
-use crate::port::{CertificateName, Effect, Input, PayloadStatus};
+use crate::port::{BlockFacts, CertificateName, Effect, Input, PayloadStatus};
 use bytes::Bytes;
-use rustorium_crypto::{Verified, block_digest, payload_root};
+use rustorium_crypto::Verified;
 use rustorium_storage::RecordKind;
 use rustorium_sync::Want;
-use rustorium_txpool::BlockCaps;
-use rustorium_types::limits::{self, CARRIED_NULLIFICATIONS_MAX};
+use rustorium_types::limits;
 use rustorium_types::{
-    Block, BlockDigest, BoundedVec, Certificate, Class, Header, Heartbeat, Height, Message, PROTOCOL_VERSION, Proposal,
-    Report, ResultClaim, SignedVote, StateClaim, ValidatorIndex, View, VoteBody, VoteKind, VoteMessage, encode,
+    BlockDigest, BoundedVec, Class, Hash, Heartbeat, Height, Message, Report, Request, Response, SignedVote, View,
+    VoteBody, VoteKind, VoteMessage, encode,
 };
 
 impl<P: Ports> Shard<P> {
     pub(super) fn apply(&mut self, now: Now, effect: Effect) {
+        let Some(effect) = self.hold_back(effect) else { return };
         match effect {
-            Effect::EnterView { view, because } => self.enter_view(view, because),
-            Effect::Propose { view, parent, claim_height, distrusted_lanes } => {
-                self.propose(now, view, &parent, claim_height, &distrusted_lanes);
+            Effect::EnterView { view, because, leads } => self.enter_view(view, because, leads),
+            Effect::Propose { view, parent, claim_height, root_height, distrusted_lanes } => {
+                let claims = (claim_height, root_height);
+                self.propose(now, view, &parent, claims, &distrusted_lanes);
             }
             Effect::Vote { kind, view, digest, carry } => self.vote(kind, view, digest, carry),
             Effect::SendCertificate(name) => {
@@ -27,35 +29,45 @@ impl<P: Ports> Shard<P> {
                     self.ports.broadcast(Class::Consensus, frame.into());
                 }
             }
-            Effect::Finalize { view, digest } => {
-                if self.final_target.is_none_or(|(known, _)| view > known) {
-                    self.final_target = Some((view, digest));
-                }
-                self.recheck = true;
-            }
-            Effect::FetchBlock(digest) => match self.tree.get_mut(&digest) {
-                Some(held) => {
-                    held.told = None;
-                    self.tell_block(&digest);
-                }
-                None => self.fetcher.want(now.ms(), Want::Block(digest), None),
-            },
+            Effect::FetchBlock(digest) => self.fetch_block(now, digest),
             Effect::FetchCertificates { first, last, peer } => {
                 self.fetcher.want(now.ms(), Want::Certificates { first, last }, Some(peer));
             }
             Effect::SendWork(peer) => self.send_work(peer),
+            // Peers go on at once past the views of a leader that shows no life.
+            Effect::ResendVotes(_) | Effect::Heartbeat(_) if self.is_retired() => self.recheck = true,
             Effect::ResendVotes(_) => self.resend(),
             Effect::Heartbeat(_) => self.heartbeat(),
         }
     }
 
-    fn enter_view(&mut self, view: View, because: Option<CertificateName>) {
+    fn enter_view(&mut self, view: View, because: Option<CertificateName>, leads: bool) {
         self.view = view;
+        self.leads = leads;
         self.entered_by = because;
         self.served.retain(|(_, served_in), _| *served_in >= view);
     }
 
-    fn vote_body(&self, kind: VoteKind, view: View, block: BlockDigest) -> VoteBody {
+    /// A block that the core knows by name alone: told at once where this node holds it, be it final and stored by now.
+    fn fetch_block(&mut self, now: Now, digest: BlockDigest) {
+        if let Some(held) = self.tree.get_mut(&digest) {
+            held.told = None;
+            return self.tell_block(&digest);
+        }
+        let (root, header) = self.tree.root();
+        let facts = if digest == *root {
+            Some(BlockFacts::of(digest, header))
+        } else {
+            let held = self.ports.answer(&Request::Block(digest), &Memory { shard: self });
+            if let Response::Block(block) = held { Some(BlockFacts::of(digest, &block.header)) } else { None }
+        };
+        match facts {
+            Some(facts) => self.tell(Input::BlockSeen(facts, PayloadStatus::Ready)),
+            None => self.fetcher.want(now.ms(), Want::Block(digest), None),
+        }
+    }
+
+    pub(super) fn vote_body(&self, kind: VoteKind, view: View, block: BlockDigest) -> VoteBody {
         let committee = &self.context.committee;
         VoteBody { chain: committee.chain, shard: committee.shard, epoch: committee.epoch, view, kind, block }
     }
@@ -76,129 +88,25 @@ impl<P: Ports> Shard<P> {
     }
 
     /// Signs what the guard let pass, and makes the guard remember it before anything else can see it.
-    fn sign(&mut self, body: VoteBody) -> Verified<SignedVote> {
+    pub(super) fn sign(&mut self, body: VoteBody) -> Verified<SignedVote> {
         self.guard.record(&body);
         self.context.key.sign_own_vote(self.context.me, body)
     }
 
-    fn send_when_durable(&mut self, vote: &SignedVote, outgoing: Outgoing) {
+    pub(super) fn send_when_durable(&mut self, vote: &SignedVote, outgoing: Outgoing) {
         let position = self.append(RecordKind::Vote, &encode(vote));
         self.retained.note(vote.body.view, position);
         self.ports.sync(position);
         self.outbox.push_back((position, outgoing));
     }
 
-    fn journal_block(&mut self, digest: &BlockDigest) {
+    pub(super) fn journal_block(&mut self, digest: &BlockDigest) {
         let Some(entry) = self.tree.get_mut(digest) else { return };
         if !std::mem::replace(&mut entry.journaled, true) {
             let block = entry.block.clone();
             let position = self.append(RecordKind::Proposal, &encode(&*block));
             self.retained.note(block.header.view, position);
         }
-    }
-
-    fn propose(&mut self, now: Now, view: View, parent: &BlockDigest, claim: Height, distrusted: &[ValidatorIndex]) {
-        let Some(parent_header) = self.tree.header(parent).cloned() else { return };
-        self.cut_batches(now, true);
-        self.held.update(self.context.me, &self.lanes.held());
-        let block = self.build_block(now, view, parent, &parent_header, claim, distrusted);
-        let digest = block_digest(&block.header);
-        let body = self.vote_body(VoteKind::Notarize, view, digest);
-        if self.guard.check(&body).is_err() {
-            self.tell(Input::VoteRefused(VoteKind::Notarize, view));
-            return;
-        }
-        self.tree.claim_first(view, self.context.me, digest);
-        self.tree.insert(digest, block.clone());
-        if let Some(entry) = self.tree.get_mut(&digest) {
-            entry.status = PayloadStatus::Ready;
-        }
-        self.journal_block(&digest);
-        let vote = self.sign(body);
-        let frame = self.proposal_frame(block, &vote);
-        self.send_when_durable(&vote.clone(), Outgoing::Proposal(frame, vote));
-        self.tell_block(&digest);
-    }
-
-    fn proposal_frame(&self, block: Block, vote: &SignedVote) -> Bytes {
-        let (view, parent_view) = (block.header.view, block.header.parent_view);
-        let proposal = Proposal {
-            header: block.header,
-            inline: block.inline,
-            signature: vote.signature,
-            notarization: self.certified(parent_view),
-            nullifications: self.nullifications_between(parent_view, view),
-        };
-        Bytes::from(Message::Proposal(Box::new(proposal)).to_frame())
-    }
-
-    fn build_block(
-        &self,
-        now: Now,
-        view: View,
-        parent: &BlockDigest,
-        above: &Header,
-        claim: Height,
-        distrusted: &[ValidatorIndex],
-    ) -> Block {
-        let parameters = &self.context.parameters;
-        let result = self.claim_at(claim, above);
-        let height = above.height.next();
-        let may_list = height.0 - result.height.0 <= parameters.claim_lag_max;
-        let limit = |lane: usize| -> Option<u64> {
-            if !may_list {
-                return Some(0);
-            }
-            distrusted.iter().any(|l| usize::from(l.0) == lane).then(|| self.held.quorum_held(lane))
-        };
-        let extension = self.lanes.extend(&above.cursors, &BlockCaps::for_parameters(parameters), limit);
-        let committee = &self.context.committee;
-        let header = Header {
-            version: PROTOCOL_VERSION,
-            chain: committee.chain,
-            shard: committee.shard,
-            epoch: committee.epoch,
-            view,
-            height,
-            parent: *parent,
-            parent_view: above.view,
-            proposer: self.context.me,
-            time_ms: now.wall_ms.max(above.time_ms + 1),
-            payload_root: payload_root(&[], &above.cursors, &extension.cursors),
-            cursors: BoundedVec::new(extension.cursors).unwrap_or_default(),
-            transactions: extension.transactions,
-            declared_work: extension.work,
-            load_history: 0,
-            validator_set: self.context.hashes.validator_set,
-            next_validator_set: self.context.hashes.validator_set,
-            parameters: self.context.hashes.parameters,
-            shard_map: self.context.hashes.shard_map,
-            result,
-            state: StateClaim::NoneYet,
-        };
-        Block { header, inline: BoundedVec::default() }
-    }
-
-    /// The claim of `height`, or the parent's where that is not executed here or not newer.
-    fn claim_at(&self, height: Height, above: &Header) -> ResultClaim {
-        let newer = height > above.result.height && height <= above.height;
-        match self.roots.get(&height) {
-            Some(root) if newer => ResultClaim { height, root: *root },
-            _ => above.result,
-        }
-    }
-
-    /// A certificate that makes the block of `view` fit to be a parent.
-    fn certified(&self, view: View) -> Option<Certificate> {
-        let notarization = self.tally.certificate(VoteKind::Notarize, view);
-        notarization.or_else(|| self.tally.certificate(VoteKind::Finalize, view)).map(|c| (**c).clone())
-    }
-
-    fn nullifications_between(&self, parent: View, view: View) -> BoundedVec<Certificate, CARRIED_NULLIFICATIONS_MAX> {
-        let first = View(parent.0 + 1).max(View(view.0.saturating_sub(CARRIED_NULLIFICATIONS_MAX as u64)));
-        let views = (first.0..view.0).map(View);
-        let held = views.filter_map(|v| self.tally.certificate(VoteKind::Nullify, v)).map(|c| (**c).clone());
-        BoundedVec::new(held.collect()).unwrap_or_default()
     }
 
     pub(super) fn on_durable(&mut self, position: u64) {
@@ -242,7 +150,8 @@ impl<P: Ports> Shard<P> {
 
     pub(super) fn own_report(&self) -> Report {
         let root = self.roots.get(&self.executed).copied().unwrap_or_default();
-        Report { executed: self.executed, root }
+        let rooted = self.state_roots.last_key_value().map_or((Height(0), Hash::default()), |(h, root)| (*h, *root));
+        Report { executed: self.executed, root, rooted: rooted.0, state_root: rooted.1 }
     }
 
     pub(super) fn send_report(&mut self, now: Now) {

@@ -1,12 +1,12 @@
 //! From a finalization to execution in height order, what is told of it, and what the journal may then forget.
 
-use super::{Executed, ExecutionJob, Now, Ports, Shard};
+use super::{Executed, ExecutionJob, Floor, Now, Ports, Shard};
 use rustorium_crypto::block_payload_root;
 use rustorium_quorum::VoteGuard;
 use rustorium_storage::RecordKind;
 use rustorium_sync::Want;
 use rustorium_txpool::{Missing, PayloadFault};
-use rustorium_types::{BatchDigest, BlockDigest, Height, Report, View, VoteKind, encode, limits};
+use rustorium_types::{BatchDigest, BlockDigest, Cursor, Height, ResultClaim, View, VoteKind, encode, limits};
 use std::collections::{BTreeMap, HashSet};
 
 /// Blocks handed to execution and not yet executed, at most.
@@ -15,14 +15,28 @@ const EXECUTION_QUEUE_MAX: u64 = 64;
 const ROOTS_KEPT: u64 = 1024;
 /// How long an execution report waits for a vote to ride beside.
 const REPORT_DELAY_US: u64 = 3_000;
+/// The same where the block before was executed no longer ago than `BUSY_US`: the next vote is then on its way.
+const REPORT_DELAY_BUSY_US: u64 = 15_000;
+const BUSY_US: u64 = 50_000;
 /// A gap of more heights than this is fetched as a range.
 const RANGE_GAP: u64 = 3;
+
+/// A height that was handed to execution.
+#[derive(Clone, Copy)]
+pub(super) struct HandedOver {
+    /// Its block's view.
+    pub(super) view: View,
+    /// How far it lists this node's own lane.
+    pub(super) own_lane: Cursor,
+    /// Where in the journal the oldest batch stands that was not final before it.
+    pub(super) batches_from: Option<u64>,
+}
 
 /// What of the journal is still needed: by view for votes, certificates and blocks, by height for listed batches.
 #[derive(Default)]
 pub(super) struct Retained {
     views: BTreeMap<View, u64>,
-    heights: BTreeMap<Height, (View, Option<u64>)>,
+    heights: BTreeMap<Height, HandedOver>,
 }
 
 impl Retained {
@@ -32,23 +46,31 @@ impl Retained {
         *first = position.min(*first);
     }
 
-    fn hand_over(&mut self, height: Height, view: View, lanes: Option<u64>) {
-        self.heights.insert(height, (view, lanes));
+    pub(super) fn hand_over(&mut self, height: Height, handed: HandedOver) {
+        self.heights.insert(height, handed);
     }
 
-    /// The store holds everything up to `height`: forgets what only that needed, returns the newest forgotten view and
-    /// what is needed from.
-    fn forget(&mut self, height: Height, lanes: Option<u64>) -> (View, Option<u64>) {
+    /// The store holds everything up to `height`: forgets what only that needed, returns the newest forgotten view, how
+    /// far its block lists the own lane, and what is needed from.
+    fn forget(&mut self, height: Height, lanes: Option<u64>) -> (View, Cursor, Option<u64>) {
         let above = self.heights.split_off(&height.next());
         let done = std::mem::replace(&mut self.heights, above);
-        let forgotten = done.last_key_value().map_or(View(0), |(_, (view, _))| *view);
+        let (forgotten, own_lane) = done.last_key_value().map_or_else(Default::default, |(_, h)| (h.view, h.own_lane));
         self.views = self.views.split_off(&forgotten.next());
-        let listed = self.heights.values().filter_map(|(_, position)| *position);
-        (forgotten, listed.chain(self.views.values().copied()).chain(lanes).min())
+        let listed = self.heights.values().filter_map(|handed| handed.batches_from);
+        (forgotten, own_lane, listed.chain(self.views.values().copied()).chain(lanes).min())
     }
 }
 
 impl<P: Ports> Shard<P> {
+    /// R9: a finalization needs no decision, its block and all ancestors are final.
+    pub(super) fn is_final(&mut self, view: View, digest: BlockDigest) {
+        if self.final_target.is_none_or(|(known, _)| view > known) {
+            self.final_target = Some((view, digest));
+        }
+        self.recheck = true;
+    }
+
     /// Hands final blocks to execution as far as blocks and payloads are held; asks for what is missing.
     pub(super) fn advance_finality(&mut self, now: Now) {
         let Some((view, target)) = self.final_target else { return };
@@ -108,10 +130,14 @@ impl<P: Ports> Shard<P> {
             }
         };
         let positions = self.lanes.live_lsn_min();
-        let Some(block) = self.tree.advance(digest) else { return false };
+        // The core may lead the next view: it must have heard of the block that it would extend.
+        self.tell_block(digest);
+        let Some(block) = self.tree.advance(digest, &self.context.parameters) else { return false };
         let header = &block.header;
+        self.watch_final(digest, header);
         let (height, view) = (header.height, header.view);
-        self.retained.hand_over(height, view, positions);
+        let own_lane = self.own_cursor(header);
+        self.retained.hand_over(height, HandedOver { view, own_lane, batches_from: positions });
         let listed: HashSet<BatchDigest> = payload.iter().flatten().map(|batch| batch.digest).collect();
         for gone in self.lanes.finalized(&header.cursors) {
             if !listed.contains(&gone.digest) {
@@ -157,7 +183,7 @@ impl<P: Ports> Shard<P> {
         self.executed = executed.height;
         self.roots.insert(executed.height, executed.root);
         self.roots = self.roots.split_off(&Height(executed.height.0.saturating_sub(ROOTS_KEPT)));
-        self.reports.own(Report { executed: executed.height, root: executed.root });
+        self.reports.own(ResultClaim { height: executed.height, root: executed.root });
         for (account, nonce) in executed.touched {
             self.pool.executed(account, nonce, executed.time_ms);
         }
@@ -168,21 +194,28 @@ impl<P: Ports> Shard<P> {
         if !expired.is_empty() {
             self.ports.expired(&expired);
         }
-        self.report_due_us.get_or_insert(now.us + REPORT_DELAY_US);
+        let busy = self.executed_at_us.replace(now.us).is_some_and(|before| now.us < before + BUSY_US);
+        self.report_due_us.get_or_insert(now.us + if busy { REPORT_DELAY_BUSY_US } else { REPORT_DELAY_US });
         self.recheck = true;
     }
 
+    /// Something else than execution is to be reported.
+    pub(super) fn report_soon(&mut self, now: Now) {
+        self.report_due_us.get_or_insert(now.us + REPORT_DELAY_US);
+    }
+
     pub(super) fn on_store_durable(&mut self, height: Height) {
-        let (forgotten, needed) = self.retained.forget(height, self.lanes.live_lsn_min());
-        if forgotten > self.floor {
+        let (forgotten, own_lane, needed) = self.retained.forget(height, self.lanes.live_lsn_min());
+        if forgotten > self.floor.view {
             // On disk before the votes below it are gone: a node that loses its store, and only that, must not sign again
-            // in views whose votes it no longer knows.
-            self.floor = forgotten;
-            let position = self.append(RecordKind::Floor, &encode(&forgotten));
+            // in views, or batches at seqs of its lane, that it no longer knows.
+            let position = self.append(RecordKind::Floor, &encode(&(forgotten, own_lane)));
+            self.floor = Floor { view: forgotten, own_lane, position };
             self.ports.sync(position);
         }
+        let floor = Some(self.floor.position).filter(|position| *position > 0);
         // Where nothing is needed, as on an idle chain, all but the newest record may go.
-        self.ports.release(needed.unwrap_or(self.appended));
+        self.ports.release(needed.into_iter().chain(floor).min().unwrap_or(self.appended));
     }
 }
 

@@ -1,6 +1,6 @@
 //! Peers' messages: votes, proposals, certificates, batches, questions and answers.
 
-use super::{Now, Ports, Shard, VIEW_WINDOW};
+use super::{COMPANY_US, Now, Ports, Shard, VIEW_WINDOW};
 use crate::port::{Input, PayloadStatus};
 use crate::rules;
 use bytes::Bytes;
@@ -44,7 +44,8 @@ impl<P: Ports> Shard<P> {
             Message::Certificate(certificate) => self.add_certificate(peer, *certificate),
             Message::Report(report) => self.on_report(peer, report),
             Message::Batch(batch) => {
-                if self.in_lane_window(&batch) {
+                let body = &batch.body;
+                if self.in_lane_window(&batch) && !self.lanes.holds(body.author, body.seq, &batch.signature) {
                     self.ports.check_batch(peer, *batch, frame.slice(1..), false, credit);
                 }
             }
@@ -88,7 +89,10 @@ impl<P: Ports> Shard<P> {
 
     fn on_report(&mut self, peer: ValidatorIndex, report: Report) {
         self.peer_executed.insert(peer, report.executed);
-        self.reports.update(peer, report);
+        self.reports.update(peer, report.result());
+        if report.rooted > Height(0) {
+            self.rooted.update(peer, report.state());
+        }
     }
 
     fn is_ours(&self, body: &VoteBody) -> bool {
@@ -111,6 +115,7 @@ impl<P: Ports> Shard<P> {
         if !self.is_ours(&certificate.body) {
             return;
         }
+        self.watch_certificate(&certificate);
         let mut events = Vec::new();
         if let Err(refused) = self.tally.add_certificate(certificate, &mut events) {
             tracing::warn!(event = "certificate_refused", peer = peer.0, reason = %refused);
@@ -170,10 +175,15 @@ impl<P: Ports> Shard<P> {
     pub(super) fn recheck_blocks(&mut self, now: Now) {
         for digest in self.tree.pending() {
             let status = self.check_block(now, &digest);
-            if let Some(entry) = self.tree.get_mut(&digest) {
-                entry.status = status;
+            let Some(entry) = self.tree.get_mut(&digest) else { continue };
+            entry.status = status;
+            // Most blocks are ready a moment later: the core is not woken twice.
+            let until = *entry.pending_since_us.get_or_insert(now.us) + COMPANY_US;
+            if status == PayloadStatus::Pending && entry.told.is_none() && now.us < until {
+                self.recheck_at(until);
+            } else {
+                self.tell_block(&digest);
             }
-            self.tell_block(&digest);
         }
     }
 
@@ -204,6 +214,10 @@ impl<P: Ports> Shard<P> {
                 self.want_batches(now, digest, &missing, header.proposer);
                 return PayloadStatus::Pending;
             }
+        }
+        match self.check_state_claim(&block, parent) {
+            PayloadStatus::Ready => {}
+            other => return other,
         }
         let claimed = self.roots.get(&header.result.height);
         match claimed {
@@ -270,6 +284,7 @@ impl<P: Ports> Shard<P> {
         if self.lanes.get(lane, &digest).is_some() {
             return;
         }
+        self.watch_batch(&checked);
         if !wanted && !self.in_lane_window(&checked.batch) {
             return;
         }
@@ -296,8 +311,10 @@ impl<P: Ports> Shard<P> {
         if let Request::Batch { lane, .. } = request {
             self.note_served(peer, *lane);
         }
-        let memory = Memory { shard: self };
-        let response = self.ports.answer(request, &memory);
+        let response = match *request {
+            Request::OwnSignatures { next_seq } => self.signatures_of(peer, next_seq),
+            _ => self.ports.answer(request, &Memory { shard: self }),
+        };
         let frame = Message::Response { id, response }.to_frame();
         self.ports.send(peer, Class::Sync, frame.into());
     }
@@ -315,6 +332,9 @@ impl<P: Ports> Shard<P> {
     }
 
     fn on_response(&mut self, now: Now, peer: ValidatorIndex, id: u64, response: Response, credit: Credit) {
+        if let Response::OwnSignatures { finalization, votes, batch } = response {
+            return self.on_own_signatures(peer, finalization, &votes, batch.map(|batch| *batch));
+        }
         let Some((want, response)) = self.fetcher.on_response(now.ms(), peer, id, response) else { return };
         match (want, response) {
             (Want::Block(digest), Response::Block(block)) => {
@@ -378,14 +398,14 @@ impl<P: Ports> Shard<P> {
     }
 }
 
-fn invalid(view: View, rule: &'static str) -> PayloadStatus {
+pub(super) fn invalid(view: View, rule: &'static str) -> PayloadStatus {
     tracing::warn!(event = "block_invalid", view = view.0, rule);
     PayloadStatus::Invalid
 }
 
 /// What the shard's memory can answer questions from.
-struct Memory<'a, P: Ports> {
-    shard: &'a Shard<P>,
+pub(super) struct Memory<'a, P: Ports> {
+    pub(super) shard: &'a Shard<P>,
 }
 
 impl<P: Ports> Source for Memory<'_, P> {

@@ -7,11 +7,15 @@ mod blocks;
 mod effects;
 mod finality;
 mod inbound;
+mod leading;
 mod ports;
 mod recovery;
+mod stale;
+mod state_claims;
 mod work;
 
 use crate::context::Context;
+use crate::periods::Periods;
 use crate::port::{CertificateName, Input, PayloadStatus};
 use blocks::BlockTree;
 use bytes::Bytes;
@@ -25,7 +29,7 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 pub use ports::{Admitted, Event, Executed, ExecutionJob, Now, Ports};
-pub use recovery::Journaled;
+pub use recovery::{Floor, Journaled};
 pub use work::WorkConfig;
 
 enum Outgoing {
@@ -36,6 +40,9 @@ enum Outgoing {
 
 /// How many views beyond the current one a peer's votes and proposals are kept.
 const VIEW_WINDOW: u64 = 64;
+
+/// How long an input that nobody acts on at once waits for another that wakes the core anyway.
+const COMPANY_US: u64 = 5_000;
 
 /// Heights that a node may be behind and still count as synced: it is on its way through them.
 const SYNCED_WITHIN: u64 = 16;
@@ -49,17 +56,19 @@ pub struct Shard<P: Ports> {
     tree: BlockTree,
     tally: Tally,
     guard: VoteGuard,
+    key: stale::KeyState,
     reports: ReportTally,
     held: HeldTally,
     lanes: Lanes,
     pool: Pool,
     fetcher: Fetcher,
     view: View,
+    /// Whether this node leads the view.
+    leads: bool,
     outbox: VecDeque<(u64, Outgoing)>,
     /// The newest record's position.
     appended: u64,
-    /// Views up to this one are forgotten by the journal.
-    floor: View,
+    floor: Floor,
     own_votes: BTreeMap<View, Vec<SignedVote>>,
     /// The view of its own newest proposal.
     own_proposal: Option<View>,
@@ -71,9 +80,14 @@ pub struct Shard<P: Ports> {
     best_parent: BlockDigest,
     best_parent_view: View,
     roots: BTreeMap<Height, Hash>,
+    /// State roots that this node has, by the height after which they stand.
+    state_roots: BTreeMap<Height, Hash>,
+    /// What members say of the state tree.
+    rooted: ReportTally,
     executed: Height,
     report_sent: Height,
     report_due_us: Option<u64>,
+    executed_at_us: Option<u64>,
     connected: HashSet<ValidatorIndex>,
     peer_executed: HashMap<ValidatorIndex, Height>,
     last_heard_us: HashMap<ValidatorIndex, u64>,
@@ -85,14 +99,25 @@ pub struct Shard<P: Ports> {
     inputs: Vec<Input>,
     told_listable: bool,
     told_claim: Height,
+    told_root: Height,
     told_diverged: bool,
+    /// Up to this height a client waits for its result to be certified.
+    claim_wanted: Height,
+    /// Since when a level has changed that the core does not know yet.
+    untold_since_us: Option<u64>,
     retained: finality::Retained,
     recheck: bool,
     recheck_at_us: Option<u64>,
 }
 
 impl<P: Ports> Shard<P> {
-    fn empty(context: Arc<Context>, config: WorkConfig, ports: P, tip: (BlockDigest, Header)) -> Self {
+    fn empty(
+        context: Arc<Context>,
+        config: WorkConfig,
+        ports: P,
+        tip: (BlockDigest, Header),
+        periods: Periods,
+    ) -> Self {
         let n = context.n();
         let committee = context.committee.clone();
         let fetch = FetchConfig {
@@ -106,6 +131,7 @@ impl<P: Ports> Shard<P> {
             ports,
             tally: Tally::new(committee, VIEW_WINDOW),
             guard: VoteGuard::new(),
+            key: stale::KeyState::default(),
             reports: ReportTally::new(n, quorum, Some(context.me)),
             held: HeldTally::new(n, quorum),
             lanes: Lanes::for_parameters(n, &context.parameters),
@@ -113,9 +139,10 @@ impl<P: Ports> Shard<P> {
             config,
             fetcher: Fetcher::new(fetch),
             view: View(0),
+            leads: false,
             outbox: VecDeque::new(),
             appended: 0,
-            floor: View(0),
+            floor: Floor::default(),
             own_votes: BTreeMap::new(),
             own_proposal: None,
             entered_by: None,
@@ -123,11 +150,14 @@ impl<P: Ports> Shard<P> {
             proven: None,
             best_parent: tip.0,
             best_parent_view: tip.1.view,
-            tree: BlockTree::new(tip.0, tip.1),
+            tree: BlockTree::new(tip.0, tip.1, periods),
             roots: BTreeMap::new(),
+            state_roots: BTreeMap::new(),
+            rooted: ReportTally::new(n, quorum, Some(context.me)),
             executed: Height(0),
             report_sent: Height(0),
             report_due_us: None,
+            executed_at_us: None,
             connected: HashSet::new(),
             peer_executed: HashMap::new(),
             last_heard_us: HashMap::new(),
@@ -138,7 +168,10 @@ impl<P: Ports> Shard<P> {
             inputs: Vec::new(),
             told_listable: false,
             told_claim: Height(0),
+            told_root: Height(0),
             told_diverged: false,
+            claim_wanted: Height(0),
+            untold_since_us: None,
             retained: finality::Retained::default(),
             recheck: false,
             recheck_at_us: None,
@@ -157,8 +190,12 @@ impl<P: Ports> Shard<P> {
             Event::Effects(effects) => effects.into_iter().for_each(|effect| self.apply(now, effect)),
             Event::Durable(position) => self.on_durable(position),
             Event::Executed(executed) => self.on_executed(now, executed),
+            Event::Rooted(rooted) => self.on_rooted(now, rooted),
             Event::StoreDurable(height) => self.on_store_durable(height),
-            Event::ClaimWanted(height) => self.tell(Input::ClaimWanted(height)),
+            Event::ClaimWanted(height) => {
+                self.claim_wanted = self.claim_wanted.max(height);
+                self.tell(Input::ClaimWanted(height));
+            }
             Event::Tick | Event::Stop => {}
         }
     }
@@ -176,9 +213,10 @@ impl<P: Ports> Shard<P> {
             self.recheck_blocks(now);
             self.advance_finality(now);
         }
+        self.update_standing(now);
         self.send_report(now);
         self.poll_fetcher(now);
-        self.tell_levels();
+        self.tell_levels(now);
         let inputs = std::mem::take(&mut self.inputs);
         if !inputs.is_empty() {
             self.ports.inputs(inputs);
@@ -195,7 +233,9 @@ impl<P: Ports> Shard<P> {
         let fetch = self.fetcher.next_deadline_ms().map(|ms| ms * 1000);
         let delayed = self.pool.next_delayed_ms().map(|at| now.us + at.saturating_sub(now.wall_ms) * 1000);
         let cut = self.own_lane.cut_due_us;
-        [silence, fetch, delayed, cut, self.report_due_us, self.recheck_at_us].into_iter().flatten().min()
+        let levels = self.untold_since_us.map(|since| since + COMPANY_US);
+        let ask = self.key.due_us();
+        [silence, fetch, delayed, cut, levels, ask, self.report_due_us, self.recheck_at_us].into_iter().flatten().min()
     }
 
     fn on_tally(&mut self, events: Vec<TallyEvent>) {
@@ -218,6 +258,9 @@ impl<P: Ports> Shard<P> {
         let digest = (body.kind != VoteKind::Nullify).then_some(body.block);
         if let Some(digest) = digest {
             self.consider_parent(body.view, digest);
+        }
+        if body.kind == VoteKind::Finalize {
+            self.is_final(body.view, body.block);
         }
         self.tell(Input::Certificate(CertificateName { kind: body.kind, view: body.view, digest }));
         self.recheck = true;
@@ -250,8 +293,23 @@ impl<P: Ports> Shard<P> {
         }
     }
 
-    fn tell_levels(&mut self) {
+    /// Tells the core what changed of the levels: at once where it acts on that or is woken anyway, else after a while.
+    fn tell_levels(&mut self, now: Now) {
         let listable = self.listable();
+        let claim = self.reports.claimable().map(|report| report.height).filter(|claim| *claim > self.told_claim);
+        let root = self.rooted.claimable().map(|report| report.height).filter(|root| *root > self.told_root);
+        let diverged = self.reports.diverged().or(self.rooted.diverged()).filter(|_| !self.told_diverged);
+        if listable == self.told_listable && claim.is_none() && root.is_none() && diverged.is_none() {
+            self.untold_since_us = None;
+            return;
+        }
+        let leads_to_work = listable && !self.told_listable && self.leads;
+        let urgent = leads_to_work || self.told_claim < self.claim_wanted && claim.is_some() || diverged.is_some();
+        let since = *self.untold_since_us.get_or_insert(now.us);
+        if self.inputs.is_empty() && !urgent && now.us < since + COMPANY_US {
+            return;
+        }
+        self.untold_since_us = None;
         if listable != self.told_listable {
             self.told_listable = listable;
             // Before the certificate of the same turn: else the next leader would still believe in work that the
@@ -259,15 +317,15 @@ impl<P: Ports> Shard<P> {
             let place = usize::from(matches!(self.inputs.first(), Some(Input::Recovered { .. })));
             self.inputs.insert(place, Input::WorkSeen(listable));
         }
-        if let Some(report) = self.reports.claimable()
-            && report.executed > self.told_claim
-        {
-            self.told_claim = report.executed;
-            self.tell(Input::ClaimReady(report.executed));
+        if let Some(height) = claim {
+            self.told_claim = height;
+            self.tell(Input::ClaimReady(height));
         }
-        if !self.told_diverged
-            && let Some(height) = self.reports.diverged()
-        {
+        if let Some(height) = root {
+            self.told_root = height;
+            self.tell(Input::RootReady(height));
+        }
+        if let Some(height) = diverged {
             self.told_diverged = true;
             self.tell(Input::Diverged(height));
         }

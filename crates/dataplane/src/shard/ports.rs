@@ -1,6 +1,7 @@
 //! What a shard is told, and what it does to the world.
 
 use crate::port::{Effect, Input};
+use crate::rooting::RootedPeriod;
 use bytes::Bytes;
 use rustorium_crypto::{CheckedBatch, Verified};
 use rustorium_execution::Skip;
@@ -83,6 +84,8 @@ pub enum Event {
     Durable(u64),
     /// A block was executed and committed to the store.
     Executed(Executed),
+    /// The state tree was rooted at a height.
+    Rooted(RootedPeriod),
     /// The store is on disk up to this height.
     StoreDurable(Height),
     /// A client waits for this height to be certified.
@@ -155,4 +158,7 @@ pub trait Ports {
     fn answer(&self, request: &Request, memory: &dyn rustorium_sync::Source) -> Response;
     /// Keeps and shows evidence of a validator's misbehaviour.
     fn evidence(&mut self, evidence: Evidence);
+    /// Makes known, now and after every restart, that this node's key signs nothing more. `lacks`: what it signed and
+    /// the journal doesn't hold, such as "batch 7 of its lane".
+    fn retire(&mut self, lacks: &str);
 }

@@ -1,14 +1,28 @@
 //! From what store and journal hold to a running shard: the higher of the two counts.
 
-use super::finality::guard_of;
+use super::finality::{HandedOver, guard_of};
+use super::stale::KeyState;
 use super::{Now, Ports, Shard, WorkConfig};
 use crate::context::Context;
+use crate::periods::Periods;
 use crate::port::{BlockFacts, CertificateName, Input};
 use rustorium_crypto::{CheckedBatch, block_digest};
 use rustorium_types::{
-    Block, BlockDigest, Certificate, Hash, Header, Height, Report, SignedVote, ValidatorIndex, View, VoteKind,
+    Block, BlockDigest, Certificate, Cursor, Hash, Header, Height, ResultClaim, SignedVote, ValidatorIndex, View,
+    VoteKind,
 };
 use std::sync::Arc;
+
+/// Up to where the journal has forgotten what this node signed.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Floor {
+    /// Votes up to this view.
+    pub view: View,
+    /// Own batches up to this place in the lane.
+    pub own_lane: Cursor,
+    /// Where the journal says so; 0 for nowhere.
+    pub position: u64,
+}
 
 /// What the journal and the store hold, decoded and checked.
 #[derive(Default)]
@@ -21,8 +35,12 @@ pub struct Journaled {
     pub batches: Vec<(u64, CheckedBatch)>,
     /// Certificates.
     pub certificates: Vec<(u64, Certificate)>,
-    /// Up to this view the journal has forgotten what was signed.
-    pub floor: View,
+    /// Up to where it has forgotten what was signed.
+    pub floor: Floor,
+    /// Whether an earlier start found that the journal isn't whole.
+    pub retired: bool,
+    /// The root periods of the chain that ends at the tip.
+    pub periods: Periods,
     /// Result roots of the newest executed heights, from the store.
     pub roots: Vec<(Height, Hash)>,
     /// The newest final height that had a payload.
@@ -43,9 +61,10 @@ impl<P: Ports> Shard<P> {
     ) -> Self {
         let facts = BlockFacts::of(tip.0, &tip.1);
         let (tip_view, tip_height) = (tip.1.view, tip.1.height);
-        let mut shard = Self::empty(context, config, ports, tip);
+        let mut shard = Self::empty(context, config, ports, tip, journaled.periods);
+        shard.key = KeyState::recovered(journaled.floor.own_lane, journaled.retired);
         shard.recover_roots(journaled.roots, tip_height);
-        shard.recover_lanes(journaled.batches);
+        shard.recover_lanes(journaled.floor.own_lane, journaled.batches);
         for (position, block) in journaled.blocks {
             if block.header.view > tip_view {
                 shard.retained.note(block.header.view, position);
@@ -59,6 +78,7 @@ impl<P: Ports> Shard<P> {
         }
         let certificates = shard.recover_certificates(tip_view, journaled.certificates, journaled.finalization);
         shard.floor = journaled.floor;
+        shard.recover_floor();
         let votes = shard.recover_votes(tip_view, &journaled.votes);
         for peer in (0..shard.context.n() as u16).map(ValidatorIndex) {
             shard.last_heard_us.insert(peer, now.us);
@@ -73,6 +93,9 @@ impl<P: Ports> Shard<P> {
             certificates,
             votes,
         });
+        if journaled.retired {
+            shard.tell(Input::KeyRetired);
+        }
         shard.recheck = true;
         shard
     }
@@ -83,13 +106,22 @@ impl<P: Ports> Shard<P> {
         self.executed = tip;
         self.report_sent = tip;
         for (height, root) in &self.roots {
-            self.reports.own(Report { executed: *height, root: *root });
+            self.reports.own(ResultClaim { height: *height, root: *root });
         }
     }
 
-    fn recover_lanes(&mut self, batches: Vec<(u64, CheckedBatch)>) {
+    /// Once the tip is durable, the journal lets go of what is up to it, as if it had been handed over just now.
+    fn recover_floor(&mut self) {
+        let (_, tip) = self.tree.root();
+        let handed = HandedOver { view: tip.view, own_lane: self.own_cursor(tip), batches_from: None };
+        self.retained.hand_over(tip.height, handed);
+    }
+
+    fn recover_lanes(&mut self, floor: Cursor, batches: Vec<(u64, CheckedBatch)>) {
         let me = self.context.me;
-        let cursor = self.tree.root_cursors().get(usize::from(me.0)).copied().unwrap_or_default();
+        let listed = self.own_cursor(self.tree.root().1);
+        // Where the store was lost, and only that, the lane is still known to have gone further.
+        let cursor = if floor.next_seq > listed.next_seq { floor } else { listed };
         self.lanes.finalized(self.tree.root_cursors());
         self.own_lane.next_seq = cursor.next_seq;
         self.own_lane.previous = cursor.tip;
@@ -133,6 +165,9 @@ impl<P: Ports> Shard<P> {
             if let Some(digest) = digest {
                 self.consider_parent(body.view, digest);
             }
+            if body.kind == VoteKind::Finalize {
+                self.is_final(body.view, body.block);
+            }
             if body.view > tip {
                 names.push(CertificateName { kind: body.kind, view: body.view, digest });
             }
@@ -143,7 +178,7 @@ impl<P: Ports> Shard<P> {
     fn recover_votes(&mut self, tip: View, votes: &[(u64, SignedVote)]) -> Vec<CertificateName> {
         self.guard = guard_of(votes.iter().map(|(_, vote)| &vote.body));
         // The journal may have let go of what was voted up to the tip.
-        self.guard.prune_below(tip.max(self.floor).next());
+        self.guard.prune_below(tip.max(self.floor.view).next());
         let mut names = Vec::new();
         let mut events = Vec::new();
         for (position, vote) in votes.iter().filter(|(_, vote)| vote.body.view > tip) {

@@ -1,14 +1,16 @@
 //! The own lane: admitting transactions, cutting them into batches, forwarding those of other lanes; links and silence.
 
 use super::{Admitted, Now, Outgoing, Ports, Shard};
+use crate::periods::claimed_height;
 use crate::port::Input;
+use crate::rules;
 use bytes::Bytes;
 use rustorium_crypto::{CheckedBatch, own_batch};
 use rustorium_storage::RecordKind;
 use rustorium_txpool::{Admission, BlockCaps, CutLimits, PoolConfig, home_lane, lane_rank};
 use rustorium_types::{
-    AccountId, BatchBody, BatchDigest, BoundedVec, Class, Message, Request, Transaction, TxId, ValidatorIndex, View,
-    VoteKind,
+    AccountId, BatchBody, BatchDigest, BoundedVec, Class, Height, Message, Request, Transaction, TxId, ValidatorIndex,
+    View, VoteKind,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -109,8 +111,9 @@ impl<P: Ports> Shard<P> {
         let n = self.context.n();
         let home = usize::from(home_lane(sender, self.context.committee.epoch, n).0);
         let mut ranked = (0..n).map(|rank| ValidatorIndex(((home + rank) % n) as u16));
-        let reachable =
-            |v: &ValidatorIndex| *v == self.context.me || self.connected.contains(v) && !self.silent.contains(v);
+        let (me, lists) = (self.context.me, !self.is_retired());
+        let others = |v: &ValidatorIndex| self.connected.contains(v) && !self.silent.contains(v);
+        let reachable = |v: &ValidatorIndex| if *v == me { lists } else { others(v) };
         ranked.find(reachable).unwrap_or(self.context.me)
     }
 
@@ -126,7 +129,7 @@ impl<P: Ports> Shard<P> {
     /// Cuts own batches: at once when the last one is listed, else when enough time or bytes have gathered.
     pub(super) fn cut_batches(&mut self, now: Now, proposing: bool) {
         self.own_lane.cut_due_us = None;
-        while self.pool.ready_count() > 0 {
+        while self.pool.ready_count() > 0 && self.may_sign() {
             let since = *self.own_lane.ready_since_us.get_or_insert(now.us);
             if self.own_window_full() {
                 return;
@@ -142,6 +145,11 @@ impl<P: Ports> Shard<P> {
             }
         }
         self.own_lane.ready_since_us = None;
+    }
+
+    /// Whether what waits in the pool can become a batch.
+    fn may_cut(&self) -> bool {
+        self.pool.ready_count() > 0 && self.may_sign() && !self.own_window_full()
     }
 
     fn own_window_full(&self) -> bool {
@@ -194,9 +202,11 @@ impl<P: Ports> Shard<P> {
         let (_, root) = self.tree.root();
         let parent = self.tree.header(&self.best_parent).unwrap_or(root);
         // A new block may claim what is executed here, and only that: the lag is what it would be then.
-        let claim = self.reports.claimable().map_or(0, |report| report.executed.0).max(parent.result.height.0);
-        let lag_allows = parent.height.0 + 1 - claim.min(parent.height.0) <= self.context.parameters.claim_lag_max;
-        lag_allows && (self.lanes.listable(&parent.cursors) || self.pool.ready_count() > 0 && !self.own_window_full())
+        let claim = self.reports.claimable().map_or(0, |report| report.height.0).max(parent.result.height.0);
+        let rooted = self.newest_rooted().max(claimed_height(&parent.state));
+        let (height, parameters) = (parent.height.next(), &self.context.parameters);
+        let lag_allows = rules::may_list(height, Height(claim.min(parent.height.0)), rooted, parameters);
+        lag_allows && (self.lanes.listable(&parent.cursors) || self.may_cut())
     }
 
     fn unlisted(&self) -> Vec<Arc<CheckedBatch>> {
@@ -249,6 +259,7 @@ impl<P: Ports> Shard<P> {
             self.connected.insert(peer);
             self.last_heard_us.entry(peer).or_insert(now.us);
             self.help(peer, View(0));
+            self.ask_soon(now);
         } else {
             self.connected.remove(&peer);
             self.fetcher.disconnected(peer);

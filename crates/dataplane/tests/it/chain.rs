@@ -1,30 +1,25 @@
 //! A chain of four validators and some funded accounts.
 
-use rustorium_crypto::{SigningKey, Verified, account_id, transaction_id, verify_transactions};
+#[path = "../../../execution/tests/common/chain.rs"]
+mod made;
+
+use made::genesis_of;
+pub use made::{START_MS, account, signer};
+use rustorium_crypto::{SigningKey, Verified, transaction_id, verify_transactions};
 use rustorium_dataplane::context::Context;
 use rustorium_txpool::home_lane;
 use rustorium_types::*;
 use std::sync::Arc;
 
-pub const N: usize = 4;
+pub const N: usize = made::VALIDATORS as usize;
 pub const ACCOUNTS: usize = 24;
-pub const START_MS: u64 = 1_800_000_000_000;
-const REGION: u8 = 3;
 
 pub fn v(index: usize) -> ValidatorIndex {
     ValidatorIndex(index as u16)
 }
 
 pub fn validator_key(index: usize) -> SigningKey {
-    SigningKey::from_seed(&[100 + index as u8; 32])
-}
-
-pub fn signer(number: usize) -> SigningKey {
-    SigningKey::from_seed(&[number as u8 + 1; 32])
-}
-
-pub fn account(number: usize) -> AccountId {
-    account_id(REGION, &signer(number).public())
+    made::validator_key(index as u8)
 }
 
 /// An account whose home is this lane.
@@ -37,29 +32,7 @@ pub fn genesis() -> Genesis {
 }
 
 pub fn genesis_with(parameters: Parameters) -> Genesis {
-    let validators = (0..N).map(|i| Validator {
-        name: BoundedBytes::new(vec![b'a' + i as u8]).unwrap(),
-        validator_key: validator_key(i).public(),
-        node_key: SigningKey::from_seed(&[110 + i as u8; 32]).public(),
-        owner_key: SigningKey::from_seed(&[120 + i as u8; 32]).public(),
-        region: REGION,
-    });
-    let account = |number| GenesisAccount {
-        region: REGION,
-        public_key: signer(number).public(),
-        storage_bytes: 1_000_000,
-        balances: BoundedVec::new(vec![(AssetId([7; 32]), 1000)]).unwrap(),
-    };
-    let mut accounts: Vec<_> = (0..ACCOUNTS).map(account).collect();
-    accounts.sort_by_key(|account| account.public_key);
-    Genesis {
-        version: PROTOCOL_VERSION,
-        name: BoundedBytes::new(b"test".to_vec()).unwrap(),
-        time_ms: START_MS,
-        parameters,
-        validators: BoundedVec::new(validators.collect()).unwrap(),
-        accounts: BoundedVec::new(accounts).unwrap(),
-    }
+    genesis_of(ACCOUNTS, 1_000_000, parameters)
 }
 
 pub fn context(genesis: &Genesis, index: usize) -> Arc<Context> {

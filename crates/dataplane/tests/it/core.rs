@@ -10,6 +10,7 @@ pub struct Core {
     pub view: View,
     pub listable: bool,
     pub claim: Height,
+    pub root: Height,
     wanted: Height,
     pub certified: Option<BlockFacts>,
     certified_name: Option<CertificateName>,
@@ -33,6 +34,7 @@ impl Core {
             view: View(0),
             listable: false,
             claim: Height(0),
+            root: Height(0),
             wanted: Height(0),
             certified: None,
             certified_name: None,
@@ -73,6 +75,7 @@ impl Core {
             Input::Certificate(name) => self.certificate(name, out),
             Input::WorkSeen(listable) => self.listable = listable,
             Input::ClaimReady(height) => self.claim = height,
+            Input::RootReady(height) => self.root = height,
             Input::ClaimWanted(height) => self.wanted = self.wanted.max(height),
             _ => {}
         }
@@ -98,7 +101,7 @@ impl Core {
         let voted = votes.iter().filter(|vote| vote.kind != VoteKind::Finalize).map(|vote| vote.view);
         let proven = certificates.iter().map(|certificate| certificate.view.next());
         self.view = voted.chain(proven).chain([last_final.view.next()]).max().unwrap();
-        out.push(Effect::EnterView { view: self.view, because: None });
+        out.push(Effect::EnterView { view: self.view, because: None, leads: self.leads() });
         for name in certificates {
             self.certificate(name, out);
         }
@@ -109,7 +112,7 @@ impl Core {
     fn certificate(&mut self, name: CertificateName, out: &mut Vec<Effect>) {
         if name.view >= self.view {
             self.view = name.view.next();
-            out.push(Effect::EnterView { view: self.view, because: Some(name) });
+            out.push(Effect::EnterView { view: self.view, because: Some(name), leads: self.leads() });
         }
         if name.digest.is_none() {
             self.nullified.insert(name.view);
@@ -127,13 +130,13 @@ impl Core {
             }
             match name.kind {
                 VoteKind::Notarize => self.finalize(name, out),
-                _ if name.view > self.last_final => {
-                    self.last_final = name.view;
-                    out.push(Effect::Finalize { view: name.view, digest });
-                }
-                _ => {}
+                _ => self.last_final = self.last_final.max(name.view),
             }
         }
+    }
+
+    fn leads(&self) -> bool {
+        self.view.0 % N as u64 == u64::from(self.me.0)
     }
 
     fn finalize(&mut self, name: CertificateName, out: &mut Vec<Effect>) {
@@ -167,7 +170,7 @@ impl Core {
 
     fn propose(&mut self, out: &mut Vec<Effect>) {
         let Some(parent) = self.certified else { return };
-        let leads = self.view.0 % N as u64 == u64::from(self.me.0);
+        let leads = self.leads();
         let newest = self.certified_name.map(|name| name.view);
         let owes = self.wanted > parent.claimed_height && self.claim >= self.wanted && parent.height >= self.wanted;
         let work = self.listable || owes;
@@ -179,6 +182,7 @@ impl Core {
                     view: self.view,
                     parent: parent.digest,
                     claim_height: self.claim.min(parent.height),
+                    root_height: self.root.min(parent.height),
                     distrusted_lanes: self.distrusted.clone(),
                 });
             }

@@ -35,6 +35,7 @@ fn facts() -> BlockFacts {
         time_ms: 0,
         has_payload: false,
         claimed_height: Height(0),
+        rooted_height: Height(0),
     }
 }
 
@@ -56,12 +57,12 @@ fn levels_keep_their_newest_value_and_what_happened_keeps_its_order() {
     inbox.push([Input::ClaimWanted(Height(8)), queued(2), Input::WorkSeen(false), recovered()]);
     let expected = vec![
         recovered(),
+        Input::ClaimReady(Height(4)),
         Input::WorkSeen(false),
         queued(1),
         queued(2),
         Input::PeerSilence(peer, false),
         Input::ClaimWanted(Height(9)),
-        Input::ClaimReady(Height(4)),
     ];
     assert_eq!(inbox.drain(100).unwrap(), expected);
     assert_eq!(inbox.drain(100).unwrap(), []);

@@ -125,9 +125,10 @@ impl Net {
         if !node.disk_held && ports.synced < ports.wanted {
             busy = true;
             ports.synced = ports.wanted;
+            ports.free();
             ports.events.push_back(Event::Durable(ports.synced));
         }
-        busy |= !node.execution_held && ports.execute_one();
+        busy |= !node.execution_held && (ports.execute_one() || ports.root(now.wall_ms));
         for (to, class, frame) in std::mem::take(&mut ports.sent) {
             let peers = (0..N).filter(|peer| *peer != index && to.is_none_or(|to| to == v(*peer)));
             self.wire.extend(peers.map(|peer| (index, peer, class, frame.clone())));
@@ -158,6 +159,11 @@ impl Net {
         assert_ne!(from, to, "nobody has a link to itself");
         let frame = Bytes::from(message.to_frame());
         self.peer_event(from, to, message, frame);
+    }
+
+    /// This node's key is used beside it: that the node finds out is no fault of the test.
+    pub fn traitor(&mut self, index: usize) {
+        self.ports(index).may_retire = true;
     }
 
     /// Moves the clock on, stopping at every deadline.
@@ -256,7 +262,30 @@ impl Net {
         ports.journal = old.journal.iter().filter(|record| record.lsn.0 <= kept).cloned().collect();
         (ports.next, ports.wanted, ports.synced) = (kept + 1, kept, kept);
         ports.durable = old.durable.clone();
+        (ports.retired, ports.may_retire, ports.lost) = (old.retired.take(), old.may_retire, old.lost);
         self.nodes[index] = Node::start(&self.genesis, index, ports, self.now, &self.config);
+        self.link_all(index, true);
+    }
+
+    /// Loses its store alone, and starts again.
+    pub fn lose_store(&mut self, index: usize) {
+        self.stop(index);
+        let ports = self.ports(index);
+        ports.executed.clear();
+        ports.lost = ports.store.tip().unwrap().header.view.max(ports.lost);
+        ports.durable = ports.context.genesis_header.clone();
+        self.power_loss(index, 0);
+    }
+
+    /// Loses store and journal, keeps its keys, and starts again.
+    pub fn wipe(&mut self, index: usize) {
+        if self.nodes[index].up {
+            self.stop(index);
+        }
+        let context = self.nodes[index].shard.ports.context.clone();
+        let ports = TestPorts::new(context, Arc::new(MemStore::new()), self.witness.clone());
+        self.nodes[index] = Node::start(&self.genesis, index, ports, self.now, &self.config);
+        self.traitor(index);
         self.link_all(index, true);
     }
 
@@ -288,10 +317,12 @@ impl Net {
 }
 
 impl Node {
-    fn start(genesis: &Genesis, index: usize, ports: TestPorts, now: Now, config: &WorkConfig) -> Self {
+    fn start(genesis: &Genesis, index: usize, mut ports: TestPorts, now: Now, config: &WorkConfig) -> Self {
         let context = ports.context.clone();
         let tip = recover::tip_of(&*ports.store, genesis).unwrap();
-        let journaled = recover::decode_journal(&context, &*ports.store, &tip, ports.journal.clone()).unwrap();
+        ports.reload_roots();
+        let mut journaled = recover::decode_journal(&context, &*ports.store, &tip, ports.journal.clone()).unwrap();
+        journaled.retired = ports.retired.is_some();
         let mut shard = Shard::recover(context, config.clone(), ports, now, (tip.digest, tip.header), journaled);
         shard.end_turn(now);
         let core = Core::new(index);

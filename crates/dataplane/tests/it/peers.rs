@@ -116,7 +116,8 @@ fn another_root_at_a_quorum_is_divergence() {
     let mut net = Net::new();
     net.submit(1);
     net.run();
-    let report = rustorium_types::Report { executed: rustorium_types::Height(1), root: rustorium_types::Hash([3; 32]) };
+    let (executed, root) = (rustorium_types::Height(1), rustorium_types::Hash([3; 32]));
+    let report = rustorium_types::Report { executed, root, ..Default::default() };
     for (from, told) in [(1, 0), (2, 0), (3, 1), (3, 1)] {
         net.inject(from, 0, Message::Report(report));
         net.run();

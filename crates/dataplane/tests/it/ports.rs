@@ -11,12 +11,16 @@ use rustorium_dataplane::inbox::Inbox;
 use rustorium_dataplane::metrics::NodeMetrics;
 use rustorium_dataplane::port::Input;
 use rustorium_dataplane::queue::Queue;
+use rustorium_dataplane::rooter::Base;
+use rustorium_dataplane::rooting::{RootJob, Rooting};
 use rustorium_dataplane::shard::{Event, ExecutionJob, Ports};
 use rustorium_dataplane::waiters::Waiters;
 use rustorium_execution::{AccountRecord, account_key};
 use rustorium_gateway::Submitted;
 use rustorium_quorum::Evidence;
-use rustorium_storage::{JournalRecord, Lsn, MemStore, RecordKind, Store};
+use rustorium_state::tables::Tables;
+use rustorium_state::workers::Serial;
+use rustorium_storage::{JournalRecord, Lsn, MemStore, RecordKind, Store, TreeStore};
 use rustorium_sync::Source;
 use rustorium_transport::Credit;
 use rustorium_txpool::{AccountView, Refused};
@@ -24,7 +28,7 @@ use rustorium_types::*;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// What all incarnations of all nodes have shown to others.
@@ -34,6 +38,7 @@ pub struct Witness {
     batches: BTreeMap<(ValidatorIndex, u64), BatchDigest>,
     headers: BTreeMap<BlockDigest, Header>,
     roots: BTreeMap<Height, (BlockDigest, Hash)>,
+    state_roots: BTreeMap<Height, Hash>,
 }
 
 impl Witness {
@@ -45,15 +50,27 @@ impl Witness {
         assert_ne!(both, [true, true], "{signer:?} nullified and finalized {:?}", body.view);
     }
 
-    fn batch(&mut self, author: ValidatorIndex, seq: u64, digest: BatchDigest) {
-        let known = *self.batches.entry((author, seq)).or_insert(digest);
-        assert_eq!(known, digest, "{author:?} sent two batches at {seq}");
+    /// Whether it was shown before.
+    fn batch(&mut self, author: ValidatorIndex, seq: u64, digest: BatchDigest) -> bool {
+        let known = self.batches.insert((author, seq), digest);
+        assert!(known.is_none_or(|known| known == digest), "{author:?} sent two batches at {seq}");
+        known.is_some()
+    }
+
+    fn rooted(&mut self, height: Height, root: Hash) {
+        assert_eq!(*self.state_roots.entry(height).or_insert(root), root, "two state roots at {height:?}");
     }
 
     fn executed(&mut self, height: Height, digest: BlockDigest, root: Hash) {
         let known = *self.roots.entry(height).or_insert((digest, root));
         assert_eq!(known, (digest, root), "two results at {height:?}");
     }
+}
+
+/// The smallest tables: made once, and the same roots come out.
+fn tables() -> Arc<Tables> {
+    static TABLES: OnceLock<Arc<Tables>> = OnceLock::new();
+    TABLES.get_or_init(|| Arc::new(Tables::build(4).unwrap())).clone()
 }
 
 pub struct TestPorts {
@@ -68,8 +85,11 @@ pub struct TestPorts {
     pub wanted: u64,
     pub synced: u64,
     pub released: u64,
+    release_after: u64,
     /// The newest header that the store has on disk.
     pub durable: Header,
+    /// Up to this view a store held what votes rest on, and is gone.
+    pub lost: View,
     pub events: VecDeque<Event>,
     pub jobs: VecDeque<ExecutionJob>,
     pub executed: Vec<ExecutionJob>,
@@ -80,11 +100,20 @@ pub struct TestPorts {
     pub expired: Vec<TxId>,
     pub refused: Vec<(TxId, Refused)>,
     pub evidence: Vec<Evidence>,
+    /// The state tree, from genesis on.
+    rooting: Rooting<Base, Serial>,
+    pub roots: Arc<Queue<RootJob>>,
+    /// What the journal was found to lack, once.
+    pub retired: Option<String>,
+    /// Whether this test takes something away that the node had signed.
+    pub may_retire: bool,
 }
 
 impl TestPorts {
     pub fn new(context: Arc<Context>, store: Arc<MemStore>, witness: Rc<RefCell<Witness>>) -> Self {
         let durable = context.genesis_header.clone();
+        let base = Base(store.clone());
+        let rooting = Rooting::new(tables(), Serial, context.parameters.clone(), base, Height(0));
         Self {
             context,
             store,
@@ -96,7 +125,9 @@ impl TestPorts {
             wanted: 0,
             synced: 0,
             released: 0,
+            release_after: 0,
             durable,
+            lost: View(0),
             events: VecDeque::new(),
             jobs: VecDeque::new(),
             executed: Vec::new(),
@@ -107,6 +138,10 @@ impl TestPorts {
             expired: Vec::new(),
             refused: Vec::new(),
             evidence: Vec::new(),
+            rooting,
+            roots: Arc::default(),
+            retired: None,
+            may_retire: false,
         }
     }
 
@@ -128,9 +163,10 @@ impl TestPorts {
             inbox: inbox.clone(),
             progress: Arc::<Progress>::default(),
             metrics: Arc::<NodeMetrics>::default(),
+            roots: Some(self.roots.clone()),
             prove: Arc::new(|id| Submitted::TimedOut(*id)),
         };
-        executor.run(&jobs);
+        executor.execute_all(&jobs);
         assert_eq!(inbox.failure(), None);
         let root = self.store.tip().unwrap().result_root;
         self.witness.borrow_mut().executed(height, digest, root);
@@ -138,6 +174,40 @@ impl TestPorts {
         events.take(Some(Duration::ZERO), &mut told);
         self.events.append(&mut told);
         true
+    }
+
+    /// Goes through all that the store has once more, as a restart does.
+    pub fn reload_roots(&mut self) {
+        self.roots = Arc::default();
+        let base = Base(self.store.clone());
+        self.rooting = Rooting::new(tables(), Serial, self.context.parameters.clone(), base, Height(0));
+        for height in (0..=self.store.tip().unwrap().height.0).map(Height) {
+            let header = self.store.bare_block(height).unwrap().unwrap().header;
+            let diff = self.store.tree_writes(height).unwrap().unwrap();
+            self.roots.push(RootJob { header, diff });
+        }
+    }
+
+    /// Roots what was executed; ahead, where nothing else is to be done and it is time.
+    pub fn root(&mut self, wall_ms: u64) -> bool {
+        let mut jobs = VecDeque::new();
+        self.roots.take(Some(Duration::ZERO), &mut jobs);
+        let mut rooted: Vec<_> = jobs.into_iter().filter_map(|job| self.rooting.take(job).unwrap()).collect();
+        if rooted.is_empty() && self.rooting.ahead_from_ms().is_some_and(|at| at <= wall_ms) {
+            rooted.extend(self.rooting.root_ahead().unwrap());
+        }
+        for rooted in &rooted {
+            self.witness.borrow_mut().rooted(rooted.period.end, rooted.root);
+            self.events.push_back(Event::Rooted(*rooted));
+        }
+        !rooted.is_empty()
+    }
+
+    /// The journal frees nothing before it has synced what was appended by then.
+    pub fn free(&mut self) {
+        if self.synced >= self.release_after {
+            self.journal.retain(|record| record.lsn.0 >= self.released);
+        }
     }
 
     pub fn on_disk(&self) -> impl Iterator<Item = &JournalRecord> {
@@ -166,7 +236,7 @@ impl TestPorts {
         }
         let body = &vote.body;
         self.witness.borrow_mut().vote(vote.signer, body);
-        if body.view <= self.durable.view {
+        if body.view <= self.durable.view.max(self.lost) {
             return;
         }
         assert!(self.has(RecordKind::Vote, |bytes| from::<SignedVote>(bytes) == *vote), "a vote left before its sync");
@@ -207,8 +277,9 @@ impl TestPorts {
     fn batch_leaves(&self, batch: &Batch) {
         let digest = batch_digest(&batch.body);
         if batch.body.author == self.context.me {
-            self.witness.borrow_mut().batch(batch.body.author, batch.body.seq, digest);
-            assert!(self.batch_on_disk(&digest).is_some(), "an own batch left before its sync");
+            // One that left before a store was lost, and was fetched back, may be served from memory.
+            let known = self.witness.borrow_mut().batch(batch.body.author, batch.body.seq, digest);
+            assert!(known || self.batch_on_disk(&digest).is_some(), "an own batch left before its sync");
         }
     }
 
@@ -246,7 +317,10 @@ impl TestPorts {
                 let again = |other: &JournalRecord| other.lsn.0 >= position && other.payload == record.payload;
                 batch.body.seq >= listed && !self.journal.iter().any(again)
             }
-            RecordKind::Floor => false,
+            RecordKind::Floor => {
+                let later = |other: &JournalRecord| other.lsn.0 >= position && other.kind == RecordKind::Floor;
+                !self.journal.iter().any(later)
+            }
         }
     }
 }
@@ -292,7 +366,8 @@ impl Ports for TestPorts {
             assert!(!self.needed(record, position), "a {:?} that is still needed was released", record.kind);
         }
         self.released = self.released.max(position);
-        self.journal.retain(|record| record.lsn.0 >= position);
+        self.release_after = self.wanted;
+        self.free();
     }
 
     fn check_batch(&mut self, peer: ValidatorIndex, batch: Batch, bytes: Bytes, wanted: bool, _: Credit) {
@@ -348,6 +423,11 @@ impl Ports for TestPorts {
 
     fn evidence(&mut self, evidence: Evidence) {
         self.evidence.push(evidence);
+    }
+
+    fn retire(&mut self, lacks: &str) {
+        assert!(self.may_retire, "{:?} lost nothing, and is said to lack {lacks}", self.context.me);
+        assert!(self.retired.replace(lacks.to_owned()).is_none(), "retired twice");
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::chain::{context, genesis, put, v, validator_key};
 use crate::forge;
 use rustorium_dataplane::recover::{decode_journal, tip_of};
-use rustorium_dataplane::shard::Journaled;
+use rustorium_dataplane::shard::{Floor, Journaled};
 use rustorium_storage::{JournalRecord, Lsn, MemStore, RecordKind, Store};
 use rustorium_types::*;
 
@@ -40,14 +40,15 @@ fn records_come_back_with_their_positions() {
     let certificate = forge::certificate(body, &[0, 1, 2]);
     let batch = forge::batch(&genesis, 1, 0, BatchDigest::ZERO, &[put(&genesis, 0, 0).into_inner()]);
     let journaled = decode(vec![
-        record(3, RecordKind::Floor, encode(&View(7))),
+        record(3, RecordKind::Floor, encode(&(View(7), Cursor { next_seq: 5, tip: BatchDigest([5; 32]) }))),
         record(4, RecordKind::Batch, encode(&batch)),
         record(5, RecordKind::Proposal, encode(&block)),
         record(6, RecordKind::Vote, encode(&vote)),
         record(7, RecordKind::Certificate, encode(&certificate)),
     ])
     .unwrap();
-    assert_eq!(journaled.floor, View(7));
+    let own_lane = Cursor { next_seq: 5, tip: BatchDigest([5; 32]) };
+    assert_eq!(journaled.floor, Floor { view: View(7), own_lane, position: 3 });
     assert_eq!(journaled.votes, [(6, vote)]);
     assert_eq!(journaled.blocks, [(5, block)]);
     assert_eq!(journaled.certificates, [(7, certificate)]);

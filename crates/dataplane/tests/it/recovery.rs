@@ -5,7 +5,7 @@ use crate::net::Net;
 use crate::ports::from;
 use rustorium_dataplane::port::{Effect, Input, PayloadStatus};
 use rustorium_storage::{RecordKind, Store};
-use rustorium_types::{Batch, BlockDigest, Height, Message, View, VoteKind};
+use rustorium_types::{Batch, BlockDigest, Height, Message, Request, View, VoteKind};
 
 #[test]
 fn recovered_comes_first_also_when_work_waits() {
@@ -23,8 +23,9 @@ fn recovered_comes_first_also_when_work_waits() {
 #[test]
 fn a_node_alone_in_the_dark_signs_nothing_else_than_before() {
     let mut net = Net::new();
-    // Its proposal and vote get to disk; nobody hears of them.
-    net.passes = Box::new(|from, _, _| from != 1);
+    // Its proposal and vote get to disk; nobody hears of them, only its question what it signed.
+    let asks = |message: &Message| matches!(message, Message::Request { request: Request::OwnSignatures { .. }, .. });
+    net.passes = Box::new(move |from, _, message| from != 1 || asks(message));
     net.submit(1);
     net.run();
     let (proposed, _) = net.nodes[1].core.blocks[&View(1)];
@@ -41,8 +42,13 @@ fn a_node_alone_in_the_dark_signs_nothing_else_than_before() {
     assert_eq!(net.nodes[1].core.statuses(1), [PayloadStatus::Ready], "told again after the restart");
 
     let (kind, view) = (VoteKind::Notarize, View(1));
-    let propose =
-        Effect::Propose { view, parent: last_final.digest, claim_height: Height(0), distrusted_lanes: vec![v(1)] };
+    let propose = Effect::Propose {
+        view,
+        parent: last_final.digest,
+        claim_height: Height(0),
+        root_height: Height(0),
+        distrusted_lanes: vec![v(1)],
+    };
     net.effects(1, vec![propose, Effect::Vote { kind, view, digest: Some(BlockDigest([1; 32])), carry: None }]);
     net.run();
     assert_eq!(net.saw(1, |input| *input == Input::VoteRefused(kind, view)), 2);
@@ -185,11 +191,9 @@ fn a_store_lost_alone_does_not_free_votes_that_the_journal_forgot() {
     net.run();
     net.sync_store(1);
     net.run();
-    net.stop(1);
     // What release may free is gone, and so is the whole store: only the floor tells what was signed.
     net.ports(1).journal.retain(|record| record.kind == RecordKind::Floor);
-    net.ports(1).executed.clear();
-    net.power_loss(1, 0);
+    net.lose_store(1);
     let (kind, view) = (VoteKind::Nullify, View(1));
     net.effects(1, vec![Effect::Vote { kind, view, digest: None, carry: None }]);
     net.run();

@@ -14,6 +14,7 @@ enum Step {
     HoldExecution(usize, bool),
     SyncStore(usize),
     PowerLoss(usize, u64),
+    LoseStore,
     Deaf(usize),
     Hear,
     Nullify,
@@ -29,6 +30,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (node.clone(), any::<bool>()).prop_map(|(n, held)| Step::HoldExecution(n, held)),
         4 => node.clone().prop_map(Step::SyncStore),
         1 => (node.clone(), 0..4u64).prop_map(|(n, kept)| Step::PowerLoss(n, kept)),
+        1 => Just(Step::LoseStore),
         1 => node.prop_map(Step::Deaf),
         1 => Just(Step::Hear),
         2 => Just(Step::Nullify),
@@ -49,6 +51,8 @@ fn take(net: &mut Net, step: &Step) {
             net.run();
         }
         Step::PowerLoss(index, kept) => net.power_loss(index, kept),
+        // One and the same: what the others hold is fetched again.
+        Step::LoseStore => net.lose_store(N - 1),
         Step::Deaf(index) => net.passes = Box::new(move |_, to, _| to != index),
         Step::Hear => net.passes = Box::new(|_, _, _| true),
         Step::Nullify => net.nullify(),

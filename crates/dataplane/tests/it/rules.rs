@@ -30,14 +30,17 @@ fn list(header: &mut Header, parent: &Header, lane: usize, cursor: Cursor) {
     header.payload_root = payload_root(&[], &parent.cursors, &header.cursors);
 }
 
-const BREAKS: [(&str, Break); 20] = [
+const BREAKS: [(&str, Break); 21] = [
     ("the height is not the parent's plus one", |h, _| h.height = Height(12)),
     ("the height is not the parent's plus one", |h, p| h.height = p.height),
     ("the parent's view is another", |h, _| h.parent_view = View(13)),
     ("the view is not above the parent's", |h, p| h.view = p.view),
     ("the time is not above the parent's", |h, p| h.time_ms = p.time_ms),
-    ("this protocol version has no state roots", |h, _| {
-        h.state = StateClaim::Rooted { height: Height(1), first: Height(0), root: Hash::ZERO };
+    ("it claims a state root above its result", |h, _| {
+        h.state = StateClaim::Rooted { height: h.result.height.next(), first: Height(1), root: Hash::ZERO };
+    }),
+    ("its state claim goes back or changes a root", |h, _| {
+        h.state = StateClaim::Rooted { height: Height(0), first: Height(0), root: Hash::ZERO };
     }),
     ("this protocol version keeps no load history", |h, _| h.load_history = 1),
     ("a lane's cursor goes back", |h, p| list(h, p, 2, Cursor { next_seq: 4, tip: BatchDigest([4; 32]) })),
@@ -86,7 +89,7 @@ fn far_above_its_claim_a_block_lists_nothing() {
     block.header.height = parent.height.next();
     assert_eq!(check_header(&parent, &block, &parameters), Ok(()), "an empty one may go on");
     block.header.transactions = 1;
-    let rule = "it lists transactions too far above its claim";
+    let rule = "it lists transactions too far above its claims";
     assert_eq!(check_header(&parent, &block, &parameters), Err(rule));
     block.header.result = ResultClaim { height: parent.result.height.next(), root: Hash([2; 32]) };
     assert_eq!(check_header(&parent, &block, &parameters), Ok(()));

@@ -106,7 +106,7 @@ fn a_time_at_the_end_of_all_times_neither_overflows_nor_keeps_the_shard_awake() 
         let mut block = forge::child(&context, &parent, 2);
         block.header.time_ms = time_ms;
         net.inject(2, peer, forge::proposal(&context, &block));
-        net.run();
+        net.advance(5_000);
         assert_eq!(net.nodes[peer].core.statuses(2), [PayloadStatus::Pending]);
         let due = net.nodes[peer].shard.next_deadline_us(net.now).unwrap();
         assert!(due > net.now.us, "node {peer} would spin");
@@ -116,6 +116,7 @@ fn a_time_at_the_end_of_all_times_neither_overflows_nor_keeps_the_shard_awake() 
 #[test]
 fn only_the_first_of_two_proposals_is_told_and_both_are_evidence() {
     let mut net = after_one_block();
+    (1..4).for_each(|index| net.traitor(index));
     let context = context(&net.genesis, 2);
     let parent = net.store(0).tip().unwrap().header;
     let first = forge::child(&context, &parent, 2);
@@ -142,6 +143,7 @@ fn only_the_first_of_two_proposals_is_told_and_both_are_evidence() {
 #[test]
 fn a_forged_body_of_a_final_block_is_replaced_by_the_real_one() {
     let mut net = after_one_block();
+    net.traitor(2);
     let context = context(&net.genesis, 2);
     let parent = net.store(0).tip().unwrap().header;
     let real = put(&net.genesis, 5, 0).into_inner();

@@ -1,7 +1,10 @@
 //! A small chain to execute on: accounts by number, transactions by their operations.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use rustorium_crypto::{SigningKey, account_id, transaction_id};
+mod chain;
+
+pub use chain::*;
+use rustorium_crypto::transaction_id;
 use rustorium_execution::*;
 use rustorium_types::*;
 use std::collections::BTreeMap;
@@ -16,49 +19,12 @@ impl StateRead for MemState<'_> {
     }
 }
 
-pub const REGION: u8 = 3;
-pub const START_MS: u64 = 1_800_000_000_000;
 pub const STORAGE: u64 = 20_000;
 pub const ACCOUNTS: usize = 4;
 pub const WORK: u64 = 100_000;
 
-pub fn signer(number: usize) -> SigningKey {
-    SigningKey::from_seed(&[number as u8 + 1; 32])
-}
-
-pub fn account(number: usize) -> AccountId {
-    account_id(REGION, &signer(number).public())
-}
-
-pub fn gold() -> AssetId {
-    AssetId([7; 32])
-}
-
 pub fn make_genesis(parameters: Parameters) -> Genesis {
-    let validators = (0..4u8).map(|i| Validator {
-        name: BoundedBytes::new(vec![b'a' + i]).unwrap(),
-        validator_key: SigningKey::from_seed(&[100 + i; 32]).public(),
-        node_key: SigningKey::from_seed(&[110 + i; 32]).public(),
-        owner_key: SigningKey::from_seed(&[120 + i; 32]).public(),
-        region: REGION,
-    });
-    let mut accounts: Vec<_> = (0..ACCOUNTS)
-        .map(|i| GenesisAccount {
-            region: REGION,
-            public_key: signer(i).public(),
-            storage_bytes: STORAGE,
-            balances: BoundedVec::new(vec![(gold(), 1000)]).unwrap(),
-        })
-        .collect();
-    accounts.sort_by_key(|account| account.public_key);
-    Genesis {
-        version: PROTOCOL_VERSION,
-        name: BoundedBytes::new(b"test".to_vec()).unwrap(),
-        time_ms: START_MS,
-        parameters,
-        validators: BoundedVec::new(validators.collect()).unwrap(),
-        accounts: BoundedVec::new(accounts).unwrap(),
-    }
+    genesis_of(ACCOUNTS, STORAGE, parameters)
 }
 
 pub struct World {

@@ -67,8 +67,10 @@ pub async fn healthz(State(app): Shared) -> Response {
     let status = app.backend.status();
     let mut reasons: Vec<String> = status.ready.err().into_iter().collect();
     if status.peers_up < status.peers {
-        reasons.push(format!("{} of {} peers are connected", status.peers_up, status.peers));
+        let missing = status.unreachable.join(", ");
+        reasons.push(format!("{} of {} peers are connected, not {missing}", status.peers_up, status.peers));
     }
+    reasons.extend(status.retired);
     if app.backend.busy().is_some() {
         reasons.push("the pool is full".to_owned());
     }

@@ -2,7 +2,7 @@
 
 use super::answers::{AtView, ReceiptView};
 use super::scalar::Hex;
-use crate::backend::{At, BlockView, Status};
+use crate::backend::{At, BlockView, EvidenceNote, Status};
 use rustorium_types::{
     BatchDigest, BlockDigest, ChainId, Epoch, Genesis, Hash, Header, Height, ShardId, StateClaim, ValidatorIndex, View,
     encode,
@@ -283,6 +283,8 @@ pub struct StatusAnswer {
     pub peers_up: usize,
     /// Peers of the committee, without this node.
     pub peers: usize,
+    /// Names of the peers that aren't connected.
+    pub unreachable: Vec<String>,
     /// Transactions in the pool.
     pub pool_transactions: usize,
     /// Their bytes.
@@ -294,8 +296,36 @@ pub struct StatusAnswer {
     /// Why not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub not_ready_because: Option<String>,
+    /// Why the validator key signs nothing more; the node still follows the chain.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key_retired_because: Option<String>,
+    /// What validators were seen to sign that no honest one signs, also before the last restart.
+    pub evidence: Vec<EvidenceView>,
     /// Where the node stands: newest executed height and root.
     pub at: AtView,
+}
+
+/// One validator's offences of one kind.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
+pub struct EvidenceView {
+    /// The validator's position in the committee.
+    #[schema(value_type = u16)]
+    pub validator: ValidatorIndex,
+    /// Its name.
+    pub name: String,
+    /// `two_notarizes`, `two_finalizes`, `nullify_and_finalize` or `two_batches`.
+    pub kind: &'static str,
+    /// Where it was seen first.
+    pub first: String,
+    /// How often it was seen.
+    pub count: u64,
+}
+
+impl From<EvidenceNote> for EvidenceView {
+    fn from(note: EvidenceNote) -> Self {
+        let EvidenceNote { validator, name, kind, first, count } = note;
+        Self { validator, name, kind, first, count }
+    }
 }
 
 impl StatusAnswer {
@@ -312,11 +342,14 @@ impl StatusAnswer {
             claimed: ClaimView { height: status.claimed.height, root: status.claimed.root },
             peers_up: status.peers_up,
             peers: status.peers,
+            unreachable: status.unreachable,
             pool_transactions: status.pool_transactions,
             pool_bytes: status.pool_bytes,
             durability: status.durability,
             ready: status.ready.is_ok(),
             not_ready_because: status.ready.err(),
+            key_retired_because: status.retired,
+            evidence: status.evidence.into_iter().map(EvidenceView::from).collect(),
             at: AtView::new(shard, status.executed),
         }
     }

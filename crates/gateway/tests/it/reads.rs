@@ -176,6 +176,28 @@ async fn chain_status_and_health() {
 }
 
 #[tokio::test]
+async fn what_an_operator_must_know_is_in_status_and_health() {
+    let world = World::new([1]);
+    let router = app(&world, HttpLimits::default());
+    let status = get(&router, "/v1/status").await.json();
+    assert_eq!((&status["unreachable"], &status["evidence"]), (&json!([]), &json!([])));
+    assert!(status.get("key_retired_because").is_none());
+    *world.unreachable.lock() = vec!["node-2".to_owned()];
+    *world.retired.lock() = Some("the key is retired".to_owned());
+    let (validator, name, first) = (ValidatorIndex(3), "node-3".to_owned(), "view 7".to_owned());
+    *world.evidence.lock() =
+        vec![rustorium_gateway::EvidenceNote { validator, name, kind: "two_batches", first, count: 2 }];
+    let status = get(&router, "/v1/status").await.json();
+    assert_eq!((&status["peers_up"], &status["unreachable"]), (&json!(2), &json!(["node-2"])));
+    assert_eq!(status["key_retired_because"], "the key is retired");
+    let evidence = json!({"validator": 3, "name": "node-3", "kind": "two_batches", "first": "view 7", "count": 2});
+    assert_eq!(status["evidence"], json!([evidence]));
+    let health = get(&router, "/healthz").await;
+    assert_eq!(health.json()["reasons"], json!(["2 of 3 peers are connected, not node-2", "the key is retired"]));
+    assert_eq!(get(&router, "/readyz").await.status, 200, "it still answers");
+}
+
+#[tokio::test]
 async fn each_bad_read_has_its_code() {
     let world = World::new([1]);
     let router = app(&world, HttpLimits::default());

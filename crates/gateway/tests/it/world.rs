@@ -37,6 +37,9 @@ pub struct World {
     /// Answer with certified proofs or not yet.
     pub certified: AtomicBool,
     pub ready: AtomicBool,
+    pub unreachable: Mutex<Vec<String>>,
+    pub retired: Mutex<Option<String>>,
+    pub evidence: Mutex<Vec<EvidenceNote>>,
     /// Heights below it are pruned.
     pub pruned_below: AtomicU64,
     /// Calls of `submit_streaming`.
@@ -119,6 +122,9 @@ impl World {
             hold: AtomicBool::new(false),
             certified: AtomicBool::new(true),
             ready: AtomicBool::new(true),
+            unreachable: Mutex::default(),
+            retired: Mutex::default(),
+            evidence: Mutex::default(),
             pruned_below: AtomicU64::new(0),
             streaming_calls: AtomicUsize::new(0),
         });
@@ -374,6 +380,7 @@ impl Backend for World {
     fn status(&self) -> Status {
         let at = self.at(&self.inner.lock());
         let ready = if self.ready.load(Ordering::Relaxed) { Ok(()) } else { Err("no quorum was seen yet".to_owned()) };
+        let unreachable = self.unreachable.lock().clone();
         Status {
             node: "memory".to_owned(),
             validator: Some(ValidatorIndex(0)),
@@ -383,12 +390,15 @@ impl Backend for World {
             epoch: Epoch(0),
             executed: at,
             claimed: At::default(),
-            peers_up: 3,
+            peers_up: 3 - unreachable.len(),
             peers: 3,
+            unreachable,
             pool_transactions: 0,
             pool_bytes: 0,
             durability: "vote",
             ready,
+            retired: self.retired.lock().clone(),
+            evidence: self.evidence.lock().clone(),
         }
     }
 

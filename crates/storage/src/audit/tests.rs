@@ -43,6 +43,26 @@ fn what_was_recorded_verifies_and_goes_on_after_a_restart() {
 }
 
 #[test]
+fn events_of_a_name_are_found_again_whatever_stands_between() {
+    let (folder, _) = written(2);
+    let path = folder.path().join(FILE_NAME);
+    let text = fs::read(&path).unwrap();
+    fs::write(&path, [&text[..], b"\xff\xfe not a line\n", &vec![b'x'; 3 * LINE_BYTES_MAX], b"\n", &text].concat())
+        .unwrap();
+    let sink = AuditSink::open(folder.path(), key()).unwrap();
+    sink.record("evidence", json!({ "validator": 2, "quoted": "\"event\":\"node.started\"" })).unwrap();
+    let found = |name: &str| {
+        let mut all = Vec::new();
+        sink.each(name, |fields| all.push(fields.clone())).unwrap();
+        all
+    };
+    let numbers: Vec<_> = found("node.started").iter().map(|fields| fields["n"].as_u64().unwrap()).collect();
+    assert_eq!(numbers, [1, 2, 1, 2]);
+    assert_eq!(found("evidence")[0]["validator"], 2);
+    assert!(found("node").is_empty());
+}
+
+#[test]
 fn an_edit_of_any_byte_names_its_line() {
     let (folder, _) = written(3);
     let original = lines(&folder);

@@ -3,17 +3,17 @@
 //! *Invariants:* a file called `segment-*.log` is fully allocated and its header is either zero or whole; segments are
 //! freed oldest first and a segment is begun only after the one before is synced, so that a gap means damage.
 
-use super::format::{HEADER_BYTES, Header, HeaderState, PAGE, RECORD_OVERHEAD, durable_beyond, parse};
+use super::format::{HEADER_BYTES, Header, HeaderState, JournalKeys, PAGE, RECORD_OVERHEAD, durable_beyond, parse};
 use super::{Durability, JournalError, JournalRecord, Lsn, RecordKind};
 use crate::files;
-use bytes::Bytes;
-use rand_core::{OsRng, RngCore};
 use rustix::fs::FallocateFlags;
+use rustorium_crypto::seal::{FreshSalt, LogSealer};
 use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
 
@@ -23,6 +23,7 @@ pub(super) struct Folder {
     path: PathBuf,
     pub durability: Durability,
     pub segment_bytes: u64,
+    keys: Arc<JournalKeys>,
 }
 
 /// A segment's file.
@@ -72,8 +73,10 @@ impl Folder {
         path: &Path,
         durability: Durability,
         segment_bytes: usize,
+        keys: JournalKeys,
     ) -> Result<(Self, File), JournalError> {
-        let folder = Self { path: path.to_owned(), durability, segment_bytes: segment_bytes as u64 };
+        let (segment_bytes, keys) = (segment_bytes as u64, Arc::new(keys));
+        let folder = Self { path: path.to_owned(), durability, segment_bytes, keys };
         files::private_folder(path).map_err(|e| JournalError::io("make the folder", path, &e))?;
         let lock_path = path.join("lock");
         let open = files::private_file().read(true).write(true).create(true).truncate(false).open(&lock_path);
@@ -93,10 +96,11 @@ impl Folder {
         for (number, path) in self.segment_paths()? {
             layout.next_number = layout.next_number.max(number.saturating_add(1));
             let segment = open_segment(path)?;
-            match read_header(&segment)? {
+            match self.read_header(&segment)? {
                 HeaderState::Free => layout.free.push(segment),
-                HeaderState::Used(header) => found.push(read_segment(segment, header, &mut buffer)?),
+                HeaderState::Used(header) => found.push(self.read_segment(segment, header, &mut buffer)?),
                 HeaderState::Version(found) => return Err(JournalError::Version { file: segment.path, found }),
+                HeaderState::OtherKey => return Err(JournalError::OtherKey { file: segment.path }),
                 HeaderState::Bad => return Err(corrupt(&segment, 0, "its header doesn't check")),
             }
         }
@@ -175,18 +179,14 @@ impl Folder {
         }
     }
 
-    /// Begins a use of the file whose first record gets position `first`; durable before the first record is written.
-    pub(super) fn begin(&self, segment: &SegmentFile, first: u64) -> Result<Header, JournalError> {
-        let mut salt = [0; 16];
-        OsRng.try_fill_bytes(&mut salt).map_err(|e| JournalError::Io {
-            doing: "draw a random salt for",
-            path: segment.path.clone(),
-            reason: e.to_string(),
-        })?;
+    /// Begins a use of the file whose first record gets position `first`; what its records are sealed with comes from a salt
+    /// that is durable before the first record is written.
+    pub(super) fn begin(&self, segment: &SegmentFile, first: u64) -> Result<LogSealer, JournalError> {
+        let fresh = FreshSalt::draw()?;
         let watermark = if self.durability == Durability::Vote { first } else { 0 };
-        let header = Header { first, watermark, salt };
-        self.write_header(segment, &header.encode())?;
-        Ok(header)
+        let header = Header { first, watermark, salt: fresh.salt() };
+        self.write_header(segment, &header.encode(&self.keys))?;
+        Ok(self.keys.sealer(fresh)?)
     }
 
     /// Ends the file's use: durably, so that of two freed segments never only the newer one is gone.
@@ -214,6 +214,35 @@ impl Folder {
             Durability::Os => Ok(()),
         }
     }
+
+    fn read_header(&self, segment: &SegmentFile) -> Result<HeaderState, JournalError> {
+        let mut bytes = [0; HEADER_BYTES];
+        match segment.file.read_exact_at(&mut bytes, 0) {
+            Ok(()) => Ok(Header::decode(&bytes, &self.keys)),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(HeaderState::Bad),
+            Err(error) => Err(JournalError::io("read", &segment.path, &error)),
+        }
+    }
+
+    fn read_segment(&self, segment: SegmentFile, header: Header, buffer: &mut Vec<u8>) -> Result<Found, JournalError> {
+        let length = usize::try_from(segment.bytes).map_err(|_| corrupt(&segment, 0, "it is larger than memory"))?;
+        buffer.resize(length, 0);
+        let read = segment.file.read_exact_at(buffer, 0);
+        read.map_err(|e| JournalError::io("read", &segment.path, &e))?;
+        let opener = self.keys.opener(&header)?;
+        let (mut at, mut lsn, mut records) = (PAGE, header.first, Vec::new());
+        while let Some(record) = parse(&opener, buffer, at, lsn) {
+            let Some(kind) = RecordKind::from_byte(record.kind) else {
+                return Err(corrupt(&segment, at, "a record of unknown kind: a newer version may have written it"));
+            };
+            let size = RECORD_OVERHEAD + record.payload().len();
+            records.push(JournalRecord { kind, lsn: Lsn(lsn), payload: record.into_payload() });
+            at += size;
+            lsn = lsn.saturating_add(size as u64);
+        }
+        let beyond = durable_beyond(&opener, &header, buffer, at);
+        Ok(Found { segment, header, end: lsn, records, beyond })
+    }
 }
 
 fn corrupt(segment: &SegmentFile, offset: usize, what: &'static str) -> JournalError {
@@ -225,34 +254,6 @@ fn open_segment(path: PathBuf) -> Result<SegmentFile, JournalError> {
     let file = open.map_err(|e| JournalError::io("open", &path, &e))?;
     let length = file.metadata().map_err(|e| JournalError::io("look at", &path, &e))?.len();
     Ok(SegmentFile { file, path, bytes: length - length % PAGE as u64 })
-}
-
-fn read_header(segment: &SegmentFile) -> Result<HeaderState, JournalError> {
-    let mut bytes = [0; HEADER_BYTES];
-    match segment.file.read_exact_at(&mut bytes, 0) {
-        Ok(()) => Ok(Header::decode(&bytes)),
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(HeaderState::Bad),
-        Err(error) => Err(JournalError::io("read", &segment.path, &error)),
-    }
-}
-
-fn read_segment(segment: SegmentFile, header: Header, buffer: &mut Vec<u8>) -> Result<Found, JournalError> {
-    let length = usize::try_from(segment.bytes).map_err(|_| corrupt(&segment, 0, "it is larger than memory"))?;
-    buffer.resize(length, 0);
-    let read = segment.file.read_exact_at(buffer, 0);
-    read.map_err(|e| JournalError::io("read", &segment.path, &e))?;
-    let (key, mut at, mut lsn, mut records) = (header.key(), PAGE, header.first, Vec::new());
-    while let Some(record) = parse(&key, buffer, at, lsn) {
-        let Some(kind) = RecordKind::from_byte(record.kind) else {
-            return Err(corrupt(&segment, at, "a record of unknown kind: a newer version may have written it"));
-        };
-        records.push(JournalRecord { kind, lsn: Lsn(lsn), payload: Bytes::copy_from_slice(record.payload) });
-        let size = RECORD_OVERHEAD + record.payload.len();
-        at += size;
-        lsn = lsn.saturating_add(size as u64);
-    }
-    let beyond = durable_beyond(&header, buffer, at);
-    Ok(Found { segment, header, end: lsn, records, beyond })
 }
 
 /// How many of the segments, which are in order, form one log, and the position after it.

@@ -1,17 +1,22 @@
-//! The journal's bytes: a segment's header page, then records.
+//! The journal's bytes: a segment's header page, then sealed records.
 //!
-//! *Invariants:* a record is bound to its segment's salt and to its place, so that what an earlier use of the file left
-//! behind never counts; any bytes parse to something or to nothing, without a panic.
+//! *Invariants:* a record is sealed under a subkey of its segment's salt and bound to its place, so that what an earlier use
+//! of the file left behind never counts; any bytes parse to something or to nothing, without a panic.
 //!
 //! | header | bytes |   | record | bytes |
 //! |---|---|---|---|---|
 //! | magic `RSTJRNL\n` | 8 | | payload length | 4 |
-//! | format | 4 | | kind | 1 |
-//! | reserved, zero | 4 | | position (LSN) | 8 |
-//! | first position | 8 | | watermark | 8 |
-//! | watermark | 8 | | check: keyed BLAKE3 | 16 |
-//! | salt | 16 | | payload | length |
+//! | format | 4 | | position (LSN) | 8 |
+//! | reserved, zero | 4 | | watermark | 8 |
+//! | first position | 8 | | tag | 16 |
+//! | watermark | 8 | | sealed: kind | 1 |
+//! | salt | 16 | | sealed: payload | length |
+//! | key check: keyed hash | 16 | | | |
 //! | check: BLAKE3 | 16 | | | |
+//!
+//! A use of a file draws its own salt, which is on disk before the first record, and a record's position is its nonce:
+//! nothing but the storage key is needed to read a segment, and no nonce is used twice. The tag is what tells a good record
+//! from a torn one. The key check tells another storage key, or another chain, from a damaged segment.
 //!
 //! Positions are bytes of records since the journal's first, so a record's place in its file follows from its position.
 //! A *watermark* is the position below which everything was synced when the bytes were written. It tells damage from a
@@ -19,20 +24,50 @@
 //! where a later watermark lies above a bad record had that record been durable.
 
 use super::RecordKind;
+use bytes::Bytes;
+use rustorium_crypto::seal::{AtRest, FreshSalt, Keyed, KeyedHash, LogOpener, LogSealer, Salt, SealError, TAG_BYTES};
 
 /// Size of the header's page and unit of every write.
 pub(super) const PAGE: usize = 4096;
 /// Bytes of a record besides its payload.
 pub(super) const RECORD_OVERHEAD: usize = 37;
 /// Bytes of the header that mean something.
-pub(super) const HEADER_BYTES: usize = 64;
+pub(super) const HEADER_BYTES: usize = 80;
 
 const MAGIC: &[u8; 8] = b"RSTJRNL\n";
-const FORMAT: u32 = 1;
-const CHECK_AT: usize = 21;
+const FORMAT: u32 = 2;
+const HEADER_CHECK_AT: usize = 64;
+/// Where the check of a header of format 1 stands.
+const HEADER_CHECK_1_AT: usize = 48;
+const RECORD_HEAD_BYTES: usize = 20;
 const QUEUE_OVERHEAD: usize = 5;
-const RECORD_CONTEXT: &str = "rustorium 2026 journal record v1";
 const HEADER_CONTEXT: &str = "rustorium 2026 journal header v1";
+
+/// What the journal seals and opens with.
+pub(super) struct JournalKeys {
+    at_rest: AtRest,
+    hash: KeyedHash,
+}
+
+impl JournalKeys {
+    pub(super) fn new(at_rest: AtRest) -> Result<Self, SealError> {
+        Ok(Self { hash: at_rest.keyed(Keyed::JournalHeader)?, at_rest })
+    }
+
+    fn check(&self, salt: &Salt) -> [u8; 16] {
+        self.hash.of(0, &[&self.at_rest.chain().0, &salt.0])
+    }
+
+    /// Opens the records of the segment that has this header.
+    pub(super) fn opener(&self, header: &Header) -> Result<LogOpener, SealError> {
+        self.at_rest.log_opener(&header.salt)
+    }
+
+    /// Seals the records of the use that this salt was drawn for.
+    pub(super) fn sealer(&self, fresh: FreshSalt) -> Result<LogSealer, SealError> {
+        self.at_rest.log_sealer(fresh)
+    }
+}
 
 /// A segment's header.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -42,7 +77,7 @@ pub(super) struct Header {
     /// Everything below was synced when the segment was begun.
     pub watermark: u64,
     /// Random, new at every use of the file.
-    pub salt: [u8; 16],
+    pub salt: Salt,
 }
 
 /// What a file's first bytes say.
@@ -54,24 +89,31 @@ pub(super) enum HeaderState {
     Used(Header),
     /// Another format.
     Version(u32),
+    /// Of another storage key, or another chain.
+    OtherKey,
     /// Neither.
     Bad,
 }
 
 impl Header {
-    pub(super) fn encode(&self) -> [u8; HEADER_BYTES] {
+    pub(super) fn encode(&self, keys: &JournalKeys) -> [u8; HEADER_BYTES] {
+        self.encode_with(&keys.check(&self.salt))
+    }
+
+    fn encode_with(&self, key_check: &[u8; 16]) -> [u8; HEADER_BYTES] {
         let mut out = [0; HEADER_BYTES];
         out[..8].copy_from_slice(MAGIC);
         out[8..12].copy_from_slice(&FORMAT.to_le_bytes());
         out[16..24].copy_from_slice(&self.first.to_le_bytes());
         out[24..32].copy_from_slice(&self.watermark.to_le_bytes());
-        out[32..48].copy_from_slice(&self.salt);
-        let check = header_check(&out[..48]);
-        out[48..].copy_from_slice(&check);
+        out[32..48].copy_from_slice(&self.salt.0);
+        out[48..HEADER_CHECK_AT].copy_from_slice(key_check);
+        let check = header_check(&out[..HEADER_CHECK_AT]);
+        out[HEADER_CHECK_AT..].copy_from_slice(&check);
         out
     }
 
-    pub(super) fn decode(bytes: &[u8; HEADER_BYTES]) -> HeaderState {
+    pub(super) fn decode(bytes: &[u8; HEADER_BYTES], keys: &JournalKeys) -> HeaderState {
         if bytes.iter().all(|byte| *byte == 0) {
             return HeaderState::Free;
         }
@@ -79,18 +121,21 @@ impl Header {
         if &bytes[..8] != MAGIC {
             return HeaderState::Bad;
         }
-        if format != FORMAT && bytes[48..] == header_check(&bytes[..48]) {
+        let checks_at = |at: usize| bytes[at..at + 16] == header_check(&bytes[..at]);
+        if format != FORMAT && (checks_at(HEADER_CHECK_AT) || checks_at(HEADER_CHECK_1_AT)) {
             return HeaderState::Version(format);
         }
-        let mut salt = [0; 16];
+        let (mut salt, mut key_check) = ([0; 16], [0; 16]);
         salt.copy_from_slice(&bytes[32..48]);
-        let header = Self { first: u64_at(bytes, 16), watermark: u64_at(bytes, 24), salt };
-        if header.encode() == *bytes { HeaderState::Used(header) } else { HeaderState::Bad }
-    }
-
-    /// The key of the checks of this segment's records.
-    pub(super) fn key(&self) -> [u8; 32] {
-        blake3::derive_key(RECORD_CONTEXT, &self.salt)
+        key_check.copy_from_slice(&bytes[48..HEADER_CHECK_AT]);
+        let header = Self { first: u64_at(bytes, 16), watermark: u64_at(bytes, 24), salt: Salt(salt) };
+        if header.encode_with(&key_check) != *bytes {
+            HeaderState::Bad
+        } else if key_check != keys.check(&header.salt) {
+            HeaderState::OtherKey
+        } else {
+            HeaderState::Used(header)
+        }
     }
 }
 
@@ -116,13 +161,6 @@ fn u64_at(bytes: &[u8], at: usize) -> u64 {
     u64::from_le_bytes(out)
 }
 
-fn record_check(key: &[u8; 32], head: &[u8], payload: &[u8]) -> [u8; 16] {
-    let mut hasher = blake3::Hasher::new_keyed(key);
-    hasher.update(head);
-    hasher.update(payload);
-    first_half(hasher.finalize().as_bytes())
-}
-
 /// Adds a record to a queue of records without place yet: kind, length, payload.
 pub(super) fn enqueue(kind: RecordKind, payload: &[u8], queue: &mut Vec<u8>) {
     queue.push(kind as u8);
@@ -138,47 +176,71 @@ pub(super) fn dequeue<'a>(queue: &mut &'a [u8]) -> Option<(u8, &'a [u8])> {
     Some((head[0], payload))
 }
 
-/// Appends a record's bytes to `out`.
-pub(super) fn frame(key: &[u8; 32], kind: u8, lsn: u64, watermark: u64, payload: &[u8], out: &mut Vec<u8>) {
+/// Appends a record's sealed bytes to `out`.
+pub(super) fn frame(
+    sealer: &mut LogSealer,
+    kind: u8,
+    lsn: u64,
+    watermark: u64,
+    payload: &[u8],
+    out: &mut Vec<u8>,
+) -> Result<(), SealError> {
     let start = out.len();
     out.extend_from_slice(&(payload.len() as u32).to_le_bytes());
-    out.push(kind);
     out.extend_from_slice(&lsn.to_le_bytes());
     out.extend_from_slice(&watermark.to_le_bytes());
-    let check = record_check(key, &out[start..], payload);
-    out.extend_from_slice(&check);
+    out.extend_from_slice(&[0; TAG_BYTES]);
+    out.push(kind);
     out.extend_from_slice(payload);
+    let (head, rest) = out[start..].split_at_mut(RECORD_HEAD_BYTES);
+    let (tag, sealed) = rest.split_at_mut(TAG_BYTES);
+    tag.copy_from_slice(&sealer.seal_at(lsn, head, sealed)?);
+    Ok(())
 }
 
-/// A record that checks.
-pub(super) struct Parsed<'a> {
+/// A record that opens.
+#[derive(PartialEq, Eq, Debug)]
+pub(super) struct Parsed {
     pub kind: u8,
     pub watermark: u64,
-    pub payload: &'a [u8],
+    /// Kind and payload.
+    opened: Vec<u8>,
+}
+
+impl Parsed {
+    pub(super) fn payload(&self) -> &[u8] {
+        self.opened.get(1..).unwrap_or_default()
+    }
+
+    /// The payload without a copy.
+    pub(super) fn into_payload(self) -> Bytes {
+        Bytes::from(self.opened).split_off(1)
+    }
 }
 
 /// The record at `at` of a segment's bytes, if one that belongs at `lsn` is there.
-pub(super) fn parse<'a>(key: &[u8; 32], segment: &'a [u8], at: usize, lsn: u64) -> Option<Parsed<'a>> {
-    let head = segment.get(at..at + RECORD_OVERHEAD)?;
-    if u64_at(head, 5) != lsn {
+pub(super) fn parse(opener: &LogOpener, segment: &[u8], at: usize, lsn: u64) -> Option<Parsed> {
+    let record = segment.get(at..)?;
+    let (head, rest) = record.split_at_checked(RECORD_HEAD_BYTES)?;
+    if u64_at(head, 4) != lsn {
         return None;
     }
-    let start = at + RECORD_OVERHEAD;
-    let payload = segment.get(start..start.checked_add(u32_at(head, 0) as usize)?)?;
-    let good = record_check(key, &head[..CHECK_AT], payload) == head[CHECK_AT..];
-    good.then(|| Parsed { kind: head[4], watermark: u64_at(head, 13), payload })
+    let (tag, rest) = rest.split_first_chunk::<TAG_BYTES>()?;
+    let mut opened = rest.get(..(u32_at(head, 0) as usize).checked_add(1)?)?.to_vec();
+    let good = opener.open_at(lsn, head, &mut opened, tag);
+    let kind = *opened.first()?;
+    good.then(|| Parsed { kind, watermark: u64_at(head, 12), opened })
 }
 
 /// Where a good record after `from` proves that what lies at `from` had been durable.
-pub(super) fn durable_beyond(header: &Header, segment: &[u8], from: usize) -> Option<usize> {
-    let key = header.key();
+pub(super) fn durable_beyond(opener: &LogOpener, header: &Header, segment: &[u8], from: usize) -> Option<usize> {
     let position = |at: usize| header.first.wrapping_add((at - PAGE) as u64);
     let bad = position(from);
     let last = segment.len().checked_sub(RECORD_OVERHEAD)?;
-    // The position that a record would have to carry at each place refuses almost all of them before a hash is made.
+    // The position that a record would have to carry at each place refuses almost all of them before anything is opened.
     (from + 1..=last).find(|at| {
-        u64_at(segment, at + 5) == position(*at)
-            && parse(&key, segment, *at, position(*at)).is_some_and(|record| record.watermark > bad)
+        u64_at(segment, at + 4) == position(*at)
+            && parse(opener, segment, *at, position(*at)).is_some_and(|record| record.watermark > bad)
     })
 }
 
@@ -186,38 +248,67 @@ pub(super) fn durable_beyond(header: &Header, segment: &[u8], from: usize) -> Op
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use rustorium_crypto::seal::MasterKey;
+    use rustorium_types::ChainId;
+    use std::sync::Arc;
 
-    const HEADER: Header = Header { first: 1, watermark: 1, salt: [9; 16] };
+    const HEADER: Header = Header { first: 1, watermark: 1, salt: Salt([9; 16]) };
+
+    fn keys(key: u8, chain: u8) -> JournalKeys {
+        let master = Arc::new(MasterKey::from_secret(&[key; 32]).unwrap());
+        JournalKeys::new(AtRest::new(master, ChainId([chain; 32]))).unwrap()
+    }
 
     #[test]
     fn a_header_with_any_bit_flipped_is_not_used() {
-        let good = HEADER.encode();
-        assert_eq!(Header::decode(&good), HeaderState::Used(HEADER));
+        let keys = keys(1, 2);
+        let good = HEADER.encode(&keys);
+        assert_eq!(Header::decode(&good, &keys), HeaderState::Used(HEADER));
         for bit in 0..HEADER_BYTES * 8 {
             let mut bad = good;
             bad[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(Header::decode(&bad), HeaderState::Bad, "bit {bit}");
+            assert_eq!(Header::decode(&bad, &keys), HeaderState::Bad, "bit {bit}");
         }
-        assert_eq!(Header::decode(&[0; HEADER_BYTES]), HeaderState::Free);
+        assert_eq!(Header::decode(&[0; HEADER_BYTES], &keys), HeaderState::Free);
+    }
+
+    #[test]
+    fn another_key_another_chain_and_other_formats_are_told_from_damage() {
+        let good = HEADER.encode(&keys(1, 2));
+        assert_eq!(Header::decode(&good, &keys(2, 2)), HeaderState::OtherKey);
+        assert_eq!(Header::decode(&good, &keys(1, 3)), HeaderState::OtherKey);
+        for (format, check_at) in [(1u32, HEADER_CHECK_1_AT), (3, HEADER_CHECK_AT)] {
+            let mut other = good;
+            other[8..12].copy_from_slice(&format.to_le_bytes());
+            let check = header_check(&other[..check_at]);
+            other[check_at..check_at + 16].copy_from_slice(&check);
+            assert_eq!(Header::decode(&other, &keys(1, 2)), HeaderState::Version(format));
+        }
     }
 
     proptest! {
         #[test]
         fn no_bytes_make_parsing_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400), at in 0usize..500, lsn: u64) {
-            prop_assert!(parse(&HEADER.key(), &bytes, at, lsn).is_none());
+            let opener = keys(1, 2).opener(&HEADER).unwrap();
+            prop_assert!(parse(&opener, &bytes, at, lsn).is_none());
             let mut segment = vec![0; PAGE];
             segment.extend_from_slice(&bytes);
-            prop_assert!(durable_beyond(&HEADER, &segment, PAGE).is_none());
+            prop_assert!(durable_beyond(&opener, &HEADER, &segment, PAGE).is_none());
         }
 
         #[test]
-        fn a_record_with_any_bit_flipped_does_not_check(payload in proptest::collection::vec(any::<u8>(), 0..60), bit in 0usize..800) {
-            let mut bytes = Vec::new();
-            frame(&HEADER.key(), 3, 77, 5, &payload, &mut bytes);
-            prop_assert_eq!(parse(&HEADER.key(), &bytes, 0, 77).map(|r| (r.kind, r.watermark, r.payload)), Some((3, 5, payload.as_slice())));
+        fn a_record_with_any_bit_flipped_does_not_open(payload in proptest::collection::vec(any::<u8>(), 0..60), bit in 0usize..800) {
+            let (keys, mut bytes) = (keys(1, 2), Vec::new());
+            let fresh = FreshSalt::draw().unwrap();
+            let header = Header { salt: fresh.salt(), ..HEADER };
+            let opener = keys.opener(&header).unwrap();
+            frame(&mut keys.sealer(fresh).unwrap(), 3, 77, 5, &payload, &mut bytes).unwrap();
+            prop_assert_eq!(bytes.len(), RECORD_OVERHEAD + payload.len());
+            let record = parse(&opener, &bytes, 0, 77).unwrap();
+            prop_assert_eq!((record.kind, record.watermark, record.payload()), (3, 5, payload.as_slice()));
             let bit = bit % (bytes.len() * 8);
             bytes[bit / 8] ^= 1 << (bit % 8);
-            prop_assert!(parse(&HEADER.key(), &bytes, 0, 77).is_none());
+            prop_assert!(parse(&opener, &bytes, 0, 77).is_none());
         }
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! *Invariants:* `done(lsn)` is called only after an fdatasync that covers every record up to `lsn`; records come back
 //! in the order of their appends, without a gap, or opening is refused; a record that was never synced may come back or
-//! not, but never beside one that contradicts its place; one process at a time; memory and disk are bounded.
+//! not, but never beside one that contradicts its place; one process at a time; memory and disk are bounded; kinds and
+//! payloads are sealed on disk.
 
 mod folder;
 mod format;
@@ -12,6 +13,7 @@ mod writer;
 use crate::files;
 use bytes::Bytes;
 use parking_lot::{Condvar, Mutex};
+use rustorium_crypto::seal::{AtRest, SealError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -95,6 +97,17 @@ pub enum JournalError {
         /// What is wrong there.
         what: &'static str,
     },
+    /// Sealed under another master key, or for another chain.
+    #[error(
+        "the journal file {file} was sealed with another storage.key or for another chain: put the storage.key and the genesis that belong to this home back"
+    )]
+    OtherKey {
+        /// The file.
+        file: PathBuf,
+    },
+    /// Records can't be sealed or opened.
+    #[error("{0}")]
+    Seal(#[from] SealError),
     /// Written by another version of this program.
     #[error(
         "the journal file {file} has format {found}, which this version can't read: start the version that wrote it"
@@ -184,9 +197,14 @@ pub struct Journal {
 
 impl Journal {
     /// Opens the journal in `folder` (made where missing) and reads what it holds, in order.
-    /// Errors: locked by another process, damaged where it had been durable, a full or failing disk.
-    pub fn open(folder: &Path, durability: Durability, done: Done) -> Result<(Self, Vec<JournalRecord>), JournalError> {
-        Self::open_with(folder, durability, SEGMENT_BYTES, done)
+    /// Errors: locked by another process, sealed with another key, damaged where it had been durable, a full or failing disk.
+    pub fn open(
+        folder: &Path,
+        durability: Durability,
+        at_rest: &AtRest,
+        done: Done,
+    ) -> Result<(Self, Vec<JournalRecord>), JournalError> {
+        Self::open_with(folder, durability, SEGMENT_BYTES, at_rest, done)
     }
 
     /// `open` with another size of new segments (rounded up to pages of 4 KiB).
@@ -194,10 +212,12 @@ impl Journal {
         folder: &Path,
         durability: Durability,
         segment_bytes: usize,
+        at_rest: &AtRest,
         done: Done,
     ) -> Result<(Self, Vec<JournalRecord>), JournalError> {
         let segment_bytes = segment_bytes.max(4 * format::PAGE).next_multiple_of(format::PAGE);
-        let (folder, lock) = folder::Folder::lock(folder, durability, segment_bytes)?;
+        let keys = format::JournalKeys::new(at_rest.clone())?;
+        let (folder, lock) = folder::Folder::lock(folder, durability, segment_bytes, keys)?;
         let recovered = folder.recover()?;
         let shared = Arc::new(Shared {
             queue: Mutex::new(Queue { next: recovered.next, ..Queue::default() }),

@@ -1,6 +1,8 @@
-use super::format::{PAGE, RECORD_OVERHEAD};
+use super::format::{HEADER_BYTES, Header, HeaderState, JournalKeys, PAGE, RECORD_OVERHEAD};
 use super::*;
 use proptest::prelude::*;
+use rustorium_crypto::seal::{MasterKey, Salt};
+use rustorium_types::ChainId;
 use std::fs;
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::sync::mpsc::{Receiver, channel};
@@ -15,10 +17,22 @@ struct Open {
     done: Receiver<Result<Lsn, JournalError>>,
 }
 
+fn at_rest(key: u8) -> AtRest {
+    AtRest::new(Arc::new(MasterKey::from_secret(&[key; 32]).unwrap()), ChainId([5; 32]))
+}
+
 fn try_open(folder: &Path, durability: Durability) -> Result<Open, JournalError> {
+    open_sealed(folder, durability, &at_rest(1))
+}
+
+fn open_sealed(folder: &Path, durability: Durability, at_rest: &AtRest) -> Result<Open, JournalError> {
     let (tell, done) = channel();
     let tell = Box::new(move |result| tell.send(result).unwrap_or_default());
-    Journal::open_with(folder, durability, SMALL, tell).map(|(journal, records)| Open { journal, records, done })
+    Journal::open_with(folder, durability, SMALL, at_rest, tell).map(|(journal, records)| Open {
+        journal,
+        records,
+        done,
+    })
 }
 
 fn open(folder: &Path, durability: Durability) -> Open {
@@ -49,8 +63,11 @@ fn payloads(records: &[JournalRecord]) -> Vec<&[u8]> {
 fn copy(folder: &Path) -> TempDir {
     let to = TempDir::new().unwrap();
     for entry in fs::read_dir(folder).unwrap() {
-        let entry = entry.unwrap();
-        fs::copy(entry.path(), to.path().join(entry.file_name())).unwrap();
+        let path = entry.unwrap().path();
+        // What is being prepared gets its name, and with it its first record, later.
+        if path.extension().is_none_or(|e| e != "new") {
+            fs::copy(&path, to.path().join(path.file_name().unwrap())).unwrap();
+        }
     }
     to
 }
@@ -62,13 +79,16 @@ fn segments(folder: &Path) -> Vec<PathBuf> {
     names
 }
 
-/// The file and offset at which bytes stand.
-fn find(folder: &Path, needle: &[u8]) -> (PathBuf, usize) {
-    let holds = |path: PathBuf| {
-        let at = fs::read(&path).unwrap().windows(needle.len()).position(|window| window == needle)?;
-        Some((path, at))
+/// The file and offset at which a record stands.
+fn find(folder: &Path, lsn: Lsn) -> (PathBuf, usize) {
+    let keys = JournalKeys::new(at_rest(1)).unwrap();
+    let first = |path: &PathBuf| match Header::decode(fs::read(path).unwrap().first_chunk().unwrap(), &keys) {
+        HeaderState::Used(header) => Some(header.first).filter(|first| *first <= lsn.0),
+        _ => None,
     };
-    segments(folder).into_iter().find_map(holds).unwrap()
+    let begun = segments(folder).into_iter().filter_map(|path| Some((first(&path)?, path)));
+    let (first, path) = begun.max().unwrap();
+    (path, PAGE + (lsn.0 - first) as usize)
 }
 
 fn overwrite(path: &Path, at: usize, bytes: &[u8]) {
@@ -112,10 +132,10 @@ fn a_tail_torn_at_any_byte_of_the_last_record_loses_that_record_alone_and_for_go
     for payload in [b"first-record", b"other-record"] {
         journal.append_synced(payload);
     }
-    journal.append_synced(b"final-record");
+    let last = journal.append_synced(b"final-record");
     drop(journal);
-    let (file, payload_at) = find(folder.path(), b"final-record");
-    let (start, end) = (payload_at - RECORD_OVERHEAD, payload_at + 12);
+    let (file, start) = find(folder.path(), last);
+    let end = start + RECORD_OVERHEAD + 12;
     let whole = fs::read(&file).unwrap();
     for cut in start..end {
         for filler in [0x00, 0xa5] {
@@ -142,13 +162,11 @@ fn a_tail_torn_at_any_byte_of_the_last_record_loses_that_record_alone_and_for_go
 fn a_damaged_record_that_had_been_synced_is_found_at_every_byte() {
     let folder = TempDir::new().unwrap();
     let journal = open(folder.path(), Durability::Vote);
-    for payload in [b"first-record", b"wrong-record", b"third-record"] {
-        journal.append_synced(payload);
-    }
+    let payloads = [b"first-record", b"wrong-record", b"third-record"];
+    let appended = payloads.map(|payload| journal.append_synced(payload));
     drop(journal);
-    let (file, payload_at) = find(folder.path(), b"wrong-record");
-    let start = payload_at - RECORD_OVERHEAD;
-    for at in start..payload_at + 12 {
+    let (file, start) = find(folder.path(), appended[1]);
+    for at in start..start + RECORD_OVERHEAD + 12 {
         let damaged = copy(folder.path());
         let path = damaged.path().join(file.file_name().unwrap());
         flip(&path, at);
@@ -164,11 +182,11 @@ fn pages_of_one_unsynced_write_may_arrive_in_any_order() {
     let journal = open(folder.path(), Durability::Vote);
     journal.append_synced(b"synced");
     let lost = vec![b'l'; PAGE];
-    journal.append(&lost);
+    let lsn = journal.append(&lost);
     journal.append(b"arrived");
     drop(journal);
-    let (file, at) = find(folder.path(), &lost);
-    overwrite(&file, at, &[0; 512]);
+    let (file, at) = find(folder.path(), lsn);
+    overwrite(&file, at + RECORD_OVERHEAD, &[0; 512]);
     let reopened = open(folder.path(), Durability::Vote);
     assert_eq!(payloads(&reopened.records), [b"synced"], "none of the others was ever called durable");
     // A record of the lost one's size puts the next place exactly where "arrived" stands in the old file.
@@ -184,34 +202,35 @@ fn a_file_used_again_at_the_same_positions_shows_nothing_of_its_former_use() {
     let journal = open(folder.path(), Durability::Vote);
     // It fills its page: the next record's page stays as it is when a record of this size is written again.
     let page_full = |byte| vec![byte; PAGE - RECORD_OVERHEAD];
-    journal.append(&page_full(b'l'));
-    journal.append(b"arrived");
+    let lost = journal.append(&page_full(b'l'));
+    let arrived = journal.append(b"arrived");
     drop(journal);
-    let (file, at) = find(folder.path(), &page_full(b'l'));
+    let (file, at) = find(folder.path(), lost);
+    let former = |path: &Path| fs::read(path).unwrap()[at + PAGE..at + PAGE + RECORD_OVERHEAD + 7].to_vec();
+    let arrived_bytes = former(&file);
     flip(&file, at);
     let reopened = open(folder.path(), Durability::Vote);
     assert_eq!(reopened.records, []);
-    reopened.append_synced(&page_full(b'n'));
+    let again = reopened.append_synced(&page_full(b'n'));
     drop(reopened);
-    assert_eq!(find(folder.path(), &page_full(b'n')), (file.clone(), at), "the same file, the same place");
-    assert_eq!(find(folder.path(), b"arrived").0, file, "the former use's record still stands behind it");
+    assert_eq!(find(folder.path(), again), (file.clone(), at), "the same file, the same place");
+    assert_eq!(find(folder.path(), arrived), (file.clone(), at + PAGE));
+    assert_eq!(former(&file), arrived_bytes, "the former use's record still stands behind it");
     assert_eq!(payloads(&open(folder.path(), Durability::Vote).records), [page_full(b'n')]);
 }
 
 #[test]
 fn a_damaged_header_and_a_missing_segment_are_found() {
     let folder = TempDir::new().unwrap();
-    for payload in [b"one", b"two", b"tri"] {
-        open(folder.path(), Durability::Vote).append(payload);
-    }
-    for bit_of in 0..super::format::HEADER_BYTES {
+    let appended = [b"one", b"two", b"tri"].map(|payload| open(folder.path(), Durability::Vote).append(payload));
+    for bit_of in 0..HEADER_BYTES {
         let damaged = copy(folder.path());
-        let (file, _) = find(damaged.path(), b"one");
+        let (file, _) = find(damaged.path(), appended[0]);
         flip(&file, bit_of);
         let error = try_open(damaged.path(), Durability::Vote).err();
         assert!(matches!(error, Some(JournalError::Corrupt { .. })), "{error:?}");
     }
-    let (file, _) = find(folder.path(), b"two");
+    let (file, _) = find(folder.path(), appended[1]);
     fs::remove_file(file).unwrap();
     let error = try_open(folder.path(), Durability::Vote).err();
     assert!(matches!(error, Some(JournalError::Corrupt { offset: 0, .. })), "{error:?}");
@@ -257,7 +276,7 @@ fn one_sync_serves_all_that_wait() {
             gate.recv().unwrap_or_default();
         }
     });
-    let (journal, _) = Journal::open_with(folder.path(), Durability::Vote, SMALL, tell).unwrap();
+    let (journal, _) = Journal::open_with(folder.path(), Durability::Vote, SMALL, &at_rest(1), tell).unwrap();
     let first = journal.append(RecordKind::Vote, b"first");
     journal.sync(first);
     assert_eq!(done.recv().unwrap(), Ok(first));
@@ -312,6 +331,31 @@ fn a_record_that_no_segment_can_hold_fails_the_journal_and_says_so() {
     assert_eq!(journal.done.recv().unwrap(), Err(error));
     drop(journal);
     assert_eq!(open(folder.path(), Durability::Os).records.len(), 1);
+}
+
+#[test]
+fn another_storage_key_is_told_from_damage_and_touches_nothing() {
+    let folder = TempDir::new().unwrap();
+    let lsn = open(folder.path(), Durability::Vote).append_synced(b"vote");
+    let (file, _) = find(folder.path(), lsn);
+    let refused = open_sealed(folder.path(), Durability::Vote, &at_rest(2)).err().unwrap();
+    assert_eq!(refused, JournalError::OtherKey { file });
+    assert!(refused.to_string().contains("storage.key"));
+    assert_eq!(payloads(&open(folder.path(), Durability::Vote).records), [b"vote"]);
+}
+
+#[test]
+fn no_payload_can_be_read_on_disk() {
+    let folder = TempDir::new().unwrap();
+    let journal = open(folder.path(), Durability::Vote);
+    let payload = b"a payload that is known".repeat(40);
+    for _ in 0..30 {
+        journal.append_synced(&payload);
+    }
+    for path in segments(folder.path()) {
+        let bytes = fs::read(path).unwrap();
+        assert!(!bytes.windows(9).any(|window| window == &payload[2..11]));
+    }
 }
 
 #[test]
@@ -386,8 +430,9 @@ proptest! {
     #[test]
     fn any_file_opens_or_is_refused(bytes in proptest::collection::vec(any::<u8>(), 0..200), valid_header: bool, first: u64) {
         let folder = TempDir::new().unwrap();
-        let header = super::format::Header { first, watermark: first, salt: [3; 16] };
-        let mut file = if valid_header { header.encode().to_vec() } else { Vec::new() };
+        let header = Header { first, watermark: first, salt: Salt([3; 16]) };
+        let keys = JournalKeys::new(at_rest(1)).unwrap();
+        let mut file = if valid_header { header.encode(&keys).to_vec() } else { Vec::new() };
         if valid_header {
             file.resize(PAGE, 0);
         }

@@ -6,6 +6,7 @@
 use super::folder::{Folder, Layout, Sealed, SegmentFile};
 use super::format::{PAGE, RECORD_OVERHEAD, dequeue, frame};
 use super::{Done, Durability, JournalError, Lsn, Shared};
+use rustorium_crypto::seal::LogSealer;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -40,7 +41,7 @@ pub(super) struct Writer {
 /// The segment that is written to.
 struct Current {
     segment: SegmentFile,
-    key: [u8; 32],
+    sealer: LogSealer,
     /// Offset in the file of `pending`'s first byte: a page's start.
     page_at: u64,
     /// The last page's bytes that are written already, then what isn't.
@@ -168,7 +169,7 @@ impl Writer {
             self.switch()?;
         }
         let current = &mut self.current;
-        frame(&current.key, kind, self.position, self.watermark, payload, &mut current.pending);
+        frame(&mut current.sealer, kind, self.position, self.watermark, payload, &mut current.pending)?;
         self.last = self.position;
         self.position += size as u64;
         if current.pending.len() >= PENDING_BYTES { self.write() } else { Ok(()) }
@@ -264,9 +265,9 @@ fn keep_or_remove(folder: &Folder, segment: SegmentFile, free: &mut Vec<SegmentF
 
 impl Current {
     fn begin(folder: &Folder, segment: SegmentFile, first: u64) -> Result<Self, JournalError> {
-        let header = folder.begin(&segment, first)?;
+        let sealer = folder.begin(&segment, first)?;
         let page_at = PAGE as u64;
-        Ok(Self { segment, key: header.key(), page_at, pending: Vec::new(), written: 0, dirty: false })
+        Ok(Self { segment, sealer, page_at, pending: Vec::new(), written: 0, dirty: false })
     }
 
     /// Offset in the file of the next record.

@@ -257,7 +257,12 @@ pub fn genesis() -> impl Strategy<Value = Genesis> {
 }
 
 fn report() -> impl Strategy<Value = Report> {
-    (any::<u64>(), hash()).prop_map(|(executed, root)| Report { executed: Height(executed), root })
+    (any::<u64>(), hash(), any::<u64>(), hash()).prop_map(|(executed, root, rooted, state_root)| Report {
+        executed: Height(executed),
+        root,
+        rooted: Height(rooted),
+        state_root,
+    })
 }
 
 fn request() -> impl Strategy<Value = Request> {
@@ -267,6 +272,7 @@ fn request() -> impl Strategy<Value = Request> {
         lane.prop_map(|(lane, digest)| Request::Batch { lane: ValidatorIndex(lane), digest: BatchDigest(digest) }),
         any::<(u64, u64)>().prop_map(|(first, last)| Request::Certificates { first: View(first), last: View(last) }),
         any::<(u64, u32)>().prop_map(|(first, count)| Request::FinalBlocks { first: Height(first), count }),
+        any::<u64>().prop_map(|next_seq| Request::OwnSignatures { next_seq }),
     ]
 }
 
@@ -279,6 +285,8 @@ fn response() -> impl Strategy<Value = Response> {
         bounded(certificate(), 3).prop_map(Response::Certificates),
         (blocks, option::of(certificate()))
             .prop_map(|(blocks, finalization)| Response::FinalBlocks { blocks, finalization }),
+        (option::of(certificate()), bounded(vote(), 3), option::of(batch().prop_map(Box::new)))
+            .prop_map(|(finalization, votes, batch)| Response::OwnSignatures { finalization, votes, batch }),
     ]
 }
 

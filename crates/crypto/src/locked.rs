@@ -1,0 +1,151 @@
+//! A secret in memory pages of its own: kept out of swap and core dumps, wiped when dropped. The crate's only `unsafe`.
+//!
+//! *Invariants:* nothing else lies in a secret's pages; its bytes are overwritten before the pages go back to the system;
+//! a system that refuses to lock them is reported, not worked around.
+
+#![allow(unsafe_code)]
+
+use rustix::io::Errno;
+use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mlock, mmap_anonymous, munmap};
+use std::fmt;
+use std::ops::Deref;
+use std::ptr::{NonNull, null_mut};
+use std::sync::atomic::{AtomicBool, Ordering, compiler_fence};
+
+static REFUSED: AtomicBool = AtomicBool::new(false);
+
+/// A value in locked pages.
+pub struct Locked<T> {
+    place: NonNull<T>,
+}
+
+// SAFETY: the pages are this value's own, reached through it alone, as a `Box<T>`'s memory is.
+unsafe impl<T: Send> Send for Locked<T> {}
+// SAFETY: as above; only shared borrows of `T` are given out.
+unsafe impl<T: Sync> Sync for Locked<T> {}
+
+impl<T> Locked<T> {
+    /// Moves the value to pages of its own. What the compiler leaves of it on the stack is not wiped: for plain bytes there
+    /// is `copy_of`.
+    ///
+    /// # Errors
+    /// No memory left. A system that has memory and doesn't lock it (`refused`) is no error.
+    pub fn new(value: T) -> Result<Self, Errno> {
+        let place = map::<T>()?;
+        // SAFETY: the mapping is page-aligned, which satisfies T's alignment (checked), T's size long, and nobody else's.
+        unsafe { place.as_ptr().write(value) };
+        Ok(Self { place })
+    }
+}
+
+impl<const N: usize> Locked<[u8; N]> {
+    /// Copies bytes to pages of their own, and nowhere else.
+    ///
+    /// # Errors
+    /// As `new`.
+    pub fn copy_of(bytes: &[u8; N]) -> Result<Self, Errno> {
+        let place = map::<[u8; N]>()?;
+        // SAFETY: both are N bytes long, and a new mapping overlaps nothing.
+        unsafe { place.as_ptr().copy_from_nonoverlapping(bytes, 1) };
+        Ok(Self { place })
+    }
+}
+
+/// New pages for a T, zeroed, locked where the system allows it.
+fn map<T>() -> Result<NonNull<T>, Errno> {
+    const { assert!(align_of::<T>() <= 4096 && size_of::<T>() > 0, "pages hold it as it wants to lie") };
+    let bytes = size_of::<T>();
+    let (access, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE);
+    // SAFETY: a new mapping at an address of the system's choice overlaps nothing that this process uses.
+    let start = unsafe { mmap_anonymous(null_mut(), bytes, access, flags) }?;
+    // SAFETY: locking and advice change no contents, and the range is the mapping just made.
+    let kept = unsafe { mlock(start, bytes).and(madvise(start, bytes, Advice::LinuxDontDump)) };
+    if kept.is_err() {
+        REFUSED.store(true, Ordering::Relaxed);
+    }
+    NonNull::new(start.cast::<T>()).ok_or(Errno::NOMEM)
+}
+
+/// Whether the system refused, since the process began, to keep some secret out of swap and core dumps.
+pub fn refused() -> bool {
+    REFUSED.load(Ordering::Relaxed)
+}
+
+/// Forbids core dumps of this process, and other processes of its user to look into its memory.
+///
+/// # Errors
+/// The system's, which then dumps as before.
+pub fn forbid_core_dumps() -> Result<(), Errno> {
+    use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+    setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
+    set_dumpable_behavior(DumpableBehavior::NotDumpable)
+}
+
+impl<T> Deref for Locked<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        // SAFETY: `new` wrote a T there, which stays until `drop`.
+        unsafe { self.place.as_ref() }
+    }
+}
+
+impl<T> fmt::Debug for Locked<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Locked(..)")
+    }
+}
+
+impl<T> Drop for Locked<T> {
+    fn drop(&mut self) {
+        // SAFETY: the value is initialised and dropped once; no borrow of it is left.
+        unsafe { self.place.as_ptr().drop_in_place() };
+        let bytes = self.place.as_ptr().cast::<u8>();
+        for at in 0..size_of::<T>() {
+            // SAFETY: within the mapping, which nothing else refers to; bytes may have any value.
+            unsafe { bytes.add(at).write_volatile(0) };
+        }
+        compiler_fence(Ordering::SeqCst);
+        // SAFETY: the mapping is this value's own. Failing would leak wiped pages, which is no fault.
+        let _ = unsafe { munmap(self.place.as_ptr().cast(), size_of::<T>()) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    fn smaps_of(address: usize) -> String {
+        let maps = std::fs::read_to_string("/proc/self/smaps").unwrap();
+        let holds = |line: &str| {
+            let range = line.split(' ').next().and_then(|range| range.split_once('-'));
+            range.is_some_and(|(from, to)| {
+                let number = |text| usize::from_str_radix(text, 16).unwrap_or(0);
+                (number(from)..number(to)).contains(&address)
+            })
+        };
+        let lines = maps.lines().skip_while(|line| !holds(line));
+        lines.take(30).find(|line| line.starts_with("VmFlags:")).unwrap().to_owned()
+    }
+
+    #[test]
+    fn its_pages_are_locked_and_left_out_of_core_dumps() {
+        let secret = Locked::copy_of(&[7u8; 32]).unwrap();
+        assert_eq!((*secret, *Locked::new([7u8; 32]).unwrap()), ([7; 32], [7; 32]));
+        let flags = smaps_of(std::ptr::from_ref(&*secret) as usize);
+        assert!(flags.contains(" dd"), "{flags}");
+        // A system may allow no locked memory at all; then it is said.
+        assert!(flags.contains(" lo") || refused(), "{flags}");
+        assert_eq!(format!("{secret:?}"), "Locked(..)");
+    }
+
+    #[test]
+    fn the_value_is_dropped_once() {
+        let counted = Arc::new(());
+        let locked = Locked::new(counted.clone()).unwrap();
+        assert_eq!(Arc::strong_count(&counted), 2);
+        std::thread::scope(|scope| scope.spawn(move || drop(locked)).join().unwrap());
+        assert_eq!(Arc::strong_count(&counted), 1);
+    }
+}

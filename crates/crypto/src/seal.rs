@@ -1,0 +1,390 @@
+//! Sealing what a node keeps on disk: AES-256-GCM under subkeys of its master key, which also keys the hashes of names.
+//!
+//! *Invariants:* a subkey that seals comes from a salt that was drawn for it and is used up by it, so its nonces can count
+//! from zero in memory: no restart, restore or copy of a disk repeats one; a sealed row opens at its own place alone;
+//! keys and round keys lie in locked memory.
+//!
+//! | sealed bytes | |
+//! |---|---|
+//! | key version | 4, little-endian: which salt the subkey comes from |
+//! | count | 6, little-endian: the nonce, as 96 bits big-endian |
+//! | ciphertext | as long as what was sealed |
+//! | tag | 16 |
+//!
+//! Source: NIST SP 800-38D, section 8.2.1 (deterministic construction of the nonce); BLAKE3's `derive_key` mode.
+
+mod log;
+
+pub use log::{LogOpener, LogSealer};
+
+use crate::locked::Locked;
+use aes_gcm::aead::AeadInOut;
+use aes_gcm::aead::inout::InOutBuf;
+use aes_gcm::{Aes256Gcm, KeyInit};
+use getrandom::SysRng;
+use rand_core::TryRng;
+use rustorium_types::ChainId;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use thiserror::Error;
+use zeroize::{Zeroize, Zeroizing};
+
+/// Bytes of a master key.
+pub const MASTER_KEY_BYTES: usize = 32;
+/// Bytes before what is sealed.
+pub const HEAD_BYTES: usize = 10;
+/// Bytes after it.
+pub const TAG_BYTES: usize = 16;
+/// The longest key of a row.
+pub const PLACE_KEY_BYTES_MAX: usize = 128;
+/// Seals under one subkey: what the count has room for. GCM's own bound (2^64 blocks) is far above.
+const COUNT_MAX: u64 = 1 << 48;
+/// Subkeys that an opener keeps ready; the others are derived again when a row asks for them.
+const OPENERS_MAX: usize = 32;
+const PLACE_BYTES: usize = 38;
+
+const ROWS: &str = "rustorium 2026 at rest: rows v1";
+const JOURNAL: &str = "rustorium 2026 at rest: journal v1";
+
+/// Why something can't be sealed.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+pub enum SealError {
+    /// Not a master key.
+    #[error("a storage key has 32 bytes and this one {0}: restore storage.key from its backup")]
+    WrongSize(usize),
+    /// The operating system gave no randomness.
+    #[error("the system gives no random bytes ({0}): check /dev/urandom, then restart the node")]
+    Random(String),
+    /// The operating system gave no memory.
+    #[error("there is no memory for a key ({0}): free some, then restart the node")]
+    Memory(String),
+    /// All nonces of a subkey are used.
+    #[error("this key version has sealed all that it may: restart the node, which draws a new one")]
+    UsedUp,
+    /// A position that isn't after the one before.
+    #[error("position {0} of a log was sealed already: restart the node, which begins a new segment")]
+    Position(u64),
+    /// No row has such a key.
+    #[error("a row's key of {0} bytes is over the limit of 128: report this as a fault of the program")]
+    KeyTooLong(usize),
+    /// The caller left no room for the head.
+    #[error("a row has no room for its seal: report this as a fault of the program")]
+    NoRoom,
+}
+
+/// Why sealed bytes don't open.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+pub enum OpenError {
+    /// Fewer bytes than a seal has.
+    #[error("it is shorter than a seal")]
+    Short,
+    /// No salt of its key version.
+    #[error("the key file has no key version {0}")]
+    UnknownVersion(u32),
+    /// Altered, moved, or sealed by another key.
+    #[error("its seal doesn't fit: it was altered, or belongs to another place")]
+    Altered,
+    /// The subkey can't be made.
+    #[error("{0}")]
+    Key(#[from] SealError),
+}
+
+/// A node's master key for what it keeps on disk, in locked memory.
+pub struct MasterKey(Locked<[u8; MASTER_KEY_BYTES]>);
+
+impl fmt::Debug for MasterKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("MasterKey(..)")
+    }
+}
+
+impl MasterKey {
+    /// Takes the secret of a `storage.key`; the caller wipes its own copy.
+    pub fn from_secret(secret: &[u8]) -> Result<Self, SealError> {
+        let key = <&[u8; MASTER_KEY_BYTES]>::try_from(secret).map_err(|_| SealError::WrongSize(secret.len()))?;
+        Locked::copy_of(key).map(Self).map_err(no_memory)
+    }
+
+    /// The secret of a new key, for the keystore.
+    pub fn draw() -> Result<Zeroizing<[u8; MASTER_KEY_BYTES]>, SealError> {
+        let mut secret = Zeroizing::new([0; MASTER_KEY_BYTES]);
+        SysRng.try_fill_bytes(&mut *secret).map_err(|error| SealError::Random(error.to_string()))?;
+        Ok(secret)
+    }
+
+    /// 32 bytes for one context and salt (BLAKE3 `derive_key`).
+    fn derive(&self, context: &str, salt: &[u8]) -> Zeroizing<[u8; 32]> {
+        let mut hasher = blake3::Hasher::new_derive_key(context);
+        hasher.update(&*self.0);
+        hasher.update(salt);
+        let mut key = Zeroizing::new([0; 32]);
+        let mut output = hasher.finalize_xof();
+        output.fill(&mut *key);
+        output.zeroize();
+        hasher.zeroize();
+        key
+    }
+
+    fn cipher(&self, context: &str, salt: &Salt) -> Result<Cipher, SealError> {
+        let key = self.derive(context, &salt.0);
+        Locked::new(Aes256Gcm::new((&*key).into())).map(Cipher).map_err(no_memory)
+    }
+}
+
+fn no_memory(error: rustix::io::Errno) -> SealError {
+    SealError::Memory(error.to_string())
+}
+
+/// What a subkey is derived from, beside the master key. Not secret.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Salt(pub [u8; 16]);
+
+/// A salt that nothing was sealed under yet. The one way to a subkey that seals; it is used up by that.
+#[derive(Debug)]
+pub struct FreshSalt(Salt);
+
+impl FreshSalt {
+    /// Draws one from the operating system.
+    pub fn draw() -> Result<Self, SealError> {
+        let mut salt = [0; 16];
+        SysRng.try_fill_bytes(&mut salt).map_err(|error| SealError::Random(error.to_string()))?;
+        Ok(Self(Salt(salt)))
+    }
+
+    /// Its bytes, to be on disk before anything is sealed.
+    pub fn salt(&self) -> Salt {
+        self.0
+    }
+}
+
+/// What a keyed hash is for; each use has a key of its own, derived from the master key alone.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Keyed {
+    /// Names of rows that are looked up by digest.
+    Names,
+    /// The file of key versions.
+    KeyFile,
+    /// Headers of the safety journal.
+    JournalHeader,
+}
+
+impl Keyed {
+    fn context(self) -> &'static str {
+        match self {
+            Self::Names => "rustorium 2026 at rest: names v1",
+            Self::KeyFile => "rustorium 2026 at rest: key file v1",
+            Self::JournalHeader => "rustorium 2026 at rest: journal header v1",
+        }
+    }
+}
+
+/// A BLAKE3 hash that only the holder of the master key can make or check.
+#[derive(Debug)]
+pub struct KeyedHash(Locked<[u8; 32]>);
+
+impl KeyedHash {
+    /// The first 16 bytes of the hash of a tag and the parts, which the caller keeps unambiguous.
+    pub fn of(&self, tag: u8, parts: &[&[u8]]) -> [u8; 16] {
+        let mut hasher = blake3::Hasher::new_keyed(&self.0);
+        hasher.update(&[tag]);
+        for part in parts {
+            hasher.update(part);
+        }
+        let mut half = [0; 16];
+        half.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
+        half
+    }
+}
+
+/// A node's master key and the chain that everything sealed belongs to.
+#[derive(Clone, Debug)]
+pub struct AtRest {
+    master: Arc<MasterKey>,
+    chain: ChainId,
+}
+
+impl AtRest {
+    /// Of this key, for this chain.
+    pub fn new(master: Arc<MasterKey>, chain: ChainId) -> Self {
+        Self { master, chain }
+    }
+
+    /// The chain.
+    pub fn chain(&self) -> ChainId {
+        self.chain
+    }
+
+    /// Seals rows under the subkey of a fresh salt, which has this version from now on.
+    pub fn row_sealer(&self, fresh: FreshSalt, version: u32) -> Result<Sealer, SealError> {
+        let cipher = self.master.cipher(ROWS, &fresh.0)?;
+        Ok(Sealer { cipher, chain: self.chain, version, next: AtomicU64::new(0) })
+    }
+
+    /// Opens rows; it knows no version until it is told (`Opener::add`).
+    pub fn row_opener(&self) -> Opener {
+        let (salts, ready) = (RwLock::default(), RwLock::default());
+        Opener { at_rest: self.clone(), salts, ready }
+    }
+
+    /// Seals the records of a log whose positions only grow.
+    pub fn log_sealer(&self, fresh: FreshSalt) -> Result<LogSealer, SealError> {
+        Ok(LogSealer::new(self.master.cipher(JOURNAL, &fresh.0)?, self.chain))
+    }
+
+    /// Opens the records of the log that has this salt.
+    pub fn log_opener(&self, salt: &Salt) -> Result<LogOpener, SealError> {
+        Ok(LogOpener::new(self.master.cipher(JOURNAL, salt)?, self.chain))
+    }
+
+    /// The keyed hash of a use.
+    pub fn keyed(&self, purpose: Keyed) -> Result<KeyedHash, SealError> {
+        let key = self.master.derive(purpose.context(), &[]);
+        Locked::copy_of(&key).map(KeyedHash).map_err(no_memory)
+    }
+}
+
+/// Where a row stands: what its seal binds it to, besides the chain and the key version.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'a> {
+    /// The table.
+    pub table: u8,
+    /// The version of the row's format.
+    pub format: u8,
+    /// The row's key.
+    pub key: &'a [u8],
+}
+
+impl Place<'_> {
+    /// The associated data: fixed sizes, then the key as the one last part.
+    fn with<T>(&self, chain: &ChainId, version: u32, then: impl FnOnce(&[u8]) -> T) -> Result<T, SealError> {
+        let mut bytes = [0; PLACE_BYTES + PLACE_KEY_BYTES_MAX];
+        let length = PLACE_BYTES + self.key.len();
+        let key = bytes.get_mut(PLACE_BYTES..length).ok_or(SealError::KeyTooLong(self.key.len()))?;
+        key.copy_from_slice(self.key);
+        bytes[..32].copy_from_slice(&chain.0);
+        bytes[32..36].copy_from_slice(&version.to_le_bytes());
+        bytes[36..PLACE_BYTES].copy_from_slice(&[self.table, self.format]);
+        Ok(then(&bytes[..length]))
+    }
+}
+
+struct Cipher(Locked<Aes256Gcm>);
+
+impl Cipher {
+    fn nonce(count: u64) -> [u8; 12] {
+        let mut nonce = [0; 12];
+        nonce[4..].copy_from_slice(&count.to_be_bytes());
+        nonce
+    }
+
+    /// Only for counts that this subkey never sealed under before.
+    fn seal(&self, count: u64, associated: &[u8], data: &mut [u8]) -> Result<[u8; TAG_BYTES], SealError> {
+        let tag = self.0.encrypt_inout_detached(&Self::nonce(count).into(), associated, data.into());
+        // It refuses nothing but more than 64 GiB at once, which no row has.
+        tag.map(Into::into).map_err(|_| SealError::NoRoom)
+    }
+
+    fn open(&self, count: u64, associated: &[u8], data: InOutBuf<'_, '_, u8>, tag: &[u8; TAG_BYTES]) -> bool {
+        self.0.decrypt_inout_detached(&Self::nonce(count).into(), associated, data, tag.into()).is_ok()
+    }
+}
+
+/// Seals rows under one key version; safe to share.
+pub struct Sealer {
+    cipher: Cipher,
+    chain: ChainId,
+    version: u32,
+    next: AtomicU64,
+}
+
+impl Sealer {
+    /// Its key version.
+    pub fn version(&self) -> u32 {
+        self.version
+    }
+
+    /// Seals `row[at + HEAD_BYTES..]` where it stands; the head goes in front, into room that the caller left, and the tag
+    /// behind. Errors: no room, a key over the limit, all nonces used; the row is then not to be stored.
+    pub fn seal(&self, place: &Place<'_>, row: &mut Vec<u8>, at: usize) -> Result<(), SealError> {
+        let (head, data) =
+            row.get_mut(at..).and_then(|row| row.split_first_chunk_mut::<HEAD_BYTES>()).ok_or(SealError::NoRoom)?;
+        let count = self.next.fetch_add(1, Ordering::Relaxed);
+        if count >= COUNT_MAX {
+            return Err(SealError::UsedUp);
+        }
+        head[..4].copy_from_slice(&self.version.to_le_bytes());
+        head[4..].copy_from_slice(&count.to_le_bytes()[..6]);
+        let seal = |associated: &[u8]| self.cipher.seal(count, associated, data);
+        let tag = place.with(&self.chain, self.version, seal)??;
+        row.extend_from_slice(&tag);
+        Ok(())
+    }
+}
+
+/// The key version in the head of sealed bytes.
+pub fn version_of(sealed: &[u8]) -> Option<u32> {
+    sealed.first_chunk().map(|bytes| u32::from_le_bytes(*bytes))
+}
+
+/// Opens rows of any key version that it was told of; safe to share.
+pub struct Opener {
+    at_rest: AtRest,
+    salts: RwLock<BTreeMap<u32, Salt>>,
+    ready: RwLock<Vec<Ready>>,
+}
+
+struct Ready {
+    version: u32,
+    cipher: Arc<Cipher>,
+    /// Asked for since the last look for one to let go.
+    used: AtomicBool,
+}
+
+impl Opener {
+    /// Tells it a version's salt.
+    pub fn add(&self, version: u32, salt: Salt) {
+        self.salts.write().unwrap_or_else(PoisonError::into_inner).insert(version, salt);
+    }
+
+    /// What was sealed at this place.
+    pub fn open(&self, place: &Place<'_>, sealed: &[u8]) -> Result<Vec<u8>, OpenError> {
+        let (head, rest) = sealed.split_first_chunk::<HEAD_BYTES>().ok_or(OpenError::Short)?;
+        let (data, tag) = rest.split_last_chunk::<TAG_BYTES>().ok_or(OpenError::Short)?;
+        let mut count = [0; 8];
+        count[..6].copy_from_slice(&head[4..]);
+        let version = u32::from_le_bytes([head[0], head[1], head[2], head[3]]);
+        let cipher = self.cipher(version)?;
+        let mut out = vec![0; data.len()];
+        let open = |associated: &[u8]| {
+            let both = InOutBuf::new(data, &mut out).map_err(|_| OpenError::Short)?;
+            Ok::<_, OpenError>(cipher.open(u64::from_le_bytes(count), associated, both, tag))
+        };
+        let good = place.with(&self.at_rest.chain, version, open)??;
+        if good { Ok(out) } else { Err(OpenError::Altered) }
+    }
+
+    fn cipher(&self, version: u32) -> Result<Arc<Cipher>, OpenError> {
+        let ready = self.ready.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = ready.iter().find(|ready| ready.version == version) {
+            found.used.store(true, Ordering::Relaxed);
+            return Ok(found.cipher.clone());
+        }
+        drop(ready);
+        let salt = self.salts.read().unwrap_or_else(PoisonError::into_inner).get(&version).copied();
+        let salt = salt.ok_or(OpenError::UnknownVersion(version))?;
+        let cipher = Arc::new(self.at_rest.master.cipher(ROWS, &salt)?);
+        let mut ready = self.ready.write().unwrap_or_else(PoisonError::into_inner);
+        if ready.len() >= OPENERS_MAX {
+            // The clock algorithm: the first that nobody asked for since the last round goes, and all start anew.
+            let idle = ready.iter().position(|ready| !ready.used.swap(false, Ordering::Relaxed));
+            ready.remove(idle.unwrap_or(0));
+        }
+        ready.push(Ready { version, cipher: cipher.clone(), used: AtomicBool::new(true) });
+        Ok(cipher)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,50 @@
+//! Sealing the records of a log.
+//!
+//! *Invariants:* a position is sealed once at most, whatever became of the record.
+
+use super::{Cipher, Place, SealError, TAG_BYTES};
+use rustorium_types::ChainId;
+
+/// Seals the records of one log. A record's position is its nonce, so positions have to grow.
+pub struct LogSealer {
+    cipher: Cipher,
+    chain: ChainId,
+    next: u64,
+}
+
+impl LogSealer {
+    pub(super) fn new(cipher: Cipher, chain: ChainId) -> Self {
+        Self { cipher, chain, next: 0 }
+    }
+
+    /// Seals `data` in place, bound to its position and to `head`, which stays readable; gives the tag.
+    pub fn seal_at(&mut self, position: u64, head: &[u8], data: &mut [u8]) -> Result<[u8; TAG_BYTES], SealError> {
+        if position < self.next {
+            return Err(SealError::Position(position));
+        }
+        self.next = position.checked_add(1).ok_or(SealError::UsedUp)?;
+        log_place(head).with(&self.chain, 0, |associated| self.cipher.seal(position, associated, data))?
+    }
+}
+
+/// Opens the records of one log.
+pub struct LogOpener {
+    cipher: Cipher,
+    chain: ChainId,
+}
+
+impl LogOpener {
+    pub(super) fn new(cipher: Cipher, chain: ChainId) -> Self {
+        Self { cipher, chain }
+    }
+
+    /// Opens `data` in place; false, and unchanged, where it isn't what was sealed at this position with this head.
+    pub fn open_at(&self, position: u64, head: &[u8], data: &mut [u8], tag: &[u8; TAG_BYTES]) -> bool {
+        let open = |associated: &[u8]| self.cipher.open(position, associated, data.into(), tag);
+        log_place(head).with(&self.chain, 0, open) == Ok(true)
+    }
+}
+
+fn log_place(head: &[u8]) -> Place<'_> {
+    Place { table: 0, format: 0, key: head }
+}

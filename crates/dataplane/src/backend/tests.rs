@@ -1,0 +1,178 @@
+//! A node as its gateway sees it, over a store in memory and a verifier whose threads don't run by themselves.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+#[allow(dead_code)]
+#[path = "../../tests/it/chain.rs"]
+mod chain;
+
+use super::*;
+use crate::context::Context;
+use crate::links::PeerName;
+use crate::queue::Queue;
+use crate::recover;
+use crate::shard::Event;
+use rustorium_crypto::SigningKey;
+use rustorium_storage::{AuditSink, MemStore};
+use rustorium_types::{Genesis, Outcome, Receipt, encode};
+use std::collections::VecDeque;
+use std::future::Future;
+use std::sync::Mutex;
+use std::thread;
+use tempfile::TempDir;
+
+struct World {
+    _home: TempDir,
+    genesis: Genesis,
+    backend: NodeBackend,
+    events: Arc<Queue<Event>>,
+}
+
+impl World {
+    fn new(capacity: usize) -> Self {
+        let genesis = chain::genesis();
+        let context: Arc<Context> = chain::context(&genesis, 0);
+        let (waiters, events) = (Arc::<Waiters>::default(), Arc::<Queue<Event>>::default());
+        let store = Arc::new(MemStore::new());
+        recover::tip_of(&*store, &genesis).unwrap();
+        let home = TempDir::new().unwrap();
+        let audit = Arc::new(AuditSink::open(home.path(), SigningKey::from_seed(&[9; 32])).unwrap());
+        let address = ([10, 0, 0, 1], 26_650).into();
+        let peer = |index| PeerName { index: ValidatorIndex(index), name: format!("node-{index}"), address };
+        let backend = NodeBackend {
+            chain: ChainInfo {
+                id: context.chain(),
+                genesis_bytes: encode(&genesis).into(),
+                genesis: Arc::new(genesis.clone()),
+                shard: context.committee.shard,
+                name: "test".into(),
+            },
+            name: "node-0".into(),
+            me: context.me,
+            links: Arc::new(Links::new((1..4).map(peer).collect())),
+            notices: Arc::new(Notices::open(audit, home.path().join("safety"), Vec::new()).unwrap()),
+            quorum: context.committee.quorum(),
+            durability: "vote",
+            capacity,
+            store,
+            verifier: Arc::new(Verifier::new(context.committee.keys.clone(), waiters.clone(), events.clone())),
+            waiters,
+            gauges: Arc::default(),
+            progress: Arc::default(),
+            metrics: Arc::default(),
+            published: broadcast::channel(1).0,
+            inbox: Arc::new(Inbox::new().unwrap()),
+            stopping: Arc::default(),
+        };
+        Self { _home: home, genesis, backend, events }
+    }
+
+    fn signed(&self, account: usize) -> Transaction {
+        chain::put(&self.genesis, account, 0).into_inner()
+    }
+
+    /// Checks what waits until the shard is given something.
+    fn check(&self) {
+        let verifier = self.backend.verifier.clone();
+        let thread = thread::spawn(move || verifier.run());
+        assert!(self.events.take(None, &mut VecDeque::new()));
+        self.backend.verifier.stop();
+        thread.join().unwrap();
+    }
+
+    fn submit(&self, transactions: Vec<Transaction>, wait: Wait) -> BoxFuture<'static, Vec<Submitted>> {
+        self.backend.submit(transactions, wait, Instant::now())
+    }
+}
+
+/// The answers of a client that has no time left: what has ended by now, and the deadline for the rest.
+fn at_the_deadline<T>(answers: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(answers)
+}
+
+fn receipt(id: TxId) -> Receipt {
+    let (sender, height) = (chain::account(0), Height(5));
+    Receipt { transaction: id, sender, nonce: 0, height, index: 0, time_ms: 50, work: 1, outcome: Outcome::Ok }
+}
+
+fn codes(answers: &[Submitted]) -> Vec<&'static str> {
+    let code = |answer: &Submitted| match answer {
+        Submitted::Refused(refused) => refused.code,
+        Submitted::TimedOut(_) => "timed out",
+        Submitted::Accepted(_) | Submitted::Final(..) | Submitted::Certified(..) => "taken",
+    };
+    answers.iter().map(code).collect()
+}
+
+#[test]
+fn each_item_is_answered_in_its_place_and_who_stopped_waiting_is_forgotten() {
+    let world = World::new(100);
+    let transactions: Vec<_> = (0..3).map(|account| world.signed(account)).collect();
+    let ids: Vec<TxId> = transactions.iter().map(chain::id_of).collect();
+    let answers = world.submit(transactions, Wait::Final);
+    world.check();
+    world.backend.waiters.executed(Height(5), &[receipt(ids[2])]);
+    world.backend.waiters.refused(&ids[0], &Refused::new("expired", "too late"));
+    assert_eq!(world.backend.transaction(&ids[1]).unwrap(), TransactionStatus::Pending);
+    let answers = at_the_deadline(answers);
+    assert_eq!(codes(&answers), ["expired", "timed out", "taken"]);
+    assert!(matches!(&answers[1], Submitted::TimedOut(id) if *id == ids[1]));
+    assert!(matches!(&answers[2], Submitted::Final(id, receipt) if *id == ids[2] && receipt.height == Height(5)));
+    assert!(world.backend.waiters.is_empty());
+    assert_eq!(world.backend.transaction(&ids[1]).unwrap(), TransactionStatus::Unknown);
+}
+
+#[test]
+fn what_is_not_for_this_chain_is_refused_beside_what_is() {
+    let world = World::new(100);
+    let (mut elsewhere, mut newer) = (world.signed(0), world.signed(1));
+    elsewhere.body.chain = rustorium_types::ChainId([3; 32]);
+    newer.body.version += 1;
+    let answers = world.submit(vec![elsewhere, world.signed(2), newer], Wait::Final);
+    assert_eq!(world.backend.verifier.unverified(), 1);
+    assert_eq!(codes(&at_the_deadline(answers)), ["wrong_chain", "timed out", "wrong_version"]);
+}
+
+#[test]
+fn a_full_node_refuses_at_once_and_says_when_to_come_back() {
+    let world = World::new(3);
+    let answered = Arc::new(Mutex::new(Vec::new()));
+    let sink: SubmittedSink = {
+        let answered = answered.clone();
+        Arc::new(move |index, how| answered.lock().unwrap().push((index, how)))
+    };
+    // Whoever finds room is taken whole: a group may go beyond, by its own size at most.
+    let _waits = world.submit((0..4).map(|account| world.signed(account)).collect(), Wait::Final);
+    assert_eq!((world.backend.busy(), world.backend.verifier.unverified()), (Some(RETRY_AFTER_MS), 4));
+    world.backend.submit_streaming(vec![world.signed(5), world.signed(6)], Wait::Final, sink);
+    let answered = answered.lock().unwrap();
+    for (place, (index, how)) in answered.iter().enumerate() {
+        let Submitted::Refused(refused) = how else { panic!("{how:?}") };
+        assert_eq!((*index, refused.busy, refused.retry_after_ms), (place, true, Some(RETRY_AFTER_MS)));
+    }
+    assert_eq!((answered.len(), world.backend.metrics.busy.get()), (2, 2));
+    // What was checked still counts, for as long as somebody waits for it.
+    world.check();
+    assert_eq!((world.backend.verifier.unverified(), world.backend.waiters.len()), (0, 4));
+    assert!(world.backend.busy().is_some());
+    let gone = Refused::new("expired", "too late");
+    (0..2).for_each(|account| world.backend.waiters.refused(&chain::id_of(&world.signed(account)), &gone));
+    assert_eq!(world.backend.busy(), None);
+}
+
+#[test]
+fn readiness_names_what_is_missing() {
+    let world = World::new(1);
+    let why = || world.backend.status().ready.unwrap_err();
+    world.backend.links.set(ValidatorIndex(2), true);
+    assert!(why().contains("only 2 of the 3"), "{}", why());
+    assert!(why().contains("can't reach node-1 at 10.0.0.1:26650, node-3 at"), "{}", why());
+    world.backend.links.set(ValidatorIndex(1), true);
+    assert!(why().contains("catching up"), "{}", why());
+    world.backend.gauges.synced.store(true, Ordering::Relaxed);
+    let status = world.backend.status();
+    assert_eq!((status.ready, status.peers_up, status.unreachable), (Ok(()), 2, vec!["node-3".to_owned()]));
+    world.backend.inbox.fail("disk-full", "the disk is full: free space");
+    assert_eq!(why(), "the disk is full: free space");
+    world.backend.stopping.store(true, Ordering::Relaxed);
+    assert_eq!(why(), "the node is stopping");
+}

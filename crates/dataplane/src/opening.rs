@@ -1,0 +1,131 @@
+//! What a node reads, and may refuse, before it starts: genesis, keys, the journal's presence, earlier notices, delays.
+
+use crate::config::{NodeConfig, PeerAddress, ShaperSettings};
+use crate::genesis_file;
+use crate::links::PeerName;
+use crate::node::NodeError;
+use crate::notices::Notices;
+use rustorium_crypto::SigningKey;
+use rustorium_state::host::open_table;
+use rustorium_state::tables::Tables;
+use rustorium_storage::AuditSink;
+use rustorium_transport::{Shaper, ShaperOptions};
+use rustorium_types::{Genesis, Hash, ValidatorIndex};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+pub(crate) fn read_genesis(path: &Path) -> Result<Genesis, NodeError> {
+    let text = fs::read_to_string(path).map_err(|error| {
+        NodeError::new(
+            "genesis-missing",
+            format!("can't read the genesis file {} ({error}); copy the chain's genesis there", path.display()),
+        )
+    })?;
+    genesis_file::from_json(&text)
+        .map_err(|error| NodeError::new("genesis-invalid", format!("{}: {error}", path.display())))
+}
+
+pub(crate) fn seed(hex: &str, what: &str) -> Result<SigningKey, NodeError> {
+    let bytes = Hash::from_hex(hex)
+        .map_err(|error| NodeError::new("key-invalid", format!("the {what} key is unusable: {error}")))?;
+    Ok(SigningKey::from_seed(&bytes.0))
+}
+
+/// A journal that is missing under a store that has blocks retires the key: what it voted for is not known any more.
+pub(crate) fn refuse_missing_journal(folder: &Path, height: u64) -> Result<(), NodeError> {
+    let is_segment = |entry: fs::DirEntry| entry.file_name().to_string_lossy().starts_with("segment-");
+    let missing = fs::read_dir(folder).map_or(true, |entries| !entries.flatten().any(is_segment));
+    if missing && height > 0 {
+        let sentence = format!(
+            "the safety journal {} is missing while the store has blocks: what this validator's key signed is not known, \
+             so the key is retired and signs nothing more; keep the node down, don't empty its home, and ask the \
+             committee for a re-key to a new validator key",
+            folder.display()
+        );
+        return Err(NodeError::new("journal-retired", sentence));
+    }
+    Ok(())
+}
+
+/// Width of the state tree's tables, bits: 200 MiB, once a machine and shared.
+const TABLE_WIDTH: u32 = 10;
+
+/// The state tree's tables, in the user's cache folder (`XDG_CACHE_HOME`), or in the home of one who has none.
+pub(crate) fn open_tables(home: &Path) -> Result<Tables, NodeError> {
+    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let cache = cache.or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache")));
+    let folder = cache.unwrap_or_else(|| home.to_owned()).join("rustorium");
+    let failed = |sentence: String| NodeError::new("state-tables-failed", sentence);
+    fs::create_dir_all(&folder)
+        .map_err(|error| failed(format!("can't make {} ({error}); name another XDG_CACHE_HOME", folder.display())))?;
+    open_table(&folder, TABLE_WIDTH).map_err(|error| failed(error.to_string()))
+}
+
+fn validator_names(genesis: &Genesis) -> Vec<String> {
+    genesis.validators.iter().map(|v| String::from_utf8_lossy(v.name.as_slice()).into_owned()).collect()
+}
+
+pub(crate) fn peer_names(config: &NodeConfig, genesis: &Genesis) -> Vec<PeerName> {
+    let names = validator_names(genesis);
+    let name = |index: u16| names.get(usize::from(index)).cloned();
+    let peer = |peer: &PeerAddress| {
+        Some(PeerName { index: ValidatorIndex(peer.index), name: name(peer.index)?, address: peer.address })
+    };
+    config.peers.iter().filter_map(peer).collect()
+}
+
+pub(crate) fn open_notices(
+    config: &NodeConfig,
+    genesis: &Genesis,
+    audit: Arc<AuditSink>,
+) -> Result<Notices, NodeError> {
+    Notices::open(audit, config.home.join("safety"), validator_names(genesis)).map_err(|error| {
+        let home = config.home.display();
+        NodeError::new("journal-failed", format!("can't read safety/retired or audit/ in {home} ({error}); mend that"))
+    })
+}
+
+pub(crate) fn shaper(settings: &ShaperSettings) -> Result<Arc<Shaper>, NodeError> {
+    let text = fs::read_to_string(&settings.matrix_path).map_err(|error| {
+        NodeError::new(
+            "config-invalid",
+            format!("can't read the delay matrix {}: {error}", settings.matrix_path.display()),
+        )
+    })?;
+    let options = ShaperOptions {
+        jitter_percent: settings.jitter_percent,
+        loss_ppm: settings.loss_ppm,
+        rate_bytes_per_s: settings.rate_bytes_per_s,
+        seed: settings.seed,
+    };
+    let shaper = Shaper::from_matrix(&text, &settings.regions, options);
+    shaper.map(Arc::new).map_err(|error| NodeError::new("config-invalid", error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_journal_is_missing_where_no_segment_is_and_that_matters_once_there_are_blocks() {
+        let home = tempfile::tempdir().unwrap();
+        let safety = home.path().join("safety");
+        let refused = |height| refuse_missing_journal(&safety, height).err().map(|error| error.code);
+        assert_eq!((refused(0), refused(1)), (None, Some("journal-retired")));
+        fs::create_dir(&safety).unwrap();
+        fs::write(safety.join("lock"), "").unwrap();
+        assert_eq!((refused(0), refused(1)), (None, Some("journal-retired")), "a lock is no journal");
+        fs::write(safety.join("segment-00000001.log"), "").unwrap();
+        assert_eq!(refused(1), None, "what is in it is looked at next");
+    }
+
+    #[test]
+    fn the_refusal_does_not_advise_to_sign_twice() {
+        let sentence = refuse_missing_journal(Path::new("/nowhere/safety"), 9).unwrap_err().sentence;
+        for part in ["/nowhere/safety", "signs nothing more", "don't empty its home", "new validator key"] {
+            assert!(sentence.contains(part), "{sentence}");
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! Root periods: which heights a state root is made for, decided by headers alone.
+//!
+//! *Invariants:* the same chain of headers gives the same periods on every node; a period ends below the block that ends
+//! it, so that this block can claim its root; only periods that no header of the chain has claimed yet are kept.
+
+use rustorium_types::{Hash, Header, Height, Parameters, StateClaim};
+
+/// A root period that is over.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Period {
+    /// Its first height.
+    pub first: Height,
+    /// Its last height: the state root is that of the state after it.
+    pub end: Height,
+}
+
+/// The period that goes on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Open {
+    first: Height,
+    /// Header time of its first block.
+    since_ms: u64,
+    /// Whether one of its blocks lists transactions.
+    filled: bool,
+}
+
+/// The root periods of a chain, as of one of its blocks.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Periods {
+    open: Option<Open>,
+    /// Over and not claimed, by height.
+    over: Vec<Period>,
+}
+
+impl Periods {
+    /// The periods after a block on top of these.
+    ///
+    /// It ends the open one below itself where header time has gone on by a period since the open one's first block; or where it is empty, the open
+    /// period is not and began `root_period_idle_ms` ago: an idle chain's newest state is rooted without waiting.
+    pub fn after(&self, header: &Header, parameters: &Parameters) -> Self {
+        let mut next = self.ended_by(header, parameters);
+        let claimed = claimed_height(&header.state);
+        next.over.retain(|period| period.end > claimed);
+        next
+    }
+
+    /// The periods that a block on top of these may claim: its own end of the open one included, its claim left aside.
+    pub fn ended_by(&self, header: &Header, parameters: &Parameters) -> Self {
+        if !parameters.state_roots || header.height == Height(0) {
+            // Genesis is a period of its own, which needs no claim.
+            return Self::default();
+        }
+        let filled = header.transactions > 0;
+        let mut next = self.clone();
+        match &mut next.open {
+            Some(open) if !open.ends_below(header.time_ms, filled, parameters) => open.filled |= filled,
+            open => {
+                let new = Open { first: header.height, since_ms: header.time_ms, filled };
+                if let Some(ended) = open.replace(new) {
+                    next.over.push(Period { first: ended.first, end: Height(header.height.0.saturating_sub(1)) });
+                }
+            }
+        }
+        next
+    }
+
+    /// The newest period that is over at or below `height`.
+    pub fn newest_at(&self, height: Height) -> Option<Period> {
+        self.over.iter().rev().find(|period| period.end <= height).copied()
+    }
+
+    /// The period that ended at this height and isn't claimed.
+    pub fn ended_at(&self, end: Height) -> Option<Period> {
+        self.over.iter().find(|period| period.end == end).copied()
+    }
+
+    /// From what time on an empty block would end the open period; none where nothing in it needs a root.
+    pub fn idle_end_ms(&self, parameters: &Parameters) -> Option<u64> {
+        let open = self.open.filter(|open| open.filled)?;
+        Some(open.since_ms.saturating_add(parameters.root_period_idle_ms))
+    }
+
+    /// The first height of the open period.
+    pub fn open_first(&self) -> Option<Height> {
+        self.open.map(|open| open.first)
+    }
+}
+
+impl Open {
+    fn ends_below(&self, time_ms: u64, filled: bool, parameters: &Parameters) -> bool {
+        let after = |ms: u64| time_ms >= self.since_ms.saturating_add(ms);
+        after(parameters.root_period_ms) || !filled && self.filled && after(parameters.root_period_idle_ms)
+    }
+}
+
+/// The height whose state root a header claims; genesis where none was claimed yet.
+pub fn claimed_height(claim: &StateClaim) -> Height {
+    match claim {
+        StateClaim::NoneYet => Height(0),
+        StateClaim::Rooted { height, .. } => *height,
+    }
+}
+
+/// The root that a header claims.
+pub fn claimed_root(claim: &StateClaim) -> Option<Hash> {
+    match claim {
+        StateClaim::NoneYet => None,
+        StateClaim::Rooted { root, .. } => Some(*root),
+    }
+}

@@ -1,0 +1,164 @@
+//! The thread that roots the state: off the consensus path, one period at a time, and ahead of its end on an idle chain.
+
+use crate::executor::store_code;
+use crate::inbox::Inbox;
+use crate::queue::Queue;
+use crate::rooting::{Fold, RootJob, Rooting};
+use crate::shard::Event;
+use rustorium_state::path::{Prefix, SlotId};
+use rustorium_state::slot::{Child, Slot};
+use rustorium_state::tables::Tables;
+use rustorium_state::tree::{KvRead, ReadError, TreeError};
+use rustorium_state::workers::Serial;
+use rustorium_storage::{Store, StoreError, TreeRow};
+use rustorium_types::{Header, Height, Parameters};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+/// How long the newest height must have been executed before it is rooted ahead: under load the next one is on its way.
+const QUIET: Duration = Duration::from_millis(20);
+/// How far the thread steps back behind the others.
+const NICE: i32 = 5;
+/// The key of the top node's row: no slot's, whose first byte is the length of a prefix.
+const TOP_KEY: &[u8] = &[u8::MAX];
+
+/// The base of the state tree in a store.
+pub struct Base(pub Arc<dyn Store>);
+
+fn read_error(error: impl std::fmt::Display) -> ReadError {
+    ReadError(error.to_string())
+}
+
+fn slot_of(row: &[u8]) -> Result<Slot, ReadError> {
+    Slot::from_row(row).map_err(read_error)
+}
+
+impl KvRead for Base {
+    fn top(&self) -> Result<Child, ReadError> {
+        let rows = self.0.tree_rows(&[TOP_KEY.to_vec()]).map_err(read_error)?;
+        match rows.into_iter().next().flatten().map(|row| slot_of(&row)).transpose()? {
+            Some(Slot::Child(top)) => Ok(top),
+            Some(Slot::Leaf(_)) => Err(read_error("the top's row is a leaf's")),
+            None => Ok(Child::EMPTY_TOP),
+        }
+    }
+
+    fn slots(&self, ids: &[SlotId]) -> Result<Vec<Option<Slot>>, ReadError> {
+        let keys: Vec<Vec<u8>> = ids.iter().map(SlotId::to_bytes).collect();
+        let rows = self.0.tree_rows(&keys).map_err(read_error)?;
+        rows.into_iter().map(|row| row.map(|row| slot_of(&row)).transpose()).collect()
+    }
+
+    fn node(&self, prefix: &Prefix) -> Result<Vec<(u8, Slot)>, ReadError> {
+        let mut key = SlotId { node: *prefix, index: 0 }.to_bytes();
+        key.pop();
+        let rows = self.0.tree_children(&key).map_err(read_error)?;
+        let slot = |(key, row): TreeRow| {
+            let index = key.last().copied().ok_or_else(|| read_error("a row without a key"))?;
+            Ok((index, slot_of(&row.unwrap_or_default())?))
+        };
+        rows.into_iter().map(slot).collect()
+    }
+}
+
+/// The rooting thread's parts.
+pub struct Rooter {
+    /// The store.
+    pub store: Arc<dyn Store>,
+    /// The way to the root.
+    pub rooting: Rooting<Base, Serial>,
+    /// To the shard.
+    pub events: Arc<Queue<Event>>,
+    /// For failures.
+    pub inbox: Arc<Inbox>,
+}
+
+fn failed(error: &TreeError) -> (&'static str, String) {
+    ("state-tree-failed", error.to_string())
+}
+
+fn store_failed(error: &StoreError) -> (&'static str, String) {
+    (store_code(error), error.to_string())
+}
+
+impl Rooter {
+    /// Goes on from the store's base with what was executed above it. Errors: a code and a sentence.
+    pub fn new(
+        store: Arc<dyn Store>,
+        tables: Arc<Tables>,
+        parameters: &Parameters,
+        events: Arc<Queue<Event>>,
+        inbox: Arc<Inbox>,
+    ) -> Result<Self, (&'static str, String)> {
+        let base = store.tree_base().map_err(|e| store_failed(&e))?;
+        let rooting = Rooting::new(tables, Serial, parameters.clone(), Base(store.clone()), base.unwrap_or_default());
+        let mut rooter = Self { store, rooting, events, inbox };
+        let tip = rooter.store.tip().map_or(Height(0), |tip| tip.height);
+        let first = base.map_or(0, |base| base.0 + 1);
+        for height in (first..=tip.0).map(Height) {
+            let (block, writes) = rooter.stored(height).map_err(|e| store_failed(&e))?;
+            rooter.take(RootJob { header: block, diff: writes })?;
+        }
+        Ok(rooter)
+    }
+
+    fn stored(&self, height: Height) -> Result<(Header, rustorium_storage::TreeWrites), StoreError> {
+        let missing =
+            StoreError::Inconsistent { height, what: "what it wrote isn't kept, and the state tree lacks it" };
+        let block = self.store.bare_block(height)?.ok_or(missing.clone())?;
+        Ok((block.header, self.store.tree_writes(height)?.ok_or(missing)?))
+    }
+
+    /// Roots what comes until the queue closes or something fails.
+    pub fn run(mut self, jobs: &Queue<RootJob>) {
+        // Nobody waits behind a root: on busy cores consensus comes first. On Linux this is the thread's alone.
+        if let Err(error) = rustix::process::nice(NICE) {
+            tracing::debug!(event = "nice_failed", reason = %error);
+        }
+        if let Err((code, sentence)) = self.work(jobs) {
+            tracing::error!(event = "rooting_failed", code, reason = %sentence);
+            self.inbox.fail(code, &sentence);
+        }
+    }
+
+    fn work(&mut self, jobs: &Queue<RootJob>) -> Result<(), (&'static str, String)> {
+        let mut waiting = VecDeque::new();
+        loop {
+            let ahead_in = self.rooting.ahead_from_ms().map(|at| Duration::from_millis(at.saturating_sub(now_ms())));
+            if !jobs.take(ahead_in.map(|wait| wait.max(QUIET)), &mut waiting) {
+                return Ok(());
+            }
+            let time = self.rooting.ahead_from_ms().is_some_and(|at| at <= now_ms());
+            if waiting.is_empty()
+                && time
+                && let Some(rooted) = self.rooting.root_ahead().map_err(|e| failed(&e))?
+            {
+                self.events.push(Event::Rooted(rooted));
+            }
+            for job in waiting.drain(..) {
+                self.take(job)?;
+            }
+        }
+    }
+
+    fn take(&mut self, job: RootJob) -> Result<(), (&'static str, String)> {
+        let header = job.header.clone();
+        if let Some(rooted) = self.rooting.take(job).map_err(|e| failed(&e))? {
+            self.events.push(Event::Rooted(rooted));
+        }
+        if let Some(Fold { height, top, rows }) = self.rooting.fold(&header) {
+            let mut changed: Vec<TreeRow> =
+                rows.into_iter().map(|(id, slot)| (id.to_bytes(), slot.map(|slot| slot.to_row()))).collect();
+            changed.push((TOP_KEY.to_vec(), Some(Slot::Child(top).to_row())));
+            self.store.fold_tree(height, &changed).map_err(|e| store_failed(&e))?;
+            self.rooting.folded(height);
+        }
+        Ok(())
+    }
+}
+
+fn now_ms() -> u64 {
+    let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(wall.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,140 @@
+//! The leader's block: what it lists and claims, and the frame that it leaves in.
+
+use super::{Now, Outgoing, Ports, Shard};
+use crate::periods::{Period, claimed_height};
+use crate::port::{Input, PayloadStatus};
+use crate::rules;
+use bytes::Bytes;
+use rustorium_crypto::{block_digest, payload_root};
+use rustorium_txpool::BlockCaps;
+use rustorium_types::limits::CARRIED_NULLIFICATIONS_MAX;
+use rustorium_types::{
+    Block, BlockDigest, BoundedVec, Certificate, Header, Height, Message, PROTOCOL_VERSION, Proposal, ResultClaim,
+    SignedVote, StateClaim, ValidatorIndex, View, VoteKind,
+};
+
+impl<P: Ports> Shard<P> {
+    pub(super) fn propose(
+        &mut self,
+        now: Now,
+        view: View,
+        parent: &BlockDigest,
+        claims: (Height, Height),
+        distrusted: &[ValidatorIndex],
+    ) {
+        let Some(parent_header) = self.tree.header(parent).cloned() else { return };
+        self.cut_batches(now, true);
+        self.held.update(self.context.me, &self.lanes.held());
+        let block = self.build_block(now, view, parent, &parent_header, claims, distrusted);
+        let digest = block_digest(&block.header);
+        let body = self.vote_body(VoteKind::Notarize, view, digest);
+        if self.guard.check(&body).is_err() {
+            self.tell(Input::VoteRefused(VoteKind::Notarize, view));
+            return;
+        }
+        self.tree.claim_first(view, self.context.me, digest);
+        self.tree.insert(digest, block.clone());
+        if let Some(entry) = self.tree.get_mut(&digest) {
+            entry.status = PayloadStatus::Ready;
+        }
+        self.journal_block(&digest);
+        let vote = self.sign(body);
+        let frame = self.proposal_frame(block, &vote);
+        self.send_when_durable(&vote.clone(), Outgoing::Proposal(frame, vote));
+        self.tell_block(&digest);
+    }
+
+    pub(super) fn proposal_frame(&self, block: Block, vote: &SignedVote) -> Bytes {
+        let (view, parent_view) = (block.header.view, block.header.parent_view);
+        let proposal = Proposal {
+            header: block.header,
+            inline: block.inline,
+            signature: vote.signature,
+            notarization: self.certified(parent_view),
+            nullifications: self.nullifications_between(parent_view, view),
+        };
+        Bytes::from(Message::Proposal(Box::new(proposal)).to_frame())
+    }
+
+    fn build_block(
+        &self,
+        now: Now,
+        view: View,
+        parent: &BlockDigest,
+        above: &Header,
+        claims: (Height, Height),
+        distrusted: &[ValidatorIndex],
+    ) -> Block {
+        let parameters = &self.context.parameters;
+        let result = self.claim_at(claims.0, above);
+        let height = above.height.next();
+        let may_list = rules::may_list(height, result.height, claimed_height(&above.state), parameters);
+        let limit = |lane: usize| -> Option<u64> {
+            if !may_list {
+                return Some(0);
+            }
+            distrusted.iter().any(|l| usize::from(l.0) == lane).then(|| self.held.quorum_held(lane))
+        };
+        let extension = self.lanes.extend(&above.cursors, &BlockCaps::for_parameters(parameters), limit);
+        let committee = &self.context.committee;
+        let mut header = Header {
+            version: PROTOCOL_VERSION,
+            chain: committee.chain,
+            shard: committee.shard,
+            epoch: committee.epoch,
+            view,
+            height,
+            parent: *parent,
+            parent_view: above.view,
+            proposer: self.context.me,
+            time_ms: now.wall_ms.max(above.time_ms + 1),
+            payload_root: payload_root(&[], &above.cursors, &extension.cursors),
+            cursors: BoundedVec::new(extension.cursors).unwrap_or_default(),
+            transactions: extension.transactions,
+            declared_work: extension.work,
+            load_history: 0,
+            validator_set: self.context.hashes.validator_set,
+            next_validator_set: self.context.hashes.validator_set,
+            parameters: self.context.hashes.parameters,
+            shard_map: self.context.hashes.shard_map,
+            result,
+            state: above.state,
+        };
+        header.state = self.state_claim(claims.1, &header, above);
+        Block { header, inline: BoundedVec::default() }
+    }
+
+    /// The claim of `height`, or the parent's where that is not executed here or not newer.
+    fn claim_at(&self, height: Height, above: &Header) -> ResultClaim {
+        let newer = height > above.result.height && height <= above.height;
+        match self.roots.get(&height) {
+            Some(root) if newer => ResultClaim { height, root: *root },
+            _ => above.result,
+        }
+    }
+
+    /// The claim of the newest root period that is over at or below `height` and rooted here; else the parent's.
+    fn state_claim(&self, height: Height, header: &Header, above: &Header) -> StateClaim {
+        let parameters = &self.context.parameters;
+        let periods = self.tree.periods(&header.parent, parameters).map(|periods| periods.ended_by(header, parameters));
+        let period = periods.and_then(|periods| periods.newest_at(height.min(header.result.height)));
+        let newer = period.filter(|period| period.end > claimed_height(&above.state));
+        match newer.and_then(|period| Some((period, self.state_roots.get(&period.end)?))) {
+            Some((Period { first, end }, root)) => StateClaim::Rooted { height: end, first, root: *root },
+            None => above.state,
+        }
+    }
+
+    /// A certificate that makes the block of `view` fit to be a parent.
+    pub(super) fn certified(&self, view: View) -> Option<Certificate> {
+        let notarization = self.tally.certificate(VoteKind::Notarize, view);
+        notarization.or_else(|| self.tally.certificate(VoteKind::Finalize, view)).map(|c| (**c).clone())
+    }
+
+    fn nullifications_between(&self, parent: View, view: View) -> BoundedVec<Certificate, CARRIED_NULLIFICATIONS_MAX> {
+        let first = View(parent.0 + 1).max(View(view.0.saturating_sub(CARRIED_NULLIFICATIONS_MAX as u64)));
+        let views = (first.0..view.0).map(View);
+        let held = views.filter_map(|v| self.tally.certificate(VoteKind::Nullify, v)).map(|c| (**c).clone());
+        BoundedVec::new(held.collect()).unwrap_or_default()
+    }
+}

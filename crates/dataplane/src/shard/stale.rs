@@ -1,0 +1,253 @@
+//! Whether this node's journal is whole: asked of the peers before anything new is signed, watched for as long as it runs.
+//!
+//! *Invariants:* a journal that was lost, restored or copied can't know what it lacks, so that only signatures count, never
+//! a peer's word; nothing new is signed before a quorum was asked (R26), nor ever again once the journal lacks something
+//! (R27); what the journal may have let go of (below its floor) is never held against it.
+
+use super::{Now, Ports, Shard};
+use crate::port::{Effect, Input};
+use bytes::Bytes;
+use rustorium_crypto::{CheckedBatch, verify_batch, verify_vote};
+use rustorium_txpool::check_batch;
+use rustorium_types::limits::SYNC_ITEMS_MAX;
+use rustorium_types::{
+    Batch, BlockDigest, BoundedVec, Certificate, Class, Cursor, Header, Message, Request, Response, SignedVote,
+    ValidatorIndex, View, VoteKind,
+};
+use std::collections::BTreeSet;
+
+/// The number of the question what peers hold of this node's; other questions count up from 0.
+const QUESTION: u64 = u64::MAX;
+
+/// How far this node is with finding out what it signed.
+enum Standing {
+    /// Peers are being asked; times in monotonic microseconds.
+    Asking {
+        answered: BTreeSet<ValidatorIndex>,
+        /// When those without an answer are asked (again).
+        due_us: u64,
+        /// Since when a quorum has answered: who is connected beyond it gets some more time.
+        enough_us: Option<u64>,
+    },
+    /// A quorum has answered, and knew of a final block of this view: what is below is looked at first.
+    CatchingUp(View),
+    /// The journal lacks nothing that anyone showed.
+    Whole,
+    /// It does: nothing is signed any more.
+    Retired,
+}
+
+/// The validator key's standing, and what waits for it.
+pub(super) struct KeyState {
+    standing: Standing,
+    /// Below this seq the journal may have let go of own batches.
+    floor_seq: u64,
+    /// Votes and proposals of the core, oldest first. Bounded as they are in the core: a few per view that isn't final.
+    waiting: Vec<Effect>,
+}
+
+impl Default for KeyState {
+    fn default() -> Self {
+        let standing = Standing::Asking { answered: BTreeSet::new(), due_us: u64::MAX, enough_us: None };
+        Self { standing, floor_seq: 0, waiting: Vec::new() }
+    }
+}
+
+impl KeyState {
+    /// A key whose journal goes back to here in its lane, or that an earlier start found retired.
+    pub(super) fn recovered(floor: Cursor, retired: bool) -> Self {
+        let found = Self { floor_seq: floor.next_seq, ..Self::default() };
+        if retired { Self { standing: Standing::Retired, ..found } } else { found }
+    }
+
+    /// When peers are to be asked again.
+    pub(super) fn due_us(&self) -> Option<u64> {
+        match self.standing {
+            Standing::Asking { due_us, .. } if due_us < u64::MAX => Some(due_us),
+            _ => None,
+        }
+    }
+}
+
+impl<P: Ports> Shard<P> {
+    pub(super) fn may_sign(&self) -> bool {
+        matches!(self.key.standing, Standing::Whole)
+    }
+
+    pub(super) fn is_retired(&self) -> bool {
+        matches!(self.key.standing, Standing::Retired)
+    }
+
+    /// Votes and proposals wait until this node may sign, as they would for a slow disk; others pass.
+    pub(super) fn hold_back(&mut self, effect: Effect) -> Option<Effect> {
+        let signs = matches!(effect, Effect::Vote { .. } | Effect::Propose { .. });
+        match self.key.standing {
+            Standing::Retired => (!signs).then_some(effect),
+            Standing::Whole => Some(effect),
+            _ if signs => {
+                self.key.waiting.push(effect);
+                None
+            }
+            _ => Some(effect),
+        }
+    }
+
+    /// A link came up: its peer is asked at once.
+    pub(super) fn ask_soon(&mut self, now: Now) {
+        if let Standing::Asking { due_us, .. } = &mut self.key.standing {
+            *due_us = now.us;
+        }
+    }
+
+    /// Asks whom it is time to ask, and goes on where the answers suffice.
+    pub(super) fn update_standing(&mut self, now: Now) {
+        self.ask_peers(now);
+        if self.have_answered(now) {
+            let told = self.tally.best_finalization().map_or(View(0), |best| best.body.view);
+            self.key.standing = Standing::CatchingUp(told);
+        }
+        if matches!(self.key.standing, Standing::CatchingUp(told) if self.tree.root().1.view >= told) {
+            self.key.standing = Standing::Whole;
+            tracing::info!(event = "may_sign", view = self.view.0, "no peer holds a signature that the journal lacks");
+            self.cut_batches(now, false);
+            let waiting = std::mem::take(&mut self.key.waiting);
+            waiting.into_iter().for_each(|effect| self.catch_up_with(now, effect));
+        }
+    }
+
+    /// Whether a quorum has answered, this node included, and whoever else is connected had the time to.
+    fn have_answered(&mut self, now: Now) -> bool {
+        let others = self.context.committee.quorum() - 1;
+        // Twice: an answer that was lost is asked for again.
+        let patience_us = 2 * self.config.fetch_timeout_ms * 1000;
+        let Standing::Asking { answered, enough_us, .. } = &mut self.key.standing else { return false };
+        if answered.len() < others {
+            return false;
+        }
+        let since = *enough_us.get_or_insert(now.us);
+        self.connected.iter().all(|peer| answered.contains(peer)) || now.us >= since + patience_us
+    }
+
+    /// Carries out what waited. A proposal is for its view only; a vote is as good late.
+    fn catch_up_with(&mut self, now: Now, effect: Effect) {
+        match effect {
+            Effect::Propose { view, .. } if view != self.view => {}
+            effect => self.apply(now, effect),
+        }
+    }
+
+    fn ask_peers(&mut self, now: Now) {
+        if self.key.due_us().is_none_or(|due| due > now.us) {
+            return;
+        }
+        let peers = self.connected();
+        let Standing::Asking { answered, due_us, .. } = &mut self.key.standing else { return };
+        let silent: Vec<ValidatorIndex> = peers.into_iter().filter(|peer| !answered.contains(peer)).collect();
+        *due_us = if silent.is_empty() { u64::MAX } else { now.us + self.config.fetch_timeout_ms * 1000 };
+        let request = Request::OwnSignatures { next_seq: self.own_lane.next_seq };
+        let frame = Bytes::from(Message::Request { id: QUESTION, request }.to_frame());
+        silent.into_iter().for_each(|peer| self.ports.send(peer, Class::Sync, frame.clone()));
+    }
+
+    /// What this node holds with a peer's signature on it.
+    pub(super) fn signatures_of(&self, peer: ValidatorIndex, next_seq: u64) -> Response {
+        let finalization = self.tally.best_finalization().map(|best| (**best).clone());
+        let votes = BoundedVec::new(self.tally.votes_of(peer).take(SYNC_ITEMS_MAX).collect()).unwrap_or_default();
+        let tip = self.lanes.tip(peer).filter(|tip| tip.next_seq > next_seq);
+        let batch = tip.and_then(|tip| self.lanes.get(peer, &tip.tip)).map(|held| Box::new((*held.batch).clone()));
+        Response::OwnSignatures { finalization, votes, batch }
+    }
+
+    /// A peer's answer; the first one counts.
+    pub(super) fn on_own_signatures(
+        &mut self,
+        peer: ValidatorIndex,
+        finalization: Option<Certificate>,
+        votes: &[SignedVote],
+        batch: Option<Batch>,
+    ) {
+        let Standing::Asking { answered, .. } = &mut self.key.standing else { return };
+        if !answered.insert(peer) {
+            return;
+        }
+        for vote in votes {
+            self.watch_vote(vote);
+        }
+        if let Some(checked) = batch.and_then(|batch| self.checked_own(batch)) {
+            self.watch_batch(&checked);
+        }
+        if let Some(finalization) = finalization {
+            self.add_certificate(peer, finalization);
+        }
+        self.recheck = true;
+    }
+
+    /// A batch of this node's lane, all of whose signatures hold.
+    fn checked_own(&self, batch: Batch) -> Option<CheckedBatch> {
+        let (committee, body) = (&self.context.committee, &batch.body);
+        let (chain, shard, epoch) = (committee.chain, committee.shard, committee.epoch);
+        let ours =
+            body.author == self.context.me && check_batch(body, chain, shard, epoch, &self.context.parameters).is_ok();
+        ours.then(|| verify_batch(&self.context.key.public(), batch)).flatten()
+    }
+
+    /// A vote, perhaps with this node's signature.
+    fn watch_vote(&mut self, vote: &SignedVote) {
+        let body = &vote.body;
+        let ours = vote.signer == self.context.me && self.context.committee.owns(body) && !self.is_retired();
+        if ours && !self.guard.accounts_for(body) && verify_vote(&self.context.key.public(), *vote).is_some() {
+            self.retire(&format!("{} of view {}", vote_name(body.kind), body.view.0));
+        }
+    }
+
+    /// A certificate, not verified yet, perhaps with this node's signature in it.
+    pub(super) fn watch_certificate(&mut self, certificate: &Certificate) {
+        let me = self.context.me;
+        if let Some((_, signature)) = certificate.signatures.iter().find(|(signer, _)| *signer == me) {
+            self.watch_vote(&SignedVote { body: certificate.body, signer: me, signature: *signature });
+        }
+    }
+
+    /// A batch of this chain whose signatures hold, perhaps of this node's lane.
+    pub(super) fn watch_batch(&mut self, checked: &CheckedBatch) {
+        let (body, me) = (&checked.batch.body, self.context.me);
+        let forgotten = self.tree.root_cursors().get(usize::from(me.0)).map_or(0, |cursor| cursor.next_seq);
+        let known = body.seq < forgotten.max(self.key.floor_seq) || self.lanes.get(me, &checked.digest).is_some();
+        if body.author == me && !known {
+            self.retire(&format!("batch {} of its lane", body.seq));
+        }
+    }
+
+    /// A final block, perhaps of this node's making: then a quorum saw its vote.
+    pub(super) fn watch_final(&mut self, digest: &BlockDigest, header: &Header) {
+        let body = self.context.committee.body(VoteKind::Notarize, header.view, *digest);
+        if header.proposer == self.context.me && !self.guard.accounts_for(&body) {
+            self.retire(&format!("the block of view {}", header.view.0));
+        }
+    }
+
+    /// How far a block lists this node's own lane.
+    pub(super) fn own_cursor(&self, header: &Header) -> Cursor {
+        header.cursors.get(usize::from(self.context.me.0)).copied().unwrap_or_default()
+    }
+
+    /// Signs nothing any more, and lets nothing leave that was signed and waits for the disk.
+    fn retire(&mut self, lacks: &str) {
+        if self.is_retired() {
+            return;
+        }
+        self.key.standing = Standing::Retired;
+        self.key.waiting.clear();
+        self.outbox.clear();
+        self.ports.retire(lacks);
+        self.tell(Input::KeyRetired);
+    }
+}
+
+fn vote_name(kind: VoteKind) -> &'static str {
+    match kind {
+        VoteKind::Notarize => "the notarize vote",
+        VoteKind::Nullify => "the nullify vote",
+        VoteKind::Finalize => "the finalize vote",
+    }
+}

@@ -1,0 +1,134 @@
+//! Root periods and claims on the state tree: which heights are rooted, and that headers certify nothing else.
+
+use crate::chain::{N, context};
+use crate::forge;
+use crate::net::Net;
+use rustorium_dataplane::periods::{Period, Periods};
+use rustorium_dataplane::port::{Input, PayloadStatus};
+use rustorium_dataplane::shard::Event;
+use rustorium_storage::Store;
+use rustorium_types::{Hash, Header, Height, Parameters, StateClaim};
+
+/// A chain of blocks with these times (ms) and numbers of transactions.
+fn periods(blocks: &[(u64, u32)]) -> Periods {
+    let parameters = Parameters { root_period_ms: 1_000, root_period_idle_ms: 20, ..Parameters::default() };
+    let genesis = Net::new().genesis;
+    let start = context(&genesis, 0).genesis_header.clone();
+    let header = |(number, (time_ms, transactions)): (usize, &(u64, u32))| Header {
+        height: Height(number as u64 + 1),
+        time_ms: *time_ms,
+        transactions: *transactions,
+        ..start.clone()
+    };
+    blocks
+        .iter()
+        .enumerate()
+        .map(header)
+        .fold(Periods::default(), |periods, header| periods.after(&header, &parameters))
+}
+
+fn ended(blocks: &[(u64, u32)]) -> Option<(u64, u64)> {
+    periods(blocks).newest_at(Height(u64::MAX)).map(|Period { first, end }| (first.0, end.0))
+}
+
+#[test]
+fn a_period_ends_with_its_time_below_the_block_that_reaches_it() {
+    assert_eq!(ended(&[(100, 1), (500, 1), (1_099, 1)]), None);
+    assert_eq!(ended(&[(100, 1), (500, 1), (1_100, 1)]), Some((1, 2)));
+    assert_eq!(ended(&[(100, 0), (500, 0), (1_100, 0)]), Some((1, 2)), "an empty one ends too, but only with its time");
+    assert_eq!(ended(&[(100, 1), (1_100, 1), (2_100, 1)]), Some((2, 2)));
+}
+
+#[test]
+fn an_empty_block_ends_a_period_that_is_not_after_a_moment() {
+    assert_eq!(ended(&[(100, 1), (119, 0)]), None);
+    assert_eq!(ended(&[(100, 1), (120, 0)]), Some((1, 1)));
+    assert_eq!(ended(&[(100, 1), (110, 0), (120, 0)]), Some((1, 2)));
+    assert_eq!(ended(&[(100, 0), (120, 0), (200, 0)]), None, "nothing in it needs a root");
+    assert_eq!(ended(&[(100, 1), (120, 0), (140, 0)]), Some((1, 1)), "what followed is empty");
+}
+
+/// One transaction on an idle chain, rooted ahead everywhere.
+fn rooted() -> Net {
+    let mut net = Net::new();
+    net.submit(1);
+    net.advance(60_000);
+    net.advance(20_000);
+    for index in 0..N {
+        assert_eq!(net.saw(index, |input| *input == Input::RootReady(Height(1))), 1, "node {index}");
+    }
+    net
+}
+
+fn claim(net: &mut Net) -> StateClaim {
+    for index in 0..N {
+        net.ports(index).events.push_back(Event::ClaimWanted(Height(1)));
+    }
+    net.run();
+    let header = net.store(0).tip().unwrap().header;
+    assert_eq!((header.height, header.transactions), (Height(2), 0));
+    assert!((0..N).all(|index| net.store(index).tip().unwrap().header == header));
+    header.state
+}
+
+#[test]
+fn an_idle_chain_certifies_its_newest_state_with_one_more_block() {
+    let mut net = rooted();
+    let StateClaim::Rooted { height, first, root } = claim(&mut net) else { panic!("no state root was claimed") };
+    assert_eq!((height, first), (Height(1), Height(1)));
+    assert_ne!(root, Hash::ZERO);
+    net.submit(2);
+    net.advance(60_000);
+    let header = net.store(0).tip().unwrap().header;
+    assert_eq!((header.height, header.transactions), (Height(3), 1));
+    assert_eq!(header.state, StateClaim::Rooted { height, first, root }, "a claim stands until there is a newer one");
+}
+
+#[test]
+fn a_claim_of_another_root_or_of_no_period_is_invalid_and_one_not_rooted_here_waits() {
+    let mut net = rooted();
+    net.nodes.iter_mut().for_each(|node| node.core.proposes = false);
+    let context = context(&net.genesis, 2);
+    let parent = net.store(0).tip().unwrap();
+    let honest = {
+        let mut other = rooted();
+        claim(&mut other)
+    };
+    let StateClaim::Rooted { height, first, root } = honest else { panic!("no state root was claimed") };
+    let wrong = [
+        StateClaim::Rooted { height, first, root: Hash([9; 32]) },
+        StateClaim::Rooted { height, first: Height(0), root },
+    ];
+    let child = |time_ms: u64, state| {
+        let mut block = forge::child(&context, &parent.header, 2);
+        block.header.time_ms = block.header.time_ms.max(time_ms);
+        block.header.result = rustorium_types::ResultClaim { height: Height(1), root: parent.result_root };
+        block.header.state = state;
+        block
+    };
+    let late = parent.header.time_ms + 40;
+    for (peer, state) in [(0, wrong[0]), (1, wrong[1])] {
+        net.inject(2, peer, forge::proposal(&context, &child(late, state)));
+        net.run();
+        assert_eq!(net.nodes[peer].core.statuses(2), [PayloadStatus::Invalid]);
+    }
+    net.inject(2, 3, forge::proposal(&context, &child(late, honest)));
+    net.run();
+    assert_eq!(net.nodes[3].core.statuses(2), [PayloadStatus::Ready]);
+}
+
+#[test]
+fn restarted_nodes_check_claims_with_the_periods_and_roots_of_what_they_stored() {
+    let mut net = rooted();
+    for index in [0, 3] {
+        net.sync_store(index);
+        net.power_loss(index, 0);
+    }
+    net.advance(60_000);
+    net.ports(2).events.push_back(Event::ClaimWanted(Height(1)));
+    net.run();
+    for index in 0..N {
+        let header = net.store(index).tip().unwrap().header;
+        assert!(matches!(header.state, StateClaim::Rooted { height: Height(1), .. }), "node {index}: {header:?}");
+    }
+}

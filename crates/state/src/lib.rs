@@ -1,0 +1,44 @@
+//! The Verkle tree over the state: diff in, root out; proofs made and checked.
+//!
+//! *Invariants:* knows no clock, thread, network or disk (the feature `host` apart: the table file, and pools of threads
+//! that a caller brings); a group element or scalar that was decoded is canonical and in the group, so whatever holds one
+//! never checks again; one encoding per value; no bytes make a decoder panic or allocate more than a few times their
+//! length; updating, proving and checking are pure functions; without `host` it compiles for wasm32.
+//!
+//! The primitives (group, CRS, transcript, IPA, multiproof) are those of the public Ethereum Verkle work (EIP-6800 and
+//! its references), byte for byte: its published vectors pass. The layout of the tree is the ledger's own:
+//! `docs/adr/0004-state-tree-layout.md`.
+//!
+//! Writing: [`tree::update`] with [`tables::Tables`]. Reading: [`proof::open`] and [`proof::verify`]. Copying: [`chunk`].
+
+mod affine;
+mod buckets;
+pub mod chunk;
+pub mod crs;
+mod domain;
+mod fixed;
+pub mod group;
+#[cfg(feature = "host")]
+pub mod host;
+pub mod ipa;
+pub mod msm;
+pub mod multiproof;
+pub mod path;
+mod point;
+pub mod proof;
+mod root;
+pub mod scalar;
+pub mod slot;
+pub mod tables;
+pub mod transcript;
+pub mod tree;
+pub mod workers;
+
+pub use fixed::commit;
+pub use group::{Element, Fr, GroupError};
+pub use ipa::{IpaProof, ProofError};
+pub use multiproof::{MultiProof, ProverQuery, VerifierQuery};
+pub use transcript::Transcript;
+
+/// Slots of a node, evaluations of a polynomial, points of the CRS: `i` stands for the field element `i`.
+pub const WIDTH: usize = 256;

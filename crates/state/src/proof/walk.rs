@@ -1,0 +1,77 @@
+//! The way from the top to each key, through what a proof shows: the same for who makes it and who checks it.
+
+use super::ShownNode;
+use crate::group::Fr;
+use crate::path::{Prefix, SlotId};
+use crate::slot::{Leaf, ValueHash, inner_scalar};
+use ark_ff::AdditiveGroup;
+use rustorium_types::StateKey;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What the ways of all keys say together.
+pub(super) struct Walked {
+    /// The scalar of each slot that they pass, by (prefix, index).
+    pub slots: BTreeMap<SlotId, Fr>,
+    /// The shown nodes that they go through, ascending.
+    pub opened: BTreeSet<usize>,
+    /// What each key holds, in the keys' order.
+    pub values: Vec<Option<ValueHash>>,
+}
+
+/// What a proof shows in a slot, by its number.
+enum Shown {
+    Node(usize),
+    Leaf(usize),
+    Nothing,
+}
+
+/// Walks to each key through the shown nodes and leaves, which are sorted; none when one of them is on no way.
+pub(super) fn walk(nodes: &[ShownNode], leaves: &[Leaf], keys: &[StateKey]) -> Option<Walked> {
+    let mut walked = Walked { slots: BTreeMap::new(), opened: BTreeSet::new(), values: Vec::with_capacity(keys.len()) };
+    let mut met = (BTreeSet::new(), BTreeSet::new());
+    for key in keys {
+        let path = key.to_bytes();
+        let mut node = Prefix::EMPTY;
+        let value = loop {
+            let id = node.slot_of(&path)?;
+            let shown = shown(nodes, leaves, &path[..=node.length()]);
+            walked.slots.entry(id).or_insert_with(|| match shown {
+                Shown::Node(number) => inner_scalar(&nodes[number].0, &nodes[number].1),
+                Shown::Leaf(number) => leaves[number].scalar(),
+                Shown::Nothing => Fr::ZERO,
+            });
+            match shown {
+                Shown::Node(number) => {
+                    met.0.insert(number);
+                    node = nodes[number].0;
+                    if node.slot_of(&path).is_none() {
+                        break None;
+                    }
+                    walked.opened.insert(number);
+                }
+                Shown::Leaf(number) => {
+                    met.1.insert(number);
+                    let leaf = &leaves[number];
+                    break (leaf.key == *key).then_some(leaf.value);
+                }
+                Shown::Nothing => break None,
+            }
+        };
+        walked.values.push(value);
+    }
+    (met.0.len() == nodes.len() && met.1.len() == leaves.len()).then_some(walked)
+}
+
+/// What is shown in the slot to which `path`, a node's prefix and an index, leads. Of shown nodes below it the first in
+/// order is the nearest to it, so the one in the slot itself; leaves below that one are further down.
+fn shown(nodes: &[ShownNode], leaves: &[Leaf], path: &[u8]) -> Shown {
+    let node = nodes.partition_point(|(prefix, _)| prefix.as_slice() < path);
+    if nodes.get(node).is_some_and(|(prefix, _)| prefix.as_slice().starts_with(path)) {
+        return Shown::Node(node);
+    }
+    let leaf = leaves.partition_point(|leaf| leaf.key.to_bytes()[..] < *path);
+    if leaves.get(leaf).is_some_and(|leaf| leaf.key.to_bytes().starts_with(path)) {
+        return Shown::Leaf(leaf);
+    }
+    Shown::Nothing
+}

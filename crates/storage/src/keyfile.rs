@@ -1,0 +1,284 @@
+//! The file of key versions beside the rows: from which salt the subkey of each version is derived.
+//!
+//! *Invariants:* a version is on disk before anything is sealed under it; the file is replaced by renaming, so it is the
+//! old one or the new one, whole; numbers only grow and none is given twice; another master key is told from damage.
+//!
+//! | bytes | |
+//! |---|---|
+//! | magic `RSTKEYS\n` | 8 |
+//! | format | 4, little-endian as all numbers here |
+//! | next version | 4 |
+//! | chain | 32 |
+//! | key check: keyed hash of the chain | 16 |
+//! | version and salt, ascending | 20 each |
+//! | check: keyed hash of all before | 16 |
+//!
+//! None of it is secret.
+
+use crate::files;
+use crate::store::StoreError;
+use rustorium_crypto::seal::{AtRest, FreshSalt, Keyed, KeyedHash, Salt};
+use rustorium_types::ChainId;
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+/// The file's name in the store's folder.
+pub(crate) const FILE_NAME: &str = "keys";
+const NEW_NAME: &str = "keys.new";
+const MAGIC: &[u8; 8] = b"RSTKEYS\n";
+const FORMAT: u32 = 1;
+const HEAD_BYTES: usize = 64;
+const ENTRY_BYTES: usize = 20;
+const CHECK_BYTES: usize = 16;
+/// Versions of one file; each process that writes anything adds one, a rotation takes all older ones away.
+const VERSIONS_MAX: usize = 1 << 18;
+const BYTES_MAX: u64 = (HEAD_BYTES + VERSIONS_MAX * ENTRY_BYTES + CHECK_BYTES) as u64;
+
+const TAG_KEY: u8 = 1;
+const TAG_FILE: u8 = 2;
+
+/// The file as it is on disk.
+pub(crate) struct KeyFile {
+    folder: PathBuf,
+    hash: KeyedHash,
+    chain: ChainId,
+    next: u32,
+    versions: Vec<(u32, Salt)>,
+}
+
+impl KeyFile {
+    /// Reads the file in the store's folder; `new`: a store that has no rows yet may lack it, and gets one without versions.
+    pub(crate) fn open(folder: &Path, at_rest: &AtRest, new: bool) -> Result<Self, StoreError> {
+        let hash = at_rest.keyed(Keyed::KeyFile)?;
+        let mut empty = Self { folder: folder.to_owned(), hash, chain: at_rest.chain(), next: 1, versions: Vec::new() };
+        let path = empty.path();
+        let mut bytes = Vec::new();
+        match File::open(&path).and_then(|file| file.take(BYTES_MAX + 1).read_to_end(&mut bytes)) {
+            Ok(_) => empty.decode(&bytes),
+            Err(error) if error.kind() == io::ErrorKind::NotFound && new => {
+                empty.replace(1, Vec::new())?;
+                Ok(empty)
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Err(StoreError::KeysMissing { path: path.display().to_string() })
+            }
+            Err(error) => Err(empty.io(&error)),
+        }
+    }
+
+    /// All versions, ascending.
+    pub(crate) fn versions(&self) -> &[(u32, Salt)] {
+        &self.versions
+    }
+
+    /// Gives the salt the next version number, on disk when this returns.
+    pub(crate) fn add(&mut self, salt: &FreshSalt) -> Result<u32, StoreError> {
+        let version = self.next;
+        let next = version.checked_add(1).filter(|_| self.versions.len() < VERSIONS_MAX);
+        let next = next.ok_or_else(|| self.damaged("it has no room for another version"))?;
+        let mut versions = self.versions.clone();
+        versions.push((version, salt.salt()));
+        self.replace(next, versions)?;
+        Ok(version)
+    }
+
+    /// Takes all versions below this one away; no row may be sealed under them any more.
+    pub(crate) fn drop_below(&mut self, version: u32) -> Result<(), StoreError> {
+        let kept: Vec<_> = self.versions.iter().copied().filter(|(number, _)| *number >= version).collect();
+        if kept.len() < self.versions.len() { self.replace(self.next, kept) } else { Ok(()) }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.join(FILE_NAME)
+    }
+
+    fn replace(&mut self, next: u32, versions: Vec<(u32, Salt)>) -> Result<(), StoreError> {
+        let bytes = self.encode(next, &versions);
+        let unfinished = self.folder.join(NEW_NAME);
+        let write = || {
+            let mut file = files::private_file().write(true).create(true).truncate(true).open(&unfinished)?;
+            file.write_all(&bytes)?;
+            file.sync_all()?;
+            fs::rename(&unfinished, self.path())?;
+            files::sync_folder(&self.folder)
+        };
+        write().map_err(|error| self.io(&error))?;
+        (self.next, self.versions) = (next, versions);
+        Ok(())
+    }
+
+    fn encode(&self, next: u32, versions: &[(u32, Salt)]) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(HEAD_BYTES + versions.len() * ENTRY_BYTES + CHECK_BYTES);
+        bytes.extend_from_slice(MAGIC);
+        bytes.extend_from_slice(&FORMAT.to_le_bytes());
+        bytes.extend_from_slice(&next.to_le_bytes());
+        bytes.extend_from_slice(&self.chain.0);
+        bytes.extend_from_slice(&self.hash.of(TAG_KEY, &[&self.chain.0]));
+        for (version, salt) in versions {
+            bytes.extend_from_slice(&version.to_le_bytes());
+            bytes.extend_from_slice(&salt.0);
+        }
+        let check = self.hash.of(TAG_FILE, &[&bytes]);
+        bytes.extend_from_slice(&check);
+        bytes
+    }
+
+    fn decode(mut self, bytes: &[u8]) -> Result<Self, StoreError> {
+        let parts = bytes.split_first_chunk::<HEAD_BYTES>().filter(|_| bytes.len() as u64 <= BYTES_MAX);
+        let Some((head, (entries, _))) = parts.and_then(|(head, rest)| {
+            Some((head, rest.split_last_chunk::<CHECK_BYTES>()?)).filter(|(_, (e, _))| e.len() % ENTRY_BYTES == 0)
+        }) else {
+            return Err(self.damaged("its length is wrong"));
+        };
+        if &head[..8] != MAGIC {
+            return Err(self.damaged("it doesn't begin as a key file"));
+        }
+        let path = || self.path().display().to_string();
+        if head[16..48] == self.chain.0 && head[48..] != self.hash.of(TAG_KEY, &[&self.chain.0]) {
+            return Err(StoreError::OtherKey { path: path() });
+        }
+        let format = u32_at(head, 8);
+        if format != FORMAT {
+            return Err(StoreError::Format { found: format, supported: FORMAT });
+        }
+        let mut chain = ChainId::ZERO;
+        chain.0.copy_from_slice(&head[16..48]);
+        if chain != self.chain {
+            return Err(StoreError::OtherChain { path: path(), found: chain, wanted: self.chain });
+        }
+        let decode = |entry: &[u8; ENTRY_BYTES]| {
+            let mut salt = [0; 16];
+            salt.copy_from_slice(&entry[4..]);
+            (u32_at(entry, 0), Salt(salt))
+        };
+        self.versions = entries.as_chunks().0.iter().map(decode).collect();
+        self.next = u32_at(head, 12);
+        // The check covers every byte, so that strict decoding is: the same bytes come out.
+        if self.encode(self.next, &self.versions) == bytes {
+            Ok(self)
+        } else {
+            Err(self.damaged("its check doesn't fit"))
+        }
+    }
+
+    fn damaged(&self, what: &'static str) -> StoreError {
+        StoreError::KeysDamaged { path: self.path().display().to_string(), what }
+    }
+
+    fn io(&self, error: &io::Error) -> StoreError {
+        let path = self.path().display().to_string();
+        if files::is_full(error) {
+            StoreError::DiskFull { path }
+        } else {
+            StoreError::Io { path, reason: error.to_string() }
+        }
+    }
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    let mut out = [0; 4];
+    out.copy_from_slice(&bytes[at..at + 4]);
+    u32::from_le_bytes(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use rustorium_crypto::seal::MasterKey;
+    use std::os::unix::fs::PermissionsExt;
+    use std::sync::Arc;
+
+    fn at_rest(key: u8, chain: u8) -> AtRest {
+        AtRest::new(Arc::new(MasterKey::from_secret(&[key; 32]).unwrap()), ChainId([chain; 32]))
+    }
+
+    fn open(folder: &Path) -> Result<KeyFile, StoreError> {
+        KeyFile::open(folder, &at_rest(1, 2), false)
+    }
+
+    fn with_versions(folder: &Path, count: u32) -> KeyFile {
+        let mut file = KeyFile::open(folder, &at_rest(1, 2), true).unwrap();
+        for number in 1..=count {
+            assert_eq!(file.add(&FreshSalt::draw().unwrap()), Ok(number));
+        }
+        file
+    }
+
+    #[test]
+    fn versions_come_back_and_numbers_are_never_given_twice() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = with_versions(folder.path(), 3);
+        let mut second = open(folder.path()).unwrap();
+        assert_eq!(second.versions(), first.versions());
+        second.drop_below(3).unwrap();
+        assert_eq!(open(folder.path()).unwrap().versions(), &first.versions()[2..]);
+        second.drop_below(9).unwrap();
+        let mut third = open(folder.path()).unwrap();
+        assert_eq!(third.versions(), []);
+        assert_eq!(third.add(&FreshSalt::draw().unwrap()), Ok(4));
+        let mode = fs::metadata(folder.path().join(FILE_NAME)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_replacement_torn_anywhere_leaves_the_old_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut file = with_versions(folder.path(), 2);
+        let (old, versions) = (fs::read(folder.path().join(FILE_NAME)).unwrap(), file.versions().to_vec());
+        file.add(&FreshSalt::draw().unwrap()).unwrap();
+        let new = fs::read(folder.path().join(FILE_NAME)).unwrap();
+        fs::write(folder.path().join(FILE_NAME), old).unwrap();
+        for cut in 0..=new.len() {
+            fs::write(folder.path().join(NEW_NAME), &new[..cut]).unwrap();
+            let mut again = open(folder.path()).unwrap();
+            assert_eq!(again.versions(), versions);
+            if cut == new.len() {
+                assert_eq!(again.add(&FreshSalt::draw().unwrap()), Ok(3));
+                assert_eq!(open(folder.path()).unwrap().versions(), again.versions());
+            }
+        }
+    }
+
+    #[test]
+    fn a_missing_file_another_key_and_another_chain_are_told_apart() {
+        let folder = tempfile::tempdir().unwrap();
+        let missing = open(folder.path()).err().unwrap();
+        assert!(matches!(missing, StoreError::KeysMissing { .. }));
+        assert!(missing.to_string().contains("backup"), "{missing}");
+        with_versions(folder.path(), 1);
+        let with = |key, chain| KeyFile::open(folder.path(), &at_rest(key, chain), false).err().unwrap();
+        assert!(matches!(with(9, 2), StoreError::OtherKey { .. }));
+        assert!(matches!(with(1, 9), StoreError::OtherChain { .. }));
+        assert!(with(9, 2).to_string().contains("storage.key"));
+    }
+
+    #[test]
+    fn any_flipped_bit_and_any_cut_is_found() {
+        let folder = tempfile::tempdir().unwrap();
+        with_versions(folder.path(), 2);
+        let path = folder.path().join(FILE_NAME);
+        let good = fs::read(&path).unwrap();
+        for bit in 0..good.len() * 8 {
+            let mut bad = good.clone();
+            bad[bit / 8] ^= 1 << (bit % 8);
+            fs::write(&path, bad).unwrap();
+            assert!(open(folder.path()).is_err(), "bit {bit}");
+        }
+        for cut in 0..good.len() {
+            fs::write(&path, &good[..cut]).unwrap();
+            assert!(matches!(open(folder.path()), Err(StoreError::KeysDamaged { .. })), "cut at {cut}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(head: bool, bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let folder = tempfile::tempdir().unwrap();
+            let bytes = if head { [MAGIC.as_slice(), &bytes].concat() } else { bytes };
+            fs::write(folder.path().join(FILE_NAME), bytes).unwrap();
+            prop_assert!(open(folder.path()).is_err());
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! How RocksDB is set up: memory, files, filters.
+//!
+//! *Invariants:* one compression for all levels, so that a file can move down a level without being written again.
+
+use super::StoreConfig;
+use crate::rows::Table;
+use rocksdb::{BlockBasedOptions, Cache, DBCompressionType, DBRecoveryMode, DataBlockIndexType, LogLevel, Options};
+
+pub(super) fn database_options(config: &StoreConfig) -> Options {
+    let mut options = Options::default();
+    options.create_if_missing(true);
+    options.create_missing_column_families(true);
+    options.set_max_background_jobs(config.background_jobs);
+    options.set_db_write_buffer_size(config.write_buffer_bytes);
+    options.set_max_total_wal_size(4 * config.write_buffer_bytes as u64);
+    options.set_max_open_files(config.open_files_max);
+    options.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
+    // Table files are synced when complete: written back bit by bit, they don't make the journal's sync wait. The log is
+    // not: what is flushed before the kernel writes the log back never costs the disk a second write.
+    options.set_bytes_per_sync(1 << 20);
+    // An idle node burns no CPU and writes no log about it.
+    options.set_stats_dump_period_sec(0);
+    options.set_stats_persist_period_sec(0);
+    options.set_log_level(LogLevel::Warn);
+    options.set_keep_log_file_num(2);
+    options.set_max_log_file_size(1 << 20);
+    options
+}
+
+pub(super) fn table_options(table: Table, config: &StoreConfig, blocks: &Cache) -> Options {
+    let mut block = BlockBasedOptions::default();
+    block.set_block_cache(blocks);
+    block.set_cache_index_and_filter_blocks(true);
+    block.set_pin_l0_filter_and_index_blocks_in_cache(true);
+    let mut options = Options::default();
+    options.set_write_buffer_size(config.write_buffer_bytes);
+    options.set_max_write_buffer_number(4);
+    // Sealed rows don't compress: trying only costs time (docs/adr/0005-encryption-at-rest.md).
+    options.set_compression_type(DBCompressionType::None);
+    match table {
+        Table::Meta => {}
+        Table::Log => block.set_block_size(32 << 10),
+        Table::Index | Table::State | Table::Tree => {
+            block.set_bloom_filter(10.0, false);
+            block.set_data_block_index_type(DataBlockIndexType::BinaryAndHash);
+            block.set_block_size(8 << 10);
+        }
+    }
+    if table == Table::State {
+        // Most keys that execution asks for are new ones: their absence should cost no search of the newest rows.
+        options.set_memtable_prefix_bloom_ratio(0.02);
+        options.set_memtable_whole_key_filtering(true);
+    }
+    options.set_block_based_table_factory(&block);
+    options
+}

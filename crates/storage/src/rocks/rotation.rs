@@ -1,0 +1,148 @@
+//! Rotation of keys while the store is in use: rows sealed under older key versions are sealed anew, a few at a time.
+//!
+//! *Invariants:* a step and how far it came are one write, under the writer's lock, so that no row goes back to an older
+//! value and a kill costs no step; a version leaves the key file only after what replaced its rows is synced.
+
+use super::{RocksStore, failure, row_failure};
+use crate::rows::{self, Table};
+use crate::store::StoreError;
+use rocksdb::{Direction, IteratorMode, ReadOptions, WriteBatch};
+use rustorium_crypto::seal::version_of;
+
+/// Rows that one step looks at, and bytes of them after which it ends: commits wait no longer than that.
+const STEP_ROWS: u64 = 256;
+const STEP_BYTES: usize = 512 * 1024;
+
+/// How far a rotation of keys has come.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Rotation {
+    /// The key version that rows are at least to have.
+    pub version: u32,
+    /// Rows looked at.
+    pub rows: u64,
+    /// About as many there were when it began.
+    pub rows_about: u64,
+}
+
+/// Where the next step goes on.
+#[derive(Clone)]
+pub(super) struct Cursor {
+    progress: Rotation,
+    /// Index of the table.
+    table: u8,
+    /// The first key to look at.
+    from: Vec<u8>,
+}
+
+impl Cursor {
+    fn table(&self) -> Option<Table> {
+        Table::ALL.get(usize::from(self.table)).copied()
+    }
+
+    /// Whether all rows were looked at.
+    #[cfg(test)]
+    pub(super) fn at_end(&self) -> bool {
+        self.table().is_none()
+    }
+}
+
+impl RocksStore {
+    /// Draws a new key version, under which everything is sealed from now on, and begins to replace all older ones;
+    /// `rotate_step` does that. A rotation that is under way starts over with the new version.
+    pub fn rotate(&self) -> Result<Rotation, StoreError> {
+        let _writer = self.writer.lock();
+        let mut rows_about = 0;
+        for table in Table::ALL {
+            let estimate = self.db.property_int_value_cf(self.family(table)?, "rocksdb.estimate-num-keys");
+            rows_about += estimate.map_err(|e| failure(&self.path, e.as_ref()))?.unwrap_or(0);
+        }
+        let version = self.keys.renew()?;
+        let cursor = Cursor { progress: Rotation { version, rows: 0, rows_about }, table: 0, from: Vec::new() };
+        let progress = cursor.progress.clone();
+        self.write_step(WriteBatch::default(), cursor)?;
+        Ok(progress)
+    }
+
+    /// The rotation that is under way, also one from before the last start.
+    pub fn rotation(&self) -> Option<Rotation> {
+        self.rotation.lock().as_ref().map(|cursor| cursor.progress.clone())
+    }
+
+    /// Seals the next few rows anew; how far that came, or none where nothing is left to do.
+    pub fn rotate_step(&self) -> Result<Option<Rotation>, StoreError> {
+        let _writer = self.writer.lock();
+        let Some(mut cursor) = self.rotation.lock().clone() else { return Ok(None) };
+        let Some(table) = cursor.table() else {
+            return self.finish_rotation(&cursor).map(|()| None);
+        };
+        let batch = self.seal_anew(table, &mut cursor)?;
+        let progress = cursor.progress.clone();
+        self.write_step(batch, cursor)?;
+        Ok(Some(progress))
+    }
+
+    fn seal_anew(&self, table: Table, cursor: &mut Cursor) -> Result<WriteBatch, StoreError> {
+        let (family, sealer) = (self.family(table)?, self.keys.sealer()?);
+        let (mut batch, mut anew, mut seen, mut bytes) = (WriteBatch::default(), Vec::new(), 0, 0);
+        let mut options = ReadOptions::default();
+        options.fill_cache(false);
+        let from = std::mem::take(&mut cursor.from);
+        let mode = IteratorMode::From(&from, Direction::Forward);
+        for item in self.db.iterator_cf_opt(family, options, mode) {
+            let (key, row) = item.map_err(|e| row_failure(&self.path, table, &from, &e))?;
+            if seen >= STEP_ROWS || bytes >= STEP_BYTES {
+                cursor.from = key.into_vec();
+                return Ok(batch);
+            }
+            seen += 1;
+            bytes += row.len();
+            cursor.progress.rows += 1;
+            // The format isn't sealed, and the note of this rotation is written by every step.
+            if table == Table::Meta && [rows::FORMAT_KEY, rows::ROTATION_KEY].contains(&&*key) {
+                continue;
+            }
+            if version_of(rows::sealed_part(table, &key, &row)?).is_some_and(|found| found >= cursor.progress.version) {
+                continue;
+            }
+            rows::start_row(&mut anew);
+            anew.extend_from_slice(&self.keys.open_row(table, &key, &row)?);
+            sealer.seal(table, &key, &mut anew)?;
+            batch.put_cf(family, &key, &anew);
+        }
+        cursor.table += 1;
+        Ok(batch)
+    }
+
+    /// Writes what a step sealed together with where the next one goes on.
+    fn write_step(&self, mut batch: WriteBatch, cursor: Cursor) -> Result<(), StoreError> {
+        let mut row = Vec::new();
+        rows::start_row(&mut row);
+        let Rotation { version, rows: looked_at, rows_about } = cursor.progress;
+        rustorium_types::encode_into(&(version, looked_at, rows_about, cursor.table), &mut row);
+        rustorium_types::encode_into(&cursor.from, &mut row);
+        self.keys.sealer()?.seal(Table::Meta, rows::ROTATION_KEY, &mut row)?;
+        batch.put_cf(self.family(Table::Meta)?, rows::ROTATION_KEY, &row);
+        self.db.write(batch).map_err(|e| failure(&self.path, e.as_ref()))?;
+        *self.rotation.lock() = Some(cursor);
+        Ok(())
+    }
+
+    fn finish_rotation(&self, cursor: &Cursor) -> Result<(), StoreError> {
+        // A power cut must not bring a row back whose version is gone.
+        self.db.flush_wal(true).map_err(|e| failure(&self.path, e.as_ref()))?;
+        self.keys.drop_below(cursor.progress.version)?;
+        let deleted = self.db.delete_cf(self.family(Table::Meta)?, rows::ROTATION_KEY);
+        deleted.map_err(|e| failure(&self.path, e.as_ref()))?;
+        *self.rotation.lock() = None;
+        Ok(())
+    }
+
+    /// The rotation that was under way when the store was closed.
+    pub(super) fn read_rotation(&self) -> Result<Option<Cursor>, StoreError> {
+        let Some(contents) = self.get(Table::Meta, rows::ROTATION_KEY)? else { return Ok(None) };
+        let decoded = rows::decode_row(Table::Meta, rows::ROTATION_KEY, &contents)?;
+        let ((version, looked_at, rows_about, table), from): ((u32, u64, u64, u8), Vec<u8>) = decoded;
+        let progress = Rotation { version, rows: looked_at, rows_about };
+        Ok(Some(Cursor { progress, table, from }))
+    }
+}

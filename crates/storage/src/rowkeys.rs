@@ -1,0 +1,97 @@
+//! What seals and opens rows: the key versions of one store, and the keyed hashes that its names are looked up by.
+//!
+//! *Invariants:* what is sealed here has its key version on disk; a row that doesn't open is an error that names it.
+
+use crate::keyfile::KeyFile;
+use crate::rows::{self, Table};
+use crate::store::StoreError;
+use parking_lot::{Mutex, RwLock};
+use rustorium_crypto::seal::{AtRest, FreshSalt, Keyed, KeyedHash, Opener, Place, Sealer};
+use std::path::Path;
+use std::sync::Arc;
+
+/// The keys of an open store.
+pub(crate) struct RowKeys {
+    at_rest: AtRest,
+    names: KeyedHash,
+    opener: Opener,
+    file: Mutex<KeyFile>,
+    /// Drawn by the first row that this process seals: one that writes nothing adds no version.
+    sealer: RwLock<Option<Arc<Sealer>>>,
+}
+
+impl RowKeys {
+    /// Of the store in this folder; `new`: it has no rows yet.
+    pub(crate) fn open(folder: &Path, at_rest: &AtRest, new: bool) -> Result<Self, StoreError> {
+        let file = KeyFile::open(folder, at_rest, new)?;
+        let opener = at_rest.row_opener();
+        file.versions().iter().for_each(|(version, salt)| opener.add(*version, *salt));
+        let names = at_rest.keyed(Keyed::Names)?;
+        Ok(Self { at_rest: at_rest.clone(), names, opener, file: Mutex::new(file), sealer: RwLock::default() })
+    }
+
+    /// What names are looked up by.
+    pub(crate) fn names(&self) -> &KeyedHash {
+        &self.names
+    }
+
+    /// What rows are sealed with now.
+    pub(crate) fn sealer(&self) -> Result<RowSealer, StoreError> {
+        if let Some(sealer) = &*self.sealer.read() {
+            return Ok(RowSealer(sealer.clone()));
+        }
+        let mut sealer = self.sealer.write();
+        if let Some(sealer) = &*sealer {
+            return Ok(RowSealer(sealer.clone()));
+        }
+        Ok(RowSealer(sealer.insert(self.draw()?).clone()))
+    }
+
+    /// Draws a new key version, which everything is sealed under from now on.
+    pub(crate) fn renew(&self) -> Result<u32, StoreError> {
+        let mut sealer = self.sealer.write();
+        Ok(sealer.insert(self.draw()?).version())
+    }
+
+    /// Takes versions that no row has any more out of the file. Rows that were read before still open.
+    pub(crate) fn drop_below(&self, version: u32) -> Result<(), StoreError> {
+        self.file.lock().drop_below(version)
+    }
+
+    /// Key versions in the file.
+    #[cfg(test)]
+    pub(crate) fn versions(&self) -> Vec<u32> {
+        self.file.lock().versions().iter().map(|(version, _)| *version).collect()
+    }
+
+    fn draw(&self) -> Result<Arc<Sealer>, StoreError> {
+        let fresh = FreshSalt::draw()?;
+        let salt = fresh.salt();
+        let version = self.file.lock().add(&fresh)?;
+        let sealer = self.at_rest.row_sealer(fresh, version)?;
+        self.opener.add(version, salt);
+        Ok(Arc::new(sealer))
+    }
+
+    /// The contents of a row as read.
+    pub(crate) fn open_row(&self, table: Table, key: &[u8], row: &[u8]) -> Result<Vec<u8>, StoreError> {
+        let sealed = rows::sealed_part(table, key, row)?;
+        let place = place(table, key);
+        self.opener.open(&place, sealed).map_err(|error| rows::corrupt(table, key, error.to_string()))
+    }
+}
+
+/// Seals rows under one key version.
+#[derive(Clone)]
+pub(crate) struct RowSealer(Arc<Sealer>);
+
+impl RowSealer {
+    /// Seals a row that `rows::start_row` began, where it stands.
+    pub(crate) fn seal(&self, table: Table, key: &[u8], row: &mut Vec<u8>) -> Result<(), StoreError> {
+        Ok(self.0.seal(&place(table, key), row, rows::SEAL_AT)?)
+    }
+}
+
+fn place(table: Table, key: &[u8]) -> Place<'_> {
+    Place { table: table as u8, format: rows::ROW_VERSION, key }
+}

@@ -1,0 +1,57 @@
+"""What a failed command says: one sentence with the error's stable code, as text or (with `-o json`) as JSON.
+
+Invariants: it goes to standard error, so that data on standard output stays data; one line, never a traceback.
+"""
+
+import json
+import sys
+from collections.abc import Sequence
+from itertools import pairwise
+
+import typer
+
+NATIVE_EXIT_CODES = {"proof-refused": 4, "key-missing": 3, "not-found": 3, "home-missing": 3}
+FACTS = ("transaction", "failure", "operation", "retry_after_ms")
+"""Attributes of errors that a script may want besides the sentence."""
+
+
+def wants_json(line: Sequence[str]) -> bool:
+    """Whether a command line asks for JSON, also where it is too wrong to be parsed."""
+    names = ("-o", "--output")
+    values = [value for name, value in pairwise(line) if name in names]
+    values += [part.removeprefix("--output=") for part in line if part.startswith("--output=")]
+    values += [part[2:].removeprefix("=") for part in line if part.startswith("-o") and part not in names]
+    return any(value in ("json", "jsonl") for value in values)
+
+
+def explain(error: Exception, *, as_json: bool) -> int:
+    """Prints an error on standard error; gives the exit code."""
+    from rustorium.errors import RustoriumError
+
+    if isinstance(error, RustoriumError):
+        return _say(error.message, error.code, error.exit_code, error, as_json)
+    if isinstance(error, typer.Abort):
+        return _say("interrupted", "interrupted", 130, error, as_json)
+    show, exit_code = getattr(error, "show", None), getattr(error, "exit_code", None)
+    if show is not None and isinstance(exit_code, int):
+        if not as_json:
+            show(sys.stderr)
+            return exit_code
+        return _say(str(getattr(error, "message", error)), "usage", exit_code, error, as_json)
+    if type(error).__name__ == "NativeError":
+        code = str(getattr(error, "code", "failed"))
+        return _say(str(error.args[0]), code, NATIVE_EXIT_CODES.get(code, 1), error, as_json)
+    message = f"unexpected {type(error).__name__} ({error}): run it again with --debug and report it"
+    return _say(message, "internal", 1, error, as_json)
+
+
+def _say(message: str, code: str, exit_code: int, error: Exception, as_json: bool) -> int:
+    if as_json:
+        facts = {name: getattr(error, name) for name in FACTS if hasattr(error, name)}
+        fields = {"error": message, "code": code, "exit_code": exit_code} | facts
+        print(json.dumps(fields, ensure_ascii=False), file=sys.stderr)
+    elif code == "interrupted":
+        print(message, file=sys.stderr)
+    else:
+        print(f"error: {message} [{code}]", file=sys.stderr)
+    return exit_code

@@ -1,0 +1,169 @@
+"""State roots: where root periods end, as headers alone tell, which roots a node has, and on which a quorum agrees.
+
+Invariants: where a period ends depends on the headers below and on nothing that a node did; a root that is known is
+never another one later; who rooted a height has rooted every period's end below it on that chain.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from rustorium.consensus.vocabulary import BlockFacts
+from rustorium.sim.ledger import Ledger
+from rustorium.sim.model import GENESIS_STATE, Block
+
+
+@dataclass(frozen=True, slots=True)
+class PeriodRule:
+    """When a root period ends, in milliseconds of header time: a chain parameter."""
+
+    longest_ms: int = 200
+    """P: the next block at or after this age ends it, whatever the load."""
+    shortest_ms: int = 20
+    """P_min: an empty block at or after this age ends it, if it has anything to root."""
+
+
+class Period(NamedTuple):
+    """The open root period of a chain that ends at some block."""
+
+    start_ms: int
+    has_payload: bool
+    end: int
+    """The height at which the period before it ended, 0: genesis, a period of its own."""
+    end_digest: bytes
+
+
+class MissingHeader(NamedTuple):
+    """A block below whose header this node hasn't seen, so that it can't tell where periods end."""
+
+    digest: bytes
+
+
+def closes(rule: PeriodRule, parent: BlockFacts, open_period: Period, time_ms: int, has_payload: bool) -> bool:
+    """Whether a block of that time on `parent` ends the period that is open there."""
+    age_ms = time_ms - open_period.start_ms
+    return (
+        parent.height == 0
+        or age_ms >= rule.longest_ms
+        or (not has_payload and open_period.has_payload and age_ms >= rule.shortest_ms)
+    )
+
+
+def period_after(rule: PeriodRule, parent: BlockFacts, open_period: Period, time_ms: int, has_payload: bool) -> Period:
+    """The period that is open after such a block on `parent`."""
+    if closes(rule, parent, open_period, time_ms, has_payload):
+        return Period(time_ms, has_payload, parent.height, parent.digest)
+    return open_period._replace(has_payload=open_period.has_payload or has_payload)
+
+
+class Roots:
+    """One node's: what it has rooted, and what peers report."""
+
+    def __init__(self, me: int, n: int, rule: PeriodRule, ledger: Ledger, blocks: dict[bytes, Block]) -> None:
+        self._me, self._rule, self._ledger, self._blocks = me, rule, ledger, blocks
+        first = ledger.blocks[0].facts
+        self._periods: dict[bytes, Period] = {first.digest: Period(0, False, 0, first.digest)}
+        self._known: dict[int, bytes] = {0: GENESIS_STATE}
+        self._matched = [0] * n
+        self._ahead: dict[int, tuple[int, bytes]] = {}
+        self._wanted: set[int] = set()
+        self.newest = 0
+        self._load_base()
+
+    # ---- periods
+
+    def period(self, digest: bytes) -> Period | MissingHeader:
+        """The period that is open on a chain that ends at this block."""
+        path: list[Block] = []
+        while digest not in self._periods:
+            block = self._blocks.get(digest)
+            if block is None:
+                return MissingHeader(digest)
+            path.append(block)
+            digest = block.facts.parent
+        period = self._periods[digest]
+        for block in reversed(path):
+            facts, parent = block.facts, self._blocks[block.facts.parent].facts
+            period = period_after(self._rule, parent, period, facts.time_ms, facts.has_payload)
+            self._periods[facts.digest] = period
+        return period
+
+    def newest_end(self, period: Period, height: int) -> int:
+        """The newest end of a period at or below `height`, on the chain of which `period` is the open one."""
+        while period.end > height:
+            period = self._periods[period.end_digest]
+        return period.end
+
+    def period_on(self, parent: Block, time_ms: int, has_payload: bool) -> Period | MissingHeader:
+        """The period that would be open after such a block on `parent`."""
+        below = self.period(parent.facts.digest)
+        if isinstance(below, MissingHeader):
+            return below
+        return period_after(self._rule, parent.facts, below, time_ms, has_payload)
+
+    # ---- what to root
+
+    def want(self, height: int) -> None:
+        """A proposal claims the root of this height."""
+        self._wanted.add(height)
+
+    def due(self) -> int | None:
+        """The lowest height that has to be rooted: ends of the final chain's periods, and what proposals claim."""
+        heights = {height for height in self._wanted if height <= self._ledger.height}
+        period = self._final_period()
+        while period.end > self.newest:
+            heights.add(period.end)
+            period = self._periods[period.end_digest]
+        return min((height for height in heights if height not in self._known), default=None)
+
+    def ahead_from_ms(self) -> int | None:
+        """From when on to root the final tip, None where there is nothing to root: when an empty block could end the
+        period there, and not in each short pause between two blocks, which would root every height."""
+        if not self._final_period().has_payload or self._ledger.height in self._known:
+            return None
+        return self._ledger.tip.facts.time_ms + self._rule.shortest_ms
+
+    def known(self, height: int) -> bytes | None:
+        return self._known.get(height)
+
+    def rooted(self, height: int) -> bytes:
+        """Takes in the root of an executed height, and what peers have reported of it."""
+        root = self._known[height] = self._ledger.states[height]
+        self._wanted.discard(height)
+        self.newest = max(self.newest, height)
+        self._matched[self._me] = self.newest
+        for peer, (reported, peers_root) in list(self._ahead.items()):
+            if reported <= self.newest:
+                del self._ahead[peer]
+                self.report(peer, reported, peers_root)
+        return root
+
+    # ---- agreement
+
+    def report(self, peer: int, height: int, root: bytes) -> bool:
+        """A peer's newest rooted height and its root; returns whether it counts already."""
+        if height > self.newest:
+            self._ahead[peer] = (height, root)
+        elif self._known.get(height) == root and height > self._matched[peer]:
+            self._matched[peer] = height
+            return True
+        return False
+
+    def agreed(self, quorum: int) -> int:
+        """The newest height that this node and a quorum with it have rooted alike."""
+        return sorted(self._matched, reverse=True)[quorum - 1]
+
+    # ---- helpers
+
+    def _final_period(self) -> Period:
+        period = self.period(self._ledger.tip.facts.digest)
+        assert isinstance(period, Period), "every final block is held"
+        return period
+
+    def _load_base(self) -> None:
+        """After a restart the roots that the stored tip claims are in the store; those above are made again."""
+        claimed, period = self._ledger.tip.facts.rooted_height, self._final_period()
+        end = self.newest_end(period, claimed)
+        while end > 0:
+            self._known[end] = self._ledger.states[end]
+            end = self.newest_end(period, end - 1)
+        self.newest = self._matched[self._me] = max(self._known)

@@ -1,0 +1,187 @@
+"""Nothing that clients write can be read in a home: not in the database, the journal, the logs or the configuration."""
+
+import base64
+import json
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from process_tools import assert_one_sentence, assert_same_roots, counter, level, start_home, wait_for
+from rustorium.client import Client, Key
+from rustorium.client.operations import put
+from rustorium.devnet import Devnet
+from rustorium.home import Home
+from rustorium.node.admin import call
+from rustorium.testing import DevnetFactory
+
+pytestmark = pytest.mark.alone
+
+WORD = b"Zinnober"
+WRITES = 100
+
+
+def forms(secret: bytes) -> dict[str, bytes]:
+    """A known string as it could stand in a file: raw, in hex digits, and in base64 at each of the three offsets."""
+    found = {"raw": secret, "hex": secret.hex().encode(), "HEX": secret.hex().upper().encode()}
+    for offset in range(3):
+        # The characters at either end mix with what stands around the string.
+        text = base64.b64encode(b"\0" * offset + secret)[offset and 4 : -4]
+        found |= {f"base64 at {offset}": text, f"base64url at {offset}": text.translate(bytes.maketrans(b"+/", b"-_"))}
+    return found
+
+
+def occurrences(root: Path, secrets: dict[str, bytes]) -> list[str]:
+    """Where any of them stands below a folder, in whatever form."""
+    found = []
+    files = [path for path in root.rglob("*") if path.is_file() and not path.is_symlink()]
+    assert len(files) > 10
+    for path in files:
+        content = path.read_bytes()
+        for name, secret in secrets.items():
+            found += [f"{name} ({form}) in {path}" for form, text in forms(secret).items() if text in content]
+    return found
+
+
+def test_the_search_finds_what_is_there(tmp_path: Path) -> None:
+    secret = WORD + b"-searched"
+    for number in range(11):
+        (tmp_path / f"other-{number}").write_bytes(b"nothing")
+    for form, content in (
+        ("raw", b"xx" + secret),
+        ("hex", secret.hex().encode()),
+        ("base64", base64.b64encode(b"a" + secret + b"bc")),
+        ("base64", base64.urlsafe_b64encode(b"ab" + secret + b"\xff")),
+    ):
+        (tmp_path / "searched").write_bytes(content)
+        [where, *_] = occurrences(tmp_path, {"it": secret})
+        assert form in where
+
+
+def test_nothing_written_is_readable_in_a_home(devnet_factory: DevnetFactory) -> None:
+    net = devnet_factory()
+    secrets = {"value": WORD + b" value 7f3a", "name": WORD + b"/name/51c9", "old value": WORD + b" older 9e1d"}
+    key = Key.open(net.net.accounts[0].key_file)
+    with Client.from_net(net.path, key=key) as client:
+        client.send([put(key.address, secrets["name"], secrets["old value"])])
+        for number in range(WRITES):
+            client.put(secrets["name"] + b"/%d" % number, secrets["value"] * 20, wait="accepted")
+        client.send([put(key.address, secrets["name"], secrets["value"])])
+        assert client.read(key.address, secrets["name"]).value == secrets["value"]
+        # Reads put names into requests, and refusals put them into messages: neither is logged.
+        assert client.read(key.address, secrets["name"] + b"/absent").value is None
+    # All homes, and what the processes printed.
+    assert occurrences(net.root, secrets) == [], "while it runs"
+    net.stop()
+    assert occurrences(net.root, secrets) == [], "when it has stopped"
+    for node in net.net.nodes:
+        assert Path(node.home, "db", "keys").stat().st_mode & 0o777 == 0o600
+    # What was sealed opens again.
+    again = devnet_factory(root=net.root)
+    with Client.from_net(again.path, key=key) as client:
+        assert client.read(key.address, secrets["name"]).value == secrets["value"]
+
+
+def test_a_node_that_runs_cannot_be_dumped_or_looked_into(devnet_factory: DevnetFactory) -> None:
+    net = devnet_factory()
+    for node in net.net.nodes:
+        limits = Path(f"/proc/{node.pid}/limits").read_text()
+        [core] = [line for line in limits.splitlines() if line.startswith("Max core file size")]
+        assert core.split()[4:6] == ["0", "0"]
+        # The files of a process that can't be dumped belong to root, which a user's own debugger isn't.
+        assert Path(f"/proc/{node.pid}/mem").stat().st_uid == 0
+        locked = [
+            line for line in Path(f"/proc/{node.pid}/status").read_text().splitlines() if line.startswith("VmLck")
+        ]
+        assert int(locked[0].split()[1]) >= 8, "the keys' pages are locked"
+
+
+def test_the_wrong_missing_or_damaged_key_is_one_sentence(devnet_factory: DevnetFactory) -> None:
+    net = devnet_factory()
+    with Client.from_net(net.path, key=Key.open(net.net.accounts[0].key_file)) as client:
+        client.put(b"a", b"b")
+    net.stop()
+    home, other = Path(net.net.nodes[0].home), Path(net.net.nodes[1].home)
+    passphrase = ("--passphrase-file", str(net.root / "passphrase"))
+    right = (home / "storage.key").read_bytes()
+    (home / "storage.key").write_bytes((other / "storage.key").read_bytes())
+    assert_one_sentence(start_home(home, *passphrase), 1, "made with another storage.key", "put the storage.key")
+    (home / "storage.key").unlink()
+    assert_one_sentence(start_home(home, *passphrase), 3, "storage.key", "restore it from a backup")
+    (home / "storage.key").write_bytes(right)
+    (home / "storage.key").chmod(0o600)
+    keys = (home / "db" / "keys").read_bytes()
+    (home / "db" / "keys").unlink()
+    assert_one_sentence(start_home(home, *passphrase), 1, "the key file", "is missing", "backup")
+    (home / "db" / "keys").write_bytes(keys[:-1])
+    assert_one_sentence(start_home(home, *passphrase), 1, "is damaged", "backup")
+    (home / "db" / "keys").write_bytes(keys)
+    shown = subprocess.run(
+        [sys.executable, "-m", "rustorium.cli", "keys", "show", str(home / "storage.key"), "-o", "json"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert '"storage"' in shown.stdout
+    devnet_factory(root=net.root)
+
+
+def test_keys_rotate_under_load_and_over_a_kill(devnet_factory: DevnetFactory) -> None:
+    net = devnet_factory()
+    key, home = Key.open(net.net.accounts[0].key_file), Path(net.net.nodes[0].home)
+    with Client.from_net(net.path, key=key) as client:
+        written = [b"k%d" % number for number in range(400)]
+        client.send_many([[put(key.address, name, name * 30)] for name in written])
+        before = (home / "db" / "keys").read_bytes()
+        load = threading.Thread(
+            target=client.send_many, args=([[put(key.address, b"m%d" % n, b"v")] for n in range(400)],)
+        )
+        load.start()
+        rotate = subprocess.run(
+            [sys.executable, "-m", "rustorium.cli", "keys", "rotate", "--home", str(home), "-o", "json"],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        load.join()
+        assert rotate.returncode == 0, rotate.stderr
+        assert json.loads(rotate.stdout)["rows"] > 800
+        assert (home / "db" / "keys").read_bytes() != before
+        # A rotation that a kill interrupts, wherever it is, is gone on with by the next start.
+        call(Home(home).admin_socket, "rotate_keys")
+        net.kill(0)
+        net.spawn(0)
+        net.wait_ready()
+        wait_for("the rotation's end", lambda: not call(Home(home).admin_socket, "rotation")["running"])
+        wait_for("all nodes at one height", lambda: level(net))
+    with Client(net.net.nodes[0].http) as client:
+        for name in written[::50]:
+            assert client.read(key.address, name).value == name * 30
+    assert_same_roots(net)
+    events = [json.loads(line)["event"] for line in (home / "audit" / "audit.jsonl").read_text().splitlines()]
+    assert {"key rotation ordered", "keys rotated"} <= set(events)
+
+
+def test_no_node_to_rotate_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text("")
+    ended = subprocess.run(
+        [sys.executable, "-m", "rustorium.cli", "keys", "rotate", "--home", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert_one_sentence(ended, 5, "no node answers", "start")
+
+
+def test_cache_figures_are_in_the_metrics(devnet: Devnet) -> None:
+    key = Key.open(devnet.net.accounts[3].key_file)
+    with Client(devnet.net.nodes[0].http, key=key) as client:
+        client.put(b"cached", b"v")
+        for _ in range(20):
+            client.read(key.address, b"cached")
+    wait_for("the figures", lambda: counter(devnet, 0, "rustorium_storage_cache_hits_total") >= 20)
+    assert counter(devnet, 0, "rustorium_storage_cache_misses_total") > 0
+    assert counter(devnet, 0, "rustorium_storage_cache_bytes") > 0
