@@ -15,7 +15,7 @@ use crate::opening::{open_notices, open_tables, peer_names, read_genesis, refuse
 use crate::port::Effect;
 use crate::queue::Queue;
 use crate::recover;
-use crate::rooter::Rooter;
+use crate::rooter::{RootMetrics, Rooter};
 use crate::rooting::RootJob;
 use crate::rotator::Rotator;
 use crate::shard::{Event, ExecutionJob, Shard, WorkConfig};
@@ -482,6 +482,7 @@ impl Starting {
             &self.context.parameters,
             self.events.clone(),
             self.inbox.clone(),
+            RootMetrics::new(&self.metrics),
         );
         let rooter = rooter.map_err(|(code, sentence)| NodeError::new(code, sentence))?;
         Ok((rooter, Arc::default()))

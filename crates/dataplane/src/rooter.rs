@@ -2,9 +2,12 @@
 
 use crate::executor::store_code;
 use crate::inbox::Inbox;
+use crate::metrics::NodeMetrics;
 use crate::queue::Queue;
-use crate::rooting::{Fold, RootJob, Rooting};
+use crate::rooting::{Fold, RootJob, RootedPeriod, Rooting};
 use crate::shard::Event;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use rustorium_state::path::{Prefix, SlotId};
 use rustorium_state::slot::{Child, Slot};
 use rustorium_state::tables::Tables;
@@ -14,7 +17,7 @@ use rustorium_storage::{Store, StoreError, TreeRow};
 use rustorium_types::{Header, Height, Parameters};
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 /// How long the newest height must have been executed before it is rooted ahead: under load the next one is on its way.
 const QUIET: Duration = Duration::from_millis(20);
@@ -72,6 +75,32 @@ pub struct Rooter {
     pub events: Arc<Queue<Event>>,
     /// For failures.
     pub inbox: Arc<Inbox>,
+    /// Figures.
+    pub metrics: RootMetrics,
+}
+
+/// What is to be seen of rooting.
+pub struct RootMetrics {
+    height: Gauge,
+    /// Seconds of each root, the reading of rows included.
+    time: Histogram,
+}
+
+impl RootMetrics {
+    /// Figures in the node's registry.
+    pub fn new(node: &NodeMetrics) -> Self {
+        let (height, time) = (Gauge::default(), Histogram::new(exponential_buckets(0.001, 2.0, 14)));
+        node.with_registry(|registry| {
+            registry.register("rustorium_state_rooted_height", "Newest height with a state root here", height.clone());
+            registry.register("rustorium_state_root_seconds", "Time to make a state root", time.clone());
+        });
+        Self { height, time }
+    }
+
+    fn rooted(&self, rooted: &RootedPeriod, took: Duration) {
+        self.height.set(i64::try_from(rooted.period.end.0).unwrap_or(i64::MAX));
+        self.time.observe(took.as_secs_f64());
+    }
 }
 
 fn failed(error: &TreeError) -> (&'static str, String) {
@@ -90,10 +119,11 @@ impl Rooter {
         parameters: &Parameters,
         events: Arc<Queue<Event>>,
         inbox: Arc<Inbox>,
+        metrics: RootMetrics,
     ) -> Result<Self, (&'static str, String)> {
         let base = store.tree_base().map_err(|e| store_failed(&e))?;
         let rooting = Rooting::new(tables, Serial, parameters.clone(), Base(store.clone()), base.unwrap_or_default());
-        let mut rooter = Self { store, rooting, events, inbox };
+        let mut rooter = Self { store, rooting, events, inbox, metrics };
         let tip = rooter.store.tip().map_or(Height(0), |tip| tip.height);
         let first = base.map_or(0, |base| base.0 + 1);
         for height in (first..=tip.0).map(Height) {
@@ -130,11 +160,10 @@ impl Rooter {
                 return Ok(());
             }
             let time = self.rooting.ahead_from_ms().is_some_and(|at| at <= now_ms());
-            if waiting.is_empty()
-                && time
-                && let Some(rooted) = self.rooting.root_ahead().map_err(|e| failed(&e))?
-            {
-                self.events.push(Event::Rooted(rooted));
+            if waiting.is_empty() && time {
+                let start = Instant::now();
+                let rooted = self.rooting.root_ahead();
+                self.tell(rooted.map_err(|e| failed(&e))?, start);
             }
             for job in waiting.drain(..) {
                 self.take(job)?;
@@ -143,10 +172,9 @@ impl Rooter {
     }
 
     fn take(&mut self, job: RootJob) -> Result<(), (&'static str, String)> {
-        let header = job.header.clone();
-        if let Some(rooted) = self.rooting.take(job).map_err(|e| failed(&e))? {
-            self.events.push(Event::Rooted(rooted));
-        }
+        let (header, start) = (job.header.clone(), Instant::now());
+        let rooted = self.rooting.take(job).map_err(|e| failed(&e))?;
+        self.tell(rooted, start);
         if let Some(Fold { height, top, rows }) = self.rooting.fold(&header) {
             let mut changed: Vec<TreeRow> =
                 rows.into_iter().map(|(id, slot)| (id.to_bytes(), slot.map(|slot| slot.to_row()))).collect();
@@ -155,6 +183,13 @@ impl Rooter {
             self.rooting.folded(height);
         }
         Ok(())
+    }
+
+    fn tell(&self, rooted: Option<RootedPeriod>, start: Instant) {
+        if let Some(rooted) = rooted {
+            self.metrics.rooted(&rooted, start.elapsed());
+            self.events.push(Event::Rooted(rooted));
+        }
     }
 }
 

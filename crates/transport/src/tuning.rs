@@ -13,6 +13,9 @@ use std::time::Duration;
 pub(crate) const IDLE_TIMEOUT_MS: u32 = 5_000;
 /// Packets are sent at least this often.
 const KEEP_ALIVE: Duration = Duration::from_secs(1);
+/// The same of a client's connection, both ends: what a dead node owes its clients is asked of another this soon.
+const CLIENT_IDLE_TIMEOUT_MS: u32 = 1_500;
+const CLIENT_KEEP_ALIVE: Duration = Duration::from_millis(500);
 /// Bytes in flight on one stream: 16 MB/s at a round trip of 250 ms.
 const STREAM_WINDOW: u32 = 4 * 1024 * 1024;
 /// More than three streams' windows with the share whose credit isn't announced yet.
@@ -59,6 +62,7 @@ pub(crate) fn peer(address: IpAddr) -> TransportConfig {
 /// A client's connection: one bidirectional stream, kept alive by either end.
 pub(crate) fn client_face() -> TransportConfig {
     let mut config = base(0, 1);
-    config.keep_alive_interval(Some(KEEP_ALIVE));
+    config.max_idle_timeout(Some(IdleTimeout::from(VarInt::from_u32(CLIENT_IDLE_TIMEOUT_MS))));
+    config.keep_alive_interval(Some(CLIENT_KEEP_ALIVE));
     config
 }
