@@ -164,6 +164,10 @@ def ratio(part: float, whole: float) -> float | None:
     return part / whole if whole else None
 
 
+def ratio_or_0(part: float, whole: float | None) -> float:
+    return (ratio(part, whole) if whole else None) or 0
+
+
 def medians(runs: list[Figures]) -> Figures:
     """Of each figure; but of those that must not hide in a middle (`lost`, `failed`), the largest."""
     merged: Figures = {}
@@ -218,6 +222,9 @@ def overload(devnet: Devnet, peak: Figures, seconds: int, runs: int) -> Figures:
     return figures | {
         "committed_rate_to_peak": ratio(figures["achieved_per_s"], peak["achieved_per_s"]),
         "committed_per_cpu_s_to_peak": ratio(figures[name] or 0, peak[name] or 0),
+        "us_per_busy": ratio(
+            (figures["validators_cpu_s"] - ratio_or_0(figures["transactions"], peak[name])) * 1e6, figures["rejected"]
+        ),
     }
 
 
@@ -359,7 +366,9 @@ def summary(result: Figures) -> str:
     rate, share = ((over[n] or 0) * 100 for n in ("committed_rate_to_peak", "committed_per_cpu_s_to_peak"))
     lines.append(
         f"Overload, twice the load of the peak: {rate:.0f} % of the peak's committed rate, {share:.0f} % of its "
-        f"committed transactions per validator CPU-second; last refusals: {over['runs'][-1]['rejected_by_code']}"
+        f"committed transactions per validator CPU-second, {number(over['us_per_busy'])} us of validator CPU for each "
+        f"refusal beyond what the committed ones cost at the peak; last refusals: "
+        f"{over['runs'][-1]['rejected_by_code']}"
     )
     lines.append(
         f"Busy: {number(busy['us_per_busy'])} us of validator CPU each; of {busy['offered']:,} offered "

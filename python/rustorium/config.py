@@ -9,7 +9,7 @@ import json
 import tomllib
 import typing
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import Field, dataclass, field, fields, is_dataclass
 from typing import Any
 
 import msgspec
@@ -157,8 +157,13 @@ class Loaded:
             (f"{section.name}.{key.name}", getattr(getattr(self.config, section.name), key.name),
              self.origins.get(f"{section.name}.{key.name}", "default"))
             for section in fields(Config)
-            for key in fields(getattr(self.config, section.name))
+            for key in keys_of(getattr(self.config, section.name))
         ]  # fmt: skip
+
+
+def keys_of(section: object) -> list[Field[Any]]:
+    """The keys of a section (its class or a value): all fields but those that the chain decides."""
+    return [key for key in fields(section) if not key.metadata.get("chain")]  # type: ignore[arg-type]
 
 
 def load(
@@ -204,7 +209,7 @@ def render(config: Config) -> str:
     lines = ["# Rustorium node. Keys left out have their defaults: `rustorium-node config show --origin` lists all."]
     for section in fields(Config):
         values, default = getattr(config, section.name), getattr(defaults, section.name)
-        changed = [key.name for key in fields(values) if getattr(values, key.name) != getattr(default, key.name)]
+        changed = [key.name for key in keys_of(values) if getattr(values, key.name) != getattr(default, key.name)]
         tables = [key for key in changed if isinstance(getattr(values, key), dict)]
         if changed:
             lines += ["", f"[{section.name}]"]
@@ -245,14 +250,14 @@ def _sections() -> dict[str, Any]:
 
 
 def _all_keys() -> list[str]:
-    return [f"{name}.{key.name}" for name, kind in _sections().items() for key in fields(kind)]
+    return [f"{name}.{key.name}" for name, kind in _sections().items() for key in keys_of(kind)]
 
 
 def _check_keys(section: str, values: Mapping[str, object], source: str) -> None:
     sections = _sections()
     if section not in sections:
         raise ConfigError(f"{source}: there is no section [{section}]{nearest(section, sections)}")
-    known = [key.name for key in fields(sections[section])]
+    known = [key.name for key in keys_of(sections[section])]
     for key in values:
         if key not in known:
             near = nearest(key, known) or nearest(f"{section}.{key}", _all_keys())

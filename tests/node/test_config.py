@@ -75,3 +75,9 @@ def test_what_is_rendered_is_read_again() -> None:
     )
     assert load(render(config)).config == config
     assert load(render(Config())).config == Config()
+
+
+def test_what_the_chain_decides_is_no_key() -> None:
+    with pytest.raises(ConfigError, match="there is no key `state_roots`"):
+        load("[consensus]\nstate_roots = true\n")
+    assert not any("state_roots" in key for key, _, _ in load(None).rows())

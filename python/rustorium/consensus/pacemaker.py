@@ -4,7 +4,7 @@ Invariants: it only knows times and views, never why there is work; a deadline i
 asked for, so nothing has to be armed or cancelled; the timeout stays between floor and ceiling whatever happens.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 from rustorium.consensus.vocabulary import Certificate
@@ -32,7 +32,7 @@ class ConsensusConfig:
     future_views_max: int = 64
     """Proposals this far above the current view are kept; later ones can be fetched once a certificate names them
     (R10)."""
-    state_roots: bool = False
+    state_roots: bool = field(default=False, metadata={"chain": True})
     """Whether the chain makes state roots, so that they too can be owed (R13): the same at all validators."""
 
     def __post_init__(self) -> None:
