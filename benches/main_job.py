@@ -164,10 +164,6 @@ def ratio(part: float, whole: float) -> float | None:
     return part / whole if whole else None
 
 
-def ratio_or_0(part: float, whole: float | None) -> float:
-    return (ratio(part, whole) if whole else None) or 0
-
-
 def medians(runs: list[Figures]) -> Figures:
     """Of each figure; but of those that must not hide in a middle (`lost`, `failed`), the largest."""
     merged: Figures = {}
@@ -223,7 +219,8 @@ def overload(devnet: Devnet, peak: Figures, seconds: int, runs: int) -> Figures:
         "committed_rate_to_peak": ratio(figures["achieved_per_s"], peak["achieved_per_s"]),
         "committed_per_cpu_s_to_peak": ratio(figures[name] or 0, peak[name] or 0),
         "us_per_busy": ratio(
-            (figures["validators_cpu_s"] - ratio_or_0(figures["transactions"], peak[name])) * 1e6, figures["rejected"]
+            (figures["validators_cpu_s"] - (ratio(figures["transactions"], peak[name] or 0) or 0)) * 1e6,
+            figures["rejected"],
         ),
     }
 

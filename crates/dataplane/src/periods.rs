@@ -3,7 +3,7 @@
 //! *Invariants:* the same chain of headers gives the same periods on every node; a period ends below the block that ends
 //! it, so that this block can claim its root; only periods that no header of the chain has claimed yet are kept.
 
-use rustorium_types::{Hash, Header, Height, Parameters, StateClaim};
+use rustorium_types::{Header, Height, Parameters, StateClaim};
 
 /// A root period that is over.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -98,13 +98,5 @@ pub fn claimed_height(claim: &StateClaim) -> Height {
     match claim {
         StateClaim::NoneYet => Height(0),
         StateClaim::Rooted { height, .. } => *height,
-    }
-}
-
-/// The root that a header claims.
-pub fn claimed_root(claim: &StateClaim) -> Option<Hash> {
-    match claim {
-        StateClaim::NoneYet => None,
-        StateClaim::Rooted { root, .. } => Some(*root),
     }
 }

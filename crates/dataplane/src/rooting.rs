@@ -47,7 +47,8 @@ pub struct Rooting<S, W> {
     parameters: Parameters,
     /// The tree as of the last claimed root.
     base: S,
-    rooted: Vec<(Period, TreeDiff)>,
+    /// Rooted and not in the base, each with its layer.
+    rooted: Vec<Period>,
     layers: Vec<Layer>,
     periods: Periods,
     pending: BTreeMap<StateKey, Option<Hash>>,
@@ -89,11 +90,15 @@ impl<S: KvRead, W: Workers> Rooting<S, W> {
             Some(diff) => diff,
             None => self.update()?,
         };
-        let rooted = RootedPeriod { period: Period { first, end: self.tip }, root: Hash(diff.root()) };
+        let rooted = self.up_to_tip(first, &diff);
         self.layers.push(Layer::from(&diff));
-        self.rooted.push((rooted.period, diff));
+        self.rooted.push(rooted.period);
         self.pending.clear();
         Ok(rooted)
+    }
+
+    fn up_to_tip(&self, first: Height, diff: &TreeDiff) -> RootedPeriod {
+        RootedPeriod { period: Period { first, end: self.tip }, root: Hash(diff.root()) }
     }
 
     fn update(&self) -> Result<TreeDiff, TreeError> {
@@ -110,28 +115,28 @@ impl<S: KvRead, W: Workers> Rooting<S, W> {
     pub fn root_ahead(&mut self) -> Result<Option<RootedPeriod>, TreeError> {
         let Some(first) = self.periods.open_first() else { return Ok(None) };
         let diff = self.update()?;
-        let rooted = RootedPeriod { period: Period { first, end: self.tip }, root: Hash(diff.root()) };
+        let rooted = self.up_to_tip(first, &diff);
         self.ahead = Some(diff);
         Ok(Some(rooted))
     }
 
     /// What a final header's claim makes ready for the base; `folded` is called when the store has it.
     pub fn fold(&self, header: &Header) -> Option<Fold> {
-        let claimed = claimed_height(&header.state);
-        let done = self.rooted.iter().take_while(|(period, _)| period.end <= claimed);
-        let mut rows: HashMap<_, Option<Slot>> = HashMap::new();
-        let mut newest = None;
-        for (period, diff) in done {
-            rows.extend(diff.rows.iter().copied());
-            newest = Some((period.end, diff.top));
-        }
-        newest.map(|(height, top)| Fold { height, top, rows: rows.into_iter().collect() })
+        let count = self.up_to(claimed_height(&header.state));
+        let (period, layer) = self.rooted[..count].last().zip(self.layers[..count].last())?;
+        let rows: HashMap<_, Option<Slot>> = self.layers[..count].iter().flat_map(Layer::rows).collect();
+        Some(Fold { height: period.end, top: layer.top(), rows: rows.into_iter().collect() })
     }
 
     /// The store's base is the state of `height` now.
     pub fn folded(&mut self, height: Height) {
-        let count = self.rooted.iter().take_while(|(period, _)| period.end <= height).count();
+        let count = self.up_to(height);
         self.rooted.drain(..count);
         self.layers.drain(..count);
+    }
+
+    /// How many rooted periods end at or below `height`.
+    fn up_to(&self, height: Height) -> usize {
+        self.rooted.partition_point(|period| period.end <= height)
     }
 }

@@ -143,7 +143,6 @@ impl<P: Ports> Shard<P> {
 
     /// What rides beside votes and heartbeats.
     fn beside(&mut self) -> (Report, BoundedVec<u64, { limits::VALIDATORS_MAX }>) {
-        self.report_sent = self.executed;
         self.report_due_us = None;
         (self.own_report(), BoundedVec::new(self.lanes.held()).unwrap_or_default())
     }
@@ -157,7 +156,6 @@ impl<P: Ports> Shard<P> {
     pub(super) fn send_report(&mut self, now: Now) {
         if self.report_due_us.is_some_and(|at| at <= now.us) {
             self.report_due_us = None;
-            self.report_sent = self.executed;
             let frame = Message::Report(self.own_report()).to_frame();
             self.ports.broadcast(Class::Consensus, frame.into());
         }

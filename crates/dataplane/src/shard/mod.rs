@@ -85,7 +85,6 @@ pub struct Shard<P: Ports> {
     /// What members say of the state tree.
     rooted: ReportTally,
     executed: Height,
-    report_sent: Height,
     report_due_us: Option<u64>,
     executed_at_us: Option<u64>,
     connected: HashSet<ValidatorIndex>,
@@ -155,7 +154,6 @@ impl<P: Ports> Shard<P> {
             state_roots: BTreeMap::new(),
             rooted: ReportTally::new(n, quorum, Some(context.me)),
             executed: Height(0),
-            report_sent: Height(0),
             report_due_us: None,
             executed_at_us: None,
             connected: HashSet::new(),

@@ -104,7 +104,6 @@ impl<P: Ports> Shard<P> {
         self.roots.insert(Height(0), self.context.genesis_root);
         self.roots.extend(roots);
         self.executed = tip;
-        self.report_sent = tip;
         for (height, root) in &self.roots {
             self.reports.own(ResultClaim { height: *height, root: *root });
         }

@@ -40,7 +40,7 @@ impl<P: Ports> Shard<P> {
         }
     }
 
-    /// Whether a block on top of this header may list transactions, as far as the state tree has come.
+    /// The newest height whose state root could be claimed now; genesis where none can.
     pub(super) fn newest_rooted(&self) -> Height {
         self.rooted.claimable().map_or(Height(0), |claim| claim.height)
     }

@@ -207,6 +207,11 @@ impl Net {
         self.run();
     }
 
+    /// From now on no core proposes.
+    pub fn nobody_proposes(&mut self) {
+        self.nodes.iter_mut().for_each(|node| node.core.proposes = false);
+    }
+
     /// The next transaction of an account.
     pub fn next_put(&mut self, account: usize) -> Verified<Transaction> {
         let nonce = self.nonces[account];

@@ -101,9 +101,7 @@ fn nothing_is_signed_in_views_whose_votes_may_be_forgotten() {
 #[test]
 fn the_own_lane_goes_on_after_its_last_batch_on_disk() {
     let mut net = Net::new();
-    for node in &mut net.nodes {
-        node.core.proposes = false;
-    }
+    net.nobody_proposes();
     let account = account_of_lane(2);
     net.submit_of(2, account);
     net.run();

@@ -74,17 +74,20 @@ fn a_node_that_lost_everything_signs_nothing_and_follows() {
     assert_eq!(signed(&net, 1, since), 0);
 }
 
-#[test]
-fn an_open_vote_that_only_a_peer_remembers_is_enough() {
+/// A nullify of node 0's that leads to nothing.
+fn with_a_nullify_heard_by_node_3_alone() -> Net {
     let mut net = Net::new();
-    for node in &mut net.nodes {
-        node.core.proposes = false;
-    }
-    // A nullify that leads to nothing, heard by node 3 alone.
+    net.nobody_proposes();
     net.passes = Box::new(|from, to, message| !matches!(message, Message::Vote(_)) || (from, to) == (0, 3));
     let effects = net.nodes[0].core.nullify();
     net.effects(0, effects);
     net.run();
+    net
+}
+
+#[test]
+fn an_open_vote_that_only_a_peer_remembers_is_enough() {
+    let mut net = with_a_nullify_heard_by_node_3_alone();
     net.passes = Box::new(|_, _, _| true);
     let since = net.log.len();
     net.wipe(0);
@@ -99,14 +102,7 @@ fn an_open_vote_that_only_a_peer_remembers_is_enough() {
 
 #[test]
 fn one_more_than_a_quorum_is_heard_where_it_answers() {
-    let mut net = Net::new();
-    for node in &mut net.nodes {
-        node.core.proposes = false;
-    }
-    net.passes = Box::new(|from, to, message| !matches!(message, Message::Vote(_)) || (from, to) == (0, 3));
-    let effects = net.nodes[0].core.nullify();
-    net.effects(0, effects);
-    net.run();
+    let mut net = with_a_nullify_heard_by_node_3_alone();
     let since = net.log.len();
     // Nodes 1 and 2 are a quorum with it, and know nothing; node 3's first answer is lost.
     net.passes = Box::new(|from, to, message| (from, to) != (3, 0) || !matches!(message, Message::Response { .. }));
@@ -127,9 +123,7 @@ fn one_more_than_a_quorum_is_heard_where_it_answers() {
 #[test]
 fn a_batch_that_only_a_peer_remembers_is_enough() {
     let mut net = Net::new();
-    for node in &mut net.nodes {
-        node.core.proposes = false;
-    }
+    net.nobody_proposes();
     net.submit(2);
     net.run();
     net.wipe(2);
@@ -407,9 +401,7 @@ fn a_retired_key_stays_so_across_restarts() {
 #[test]
 fn the_newest_batch_is_told_only_to_those_that_lack_it() {
     let mut net = Net::new();
-    for node in &mut net.nodes {
-        node.core.proposes = false;
-    }
+    net.nobody_proposes();
     let account = account_of_lane(2);
     net.submit_of(2, account);
     net.run();

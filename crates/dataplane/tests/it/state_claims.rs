@@ -3,11 +3,19 @@
 use crate::chain::{N, context};
 use crate::forge;
 use crate::net::Net;
+use rustorium_dataplane::inbox::Inbox;
+use rustorium_dataplane::metrics::NodeMetrics;
 use rustorium_dataplane::periods::{Period, Periods};
 use rustorium_dataplane::port::{Input, PayloadStatus};
+use rustorium_dataplane::queue::Queue;
+use rustorium_dataplane::rooter::{RootMetrics, Rooter};
 use rustorium_dataplane::shard::Event;
-use rustorium_storage::Store;
+use rustorium_state::tables::Tables;
+use rustorium_storage::{Store, TreeStore};
 use rustorium_types::{Hash, Header, Height, Parameters, StateClaim};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
 
 /// A chain of blocks with these times (ms) and numbers of transactions.
 fn periods(blocks: &[(u64, u32)]) -> Periods {
@@ -87,7 +95,7 @@ fn an_idle_chain_certifies_its_newest_state_with_one_more_block() {
 #[test]
 fn a_claim_of_another_root_or_of_no_period_is_invalid_and_one_not_rooted_here_waits() {
     let mut net = rooted();
-    net.nodes.iter_mut().for_each(|node| node.core.proposes = false);
+    net.nobody_proposes();
     let context = context(&net.genesis, 2);
     let parent = net.store(0).tip().unwrap();
     let honest = {
@@ -131,4 +139,42 @@ fn restarted_nodes_check_claims_with_the_periods_and_roots_of_what_they_stored()
         let header = net.store(index).tip().unwrap().header;
         assert!(matches!(header.state, StateClaim::Rooted { height: Height(1), .. }), "node {index}: {header:?}");
     }
+}
+
+/// A tree that was folded into the base, and read back from there, goes on to the roots of one that never was.
+#[test]
+fn what_a_final_header_claims_folds_into_the_base_and_a_restart_goes_on_from_there() {
+    let mut net = rooted();
+    let StateClaim::Rooted { root: first, .. } = claim(&mut net) else { panic!("no state root was claimed") };
+    net.submit(2);
+    net.advance(60_000);
+    net.advance(20_000);
+    let store: Arc<dyn Store> = net.store(0).clone();
+    assert_eq!((store.tip().unwrap().height, store.tree_base().unwrap()), (Height(3), None));
+    let open = || {
+        let (events, inbox) = (Arc::<Queue<Event>>::default(), Arc::new(Inbox::new().unwrap()));
+        let (tables, metrics) = (Arc::new(Tables::build(4).unwrap()), RootMetrics::new(&NodeMetrics::new()));
+        let rooter = Rooter::new(store.clone(), tables, &net.genesis.parameters, events.clone(), inbox, metrics);
+        let mut told = VecDeque::new();
+        events.take(Some(Duration::ZERO), &mut told);
+        let roots = told.into_iter().map(|event| match event {
+            Event::Rooted(rooted) => (rooted.period.end, rooted.root),
+            _ => panic!("only roots are told"),
+        });
+        (rooter.unwrap(), roots.collect::<Vec<_>>())
+    };
+    let (_, roots) = open();
+    assert_eq!(roots.last(), Some(&(Height(1), first)), "found again on the way");
+    assert_eq!(store.tree_base().unwrap(), Some(Height(1)));
+    assert!(store.tree_writes(Height(1)).unwrap().is_none() && store.tree_writes(Height(3)).unwrap().is_some());
+    let (mut again, roots) = open();
+    assert_eq!(roots, [], "nothing below the base is rooted again");
+    let ahead = again.rooting.root_ahead().unwrap().unwrap();
+    assert_ne!(ahead.root, first);
+    for index in 0..N {
+        net.ports(index).events.push_back(Event::ClaimWanted(Height(3)));
+    }
+    net.run();
+    let StateClaim::Rooted { height, root, .. } = net.store(0).tip().unwrap().header.state else { panic!("no claim") };
+    assert_eq!((height, root), (ahead.period.end, ahead.root));
 }

@@ -14,9 +14,7 @@ fn after_one_block() -> Net {
     net.submit(1);
     net.advance(10_000);
     assert_eq!(net.height(0), 1);
-    for node in &mut net.nodes {
-        node.core.proposes = false;
-    }
+    net.nobody_proposes();
     net
 }
 

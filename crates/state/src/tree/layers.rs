@@ -1,6 +1,6 @@
 //! Rooted periods that aren't certified yet, above the stored tree.
 
-use super::{KvRead, ReadError, TreeDiff};
+use super::{KvRead, ReadError, Row, TreeDiff};
 use crate::path::{Prefix, SlotId};
 use crate::slot::{Child, Slot};
 use std::collections::BTreeMap;
@@ -15,6 +15,18 @@ pub struct Layer {
 impl From<&TreeDiff> for Layer {
     fn from(diff: &TreeDiff) -> Self {
         Self { top: diff.top, rows: diff.rows.iter().copied().collect() }
+    }
+}
+
+impl Layer {
+    /// The top node after the update.
+    pub fn top(&self) -> Child {
+        self.top
+    }
+
+    /// Changed and removed rows, each slot once, ascending.
+    pub fn rows(&self) -> impl Iterator<Item = Row> + '_ {
+        self.rows.iter().map(|(id, slot)| (*id, *slot))
     }
 }
 
