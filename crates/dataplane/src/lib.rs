@@ -29,6 +29,7 @@ pub mod rooting;
 pub mod rotator;
 pub mod rules;
 pub mod shard;
+mod starting;
 pub mod threads;
 pub mod verifier;
 pub mod waiters;

@@ -1,0 +1,379 @@
+//! A node's way up: opens store and journal, starts the threads, joins the peers.
+
+use crate::backend::{NodeBackend, receipt_proof};
+use crate::codes::{journal_code, start_code, transport_code};
+use crate::config::{DurabilitySetting, NodeConfig};
+use crate::context::Context;
+use crate::executor::{Executor, Progress, store_code};
+use crate::inbound::Inbound;
+use crate::inbox::Inbox;
+use crate::keeper::Keeper;
+use crate::links::Links;
+use crate::metrics::NodeMetrics;
+use crate::node::{Node, NodeError, Running};
+use crate::notices::Notices;
+use crate::opening::{open_notices, open_tables, peer_names, read_genesis, refuse_missing_journal, seed, shaper};
+use crate::queue::Queue;
+use crate::recover;
+use crate::rooter::{RootMetrics, Rooter};
+use crate::rooting::RootJob;
+use crate::rotator::Rotator;
+use crate::shard::{Event, ExecutionJob, Shard, WorkConfig};
+use crate::threads::{ShardGauges, ThreadPorts, now, run_shard};
+use crate::verifier::Verifier;
+use crate::waiters::Waiters;
+use parking_lot::Mutex;
+use rustorium_crypto::seal::{AtRest, MasterKey};
+use rustorium_crypto::{SigningKey, locked};
+use rustorium_gateway::http::server::{HttpConfig, StartError};
+use rustorium_gateway::http::{HttpLimits, HttpServer};
+use rustorium_gateway::quic::{QuicFace, QuicLimits};
+use rustorium_gateway::{
+    Backend, BackendError, ChainInfo, FinalBlock, GatewayMetrics, ProofStatus, Refused, Submitted,
+};
+use rustorium_storage::{AuditSink, Durability, Journal, RocksStore, Store, StoreConfig};
+use rustorium_transport::{Peer, Transport};
+use rustorium_txpool::PoolConfig;
+use rustorium_types::{Genesis, TxId, ValidatorIndex, encode};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Instant;
+use tokio::runtime::Runtime;
+use tokio::sync::broadcast;
+
+/// Cores a thread that checks signatures, and a thread of the network: more of them only contend, and check smaller batches.
+const CORES_PER_VERIFIER: usize = 2;
+const CORES_PER_NETWORK_THREAD: usize = 4;
+const THREADS_MAX: usize = 8;
+/// Blocks that a slow stream reader may be behind.
+const PUBLISHED_MAX: usize = 1024;
+
+/// What is open before the threads run.
+pub(crate) struct Starting {
+    config: NodeConfig,
+    genesis: Arc<Genesis>,
+    context: Arc<Context>,
+    node_key: SigningKey,
+    store: Arc<dyn Store>,
+    at_rest: AtRest,
+    audit: Arc<AuditSink>,
+    rotator: Arc<Rotator>,
+    notices: Arc<Notices>,
+    links: Arc<Links>,
+    metrics: Arc<NodeMetrics>,
+    inbox: Arc<Inbox>,
+    waiters: Arc<Waiters>,
+    progress: Arc<Progress>,
+    gauges: Arc<ShardGauges>,
+    events: Arc<Queue<Event>>,
+    published: broadcast::Sender<Arc<FinalBlock>>,
+    stopping: Arc<AtomicBool>,
+    start: Instant,
+}
+
+fn threads_for(cores_each: usize) -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    (cores / cores_each).clamp(1, THREADS_MAX)
+}
+
+impl Starting {
+    pub(crate) fn new(config: NodeConfig, storage_key: Arc<MasterKey>) -> Result<Self, NodeError> {
+        let genesis = Arc::new(read_genesis(&config.genesis_path)?);
+        let validator_key = seed(&config.validator_seed_hex, "validator")?;
+        let node_key = seed(&config.node_seed_hex, "node")?;
+        let member = genesis.validators.get(usize::from(config.index));
+        if member.is_none_or(|m| m.validator_key != validator_key.public() || m.node_key != node_key.public()) {
+            let sentence = format!(
+                "the genesis has no validator {} with this home's keys; use the genesis and the keys that were made together",
+                config.index
+            );
+            return Err(NodeError::new("key-mismatch", sentence));
+        }
+        let store_config = StoreConfig { cache_bytes: config.cache_bytes, ..StoreConfig::default() };
+        let context = Arc::new(Context::new(&genesis, ValidatorIndex(config.index), validator_key));
+        let at_rest = AtRest::new(storage_key, context.chain());
+        let store = RocksStore::open(&config.home.join("db"), &store_config, &at_rest)
+            .map_err(|error| NodeError::new(store_code(&error), error.to_string()))?;
+        let audit = AuditSink::open(&config.home.join("audit"), node_key.clone())
+            .map_err(|error| NodeError::new("audit-failed", error.to_string()))?;
+        let (audit, store, stopping) = (Arc::new(audit), Arc::new(store), Arc::<AtomicBool>::default());
+        let notices = open_notices(&config, &genesis, audit.clone())?;
+        let links = Links::new(peer_names(&config, &genesis));
+        let inbox = Inbox::new().map_err(|error| NodeError::new("system", format!("no eventfd: {error}")))?;
+        Ok(Self {
+            context,
+            genesis,
+            node_key,
+            rotator: Arc::new(Rotator::new(store.clone(), audit.clone(), stopping.clone())),
+            store,
+            at_rest,
+            audit,
+            notices: Arc::new(notices),
+            links: Arc::new(links),
+            metrics: Arc::new(NodeMetrics::new()),
+            inbox: Arc::new(inbox),
+            waiters: Arc::default(),
+            progress: Arc::default(),
+            gauges: Arc::default(),
+            events: Arc::default(),
+            published: broadcast::channel(PUBLISHED_MAX).0,
+            stopping,
+            start: Instant::now(),
+            config,
+        })
+    }
+
+    pub(crate) fn start(self) -> Result<Node, NodeError> {
+        let store_failed = |error: rustorium_storage::StoreError| NodeError::new(store_code(&error), error.to_string());
+        let tip = recover::tip_of(&*self.store, &self.genesis).map_err(store_failed)?;
+        self.progress.executed.store(tip.height.0, Ordering::Release);
+        self.progress.claimed.store(tip.header.result.height.0, Ordering::Release);
+        let (journal, records) = self.open_journal(tip.height.0)?;
+        if locked::refused() {
+            let advice = "raise the memlock limit (ulimit -l) to 1024 KiB or more: keys may reach swap until then";
+            tracing::warn!(event = "memory_not_locked", advice);
+        }
+        let mut journaled = recover::decode_journal(&self.context, &*self.store, &tip, records)
+            .map_err(|sentence| NodeError::new("journal-corrupt", sentence))?;
+        journaled.retired = self.notices.retired().is_some();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(threads_for(CORES_PER_NETWORK_THREAD))
+            .enable_all()
+            .thread_name("network")
+            .build()
+            .map_err(|error| NodeError::new("system", format!("can't start the network threads: {error}")))?;
+        let transport = self.start_transport(&runtime)?;
+        let keys = self.context.committee.keys.clone();
+        let verifier = Arc::new(Verifier::new(keys, self.waiters.clone(), self.events.clone()));
+        let backend = Arc::new(self.backend(verifier.clone()));
+        let (http, quic) = self.start_gateway(&runtime, backend.clone())?;
+        let jobs: Arc<Queue<ExecutionJob>> = Arc::default();
+        let ports = ThreadPorts {
+            transport: transport.clone(),
+            journal: journal.clone(),
+            verifier: verifier.clone(),
+            executor: jobs.clone(),
+            inbox: self.inbox.clone(),
+            store: self.store.clone(),
+            waiters: self.waiters.clone(),
+            notices: self.notices.clone(),
+            metrics: self.metrics.clone(),
+            prove: self.prover(),
+        };
+        let at = now(self.start);
+        let shard =
+            Shard::recover(self.context.clone(), self.work_config(), ports, at, (tip.digest, tip.header), journaled);
+        let mut threads = self.spawn_threads(shard, jobs, journal)?;
+        for _ in 0..threads_for(CORES_PER_VERIFIER) {
+            let verifier = verifier.clone();
+            threads.push(spawn("verify", move || verifier.run())?);
+        }
+        let mut addresses = BTreeMap::new();
+        addresses.insert("p2p", transport.local_addr().map(|a| a.to_string()).unwrap_or_default());
+        addresses.insert("http", http.local_addr().to_string());
+        addresses.insert("metrics", http.metrics_addr().map(|a| a.to_string()).unwrap_or_default());
+        addresses.insert("client", quic.local_addr().to_string());
+        let store = self.store.clone();
+        self.rotator.resume()?;
+        Ok(Node {
+            inbox: self.inbox,
+            events: self.events,
+            backend,
+            audit: self.audit,
+            rotator: self.rotator,
+            metrics: self.metrics,
+            addresses,
+            stopping: self.stopping,
+            running: Mutex::new(Some(Running { runtime, transport, http, quic, verifier, store, threads })),
+        })
+    }
+
+    fn open_journal(&self, height: u64) -> Result<(Arc<Journal>, Vec<rustorium_storage::JournalRecord>), NodeError> {
+        let durability = match self.config.durability {
+            DurabilitySetting::Vote => Durability::Vote,
+            DurabilitySetting::Os => Durability::Os,
+        };
+        let (events, inbox) = (self.events.clone(), self.inbox.clone());
+        let done =
+            Box::new(move |result: Result<rustorium_storage::Lsn, rustorium_storage::JournalError>| match result {
+                Ok(position) => {
+                    events.push(Event::Durable(position.0));
+                }
+                Err(error) => inbox.fail(journal_code(&error), &error.to_string()),
+            });
+        let folder = self.config.home.join("safety");
+        if self.notices.retired().is_none() {
+            refuse_missing_journal(&folder, height)?;
+        }
+        let (journal, records) = Journal::open(&folder, durability, &self.at_rest, done)
+            .map_err(|error| NodeError::new(journal_code(&error), error.to_string()))?;
+        Ok((Arc::new(journal), records))
+    }
+
+    fn work_config(&self) -> WorkConfig {
+        let pool = PoolConfig::for_parameters(&self.context.parameters);
+        WorkConfig {
+            pool: PoolConfig { transactions_max: self.config.pool_transactions_max.saturating_mul(2), ..pool },
+            batch_delay_us: self.config.batch_delay_us,
+            heartbeat_us: self.config.heartbeat_ms * 1000,
+            ..WorkConfig::default()
+        }
+    }
+
+    fn start_transport(&self, runtime: &Runtime) -> Result<Transport, NodeError> {
+        let validators = &self.genesis.validators;
+        let peers = self.config.peers.iter().filter_map(|peer| {
+            let validator = validators.get(usize::from(peer.index))?;
+            Some(Peer { index: ValidatorIndex(peer.index), node_key: validator.node_key, address: peer.address })
+        });
+        let peers: Vec<Peer> = peers.collect();
+        if peers.len() + 1 != validators.len() {
+            let sentence = format!(
+                "config.toml has {} peers and the committee {} other validators; list each of them",
+                peers.len(),
+                validators.len() - 1
+            );
+            return Err(NodeError::new("config-invalid", sentence));
+        }
+        let shaper = self.config.shaper.as_ref().map(shaper).transpose()?;
+        let (queue_frames, queue_bytes) = rustorium_transport::Config::QUEUES;
+        let config = rustorium_transport::Config {
+            me: self.context.me,
+            listen: self.config.p2p_listen,
+            identity: self.node_key.clone(),
+            chain: self.context.chain(),
+            peers,
+            queue_frames,
+            queue_bytes,
+            shaper,
+        };
+        let handler = Arc::new(Inbound { events: self.events.clone(), links: self.links.clone() });
+        let transport = Transport::start(config, handler, runtime.handle())
+            .map_err(|error| NodeError::new(transport_code(&error), error.to_string()))?;
+        self.metrics.with_registry(|registry| transport.metrics().register(registry));
+        Ok(transport)
+    }
+
+    fn backend(&self, verifier: Arc<Verifier>) -> NodeBackend {
+        let name = String::from_utf8_lossy(self.genesis.name.as_slice()).into_owned();
+        let chain = ChainInfo {
+            id: self.context.chain(),
+            genesis_bytes: encode(&*self.genesis).into(),
+            genesis: self.genesis.clone(),
+            shard: self.context.committee.shard,
+            name,
+        };
+        NodeBackend {
+            chain,
+            name: self.config.name.clone(),
+            me: self.context.me,
+            links: self.links.clone(),
+            notices: self.notices.clone(),
+            quorum: self.context.committee.quorum(),
+            durability: if self.config.durability == DurabilitySetting::Vote { "vote" } else { "os" },
+            capacity: self.config.pool_transactions_max,
+            store: self.store.clone(),
+            verifier,
+            waiters: self.waiters.clone(),
+            gauges: self.gauges.clone(),
+            progress: self.progress.clone(),
+            metrics: self.metrics.clone(),
+            published: self.published.clone(),
+            inbox: self.inbox.clone(),
+            stopping: self.stopping.clone(),
+        }
+    }
+
+    fn start_gateway(&self, runtime: &Runtime, backend: Arc<NodeBackend>) -> Result<(HttpServer, QuicFace), NodeError> {
+        let metrics = GatewayMetrics::default();
+        self.metrics.with_registry(|registry| metrics.register(registry));
+        let http = HttpConfig {
+            listen: self.config.http_listen,
+            metrics_listen: Some(self.config.metrics_listen),
+            limits: HttpLimits::default(),
+        };
+        let backend: Arc<dyn Backend> = backend;
+        let failed = |error: StartError| NodeError::new(start_code(&error), error.to_string());
+        let http = runtime.block_on(HttpServer::start(http, backend.clone(), metrics.clone())).map_err(failed)?;
+        let _inside = runtime.enter();
+        let tls = rustorium_transport::tls::client_face_server(&self.node_key)
+            .map_err(|error| NodeError::new("system", error.to_string()))?;
+        let quic =
+            QuicFace::start(self.config.client_listen, tls, backend, QuicLimits::default(), metrics).map_err(failed)?;
+        Ok((http, quic))
+    }
+
+    fn prover(&self) -> Arc<dyn Fn(&TxId) -> Submitted + Send + Sync> {
+        let store = self.store.clone();
+        Arc::new(move |id| match receipt_proof(&*store, id) {
+            Ok(ProofStatus::Proof(proof)) => Submitted::Certified(*id, proof),
+            Ok(ProofStatus::NotFound | ProofStatus::NotCertifiedYet) => Submitted::TimedOut(*id),
+            Err(BackendError::Busy { .. } | BackendError::Unavailable(_) | BackendError::Storage(_)) => {
+                Submitted::Refused(Refused::new("unavailable", "the proof can't be made now; ask for it again"))
+            }
+        })
+    }
+
+    fn spawn_threads(
+        &self,
+        shard: Shard<ThreadPorts>,
+        jobs: Arc<Queue<ExecutionJob>>,
+        journal: Arc<Journal>,
+    ) -> Result<Vec<JoinHandle<()>>, NodeError> {
+        let roots = self.context.parameters.state_roots.then(|| self.rooter()).transpose()?;
+        let executor = Executor {
+            context: self.context.clone(),
+            store: self.store.clone(),
+            waiters: self.waiters.clone(),
+            events: self.events.clone(),
+            published: self.published.clone(),
+            inbox: self.inbox.clone(),
+            progress: self.progress.clone(),
+            metrics: self.metrics.clone(),
+            roots: roots.as_ref().map(|(_, jobs)| jobs.clone()),
+            prove: self.prover(),
+        };
+        let (events, gauges, start) = (self.events.clone(), self.gauges.clone(), self.start);
+        let keeper = Keeper {
+            store: self.store.clone(),
+            journal,
+            progress: self.progress.clone(),
+            metrics: self.metrics.clone(),
+            waiters: self.waiters.clone(),
+            events: self.events.clone(),
+            inbox: self.inbox.clone(),
+            stopping: self.stopping.clone(),
+        };
+        let mut threads = vec![
+            spawn("shard", move || run_shard(shard, &events, &gauges, start))?,
+            spawn("execute", move || executor.run(&jobs))?,
+            spawn("keep", move || keeper.run())?,
+        ];
+        if let Some((rooter, jobs)) = roots {
+            threads.push(spawn("root", move || rooter.run(&jobs))?);
+        }
+        Ok(threads)
+    }
+
+    /// The state tree goes on from its base; its tables are shared by all nodes of this machine.
+    fn rooter(&self) -> Result<(Rooter, Arc<Queue<RootJob>>), NodeError> {
+        let tables = open_tables(&self.config.home)?;
+        let rooter = Rooter::new(
+            self.store.clone(),
+            Arc::new(tables),
+            &self.context.parameters,
+            self.events.clone(),
+            self.inbox.clone(),
+            RootMetrics::new(&self.metrics),
+        );
+        let rooter = rooter.map_err(|(code, sentence)| NodeError::new(code, sentence))?;
+        Ok((rooter, Arc::default()))
+    }
+}
+
+fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, NodeError> {
+    let builder = std::thread::Builder::new().name(name.to_owned());
+    builder.spawn(run).map_err(|error| NodeError::new("system", format!("can't start the {name} thread: {error}")))
+}
