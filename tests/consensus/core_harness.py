@@ -33,13 +33,17 @@ def block(
     payload: bool = True,
     claim: int | None = None,
     root: int | None = None,
+    ends: bool = False,
+    n: int = N,
     tag: bytes = b"",
 ) -> BlockFacts:
     digest = (b"block" + view.to_bytes(4, "big") + tag).ljust(32, b"-")
     claimed = parent.claimed_height if claim is None else claim
     rooted = parent.rooted_height if root is None else root
     height, time_ms = parent.height + 1, parent.time_ms + 10
-    return BlockFacts(view, height, digest, parent.view, parent.digest, view % N, time_ms, payload, claimed, rooted)
+    return BlockFacts(
+        view, height, digest, parent.view, parent.digest, view % n, time_ms, payload, claimed, rooted, ends
+    )
 
 
 def ready(facts: BlockFacts) -> BlockSeen:
@@ -59,11 +63,11 @@ def nullification(view: int) -> Certificate:
 
 
 class Core:
-    """One replica of a committee of four, recovered at genesis unless told otherwise."""
+    """One replica of a committee of four, recovered at genesis in epoch 0 unless told otherwise."""
 
     def __init__(
         self,
-        me: int = 0,
+        me: int | None = 0,
         *,
         config: ConsensusConfig = CONFIG,
         final: BlockFacts = GENESIS,
@@ -74,8 +78,8 @@ class Core:
     ) -> None:
         self.now = 0
         self.steps = 0
-        self.replica = Replica(config, me, N)
-        self.first = self.feed(Recovered(final, payload_height, blocks, certificates, votes))
+        self.replica = Replica(config)
+        self.first = self.feed(Recovered(final, payload_height, blocks, certificates, votes, 0, me, N))
 
     def feed(self, *inputs: Input) -> list[Effect]:
         effects: list[Effect] = []

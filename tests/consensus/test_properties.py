@@ -18,6 +18,7 @@ from rustorium.consensus.vocabulary import (
     ClaimReady,
     ClaimWanted,
     Effect,
+    EndDue,
     EnterView,
     Input,
     LaneCostly,
@@ -38,7 +39,9 @@ VIEWS = 8
 TREE = {1: block(1)}
 for _view in range(2, VIEWS + 1):
     _parent = TREE[_view - 1] if _view % 3 else TREE[max(1, _view - 2)]
-    TREE[_view] = block(_view, _parent, payload=_view % 4 > 0, claim=_view // 4, root=_view // 5)
+    _ends = _view >= VIEWS - 1  # the last two: boundary and closing block
+    _claim, _root = (_parent.claimed_height, _parent.rooted_height) if _view == VIEWS else (_view // 4, _view // 5)
+    TREE[_view] = block(_view, _parent, payload=_view % 4 > 0 and not _ends, claim=_claim, root=_root, ends=_ends)
 TWINS = {view: block(view, GENESIS, tag=b"twin") for view in TREE}
 
 views = st.integers(1, VIEWS)
@@ -56,6 +59,7 @@ inputs: st.SearchStrategy[Input] = st.one_of(
     st.builds(ClaimReady, st.integers(0, VIEWS)),
     st.builds(RootReady, st.integers(0, VIEWS)),
     st.builds(ClaimWanted, st.integers(0, VIEWS)),
+    st.builds(EndDue, st.booleans()),
     st.builds(NullifiesSeen, views),
     st.builds(PeerSilence, st.integers(0, N - 1), st.booleans()),
     st.builds(LaneCostly, st.integers(-1, N), views),
@@ -160,5 +164,6 @@ def test_certificates_in_any_order_lead_to_the_same_view_and_parent(order: list[
     core = Core(me=(VIEWS + 1) % N)
     core.feed(*(BlockSeen(facts, PayloadStatus.READY) for facts in TREE.values()))
     effects = core.feed(*(certificate(VoteKind.NOTARIZE, view) for view in order), WorkSeen(True))
+    effects += core.wait(CONFIG.grace_ms)  # the newest is a closing block: only the boundary below it is a reason
     proposals = [effect for effect in effects if isinstance(effect, Propose) and effect.view == VIEWS + 1]
     assert [p.parent for p in proposals] == [TREE[VIEWS].digest]

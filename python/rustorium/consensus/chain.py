@@ -1,10 +1,10 @@
-"""What this node knows of blocks and certificates at and above the last finalization (R3, R5, R9, R10).
+"""What this node knows of blocks and certificates at and above the last finalization (R3, R5, R9, R10, R28).
 
 Invariants: it holds facts, no votes and no time; everything above the last finalization is kept, everything below it is
 forgotten; a block is judged by certificates alone, never by what this node would rather have.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from rustorium.consensus.vocabulary import BlockFacts, PayloadStatus
@@ -42,7 +42,7 @@ class Verdict(Enum):
 
 
 class Chain:
-    """The finalized block, and the notarized tree and nullified views above it."""
+    """The finalized block, and the notarized tree and nullified views above it: of one epoch."""
 
     __slots__ = ("_floor_height", "_proposals", "_status", "_walk", "blocks", "final_digest", "final_view", "notarized",
                  "nullified", "payload_height")  # fmt: skip
@@ -50,7 +50,8 @@ class Chain:
     def __init__(self, final: BlockFacts, payload_height: int) -> None:
         self.final_view = final.view
         self.final_digest = final.digest
-        self.blocks: dict[bytes, BlockFacts] = {final.digest: final}
+        # R28: a boundary that is final before the epoch begins ended the one before: here it is a parent like any other
+        self.blocks: dict[bytes, BlockFacts] = {final.digest: replace(final, ends_epoch=False)}
         self.notarized: dict[int, bytes] = {}
         self.nullified: set[int] = set()
         self.payload_height = payload_height
@@ -66,7 +67,7 @@ class Chain:
         wanted = self._walk is not None and self._walk.digest == block.digest
         if block.view <= self.final_view and not wanted and block.digest != self.final_digest:
             return
-        self.blocks[block.digest] = block
+        block = self.blocks.setdefault(block.digest, block)
         if block.view > self.final_view:
             if self._status.get(block.digest) is not PayloadStatus.READY:  # a late PENDING takes nothing back
                 self._status[block.digest] = status
@@ -123,13 +124,18 @@ class Chain:
         """The newest certified block; None while its header is unknown."""
         return self.blocks.get(self.notarized[max(self.notarized)] if self.notarized else self.final_digest)
 
+    def closing(self) -> bool:
+        """R28: what extends the newest certified block is a closing block, which brings nothing."""
+        tip = self.tip()
+        return tip is not None and tip.ends_epoch
+
     def has_content(self, view: int) -> bool:
         """R11: does the notarized block of `view` bring anything that must become final? Unknown counts as yes."""
         block = self.blocks.get(self.notarized[view])
         if block is None or block.has_payload:
             return True
         parent = self.blocks.get(block.parent)
-        if parent is None:
+        if parent is None or block.ends_epoch is not parent.ends_epoch:  # R28: the boundary
             return True
         risen_from = []
         if block.claimed_height > parent.claimed_height:
@@ -178,11 +184,10 @@ class Chain:
             block = self.blocks.get(self._walk.digest)
             if block is None:
                 return
-            if block.height <= self._floor_height:
-                self._walk = None
-            elif block.has_payload:
+            if block.has_payload:
                 self.payload_height = max(self.payload_height, block.height)
-                self._walk = None
+            if block.has_payload or block.height <= self._floor_height + 1:
+                self._walk = None  # below the floor `payload_height` was right from the start
             else:
                 self._walk = Parent(block.parent_view, block.parent)
             if block.digest != self.final_digest and block.view <= self.final_view:
@@ -198,10 +203,13 @@ class Chain:
 
 
 def _follows(block: BlockFacts, parent: BlockFacts) -> bool:
-    """R5 and R14: the header's own arithmetic against its parent's."""
+    """R5, R14 and R28: the header's own arithmetic against its parent's."""
+    if block.height != parent.height + 1 or block.time_ms <= parent.time_ms:
+        return False
+    if parent.ends_epoch:
+        said = (block.claimed_height, block.rooted_height)
+        return block.ends_epoch and not block.has_payload and said == (parent.claimed_height, parent.rooted_height)
     return (
-        block.height == parent.height + 1
-        and block.time_ms > parent.time_ms
-        and parent.claimed_height <= block.claimed_height <= parent.height
+        parent.claimed_height <= block.claimed_height <= parent.height
         and parent.rooted_height <= block.rooted_height <= block.claimed_height
     )

@@ -1,4 +1,4 @@
-"""Who leads a view, and whether there is a reason to propose in it (R1, R11, R12, R13, R14, R20).
+"""Who leads a view, and whether there is a reason to propose in it (R1, R11 to R14, R20, R28).
 
 Invariants: "work" is a moment, not a flag: the time from which there is a reason for a block, None when there is none,
 so that leader and voters read the same rule and timers need no handles; an idle chain has no work at all.
@@ -17,9 +17,9 @@ def leader_of(view: int, n: int) -> int:
 class Work:
     """Everything that can be a reason for a block, each with the time since when it has been one."""
 
-    __slots__ = ("_claim_delay_ns", "_distrust_views", "_distrusted", "_grace_ns", "_listable_since", "_nullifies",
-                 "_ready_since", "_rooted_since", "_state_roots", "_unfinal_since", "ready_claim", "ready_root",
-                 "wanted_claim")  # fmt: skip
+    __slots__ = ("_claim_delay_ns", "_distrust_views", "_distrusted", "_end_due_since", "_grace_ns", "_listable_since",
+                 "_nullifies", "_ready_since", "_rooted_since", "_state_roots", "_unfinal_since", "ready_claim",
+                 "ready_root", "wanted_claim")  # fmt: skip
 
     def __init__(self, config: ConsensusConfig) -> None:
         self._claim_delay_ns = config.claim_delay_ms * NS_PER_MS
@@ -32,6 +32,7 @@ class Work:
         self._ready_since = 0
         self._rooted_since = 0
         self._listable_since: int | None = None
+        self._end_due_since: int | None = None
         self._nullifies: tuple[int, int] | None = None
         self._unfinal_since: dict[int, int] = {}
         self._distrusted: dict[int, int] = {}
@@ -43,6 +44,12 @@ class Work:
             self._listable_since = None
         elif self._listable_since is None:
             self._listable_since = now
+
+    def end_due(self, now: int, due: bool) -> None:
+        if not due:
+            self._end_due_since = None
+        elif self._end_due_since is None:
+            self._end_due_since = now
 
     def claim_ready(self, now: int, height: int) -> None:
         if height > self.ready_claim:
@@ -81,22 +88,26 @@ class Work:
     def since(self, chain: Chain, view: int, entered_at: int) -> int | None:
         """R11: the earliest time (it may lie ahead) from which there is work in `view`."""
         times = [
-            self._listable_since,
             self._nullifies[1] if self._nullifies is not None and self._nullifies[0] >= view else None,
             self._unfinal_content_since(chain),
-            self._owed_claim_since(chain, entered_at),
         ]
+        if not chain.closing():  # R28: a closing block could bring none of these
+            times += [self._listable_since, self._end_due_since, self._owed_claim_since(chain, entered_at)]
         return min((at for at in times if at is not None), default=None)
 
-    def claim_height(self, parent_claim: int, parent_height: int) -> int:
-        """R14: what a proposal on such a parent claims: the newest agreed height, never below what the parent
-        claims."""
-        return max(parent_claim, min(self.ready_claim, parent_height))
+    def claim_height(self, parent: BlockFacts) -> int:
+        """R14: what a proposal on this parent claims: the newest agreed height, never below what the parent claims;
+        a closing block (R28) claims what its parent does."""
+        if parent.ends_epoch:
+            return parent.claimed_height
+        return max(parent.claimed_height, min(self.ready_claim, parent.height))
 
-    def root_height(self, parent_root: int, claim: int) -> int:
-        """R14: up to where a proposal with such a claim claims state roots: as far as a quorum has them, never above
-        what the proposal claims as executed (so not above its parent), never below what the parent claims."""
-        return max(parent_root, min(self.ready_root, claim))
+    def root_height(self, parent: BlockFacts) -> int:
+        """R14: up to where a proposal on this parent claims state roots: as far as a quorum has them, never above what
+        the proposal claims as executed (so not above its parent), never below what the parent claims."""
+        if parent.ends_epoch:
+            return parent.rooted_height
+        return max(parent.rooted_height, min(self.ready_root, self.claim_height(parent)))
 
     def _unfinal_content_since(self, chain: Chain) -> int | None:
         """R12: content that isn't final is work, but only after the grace in which its finalization normally comes."""
@@ -121,7 +132,6 @@ class Work:
         claims no root above its result (R5), so a root that is claimed or could be is so with its result."""
         if max(final.rooted_height, tip.rooted_height) >= payload_height:
             return None
-        claim = self.claim_height(tip.claimed_height, tip.height)
-        if self.root_height(tip.rooted_height, claim) < payload_height:
+        if self.root_height(tip) < payload_height:
             return None
         return max(self._ready_since, self._rooted_since, entered_at) + self._claim_delay_ns

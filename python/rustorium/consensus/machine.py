@@ -17,6 +17,7 @@ from rustorium.consensus.vocabulary import (
     ClaimWanted,
     Diverged,
     Effect,
+    EndDue,
     EnterView,
     FetchBlock,
     FetchCertificates,
@@ -41,14 +42,15 @@ from rustorium.consensus.vocabulary import (
 
 
 class Machine:
-    """One shard at one node. `Recovered` is the first input; before it there is nothing to decide on."""
+    """One shard at one node for one epoch: begins with what `Recovered` says (R22, R29)."""
 
-    __slots__ = ("_asked_blocks", "_asked_certificates", "_chain", "_config", "_guard", "_me", "_n", "_now", "_out",
-                 "_pace", "_proposal_at", "_proposed_view", "_silent", "_started", "_work")  # fmt: skip
+    __slots__ = ("_asked_blocks", "_asked_certificates", "_chain", "_config", "_epoch", "_guard", "_me", "_n", "_now",
+                 "_out", "_pace", "_proposal_at", "_proposed_view", "_silent", "_work")  # fmt: skip
 
-    def __init__(self, config: ConsensusConfig, me: int, n: int) -> None:
-        assert 0 <= me < n
-        self._config, self._me, self._n = config, me, n
+    def __init__(self, config: ConsensusConfig, now: int, event: Recovered) -> None:
+        assert event.n > 0
+        assert event.me is None or 0 <= event.me < event.n
+        self._config, self._epoch, self._me, self._n = config, event.epoch, event.me, event.n
         self._guard = VoteGuard()
         self._work = Work(config)
         self._silent: set[int] = set()
@@ -57,23 +59,16 @@ class Machine:
         self._proposed_view = 0
         self._proposal_at: int | None = None
         self._out: list[Effect] = []
-        self._now = 0
-        self._started = False
-        genesis = BlockFacts(0, 0, bytes(32), 0, bytes(32), 0, 0, False, 0)
-        self._chain = Chain(genesis, 0)
-        self._pace = Pacemaker(config, 0, 1, None)
+        self._now = now
+        self._chain = Chain(event.final, event.payload_height)
+        self._pace = Pacemaker(config, now, event.final.view + 1, None)
 
     # ---- the two calls
 
     def on_input(self, now: int, event: Input) -> list[Effect]:
         """One step; the effects are to be carried out in list order."""
         self._out = []
-        if isinstance(event, Recovered):
-            assert not self._started, "Recovered comes once"
-            self._recover(now, event)
-        else:
-            assert self._started, "Recovered comes first"
-            self._take(now, event)
+        self._take(now, event)
         self._now = now
         self._judge_proposal(now)
         self._lead(now)
@@ -81,10 +76,8 @@ class Machine:
         out, self._out = self._out, []
         return out
 
-    def next_deadline(self) -> int | None:
+    def next_deadline(self) -> int:
         """When to send a Tick: pulled after each step. On an idle chain it is the heartbeat alone (R19)."""
-        if not self._started:
-            return None
         deadlines = [self._pace.heartbeat_at]
         if not self._guard.halted:
             work_since = self._work_since()
@@ -102,6 +95,8 @@ class Machine:
 
     def _take(self, now: int, event: Input) -> None:
         match event:
+            case Recovered():
+                self._recover(now, event)
             case Certificate():
                 self._absorb(now, event)
             case BlockSeen(block, status):
@@ -126,6 +121,8 @@ class Machine:
                 self._work.root_ready(now, height)
             case ClaimWanted(height):
                 self._work.claim_wanted(height)
+            case EndDue(due):
+                self._work.end_due(now, due)
             case NullifiesSeen(view):
                 self._work.nullifies_seen(now, view)
             case LaneCostly(lane, view) if 0 <= lane < self._n:
@@ -135,18 +132,18 @@ class Machine:
 
     def _recover(self, now: int, event: Recovered) -> None:
         """R22: goes to where the journal proves that this node was, and says again what it may have said before."""
-        self._started = True
-        self._chain = Chain(event.final, event.payload_height)
+        if event.me is None:
+            self._guard.halt()  # R30
         for block in event.blocks:
             self._learn(block, PayloadStatus.PENDING)
         self._guard.forget_through(event.final.view)
         self._guard.restore(vote for vote in event.votes if vote.view > event.final.view)
         cast_in = [vote.view for vote in event.votes if vote.kind is not VoteKind.FINALIZE]
         newest = max((c.view for c in event.certificates), default=0)
-        view = max(event.final.view + 1, newest + 1, *cast_in, 1)
+        view = max(event.final.view + 1, newest + 1, *cast_in)
         because = next((c for c in event.certificates if c.view == view - 1), None)
         self._pace = Pacemaker(self._config, now, view, because)
-        self._emit(EnterView(view, because, leader_of(view, self._n) == self._me))
+        self._say_view()
         for certificate in sorted(event.certificates, key=lambda c: (c.kind is not VoteKind.FINALIZE, c.view)):
             self._absorb(now, certificate)
         self._emit(ResendVotes(view))
@@ -208,7 +205,11 @@ class Machine:
         self._pace.enter(now, view, because)
         self._proposal_at = None
         self._forget_requests()
-        self._emit(EnterView(view, because, leader_of(view, self._n) == self._me))
+        self._say_view()
+
+    def _say_view(self) -> None:
+        view = self._pace.view
+        self._emit(EnterView(view, self._pace.because, leader_of(view, self._n) == self._me, self._epoch))
 
     # ---- the voter
 
@@ -267,8 +268,7 @@ class Machine:
             self._fetch_block(parent.view, parent.digest)
             return
         self._proposed_view = view
-        claim = self._work.claim_height(facts.claimed_height, facts.height)
-        root = self._work.root_height(facts.rooted_height, claim)
+        claim, root = self._work.claim_height(facts), self._work.root_height(facts)
         self._emit(Propose(view, parent.view, parent.digest, claim, root, self._work.distrusted(view)))
         self._pace.sent_a_frame(now)
 
@@ -344,7 +344,9 @@ class Machine:
     # ---- helpers
 
     def _emit(self, effect: Effect) -> None:
-        self._out.append(effect)
+        """R30: who is in no committee asks, and says nothing."""
+        if self._me is not None or isinstance(effect, EnterView | FetchBlock | FetchCertificates):
+            self._out.append(effect)
 
     def _vote(self, now: int, kind: VoteKind, view: int, digest: bytes | None, carry: Certificate | None) -> None:
         self._guard.cast(kind, view, digest)
@@ -375,5 +377,6 @@ class Machine:
 
     def _someone(self) -> int:
         """The next peer that isn't silent; the data plane asks others when it doesn't answer."""
-        peers = [(self._me + step) % self._n for step in range(1, self._n)]
-        return next((peer for peer in peers if peer not in self._silent), peers[0] if peers else self._me)
+        me = self._me or 0
+        peers = [(me + step) % self._n for step in range(1, self._n)]
+        return next((peer for peer in peers if peer not in self._silent), peers[0] if peers else me)

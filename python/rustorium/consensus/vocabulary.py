@@ -45,6 +45,8 @@ class BlockFacts:
     """The executed height whose result root the header claims (0: nothing but genesis)."""
     rooted_height: int = 0
     """The height whose state root the header claims (0: none)."""
+    ends_epoch: bool = False
+    """The header says that its epoch ends: the boundary block, or a closing block above it (R28)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,8 @@ class Certificate:
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """Always the first input: what the store and the journal hold. `final` is the newest finalized block."""
+    """What the store and the journal hold: the first input, and again at each epoch's start, when everything before is
+    void (R29). `final` is the newest finalized block, at an epoch's start the boundary block before it."""
 
     final: BlockFacts
     payload_height: int
@@ -80,6 +83,11 @@ class Recovered:
     """Blocks above the final one whose proposals the journal holds."""
     certificates: tuple[Certificate, ...] = ()
     votes: tuple[OwnVote, ...] = ()
+    epoch: int = 0
+    me: int | None = None
+    """This node's index in the epoch's committee; None: it is in none, and follows (R30)."""
+    n: int = 0
+    """The size of the epoch's committee; 0: `me` and `n` are those that the replica was made with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +127,14 @@ class ClaimWanted:
     """A client waits for the certified result of `height`: an owed claim below it is work at once."""
 
     height: int
+
+
+@dataclass(frozen=True, slots=True)
+class EndDue:
+    """Level-triggered: whether a block proposed now could be the epoch's boundary, since the end is due by the time or
+    after the height of the newest ClaimReady, and no boundary is final yet. False never wakes the core."""
+
+    due: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +193,7 @@ Input = (
     | ClaimReady
     | RootReady
     | ClaimWanted
+    | EndDue
     | NullifiesSeen
     | PeerSilence
     | LaneCostly
@@ -200,13 +217,16 @@ class EnterView:
     leads: bool = False
     """Whether this node leads the view: it hears of work at once. Others need it for their timers alone, so `WorkSeen`
     may wait some milliseconds for an input that wakes them anyway."""
+    epoch: int = 0
+    """The epoch of the `Recovered` that the core goes by: effects in front of the first `EnterView` of the data plane's
+    own epoch are of an older one, and are dropped (R29)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Propose:
-    """Build a block of `view` on `parent`, put payload and own notarize vote on disk, send it to all with the parent's
-    notarization and the nullifications of every view between. Comes back as BlockSeen(READY). The proposal is this
-    node's notarize vote of the view."""
+    """Build a block of `view` on `parent` (a closing block where the parent ends this epoch, R28), put payload and own
+    notarize vote on disk, send it to all with the parent's notarization and the nullifications of every view between.
+    Comes back as BlockSeen(READY). The proposal is this node's notarize vote of the view."""
 
     view: int
     parent_view: int
