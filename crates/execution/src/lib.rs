@@ -19,6 +19,9 @@ pub use genesis::{ChainHashes, GenesisRefused, GenesisState, check_genesis, gene
 pub use keys::{account_key, balance_key, data_key, grant_key};
 pub use ledger::{StateRead, StateReadError};
 pub use order::{arrange, order};
-pub use proof::{ProofRefused, Unprovable, prove_receipt, verify_block, verify_receipt};
+pub use proof::{
+    ProofRefused, ShownRead, Trust, Unprovable, check_read, check_receipt, check_transaction, prove_receipt,
+    subject_key, verify_block, verify_read, verify_receipt, verify_transaction,
+};
 pub use record::{AccountRecord, LEAF_KEY_BYTES, decode_amount, decode_grant};
 pub use work::{declared_work, worst_case_work};

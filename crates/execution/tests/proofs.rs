@@ -5,41 +5,8 @@ mod common;
 
 use common::*;
 use proptest::prelude::*;
-use rustorium_crypto::block_digest;
 use rustorium_execution::*;
 use rustorium_types::*;
-
-fn finalize(header: &Header, signers: &[u8]) -> Certificate {
-    let body = VoteBody {
-        chain: header.chain,
-        shard: header.shard,
-        epoch: header.epoch,
-        view: header.view,
-        kind: VoteKind::Finalize,
-        block: block_digest(header),
-    };
-    certificate(body, signers)
-}
-
-fn certificate(body: VoteBody, signers: &[u8]) -> Certificate {
-    let sign = |i: &u8| {
-        let vote = validator_key(*i).sign_vote(ValidatorIndex(u16::from(*i)), body);
-        (vote.signer, vote.signature)
-    };
-    Certificate { body, signatures: BoundedVec::new(signers.iter().map(sign).collect()).unwrap() }
-}
-
-fn child(parent: &Header, result: ResultClaim) -> Header {
-    Header {
-        parent: block_digest(parent),
-        parent_view: parent.view,
-        view: View(parent.view.0 + 2),
-        height: parent.height.next(),
-        time_ms: parent.time_ms + 5,
-        result,
-        ..parent.clone()
-    }
-}
 
 /// Five receipts at height 1, two more heights executed, the root of height 3 claimed at height 4, finalized at height 5.
 fn proof_of(index: usize) -> (Genesis, ReceiptProof) {
@@ -98,12 +65,6 @@ fn refusal(change: impl FnOnce(&mut ReceiptProof)) -> ProofRefused {
     verify_receipt(&genesis, &proof).unwrap_err()
 }
 
-fn edit<T: Clone, const MAX: usize>(list: &mut BoundedVec<T, MAX>, change: impl FnOnce(&mut Vec<T>)) {
-    let mut values = list.as_slice().to_vec();
-    change(&mut values);
-    *list = BoundedVec::new(values).unwrap();
-}
-
 #[test]
 fn every_tampered_field_of_the_receipt_is_refused() {
     let changes: [fn(&mut Receipt); 8] = [
@@ -150,7 +111,7 @@ fn every_tampered_field_of_the_header_is_refused() {
         (|h| h.version += 1, ProofRefused::OtherChain),
         (|h| h.chain.0[0] ^= 1, ProofRefused::OtherChain),
         (|h| h.shard.0 += 1, ProofRefused::NotAChain(0)),
-        (|h| h.epoch.0 += 1, ProofRefused::OtherEpoch),
+        (|h| h.epoch.0 += 1, ProofRefused::OtherEpoch { header: Epoch(1), trusted: Epoch(0) }),
         (|h| h.view.0 += 1, ProofRefused::NotAChain(0)),
         (|h| h.height.0 += 1, ProofRefused::NotAChain(0)),
         (|h| h.parent.0[0] ^= 1, ProofRefused::NotAChain(0)),

@@ -37,6 +37,7 @@ fn promised_lengths_allocate_next_to_nothing() {
                 for tag in 0..10 {
                     let frame = [&[tag][..], &bytes].concat();
                     tried::<Message>(&frame);
+                    tried::<Proof>(&frame);
                 }
             }
         }

@@ -70,6 +70,7 @@ survives! {
     proposals: strategies::proposal();
     receipts: strategies::receipt();
     receipt_proofs: strategies::receipt_proof();
+    proofs: strategies::proof();
     geneses: strategies::genesis();
     messages: strategies::message();
 }
@@ -83,6 +84,9 @@ proptest! {
         canonical::<Certificate>(&bytes)?;
         canonical::<ReceiptProof>(&bytes)?;
         canonical::<Genesis>(&bytes)?;
+        for tag in 0..5 {
+            canonical::<Proof>(&[&[tag][..], &bytes].concat())?;
+        }
         for tag in 0..12 {
             canonical::<Message>(&[&[tag][..], &bytes].concat())?;
         }

@@ -2,8 +2,10 @@
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod chain;
+mod finals;
 
 pub use chain::*;
+pub use finals::*;
 use rustorium_crypto::transaction_id;
 use rustorium_execution::*;
 use rustorium_types::*;

@@ -1,5 +1,8 @@
 //! Arbitrary values of every type that travels.
 
+mod proofs;
+
+pub use proofs::proof;
 use proptest::array::uniform32;
 use proptest::collection::vec;
 use proptest::option;

@@ -1,0 +1,104 @@
+//! What a client can check with a genesis or a trusted committee alone: that a block is final, that a receipt, a value or
+//! an absence is what a quorum certified.
+//!
+//! *Invariants:* every byte of a proof matters: no field can be changed without refusal; a refusal names the part; what a
+//! proof is about is never taken from anywhere but the proof's checked part.
+
+mod final_header;
+mod read;
+mod receipt;
+
+pub use final_header::{Trust, verify_block};
+pub use read::{ShownRead, check_read, subject_key, verify_read};
+pub use receipt::{check_receipt, check_transaction, prove_receipt, verify_receipt, verify_transaction};
+
+use rustorium_state::proof::{ProofBytesError, VerifyError};
+use rustorium_types::{Epoch, Height};
+use thiserror::Error;
+
+/// Why a proof shows nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum ProofRefused {
+    /// A header of another chain, shard or protocol version.
+    #[error("the proof is of another chain; check that the genesis file is the chain's")]
+    OtherChain,
+    /// A header of another epoch than the trusted committee's.
+    #[error(
+        "the header is of epoch {header}, the trusted committee of epoch {trusted}; the changes between are needed"
+    )]
+    OtherEpoch {
+        /// The header's.
+        header: Epoch,
+        /// The committee's.
+        trusted: Epoch,
+    },
+    /// A header with other settings than the genesis.
+    #[error("the header names another committee, parameters or shard map than what is trusted")]
+    OtherSettings,
+    /// A header that isn't above what is trusted already.
+    #[error("the header at height {0} is not above the block that is trusted")]
+    Below(Height),
+    /// The descendants don't follow each other.
+    #[error("header {0} of the proof does not follow the one before it")]
+    NotAChain(usize),
+    /// The certificate is of another block, or is no finalization.
+    #[error("the certificate does not finalize the proof's last header")]
+    OtherBlock,
+    /// Too few or bad signatures.
+    #[error("the certificate lacks a quorum of good signatures")]
+    BadCertificate,
+    /// A height-0 header that isn't the genesis' own.
+    #[error("the header at height 0 is not the genesis block's")]
+    OtherGenesis,
+    /// The receipt is not in its height's receipts tree.
+    #[error("the receipt is not under the receipts root of its height")]
+    NotInReceipts,
+    /// The links don't span from the receipt's height to the claimed one.
+    #[error("the proof has {links} links, the heights from receipt to claim need {needed}")]
+    LinkCount {
+        /// Links in the proof.
+        links: u64,
+        /// Links needed.
+        needed: u64,
+    },
+    /// The links lead to another root than the header claims.
+    #[error("the links do not lead to the result root that the header claims")]
+    OtherRoot,
+    /// Transaction and receipt don't belong together.
+    #[error("the receipt is of another transaction")]
+    OtherTransaction,
+    /// The transaction isn't its sender's.
+    #[error("the transaction is not signed by its key")]
+    BadSignature,
+    /// Subjects or keys out of order, twice or none.
+    #[error("the proof's subjects are not ascending, each once, at least one")]
+    Unordered,
+    /// The header claims no state root.
+    #[error("the header claims no state root, so it shows nothing of the state")]
+    NoStateClaim,
+    /// The bytes of the state proof are none.
+    #[error(transparent)]
+    StateBytes(#[from] ProofBytesError),
+    /// The state proof doesn't hold under the claimed root.
+    #[error(transparent)]
+    State(#[from] VerifyError),
+    /// The value isn't the leaf's.
+    #[error("the value of subject {0} is not what the state holds")]
+    OtherValue(usize),
+}
+
+/// Why a proof can't be put together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum Unprovable {
+    /// The height has fewer receipts.
+    #[error("there is no receipt {index} among the {receipts} of the height")]
+    NoSuchReceipt {
+        /// Asked for.
+        index: usize,
+        /// There are.
+        receipts: usize,
+    },
+    /// The claim is too far above the receipt.
+    #[error("{0} links are too many for one proof; use a header that claims a height nearer to the receipt's")]
+    TooManyLinks(usize),
+}

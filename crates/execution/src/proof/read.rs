@@ -1,0 +1,70 @@
+//! What subjects hold in the state under a certified root.
+
+use super::{ProofRefused, Trust};
+use crate::keys::{account_key, balance_key, data_key};
+use rustorium_crypto::value_hash;
+use rustorium_state::proof::{StateProof, verify};
+use rustorium_types::{BlockDigest, Genesis, Hash, Height, ReadProof, StateClaim, StateKey, Subject};
+
+/// The leaf that a subject names.
+pub fn subject_key(subject: &Subject) -> StateKey {
+    match subject {
+        Subject::Account(account) => account_key(*account),
+        Subject::Balance(account, asset) => balance_key(*account, *asset),
+        Subject::Value(namespace, key) => data_key(*namespace, key.as_slice()),
+    }
+}
+
+/// Where what a read proof shows holds: in the state after `height`, whose root the final header claims.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ShownRead {
+    /// The height after which the subjects hold this.
+    pub height: Height,
+    /// The state root there.
+    pub root: Hash,
+    /// Height of the claiming header.
+    pub claimed_at: Height,
+    /// Its digest.
+    pub digest: BlockDigest,
+    /// Its time, Unix ms.
+    pub time_ms: u64,
+}
+
+/// Checks a read proof against the genesis alone: what its entries say holds, and is all that it shows.
+///
+/// # Errors
+/// [`ProofRefused`].
+pub fn verify_read(genesis: &Genesis, proof: &ReadProof) -> Result<ShownRead, ProofRefused> {
+    check_read(proof, || Trust::genesis(genesis).check_final(&proof.header, &proof.proof))
+}
+
+/// Checks a read proof; `check_final` says whether its header is final, and gives the header's digest.
+///
+/// # Errors
+/// [`ProofRefused`].
+pub fn check_read(
+    proof: &ReadProof,
+    check_final: impl FnOnce() -> Result<BlockDigest, ProofRefused>,
+) -> Result<ShownRead, ProofRefused> {
+    let entries = proof.entries.as_slice();
+    let others = proof.others.as_slice();
+    let ascending = entries.is_sorted_by(|a, b| a.0 < b.0) && others.is_sorted_by(|a, b| a < b);
+    if entries.is_empty() || !ascending {
+        return Err(ProofRefused::Unordered);
+    }
+    let StateClaim::Rooted { height, root, .. } = proof.header.state else { return Err(ProofRefused::NoStateClaim) };
+    let digest = check_final()?;
+    let mut keys: Vec<StateKey> = entries.iter().map(|(subject, _)| subject_key(subject)).collect();
+    if keys.iter().any(|key| others.binary_search(key).is_ok()) {
+        return Err(ProofRefused::Unordered);
+    }
+    keys.extend_from_slice(others);
+    let held = verify(&root.0, &StateProof::from_bytes(proof.state.as_slice())?, &keys)?;
+    for (place, ((_, value), held)) in entries.iter().zip(held).enumerate() {
+        if value.as_ref().map(|value| value_hash(value.as_slice())) != held {
+            return Err(ProofRefused::OtherValue(place));
+        }
+    }
+    let (claimed_at, time_ms) = (proof.header.height, proof.header.time_ms);
+    Ok(ShownRead { height, root, claimed_at, digest, time_ms })
+}

@@ -1,0 +1,92 @@
+//! Receipts and transactions under a certified result root.
+
+use super::{ProofRefused, Trust, Unprovable};
+use rustorium_crypto::{domain, merkle, receipt_leaf, result_root, sign, signed_bytes, transaction_id};
+use rustorium_types::{
+    BlockProof, BoundedVec, Genesis, Hash, Header, Receipt, ReceiptProof, ResultLink, TransactionProof,
+};
+
+/// Puts a receipt's proof together: `receipts` are all of its height, `previous_root` is the result root before it,
+/// `links` are those of its height up to the one that `header` claims, and `proof` shows that this header is final.
+///
+/// # Errors
+/// [`Unprovable`].
+pub fn prove_receipt(
+    receipts: &[Receipt],
+    index: usize,
+    previous_root: Hash,
+    links: Vec<ResultLink>,
+    header: Header,
+    proof: BlockProof,
+) -> Result<ReceiptProof, Unprovable> {
+    let leaves: Vec<Hash> = receipts.iter().map(receipt_leaf).collect();
+    let no_such = Unprovable::NoSuchReceipt { index, receipts: receipts.len() };
+    let receipt = receipts.get(index).ok_or(no_such)?.clone();
+    let siblings = merkle::path(&leaves, index).and_then(|path| BoundedVec::new(path).ok()).ok_or(no_such)?;
+    let count = links.len();
+    let links = BoundedVec::new(links).map_err(|_| Unprovable::TooManyLinks(count))?;
+    Ok(ReceiptProof { receipt, receipts: receipts.len() as u32, siblings, previous_root, links, header, proof })
+}
+
+/// Checks a receipt's proof against the genesis alone.
+///
+/// # Errors
+/// [`ProofRefused`].
+pub fn verify_receipt(genesis: &Genesis, proof: &ReceiptProof) -> Result<(), ProofRefused> {
+    check_receipt(proof)?;
+    Trust::genesis(genesis).check_final(&proof.header, &proof.proof).map(|_| ())
+}
+
+/// Checks the way from a receipt to what its header claims; that the header is final is left to the caller.
+///
+/// # Errors
+/// [`ProofRefused`].
+pub fn check_receipt(proof: &ReceiptProof) -> Result<(), ProofRefused> {
+    let receipt = &proof.receipt;
+    let Some(first) = proof.links.first() else {
+        return Err(ProofRefused::LinkCount { links: 0, needed: 1 });
+    };
+    let (index, count) = (receipt.index as usize, proof.receipts as usize);
+    if merkle::root_from_path(receipt_leaf(receipt), index, count, &proof.siblings) != Some(first.receipts) {
+        return Err(ProofRefused::NotInReceipts);
+    }
+    let claim = &proof.header.result;
+    let span = claim.height.0.checked_sub(receipt.height.0).and_then(|heights| heights.checked_add(1));
+    // A claim below the receipt's height says nothing about it, however many links there are.
+    let (links, needed) = (proof.links.len() as u64, span.unwrap_or(0));
+    if links != needed {
+        return Err(ProofRefused::LinkCount { links, needed });
+    }
+    let root = proof
+        .links
+        .iter()
+        .fold(proof.previous_root, |root, link| result_root(&root, &link.receipts, &link.diff, &link.outbox));
+    if root == claim.root { Ok(()) } else { Err(ProofRefused::OtherRoot) }
+}
+
+/// Checks a transaction's proof against the genesis alone.
+///
+/// # Errors
+/// [`ProofRefused`].
+pub fn verify_transaction(genesis: &Genesis, proof: &TransactionProof) -> Result<(), ProofRefused> {
+    check_transaction(proof)?;
+    Trust::genesis(genesis).check_final(&proof.receipt.header, &proof.receipt.proof).map(|_| ())
+}
+
+/// Checks that a receipt is this transaction's, that its key signed it, and the way from the receipt to what its header
+/// claims; that the header is final is left to the caller.
+///
+/// # Errors
+/// [`ProofRefused`].
+pub fn check_transaction(proof: &TransactionProof) -> Result<(), ProofRefused> {
+    let (transaction, receipt) = (&proof.transaction, &proof.receipt.receipt);
+    if transaction_id(&transaction.body) != receipt.transaction {
+        return Err(ProofRefused::OtherTransaction);
+    }
+    let signed = signed_bytes(domain::TRANSACTION, &transaction.body);
+    // The id doesn't cover the signature, so a receipt alone would let any signature pass.
+    if !sign::verify(&transaction.body.public_key, &signed, &transaction.signature) {
+        return Err(ProofRefused::BadSignature);
+    }
+    check_receipt(&proof.receipt)
+}

@@ -1,0 +1,31 @@
+//! Arbitrary proofs as files hold them.
+
+use super::*;
+
+pub fn proof() -> impl Strategy<Value = Proof> {
+    let subject = prop_oneof![
+        account().prop_map(Subject::Account),
+        (account(), id()).prop_map(|(account, asset)| Subject::Balance(account, AssetId(asset))),
+        (account(), bytes(9)).prop_map(|(namespace, key)| Subject::Value(namespace, key)),
+    ];
+    let entries = bounded((subject, option::of(bytes(9))), 4);
+    let others = bounded((account(), id()).prop_map(|(account, name)| StateKey { account, name }), 3);
+    let read = (entries, others, bytes(40), header_proof()).prop_map(|(entries, others, state, shown)| {
+        Proof::Read(Box::new(ReadProof { entries, others, state, header: shown.header, proof: shown.proof }))
+    });
+    prop_oneof![
+        read,
+        receipt_proof().prop_map(|proof| Proof::Receipt(Box::new(proof))),
+        (transaction(), receipt_proof())
+            .prop_map(|(transaction, receipt)| Proof::Transaction(Box::new(TransactionProof { transaction, receipt }))),
+        header_proof().prop_map(|proof| Proof::Block(Box::new(proof))),
+    ]
+}
+
+fn header_proof() -> impl Strategy<Value = HeaderProof> {
+    let descendants = bounded::<_, PROOF_HEADERS_MAX>(header(), 2);
+    (header(), descendants, certificate()).prop_map(|(header, descendants, finalization)| HeaderProof {
+        header,
+        proof: BlockProof { descendants, finalization },
+    })
+}
