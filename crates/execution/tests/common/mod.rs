@@ -1,5 +1,5 @@
 //! A small chain to execute on: accounts by number, transactions by their operations.
-#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(dead_code, unused_imports, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod chain;
 mod finals;
