@@ -235,6 +235,17 @@ def _operation(r: Reader) -> dict[str, Any]:
         case 6:
             fields = {"type": "grant", "to": r.account()}
             return fields | {"prefixes_hex": r.many(16, lambda: r.blob(512).hex())}
+        case 7:
+            fields = {"type": "add_validator", **_named("name", r.blob(64))}
+            fields |= {"validator_key": r.hex32(), "node_key": r.hex32(), "owner_key": r.hex32()}
+            return fields | {"region": r.integer(1), **_named("address", r.blob(128))}
+        case 8:
+            return {"type": "remove_validator", "validator_key": r.hex32()}
+        case 9:
+            fields = {"type": "replace_key", "validator_key": r.hex32()}
+            return fields | {"new_validator_key": r.hex32(), "new_node_key": r.hex32()}
+        case 10:
+            return {"type": "end_epoch", "epoch": r.integer(8)}
         case tag:
             raise ValueError(f"no operation has tag {tag}")
 
@@ -279,7 +290,10 @@ def header(r: Reader) -> dict[str, Any]:
     """Takes a header; of its fields, those that the tests ask for."""
     r.take(2 + 32 + 4 + 8 + 8 + 8 + 32 + 8 + 2 + 8)  # version to time
     root, cursors = r.take(32), r.many(128, lambda: r.take(8 + 32))
-    r.take(4 + 8 + 8 + 4 * 32 + 8 + 32)  # transactions to the claim on results
+    r.take(4 + 8 + 8 + 32)  # transactions to the committee's hash
+    if r.integer(1) > 1:
+        raise ValueError("whether the epoch ends is neither no nor yes")
+    r.take(3 * 32 + 8 + 32)  # the next committee's hash to the claim on results
     if (claim := r.integer(1)) > 1:
         raise ValueError(f"no claim on the state has tag {claim}")
     r.take((8 + 8 + 32) * claim)

@@ -19,6 +19,8 @@ struct ValidatorView {
     node_key: String,
     owner_key: String,
     region: u8,
+    #[serde(default)]
+    address: String,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -93,6 +95,7 @@ fn validator(view: &ValidatorView) -> Result<Validator, GenesisFileError> {
         node_key: key(&view.node_key)?,
         owner_key: key(&view.owner_key)?,
         region: view.region,
+        address: bounded(&view.address)?,
     })
 }
 
@@ -117,6 +120,7 @@ pub fn to_json(genesis: &Genesis) -> String {
         node_key: hex(&v.node_key),
         owner_key: hex(&v.owner_key),
         region: v.region,
+        address: text(v.address.as_slice()),
     });
     let balances = |account: &GenesisAccount| {
         let pairs = account.balances.iter();

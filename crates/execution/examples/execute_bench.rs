@@ -35,8 +35,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         balances: BoundedVec::default(),
     });
     let name = BoundedBytes::new(b"bench".to_vec())?;
-    let validator =
-        Validator { name: name.clone(), validator_key: [1; 32], node_key: [2; 32], owner_key: [3; 32], region: 0 };
+    let validator = Validator {
+        name: name.clone(),
+        validator_key: [1; 32],
+        node_key: [2; 32],
+        owner_key: [3; 32],
+        region: 0,
+        address: BoundedBytes::default(),
+    };
     let made = Genesis {
         version: PROTOCOL_VERSION,
         name,

@@ -185,7 +185,8 @@ impl<'a> Run<'a> {
 
     fn operations(&mut self, transaction: &'a Transaction) -> Result<(Outcome, u64), StateReadError> {
         let body = &transaction.body;
-        let actor = Actor { sender: body.sender, time_ms: self.header.time_ms };
+        let (time_ms, epoch) = (self.header.time_ms, self.header.epoch);
+        let actor = Actor { sender: body.sender, public_key: body.public_key, time_ms, epoch };
         let mut work = TRANSACTION;
         self.ledger.begin();
         if work > body.work_limit {
@@ -197,7 +198,7 @@ impl<'a> Run<'a> {
                 Err(Stop::Fail(FailureCode::WorkLimit))
             } else {
                 work = needed;
-                apply(&mut self.ledger, actor, operation)
+                apply(&mut self.ledger, actor, self.parameters, operation)
             };
             match done {
                 Ok(()) => {}

@@ -1,7 +1,8 @@
 //! From a genesis to the state, header and roots at height 0, the same on every machine.
 
+use crate::committee::CommitteeRecord;
 use crate::execute::diff_root;
-use crate::keys::{account_key, balance_key};
+use crate::keys::{account_key, balance_key, committee_key};
 use crate::record::{AccountRecord, LEAF_KEY_BYTES, RECORD_BYTES, encode_amount};
 use rustorium_crypto::{account_id, block_digest, chain_id, domain, hash_value, payload_root, result_root};
 use rustorium_types::limits::{BATCH_BYTES_MAX, BATCH_TRANSACTIONS_MAX, TRANSACTION_BYTES_MAX};
@@ -10,6 +11,9 @@ use rustorium_types::{
     PROTOCOL_VERSION, Parameters, ResultClaim, ResultLink, ShardId, StateClaim, StateKey, ValidatorIndex, View,
 };
 use thiserror::Error;
+
+/// The shortest epoch that a chain may have: below, nodes would do little else than start epochs.
+const EPOCH_MS_MIN: u64 = 1_000;
 
 /// What headers say of the chain's settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +55,9 @@ pub enum GenesisRefused {
     /// A key twice.
     #[error("validators {0} and {1} share a key; each needs its own")]
     SharedKey(usize, usize),
+    /// A name or an address that people and nodes can't read.
+    #[error("the name of validator {0} is not UTF-8, or its address is not printable ASCII; write it as host:port")]
+    Unreadable(usize),
     /// Accounts out of order or twice.
     #[error("genesis account {0} is not above the one before it; sort accounts by region and key, each once")]
     AccountOrder(usize),
@@ -82,6 +89,7 @@ pub fn hashes(genesis: &Genesis) -> ChainHashes {
 pub fn genesis(genesis: &Genesis) -> GenesisState {
     let hashes = hashes(genesis);
     let mut diff: Vec<_> = genesis.accounts.iter().flat_map(|account| leaves(genesis, account)).collect();
+    diff.push((committee_key(), Some(CommitteeRecord::of_genesis(genesis).to_bytes())));
     diff.sort_unstable_by_key(|(key, _)| *key);
     let link = ResultLink { receipts: Hash::ZERO, diff: diff_root(&diff), outbox: Hash::ZERO };
     let root = result_root(&Hash(hashes.chain.0), &link.receipts, &link.diff, &link.outbox);
@@ -104,6 +112,7 @@ pub fn genesis(genesis: &Genesis) -> GenesisState {
         declared_work: 0,
         load_history: 0,
         validator_set: hashes.validator_set,
+        ends_epoch: false,
         next_validator_set: hashes.validator_set,
         parameters: hashes.parameters,
         shard_map: hashes.shard_map,
@@ -148,6 +157,9 @@ fn check_validators(genesis: &Genesis) -> Result<(), GenesisRefused> {
         return Err(GenesisRefused::NoValidators);
     }
     for (i, a) in validators.iter().enumerate() {
+        if std::str::from_utf8(a.name.as_slice()).is_err() || !a.address.as_slice().iter().all(u8::is_ascii_graphic) {
+            return Err(GenesisRefused::Unreadable(i));
+        }
         for (j, b) in validators.iter().enumerate().skip(i + 1) {
             let shared = a.validator_key == b.validator_key || a.node_key == b.node_key;
             if shared {
@@ -164,7 +176,8 @@ fn check_accounts(genesis: &Genesis) -> Result<(), GenesisRefused> {
     if let Some(index) = unsorted {
         return Err(GenesisRefused::AccountOrder(index + 1));
     }
-    let mut storage = 0u128;
+    let committee = CommitteeRecord::of_genesis(genesis).to_bytes().len() as u64;
+    let mut storage = u128::from(LEAF_KEY_BYTES + committee);
     let mut amounts = Vec::new();
     for (index, account) in accounts.iter().enumerate() {
         let balances = account.balances.as_slice();
@@ -201,6 +214,9 @@ fn check_parameters(p: &Parameters) -> Result<(), &'static str> {
         ("claim_lag_max", p.claim_lag_max >= 1),
         ("expiry_ahead_ms_max", p.expiry_ahead_ms_max >= 1),
         ("quota_work_max", p.quota_work_max >= crate::work::TRANSACTION),
+        ("epoch_ms", p.epoch_ms >= EPOCH_MS_MIN),
+        ("operators", (1..p.operators.len()).all(|i| !p.operators[..i].contains(&p.operators[i]))),
+        ("operator_quorum", (p.operators.len().min(1)..=p.operators.len()).contains(&usize::from(p.operator_quorum))),
     ];
     checks.into_iter().find(|(_, holds)| !holds).map_or(Ok(()), |(name, _)| Err(name))
 }

@@ -1,13 +1,15 @@
 //! The names of state leaves: which key holds an account's record, a balance, a value, a grant.
 
 use rustorium_crypto::state_key;
-use rustorium_types::{AccountId, AssetId, StateKey};
+use rustorium_types::{AccountId, AssetId, Operation, SYSTEM_ACCOUNT, StateKey, encode};
 use std::sync::LazyLock;
 
 const ACCOUNT: u8 = 0;
 const BALANCE: u8 = 1;
 const DATA: u8 = 2;
 const GRANT: u8 = 3;
+const COMMITTEE: u8 = 4;
+const APPROVAL: u8 = 5;
 
 // The same name in every account, so it is hashed once.
 static ACCOUNT_NAME: LazyLock<[u8; 32]> = LazyLock::new(|| state_key(AccountId::default(), ACCOUNT, &[]).name);
@@ -32,6 +34,16 @@ pub fn grant_key(namespace: AccountId, grantee: AccountId) -> StateKey {
     state_key(namespace, GRANT, &grantee.0)
 }
 
+/// The key of the committee record.
+pub fn committee_key() -> StateKey {
+    state_key(SYSTEM_ACCOUNT, COMMITTEE, &[])
+}
+
+/// The key of the approvals of a change of the committee.
+pub(crate) fn approval_key(change: &Operation) -> StateKey {
+    state_key(SYSTEM_ACCOUNT, APPROVAL, &encode(change))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -45,6 +57,8 @@ mod tests {
             data_key(account, &[7; 32]),
             grant_key(account, account),
             data_key(account, &[]),
+            StateKey { account, ..committee_key() },
+            StateKey { account, ..approval_key(&Operation::EndEpoch { epoch: rustorium_types::Epoch(0) }) },
         ];
         for (i, a) in keys.iter().enumerate() {
             assert_eq!(a.account, account);

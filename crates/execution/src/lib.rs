@@ -4,6 +4,7 @@
 //! given; no floats and no hash order in any result; a transaction's effects are all or nothing; storage bytes are
 //! conserved (what accounts have left plus what leaves take is constant) and so is every asset but for `Issue`.
 
+pub mod committee;
 pub mod execute;
 pub mod genesis;
 pub mod keys;
@@ -14,9 +15,10 @@ pub mod proof;
 pub mod record;
 pub mod work;
 
+pub use committee::CommitteeRecord;
 pub use execute::{Execution, Input, Skip, execute};
 pub use genesis::{ChainHashes, GenesisRefused, GenesisState, check_genesis, genesis, hashes};
-pub use keys::{account_key, balance_key, data_key, grant_key};
+pub use keys::{account_key, balance_key, committee_key, data_key, grant_key};
 pub use ledger::{StateRead, StateReadError};
 pub use order::{arrange, order};
 pub use proof::{

@@ -3,14 +3,17 @@
 //! *Invariants:* an operation either took effect or names why not; what it wrote before that is undone by its caller;
 //! bytes that a leaf gains are paid by exactly one account's storage balance, bytes that it loses go back to one.
 
+use crate::committee::govern;
 use crate::keys::{account_key, balance_key, data_key, grant_key};
 use crate::ledger::{At, Kind, Leaf, Ledger, Stop, leaf_footprint};
 use crate::record::{AccountRecord, Prefixes, decode_grant};
 use rustorium_crypto::{account_id, asset_id, value_hash};
-use rustorium_types::{AccountId, AssetId, Condition, FailureCode, Operation, PublicKey, StateKey, encode};
+use rustorium_types::{
+    AccountId, AssetId, Condition, Epoch, FailureCode, Operation, Parameters, PublicKey, StateKey, encode,
+};
 use std::borrow::Cow;
 
-fn fail<T>(code: FailureCode) -> Result<T, Stop> {
+pub(crate) fn fail<T>(code: FailureCode) -> Result<T, Stop> {
     Err(Stop::Fail(code))
 }
 
@@ -18,11 +21,18 @@ fn fail<T>(code: FailureCode) -> Result<T, Stop> {
 #[derive(Clone, Copy)]
 pub(crate) struct Actor {
     pub(crate) sender: AccountId,
+    pub(crate) public_key: PublicKey,
     pub(crate) time_ms: u64,
+    pub(crate) epoch: Epoch,
 }
 
 /// Does one operation.
-pub(crate) fn apply<'a>(ledger: &mut Ledger<'a>, actor: Actor, operation: &'a Operation) -> Result<(), Stop> {
+pub(crate) fn apply<'a>(
+    ledger: &mut Ledger<'a>,
+    actor: Actor,
+    parameters: &Parameters,
+    operation: &'a Operation,
+) -> Result<(), Stop> {
     let sender = actor.sender;
     match operation {
         Operation::CreateAccount { region, public_key, storage_bytes } => {
@@ -46,6 +56,10 @@ pub(crate) fn apply<'a>(ledger: &mut Ledger<'a>, actor: Actor, operation: &'a Op
         Operation::Transfer { to, asset, amount } => transfer(ledger, sender, *to, *asset, *amount),
         Operation::Issue { symbol, to, amount } => issue(ledger, sender, symbol.as_slice(), *to, *amount),
         Operation::Grant { to, prefixes } => grant(ledger, sender, *to, prefixes),
+        Operation::AddValidator { .. }
+        | Operation::RemoveValidator { .. }
+        | Operation::ReplaceKey { .. }
+        | Operation::EndEpoch { .. } => govern(ledger, actor, parameters, operation),
     }
 }
 
@@ -159,7 +173,7 @@ fn check_writer(ledger: &mut Ledger<'_>, sender: AccountId, namespace: AccountId
 }
 
 /// Writes a leaf; `payer` pays for the bytes that it gains or gets those that it loses.
-fn store<'a>(ledger: &mut Ledger<'a>, payer: AccountId, at: At, leaf: Leaf<'a>) -> Result<(), Stop> {
+pub(crate) fn store<'a>(ledger: &mut Ledger<'a>, payer: AccountId, at: At, leaf: Leaf<'a>) -> Result<(), Stop> {
     settle(ledger, payer, ledger.footprint(at), leaf_footprint(&leaf))?;
     ledger.write(at, leaf)
 }

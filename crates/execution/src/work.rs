@@ -18,6 +18,9 @@ pub const BYTES_PER_UNIT: u64 = 16;
 /// The largest value hashed, for a `Require` on a value's hash.
 pub const HASH_VALUE: u64 = VALUE_BYTES_MAX as u64 / 160;
 
+/// The committee record, read, checked against all validators and written, and a change's approvals beside it.
+pub const COMMITTEE: u64 = 2 * (READ + WRITE) + 2 * VALUE_BYTES_MAX as u64 / BYTES_PER_UNIT;
+
 /// What a transaction takes of the caps of batches and blocks, and of its sender's quota: what it declares, but at least
 /// the cost of looking at it.
 pub fn declared_work(transaction: &Transaction) -> u64 {
@@ -45,6 +48,11 @@ pub fn operation_work(sender: &AccountId, operation: &Operation) -> u64 {
         Operation::Grant { prefixes, .. } => {
             2 * READ + WRITE + bytes(prefixes.iter().map(|prefix| prefix.as_slice().len()).sum())
         }
+        // The approver pays for the leaves' bytes, so that its record is read and written too.
+        Operation::AddValidator { .. }
+        | Operation::RemoveValidator { .. }
+        | Operation::ReplaceKey { .. }
+        | Operation::EndEpoch { .. } => COMMITTEE + READ + WRITE,
     }
 }
 

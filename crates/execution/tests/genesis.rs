@@ -16,7 +16,7 @@ fn genesis_is_a_function_of_its_bytes() {
     let start = genesis(&made);
     assert_eq!(start.header.result, ResultClaim { height: Height(0), root: start.result_root });
     assert_eq!(start.header.cursors.len(), 4);
-    assert_eq!(start.diff.len(), 2 * ACCOUNTS);
+    assert_eq!(start.diff.len(), 2 * ACCOUNTS + 1, "and the committee record");
     assert!(start.diff.windows(2).all(|pair| pair[0].0 < pair[1].0));
     let mut other = made;
     other.name = BoundedBytes::new(b"other".to_vec()).unwrap();
@@ -50,6 +50,12 @@ fn a_genesis_that_cannot_start_a_chain_is_refused() {
         g.validators = BoundedVec::new(validators).unwrap();
     };
     assert_eq!(refused(twice), GenesisRefused::SharedKey(1, 3));
+    let nowhere = |g: &mut Genesis| {
+        let mut validators = g.validators.as_slice().to_vec();
+        validators[2].address = BoundedBytes::new(b"no where".to_vec()).unwrap();
+        g.validators = BoundedVec::new(validators).unwrap();
+    };
+    assert_eq!(refused(nowhere), GenesisRefused::Unreadable(2));
     assert_eq!(refused(|g| accounts(g, |a| a.swap(1, 2))), GenesisRefused::AccountOrder(2));
     assert_eq!(refused(|g| accounts(g, |a| a[1] = a[0].clone())), GenesisRefused::AccountOrder(1));
     let zero = balances(&[(gold(), 0)]);
@@ -64,7 +70,7 @@ fn a_genesis_that_cannot_start_a_chain_is_refused() {
 #[test]
 fn every_parameter_out_of_range_is_named() {
     type Change = fn(&mut Parameters);
-    let changes: [(&str, Change); 13] = [
+    let changes: [(&str, Change); 17] = [
         ("batch_bytes_max", |p| p.batch_bytes_max = 1),
         ("batch_bytes_max", |p| p.batch_bytes_max = u32::MAX),
         ("batch_transactions_max", |p| p.batch_transactions_max = 5000),
@@ -78,6 +84,10 @@ fn every_parameter_out_of_range_is_named() {
         ("claim_lag_max", |p| p.claim_lag_max = 0),
         ("expiry_ahead_ms_max", |p| p.expiry_ahead_ms_max = 0),
         ("quota_work_max", |p| p.quota_work_max = 0),
+        ("epoch_ms", |p| p.epoch_ms = 999),
+        ("operators", |p| (p.operators, p.operator_quorum) = (BoundedVec::new(vec![[1; 32]; 2]).unwrap(), 1)),
+        ("operator_quorum", |p| p.operators = BoundedVec::new(vec![[1; 32]]).unwrap()),
+        ("operator_quorum", |p| p.operator_quorum = 1),
     ];
     for (name, change) in changes {
         assert_eq!(refused(|g| change(&mut g.parameters)), GenesisRefused::Parameter(name));

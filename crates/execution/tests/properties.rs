@@ -149,7 +149,7 @@ proptest! {
     #[test]
     fn the_root_is_the_same_however_the_state_is_kept_and_read(
         plans in prop::collection::vec(plan(), 0..14),
-        order in Just((0..ACCOUNTS * 2).collect::<Vec<_>>()).prop_shuffle(),
+        order in Just((0..=ACCOUNTS * 2).collect::<Vec<_>>()).prop_shuffle(),
     ) {
         let world = World::new();
         let transactions = sign_all(&world, &plans);

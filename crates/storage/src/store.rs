@@ -376,6 +376,10 @@ pub(crate) fn touched(receipt: &Receipt, transaction: &Transaction, mut touch: i
             Operation::CreateAccount { region, public_key, .. } => {
                 touch(rustorium_crypto::account_id(*region, public_key));
             }
+            Operation::AddValidator { .. }
+            | Operation::RemoveValidator { .. }
+            | Operation::ReplaceKey { .. }
+            | Operation::EndEpoch { .. } => touch(rustorium_types::SYSTEM_ACCOUNT),
             Operation::Put { .. } | Operation::Delete { .. } | Operation::Require(_) => {}
         }
     }

@@ -12,6 +12,9 @@ const HRP: Hrp = Hrp::parse_unchecked("rs");
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, BorshSerialize, BorshDeserialize)]
 pub struct AccountId(pub [u8; 32]);
 
+/// The account that holds what the chain knows of itself: no key has it, so nobody acts for it.
+pub const SYSTEM_ACCOUNT: AccountId = AccountId([0; 32]);
+
 impl AccountId {
     /// The home region's byte.
     pub fn region(&self) -> u8 {

@@ -76,7 +76,10 @@ pub struct Header {
     pub load_history: u64,
     /// Hash of the committee.
     pub validator_set: Hash,
-    /// Hash of the next epoch's committee.
+    /// Whether the epoch's chain ends here: the first such header is the boundary block's, those above it are closing
+    /// blocks'.
+    pub ends_epoch: bool,
+    /// Hash of the next epoch's committee where `ends_epoch`; else of this one.
     pub next_validator_set: Hash,
     /// Hash of the chain parameters.
     pub parameters: Hash,

@@ -51,6 +51,34 @@ pub struct Parameters {
     pub quota_work_max: u64,
     /// Work units that an account's quota grows by in a second of header time.
     pub quota_work_per_s: u64,
+    /// Header time after which an epoch's end is due.
+    pub epoch_ms: u64,
+    /// Whose accounts may change the committee and end an epoch early, by their keys.
+    #[serde(with = "hex_keys")]
+    pub operators: BoundedVec<PublicKey, OPERATORS_MAX>,
+    /// Operators that must approve the very same change; 0 where there are none.
+    pub operator_quorum: u8,
+}
+
+/// Public keys as hex digits in JSON.
+mod hex_keys {
+    use super::{BoundedVec, OPERATORS_MAX, PublicKey};
+    use crate::ids::Hash;
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub(super) fn serialize<S: Serializer>(
+        keys: &BoundedVec<PublicKey, OPERATORS_MAX>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(keys.iter().map(|key| Hash(*key)))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<BoundedVec<PublicKey, OPERATORS_MAX>, D::Error> {
+        let keys: Vec<Hash> = Vec::deserialize(deserializer)?;
+        BoundedVec::new(keys.into_iter().map(|key| key.0).collect()).map_err(D::Error::custom)
+    }
 }
 
 impl Default for Parameters {
@@ -74,6 +102,9 @@ impl Default for Parameters {
             expiry_ahead_ms_max: 24 * 3600 * 1000,
             quota_work_max: 1_000_000_000_000,
             quota_work_per_s: 1_000_000_000,
+            epoch_ms: 24 * 3600 * 1000,
+            operators: BoundedVec::default(),
+            operator_quorum: 0,
         }
     }
 }
@@ -91,6 +122,8 @@ pub struct Validator {
     pub owner_key: PublicKey,
     /// Home region's byte.
     pub region: u8,
+    /// Where peers dial it, "host:port"; empty where each node's own configuration says.
+    pub address: BoundedBytes<ADDRESS_BYTES_MAX>,
 }
 
 /// A committee, in the order of its indexes.

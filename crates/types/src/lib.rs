@@ -13,7 +13,7 @@ pub mod proof;
 pub mod transaction;
 pub mod wire;
 
-pub use address::AccountId;
+pub use address::{AccountId, SYSTEM_ACCOUNT};
 pub use codec::{BoundedBytes, BoundedVec, DecodeError, decode, encode, encode_into};
 pub use consensus::*;
 pub use genesis::*;

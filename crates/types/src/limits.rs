@@ -12,6 +12,10 @@ pub const VALUE_BYTES_MAX: usize = 64 * 1024;
 pub const SYMBOL_BYTES_MAX: usize = 16;
 /// Prefixes that one grant may name.
 pub const GRANT_PREFIXES_MAX: usize = 16;
+/// Operators that the chain's parameters may name.
+pub const OPERATORS_MAX: usize = 16;
+/// Bytes of a validator's address ("host:port").
+pub const ADDRESS_BYTES_MAX: usize = 128;
 /// Validators in a committee.
 pub const VALIDATORS_MAX: usize = 128;
 /// Transactions in one batch.

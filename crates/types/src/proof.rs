@@ -4,7 +4,7 @@
 use crate::address::AccountId;
 use crate::codec::{BoundedBytes, BoundedVec};
 use crate::consensus::{BlockProof, Header};
-use crate::genesis::StateKey;
+use crate::genesis::{StateKey, ValidatorSet};
 use crate::ids::{AssetId, Hash};
 use crate::limits::{KEY_BYTES_MAX, VALUE_BYTES_MAX};
 use crate::transaction::{Receipt, Transaction};
@@ -19,6 +19,17 @@ pub struct ResultLink {
     pub diff: Hash,
     /// Root of what leaves for other shards; zero for none.
     pub outbox: Hash,
+}
+
+/// From one committee to the next: what a light client, a joiner and a node that was away check with the old one.
+#[derive(Clone, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
+pub struct EpochChange {
+    /// The epoch's boundary block, which names the next committee by hash.
+    pub boundary: Header,
+    /// Shows that it is final.
+    pub proof: BlockProof,
+    /// The next epoch's committee.
+    pub next: ValidatorSet,
 }
 
 /// Links that a receipt proof may carry: heights between the receipt's and the claim.

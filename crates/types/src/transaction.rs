@@ -2,6 +2,7 @@
 
 use crate::address::AccountId;
 use crate::codec::{BoundedBytes, BoundedVec};
+use crate::genesis::Validator;
 use crate::ids::{AssetId, BatchDigest, ChainId, Epoch, Hash, Height, ShardId, TxId, ValidatorIndex};
 use crate::limits::*;
 use borsh::{BorshDeserialize, BorshSerialize};
@@ -111,6 +112,30 @@ pub enum Operation {
         /// Key prefixes; an empty prefix is the whole namespace.
         prefixes: BoundedVec<Key, GRANT_PREFIXES_MAX>,
     },
+    /// Operators: a validator joins the committee with the next epoch.
+    AddValidator {
+        /// The validator.
+        validator: Validator,
+    },
+    /// Operators: a validator leaves the committee with the next epoch.
+    RemoveValidator {
+        /// Its validator key.
+        validator_key: PublicKey,
+    },
+    /// Operators, or the validator's owner key alone: it has other keys from the next epoch on.
+    ReplaceKey {
+        /// Its validator key.
+        validator_key: PublicKey,
+        /// Signs votes and batches from then on.
+        new_validator_key: PublicKey,
+        /// Proves the node's identity from then on; may be the one that it has.
+        new_node_key: PublicKey,
+    },
+    /// Operators: the epoch ends as soon as it can.
+    EndEpoch {
+        /// The epoch that goes on now.
+        epoch: Epoch,
+    },
 }
 
 /// What a sender signs (after the domain string).
@@ -202,6 +227,22 @@ pub enum FailureCode {
     BadSymbol = 9,
     /// More writes than a transaction may make.
     TooManyWrites = 10,
+    /// Neither an operator of the chain nor, where it may, the validator's owner.
+    NotAnOperator = 11,
+    /// No validator of the next committee has this key.
+    NoSuchValidator = 12,
+    /// The next committee has a validator with this key.
+    ValidatorExists = 13,
+    /// The next committee would have no validator, or too many.
+    CommitteeSize = 14,
+    /// Another validator of the next committee has the key.
+    KeyInUse = 15,
+    /// Another epoch goes on now.
+    WrongEpoch = 16,
+    /// The operator approved this before, in this epoch.
+    AlreadyApproved = 17,
+    /// A name that isn't UTF-8, or an address that isn't printable ASCII.
+    BadValidator = 18,
 }
 
 /// How a transaction that has a receipt ended.

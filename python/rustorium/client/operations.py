@@ -38,6 +38,30 @@ def grant(to: str, prefixes: Sequence[bytes]) -> Operation:
     return {"type": "grant", "to": to, "prefixes_hex": [prefix.hex() for prefix in prefixes]}
 
 
+def add_validator(
+    name: str, validator_key: str, node_key: str, owner_key: str, region: int, address: str = ""
+) -> Operation:
+    """Operators: a validator joins the committee with the next epoch; keys are hex, `address` is what peers dial."""
+    keys = {"validator_key": validator_key, "node_key": node_key, "owner_key": owner_key}
+    return {"type": "add_validator", "name": name, **keys, "region": region, "address": address}
+
+
+def remove_validator(validator_key: str) -> Operation:
+    """Operators: a validator leaves the committee with the next epoch."""
+    return {"type": "remove_validator", "validator_key": validator_key}
+
+
+def replace_key(validator_key: str, new_validator_key: str, new_node_key: str) -> Operation:
+    """Operators, or the validator's owner key alone: it has other keys from the next epoch on."""
+    new = {"new_validator_key": new_validator_key, "new_node_key": new_node_key}
+    return {"type": "replace_key", "validator_key": validator_key, **new}
+
+
+def end_epoch(epoch: int) -> Operation:
+    """Operators: the epoch, which must be the one that goes on now, ends as soon as it can."""
+    return {"type": "end_epoch", "epoch": epoch}
+
+
 def require_value(namespace: str, key: bytes, value: bytes) -> Operation:
     """Goes on only where the key has this value."""
     from rustorium import _native

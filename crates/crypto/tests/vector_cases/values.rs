@@ -76,6 +76,21 @@ pub fn sample_transactions() -> Vec<(&'static str, u8, u8, Transaction)> {
         Operation::Grant { to: other, prefixes: list(vec![bytes(b"shared/"), bytes(b"")]) },
         Operation::Grant { to: other, prefixes: list(vec![]) },
     ];
+    let validator = Validator {
+        name: bytes("Größe".as_bytes()),
+        validator_key: key(4).public(),
+        node_key: key(5).public(),
+        owner_key: key(6).public(),
+        region: 7,
+        address: bytes(b"validator.example:26650"),
+    };
+    let (validator_key, new_validator_key, new_node_key) = (key(4).public(), key(7).public(), key(8).public());
+    let committee = vec![
+        Operation::AddValidator { validator },
+        Operation::RemoveValidator { validator_key },
+        Operation::ReplaceKey { validator_key, new_validator_key, new_node_key },
+        Operation::EndEpoch { epoch: Epoch(u64::MAX) },
+    ];
     let placed = |body: &mut TransactionBody| {
         body.location = Some(GeoLocation { latitude_e7: -900_000_000, longitude_e7: 1_800_000_000 });
     };
@@ -91,6 +106,7 @@ pub fn sample_transactions() -> Vec<(&'static str, u8, u8, Transaction)> {
         ("conditions and a delete", 1, 0, signed(1, 0, 4, conditions, as_is)),
         ("issue and transfer", 1, 0, signed(1, 0, 5, assets, as_is)),
         ("accounts and grants", 1, 0, signed(1, 0, 6, accounts, as_is)),
+        ("changes of the committee", 1, 0, signed(1, 0, 7, committee, as_is)),
         ("a location at the map's corner", 2, 1, signed(2, 1, 7, vec![], placed)),
         ("a shard hint and the largest integers", 2, 1, signed(2, 1, 0, vec![], edge)),
     ]
@@ -141,6 +157,7 @@ pub fn sample_headers() -> Vec<(&'static str, Header)> {
         declared_work: 345,
         load_history: 0b1011,
         validator_set: hashes[0],
+        ends_epoch: false,
         next_validator_set: hashes[1],
         parameters: hashes[2],
         shard_map: hashes[3],
@@ -280,6 +297,7 @@ pub fn sample_geneses() -> Vec<(&'static str, Genesis)> {
         node_key: key(seed + 100).public(),
         owner_key: key(seed + 200).public(),
         region: seed % 2,
+        address: bytes(if seed == 0 { b"" } else { b"[2001:db8::1]:26650" }),
     };
     let account = |seed: u8| GenesisAccount {
         region: 0,

@@ -59,6 +59,24 @@ fn operation(operation: &Operation) -> Value {
             let prefixes: Vec<String> = prefixes.iter().map(|prefix| hex::encode(prefix.as_slice())).collect();
             json!({ "type": "grant", "to": to, "prefixes_hex": prefixes })
         }
+        Operation::AddValidator { validator } => {
+            let mut object = json!({
+                "type": "add_validator", "validator_key": hex::encode(validator.validator_key),
+                "node_key": hex::encode(validator.node_key), "owner_key": hex::encode(validator.owner_key),
+                "region": validator.region,
+            });
+            pair(&mut object, "name", validator.name.as_slice());
+            pair(&mut object, "address", validator.address.as_slice());
+            object
+        }
+        Operation::RemoveValidator { validator_key } => {
+            json!({ "type": "remove_validator", "validator_key": hex::encode(validator_key) })
+        }
+        Operation::ReplaceKey { validator_key, new_validator_key, new_node_key } => json!({
+            "type": "replace_key", "validator_key": hex::encode(validator_key),
+            "new_validator_key": hex::encode(new_validator_key), "new_node_key": hex::encode(new_node_key),
+        }),
+        Operation::EndEpoch { epoch } => json!({ "type": "end_epoch", "epoch": epoch }),
     }
 }
 

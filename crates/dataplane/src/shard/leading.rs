@@ -94,6 +94,7 @@ impl<P: Ports> Shard<P> {
             declared_work: extension.work,
             load_history: 0,
             validator_set: self.context.hashes.validator_set,
+            ends_epoch: false,
             next_validator_set: self.context.hashes.validator_set,
             parameters: self.context.hashes.parameters,
             shard_map: self.context.hashes.shard_map,

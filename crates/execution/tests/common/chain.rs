@@ -31,6 +31,7 @@ pub fn genesis_of(accounts: usize, storage_bytes: u64, parameters: Parameters) -
         node_key: SigningKey::from_seed(&[110 + i; 32]).public(),
         owner_key: SigningKey::from_seed(&[120 + i; 32]).public(),
         region: REGION,
+        address: BoundedBytes::default(),
     });
     let account = |number| GenesisAccount {
         region: REGION,

@@ -80,6 +80,14 @@ pub fn failure_name(code: FailureCode) -> &'static str {
         FailureCode::BadAmount => "bad_amount",
         FailureCode::BadSymbol => "bad_symbol",
         FailureCode::TooManyWrites => "too_many_writes",
+        FailureCode::NotAnOperator => "not_an_operator",
+        FailureCode::NoSuchValidator => "no_such_validator",
+        FailureCode::ValidatorExists => "validator_exists",
+        FailureCode::CommitteeSize => "committee_size",
+        FailureCode::KeyInUse => "key_in_use",
+        FailureCode::WrongEpoch => "wrong_epoch",
+        FailureCode::AlreadyApproved => "already_approved",
+        FailureCode::BadValidator => "bad_validator",
     }
 }
 

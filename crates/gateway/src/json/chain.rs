@@ -4,8 +4,8 @@ use super::answers::{AtView, ReceiptView};
 use super::scalar::Hex;
 use crate::backend::{At, BlockView, EvidenceNote, Status};
 use rustorium_types::{
-    BatchDigest, BlockDigest, ChainId, Epoch, Genesis, Hash, Header, Height, ShardId, StateClaim, ValidatorIndex, View,
-    encode,
+    BatchDigest, BlockDigest, ChainId, Epoch, Genesis, Hash, Header, Height, ShardId, StateClaim, Validator,
+    ValidatorIndex, View, encode,
 };
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -76,7 +76,9 @@ pub struct HeaderView {
     /// Hash of the committee.
     #[schema(value_type = String)]
     pub validator_set: Hash,
-    /// Hash of the next epoch's committee.
+    /// Whether the epoch's chain ends here.
+    pub ends_epoch: bool,
+    /// Hash of the next epoch's committee where it does; else of this one.
     #[schema(value_type = String)]
     pub next_validator_set: Hash,
     /// Hash of the chain parameters.
@@ -110,6 +112,7 @@ impl From<&Header> for HeaderView {
             declared_work: header.declared_work,
             load_history_hex: format!("{:016x}", header.load_history),
             validator_set: header.validator_set,
+            ends_epoch: header.ends_epoch,
             next_validator_set: header.next_validator_set,
             parameters: header.parameters,
             shard_map: header.shard_map,
@@ -206,8 +209,26 @@ pub struct ValidatorView {
     /// Proves the node's identity.
     #[schema(value_type = String)]
     pub node_key: Hex<32>,
+    /// Signs the validator's replacement.
+    #[schema(value_type = String)]
+    pub owner_key: Hex<32>,
     /// Home region's byte.
     pub region: u8,
+    /// Where peers dial it; empty where each node's own configuration says.
+    pub address: String,
+}
+
+impl From<&Validator> for ValidatorView {
+    fn from(validator: &Validator) -> Self {
+        Self {
+            name: String::from_utf8_lossy(validator.name.as_slice()).into_owned(),
+            validator_key: Hex(validator.validator_key),
+            node_key: Hex(validator.node_key),
+            owner_key: Hex(validator.owner_key),
+            region: validator.region,
+            address: String::from_utf8_lossy(validator.address.as_slice()).into_owned(),
+        }
+    }
 }
 
 /// The chain.
@@ -236,12 +257,7 @@ pub struct ChainAnswer {
 impl ChainAnswer {
     /// The answer about the chain of `genesis`.
     pub fn new(chain: ChainId, name: &str, genesis: &Genesis, at: AtView) -> Self {
-        let validators = genesis.validators.iter().map(|v| ValidatorView {
-            name: String::from_utf8_lossy(v.name.as_slice()).into_owned(),
-            validator_key: Hex(v.validator_key),
-            node_key: Hex(v.node_key),
-            region: v.region,
-        });
+        let validators = genesis.validators.iter().map(ValidatorView::from);
         Self {
             chain,
             name: name.to_owned(),

@@ -1,7 +1,9 @@
 //! Operations and conditions as JSON, both ways.
 
 use super::scalar::{Amount, Hex, text};
-use rustorium_types::{AccountId, AssetId, BoundedBytes, BoundedVec, Condition, DecodeError, Hash, Operation};
+use rustorium_types::{
+    AccountId, AssetId, BoundedBytes, BoundedVec, Condition, DecodeError, Epoch, Hash, Operation, Validator,
+};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use utoipa::ToSchema;
@@ -152,6 +154,55 @@ pub enum OperationView {
         /// Key prefixes as hex digits; an empty one is the whole namespace.
         prefixes_hex: Vec<String>,
     },
+    /// Operators: a validator joins the committee with the next epoch.
+    AddValidator {
+        /// A name for people.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        name: Option<String>,
+        /// The name as hex digits.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        name_hex: Option<String>,
+        /// Signs votes and batches.
+        #[schema(value_type = String)]
+        validator_key: Hex<32>,
+        /// Proves the node's identity.
+        #[schema(value_type = String)]
+        node_key: Hex<32>,
+        /// Signs the validator's replacement.
+        #[schema(value_type = String)]
+        owner_key: Hex<32>,
+        /// Home region's byte.
+        region: u8,
+        /// Where peers dial it, "host:port"; empty where each node's own configuration says.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        address: Option<String>,
+        /// The address as hex digits.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        address_hex: Option<String>,
+    },
+    /// Operators: a validator leaves the committee with the next epoch.
+    RemoveValidator {
+        /// Its validator key.
+        #[schema(value_type = String)]
+        validator_key: Hex<32>,
+    },
+    /// Operators, or the validator's owner key alone: it has other keys from the next epoch on.
+    ReplaceKey {
+        /// Its validator key.
+        #[schema(value_type = String)]
+        validator_key: Hex<32>,
+        /// Signs votes and batches from then on.
+        #[schema(value_type = String)]
+        new_validator_key: Hex<32>,
+        /// Proves the node's identity from then on.
+        #[schema(value_type = String)]
+        new_node_key: Hex<32>,
+    },
+    /// Operators: the epoch ends as soon as it can.
+    EndEpoch {
+        /// The epoch that goes on now.
+        epoch: u64,
+    },
 }
 
 type Pair = (Option<String>, Option<String>);
@@ -235,6 +286,33 @@ impl From<&Operation> for OperationView {
             Operation::Grant { to, prefixes } => {
                 Self::Grant { to: *to, prefixes_hex: prefixes.iter().map(|p| hex::encode(p.as_slice())).collect() }
             }
+            Operation::AddValidator { validator } => Self::add_validator(validator),
+            Operation::RemoveValidator { validator_key } => {
+                Self::RemoveValidator { validator_key: Hex(*validator_key) }
+            }
+            Operation::ReplaceKey { validator_key, new_validator_key, new_node_key } => Self::ReplaceKey {
+                validator_key: Hex(*validator_key),
+                new_validator_key: Hex(*new_validator_key),
+                new_node_key: Hex(*new_node_key),
+            },
+            Operation::EndEpoch { epoch } => Self::EndEpoch { epoch: epoch.0 },
+        }
+    }
+}
+
+impl OperationView {
+    fn add_validator(validator: &Validator) -> Self {
+        let (name, name_hex) = pair(validator.name.as_slice());
+        let (address, address_hex) = pair(validator.address.as_slice());
+        Self::AddValidator {
+            name,
+            name_hex,
+            validator_key: Hex(validator.validator_key),
+            node_key: Hex(validator.node_key),
+            owner_key: Hex(validator.owner_key),
+            region: validator.region,
+            address,
+            address_hex,
         }
     }
 }
@@ -263,6 +341,34 @@ impl TryFrom<OperationView> for Operation {
                 let prefixes = BoundedVec::new(prefixes.collect::<Result<_, _>>()?);
                 Self::Grant { to, prefixes: prefixes.map_err(|error| ViewError::Bound("prefixes", error))? }
             }
+            OperationView::AddValidator {
+                name,
+                name_hex,
+                validator_key,
+                node_key,
+                owner_key,
+                region,
+                address,
+                address_hex,
+            } => Self::AddValidator {
+                validator: Validator {
+                    name: bytes("name", name, name_hex)?,
+                    validator_key: validator_key.0,
+                    node_key: node_key.0,
+                    owner_key: owner_key.0,
+                    region,
+                    address: bytes("address", address, address_hex)?,
+                },
+            },
+            OperationView::RemoveValidator { validator_key } => {
+                Self::RemoveValidator { validator_key: validator_key.0 }
+            }
+            OperationView::ReplaceKey { validator_key, new_validator_key, new_node_key } => Self::ReplaceKey {
+                validator_key: validator_key.0,
+                new_validator_key: new_validator_key.0,
+                new_node_key: new_node_key.0,
+            },
+            OperationView::EndEpoch { epoch } => Self::EndEpoch { epoch: Epoch(epoch) },
         })
     }
 }

@@ -242,6 +242,19 @@ fn operations() -> impl Strategy<Value = Operation> {
             to,
             prefixes: BoundedVec::new(prefixes.into_iter().map(|p| BoundedBytes::new(p).unwrap()).collect()).unwrap(),
         }),
+        (bytes(9), any::<[[u8; 32]; 3]>(), any::<u8>(), bytes(20)).prop_map(|(name, keys, region, address)| {
+            let [validator_key, node_key, owner_key] = keys;
+            let (name, address) = (BoundedBytes::new(name).unwrap(), BoundedBytes::new(address).unwrap());
+            let validator = Validator { name, validator_key, node_key, owner_key, region, address };
+            Operation::AddValidator { validator }
+        }),
+        any::<[u8; 32]>().prop_map(|validator_key| Operation::RemoveValidator { validator_key }),
+        any::<[[u8; 32]; 3]>().prop_map(|[validator_key, new_validator_key, new_node_key]| Operation::ReplaceKey {
+            validator_key,
+            new_validator_key,
+            new_node_key
+        }),
+        any::<u64>().prop_map(|epoch| Operation::EndEpoch { epoch: Epoch(epoch) }),
     ]
 }
 

@@ -54,6 +54,19 @@ fn condition() -> impl Strategy<Value = Condition> {
     ]
 }
 
+fn validator() -> impl Strategy<Value = Validator> {
+    (bytes(8), id(), id(), id(), any::<u8>(), bytes(20)).prop_map(
+        |(name, validator_key, node_key, owner_key, region, address)| Validator {
+            name,
+            validator_key,
+            node_key,
+            owner_key,
+            region,
+            address,
+        },
+    )
+}
+
 pub fn operation() -> impl Strategy<Value = Operation> {
     prop_oneof![
         (any::<u8>(), id(), any::<u64>()).prop_map(|(region, public_key, storage_bytes)| Operation::CreateAccount {
@@ -71,6 +84,14 @@ pub fn operation() -> impl Strategy<Value = Operation> {
         }),
         (bytes(16), account(), any::<u128>()).prop_map(|(symbol, to, amount)| Operation::Issue { symbol, to, amount }),
         (account(), bounded(bytes(9), 4)).prop_map(|(to, prefixes)| Operation::Grant { to, prefixes }),
+        validator().prop_map(|validator| Operation::AddValidator { validator }),
+        id().prop_map(|validator_key| Operation::RemoveValidator { validator_key }),
+        (id(), id(), id()).prop_map(|(validator_key, new_validator_key, new_node_key)| Operation::ReplaceKey {
+            validator_key,
+            new_validator_key,
+            new_node_key
+        }),
+        any::<u64>().prop_map(|epoch| Operation::EndEpoch { epoch: Epoch(epoch) }),
     ]
 }
 
@@ -151,6 +172,7 @@ pub fn header() -> impl Strategy<Value = Header> {
             declared_work: payload.3,
             load_history: payload.4,
             validator_set: sets.0,
+            ends_epoch: claims.0 % 2 == 1,
             next_validator_set: sets.1,
             parameters: sets.2,
             shard_map: sets.3,
@@ -204,7 +226,7 @@ pub fn proposal() -> impl Strategy<Value = Proposal> {
 }
 
 pub fn receipt() -> impl Strategy<Value = Receipt> {
-    let failed = (0u8..11, any::<u16>())
+    let failed = (0u8..19, any::<u16>())
         .prop_map(|(code, operation)| Outcome::Failed { code: decode(&[code], 1).unwrap(), operation });
     let numbers = (any::<u64>(), any::<u64>(), any::<u32>(), any::<u64>(), any::<u64>());
     (id(), account(), numbers, prop_oneof![Just(Outcome::Ok), failed]).prop_map(
@@ -239,15 +261,11 @@ pub fn receipt_proof() -> impl Strategy<Value = ReceiptProof> {
 }
 
 pub fn genesis() -> impl Strategy<Value = Genesis> {
-    let validator =
-        (bytes(8), id(), id(), id(), any::<u8>()).prop_map(|(name, validator_key, node_key, owner_key, region)| {
-            Validator { name, validator_key, node_key, owner_key, region }
-        });
     let balance = (id(), any::<u128>()).prop_map(|(asset, amount)| (AssetId(asset), amount));
     let account = (any::<u8>(), id(), any::<u64>(), bounded(balance, 3)).prop_map(
         |(region, public_key, storage_bytes, balances)| GenesisAccount { region, public_key, storage_bytes, balances },
     );
-    (any::<u16>(), bytes(12), any::<u64>(), bounded(validator, 4), bounded(account, 4)).prop_map(
+    (any::<u16>(), bytes(12), any::<u64>(), bounded(validator(), 4), bounded(account, 4)).prop_map(
         |(version, name, time_ms, validators, accounts)| Genesis {
             version,
             name,
