@@ -35,7 +35,13 @@ class P2pSection:
 
     listen: str = "0.0.0.0:26650"
     peers: dict[str, str] = field(default_factory=dict)
-    """Name of each other validator in the genesis, and its host:port."""
+    """Name of each other validator in the genesis, and its host:port; a name is resolved anew at each attempt."""
+    followers_max: int = 16
+    """Nodes outside the committee that may follow this one; 0: they are refused in the handshake."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.followers_max <= 1024:
+            raise ValueError("needs followers_max from 0 to 1024")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 //! What a node is started with: one JSON object, made by the Python side from file, environment and flags.
 
+use rustorium_transport::PeerAddress;
 use serde::Deserialize;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -7,11 +8,11 @@ use std::path::PathBuf;
 /// A committee member's address.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct PeerAddress {
+pub struct PeerSetting {
     /// Its index.
     pub index: u16,
     /// Where its peer port is.
-    pub address: SocketAddr,
+    pub address: PeerAddress,
 }
 
 /// Delays between regions, for tests and `devnet --regions`.
@@ -72,7 +73,10 @@ pub struct NodeConfig {
     /// Where QUIC clients are listened for.
     pub client_listen: SocketAddr,
     /// The other validators.
-    pub peers: Vec<PeerAddress>,
+    pub peers: Vec<PeerSetting>,
+    /// Nodes outside the committee that may follow this one.
+    #[serde(default = "default_followers")]
+    pub followers_max: usize,
     /// When a vote may leave.
     #[serde(default)]
     pub durability: DurabilitySetting,
@@ -91,6 +95,10 @@ pub struct NodeConfig {
     /// The core's heartbeat, ms.
     #[serde(default = "default_heartbeat_ms")]
     pub heartbeat_ms: u64,
+}
+
+fn default_followers() -> usize {
+    16
 }
 
 fn default_cache_bytes() -> usize {

@@ -7,6 +7,7 @@ use rustorium_types::{
     BlockDigest, ChainId, Epoch, Genesis, Hash, Header, PROTOCOL_VERSION, Parameters, PublicKey, ShardId,
     ValidatorIndex,
 };
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The fixed facts of one shard's epoch on one node.
@@ -15,6 +16,8 @@ pub struct Context {
     pub committee: Arc<Committee>,
     /// This node's place in it.
     pub me: ValidatorIndex,
+    /// The members' places, by the node keys that their links prove.
+    pub places: BTreeMap<PublicKey, ValidatorIndex>,
     /// Signs votes and batches.
     pub key: SigningKey,
     /// Chain parameters.
@@ -35,10 +38,12 @@ impl Context {
         let state = rustorium_execution::genesis(genesis);
         let keys: Vec<PublicKey> = genesis.validators.iter().map(|v| v.validator_key).collect();
         let chain = rustorium_crypto::chain_id(genesis);
+        let places = genesis.validators.iter().zip(0..).map(|(v, place)| (v.node_key, ValidatorIndex(place))).collect();
         let committee = Committee { chain, shard: ShardId(0), epoch: Epoch(0), me: Some(me), keys };
         Self {
             committee: Arc::new(committee),
             me,
+            places,
             key,
             parameters: genesis.parameters.clone(),
             hashes: rustorium_execution::hashes(genesis),
@@ -51,6 +56,11 @@ impl Context {
     /// The chain.
     pub fn chain(&self) -> ChainId {
         self.committee.chain
+    }
+
+    /// The place of whoever has this node key; none: it is no member of this epoch's committee.
+    pub fn place(&self, node_key: &PublicKey) -> Option<ValidatorIndex> {
+        self.places.get(node_key).copied()
     }
 
     /// Validators in the committee.

@@ -1,9 +1,9 @@
 //! Which peers' links are up, by name, for whoever asks how the node is.
 
 use parking_lot::Mutex;
-use rustorium_types::ValidatorIndex;
+use rustorium_transport::PeerAddress;
+use rustorium_types::{PublicKey, ValidatorIndex};
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
 
 /// Peers that a sentence names; beyond, it counts.
 const NAMED_MAX: usize = 4;
@@ -13,16 +13,19 @@ const NAMED_MAX: usize = 4;
 pub struct PeerName {
     /// Its place in the committee.
     pub index: ValidatorIndex,
+    /// The key that its link proves.
+    pub node_key: PublicKey,
     /// Its name in the genesis.
     pub name: String,
     /// Where `config.toml` says that it is.
-    pub address: SocketAddr,
+    pub address: PeerAddress,
 }
 
 /// The peers and which of them are connected.
 pub struct Links {
     peers: Vec<PeerName>,
-    up: Mutex<BTreeSet<ValidatorIndex>>,
+    /// Of members and others.
+    up: Mutex<BTreeSet<PublicKey>>,
 }
 
 impl Links {
@@ -32,13 +35,23 @@ impl Links {
     }
 
     /// A link came up or went down.
-    pub fn set(&self, peer: ValidatorIndex, up: bool) {
+    pub fn set(&self, node_key: &PublicKey, up: bool) {
         let mut links = self.up.lock();
         if up {
-            links.insert(peer);
+            links.insert(*node_key);
         } else {
-            links.remove(&peer);
+            links.remove(node_key);
         }
+    }
+
+    /// A peer's place; none: it isn't in the committee.
+    pub fn place(&self, node_key: &PublicKey) -> Option<ValidatorIndex> {
+        self.peers.iter().find(|peer| peer.node_key == *node_key).map(|peer| peer.index)
+    }
+
+    /// Nodes outside the committee that are connected.
+    pub fn followers(&self) -> usize {
+        self.up.lock().iter().filter(|key| self.place(key).is_none()).count()
     }
 
     /// Peers of the committee, without this node.
@@ -49,7 +62,7 @@ impl Links {
     /// Those that aren't connected.
     pub fn unreachable(&self) -> Vec<&PeerName> {
         let up = self.up.lock();
-        self.peers.iter().filter(|peer| !up.contains(&peer.index)).collect()
+        self.peers.iter().filter(|peer| !up.contains(&peer.node_key)).collect()
     }
 
     /// The same as words: names and addresses of the first few.
@@ -71,8 +84,9 @@ mod tests {
     fn links(n: u16) -> Links {
         let peer = |index| PeerName {
             index: ValidatorIndex(index),
+            node_key: [index as u8; 32],
             name: format!("node-{index}"),
-            address: SocketAddr::from(([10, 0, 0, 1], 1000 + index)),
+            address: std::net::SocketAddr::from(([10, 0, 0, 1], 1000 + index)).into(),
         };
         Links::new((1..=n).map(peer).collect())
     }
@@ -80,9 +94,14 @@ mod tests {
     #[test]
     fn who_is_missing_is_named() {
         let links = links(3);
-        links.set(ValidatorIndex(1), true);
-        links.set(ValidatorIndex(3), true);
-        links.set(ValidatorIndex(3), false);
+        links.set(&[1; 32], true);
+        links.set(&[3; 32], true);
+        links.set(&[3; 32], false);
+        links.set(&[9; 32], true);
+        assert_eq!(
+            (links.followers(), links.place(&[3; 32]), links.place(&[9; 32])),
+            (1, Some(ValidatorIndex(3)), None)
+        );
         let names: Vec<_> = links.unreachable().into_iter().map(|peer| peer.name.clone()).collect();
         assert_eq!((names, links.peers()), (vec!["node-2".to_owned(), "node-3".to_owned()], 3));
         assert_eq!(links.unreachable_text(), "node-2 at 10.0.0.1:1002, node-3 at 10.0.0.1:1003");

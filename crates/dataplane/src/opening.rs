@@ -1,6 +1,6 @@
 //! What a node reads, and may refuse, before it starts: genesis, keys, the journal's presence, earlier notices, delays.
 
-use crate::config::{NodeConfig, PeerAddress, ShaperSettings};
+use crate::config::{NodeConfig, PeerSetting, ShaperSettings};
 use crate::genesis_file;
 use crate::links::PeerName;
 use crate::node::NodeError;
@@ -69,8 +69,10 @@ fn validator_names(genesis: &Genesis) -> Vec<String> {
 pub(crate) fn peer_names(config: &NodeConfig, genesis: &Genesis) -> Vec<PeerName> {
     let names = validator_names(genesis);
     let name = |index: u16| names.get(usize::from(index)).cloned();
-    let peer = |peer: &PeerAddress| {
-        Some(PeerName { index: ValidatorIndex(peer.index), name: name(peer.index)?, address: peer.address })
+    let peer = |peer: &PeerSetting| {
+        let node_key = genesis.validators.get(usize::from(peer.index))?.node_key;
+        let (index, name) = (ValidatorIndex(peer.index), name(peer.index)?);
+        Some(PeerName { index, node_key, name, address: peer.address.clone() })
     };
     config.peers.iter().filter_map(peer).collect()
 }

@@ -32,7 +32,7 @@ use rustorium_gateway::{
     Backend, BackendError, ChainInfo, FinalBlock, GatewayMetrics, ProofStatus, Refused, Submitted,
 };
 use rustorium_storage::{AuditSink, Durability, Journal, RocksStore, Store, StoreConfig};
-use rustorium_transport::{Peer, Transport};
+use rustorium_transport::{FollowerLimits, Peer, Transport};
 use rustorium_txpool::PoolConfig;
 use rustorium_types::{Genesis, TxId, ValidatorIndex, encode};
 use std::collections::BTreeMap;
@@ -226,7 +226,11 @@ impl Starting {
         let validators = &self.genesis.validators;
         let peers = self.config.peers.iter().filter_map(|peer| {
             let validator = validators.get(usize::from(peer.index))?;
-            Some(Peer { index: ValidatorIndex(peer.index), node_key: validator.node_key, address: peer.address })
+            Some(Peer {
+                index: ValidatorIndex(peer.index),
+                node_key: validator.node_key,
+                address: Some(peer.address.clone()),
+            })
         });
         let peers: Vec<Peer> = peers.collect();
         if peers.len() + 1 != validators.len() {
@@ -240,13 +244,14 @@ impl Starting {
         let shaper = self.config.shaper.as_ref().map(shaper).transpose()?;
         let (queue_frames, queue_bytes) = rustorium_transport::Config::QUEUES;
         let config = rustorium_transport::Config {
-            me: self.context.me,
+            me: Some(self.context.me),
             listen: self.config.p2p_listen,
             identity: self.node_key.clone(),
             chain: self.context.chain(),
             peers,
             queue_frames,
             queue_bytes,
+            followers: FollowerLimits { max: self.config.followers_max, ..FollowerLimits::default() },
             shaper,
         };
         let handler = Arc::new(Inbound { events: self.events.clone(), links: self.links.clone() });

@@ -17,8 +17,8 @@ use rustorium_sync::{Source, answer};
 use rustorium_transport::{Credit, Transport};
 use rustorium_txpool::AccountView;
 use rustorium_types::{
-    AccountId, Batch, BatchDigest, Block, BlockDigest, Certificate, Class, Height, Request, Response, Transaction,
-    TxId, ValidatorIndex, View, limits,
+    AccountId, Batch, BatchDigest, Block, BlockDigest, Certificate, Class, Height, PublicKey, Request, Response,
+    Transaction, TxId, ValidatorIndex, View, limits,
 };
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -59,6 +59,15 @@ impl Ports for ThreadPorts {
     fn send(&mut self, to: ValidatorIndex, class: Class, frame: Bytes) {
         // Full or down: consensus is level-triggered and says it again with the next heartbeat; data is fetched.
         let _ = self.transport.send(to, class, frame);
+    }
+
+    fn send_to(&mut self, node_key: &PublicKey, class: Class, frame: Bytes) {
+        // An answer that finds no room is asked for again.
+        let _ = self.transport.send_to(node_key, class, frame);
+    }
+
+    fn tell_followers(&mut self, class: Class, frame: Bytes) {
+        let _ = self.transport.broadcast_followers(class, frame);
     }
 
     fn broadcast(&mut self, class: Class, frame: Bytes) {

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use rustorium_crypto::SigningKey;
-use rustorium_transport::{Config, Frame, Handler, Peer, Transport};
-use rustorium_types::{ChainId, Class, ValidatorIndex};
+use rustorium_transport::{Config, FollowerLimits, Frame, Handler, Peer, Transport};
+use rustorium_types::{ChainId, Class, PublicKey, ValidatorIndex};
 use std::error::Error;
 use std::io::Write;
 use std::net::{SocketAddr, UdpSocket};
@@ -24,11 +24,11 @@ impl Handler for Echo {
     fn frame(&self, frame: Frame) {
         if let Some(transport) = self.0.get() {
             // A frame that isn't sent shows as a round that doesn't end.
-            let _ = transport.send(frame.peer, frame.class, frame.bytes);
+            let _ = transport.send_to(&frame.from, frame.class, frame.bytes);
         }
     }
 
-    fn link(&self, _peer: ValidatorIndex, _up: bool) {}
+    fn link(&self, _peer: &PublicKey, _up: bool) {}
 }
 
 /// Tells the measuring thread.
@@ -42,7 +42,7 @@ impl Handler for Tell {
         let _ = self.frames.send(frame);
     }
 
-    fn link(&self, _peer: ValidatorIndex, up: bool) {
+    fn link(&self, _peer: &PublicKey, up: bool) {
         let _ = self.links.send(up);
     }
 }
@@ -51,16 +51,17 @@ fn config(me: u16, keys: &[SigningKey; 2], addresses: [SocketAddr; 2]) -> Config
     let peers = [0, 1].map(|i: u16| Peer {
         index: ValidatorIndex(i),
         node_key: keys[usize::from(i)].public(),
-        address: addresses[usize::from(i)],
+        address: Some(addresses[usize::from(i)].into()),
     });
     Config {
-        me: ValidatorIndex(me),
+        me: Some(ValidatorIndex(me)),
         listen: addresses[usize::from(me)],
         identity: keys[usize::from(me)].clone(),
         chain: ChainId::ZERO,
         peers: peers.to_vec(),
         queue_frames: Config::QUEUES.0,
         queue_bytes: Config::QUEUES.1,
+        followers: FollowerLimits::NONE,
         shaper: None,
     }
 }

@@ -1,6 +1,7 @@
 //! What a node's transport is told, and the errors of starting it and of sending.
 
 use crate::Shaper;
+use crate::address::PeerAddress;
 use crate::tls::TlsError;
 use rustorium_crypto::SigningKey;
 use rustorium_types::limits::VALIDATORS_MAX;
@@ -10,21 +11,48 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use thiserror::Error;
 
-/// Another validator.
+/// A validator of the committee.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Peer {
     /// Its index in the committee.
     pub index: ValidatorIndex,
     /// The key that it must prove.
     pub node_key: PublicKey,
-    /// Where it listens.
-    pub address: SocketAddr,
+    /// Where it listens; none: it is the one that dials.
+    pub address: Option<PeerAddress>,
+}
+
+/// What nodes outside the committee may take of this node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FollowerLimits {
+    /// Followers at once; zero: keys outside the committee are refused in the handshake.
+    pub max: usize,
+    /// Frames that are read from each in a second.
+    pub frames_per_s: u32,
+    /// Bytes that are read from each in a second.
+    pub read_bytes_per_s: u32,
+    /// Bytes that are sent in a second to all of them together.
+    pub sent_bytes_per_s: u32,
+}
+
+impl Default for FollowerLimits {
+    fn default() -> Self {
+        Self { max: 16, frames_per_s: 200, read_bytes_per_s: 2 * 1024 * 1024, sent_bytes_per_s: 64 * 1024 * 1024 }
+    }
+}
+
+impl FollowerLimits {
+    /// Nobody outside the committee.
+    pub const NONE: Self = Self { max: 0, frames_per_s: 1, read_bytes_per_s: 1, sent_bytes_per_s: 1 };
+    /// (frames, bytes) per class and follower that wait to be sent or to be processed.
+    pub(crate) const QUEUES: ([usize; 3], [usize; 3]) =
+        ([256, 64, 64], [1024 * 1024, 2 * 1024 * 1024, 8 * 1024 * 1024]);
 }
 
 /// A node's place on the network.
 pub struct Config {
-    /// This node's index.
-    pub me: ValidatorIndex,
+    /// This node's index; none where it is in no committee and follows.
+    pub me: Option<ValidatorIndex>,
     /// Where to listen (UDP); port 0 takes a free one.
     pub listen: SocketAddr,
     /// This node's identity.
@@ -37,6 +65,8 @@ pub struct Config {
     pub queue_frames: [usize; 3],
     /// Per class and peer: bytes that wait to be sent, and bytes read and not yet processed. One frame always fits.
     pub queue_bytes: [usize; 3],
+    /// What nodes outside the committee may take.
+    pub followers: FollowerLimits,
     /// A pretend network, for tests.
     pub shaper: Option<Arc<Shaper>>,
 }
@@ -46,36 +76,48 @@ impl Config {
     pub const QUEUES: ([usize; 3], [usize; 3]) =
         ([4_096, 1_024, 1_024], [16 * 1024 * 1024, 32 * 1024 * 1024, 16 * 1024 * 1024]);
 
-    /// The peers to link with. Errors: what can't work.
-    pub(crate) fn checked_peers(&self) -> Result<Vec<Peer>, TransportError> {
-        if self.peers.len() > VALIDATORS_MAX {
-            return Err(TransportError::TooManyPeers { got: self.peers.len() });
-        }
+    /// What stays the same while committees come and go. Errors: what can't work.
+    pub(crate) fn checked(&self) -> Result<Checks, TransportError> {
         if self.queue_frames.contains(&0) || self.queue_bytes.contains(&0) {
             return Err(TransportError::EmptyQueue);
         }
-        for (position, peer) in self.peers.iter().enumerate() {
-            let earlier = &self.peers[..position];
-            if earlier.iter().any(|other| other.index == peer.index || other.node_key == peer.node_key) {
-                return Err(TransportError::DuplicatePeer { index: peer.index });
-            }
-            if (peer.index == self.me) != (peer.node_key == self.identity.public()) {
-                return Err(TransportError::WrongIdentity { index: peer.index, me: self.me });
-            }
-            let unreachable = self.listen.is_ipv4() && peer.address.is_ipv6();
-            if peer.index != self.me && (peer.address.port() == 0 || unreachable) {
-                return Err(TransportError::Unreachable {
-                    index: peer.index,
-                    address: peer.address,
-                    listen: self.listen,
-                });
-            }
-        }
-        Ok(self.peers.iter().filter(|peer| peer.index != self.me).cloned().collect())
+        Ok(Checks { identity: self.identity.public(), listen: self.listen })
     }
 }
 
-/// Why the transport could not start.
+/// Checks committees against what a node is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Checks {
+    pub identity: PublicKey,
+    pub listen: SocketAddr,
+}
+
+impl Checks {
+    /// The peers to link with. Errors: what can't work.
+    pub fn peers(&self, me: Option<ValidatorIndex>, peers: &[Peer]) -> Result<Vec<Peer>, TransportError> {
+        if peers.len() > VALIDATORS_MAX {
+            return Err(TransportError::TooManyPeers { got: peers.len() });
+        }
+        for (position, peer) in peers.iter().enumerate() {
+            let earlier = &peers[..position];
+            if earlier.iter().any(|other| other.index == peer.index || other.node_key == peer.node_key) {
+                return Err(TransportError::DuplicatePeer { index: peer.index });
+            }
+            if (Some(peer.index) == me) != (peer.node_key == self.identity) {
+                return Err(TransportError::WrongIdentity { index: peer.index, me });
+            }
+            if let Some(address) = peer.address.as_ref().and_then(PeerAddress::fixed)
+                && Some(peer.index) != me
+                && (address.port() == 0 || self.listen.is_ipv4() && address.is_ipv6())
+            {
+                return Err(TransportError::Unreachable { index: peer.index, address, listen: self.listen });
+            }
+        }
+        Ok(peers.iter().filter(|peer| Some(peer.index) != me).cloned().collect())
+    }
+}
+
+/// Why the transport could not start or take a committee.
 #[derive(Debug, Error)]
 pub enum TransportError {
     /// Another process has the port.
@@ -109,13 +151,14 @@ pub enum TransportError {
     },
     /// This node's key and index don't belong together.
     #[error(
-        "the entry of validator {index} doesn't agree with this node's key and index {me}; check the node key file and the genesis"
+        "the entry of validator {index} doesn't agree with this node's key and index ({}); check the node key file and the genesis",
+        me.map_or("none".to_owned(), |me| me.to_string())
     )]
     WrongIdentity {
         /// The entry.
         index: ValidatorIndex,
-        /// This node.
-        me: ValidatorIndex,
+        /// This node, where it is in the committee.
+        me: Option<ValidatorIndex>,
     },
     /// A peer's address that can't be dialed from here.
     #[error(
@@ -149,7 +192,7 @@ pub enum SendError {
         /// Its length.
         bytes: usize,
     },
-    /// This node itself, or an index outside the committee.
+    /// This node itself, an index outside the committee, or a key that is neither a validator's nor a follower's.
     #[error("there is no such peer")]
     NoSuchPeer,
 }

@@ -1,51 +1,61 @@
-//! Who dials whom, and again: the lower index of a pair dials, for ever; the higher accepts, and knocks once when it starts.
+//! Who dials whom, and again. Between two nodes the lower key's connections count: while there is none, both dial, the
+//! higher one less often; the lower one that knows the other answers such a knock by dialing itself. Keys don't change
+//! with epochs, so no connection ends because places do, and two nodes that disagree on the epoch still find each other.
 //!
-//! *Invariants:* one connection per pair, the newest wins; handshakes in progress are bounded; an unknown key never
-//! gets past the handshake.
+//! *Invariants:* one connection per pair, of one side's the newest wins; handshakes in progress are bounded, and those of
+//! unknown addresses apart from those of validators; without followers, an unknown key never gets past the handshake.
 
+use crate::address::PeerAddress;
+use crate::endpoint::Dialer;
 use crate::link::Link;
 use crate::refusal::{CloseCode, Refusal};
 use crate::session::{self, End};
 use crate::shaper::Draws;
 use crate::{Shared, tls};
-use quinn::{ClientConfig, Connection, Incoming};
+use quinn::{Connection, Incoming};
+use std::future::pending;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::{sleep, timeout};
 
-/// Handshakes in progress, of all addresses together; from half of them on, an address must prove that it is real.
+/// Handshakes in progress with addresses that validators have, which one can pretend to have, and with all others; when
+/// few are left, an address must prove that it is real.
 const HANDSHAKES_MAX: usize = 64;
+const STRANGERS_MAX: usize = 64;
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// A dial that isn't answered by then starts anew: QUIC's own repetitions grow ever rarer.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(2);
 const BACKOFF_MIN: Duration = Duration::from_millis(50);
 const BACKOFF_MAX: Duration = Duration::from_secs(2);
-/// The side that doesn't dial shows itself if it wasn't dialed by then: the dialer may be waiting for its next attempt.
+/// The higher key shows itself if it wasn't dialed by then: the lower may be waiting for its next attempt, or not know it.
 const KNOCK_AFTER: Duration = Duration::from_millis(250);
 
 pub(crate) type Stop = watch::Receiver<bool>;
 
-async fn stopped(stop: &mut Stop) -> CloseCode {
-    // An error means that the last handle is gone, which is as good as being told.
-    let _ = stop.wait_for(|stop| *stop).await;
-    CloseCode::Shutdown
+async fn stopped(stop: &mut Stop, link: &Link) -> CloseCode {
+    tokio::select! {
+        // An error means that the last handle is gone, which is as good as being told.
+        _ = stop.wait_for(|stop| *stop) => CloseCode::Shutdown,
+        code = link.ended() => code,
+    }
 }
 
 /// Growing waits with jitter, so that nodes that lost each other at once don't dial at once.
 struct Backoff {
+    least: Duration,
     next: Duration,
     draws: Draws,
 }
 
 impl Backoff {
-    fn new() -> Self {
-        Self { next: BACKOFF_MIN, draws: Draws(RandomState::new().hash_one(0)) }
+    fn new(least: Duration) -> Self {
+        Self { least, next: least, draws: Draws(RandomState::new().hash_one(0)) }
     }
 
     fn reset(&mut self) {
-        self.next = BACKOFF_MIN;
+        self.next = self.least;
     }
 
     /// Between half of the wait and all of it.
@@ -57,40 +67,72 @@ impl Backoff {
     }
 }
 
-/// Keeps a link to a peer of a higher index.
-pub(crate) async fn dial(shared: Arc<Shared>, link: Arc<Link>, client: ClientConfig, mut stop: Stop) {
-    let mut backoff = Backoff::new();
+/// Keeps a link to a member of the committee, until the transport stops or a committee comes that lacks it.
+pub(crate) async fn keep(
+    shared: Arc<Shared>,
+    link: Arc<Link>,
+    dialer: Dialer,
+    mut accepted: mpsc::Receiver<Connection>,
+    mut stop: Stop,
+) {
+    let first_wait = if shared.dials(&link) || shared.roster.me().is_none() { Duration::ZERO } else { KNOCK_AFTER };
+    let mut backoff = Backoff::new(BACKOFF_MIN.max(first_wait));
+    let mut wait = first_wait;
+    let mut next = None;
     loop {
-        let attempt = tokio::select! {
-            _ = stopped(&mut stop) => return,
-            attempt = attempt(&shared, &link, &client) => attempt,
+        let found = match next.take() {
+            Some(connection) => Ok(connection),
+            None => tokio::select! {
+                _ = stopped(&mut stop, &link) => return,
+                Some(connection) = accepted.recv() => Ok(connection),
+                attempt = attempt(&shared, &link, &dialer, &mut backoff, wait) => attempt,
+            },
         };
-        match attempt {
+        match found {
             Ok(connection) => {
-                if session::run(&shared, &link, &connection, stopped(&mut stop)).await {
+                let newer = async {
+                    tokio::select! {
+                        code = stopped(&mut stop, &link) => code,
+                        Some(connection) = accepted.recv() => {
+                            next = Some(connection);
+                            CloseCode::Replaced
+                        }
+                    }
+                };
+                if session::run(&shared, &link, &connection, newer).await {
                     backoff.reset();
                 }
             }
             Err(End::Refused(refusal)) => {
                 link.note(refusal.to_string());
-                shared.refused(link.peer.address, &refusal);
+                if let Some(address) = link.resolved() {
+                    shared.refused(address, &refusal);
+                }
             }
             Err(End::Lost(why)) => link.note(why),
             Err(End::Closed(_)) => {}
         }
-        tokio::select! {
-            _ = stopped(&mut stop) => return,
-            () = sleep(backoff.wait()) => {}
-            () = link.knock.notified() => backoff.reset(),
-        }
+        wait = backoff.wait();
     }
 }
 
-async fn attempt(shared: &Shared, link: &Link, client: &ClientConfig) -> Result<Connection, End> {
+/// Waits, or until the peer shows itself, and dials.
+async fn attempt(
+    shared: &Shared,
+    link: &Link,
+    dialer: &Dialer,
+    backoff: &mut Backoff,
+    wait: Duration,
+) -> Result<Connection, End> {
+    tokio::select! {
+        () = sleep(wait) => {}
+        () = link.knock.notified() => backoff.reset(),
+    }
+    let Some(address) = link.address() else { return pending().await };
     loop {
         tokio::select! {
-            connected = timeout(DIAL_TIMEOUT, connect(shared, link, client)) => {
-                let silent = || End::Lost(format!("no answer from {}; it is dialed again", link.peer.address));
+            connected = timeout(DIAL_TIMEOUT, connect(shared, link, dialer, &address)) => {
+                let silent = || End::Lost(format!("no answer from {address}; it is dialed again"));
                 return connected.unwrap_or_else(|_| Err(silent()));
             }
             // It has just shown that it is there: what was sent before may have met nobody.
@@ -99,98 +141,85 @@ async fn attempt(shared: &Shared, link: &Link, client: &ClientConfig) -> Result<
     }
 }
 
-async fn connect(shared: &Shared, link: &Link, client: &ClientConfig) -> Result<Connection, End> {
-    let connecting = shared.endpoint.connect_with(client.clone(), link.peer.address, tls::SERVER_NAME);
+async fn connect(shared: &Shared, link: &Link, dialer: &Dialer, address: &PeerAddress) -> Result<Connection, End> {
+    let unknown = |error| End::Lost(format!("{address} can't be resolved ({error}); check the peer's address"));
+    let resolved = address.resolve(shared.only_v4).await.map_err(unknown)?;
+    link.note_resolved(resolved);
+    let connecting = shared.endpoint.connect_with(dialer.client(resolved.ip()), resolved, tls::SERVER_NAME);
     let connecting = connecting.map_err(|error| End::Lost(error.to_string()))?;
     Ok(connecting.await?)
 }
 
-/// Keeps a link to a peer of a lower index, which dials; `accepted` brings its connections.
-pub(crate) async fn await_dialer(
-    shared: Arc<Shared>,
-    link: Arc<Link>,
-    client: ClientConfig,
-    mut accepted: mpsc::Receiver<Connection>,
-    mut stop: Stop,
-) {
-    let mut next = tokio::select! {
-        _ = stopped(&mut stop) => return,
-        connection = accepted.recv() => connection,
-        () = knock(&shared, &link, &client) => None,
-    };
-    loop {
-        let connection = match next.take() {
-            Some(connection) => connection,
-            None => tokio::select! {
-                _ = stopped(&mut stop) => return,
-                connection = accepted.recv() => match connection {
-                    Some(connection) => connection,
-                    None => return,
-                },
-            },
-        };
-        let newer = async {
-            tokio::select! {
-                code = stopped(&mut stop) => code,
-                connection = accepted.recv() => {
-                    next = connection;
-                    CloseCode::Replaced
-                }
-            }
-        };
-        session::run(&shared, &link, &connection, newer).await;
-    }
-}
-
-async fn knock(shared: &Shared, link: &Link, client: &ClientConfig) {
-    sleep(KNOCK_AFTER).await;
-    // Whatever comes of it: the peer closes it, and dials if it is there.
-    if let Ok(Ok(connection)) = timeout(DIAL_TIMEOUT, connect(shared, link, client)).await {
-        let closed = timeout(HANDSHAKE_TIMEOUT, connection.closed()).await;
-        if let Ok(Some(refusal)) = closed.map(|error| Refusal::of(&error)) {
-            link.note(refusal.to_string());
-            shared.refused(link.peer.address, &refusal);
-        }
-    }
-}
-
 /// Takes connections for as long as the endpoint is there.
 pub(crate) async fn accept(shared: Arc<Shared>, mut stop: Stop) {
-    let slots = Arc::new(Semaphore::new(HANDSHAKES_MAX));
+    let members = Arc::new(Semaphore::new(HANDSHAKES_MAX));
+    let strangers = Arc::new(Semaphore::new(STRANGERS_MAX));
     loop {
         let incoming = tokio::select! {
-            _ = stopped(&mut stop) => return,
+            _ = stop.wait_for(|stop| *stop) => return,
             incoming = shared.endpoint.accept() => incoming,
         };
         let Some(incoming) = incoming else { return };
+        let slots = if shared.roster.knows(incoming.remote_address()) { &members } else { &strangers };
         let Ok(slot) = slots.clone().try_acquire_owned() else {
             shared.count_refusal(&Refusal::TooMany);
             incoming.refuse();
             continue;
         };
-        if slots.available_permits() < HANDSHAKES_MAX / 2 && !incoming.remote_address_validated() {
+        if slots.available_permits() < STRANGERS_MAX / 2 && !incoming.remote_address_validated() {
             // Fails only for a validated address.
             let _ = incoming.retry();
             continue;
         }
-        tokio::spawn(handshake(shared.clone(), incoming, slot));
+        tokio::spawn(handshake(shared.clone(), incoming, slot, stop.clone()));
     }
 }
 
-async fn handshake(shared: Arc<Shared>, incoming: Incoming, _slot: OwnedSemaphorePermit) {
+async fn handshake(shared: Arc<Shared>, incoming: Incoming, slot: OwnedSemaphorePermit, stop: Stop) {
     let address = incoming.remote_address();
-    let server = shared.server_config(address.ip());
-    let result = match incoming.accept_with(server) {
+    let result = match incoming.accept_with(shared.server_config(address)) {
         Ok(connecting) => timeout(HANDSHAKE_TIMEOUT, connecting).await,
         Err(error) => Ok(Err(error)),
     };
     match result {
-        Ok(Ok(connection)) => shared.accepted(connection),
+        Ok(Ok(connection)) => {
+            drop(slot);
+            accepted(&shared, connection, stop).await;
+        }
         Ok(Err(error)) => {
             if let Some(refusal) = Refusal::of(&error) {
                 shared.refused(address, &refusal);
             }
         }
         Err(_) => shared.count_refusal(&Refusal::Handshake("it took too long".into())),
+    }
+}
+
+/// A handshake is done: to the link of the proven key, or a knock if this node's connections count between the two, or
+/// a follower.
+async fn accepted(shared: &Arc<Shared>, connection: Connection, mut stop: Stop) {
+    let own = shared.identity.public();
+    let Some(key) = tls::proven_key(&connection).filter(|key| *key != own) else {
+        // The handshake let only proven keys through.
+        return connection.close(CloseCode::Unknown.wire(), b"no key, or this node's own");
+    };
+    if let Some(link) = shared.roster.member(&key) {
+        if shared.dials(&link) {
+            connection.close(CloseCode::NotDialer.wire(), CloseCode::NotDialer.to_string().as_bytes());
+            return link.knock.notify_one();
+        }
+        return link.accept(connection);
+    }
+    match shared.roster.admit(&key) {
+        Some(Ok(link)) => {
+            session::run(shared, &link, &connection, stopped(&mut stop, &link)).await;
+            shared.roster.forget(&link);
+        }
+        Some(Err(refusal)) => {
+            connection.close(refusal.close_code().wire(), refusal.close_code().to_string().as_bytes());
+            shared.refused(connection.remote_address(), &refusal);
+        }
+        // It became a member this very moment, and dials again.
+        None => connection.close(CloseCode::Changed.wire(), CloseCode::Changed.to_string().as_bytes()),
     }
 }

@@ -4,14 +4,13 @@
 //! identity, so that they learn it at their next packet rather than by a time-out.
 
 use crate::config::{Config, Peer, TransportError};
-use crate::tls::{self, TlsError};
+use crate::tls::{self, KnownKeys, TlsError};
 use crate::tuning;
 use quinn::crypto::{CryptoError, HmacKey};
 use quinn::{ClientConfig, ConnectionIdGenerator, Endpoint, EndpointConfig, ServerConfig, TokioRuntime};
 use quinn_proto::HashedConnectionIdGenerator;
 use rustix::net::sockopt;
 use rustorium_crypto::{SigningKey, hash::domain, hash::hash};
-use rustorium_types::PublicKey;
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
@@ -28,34 +27,54 @@ const INCOMING_BYTES_TOTAL: u64 = 1024 * 1024;
 
 /// How connections are accepted, by where they come from.
 pub(crate) struct Servers {
-    loopback: Arc<ServerConfig>,
-    other: Arc<ServerConfig>,
+    loopback: Kinds,
+    other: Kinds,
+}
+
+struct Kinds {
+    peer: Arc<ServerConfig>,
+    stranger: Arc<ServerConfig>,
 }
 
 impl Servers {
-    pub fn new(identity: &SigningKey, peers: &[PublicKey]) -> Result<Self, TlsError> {
-        let mut other = tls::peer_server_config(identity, peers)?;
-        other
-            .migration(false)
+    pub fn new(identity: &SigningKey, keys: Arc<KnownKeys>) -> Result<Self, TlsError> {
+        let mut base = tls::peer_server_config(identity, keys)?;
+        base.migration(false)
             .max_incoming(INCOMING_MAX)
             .incoming_buffer_size(INCOMING_BYTES)
-            .incoming_buffer_size_total(INCOMING_BYTES_TOTAL)
-            .transport_config(Arc::new(tuning::peer(IpAddr::V4(Ipv4Addr::UNSPECIFIED))));
-        let mut loopback = other.clone();
-        loopback.transport_config(Arc::new(tuning::peer(IpAddr::V4(Ipv4Addr::LOCALHOST))));
-        Ok(Self { loopback: Arc::new(loopback), other: Arc::new(other) })
+            .incoming_buffer_size_total(INCOMING_BYTES_TOTAL);
+        let with = |transport| {
+            let mut config = base.clone();
+            config.transport_config(Arc::new(transport));
+            Arc::new(config)
+        };
+        let kinds = |address| Kinds { peer: with(tuning::peer(address)), stranger: with(tuning::stranger(address)) };
+        Ok(Self { loopback: kinds(IpAddr::V4(Ipv4Addr::LOCALHOST)), other: kinds(IpAddr::V4(Ipv4Addr::UNSPECIFIED)) })
     }
 
-    pub fn of(&self, address: IpAddr) -> Arc<ServerConfig> {
-        if address.is_loopback() { self.loopback.clone() } else { self.other.clone() }
+    pub fn of(&self, address: IpAddr, known: bool) -> Arc<ServerConfig> {
+        let kinds = if address.is_loopback() { &self.loopback } else { &self.other };
+        if known { kinds.peer.clone() } else { kinds.stranger.clone() }
     }
 }
 
-/// How `peer` is dialed.
-pub(crate) fn client(identity: &SigningKey, peer: &Peer) -> Result<ClientConfig, TlsError> {
-    let mut client = tls::peer_client_config(identity, &peer.node_key)?;
-    client.transport_config(Arc::new(tuning::peer(peer.address.ip())));
-    Ok(client)
+/// How peers are dialed.
+#[derive(Debug, Clone)]
+pub(crate) struct Dialer {
+    config: ClientConfig,
+}
+
+impl Dialer {
+    pub fn new(identity: &SigningKey, peer: &Peer) -> Result<Self, TlsError> {
+        Ok(Self { config: tls::peer_client_config(identity, &peer.node_key)? })
+    }
+
+    /// The configuration for a peer at this address.
+    pub fn client(&self, address: IpAddr) -> ClientConfig {
+        let mut config = self.config.clone();
+        config.transport_config(Arc::new(tuning::peer(address)));
+        config
+    }
 }
 
 pub(crate) fn bind(address: SocketAddr) -> Result<UdpSocket, TransportError> {
@@ -83,7 +102,7 @@ pub(crate) fn open(
     // Never fails: the limit is 1200 to 65527.
     let _ = quic.max_udp_payload_size(tuning::LOOPBACK_MTU);
     let _context = runtime.enter();
-    Endpoint::new(quic, Some((*servers.other).clone()), socket, Arc::new(TokioRuntime)).map_err(bind)
+    Endpoint::new(quic, Some((*servers.other.stranger).clone()), socket, Arc::new(TokioRuntime)).map_err(bind)
 }
 
 /// Marks this node's connection ids: an id without the mark is junk, one with it belongs to a connection that ended.

@@ -6,12 +6,12 @@
 use crate::refusal::Refusal;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use rustorium_types::limits::FRAME_BYTES_MAX;
-use rustorium_types::{ChainId, Class, ValidatorIndex};
+use rustorium_types::{ChainId, Class};
 
 /// The version of the protocol between validators.
-pub const PROTOCOL_VERSION: u16 = 1;
+pub const PROTOCOL_VERSION: u16 = 2;
 /// Bytes of a greeting.
-pub(crate) const HELLO_BYTES: usize = 41;
+pub(crate) const HELLO_BYTES: usize = 39;
 
 const MAGIC: [u8; 4] = *b"RSTM";
 const LENGTH_BYTES: usize = 4;
@@ -22,11 +22,10 @@ const RESERVED_BYTES_MAX: usize = 64 * 1024;
 
 pub(crate) const CLASSES: [Class; 3] = [Class::Consensus, Class::Data, Class::Sync];
 
-/// What each side says first on each stream.
+/// What each side says first on each stream; who it is, its key has shown, and which place that has differs by epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Hello {
     pub chain: ChainId,
-    pub sender: ValidatorIndex,
     pub class: Class,
 }
 
@@ -37,7 +36,6 @@ impl Hello {
         out.put_slice(&MAGIC);
         out.put_u16_le(PROTOCOL_VERSION);
         out.put_slice(self.chain.as_bytes());
-        out.put_u16_le(self.sender.0);
         out.put_u8(self.class as u8);
         bytes
     }
@@ -59,9 +57,8 @@ impl Hello {
         if id != chain.0 {
             return Err(Refusal::WrongChain { theirs: ChainId(id), ours: *chain });
         }
-        let sender = ValidatorIndex(rest.get_u16_le());
         let class = CLASSES.get(usize::from(rest.get_u8())).ok_or(Refusal::BadHello("it names no class"))?;
-        Ok(Self { chain: *chain, sender, class: *class })
+        Ok(Self { chain: *chain, class: *class })
     }
 }
 
@@ -184,7 +181,7 @@ mod tests {
     #[test]
     fn a_greeting_names_chain_version_and_class() {
         let chain = ChainId([7; 32]);
-        let hello = Hello { chain, sender: ValidatorIndex(300), class: Class::Sync };
+        let hello = Hello { chain, class: Class::Sync };
         assert_eq!(Hello::parse(&hello.to_bytes(), &chain).unwrap(), hello);
         let other = Hello::parse(&hello.to_bytes(), &ChainId([8; 32]));
         assert_eq!(other, Err(Refusal::WrongChain { theirs: chain, ours: ChainId([8; 32]) }));

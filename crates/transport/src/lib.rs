@@ -1,9 +1,12 @@
-//! Links between validators over QUIC: pinned identities, framing, priorities, bounded queues and the delay shaper of tests.
+//! Links between nodes over QUIC: proven identities, a committee that may change, followers, framing, priorities, bounded queues and the delay shaper of tests.
 //!
-//! *Invariants:* knows no message's meaning; the peer of a link has proved the pinned key of its index; frames of one
-//! class arrive in order, and none waits behind a less urgent class; everything that waits is bounded. A frame that was
-//! taken is lost only with its link: when a link goes down, what waited for it is dropped, and the owner sends again.
+//! *Invariants:* knows no message's meaning; whoever is on a link has proved its node key, under which alone its frames
+//! are handed up: which place the key has depends on the epoch; frames of one class arrive in order, and none waits behind
+//! a less urgent class; everything that waits is bounded, and what followers may take is apart from what validators need.
+//! A frame that was taken is lost only with its link: when a link goes down, what waited for it is dropped, and the owner
+//! sends again.
 
+mod address;
 mod config;
 mod connect;
 mod endpoint;
@@ -11,7 +14,9 @@ mod framing;
 mod link;
 mod metrics;
 mod outbox;
+mod pace;
 mod refusal;
+mod roster;
 mod session;
 mod shaper;
 pub mod tls;
@@ -20,7 +25,8 @@ mod tuning;
 #[cfg(test)]
 mod tests;
 
-pub use config::{Config, Peer, SendError, TransportError};
+pub use address::{ADDRESS_BYTES_MAX, BadAddress, PeerAddress};
+pub use config::{Config, FollowerLimits, Peer, SendError, TransportError};
 pub use framing::PROTOCOL_VERSION;
 pub use link::{Credit, Frame, LinkStatus};
 pub use metrics::TransportMetrics;
@@ -28,34 +34,35 @@ pub use refusal::{CloseCode, Refusal};
 pub use shaper::{LinkShaper, Shaper, ShaperError, ShaperOptions};
 
 use bytes::Bytes;
+use config::Checks;
 use framing::Hello;
-use link::Link;
+use link::{Bounds, Link};
 use parking_lot::Mutex;
-use quinn::{Connection, Endpoint};
+use quinn::Endpoint;
 use refusal::RefusalCounters;
+use roster::Roster;
+use rustorium_crypto::SigningKey;
 use rustorium_types::{ChainId, Class, PublicKey, ValidatorIndex};
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::{IpAddr, SocketAddr, UdpSocket};
-use std::sync::Arc;
+use std::net::{SocketAddr, UdpSocket};
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::runtime::Handle;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Mutex as AsyncMutex, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 /// What `close` waits for the last packets at most.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
-/// Connections of one peer that wait for the one before to end; a node makes one at a time.
-const ACCEPTED_MAX: usize = 4;
 
 /// What comes from the network. Called on the runtime's threads: it must not block.
 pub trait Handler: Send + Sync + 'static {
     /// A frame came. While its credit is kept, less is read from that peer and class.
     fn frame(&self, frame: Frame);
-    /// A link came up or went down; alternates per peer, starting with up.
-    fn link(&self, peer: ValidatorIndex, up: bool);
+    /// A validator's or follower's link came up or went down; alternates per key, starting with up.
+    fn link(&self, node_key: &PublicKey, up: bool);
     /// A connection was refused, by this side or the other.
     fn refused(&self, address: SocketAddr, why: &Refusal) {
         let _ = (address, why);
@@ -64,25 +71,29 @@ pub trait Handler: Send + Sync + 'static {
 
 /// What all tasks of a transport share.
 pub(crate) struct Shared {
-    pub me: ValidatorIndex,
+    pub identity: SigningKey,
     pub chain: ChainId,
     pub endpoint: Endpoint,
     pub handler: Arc<dyn Handler>,
-    pub links: Vec<Arc<Link>>,
-    positions: BTreeMap<ValidatorIndex, usize>,
-    keys: BTreeMap<PublicKey, usize>,
-    acceptors: BTreeMap<ValidatorIndex, mpsc::Sender<Connection>>,
+    pub roster: Arc<Roster>,
+    /// Whether only addresses of IP version 4 can be dialed.
+    pub only_v4: bool,
+    keys: Arc<tls::KnownKeys>,
     servers: endpoint::Servers,
+    checks: Checks,
+    bounds: Bounds,
+    shaper: Option<Arc<Shaper>>,
+    turns: Mutex<BTreeMap<PublicKey, Weak<AsyncMutex<()>>>>,
     refusals: Arc<RefusalCounters>,
 }
 
 impl Shared {
     pub fn hello(&self, class: Class) -> Hello {
-        Hello { chain: self.chain, sender: self.me, class }
+        Hello { chain: self.chain, class }
     }
 
-    pub fn server_config(&self, address: IpAddr) -> Arc<quinn::ServerConfig> {
-        self.servers.of(address)
+    pub fn server_config(&self, address: SocketAddr) -> Arc<quinn::ServerConfig> {
+        self.servers.of(address.ip(), self.roster.knows(address))
     }
 
     pub fn count_refusal(&self, why: &Refusal) {
@@ -94,30 +105,32 @@ impl Shared {
         self.handler.refused(address, why);
     }
 
-    /// A handshake is done: to the link of the proven key, or a knock if this node is the one that dials.
-    pub fn accepted(&self, connection: Connection) {
-        let key = tls::proven_key(&connection);
-        let Some(link) = key.and_then(|key| self.keys.get(&key)).map(|position| &self.links[*position]) else {
-            // The handshake let only pinned keys through.
-            return connection.close(CloseCode::Unknown.wire(), b"no key");
-        };
-        match self.acceptors.get(&link.peer.index) {
-            Some(acceptor) => {
-                if let Err(refused) = acceptor.try_send(connection) {
-                    refused.into_inner().close(CloseCode::Replaced.wire(), b"too many connections of one node");
-                }
-            }
-            None => {
-                connection.close(CloseCode::NotDialer.wire(), CloseCode::NotDialer.to_string().as_bytes());
-                link.knock.notify_one();
-            }
+    /// Held by whoever has the session of this key.
+    pub fn turn(&self, key: &PublicKey) -> Arc<AsyncMutex<()>> {
+        let mut turns = self.turns.lock();
+        if let Some(turn) = turns.get(key).and_then(Weak::upgrade) {
+            return turn;
         }
+        turns.retain(|_, turn| turn.strong_count() > 0);
+        let turn = Arc::default();
+        turns.insert(*key, Arc::downgrade(&turn));
+        turn
+    }
+
+    /// Whether this node's connections are the ones that count between the two: the lower key's do.
+    pub fn dials(&self, link: &Link) -> bool {
+        self.checks.identity < link.node_key && link.address().is_some()
+    }
+
+    fn make_link(&self, me: Option<ValidatorIndex>, peer: &Peer) -> Arc<Link> {
+        let shaper = self.shaper.as_ref().zip(me).map(|(shaper, me)| shaper.link(me, peer.index));
+        Arc::new(Link::new(peer.node_key, self.bounds.clone(), shaper))
     }
 }
 
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shared").field("me", &self.me).field("links", &self.links.len()).finish_non_exhaustive()
+        f.debug_struct("Shared").field("roster", &self.roster).finish_non_exhaustive()
     }
 }
 
@@ -132,6 +145,7 @@ pub struct Transport {
 struct Lifeline {
     stop: watch::Sender<bool>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
+    runtime: Handle,
 }
 
 impl Transport {
@@ -148,61 +162,85 @@ impl Transport {
         handler: Arc<dyn Handler>,
         runtime: &Handle,
     ) -> Result<Self, TransportError> {
-        let peers = config.checked_peers()?;
-        let keys: Vec<PublicKey> = peers.iter().map(|peer| peer.node_key).collect();
-        let servers = endpoint::Servers::new(&config.identity, &keys)?;
-        let clients = peers.iter().map(|peer| endpoint::client(&config.identity, peer));
-        let clients = clients.collect::<Result<Vec<_>, _>>()?;
+        let checks = config.checked()?;
+        checks.peers(config.me, &config.peers)?;
+        let keys = tls::KnownKeys::new([], config.followers.max > 0);
+        let servers = endpoint::Servers::new(&config.identity, keys.clone())?;
         let endpoint = endpoint::open(socket, &config, &servers, runtime)?;
-        let links: Vec<_> = peers.into_iter().map(|peer| Arc::new(Link::new(peer, &config))).collect();
-        let awaited = links.iter().map(|link| link.peer.index).filter(|index| *index < config.me);
-        let (acceptors, mut inboxes): (BTreeMap<_, _>, BTreeMap<_, _>) = awaited
-            .map(|index| {
-                let (sender, receiver) = mpsc::channel(ACCEPTED_MAX);
-                ((index, sender), (index, receiver))
-            })
-            .unzip();
+        let bounds = Bounds { queue_frames: config.queue_frames, queue_bytes: config.queue_bytes, ..Bounds::default() };
         let shared = Arc::new(Shared {
-            me: config.me,
+            identity: config.identity,
             chain: config.chain,
             endpoint,
             handler,
-            positions: links.iter().enumerate().map(|(i, link)| (link.peer.index, i)).collect(),
-            keys: links.iter().enumerate().map(|(i, link)| (link.peer.node_key, i)).collect(),
-            links,
-            acceptors,
+            roster: Arc::new(Roster::new(config.followers)),
+            only_v4: config.listen.is_ipv4(),
+            keys,
             servers,
+            checks,
+            bounds,
+            shaper: config.shaper,
+            turns: Mutex::default(),
             refusals: Default::default(),
         });
         let (stop, stopping) = watch::channel(false);
-        let mut tasks = vec![runtime.spawn(connect::accept(shared.clone(), stopping.clone()))];
-        for (link, client) in shared.links.iter().zip(clients) {
-            let (shared, link, stopping) = (shared.clone(), link.clone(), stopping.clone());
-            tasks.push(match inboxes.remove(&link.peer.index) {
-                Some(inbox) => runtime.spawn(connect::await_dialer(shared, link, client, inbox, stopping)),
-                None => runtime.spawn(connect::dial(shared, link, client, stopping)),
-            });
+        let lifeline = Lifeline { stop, tasks: Mutex::default(), runtime: runtime.clone() };
+        let transport = Self { shared: shared.clone(), lifeline: Arc::new(lifeline) };
+        transport.set_peers(config.me, &config.peers)?;
+        transport.lifeline.tasks.lock().push(runtime.spawn(connect::accept(shared, stopping)));
+        Ok(transport)
+    }
+
+    /// Takes another committee, while everything runs. Links of node keys that stay keep their connections and what waits
+    /// on them; others end, and new ones are dialed. When it returns, indices mean places in this committee. Frames of
+    /// those who left may still be handed up for a moment, under their keys.
+    pub fn set_peers(&self, me: Option<ValidatorIndex>, peers: &[Peer]) -> Result<(), TransportError> {
+        let shared = &self.shared;
+        let peers = shared.checks.peers(me, peers)?;
+        let dialers = peers.iter().map(|peer| Ok((peer.node_key, endpoint::Dialer::new(&shared.identity, peer)?)));
+        let mut dialers: BTreeMap<_, _> = dialers.collect::<Result<_, TransportError>>()?;
+        shared.keys.set(peers.iter().map(|peer| peer.node_key));
+        let new = shared.roster.set(me, &peers, |peer| shared.make_link(me, peer));
+        let mut tasks = self.lifeline.tasks.lock();
+        tasks.retain(|task| !task.is_finished());
+        for (link, peer) in new {
+            let Some(dialer) = dialers.remove(&peer.node_key) else { continue };
+            let accepted = link.take_accepted();
+            let stop = self.lifeline.stop.subscribe();
+            let task = connect::keep(shared.clone(), link, dialer, accepted, stop);
+            tasks.push(self.lifeline.runtime.spawn(task));
         }
-        Ok(Self { shared, lifeline: Arc::new(Lifeline { stop, tasks: Mutex::new(tasks) }) })
+        Ok(())
     }
 
-    fn link(&self, index: ValidatorIndex) -> Option<&Arc<Link>> {
-        self.shared.positions.get(&index).map(|position| &self.shared.links[*position])
-    }
-
-    /// Queues a frame. From any thread; never blocks.
+    /// Queues a frame for a member of the committee. From any thread; never blocks.
     pub fn send(&self, to: ValidatorIndex, class: Class, frame: Bytes) -> Result<(), SendError> {
-        self.link(to).ok_or(SendError::NoSuchPeer)?.send(class, frame)
+        self.shared.roster.at(to).ok_or(SendError::NoSuchPeer)?.send(class, frame)
     }
 
-    /// Queues a frame for every peer whose link is up and has room; returns how many.
+    /// Queues a frame for whoever has this node key, a validator or a follower.
+    pub fn send_to(&self, node_key: &PublicKey, class: Class, frame: Bytes) -> Result<(), SendError> {
+        self.shared.roster.of(node_key).ok_or(SendError::NoSuchPeer)?.send(class, frame)
+    }
+
+    /// Queues a frame for every validator whose link is up and has room; returns how many.
     pub fn broadcast(&self, class: Class, frame: Bytes) -> usize {
-        self.shared.links.iter().filter(|link| link.send(class, frame.clone()).is_ok()).count()
+        self.shared.roster.each_member(|link| link.send(class, frame.clone()).is_ok())
     }
 
-    /// How every link is doing, by the order of the configuration.
+    /// Queues a frame for every follower that has room; returns how many.
+    pub fn broadcast_followers(&self, class: Class, frame: Bytes) -> usize {
+        self.shared.roster.each_follower(|link| link.send(class, frame.clone()).is_ok())
+    }
+
+    /// How the links to the committee are doing, by the order in which it was given.
     pub fn status(&self) -> Vec<LinkStatus> {
-        self.shared.links.iter().map(|link| link.status()).collect()
+        self.shared.roster.links().iter().map(|link| link.status()).collect()
+    }
+
+    /// How the links to followers are doing.
+    pub fn followers(&self) -> Vec<LinkStatus> {
+        self.shared.roster.followers().iter().map(|link| link.status()).collect()
     }
 
     /// Where this node listens.
@@ -212,7 +250,7 @@ impl Transport {
 
     /// Figures for the node's registry.
     pub fn metrics(&self) -> TransportMetrics {
-        TransportMetrics::new(self.shared.links.clone(), self.shared.refusals.clone())
+        TransportMetrics::new(self.shared.roster.clone(), self.shared.refusals.clone())
     }
 
     /// Ends all links, tells the peers, and returns when both have happened. The port is free soon after the last clone

@@ -1,39 +1,39 @@
 //! One link: the queues, credits and counters of a peer, which outlive its connections.
 //!
 //! *Invariants:* at most one connection at a time; what is read and not yet processed is bounded per class, also over
-//! reconnects.
+//! reconnects; a link is of one node key for ever, while its place in the committee may change.
 
-use crate::config::{Config, Peer, SendError};
+use crate::address::PeerAddress;
+use crate::config::SendError;
 use crate::framing::CLASSES;
 use crate::outbox::Outbox;
+use crate::pace::Pace;
+use crate::refusal::CloseCode;
 use crate::shaper::LinkShaper;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use quinn::Connection;
-use rustorium_types::{Class, ValidatorIndex};
+use rustorium_types::{Class, PublicKey, ValidatorIndex};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::Instant;
+
+/// Connections of one peer that wait for the one before to end; a node makes one at a time.
+const ACCEPTED_MAX: usize = 4;
 
 /// A frame that came. Dropping it (or its `credit`) lets the peer send more.
 #[derive(Debug)]
 pub struct Frame {
-    /// Who sent it.
-    pub peer: ValidatorIndex,
+    /// The node key that its sender has proved. Whose key that is depends on the epoch: ask at the time of use.
+    pub from: PublicKey,
     /// The stream it came on.
     pub class: Class,
     /// The frame, without its length.
     pub bytes: Bytes,
     /// Its share of what may be read and not yet processed; keep it until the frame is.
     pub credit: Credit,
-}
-
-impl Frame {
-    /// A frame that came over no link, such as a node's own; it holds no credit.
-    pub fn local(peer: ValidatorIndex, class: Class, bytes: Bytes) -> Self {
-        Self { peer, class, bytes, credit: Credit(None) }
-    }
 }
 
 /// Bounds what is read from a peer and not yet processed; given back when dropped.
@@ -43,8 +43,10 @@ pub struct Credit(#[expect(dead_code, reason = "held for what its drop does")] O
 /// How a link is doing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LinkStatus {
-    /// The peer.
-    pub index: ValidatorIndex,
+    /// The peer's key.
+    pub node_key: PublicKey,
+    /// Its place in the committee; none: it follows.
+    pub index: Option<ValidatorIndex>,
     /// Whether frames can be sent.
     pub up: bool,
     /// The smoothed round trip, while up.
@@ -73,14 +75,38 @@ pub(crate) struct ClassCounters {
     pub full: AtomicU64,
 }
 
+/// What may wait on a link, and how fast it may go.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Bounds {
+    pub queue_frames: [usize; 3],
+    pub queue_bytes: [usize; 3],
+    /// On what is read.
+    pub read: Option<Arc<Pace>>,
+    /// On what is sent, perhaps shared with other links.
+    pub sent: Option<Arc<Pace>>,
+}
+
+/// What a committee says of a link; changes with it.
+#[derive(Debug, Clone, Default)]
+struct Place {
+    index: Option<ValidatorIndex>,
+    address: Option<PeerAddress>,
+    /// What the address was last resolved to.
+    resolved: Option<SocketAddr>,
+}
+
 #[derive(Debug)]
 pub(crate) struct Link {
-    pub peer: Peer,
+    pub node_key: PublicKey,
     pub outboxes: [Outbox; 3],
     pub counters: [ClassCounters; 3],
     pub ups: AtomicU64,
     /// The peer, which this node dials, has shown that it is there.
     pub knock: Notify,
+    pub bounds: Bounds,
+    place: Mutex<Place>,
+    ended: watch::Sender<Option<CloseCode>>,
+    accepted: Mutex<Option<mpsc::Sender<Connection>>>,
     credits: [Arc<Semaphore>; 3],
     credit_units: [usize; 3],
     credit_max: [usize; 3],
@@ -90,24 +116,82 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    pub fn new(peer: Peer, config: &Config) -> Self {
-        let credit_max = config.queue_bytes.map(|bytes| bytes.min(u32::MAX as usize).min(Semaphore::MAX_PERMITS));
+    pub fn new(node_key: PublicKey, bounds: Bounds, shaper: Option<LinkShaper>) -> Self {
+        let credit_max = bounds.queue_bytes.map(|bytes| bytes.min(u32::MAX as usize).min(Semaphore::MAX_PERMITS));
         // A frame costs its bytes, and at least the share that makes the frames bounded too.
-        let units = CLASSES.map(|c| credit_max[c as usize].div_ceil(config.queue_frames[c as usize]));
-        let shaper = config.shaper.as_ref().map(|shaper| Mutex::new(shaper.link(config.me, peer.index)));
+        let units = CLASSES.map(|c| credit_max[c as usize].div_ceil(bounds.queue_frames[c as usize]));
         Self {
-            outboxes: CLASSES.map(|c| Outbox::new(config.queue_frames[c as usize], config.queue_bytes[c as usize])),
+            node_key,
+            outboxes: CLASSES.map(|c| Outbox::new(bounds.queue_frames[c as usize], bounds.queue_bytes[c as usize])),
             counters: Default::default(),
             ups: AtomicU64::new(0),
             knock: Notify::new(),
+            bounds,
+            place: Mutex::default(),
+            ended: watch::Sender::new(None),
+            accepted: Mutex::new(None),
             credits: credit_max.map(|max| Arc::new(Semaphore::new(max))),
             credit_units: units,
             credit_max,
-            shaper,
+            shaper: shaper.map(Mutex::new),
             connection: Mutex::new(None),
             last_error: Mutex::new(None),
-            peer,
         }
+    }
+
+    /// The peer's place in a committee, the first or another.
+    pub fn set_place(&self, index: ValidatorIndex, address: Option<PeerAddress>) {
+        let mut place = self.place.lock();
+        let resolved = if place.address == address { place.resolved } else { None };
+        let resolved = resolved.or(address.as_ref().and_then(PeerAddress::fixed));
+        *place = Place { index: Some(index), address, resolved };
+    }
+
+    pub fn index(&self) -> Option<ValidatorIndex> {
+        self.place.lock().index
+    }
+
+    pub fn address(&self) -> Option<PeerAddress> {
+        self.place.lock().address.clone()
+    }
+
+    pub fn resolved(&self) -> Option<SocketAddr> {
+        self.place.lock().resolved
+    }
+
+    pub fn note_resolved(&self, address: SocketAddr) {
+        self.place.lock().resolved = Some(address);
+    }
+
+    /// Where connections that the peer made come in from now on.
+    pub fn take_accepted(&self) -> mpsc::Receiver<Connection> {
+        let (sender, receiver) = mpsc::channel(ACCEPTED_MAX);
+        *self.accepted.lock() = Some(sender);
+        receiver
+    }
+
+    /// Hands on a connection that the peer made.
+    pub fn accept(&self, connection: Connection) {
+        let sender = self.accepted.lock().clone();
+        let refused = match sender {
+            Some(sender) => sender.try_send(connection).err().map(mpsc::error::TrySendError::into_inner),
+            None => Some(connection),
+        };
+        if let Some(connection) = refused {
+            connection.close(CloseCode::Replaced.wire(), b"too many connections of one node");
+        }
+    }
+
+    /// Ends the link for good.
+    pub fn end(&self, code: CloseCode) {
+        self.ended.send_replace(Some(code));
+    }
+
+    /// Waits until the link ends for good.
+    pub async fn ended(&self) -> CloseCode {
+        let mut ended = self.ended.subscribe();
+        // The sender lives as long as the link.
+        ended.wait_for(Option::is_some).await.ok().and_then(|code| *code).unwrap_or(CloseCode::Shutdown)
     }
 
     pub fn send(&self, class: Class, frame: Bytes) -> Result<(), SendError> {
@@ -155,7 +239,8 @@ impl Link {
         let depths = CLASSES.map(|class| self.outboxes[class as usize].depth());
         let rtt_us = self.rtt_us();
         LinkStatus {
-            index: self.peer.index,
+            node_key: self.node_key,
+            index: self.index(),
             up: rtt_us.is_some(),
             rtt_us,
             sent_bytes: self.counters.iter().map(|c| c.sent_bytes.load(Relaxed)).sum(),

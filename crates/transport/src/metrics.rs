@@ -1,8 +1,9 @@
 //! The transport's figures, read from its counters when they are scraped.
 
 use crate::framing::CLASSES;
-use crate::link::{ClassCounters, Link};
+use crate::link::ClassCounters;
 use crate::refusal::{REFUSAL_LABELS, RefusalCounters};
+use crate::roster::Roster;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder};
 use prometheus_client::metrics::counter::ConstCounter;
@@ -18,13 +19,13 @@ type Labels = [(&'static str, String); 2];
 /// Figures of every link: `rustorium_transport_…`, labelled by peer and class.
 #[derive(Debug, Clone)]
 pub struct TransportMetrics {
-    links: Vec<Arc<Link>>,
+    roster: Arc<Roster>,
     refusals: Arc<RefusalCounters>,
 }
 
 impl TransportMetrics {
-    pub(crate) fn new(links: Vec<Arc<Link>>, refusals: Arc<RefusalCounters>) -> Self {
-        Self { links, refusals }
+    pub(crate) fn new(roster: Arc<Roster>, refusals: Arc<RefusalCounters>) -> Self {
+        Self { roster, refusals }
     }
 
     /// Adds the figures to the node's registry, which must have no prefix.
@@ -41,9 +42,9 @@ impl TransportMetrics {
     ) -> fmt::Result {
         let kind = ConstCounter::new(0u64).metric_type();
         let mut family = encoder.encode_descriptor(name, help, None, kind)?;
-        for link in &self.links {
+        for (peer, link) in self.roster.numbered() {
             for class in CLASSES {
-                let labels: Labels = [("peer", link.peer.index.to_string()), ("class", name_of(class).into())];
+                let labels: Labels = [("peer", peer.to_string()), ("class", name_of(class).into())];
                 let value = read(&link.counters[class as usize]).load(Relaxed);
                 ConstCounter::new(value).encode(family.encode_family(&labels)?)?;
             }
@@ -55,9 +56,9 @@ impl TransportMetrics {
         let kind = ConstGauge::new(0i64).metric_type();
         let help = "Bytes of frames that wait to be sent";
         let mut family = encoder.encode_descriptor("rustorium_transport_queue", help, Some(&Unit::Bytes), kind)?;
-        for link in &self.links {
+        for (peer, link) in self.roster.numbered() {
             for class in CLASSES {
-                let labels: Labels = [("peer", link.peer.index.to_string()), ("class", name_of(class).into())];
+                let labels: Labels = [("peer", peer.to_string()), ("class", name_of(class).into())];
                 let (_, bytes) = link.outboxes[class as usize].depth();
                 gauge(i64::try_from(bytes).unwrap_or(i64::MAX), family.encode_family(&labels)?)?;
             }
@@ -69,29 +70,36 @@ impl TransportMetrics {
         let kind = ConstGauge::new(0i64).metric_type();
         let help = "Whether the link to a peer is up (1) or down (0)";
         let mut family = encoder.encode_descriptor("rustorium_transport_link_up", help, None, kind)?;
-        for link in &self.links {
+        for (peer, link) in self.roster.numbered() {
             let up = i64::from(link.rtt_us().is_some());
-            gauge(up, family.encode_family(&[("peer", link.peer.index.to_string())])?)?;
+            gauge(up, family.encode_family(&[("peer", peer.to_string())])?)?;
         }
         let help = "Smoothed round trip of the link to a peer that is up";
         let unit = Unit::Other("microseconds".into());
         let mut family = encoder.encode_descriptor("rustorium_transport_rtt", help, Some(&unit), kind)?;
-        for link in &self.links {
+        for (peer, link) in self.roster.numbered() {
             if let Some(rtt_us) = link.rtt_us() {
-                let labels = [("peer", link.peer.index.to_string())];
+                let labels = [("peer", peer.to_string())];
                 gauge(i64::try_from(rtt_us).unwrap_or(i64::MAX), family.encode_family(&labels)?)?;
             }
         }
         Ok(())
     }
 
+    fn followers(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let kind = ConstGauge::new(0i64).metric_type();
+        let help = "Nodes outside the committee that are linked";
+        let family = encoder.encode_descriptor("rustorium_transport_followers", help, None, kind)?;
+        gauge(i64::try_from(self.roster.followers().len()).unwrap_or(i64::MAX), family)
+    }
+
     fn reconnects(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let kind = ConstCounter::new(0u64).metric_type();
         let help = "How often a link came up again after it had been up";
         let mut family = encoder.encode_descriptor("rustorium_transport_reconnects", help, None, kind)?;
-        for link in &self.links {
+        for (peer, link) in self.roster.numbered() {
             let again = link.ups.load(Relaxed).saturating_sub(1);
-            ConstCounter::new(again).encode(family.encode_family(&[("peer", link.peer.index.to_string())])?)?;
+            ConstCounter::new(again).encode(family.encode_family(&[("peer", peer.to_string())])?)?;
         }
         Ok(())
     }
@@ -117,6 +125,7 @@ impl Collector for TransportMetrics {
         self.per_class(e, "rustorium_transport_full_frames", "Frames not taken: the queue was full", |c| &c.full)?;
         self.queues(e)?;
         self.links(e)?;
+        self.followers(e)?;
         self.reconnects(e)?;
         self.refusals(e)
     }

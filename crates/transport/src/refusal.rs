@@ -28,9 +28,13 @@ pub enum CloseCode {
     StreamEnded = 7,
     /// A code that this version doesn't know.
     Unknown = 8,
+    /// As many followers as it takes are there.
+    FollowersFull = 9,
+    /// The committee changed, and with it what the two nodes are to each other.
+    Changed = 10,
 }
 
-const CODES: [CloseCode; 8] = [
+const CODES: [CloseCode; 11] = [
     CloseCode::Shutdown,
     CloseCode::Replaced,
     CloseCode::WrongChain,
@@ -39,6 +43,9 @@ const CODES: [CloseCode; 8] = [
     CloseCode::FrameTooLarge,
     CloseCode::NotDialer,
     CloseCode::StreamEnded,
+    CloseCode::Unknown,
+    CloseCode::FollowersFull,
+    CloseCode::Changed,
 ];
 
 impl CloseCode {
@@ -63,6 +70,8 @@ impl fmt::Display for CloseCode {
             Self::FrameTooLarge => "this node's frame was too large",
             Self::NotDialer => "it dials this node",
             Self::StreamEnded => "a stream ended",
+            Self::FollowersFull => "it has as many followers as it takes",
+            Self::Changed => "the committee changed",
             Self::Unknown => "of a reason that this version doesn't know",
         })
     }
@@ -122,6 +131,9 @@ pub enum Refusal {
     /// Too many handshakes at once.
     #[error("too many connection attempts at once; this one was turned away")]
     TooMany,
+    /// As many followers as may be are there.
+    #[error("a node outside the committee was turned away: {0} follow already; raise followers_max to let more in")]
+    FollowersFull(usize),
 }
 
 impl Refusal {
@@ -141,6 +153,7 @@ impl Refusal {
             Self::ByPeer { .. } => 6,
             Self::Handshake(_) => 7,
             Self::TooMany => 8,
+            Self::FollowersFull(_) => 9,
         }
     }
 
@@ -150,6 +163,7 @@ impl Refusal {
             Self::WrongVersion { .. } => CloseCode::WrongVersion,
             Self::BadHello(_) => CloseCode::BadHello,
             Self::FrameTooLarge { .. } => CloseCode::FrameTooLarge,
+            Self::FollowersFull(_) => CloseCode::FollowersFull,
             _ => CloseCode::Unknown,
         }
     }
@@ -173,13 +187,19 @@ impl Refusal {
 
     fn of_code(code: VarInt, reason: &[u8]) -> Option<Self> {
         let code = CloseCode::from_wire(code);
-        let quiet = [CloseCode::Shutdown, CloseCode::Replaced, CloseCode::NotDialer, CloseCode::StreamEnded];
+        let quiet = [
+            CloseCode::Shutdown,
+            CloseCode::Replaced,
+            CloseCode::NotDialer,
+            CloseCode::StreamEnded,
+            CloseCode::Changed,
+        ];
         (!quiet.contains(&code)).then(|| Self::ByPeer { code, reason: String::from_utf8_lossy(reason).into_owned() })
     }
 }
 
 /// Names of the kinds of refusals, for metrics.
-pub(crate) const REFUSAL_LABELS: [&str; 9] = [
+pub(crate) const REFUSAL_LABELS: [&str; 10] = [
     "unknown_key",
     "unknown_here",
     "wrong_chain",
@@ -189,6 +209,7 @@ pub(crate) const REFUSAL_LABELS: [&str; 9] = [
     "by_peer",
     "handshake",
     "too_many",
+    "followers_full",
 ];
 
 /// Refusals by kind, in the order of their names.

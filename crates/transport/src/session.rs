@@ -39,6 +39,10 @@ impl From<ConnectionError> for End {
     fn from(error: ConnectionError) -> Self {
         match (Refusal::of(&error), error) {
             (Some(refusal), _) => Self::Refused(refusal),
+            // Nothing to tell anyone: it dials in a moment.
+            (None, ConnectionError::ApplicationClosed(close)) if close.error_code == CloseCode::NotDialer.wire() => {
+                Self::Closed(CloseCode::NotDialer)
+            }
             (None, ConnectionError::ApplicationClosed(close)) => {
                 Self::Lost(format!("the peer closed it: {}", CloseCode::from_wire(close.error_code)))
             }
@@ -88,7 +92,7 @@ pub(crate) async fn run(
     let greeted = tokio::select! {
         biased;
         code = &mut stop => Err(End::Closed(code)),
-        greeted = timeout(HELLO_TIMEOUT, greet(shared, link, connection)) => {
+        greeted = timeout(HELLO_TIMEOUT, greet(shared, connection)) => {
             greeted.unwrap_or(Err(End::Refused(Refusal::BadHello("it didn't come in time"))))
         }
     };
@@ -119,7 +123,7 @@ fn finish(shared: &Shared, link: &Link, connection: &Connection, end: End) {
     }
 }
 
-async fn greet(shared: &Shared, link: &Link, connection: &Connection) -> Result<Streams, End> {
+async fn greet(shared: &Shared, connection: &Connection) -> Result<Streams, End> {
     let [consensus, data, sync] = CLASSES;
     let mut outgoing =
         [open(connection, consensus).await?, open(connection, data).await?, open(connection, sync).await?];
@@ -135,9 +139,6 @@ async fn greet(shared: &Shared, link: &Link, connection: &Connection) -> Result<
             ReadExactError::ReadError(error) => error.into(),
         })?;
         let hello = Hello::parse(&bytes, &shared.chain)?;
-        if hello.sender != link.peer.index {
-            return Err(Refusal::BadHello("its index isn't that of its key").into());
-        }
         if incoming[hello.class as usize].replace(stream).is_some() {
             return Err(Refusal::BadHello("two streams of one class").into());
         }
@@ -162,8 +163,11 @@ async fn carry(
     streams: Streams,
     stop: impl Future<Output = CloseCode>,
 ) {
+    // Its node's last session may still be ending: what the handler hears of a key alternates.
+    let turn = shared.turn(&link.node_key);
+    let _held = turn.lock().await;
     link.raise(connection.clone());
-    shared.handler.link(link.peer.index, true);
+    shared.handler.link(&link.node_key, true);
     let mut tasks = JoinSet::new();
     for (class, stream) in CLASSES.into_iter().zip(streams.outgoing) {
         tasks.spawn(write(link.clone(), class, stream));
@@ -185,7 +189,7 @@ async fn carry(
     finish(shared, link, connection, end);
     tasks.shutdown().await;
     link.lower();
-    shared.handler.link(link.peer.index, false);
+    shared.handler.link(&link.node_key, false);
 }
 
 async fn write(link: Arc<Link>, class: Class, mut stream: SendStream) -> End {
@@ -193,6 +197,9 @@ async fn write(link: Arc<Link>, class: Class, mut stream: SendStream) -> End {
     let (mut frames, mut chunks) = (Vec::new(), Vec::new());
     loop {
         link.outboxes[class as usize].take(WRITE_BYTES, &mut frames).await;
+        if let Some(pace) = &link.bounds.sent {
+            pace.pass(frames.iter().map(Bytes::len).sum()).await;
+        }
         counters.sent_frames.fetch_add(frames.len() as u64, Relaxed);
         counters.sent_bytes.fetch_add(frames.iter().map(|frame| frame.len() as u64).sum(), Relaxed);
         gather(&mut frames, &mut chunks);
@@ -220,12 +227,17 @@ async fn read_frames(link: &Link, handler: &dyn Handler, class: Class, stream: &
             loop {
                 match decoder.step(chunk)? {
                     Step::More => break,
-                    Step::Announced(bytes) => credit = Some(link.credit(class, bytes).await),
+                    Step::Announced(bytes) => {
+                        if let Some(pace) = &link.bounds.read {
+                            pace.pass(bytes).await;
+                        }
+                        credit = Some(link.credit(class, bytes).await);
+                    }
                     Step::Complete(bytes) => {
                         counters.received_frames.fetch_add(1, Relaxed);
                         counters.received_bytes.fetch_add(bytes.len() as u64, Relaxed);
                         let credit = credit.take().unwrap_or_default();
-                        handler.frame(Frame { peer: link.peer.index, class, bytes, credit });
+                        handler.frame(Frame { from: link.node_key, class, bytes, credit });
                     }
                 }
             }

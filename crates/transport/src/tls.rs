@@ -5,6 +5,7 @@
 //! session is resumed, so every connection proves the key anew.
 
 use crate::tuning;
+use parking_lot::RwLock;
 use quinn::crypto::rustls::{NoInitialCipherSuite, QuicClientConfig, QuicServerConfig};
 use rcgen::{CertificateParams, KeyPair, PKCS_ED25519};
 use rustls::client::Resumption;
@@ -22,6 +23,7 @@ use rustls_pki_types::{
 use rustorium_crypto::SigningKey;
 use rustorium_types::PublicKey;
 use std::any::Any;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 use thiserror::Error;
@@ -89,16 +91,38 @@ impl From<CertificateRefused> for RustlsError {
     }
 }
 
-/// Checks that a peer proves one of the pinned keys; both directions use it.
+/// The keys that may link with this node; the committee's change while it runs.
+#[derive(Debug, Default)]
+pub struct KnownKeys {
+    keys: RwLock<BTreeSet<PublicKey>>,
+    strangers: bool,
+}
+
+impl KnownKeys {
+    /// These keys, and any other as well where `strangers` may come.
+    pub fn new(keys: impl IntoIterator<Item = PublicKey>, strangers: bool) -> Arc<Self> {
+        Arc::new(Self { keys: RwLock::new(keys.into_iter().collect()), strangers })
+    }
+
+    /// Other keys from now on.
+    pub(crate) fn set(&self, keys: impl IntoIterator<Item = PublicKey>) {
+        *self.keys.write() = keys.into_iter().collect();
+    }
+
+    fn accept(&self, key: &PublicKey) -> bool {
+        self.strangers || self.keys.read().contains(key)
+    }
+}
+
+/// Checks that a peer proves a key that is accepted; both directions use it.
 #[derive(Debug)]
 pub(crate) struct Pinned {
-    keys: Vec<PublicKey>,
+    keys: Arc<KnownKeys>,
     provider: Arc<CryptoProvider>,
 }
 
 impl Pinned {
-    pub(crate) fn new(mut keys: Vec<PublicKey>, provider: Arc<CryptoProvider>) -> Arc<Self> {
-        keys.sort_unstable();
+    pub(crate) fn new(keys: Arc<KnownKeys>, provider: Arc<CryptoProvider>) -> Arc<Self> {
         Arc::new(Self { keys, provider })
     }
 
@@ -107,11 +131,10 @@ impl Pinned {
             return Err(CertificateRefused::Count(others.saturating_add(1)));
         }
         let key = ed25519_key(presented).ok_or(CertificateRefused::NotEd25519)?;
-        self.keys.binary_search(&key).map_err(|_| CertificateRefused::UnknownKey(key))?;
-        Ok(key)
+        if self.keys.accept(&key) { Ok(key) } else { Err(CertificateRefused::UnknownKey(key)) }
     }
 
-    /// The signature over the handshake's transcript, under the pinned key and no other scheme than Ed25519.
+    /// The signature over the handshake's transcript, under the key that was shown and no other scheme than Ed25519.
     fn check_signature(
         &self,
         message: &[u8],
@@ -245,7 +268,7 @@ pub(crate) fn certified(
 
 fn server(
     identity: &SigningKey,
-    clients: Option<Vec<PublicKey>>,
+    clients: Option<Arc<KnownKeys>>,
     alpn: &[u8],
 ) -> Result<quinn::ServerConfig, TlsError> {
     let provider = provider();
@@ -267,7 +290,7 @@ fn client(identity: Option<&SigningKey>, node_key: &PublicKey, alpn: &[u8]) -> R
     let builder = rustls::ClientConfig::builder_with_provider(provider.clone())
         .with_protocol_versions(&[&TLS13])?
         .dangerous()
-        .with_custom_certificate_verifier(Pinned::new(vec![*node_key], provider));
+        .with_custom_certificate_verifier(Pinned::new(KnownKeys::new([*node_key], false), provider));
     let mut config = match identity {
         Some(identity) => {
             let (chain, key) = certified(identity)?;
@@ -281,12 +304,12 @@ fn client(identity: Option<&SigningKey>, node_key: &PublicKey, alpn: &[u8]) -> R
     Ok(quinn::ClientConfig::new(Arc::new(QuicClientConfig::try_from(config)?)))
 }
 
-/// The accepting side of a link between validators: the dialer must prove one of `peers`.
-pub fn peer_server_config(identity: &SigningKey, peers: &[PublicKey]) -> Result<quinn::ServerConfig, TlsError> {
-    server(identity, Some(peers.to_vec()), PEER_ALPN)
+/// The accepting side of a link between nodes: the dialer must prove one of `keys`.
+pub fn peer_server_config(identity: &SigningKey, keys: Arc<KnownKeys>) -> Result<quinn::ServerConfig, TlsError> {
+    server(identity, Some(keys), PEER_ALPN)
 }
 
-/// The dialing side of a link between validators: the other end must prove `peer`.
+/// The dialing side of a link between nodes: the other end must prove `peer`.
 pub fn peer_client_config(identity: &SigningKey, peer: &PublicKey) -> Result<quinn::ClientConfig, TlsError> {
     client(Some(identity), peer, PEER_ALPN)
 }

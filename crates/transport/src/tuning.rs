@@ -20,6 +20,9 @@ const CLIENT_KEEP_ALIVE: Duration = Duration::from_millis(500);
 const STREAM_WINDOW: u32 = 4 * 1024 * 1024;
 /// More than three streams' windows with the share whose credit isn't announced yet.
 const CONNECTION_WINDOW: u32 = 16 * 1024 * 1024;
+/// The same of a connection whose address is no validator's: what followers make this node hold.
+const STRANGER_STREAM_WINDOW: u32 = 1024 * 1024;
+const STRANGER_CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
 /// The largest packet on loopback. Ten of them, the most that quinn sends in one call, are just under UDP's limit for
 /// a segmented datagram; with larger ones the kernel would refuse the call and the packets be lost.
 pub(crate) const LOOPBACK_MTU: u16 = 6_400;
@@ -56,6 +59,15 @@ pub(crate) fn peer(address: IpAddr) -> TransportConfig {
         discovery.upper_bound(LOOPBACK_MTU);
         config.mtu_discovery_config(Some(discovery));
     }
+    config
+}
+
+/// A connection that is accepted from an address that no validator is known to have.
+pub(crate) fn stranger(address: IpAddr) -> TransportConfig {
+    let mut config = peer(address);
+    config
+        .stream_receive_window(VarInt::from_u32(STRANGER_STREAM_WINDOW))
+        .receive_window(VarInt::from_u32(STRANGER_CONNECTION_WINDOW));
     config
 }
 

@@ -35,7 +35,7 @@ class Launch:
 
 
 def prepare(home: Home, loaded: Loaded, passphrase_file: Path | None, environment: Mapping[str, str]) -> Launch:
-    """Reads genesis and keys and resolves peers. Errors: HomeError, KeyFileError, NativeError, ConfigError."""
+    """Reads genesis and keys. Errors: HomeError, KeyFileError, NativeError, ConfigError."""
     # Before the first secret is in memory.
     _native.forbid_core_dumps()
     config = loaded.config
@@ -63,6 +63,7 @@ def prepare(home: Home, loaded: Loaded, passphrase_file: Path | None, environmen
         "client_listen": resolve(config.client.listen, "client.listen"),
         "metrics_listen": resolve(config.metrics.listen, "metrics.listen"),
         "peers": _peers(home, config, validators, index),
+        "followers_max": config.p2p.followers_max,
         "durability": config.storage.durability,
         "cache_bytes": config.storage.cache_bytes,
         "shaper": _shaper(home, config, len(validators)),
@@ -111,9 +112,7 @@ def _peers(home: Home, config: Config, validators: list[dict[str, Any]], index: 
     if missing:
         raise ConfigError(f"{home.config}: p2p.peers has no address of {', '.join(missing)}: add one for each")
     return [
-        {"index": names[name], "address": resolve(address, f'p2p.peers."{name}"')}
-        for name, address in config.p2p.peers.items()
-        if names[name] != index
+        {"index": names[name], "address": address} for name, address in config.p2p.peers.items() if names[name] != index
     ]
 
 

@@ -13,6 +13,7 @@ use crate::recover;
 use crate::shard::Event;
 use rustorium_crypto::SigningKey;
 use rustorium_storage::{AuditSink, MemStore};
+use rustorium_transport::PeerAddress;
 use rustorium_types::{Genesis, Outcome, Receipt, encode};
 use std::collections::VecDeque;
 use std::future::Future;
@@ -36,8 +37,13 @@ impl World {
         recover::tip_of(&*store, &genesis).unwrap();
         let home = TempDir::new().unwrap();
         let audit = Arc::new(AuditSink::open(home.path(), SigningKey::from_seed(&[9; 32])).unwrap());
-        let address = ([10, 0, 0, 1], 26_650).into();
-        let peer = |index| PeerName { index: ValidatorIndex(index), name: format!("node-{index}"), address };
+        let address = PeerAddress::parse("10.0.0.1:26650").unwrap();
+        let peer = |index| PeerName {
+            index: ValidatorIndex(index),
+            node_key: [index as u8; 32],
+            name: format!("node-{index}"),
+            address: address.clone(),
+        };
         let backend = NodeBackend {
             chain: ChainInfo {
                 id: context.chain(),
@@ -163,10 +169,10 @@ fn a_full_node_refuses_at_once_and_says_when_to_come_back() {
 fn readiness_names_what_is_missing() {
     let world = World::new(1);
     let why = || world.backend.status().ready.unwrap_err();
-    world.backend.links.set(ValidatorIndex(2), true);
+    world.backend.links.set(&[2; 32], true);
     assert!(why().contains("only 2 of the 3"), "{}", why());
     assert!(why().contains("can't reach node-1 at 10.0.0.1:26650, node-3 at"), "{}", why());
-    world.backend.links.set(ValidatorIndex(1), true);
+    world.backend.links.set(&[1; 32], true);
     assert!(why().contains("catching up"), "{}", why());
     world.backend.gauges.synced.store(true, Ordering::Relaxed);
     let status = world.backend.status();

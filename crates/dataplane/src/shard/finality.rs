@@ -6,7 +6,9 @@ use rustorium_quorum::VoteGuard;
 use rustorium_storage::RecordKind;
 use rustorium_sync::Want;
 use rustorium_txpool::{Missing, PayloadFault};
-use rustorium_types::{BatchDigest, BlockDigest, Cursor, Height, ResultClaim, View, VoteKind, encode, limits};
+use rustorium_types::{
+    BatchDigest, BlockDigest, Class, Cursor, Height, Message, ResultClaim, View, VoteKind, encode, limits,
+};
 use std::collections::{BTreeMap, HashSet};
 
 /// Blocks handed to execution and not yet executed, at most.
@@ -147,6 +149,10 @@ impl<P: Ports> Shard<P> {
         self.forget_below(view);
         let proof = self.proven.as_ref().filter(|(_, proof)| proof.body.block == *digest).map(|(_, proof)| proof);
         let finalization = self.tally.certificate(VoteKind::Finalize, view).or(proof).cloned();
+        if let Some(certificate) = &finalization {
+            let message = Message::Certificate(Box::new((**certificate).clone()));
+            self.ports.tell_followers(Class::Consensus, message.to_frame().into());
+        }
         self.ports.execute(ExecutionJob { digest: *digest, block, payload, finalization });
         true
     }

@@ -11,8 +11,8 @@ use rustorium_sync::{Source, Want};
 use rustorium_transport::Credit;
 use rustorium_txpool::{Inserted, Lanes, Missing, PayloadFault, check_batch};
 use rustorium_types::{
-    Batch, BatchDigest, Block, BlockDigest, Certificate, Class, Heartbeat, Height, Message, Proposal, Report, Request,
-    Response, SignedVote, ValidatorIndex, View, VoteBody, VoteKind, VoteMessage,
+    Batch, BatchDigest, Block, BlockDigest, Certificate, Class, Heartbeat, Height, Message, Proposal, PublicKey,
+    Report, Request, Response, SignedVote, ValidatorIndex, View, VoteBody, VoteKind, VoteMessage,
 };
 use std::sync::Arc;
 
@@ -52,6 +52,18 @@ impl<P: Ports> Shard<P> {
             Message::Transactions(transactions) => self.ports.check_transactions(transactions.into_vec(), credit),
             Message::Request { id, request } => self.on_request(peer, id, &request),
             Message::Response { id, response } => self.on_response(now, peer, id, response, credit),
+        }
+    }
+
+    /// From a node outside the committee: it may ask, and hand transactions on; what it says of the chain isn't heard.
+    pub(super) fn on_outsider(&mut self, from: &PublicKey, message: Message, credit: Credit) {
+        match message {
+            Message::Request { id, request } => {
+                let response = self.ports.answer(&request, &Memory { shard: self });
+                self.ports.send_to(from, Class::Sync, Message::Response { id, response }.to_frame().into());
+            }
+            Message::Transactions(transactions) => self.ports.check_transactions(transactions.into_vec(), credit),
+            _ => {}
         }
     }
 

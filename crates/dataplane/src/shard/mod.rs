@@ -180,8 +180,15 @@ impl<P: Ports> Shard<P> {
     /// Takes one event.
     pub fn handle(&mut self, now: Now, event: Event) {
         match event {
-            Event::Peer { peer, message, frame, credit } => self.on_message(now, peer, message, frame, credit),
-            Event::Link { peer, up } => self.on_link(now, peer, up),
+            Event::Peer { from, message, frame, credit } => match self.context.place(&from) {
+                Some(peer) => self.on_message(now, peer, message, frame, credit),
+                None => self.on_outsider(&from, message, credit),
+            },
+            Event::Link { node_key, up } => {
+                if let Some(peer) = self.context.place(&node_key) {
+                    self.on_link(now, peer, up);
+                }
+            }
             Event::BatchChecked { peer, checked, bytes, wanted } => self.on_batch(now, peer, checked, &bytes, wanted),
             Event::InlineChecked { digest, good } => self.on_inline_checked(&digest, good),
             Event::Transactions { transactions, from_client } => self.admit(now, transactions, from_client),

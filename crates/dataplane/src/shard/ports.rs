@@ -10,8 +10,8 @@ use rustorium_storage::RecordKind;
 use rustorium_transport::Credit;
 use rustorium_txpool::{AccountView, Refused};
 use rustorium_types::{
-    AccountId, Batch, Block, BlockDigest, Certificate, Class, Hash, Height, Message, Request, Response, Transaction,
-    TxId, ValidatorIndex,
+    AccountId, Batch, Block, BlockDigest, Certificate, Class, Hash, Height, Message, PublicKey, Request, Response,
+    Transaction, TxId, ValidatorIndex,
 };
 use std::sync::Arc;
 
@@ -37,8 +37,8 @@ pub type Admitted = (TxId, Arc<Verified<Transaction>>);
 pub enum Event {
     /// A peer's message and the frame that it was decoded from.
     Peer {
-        /// The sender, as its link proved.
-        peer: ValidatorIndex,
+        /// The node key that its link proved; whose place that is, is looked up when the message is dealt with.
+        from: PublicKey,
         /// The message.
         message: Message,
         /// Its bytes.
@@ -48,8 +48,8 @@ pub enum Event {
     },
     /// A link came up or went down.
     Link {
-        /// The peer.
-        peer: ValidatorIndex,
+        /// The peer's node key.
+        node_key: PublicKey,
         /// Whether it is up.
         up: bool,
     },
@@ -126,6 +126,10 @@ pub struct ExecutionJob {
 pub trait Ports {
     /// Sends a frame to one peer.
     fn send(&mut self, to: ValidatorIndex, class: Class, frame: Bytes);
+    /// Sends a frame to whoever has this node key, in the committee or not.
+    fn send_to(&mut self, node_key: &PublicKey, class: Class, frame: Bytes);
+    /// Sends a frame to all who follow without being in the committee.
+    fn tell_followers(&mut self, class: Class, frame: Bytes);
     /// Sends a frame to all peers.
     fn broadcast(&mut self, class: Class, frame: Bytes);
     /// Appends to the journal; returns the record's position.

@@ -14,6 +14,7 @@ mod genesis_file;
 mod inbox;
 mod lanes;
 mod notices;
+mod outsiders;
 mod peers;
 mod queue;
 mod recover;

@@ -79,7 +79,11 @@ impl Net {
         for other in (0..N).filter(|other| *other != index) {
             for (a, b) in [(index, other), (other, index)] {
                 if self.nodes[a].up {
-                    self.nodes[a].shard.ports.events.push_back(Event::Link { peer: v(b), up });
+                    self.nodes[a]
+                        .shard
+                        .ports
+                        .events
+                        .push_back(Event::Link { node_key: self.genesis.validators[b].node_key, up });
                 }
             }
         }
@@ -150,7 +154,8 @@ impl Net {
     }
 
     fn peer_event(&mut self, from: usize, to: usize, message: Message, frame: Bytes) {
-        let event = Event::Peer { peer: v(from), message, frame, credit: Credit::default() };
+        let from = self.genesis.validators[from].node_key;
+        let event = Event::Peer { from, message, frame, credit: Credit::default() };
         self.nodes[to].shard.ports.events.push_back(event);
     }
 

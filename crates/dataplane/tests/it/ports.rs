@@ -80,6 +80,8 @@ pub struct TestPorts {
     pub witness: Rc<RefCell<Witness>>,
     /// To one peer, or to all.
     pub sent: VecDeque<(Option<ValidatorIndex>, Class, Bytes)>,
+    /// To nodes outside the committee: one, or all of them.
+    pub told_outside: Vec<(Option<PublicKey>, Message)>,
     pub journal: Vec<JournalRecord>,
     pub next: u64,
     pub wanted: u64,
@@ -120,6 +122,7 @@ impl TestPorts {
             waiters: Arc::default(),
             witness,
             sent: VecDeque::new(),
+            told_outside: Vec::new(),
             journal: Vec::new(),
             next: 1,
             wanted: 0,
@@ -342,6 +345,18 @@ impl Ports for TestPorts {
     fn send(&mut self, to: ValidatorIndex, class: Class, frame: Bytes) {
         self.leaves(class, &frame);
         self.sent.push_back((Some(to), class, frame));
+    }
+
+    fn send_to(&mut self, node_key: &PublicKey, class: Class, frame: Bytes) {
+        match self.context.place(node_key) {
+            Some(place) => self.send(place, class, frame),
+            None => self.told_outside.push((Some(*node_key), Message::from_frame(class, &frame).unwrap())),
+        }
+    }
+
+    fn tell_followers(&mut self, class: Class, frame: Bytes) {
+        self.leaves(class, &frame);
+        self.told_outside.push((None, Message::from_frame(class, &frame).unwrap()));
     }
 
     fn broadcast(&mut self, class: Class, frame: Bytes) {

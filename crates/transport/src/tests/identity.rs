@@ -82,7 +82,7 @@ fn client_that_shows(
         .with_protocol_versions(&[&TLS13])
         .unwrap()
         .dangerous()
-        .with_custom_certificate_verifier(tls::Pinned::new(vec![*server], provider))
+        .with_custom_certificate_verifier(tls::Pinned::new(tls::KnownKeys::new([*server], false), provider))
         .with_client_cert_resolver(Arc::new(Shows(Arc::new(CertifiedKey::new(chain, signer)))));
     config.alpn_protocols = vec![tls::PEER_ALPN.to_vec()];
     ClientConfig::new(Arc::new(QuicClientConfig::try_from(config).unwrap()))
@@ -103,7 +103,7 @@ async fn refusal_of(chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'sta
 }
 
 fn node_0() -> SigningKey {
-    SigningKey::from_seed(&[1; 32])
+    Committee::new(2).keys[0].clone()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -33,7 +33,7 @@ fn survives_a_kill(victim: u16) {
     there.block_on(b.link(true));
     b.send(survivor, Class::Data, Bytes::from_static(b"back"));
     let frame = here.block_on(a.frame());
-    assert_eq!((frame.peer, &frame.bytes[..]), (index(victim), &b"back"[..]));
+    assert_eq!((frame.from, &frame.bytes[..]), (committee.key(victim), &b"back"[..]));
 }
 
 #[test]
@@ -131,7 +131,7 @@ async fn configurations_that_cannot_work_are_refused() {
     let refused = |change: &dyn Fn(&mut Config)| {
         let mut config = committee.config(0);
         change(&mut config);
-        config.checked_peers().unwrap_err()
+        config.checked().and_then(|checks| checks.peers(config.me, &config.peers)).unwrap_err()
     };
     let duplicate = refused(&|c| c.peers[2].index = index(1));
     assert!(matches!(duplicate, TransportError::DuplicatePeer { index: ValidatorIndex(1) }));
@@ -139,17 +139,20 @@ async fn configurations_that_cannot_work_are_refused() {
     assert!(matches!(same_key, TransportError::DuplicatePeer { index: ValidatorIndex(2) }));
     let other_key = refused(&|c| c.peers[0].node_key = [9; 32]);
     assert!(matches!(other_key, TransportError::WrongIdentity { index: ValidatorIndex(0), .. }));
-    let other_index = refused(&|c| c.me = index(1));
+    let other_index = refused(&|c| c.me = Some(index(1)));
     assert!(matches!(other_index, TransportError::WrongIdentity { .. }));
     assert!(matches!(refused(&|c| c.queue_frames[1] = 0), TransportError::EmptyQueue));
     assert!(matches!(refused(&|c| c.queue_bytes[2] = 0), TransportError::EmptyQueue));
-    let no_port = refused(&|c| c.peers[1].address.set_port(0));
+    let no_port = refused(&|c| c.peers[1].address = Some(SocketAddr::from(([127, 0, 0, 1], 0)).into()));
     assert!(matches!(no_port, TransportError::Unreachable { index: ValidatorIndex(1), .. }));
-    let family = refused(&|c| c.peers[1].address = "[::1]:5".parse().unwrap());
+    let family = refused(&|c| c.peers[1].address = Some(PeerAddress::parse("[::1]:5").unwrap()));
     assert!(matches!(family, TransportError::Unreachable { .. }));
     let crowd = refused(&|c| c.peers = vec![c.peers[1].clone(); 129]);
     assert!(matches!(crowd, TransportError::TooManyPeers { got: 129 }));
-    assert_eq!(committee.config(0).checked_peers().unwrap().len(), 2);
+    let follower = refused(&|c| c.me = None);
+    assert!(matches!(follower, TransportError::WrongIdentity { index: ValidatorIndex(0), me: None }));
+    let config = committee.config(0);
+    assert_eq!(config.checked().unwrap().peers(config.me, &config.peers).unwrap().len(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

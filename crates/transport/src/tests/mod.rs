@@ -1,5 +1,6 @@
 //! Nodes on loopback. Every wait is for an event; the one time limit only turns a hang into a failure.
 
+mod changing;
 mod flow;
 mod identity;
 mod lifecycle;
@@ -17,7 +18,7 @@ pub const CHAIN: ChainId = ChainId([1; 32]);
 #[derive(Debug)]
 pub enum Event {
     Frame(Frame),
-    Link(bool),
+    Link(PublicKey, bool),
     Refused(Refusal),
 }
 
@@ -28,8 +29,8 @@ impl Handler for Recorder {
         let _ = self.0.send(Event::Frame(frame));
     }
 
-    fn link(&self, _peer: ValidatorIndex, up: bool) {
-        let _ = self.0.send(Event::Link(up));
+    fn link(&self, node_key: &PublicKey, up: bool) {
+        let _ = self.0.send(Event::Link(*node_key, up));
     }
 
     fn refused(&self, _address: SocketAddr, why: &Refusal) {
@@ -50,29 +51,43 @@ pub struct Committee {
 }
 
 impl Committee {
+    /// By ascending key, so that of two nodes the one with the lower number dials.
     pub fn new(n: u8) -> Self {
         let sockets: Vec<_> = (0..n).map(|_| UdpSocket::bind("127.0.0.1:0").unwrap()).collect();
+        let mut keys: Vec<_> = (0..n).map(|i| SigningKey::from_seed(&[i + 1; 32])).collect();
+        keys.sort_by_key(SigningKey::public);
         Self {
-            keys: (0..n).map(|i| SigningKey::from_seed(&[i + 1; 32])).collect(),
+            keys,
             addresses: sockets.iter().map(|socket| socket.local_addr().unwrap()).collect(),
             sockets: sockets.into_iter().map(Some).collect(),
         }
     }
 
-    pub fn config(&self, me: u16) -> Config {
-        let peer = |(i, key): (usize, &SigningKey)| Peer {
-            index: index(i as u16),
-            node_key: key.public(),
-            address: self.addresses[i],
+    pub fn key(&self, i: u16) -> PublicKey {
+        self.keys[usize::from(i)].public()
+    }
+
+    /// A committee of some of the nodes, in this order.
+    pub fn peers(&self, nodes: &[u16]) -> Vec<Peer> {
+        let peer = |(place, node): (usize, &u16)| Peer {
+            index: index(place as u16),
+            node_key: self.key(*node),
+            address: Some(self.addresses[usize::from(*node)].into()),
         };
+        nodes.iter().enumerate().map(peer).collect()
+    }
+
+    pub fn config(&self, me: u16) -> Config {
+        let all: Vec<u16> = (0..self.keys.len() as u16).collect();
         Config {
-            me: index(me),
+            me: Some(index(me)),
             listen: self.addresses[usize::from(me)],
             identity: self.keys[usize::from(me)].clone(),
             chain: CHAIN,
-            peers: self.keys.iter().enumerate().map(peer).collect(),
+            peers: self.peers(&all),
             queue_frames: Config::QUEUES.0,
             queue_bytes: Config::QUEUES.1,
+            followers: FollowerLimits::NONE,
             shaper: None,
         }
     }
@@ -84,7 +99,8 @@ impl Committee {
 
     pub fn start_with(&mut self, config: Config) -> Node {
         let (sender, events) = unbounded_channel();
-        let socket = self.sockets[usize::from(config.me.0)].take();
+        let place = self.addresses.iter().position(|address| *address == config.listen).unwrap();
+        let socket = self.sockets[place].take();
         let socket = socket.unwrap_or_else(|| endpoint::bind(config.listen).unwrap());
         let transport = Transport::start_on(socket, config, Arc::new(Recorder(sender)), &Handle::current()).unwrap();
         Node { transport, events }
@@ -113,7 +129,17 @@ impl Node {
     }
 
     pub async fn link(&mut self, expected: bool) {
-        while !matches!(self.next().await, Event::Link(up) if up == expected) {}
+        while !matches!(self.next().await, Event::Link(_, up) if up == expected) {}
+    }
+
+    /// The next event of a link must be this one.
+    pub async fn link_of(&mut self, key: &PublicKey, expected: bool) {
+        loop {
+            if let Event::Link(of, up) = self.next().await {
+                assert_eq!((of, up), (*key, expected));
+                return;
+            }
+        }
     }
 
     pub async fn refusal(&mut self) -> Refusal {
@@ -170,7 +196,7 @@ impl RawPeer {
     }
 
     pub async fn greet_well(committee: &Committee) -> Self {
-        let hello = |class| Hello { chain: CHAIN, sender: index(0), class }.to_bytes().to_vec();
+        let hello = |class| Hello { chain: CHAIN, class }.to_bytes().to_vec();
         Self::greet(committee, hello).await
     }
 

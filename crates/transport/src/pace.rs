@@ -1,0 +1,72 @@
+//! A limit on how fast something goes: so many frames and bytes a second, with a second's worth at once.
+//!
+//! *Invariants:* over any time span no more passes than the span's share and one burst; nobody waits for what others
+//! will ask later: first come, first served.
+
+use parking_lot::Mutex;
+use std::time::Duration;
+use tokio::time::{Instant, sleep_until};
+
+/// What may come at once after a pause, as the time that it would take.
+const BURST: Duration = Duration::from_secs(1);
+
+/// A rate (the generic cell rate algorithm).
+#[derive(Debug)]
+pub(crate) struct Pace {
+    frame: Duration,
+    byte_nanos: u64,
+    /// When all that passed so far would have passed at the rate.
+    paid: Mutex<Option<Instant>>,
+}
+
+impl Pace {
+    /// At most this much a second; zero frames: only bytes count.
+    pub fn new(frames_per_s: u32, bytes_per_s: u32) -> Self {
+        let second = Duration::from_secs(1);
+        Self {
+            frame: second.checked_div(frames_per_s).unwrap_or_default(),
+            byte_nanos: 1_000_000_000_u64.checked_div(u64::from(bytes_per_s)).unwrap_or_default(),
+            paid: Mutex::default(),
+        }
+    }
+
+    /// Waits until a frame of `bytes` may pass.
+    pub async fn pass(&self, bytes: usize) {
+        let at = self.book(Instant::now(), bytes);
+        sleep_until(at).await;
+    }
+
+    fn book(&self, now: Instant, bytes: usize) -> Instant {
+        let cost = self.frame + Duration::from_nanos(self.byte_nanos.saturating_mul(bytes as u64));
+        let mut paid = self.paid.lock();
+        let start = paid.map_or(now, |paid| paid.max(now));
+        *paid = Some(start + cost);
+        // Never earlier than now: what is behind the burst is allowed at once.
+        start.checked_sub(BURST).map_or(now, |at| at.max(now))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_burst_passes_at_once_and_then_the_rate_holds() {
+        let pace = Pace::new(10, 1_000);
+        let start = Instant::now();
+        for _ in 0..10 {
+            pace.pass(0).await;
+        }
+        assert_eq!(start.elapsed(), Duration::ZERO);
+        for _ in 0..20 {
+            pace.pass(0).await;
+        }
+        assert!((Duration::from_millis(1_900)..Duration::from_millis(2_100)).contains(&start.elapsed()));
+        let bytes = Pace::new(0, 1_000);
+        let start = Instant::now();
+        for _ in 0..5 {
+            bytes.pass(1_000).await;
+        }
+        assert!((Duration::from_millis(2_900)..Duration::from_millis(3_100)).contains(&start.elapsed()));
+    }
+}
