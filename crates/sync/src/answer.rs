@@ -29,8 +29,8 @@ pub fn answer(source: &dyn Source, request: &Request) -> Response {
         Request::Batch { lane, digest } => source.batch(lane, &digest).map(|batch| Response::Batch(Box::new(batch))),
         Request::Certificates { first, last } => certificates(source, first, last),
         Request::FinalBlocks { first, count } => final_blocks(source, first, count),
-        // Only who counts votes can tell.
-        Request::OwnSignatures { .. } => None,
+        // Only who counts votes can tell, and who keeps snapshots.
+        Request::OwnSignatures { .. } | Request::State(_) => None,
     };
     response.filter(|response| size(response) <= ANSWER_BYTES_MAX).unwrap_or(Response::NotHeld)
 }

@@ -1,4 +1,4 @@
-//! Serves and fetches blocks, batches and certificates; an answer that is not what was asked for never gets through.
+//! Serves and fetches blocks, batches, certificates and the state; an answer that is not what was asked for never gets through.
 //!
 //! *Invariants:* sans-IO, time is an argument; decides nothing about what to fetch; wants, requests in flight and answers
 //! are bounded; every want is asked of one peer at a time, and of the next when that one fails.
@@ -6,6 +6,7 @@
 pub mod answer;
 pub mod chain;
 pub mod fetcher;
+pub mod state;
 mod want;
 
 pub use answer::{ANSWER_BYTES_MAX, Source, answer};

@@ -10,6 +10,7 @@ pub mod genesis;
 pub mod ids;
 pub mod limits;
 pub mod proof;
+pub mod snapshot;
 pub mod transaction;
 pub mod wire;
 
@@ -19,5 +20,6 @@ pub use consensus::*;
 pub use genesis::*;
 pub use ids::*;
 pub use proof::*;
+pub use snapshot::{Snapshot, StateAnswer, StateLeaf, StateRequest};
 pub use transaction::*;
 pub use wire::{Class, Heartbeat, Message, Report, Request, Response, VoteMessage};

@@ -38,6 +38,18 @@ pub const SUBMISSION_TRANSACTIONS_MAX: usize = 1000;
 pub const SUBMISSION_BYTES_MAX: usize = 1024 * 1024;
 /// Items in one answer of the sync protocol.
 pub const SYNC_ITEMS_MAX: usize = 256;
+/// Headers that a snapshot comes with.
+pub const SNAPSHOT_HEADERS_MAX: usize = 2048;
+/// Bytes of a state leaf's name.
+pub const LEAF_NAME_BYTES_MAX: usize = 4096;
+/// Bytes of the prefix of a node of the state tree.
+pub const NODE_PREFIX_BYTES_MAX: usize = 63;
+/// Slots of a node of the state tree.
+pub const NODE_LEAVES_MAX: usize = 256;
+/// Bytes of a node's slots: index, kind, key and value hash of 256 leaves.
+pub const NODE_SLOTS_BYTES_MAX: usize = 256 * 98;
+/// Leaves of a part of the state tree that travels as a whole.
+pub const SUBTREE_LEAVES_MAX: usize = 4096;
 /// Accounts in a genesis.
 pub const GENESIS_ACCOUNTS_MAX: usize = 100_000;
 /// Bytes of an encoded genesis.

@@ -4,6 +4,7 @@ use crate::codec::{BoundedVec, DecodeError, decode, encode_into};
 use crate::consensus::{Block, Certificate, Proposal, ResultClaim, SignedVote};
 use crate::ids::{BatchDigest, BlockDigest, Hash, Height, ValidatorIndex, View};
 use crate::limits::*;
+use crate::snapshot::{StateAnswer, StateRequest};
 use crate::transaction::{Batch, Transaction};
 use borsh::{BorshDeserialize, BorshSerialize};
 
@@ -91,6 +92,8 @@ pub enum Request {
         /// Batches of the asker's lane that it knows of: from this seq on the peer's are news.
         next_seq: u64,
     },
+    /// A snapshot of the state, or a part of one.
+    State(StateRequest),
 }
 
 /// The answer to a `Request`.
@@ -120,6 +123,8 @@ pub enum Response {
         /// The newest batch of the asker's lane that it doesn't know of; none where there is none.
         batch: Option<Box<Batch>>,
     },
+    /// A snapshot of the state, or a part of one.
+    State(Box<StateAnswer>),
 }
 
 /// A message between peers. The first byte is its tag.

@@ -252,6 +252,9 @@ pub fn sample_messages() -> Vec<(&'static str, Message)> {
     let transactions = list(vec![sample_transactions().remove(1).3]);
     let request = |request| Message::Request { id: 7, request };
     let response = |response| Message::Response { id: 7, response };
+    let state_request = |question| request(Request::State(question));
+    let state = |answer| response(Response::State(Box::new(answer)));
+    let leaf = StateLeaf { account: AccountId([6; 32]), name: bytes(b"name"), value: bytes(b"value") };
     vec![
         ("a proposal", Message::Proposal(Box::new(sample_proposal()))),
         (
@@ -268,6 +271,9 @@ pub fn sample_messages() -> Vec<(&'static str, Message)> {
         ("a request for certificates", request(Request::Certificates { first: View(1), last: View(9) })),
         ("a request for final blocks", request(Request::FinalBlocks { first: Height(5), count: 256 })),
         ("a request for own signatures", request(Request::OwnSignatures { next_seq: 3 })),
+        ("a request for a snapshot", state_request(StateRequest::Newest { above: Height(9) })),
+        ("a request for a node", state_request(StateRequest::Node { root: Height(9), prefix: bytes(b"pre") })),
+        ("a request for values", state_request(StateRequest::Values { root: Height(9), prefix: bytes(b""), from: 3 })),
         ("an answer: not held", response(Response::NotHeld)),
         ("an answer: a block", response(Response::Block(Box::new(sample_block())))),
         ("an answer: a batch", response(Response::Batch(Box::new(batch.clone())))),
@@ -279,6 +285,10 @@ pub fn sample_messages() -> Vec<(&'static str, Message)> {
                 finalization: Some(finalization.clone()),
             }),
         ),
+        ("an answer: a snapshot", state(StateAnswer::Snapshot(sample_snapshot(finalization.clone())))),
+        ("an answer: slots", state(StateAnswer::Slots(bytes(b"slots")))),
+        ("an answer: a subtree", state(StateAnswer::Subtree(list(vec![leaf.clone()])))),
+        ("an answer: values", state(StateAnswer::Values(list(vec![leaf])))),
         (
             "an answer: own signatures",
             response(Response::OwnSignatures {
@@ -288,6 +298,16 @@ pub fn sample_messages() -> Vec<(&'static str, Message)> {
             }),
         ),
     ]
+}
+
+fn sample_snapshot(finalization: Certificate) -> Snapshot {
+    Snapshot {
+        height: Height(9),
+        headers: list(vec![sample_block().header]),
+        finalization,
+        result_root: Hash([4; 32]),
+        links: list(vec![ResultLink { receipts: Hash([1; 32]), diff: Hash([2; 32]), outbox: Hash([3; 32]) }]),
+    }
 }
 
 pub fn sample_geneses() -> Vec<(&'static str, Genesis)> {

@@ -294,6 +294,44 @@ fn request() -> impl Strategy<Value = Request> {
         any::<(u64, u64)>().prop_map(|(first, last)| Request::Certificates { first: View(first), last: View(last) }),
         any::<(u64, u32)>().prop_map(|(first, count)| Request::FinalBlocks { first: Height(first), count }),
         any::<u64>().prop_map(|next_seq| Request::OwnSignatures { next_seq }),
+        state_request().prop_map(Request::State),
+    ]
+}
+
+fn state_request() -> impl Strategy<Value = StateRequest> {
+    let prefix = || bytes(63);
+    prop_oneof![
+        any::<u64>().prop_map(|above| StateRequest::Newest { above: Height(above) }),
+        (any::<u64>(), prefix()).prop_map(|(root, prefix)| StateRequest::Node { root: Height(root), prefix }),
+        (any::<u64>(), prefix(), any::<u8>()).prop_map(|(root, prefix, from)| StateRequest::Values {
+            root: Height(root),
+            prefix,
+            from
+        }),
+    ]
+}
+
+fn state_answer() -> impl Strategy<Value = StateAnswer> {
+    let leaf = || {
+        (id(), bytes(40), bytes(40)).prop_map(|(account, name, value)| StateLeaf {
+            account: AccountId(account),
+            name,
+            value,
+        })
+    };
+    let link = (hash(), hash(), hash()).prop_map(|(receipts, diff, outbox)| ResultLink { receipts, diff, outbox });
+    let headers = bounded(block().prop_map(|block| block.header), 2);
+    let snapshot = (any::<u64>(), headers, certificate(), hash(), bounded(link, 3)).prop_map(
+        |(height, headers, finalization, result_root, links)| {
+            let height = Height(height);
+            StateAnswer::Snapshot(Snapshot { height, headers, finalization, result_root, links })
+        },
+    );
+    prop_oneof![
+        snapshot,
+        bytes(200).prop_map(StateAnswer::Slots),
+        bounded(leaf(), 3).prop_map(StateAnswer::Subtree),
+        bounded(leaf(), 3).prop_map(StateAnswer::Values),
     ]
 }
 
@@ -308,6 +346,7 @@ fn response() -> impl Strategy<Value = Response> {
             .prop_map(|(blocks, finalization)| Response::FinalBlocks { blocks, finalization }),
         (option::of(certificate()), bounded(vote(), 3), option::of(batch().prop_map(Box::new)))
             .prop_map(|(finalization, votes, batch)| Response::OwnSignatures { finalization, votes, batch }),
+        state_answer().prop_map(|answer| Response::State(Box::new(answer))),
     ]
 }
 

@@ -1,0 +1,137 @@
+//! Checks a part of the state that a peer sent: the arithmetic of state sync, apart from its machine so that any thread can
+//! do it.
+
+use super::machine::Part;
+use rustorium_crypto::hash::{domain, hash, value_hash};
+use rustorium_state::chunk::{ChunkSlot, NodeChunk};
+use rustorium_state::path::{Prefix, SlotId};
+use rustorium_state::slot::{Child, Commitment, Leaf, Slot};
+use rustorium_state::tables::Tables;
+use rustorium_state::tree::{self, Row};
+use rustorium_state::workers::Workers;
+use rustorium_types::limits::LEAF_NAME_BYTES_MAX;
+use rustorium_types::{PublicKey, StateAnswer, StateKey, StateLeaf};
+use thiserror::Error;
+
+/// Why a part was refused. Only a peer that lies, or whose disk does, sends such a thing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
+pub enum Lie {
+    /// Another kind of answer than the question has.
+    #[error("it answered another question")]
+    OtherQuestion,
+    /// Bytes that are no slots, or slots that make another node.
+    #[error("it sent slots that are not those of the node")]
+    Slots,
+    /// Leaves that make another subtree.
+    #[error("it sent leaves that are not those below the node")]
+    Subtree,
+    /// A value that isn't the leaf's.
+    #[error("it sent a value that is not the leaf's")]
+    Value,
+    /// A snapshot that doesn't hold.
+    #[error("it offered a snapshot that is not certified")]
+    Snapshot,
+}
+
+/// A leaf as it is stored.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct StoredLeaf {
+    /// Its key.
+    pub key: StateKey,
+    /// Its name.
+    pub name: Vec<u8>,
+    /// Its value.
+    pub value: Vec<u8>,
+}
+
+/// An answer that is to be checked.
+#[derive(Debug)]
+pub struct Job {
+    /// The machine's number for it.
+    pub number: u64,
+    /// Who sent it.
+    pub peer: PublicKey,
+    pub(super) part: Part,
+    pub(super) answer: StateAnswer,
+}
+
+/// What a job's answer is.
+#[derive(Debug)]
+pub struct Checked {
+    pub(super) number: u64,
+    pub(super) peer: PublicKey,
+    pub(super) found: Result<Found, Lie>,
+}
+
+/// What was found to be right.
+#[derive(Debug)]
+pub(super) enum Found {
+    /// A whole subtree: its node as its parent's slot knows it, the rows below, and its leaves.
+    Subtree { node: Child, rows: Vec<Row>, leaves: Vec<StoredLeaf> },
+    /// A node's slots.
+    Slots { commitment: Commitment, slots: Vec<(u8, ChunkSlot)> },
+    /// What the first of the leaves that were asked for hold.
+    Values(Vec<StoredLeaf>),
+}
+
+/// Checks an answer. Some milliseconds of work for a large one; jobs don't depend on each other.
+pub fn check(tables: &Tables, job: Job, workers: &impl Workers) -> Checked {
+    let Job { number, peer, part, answer } = job;
+    let found = match (part, answer) {
+        (Part::Node { prefix, commitment }, StateAnswer::Slots(bytes)) => {
+            slots(tables, &prefix, &commitment, bytes.as_slice())
+        }
+        (Part::Node { prefix, commitment }, StateAnswer::Subtree(leaves)) => {
+            subtree(tables, &prefix, &commitment, leaves.into_vec(), workers)
+        }
+        (Part::Values { leaves, .. }, StateAnswer::Values(values)) => values_of(&leaves, values.into_vec()),
+        _ => Err(Lie::OtherQuestion),
+    };
+    Checked { number, peer, found }
+}
+
+fn slots(tables: &Tables, prefix: &Prefix, commitment: &[u8; 32], bytes: &[u8]) -> Result<Found, Lie> {
+    let chunk = NodeChunk::from_bytes(bytes).map_err(|_| Lie::Slots)?;
+    let found = chunk.verify(tables, prefix, commitment).map_err(|_| Lie::Slots)?;
+    Ok(Found::Slots { commitment: found, slots: chunk.slots().to_vec() })
+}
+
+fn subtree(
+    tables: &Tables,
+    prefix: &Prefix,
+    commitment: &[u8; 32],
+    leaves: Vec<StateLeaf>,
+    workers: &impl Workers,
+) -> Result<Found, Lie> {
+    let leaves: Vec<StoredLeaf> = leaves.into_iter().map(stored).collect();
+    let hashed: Vec<Leaf> = leaves.iter().map(hashed).collect();
+    match tree::subtree(tables, &hashed, workers) {
+        Ok(Some(found)) => match found.slot {
+            Slot::Child(node) if node.prefix == *prefix && node.commitment.encode() == *commitment => {
+                Ok(Found::Subtree { node, rows: found.rows, leaves })
+            }
+            _ => Err(Lie::Subtree),
+        },
+        Ok(None) | Err(_) => Err(Lie::Subtree),
+    }
+}
+
+fn values_of(wanted: &[(SlotId, Leaf)], values: Vec<StateLeaf>) -> Result<Found, Lie> {
+    let leaves: Vec<StoredLeaf> = values.into_iter().map(stored).collect();
+    let right = |(leaf, (_, wanted)): (&StoredLeaf, &(SlotId, Leaf))| hashed(leaf) == *wanted;
+    if leaves.is_empty() || leaves.len() > wanted.len() || !leaves.iter().zip(wanted).all(right) {
+        return Err(Lie::Value);
+    }
+    Ok(Found::Values(leaves))
+}
+
+/// The key has the hash of the name: another name is another leaf.
+fn stored(leaf: StateLeaf) -> StoredLeaf {
+    debug_assert!(leaf.name.as_slice().len() <= LEAF_NAME_BYTES_MAX, "the type's bound");
+    let key = StateKey { account: leaf.account, name: hash(domain::NAME, &[leaf.name.as_slice()]) };
+    StoredLeaf { key, name: leaf.name.into_vec(), value: leaf.value.into_vec() }
+}
+
+fn hashed(leaf: &StoredLeaf) -> Leaf {
+    Leaf { key: leaf.key, value: value_hash(&leaf.value) }
+}

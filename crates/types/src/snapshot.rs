@@ -1,0 +1,75 @@
+//! What state sync says: snapshots that are offered, and the parts of one.
+
+use crate::address::AccountId;
+use crate::codec::{BoundedBytes, BoundedVec};
+use crate::consensus::{Certificate, Header};
+use crate::ids::{Hash, Height};
+use crate::limits::*;
+use crate::proof::ResultLink;
+use borsh::{BorshDeserialize, BorshSerialize};
+
+/// The state after one height as the chain certified it, and what a node needs to go on from there.
+#[derive(Clone, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
+pub struct Snapshot {
+    /// The height whose state it is: the end of a root period.
+    pub height: Height,
+    /// Consecutive headers: from the one after what the header at `height` claims as rooted, so that root periods go on,
+    /// over one that claims the root at `height` to the one that `finalization` is of.
+    pub headers: BoundedVec<Header, SNAPSHOT_HEADERS_MAX>,
+    /// Makes the last header final, and so all.
+    pub finalization: Certificate,
+    /// The result root at `height`.
+    pub result_root: Hash,
+    /// Links of the heights above, up to one whose result root a header claims.
+    pub links: BoundedVec<ResultLink, SNAPSHOT_HEADERS_MAX>,
+}
+
+/// A leaf of the state with what it holds.
+#[derive(Clone, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
+pub struct StateLeaf {
+    /// Whose it is.
+    pub account: AccountId,
+    /// Its name, whose hash is in its key.
+    pub name: BoundedBytes<LEAF_NAME_BYTES_MAX>,
+    /// Its value.
+    pub value: BoundedBytes<VALUE_BYTES_MAX>,
+}
+
+/// A question of state sync.
+#[derive(Clone, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
+pub enum StateRequest {
+    /// The newest snapshot above this height.
+    Newest {
+        /// The height.
+        above: Height,
+    },
+    /// The inner node with this prefix: its slots, or all leaves below it where they are few.
+    Node {
+        /// The snapshot's height.
+        root: Height,
+        /// The prefix.
+        prefix: BoundedBytes<NODE_PREFIX_BYTES_MAX>,
+    },
+    /// What the leaves in the slots of a node hold, from a slot on, as many as fit.
+    Values {
+        /// The snapshot's height.
+        root: Height,
+        /// The node's prefix.
+        prefix: BoundedBytes<NODE_PREFIX_BYTES_MAX>,
+        /// The first slot.
+        from: u8,
+    },
+}
+
+/// The answer to a `StateRequest`.
+#[derive(Clone, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
+pub enum StateAnswer {
+    /// A snapshot.
+    Snapshot(Snapshot),
+    /// The filled slots of a node, as the crate `state` encodes a chunk.
+    Slots(BoundedBytes<NODE_SLOTS_BYTES_MAX>),
+    /// All leaves below a node, ascending by key.
+    Subtree(BoundedVec<StateLeaf, SUBTREE_LEAVES_MAX>),
+    /// Leaves of a node's slots, ascending by slot.
+    Values(BoundedVec<StateLeaf, NODE_LEAVES_MAX>),
+}
