@@ -11,9 +11,9 @@ import pytest
 from rustorium.consensus.pacemaker import NS_PER_MS
 from rustorium.consensus.vocabulary import BlockSeen, Certificate, PayloadStatus, Recovered, VoteKind
 from rustorium.sim.actors import Equivocator, Outgoing, Silent, Withholder
-from rustorium.sim.model import BatchFrame, Block, Message, ProposalFrame, make_block
-from rustorium.sim.plane import Pace
-from rustorium.sim.port import SimPort
+from rustorium.sim.epochs import make_block
+from rustorium.sim.held import Held, Pace
+from rustorium.sim.model import BatchFrame, Block, Message, ProposalFrame
 from rustorium.sim.run import settled
 from rustorium.sim.scenario import CONFIG, submit
 from rustorium.sim.world import World
@@ -61,12 +61,13 @@ class HelpsOnce(Equivocator):
     def lets_out(self, outgoing: Outgoing, /) -> bool:
         return self.helping and isinstance(outgoing.message, ProposalFrame)
 
-    def propose(self, port: SimPort, frame: ProposalFrame, parent: Block) -> None:
-        twin = make_block(1, parent, frame.block.facts.time_ms + 1, (), (0, frame.block.claimed_root), N)
+    def propose(self, port: Held, frame: ProposalFrame, parent: Block) -> None:
+        twin = make_block(port.epoch, 1, parent, frame.block.facts.time_ms + 1, (), (0, frame.block.claimed_root))
+        port.world.checkers.made(twin)
         for peer, mine in ((0, twin), (2, frame.block), (3, frame.block)):
             port.send(peer, ProposalFrame(mine, frame.certificates, frame.riders))
 
-    def hear(self, port: SimPort, message: Message) -> None:
+    def hear(self, port: Held, message: Message) -> None:
         """Votes by its proposal alone."""
 
 
@@ -77,9 +78,9 @@ class Cut:
         self.lost: Callable[[int, int, Message], bool] = lambda source, target, message: False
         send = world.send
 
-        def cut(source: int, target: int, message: Message) -> None:
+        def cut(source: int, target: int, message: Message, epoch: int) -> None:
             if not self.lost(source, target, message):
-                send(source, target, message)
+                send(source, target, message, epoch)
 
         world.send = cut  # type: ignore[method-assign]  # the one seam that every frame passes
 

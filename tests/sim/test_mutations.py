@@ -10,22 +10,26 @@ from typing import Any
 
 import pytest
 
+import rustorium.consensus.chain as chain_module
 from rustorium.consensus.chain import Chain
 from rustorium.consensus.leader import Work
+from rustorium.consensus.machine import Machine
 from rustorium.consensus.pacemaker import Pacemaker
 from rustorium.consensus.safety import VoteGuard
-from rustorium.consensus.vocabulary import OwnVote, PayloadStatus
+from rustorium.consensus.vocabulary import BlockFacts, OwnVote, PayloadStatus
+from rustorium.sim.peers import Peers
 from rustorium.sim.plane import DataPlane
 from rustorium.sim.port import SimPort
 from rustorium.sim.run import run_many
 from rustorium.sim.scenario import Mode
+from rustorium.sim.world import World
 
-Mutation = Sequence[tuple[type, str, Callable[..., Any]]]
+Mutation = Sequence[tuple[Any, str, Any]]
 
 
 def sign_anything(port: Any, vote: OwnVote) -> bool:
     port._own_votes.append(vote)
-    port._disk.append(vote)
+    port._journal(vote)
     return True
 
 
@@ -42,7 +46,7 @@ def judge_without_nullifications(chain: Any, block: Any) -> Any:
 
 
 def certificate_without_journal(plane: Any, certificate: Any) -> None:
-    plane._disk.append = lambda record: None
+    plane._disk.append = lambda epoch, record: None
     try:
         CERTIFICATE(plane, certificate)
     finally:
@@ -93,8 +97,58 @@ def gave_up_without_doubling(pace: Any, now: int, own_timer: bool) -> None:
     pace._resend_at = now + pace.delta_ns
 
 
+def follows_as_if_nothing_ended(block: BlockFacts, parent: BlockFacts) -> bool:
+    return bool(FOLLOWS(block, replace(parent, ends_epoch=False)))
+
+
+def content_without_boundaries(chain: Any, view: int) -> bool:
+    known = chain.blocks
+    chain.blocks = {digest: replace(block, ends_epoch=False) for digest, block in known.items()}
+    try:
+        return bool(HAS_CONTENT(chain, view))
+    finally:
+        chain.blocks = known
+
+
+def boundary_as_it_is(chain: Any, final: BlockFacts, payload_height: int) -> None:
+    NEW_CHAIN(chain, final, payload_height)
+    chain.blocks[final.digest] = final
+
+
+def any_effect(port: Any, effects: Sequence[Any]) -> None:
+    for effect in effects:
+        port._carry_out(effect)
+
+
+def emit_whatever(machine: Any, effect: Any) -> None:
+    machine._out.append(effect)
+
+
+def follow_in_silence(peers: Any) -> None:
+    peers._advance()
+    peers._reassess()
+
+
+def end_only_above_the_newest_finalization(peers: Any, end: Any) -> None:
+    if end.proof.view > peers._final_view:
+        TAKE_END(peers, end)
+
+
+def begin_without_sync(port: Any) -> None:
+    port._disk.sync_store = lambda: None
+    try:
+        START(port)
+    finally:
+        del port._disk.sync_store
+
+
+def signed_in_any_epoch(world: Any, _epoch: int, certificate: Any) -> bool:
+    return any(certificate == genuine for _, genuine in world._genuine)
+
+
 JUDGE, CERTIFICATE, START, OPEN_FRAME = Chain.judge, DataPlane._certificate, SimPort.start, SimPort._open_frame
 HAS_CONTENT, OWED = Chain.has_content, Work._owed_claim_since
+FOLLOWS, NEW_CHAIN, TAKE_END = chain_module._follows, Chain.__init__, Peers._take_end
 NO_GUARDS: Mutation = ((VoteGuard, "cast", cast_anything), (SimPort, "_sign", sign_anything))
 
 MUTATIONS: dict[str, tuple[Mode, int, Mutation]] = {
@@ -108,9 +162,9 @@ MUTATIONS: dict[str, tuple[Mode, int, Mutation]] = {
         0,
         (*NO_GUARDS, (VoteGuard, "may_notarize", lambda g, view: g._open(view))),
     ),
-    "R5: no look at the nullifications between": (Mode.SAFETY, 900, ((Chain, "judge", judge_without_nullifications),)),
+    "R5: no look at the nullifications between": (Mode.SAFETY, 2600, ((Chain, "judge", judge_without_nullifications),)),
     "R12: unfinal content is no work": (Mode.LIVENESS, 0, ((Work, "_unfinal_content_since", lambda *_: None),)),
-    "R12: a new state root is no content": (Mode.LIVENESS, 0, ((Chain, "has_content", content_without_roots),)),
+    "R12: a new state root is no content": (Mode.LIVENESS, 1200, ((Chain, "has_content", content_without_roots),)),
     "R13: a root is never owed": (Mode.LIVENESS, 0, ((Work, "_owed_root_since", lambda *_: None),)),
     "R13: empty heights are owed": (Mode.LIVENESS, 0, ((Work, "_owed_claim_since", owed_for_empty_heights),)),
     "no root is made ahead": (Mode.LIVENESS, 0, ((DataPlane, "_ahead", lambda *_: None),)),
@@ -126,6 +180,35 @@ MUTATIONS: dict[str, tuple[Mode, int, Mutation]] = {
         ((SimPort, "_open_frame", open_frame_with_unsynced_votes),),
     ),
     "R21: no sync of the journal at start": (Mode.LIVENESS, 300, ((SimPort, "start", start_without_sync),)),
+    "R11: an end that is due is no work": (Mode.EPOCHS, 0, ((Work, "end_due", lambda *_: None),)),
+    "R28: a child of a boundary is a block like any other": (
+        Mode.EPOCHS,
+        0,
+        ((chain_module, "_follows", follows_as_if_nothing_ended),),
+    ),
+    "R28: a boundary is no content": (Mode.EPOCHS, 0, ((Chain, "has_content", content_without_boundaries),)),
+    "R28: voters take any epoch end": (Mode.EPOCHS, 0, ((DataPlane, "_ending_status", any_root_will_do),)),
+    "R28: closing blocks are executed": (Mode.EPOCHS, 0, ((DataPlane, "_over", False),)),
+    "R29: an epoch's first block is a closing block": (Mode.EPOCHS, 0, ((Chain, "__init__", boundary_as_it_is),)),
+    "R29: effects of an older epoch are carried out": (Mode.EPOCHS, 0, ((SimPort, "submit", any_effect),)),
+    "R30: followers vote": (
+        Mode.EPOCHS,
+        0,
+        ((VoteGuard, "halt", lambda _: None), (Machine, "_emit", emit_whatever)),
+    ),
+    "R31: who is silent doesn't ask for an end": (Mode.EPOCHS, 0, ((Peers, "_follow", follow_in_silence),)),
+    "R31: nobody is told of an end": (Mode.EPOCHS, 0, ((Peers, "_of_another_epoch", lambda *_: None),)),
+    "R31: no end beside a newer finalization": (
+        Mode.EPOCHS,
+        0,
+        ((Peers, "_take_end", end_only_above_the_newest_finalization),),
+    ),
+    "R31: a committee's certificates count in every epoch": (
+        Mode.EPOCHS,
+        0,
+        ((World, "is_genuine", signed_in_any_epoch),),
+    ),
+    "R32: the epoch's start is not on disk": (Mode.EPOCHS, 0, ((SimPort, "start", begin_without_sync),)),
 }
 SEEDS_MAX = 250
 

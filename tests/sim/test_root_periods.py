@@ -18,8 +18,8 @@ from rustorium.consensus.vocabulary import (
     RootReady,
     VoteKind,
 )
+from rustorium.sim.held import Pace
 from rustorium.sim.model import Block
-from rustorium.sim.plane import Pace
 from rustorium.sim.roots import Period, PeriodRule, closes
 from rustorium.sim.run import settled
 from rustorium.sim.scenario import CONFIG, submit

@@ -7,21 +7,27 @@ fault only when it really kept something back or said two things.
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from rustorium.consensus.vocabulary import OwnVote, VoteKind
+from rustorium.sim.epochs import GOES_ON, Ending, make_block
 from rustorium.sim.model import (
     BatchFrame,
     BeatFrame,
     Block,
     BlockFrame,
+    CertificateFrame,
+    EpochEnd,
+    EpochEndFrame,
     Message,
     ProposalFrame,
     VoteFrame,
     hash_of,
-    make_block,
 )
 
 if TYPE_CHECKING:
-    from rustorium.sim.port import SimPort
+    from rustorium.sim.held import Held
     from rustorium.sim.world import World
+
+
+GHOST_FRAMES_MAX = 32
 
 
 class Outgoing(NamedTuple):
@@ -64,18 +70,83 @@ class Withholder:
     def lets_out(self, outgoing: Outgoing, /) -> bool:
         world, source, target, message = outgoing
         port = world.nodes[source].port
-        view = port.view if port is not None else 0
+        if port is None or port.me is None:
+            return True
+        epoch, me = port.epoch, port.me
         match message:
-            case BatchFrame() if message.batch.author == source and target != view % world.n:
+            case BatchFrame() if message.batch.author == me and target != epoch.node(port.view % epoch.n):
                 world.counts["withheld batch"] += 1
                 return False
-            case VoteFrame() | BeatFrame() if self._votes and target != (source + 1) % world.n:
+            case VoteFrame() | BeatFrame() if self._votes and target != epoch.node((me + 1) % epoch.n):
                 world.counts["withheld vote"] += 1
                 return False
             case BlockFrame():
                 return False
             case _:
                 return True
+
+
+class Hoarder:
+    """Helps to end an epoch in a way that one peer alone sees: its votes for blocks that end it, and whatever proves
+    that they are final, go to nobody else."""
+
+    def lets_out(self, outgoing: Outgoing, /) -> bool:
+        world, source, target, message = outgoing
+        port = world.nodes[source].port
+        if port is None or port.me is None or target == port.epoch.node((port.me + 1) % port.epoch.n):
+            return True
+        match message:
+            case VoteFrame(vote) if self._ends(port, vote.kind, vote.digest):
+                pass
+            case BeatFrame(certificates, votes) if any(self._ends(port, v.kind, v.digest) for v in votes) or any(
+                self._ends(port, c.kind, c.digest) for c in certificates
+            ):
+                pass
+            case CertificateFrame(certificates) if any(self._ends(port, c.kind, c.digest) for c in certificates):
+                pass
+            case EpochEndFrame():
+                pass
+            case _:
+                return True
+        world.counts["hoarded epoch end"] += 1
+        return False
+
+    @staticmethod
+    def _ends(port: "Held", kind: VoteKind, digest: bytes | None) -> bool:
+        block = port.blocks.get(digest) if digest is not None else None
+        return kind is VoteKind.FINALIZE and block is not None and block.facts.ends_epoch
+
+
+class Ghost:
+    """Says in each epoch again what it said in the one before, as if it were of this one; and passes a closing block
+    off as the boundary."""
+
+    def __init__(self) -> None:
+        self._said: list[tuple[int, VoteFrame | CertificateFrame]] = []
+
+    def lets_out(self, outgoing: Outgoing, /) -> bool:
+        world, source, target, message = outgoing
+        port = world.nodes[source].port
+        if port is None:
+            return True
+        number = port.epoch.number
+        old = [entry for entry in self._said if entry[0] < number]
+        self._said = [entry for entry in self._said if entry[0] >= number]
+        for _, frame in old[-GHOST_FRAMES_MAX:]:
+            for peer in range(world.size):
+                if peer != source:
+                    world.counts["vote of an older epoch"] += 1
+                    world.pass_on(source, peer, frame, number)
+        match message:
+            case VoteFrame() | CertificateFrame():
+                self._said.append((number, message))
+            case EpochEndFrame(EpochEnd(_, (first, *others), proof)):
+                world.counts["closing block as boundary"] += 1
+                world.pass_on(source, target, EpochEndFrame(EpochEnd(first, tuple(others), proof)), number)
+                return False
+            case _:
+                pass
+        return True
 
 
 class Equivocator:
@@ -87,42 +158,55 @@ class Equivocator:
     def lets_out(self, _outgoing: Outgoing, /) -> bool:
         return True
 
-    def propose(self, port: "SimPort", frame: ProposalFrame, parent: Block) -> None:
+    def propose(self, port: "Held", frame: ProposalFrame, parent: Block) -> None:
         """Sends two proposals where an honest leader sends one."""
-        block, n = frame.block, port.world.n
-        claim = (block.facts.claimed_height, block.claimed_root)
+        block, rng, counts = frame.block, port.world.rng, port.world.counts
+        claim, claimable = (block.facts.claimed_height, block.claimed_root), port.ledger.height
+        if parent.facts.ends_epoch and claim[0] < claimable <= parent.facts.height:
+            claim = claimable, port.ledger.roots[claimable]  # true, but a closing block has nothing to say
+            counts["claiming closing block"] += 1
         below = port.blocks.get(parent.facts.parent, parent)
-        if port.world.rng.random() < 0.5 and below.facts.height >= block.facts.claimed_height:
+        if rng.random() < 0.5 and below.facts.height >= block.facts.claimed_height:
             parent = below  # a fork around a block that may be final, without the nullifications for it
-            port.world.counts["forking proposal"] += 1
-        twin = make_block(
-            block.facts.view, parent, block.facts.time_ms + 1, (), claim, n, self._false_root(port, block)
-        )
+            counts["forking proposal"] += 1
+        root, ending = self._false_root(port, block), self._false_ending(port, block)
+        twin = make_block(port.epoch, block.facts.view, parent, block.facts.time_ms + 1, (), claim, root, ending)
+        port.world.checkers.made(twin)
         port.blocks[twin.facts.digest] = twin  # served like the other when a certificate names it
-        others = [peer for peer in range(n) if peer != port.me]
-        port.world.rng.shuffle(others)
-        half = len(others) // 2 + port.world.rng.randrange(2)
+        others = [peer for peer in range(port.world.size) if peer != port.node]
+        rng.shuffle(others)
+        half = len(others) // 2 + rng.randrange(2)
         for peer in others:
             mine = block if others.index(peer) < half else twin
             port.send(peer, ProposalFrame(mine, frame.certificates, frame.riders))
-        port.world.counts["equivocating proposal"] += 1
+        counts["equivocating proposal"] += 1
         for both in (block, twin):
             self._vote_all(port, both)
 
     @staticmethod
-    def _false_root(port: "SimPort", block: Block) -> tuple[int, bytes] | None:
+    def _false_ending(port: "Held", block: Block) -> Ending:
+        """What the honest twin says of the epoch's end, or where it ends, sometimes a lie: that it goes on, or with
+        another committee."""
+        true = Ending(block.facts.ends_epoch, block.next_set)
+        if block.next_set is None or port.world.rng.random() < 0.5:
+            return true
+        port.world.counts["false epoch end"] += 1
+        return GOES_ON if port.world.rng.random() < 0.5 else Ending(True, block.next_set[:-1] or block.next_set)
+
+    @staticmethod
+    def _false_root(port: "Held", block: Block) -> tuple[int, bytes] | None:
         """Sometimes a lie about the state where the honest twin tells a root; None repeats the parent's claim."""
         if not block.facts.rooted_height or port.world.rng.random() < 0.5:
             return None
         port.world.counts["false state root"] += 1
         return block.facts.rooted_height, hash_of("false", block.state_root)
 
-    def hear(self, port: "SimPort", message: Message) -> None:
+    def hear(self, port: "Held", message: Message) -> None:
         """Called for each message, before the data plane sees it."""
         if isinstance(message, ProposalFrame):
             self._vote_all(port, message.block)
 
-    def _vote_all(self, port: "SimPort", block: Block) -> None:
+    def _vote_all(self, port: "Held", block: Block) -> None:
         if block.facts.digest in self._voted:
             return
         self._voted.add(block.facts.digest)
@@ -130,7 +214,7 @@ class Equivocator:
         votes = [OwnVote(kind, view, block.facts.digest) for kind in (VoteKind.NOTARIZE, VoteKind.FINALIZE)]
         votes.append(OwnVote(VoteKind.NULLIFY, view, None))
         for vote in votes:
-            for peer in range(port.world.n):
-                if peer != port.me and port.world.rng.random() < 0.8:
+            for peer in range(port.world.size):
+                if peer != port.node and port.world.rng.random() < 0.8:
                     port.send(peer, VoteFrame(vote, None, port.riders()))
         port.world.counts["double vote"] += 1

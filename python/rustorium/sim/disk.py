@@ -7,7 +7,7 @@ was synced; the journal is truncated only below what the store has synced; nothi
 from typing import NamedTuple
 
 from rustorium.consensus.vocabulary import Certificate, OwnVote
-from rustorium.sim.model import Batch, Block
+from rustorium.sim.model import Batch, Block, EpochEnd
 
 Record = OwnVote | Certificate | Block | Batch
 
@@ -18,23 +18,35 @@ class Stored(NamedTuple):
     block: Block
     batches: tuple[Batch, ...]
     proof: Certificate
+    end: EpochEnd | None = None
+    """Of a boundary: what ends its epoch for others (R31)."""
+
+
+class Entry(NamedTuple):
+    """One journal record, where it stands and of which epoch it is."""
+
+    position: int
+    epoch: int
+    record: Record
 
 
 class Disk:
     """Survives its node's process."""
 
     def __init__(self) -> None:
-        self._journal: list[tuple[int, Record]] = []
+        self._journal: list[Entry] = []
         self._next = 0
         self._synced_below = 0
         self.store: list[Stored] = []
         self.store_synced = 0
 
-    def records(self) -> list[Record]:
-        return [record for _, record in self._journal]
+    def records(self, epoch: int) -> list[Record]:
+        """Those of one epoch. There is none of a later one than the store has come to (R32)."""
+        assert all(entry.epoch <= epoch for entry in self._journal), "signed in an epoch whose start isn't on disk"
+        return [entry.record for entry in self._journal if entry.epoch == epoch]
 
-    def append(self, record: Record) -> None:
-        self._journal.append((self._next, record))
+    def append(self, epoch: int, record: Record) -> None:
+        self._journal.append(Entry(self._next, epoch, record))
         self._next += 1
 
     def mark(self) -> int:
@@ -46,7 +58,7 @@ class Disk:
 
     def lose_power(self) -> int:
         """Forgets what isn't synced; returns how many records and heights that were."""
-        kept = [entry for entry in self._journal if entry[0] < self._synced_below]
+        kept = [entry for entry in self._journal if entry.position < self._synced_below]
         lost = len(self._journal) - len(kept) + len(self.store) - self.store_synced
         self._journal = kept
         del self.store[self.store_synced :]
@@ -57,14 +69,16 @@ class Disk:
         self.store_synced = len(self.store)
         if self.store:
             tip = self.store[-1].block
-            self._journal = [entry for entry in self._journal if _above(entry[1], tip)]
+            self._journal = [entry for entry in self._journal if _above(entry, tip)]
 
 
-def _above(record: Record, tip: Block) -> bool:
-    match record:
-        case Block():
-            return record.facts.view > tip.facts.view
-        case Batch():
-            return record.seq >= tip.cursors[record.author]
-        case OwnVote() | Certificate():
-            return record.view > tip.facts.view
+def _above(entry: Entry, tip: Block) -> bool:
+    if entry.epoch != tip.epoch or tip.facts.ends_epoch:
+        return entry.epoch > tip.epoch
+    match entry.record:
+        case Block(facts=facts):
+            return facts.view > tip.facts.view
+        case Batch(author=author, seq=seq):
+            return seq >= tip.cursors[author]
+        case OwnVote(view=view) | Certificate(view=view):
+            return view > tip.facts.view

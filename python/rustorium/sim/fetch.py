@@ -6,7 +6,7 @@ and finalizations do).
 
 from collections.abc import Callable
 
-from rustorium.sim.model import Request
+from rustorium.sim.model import GetCertificates, Request
 
 RETRY_MS = 40.0
 ATTEMPTS_MAX = 12
@@ -17,11 +17,11 @@ class Fetcher:
     def __init__(
         self,
         me: int,
-        n: int,
+        nodes: int,
         send: Callable[[int, Request], None],
         later: Callable[[float, Callable[[], None]], None],
     ) -> None:
-        self._me, self._n, self._send, self._later = me, n, send, later
+        self._me, self._n, self._send, self._later = me, nodes, send, later
         self._pending: dict[Request, tuple[int, int]] = {}
         self._armed = False
 
@@ -40,8 +40,10 @@ class Fetcher:
     def have(self, request: Request) -> None:
         self._pending.pop(request, None)
 
-    def drop_certificates(self, keep: Callable[[Request], bool]) -> None:
-        self._pending = {request: state for request, state in self._pending.items() if keep(request)}
+    def drop_certificates(self) -> None:
+        """A new view needs others."""
+        for request in [request for request in self._pending if isinstance(request, GetCertificates)]:
+            del self._pending[request]
 
     def _arm(self) -> None:
         if not self._armed:

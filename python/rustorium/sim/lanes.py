@@ -6,7 +6,7 @@ disk before it leaves, so an honest lane has one batch per seq.
 
 from collections.abc import Sequence
 
-from rustorium.sim.model import Batch, Block, Listed, make_batch
+from rustorium.sim.model import Batch, Listed, make_batch
 
 BEYOND_MAX = 64
 """W: peers take at most this many batches of a lane beyond its final cursor, unless one is listed."""
@@ -15,8 +15,10 @@ LIST_MAX = 8
 
 
 class Lanes:
-    def __init__(self, me: int, n: int) -> None:
-        self._me, self._n = me, n
+    """Those of one epoch; a node that is not in its committee (`me` is None) has no lane of its own."""
+
+    def __init__(self, epoch: int, me: int | None, n: int) -> None:
+        self._epoch, self._me, self._n = epoch, me, n
         self._by_digest: dict[bytes, Batch] = {}
         self._by_seq: dict[tuple[int, int], Batch] = {}
         self._pool: list[int] = []
@@ -26,11 +28,11 @@ class Lanes:
     def get(self, digest: bytes) -> Batch | None:
         return self._by_digest.get(digest)
 
-    def add(self, batch: Batch, final: Block, listed: bool) -> bool:
-        """Keeps a batch if it is listed or inside the window; returns whether it is new."""
-        if batch.digest in self._by_digest:
+    def add(self, batch: Batch, cursors: Sequence[int], listed: bool) -> bool:
+        """Keeps a batch if it is listed or inside the window above `cursors`; returns whether it is new."""
+        if batch.digest in self._by_digest or batch.epoch != self._epoch:
             return False
-        if not listed and not 0 <= batch.seq - final.cursors[batch.author] < BEYOND_MAX:
+        if not listed and not 0 <= batch.seq - cursors[batch.author] < BEYOND_MAX:
             return False
         self._by_digest[batch.digest] = batch
         self._by_seq.setdefault((batch.author, batch.seq), batch)
@@ -48,23 +50,28 @@ class Lanes:
 
     def cut(self) -> Batch | None:
         """Makes the pool the next own batch; the caller puts it on disk before adding or sending it."""
-        if not self._pool:
+        if not self._pool or self._me is None:
             return None
         transactions, self._pool = tuple(self._pool), []
-        batch = make_batch(self._me, self._own_next, transactions)
+        batch = make_batch(self._epoch, self._me, self._own_next, transactions)
         self._own_next += 1
         self._own_transactions.update(transactions)
         return batch
 
-    def skip_to(self, block: Block) -> None:
-        """After a restart: an own seq that the chain has used is never used again."""
-        self._own_next = max(self._own_next, block.cursors[self._me])
+    def pooled(self) -> set[int]:
+        """What clients gave this node: transactions that wait, and those of its own batches."""
+        return self._own_transactions | set(self._pool)
 
-    def listable(self, tip: Block, ends: Sequence[int | None]) -> tuple[Listed, ...]:
-        """What a block on `tip` could list: per lane the contiguous range from its cursor, up to the lane's end."""
+    def skip_to(self, cursors: Sequence[int]) -> None:
+        """After a restart: an own seq that the chain has used is never used again."""
+        if self._me is not None:
+            self._own_next = max(self._own_next, cursors[self._me])
+
+    def listable(self, cursors: Sequence[int], ends: Sequence[int | None]) -> tuple[Listed, ...]:
+        """What a block could list from these cursors on: per lane the contiguous range, up to the lane's end."""
         listed: list[Listed] = []
         for author in range(self._n):
-            seq, end = tip.cursors[author], ends[author]
+            seq, end = cursors[author], ends[author]
             for _ in range(LIST_MAX):
                 batch = self._by_seq.get((author, seq))
                 if batch is None or (end is not None and seq >= end):
@@ -73,14 +80,14 @@ class Lanes:
                 seq += 1
         return tuple(listed)
 
-    def any_listable(self, tip: Block) -> bool:
-        return any((author, tip.cursors[author]) in self._by_seq for author in range(self._n))
+    def any_listable(self, cursors: Sequence[int]) -> bool:
+        return any((author, cursors[author]) in self._by_seq for author in range(self._n))
 
-    def held(self, final: Block) -> tuple[int, ...]:
+    def held(self, cursors: Sequence[int]) -> tuple[int, ...]:
         """Per lane the first seq from the final cursor on that this node lacks."""
         ends = []
         for author in range(self._n):
-            seq = final.cursors[author]
+            seq = cursors[author]
             while (author, seq) in self._by_seq:
                 seq += 1
             ends.append(seq)

@@ -1,25 +1,31 @@
-"""The final chain as one node has executed it: result roots, states, and which heights a quorum's reports agree on.
+"""The final chain as one node has executed it: result roots, states, and the committee record at each height.
 
 Invariants: execution follows finality in height order and never rolls back; a root covers every height below it, so one
-report speaks for all of them; an empty block leaves the state as it is.
+report speaks for all of them; an empty block leaves the state as it is; nothing is executed behind a boundary but the
+next epoch's blocks.
 """
 
+from collections.abc import Mapping
+
+from rustorium.sim.checkers import BreachError
 from rustorium.sim.disk import Disk
-from rustorium.sim.model import GENESIS_ROOT, GENESIS_STATE, Batch, Block, genesis, hash_of
+from rustorium.sim.epochs import Change, Epoch, Record
+from rustorium.sim.model import GENESIS_ROOT, GENESIS_STATE, Batch, Block, Committee, genesis, hash_of
 
 
 class Ledger:
-    def __init__(self, me: int, n: int, disk: Disk) -> None:
-        self._me, self._n = me, n
-        self.blocks: list[Block] = [genesis(n)]
+    def __init__(self, first: Committee, changes: Mapping[int, Change], disk: Disk) -> None:
+        self._changes = changes
+        self.blocks: list[Block] = [genesis(first)]
         self.roots: list[bytes] = [GENESIS_ROOT]
         self.states: list[bytes] = [GENESIS_STATE]
         """Per height what its state root is; to have made that root is another matter (`Roots`)."""
+        self.records: list[Record] = [Record(first, -1)]
         self.heights: dict[bytes, int] = {self.blocks[0].facts.digest: 0}
         self.transactions: set[int] = set()
         self.payload_height = 0
-        self._matched = [0] * n
-        self._ahead: dict[int, tuple[int, bytes]] = {}
+        self.epoch = Epoch(0, first, self.blocks[0])
+        """That of the next height."""
         for stored in disk.store:
             self.apply(stored.block, stored.batches)
 
@@ -31,33 +37,25 @@ class Ledger:
     def height(self) -> int:
         return len(self.blocks) - 1
 
+    def root_of(self, height: int) -> bytes | None:
+        return self.roots[height] if height <= self.height else None
+
     def apply(self, block: Block, batches: tuple[Batch, ...]) -> None:
-        assert block.facts.parent == self.tip.facts.digest
+        if block.facts.parent != self.tip.facts.digest or block.epoch != self.epoch.number:
+            raise BreachError(f"height {block.facts.height} of epoch {block.epoch} doesn't follow on {self.height}")
         transactions = tuple(t for batch in batches for t in batch.transactions)
         changed = bool(transactions)
         self.blocks.append(block)
         self.roots.append(hash_of(self.roots[-1], transactions) if changed else hash_of(self.roots[-1]))
         self.states.append(hash_of(self.states[-1], transactions) if changed else self.states[-1])
         self.heights[block.facts.digest] = block.facts.height
-        self.transactions.update(transactions)
+        record = self.records[-1]
+        for transaction in transactions:
+            if transaction in self._changes and transaction not in self.transactions:
+                record = self._changes[transaction].applied(record, block.epoch)
+            self.transactions.add(transaction)
+        self.records.append(record)
         if block.facts.has_payload:
             self.payload_height = block.facts.height
-        self._matched[self._me] = self.height
-        for peer, (height, root) in list(self._ahead.items()):
-            if height <= self.height:
-                del self._ahead[peer]
-                self.report(peer, height, root)
-
-    def report(self, peer: int, height: int, root: bytes) -> bool:
-        """A peer's executed height and root; returns whether it counts already."""
-        if height > self.height:
-            self._ahead[peer] = (height, root)
-            return False
-        if self.roots[height] == root and height > self._matched[peer]:
-            self._matched[peer] = height
-            return True
-        return False
-
-    def agreed(self, quorum: int) -> int:
-        """The newest executed height on whose root a quorum, this node among it, agrees."""
-        return min(sorted(self._matched, reverse=True)[quorum - 1], self.height)
+        if block.facts.ends_epoch:
+            self.epoch = self.epoch.after(block)

@@ -26,8 +26,8 @@ CALM = LinkFaults()
 
 
 class Links:
-    def __init__(self, rng: random.Random, n: int, base_ms: float, faults: LinkFaults, counts: Counter[str]) -> None:
-        self._rng, self._n, self._counts = rng, n, counts
+    def __init__(self, rng: random.Random, base_ms: float, faults: LinkFaults, counts: Counter[str]) -> None:
+        self._rng, self._counts = rng, counts
         self._base_ns = int(base_ms * NS_PER_MS)
         self._faults = faults
         self._islands: list[int] | None = None

@@ -1,6 +1,7 @@
-"""What the simulated data plane moves about: batches, blocks and wire messages; a transaction is just an int.
+"""What the simulated data plane moves about: members, batches, blocks and wire messages; a transaction is just an int.
 
-Invariants: values are immutable; a digest covers all of its value, so equal digests mean equal values.
+Invariants: values are immutable; a digest covers all of its value, so equal digests mean equal values. A *node* is an
+address in the world; its place in a committee is another number, or none.
 """
 
 import hashlib
@@ -18,16 +19,33 @@ def hash_of(*parts: object) -> bytes:
     return hashlib.blake2b(repr(parts).encode(), digest_size=32).digest()
 
 
+class Member(NamedTuple):
+    """One validator: where it runs, and which of that node's keys it signs with (they are counted)."""
+
+    node: int
+    key: int
+
+
+Committee = tuple[Member, ...]
+"""Sorted; a member's place is its index in lanes, votes and views."""
+
+
+def first_committee(n: int) -> Committee:
+    """Nodes 0 to n - 1 with their first keys."""
+    return tuple(Member(node, 0) for node in range(n))
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
+    epoch: int
     author: int
     seq: int
     transactions: tuple[int, ...]
     digest: bytes
 
 
-def make_batch(author: int, seq: int, transactions: tuple[int, ...]) -> Batch:
-    return Batch(author, seq, transactions, hash_of("batch", author, seq, transactions))
+def make_batch(epoch: int, author: int, seq: int, transactions: tuple[int, ...]) -> Batch:
+    return Batch(epoch, author, seq, transactions, hash_of("batch", epoch, author, seq, transactions))
 
 
 class Listed(NamedTuple):
@@ -47,38 +65,32 @@ class Block:
     claimed_root: bytes
     state_root: bytes
     """Of the state after `facts.rooted_height`."""
+    epoch: int
+    next_set: Committee | None
+    """Where the block ends its epoch: the committee of the next one."""
+
+
+class EpochEnd(NamedTuple):
+    """R31: what ends an epoch for whoever knows its committee."""
+
+    boundary: Block
+    closing: tuple[Block, ...]
+    """From the boundary's child to the block that `proof` finalizes; none where that is the boundary itself."""
+    proof: Certificate
+
+    @property
+    def epoch(self) -> int:
+        return self.boundary.epoch
 
 
 GENESIS_ROOT = hash_of("root")
 GENESIS_STATE = hash_of("state")
 
 
-def genesis(n: int) -> Block:
-    digest = hash_of("genesis", n)
-    return Block(BlockFacts(0, 0, digest, 0, digest, 0, 0, False, 0), (), (0,) * n, GENESIS_ROOT, GENESIS_STATE)
-
-
-def make_block(
-    view: int,
-    parent: Block,
-    time_ms: int,
-    payload: tuple[Listed, ...],
-    claim: tuple[int, bytes],
-    n: int,
-    rooted: tuple[int, bytes] | None = None,
-) -> Block:
-    """A block on `parent`; without `rooted` it claims the state root that its parent does."""
-    cursors = list(parent.cursors)
-    for item in payload:
-        cursors[item.author] = item.seq + 1
-    height, above = parent.facts.height + 1, parent.facts
-    time_ms = max(time_ms, above.time_ms + 1)
-    rooted = (above.rooted_height, parent.state_root) if rooted is None else rooted
-    digest = hash_of("block", view, height, above.view, above.digest, time_ms, payload, cursors, claim, rooted)
-    facts = BlockFacts(
-        view, height, digest, above.view, above.digest, view % n, time_ms, bool(payload), claim[0], rooted[0]
-    )
-    return Block(facts, payload, tuple(cursors), claim[1], rooted[1])
+def genesis(committee: Committee) -> Block:
+    digest = hash_of("genesis", committee)
+    facts = BlockFacts(0, 0, digest, 0, digest, 0, 0, False, 0)
+    return Block(facts, (), (0,) * len(committee), GENESIS_ROOT, GENESIS_STATE, 0, None)
 
 
 # ---- wire messages: a core frame (vote, proposal, heartbeat) also ends its sender's silence
@@ -133,6 +145,16 @@ class ReportFrame(NamedTuple):
     riders: Riders
 
 
+class EpochEndFrame(NamedTuple):
+    end: EpochEnd
+
+
+class SubmitFrame(NamedTuple):
+    """Transactions that a node which has no lane hands to one that has."""
+
+    transactions: tuple[int, ...]
+
+
 class GetBlock(NamedTuple):
     digest: bytes
 
@@ -146,6 +168,10 @@ class GetCertificates(NamedTuple):
     last_view: int
 
 
+class GetEpochEnd(NamedTuple):
+    epoch: int
+
+
 CoreFrame = ProposalFrame | VoteFrame | BeatFrame
-Request = GetBlock | GetBatch | GetCertificates
-Message = CoreFrame | CertificateFrame | BatchFrame | BlockFrame | ReportFrame | Request
+Request = GetBlock | GetBatch | GetCertificates | GetEpochEnd
+Message = CoreFrame | CertificateFrame | BatchFrame | BlockFrame | ReportFrame | EpochEndFrame | SubmitFrame | Request

@@ -1,18 +1,16 @@
 """The part of the simulated data plane that decides nothing at all: journal, tally, blocks, execution, lanes and work.
 
-Invariants: a block's status only depends on what is held and executed; certificates are journalled before the core
-hears of them; inputs coalesce and are never dropped.
+Invariants: certificates are journalled before the core hears of them; inputs coalesce and are never dropped; what is
+final is executed in height order up to the epoch's boundary, and nothing behind it.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from rustorium.consensus.vocabulary import (
     BlockSeen,
     Certificate,
     ClaimReady,
-    Input,
+    EndDue,
     NullifiesSeen,
     OwnVote,
     PayloadStatus,
@@ -20,79 +18,27 @@ from rustorium.consensus.vocabulary import (
     VoteKind,
     WorkSeen,
 )
-from rustorium.sim.checkers import BreachError
-from rustorium.sim.disk import Disk, Stored
-from rustorium.sim.fetch import Fetcher
-from rustorium.sim.lanes import Lanes
-from rustorium.sim.ledger import Ledger
+from rustorium.sim.disk import Record, Stored
+from rustorium.sim.faults import Stage
+from rustorium.sim.held import Held
 from rustorium.sim.model import (
     HEIGHT_BOUND,
     NS_PER_MS,
     Batch,
     BatchFrame,
     Block,
+    EpochEnd,
     GetBatch,
     GetBlock,
-    Message,
     ReportFrame,
-    Riders,
+    SubmitFrame,
 )
-from rustorium.sim.roots import MissingHeader, Roots
-
-if TYPE_CHECKING:
-    from rustorium.sim.world import World
 
 VIEWS_AHEAD_MAX = 64
 
 
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """How fast a node's disk and processor are; a random share is added."""
-
-    sync_ms: float = 0.2
-    execute_ms: float = 0.3
-    root_ms: float = 2.0
-    batch_ms: float = 0.5
-    store_sync_every: int = 4
-
-
-class DataPlane:
-    """What `SimPort` stands on: one node, one incarnation."""
-
-    def __init__(self, world: "World", me: int, incarnation: int, disk: Disk, pace: Pace) -> None:
-        self.world, self.me, self._incarnation, self._disk, self._pace = world, me, incarnation, disk, pace
-        n = world.n
-        self._faulty_max = (n - 1) // 3
-        self.quorum = n - self._faulty_max
-        self.view = 0
-        self.ledger = Ledger(me, n, disk)
-        self.lanes = Lanes(me, n)
-        self.blocks: dict[bytes, Block] = {block.facts.digest: block for block in self.ledger.blocks}
-        self.roots = Roots(me, n, world.periods, self.ledger, self.blocks)
-        self.certificates: dict[tuple[VoteKind, int], Certificate] = {}
-        self.final: Certificate | None = None
-        self._final_view = self.ledger.tip.facts.view
-        self._target: tuple[int, bytes] = (self._final_view, self.ledger.tip.facts.digest)
-        self._own_votes: list[OwnVote] = []
-        self._left: set[OwnVote] = set()
-        """Own votes that are synced, so that they may be sent, and sent again."""
-        self._tally: dict[tuple[VoteKind, int, bytes | None], set[int]] = {}
-        self._first: dict[int, bytes] = {}
-        self._pending: dict[bytes, PayloadStatus | None] = {}
-        self._inputs: list[Input] = []
-        self._listable = False
-        self._claim_ready = 0
-        self._root_ready = 0
-        self._executing = False
-        self._rooting = False
-        self._ahead_at_ms = 0
-        self._last_report = (0, 0)
-        self._because: Certificate | None = None
-        self._peer_riders: dict[int, tuple[int, ...]] = {}
-        self._heard = [world.now] * n
-        self._silent = [False] * n
-        self._served: dict[int, set[int]] = {}
-        self._fetch = Fetcher(me, n, self.send, self._later)
+class DataPlane(Held):
+    """What `SimPort` stands on."""
 
     # ---- disk and certificates
 
@@ -106,8 +52,11 @@ class DataPlane:
 
         self._later(self._pace.sync_ms * (1 + self.world.rng.random()), synced)
 
+    def _journal(self, record: Record) -> None:
+        self._disk.append(self.epoch.number, record)
+
     def _count(self, voter: int, vote: OwnVote) -> None:
-        """Tallies a vote; a quorum of them is a certificate."""
+        """Tallies the vote of a member of this epoch; a quorum of them is a certificate."""
         kind, view = vote.kind, vote.view
         if view <= self._final_view or view > self.view + VIEWS_AHEAD_MAX or (kind, view) in self.certificates:
             return
@@ -115,11 +64,11 @@ class DataPlane:
         if voter in voters:
             return
         voters.add(voter)
-        if kind is VoteKind.NULLIFY and len(voters) == self._faulty_max + 1:
+        if kind is VoteKind.NULLIFY and len(voters) == self.epoch.faulty_max + 1:
             self._put(NullifiesSeen(view))
-        if len(voters) == self.quorum:
+        if len(voters) == self.epoch.quorum:
             certificate = Certificate(kind, view, vote.digest)
-            self.world.checkers.certified(certificate)
+            self.world.formed(self.epoch.number, certificate)
             self._certificate(certificate)
 
     def _certificate(self, certificate: Certificate) -> None:
@@ -127,12 +76,13 @@ class DataPlane:
         if (kind, view) in self.certificates or view <= self._final_view:
             return
         self.certificates[kind, view] = certificate
-        self._disk.append(certificate)
+        self._journal(certificate)
         if kind is VoteKind.FINALIZE and (self.final is None or view > self.final.view):
             self.final = certificate
         if kind is VoteKind.NOTARIZE:
             self._see_work()  # in front of the certificate: the leader must not propose what is listed already
         self._put(certificate)
+        self._note_stage(certificate)
         if kind is VoteKind.FINALIZE and certificate.digest is not None:
             self._finalize(view, certificate.digest)
 
@@ -140,7 +90,7 @@ class DataPlane:
 
     def _keep(self, block: Block) -> None:
         digest = block.facts.digest
-        if digest in self.blocks:
+        if digest in self.blocks or block.epoch != self.epoch.number:
             return
         self.blocks[digest] = block
         self._fetch.have(GetBlock(digest))
@@ -159,56 +109,7 @@ class DataPlane:
                 self._pending.pop(digest)
             else:
                 self._pending[digest] = status
-
-    def _status(self, block: Block) -> PayloadStatus:
-        parent, facts = self.blocks.get(block.facts.parent), block.facts
-        if parent is None:
-            return PayloadStatus.PENDING
-        if facts.has_payload and facts.height - facts.claimed_height > HEIGHT_BOUND:
-            return PayloadStatus.INVALID
-        cursors = list(parent.cursors)
-        for item in block.payload:
-            if item.seq != cursors[item.author]:
-                return PayloadStatus.INVALID
-            cursors[item.author] += 1
-        if tuple(cursors) != block.cursors or facts.has_payload != bool(block.payload):
-            return PayloadStatus.INVALID
-        claims = (self._result_status(block), self._root_status(block, parent))
-        if PayloadStatus.INVALID in claims:
-            return PayloadStatus.INVALID
-        waiting = PayloadStatus.PENDING in claims
-        for item in block.payload:
-            if self.lanes.get(item.digest) is None:
-                waiting = True
-                self._fetch.want(GetBatch(item.digest), facts.proposer)
-        return PayloadStatus.PENDING if waiting else PayloadStatus.READY
-
-    def _result_status(self, block: Block) -> PayloadStatus:
-        height = block.facts.claimed_height
-        if height > self.ledger.height:
-            self.world.counts["claim not checkable yet"] += 1
-            return PayloadStatus.PENDING
-        return PayloadStatus.READY if self.ledger.roots[height] == block.claimed_root else PayloadStatus.INVALID
-
-    def _root_status(self, block: Block, parent: Block) -> PayloadStatus:
-        """A state root is claimed at the end of a period on the block's own chain, and is the one that this node
-        made; what it has not rooted yet it roots now."""
-        facts = block.facts
-        if not self.world.config.state_roots:
-            return PayloadStatus.INVALID if facts.rooted_height else PayloadStatus.READY
-        period = self.roots.period_on(parent, facts.time_ms, facts.has_payload)
-        if isinstance(period, MissingHeader):
-            self._fetch.want(GetBlock(period.digest), facts.proposer)
-            return PayloadStatus.PENDING
-        if self.roots.newest_end(period, facts.rooted_height) != facts.rooted_height:
-            return PayloadStatus.INVALID
-        root = self.roots.known(facts.rooted_height)
-        if root is None:
-            self.world.counts["root not checkable yet"] += 1
-            self.roots.want(facts.rooted_height)
-            self._root_next()
-            return PayloadStatus.PENDING
-        return PayloadStatus.READY if root == block.state_root else PayloadStatus.INVALID
+        self._root_next()  # a block may want a root
 
     # ---- finality and execution
 
@@ -222,38 +123,53 @@ class DataPlane:
         self._first = {v: d for v, d in self._first.items() if v > view}
         self._advance()
         self._see_work()
+        self._see_end()
 
     def _advance(self) -> None:
-        """Executes the next height of the final chain, or fetches what it takes."""
-        if self._executing:
+        """Executes the next height of the final chain, or fetches what it takes; nothing behind a boundary (R28)."""
+        if self._executing or self._over:
             return
-        digest, path = self._target[1], []
-        while digest not in self.ledger.heights:
-            block = self.blocks.get(digest)
-            if block is None:
-                self._fetch.want(GetBlock(digest), (self.me + 1) % self.world.n)
-                return
-            path.append(block)
-            digest = block.facts.parent
+        path = self._unexecuted()
         if not path:
             return
         block = path[-1]
-        if block.facts.parent != self.ledger.tip.facts.digest:
-            raise BreachError(f"node {self.me}: the final chain leaves height {self.ledger.height} aside")
         missing = [item for item in block.payload if self.lanes.get(item.digest) is None]
         for item in missing:
-            self._fetch.want(GetBatch(item.digest), block.facts.proposer)
+            self._fetch.want(GetBatch(item.digest), self.epoch.node(block.facts.proposer))
         if not missing:
             self._executing = True
             self._later(self._pace.execute_ms * (1 + self.world.rng.random()), self._executed, block)
+
+    @property
+    def _over(self) -> bool:
+        """Whether the boundary is executed: what comes now is another epoch's, and another data plane's."""
+        return self.ledger.epoch.number > self.epoch.number
+
+    def _unexecuted(self) -> list[Block]:
+        """The final blocks above the tip, newest first; none while a header is missing, which is fetched."""
+        digest, path = self._target[1], list[Block]()
+        while digest not in self.ledger.heights:
+            block = self.blocks.get(digest)
+            if block is None:
+                self._fetch.want(GetBlock(digest), (self.node + 1) % self.world.size)
+                return []
+            path.append(block)
+            digest = block.facts.parent
+        return path
 
     def _executed(self, block: Block) -> None:
         self._executing = False
         batches = tuple(b for item in block.payload if (b := self.lanes.get(item.digest)) is not None)
         self.ledger.apply(block, batches)
-        self.world.checkers.executed(self.me, block, self.ledger.roots[-1])
+        self.world.checkers.executed(self.node, block, self.ledger.roots[-1])
+        self.reports.reached(self.ledger.height)
         assert self.final is not None
-        self._disk.store.append(Stored(block, batches, self.final))
+        closing = tuple(reversed(self._unexecuted()))
+        end = EpochEnd(block, closing, self.final) if block.facts.ends_epoch else None
+        self._disk.store.append(Stored(block, batches, self.final, end))
+        if end is not None:
+            self._end(end)
+            return
         if self.world.rng.randrange(self._pace.store_sync_every) == 0:
             self._disk.sync_store()
         below = self.ledger.tip.facts.view
@@ -262,8 +178,44 @@ class DataPlane:
         self._reassess()
         self._see_claims()
         self._see_work()
+        self._see_end()
         self._advance()
         self._root_next()
+
+    # ---- the epoch's end
+
+    def _end(self, end: EpochEnd) -> None:
+        """R29: the boundary is executed, and all goes on as after a restart."""
+        self.ends[end.epoch] = end
+        wanted = self.ledger.records[end.boundary.facts.claimed_height].target
+        self.world.checkers.ended(self.node, end, wanted)
+        self.world.reached(self.node, end.epoch, Stage.EXECUTED)
+        self.world.end_epoch(self.node)
+
+    def _see_end(self) -> None:
+        """Whether a block proposed now would be the boundary, and none is final."""
+        claim = max(self._claim_ready, self.ledger.tip.facts.claimed_height)
+        due = not self._knows_end() and self._ending(self.epoch.start, claim, self.clock_ms()).ends_epoch
+        if due is not self._end_due:
+            self._end_due = due
+            self._put(EndDue(due), wakes=due)
+
+    def _knows_end(self) -> bool:
+        """Whether the boundary is final: then all that may be missing is what it takes to execute it."""
+        final = self.blocks.get(self._target[1])
+        return final is not None and self.epoch.closes_on(final)
+
+    def _note_stage(self, certificate: Certificate) -> None:
+        block = self.blocks.get(certificate.digest) if certificate.digest is not None else None
+        if block is not None and block.facts.ends_epoch:
+            stage = Stage.FINAL if certificate.kind is VoteKind.FINALIZE else Stage.NOTARIZED
+            self.world.reached(self.node, self.epoch.number, stage)
+
+    def _watch_clock(self) -> None:
+        """The time at which the epoch's end is due."""
+        if self.world.epoch_ms is not None:
+            at_ms = self.epoch.start.facts.time_ms + self.world.epoch_ms
+            self._later(max(0, at_ms - self.clock_ms()), self._see_end)
 
     def _report(self) -> None:
         """By itself only when no vote has carried it."""
@@ -275,11 +227,12 @@ class DataPlane:
         return self.ledger.height, self.roots.newest
 
     def _see_claims(self) -> None:
-        agreed = self.ledger.agreed(self.quorum)
+        agreed = self.reports.agreed(self.epoch.quorum)
         if agreed > self._claim_ready:
             self._claim_ready = agreed
             self._put(ClaimReady(agreed))
             self._see_work()
+            self._see_end()
 
     # ---- state roots
 
@@ -306,32 +259,43 @@ class DataPlane:
 
     def _rooted(self, height: int) -> None:
         self._rooting = False
-        self.world.checkers.rooted(self.me, height, self.roots.rooted(height))
+        self.world.checkers.rooted(self.node, height, self.roots.rooted(height))
         self._later(2.0, self._report)
         self._reassess()
         self._see_roots()
         self._root_next()
 
     def _see_roots(self) -> None:
-        agreed = self.roots.agreed(self.quorum)
+        agreed = self.roots.reports.agreed(self.epoch.quorum)
         if agreed > self._root_ready:
             self._root_ready = agreed
             self._put(RootReady(agreed))
 
     # ---- work
 
-    def submit_transaction(self, transaction: int) -> None:
-        if self.lanes.submit(transaction):
-            self._later(self._pace.batch_ms, self._cut)
+    def submit_transaction(self, transaction: int, relayed: bool = False) -> None:
+        """A client's, or handed on by a node that has no lane; such a node asks f + 1 that have one."""
+        new = self.lanes.submit(transaction)
+        if self.me is not None:
+            if new:
+                self._later(self._pace.batch_ms, self._cut)
+        elif new or not relayed:
+            for step in range(self.epoch.faulty_max + 1):
+                member = self.epoch.node((transaction + step) % self.epoch.n)
+                self.send(member, SubmitFrame((transaction,)))
+
+    def leftovers(self) -> list[int]:
+        """What no block has listed: it returns to the pool when the epoch ends."""
+        return sorted(self.lanes.pooled() - self.ledger.transactions)
 
     def _cut(self) -> None:
         batch = self.lanes.cut()
         if batch is not None:
-            self._disk.append(batch)
+            self._journal(batch)
             self._sync_then(self._batch_out, batch)
 
     def _batch_out(self, batch: Batch) -> None:
-        self.lanes.add(batch, self.ledger.tip, listed=True)
+        self.lanes.add(batch, self._cursors(), listed=True)
         self._to_all(BatchFrame(batch, asked_for=False))
         self._see_work()
 
@@ -344,33 +308,12 @@ class DataPlane:
 
     def _see_work(self) -> None:
         tip = self._tip()
-        listable = tip is not None and self.lanes.any_listable(tip)
+        listable = tip is not None and self.lanes.any_listable(self.epoch.cursors(tip))
+        if tip is not None and self.epoch.closes_on(tip):
+            listable = False
         if tip is not None and tip.facts.height + 1 - max(tip.facts.claimed_height, self._claim_ready) > HEIGHT_BOUND:
             listable = False
         if listable is not self._listable:
             self._listable = listable
             self._put(WorkSeen(listable), wakes=listable)
             self._root_next()
-
-    # ---- helpers
-
-    def riders(self) -> Riders:
-        ledger, roots = self.ledger, self.roots
-        held = self.lanes.held(ledger.tip)
-        return Riders(ledger.height, ledger.roots[-1], roots.newest, ledger.states[roots.newest], held)
-
-    def send(self, peer: int, message: Message) -> None:
-        self.world.send(self.me, peer, message)
-
-    def _put(self, event: Input, wakes: bool = True) -> None:
-        self._inputs.append(event)
-        if wakes:
-            self.world.wake(self.me)
-
-    def _to_all(self, message: Message) -> None:
-        for peer in range(self.world.n):
-            if peer != self.me:
-                self.send(peer, message)
-
-    def _later(self, delay_ms: float, call: Callable[..., None], *arguments: object) -> None:
-        self.world.later(self.me, self._incarnation, delay_ms, call, *arguments)

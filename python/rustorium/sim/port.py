@@ -16,10 +16,8 @@ from rustorium.consensus.vocabulary import (
     FetchCertificates,
     Heartbeat,
     Input,
-    LaneCostly,
     OwnVote,
     PayloadStatus,
-    PeerSilence,
     Propose,
     Recovered,
     ResendVotes,
@@ -30,35 +28,30 @@ from rustorium.consensus.vocabulary import (
     VoteRefused,
 )
 from rustorium.sim.actors import Equivocator
+from rustorium.sim.epochs import Ending, make_block
+from rustorium.sim.faults import Stage
 from rustorium.sim.model import (
     HEIGHT_BOUND,
-    NS_PER_MS,
     Batch,
     BatchFrame,
     BeatFrame,
     Block,
-    BlockFrame,
     CertificateFrame,
-    CoreFrame,
-    GetBatch,
     GetBlock,
     GetCertificates,
     Message,
     ProposalFrame,
-    ReportFrame,
-    Request,
-    Riders,
     VoteFrame,
-    make_block,
 )
-from rustorium.sim.plane import VIEWS_AHEAD_MAX, DataPlane
+from rustorium.sim.peers import Peers
 from rustorium.sim.roots import MissingHeader
 
-BLOCKS_PER_ANSWER = 6
 
+class SimPort(Peers):
+    """The port of one node: carries effects out."""
 
-class SimPort(DataPlane):
-    """The port of one node: carries effects out, and answers its peers."""
+    _begun = False
+    """Whether the core has entered a view of this epoch (R29)."""
 
     # ---- the port
 
@@ -71,38 +64,50 @@ class SimPort(DataPlane):
 
     def submit(self, effects: Sequence[Effect]) -> None:
         for effect in effects:
-            match effect:
-                case Vote():
-                    self._vote(effect)
-                case Propose():
-                    self._propose(effect)
-                case EnterView(view, because):
-                    self._enter(view, because)
-                case SendCertificate(certificate):
-                    self._to_all(CertificateFrame((certificate,)))
-                case FetchBlock(view, digest):
-                    self._fetch_block(view, digest)
-                case FetchCertificates(first_view, last_view, peer):
-                    self._fetch.want(GetCertificates(first_view, last_view), peer)
-                case SendWork(peer):
-                    self._send_work(peer)
-                case ResendVotes():
-                    self._to_all(self._open_frame(proposals=True))
-                case Heartbeat():
-                    self._beat()
+            if isinstance(effect, EnterView) and effect.epoch == self.epoch.number:
+                self._begun = True
+            if self._begun:
+                self._carry_out(effect)
+            else:
+                self.world.counts["effect of an older epoch"] += 1  # R29
+
+    def _carry_out(self, effect: Effect) -> None:
+        match effect:
+            case Vote():
+                self._vote(effect)
+            case Propose():
+                self._propose(effect)
+            case EnterView(view, because):
+                self._enter(view, because)
+            case SendCertificate(certificate):
+                self._to_all(CertificateFrame((certificate,)))
+            case FetchBlock(view, digest):
+                self._fetch_block(view, digest)
+            case FetchCertificates(first_view, last_view, peer):
+                self._fetch.want(GetCertificates(first_view, last_view), self.epoch.node(peer))
+            case SendWork(peer):
+                self._send_work(peer)
+            case ResendVotes():
+                self._to_all(self._open_frame(proposals=True))
+            case Heartbeat():
+                self._beat()
 
     # ---- start
 
     def start(self) -> None:
         """Reads the disk back, tells the core, and goes on where the journal ends. What a dead process had written but
         not synced is synced first: it is about to be sent again, and a power loss must not forget a vote that has
-        left."""
+        left. R32: so is the store, where it holds the epoch's start. An epoch begins like this too."""
         self._disk.synced(self._disk.mark())
+        if self._disk.store_synced < self.epoch.start.facts.height:
+            self._disk.sync_store()
+        self.world.checkers.begun(self.node, self.epoch)
         blocks, certificates = self._read_journal()
-        self.lanes.skip_to(self.ledger.tip)
+        self.lanes.skip_to(self._cursors())
         self._left = set(self._own_votes)
-        votes, height = tuple(self._own_votes), self.ledger.payload_height
-        self._put(Recovered(self.ledger.tip.facts, height, tuple(blocks), tuple(certificates), votes))
+        votes, facts, height = tuple(self._own_votes), self.ledger.tip.facts, self.ledger.payload_height
+        where = (self.epoch.number, self.me, self.epoch.n)
+        self._put(Recovered(facts, height, tuple(blocks), tuple(certificates), votes, *where))
         if self.final is not None and self.final.digest is not None:
             self._finalize(self.final.view, self.final.digest)
         self._reassess()
@@ -110,16 +115,28 @@ class SimPort(DataPlane):
         self._see_claims()
         self._see_roots()
         self._root_next()
+        self._see_end()
+        self._watch_clock()
+        if self.epoch.number:
+            self._later(2.0, self._report)  # peers that begin the epoch too have heard none in it
         self._watch_silence()
 
+    def take_over(self, transactions: list[int], parked: list[tuple[int, Message, int]]) -> None:
+        """What the data plane of the epoch before had left to list, and had heard of this epoch."""
+        for transaction in transactions:
+            self.submit_transaction(transaction)
+        for source, message, epoch in parked:
+            self.receive(source, message, epoch)
+
     def _read_journal(self) -> tuple[list[BlockFacts], list[Certificate]]:
-        tip = self.ledger.tip
+        """What the journal holds of this epoch."""
+        cursors = self._cursors()
         blocks: list[BlockFacts] = []
         certificates: list[Certificate] = []
-        for record in self._disk.records():
+        for record in self._disk.records(self.epoch.number):
             match record:
                 case Batch():
-                    self.lanes.add(record, tip, listed=True)
+                    self.lanes.add(record, cursors, listed=True)
                 case Block() if record.facts.view > self._final_view:
                     self.blocks[record.facts.digest] = record
                     blocks.append(record.facts)
@@ -127,15 +144,14 @@ class SimPort(DataPlane):
                     self._pending[record.facts.digest] = None
                 case OwnVote() if record.view > self._final_view:
                     self._own_votes.append(record)
-                    self._count(self.me, record)
+                    self._count_own(record)
                 case Certificate() if record.view > self._final_view:
                     certificates.append(record)
                     self.certificates[record.kind, record.view] = record
-        if self._disk.store:
+        for batch in self._archive.values():
+            self.lanes.add(batch, cursors, listed=True)
+        if self._disk.store and self.ledger.tip != self.epoch.start:  # a boundary's proof is of the epoch before
             self.final = self._disk.store[-1].proof
-            for stored in self._disk.store:
-                for batch in stored.batches:
-                    self.lanes.add(batch, tip, listed=True)
             if self.final.view > self._final_view and (VoteKind.FINALIZE, self.final.view) not in self.certificates:
                 certificates.append(self.final)
                 self.certificates[VoteKind.FINALIZE, self.final.view] = self.final
@@ -151,7 +167,9 @@ class SimPort(DataPlane):
         if not self._sign(vote):
             return
         if effect.kind is VoteKind.NOTARIZE and effect.digest is not None:
-            self._journal_payload(self.blocks[effect.digest])
+            block = self.blocks.get(effect.digest)
+            assert block is not None, "a core votes for blocks of its epoch"
+            self._journal_payload(block)
         self._sync_then(self._vote_out, vote, effect.carry)
 
     def _sign(self, vote: OwnVote) -> bool:
@@ -162,35 +180,47 @@ class SimPort(DataPlane):
                 self._put(VoteRefused(vote.kind, vote.view))
                 return False
         self._own_votes.append(vote)
-        self._disk.append(vote)
+        self._journal(vote)
         return True
 
     def _journal_payload(self, block: Block) -> None:
-        self._disk.append(block)
+        self._journal(block)
         for item in block.payload:
             batch = self.lanes.get(item.digest)
             assert batch is not None, "a READY block has its whole payload"
-            self._disk.append(batch)
+            self._journal(batch)
 
     def _vote_out(self, vote: OwnVote, carry: Certificate | None) -> None:
-        self.world.checkers.vote_left(self.me, vote)
-        self._left.add(vote)
+        self._leaves(vote)
         self._last_report = self._newest_report()
         self._to_all(VoteFrame(vote, carry, self.riders()))
-        self._count(self.me, vote)
+        self._count_own(vote)
+
+    def _leaves(self, vote: OwnVote) -> None:
+        self._check_own(vote)
+        self._left.add(vote)
+        self.world.reached(self.node, self.epoch.number - 1, Stage.VOTED)
+
+    def _check_own(self, vote: OwnVote) -> None:
+        assert self.me is not None, "a follower signs nothing"
+        self.world.checkers.vote_left(self.epoch.number, self.epoch.committee[self.me], vote)
+
+    def _count_own(self, vote: OwnVote) -> None:
+        if self.me is not None:
+            self._count(self.me, vote)
 
     def _enter(self, view: int, because: Certificate | None) -> None:
         self.view, self._because = view, because
-        self.world.nodes[self.me].view = view
+        self.world.nodes[self.node].view = view
         self._served.clear()
-        self._fetch.drop_certificates(lambda request: not isinstance(request, GetCertificates))
+        self._fetch.drop_certificates()
 
     def _open_frame(self, proposals: bool) -> BeatFrame:
         known = [c for c in (self.final, self._because) if c is not None]
         known += [c for (kind, _), c in self.certificates.items() if kind is VoteKind.NOTARIZE]
         votes = tuple(vote for vote in self._own_votes if vote in self._left)  # never one whose sync still runs
         for vote in votes:
-            self.world.checkers.vote_left(self.me, vote)
+            self._check_own(vote)
         frames: list[ProposalFrame] = []
         if proposals:
             for vote in votes:
@@ -208,23 +238,34 @@ class SimPort(DataPlane):
 
     def _propose(self, effect: Propose) -> None:
         parent = self.blocks[effect.parent]
-        claimed = max(effect.claim_height, parent.facts.claimed_height)
-        root = self.ledger.roots[claimed] if claimed <= self.ledger.height else parent.claimed_root
-        ends: list[int | None] = [None] * self.world.n
-        for lane in effect.distrusted_lanes:
-            ends[lane] = self._quorum_end(lane)
-            self.world.counts["lane distrusted"] += 1
-        full = parent.facts.height + 1 - claimed > HEIGHT_BOUND
-        payload = () if full else self.lanes.listable(parent, ends)
-        time_ms = max(self.world.now // NS_PER_MS, parent.facts.time_ms + 1)
-        rooted = self._root_claim(effect.root_height, parent, time_ms, bool(payload))
-        block = make_block(effect.view, parent, time_ms, payload, (claimed, root), self.world.n, rooted)
+        block = self._closing(effect, parent) if self.epoch.closes_on(parent) else self._block(effect, parent)
+        self.world.checkers.made(block)
         if not self._sign(OwnVote(VoteKind.NOTARIZE, effect.view, block.facts.digest)):
             return
         self.blocks[block.facts.digest] = block
         self._first.setdefault(effect.view, block.facts.digest)
         self._journal_payload(block)
         self._sync_then(self._proposal_out, block, parent)
+
+    def _closing(self, effect: Propose, parent: Block) -> Block:
+        """R28: nothing but what the parent says."""
+        claim, ending = (parent.facts.claimed_height, parent.claimed_root), Ending(True, parent.next_set)
+        self.world.counts["closing block"] += 1
+        return make_block(self.epoch, effect.view, parent, self.clock_ms(), (), claim, None, ending)
+
+    def _block(self, effect: Propose, parent: Block) -> Block:
+        claimed = max(effect.claim_height, parent.facts.claimed_height)
+        root = self.ledger.roots[claimed] if claimed <= self.ledger.height else parent.claimed_root
+        ends: list[int | None] = [None] * self.epoch.n
+        for lane in effect.distrusted_lanes:
+            ends[lane] = self._quorum_end(lane)
+            self.world.counts["lane distrusted"] += 1
+        full = parent.facts.height + 1 - claimed > HEIGHT_BOUND
+        payload = () if full else self.lanes.listable(self.epoch.cursors(parent), ends)
+        time_ms = max(self.clock_ms(), parent.facts.time_ms + 1)
+        rooted = self._root_claim(effect.root_height, parent, time_ms, bool(payload))
+        ending = self._ending(parent, claimed, time_ms)
+        return make_block(self.epoch, effect.view, parent, time_ms, payload, (claimed, root), rooted, ending)
 
     def _root_claim(self, height: int, parent: Block, time_ms: int, has_payload: bool) -> tuple[int, bytes] | None:
         """The newest period's end up to that height, the one that the block itself makes included; None where this
@@ -240,16 +281,15 @@ class SimPort(DataPlane):
 
     def _proposal_out(self, block: Block, parent: Block) -> None:
         vote = OwnVote(VoteKind.NOTARIZE, block.facts.view, block.facts.digest)
-        self.world.checkers.vote_left(self.me, vote)
-        self._left.add(vote)
+        self._leaves(vote)
         frame = self._proposal_frame(block)
-        actor = self.world.actors.get(self.me)
+        actor = self.world.actors.get(self.node)
         if isinstance(actor, Equivocator):
             actor.propose(self, frame, parent)
         else:
             self._to_all(frame)
         self._put(BlockSeen(block.facts, PayloadStatus.READY))
-        self._count(self.me, vote)
+        self._count_own(vote)
 
     def _proposal_frame(self, block: Block) -> ProposalFrame:
         facts = block.facts
@@ -262,116 +302,22 @@ class SimPort(DataPlane):
 
     def _quorum_end(self, lane: int) -> int:
         ends = [held[lane] for held in self._peer_riders.values()]
-        ends.append(self.lanes.held(self.ledger.tip)[lane])
-        ends += [0] * (self.world.n - len(ends))
-        return sorted(ends, reverse=True)[self.quorum - 1]
-
-    def _on_proposal(self, source: int, frame: ProposalFrame) -> None:
-        facts = frame.block.facts
-        for certificate in frame.certificates:
-            self._certificate(certificate)
-        if facts.proposer != source or not self._final_view < facts.view <= self.view + VIEWS_AHEAD_MAX:
-            return
-        self._count(source, OwnVote(VoteKind.NOTARIZE, facts.view, facts.digest))
-        if self._first.setdefault(facts.view, facts.digest) == facts.digest:
-            self._keep(frame.block)
-
-    # ---- messages
-
-    def receive(self, source: int, message: Message) -> None:
-        actor = self.world.actors.get(self.me)
-        if isinstance(actor, Equivocator):
-            actor.hear(self, message)
-        match message:
-            case VoteFrame() | ProposalFrame() | BeatFrame():
-                self._on_core_frame(source, message)
-            case CertificateFrame(certificates):
-                self._take_certificates(certificates)
-            case BatchFrame(batch):
-                self._on_batch(batch)
-            case BlockFrame(blocks):
-                for block in blocks:
-                    self._keep(block)
-                self._advance()
-            case ReportFrame(riders):
-                self._heard_riders(source, riders)
-            case GetBlock() | GetBatch() | GetCertificates():
-                self._answer(source, message)
-
-    def _on_core_frame(self, source: int, frame: CoreFrame) -> None:
-        """Certificates first, then proposals, then votes: each may need those before it."""
-        self._heard[source] = self.world.now
-        if self._silent[source]:
-            self._silent[source] = False
-            self._put(PeerSilence(source, False))
-        self._heard_riders(source, frame.riders)
-        match frame:
-            case VoteFrame(vote, carry, _):
-                self._take_certificates(() if carry is None else (carry,))
-                self._count(source, vote)
-            case ProposalFrame():
-                self._on_proposal(source, frame)
-            case BeatFrame(certificates, votes, proposals, _):
-                self._take_certificates(certificates)
-                for proposal in proposals:
-                    self._on_proposal(source, proposal)
-                for vote in votes:
-                    self._count(source, vote)
-
-    def _take_certificates(self, certificates: tuple[Certificate, ...]) -> None:
-        for certificate in certificates:
-            self._certificate(certificate)
-
-    def _on_batch(self, batch: Batch) -> None:
-        wanted = any(item.digest == batch.digest for digest in self._pending for item in self.blocks[digest].payload)
-        wanted = wanted or self._fetch.wants(GetBatch(batch.digest))
-        if self.lanes.add(batch, self.ledger.tip, wanted):
-            self._fetch.have(GetBatch(batch.digest))
-            self._reassess()
-            self._advance()
-            self._see_work()
-
-    def _answer(self, source: int, request: Request) -> None:
-        match request:
-            case GetBlock(digest):
-                blocks: list[Block] = []
-                while digest in self.blocks and len(blocks) < BLOCKS_PER_ANSWER:
-                    blocks.append(self.blocks[digest])
-                    digest = self.blocks[digest].facts.parent
-                if blocks:
-                    self.send(source, BlockFrame(tuple(blocks)))
-            case GetBatch(digest):
-                batch = self.lanes.get(digest)
-                if batch is not None:
-                    self.send(source, BatchFrame(batch, asked_for=True))
-                    self._note_served(source, batch)
-            case GetCertificates(first_view, last_view):
-                found = [c for (_, view), c in self.certificates.items() if first_view <= view <= last_view]
-                if self.final is not None and self.final.view >= first_view:
-                    found.append(self.final)
-                if found:
-                    self.send(source, CertificateFrame(tuple(found)))
-
-    def _note_served(self, peer: int, batch: Batch) -> None:
-        if batch.author == self.me or self.view % self.world.n != self.me:
-            return
-        served = self._served.setdefault(batch.author, set())
-        served.add(peer)
-        if len(served) == self._faulty_max + 1:
-            self._put(LaneCostly(batch.author, self.view))
+        ends.append(self.lanes.held(self._cursors())[lane])
+        ends += [0] * (self.epoch.n - len(ends))
+        return sorted(ends, reverse=True)[self.epoch.quorum - 1]
 
     def _fetch_block(self, view: int, digest: bytes) -> None:
         block = self.blocks.get(digest)
         if block is None:
-            self._fetch.want(GetBlock(digest), view % self.world.n)
+            self._fetch.want(GetBlock(digest), self.epoch.node(view % self.epoch.n))
         else:
             self._put(BlockSeen(block.facts, self._status(block)))
 
     def _send_work(self, peer: int | None) -> None:
         tip = self._tip() or self.ledger.tip
-        ends: list[int | None] = [None] * self.world.n
+        ends: list[int | None] = [None] * self.epoch.n
         frames: list[Message] = [self._open_frame(proposals=False)]
-        for item in self.lanes.listable(tip, ends):
+        for item in self.lanes.listable(self.epoch.cursors(tip), ends):
             batch = self.lanes.get(item.digest)
             if batch is not None:
                 frames.append(BatchFrame(batch, asked_for=False))
@@ -379,19 +325,4 @@ class SimPort(DataPlane):
             if peer is None:
                 self._to_all(frame)
             else:
-                self.send(peer, frame)
-
-    def _heard_riders(self, source: int, riders: Riders) -> None:
-        self._peer_riders[source] = riders.held
-        if self.ledger.report(source, riders.executed, riders.root):
-            self._see_claims()
-        if self.roots.report(source, riders.rooted, riders.state_root):
-            self._see_roots()
-
-    def _watch_silence(self) -> None:
-        limit = 3 * self.world.config.heartbeat_ms * NS_PER_MS
-        for peer, heard in enumerate(self._heard):
-            if peer != self.me and not self._silent[peer] and self.world.now - heard >= limit:
-                self._silent[peer] = True
-                self._put(PeerSilence(peer, True))
-        self._later(self.world.config.heartbeat_ms, self._watch_silence)
+                self.send(self.epoch.node(peer), frame)

@@ -1,4 +1,4 @@
-"""State roots: where root periods end, as headers alone tell, which roots a node has, and on which a quorum agrees.
+"""State roots: where root periods end, as headers alone tell, and which roots a node has.
 
 Invariants: where a period ends depends on the headers below and on nothing that a node did; a root that is known is
 never another one later; who rooted a height has rooted every period's end below it on that chain.
@@ -10,6 +10,7 @@ from typing import NamedTuple
 from rustorium.consensus.vocabulary import BlockFacts
 from rustorium.sim.ledger import Ledger
 from rustorium.sim.model import GENESIS_STATE, Block
+from rustorium.sim.reports import Reports
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +40,11 @@ class MissingHeader(NamedTuple):
 
 
 def closes(rule: PeriodRule, parent: BlockFacts, open_period: Period, time_ms: int, has_payload: bool) -> bool:
-    """Whether a block of that time on `parent` ends the period that is open there."""
+    """Whether a block of that time on `parent`, which is no closing block, ends the period that is open there."""
     age_ms = time_ms - open_period.start_ms
     return (
         parent.height == 0
+        or parent.ends_epoch
         or age_ms >= rule.longest_ms
         or (not has_payload and open_period.has_payload and age_ms >= rule.shortest_ms)
     )
@@ -58,14 +60,13 @@ def period_after(rule: PeriodRule, parent: BlockFacts, open_period: Period, time
 class Roots:
     """One node's: what it has rooted, and what peers report."""
 
-    def __init__(self, me: int, n: int, rule: PeriodRule, ledger: Ledger, blocks: dict[bytes, Block]) -> None:
-        self._me, self._rule, self._ledger, self._blocks = me, rule, ledger, blocks
+    def __init__(self, me: int | None, rule: PeriodRule, ledger: Ledger, blocks: dict[bytes, Block]) -> None:
+        self._rule, self._ledger, self._blocks = rule, ledger, blocks
         first = ledger.blocks[0].facts
         self._periods: dict[bytes, Period] = {first.digest: Period(0, False, 0, first.digest)}
         self._known: dict[int, bytes] = {0: GENESIS_STATE}
-        self._matched = [0] * n
-        self._ahead: dict[int, tuple[int, bytes]] = {}
         self._wanted: set[int] = set()
+        self.reports = Reports(me, ledger.epoch.n, self.known)
         self.newest = 0
         self._load_base()
 
@@ -130,27 +131,8 @@ class Roots:
         root = self._known[height] = self._ledger.states[height]
         self._wanted.discard(height)
         self.newest = max(self.newest, height)
-        self._matched[self._me] = self.newest
-        for peer, (reported, peers_root) in list(self._ahead.items()):
-            if reported <= self.newest:
-                del self._ahead[peer]
-                self.report(peer, reported, peers_root)
+        self.reports.reached(self.newest)
         return root
-
-    # ---- agreement
-
-    def report(self, peer: int, height: int, root: bytes) -> bool:
-        """A peer's newest rooted height and its root; returns whether it counts already."""
-        if height > self.newest:
-            self._ahead[peer] = (height, root)
-        elif self._known.get(height) == root and height > self._matched[peer]:
-            self._matched[peer] = height
-            return True
-        return False
-
-    def agreed(self, quorum: int) -> int:
-        """The newest height that this node and a quorum with it have rooted alike."""
-        return sorted(self._matched, reverse=True)[quorum - 1]
 
     # ---- helpers
 
@@ -166,4 +148,5 @@ class Roots:
         while end > 0:
             self._known[end] = self._ledger.states[end]
             end = self.newest_end(period, end - 1)
-        self.newest = self._matched[self._me] = max(self._known)
+        self.newest = max(self._known)
+        self.reports.reached(self.newest)

@@ -9,7 +9,8 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from rustorium.sim.scenario import FAULT_KINDS, Mode, Plan, build_world, draw_plan, submit
+from rustorium.sim.scenario import EPOCH_FAULT_KINDS, FAULT_KINDS, Mode, Plan, build_world, draw_plan
+from rustorium.sim.terms import bear, submit
 from rustorium.sim.world import World
 
 SETTLE_MS = 30_000.0
@@ -55,7 +56,7 @@ def run_seed(seed: int, mode: Mode = Mode.LIVENESS, plan: Plan | None = None) ->
     try:
         world.start_all()
         world.run(plan.calm_ms)
-        if plan.mode is Mode.LIVENESS:
+        if plan.mode is not Mode.SAFETY:
             wanted = _calm(world, plan)
             if not world.run(world.now / 1e6 + SETTLE_MS, lambda: settled(world, wanted)):
                 failure = f"not live: {_stall(world, wanted)}"
@@ -89,24 +90,31 @@ def missing_kinds(reports: list[Report]) -> list[str]:
     seen: Counter[str] = Counter()
     for report in reports:
         seen.update(dict(report.faults))
-    return [kind for kind in FAULT_KINDS if not seen[kind]]
+    kinds = EPOCH_FAULT_KINDS if any(report.mode is Mode.EPOCHS for report in reports) else FAULT_KINDS
+    return [kind for kind in kinds if not seen[kind]]
 
 
 def _calm(world: World, plan: Plan) -> frozenset[int]:
     """The network calms and every node runs; clients of honest nodes send what they have no receipt for again."""
     world.links.calm()
-    for node in world.nodes:
-        node.crash_after_effects = None
+    for each in world.nodes:
+        each.crash_after_effects = None
+        world.after_ms(0, bear, world, each.index)
+    world.boundary_faults = []
     world.after_ms(0, world.start_all)
-    wanted = frozenset(number for number, (_, node) in enumerate(plan.transactions) if node in world.honest)
+    clients = [node for _, node in plan.transactions]
+    if plan.terms is not None:
+        clients += [node for _, node, _ in plan.terms.changes]
+    wanted = {number: node for number, node in enumerate(clients) if node in world.honest}
     for delay in (RESUBMIT_MS, 5 * RESUBMIT_MS):
-        for number in wanted:
-            world.after_ms(delay, submit, world, plan.transactions[number][1], number)
-    return wanted
+        for number, node in wanted.items():
+            world.after_ms(delay, submit, world, node, number)
+    return frozenset(wanted)
 
 
 def settled(world: World, wanted: frozenset[int]) -> bool:
-    """Every honest node has all transactions, the same tip, and no claim of a result or of a state root is owed."""
+    """Every honest node has all transactions, the same tip, no claim of a result or of a state root is owed, and the
+    committee is the one that operators want."""
     ports = world.ports()
     if len(ports) < len(world.honest):
         return False
@@ -115,21 +123,36 @@ def settled(world: World, wanted: frozenset[int]) -> bool:
         return False
     if any(not wanted <= port.ledger.transactions for port in ports):
         return False
+    epoch, record = ports[0].ledger.epoch, ports[0].ledger.records[-1]
+    if any(port.epoch != epoch for port in ports) or record.target != epoch.committee or record.ended >= epoch.number:
+        return False
     tip, payload_height = ports[0].ledger.tip.facts, ports[0].ledger.payload_height
     certified = tip.rooted_height if world.config.state_roots else tip.claimed_height
     return certified >= payload_height
 
 
 def _restless(world: World) -> str:
-    """What an idle chain goes on making; empty where it rests."""
+    """What an idle chain goes on making, or what the clock asks for and doesn't get; empty where all is well."""
+    first = _epoch(world)
     world.run(world.now / 1e6 + REST_MS)
     before = _reached(world)
     world.run(world.now / 1e6 + IDLE_MS)
     after = _reached(world)
-    return "" if before == after else f"an idle chain went from (height, view) {before} to {after}"
+    if before != after:
+        return f"an idle chain went from (height, view) {before} to {after}"
+    if world.epoch_ms is not None and _epoch(world) - first < (REST_MS + IDLE_MS) // (2 * world.epoch_ms):
+        return f"the clock ended {_epoch(world) - first} epochs in {REST_MS + IDLE_MS} ms"
+    return ""
+
+
+def _epoch(world: World) -> int:
+    return max(port.epoch.number for port in world.ports())
 
 
 def _reached(world: World) -> tuple[int, int]:
+    """An epoch that the clock ends costs one block and no more."""
+    if world.epoch_ms is not None:
+        return world.checkers.final_height - _epoch(world), 0
     return world.checkers.final_height, max(port.view for port in world.ports())
 
 
@@ -139,7 +162,8 @@ def _stall(world: World, wanted: frozenset[int]) -> str:
         tip = port.ledger.tip.facts
         missing = len(wanted - port.ledger.transactions)
         claims = f"claims {tip.claimed_height} and {tip.rooted_height} of {port.ledger.payload_height}"
-        parts.append(f"node {port.me} view {port.view} height {tip.height} {claims} lacks {missing}")
+        where = f"node {port.node} epoch {port.epoch.number} view {port.view} height {tip.height}"
+        parts.append(f"{where} {claims} lacks {missing}")
     return "; ".join(parts)
 
 

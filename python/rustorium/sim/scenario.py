@@ -9,11 +9,12 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 from rustorium.consensus.pacemaker import ConsensusConfig
-from rustorium.sim.actors import Actor, Equivocator, Silent, Withholder
+from rustorium.sim.actors import Actor, Equivocator, Ghost, Hoarder, Silent, Withholder
+from rustorium.sim.held import Pace
 from rustorium.sim.links import CALM, LinkFaults
 from rustorium.sim.model import NS_PER_MS
-from rustorium.sim.plane import Pace
 from rustorium.sim.roots import PeriodRule
+from rustorium.sim.terms import Terms, draw_terms, submit
 from rustorium.sim.world import World
 
 CONFIG = ConsensusConfig(delta_floor_ms=20, delta_start_ms=40, delta_ceiling_ms=1_000, heartbeat_ms=200)
@@ -34,6 +35,19 @@ FAULT_KINDS = (
     "double vote",
     "false state root",
 )
+EPOCH_FAULT_KINDS = (
+    *FAULT_KINDS,
+    "closing block",
+    "crash at a boundary",
+    "effect of an older epoch",
+    "false epoch end",
+    "hoarded epoch end",
+    "late node",
+    "new key",
+    "vote of an older epoch",
+    "wiped node",
+)
+"""Those of runs whose committees change. "closing block as boundary" is too rare to be asked for."""
 SLOW = Pace(sync_ms=6.0, execute_ms=25.0, root_ms=60.0)
 
 
@@ -42,6 +56,8 @@ class Mode(Enum):
     """Faults to the end; only the invariants are asked for."""
     LIVENESS = "liveness"
     """Faults stop, then all that honest nodes' clients submitted must become final."""
+    EPOCHS = "epochs"
+    """As LIVENESS, while committees grow, shrink and change their keys: and what is due of that must come about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +87,18 @@ class Plan:
     """0: views overlap, as in a network so wide that the grace is nothing."""
     state_roots: bool
     periods: PeriodRule
+    terms: Terms | None = None
+    """How the committees change, where they do."""
 
 
 def draw_plan(seed: int, mode: Mode) -> Plan:
     rng = random.Random(f"plan {seed} {mode.value}")
-    n = 7 if rng.random() < 0.08 else 4
-    calm_ms = 1_500.0
+    n, nodes, calm_ms = 7 if rng.random() < 0.08 else 4, 0, 1_500.0
     traitor = rng.choice([None, "silent", "withholder", "equivocator"])
+    if mode is Mode.EPOCHS:
+        n, nodes, calm_ms = 4, 8, 3_000.0
+        traitor = rng.choice([None, "silent", "withholder", "equivocator", "hoarder", "ghost"])
+    nodes = nodes or n
 
     def some(chance: float, most: int) -> range:
         return range(rng.randint(1, most) if rng.random() < chance else 0)
@@ -91,26 +112,28 @@ def draw_plan(seed: int, mode: Mode) -> Plan:
             duplicate=rng.choice([0.0, 0.1]),
             reorder=rng.choice([0.0, 0.2]),
         )
+    base_ms = rng.choice([1.0] * 11 + [60.0])
     return Plan(
         mode=mode,
         n=n,
-        base_ms=rng.choice([1.0] * 11 + [60.0]),
+        base_ms=base_ms,
         links=links,
         traitor=traitor,
-        slow_node=rng.randrange(n) if rng.random() < 0.2 else None,
-        crashes=tuple((rng.uniform(50, calm_ms), rng.randrange(n), rng.uniform(5, 300)) for _ in some(0.5, 4)),
-        cuts=tuple((rng.uniform(50, calm_ms), rng.randrange(n), rng.randrange(4)) for _ in some(0.4, 4)),
-        storms=tuple((rng.uniform(20, calm_ms), rng.randrange(n), rng.uniform(1, 8)) for _ in some(0.3, 3)),
+        slow_node=rng.randrange(nodes) if rng.random() < 0.2 else None,
+        crashes=tuple((rng.uniform(50, calm_ms), rng.randrange(nodes), rng.uniform(5, 300)) for _ in some(0.5, 4)),
+        cuts=tuple((rng.uniform(50, calm_ms), rng.randrange(nodes), rng.randrange(4)) for _ in some(0.4, 4)),
+        storms=tuple((rng.uniform(20, calm_ms), rng.randrange(nodes), rng.uniform(1, 8)) for _ in some(0.3, 3)),
         power_losses=tuple((rng.uniform(50, calm_ms + 20), rng.uniform(1, 50)) for _ in some(0.5, 3)),
         partitions=tuple(
-            (rng.uniform(50, calm_ms - 100), rng.uniform(30, 500), tuple(rng.randrange(2) for _ in range(n)))
+            (rng.uniform(50, calm_ms - 100), rng.uniform(30, 500), tuple(rng.randrange(2) for _ in range(nodes)))
             for _ in some(0.4, 2)
         ),
-        transactions=tuple((rng.uniform(5, calm_ms), rng.randrange(n)) for _ in range(rng.randint(8, 20))),
+        transactions=tuple((rng.uniform(5, calm_ms), rng.randrange(nodes)) for _ in range(rng.randint(8, 20))),
         calm_ms=calm_ms,
         parent_grace_ms=rng.choice([0, 3]),
         state_roots=rng.random() < 0.5,
         periods=PeriodRule(longest_ms=rng.choice([60, 200, 600]), shortest_ms=rng.choice([5, 20, 60])),
+        terms=draw_terms(rng, calm_ms, wipes=traitor is None, wide=base_ms > 1) if mode is Mode.EPOCHS else None,
     )
 
 
@@ -120,6 +143,10 @@ def make_actor(kind: str, rng: random.Random, calm_ms: float) -> Actor:
             return Silent(int(rng.choice([0.0, rng.uniform(0, calm_ms)]) * NS_PER_MS))
         case "withholder":
             return Withholder(votes=rng.random() < 0.7)
+        case "hoarder":
+            return Hoarder()
+        case "ghost":
+            return Ghost()
         case _:
             return Equivocator()
 
@@ -128,13 +155,27 @@ def build_world(seed: int, plan: Plan) -> World:
     """The world of a plan with its faults scheduled; nodes are not started yet."""
     rng = random.Random(f"faults {seed} {plan.mode.value}")
     actors: dict[int, Actor] = {}
-    if plan.traitor is not None:
+    if plan.traitor is not None and plan.terms is not None:
+        actors[rng.randrange(plan.terms.nodes)] = make_actor(plan.traitor, rng, plan.calm_ms)
+    elif plan.traitor is not None:
         for traitor in rng.sample(range(plan.n), rng.randint(1, (plan.n - 1) // 3)):
             actors[traitor] = make_actor(plan.traitor, rng, plan.calm_ms)
     paces = {} if plan.slow_node is None else {plan.slow_node: SLOW}
     config = replace(CONFIG, parent_grace_ms=plan.parent_grace_ms, state_roots=plan.state_roots)
+    terms = plan.terms
+    if terms is not None:
+        paces |= {node: replace(paces.get(node, Pace()), clock_ms=ms) for node, ms in enumerate(terms.clocks_ms)}
     world = World(
-        seed, plan.n, config, base_ms=plan.base_ms, faults=plan.links, actors=actors, paces=paces, periods=plan.periods
+        seed,
+        plan.n,
+        config,
+        base_ms=plan.base_ms,
+        faults=plan.links,
+        actors=actors,
+        paces=paces,
+        periods=plan.periods,
+        nodes=None if terms is None else terms.nodes,
+        epoch_ms=None if terms is None else terms.epoch_ms,
     )
     for at, node, down in plan.crashes:
         world.after_ms(at, _crash, world, node, down)
@@ -150,13 +191,9 @@ def build_world(seed: int, plan: Plan) -> World:
         world.after_ms(at + last, world.links.partition, None)
     for number, (at, node) in enumerate(plan.transactions):
         world.after_ms(at, submit, world, node, number)
+    if terms is not None:
+        terms.schedule(world, len(plan.transactions))
     return world
-
-
-def submit(world: World, node: int, transaction: int) -> None:
-    port = world.nodes[node].port
-    if port is not None:
-        port.submit_transaction(transaction)
 
 
 def _crash(world: World, node: int, down_ms: float) -> None:
@@ -173,5 +210,5 @@ def _cut_next_step(world: World, node: int, effects: int) -> None:
 
 def _lose_power(world: World, down_ms: float) -> None:
     world.lose_power()
-    for index in range(world.n):
+    for index in range(world.size):
         world.after_ms(down_ms + world.rng.uniform(0, 30), world.start, index)

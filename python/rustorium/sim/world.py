@@ -12,14 +12,16 @@ from collections import Counter
 from collections.abc import Callable
 
 from rustorium.consensus.pacemaker import ConsensusConfig
-from rustorium.consensus.vocabulary import Input, Tick
+from rustorium.consensus.vocabulary import Certificate, Input, Tick
 from rustorium.replica import Replica
 from rustorium.sim.actors import Actor, Outgoing
 from rustorium.sim.checkers import Checkers
 from rustorium.sim.disk import Disk
+from rustorium.sim.epochs import Change
+from rustorium.sim.faults import BoundaryFault, Stage
+from rustorium.sim.held import Pace
 from rustorium.sim.links import CALM, LinkFaults, Links
-from rustorium.sim.model import NS_PER_MS, Message
-from rustorium.sim.plane import Pace
+from rustorium.sim.model import NS_PER_MS, Message, first_committee
 from rustorium.sim.port import SimPort
 from rustorium.sim.roots import PeriodRule
 
@@ -35,6 +37,10 @@ class Node:
     def __init__(self, index: int) -> None:
         self.index = index
         self.disk = Disk()
+        self.keys = {0}
+        """Which of its validator keys the node holds."""
+        self.unborn = False
+        """It isn't there yet, and nothing starts it."""
         self.port: SimPort | None = None
         self.replica: Replica | None = None
         self.incarnation = 0
@@ -46,7 +52,7 @@ class Node:
 
 
 class World:
-    """Everything that one run consists of."""
+    """Everything that one run consists of: the first `n` of its nodes are the first committee."""
 
     def __init__(
         self,
@@ -59,22 +65,30 @@ class World:
         actors: dict[int, Actor] | None = None,
         paces: dict[int, Pace] | None = None,
         periods: PeriodRule | None = None,
+        nodes: int | None = None,
+        epoch_ms: int | None = None,
     ) -> None:
         self.rng = random.Random(seed)
-        self.n, self.config = n, config
+        self.n, self.config, self.epoch_ms = n, config, epoch_ms
+        self.size = n if nodes is None else nodes
+        self.committee = first_committee(n)
+        self.changes: dict[int, Change] = {}
+        """What transactions do to the committee record; all others leave it alone."""
+        self.boundary_faults: list[BoundaryFault] = []
         self.periods = periods or PeriodRule()
         self.now = 0
         self.counts: Counter[str] = Counter()
         self.actors = actors or {}
-        self.honest = frozenset(range(n)) - frozenset(self.actors)
+        self.honest = frozenset(range(self.size)) - frozenset(self.actors)
         self.checkers = Checkers(self.honest)
-        self.links = Links(self.rng, n, base_ms, faults, self.counts)
-        self.nodes = [Node(index) for index in range(n)]
+        self.links = Links(self.rng, base_ms, faults, self.counts)
+        self.nodes = [Node(index) for index in range(self.size)]
         self.events = 0
         self.inputs_seen: list[tuple[int, int, Input]] | None = None
         self._paces = paces or {}
         self._queue: list[tuple[int, int, Callable[..., None], tuple[object, ...]]] = []
         self._scheduled = 0
+        self._genuine: set[tuple[int, Certificate]] = set()
         self._log = hashlib.blake2b(digest_size=16)
 
     # ---- time
@@ -108,17 +122,68 @@ class World:
 
     def start(self, index: int) -> None:
         node = self.nodes[index]
-        if node.port is not None:
+        if node.port is not None or node.unborn:
             return
+        node.crash_after_effects = None
+        node.replica = Replica(self.config)
+        self._open_port(node)
+
+    def _open_port(self, node: Node) -> SimPort:
         node.incarnation += 1
-        node.tick_at, node.waking, node.crash_after_effects = None, False, None
-        node.replica = Replica(self.config, index, self.n)
-        node.port = SimPort(self, index, node.incarnation, node.disk, self._paces.get(index, Pace()))
+        node.tick_at, node.waking = None, False
+        pace = self._paces.get(node.index, Pace())
+        node.port = SimPort(self, node.index, node.incarnation, node.disk, pace)
         node.port.start()
+        return node.port
 
     def start_all(self) -> None:
-        for index in range(self.n):
+        for index in range(self.size):
             self.start(index)
+
+    def end_epoch(self, index: int) -> None:
+        """The node has executed its epoch's boundary. Its core may be busy while the data plane goes on, and so have
+        inputs of the old epoch in hand when the new one begins (R29)."""
+        node = self.nodes[index]
+        busy_ms = self.rng.uniform(0, 4) if self.rng.random() < 0.5 else 0.0
+        node.waking = node.waking or busy_ms > 0
+        self.later(index, node.incarnation, busy_ms, self._begin_epoch, index)
+
+    def _begin_epoch(self, index: int) -> None:
+        """A restart in place: a new data plane from the store, and the same core."""
+        node = self.nodes[index]
+        old = node.port
+        assert old is not None
+        in_hand = old.drain(DRAIN_LIMIT) if node.waking else []
+        port = self._open_port(node)
+        for event in in_hand:
+            if not self._feed(node, event):
+                return
+        port.take_over(old.leftovers(), old.parked)
+        self._arm(node)
+        self.reached(index, old.epoch.number, Stage.BEGUN)
+
+    def reached(self, index: int, epoch: int, stage: Stage) -> None:
+        """A node has come to a stage of an epoch's end: the fault that waits for the first one strikes."""
+        fault = next((fault for fault in self.boundary_faults if (fault.epoch, fault.stage) == (epoch, stage)), None)
+        if fault is not None:
+            self.boundary_faults.remove(fault)
+            self.counts["crash at a boundary"] += 1
+            self.at(self.now, self._strike, index, fault)
+
+    def _strike(self, index: int, fault: BoundaryFault) -> None:
+        if fault.power:
+            self.lose_power()
+        else:
+            self.crash(index)
+        for each in range(self.size) if fault.power else (index,):
+            self.after_ms(fault.down_ms, self.start, each)
+
+    def wipe(self, index: int, key: int) -> None:
+        """The node's disk is gone, and with it all that it signed: it starts anew, with another key."""
+        node = self.nodes[index]
+        self.crash(index)
+        node.disk, node.keys = Disk(), {key}
+        self.counts["wiped node"] += 1
 
     def crash(self, index: int) -> None:
         """kill -9: the process is gone, the page cache stays."""
@@ -202,16 +267,30 @@ class World:
             return
         self._arm(node)
 
+    # ---- signatures
+
+    def formed(self, epoch: int, certificate: Certificate) -> None:
+        """A quorum of the epoch's committee has really signed this: nobody else's word makes a certificate."""
+        self.checkers.certified(epoch, certificate)
+        self._genuine.add((epoch, certificate))
+
+    def is_genuine(self, epoch: int, certificate: Certificate) -> bool:
+        return (epoch, certificate) in self._genuine
+
     # ---- messages
 
-    def send(self, source: int, target: int, message: Message) -> None:
+    def send(self, source: int, target: int, message: Message, epoch: int) -> None:
+        """`epoch` is the sender's."""
         actor = self.actors.get(source)
-        if actor is not None and not actor.lets_out(Outgoing(self, source, target, message)):
-            return
-        for at in self.links.arrivals(self.now, source, target):
-            self.at(at, self._deliver, source, target, message)
+        if actor is None or actor.lets_out(Outgoing(self, source, target, message)):
+            self.pass_on(source, target, message, epoch)
 
-    def _deliver(self, source: int, target: int, message: Message) -> None:
+    def pass_on(self, source: int, target: int, message: Message, epoch: int) -> None:
+        """Puts a message on the link, whatever the sender's actor says."""
+        for at in self.links.arrivals(self.now, source, target):
+            self.at(at, self._deliver, source, target, message, epoch)
+
+    def _deliver(self, source: int, target: int, message: Message, epoch: int) -> None:
         port = self.nodes[target].port
         if port is not None:
-            port.receive(source, message)
+            port.receive(source, message, epoch)

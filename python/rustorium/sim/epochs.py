@@ -1,0 +1,137 @@
+"""Epochs in the simulated ledger: the committee record that transactions change, when an end is due, what a block must
+say of it.
+
+Invariants: what a header has to say follows from the headers below it and from the state that it claims, and from
+nothing that a node did; an operation that would leave a committee too small changes nothing.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from rustorium.consensus.vocabulary import BlockFacts
+from rustorium.sim.model import Block, Committee, Listed, Member, hash_of
+
+MEMBERS_MIN = 4
+"""No operation makes a committee smaller, so that one traitor is never too many."""
+
+
+class Record(NamedTuple):
+    """The committee record: the state that epochs go by."""
+
+    target: Committee
+    """The committee that operators want next."""
+    ended: int
+    """The newest epoch that they asked to end early, -1: none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a transaction does to the record; `remove` and `add` of one node give it another key."""
+
+    add: Member | None = None
+    remove: int | None = None
+    end_epoch: bool = False
+
+    def applied(self, record: Record, epoch: int) -> Record:
+        """The record after this change, executed in a block of `epoch`."""
+        gone = {self.remove} if self.add is None else {self.remove, self.add.node}
+        target = [member for member in record.target if member.node not in gone]
+        if self.add is not None:
+            target.append(self.add)
+        ended = epoch if self.end_epoch else record.ended
+        return Record(tuple(sorted(target)) if len(target) >= MEMBERS_MIN else record.target, ended)
+
+
+class Ending(NamedTuple):
+    """What a header says of its epoch's end."""
+
+    ends_epoch: bool
+    next_set: Committee | None
+
+
+GOES_ON = Ending(False, None)
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """One committee's term, and the block that it starts on: a boundary, or genesis."""
+
+    number: int
+    committee: Committee
+    start: Block
+
+    @property
+    def n(self) -> int:
+        return len(self.committee)
+
+    @property
+    def faulty_max(self) -> int:
+        return (self.n - 1) // 3
+
+    @property
+    def quorum(self) -> int:
+        return self.n - self.faulty_max
+
+    def index(self, node: int, keys: set[int]) -> int | None:
+        """Which validator a node with these keys is; None: it follows."""
+        places = (place for place, member in enumerate(self.committee) if member.node == node and member.key in keys)
+        return next(places, None)
+
+    def node(self, index: int) -> int:
+        return self.committee[index].node
+
+    def place_of(self, node: int) -> int | None:
+        """The index of the member that runs at `node`, whatever its key."""
+        return next((place for place, member in enumerate(self.committee) if member.node == node), None)
+
+    def cursors(self, parent: Block) -> tuple[int, ...]:
+        """What a child of `parent` goes on from: lanes begin anew with the epoch."""
+        return (0,) * self.n if parent.epoch != self.number or parent == self.start else parent.cursors
+
+    def closes_on(self, parent: Block) -> bool:
+        """R28: whether a child of `parent` in this epoch is a closing block."""
+        return parent.epoch == self.number and parent.facts.ends_epoch
+
+    def ending(self, record: Record, time_ms: int, epoch_ms: int | None) -> Ending:
+        """What a block of that time, which is no closing block, says, `record` being that of the height it claims."""
+        by_state = record.target != self.committee or record.ended >= self.number
+        by_time = epoch_ms is not None and time_ms >= self.start.facts.time_ms + epoch_ms
+        return Ending(True, record.target) if by_state or by_time else GOES_ON
+
+    def after(self, boundary: Block) -> "Epoch":
+        assert boundary.next_set is not None
+        return Epoch(self.number + 1, boundary.next_set, boundary)
+
+
+def make_block(
+    epoch: Epoch,
+    view: int,
+    parent: Block,
+    time_ms: int,
+    payload: tuple[Listed, ...],
+    claim: tuple[int, bytes],
+    rooted: tuple[int, bytes] | None = None,
+    ending: Ending = GOES_ON,
+) -> Block:
+    """A block on `parent`; without `rooted` it claims the state root that its parent does."""
+    cursors = list(epoch.cursors(parent))
+    for item in payload:
+        cursors[item.author] = item.seq + 1
+    height, above = parent.facts.height + 1, parent.facts
+    time_ms = max(time_ms, above.time_ms + 1)
+    rooted = (above.rooted_height, parent.state_root) if rooted is None else rooted
+    said = (epoch.number, view, height, above.view, above.digest, time_ms, payload, cursors, claim, rooted, ending)
+    facts = BlockFacts(
+        view,
+        height,
+        hash_of("block", *said),
+        above.view,
+        above.digest,
+        view % epoch.n,
+        time_ms,
+        bool(payload),
+        claim[0],
+        rooted[0],
+        ending.ends_epoch,
+    )
+    return Block(facts, payload, tuple(cursors), claim[1], rooted[1], epoch.number, ending.next_set)
