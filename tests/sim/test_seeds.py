@@ -9,7 +9,7 @@ import pytest
 from rustorium.sim.run import Report, missing_kinds, run_many, run_seed
 from rustorium.sim.scenario import Mode
 
-SEEDS = {Mode.SAFETY: 300, Mode.LIVENESS: 300, Mode.EPOCHS: 160}
+SEEDS = {Mode.SAFETY: 300, Mode.LIVENESS: 300, Mode.EPOCHS: 240}
 SHARDS = 4
 
 
