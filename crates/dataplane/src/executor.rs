@@ -11,7 +11,7 @@ use rustorium_crypto::transaction_id;
 use rustorium_execution::{Input, Skip, StateRead, StateReadError, arrange, execute, order};
 use rustorium_gateway::{FinalBlock, Refused, Submitted};
 use rustorium_storage::{HeightCommit, Store, StoreError, TreeWrites};
-use rustorium_types::{Hash, Height, Receipt, StateKey, TxId};
+use rustorium_types::{Hash, Height, LeafWrite, Receipt, StateKey, TxId};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -157,8 +157,8 @@ impl Executor {
 }
 
 /// What the state tree needs to know of a diff.
-pub fn tree_writes(diff: &[(StateKey, Option<Vec<u8>>)]) -> TreeWrites {
-    diff.iter().map(|(key, value)| (*key, value.as_deref().map(rustorium_crypto::hash::value_hash))).collect()
+pub fn tree_writes(diff: &[LeafWrite]) -> TreeWrites {
+    diff.iter().map(|write| (write.key, write.value.as_deref().map(rustorium_crypto::hash::value_hash))).collect()
 }
 
 /// The stable code of a store's failure.

@@ -52,7 +52,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         accounts: BoundedVec::new(accounts.collect())?,
     };
     let start = genesis(&made);
-    let mut state = Memory(start.diff.into_iter().filter_map(|(key, value)| Some((key, value?))).collect());
+    let mut state = Memory(start.diff.into_iter().filter_map(|write| Some((write.key, write.value?))).collect());
     let (mut root, mut number, mut total) = (start.result_root, 0, std::time::Duration::ZERO);
     for height in 1..=BLOCKS {
         let header = Header {
@@ -75,7 +75,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             return Err("not every transaction was executed".into());
         }
         root = execution.result_root;
-        state.0.extend(execution.diff.into_iter().filter_map(|(key, value)| Some((key, value?))));
+        state.0.extend(execution.diff.into_iter().filter_map(|write| Some((write.key, write.value?))));
     }
     let puts = BLOCKS * PER_BLOCK;
     println!("{puts} puts, {} ns each, result root {root}", total.as_nanos() / u128::from(puts));

@@ -3,15 +3,15 @@
 //! *Invariants:* a change counts once enough operators approved the very same one within one epoch, and is checked against
 //! the record at each approval; the record always names a committee that can run an epoch.
 
-use crate::keys::{approval_key, committee_key};
-use crate::ledger::{Kind, Leaf, Ledger, Stop};
+use crate::keys::{Name, committee_key};
+use crate::ledger::{Leaf, Ledger, Stop};
 use crate::operations::{Actor, fail, store};
 use crate::{StateRead, StateReadError};
 use borsh::{BorshDeserialize, BorshSerialize};
 use rustorium_types::limits::{OPERATORS_MAX, VALUE_BYTES_MAX};
 use rustorium_types::{
-    BoundedVec, DecodeError, Epoch, FailureCode, Genesis, Operation, Parameters, PublicKey, Validator, ValidatorSet,
-    decode, encode,
+    BoundedVec, DecodeError, Epoch, FailureCode, Genesis, Operation, Parameters, PublicKey, SYSTEM_ACCOUNT, Validator,
+    ValidatorSet, decode, encode,
 };
 use std::borrow::Cow;
 
@@ -64,13 +64,13 @@ fn invalid<T>(code: FailureCode) -> Result<T, FailureCode> {
 }
 
 /// Does one of the operations that concern the committee.
-pub(crate) fn govern(
-    ledger: &mut Ledger<'_>,
+pub(crate) fn govern<'a>(
+    ledger: &mut Ledger<'a>,
     actor: Actor,
     parameters: &Parameters,
-    operation: &Operation,
+    operation: &'a Operation,
 ) -> Result<(), Stop> {
-    let at = ledger.find(committee_key(), Kind::Bytes)?;
+    let at = ledger.find(SYSTEM_ACCOUNT, Name::Committee)?;
     let bytes = ledger.bytes(at).ok_or_else(|| StateReadError("there is no committee record".into()))?;
     let record = CommitteeRecord::from_bytes(&bytes).map_err(corrupt)?;
     let is_operator = parameters.operators.contains(&actor.public_key);
@@ -92,13 +92,13 @@ fn owns(target: &ValidatorSet, key: &PublicKey, operation: &Operation) -> bool {
 }
 
 /// Counts the operator's approval. True where it was the last that was needed: all of them are then forgotten.
-fn approve(
-    ledger: &mut Ledger<'_>,
+fn approve<'a>(
+    ledger: &mut Ledger<'a>,
     actor: Actor,
     parameters: &Parameters,
-    operation: &Operation,
+    operation: &'a Operation,
 ) -> Result<bool, Stop> {
-    let at = ledger.find(approval_key(operation), Kind::Bytes)?;
+    let at = ledger.find(SYSTEM_ACCOUNT, Name::Approval(operation))?;
     let held: Option<Approvals> =
         ledger.bytes(at).map(|bytes| decode(&bytes, VALUE_BYTES_MAX)).transpose().map_err(corrupt)?;
     let mut operators = held.filter(|held| held.epoch == actor.epoch).map_or(Vec::new(), |h| h.operators.into_vec());

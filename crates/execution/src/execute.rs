@@ -3,14 +3,14 @@
 //! *Invariants:* what a transaction does depends on its position in the final order alone; a skipped one changes nothing,
 //! a failed one uses its nonce and its declared work and changes nothing else.
 
-use crate::keys::account_key;
-use crate::ledger::{At, Kind, Ledger, StateRead, StateReadError, Stop};
+use crate::keys::Name;
+use crate::ledger::{At, Ledger, StateRead, StateReadError, Stop};
 use crate::operations::{Actor, apply};
 use crate::record::AccountRecord;
 use crate::work::{TRANSACTION, declared_work, operation_work};
 use rustorium_crypto::{domain, hash, merkle, receipt_leaf, result_root};
 use rustorium_types::{
-    AccountId, FailureCode, Hash, Header, Outcome, PROTOCOL_VERSION, Parameters, Receipt, ResultLink, StateKey,
+    AccountId, FailureCode, Hash, Header, LeafWrite, Outcome, PROTOCOL_VERSION, Parameters, Receipt, ResultLink,
     Transaction, TxId,
 };
 use std::collections::HashSet;
@@ -75,7 +75,7 @@ pub struct Execution {
     /// The others, in order.
     pub skipped: Vec<(TxId, Skip)>,
     /// Leaves that changed, ascending by key; none is a deletion.
-    pub diff: Vec<(StateKey, Option<Vec<u8>>)>,
+    pub diff: Vec<LeafWrite>,
     /// What the height adds to the chain of result roots.
     pub link: ResultLink,
     /// The result root after it.
@@ -102,8 +102,8 @@ pub fn execute(input: &Input<'_>, state: &dyn StateRead) -> Result<Execution, St
 }
 
 /// The root over a height's state changes, which are ascending by key; zero for none.
-pub fn diff_root(diff: &[(StateKey, Option<Vec<u8>>)]) -> Hash {
-    let leaf = |(key, value): &(StateKey, Option<Vec<u8>>)| {
+pub fn diff_root(diff: &[LeafWrite]) -> Hash {
+    let leaf = |LeafWrite { key, value, .. }: &LeafWrite| {
         let (tag, value) = value.as_ref().map_or((0, &[][..]), |value| (1, value));
         Hash(hash(domain::DIFF, &[&key.to_bytes(), &[tag], value]))
     };
@@ -128,7 +128,7 @@ struct Run<'a> {
 impl<'a> Run<'a> {
     fn transaction(&mut self, id: TxId, transaction: &'a Transaction) -> Result<(), StateReadError> {
         let sender = transaction.body.sender;
-        let at = self.ledger.find(account_key(sender), Kind::Account)?;
+        let at = self.ledger.find(sender, Name::Account)?;
         let record = match self.admit(self.ledger.account(at), transaction) {
             Ok(record) => record,
             Err(skip) => {

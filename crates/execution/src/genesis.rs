@@ -2,13 +2,14 @@
 
 use crate::committee::CommitteeRecord;
 use crate::execute::diff_root;
-use crate::keys::{account_key, balance_key, committee_key};
+use crate::keys::Name;
 use crate::record::{AccountRecord, LEAF_KEY_BYTES, RECORD_BYTES, encode_amount};
 use rustorium_crypto::{account_id, block_digest, chain_id, domain, hash_value, payload_root, result_root};
 use rustorium_types::limits::{BATCH_BYTES_MAX, BATCH_TRANSACTIONS_MAX, TRANSACTION_BYTES_MAX};
 use rustorium_types::{
     AccountId, BlockDigest, BoundedVec, ChainId, Cursor, Epoch, Genesis, GenesisAccount, Hash, Header, Height,
-    PROTOCOL_VERSION, Parameters, ResultClaim, ResultLink, ShardId, StateClaim, StateKey, ValidatorIndex, View,
+    LeafWrite, PROTOCOL_VERSION, Parameters, ResultClaim, ResultLink, SYSTEM_ACCOUNT, ShardId, StateClaim,
+    ValidatorIndex, View,
 };
 use thiserror::Error;
 
@@ -32,7 +33,7 @@ pub struct ChainHashes {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GenesisState {
     /// All leaves, ascending by key.
-    pub diff: Vec<(StateKey, Option<Vec<u8>>)>,
+    pub diff: Vec<LeafWrite>,
     /// The header: view 0, height 0, chain id zero.
     pub header: Header,
     /// Its digest: the first block's parent.
@@ -89,8 +90,8 @@ pub fn hashes(genesis: &Genesis) -> ChainHashes {
 pub fn genesis(genesis: &Genesis) -> GenesisState {
     let hashes = hashes(genesis);
     let mut diff: Vec<_> = genesis.accounts.iter().flat_map(|account| leaves(genesis, account)).collect();
-    diff.push((committee_key(), Some(CommitteeRecord::of_genesis(genesis).to_bytes())));
-    diff.sort_unstable_by_key(|(key, _)| *key);
+    diff.push(first_write(SYSTEM_ACCOUNT, Name::Committee, CommitteeRecord::of_genesis(genesis).to_bytes()));
+    diff.sort_unstable_by_key(|write| write.key);
     let link = ResultLink { receipts: Hash::ZERO, diff: diff_root(&diff), outbox: Hash::ZERO };
     let root = result_root(&Hash(hashes.chain.0), &link.receipts, &link.diff, &link.outbox);
     let cursors = vec![Cursor::default(); genesis.validators.len()];
@@ -127,7 +128,7 @@ pub fn genesis_account_id(account: &GenesisAccount) -> AccountId {
     account_id(account.region, &account.public_key)
 }
 
-fn leaves(genesis: &Genesis, account: &GenesisAccount) -> Vec<(StateKey, Option<Vec<u8>>)> {
+fn leaves(genesis: &Genesis, account: &GenesisAccount) -> Vec<LeafWrite> {
     let id = genesis_account_id(account);
     let record = AccountRecord {
         public_key: account.public_key,
@@ -137,8 +138,12 @@ fn leaves(genesis: &Genesis, account: &GenesisAccount) -> Vec<(StateKey, Option<
         storage_bytes_left: account.storage_bytes,
     };
     let balances = account.balances.iter();
-    let balances = balances.map(|(asset, amount)| (balance_key(id, *asset), Some(encode_amount(*amount))));
-    std::iter::once((account_key(id), Some(record.to_bytes()))).chain(balances).collect()
+    let balances = balances.map(|(asset, amount)| first_write(id, Name::Balance(*asset), encode_amount(*amount)));
+    std::iter::once(first_write(id, Name::Account, record.to_bytes())).chain(balances).collect()
+}
+
+fn first_write(account: AccountId, name: Name<'_>, value: Vec<u8>) -> LeafWrite {
+    LeafWrite { key: name.key(account), name: name.to_bytes(), value: Some(value) }
 }
 
 /// Checks that a decoded genesis can start a chain.

@@ -1,6 +1,9 @@
 //! The names of state leaves: which key holds an account's record, a balance, a value, a grant.
+//!
+//! *Invariants:* a leaf's key has the hash of its name's bytes, which begin with its kind: no two names are the same bytes.
 
-use rustorium_crypto::state_key;
+use crate::ledger::Kind;
+use rustorium_crypto::{domain, hash, state_key};
 use rustorium_types::{AccountId, AssetId, Operation, SYSTEM_ACCOUNT, StateKey, encode};
 use std::sync::LazyLock;
 
@@ -13,6 +16,69 @@ const APPROVAL: u8 = 5;
 
 // The same name in every account, so it is hashed once.
 static ACCOUNT_NAME: LazyLock<[u8; 32]> = LazyLock::new(|| state_key(AccountId::default(), ACCOUNT, &[]).name);
+
+/// What a leaf of an account is called.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Name<'a> {
+    /// Its record.
+    Account,
+    /// What it holds of an asset.
+    Balance(AssetId),
+    /// A value in its namespace.
+    Data(&'a [u8]),
+    /// What it lets another account write.
+    Grant(AccountId),
+    /// The committee record, in the system account.
+    Committee,
+    /// The approvals of a change of the committee, in the system account.
+    Approval(&'a Operation),
+}
+
+impl Name<'_> {
+    /// The leaf's key.
+    pub(crate) fn key(self, account: AccountId) -> StateKey {
+        match self {
+            Name::Account => account_key(account),
+            Name::Balance(asset) => balance_key(account, asset),
+            Name::Data(key) => data_key(account, key),
+            Name::Grant(grantee) => grant_key(account, grantee),
+            Name::Committee => state_key(account, COMMITTEE, &[]),
+            Name::Approval(change) => state_key(account, APPROVAL, &encode(change)),
+        }
+    }
+
+    /// What its bytes mean.
+    pub(crate) fn kind(self) -> Kind {
+        match self {
+            Name::Account => Kind::Account,
+            Name::Balance(_) => Kind::Amount,
+            Name::Data(_) | Name::Grant(_) | Name::Committee | Name::Approval(_) => Kind::Bytes,
+        }
+    }
+
+    /// The name's bytes: the kind of leaf, then what tells it from others of its kind.
+    pub(crate) fn to_bytes(self) -> Vec<u8> {
+        let (kind, rest): (u8, &[u8]) = match &self {
+            Name::Account => (ACCOUNT, &[]),
+            Name::Balance(asset) => (BALANCE, &asset.0),
+            Name::Data(key) => (DATA, key),
+            Name::Grant(grantee) => (GRANT, &grantee.0),
+            Name::Committee => (COMMITTEE, &[]),
+            Name::Approval(change) => return [&[APPROVAL], &*encode(*change)].concat(),
+        };
+        [&[kind], rest].concat()
+    }
+}
+
+/// Whether these bytes are the name of the leaf at `key`.
+pub fn is_name(key: &StateKey, name: &[u8]) -> bool {
+    !name.is_empty() && hash(domain::NAME, &[name]) == key.name
+}
+
+/// The key in the account's namespace, where these bytes name a value there.
+pub fn name_of_data(name: &[u8]) -> Option<&[u8]> {
+    name.strip_prefix(&[DATA])
+}
 
 /// The key of an account's own record.
 pub fn account_key(account: AccountId) -> StateKey {
@@ -36,17 +102,35 @@ pub fn grant_key(namespace: AccountId, grantee: AccountId) -> StateKey {
 
 /// The key of the committee record.
 pub fn committee_key() -> StateKey {
-    state_key(SYSTEM_ACCOUNT, COMMITTEE, &[])
-}
-
-/// The key of the approvals of a change of the committee.
-pub(crate) fn approval_key(change: &Operation) -> StateKey {
-    state_key(SYSTEM_ACCOUNT, APPROVAL, &encode(change))
+    Name::Committee.key(SYSTEM_ACCOUNT)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_belongs_to_its_key_alone() {
+        let account = AccountId([7; 32]);
+        let names = [
+            Name::Account,
+            Name::Balance(AssetId([7; 32])),
+            Name::Data(b"k"),
+            Name::Data(&[7; 32]),
+            Name::Data(&[]),
+            Name::Grant(account),
+            Name::Committee,
+            Name::Approval(&Operation::EndEpoch { epoch: rustorium_types::Epoch(0) }),
+        ];
+        for (i, a) in names.iter().enumerate() {
+            let same = |b: &Name<'_>| is_name(&b.key(account), &a.to_bytes());
+            assert_eq!(names.iter().filter(|b| same(b)).count(), 1);
+            assert!(same(&names[i]));
+        }
+        assert!(!is_name(&Name::Account.key(account), &[]));
+        assert_eq!(name_of_data(&Name::Data(b"k").to_bytes()), Some(&b"k"[..]));
+        assert_eq!(name_of_data(&Name::Account.to_bytes()), None);
+    }
 
     #[test]
     fn kinds_of_leaf_never_share_a_key() {
@@ -58,7 +142,7 @@ mod tests {
             grant_key(account, account),
             data_key(account, &[]),
             StateKey { account, ..committee_key() },
-            StateKey { account, ..approval_key(&Operation::EndEpoch { epoch: rustorium_types::Epoch(0) }) },
+            Name::Approval(&Operation::EndEpoch { epoch: rustorium_types::Epoch(0) }).key(account),
         ];
         for (i, a) in keys.iter().enumerate() {
             assert_eq!(a.account, account);

@@ -3,8 +3,9 @@
 //! *Invariants:* nothing is looked up in hash order: leaves stand in the order of their first touch and the diff is
 //! sorted; a leaf that ends as it began is not in the diff.
 
+use crate::keys::Name;
 use crate::record::{AccountRecord, LEAF_KEY_BYTES, RECORD_BYTES, decode_amount, encode_amount};
-use rustorium_types::{FailureCode, StateKey};
+use rustorium_types::{AccountId, FailureCode, LeafWrite, StateKey};
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -57,6 +58,7 @@ pub(crate) enum Kind {
 
 struct Slot<'a> {
     key: StateKey,
+    name: Name<'a>,
     before: Option<Vec<u8>>,
     now: Leaf<'a>,
     written: bool,
@@ -116,14 +118,15 @@ impl<'a> Ledger<'a> {
     }
 
     /// Where the leaf is in memory; it is read from the state where it wasn't before.
-    pub(crate) fn find(&mut self, key: StateKey, kind: Kind) -> Result<At, StateReadError> {
+    pub(crate) fn find(&mut self, account: AccountId, name: Name<'a>) -> Result<At, StateReadError> {
+        let key = name.key(account);
         match self.index.entry(key) {
             Entry::Occupied(entry) => Ok(At(*entry.get())),
             Entry::Vacant(entry) => {
                 let before = self.state.get(&key)?;
-                let now = parse(&key, kind, before.as_deref())?;
+                let now = parse(&key, name.kind(), before.as_deref())?;
                 let at = self.slots.len() as u32;
-                self.slots.push(Slot { key, before, now, written: false, writer: 0 });
+                self.slots.push(Slot { key, name, before, now, written: false, writer: 0 });
                 entry.insert(at);
                 Ok(At(at))
             }
@@ -184,16 +187,20 @@ impl<'a> Ledger<'a> {
     }
 
     /// What changed, ascending by key.
-    pub(crate) fn into_diff(self) -> Vec<(StateKey, Option<Vec<u8>>)> {
+    pub(crate) fn into_diff(self) -> Vec<LeafWrite> {
         let written = self.slots.into_iter().filter(|slot| slot.written);
         let mut diff: Vec<_> = written
             .filter_map(|slot| {
                 let now = slot.bytes();
                 let changed = now.as_deref() != slot.before.as_deref();
-                changed.then(|| (slot.key, now.map(Cow::into_owned)))
+                changed.then(|| LeafWrite {
+                    key: slot.key,
+                    name: slot.name.to_bytes(),
+                    value: now.map(Cow::into_owned),
+                })
             })
             .collect();
-        diff.sort_unstable_by_key(|(key, _)| *key);
+        diff.sort_unstable_by_key(|write| write.key);
         diff
     }
 }

@@ -18,7 +18,7 @@ pub mod work;
 pub use committee::CommitteeRecord;
 pub use execute::{Execution, Input, Skip, execute};
 pub use genesis::{ChainHashes, GenesisRefused, GenesisState, check_genesis, genesis, hashes};
-pub use keys::{account_key, balance_key, committee_key, data_key, grant_key};
+pub use keys::{account_key, balance_key, committee_key, data_key, grant_key, is_name, name_of_data};
 pub use ledger::{StateRead, StateReadError};
 pub use order::{arrange, order};
 pub use proof::{

@@ -4,13 +4,11 @@
 //! bytes that a leaf gains are paid by exactly one account's storage balance, bytes that it loses go back to one.
 
 use crate::committee::govern;
-use crate::keys::{account_key, balance_key, data_key, grant_key};
-use crate::ledger::{At, Kind, Leaf, Ledger, Stop, leaf_footprint};
+use crate::keys::Name;
+use crate::ledger::{At, Leaf, Ledger, Stop, leaf_footprint};
 use crate::record::{AccountRecord, Prefixes, decode_grant};
 use rustorium_crypto::{account_id, asset_id, value_hash};
-use rustorium_types::{
-    AccountId, AssetId, Condition, Epoch, FailureCode, Operation, Parameters, PublicKey, StateKey, encode,
-};
+use rustorium_types::{AccountId, AssetId, Condition, Epoch, FailureCode, Operation, Parameters, PublicKey, encode};
 use std::borrow::Cow;
 
 pub(crate) fn fail<T>(code: FailureCode) -> Result<T, Stop> {
@@ -41,12 +39,12 @@ pub(crate) fn apply<'a>(
         Operation::Put { namespace, key, value } => {
             check_writer(ledger, sender, *namespace, key.as_slice())?;
             let leaf = Leaf::Bytes(Cow::Borrowed(value.as_slice()));
-            let at = ledger.find(data_key(*namespace, key.as_slice()), Kind::Bytes)?;
+            let at = ledger.find(*namespace, Name::Data(key.as_slice()))?;
             store(ledger, *namespace, at, leaf)
         }
         Operation::Delete { namespace, key } => {
             check_writer(ledger, sender, *namespace, key.as_slice())?;
-            let at = ledger.find(data_key(*namespace, key.as_slice()), Kind::Bytes)?;
+            let at = ledger.find(*namespace, Name::Data(key.as_slice()))?;
             if ledger.footprint(at) == 0 {
                 return fail(FailureCode::NoSuchKey);
             }
@@ -70,7 +68,7 @@ fn create_account(
     public_key: &PublicKey,
     storage_bytes: u64,
 ) -> Result<(), Stop> {
-    let at = ledger.find(account_key(account), Kind::Account)?;
+    let at = ledger.find(account, Name::Account)?;
     if ledger.account(at).is_some() {
         return fail(FailureCode::AccountExists);
     }
@@ -90,18 +88,18 @@ fn create_account(
     ledger.write(at, leaf)
 }
 
-fn require(ledger: &mut Ledger<'_>, condition: &Condition) -> Result<(), Stop> {
+fn require<'a>(ledger: &mut Ledger<'a>, condition: &'a Condition) -> Result<(), Stop> {
     let holds = match condition {
         Condition::ValueHash { namespace, key, hash } => {
-            let at = ledger.find(data_key(*namespace, key.as_slice()), Kind::Bytes)?;
+            let at = ledger.find(*namespace, Name::Data(key.as_slice()))?;
             ledger.bytes(at).is_some_and(|value| value_hash(&value) == *hash)
         }
         Condition::Absent { namespace, key } => {
-            let at = ledger.find(data_key(*namespace, key.as_slice()), Kind::Bytes)?;
+            let at = ledger.find(*namespace, Name::Data(key.as_slice()))?;
             ledger.footprint(at) == 0
         }
         Condition::BalanceAtLeast { account, asset, amount } => {
-            let at = ledger.find(balance_key(*account, *asset), Kind::Amount)?;
+            let at = ledger.find(*account, Name::Balance(*asset))?;
             ledger.amount(at) >= *amount
         }
     };
@@ -119,14 +117,14 @@ fn transfer(
         return fail(FailureCode::BadAmount);
     }
     check_exists(ledger, to)?;
-    let from = ledger.find(balance_key(sender, asset), Kind::Amount)?;
+    let from = ledger.find(sender, Name::Balance(asset))?;
     let Some(left) = ledger.amount(from).checked_sub(amount) else {
         return fail(FailureCode::InsufficientBalance);
     };
     // An emptied leaf goes, and its bytes come back before the receiver's are paid.
     let leaf = if left == 0 { Leaf::Absent } else { Leaf::Amount(left) };
     store(ledger, sender, from, leaf)?;
-    credit(ledger, sender, balance_key(to, asset), amount)
+    credit(ledger, sender, (to, asset), amount)
 }
 
 fn issue(ledger: &mut Ledger<'_>, sender: AccountId, symbol: &[u8], to: AccountId, amount: u128) -> Result<(), Stop> {
@@ -137,11 +135,16 @@ fn issue(ledger: &mut Ledger<'_>, sender: AccountId, symbol: &[u8], to: AccountI
         return fail(FailureCode::BadAmount);
     }
     check_exists(ledger, to)?;
-    credit(ledger, sender, balance_key(to, asset_id(&sender, symbol)), amount)
+    credit(ledger, sender, (to, asset_id(&sender, symbol)), amount)
 }
 
-fn credit(ledger: &mut Ledger<'_>, payer: AccountId, key: StateKey, amount: u128) -> Result<(), Stop> {
-    let at = ledger.find(key, Kind::Amount)?;
+fn credit(
+    ledger: &mut Ledger<'_>,
+    payer: AccountId,
+    (to, asset): (AccountId, AssetId),
+    amount: u128,
+) -> Result<(), Stop> {
+    let at = ledger.find(to, Name::Balance(asset))?;
     match ledger.amount(at).checked_add(amount) {
         Some(sum) => store(ledger, payer, at, Leaf::Amount(sum)),
         None => fail(FailureCode::BadAmount),
@@ -150,13 +153,13 @@ fn credit(ledger: &mut Ledger<'_>, payer: AccountId, key: StateKey, amount: u128
 
 fn grant(ledger: &mut Ledger<'_>, sender: AccountId, to: AccountId, prefixes: &Prefixes) -> Result<(), Stop> {
     check_exists(ledger, to)?;
-    let at = ledger.find(grant_key(sender, to), Kind::Bytes)?;
+    let at = ledger.find(sender, Name::Grant(to))?;
     let leaf = if prefixes.is_empty() { Leaf::Absent } else { Leaf::Bytes(Cow::Owned(encode(prefixes))) };
     store(ledger, sender, at, leaf)
 }
 
 fn check_exists(ledger: &mut Ledger<'_>, account: AccountId) -> Result<(), Stop> {
-    let at = ledger.find(account_key(account), Kind::Account)?;
+    let at = ledger.find(account, Name::Account)?;
     if ledger.account(at).is_some() { Ok(()) } else { fail(FailureCode::NoSuchAccount) }
 }
 
@@ -164,7 +167,7 @@ fn check_writer(ledger: &mut Ledger<'_>, sender: AccountId, namespace: AccountId
     if sender == namespace {
         return Ok(());
     }
-    let at = ledger.find(grant_key(namespace, sender), Kind::Bytes)?;
+    let at = ledger.find(namespace, Name::Grant(sender))?;
     let Some(bytes) = ledger.bytes(at) else { return fail(FailureCode::NotAllowed) };
     let prefixes = decode_grant(&bytes)
         .map_err(|error| Stop::Read(crate::StateReadError(format!("the grant of {namespace} is corrupt: {error}"))))?;
@@ -182,7 +185,7 @@ fn settle(ledger: &mut Ledger<'_>, payer: AccountId, bytes_before: u64, bytes_af
     if bytes_before == bytes_after {
         return Ok(());
     }
-    let at = ledger.find(account_key(payer), Kind::Account)?;
+    let at = ledger.find(payer, Name::Account)?;
     let Some(mut record) = ledger.account(at) else { return fail(FailureCode::NoSuchAccount) };
     // Genesis bounds all storage bytes together by u64::MAX and they are conserved: giving back can't overflow.
     let with_old = record.storage_bytes_left.saturating_add(bytes_before);

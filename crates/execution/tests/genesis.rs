@@ -17,7 +17,8 @@ fn genesis_is_a_function_of_its_bytes() {
     assert_eq!(start.header.result, ResultClaim { height: Height(0), root: start.result_root });
     assert_eq!(start.header.cursors.len(), 4);
     assert_eq!(start.diff.len(), 2 * ACCOUNTS + 1, "and the committee record");
-    assert!(start.diff.windows(2).all(|pair| pair[0].0 < pair[1].0));
+    assert!(start.diff.windows(2).all(|pair| pair[0].key < pair[1].key));
+    assert!(start.diff.iter().all(|write| is_name(&write.key, &write.name)));
     let mut other = made;
     other.name = BoundedBytes::new(b"other".to_vec()).unwrap();
     assert_ne!(genesis(&other).digest, start.digest, "the result root binds the whole genesis");

@@ -91,7 +91,7 @@ proptest! {
             prop_assert_eq!(world.storage_total(&everyone()), start);
             prop_assert_eq!(supply(&world, gold()), Some(1000 * ACCOUNTS as u128));
             prop_assert_eq!(execution.receipts.len() + execution.skipped.len(), transactions.len());
-            prop_assert!(execution.diff.windows(2).all(|pair| pair[0].0 < pair[1].0));
+            prop_assert!(execution.diff.windows(2).all(|pair| pair[0].key < pair[1].key));
         }
     }
 

@@ -160,7 +160,7 @@ fn a_header_that_does_not_claim_the_root_shows_nothing() {
     // A quorum finalized it, and it claims the root of another state, such as an older one.
     let mut older = MemKv::default();
     let start = genesis(&CHAIN.world.genesis).diff;
-    let start: Vec<KeyChange> = start.iter().map(|(k, v)| (*k, v.as_deref().map(value_hash))).collect();
+    let start: Vec<KeyChange> = start.iter().map(|w| (w.key, w.value.as_deref().map(value_hash))).collect();
     let diff = update(&TABLES, &older, &start, &Serial).unwrap();
     let root = Hash(diff.root());
     older.apply(diff);

@@ -318,7 +318,7 @@ fn a_write_of_what_stood_there_is_no_change() {
     world.ok(0, vec![put(0, b"k", b"v")]);
     let transaction = world.sign(0, vec![put(0, b"k", b"w"), put(0, b"k", b"v"), put(0, b"t", b""), delete(0, b"t")]);
     let diff = world.run(&[transaction]).diff;
-    assert_eq!(diff.iter().map(|(key, _)| *key).collect::<Vec<_>>(), [account_key(account(0))]);
+    assert_eq!(diff.iter().map(|write| write.key).collect::<Vec<_>>(), [account_key(account(0))]);
 }
 
 #[test]

@@ -75,8 +75,8 @@ fn store(folder: &Path, keys: &AtRest) -> Result<(), Box<dyn Error>> {
     let (mut commit_us, mut read_us) = (0, 0);
     for commit in &commits {
         let reading = Instant::now();
-        for (key, _) in &commit.diff {
-            store.state(key)?;
+        for write in &commit.diff {
+            store.state(&write.key)?;
         }
         read_us += reading.elapsed().as_micros();
         let committing = Instant::now();

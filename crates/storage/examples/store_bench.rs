@@ -41,7 +41,8 @@ fn main() -> Outcome<()> {
             Ok(())
         })?;
     }
-    let keys: BTreeSet<StateKey> = commits.iter().flat_map(|commit| commit.diff.iter().map(|(key, _)| *key)).collect();
+    let keys: BTreeSet<StateKey> =
+        commits.iter().flat_map(|commit| commit.diff.iter().map(|write| write.key)).collect();
     let keys: Vec<_> = keys.into_iter().collect();
     println!("{} bytes on disk a write", bytes_below(&folder.join("no sync/sealed"))? / (HEIGHTS * WRITES));
     reads(&open(&folder.join("no sync/sealed"))?, &keys)?;
@@ -147,8 +148,8 @@ impl Plain {
             put(index, &account, &|row| encode_into(&(receipt.index, receipt.transaction), row));
         }
         put(index, &commit.digest.0, &|row| encode_into(&height, row));
-        for (key, value) in &commit.diff {
-            put(state, &key.to_bytes(), &|row| row.extend_from_slice(value.as_deref().unwrap_or_default()));
+        for write in &commit.diff {
+            put(state, &write.key.to_bytes(), &|row| row.extend_from_slice(write.value.as_deref().unwrap_or_default()));
         }
         let mut options = WriteOptions::default();
         options.set_sync(sync);

@@ -1,5 +1,6 @@
 //! `FaultyStore`: another store whose nth write or sync fails on purpose, for tests of what a node does then.
 
+use crate::history::{HistoryStore, Kept, StateView, Walk, Walked};
 use crate::store::{
     HeightCommit, StateAtTip, Store, StoreError, StoreStats, StoredBlock, StoredLink, StoredTransaction, Tip,
 };
@@ -7,6 +8,7 @@ use crate::tree::{TreeRow, TreeStore, TreeWrites};
 use parking_lot::Mutex;
 use rustorium_types::{AccountId, Batch, BatchDigest, Block, BlockDigest, Certificate, Height, StateKey, TxId};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// How a call fails.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -89,6 +91,24 @@ impl<S: Store> TreeStore for FaultyStore<S> {
     }
     fn tree_writes(&self, height: Height) -> Result<Option<TreeWrites>, StoreError> {
         self.inner.tree_writes(height)
+    }
+}
+
+impl<S: Store> HistoryStore for FaultyStore<S> {
+    fn kept(&self) -> Kept {
+        self.inner.kept()
+    }
+    fn values_at(&self, height: Height, keys: &[StateKey]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
+        self.inner.values_at(height, keys)
+    }
+    fn walk_at(&self, height: Height, walk: &Walk<'_>) -> Result<Walked, StoreError> {
+        self.inner.walk_at(height, walk)
+    }
+    fn view_at(&self, root: Height) -> Result<Arc<dyn StateView>, StoreError> {
+        self.inner.view_at(root)
+    }
+    fn roots(&self) -> Vec<Height> {
+        self.inner.roots()
     }
 }
 

@@ -1,16 +1,21 @@
 //! `MemStore`: the store as plain values in memory, for tests, and the model that `RocksStore` is compared with.
 
+mod history;
+
+use crate::history::StoredValue;
 use crate::store::{
     ACCOUNT_TRANSACTIONS_MAX, HeightCommit, LINKS_MAX, StateAtTip, Store, StoreError, StoredBlock, StoredLink,
     StoredTransaction, Tip, check_commit, tip_after, touched,
 };
 use crate::tree::{TreeRow, TreeStore, TreeWrites};
 use parking_lot::RwLock;
-use rustorium_types::{AccountId, Batch, BatchDigest, Block, BlockDigest, Certificate, Height, StateKey, TxId};
+use rustorium_types::{
+    AccountId, Batch, BatchDigest, Block, BlockDigest, Certificate, Height, LeafWrite, StateKey, TxId,
+};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// A store that forgets everything when it is dropped.
-#[derive(Default)]
 pub struct MemStore {
     inner: RwLock<Inner>,
 }
@@ -24,16 +29,47 @@ struct Inner {
     transactions: BTreeMap<TxId, StoredTransaction>,
     accounts: BTreeMap<(AccountId, Height, u32), TxId>,
     finalizations: BTreeMap<Height, Certificate>,
-    state: BTreeMap<StateKey, Vec<u8>>,
-    tree_base: Option<Height>,
-    tree: BTreeMap<Vec<u8>, Vec<u8>>,
+    state: BTreeMap<StateKey, Versions>,
+    /// The tree at each kept root.
+    trees: BTreeMap<Height, Arc<Tree>>,
     tree_writes: BTreeMap<Height, TreeWrites>,
+    floor: Height,
+    roots_kept: usize,
+}
+
+/// What a leaf holds from each height on that wrote it; none where it was removed.
+type Versions = BTreeMap<Height, Option<StoredValue>>;
+type Tree = BTreeMap<Vec<u8>, Vec<u8>>;
+
+impl Inner {
+    fn tree(&self) -> Arc<Tree> {
+        self.trees.last_key_value().map(|(_, tree)| tree.clone()).unwrap_or_default()
+    }
+
+    fn state(&self, key: &StateKey, height: Height) -> Option<&StoredValue> {
+        self.state.get(key)?.range(..=height).next_back()?.1.as_ref()
+    }
+
+    fn newest(&self, key: &StateKey) -> Option<Vec<u8>> {
+        self.state(key, Height(u64::MAX)).map(|leaf| leaf.value.clone())
+    }
+}
+
+impl Default for MemStore {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl MemStore {
-    /// An empty store.
+    /// An empty store that keeps all roots.
     pub fn new() -> Self {
-        Self::default()
+        Self::keeping(usize::MAX)
+    }
+
+    /// An empty store that keeps so many roots.
+    pub fn keeping(roots_kept: usize) -> Self {
+        Self { inner: RwLock::new(Inner { roots_kept, ..Inner::default() }) }
     }
 }
 
@@ -51,32 +87,42 @@ fn executed(commit: &HeightCommit) -> Result<Vec<StoredTransaction>, StoreError>
     found.ok_or(StoreError::Inconsistent { height: commit.block.header.height, what })
 }
 
+fn children(tree: &Tree, prefix: &[u8]) -> Vec<TreeRow> {
+    let rows = tree.range(prefix.to_vec()..).take_while(|(key, _)| key.starts_with(prefix));
+    let children = rows.filter(|(key, _)| key.len() == prefix.len() + 1);
+    children.map(|(key, row)| (key.clone(), Some(row.clone()))).collect()
+}
+
 impl TreeStore for MemStore {
     fn tree_base(&self) -> Result<Option<Height>, StoreError> {
-        Ok(self.inner.read().tree_base)
+        Ok(self.inner.read().trees.keys().next_back().copied())
     }
 
     fn tree_rows(&self, keys: &[Vec<u8>]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
-        let inner = self.inner.read();
-        Ok(keys.iter().map(|key| inner.tree.get(key).cloned()).collect())
+        let tree = self.inner.read().tree();
+        Ok(keys.iter().map(|key| tree.get(key).cloned()).collect())
     }
 
     fn tree_children(&self, prefix: &[u8]) -> Result<Vec<TreeRow>, StoreError> {
-        let inner = self.inner.read();
-        let rows = inner.tree.range(prefix.to_vec()..).take_while(|(key, _)| key.starts_with(prefix));
-        let children = rows.filter(|(key, _)| key.len() == prefix.len() + 1);
-        Ok(children.map(|(key, row)| (key.clone(), Some(row.clone()))).collect())
+        Ok(children(&self.inner.read().tree(), prefix))
     }
 
     fn fold_tree(&self, height: Height, rows: &[TreeRow]) -> Result<(), StoreError> {
         let mut inner = self.inner.write();
+        if inner.trees.keys().next_back().is_some_and(|base| *base >= height) {
+            return Err(StoreError::Inconsistent { height, what: "the state tree's base is no older" });
+        }
+        let mut tree = Tree::clone(&inner.tree());
         for (key, row) in rows {
             match row {
-                Some(row) => inner.tree.insert(key.clone(), row.clone()),
-                None => inner.tree.remove(key),
+                Some(row) => tree.insert(key.clone(), row.clone()),
+                None => tree.remove(key),
             };
         }
-        inner.tree_base = Some(height);
+        inner.trees.insert(height, Arc::new(tree));
+        while inner.trees.len() > inner.roots_kept.max(1) {
+            inner.trees.pop_first();
+        }
         inner.tree_writes = inner.tree_writes.split_off(&height.next());
         Ok(())
     }
@@ -120,11 +166,9 @@ impl Store for MemStore {
         if let Some(certificate) = &commit.finalization {
             inner.finalizations.insert(height, Certificate::clone(certificate));
         }
-        for (key, value) in &commit.diff {
-            match value {
-                Some(value) => inner.state.insert(*key, value.clone()),
-                None => inner.state.remove(key),
-            };
+        for LeafWrite { key, name, value } in &commit.diff {
+            let leaf = value.clone().map(|value| StoredValue { name: name.clone(), value });
+            inner.state.entry(*key).or_default().insert(height, leaf);
         }
         Ok(())
     }
@@ -138,25 +182,28 @@ impl Store for MemStore {
     }
 
     fn state(&self, key: &StateKey) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(self.inner.read().state.get(key).cloned())
+        Ok(self.inner.read().newest(key))
     }
 
     fn state_at_tip(&self, keys: &[StateKey]) -> Result<StateAtTip, StoreError> {
         let inner = self.inner.read();
-        let values = keys.iter().map(|key| inner.state.get(key).cloned()).collect();
+        let values = keys.iter().map(|key| inner.newest(key)).collect();
         Ok(StateAtTip { values, tip: inner.tip.clone() })
     }
 
     fn block(&self, height: Height) -> Result<Option<StoredBlock>, StoreError> {
-        Ok(self.inner.read().blocks.get(&height).cloned())
+        let inner = self.inner.read();
+        inner.check_kept(height)?;
+        Ok(inner.blocks.get(&height).cloned())
     }
 
     fn bare_block(&self, height: Height) -> Result<Option<Block>, StoreError> {
-        Ok(self.inner.read().blocks.get(&height).map(|stored| stored.block.clone()))
+        Ok(self.block(height)?.map(|stored| stored.block))
     }
 
     fn links(&self, first: Height, last: Height) -> Result<Vec<StoredLink>, StoreError> {
         let inner = self.inner.read();
+        inner.check_kept(first.next())?;
         let stored = (first.0..=last.0).take(LINKS_MAX).map_while(|height| inner.blocks.get(&Height(height)));
         Ok(stored.map(|s| StoredLink { link: s.link, result_root: s.result_root }).collect())
     }

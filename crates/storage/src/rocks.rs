@@ -3,11 +3,14 @@
 //! *Invariants:* readers see a height with all its parts or not at all; the cache changes only after the write succeeded;
 //! every row but the format's is sealed, and whoever writes one holds the writer's lock.
 
+mod disk;
+mod history;
 mod options;
 mod rotation;
+mod tree;
+mod versions;
 
 pub use rotation::Rotation;
-mod tree;
 
 use crate::cache::StateCache;
 use crate::files;
@@ -17,14 +20,12 @@ use crate::store::{
     ACCOUNT_TRANSACTIONS_MAX, HeightCommit, LINKS_MAX, StateAtTip, Store, StoreError, StoreStats, StoredBlock,
     StoredLink, StoredTransaction, Tip, check_commit, tip_after,
 };
+use disk::{Disk, failure, row_failure};
 use parking_lot::{Mutex, RwLock};
-use rocksdb::{
-    Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBPinnableSlice, Direction, ErrorKind, IteratorMode, ReadOptions,
-    WriteBatch,
-};
+use rocksdb::{Cache, ColumnFamilyDescriptor, DB, Direction, IteratorMode, ReadOptions, WriteBatch};
 use rustorium_crypto::seal::AtRest;
 use rustorium_types::{AccountId, Batch, BatchDigest, Block, BlockDigest, Certificate, Height, StateKey, TxId};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -42,6 +43,8 @@ pub struct StoreConfig {
     pub background_jobs: i32,
     /// Table files open at once.
     pub open_files_max: i32,
+    /// Roots at which the state can be proved.
+    pub roots_kept: usize,
 }
 
 impl Default for StoreConfig {
@@ -52,15 +55,15 @@ impl Default for StoreConfig {
             write_buffer_bytes: 32 << 20,
             background_jobs: 2,
             open_files_max: 512,
+            roots_kept: 100,
         }
     }
 }
 
 /// A store in a folder of its own.
 pub struct RocksStore {
-    db: DB,
-    path: PathBuf,
-    keys: RowKeys,
+    disk: Arc<Disk>,
+    roots_kept: usize,
     cache: StateCache,
     tip: RwLock<Option<Arc<Tip>>>,
     writer: Mutex<Scratch>,
@@ -83,10 +86,10 @@ impl RocksStore {
             Table::ALL.map(|t| ColumnFamilyDescriptor::new(t.name(), options::table_options(t, config, &blocks)));
         let db = DB::open_cf_descriptors(&options::database_options(config), path, families)
             .map_err(|e| failure(path, e.as_ref()))?;
+        let keys = open_keys(&db, path, at_rest)?;
         let store = Self {
-            keys: open_keys(&db, path, at_rest)?,
-            db,
-            path: path.to_owned(),
+            disk: Arc::new(Disk::new(db, path, keys)?),
+            roots_kept: config.roots_kept,
             cache: StateCache::new(config.cache_bytes),
             tip: RwLock::new(None),
             writer: Mutex::new(Scratch::default()),
@@ -102,10 +105,10 @@ impl RocksStore {
     }
 
     fn read_tip(&self) -> Result<Option<Tip>, StoreError> {
-        let Some(row) = self.get(Table::Meta, rows::TIP_KEY)? else { return Ok(None) };
+        let Some(row) = self.disk.get(Table::Meta, rows::TIP_KEY)? else { return Ok(None) };
         let (height, payload_height): (Height, Height) = rows::decode_row(Table::Meta, rows::TIP_KEY, &row)?;
         let key = rows::block_key(height);
-        let row = self.get(Table::Log, &key)?;
+        let row = self.disk.get(Table::Log, &key)?;
         let row = row.ok_or_else(|| rows::corrupt(Table::Log, &key, "it is missing, and it is the tip".into()))?;
         let (head, block) = rows::decode_block(&key, &row, true)?;
         Ok(block.map(|block| Tip {
@@ -117,50 +120,31 @@ impl RocksStore {
         }))
     }
 
-    fn family(&self, table: Table) -> Result<&ColumnFamily, StoreError> {
-        self.db.cf_handle(table.name()).ok_or_else(|| rows::corrupt(table, &[], "the table is missing".into()))
-    }
-
-    fn get_sealed(&self, table: Table, key: &[u8]) -> Result<Option<DBPinnableSlice<'_>>, StoreError> {
-        self.db.get_pinned_cf(self.family(table)?, key).map_err(|e| row_failure(&self.path, table, key, &e))
-    }
-
-    /// A row's contents.
-    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        self.get_sealed(table, key)?.map(|row| self.keys.open_row(table, key, &row)).transpose()
-    }
-
-    /// A row that another row says exists.
-    fn expect(&self, table: Table, key: &[u8]) -> Result<Vec<u8>, StoreError> {
-        self.get(table, key)?.ok_or_else(|| rows::corrupt(table, key, "it is missing, and an index names it".into()))
-    }
-
     fn stored(&self, height: Height) -> Result<Option<(rows::BlockHead, Block)>, StoreError> {
         let key = rows::block_key(height);
-        let Some(row) = self.get(Table::Log, &key)? else { return Ok(None) };
+        let row = self.disk.get(Table::Log, &key);
+        self.disk.check_kept(height)?;
+        let Some(row) = row? else { return Ok(None) };
         let (head, block) = rows::decode_block(&key, &row, true)?;
         Ok(block.map(|block| (head, block)))
     }
 
     fn write(&self, commit: &HeightCommit, tip: &Tip, scratch: &mut Scratch) -> Result<(), StoreError> {
         let families = [
-            self.family(Table::Meta)?,
-            self.family(Table::Log)?,
-            self.family(Table::Index)?,
-            self.family(Table::State)?,
+            self.disk.family(Table::Meta)?,
+            self.disk.family(Table::Log)?,
+            self.disk.family(Table::Index)?,
+            self.disk.family(Table::State)?,
         ];
-        let sealer = self.keys.sealer()?;
+        let sealer = self.disk.keys.sealer()?;
         let mut batch = WriteBatch::with_capacity_bytes(expected_bytes(commit));
-        rows::encode_height(commit, tip, self.keys.names(), scratch, &mut |table, key, row| {
+        rows::encode_height(commit, tip, self.disk.keys.names(), scratch, &mut |table, key, row| {
             sealer.seal(table, key, row)?;
             batch.put_cf(families[table as usize], key, row);
             Ok(())
         })?;
-        for (key, _) in commit.diff.iter().filter(|(_, value)| value.is_none()) {
-            batch.delete_cf(families[Table::State as usize], key.to_bytes());
-        }
         self.commit_bytes.fetch_add(batch.size_in_bytes() as u64, Ordering::Relaxed);
-        self.db.write(batch).map_err(|e| failure(&self.path, e.as_ref()))
+        self.disk.write(batch)
     }
 }
 
@@ -181,7 +165,7 @@ fn open_keys(db: &DB, path: &Path, at_rest: &AtRest) -> Result<RowKeys, StoreErr
 
 /// About as many bytes as the height's rows have, so that the batch grows once.
 fn expected_bytes(commit: &HeightCommit) -> usize {
-    let state: usize = commit.diff.iter().map(|(_, value)| 80 + value.as_ref().map_or(0, Vec::len)).sum();
+    let state: usize = commit.diff.iter().map(|w| 112 + w.name.len() + w.value.as_ref().map_or(0, Vec::len)).sum();
     let listed: usize = commit.batches.iter().map(|batch| batch.ids.len()).sum();
     2048 + state + 640 * (listed + commit.inline_ids.len())
 }
@@ -196,8 +180,8 @@ impl Store for RocksStore {
         self.sequence.fetch_add(1, Ordering::AcqRel);
         let written = self.write(commit, &tip, &mut scratch);
         if written.is_ok() {
-            for (key, value) in &commit.diff {
-                self.cache.put(*key, value.as_deref());
+            for write in &commit.diff {
+                self.cache.put(write.key, write.value.as_deref());
             }
             *self.tip.write() = Some(Arc::new(tip));
         }
@@ -209,7 +193,7 @@ impl Store for RocksStore {
 
     fn sync(&self) -> Result<Height, StoreError> {
         let height = self.tip.read().as_ref().map_or(Height(0), |tip| tip.height);
-        self.db.flush_wal(true).map_err(|e| failure(&self.path, e.as_ref()))?;
+        self.disk.db.flush_wal(true).map_err(|e| failure(&self.disk.path, e.as_ref()))?;
         Ok(height)
     }
 
@@ -218,7 +202,7 @@ impl Store for RocksStore {
     }
 
     fn state(&self, key: &StateKey) -> Result<Option<Vec<u8>>, StoreError> {
-        self.cache.get_or_read(key, || self.get(Table::State, &key.to_bytes()))
+        self.cache.get_or_read(key, || Ok(self.disk.leaf(key, Height(u64::MAX))?.map(|leaf| leaf.value)))
     }
 
     fn state_at_tip(&self, keys: &[StateKey]) -> Result<StateAtTip, StoreError> {
@@ -241,7 +225,9 @@ impl Store for RocksStore {
     fn block(&self, height: Height) -> Result<Option<StoredBlock>, StoreError> {
         let Some((head, block)) = self.stored(height)? else { return Ok(None) };
         let key = rows::receipts_key(height);
-        let receipts = rows::decode_receipts(&key, &self.expect(Table::Log, &key)?)?;
+        let row = self.disk.expect(Table::Log, &key);
+        self.disk.check_kept(height)?;
+        let receipts = rows::decode_receipts(&key, &row?)?;
         let rows::BlockHead { digest, link: StoredLink { link, result_root }, batches } = head;
         Ok(Some(StoredBlock { block, digest, link, result_root, batches, receipts }))
     }
@@ -254,33 +240,37 @@ impl Store for RocksStore {
         let mut links = Vec::new();
         for height in (first.0..=last.0).take(LINKS_MAX) {
             let key = rows::block_key(Height(height));
-            let Some(row) = self.get(Table::Log, &key)? else { break };
+            let Some(row) = self.disk.get(Table::Log, &key)? else { break };
             links.push(rows::decode_block(&key, &row, false)?.0.link);
         }
+        // The one below the oldest height stays too: a receipt's proof begins with its root.
+        self.disk.check_kept(first.next())?;
         Ok(links)
     }
 
     fn height_of(&self, digest: &BlockDigest) -> Result<Option<Height>, StoreError> {
-        let key = rows::block_digest_key(self.keys.names(), digest);
-        self.get(Table::Index, &key)?.map(|row| rows::decode_row(Table::Index, &key, &row)).transpose()
+        let found = self.disk.named(&rows::block_name(self.disk.keys.names(), digest))?;
+        Ok(found.map(|(height, ..)| height))
     }
 
     fn batch(&self, digest: &BatchDigest) -> Result<Option<Batch>, StoreError> {
-        let key = rows::batch_digest_key(self.keys.names(), digest);
-        let Some(row) = self.get(Table::Index, &key)? else { return Ok(None) };
-        let (height, n): (Height, u16) = rows::decode_row(Table::Index, &key, &row)?;
-        let key = rows::batch_key(height, n);
-        rows::decode_row(Table::Log, &key, &self.expect(Table::Log, &key)?).map(Some)
+        let name = rows::batch_name(self.disk.keys.names(), digest);
+        let Some((height, key, contents)) = self.disk.named(&name)? else { return Ok(None) };
+        let key = rows::batch_key(height, rows::decode_row(Table::Index, &key, &contents)?);
+        let Some(row) = self.disk.expect_kept(height, &key)? else { return Ok(None) };
+        rows::decode_row(Table::Log, &key, &row).map(Some)
     }
 
     fn transaction(&self, id: &TxId) -> Result<Option<StoredTransaction>, StoreError> {
-        let key = rows::transaction_key(self.keys.names(), id);
-        let Some(row) = self.get(Table::Index, &key)? else { return Ok(None) };
-        let place = rows::decode_place(&key, &row)?;
-        let key = rows::receipts_key(place.height);
-        let receipt = rows::decode_at(Table::Log, &key, &self.expect(Table::Log, &key)?, place.receipt_at)?;
-        let key = place.batch.map_or(rows::block_key(place.height), |n| rows::batch_key(place.height, n));
-        let transaction = rows::decode_at(Table::Log, &key, &self.expect(Table::Log, &key)?, place.transaction_at)?;
+        let name = rows::transaction_name(self.disk.keys.names(), id);
+        let Some((height, key, contents)) = self.disk.named(&name)? else { return Ok(None) };
+        let place = rows::decode_place(&key, &contents)?;
+        let (receipts, listed) = (rows::receipts_key(height), place.batch);
+        let listed = listed.map_or(rows::block_key(height), |n| rows::batch_key(height, n));
+        let Some(row) = self.disk.expect_kept(height, &receipts)? else { return Ok(None) };
+        let receipt = rows::decode_at(Table::Log, &receipts, &row, place.receipt_at)?;
+        let Some(row) = self.disk.expect_kept(height, &listed)? else { return Ok(None) };
+        let transaction = rows::decode_at(Table::Log, &listed, &row, place.transaction_at)?;
         Ok(Some(StoredTransaction { transaction, receipt }))
     }
 
@@ -291,21 +281,21 @@ impl Store for RocksStore {
         limit: usize,
     ) -> Result<Vec<(Height, u32, TxId)>, StoreError> {
         let limit = limit.min(ACCOUNT_TRANSACTIONS_MAX);
-        let names = self.keys.names();
-        let from = rows::account_key(names, account, before.map_or(Height(u64::MAX), |(height, _)| height));
+        let names = self.disk.keys.names();
+        let name = rows::account_name(names, account);
+        let from = rows::index_key(&name, before.map_or(Height(u64::MAX), |(height, _)| height));
         let mut options = ReadOptions::default();
-        options.set_iterate_lower_bound(rows::account_key(names, account, Height(0)));
+        options.set_total_order_seek(true);
+        options.set_iterate_lower_bound(rows::index_key(&name, self.disk.floor()));
         let mode = IteratorMode::From(&from, Direction::Reverse);
         let mut found = Vec::new();
-        for item in self.db.iterator_cf_opt(self.family(Table::Index)?, options, mode) {
+        for item in self.disk.db.iterator_cf_opt(self.disk.family(Table::Index)?, options, mode) {
             if found.len() >= limit {
                 break;
             }
-            let (key, row) = item.map_err(|e| row_failure(&self.path, Table::Index, &from, &e))?;
-            let Some(height) = rows::account_key_height(&key) else {
-                return Err(rows::corrupt(Table::Index, &key, "its key's length is wrong".into()));
-            };
-            let entries = rows::account_entries(&key, &self.keys.open_row(Table::Index, &key, &row)?)?;
+            let (key, row) = item.map_err(|e| row_failure(&self.disk.path, Table::Index, &from, &e))?;
+            let height = rows::index_height(&key)?;
+            let entries = rows::account_entries(&key, &self.disk.keys.open_row(Table::Index, &key, &row)?)?;
             let older = entries.into_iter().rev().filter(|(i, _)| before.is_none_or(|before| (height, *i) < before));
             found.extend(older.take(limit - found.len()).map(|(index, id)| (height, index, id)));
         }
@@ -313,17 +303,17 @@ impl Store for RocksStore {
     }
 
     fn finalization_at_or_above(&self, height: Height) -> Result<Option<(Height, Certificate)>, StoreError> {
-        let from = rows::finalization_key(height);
+        let from = rows::finalization_key(height.max(self.disk.floor()));
         let mut options = ReadOptions::default();
         options.set_iterate_upper_bound(b"g");
         let mode = IteratorMode::From(&from, Direction::Forward);
-        let mut items = self.db.iterator_cf_opt(self.family(Table::Meta)?, options, mode);
+        let mut items = self.disk.db.iterator_cf_opt(self.disk.family(Table::Meta)?, options, mode);
         let Some(item) = items.next() else { return Ok(None) };
-        let (key, row) = item.map_err(|e| row_failure(&self.path, Table::Meta, &from, &e))?;
+        let (key, row) = item.map_err(|e| row_failure(&self.disk.path, Table::Meta, &from, &e))?;
         let Some(height) = rows::finalization_height(&key) else {
             return Err(rows::corrupt(Table::Meta, &key, "its key's length is wrong".into()));
         };
-        let contents = self.keys.open_row(Table::Meta, &key, &row)?;
+        let contents = self.disk.keys.open_row(Table::Meta, &key, &row)?;
         Ok(Some((height, rows::decode_row(Table::Meta, &key, &contents)?)))
     }
 
@@ -335,9 +325,9 @@ impl Store for RocksStore {
         let (key, mut row) = (rows::finalization_key(height), Vec::new());
         rows::start_row(&mut row);
         rustorium_types::encode_into(certificate, &mut row);
-        self.keys.sealer()?.seal(Table::Meta, &key, &mut row)?;
-        let put = self.db.put_cf(self.family(Table::Meta)?, key, &row);
-        put.map_err(|e| failure(&self.path, e.as_ref()))
+        self.disk.keys.sealer()?.seal(Table::Meta, &key, &mut row)?;
+        let put = self.disk.db.put_cf(self.disk.family(Table::Meta)?, key, &row);
+        put.map_err(|e| failure(&self.disk.path, e.as_ref()))
     }
 
     fn stats(&self) -> StoreStats {
@@ -349,27 +339,6 @@ impl Store for RocksStore {
             commit_us: self.commit_us.load(Ordering::Relaxed),
             commit_bytes: self.commit_bytes.load(Ordering::Relaxed),
         }
-    }
-}
-
-/// What a failure of the whole store means to its operator.
-fn failure(path: &Path, reason: &str) -> StoreError {
-    let path = path.display().to_string();
-    let lower = reason.to_ascii_lowercase();
-    if lower.contains("no space left") || lower.contains("disk quota exceeded") {
-        StoreError::DiskFull { path }
-    } else if lower.contains("/lock:") || lower.contains("lock hold by current process") {
-        StoreError::Locked { path }
-    } else {
-        StoreError::Io { path, reason: reason.to_owned() }
-    }
-}
-
-/// What a failure to read one row means.
-fn row_failure(path: &Path, table: Table, key: &[u8], error: &rocksdb::Error) -> StoreError {
-    match error.kind() {
-        ErrorKind::Corruption => rows::corrupt(table, key, error.to_string()),
-        _ => failure(path, error.as_ref()),
     }
 }
 

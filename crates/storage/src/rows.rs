@@ -9,33 +9,40 @@
 //! | `meta` | `store-format` | the store's format, not sealed |
 //! | | `tip` | height, payload height |
 //! | | `rotation` | how far a rotation of keys has come |
-//! | | `tree-base` | the height whose state the tree's base is |
+//! | | `tree-roots` | heights of the kept roots; the newest is the one whose state the tree's base is |
 //! | | `f` height | finalization of that height's block |
 //! | `log` | height `b` | digest, link, result root, batches, block |
+//! | | height `d` | what the height wrote, until the tree's base has it |
 //! | | height `r` | receipts |
 //! | | height `t` n | the height's n-th batch |
-//! | `index` | `b` ⟨block digest⟩ | height |
-//! | | `l` ⟨batch digest⟩ | height, n |
-//! | | `t` ⟨transaction id⟩ | height, where its receipt and its own bytes begin |
+//! | `index` | `b` ⟨block digest⟩ height | nothing |
+//! | | `l` ⟨batch digest⟩ height | n |
+//! | | `t` ⟨transaction id⟩ height | where its receipt and its own bytes begin |
 //! | | `a` ⟨account⟩ height | (receipt index, transaction id) of that height |
-//! | | height `d` | what the height wrote, until the tree's base has it |
-//! | `state` | state key | value |
+//! | `state` | state key, height from the top | name and value from that height on; nothing where it is removed there |
 //! | `tree` | prefix length, prefix, index | a filled slot of the state tree's base, or its top |
+//! | `undo` | root's height, key of `tree` | that row before this root, or that there was none |
 //!
-//! ⟨name⟩ is a keyed hash (16 bytes) that only the holder of the node's storage key can make.
+//! ⟨name⟩ is a keyed hash (16 bytes) that only the holder of the node's storage key can make. *From the top*: inverted, so
+//! that a key's newest row comes first. Every row that pruning removes shows its height in its key.
 
-use crate::store::{HeightCommit, StoreError, StoredLink, Tip, touched};
+mod encode;
+
+pub(crate) use encode::{Scratch, encode_height};
+
+use crate::history::StoredValue;
+use crate::store::{StoreError, StoredLink};
 use borsh::BorshDeserialize;
 use rustorium_crypto::seal::{HEAD_BYTES, KeyedHash};
 use rustorium_types::{
-    AccountId, Batch, BatchDigest, Block, BlockDigest, Hash, Height, Receipt, ResultLink, Transaction, TxId,
-    ValidatorIndex, encode_into,
+    AccountId, BatchDigest, Block, BlockDigest, Hash, Height, Receipt, ResultLink, StateKey, TxId, ValidatorIndex,
+    encode_into,
 };
 
 /// The store's format; a store of another is refused.
-pub(crate) const FORMAT: u32 = 2;
+pub(crate) const FORMAT: u32 = 3;
 /// The version of rows, bound into their seals.
-pub(crate) const ROW_VERSION: u8 = 2;
+pub(crate) const ROW_VERSION: u8 = 3;
 /// Where the seal begins in a row.
 pub(crate) const SEAL_AT: usize = 1;
 /// Where the contents begin in a row.
@@ -54,10 +61,11 @@ pub(crate) enum Table {
     Index = 2,
     State = 3,
     Tree = 4,
+    Undo = 5,
 }
 
 impl Table {
-    pub(crate) const ALL: [Self; 5] = [Self::Meta, Self::Log, Self::Index, Self::State, Self::Tree];
+    pub(crate) const ALL: [Self; 6] = [Self::Meta, Self::Log, Self::Index, Self::State, Self::Tree, Self::Undo];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -67,13 +75,14 @@ impl Table {
             Self::Index => "index",
             Self::State => "state",
             Self::Tree => "tree",
+            Self::Undo => "undo",
         }
     }
 }
 
 pub(crate) const FORMAT_KEY: &[u8] = b"store-format";
 pub(crate) const TIP_KEY: &[u8] = b"tip";
-pub(crate) const TREE_BASE_KEY: &[u8] = b"tree-base";
+pub(crate) const TREE_ROOTS_KEY: &[u8] = b"tree-roots";
 pub(crate) const ROTATION_KEY: &[u8] = b"rotation";
 
 pub(crate) fn finalization_key(height: Height) -> [u8; 9] {
@@ -112,35 +121,115 @@ pub(crate) fn batch_key(height: Height, n: u16) -> [u8; 11] {
     log_key(height, b't', n)
 }
 
-fn digest_key(names: &KeyedHash, tag: u8, digest: &[u8; 32]) -> [u8; 17] {
-    let mut key = [tag; 17];
+/// Bytes of an index key before the height.
+pub(crate) const NAMED_BYTES: usize = 17;
+/// Bytes of a state row's key before the height.
+pub(crate) const STATE_KEY_BYTES: usize = 64;
+
+/// The beginning of the index rows that a digest or an account is found by; the height comes behind it.
+pub(crate) type Named = [u8; NAMED_BYTES];
+
+fn named(names: &KeyedHash, tag: u8, digest: &[u8; 32]) -> Named {
+    let mut key = [tag; NAMED_BYTES];
     key[1..].copy_from_slice(&names.of(tag, &[digest]));
     key
 }
 
-pub(crate) fn block_digest_key(names: &KeyedHash, digest: &BlockDigest) -> [u8; 17] {
-    digest_key(names, b'b', &digest.0)
+pub(crate) fn block_name(names: &KeyedHash, digest: &BlockDigest) -> Named {
+    named(names, b'b', &digest.0)
 }
 
-pub(crate) fn batch_digest_key(names: &KeyedHash, digest: &BatchDigest) -> [u8; 17] {
-    digest_key(names, b'l', &digest.0)
+pub(crate) fn batch_name(names: &KeyedHash, digest: &BatchDigest) -> Named {
+    named(names, b'l', &digest.0)
 }
 
-pub(crate) fn transaction_key(names: &KeyedHash, id: &TxId) -> [u8; 17] {
-    digest_key(names, b't', &id.0)
+pub(crate) fn transaction_name(names: &KeyedHash, id: &TxId) -> Named {
+    named(names, b't', &id.0)
 }
 
-pub(crate) fn account_key(names: &KeyedHash, account: &AccountId, height: Height) -> [u8; 25] {
-    let mut key = [0; 25];
-    key[..17].copy_from_slice(&digest_key(names, b'a', &account.0));
-    key[17..].copy_from_slice(&height.0.to_be_bytes());
+pub(crate) fn account_name(names: &KeyedHash, account: &AccountId) -> Named {
+    named(names, b'a', &account.0)
+}
+
+/// The index row of a name at a height.
+pub(crate) fn index_key(name: &Named, height: Height) -> [u8; NAMED_BYTES + 8] {
+    let mut key = [0; NAMED_BYTES + 8];
+    key[..NAMED_BYTES].copy_from_slice(name);
+    key[NAMED_BYTES..].copy_from_slice(&height.0.to_be_bytes());
     key
 }
 
-/// The height of an `account_key`.
-pub(crate) fn account_key_height(key: &[u8]) -> Option<Height> {
-    let bytes = key.get(17..)?;
-    bytes.try_into().ok().map(|bytes| Height(u64::from_be_bytes(bytes)))
+/// The height of an `index_key`.
+pub(crate) fn index_height(key: &[u8]) -> Result<Height, StoreError> {
+    big_endian(key.get(NAMED_BYTES..)).map(Height).ok_or_else(|| wrong_key(Table::Index, key))
+}
+
+/// The row of a state leaf's value from a height on.
+pub(crate) fn version_key(key: &StateKey, height: Height) -> [u8; STATE_KEY_BYTES + 8] {
+    let mut row = [0; STATE_KEY_BYTES + 8];
+    row[..STATE_KEY_BYTES].copy_from_slice(&key.to_bytes());
+    row[STATE_KEY_BYTES..].copy_from_slice(&(!height.0).to_be_bytes());
+    row
+}
+
+/// Leaf and height of a `version_key`.
+pub(crate) fn version_of_leaf(key: &[u8]) -> Result<(StateKey, Height), StoreError> {
+    let wrong = || wrong_key(Table::State, key);
+    let (leaf, height) = key.split_at_checked(STATE_KEY_BYTES).ok_or_else(wrong)?;
+    let leaf = StateKey::try_from_slice(leaf).map_err(|_| wrong())?;
+    Ok((leaf, Height(!big_endian(Some(height)).ok_or_else(wrong)?)))
+}
+
+/// What the tree's row of this key was before a root.
+pub(crate) fn undo_key(root: Height, key: &[u8]) -> Vec<u8> {
+    [&root.0.to_be_bytes(), key].concat()
+}
+
+/// The contents of an `undo` row.
+pub(crate) fn encode_before(row: Option<&[u8]>) -> Vec<u8> {
+    row.map_or_else(Vec::new, |row| [&[1], row].concat())
+}
+
+/// The row in such contents; none where there was none.
+pub(crate) fn decode_before(key: &[u8], mut contents: Vec<u8>) -> Result<Option<Vec<u8>>, StoreError> {
+    match contents.first() {
+        None => Ok(None),
+        Some(1) => {
+            contents.remove(0);
+            Ok(Some(contents))
+        }
+        Some(_) => {
+            Err(corrupt(Table::Undo, key, "it says neither that there was a row nor that there was none".into()))
+        }
+    }
+}
+
+fn big_endian(bytes: Option<&[u8]>) -> Option<u64> {
+    bytes?.try_into().ok().map(u64::from_be_bytes)
+}
+
+fn wrong_key(table: Table, key: &[u8]) -> StoreError {
+    corrupt(table, key, "its key's length is wrong".into())
+}
+
+/// Begins a state row's contents: its name. The value follows.
+fn encode_name(name: &[u8], out: &mut Vec<u8>) {
+    // Names are bounded by the formats' limits.
+    out.extend_from_slice(&(name.len() as u16).to_le_bytes());
+    out.extend_from_slice(name);
+}
+
+/// A state row's contents; none where the leaf is removed.
+pub(crate) fn decode_leaf(key: &[u8], mut contents: Vec<u8>) -> Result<Option<StoredValue>, StoreError> {
+    if contents.is_empty() {
+        return Ok(None);
+    }
+    let wrong = || corrupt(Table::State, key, "it ends within its name".into());
+    let (length, _) = contents.split_first_chunk::<2>().ok_or_else(wrong)?;
+    let value_at = 2 + usize::from(u16::from_le_bytes(*length));
+    let name = contents.get(2..value_at).ok_or_else(wrong)?.to_vec();
+    contents.drain(..value_at);
+    Ok(Some(StoredValue { name, value: contents }))
 }
 
 /// The store's format as a row: the one that isn't sealed, so that any version of this program can read it.
@@ -221,7 +310,6 @@ pub(crate) fn decode_block(key: &[u8], contents: &[u8], full: bool) -> Result<(B
 
 /// Where a transaction's receipt and bytes are.
 pub(crate) struct Place {
-    pub height: Height,
     /// Offset in the receipts row's contents.
     pub receipt_at: u32,
     /// The height's n-th batch; none for an inline transaction.
@@ -232,8 +320,8 @@ pub(crate) struct Place {
 
 /// Decodes a transaction's index row.
 pub(crate) fn decode_place(key: &[u8], contents: &[u8]) -> Result<Place, StoreError> {
-    let (height, receipt_at, batch, transaction_at) = decode_row::<(u64, u32, u16, u32)>(Table::Index, key, contents)?;
-    Ok(Place { height: Height(height), receipt_at, batch: (batch != INLINE).then_some(batch), transaction_at })
+    let (receipt_at, batch, transaction_at) = decode_row::<(u32, u16, u32)>(Table::Index, key, contents)?;
+    Ok(Place { receipt_at, batch: (batch != INLINE).then_some(batch), transaction_at })
 }
 
 /// The (receipt index, id) pairs of an account's row, ascending.
@@ -246,175 +334,6 @@ pub(crate) fn account_entries(key: &[u8], contents: &[u8]) -> Result<Vec<(u32, T
         BorshDeserialize::try_from_slice(entry).map_err(|e| corrupt(Table::Index, key, e.to_string()))
     };
     entries.iter().map(decode).collect()
-}
-
-/// Buffers kept from one height to the next.
-#[derive(Default)]
-pub(crate) struct Scratch {
-    row: Vec<u8>,
-    receipts_at: Vec<u32>,
-    touched: Vec<(AccountId, u32)>,
-}
-
-/// Takes a row, which it may seal where it stands: table, key, bytes.
-pub(crate) type Put<'a> = dyn FnMut(Table, &[u8], &mut Vec<u8>) -> Result<(), StoreError> + 'a;
-
-/// Encodes all rows of a checked height and hands each to `put`.
-pub(crate) fn encode_height(
-    commit: &HeightCommit,
-    tip: &Tip,
-    names: &KeyedHash,
-    scratch: &mut Scratch,
-    put: &mut Put<'_>,
-) -> Result<(), StoreError> {
-    let height = commit.block.header.height;
-    let Scratch { row, receipts_at, touched } = scratch;
-    touched.clear();
-    encode_receipts(commit, row, receipts_at);
-    put(Table::Log, &receipts_key(height), row)?;
-    let mut walk = Walk { commit, height, receipts_at, next: 0, touched, names, small: Vec::with_capacity(32) };
-    encode_block(commit, row, &mut walk, put)?;
-    put(Table::Log, &block_key(height), row)?;
-    for (n, batch) in (0u16..).zip(&commit.batches) {
-        encode_batch(&batch.batch, n, &batch.ids, row, &mut walk, put)?;
-        put(Table::Log, &batch_key(height, n), row)?;
-        start_row(row);
-        encode_into(&(height, n), row);
-        put(Table::Index, &batch_digest_key(names, &batch.digest), row)?;
-    }
-    if walk.next < commit.receipts.len() {
-        let what = "a receipt of a transaction that the block doesn't list at its place";
-        return Err(StoreError::Inconsistent { height, what });
-    }
-    encode_accounts(commit, touched, names, row, put)?;
-    start_row(row);
-    encode_into(&height, row);
-    put(Table::Index, &block_digest_key(names, &commit.digest), row)?;
-    if let Some(certificate) = &commit.finalization {
-        start_row(row);
-        encode_into(&**certificate, row);
-        put(Table::Meta, &finalization_key(height), row)?;
-    }
-    start_row(row);
-    encode_into(&(tip.height, tip.payload_height), row);
-    put(Table::Meta, TIP_KEY, row)?;
-    for (key, value) in &commit.diff {
-        if let Some(value) = value {
-            start_row(row);
-            row.extend_from_slice(value);
-            put(Table::State, &key.to_bytes(), row)?;
-        }
-    }
-    Ok(())
-}
-
-fn offset(row: &[u8]) -> u32 {
-    // Offsets count from the contents. Rows are bounded by the formats' limits, far below 4 GiB.
-    (row.len() - CONTENTS_AT) as u32
-}
-
-fn encode_receipts(commit: &HeightCommit, row: &mut Vec<u8>, receipts_at: &mut Vec<u32>) {
-    start_row(row);
-    receipts_at.clear();
-    encode_into(&(commit.receipts.len() as u32), row);
-    for receipt in &commit.receipts {
-        receipts_at.push(offset(row));
-        encode_into(receipt, row);
-    }
-}
-
-fn encode_block(
-    commit: &HeightCommit,
-    row: &mut Vec<u8>,
-    walk: &mut Walk<'_>,
-    put: &mut Put<'_>,
-) -> Result<(), StoreError> {
-    start_row(row);
-    encode_into(&(commit.digest, commit.link, commit.result_root), row);
-    encode_into(&(commit.batches.len() as u32), row);
-    for batch in &commit.batches {
-        encode_into(&(batch.batch.body.author, batch.digest), row);
-    }
-    // From here on the canonical bytes of the block, in pieces, to learn where each transaction begins.
-    encode_into(&commit.block.header, row);
-    encode_into(&(commit.block.inline.len() as u32), row);
-    for (transaction, id) in commit.block.inline.iter().zip(&commit.inline_ids) {
-        walk.visit(transaction, id, INLINE, offset(row), put)?;
-        encode_into(transaction, row);
-    }
-    Ok(())
-}
-
-fn encode_batch(
-    batch: &Batch,
-    n: u16,
-    ids: &[TxId],
-    row: &mut Vec<u8>,
-    walk: &mut Walk<'_>,
-    put: &mut Put<'_>,
-) -> Result<(), StoreError> {
-    let body = &batch.body;
-    start_row(row);
-    // The canonical bytes of the batch, in pieces, to learn where each transaction begins.
-    encode_into(&(body.chain, body.shard, body.epoch, body.author, body.seq, body.previous), row);
-    encode_into(&(body.transactions.len() as u32), row);
-    for (transaction, id) in body.transactions.iter().zip(ids) {
-        walk.visit(transaction, id, n, offset(row), put)?;
-        encode_into(transaction, row);
-    }
-    encode_into(&batch.signature, row);
-    Ok(())
-}
-
-fn encode_accounts(
-    commit: &HeightCommit,
-    touched: &mut Vec<(AccountId, u32)>,
-    names: &KeyedHash,
-    row: &mut Vec<u8>,
-    put: &mut Put<'_>,
-) -> Result<(), StoreError> {
-    touched.sort_unstable();
-    touched.dedup();
-    for entries in touched.chunk_by(|a, b| a.0 == b.0) {
-        start_row(row);
-        for (_, index) in entries {
-            encode_into(&(*index, commit.receipts[*index as usize].transaction), row);
-        }
-        put(Table::Index, &account_key(names, &entries[0].0, commit.block.header.height), row)?;
-    }
-    Ok(())
-}
-
-/// Walks listed transactions in final order, beside the receipts, which are a subsequence of them.
-struct Walk<'a> {
-    commit: &'a HeightCommit,
-    height: Height,
-    receipts_at: &'a [u32],
-    next: usize,
-    touched: &'a mut Vec<(AccountId, u32)>,
-    names: &'a KeyedHash,
-    small: Vec<u8>,
-}
-
-impl Walk<'_> {
-    fn visit(
-        &mut self,
-        transaction: &Transaction,
-        id: &TxId,
-        batch: u16,
-        transaction_at: u32,
-        put: &mut Put<'_>,
-    ) -> Result<(), StoreError> {
-        let Some(receipt) = self.commit.receipts.get(self.next).filter(|receipt| receipt.transaction == *id) else {
-            return Ok(());
-        };
-        start_row(&mut self.small);
-        encode_into(&(self.height, self.receipts_at[self.next], batch, transaction_at), &mut self.small);
-        put(Table::Index, &transaction_key(self.names, id), &mut self.small)?;
-        touched(receipt, transaction, |account| self.touched.push((account, receipt.index)));
-        self.next += 1;
-        Ok(())
-    }
 }
 
 /// Decodes a receipts row.

@@ -1,11 +1,12 @@
 //! The `Store` trait: what a node keeps of final heights, and the typed errors of keeping it.
 
+use crate::history::HistoryStore;
 use crate::tree::TreeStore;
 use rustorium_crypto::seal::SealError;
 use rustorium_crypto::{CheckedBatch, Verified};
 use rustorium_types::{
-    AccountId, Batch, BatchDigest, Block, BlockDigest, Certificate, ChainId, Hash, Header, Height, Receipt, ResultLink,
-    StateKey, Transaction, TxId, ValidatorIndex,
+    AccountId, Batch, BatchDigest, Block, BlockDigest, Certificate, ChainId, Hash, Header, Height, LeafWrite, Receipt,
+    ResultLink, StateKey, Transaction, TxId, ValidatorIndex,
 };
 use std::sync::Arc;
 use thiserror::Error;
@@ -29,8 +30,8 @@ pub struct HeightCommit {
     pub batches: Vec<Arc<CheckedBatch>>,
     /// Receipts in execution order: of inline transactions first, then of the batches'; skipped ones have none.
     pub receipts: Vec<Receipt>,
-    /// State changes, each key once; none deletes.
-    pub diff: Vec<(StateKey, Option<Vec<u8>>)>,
+    /// State changes, each key once.
+    pub diff: Vec<LeafWrite>,
     /// This height's link in the chain of result roots.
     pub link: ResultLink,
     /// The result root after this height.
@@ -203,6 +204,32 @@ pub enum StoreError {
         /// The contradiction.
         what: &'static str,
     },
+    /// Older than what is kept.
+    #[error(
+        "height {height} is pruned here, {oldest} is the oldest kept one: ask for a newer height, or an archive node"
+    )]
+    Pruned {
+        /// The height asked for.
+        height: Height,
+        /// The oldest kept height.
+        oldest: Height,
+    },
+    /// No kept root.
+    #[error("no root is kept at height {height}: ask at {}", .nearest.map_or("no height yet, wait for the first root".into(), |n| format!("{n}, the nearest that is")))]
+    ProofPruned {
+        /// The height asked for.
+        height: Height,
+        /// The kept root that is nearest to it.
+        nearest: Option<Height>,
+    },
+    /// Not executed yet.
+    #[error("height {height} isn't executed here yet: ask again later, or at a height up to {}", .tip.unwrap_or_default())]
+    Ahead {
+        /// The height asked for.
+        height: Height,
+        /// The newest height.
+        tip: Option<Height>,
+    },
     /// Anything else that the disk or RocksDB says.
     #[error("the store {path} failed: {reason}; check the disk, then restart the node")]
     Io {
@@ -214,7 +241,7 @@ pub enum StoreError {
 }
 
 /// What a node keeps of final heights. Every answer is as of the last commit that returned.
-pub trait Store: TreeStore {
+pub trait Store: TreeStore + HistoryStore {
     /// Stores one height, all or nothing; it survives the end of the process, and a power cut once `sync` returned.
     /// Errors: not the next height, contradictory parts, a full or failing disk; then nothing has changed.
     fn commit(&self, commit: &HeightCommit) -> Result<(), StoreError>;

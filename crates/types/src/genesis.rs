@@ -178,6 +178,17 @@ impl StateKey {
     }
 }
 
+/// A change of a state leaf.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LeafWrite {
+    /// The leaf.
+    pub key: StateKey,
+    /// Its name, whose hash the key has. What validators agree on doesn't contain it: who is sent a leaf hashes it.
+    pub name: Vec<u8>,
+    /// What it holds from now on; none where it is removed.
+    pub value: Option<Vec<u8>>,
+}
+
 impl std::fmt::Debug for StateKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}/{}", self.account, hex::encode(&self.name[..4]))

@@ -24,8 +24,8 @@ fn an_empty_store_starts_at_genesis_and_a_full_one_keeps_its_tip() {
     let expected = rustorium_execution::genesis(&genesis);
     assert_eq!((tip.height, tip.digest, tip.result_root), (Height(0), expected.digest, expected.result_root));
     assert_eq!(tip.header, expected.header);
-    let (key, value) = &expected.diff[0];
-    assert_eq!(store.state(key).unwrap(), *value);
+    let write = &expected.diff[0];
+    assert_eq!(store.state(&write.key).unwrap(), write.value);
     assert_eq!(store.tip(), Some(tip.clone()));
     assert_eq!(tip_of(&store, &genesis).unwrap(), tip);
 }

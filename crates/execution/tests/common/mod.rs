@@ -44,7 +44,7 @@ impl World {
     pub fn with(parameters: Parameters) -> Self {
         let made = make_genesis(parameters);
         let start = genesis(&made);
-        let state = start.diff.into_iter().map(|(key, value)| (key, value.unwrap())).collect();
+        let state = start.diff.into_iter().map(|write| (write.key, write.value.unwrap())).collect();
         let header = Header { chain: hashes(&made).chain, ..start.header };
         Self { genesis: made, state, header, root: start.result_root }
     }
@@ -85,8 +85,9 @@ impl World {
         execute(&input, &MemState(&self.state)).expect("the state can be read")
     }
 
-    pub fn apply(&mut self, diff: &[(StateKey, Option<Vec<u8>>)]) {
-        for (key, value) in diff {
+    pub fn apply(&mut self, diff: &[LeafWrite]) {
+        for LeafWrite { key, name, value } in diff {
+            assert!(is_name(key, name));
             match value {
                 Some(value) => self.state.insert(*key, value.clone()),
                 None => self.state.remove(key),

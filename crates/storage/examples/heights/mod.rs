@@ -46,8 +46,12 @@ fn height_commit(
         let key = &keys[(number % SENDERS) as usize];
         let sender = rustorium_crypto::account_id(0, &key.public());
         let value: Vec<u8> = (0..8).flat_map(|part| hash_of(number * 8 + part).0).collect();
-        diff.insert(state_key(sender, 0, b"account"), Some(vec![7; 96]));
-        diff.insert(state_key(sender, 1, &number.to_le_bytes()), Some(value.clone()));
+        let mut write = |kind: u8, name: &[u8], value| {
+            let key = state_key(sender, kind, name);
+            diff.insert(key, LeafWrite { key, name: [&[kind], name].concat(), value: Some(value) });
+        };
+        write(0, b"account", vec![7; 96]);
+        write(1, &number.to_le_bytes(), value.clone());
         let put = Operation::Put {
             namespace: sender,
             key: Key::new(number.to_le_bytes().to_vec())?,
@@ -95,7 +99,7 @@ fn height_commit(
         inline_ids: Vec::new(),
         batches: vec![Arc::new(batch)],
         receipts,
-        diff: diff.into_iter().collect(),
+        diff: diff.into_values().collect(),
         link: ResultLink::default(),
         result_root: Hash::ZERO,
         finalization: None,

@@ -3,8 +3,10 @@
 //! *Invariants:* one compression for all levels, so that a file can move down a level without being written again.
 
 use super::StoreConfig;
-use crate::rows::Table;
-use rocksdb::{BlockBasedOptions, Cache, DBCompressionType, DBRecoveryMode, DataBlockIndexType, LogLevel, Options};
+use crate::rows::{NAMED_BYTES, STATE_KEY_BYTES, Table};
+use rocksdb::{
+    BlockBasedOptions, Cache, DBCompressionType, DBRecoveryMode, DataBlockIndexType, LogLevel, Options, SliceTransform,
+};
 
 pub(super) fn database_options(config: &StoreConfig) -> Options {
     let mut options = Options::default();
@@ -40,16 +42,23 @@ pub(super) fn table_options(table: Table, config: &StoreConfig, blocks: &Cache) 
     match table {
         Table::Meta => {}
         Table::Log => block.set_block_size(32 << 10),
-        Table::Index | Table::State | Table::Tree => {
+        Table::Tree | Table::Undo => {
             block.set_bloom_filter(10.0, false);
             block.set_data_block_index_type(DataBlockIndexType::BinaryAndHash);
+            block.set_block_size(8 << 10);
+        }
+        // Found by what comes before the height in their keys.
+        Table::Index | Table::State => {
+            let prefix = if table == Table::State { STATE_KEY_BYTES } else { NAMED_BYTES };
+            options.set_prefix_extractor(SliceTransform::create_fixed_prefix(prefix));
+            block.set_bloom_filter(10.0, false);
+            block.set_whole_key_filtering(false);
             block.set_block_size(8 << 10);
         }
     }
     if table == Table::State {
         // Most keys that execution asks for are new ones: their absence should cost no search of the newest rows.
         options.set_memtable_prefix_bloom_ratio(0.02);
-        options.set_memtable_whole_key_filtering(true);
     }
     options.set_block_based_table_factory(&block);
     options

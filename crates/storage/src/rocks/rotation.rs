@@ -3,7 +3,8 @@
 //! *Invariants:* a step and how far it came are one write, under the writer's lock, so that no row goes back to an older
 //! value and a kill costs no step; a version leaves the key file only after what replaced its rows is synced.
 
-use super::{RocksStore, failure, row_failure};
+use super::RocksStore;
+use super::disk::failure;
 use crate::rows::{self, Table};
 use crate::store::StoreError;
 use rocksdb::{Direction, IteratorMode, ReadOptions, WriteBatch};
@@ -53,10 +54,10 @@ impl RocksStore {
         let _writer = self.writer.lock();
         let mut rows_about = 0;
         for table in Table::ALL {
-            let estimate = self.db.property_int_value_cf(self.family(table)?, "rocksdb.estimate-num-keys");
-            rows_about += estimate.map_err(|e| failure(&self.path, e.as_ref()))?.unwrap_or(0);
+            let estimate = self.disk.db.property_int_value_cf(self.disk.family(table)?, "rocksdb.estimate-num-keys");
+            rows_about += estimate.map_err(|e| failure(&self.disk.path, e.as_ref()))?.unwrap_or(0);
         }
-        let version = self.keys.renew()?;
+        let version = self.disk.keys.renew()?;
         let cursor = Cursor { progress: Rotation { version, rows: 0, rows_about }, table: 0, from: Vec::new() };
         let progress = cursor.progress.clone();
         self.write_step(WriteBatch::default(), cursor)?;
@@ -82,14 +83,15 @@ impl RocksStore {
     }
 
     fn seal_anew(&self, table: Table, cursor: &mut Cursor) -> Result<WriteBatch, StoreError> {
-        let (family, sealer) = (self.family(table)?, self.keys.sealer()?);
+        let (family, sealer) = (self.disk.family(table)?, self.disk.keys.sealer()?);
         let (mut batch, mut anew, mut seen, mut bytes) = (WriteBatch::default(), Vec::new(), 0, 0);
         let mut options = ReadOptions::default();
         options.fill_cache(false);
+        options.set_total_order_seek(true);
         let from = std::mem::take(&mut cursor.from);
         let mode = IteratorMode::From(&from, Direction::Forward);
-        for item in self.db.iterator_cf_opt(family, options, mode) {
-            let (key, row) = item.map_err(|e| row_failure(&self.path, table, &from, &e))?;
+        for item in self.disk.db.iterator_cf_opt(family, options, mode) {
+            let (key, row) = item.map_err(|e| self.disk.row_failure(table, &from, &e))?;
             if seen >= STEP_ROWS || bytes >= STEP_BYTES {
                 cursor.from = key.into_vec();
                 return Ok(batch);
@@ -105,7 +107,7 @@ impl RocksStore {
                 continue;
             }
             rows::start_row(&mut anew);
-            anew.extend_from_slice(&self.keys.open_row(table, &key, &row)?);
+            anew.extend_from_slice(&self.disk.keys.open_row(table, &key, &row)?);
             sealer.seal(table, &key, &mut anew)?;
             batch.put_cf(family, &key, &anew);
         }
@@ -120,26 +122,26 @@ impl RocksStore {
         let Rotation { version, rows: looked_at, rows_about } = cursor.progress;
         rustorium_types::encode_into(&(version, looked_at, rows_about, cursor.table), &mut row);
         rustorium_types::encode_into(&cursor.from, &mut row);
-        self.keys.sealer()?.seal(Table::Meta, rows::ROTATION_KEY, &mut row)?;
-        batch.put_cf(self.family(Table::Meta)?, rows::ROTATION_KEY, &row);
-        self.db.write(batch).map_err(|e| failure(&self.path, e.as_ref()))?;
+        self.disk.keys.sealer()?.seal(Table::Meta, rows::ROTATION_KEY, &mut row)?;
+        batch.put_cf(self.disk.family(Table::Meta)?, rows::ROTATION_KEY, &row);
+        self.disk.db.write(batch).map_err(|e| failure(&self.disk.path, e.as_ref()))?;
         *self.rotation.lock() = Some(cursor);
         Ok(())
     }
 
     fn finish_rotation(&self, cursor: &Cursor) -> Result<(), StoreError> {
         // A power cut must not bring a row back whose version is gone.
-        self.db.flush_wal(true).map_err(|e| failure(&self.path, e.as_ref()))?;
-        self.keys.drop_below(cursor.progress.version)?;
-        let deleted = self.db.delete_cf(self.family(Table::Meta)?, rows::ROTATION_KEY);
-        deleted.map_err(|e| failure(&self.path, e.as_ref()))?;
+        self.disk.db.flush_wal(true).map_err(|e| failure(&self.disk.path, e.as_ref()))?;
+        self.disk.keys.drop_below(cursor.progress.version)?;
+        let deleted = self.disk.db.delete_cf(self.disk.family(Table::Meta)?, rows::ROTATION_KEY);
+        deleted.map_err(|e| failure(&self.disk.path, e.as_ref()))?;
         *self.rotation.lock() = None;
         Ok(())
     }
 
     /// The rotation that was under way when the store was closed.
     pub(super) fn read_rotation(&self) -> Result<Option<Cursor>, StoreError> {
-        let Some(contents) = self.get(Table::Meta, rows::ROTATION_KEY)? else { return Ok(None) };
+        let Some(contents) = self.disk.get(Table::Meta, rows::ROTATION_KEY)? else { return Ok(None) };
         let decoded = rows::decode_row(Table::Meta, rows::ROTATION_KEY, &contents)?;
         let ((version, looked_at, rows_about, table), from): ((u32, u64, u64, u8), Vec<u8>) = decoded;
         let progress = Rotation { version, rows: looked_at, rows_about };

@@ -14,6 +14,7 @@ use std::sync::atomic::AtomicBool;
 use tempfile::TempDir;
 
 mod cache;
+mod history;
 mod rotation;
 mod sealed;
 
@@ -72,6 +73,10 @@ fn account(n: u8) -> AccountId {
 
 fn state_key(n: u8) -> StateKey {
     StateKey { account: account(n % 3), name: [n; 32] }
+}
+
+fn leaf_write(n: u8, value: Option<Vec<u8>>) -> LeafWrite {
+    LeafWrite { key: state_key(n), name: vec![n; usize::from(n) + 1], value }
 }
 
 fn signer() -> SigningKey {
@@ -198,7 +203,7 @@ impl Chain {
             inline_ids,
             batches,
             receipts,
-            diff: plan.writes.iter().map(|(n, value)| (state_key(*n), value.clone())).collect(),
+            diff: plan.writes.iter().map(|(n, value)| leaf_write(*n, value.clone())).collect(),
             link: ResultLink { receipts: Hash([1; 32]), diff: Hash([self.height as u8; 32]), outbox: Hash::ZERO },
             result_root: Hash([self.height as u8; 32]),
             finalization: plan.finalized.then(|| finalization(digest)),
@@ -457,13 +462,13 @@ fn a_damaged_row_is_named_and_another_format_is_refused() {
     let mut chain = Chain::default();
     store.commit(&chain.next(&busy_plan(0))).unwrap();
     let key = rows::block_key(Height(0));
-    store.db.put_cf(store.family(Table::Log).unwrap(), key, [1, 2, 3]).unwrap();
+    store.disk.db.put_cf(store.disk.family(Table::Log).unwrap(), key, [1, 2, 3]).unwrap();
     let error = store.block(Height(0)).unwrap_err();
     assert!(matches!(&error, StoreError::Corrupt { table: "log", key: named, .. } if *named == hex::encode(key)));
-    store.db.delete_cf(store.family(Table::Log).unwrap(), key).unwrap();
+    store.disk.db.delete_cf(store.disk.family(Table::Log).unwrap(), key).unwrap();
     assert!(matches!(store.transaction(&chain.transactions[0]), Err(StoreError::Corrupt { table: "log", .. })));
     let row = [&[1], 9u32.to_le_bytes().as_slice()].concat();
-    store.db.put_cf(store.family(Table::Meta).unwrap(), rows::FORMAT_KEY, row).unwrap();
+    store.disk.db.put_cf(store.disk.family(Table::Meta).unwrap(), rows::FORMAT_KEY, row).unwrap();
     drop(store);
     let refused = try_open(folder.path()).err();
     assert_eq!(refused, Some(StoreError::Format { found: 9, supported: rows::FORMAT }));

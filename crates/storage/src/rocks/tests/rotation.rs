@@ -37,7 +37,7 @@ fn every_row_is_sealed_anew_and_old_versions_are_dropped() {
             store = (drop(store), open(folder.path())).1;
         }
     }
-    assert_eq!(store.keys.versions(), [1, 2, 3, 4, 5]);
+    assert_eq!(store.disk.keys.versions(), [1, 2, 3, 4, 5]);
     assert_eq!(store.rotation(), None);
     assert_eq!(store.rotate_step(), Ok(None));
     let began = store.rotate().unwrap();
@@ -49,14 +49,14 @@ fn every_row_is_sealed_anew_and_old_versions_are_dropped() {
         last = progress.rows;
         assert_equal(&store, &model, &chain);
     }
-    assert_eq!((store.keys.versions(), oldest(&store), store.rotation()), (vec![6], 6, None));
+    assert_eq!((store.disk.keys.versions(), oldest(&store), store.rotation()), (vec![6], 6, None));
     assert_equal(&store, &model, &chain);
     drop(store);
     let reopened = open(folder.path());
     assert_equal(&reopened, &model, &chain);
     // What a backup of the rows from before would need is gone from the key file.
     reopened.commit(&chain.empty(vec![])).unwrap();
-    assert_eq!(reopened.keys.versions(), [6, 7]);
+    assert_eq!(reopened.disk.keys.versions(), [6, 7]);
 }
 
 #[test]
@@ -87,7 +87,7 @@ fn a_kill_at_any_step_is_gone_on_from() {
         let reopened = open(killed.path());
         assert_eq!(reopened.rotation(), store.rotation());
         finish(&reopened);
-        assert!(reopened.keys.versions()[0] == 2 && oldest(&reopened) >= 2);
+        assert!(reopened.disk.keys.versions()[0] == 2 && oldest(&reopened) >= 2);
         assert_equal(&reopened, &model, &chain);
         if store.rotate_step().unwrap().is_none() {
             break;
@@ -108,7 +108,7 @@ fn a_kill_between_the_key_file_and_the_end_of_the_rotation_is_gone_on_from() {
     }
     let killed = copy(folder.path());
     store.rotate_step().unwrap();
-    assert_eq!(store.keys.versions(), [2]);
+    assert_eq!(store.disk.keys.versions(), [2]);
     fs::copy(folder.path().join(keyfile::FILE_NAME), killed.path().join(keyfile::FILE_NAME)).unwrap();
     let reopened = open(killed.path());
     assert!(reopened.rotation().is_some());
@@ -143,7 +143,7 @@ proptest! {
         finish(&store);
         assert_equal(&store, &model, &chain);
         prop_assert!(oldest(&store) >= newest);
-        prop_assert!(store.keys.versions()[0] >= newest);
+        prop_assert!(store.disk.keys.versions()[0] >= newest);
     }
 
     #[test]
@@ -164,8 +164,8 @@ proptest! {
                 store.commit(&chain.empty(writes(n))).unwrap();
                 for key in 0..KEYS {
                     // From disk, where the rotation writes.
-                    let found = store.get(Table::State, &state_key(key).to_bytes()).unwrap();
-                    assert_eq!(found, Some(n.to_le_bytes().repeat(40)));
+                    let found = store.disk.leaf(&state_key(key), Height(u64::MAX)).unwrap();
+                    assert_eq!(found.map(|leaf| leaf.value), Some(n.to_le_bytes().repeat(40)));
                 }
             }
             ended.store(true, Ordering::Release);

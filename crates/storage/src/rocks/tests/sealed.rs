@@ -6,9 +6,14 @@ use std::collections::BTreeSet;
 
 /// Every row of a table but the format's.
 pub(super) fn all_rows(store: &RocksStore, table: Table) -> Vec<(Vec<u8>, Vec<u8>)> {
-    let items = store.db.iterator_cf(store.family(table).unwrap(), IteratorMode::Start);
-    let rows = items.map(|item| item.unwrap()).map(|(key, row)| (key.to_vec(), row.to_vec()));
-    rows.filter(|(key, _)| key != rows::FORMAT_KEY).collect()
+    let mut items = store.disk.all_of(table).unwrap();
+    items.seek_to_first();
+    let mut rows = Vec::new();
+    while let Some((key, row)) = items.item() {
+        rows.push((key.to_vec(), row.to_vec()));
+        items.next();
+    }
+    rows.into_iter().filter(|(key, _)| key != rows::FORMAT_KEY).collect()
 }
 
 fn filled(folder: &Path) -> (RocksStore, Chain) {
@@ -17,6 +22,7 @@ fn filled(folder: &Path) -> (RocksStore, Chain) {
         store.commit(&chain.next(&busy_plan(n))).unwrap();
     }
     store.fold_tree(Height(1), &[(vec![0, 1], Some(vec![5; 70])), (vec![0, 2], Some(vec![6; 70]))]).unwrap();
+    store.fold_tree(Height(2), &[(vec![0, 1], Some(vec![7; 70])), (vec![0, 3], Some(vec![8; 70]))]).unwrap();
     store.put_tree_writes(Height(3), &vec![(state_key(1), Some(Hash::ZERO))]).unwrap();
     (store, chain)
 }
@@ -32,18 +38,18 @@ fn a_row_moved_to_another_key_or_table_does_not_open_and_is_named() {
     let rows: Vec<_> = Table::ALL.iter().flat_map(|t| all_rows(&store, *t).into_iter().map(|row| (*t, row))).collect();
     assert!(rows.len() > 40);
     for (table, (key, row)) in &rows {
-        store.keys.open_row(*table, key, row).unwrap();
+        store.disk.keys.open_row(*table, key, row).unwrap();
         for other in Table::ALL.into_iter().filter(|other| other != table) {
-            assert!(named(&store.keys.open_row(other, key, row).unwrap_err(), other, key));
+            assert!(named(&store.disk.keys.open_row(other, key, row).unwrap_err(), other, key));
         }
         let (other, (moved_to, _)) = rows.iter().find(|(t, (k, _))| t == table && k != key).unwrap();
-        assert!(named(&store.keys.open_row(*other, moved_to, row).unwrap_err(), *table, moved_to));
+        assert!(named(&store.disk.keys.open_row(*other, moved_to, row).unwrap_err(), *table, moved_to));
     }
     // The same through a read: an older value put back under another key of the same account.
     let values = all_rows(&store, Table::State);
-    store.db.put_cf(store.family(Table::State).unwrap(), &values[0].0, &values[1].1).unwrap();
+    store.disk.db.put_cf(store.disk.family(Table::State).unwrap(), &values[0].0, &values[1].1).unwrap();
     let cold = (drop(store), open(folder.path())).1;
-    let key = decode::<StateKey>(&values[0].0, 64).unwrap();
+    let key = decode::<StateKey>(&values[0].0[..64], 64).unwrap();
     assert!(named(&cold.state(&key).unwrap_err(), Table::State, &values[0].0));
 }
 
@@ -56,10 +62,10 @@ fn any_flipped_bit_of_a_row_is_found() {
         for bit in 0..row.len() * 8 {
             let mut bad = row.clone();
             bad[bit / 8] ^= 1 << (bit % 8);
-            assert!(named(&store.keys.open_row(table, &key, &bad).unwrap_err(), table, &key), "bit {bit}");
+            assert!(named(&store.disk.keys.open_row(table, &key, &bad).unwrap_err(), table, &key), "bit {bit}");
         }
         for cut in 0..row.len() {
-            assert!(store.keys.open_row(table, &key, &row[..cut]).is_err());
+            assert!(store.disk.keys.open_row(table, &key, &row[..cut]).is_err());
         }
     }
 }
@@ -84,7 +90,7 @@ fn no_value_and_no_digest_stands_in_any_file() {
         }
     };
     search();
-    Table::ALL.iter().for_each(|table| store.db.flush_cf(store.family(*table).unwrap()).unwrap());
+    Table::ALL.iter().for_each(|table| store.disk.db.flush_cf(store.disk.family(*table).unwrap()).unwrap());
     search();
 }
 
@@ -115,13 +121,13 @@ fn another_key_another_chain_and_a_missing_key_file_are_refused_and_change_nothi
 fn a_start_that_writes_nothing_adds_no_version() {
     let folder = TempDir::new().unwrap();
     let (store, mut chain) = filled(folder.path());
-    assert_eq!(store.keys.versions().len(), 1);
+    assert_eq!(store.disk.keys.versions().len(), 1);
     drop(store);
     (0..5).for_each(|_| drop(open(folder.path())));
     let store = open(folder.path());
-    assert_eq!(store.keys.versions().len(), 1);
+    assert_eq!(store.disk.keys.versions().len(), 1);
     store.commit(&chain.empty(vec![])).unwrap();
-    assert_eq!(store.keys.versions().len(), 2);
+    assert_eq!(store.disk.keys.versions().len(), 2);
 }
 
 proptest! {

@@ -1,0 +1,107 @@
+//! The past in memory.
+
+use super::{Inner, MemStore, Tree, children};
+use crate::history::{HistoryStore, Kept, StateView, StoredValue, Walk, Walked, Walking, nearest_root};
+use crate::store::StoreError;
+use crate::tree::TreeRow;
+use rustorium_types::{Height, StateKey};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+impl Inner {
+    pub(super) fn check_kept(&self, height: Height) -> Result<(), StoreError> {
+        let oldest = self.floor;
+        if height < oldest { Err(StoreError::Pruned { height, oldest }) } else { Ok(()) }
+    }
+
+    fn check_executed(&self, height: Height) -> Result<(), StoreError> {
+        let tip = self.tip.as_ref().map(|tip| tip.height);
+        let executed = tip.is_some_and(|tip| height <= tip);
+        if executed { self.check_kept(height) } else { Err(StoreError::Ahead { height, tip }) }
+    }
+
+    fn roots(&self) -> Vec<Height> {
+        self.trees.keys().rev().copied().collect()
+    }
+
+    /// Every key that was ever written, with what it holds after a height.
+    fn leaves(&self, height: Height) -> BTreeMap<StateKey, Option<StoredValue>> {
+        self.state.keys().map(|key| (*key, self.state(key, height).cloned())).collect()
+    }
+}
+
+impl HistoryStore for MemStore {
+    fn kept(&self) -> Kept {
+        let inner = self.inner.read();
+        let roots = inner.trees.keys();
+        Kept { oldest_height: inner.floor, roots: roots.clone().next().copied().zip(roots.last().copied()) }
+    }
+
+    fn values_at(&self, height: Height, keys: &[StateKey]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
+        let inner = self.inner.read();
+        inner.check_executed(height)?;
+        Ok(keys.iter().map(|key| inner.state(key, height).map(|leaf| leaf.value.clone())).collect())
+    }
+
+    fn walk_at(&self, height: Height, walk: &Walk<'_>) -> Result<Walked, StoreError> {
+        let inner = self.inner.read();
+        inner.check_executed(height)?;
+        Ok(walk_leaves(&inner.leaves(height), walk))
+    }
+
+    fn view_at(&self, root: Height) -> Result<Arc<dyn StateView>, StoreError> {
+        let inner = self.inner.read();
+        let tree = inner
+            .trees
+            .get(&root)
+            .cloned()
+            .ok_or_else(|| StoreError::ProofPruned { height: root, nearest: nearest_root(&inner.roots(), root) })?;
+        Ok(Arc::new(MemView { root, tree, leaves: inner.leaves(root) }))
+    }
+
+    fn roots(&self) -> Vec<Height> {
+        self.inner.read().roots()
+    }
+}
+
+fn walk_leaves(leaves: &BTreeMap<StateKey, Option<StoredValue>>, walk: &Walk<'_>) -> Walked {
+    let mut found = Walking::new(walk);
+    for (key, leaf) in leaves.range(walk.from..) {
+        if !found.look(key) {
+            break;
+        }
+        if let Some(leaf) = leaf {
+            found.take(*key, leaf.clone());
+        }
+    }
+    found.end()
+}
+
+/// A copy of the state as of a root.
+struct MemView {
+    root: Height,
+    tree: Arc<Tree>,
+    leaves: BTreeMap<StateKey, Option<StoredValue>>,
+}
+
+impl StateView for MemView {
+    fn height(&self) -> Height {
+        self.root
+    }
+
+    fn tree_rows(&self, keys: &[Vec<u8>]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
+        Ok(keys.iter().map(|key| self.tree.get(key).cloned()).collect())
+    }
+
+    fn tree_children(&self, prefix: &[u8]) -> Result<Vec<TreeRow>, StoreError> {
+        Ok(children(&self.tree, prefix))
+    }
+
+    fn value(&self, key: &StateKey) -> Result<Option<StoredValue>, StoreError> {
+        Ok(self.leaves.get(key).cloned().flatten())
+    }
+
+    fn walk(&self, walk: &Walk<'_>) -> Result<Walked, StoreError> {
+        Ok(walk_leaves(&self.leaves, walk))
+    }
+}

@@ -1,0 +1,68 @@
+//! State values in RocksDB: a row for each height that wrote a leaf, the newest first.
+//!
+//! *Invariants:* the value after a height is the first row at or behind (leaf, height): the newest, those of a root and those
+//! of any kept height are read the same way.
+
+use super::disk::Disk;
+use crate::history::{StoredValue, Walk, Walked, Walking};
+use crate::rows::{self, STATE_KEY_BYTES, Table};
+use crate::store::StoreError;
+use rocksdb::DBRawIterator;
+use rustorium_types::{Height, StateKey};
+
+/// Rows of one leaf that are stepped over before its end is searched: a search costs as much as some steps.
+const STEPS_MAX: usize = 4;
+
+impl Disk {
+    /// What a leaf holds after a height, which the caller checks to be kept.
+    pub(super) fn leaf(&self, key: &StateKey, height: Height) -> Result<Option<StoredValue>, StoreError> {
+        let from = rows::version_key(key, height);
+        match self.first(Table::State, STATE_KEY_BYTES, &from)? {
+            Some((row, contents)) => rows::decode_leaf(&row, contents),
+            None => Ok(None),
+        }
+    }
+
+    /// Leaves after a height, which the caller checks to be kept.
+    pub(super) fn walk(&self, height: Height, walk: &Walk<'_>) -> Result<Walked, StoreError> {
+        let mut found = Walking::new(walk);
+        let mut rows = self.all_of(Table::State)?;
+        rows.seek(rows::version_key(&walk.from, Height(u64::MAX)));
+        while let Some(key) = rows.key() {
+            let (leaf, newest) = rows::version_of_leaf(key)?;
+            if !found.look(&leaf) {
+                break;
+            }
+            if newest > height {
+                rows.seek(rows::version_key(&leaf, height));
+            }
+            if let Some((key, row)) = rows.item().filter(|(key, _)| is_of(key, &leaf)) {
+                let contents = self.keys.open_row(Table::State, key, row)?;
+                if let Some(value) = rows::decode_leaf(key, contents)? {
+                    found.take(leaf, value);
+                }
+                step_over(&mut rows, &leaf);
+            }
+        }
+        rows.status().map_err(|e| self.row_failure(Table::State, &walk.from.to_bytes(), &e))?;
+        Ok(found.end())
+    }
+}
+
+fn is_of(key: &[u8], leaf: &StateKey) -> bool {
+    key.starts_with(&leaf.to_bytes())
+}
+
+/// Goes to the first row of the next leaf.
+fn step_over(rows: &mut DBRawIterator<'_>, leaf: &StateKey) {
+    for _ in 0..STEPS_MAX {
+        rows.next();
+        if !rows.key().is_some_and(|key| is_of(key, leaf)) {
+            return;
+        }
+    }
+    rows.seek(rows::version_key(leaf, Height(0)));
+    if rows.key().is_some_and(|key| is_of(key, leaf)) {
+        rows.next();
+    }
+}
