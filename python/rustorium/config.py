@@ -7,6 +7,7 @@ known one; every number has its unit in its name.
 import difflib
 import json
 import tomllib
+import types
 import typing
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields, is_dataclass
@@ -19,6 +20,10 @@ from rustorium.errors import ConfigError
 
 ENV_PREFIX = "RUSTORIUM_"
 ENV_SEPARATOR = "__"
+
+KEEP_MIN = 1_000
+"""Heights that a node keeps at least: what a restart and a peer that was away for a moment ask for."""
+PROOFS_KEPT_MAX = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +77,18 @@ class StorageSection:
     durability: typing.Literal["vote", "os"] = "vote"
     """"vote": what a vote rests on is synced before it leaves. "os": no sync, for tests and benchmarks only."""
     cache_bytes: int = 16 * 1024 * 1024
+    keep: typing.Literal["archive"] | int = "archive"
+    """How many of the newest heights stay readable: blocks, receipts, and the values after each. "archive": all."""
+    proofs_kept: int = 100
+    """Newest state roots within them at which values can be proved."""
 
     def __post_init__(self) -> None:
         if self.cache_bytes < 1024 * 1024:
             raise ValueError("cache_bytes must be at least 1048576")
+        if self.keep != "archive" and self.keep < KEEP_MIN:
+            raise ValueError(f'keep must be "archive" or a number of heights from {KEEP_MIN}')
+        if not 1 <= self.proofs_kept <= PROOFS_KEPT_MAX:
+            raise ValueError(f"needs proofs_kept from 1 to {PROOFS_KEPT_MAX}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,6 +288,8 @@ def _from_text(section: str, key: str, value: str, variable: str) -> object:
     kind = typing.get_type_hints(_sections()[section])[key]
     if kind is str or typing.get_origin(kind) is typing.Literal:
         return value
+    if isinstance(kind, types.UnionType) or typing.get_origin(kind) is typing.Union:
+        return int(value) if value.isascii() and value.isdigit() else value
     try:
         return msgspec.convert(value, int, strict=False) if kind is int else json.loads(value)
     except ValueError:

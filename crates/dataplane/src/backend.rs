@@ -53,7 +53,10 @@ pub struct NodeBackend {
 }
 
 fn storage(error: StoreError) -> BackendError {
-    BackendError::Storage(error.to_string())
+    match error {
+        StoreError::Pruned { .. } | StoreError::ProofPruned { .. } => BackendError::Pruned(error.to_string()),
+        _ => BackendError::Storage(error.to_string()),
+    }
 }
 
 impl NodeBackend {

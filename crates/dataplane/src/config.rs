@@ -83,6 +83,12 @@ pub struct NodeConfig {
     /// Bytes of the state cache.
     #[serde(default = "default_cache_bytes")]
     pub cache_bytes: usize,
+    /// How many of the newest heights stay readable; none: all of them.
+    #[serde(default)]
+    pub keep_heights: Option<u64>,
+    /// Newest state roots at which values can be proved.
+    #[serde(default = "default_proofs_kept")]
+    pub proofs_kept: usize,
     /// Link delays.
     #[serde(default)]
     pub shaper: Option<ShaperSettings>,
@@ -103,6 +109,10 @@ fn default_followers() -> usize {
 
 fn default_cache_bytes() -> usize {
     16 * 1024 * 1024
+}
+
+fn default_proofs_kept() -> usize {
+    100
 }
 
 fn default_batch_delay_us() -> u64 {

@@ -1,4 +1,5 @@
-//! The thread that makes commits durable now and then, so that the journal can forget, and sweeps waits that can't end well.
+//! The thread that makes commits durable now and then, so that the journal can forget, prunes what is older than the node
+//! keeps, and sweeps waits that can't end well.
 
 use crate::executor::{Progress, store_code};
 use crate::inbox::Inbox;
@@ -6,7 +7,8 @@ use crate::metrics::NodeMetrics;
 use crate::queue::Queue;
 use crate::shard::Event;
 use crate::waiters::Waiters;
-use rustorium_storage::{Journal, Store};
+use rustorium_storage::{Journal, Store, StoreError};
+use rustorium_types::Height;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -14,7 +16,7 @@ use std::time::Duration;
 /// How often commits are made durable.
 const STORE_SYNC: Duration = Duration::from_millis(500);
 
-/// Makes commits durable now and then, so that the journal can forget, and sweeps waits that can't end well.
+/// The keeping thread's parts.
 pub(crate) struct Keeper {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) journal: Arc<Journal>,
@@ -24,6 +26,8 @@ pub(crate) struct Keeper {
     pub(crate) events: Arc<Queue<Event>>,
     pub(crate) inbox: Arc<Inbox>,
     pub(crate) stopping: Arc<AtomicBool>,
+    /// How many of the newest heights are kept; none: all of them.
+    pub(crate) keep_heights: Option<u64>,
 }
 
 impl Keeper {
@@ -34,18 +38,24 @@ impl Keeper {
             self.metrics.journal_syncs.set(stats.syncs as i64);
             self.metrics.journal_bytes.set(stats.bytes as i64);
             self.metrics.store(&self.store.stats());
-            if self.progress.executed.load(Ordering::Acquire) > self.progress.durable.load(Ordering::Acquire) {
-                match self.store.sync() {
-                    Ok(height) => {
-                        self.progress.durable.store(height.0, Ordering::Release);
-                        self.events.push(Event::StoreDurable(height));
-                    }
-                    Err(error) => return self.inbox.fail(store_code(&error), &error.to_string()),
-                }
-                if let Some(tip) = self.store.tip() {
-                    self.waiters.expire(tip.header.time_ms);
-                }
+            if self.progress.executed.load(Ordering::Acquire) > self.progress.durable.load(Ordering::Acquire)
+                && let Err(error) = self.keep()
+            {
+                return self.inbox.fail(store_code(&error), &error.to_string());
             }
         }
+    }
+
+    fn keep(&self) -> Result<(), StoreError> {
+        let height = self.store.sync()?;
+        self.progress.durable.store(height.0, Ordering::Release);
+        self.events.push(Event::StoreDurable(height));
+        let Some(tip) = self.store.tip() else { return Ok(()) };
+        self.waiters.expire(tip.header.time_ms);
+        // What a final header doesn't claim yet may still be asked for by who checks it.
+        let claimed = tip.header.result.height;
+        let oldest = self.keep_heights.map_or(0, |keep| (tip.height.0 + 1).saturating_sub(keep));
+        while self.store.prune(claimed.min(Height(oldest)))?.more && !self.stopping.load(Ordering::Acquire) {}
+        Ok(())
     }
 }

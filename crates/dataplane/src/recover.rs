@@ -105,7 +105,8 @@ fn read_periods(context: &Context, store: &dyn Store, tip: &Tip, journaled: &mut
 }
 
 fn read_roots(store: &dyn Store, tip: &Tip, journaled: &mut Journaled) -> Result<(), StoreError> {
-    let first = tip.height.0.saturating_sub(ROOTS_READ);
+    let oldest = store.kept().oldest_height.0.saturating_sub(1);
+    let first = tip.height.0.saturating_sub(ROOTS_READ).max(oldest);
     let links = store.links(Height(first), tip.height)?;
     journaled.roots = (first..).map(Height).zip(links.into_iter().map(|stored| stored.result_root)).collect();
     let best = store.finalization_at_or_above(tip.height)?;

@@ -28,9 +28,7 @@ use rustorium_crypto::{SigningKey, locked};
 use rustorium_gateway::http::server::{HttpConfig, StartError};
 use rustorium_gateway::http::{HttpLimits, HttpServer};
 use rustorium_gateway::quic::{QuicFace, QuicLimits};
-use rustorium_gateway::{
-    Backend, BackendError, ChainInfo, FinalBlock, GatewayMetrics, ProofStatus, Refused, Submitted,
-};
+use rustorium_gateway::{Backend, ChainInfo, FinalBlock, GatewayMetrics, ProofStatus, Refused, Submitted};
 use rustorium_storage::{AuditSink, Durability, Journal, RocksStore, Store, StoreConfig};
 use rustorium_transport::{FollowerLimits, Peer, Transport};
 use rustorium_txpool::PoolConfig;
@@ -91,7 +89,8 @@ impl Starting {
             );
             return Err(NodeError::new("key-mismatch", sentence));
         }
-        let store_config = StoreConfig { cache_bytes: config.cache_bytes, ..StoreConfig::default() };
+        let store_config =
+            StoreConfig { cache_bytes: config.cache_bytes, roots_kept: config.proofs_kept, ..StoreConfig::default() };
         let context = Arc::new(Context::new(&genesis, ValidatorIndex(config.index), validator_key));
         let at_rest = AtRest::new(storage_key, context.chain());
         let store = RocksStore::open(&config.home.join("db"), &store_config, &at_rest)
@@ -315,9 +314,7 @@ impl Starting {
         Arc::new(move |id| match receipt_proof(&*store, id) {
             Ok(ProofStatus::Proof(proof)) => Submitted::Certified(*id, proof),
             Ok(ProofStatus::NotFound | ProofStatus::NotCertifiedYet) => Submitted::TimedOut(*id),
-            Err(BackendError::Busy { .. } | BackendError::Unavailable(_) | BackendError::Storage(_)) => {
-                Submitted::Refused(Refused::new("unavailable", "the proof can't be made now; ask for it again"))
-            }
+            Err(_) => Submitted::Refused(Refused::new("unavailable", "the proof can't be made now; ask for it again")),
         })
     }
 
@@ -350,6 +347,7 @@ impl Starting {
             events: self.events.clone(),
             inbox: self.inbox.clone(),
             stopping: self.stopping.clone(),
+            keep_heights: self.config.keep_heights,
         };
         let mut threads = vec![
             spawn("shard", move || run_shard(shard, &events, &gauges, start))?,

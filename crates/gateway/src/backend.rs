@@ -242,6 +242,9 @@ pub enum BackendError {
     /// A part of it is not running.
     #[error("the node can't answer now ({0}); try another node or again later")]
     Unavailable(String),
+    /// Older than what this node keeps.
+    #[error("{0}")]
+    Pruned(String),
     /// Stored data could not be read.
     #[error("stored data could not be read: {0}; see the node's log and run `rustorium-node doctor`")]
     Storage(String),

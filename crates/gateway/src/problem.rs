@@ -82,6 +82,8 @@ codes! {
     NoStateRootYet = "no_state_root_yet", CONFLICT, "This chain makes no state roots yet";
     /// State of another height than the newest.
     HeightNotKept = "height_not_kept", CONFLICT, "The state of that height is not kept";
+    /// Older than what this node keeps.
+    Pruned = "pruned", GONE, "This node keeps nothing as old as that";
     /// All transactions of the request were refused, for different reasons.
     TransactionsRefused = "transactions_refused", UNPROCESSABLE_ENTITY, "All transactions were refused";
     /// Too much is under way.
@@ -166,6 +168,7 @@ impl From<BackendError> for Problem {
     fn from(error: BackendError) -> Self {
         match error {
             BackendError::Busy { retry_after_ms } => Self::busy(retry_after_ms),
+            BackendError::Pruned(detail) => Self::new(Code::Pruned, detail),
             BackendError::Unavailable(_) => Self::new(Code::Unavailable, error.to_string()).retry_after(1_000),
             BackendError::Storage(_) => {
                 tracing::error!(event = "storage_unreadable", %error, "a read failed");

@@ -1,6 +1,6 @@
 //! `FaultyStore`: another store whose nth write or sync fails on purpose, for tests of what a node does then.
 
-use crate::history::{HistoryStore, Kept, StateView, Walk, Walked};
+use crate::history::{HistoryStore, Kept, Pruning, StateView, Walk, Walked};
 use crate::store::{
     HeightCommit, StateAtTip, Store, StoreError, StoreStats, StoredBlock, StoredLink, StoredTransaction, Tip,
 };
@@ -50,7 +50,7 @@ impl<S: Store> FaultyStore<S> {
         Self { inner, writes: Mutex::default(), syncs: Mutex::default() }
     }
 
-    /// Makes the nth write (`commit` or `put_finalization`, counted from 1) fail.
+    /// Makes the nth write (`commit`, `put_finalization`, `prune` or one of the tree, counted from 1) fail.
     pub fn fail_write(&self, nth: u64, fault: Fault) {
         self.writes.lock().planned.insert(nth, fault);
     }
@@ -109,6 +109,10 @@ impl<S: Store> HistoryStore for FaultyStore<S> {
     }
     fn roots(&self) -> Vec<Height> {
         self.inner.roots()
+    }
+    fn prune(&self, below: Height) -> Result<Pruning, StoreError> {
+        self.writes.lock().next()?;
+        self.inner.prune(below)
     }
 }
 

@@ -70,6 +70,15 @@ pub trait StateView: Send + Sync {
     fn walk(&self, walk: &Walk<'_>) -> Result<Walked, StoreError>;
 }
 
+/// How far pruning has come.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Pruning {
+    /// The oldest kept height.
+    pub oldest_height: Height,
+    /// Whether another step would get further.
+    pub more: bool,
+}
+
 /// What a node keeps of the past.
 pub trait HistoryStore: Send + Sync {
     /// What can be asked for.
@@ -87,6 +96,11 @@ pub trait HistoryStore: Send + Sync {
 
     /// Heights of the kept roots, newest first; the newest is the tree's base.
     fn roots(&self) -> Vec<Height>;
+
+    /// One short step of forgetting what lies below a height: blocks, receipts, batches, finalizations, roots, and values
+    /// that were replaced by then. It goes no further than the tree's base and the oldest root that a view stands on.
+    /// Disk space comes free behind it, after syncs, in calls to come (with no height to forget, too).
+    fn prune(&self, below: Height) -> Result<Pruning, StoreError>;
 }
 
 impl<S: HistoryStore + ?Sized> HistoryStore for Arc<S> {
@@ -104,6 +118,9 @@ impl<S: HistoryStore + ?Sized> HistoryStore for Arc<S> {
     }
     fn roots(&self) -> Vec<Height> {
         (**self).roots()
+    }
+    fn prune(&self, below: Height) -> Result<Pruning, StoreError> {
+        (**self).prune(below)
     }
 }
 

@@ -112,6 +112,7 @@ impl TreeStore for MemStore {
         if inner.trees.keys().next_back().is_some_and(|base| *base >= height) {
             return Err(StoreError::Inconsistent { height, what: "the state tree's base is no older" });
         }
+        inner.check_kept(height)?;
         let mut tree = Tree::clone(&inner.tree());
         for (key, row) in rows {
             match row {
@@ -242,6 +243,7 @@ impl Store for MemStore {
 
     fn put_finalization(&self, height: Height, certificate: &Certificate) -> Result<(), StoreError> {
         let mut inner = self.inner.write();
+        inner.check_kept(height)?;
         if inner.heights.get(&certificate.body.block) != Some(&height) {
             return Err(StoreError::Inconsistent { height, what: "the finalization is another block's" });
         }

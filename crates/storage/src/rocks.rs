@@ -4,8 +4,10 @@
 //! every row but the format's is sealed, and whoever writes one holds the writer's lock.
 
 mod disk;
+mod filter;
 mod history;
 mod options;
+mod pruning;
 mod rotation;
 mod tree;
 mod versions;
@@ -21,6 +23,7 @@ use crate::store::{
     StoredLink, StoredTransaction, Tip, check_commit, tip_after,
 };
 use disk::{Disk, failure, row_failure};
+use filter::Needed;
 use parking_lot::{Mutex, RwLock};
 use rocksdb::{Cache, ColumnFamilyDescriptor, DB, Direction, IteratorMode, ReadOptions, WriteBatch};
 use rustorium_crypto::seal::AtRest;
@@ -64,6 +67,8 @@ impl Default for StoreConfig {
 pub struct RocksStore {
     disk: Arc<Disk>,
     roots_kept: usize,
+    /// Up to where files were removed, in the tables `log` and `undo`.
+    files_removed: Mutex<[[u8; 8]; 2]>,
     cache: StateCache,
     tip: RwLock<Option<Arc<Tip>>>,
     writer: Mutex<Scratch>,
@@ -82,14 +87,16 @@ impl RocksStore {
         files::private_folder(path)
             .map_err(|e| StoreError::Io { path: path.display().to_string(), reason: e.to_string() })?;
         let blocks = Cache::new_lru_cache(config.block_cache_bytes);
-        let families =
-            Table::ALL.map(|t| ColumnFamilyDescriptor::new(t.name(), options::table_options(t, config, &blocks)));
+        let needed = Arc::<Needed>::default();
+        let options = |table| options::table_options(table, config, &blocks, &needed);
+        let families = Table::ALL.map(|table| ColumnFamilyDescriptor::new(table.name(), options(table)));
         let db = DB::open_cf_descriptors(&options::database_options(config), path, families)
             .map_err(|e| failure(path, e.as_ref()))?;
         let keys = open_keys(&db, path, at_rest)?;
         let store = Self {
-            disk: Arc::new(Disk::new(db, path, keys)?),
+            disk: Arc::new(Disk::new(db, path, keys, needed)?),
             roots_kept: config.roots_kept,
+            files_removed: Mutex::default(),
             cache: StateCache::new(config.cache_bytes),
             tip: RwLock::new(None),
             writer: Mutex::new(Scratch::default()),
@@ -193,7 +200,7 @@ impl Store for RocksStore {
 
     fn sync(&self) -> Result<Height, StoreError> {
         let height = self.tip.read().as_ref().map_or(Height(0), |tip| tip.height);
-        self.disk.db.flush_wal(true).map_err(|e| failure(&self.disk.path, e.as_ref()))?;
+        self.disk.sync()?;
         Ok(height)
     }
 
@@ -318,6 +325,7 @@ impl Store for RocksStore {
     }
 
     fn put_finalization(&self, height: Height, certificate: &Certificate) -> Result<(), StoreError> {
+        self.disk.check_kept(height)?;
         if self.height_of(&certificate.body.block)? != Some(height) {
             return Err(StoreError::Inconsistent { height, what: "the finalization is another block's" });
         }

@@ -9,12 +9,14 @@
 //! | `meta` | `store-format` | the store's format, not sealed |
 //! | | `tip` | height, payload height |
 //! | | `rotation` | how far a rotation of keys has come |
+//! | | `oldest` | the oldest kept height, and up to where leaves that were removed are gone |
 //! | | `tree-roots` | heights of the kept roots; the newest is the one whose state the tree's base is |
 //! | | `f` height | finalization of that height's block |
 //! | `log` | height `b` | digest, link, result root, batches, block |
 //! | | height `d` | what the height wrote, until the tree's base has it |
 //! | | height `r` | receipts |
 //! | | height `t` n | the height's n-th batch |
+//! | | height `x` | keys of leaves that the height removed |
 //! | `index` | `b` ⟨block digest⟩ height | nothing |
 //! | | `l` ⟨batch digest⟩ height | n |
 //! | | `t` ⟨transaction id⟩ height | where its receipt and its own bytes begin |
@@ -83,6 +85,7 @@ impl Table {
 pub(crate) const FORMAT_KEY: &[u8] = b"store-format";
 pub(crate) const TIP_KEY: &[u8] = b"tip";
 pub(crate) const TREE_ROOTS_KEY: &[u8] = b"tree-roots";
+pub(crate) const FLOOR_KEY: &[u8] = b"oldest";
 pub(crate) const ROTATION_KEY: &[u8] = b"rotation";
 
 pub(crate) fn finalization_key(height: Height) -> [u8; 9] {
@@ -115,6 +118,10 @@ pub(crate) fn receipts_key(height: Height) -> [u8; 11] {
 
 pub(crate) fn tree_writes_key(height: Height) -> [u8; 11] {
     log_key(height, b'd', 0)
+}
+
+pub(crate) fn removed_key(height: Height) -> [u8; 11] {
+    log_key(height, b'x', 0)
 }
 
 pub(crate) fn batch_key(height: Height, n: u16) -> [u8; 11] {

@@ -66,6 +66,8 @@ def prepare(home: Home, loaded: Loaded, passphrase_file: Path | None, environmen
         "followers_max": config.p2p.followers_max,
         "durability": config.storage.durability,
         "cache_bytes": config.storage.cache_bytes,
+        "keep_heights": None if config.storage.keep == "archive" else config.storage.keep,
+        "proofs_kept": config.storage.proofs_kept,
         "shaper": _shaper(home, config, len(validators)),
         "batch_delay_us": config.txpool.batch_delay_us,
         "pool_transactions_max": config.txpool.transactions_max,

@@ -1,7 +1,7 @@
 //! The past in memory.
 
 use super::{Inner, MemStore, Tree, children};
-use crate::history::{HistoryStore, Kept, StateView, StoredValue, Walk, Walked, Walking, nearest_root};
+use crate::history::{HistoryStore, Kept, Pruning, StateView, StoredValue, Walk, Walked, Walking, nearest_root};
 use crate::store::StoreError;
 use crate::tree::TreeRow;
 use rustorium_types::{Height, StateKey};
@@ -22,6 +22,30 @@ impl Inner {
 
     fn roots(&self) -> Vec<Height> {
         self.trees.keys().rev().copied().collect()
+    }
+
+    fn forget(&mut self, floor: Height) {
+        self.floor = floor;
+        let old: Vec<Height> = self.blocks.range(..floor).map(|(height, _)| *height).collect();
+        for height in old {
+            let Some(block) = self.blocks.get(&height) else { continue };
+            self.heights.remove(&block.digest);
+            block.batches.iter().for_each(|(_, digest)| drop(self.batches.remove(digest)));
+            block.receipts.iter().for_each(|receipt| drop(self.transactions.remove(&receipt.transaction)));
+            // The one below the oldest keeps its link.
+            if height.next() < floor {
+                self.blocks.remove(&height);
+            }
+        }
+        self.accounts.retain(|(_, height, _), _| *height >= floor);
+        self.finalizations = self.finalizations.split_off(&floor);
+        self.trees = self.trees.split_off(&floor);
+        for versions in self.state.values_mut() {
+            let newest = versions.range(..=floor).next_back().map(|(height, leaf)| (*height, leaf.is_some()));
+            let Some((newest, holds)) = newest else { continue };
+            versions.retain(|height, _| *height > newest || *height == newest && holds);
+        }
+        self.state.retain(|_, versions| !versions.is_empty());
     }
 
     /// Every key that was ever written, with what it holds after a height.
@@ -61,6 +85,19 @@ impl HistoryStore for MemStore {
 
     fn roots(&self) -> Vec<Height> {
         self.inner.read().roots()
+    }
+
+    fn prune(&self, below: Height) -> Result<Pruning, StoreError> {
+        let mut inner = self.inner.write();
+        let base = inner.trees.keys().next_back().copied();
+        let rooted = !inner.tree_writes.is_empty();
+        let tip = inner.tip.as_ref().map_or(Height(0), |tip| tip.height);
+        let most = base.unwrap_or(if rooted { Height(0) } else { tip });
+        let floor = below.min(tip).min(most).max(inner.floor);
+        if floor > inner.floor {
+            inner.forget(floor);
+        }
+        Ok(Pruning { oldest_height: inner.floor, more: false })
     }
 }
 

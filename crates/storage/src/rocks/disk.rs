@@ -3,6 +3,7 @@
 //! *Invariants:* what is asked for below the floor is refused before it is removed; a kept root that a view stands on, and
 //! all above it, stay.
 
+use super::filter::Needed;
 use crate::history::{Kept, nearest_root};
 use crate::rowkeys::RowKeys;
 use crate::rows::{self, Named, Table};
@@ -15,6 +16,7 @@ use rocksdb::{
 use rustorium_types::Height;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// An open database.
@@ -24,7 +26,11 @@ pub(super) struct Disk {
     pub(super) keys: RowKeys,
     /// The oldest kept height: whoever read something older looks here afterwards.
     floor: AtomicU64,
+    /// Up to which height leaves that were removed are gone from the disk; changed under the writer's lock.
+    pub(super) swept: AtomicU64,
     roots: RwLock<Roots>,
+    /// What compaction goes by.
+    pub(super) needed: Arc<Needed>,
 }
 
 /// The roots that views can stand on.
@@ -39,8 +45,14 @@ struct Roots {
 }
 
 impl Disk {
-    pub(super) fn new(db: DB, path: &Path, keys: RowKeys) -> Result<Self, StoreError> {
-        let disk = Self { db, path: path.to_owned(), keys, floor: AtomicU64::new(0), roots: RwLock::default() };
+    pub(super) fn new(db: DB, path: &Path, keys: RowKeys, needed: Arc<Needed>) -> Result<Self, StoreError> {
+        let (floor, swept, roots) = (AtomicU64::new(0), AtomicU64::new(0), RwLock::default());
+        let disk = Self { db, path: path.to_owned(), keys, floor, swept, roots, needed };
+        if let Some(row) = disk.get(Table::Meta, rows::FLOOR_KEY)? {
+            let (floor, swept): (u64, u64) = rows::decode_row(Table::Meta, rows::FLOOR_KEY, &row)?;
+            disk.floor.store(floor, Ordering::Release);
+            disk.swept.store(swept, Ordering::Release);
+        }
         if let Some(row) = disk.get(Table::Meta, rows::TREE_ROOTS_KEY)? {
             disk.roots.write().kept = rows::decode_row(Table::Meta, rows::TREE_ROOTS_KEY, &row)?;
         }
@@ -145,6 +157,30 @@ impl Disk {
 
     pub(super) fn row_failure(&self, table: Table, key: &[u8], error: &rocksdb::Error) -> StoreError {
         row_failure(&self.path, table, key, error)
+    }
+
+    /// Makes what was written survive a power cut, and lets go of what that made needless.
+    pub(super) fn sync(&self) -> Result<(), StoreError> {
+        let Kept { oldest_height, roots } = self.kept();
+        // Which leaves are yet to be swept up is in rows that are needed until then.
+        let height = oldest_height.0.min(self.swept.load(Ordering::Acquire));
+        self.db.flush_wal(true).map_err(|e| failure(&self.path, e.as_ref()))?;
+        self.needed.height.store(height, Ordering::Release);
+        self.needed.root.store(roots.map_or(0, |(oldest, _)| oldest.0), Ordering::Release);
+        Ok(())
+    }
+
+    /// Refuses what is older from now on, up to `most` and `step`, the tree's base and the views; where that led, and
+    /// whether it may go on.
+    pub(super) fn raise_floor(&self, most: Height, step: Height) -> (Height, bool) {
+        let mut roots = self.roots.write();
+        let base = roots.kept.last().copied().unwrap_or(most);
+        let viewed = roots.views.keys().next().copied().unwrap_or(most);
+        let most = most.min(base).min(viewed).max(self.floor());
+        let floor = most.min(step);
+        roots.kept.retain(|root| *root >= floor);
+        self.floor.store(floor.0, Ordering::Release);
+        (floor, floor < most)
     }
 
     /// The oldest kept height.

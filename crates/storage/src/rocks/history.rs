@@ -5,7 +5,7 @@
 
 use super::RocksStore;
 use super::disk::Disk;
-use crate::history::{HistoryStore, Kept, StateView, StoredValue, Walk, Walked};
+use crate::history::{HistoryStore, Kept, Pruning, StateView, StoredValue, Walk, Walked};
 use crate::rows::{self, Table};
 use crate::store::{Store, StoreError};
 use crate::tree::TreeRow;
@@ -49,6 +49,10 @@ impl HistoryStore for RocksStore {
         let mut roots = self.disk.roots();
         roots.reverse();
         roots
+    }
+
+    fn prune(&self, below: Height) -> Result<Pruning, StoreError> {
+        self.prune_step(below)
     }
 }
 

@@ -3,10 +3,15 @@
 //! *Invariants:* one compression for all levels, so that a file can move down a level without being written again.
 
 use super::StoreConfig;
+use super::filter::{Filters, Needed};
 use crate::rows::{NAMED_BYTES, STATE_KEY_BYTES, Table};
 use rocksdb::{
     BlockBasedOptions, Cache, DBCompressionType, DBRecoveryMode, DataBlockIndexType, LogLevel, Options, SliceTransform,
 };
+use std::sync::Arc;
+
+/// The oldest that a table file gets before it is compacted whatever is written: a day.
+const PERIODIC_S: u64 = 24 * 60 * 60;
 
 pub(super) fn database_options(config: &StoreConfig) -> Options {
     let mut options = Options::default();
@@ -29,7 +34,7 @@ pub(super) fn database_options(config: &StoreConfig) -> Options {
     options
 }
 
-pub(super) fn table_options(table: Table, config: &StoreConfig, blocks: &Cache) -> Options {
+pub(super) fn table_options(table: Table, config: &StoreConfig, blocks: &Cache, needed: &Arc<Needed>) -> Options {
     let mut block = BlockBasedOptions::default();
     block.set_block_cache(blocks);
     block.set_cache_index_and_filter_blocks(true);
@@ -59,6 +64,11 @@ pub(super) fn table_options(table: Table, config: &StoreConfig, blocks: &Cache) 
     if table == Table::State {
         // Most keys that execution asks for are new ones: their absence should cost no search of the newest rows.
         options.set_memtable_prefix_bloom_ratio(0.02);
+    }
+    if table != Table::Tree {
+        options.set_compaction_filter_factory(Filters { table, needed: needed.clone() });
+        // Where nothing is written, nothing would be compacted, and what is pruned would stay.
+        options.set_periodic_compaction_seconds(PERIODIC_S);
     }
     options.set_block_based_table_factory(&block);
     options

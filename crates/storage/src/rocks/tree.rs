@@ -28,6 +28,7 @@ impl TreeStore for RocksStore {
         if base.is_some_and(|base| base >= height) {
             return Err(StoreError::Inconsistent { height, what: "the state tree's base is no older" });
         }
+        disk.check_kept(height)?;
         let mut batch = WriteBatch::default();
         for (key, row) in changed {
             if base.is_some() {

@@ -2,11 +2,11 @@
 
 use super::{
     CONTENTS_AT, INLINE, TIP_KEY, Table, account_name, batch_key, batch_name, block_key, block_name, encode_name,
-    finalization_key, index_key, receipts_key, start_row, transaction_name, version_key,
+    finalization_key, index_key, receipts_key, removed_key, start_row, transaction_name, version_key,
 };
 use crate::store::{HeightCommit, StoreError, Tip, touched};
 use rustorium_crypto::seal::KeyedHash;
-use rustorium_types::{AccountId, Batch, Height, LeafWrite, Transaction, TxId, encode_into};
+use rustorium_types::{AccountId, Batch, Height, LeafWrite, StateKey, Transaction, TxId, encode_into};
 
 /// Buffers kept from one height to the next.
 #[derive(Default)]
@@ -64,6 +64,13 @@ pub(crate) fn encode_height(
             row.extend_from_slice(value);
         }
         put(Table::State, &version_key(key, height), row)?;
+    }
+    let removed = commit.diff.iter().filter(|write| write.value.is_none()).map(|write| write.key);
+    let removed: Vec<StateKey> = removed.collect();
+    if !removed.is_empty() {
+        start_row(row);
+        encode_into(&removed, row);
+        put(Table::Log, &removed_key(height), row)?;
     }
     Ok(())
 }

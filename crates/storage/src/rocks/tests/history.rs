@@ -1,8 +1,10 @@
-//! The past: values at every kept height and the tree at every kept root, compared with the model, and views that last.
+//! The past: values at every kept height and the tree at every kept root, compared with the model, and views that last;
+//! whatever is pruned, compacted, sealed anew and opened again meanwhile.
 
 use super::*;
-use crate::history::{HistoryStore, StateView, StoredValue, Walk, Walked};
+use crate::history::{HistoryStore, Pruning, StateView, StoredValue, Walk, Walked};
 use crate::tree::TreeRow;
+use rocksdb::WriteBatch;
 use std::collections::BTreeMap;
 
 const ROOTS_KEPT: usize = 4;
@@ -10,13 +12,17 @@ const ROOTS_KEPT: usize = 4;
 /// What happens between two heights.
 #[derive(Clone, Debug)]
 enum Step {
-    Commit(BTreeMap<u8, Option<Vec<u8>>>),
+    Commit(Plan),
     /// Folds up to so many heights below the tip, with changed rows.
     Fold(u64, BTreeMap<Vec<u8>, Option<Vec<u8>>>),
     /// Opens a view of one of the kept roots.
     View(Index),
     /// Ends the oldest open view.
     EndView,
+    /// Prunes what lies more than so many heights below the tip.
+    Prune(u64),
+    /// Syncs and compacts: what isn't needed any more goes.
+    Compact,
     Reopen,
     Rotate,
 }
@@ -26,13 +32,14 @@ fn tree_key() -> impl Strategy<Value = Vec<u8>> {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let value = proptest::option::weighted(0.7, proptest::collection::vec(any::<u8>(), 0..40));
     let row = proptest::option::weighted(0.7, proptest::collection::vec(any::<u8>(), 1..20));
     prop_oneof![
-        6 => proptest::collection::btree_map(0..KEYS, value, 0..5).prop_map(Step::Commit),
+        8 => plan().prop_map(Step::Commit),
         4 => (0u64..3, proptest::collection::btree_map(tree_key(), row, 0..5)).prop_map(|(lag, rows)| Step::Fold(lag, rows)),
         2 => any::<Index>().prop_map(Step::View),
         1 => Just(Step::EndView),
+        3 => (0u64..6).prop_map(Step::Prune),
+        2 => Just(Step::Compact),
         1 => Just(Step::Reopen),
         1 => Just(Step::Rotate),
     ]
@@ -41,6 +48,20 @@ fn step() -> impl Strategy<Value = Step> {
 fn keeping_few(folder: &Path) -> RocksStore {
     let config = StoreConfig { roots_kept: ROOTS_KEPT, ..small() };
     RocksStore::open(folder, &config, &at_rest(1, 5)).unwrap()
+}
+
+/// Writes all rows to files and compacts these, so that filters see every row.
+pub(super) fn compact(store: &RocksStore) {
+    store.sync().unwrap();
+    for table in Table::ALL {
+        let family = store.disk.family(table).unwrap();
+        store.disk.db.flush_cf(family).unwrap();
+        store.disk.db.compact_range_cf(family, None::<&[u8]>, None::<&[u8]>);
+    }
+}
+
+pub(super) fn prune_all(store: &dyn Store, below: Height) {
+    while store.prune(below).unwrap().more {}
 }
 
 fn keys() -> Vec<StateKey> {
@@ -114,8 +135,8 @@ proptest! {
         let mut views: Vec<(Arc<dyn StateView>, Answers)> = Vec::new();
         for step in steps {
             match step {
-                Step::Commit(writes) => {
-                    let commit = chain.empty(writes.into_iter().collect());
+                Step::Commit(plan) => {
+                    let commit = chain.next(&plan);
                     prop_assert_eq!(rocks.commit(&commit), model.commit(&commit));
                 }
                 Step::Fold(lag, changed) => {
@@ -134,6 +155,15 @@ proptest! {
                         views.push((view, first));
                     }
                 }
+                Step::Prune(lag) => {
+                    let below = Height(chain.height.saturating_sub(1 + lag));
+                    // The model's views are copies, which hold nothing back.
+                    if views.is_empty() {
+                        prune_all(&rocks, below);
+                        prune_all(&model, below);
+                    }
+                }
+                Step::Compact => compact(&rocks),
                 Step::EndView => drop(views.drain(..views.len().min(1))),
                 Step::Reopen => {
                     views.clear();
@@ -146,9 +176,117 @@ proptest! {
                 }
             }
             assert_same_past(&rocks, &model, more);
+            assert_equal(&rocks, &model, &chain);
             for (view, first) in &views {
                 prop_assert_eq!(&answers(&**view), first);
             }
         }
     }
+}
+
+fn value_of(n: u64) -> Option<Vec<u8>> {
+    Some(n.to_le_bytes().to_vec())
+}
+
+/// Heights that write, remove and write again, each with a root.
+fn filled(store: &dyn Store, chain: &mut Chain, heights: u64) {
+    for _ in 0..heights {
+        let n = chain.height;
+        let value = |key: u64| if (n + key).is_multiple_of(5) { None } else { value_of(n) };
+        store.commit(&chain.empty((0..4).map(|key| (key as u8, value(key))).collect())).unwrap();
+        store.fold_tree(Height(n), &[(vec![0, 1], value_of(n))]).unwrap();
+    }
+}
+
+#[test]
+fn a_view_holds_back_what_it_needs_and_lets_go_of_it() {
+    let folder = TempDir::new().unwrap();
+    let (store, mut chain) = (keeping_few(folder.path()), Chain::default());
+    filled(&store, &mut chain, 10);
+    assert_eq!(store.roots(), [9, 8, 7, 6].map(Height));
+    let view = store.view_at(Height(7)).unwrap();
+    let first = answers(&*view);
+    filled(&store, &mut chain, 10);
+    assert_eq!(store.prune(Height(18)).unwrap(), Pruning { oldest_height: Height(7), more: false });
+    compact(&store);
+    assert_eq!(answers(&*view), first);
+    assert_eq!((store.roots().len(), store.kept().oldest_height), (13, Height(7)));
+    drop(view);
+    assert_eq!(store.prune(Height(18)).unwrap(), Pruning { oldest_height: Height(18), more: false });
+    assert_eq!(store.roots(), [19, 18].map(Height));
+}
+
+#[test]
+fn what_is_not_kept_is_said_with_what_is() {
+    let folder = TempDir::new().unwrap();
+    let (store, mut chain) = (keeping_few(folder.path()), Chain::default());
+    let ahead = |height, tip| StoreError::Ahead { height: Height(height), tip };
+    assert_eq!(store.values_at(Height(0), &[]), Err(ahead(0, None)));
+    assert_eq!(store.view_at(Height(0)).err(), Some(StoreError::ProofPruned { height: Height(0), nearest: None }));
+    filled(&store, &mut chain, 20);
+    assert_eq!(store.values_at(Height(20), &[]), Err(ahead(20, Some(Height(19)))));
+    prune_all(&store, Height(17));
+    let pruned = StoreError::Pruned { height: Height(16), oldest: Height(17) };
+    assert_eq!(store.block(Height(16)), Err(pruned.clone()));
+    assert_eq!(store.bare_block(Height(16)), Err(pruned.clone()));
+    assert_eq!(store.values_at(Height(16), &[]), Err(pruned.clone()));
+    assert_eq!(store.put_finalization(Height(16), &finalization(BlockDigest::ZERO)), Err(pruned.clone()));
+    assert!(pruned.to_string().contains("17"), "{pruned}");
+    let gone = StoreError::ProofPruned { height: Height(3), nearest: Some(Height(17)) };
+    assert_eq!(store.view_at(Height(3)).err(), Some(gone.clone()));
+    assert!(gone.to_string().contains("17"), "{gone}");
+    assert_eq!(store.links(Height(16), Height(17)).unwrap().len(), 2, "a receipt's proof begins one below");
+}
+
+#[test]
+fn a_kill_within_a_sweep_shows_nothing_of_what_was_removed() {
+    let folder = TempDir::new().unwrap();
+    let (store, mut chain) = (open(folder.path()), Chain::default());
+    let model = MemStore::new();
+    // More rows of one leaf than a write removes, then its removal.
+    for n in 0..32 {
+        let commit = chain.empty(vec![(1, (n < 31).then(|| vec![n; 9])), (2, Some(vec![n]))]);
+        store.commit(&commit).unwrap();
+        model.commit(&commit).unwrap();
+    }
+    let last = chain.empty(vec![]);
+    store.commit(&last).unwrap();
+    model.commit(&last).unwrap();
+    // As far as a sweep gets that is killed before its last write.
+    let (floor, _) = store.disk.raise_floor(Height(32), Height(32));
+    let mut batch = WriteBatch::default();
+    store.put_floor(&mut batch, floor, Height(0)).unwrap();
+    store.remove_leaf(&state_key(1), floor, &mut batch).unwrap();
+    assert!(!batch.is_empty(), "something of the leaf is still to be removed");
+    drop((batch, store));
+    let reopened = open(folder.path());
+    let rows = |store: &RocksStore| super::sealed::all_rows(store, Table::State).len();
+    assert!(rows(&reopened) < 64 && rows(&reopened) > 33, "{}", rows(&reopened));
+    compact(&reopened);
+    prune_all(&model, Height(32));
+    assert_eq!(reopened.values_at(Height(32), &keys()), model.values_at(Height(32), &keys()));
+    prune_all(&reopened, Height(32));
+    compact(&reopened);
+    assert_equal(&reopened, &model, &chain);
+    assert_same_past(&reopened, &model, false);
+    assert_eq!(rows(&reopened), 1, "one value, and of the removed leaf nothing");
+}
+
+#[test]
+fn a_chain_whose_first_root_is_to_come_keeps_everything() {
+    let folder = TempDir::new().unwrap();
+    let (rocks, model, mut chain) = (open(folder.path()), MemStore::new(), Chain::default());
+    for store in [&rocks as &dyn Store, &model] {
+        let mut chain = Chain::default();
+        for n in 0..5 {
+            store.put_tree_writes(Height(n), &vec![]).unwrap();
+            store.commit(&chain.empty(vec![(1, Some(vec![1]))])).unwrap();
+        }
+        assert_eq!(store.prune(Height(4)).unwrap().oldest_height, Height(0));
+        store.fold_tree(Height(2), &[]).unwrap();
+        assert_eq!(store.prune(Height(4)).unwrap().oldest_height, Height(2));
+        assert!(store.tree_writes(Height(3)).unwrap().is_some());
+    }
+    (0..5).for_each(|_| drop(chain.empty(vec![(1, Some(vec![1]))])));
+    assert_same_past(&rocks, &model, false);
 }

@@ -1,0 +1,82 @@
+//! What compaction leaves out: rows below the floor, and values that a newer one had replaced by then.
+//!
+//! *Invariants:* nothing is left out before the floor that allows it is on disk for good; a leaf's newest row at or below the
+//! floor stays, whatever it says.
+
+use crate::rows::{self, NAMED_BYTES, STATE_KEY_BYTES, Table};
+use rocksdb::CompactionDecision;
+use rocksdb::compaction_filter::CompactionFilter;
+use rocksdb::compaction_filter_factory::{CompactionFilterContext, CompactionFilterFactory};
+use std::ffi::CStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// From where on rows are needed; both were synced before they got here.
+#[derive(Default)]
+pub(super) struct Needed {
+    /// The oldest kept height.
+    pub(super) height: AtomicU64,
+    /// The oldest kept root: what roots up to it changed isn't asked for.
+    pub(super) root: AtomicU64,
+}
+
+/// Makes a filter for each compaction of one table.
+pub(super) struct Filters {
+    pub(super) table: Table,
+    pub(super) needed: Arc<Needed>,
+}
+
+impl CompactionFilterFactory for Filters {
+    type Filter = Filter;
+
+    fn create(&mut self, _: CompactionFilterContext) -> Filter {
+        Filter {
+            table: self.table,
+            height: self.needed.height.load(Ordering::Acquire),
+            root: self.needed.root.load(Ordering::Acquire),
+            leaf: None,
+        }
+    }
+
+    fn name(&self) -> &CStr {
+        c"rustorium-pruned"
+    }
+}
+
+/// One compaction's.
+pub(super) struct Filter {
+    table: Table,
+    height: u64,
+    root: u64,
+    /// The last leaf that a row at or below the floor was seen of: the next such row of it was replaced by that one.
+    leaf: Option<[u8; STATE_KEY_BYTES]>,
+}
+
+impl Filter {
+    fn is_needed(&mut self, key: &[u8]) -> bool {
+        let height = |at: usize| key.get(at..).and_then(|bytes| bytes.first_chunk()).map(|b| u64::from_be_bytes(*b));
+        // A key of another length isn't pruning's to judge.
+        match self.table {
+            Table::Tree => true,
+            Table::Meta => !rows::finalization_height(key).is_some_and(|height| height.0 < self.height),
+            // The height below the oldest stays: a receipt's proof begins with its root.
+            Table::Log => !height(0).is_some_and(|height| height.saturating_add(1) < self.height),
+            Table::Index => !height(NAMED_BYTES).is_some_and(|height| height < self.height),
+            Table::Undo => !height(0).is_some_and(|root| root <= self.root),
+            Table::State => match (key.first_chunk(), height(STATE_KEY_BYTES)) {
+                (Some(leaf), Some(inverted)) if !inverted <= self.height => self.leaf.replace(*leaf) != Some(*leaf),
+                _ => true,
+            },
+        }
+    }
+}
+
+impl CompactionFilter for Filter {
+    fn filter(&mut self, _: u32, key: &[u8], _: &[u8]) -> CompactionDecision {
+        if self.is_needed(key) { CompactionDecision::Keep } else { CompactionDecision::Remove }
+    }
+
+    fn name(&self) -> &CStr {
+        c"rustorium-pruned"
+    }
+}
