@@ -77,7 +77,7 @@ class StorageSection:
     durability: typing.Literal["vote", "os"] = "vote"
     """"vote": what a vote rests on is synced before it leaves. "os": no sync, for tests and benchmarks only."""
     cache_bytes: int = 16 * 1024 * 1024
-    keep: typing.Literal["archive"] | int = "archive"
+    keep: str | int = "archive"
     """How many of the newest heights stay readable: blocks, receipts, and the values after each. "archive": all."""
     proofs_kept: int = 100
     """Newest state roots within them at which values can be proved."""
@@ -85,7 +85,7 @@ class StorageSection:
     def __post_init__(self) -> None:
         if self.cache_bytes < 1024 * 1024:
             raise ValueError("cache_bytes must be at least 1048576")
-        if self.keep != "archive" and self.keep < KEEP_MIN:
+        if self.keep != "archive" and not (isinstance(self.keep, int) and self.keep >= KEEP_MIN):
             raise ValueError(f'keep must be "archive" or a number of heights from {KEEP_MIN}')
         if not 1 <= self.proofs_kept <= PROOFS_KEPT_MAX:
             raise ValueError(f"needs proofs_kept from 1 to {PROOFS_KEPT_MAX}")

@@ -33,6 +33,9 @@ def test_flags_beat_environment_beats_file() -> None:
         ("[storage]\ndurability = 'maybe'", "storage.durability is wrong"),
         ("[storage]\ncache_bytes = 'many'", "storage.cache_bytes is wrong: expected `int`, got `str`"),
         ("[storage]\ncache_bytes = 1", "cache_bytes must be at least 1048576"),
+        ("[storage]\nkeep = 999", 'keep must be "archive" or a number of heights from 1000'),
+        ("[storage]\nkeep = 'all'", 'keep must be "archive" or a number of heights from 1000'),
+        ("[storage]\nproofs_kept = 0", "needs proofs_kept from 1 to 1000"),
         ("[consensus]\ndelta_floor_ms = 0", "needs 0 < delta_floor_ms"),
         ("[consensus]\ndelta_flor_ms = 1", "did you mean `delta_floor_ms`?"),
         ("[http]\nlisten = '8080'", "http.listen is wrong: '8080' is not host:port"),
@@ -53,6 +56,7 @@ def test_faults_are_named(text: str, sentence: str) -> None:
     ("name", "value", "sentence"),
     [
         ("RUSTORIUM_STORAGE__CACHE_BYTE", "1", "did you mean `cache_bytes`?"),
+        ("RUSTORIUM_STORAGE__KEEP", "everything", 'keep must be "archive" or a number of heights'),
         ("RUSTORIUM_STORAGE__CACHE_BYTES", "many", "RUSTORIUM_STORAGE__CACHE_BYTES must be an integer"),
         ("RUSTORIUM_P2P__PEERS", "{", "RUSTORIUM_P2P__PEERS must be JSON"),
     ],
@@ -81,3 +85,10 @@ def test_what_the_chain_decides_is_no_key() -> None:
     with pytest.raises(ConfigError, match="there is no key `state_roots`"):
         load("[consensus]\nstate_roots = true\n")
     assert not any("state_roots" in key for key, _, _ in load(None).rows())
+
+
+def test_what_is_kept_is_all_or_a_number_of_heights() -> None:
+    assert load("").config.storage.keep == "archive"
+    assert load("[storage]\nkeep = 5000").config.storage.keep == 5000
+    assert load("", {"RUSTORIUM_STORAGE__KEEP": "2000"}).config.storage.keep == 2000
+    assert load("[storage]\nkeep = 5000", {"RUSTORIUM_STORAGE__KEEP": "archive"}).config.storage.keep == "archive"

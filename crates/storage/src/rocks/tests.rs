@@ -17,6 +17,7 @@ mod cache;
 mod history;
 mod rotation;
 mod sealed;
+mod soak;
 
 /// A height as proptest makes it up.
 #[derive(Clone, Debug)]
