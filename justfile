@@ -66,7 +66,7 @@ test-outside: build
     [ -x "$tools-$deny/bin/cargo-deny" ] || env -u CARGO_TARGET_DIR cargo install --locked --quiet --root "$tools-$deny" "cargo-deny@$deny"
     PATH="$tools-$deny/bin:$PATH" {{ python }} -m pytest -m outside
 
-# play COUNT seeds of the simulator from FIRST on; MODE is safety or liveness
+# play COUNT seeds of the simulator from FIRST on; MODE is safety, liveness or epochs
 sim FIRST="0" COUNT="500" MODE="liveness": build
     {{ python }} -m rustorium.sim.run {{ FIRST }} {{ COUNT }} {{ MODE }}
 

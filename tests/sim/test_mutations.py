@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-import rustorium.consensus.chain as chain_module
 from rustorium.consensus.chain import Chain
 from rustorium.consensus.leader import Work
 from rustorium.consensus.machine import Machine
@@ -97,10 +96,6 @@ def gave_up_without_doubling(pace: Any, now: int, own_timer: bool) -> None:
     pace._resend_at = now + pace.delta_ns
 
 
-def follows_as_if_nothing_ended(block: BlockFacts, parent: BlockFacts) -> bool:
-    return bool(FOLLOWS(block, replace(parent, ends_epoch=False)))
-
-
 def content_without_boundaries(chain: Any, view: int) -> bool:
     known = chain.blocks
     chain.blocks = {digest: replace(block, ends_epoch=False) for digest, block in known.items()}
@@ -148,7 +143,7 @@ def signed_in_any_epoch(world: Any, _epoch: int, certificate: Any) -> bool:
 
 JUDGE, CERTIFICATE, START, OPEN_FRAME = Chain.judge, DataPlane._certificate, SimPort.start, SimPort._open_frame
 HAS_CONTENT, OWED = Chain.has_content, Work._owed_claim_since
-FOLLOWS, NEW_CHAIN, TAKE_END = chain_module._follows, Chain.__init__, Peers._take_end
+NEW_CHAIN, TAKE_END = Chain.__init__, Peers._take_end
 NO_GUARDS: Mutation = ((VoteGuard, "cast", cast_anything), (SimPort, "_sign", sign_anything))
 
 MUTATIONS: dict[str, tuple[Mode, int, Mutation]] = {
@@ -181,11 +176,6 @@ MUTATIONS: dict[str, tuple[Mode, int, Mutation]] = {
     ),
     "R21: no sync of the journal at start": (Mode.LIVENESS, 300, ((SimPort, "start", start_without_sync),)),
     "R11: an end that is due is no work": (Mode.EPOCHS, 0, ((Work, "end_due", lambda *_: None),)),
-    "R28: a child of a boundary is a block like any other": (
-        Mode.EPOCHS,
-        0,
-        ((chain_module, "_follows", follows_as_if_nothing_ended),),
-    ),
     "R28: a boundary is no content": (Mode.EPOCHS, 0, ((Chain, "has_content", content_without_boundaries),)),
     "R28: voters take any epoch end": (Mode.EPOCHS, 0, ((DataPlane, "_ending_status", any_root_will_do),)),
     "R28: closing blocks are executed": (Mode.EPOCHS, 0, ((DataPlane, "_over", False),)),

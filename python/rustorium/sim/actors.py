@@ -161,16 +161,7 @@ class Equivocator:
     def propose(self, port: "Held", frame: ProposalFrame, parent: Block) -> None:
         """Sends two proposals where an honest leader sends one."""
         block, rng, counts = frame.block, port.world.rng, port.world.counts
-        claim, claimable = (block.facts.claimed_height, block.claimed_root), port.ledger.height
-        if parent.facts.ends_epoch and claim[0] < claimable <= parent.facts.height:
-            claim = claimable, port.ledger.roots[claimable]  # true, but a closing block has nothing to say
-            counts["claiming closing block"] += 1
-        below = port.blocks.get(parent.facts.parent, parent)
-        if rng.random() < 0.5 and below.facts.height >= block.facts.claimed_height:
-            parent = below  # a fork around a block that may be final, without the nullifications for it
-            counts["forking proposal"] += 1
-        root, ending = self._false_root(port, block), self._false_ending(port, block)
-        twin = make_block(port.epoch, block.facts.view, parent, block.facts.time_ms + 1, (), claim, root, ending)
+        twin = self._talkative(port, block, parent) if port.epoch.closes_on(parent) else self._twin(port, block, parent)
         port.world.checkers.made(twin)
         port.blocks[twin.facts.digest] = twin  # served like the other when a certificate names it
         others = [peer for peer in range(port.world.size) if peer != port.node]
@@ -192,6 +183,26 @@ class Equivocator:
             return true
         port.world.counts["false epoch end"] += 1
         return GOES_ON if port.world.rng.random() < 0.5 else Ending(True, block.next_set[:-1] or block.next_set)
+
+    @staticmethod
+    def _talkative(port: "Held", block: Block, parent: Block) -> Block:
+        """A closing block with all that it could list and claim, were it a block like others; else a mere twin."""
+        height = max(block.facts.claimed_height, min(port.ledger.height, parent.facts.height))
+        payload = port.lanes.listable(port.epoch.cursors(parent), [None] * port.epoch.n)
+        port.world.counts["talkative closing block"] += bool(payload) or height > parent.facts.claimed_height
+        claim = height, port.ledger.root_of(height) or block.claimed_root
+        ending, time_ms = Ending(True, block.next_set), block.facts.time_ms + 1
+        return make_block(port.epoch, block.facts.view, parent, time_ms, payload, claim, None, ending)
+
+    def _twin(self, port: "Held", block: Block, parent: Block) -> Block:
+        """An empty block, with a lie or two where it can have some."""
+        claim = (block.facts.claimed_height, block.claimed_root)
+        below = port.blocks.get(parent.facts.parent, parent)
+        if port.world.rng.random() < 0.5 and below.facts.height >= block.facts.claimed_height:
+            parent = below  # a fork around a block that may be final, without the nullifications for it
+            port.world.counts["forking proposal"] += 1
+        root, ending = self._false_root(port, block), self._false_ending(port, block)
+        return make_block(port.epoch, block.facts.view, parent, block.facts.time_ms + 1, (), claim, root, ending)
 
     @staticmethod
     def _false_root(port: "Held", block: Block) -> tuple[int, bytes] | None:

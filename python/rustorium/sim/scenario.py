@@ -97,7 +97,7 @@ def draw_plan(seed: int, mode: Mode) -> Plan:
     traitor = rng.choice([None, "silent", "withholder", "equivocator"])
     if mode is Mode.EPOCHS:
         n, nodes, calm_ms = 4, 8, 3_000.0
-        traitor = rng.choice([None, "silent", "withholder", "equivocator", "hoarder", "ghost"])
+        traitor = rng.choice([None, "silent", "withholder", "equivocator", "equivocator", "hoarder", "ghost"])
     nodes = nodes or n
 
     def some(chance: float, most: int) -> range:
