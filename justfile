@@ -74,6 +74,10 @@ sim FIRST="0" COUNT="500" MODE="liveness": build
 bench *ARGUMENTS: build
     {{ python }} benches/main_job.py {{ ARGUMENTS }}
 
+# what proofs to clients cost on this machine
+bench-proofs *ARGUMENTS: build
+    {{ python }} benches/proofs.py {{ ARGUMENTS }}
+
 # CometBFT beside ours, built with Go into the cache folder
 bench-peers *ARGUMENTS: venv
     {{ python }} benches/peers/cometbft.py {{ ARGUMENTS }}
@@ -81,6 +85,7 @@ bench-peers *ARGUMENTS: venv
 # write the conformance vectors anew: only for a change of the protocol that is meant
 regenerate-vectors: venv
     {{ with }} cargo run --release --locked -p rustorium-crypto --example regenerate_vectors
+    {{ with }} cargo run --release --locked -p rustorium-execution --example regenerate_proof_vectors
 
 # the documentation as a site in target/site
 docs: venv

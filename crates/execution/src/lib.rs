@@ -22,8 +22,8 @@ pub use keys::{account_key, balance_key, committee_key, data_key, grant_key, is_
 pub use ledger::{StateRead, StateReadError};
 pub use order::{arrange, order};
 pub use proof::{
-    ProofRefused, ShownRead, Trust, Unprovable, check_read, check_receipt, check_transaction, prove_receipt,
-    subject_key, verify_block, verify_read, verify_receipt, verify_transaction,
+    Light, ProofRefused, Shown, ShownRead, Trust, Unprovable, check_read, check_receipt, check_transaction, header_of,
+    prove_receipt, subject_key, verify_block, verify_read, verify_receipt, verify_transaction,
 };
 pub use record::{AccountRecord, LEAF_KEY_BYTES, decode_amount, decode_grant};
 pub use work::{declared_work, worst_case_work};

@@ -7,69 +7,13 @@ use common::*;
 use proptest::prelude::*;
 use rustorium_crypto::value_hash;
 use rustorium_execution::*;
-use rustorium_state::proof::{VerifyError, open};
-use rustorium_state::tables::Tables;
+use rustorium_state::proof::VerifyError;
 use rustorium_state::tree::{KeyChange, MemKv, update};
 use rustorium_state::workers::Serial;
 use rustorium_types::*;
 use std::sync::LazyLock;
 
-static TABLES: LazyLock<Tables> = LazyLock::new(|| Tables::build(4).unwrap());
-
-fn value_of(number: usize, key: &[u8]) -> Subject {
-    Subject::Value(account(number), BoundedBytes::new(key.to_vec()).unwrap())
-}
-
-/// A chain with some values written, the tree over its state, and a final header that claims its root.
-struct Chain {
-    world: World,
-    tree: MemKv,
-    header: Header,
-    proof: BlockProof,
-}
-
-impl Chain {
-    fn new() -> Self {
-        let mut world = World::new();
-        let puts = (0..20u8).map(|n| world.sign_at(0, u64::from(n), vec![put(0, &[n], &[n; 9])])).collect::<Vec<_>>();
-        world.run(&puts);
-        let diff: Vec<KeyChange> = world.state.iter().map(|(key, value)| (*key, Some(value_hash(value)))).collect();
-        let mut tree = MemKv::default();
-        let diff = update(&TABLES, &tree, &diff, &Serial).unwrap();
-        let root = Hash(diff.root());
-        tree.apply(diff);
-        let height = world.header.height;
-        let state = StateClaim::Rooted { height, first: Height(0), root };
-        let header = Header { state, ..child(&world.header, ResultClaim { height, root: world.root }) };
-        let proof = BlockProof { descendants: BoundedVec::default(), finalization: finalize(&header, &[0, 1, 3]) };
-        Self { world, tree, header, proof }
-    }
-
-    fn root(&self) -> [u8; 32] {
-        let StateClaim::Rooted { root, .. } = self.header.state else { unreachable!("it claims one") };
-        root.0
-    }
-
-    fn prove(&self, mut subjects: Vec<Subject>, mut others: Vec<StateKey>) -> ReadProof {
-        subjects.sort();
-        others.sort();
-        let keys: Vec<StateKey> = subjects.iter().map(subject_key).chain(others.iter().copied()).collect();
-        let state = open(&self.tree, &self.root(), &keys).unwrap().to_bytes();
-        let entry = |subject: Subject| {
-            let value = self.world.state.get(&subject_key(&subject));
-            (subject, value.map(|value| BoundedBytes::new(value.clone()).unwrap()))
-        };
-        ReadProof {
-            entries: BoundedVec::new(subjects.into_iter().map(entry).collect()).unwrap(),
-            others: BoundedVec::new(others).unwrap(),
-            state: BoundedBytes::new(state).unwrap(),
-            header: self.header.clone(),
-            proof: self.proof.clone(),
-        }
-    }
-}
-
-static CHAIN: LazyLock<Chain> = LazyLock::new(Chain::new);
+static CHAIN: LazyLock<ReadChain> = LazyLock::new(ReadChain::new);
 
 fn subjects() -> Vec<Subject> {
     vec![

@@ -22,7 +22,7 @@ mod tree;
 pub use audit::AuditSink;
 pub use cache::StateCache;
 pub use faulty::{Fault, FaultyStore};
-pub use history::{HistoryStore, Kept, Pruning, StateView, StoredValue, Walk, Walked};
+pub use history::{HistoryStore, Kept, Pruning, StateView, StoredValue, Walk, Walked, nearest_root};
 pub use journal::{Durability, Journal, JournalError, JournalRecord, JournalStats, Lsn, RecordKind};
 pub use mem::MemStore;
 pub use rocks::{RocksStore, Rotation, StoreConfig};

@@ -2,13 +2,18 @@
 
 use super::ProofRefused;
 use crate::genesis::{genesis as genesis_state, hashes};
-use rustorium_crypto::{block_digest, verify_certificate};
+use borsh::{BorshDeserialize, BorshSerialize};
+use rustorium_crypto::{block_digest, domain, hash_value, verify_certificate};
+use rustorium_types::limits::VALIDATORS_MAX;
 use rustorium_types::{
-    BlockDigest, BlockProof, ChainId, Epoch, Genesis, Hash, Header, Height, PublicKey, ValidatorSet, VoteKind,
+    BlockDigest, BlockProof, ChainId, DecodeError, Epoch, EpochChange, Genesis, Hash, Header, Height, PublicKey,
+    ValidatorSet, VoteKind, decode,
 };
 
 /// What a verifier takes for granted: a chain, a final block of it, and the committee of the epoch above that block.
-#[derive(Clone, PartialEq, Eq, Debug)]
+///
+/// Encoded it is a checkpoint, which its owner vouches for: nothing in it shows that it is true.
+#[derive(Clone, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
 pub struct Trust {
     /// The chain.
     pub chain: ChainId,
@@ -33,6 +38,9 @@ pub struct Trust {
 }
 
 impl Trust {
+    /// Bytes of an encoded one at most: its hashes and numbers, and as many validators as there may be.
+    pub const BYTES_MAX: usize = 256 + VALIDATORS_MAX * 512;
+
     /// What follows from a genesis.
     pub fn genesis(genesis: &Genesis) -> Self {
         let hashes = hashes(genesis);
@@ -48,6 +56,43 @@ impl Trust {
             digest: genesis_state(genesis).digest,
             time_ms: genesis.time_ms,
         }
+    }
+
+    /// Reads a checkpoint.
+    ///
+    /// # Errors
+    /// [`DecodeError`]: no encoding of one, or of one with another committee than it names.
+    pub fn from_checkpoint(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let trust: Self = decode(bytes, Self::BYTES_MAX)?;
+        if Hash(hash_value(domain::VALIDATOR_SET, &trust.validators)) != trust.validator_set {
+            return Err(DecodeError::Malformed("the checkpoint's committee is not the one that it names".to_owned()));
+        }
+        Ok(trust)
+    }
+
+    /// What follows from the end of this epoch: the committee after it.
+    ///
+    /// # Errors
+    /// [`ProofRefused`].
+    pub fn follow(&self, change: &EpochChange) -> Result<Self, ProofRefused> {
+        let EpochChange { boundary, proof, next } = change;
+        if !boundary.ends_epoch {
+            return Err(ProofRefused::NotAnEnd(boundary.height));
+        }
+        let validator_set = Hash(hash_value(domain::VALIDATOR_SET, next));
+        if validator_set != boundary.next_validator_set {
+            return Err(ProofRefused::OtherCommittee);
+        }
+        let digest = self.check_final(boundary, proof)?;
+        Ok(Self {
+            epoch: boundary.epoch.next(),
+            validator_set,
+            validators: next.clone(),
+            height: boundary.height,
+            digest,
+            time_ms: boundary.time_ms,
+            ..self.clone()
+        })
     }
 
     /// Checks that `header` is final on the chain, in the epoch of this committee; its digest.
@@ -118,7 +163,9 @@ fn check_descendants<'a>(
             && child.height == parent.height.next()
             && child.time_ms > parent.time_ms
             && (child.chain, child.shard, child.epoch) == (parent.chain, parent.shard, parent.epoch)
-            && child.validator_set == parent.validator_set;
+            && child.validator_set == parent.validator_set
+            // What follows an epoch's end in the same epoch only helps to finalize it.
+            && (!parent.ends_epoch || (child.ends_epoch && child.transactions == 0));
         if !follows {
             return Err(ProofRefused::NotAChain(index));
         }

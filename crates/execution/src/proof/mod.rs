@@ -5,10 +5,12 @@
 //! proof is about is never taken from anywhere but the proof's checked part.
 
 mod final_header;
+mod light;
 mod read;
 mod receipt;
 
 pub use final_header::{Trust, verify_block};
+pub use light::{Light, Shown, header_of};
 pub use read::{ShownRead, check_read, subject_key, verify_read};
 pub use receipt::{check_receipt, check_transaction, prove_receipt, verify_receipt, verify_transaction};
 
@@ -47,6 +49,21 @@ pub enum ProofRefused {
     /// Too few or bad signatures.
     #[error("the certificate lacks a quorum of good signatures")]
     BadCertificate,
+    /// The header doesn't end its epoch.
+    #[error("the header at height {0} ends no epoch")]
+    NotAnEnd(Height),
+    /// Another committee than the header names.
+    #[error("the next committee is not the one that the epoch's last block names")]
+    OtherCommittee,
+    /// Two ends of one epoch, both final.
+    #[error("epoch {0} has two final ends: its committee can't be trusted; ask the chain's operators")]
+    TwoEnds(Epoch),
+    /// Signed by a committee that retired longer ago than the trust period.
+    #[error("its committee retired longer than the trust period of {period_ms} ms ago; pin a newer checkpoint")]
+    TooOld {
+        /// The trust period.
+        period_ms: u64,
+    },
     /// A height-0 header that isn't the genesis' own.
     #[error("the header at height 0 is not the genesis block's")]
     OtherGenesis,

@@ -2,14 +2,20 @@
 #![allow(dead_code, unused_imports, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod chain;
+mod epochs;
 mod finals;
+mod reads;
+mod vectors;
 
 pub use chain::*;
+pub use epochs::*;
 pub use finals::*;
+pub use reads::*;
 use rustorium_crypto::transaction_id;
 use rustorium_execution::*;
 use rustorium_types::*;
 use std::collections::BTreeMap;
+pub use vectors::*;
 
 pub type State = BTreeMap<StateKey, Vec<u8>>;
 

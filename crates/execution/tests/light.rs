@@ -1,0 +1,154 @@
+//! A light client goes from committee to committee by what the one before made final, and by nothing else.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::*;
+use proptest::prelude::*;
+use rustorium_crypto::block_digest;
+use rustorium_execution::*;
+use rustorium_types::*;
+
+#[test]
+fn it_follows_every_epoch_and_checks_with_the_right_committee() {
+    let chain = EpochChain::new(5);
+    let mut light = chain.light();
+    for (epoch, change) in chain.changes.iter().enumerate() {
+        let (header, proof) = &chain.firsts[epoch + 1];
+        let missing = ProofRefused::OtherEpoch { header: header.epoch, trusted: Epoch(epoch as u64) };
+        assert_eq!(light.check_final(header, proof, 0), Err(missing));
+        assert_eq!(light.follow(change, 0), Ok(Epoch(epoch as u64 + 1)));
+        assert_eq!(light.check_final(header, proof, 0), Ok(block_digest(header)));
+        let (older, its_proof) = &chain.firsts[epoch];
+        assert_eq!(light.check_final(older, its_proof, 0), Ok(block_digest(older)));
+    }
+    assert_eq!((light.newest().epoch, light.newest().validators.len()), (Epoch(5), 7));
+}
+
+#[test]
+fn it_keeps_constant_state_and_still_reaches_old_epochs_from_its_anchor() {
+    let chain = EpochChain::new(20);
+    let mut light = chain.light();
+    chain.changes.iter().for_each(|change| assert!(light.follow(change, 0).is_ok()));
+    assert_eq!(light.newest().epoch, Epoch(20));
+    let (header, proof) = &chain.firsts[3];
+    assert_eq!(light.known_up_to(Epoch(3)), Some(Epoch(0)), "what lies between was forgotten");
+    let missing = ProofRefused::OtherEpoch { header: Epoch(3), trusted: Epoch(0) };
+    assert_eq!(light.check_final(header, proof, 0), Err(missing));
+    chain.changes[..3].iter().for_each(|change| assert!(light.follow(change, 0).is_ok()));
+    assert_eq!(light.check_final(header, proof, 0), Ok(block_digest(header)));
+    assert_eq!(light.newest().epoch, Epoch(20), "and it still knows the newest");
+}
+
+#[test]
+fn a_checkpoint_is_where_it_goes_on() {
+    let chain = EpochChain::new(3);
+    let mut light = chain.light();
+    chain.changes[..2].iter().for_each(|change| assert!(light.follow(change, 0).is_ok()));
+    let bytes = encode(light.newest());
+    let trust = Trust::from_checkpoint(&bytes).unwrap();
+    assert_eq!(&trust, light.newest());
+    let mut pinned = Light::new(trust.clone(), None);
+    assert_eq!(pinned.follow(&chain.changes[2], 0), Ok(Epoch(3)));
+    let (header, proof) = &chain.firsts[1];
+    let before = ProofRefused::OtherEpoch { header: Epoch(1), trusted: Epoch(2) };
+    assert_eq!(pinned.check_final(header, proof, 0), Err(before), "what was before it can't be checked from it");
+    let mut other = trust;
+    edit(&mut other.validators, |set| set.swap(0, 1));
+    assert!(Trust::from_checkpoint(&encode(&other)).is_err());
+    assert!(Trust::from_checkpoint(&bytes[1..]).is_err());
+}
+
+#[test]
+fn long_retired_committees_prove_nothing() {
+    let chain = EpochChain::new(3);
+    let ended = chain.changes[0].boundary.time_ms;
+    let mut light = Light::new(Trust::genesis(&chain.genesis), Some(5_000));
+    let too_old = ProofRefused::TooOld { period_ms: 5_000 };
+    assert_eq!(light.follow(&chain.changes[0], ended + 5_001), Err(too_old.clone()));
+    assert_eq!(light.follow(&chain.changes[0], ended + 5_000), Ok(Epoch(1)));
+    let (header, proof) = &chain.firsts[0];
+    assert!(light.check_final(header, proof, ended + 5_000).is_ok());
+    assert_eq!(light.check_final(header, proof, ended + 5_001), Err(too_old));
+    let (header, proof) = &chain.firsts[1];
+    assert!(light.check_final(header, proof, u64::MAX).is_ok(), "the newest committee didn't retire");
+}
+
+fn refused(change: impl FnOnce(&mut EpochChange)) -> ProofRefused {
+    let chain = EpochChain::new(2);
+    let mut light = chain.light();
+    let mut changed = chain.changes[0].clone();
+    change(&mut changed);
+    let refused = light.follow(&changed, 0).unwrap_err();
+    assert_eq!(light.newest(), &Trust::genesis(&chain.genesis), "nothing has changed");
+    refused
+}
+
+#[test]
+fn no_other_committee_comes_in() {
+    assert_eq!(refused(|c| edit(&mut c.next, |set| set.swap(0, 1))), ProofRefused::OtherCommittee);
+    assert_eq!(refused(|c| edit(&mut c.next, |set| set.truncate(3))), ProofRefused::OtherCommittee);
+    assert_eq!(refused(|c| c.boundary.ends_epoch = false), ProofRefused::NotAnEnd(Height(2)));
+    let own = |c: &mut EpochChange| {
+        edit(&mut c.next, |set| set.swap(0, 1));
+        c.boundary.next_validator_set = hash_of(&c.next);
+    };
+    assert_eq!(refused(own), ProofRefused::NotAChain(0));
+    let by_the_next = |c: &mut EpochChange| {
+        c.proof.descendants = BoundedVec::default();
+        c.proof.finalization = signed(&c.boundary, 1, 4);
+    };
+    assert_eq!(refused(by_the_next), ProofRefused::BadCertificate);
+    let payload_after_the_end = |c: &mut EpochChange| {
+        edit(&mut c.proof.descendants, |headers| headers[0].transactions = 1);
+        c.proof.finalization = signed(&c.proof.descendants[0], 0, 4);
+    };
+    assert_eq!(refused(payload_after_the_end), ProofRefused::NotAChain(0));
+    let later = EpochChain::new(2).changes[1].clone();
+    let missing = ProofRefused::OtherEpoch { header: Epoch(1), trusted: Epoch(0) };
+    assert_eq!(refused(|c| *c = later), missing);
+}
+
+#[test]
+fn two_ends_of_one_epoch_are_called_so() {
+    let chain = EpochChain::new(1);
+    let mut light = chain.light();
+    light.follow(&chain.changes[0], 0).unwrap();
+    let mut other = chain.changes[0].clone();
+    other.boundary.time_ms += 1;
+    other.proof = BlockProof { descendants: BoundedVec::default(), finalization: signed(&other.boundary, 0, 4) };
+    assert_eq!(light.follow(&other, 0), Err(ProofRefused::TwoEnds(Epoch(0))));
+    assert_eq!(light.follow(&chain.changes[0], 0), Ok(Epoch(1)), "the same again is no other");
+}
+
+#[test]
+fn a_known_header_needs_no_second_look_and_a_changed_one_gets_it() {
+    let chain = EpochChain::new(1);
+    let mut light = chain.light();
+    let (header, proof) = &chain.firsts[0];
+    let none = BlockProof { descendants: BoundedVec::default(), finalization: proof.finalization.clone() };
+    light.check_final(header, &none, 0).unwrap();
+    let mut empty = none;
+    edit(&mut empty.finalization.signatures, Vec::clear);
+    assert!(light.check_final(header, &empty, 0).is_ok());
+    light.forget_checked();
+    assert_eq!(light.check_final(header, &empty, 0), Err(ProofRefused::BadCertificate));
+    light.check_final(header, proof, 0).unwrap();
+    let other = Header { load_history: 1, ..header.clone() };
+    assert_eq!(light.check_final(&other, proof, 0), Err(ProofRefused::OtherBlock));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_flipped_bit_of_a_change_is_accepted(at in any::<prop::sample::Index>(), bit in 0u8..8) {
+        let chain = EpochChain::new(1);
+        let mut bytes = encode(&chain.changes[0]);
+        let at = at.index(bytes.len());
+        bytes[at] ^= 1 << bit;
+        if let Ok(changed) = decode::<EpochChange>(&bytes, PROOF_BYTES_MAX) {
+            prop_assert!(chain.light().follow(&changed, 0).is_err(), "byte {at}");
+        }
+    }
+}
