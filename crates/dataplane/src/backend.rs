@@ -1,25 +1,28 @@
 //! What the gateway asks of a node, answered from store, pool and gauges without the core.
 
+mod state;
+
 use crate::executor::Progress;
 use crate::inbox::Inbox;
 use crate::links::Links;
 use crate::metrics::NodeMetrics;
 use crate::notices::Notices;
+use crate::proofs::ProofPool;
 use crate::threads::ShardGauges;
 use crate::verifier::{Submission, Verifier};
 use crate::waiters::Waiters;
 use futures_util::future::BoxFuture;
 use rustorium_crypto::transaction_id;
-use rustorium_execution::{AccountRecord, account_key, balance_key, data_key, decode_amount, prove_receipt};
+use rustorium_execution::prove_receipt;
 use rustorium_gateway::{
-    AccountView, At, Backend, BackendError, BlockRef, BlockView, ChainInfo, FinalBlock, Place, ProofStatus, Refused,
-    Status, Submitted, SubmittedSink, TransactionStatus, Wait,
+    At, Backend, BackendError, BlockRef, BlockView, ChainInfo, FinalBlock, Place, ProofStatus, ProveAt, Proven, ReadAt,
+    Refused, StateValues, Status, Submitted, SubmittedSink, TransactionStatus, Wait,
 };
-use rustorium_storage::{StateAtTip, Store, StoreError, StoredBlock};
+use rustorium_storage::{Store, StoreError, StoredBlock};
 use rustorium_types::limits::PROOF_HEADERS_MAX;
 use rustorium_types::{
-    AccountId, AssetId, BlockProof, BoundedVec, Epoch, Header, Height, PROTOCOL_VERSION, StateKey, Transaction, TxId,
-    ValidatorIndex, View,
+    AccountId, BlockProof, BoundedVec, Epoch, EpochChange, Header, Height, PROTOCOL_VERSION, Subject, Transaction,
+    TxId, ValidatorIndex, View,
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -48,26 +51,25 @@ pub struct NodeBackend {
     pub(crate) progress: Arc<Progress>,
     pub(crate) metrics: Arc<NodeMetrics>,
     pub(crate) published: broadcast::Sender<Arc<FinalBlock>>,
+    /// None where the chain makes no state roots.
+    pub(crate) proofs: Option<Arc<ProofPool>>,
     pub(crate) inbox: Arc<Inbox>,
     pub(crate) stopping: Arc<AtomicBool>,
 }
 
-fn storage(error: StoreError) -> BackendError {
+/// What a store's refusal means to a client.
+pub(crate) fn storage(error: StoreError) -> BackendError {
     match error {
-        StoreError::Pruned { .. } | StoreError::ProofPruned { .. } => BackendError::Pruned(error.to_string()),
-        _ => BackendError::Storage(error.to_string()),
+        StoreError::Pruned { height, oldest } => BackendError::Pruned { height, oldest },
+        StoreError::ProofPruned { height, nearest } => BackendError::ProofPruned { height, nearest },
+        StoreError::Ahead { height, tip } => BackendError::Ahead { height, tip: tip.unwrap_or_default() },
+        other => BackendError::Storage(other.to_string()),
     }
 }
 
 impl NodeBackend {
     fn full(&self) -> bool {
         self.waiters.len() + self.verifier.unverified() >= self.capacity
-    }
-
-    fn read_one(&self, key: StateKey) -> Result<(Option<Vec<u8>>, At), BackendError> {
-        let StateAtTip { values, tip } = self.store.state_at_tip(&[key]).map_err(storage)?;
-        let at = tip.map_or(At::default(), |tip| At { height: tip.height, root: tip.result_root });
-        Ok((values.into_iter().next().flatten(), at))
     }
 
     fn not_for_this_chain(&self, transaction: &Transaction) -> Option<Refused> {
@@ -242,27 +244,21 @@ impl Backend for NodeBackend {
         Ok(TransactionStatus::Final { transaction, receipt: stored.receipt, certified })
     }
 
-    fn account(&self, id: &AccountId) -> Result<Option<AccountView>, BackendError> {
-        let (bytes, at) = self.read_one(account_key(*id))?;
-        let Some(bytes) = bytes else { return Ok(None) };
-        let record = AccountRecord::from_bytes(&bytes).map_err(|error| BackendError::Storage(error.to_string()))?;
-        Ok(Some(AccountView {
-            nonce: record.nonce,
-            public_key: record.public_key,
-            quota_left: record.quota_left,
-            storage_bytes_left: record.storage_bytes_left,
-            at,
-        }))
+    fn read(&self, subjects: &[Subject], at: ReadAt) -> Result<StateValues, BackendError> {
+        state::read(self, subjects, at)
     }
 
-    fn balance(&self, id: &AccountId, asset: &AssetId) -> Result<(u128, At), BackendError> {
-        let (bytes, at) = self.read_one(balance_key(*id, *asset))?;
-        let amount = bytes.map_or(Ok(0), |bytes| decode_amount(&bytes));
-        amount.map(|amount| (amount, at)).map_err(|error| BackendError::Storage(error.to_string()))
+    fn prove(
+        &self,
+        subjects: Vec<Subject>,
+        at: ProveAt,
+        deadline: Instant,
+    ) -> BoxFuture<'static, Result<Proven, BackendError>> {
+        state::prove(self, subjects, at, deadline)
     }
 
-    fn value(&self, namespace: &AccountId, key: &[u8]) -> Result<(Option<Vec<u8>>, At), BackendError> {
-        self.read_one(data_key(*namespace, key))
+    fn epoch_changes(&self, _: Epoch, _: usize) -> Result<Vec<EpochChange>, BackendError> {
+        Ok(Vec::new())
     }
 
     fn block(&self, which: BlockRef) -> Result<Option<BlockView>, BackendError> {

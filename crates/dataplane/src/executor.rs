@@ -16,7 +16,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 
 /// State as of the last commit.
 pub struct StoredState<'a>(pub &'a dyn Store);
@@ -36,6 +36,8 @@ pub struct Progress {
     pub claimed: AtomicU64,
     /// Newest height whose commit is on disk.
     pub durable: AtomicU64,
+    /// Told when a height is stored, and when the base of the state tree has moved: more can be proven then.
+    pub moved: Arc<watch::Sender<()>>,
 }
 
 /// What the executing thread works with.
@@ -124,6 +126,7 @@ impl Executor {
         }
         self.metrics.executed(&commit, execution.skipped.len(), executed_in, started.elapsed());
         self.progress.executed.store(header.height.0, Ordering::Release);
+        self.progress.moved.send_replace(());
         self.tell(header.time_ms, commit, execution.skipped, execution.touched, header.result.height);
         Ok(execution.result_root)
     }

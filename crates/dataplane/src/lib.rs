@@ -22,6 +22,7 @@ pub mod notices;
 mod opening;
 pub mod periods;
 pub mod port;
+pub mod proofs;
 pub mod queue;
 pub mod recover;
 pub mod rooter;
@@ -31,6 +32,7 @@ pub mod rules;
 pub mod shard;
 mod starting;
 pub mod threads;
+pub mod tree_rows;
 pub mod verifier;
 pub mod waiters;
 

@@ -119,6 +119,9 @@ impl Node {
             running.transport.close().await;
         });
         running.verifier.stop();
+        if let Some(proofs) = &self.backend.proofs {
+            proofs.close();
+        }
         self.events.push(Event::Stop);
         for thread in running.threads {
             if thread.join().is_err() {

@@ -6,77 +6,38 @@ use crate::metrics::NodeMetrics;
 use crate::queue::Queue;
 use crate::rooting::{Fold, RootJob, RootedPeriod, Rooting};
 use crate::shard::Event;
+use crate::tree_rows::{TOP_KEY, Tree};
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
-use rustorium_state::path::{Prefix, SlotId};
-use rustorium_state::slot::{Child, Slot};
+use rustorium_state::slot::Slot;
 use rustorium_state::tables::Tables;
-use rustorium_state::tree::{KvRead, ReadError, TreeError};
+use rustorium_state::tree::TreeError;
 use rustorium_state::workers::Serial;
 use rustorium_storage::{Store, StoreError, TreeRow};
 use rustorium_types::{Header, Height, Parameters};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
+use tokio::sync::watch;
 
 /// How long the newest height must have been executed before it is rooted ahead: under load the next one is on its way.
 const QUIET: Duration = Duration::from_millis(20);
 /// How far the thread steps back behind the others.
 const NICE: i32 = 5;
-/// The key of the top node's row: no slot's, whose first byte is the length of a prefix.
-const TOP_KEY: &[u8] = &[u8::MAX];
-
-/// The base of the state tree in a store.
-pub struct Base(pub Arc<dyn Store>);
-
-fn read_error(error: impl std::fmt::Display) -> ReadError {
-    ReadError(error.to_string())
-}
-
-fn slot_of(row: &[u8]) -> Result<Slot, ReadError> {
-    Slot::from_row(row).map_err(read_error)
-}
-
-impl KvRead for Base {
-    fn top(&self) -> Result<Child, ReadError> {
-        let rows = self.0.tree_rows(&[TOP_KEY.to_vec()]).map_err(read_error)?;
-        match rows.into_iter().next().flatten().map(|row| slot_of(&row)).transpose()? {
-            Some(Slot::Child(top)) => Ok(top),
-            Some(Slot::Leaf(_)) => Err(read_error("the top's row is a leaf's")),
-            None => Ok(Child::EMPTY_TOP),
-        }
-    }
-
-    fn slots(&self, ids: &[SlotId]) -> Result<Vec<Option<Slot>>, ReadError> {
-        let keys: Vec<Vec<u8>> = ids.iter().map(SlotId::to_bytes).collect();
-        let rows = self.0.tree_rows(&keys).map_err(read_error)?;
-        rows.into_iter().map(|row| row.map(|row| slot_of(&row)).transpose()).collect()
-    }
-
-    fn node(&self, prefix: &Prefix) -> Result<Vec<(u8, Slot)>, ReadError> {
-        let mut key = SlotId { node: *prefix, index: 0 }.to_bytes();
-        key.pop();
-        let rows = self.0.tree_children(&key).map_err(read_error)?;
-        let slot = |(key, row): TreeRow| {
-            let index = key.last().copied().ok_or_else(|| read_error("a row without a key"))?;
-            Ok((index, slot_of(&row.unwrap_or_default())?))
-        };
-        rows.into_iter().map(slot).collect()
-    }
-}
-
 /// The rooting thread's parts.
 pub struct Rooter {
     /// The store.
     pub store: Arc<dyn Store>,
     /// The way to the root.
-    pub rooting: Rooting<Base, Serial>,
+    pub rooting: Rooting<Tree<Arc<dyn Store>>, Serial>,
     /// To the shard.
     pub events: Arc<Queue<Event>>,
     /// For failures.
     pub inbox: Arc<Inbox>,
     /// Figures.
     pub metrics: RootMetrics,
+    /// Told when the base has moved.
+    pub moved: Arc<watch::Sender<()>>,
 }
 
 /// What is to be seen of rooting.
@@ -122,8 +83,8 @@ impl Rooter {
         metrics: RootMetrics,
     ) -> Result<Self, (&'static str, String)> {
         let base = store.tree_base().map_err(|e| store_failed(&e))?;
-        let rooting = Rooting::new(tables, Serial, parameters.clone(), Base(store.clone()), base.unwrap_or_default());
-        let mut rooter = Self { store, rooting, events, inbox, metrics };
+        let rooting = Rooting::new(tables, Serial, parameters.clone(), Tree(store.clone()), base.unwrap_or_default());
+        let mut rooter = Self { store, rooting, events, inbox, metrics, moved: Arc::default() };
         let tip = rooter.store.tip().map_or(Height(0), |tip| tip.height);
         let first = base.map_or(0, |base| base.0 + 1);
         for height in (first..=tip.0).map(Height) {
@@ -181,6 +142,7 @@ impl Rooter {
             changed.push((TOP_KEY.to_vec(), Some(Slot::Child(top).to_row())));
             self.store.fold_tree(height, &changed).map_err(|e| store_failed(&e))?;
             self.rooting.folded(height);
+            self.moved.send_replace(());
         }
         Ok(())
     }

@@ -13,6 +13,7 @@ use crate::metrics::NodeMetrics;
 use crate::node::{Node, NodeError, Running};
 use crate::notices::Notices;
 use crate::opening::{open_notices, open_tables, peer_names, read_genesis, refuse_missing_journal, seed, shaper};
+use crate::proofs::{ProofLimits, ProofMetrics, ProofPool};
 use crate::queue::Queue;
 use crate::recover;
 use crate::rooter::{RootMetrics, Rooter};
@@ -67,6 +68,7 @@ pub(crate) struct Starting {
     gauges: Arc<ShardGauges>,
     events: Arc<Queue<Event>>,
     published: broadcast::Sender<Arc<FinalBlock>>,
+    proofs: Option<Arc<ProofPool>>,
     stopping: Arc<AtomicBool>,
     start: Instant,
 }
@@ -101,6 +103,11 @@ impl Starting {
         let notices = open_notices(&config, &genesis, audit.clone())?;
         let links = Links::new(peer_names(&config, &genesis));
         let inbox = Inbox::new().map_err(|error| NodeError::new("system", format!("no eventfd: {error}")))?;
+        let metrics = Arc::new(NodeMetrics::new());
+        let proofs = context.parameters.state_roots.then(|| {
+            let figures = metrics.with_registry(|registry| ProofMetrics::default().register(registry));
+            Arc::new(ProofPool::new(store.clone(), ProofLimits::default(), figures))
+        });
         Ok(Self {
             context,
             genesis,
@@ -111,7 +118,8 @@ impl Starting {
             audit,
             notices: Arc::new(notices),
             links: Arc::new(links),
-            metrics: Arc::new(NodeMetrics::new()),
+            metrics,
+            proofs,
             inbox: Arc::new(inbox),
             waiters: Arc::default(),
             progress: Arc::default(),
@@ -285,6 +293,7 @@ impl Starting {
             progress: self.progress.clone(),
             metrics: self.metrics.clone(),
             published: self.published.clone(),
+            proofs: self.proofs.clone(),
             inbox: self.inbox.clone(),
             stopping: self.stopping.clone(),
         }
@@ -357,6 +366,9 @@ impl Starting {
         if let Some((rooter, jobs)) = roots {
             threads.push(spawn("root", move || rooter.run(&jobs))?);
         }
+        if let Some(proofs) = self.proofs.clone() {
+            threads.push(spawn("prove", move || proofs.run())?);
+        }
         Ok(threads)
     }
 
@@ -371,7 +383,8 @@ impl Starting {
             self.inbox.clone(),
             RootMetrics::new(&self.metrics),
         );
-        let rooter = rooter.map_err(|(code, sentence)| NodeError::new(code, sentence))?;
+        let mut rooter = rooter.map_err(|(code, sentence)| NodeError::new(code, sentence))?;
+        rooter.moved = self.progress.moved.clone();
         Ok((rooter, Arc::default()))
     }
 }

@@ -3,11 +3,15 @@
 //! *Invariants:* the gateway knows the node only through this trait; every answer about state names the height and root it
 //! holds at.
 
+mod state;
+
+pub use state::{ProveAt, Proven, ReadAt, StateValues};
+
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use rustorium_types::{
-    AccountId, AssetId, BatchDigest, Block, BlockDigest, BlockProof, ChainId, Epoch, Genesis, Hash, Height, PublicKey,
-    Receipt, ReceiptProof, ResultLink, ShardId, Transaction, TxId, ValidatorIndex, View,
+    AccountId, BatchDigest, Block, BlockDigest, BlockProof, ChainId, Epoch, EpochChange, Genesis, Hash, Height,
+    Receipt, ReceiptProof, ResultLink, ShardId, Subject, Transaction, TxId, ValidatorIndex, View,
 };
 use std::sync::Arc;
 use thiserror::Error;
@@ -105,21 +109,6 @@ pub enum TransactionStatus {
         /// Whether a final header's claim covers it.
         certified: bool,
     },
-}
-
-/// An account's record.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct AccountView {
-    /// The next nonce.
-    pub nonce: u64,
-    /// The account's key.
-    pub public_key: PublicKey,
-    /// Work units left.
-    pub quota_left: u64,
-    /// Storage balance left, bytes.
-    pub storage_bytes_left: u64,
-    /// Where this holds.
-    pub at: At,
 }
 
 /// Names a block.
@@ -239,15 +228,64 @@ pub enum BackendError {
         /// When to try again.
         retry_after_ms: u64,
     },
+    /// No header of this chain ever claims a state root.
+    #[error(
+        "this chain makes no state roots, so nothing of its state can be proven; ask for at=latest, or prove a write by its receipt"
+    )]
+    NoStateRoots,
+    /// Not rooted, or not claimed by a final header, in time.
+    #[error(
+        "no root at or above height {from} is certified yet, the newest is of height {newest}; ask again in a moment"
+    )]
+    NotProvenYet {
+        /// Asked for.
+        from: Height,
+        /// The newest provable height.
+        newest: Height,
+    },
+    /// The root of that height isn't kept here, or there never was one.
+    #[error("this node keeps no state root of height {height}; {}", nearest_text(*nearest))]
+    ProofPruned {
+        /// Asked for.
+        height: Height,
+        /// The kept root that is nearest.
+        nearest: Option<Height>,
+    },
+    /// What was so long ago isn't kept here.
+    #[error("this node keeps nothing of height {height}, the oldest that it keeps is {oldest}; ask an archive node")]
+    Pruned {
+        /// Asked for.
+        height: Height,
+        /// The oldest that is kept.
+        oldest: Height,
+    },
+    /// Not executed yet.
+    #[error("height {height} isn't executed here yet, the newest is {tip}; ask again when it is")]
+    Ahead {
+        /// Asked for.
+        height: Height,
+        /// The newest executed height.
+        tip: Height,
+    },
+    /// The values have more bytes than one proof takes.
+    #[error("the values have more than {limit} bytes together; ask for fewer keys at a time")]
+    ProofTooLarge {
+        /// Bytes that all values of a proof may have.
+        limit: usize,
+    },
     /// A part of it is not running.
     #[error("the node can't answer now ({0}); try another node or again later")]
     Unavailable(String),
-    /// Older than what this node keeps.
-    #[error("{0}")]
-    Pruned(String),
     /// Stored data could not be read.
     #[error("stored data could not be read: {0}; see the node's log and run `rustorium-node doctor`")]
     Storage(String),
+}
+
+fn nearest_text(nearest: Option<Height>) -> String {
+    match nearest {
+        Some(nearest) => format!("the nearest that it keeps is of height {nearest}: ask for at={nearest} or at=proven"),
+        None => "it keeps none yet: ask again in a moment".to_owned(),
+    }
 }
 
 /// Names a receipt's place: pages of an account's transactions go on below one.
@@ -277,14 +315,20 @@ pub trait Backend: Send + Sync + 'static {
     /// What is known of a transaction.
     fn transaction(&self, id: &TxId) -> Result<TransactionStatus, BackendError>;
 
-    /// An account's record.
-    fn account(&self, id: &AccountId) -> Result<Option<AccountView>, BackendError>;
+    /// What subjects hold, all at the same height.
+    fn read(&self, subjects: &[Subject], at: ReadAt) -> Result<StateValues, BackendError>;
 
-    /// An account's balance; zero where it holds none.
-    fn balance(&self, id: &AccountId, asset: &AssetId) -> Result<(u128, At), BackendError>;
+    /// What subjects (1 to `PROOF_KEYS_MAX`, ascending, each once) hold, with one proof of them all, at the latest at
+    /// `deadline`.
+    fn prove(
+        &self,
+        subjects: Vec<Subject>,
+        at: ProveAt,
+        deadline: Instant,
+    ) -> BoxFuture<'static, Result<Proven, BackendError>>;
 
-    /// A key's value.
-    fn value(&self, namespace: &AccountId, key: &[u8]) -> Result<(Option<Vec<u8>>, At), BackendError>;
+    /// The changes that ended the epochs from `from` on, in order, at most `limit`; fewer where these are all.
+    fn epoch_changes(&self, from: Epoch, limit: usize) -> Result<Vec<EpochChange>, BackendError>;
 
     /// A final, executed block.
     fn block(&self, which: BlockRef) -> Result<Option<BlockView>, BackendError>;

@@ -5,10 +5,12 @@
 pub mod events;
 pub mod feed;
 pub mod health;
+pub mod light;
 pub mod openapi;
 pub mod params;
 pub mod read;
 pub mod server;
+pub mod state;
 pub mod submit;
 
 use crate::backend::Backend;
@@ -106,12 +108,14 @@ fn routes() -> Vec<(&'static str, MethodRouter<Arc<App>>)> {
     vec![
         ("/v1/transactions", post(submit::submit)),
         ("/v1/transactions/{id}", get(read::transaction)),
-        ("/v1/accounts/{address}", get(read::account)),
-        ("/v1/accounts/{address}/balances/{asset}", get(read::balance)),
-        ("/v1/accounts/{address}/keys/{*key}", get(read::value)),
+        ("/v1/accounts/{address}", get(state::account)),
+        ("/v1/accounts/{address}/balances/{asset}", get(state::balance)),
+        ("/v1/accounts/{address}/keys/{*key}", get(state::value)),
+        ("/v1/proofs", post(state::prove)),
         ("/v1/accounts/{address}/transactions", get(read::account_transactions)),
         ("/v1/blocks/{block}", get(read::block)),
         ("/v1/blocks/{block}/receipts", get(read::block_receipts)),
+        ("/v1/epochs", get(light::epochs)),
         ("/v1/events", get(events::stream)),
         ("/v1/events/ws", get(events::websocket)),
         ("/v1/status", get(health::status)),
@@ -134,7 +138,7 @@ pub fn router(app: Arc<App>) -> Router {
     let docs: Router<Arc<App>> = openapi::docs().into();
     let router = routes().into_iter().fold(Router::new(), |router, (path, methods)| router.route(path, methods));
     // A wildcard never matches nothing, and an empty key is a key.
-    let router = router.route("/v1/accounts/{address}/keys/", get(read::empty_key));
+    let router = router.route("/v1/accounts/{address}/keys/", get(state::empty_key));
     finish(router.merge(docs), app)
 }
 

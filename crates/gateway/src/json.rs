@@ -8,10 +8,14 @@
 
 pub mod answers;
 pub mod chain;
+pub mod facts;
 pub mod operation;
 pub mod scalar;
+pub mod state;
 
 pub use answers::*;
 pub use chain::*;
+pub use facts::{FactsView, KindFacts};
 pub use operation::{ConditionView, OperationView, ViewError};
 pub use scalar::{Amount, Hex};
+pub use state::*;

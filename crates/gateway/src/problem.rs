@@ -78,12 +78,20 @@ codes! {
     KeyNotFound = "key_not_found", NOT_FOUND, "The key has no value";
     /// No such block.
     BlockNotFound = "block_not_found", NOT_FOUND, "This node holds no such final block";
+    /// A list of things to prove is empty, too long, or names one twice.
+    BadSubjects = "bad_subjects", BAD_REQUEST, "Not a list of things to prove";
     /// State proofs need a state root.
-    NoStateRootYet = "no_state_root_yet", CONFLICT, "This chain makes no state roots yet";
-    /// State of another height than the newest.
-    HeightNotKept = "height_not_kept", CONFLICT, "The state of that height is not kept";
-    /// Older than what this node keeps.
-    Pruned = "pruned", GONE, "This node keeps nothing as old as that";
+    NoStateRoot = "no_state_root", CONFLICT, "This chain makes no state roots";
+    /// No certified root is new enough.
+    NotProvenYet = "not_proven_yet", SERVICE_UNAVAILABLE, "That state is not certified yet";
+    /// The root of that height isn't kept.
+    ProofPruned = "proof_pruned", GONE, "The state root of that height is not kept";
+    /// That height isn't kept.
+    Pruned = "pruned", GONE, "That height is not kept";
+    /// That height isn't executed yet.
+    HeightAhead = "height_ahead", NOT_FOUND, "That height is not executed yet";
+    /// The values are too large for one proof.
+    ProofTooLarge = "proof_too_large", PAYLOAD_TOO_LARGE, "The values are too large for one proof";
     /// All transactions of the request were refused, for different reasons.
     TransactionsRefused = "transactions_refused", UNPROCESSABLE_ENTITY, "All transactions were refused";
     /// Too much is under way.
@@ -97,6 +105,9 @@ codes! {
     /// Stored data could not be read.
     Storage = "storage", INTERNAL_SERVER_ERROR, "Stored data could not be read";
 }
+
+/// When a client asks again for a root that wasn't certified in time.
+const NOT_PROVEN_RETRY_MS: u64 = 500;
 
 /// One problem: becomes an `application/problem+json` response.
 #[derive(Clone, PartialEq, Debug)]
@@ -166,9 +177,19 @@ impl Problem {
 
 impl From<BackendError> for Problem {
     fn from(error: BackendError) -> Self {
+        let detail = error.to_string();
         match error {
             BackendError::Busy { retry_after_ms } => Self::busy(retry_after_ms),
-            BackendError::Pruned(detail) => Self::new(Code::Pruned, detail),
+            BackendError::NoStateRoots => Self::new(Code::NoStateRoot, detail),
+            BackendError::NotProvenYet { newest, .. } => {
+                Self::new(Code::NotProvenYet, detail).with("newest", json!(newest)).retry_after(NOT_PROVEN_RETRY_MS)
+            }
+            BackendError::ProofPruned { nearest, .. } => {
+                Self::new(Code::ProofPruned, detail).with("nearest", json!(nearest))
+            }
+            BackendError::Pruned { oldest, .. } => Self::new(Code::Pruned, detail).with("oldest", json!(oldest)),
+            BackendError::Ahead { tip, .. } => Self::new(Code::HeightAhead, detail).with("tip", json!(tip)),
+            BackendError::ProofTooLarge { .. } => Self::new(Code::ProofTooLarge, detail),
             BackendError::Unavailable(_) => Self::new(Code::Unavailable, error.to_string()).retry_after(1_000),
             BackendError::Storage(_) => {
                 tracing::error!(event = "storage_unreadable", %error, "a read failed");

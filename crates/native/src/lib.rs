@@ -7,6 +7,7 @@ mod convert;
 mod errors;
 mod journal;
 mod ledger;
+mod light;
 mod load;
 mod logging;
 mod node;
@@ -22,6 +23,9 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(storage_key::forbid_core_dumps, module)?)?;
     module.add_function(wrap_pyfunction!(journal::read_journal, module)?)?;
     ledger::register(module)?;
+    module.add_class::<light::Light>()?;
+    module.add_function(wrap_pyfunction!(light::wrap_proof, module)?)?;
+    module.add_function(wrap_pyfunction!(light::describe_change, module)?)?;
     module.add_function(wrap_pyfunction!(load::load_run, module)?)?;
     module.add_function(wrap_pyfunction!(logging::tracing_init, module)?)?;
     Ok(())

@@ -66,6 +66,7 @@ impl World {
             progress: Arc::default(),
             metrics: Arc::default(),
             published: broadcast::channel(1).0,
+            proofs: None,
             inbox: Arc::new(Inbox::new().unwrap()),
             stopping: Arc::default(),
         };

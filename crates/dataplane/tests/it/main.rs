@@ -16,6 +16,7 @@ mod lanes;
 mod notices;
 mod outsiders;
 mod peers;
+mod proof_pool;
 mod queue;
 mod recover;
 mod recovery;

@@ -11,9 +11,9 @@ use rustorium_dataplane::inbox::Inbox;
 use rustorium_dataplane::metrics::NodeMetrics;
 use rustorium_dataplane::port::Input;
 use rustorium_dataplane::queue::Queue;
-use rustorium_dataplane::rooter::Base;
 use rustorium_dataplane::rooting::{RootJob, Rooting};
 use rustorium_dataplane::shard::{Event, ExecutionJob, Ports};
+use rustorium_dataplane::tree_rows::Tree;
 use rustorium_dataplane::waiters::Waiters;
 use rustorium_execution::{AccountRecord, account_key};
 use rustorium_gateway::Submitted;
@@ -103,7 +103,7 @@ pub struct TestPorts {
     pub refused: Vec<(TxId, Refused)>,
     pub evidence: Vec<Evidence>,
     /// The state tree, from genesis on.
-    rooting: Rooting<Base, Serial>,
+    rooting: Rooting<Tree<Arc<dyn Store>>, Serial>,
     pub roots: Arc<Queue<RootJob>>,
     /// What the journal was found to lack, once.
     pub retired: Option<String>,
@@ -114,7 +114,7 @@ pub struct TestPorts {
 impl TestPorts {
     pub fn new(context: Arc<Context>, store: Arc<MemStore>, witness: Rc<RefCell<Witness>>) -> Self {
         let durable = context.genesis_header.clone();
-        let base = Base(store.clone());
+        let base = Tree(store.clone() as Arc<dyn Store>);
         let rooting = Rooting::new(tables(), Serial, context.parameters.clone(), base, Height(0));
         Self {
             context,
@@ -182,7 +182,7 @@ impl TestPorts {
     /// Goes through all that the store has once more, as a restart does.
     pub fn reload_roots(&mut self) {
         self.roots = Arc::default();
-        let base = Base(self.store.clone());
+        let base = Tree(self.store.clone() as Arc<dyn Store>);
         self.rooting = Rooting::new(tables(), Serial, self.context.parameters.clone(), base, Height(0));
         for height in (0..=self.store.tip().unwrap().height.0).map(Height) {
             let header = self.store.bare_block(height).unwrap().unwrap().header;

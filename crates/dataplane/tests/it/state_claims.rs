@@ -57,7 +57,7 @@ fn an_empty_block_ends_a_period_that_is_not_after_a_moment() {
 }
 
 /// One transaction on an idle chain, rooted ahead everywhere.
-fn rooted() -> Net {
+pub fn rooted() -> Net {
     let mut net = Net::new();
     net.submit(1);
     net.advance(60_000);
@@ -68,7 +68,7 @@ fn rooted() -> Net {
     net
 }
 
-fn claim(net: &mut Net) -> StateClaim {
+pub fn claim(net: &mut Net) -> StateClaim {
     for index in 0..N {
         net.ports(index).events.push_back(Event::ClaimWanted(Height(1)));
     }

@@ -1,6 +1,6 @@
 //! The OpenAPI document, made from the routes' own code, and the page that shows it.
 
-use super::{events, health, read, submit};
+use super::{events, health, light, read, state, submit};
 use axum::Json;
 use utoipa::OpenApi;
 use utoipa_swagger_ui::{Config, SwaggerUi};
@@ -17,12 +17,14 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
     paths(
         submit::submit,
         read::transaction,
-        read::account,
-        read::balance,
-        read::value,
+        state::account,
+        state::balance,
+        state::value,
+        state::prove,
         read::account_transactions,
         read::block,
         read::block_receipts,
+        light::epochs,
         events::stream,
         events::websocket,
         health::status,

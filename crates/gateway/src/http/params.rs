@@ -1,6 +1,6 @@
 //! Parsing of paths, queries and headers into checked values; every failure is a `Problem` that names the part.
 
-use crate::backend::{At, Place};
+use crate::backend::{Place, ProveAt, ReadAt};
 use crate::problem::{Code, Problem};
 use axum::extract::rejection::PathRejection;
 use axum::extract::{FromRequestParts, Path, Query};
@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, header};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rustorium_types::limits::KEY_BYTES_MAX;
-use rustorium_types::{AccountId, Height, ShardId};
+use rustorium_types::{AccountId, BoundedBytes, Height, Key};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, de};
 use std::borrow::Cow;
@@ -58,7 +58,7 @@ pub(super) fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D
 #[serde(deny_unknown_fields, default)]
 #[into_params(parameter_in = Query)]
 pub struct StateParams {
-    /// `latest` (the default), `proven`, or a height.
+    /// `latest` (the default), `proven` (the default with `proof=1`), or a height.
     pub at: Option<String>,
     /// 1: with a proof.
     #[serde(deserialize_with = "flag")]
@@ -67,28 +67,30 @@ pub struct StateParams {
     pub encoding: Option<String>,
 }
 
-impl StateParams {
-    /// Refuses what this chain can't answer yet, before anything is read.
-    pub fn check(&self) -> Result<Option<Height>, Problem> {
-        let proven = "Proofs of state come with the state root; ask ?at=latest without proof, or ask a transaction with proof=1.";
-        match self.at.as_deref() {
-            _ if self.proof => Err(Problem::new(Code::NoStateRootYet, proven)),
-            Some("proven") => Err(Problem::new(Code::NoStateRootYet, proven)),
-            None | Some("latest") => Ok(None),
-            Some(text) => height(text)
-                .map(Some)
-                .ok_or_else(|| Problem::new(Code::BadQuery, "`at` is `latest`, `proven` or a height.")),
-        }
-    }
+/// What a read of state asks for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Asked {
+    /// The values.
+    Values(ReadAt),
+    /// The values with their proof.
+    Proof(ProveAt),
+}
 
-    /// Refuses an answer at another height than was asked.
-    pub fn check_height(asked: Option<Height>, shard: ShardId, at: At) -> Result<(), Problem> {
-        match asked {
-            Some(height) if height != at.height => {
-                let detail = format!("Only the newest state is kept, now at height {}; ask ?at=latest.", at.height);
-                Err(Problem::new(Code::HeightNotKept, detail).at(shard.0, at))
-            }
-            _ => Ok(()),
+impl StateParams {
+    /// What is asked.
+    pub fn asked(&self) -> Result<Asked, Problem> {
+        let newest = Asked::Proof(ProveAt::Newest { from: Height(0) });
+        let bad = |detail: &str| Err(Problem::new(Code::BadQuery, detail));
+        match (self.at.as_deref(), self.proof) {
+            (None | Some("proven"), true) => Ok(newest),
+            (None | Some("latest"), false) => Ok(Asked::Values(ReadAt::Latest)),
+            (Some("proven"), false) => Ok(Asked::Values(ReadAt::Proven)),
+            (Some("latest"), true) => bad("The newest state has no certified root yet; ask proof=1 with at=proven."),
+            (Some(text), proof) => match height(text) {
+                Some(height) if proof => Ok(Asked::Proof(ProveAt::Height(height))),
+                Some(height) => Ok(Asked::Values(ReadAt::Height(height))),
+                None => bad("`at` is `latest`, `proven` or a height."),
+            },
         }
     }
 }
@@ -166,7 +168,7 @@ pub(super) fn digest(what: &str, text: &str) -> Result<[u8; 32], Problem> {
 }
 
 /// A key in the path.
-pub(super) fn key(text: &str, encoding: Option<&str>) -> Result<Vec<u8>, Problem> {
+pub(super) fn key(text: &str, encoding: Option<&str>) -> Result<Key, Problem> {
     let bad = |how: &str| Problem::new(Code::BadKey, format!("The key in the path is not {how}."));
     let key = match encoding.unwrap_or("utf8") {
         "utf8" => text.as_bytes().to_vec(),
@@ -177,10 +179,9 @@ pub(super) fn key(text: &str, encoding: Option<&str>) -> Result<Vec<u8>, Problem
             return Err(Problem::new(Code::BadQuery, detail));
         }
     };
-    if key.len() > KEY_BYTES_MAX {
-        return Err(Problem::new(Code::BadKey, format!("A key has at most {KEY_BYTES_MAX} bytes, not {}.", key.len())));
-    }
-    Ok(key)
+    let length = key.len();
+    BoundedBytes::new(key)
+        .map_err(|_| Problem::new(Code::BadKey, format!("A key has at most {KEY_BYTES_MAX} bytes, not {length}.")))
 }
 
 /// Whether the client holds the representation that `etag` names (RFC 9110, 13.1.2: weak comparison).

@@ -1,21 +1,19 @@
-//! Reads: transactions, accounts, balances, keys, blocks and receipts.
+//! Reads of the chain: transactions, blocks and receipts.
 
 use super::params::{
-    AfterParams, BeforeParams, Params, ProofParams, Segments, StateParams, address, cursor, digest, height, key,
-    none_match, page_limit,
+    AfterParams, BeforeParams, Params, ProofParams, Segments, address, cursor, digest, height, none_match, page_limit,
 };
 use super::{App, Shared};
 use crate::backend::{Backend, BackendError, BlockRef, BlockView, ProofStatus, TransactionStatus};
 use crate::json::{
-    AccountAnswer, Amount, AtView, BalanceAnswer, BlockAnswer, PlacedTransaction, ReceiptView, ReceiptsPage,
-    TransactionAnswer, TransactionsPage, ValueAnswer,
+    AtView, BlockAnswer, PlacedTransaction, ReceiptView, ReceiptsPage, TransactionAnswer, TransactionsPage,
 };
 use crate::problem::{Code, Problem};
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use rustorium_types::{AssetId, BlockDigest, TxId, encode};
+use rustorium_types::{BlockDigest, TxId, encode};
 use serde::Serialize;
 use std::sync::Arc;
 
@@ -44,7 +42,7 @@ fn cached<T: Serialize>(headers: &HeaderMap, etag: &str, body: &T) -> Response {
 }
 
 /// Answers with what may change.
-fn fresh<T: Serialize>(body: T) -> Response {
+pub(super) fn fresh<T: Serialize>(body: T) -> Response {
     ([(header::CACHE_CONTROL, "no-store")], Json(body)).into_response()
 }
 
@@ -103,91 +101,6 @@ pub async fn transaction(
     // Weak: `at` moves on while the rest stays.
     let etag = format!("W/\"{id}{}\"", if params.proof { "-proof" } else { "" });
     Ok(cached(&headers, &etag, &answer))
-}
-
-/// An account's record.
-#[utoipa::path(
-    get, path = "/v1/accounts/{address}", params(("address" = String, Path, description = "rs1…"), StateParams),
-    responses(
-        (status = 200, body = AccountAnswer),
-        (status = "4XX", description = "Problem", content_type = "application/problem+json"),
-    )
-)]
-pub async fn account(
-    State(app): Shared,
-    Segments(text): Segments<String>,
-    Params(params): Params<StateParams>,
-) -> Result<Response, Problem> {
-    let id = address(&text)?;
-    let asked = params.check()?;
-    let shard = app.backend.chain().shard;
-    let Some(view) = app.backend.account(&id)? else {
-        let problem = Problem::new(Code::AccountNotFound, "No account has this address; make it with CreateAccount.");
-        return Err(problem.at(shard.0, app.backend.status().executed));
-    };
-    StateParams::check_height(asked, shard, view.at)?;
-    Ok(fresh(AccountAnswer::new(id, shard, &view)))
-}
-
-/// An account's balance of one asset.
-#[utoipa::path(
-    get, path = "/v1/accounts/{address}/balances/{asset}",
-    params(("address" = String, Path, description = "rs1…"), ("asset" = String, Path, description = "64 hex digits"), StateParams),
-    responses(
-        (status = 200, body = BalanceAnswer),
-        (status = "4XX", description = "Problem", content_type = "application/problem+json"),
-    )
-)]
-pub async fn balance(
-    State(app): Shared,
-    Segments((text, asset)): Segments<(String, String)>,
-    Params(params): Params<StateParams>,
-) -> Result<Response, Problem> {
-    let (account, asset) = (address(&text)?, AssetId(digest("An asset's id", &asset)?));
-    let asked = params.check()?;
-    let shard = app.backend.chain().shard;
-    let (balance, at) = app.backend.balance(&account, &asset)?;
-    StateParams::check_height(asked, shard, at)?;
-    Ok(fresh(BalanceAnswer { account, asset, balance: Amount(balance), at: AtView::new(shard, at) }))
-}
-
-/// A key's value. The key may hold slashes; `encoding` says how it is written.
-#[utoipa::path(
-    get, path = "/v1/accounts/{address}/keys/{key}",
-    params(("address" = String, Path, description = "rs1…"), ("key" = String, Path, description = "See `encoding`"), StateParams),
-    responses(
-        (status = 200, body = ValueAnswer),
-        (status = "4XX", description = "Problem", content_type = "application/problem+json"),
-    )
-)]
-pub async fn value(
-    State(app): Shared,
-    Segments((text, name)): Segments<(String, String)>,
-    Params(params): Params<StateParams>,
-) -> Result<Response, Problem> {
-    read_value(&app, &text, &name, &params)
-}
-
-/// The value of the empty key.
-pub(super) async fn empty_key(
-    State(app): Shared,
-    Segments(text): Segments<String>,
-    Params(params): Params<StateParams>,
-) -> Result<Response, Problem> {
-    read_value(&app, &text, "", &params)
-}
-
-fn read_value(app: &App, text: &str, name: &str, params: &StateParams) -> Result<Response, Problem> {
-    let namespace = address(text)?;
-    let key = key(name, params.encoding.as_deref())?;
-    let asked = params.check()?;
-    let shard = app.backend.chain().shard;
-    let (value, at) = app.backend.value(&namespace, &key)?;
-    StateParams::check_height(asked, shard, at)?;
-    match value {
-        Some(value) => Ok(fresh(ValueAnswer::new(namespace, &key, &value, AtView::new(shard, at)))),
-        None => Err(Problem::new(Code::KeyNotFound, "The namespace has no value under this key.").at(shard.0, at)),
-    }
 }
 
 /// An account's transactions, newest first.

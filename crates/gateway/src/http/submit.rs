@@ -112,7 +112,7 @@ pub async fn submit(
     Ok(answer(&app, &merge(answers, places, refused)))
 }
 
-fn timeout(app: &App, timeout_ms: Option<u64>) -> Result<Duration, Problem> {
+pub(super) fn timeout(app: &App, timeout_ms: Option<u64>) -> Result<Duration, Problem> {
     let max = app.limits.wait_ms_max;
     match timeout_ms.unwrap_or(TIMEOUT_MS_DEFAULT.min(max)) {
         ms if (1..=max).contains(&ms) => Ok(Duration::from_millis(ms)),
@@ -120,7 +120,7 @@ fn timeout(app: &App, timeout_ms: Option<u64>) -> Result<Duration, Problem> {
     }
 }
 
-fn media(headers: &HeaderMap) -> Result<Media, Problem> {
+pub(super) fn media(headers: &HeaderMap) -> Result<Media, Problem> {
     let given = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
     let essence = given.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
     match essence.as_str() {
@@ -134,12 +134,12 @@ fn media(headers: &HeaderMap) -> Result<Media, Problem> {
 }
 
 fn too_large(limit: usize) -> Problem {
-    let detail = format!("A body has at most {limit} bytes here; send fewer transactions at once.");
+    let detail = format!("A body has at most {limit} bytes here; send less at once.");
     Problem::new(Code::BodyTooLarge, detail)
 }
 
 /// Room for the body, from the budget of all bodies.
-fn reserve(app: &Arc<App>, headers: &HeaderMap, limit: usize) -> Result<OwnedSemaphorePermit, Problem> {
+pub(super) fn reserve(app: &Arc<App>, headers: &HeaderMap, limit: usize) -> Result<OwnedSemaphorePermit, Problem> {
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse().ok());
     let bytes: usize = announced.unwrap_or(limit);
     if bytes > limit {
@@ -149,7 +149,7 @@ fn reserve(app: &Arc<App>, headers: &HeaderMap, limit: usize) -> Result<OwnedSem
     app.bodies.clone().try_acquire_many_owned(permits).map_err(|_| Problem::busy(100))
 }
 
-async fn read_body(body: Body, limit: usize, timeout: Duration) -> Result<Bytes, Problem> {
+pub(super) async fn read_body(body: Body, limit: usize, timeout: Duration) -> Result<Bytes, Problem> {
     let mut stream = body.into_data_stream();
     let read = async {
         // One chunk is the common case and is taken as it is.

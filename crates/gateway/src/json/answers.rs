@@ -1,10 +1,10 @@
-//! Transactions, receipts, accounts and keys as JSON.
+//! Transactions and receipts as JSON.
 
 use super::operation::OperationView;
-use super::scalar::{Amount, Hex, text};
-use crate::backend::{AccountView, At, Submitted};
+use super::scalar::Hex;
+use crate::backend::{At, Submitted};
 use rustorium_types::{
-    AccountId, AssetId, ChainId, FailureCode, Hash, Height, Outcome, Receipt, ShardId, Transaction, TxId, encode,
+    AccountId, ChainId, FailureCode, Hash, Height, Outcome, Receipt, ShardId, Transaction, TxId, encode,
 };
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -21,12 +21,21 @@ pub struct AtView {
     /// Result root there.
     #[schema(value_type = String)]
     pub root: Hash,
+    /// State root there; with a proof.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub state_root: Option<Hash>,
 }
 
 impl AtView {
     /// Joins shard and place.
     pub fn new(shard: ShardId, at: At) -> Self {
-        Self { shard, height: at.height, root: at.root }
+        Self { shard, height: at.height, root: at.root, state_root: None }
+    }
+
+    /// Where something is proven.
+    pub fn proven(shard: ShardId, at: At, state_root: Hash) -> Self {
+        Self { state_root: Some(state_root), ..Self::new(shard, at) }
     }
 }
 
@@ -274,92 +283,6 @@ pub struct TransactionAnswer {
     pub proof_hex: Option<String>,
     /// Where the answer holds.
     pub at: AtView,
-}
-
-/// An account.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
-pub struct AccountAnswer {
-    /// Its address.
-    #[schema(value_type = String)]
-    pub account: AccountId,
-    /// The next nonce.
-    pub nonce: u64,
-    /// Its key.
-    #[schema(value_type = String)]
-    pub public_key: Hex<32>,
-    /// Home region's byte.
-    pub region: u8,
-    /// Work units left.
-    pub quota_left: u64,
-    /// Storage balance left, bytes.
-    pub storage_bytes_left: u64,
-    /// Where the answer holds.
-    pub at: AtView,
-}
-
-impl AccountAnswer {
-    /// The answer about `account`.
-    pub fn new(account: AccountId, shard: ShardId, view: &AccountView) -> Self {
-        Self {
-            account,
-            nonce: view.nonce,
-            public_key: Hex(view.public_key),
-            region: account.region(),
-            quota_left: view.quota_left,
-            storage_bytes_left: view.storage_bytes_left,
-            at: AtView::new(shard, view.at),
-        }
-    }
-}
-
-/// An account's balance of one asset.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
-pub struct BalanceAnswer {
-    /// The account.
-    #[schema(value_type = String)]
-    pub account: AccountId,
-    /// The asset.
-    #[schema(value_type = String)]
-    pub asset: AssetId,
-    /// Smallest units; zero where there is none.
-    #[schema(value_type = String)]
-    pub balance: Amount,
-    /// Where the answer holds.
-    pub at: AtView,
-}
-
-/// A key's value.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
-pub struct ValueAnswer {
-    /// Whose namespace.
-    #[schema(value_type = String)]
-    pub namespace: AccountId,
-    /// The key, where it is text.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub key: Option<String>,
-    /// The key.
-    pub key_hex: String,
-    /// The value, where it is text.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub value: Option<String>,
-    /// The value.
-    pub value_hex: String,
-    /// Where the answer holds.
-    pub at: AtView,
-}
-
-impl ValueAnswer {
-    /// The answer about a key that has a value.
-    pub fn new(namespace: AccountId, key: &[u8], value: &[u8], at: AtView) -> Self {
-        Self {
-            namespace,
-            key: text(key),
-            key_hex: hex::encode(key),
-            value: text(value),
-            value_hex: hex::encode(value),
-            at,
-        }
-    }
 }
 
 /// One of an account's transactions.

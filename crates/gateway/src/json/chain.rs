@@ -3,9 +3,10 @@
 use super::answers::{AtView, ReceiptView};
 use super::scalar::Hex;
 use crate::backend::{At, BlockView, EvidenceNote, Status};
+use rustorium_crypto::block_digest;
 use rustorium_types::{
-    BatchDigest, BlockDigest, ChainId, Epoch, Genesis, Hash, Header, Height, ShardId, StateClaim, Validator,
-    ValidatorIndex, View, encode,
+    BatchDigest, BlockDigest, ChainId, Epoch, EpochChange, Genesis, Hash, Header, Height, ShardId, StateClaim,
+    Validator, ValidatorIndex, View, encode,
 };
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -195,6 +196,56 @@ pub struct ReceiptsPage {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
     /// The block's own height and result root.
+    pub at: AtView,
+}
+
+/// The end of an epoch.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
+pub struct EpochChangeView {
+    /// The epoch that ended.
+    #[schema(value_type = u64)]
+    pub epoch: Epoch,
+    /// Height of its last block.
+    #[schema(value_type = u64)]
+    pub height: Height,
+    /// That block's digest.
+    #[schema(value_type = String)]
+    pub digest: BlockDigest,
+    /// Its time, Unix ms.
+    pub time_ms: u64,
+    /// Hash of the next committee.
+    #[schema(value_type = String)]
+    pub next_validator_set: Hash,
+    /// Validators in it.
+    pub next_validators: usize,
+    /// Canonical bytes of the change: last block, proof, next committee.
+    pub change_hex: String,
+}
+
+impl From<&EpochChange> for EpochChangeView {
+    fn from(change: &EpochChange) -> Self {
+        let header = &change.boundary;
+        Self {
+            epoch: header.epoch,
+            height: header.height,
+            digest: block_digest(header),
+            time_ms: header.time_ms,
+            next_validator_set: header.next_validator_set,
+            next_validators: change.next.len(),
+            change_hex: hex::encode(encode(change)),
+        }
+    }
+}
+
+/// Ends of epochs, in order.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
+pub struct EpochsPage {
+    /// The ends.
+    pub changes: Vec<EpochChangeView>,
+    /// Give as `from` for the next page; none on the last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next: Option<u64>,
+    /// Where the node stands.
     pub at: AtView,
 }
 

@@ -17,6 +17,9 @@ pub enum ViewError {
     /// Both are given and differ.
     #[error("`{0}` and `{0}_hex` differ; give one of them")]
     Differ(&'static str),
+    /// Two that exclude each other.
+    #[error("give `{0}` or `{1}`, not both")]
+    Both(&'static str, &'static str),
     /// Not hex digits.
     #[error("`{0}_hex` is not an even number of hex digits")]
     Hex(&'static str),
@@ -211,7 +214,7 @@ fn pair(bytes: &[u8]) -> Pair {
     (text(bytes), Some(hex::encode(bytes)))
 }
 
-fn bytes<const MAX: usize>(
+pub(super) fn bytes<const MAX: usize>(
     name: &'static str,
     text: Option<String>,
     digits: Option<String>,

@@ -52,6 +52,7 @@ proptest! {
             body[..4].copy_from_slice(&[count, 0, 0, 0]);
         }
         let media = if json { "application/json" } else { BINARY };
+        check(Request::post("/v1/proofs").header(header::CONTENT_TYPE, media).body(body.clone().into()).unwrap());
         check(Request::post("/v1/transactions").header(header::CONTENT_TYPE, media).body(body.into()).unwrap());
     }
 

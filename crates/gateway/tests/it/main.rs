@@ -5,6 +5,7 @@ mod client;
 mod events;
 mod fuzz;
 mod load;
+mod proofs;
 mod quic;
 mod reads;
 mod server;

@@ -4,6 +4,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use rustorium_crypto::{SigningKey, account_id, block_digest, chain_id, transaction_id};
+use rustorium_execution::AccountRecord;
 use rustorium_gateway::*;
 use rustorium_types::*;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -42,6 +43,10 @@ pub struct World {
     pub evidence: Mutex<Vec<EvidenceNote>>,
     /// Heights below it are pruned.
     pub pruned_below: AtomicU64,
+    /// Epochs that have ended.
+    pub ended_epochs: AtomicU64,
+    /// The height whose state is proven; 0 where the chain makes no state roots.
+    pub proven_height: AtomicU64,
     /// Calls of `submit_streaming`.
     pub streaming_calls: AtomicUsize,
 }
@@ -127,6 +132,8 @@ impl World {
             retired: Mutex::default(),
             evidence: Mutex::default(),
             pruned_below: AtomicU64::new(0),
+            ended_epochs: AtomicU64::new(0),
+            proven_height: AtomicU64::new(0),
             streaming_calls: AtomicUsize::new(0),
         });
         world.add_block(&mut world.inner.lock(), Vec::new());
@@ -284,6 +291,53 @@ impl World {
     }
 }
 
+impl Inner {
+    fn leaf(&self, subject: &Subject) -> LeafValue {
+        let bytes = match subject {
+            Subject::Account(account) => {
+                let (nonce, public_key) = *self.nonces.get(account)?;
+                encode(&AccountRecord { public_key, nonce, quota_left: 5, quota_at_ms: 0, storage_bytes_left: 6 })
+            }
+            Subject::Balance(_, asset) => (asset.0[0] == 1).then(|| encode(&u128::MAX))?,
+            Subject::Value(namespace, key) => self.values.get(&(*namespace, key.as_slice().to_vec())).cloned()?,
+        };
+        BoundedBytes::new(bytes).ok()
+    }
+}
+
+impl World {
+    fn proven(&self) -> Result<At, BackendError> {
+        match self.proven_height.load(Ordering::Relaxed) {
+            0 => Err(BackendError::NoStateRoots),
+            height => Ok(At { height: Height(height), root: Hash([height as u8; 32]) }),
+        }
+    }
+
+    fn prove_now(&self, subjects: Vec<Subject>, asked: ProveAt) -> Result<Proven, BackendError> {
+        let at = self.proven()?;
+        match asked {
+            ProveAt::Newest { from } if from > at.height => {
+                return Err(BackendError::NotProvenYet { from, newest: at.height });
+            }
+            ProveAt::Height(height) if height != at.height => {
+                return Err(BackendError::ProofPruned { height, nearest: Some(at.height) });
+            }
+            ProveAt::Newest { .. } | ProveAt::Current | ProveAt::Height(_) => {}
+        }
+        let inner = self.inner.lock();
+        let entries = subjects.into_iter().map(|subject| (subject.clone(), inner.leaf(&subject))).collect();
+        let header = header(at.height.0 + 1);
+        let proof = ReadProof {
+            entries: BoundedVec::new(entries).unwrap(),
+            others: BoundedVec::default(),
+            state: BoundedBytes::new(vec![7; 9]).unwrap(),
+            proof: proof(&header),
+            header,
+        };
+        Ok(Proven { proof: Box::new(proof), at, state_root: Hash([8; 32]) })
+    }
+}
+
 impl Backend for World {
     fn chain(&self) -> &ChainInfo {
         &self.chain
@@ -324,26 +378,39 @@ impl Backend for World {
         })
     }
 
-    fn account(&self, id: &AccountId) -> Result<Option<AccountView>, BackendError> {
+    fn read(&self, subjects: &[Subject], at: ReadAt) -> Result<StateValues, BackendError> {
         let inner = self.inner.lock();
-        let at = self.at(&inner);
-        Ok(inner.nonces.get(id).map(|(nonce, public_key)| AccountView {
-            nonce: *nonce,
-            public_key: *public_key,
-            quota_left: 5,
-            storage_bytes_left: 6,
-            at,
-        }))
+        let newest = self.at(&inner);
+        let at = match at {
+            ReadAt::Latest => newest,
+            ReadAt::Proven => self.proven()?,
+            ReadAt::Height(height) if height > newest.height => {
+                return Err(BackendError::Ahead { height, tip: newest.height });
+            }
+            ReadAt::Height(height) if height.0 < self.pruned_below.load(Ordering::Relaxed) => {
+                return Err(BackendError::Pruned { height, oldest: Height(self.pruned_below.load(Ordering::Relaxed)) });
+            }
+            ReadAt::Height(height) => At { height, root: Hash([height.0 as u8; 32]) },
+        };
+        Ok(StateValues { values: subjects.iter().map(|subject| inner.leaf(subject)).collect(), at })
     }
 
-    fn balance(&self, _: &AccountId, asset: &AssetId) -> Result<(u128, At), BackendError> {
-        let amount = if asset.0[0] == 1 { u128::MAX } else { 0 };
-        Ok((amount, self.at(&self.inner.lock())))
+    fn prove(
+        &self,
+        subjects: Vec<Subject>,
+        at: ProveAt,
+        _: Instant,
+    ) -> BoxFuture<'static, Result<Proven, BackendError>> {
+        let proven = self.prove_now(subjects, at);
+        async move { proven }.boxed()
     }
 
-    fn value(&self, namespace: &AccountId, key: &[u8]) -> Result<(Option<Vec<u8>>, At), BackendError> {
-        let inner = self.inner.lock();
-        Ok((inner.values.get(&(*namespace, key.to_vec())).cloned(), self.at(&inner)))
+    fn epoch_changes(&self, from: Epoch, limit: usize) -> Result<Vec<EpochChange>, BackendError> {
+        let change = |epoch: u64| {
+            let boundary = Header { epoch: Epoch(epoch), ends_epoch: true, ..header(10 * (epoch + 1)) };
+            EpochChange { proof: proof(&boundary), boundary, next: BoundedVec::default() }
+        };
+        Ok((from.0..self.ended_epochs.load(Ordering::Relaxed)).take(limit).map(change).collect())
     }
 
     fn block(&self, which: BlockRef) -> Result<Option<BlockView>, BackendError> {

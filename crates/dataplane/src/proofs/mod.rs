@@ -1,0 +1,212 @@
+//! Proofs of the state for clients: a bounded pool that gathers what waits into one multiproof, off the nodes' other work.
+//!
+//! *Invariants:* never one proof for each of several that wait; what a proof says is read from one view at a root that a
+//! final header claims; every question is answered once, at the latest when its turn comes after its deadline; full means
+//! `Busy`, at once.
+//!
+//! There is no timer: what comes while a proof is being made goes into the next, and on an idle node nothing waits.
+
+mod cache;
+mod claims;
+mod make;
+mod metrics;
+
+pub use claims::{Claimed, Claims, claim_of};
+pub use metrics::ProofMetrics;
+
+use crate::queue::Queue;
+use cache::ProofCache;
+use make::{make, portions};
+use parking_lot::Mutex;
+use rustorium_execution::subject_key;
+use rustorium_gateway::{BackendError, Proven};
+use rustorium_storage::Store;
+use rustorium_types::{Height, StateKey, Subject};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// How far the pool's thread steps back behind the others.
+const NICE: i32 = 10;
+/// When a client that found it full asks again.
+const RETRY_AFTER_MS: u64 = 200;
+
+/// Bounds of the pool.
+#[derive(Clone, Copy, Debug)]
+pub struct ProofLimits {
+    /// Questions that wait.
+    pub asks_max: usize,
+    /// Keys of all that wait.
+    pub keys_max: usize,
+    /// Keys up to which questions are gathered into one proof. More is cheaper for the node and dearer for each client,
+    /// who checks the proof of all.
+    pub gathered_keys_max: usize,
+    /// Bytes of the cache of proofs.
+    pub cache_bytes: usize,
+}
+
+impl Default for ProofLimits {
+    fn default() -> Self {
+        // At 64 keys a proof takes twice as long as one of a single key, and is checked in under 4 ms.
+        Self { asks_max: 1_024, keys_max: 16 * 1024, gathered_keys_max: 64, cache_bytes: 16 * 1024 * 1024 }
+    }
+}
+
+/// Takes the answer to a question, once, on any thread.
+pub type ProofSink = Box<dyn FnOnce(Result<Proven, BackendError>) + Send>;
+
+/// One question.
+struct Ask {
+    /// What it is about, ascending, and where in the state that is.
+    subjects: Vec<(Subject, StateKey)>,
+    /// The root's height; none for the newest.
+    root: Option<Height>,
+    deadline: Instant,
+    done: ProofSink,
+}
+
+#[derive(Default, Clone, Copy)]
+struct Load {
+    asks: usize,
+    keys: usize,
+}
+
+/// The pool: questions in, answers from its one thread.
+pub struct ProofPool {
+    store: Arc<dyn Store>,
+    limits: ProofLimits,
+    waiting: Queue<Ask>,
+    load: Mutex<Load>,
+    claims: Claims,
+    cache: ProofCache,
+    metrics: ProofMetrics,
+}
+
+impl ProofPool {
+    /// A pool over a store; nothing is made before a thread runs it.
+    pub fn new(store: Arc<dyn Store>, limits: ProofLimits, metrics: ProofMetrics) -> Self {
+        let (waiting, load, claims) = (Queue::default(), Mutex::default(), Claims::default());
+        Self { store, limits, waiting, load, claims, cache: ProofCache::new(limits.cache_bytes), metrics }
+    }
+
+    /// Its figures.
+    pub fn metrics(&self) -> &ProofMetrics {
+        &self.metrics
+    }
+
+    /// The final header that claims the root of a height, or the newest such; with what shows that it is final.
+    ///
+    /// # Errors
+    /// `ProofPruned` and `NotProvenYet`, or the store's.
+    pub fn claimed(&self, root: Option<Height>) -> Result<Arc<Claimed>, BackendError> {
+        self.claims.resolve(&*self.store, root)
+    }
+
+    /// Asks what `subjects` (ascending, each once, at least one) hold under a root, the newest where none is named.
+    pub fn ask(&self, subjects: Vec<Subject>, root: Option<Height>, deadline: Instant, done: ProofSink) {
+        self.metrics.asked.inc();
+        let keyed = |subject: Subject| {
+            let key = subject_key(&subject);
+            (subject, key)
+        };
+        let subjects: Vec<(Subject, StateKey)> = subjects.into_iter().map(keyed).collect();
+        if let Some(found) = self.cached(&subjects, root) {
+            self.metrics.cache_hits.inc();
+            return done(Ok(found));
+        }
+        let full = {
+            let mut load = self.load.lock();
+            let keys = load.keys + subjects.len();
+            // Whoever comes to an empty pool is never too much for it.
+            let full = load.asks > 0 && (load.asks >= self.limits.asks_max || keys > self.limits.keys_max);
+            if !full {
+                *load = Load { asks: load.asks + 1, keys };
+                self.metrics.waiting.set(i64::try_from(load.asks).unwrap_or(i64::MAX));
+            }
+            full
+        };
+        if full {
+            self.metrics.busy.inc();
+            return done(Err(BackendError::Busy { retry_after_ms: RETRY_AFTER_MS }));
+        }
+        // Closed, it drops the question, and with it the sink: the client sees that no answer comes.
+        self.waiting.push(Ask { subjects, root, deadline, done });
+    }
+
+    fn cached(&self, subjects: &[(Subject, StateKey)], root: Option<Height>) -> Option<Proven> {
+        let newest = self.store.kept().roots?.1;
+        let claimed = self.claims.known(root.unwrap_or(newest))?;
+        let made = self.cache.find(claimed.height, subjects.iter().map(|(_, key)| key))?;
+        Some(made.answer(&claimed, subjects))
+    }
+
+    fn release(&self, keys: usize) {
+        let mut load = self.load.lock();
+        *load = Load { asks: load.asks.saturating_sub(1), keys: load.keys.saturating_sub(keys) };
+        self.metrics.waiting.set(i64::try_from(load.asks).unwrap_or(i64::MAX));
+    }
+
+    /// Makes proofs until the pool is closed; for one thread.
+    pub fn run(&self) {
+        // A proof is nobody's vote: on busy cores everything else comes first. On Linux this is the thread's alone.
+        if let Err(error) = rustix::process::nice(NICE) {
+            tracing::debug!(event = "nice_failed", reason = %error);
+        }
+        let mut waiting = VecDeque::new();
+        while self.waiting.take(None, &mut waiting) {
+            self.answer_all(waiting.drain(..));
+        }
+    }
+
+    /// Ends the thread, after what still waits.
+    pub fn close(&self) {
+        self.waiting.close();
+    }
+
+    /// Answers everything that waits now; for who has no thread.
+    pub fn run_once(&self) {
+        let mut waiting = VecDeque::new();
+        self.waiting.take(Some(std::time::Duration::ZERO), &mut waiting);
+        self.answer_all(waiting.drain(..));
+    }
+
+    fn answer_all(&self, asks: impl Iterator<Item = Ask>) {
+        let now = Instant::now();
+        let mut by_root: BTreeMap<Height, (Arc<Claimed>, Vec<Ask>)> = BTreeMap::new();
+        for ask in asks {
+            self.release(ask.subjects.len());
+            if ask.deadline <= now {
+                self.metrics.busy.inc();
+                (ask.done)(Err(BackendError::Busy { retry_after_ms: RETRY_AFTER_MS }));
+                continue;
+            }
+            match self.claimed(ask.root) {
+                Ok(claimed) => by_root.entry(claimed.height).or_insert_with(|| (claimed, Vec::new())).1.push(ask),
+                Err(error) => (ask.done)(Err(error)),
+            }
+        }
+        for (claimed, asks) in by_root.into_values() {
+            for portion in portions(asks, self.limits.gathered_keys_max) {
+                self.answer(&claimed, portion);
+            }
+        }
+    }
+
+    /// One multiproof for all of these.
+    fn answer(&self, claimed: &Claimed, asks: Vec<Ask>) {
+        let start = Instant::now();
+        let keys = asks.iter().flat_map(|ask| ask.subjects.iter().map(|(_, key)| *key));
+        match make(&*self.store, claimed, keys) {
+            Ok(made) => {
+                self.metrics.made(made.keys(), asks.len(), start.elapsed());
+                let made = Arc::new(made);
+                self.cache.put(claimed.height, &made);
+                for ask in asks {
+                    let answer = made.answer(claimed, &ask.subjects);
+                    (ask.done)(Ok(answer));
+                }
+            }
+            Err(error) => asks.into_iter().for_each(|ask| (ask.done)(Err(error.clone()))),
+        }
+    }
+}

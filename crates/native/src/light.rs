@@ -1,0 +1,162 @@
+//! The light client's state for Python: it checks proofs, follows committees, and never trusts what came with them.
+
+use crate::errors::{detached, native_error};
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+use rustorium_crypto::block_digest;
+use rustorium_execution::{Light as State, ProofRefused, Trust, header_of};
+use rustorium_gateway::json::{FactsView, HeaderView};
+use rustorium_types::limits::GENESIS_BYTES_MAX;
+use rustorium_types::{
+    Block, BlockDigest, BlockProof, EpochChange, Genesis, HeaderProof, PROOF_BYTES_MAX, Proof, ReadProof, ReceiptProof,
+    Transaction, TransactionProof, decode, encode,
+};
+use std::sync::{Mutex, PoisonError};
+
+/// A light client's state.
+#[pyclass(frozen, module = "rustorium._native")]
+pub struct Light {
+    state: Mutex<State>,
+}
+
+fn refused(error: &ProofRefused) -> PyErr {
+    let code = match error {
+        ProofRefused::OtherEpoch { .. } => "epoch-unknown",
+        ProofRefused::TooOld { .. } => "trust-expired",
+        _ => "proof-refused",
+    };
+    native_error(code, format!("the proof is refused: {error}"))
+}
+
+fn malformed(error: impl std::fmt::Display) -> PyErr {
+    native_error("proof-refused", format!("the proof is refused: {error}"))
+}
+
+fn proof_of(bytes: &[u8]) -> PyResult<Proof> {
+    decode(bytes, PROOF_BYTES_MAX).map_err(malformed)
+}
+
+impl Light {
+    fn with<T: Send>(&self, py: Python<'_>, work: impl FnOnce(&mut State) -> T + Send) -> PyResult<T> {
+        detached(py, || work(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner)))
+    }
+
+    fn facts(&self, py: Python<'_>, proof: &Proof, now_ms: u64) -> PyResult<String> {
+        let checked = self.with(py, |state| (state.newest().chain, state.check(proof, now_ms)))?;
+        let (chain, shown) = checked;
+        let shown = shown.map_err(|error| refused(&error))?;
+        let facts = FactsView::new(chain, proof, &shown).map_err(malformed)?;
+        serde_json::to_string(&facts).map_err(malformed)
+    }
+}
+
+#[pymethods]
+impl Light {
+    /// Starts at a genesis (canonical bytes).
+    #[staticmethod]
+    #[pyo3(signature = (genesis, trust_period_ms=None))]
+    fn from_genesis(py: Python<'_>, genesis: &[u8], trust_period_ms: Option<u64>) -> PyResult<Self> {
+        let genesis: Genesis = decode(genesis, GENESIS_BYTES_MAX)
+            .map_err(|error| native_error("genesis-invalid", format!("the genesis is not usable: {error}")))?;
+        let trust = detached(py, || Trust::genesis(&genesis))?;
+        Ok(Self { state: Mutex::new(State::new(trust, trust_period_ms)) })
+    }
+
+    /// Starts at a checkpoint, which its owner vouches for.
+    #[staticmethod]
+    #[pyo3(signature = (checkpoint, trust_period_ms=None))]
+    fn from_checkpoint(checkpoint: &[u8], trust_period_ms: Option<u64>) -> PyResult<Self> {
+        let trust = Trust::from_checkpoint(checkpoint)
+            .map_err(|error| native_error("checkpoint-invalid", format!("the checkpoint is not usable: {error}")))?;
+        Ok(Self { state: Mutex::new(State::new(trust, trust_period_ms)) })
+    }
+
+    /// The newest trusted committee, to start from another time.
+    fn checkpoint<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        Ok(PyBytes::new(py, &self.with(py, |state| encode(state.newest()))?))
+    }
+
+    /// The newest trusted committee as JSON: chain, epoch, and the block that it follows.
+    fn describe(&self, py: Python<'_>) -> PyResult<String> {
+        let described = self.with(py, |state| {
+            let trust = state.newest();
+            serde_json::json!({
+                "chain": trust.chain, "epoch": trust.epoch, "height": trust.height, "digest": trust.digest,
+                "time_ms": trust.time_ms, "validator_set": trust.validator_set, "validators": trust.validators.len(),
+            })
+        });
+        Ok(described?.to_string())
+    }
+
+    /// The epochs between whose committees the changes are needed to check a proof: from the newest known one up to the
+    /// proof's; none where its committee is known, or began before all that is trusted.
+    fn missing(&self, py: Python<'_>, proof: &[u8]) -> PyResult<Option<(u64, u64)>> {
+        let epoch = header_of(&proof_of(proof)?).epoch;
+        let known = self.with(py, |state| state.known_up_to(epoch))?;
+        Ok(known.filter(|known| *known < epoch).map(|known| (known.0, epoch.0)))
+    }
+
+    /// Takes an epoch change (canonical bytes); the epoch that follows. Errors: NativeError, and nothing has changed.
+    fn follow(&self, py: Python<'_>, change: &[u8], now_ms: u64) -> PyResult<u64> {
+        let change: EpochChange = decode(change, PROOF_BYTES_MAX).map_err(malformed)?;
+        self.with(py, |state| state.follow(&change, now_ms))?.map(|epoch| epoch.0).map_err(|error| refused(&error))
+    }
+
+    /// Checks a proof (canonical bytes of `Proof`); what it shows as JSON. `anew`: a certificate, too, whose header is known.
+    /// Errors: NativeError.
+    #[pyo3(signature = (proof, now_ms, anew=false))]
+    fn check(&self, py: Python<'_>, proof: &[u8], now_ms: u64, anew: bool) -> PyResult<String> {
+        if anew {
+            self.with(py, State::forget_checked)?;
+        }
+        self.facts(py, &proof_of(proof)?, now_ms)
+    }
+
+    /// Checks that a block (canonical bytes) is final; its header and digest as JSON. Errors: NativeError.
+    fn check_block(&self, py: Python<'_>, block: &[u8], proof: &[u8], now_ms: u64) -> PyResult<(String, String)> {
+        let header = block_of(block)?.header;
+        let proof: BlockProof = decode(proof, PROOF_BYTES_MAX).map_err(malformed)?;
+        let checked = self.with(py, |state| state.check_final(&header, &proof, now_ms))?;
+        let digest: BlockDigest = checked.map_err(|error| refused(&error))?;
+        let header = serde_json::to_string(&HeaderView::from(&header)).map_err(malformed)?;
+        Ok((header, digest.to_string()))
+    }
+}
+
+fn block_of(raw: &[u8]) -> PyResult<Block> {
+    decode(raw, PROOF_BYTES_MAX).map_err(malformed)
+}
+
+/// Canonical bytes of `Proof` around one of a read, receipt, or block with its proof, or transaction with its receipt's.
+#[pyfunction]
+#[pyo3(signature = (kind, part, proof=None))]
+pub fn wrap_proof<'py>(
+    py: Python<'py>,
+    kind: &str,
+    part: &[u8],
+    proof: Option<&[u8]>,
+) -> PyResult<Bound<'py, PyBytes>> {
+    fn read<T: borsh::BorshDeserialize>(bytes: &[u8]) -> PyResult<T> {
+        decode(bytes, PROOF_BYTES_MAX).map_err(malformed)
+    }
+    let wrapped = match (kind, proof) {
+        ("read", None) => Proof::Read(Box::new(read::<ReadProof>(part)?)),
+        ("receipt", None) => Proof::Receipt(Box::new(read::<ReceiptProof>(part)?)),
+        ("transaction", Some(receipt)) => Proof::Transaction(Box::new(TransactionProof {
+            transaction: read::<Transaction>(part)?,
+            receipt: read(receipt)?,
+        })),
+        ("block", Some(proof)) => {
+            Proof::Block(Box::new(HeaderProof { header: block_of(part)?.header, proof: read(proof)? }))
+        }
+        _ => return Err(malformed("there is no such kind of proof, or a part of it is missing")),
+    };
+    Ok(PyBytes::new(py, &encode(&wrapped)))
+}
+
+/// The number of the epoch that a change (canonical bytes) ended, and digest and height of its last block.
+#[pyfunction]
+pub fn describe_change(change: &[u8]) -> PyResult<(u64, u64, String)> {
+    let EpochChange { boundary, .. } = decode(change, PROOF_BYTES_MAX).map_err(malformed)?;
+    Ok((boundary.epoch.0, boundary.height.0, block_digest(&boundary).to_string()))
+}
