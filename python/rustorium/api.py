@@ -9,7 +9,7 @@ from typing import Protocol
 from rustorium.types import (
     Block,
     Event,
-    Receipt,
+    Shown,
     SignedTransaction,
     Submitted,
     TransactionStatus,
@@ -63,13 +63,17 @@ class Storage(Protocol):
     """Reads and writes state, with proofs."""
 
     async def write_with_proof(self, operations: Sequence[Operation], *, timeout_ms: int | None = None) -> WriteProof:
-        """Signs, submits and waits until a quorum certified the receipt; the proof is checked before it is returned."""
+        """Signs, submits and waits until a quorum certified the receipt and a root that holds what was written; the
+        proofs are checked before they are returned. Errors: VerificationFailed."""
         ...
 
     async def read(self, namespace: str, key: bytes, *, at: str | int = "latest") -> Value:
-        """A key's value. `at="proven"` raises NoStateRootYet until headers carry a state root."""
+        """A key's value or its absence: `at` is "latest" or a height, on the node's word, or "proven", checked here
+        under the newest root that a quorum certified.
+
+        Errors: VerificationFailed, GenesisNeeded, NoStateRoot, Pruned."""
         ...
 
-    async def verify_proof(self, proof: bytes) -> Receipt:
-        """Checks a receipt's proof against the genesis file alone. Errors: ProofRefused, GenesisNeeded."""
+    async def verify_proof(self, proof: bytes) -> Shown:
+        """What a proof file shows, from the genesis file alone. Errors: VerificationFailed, GenesisNeeded."""
         ...

@@ -173,11 +173,30 @@ class OutcomeUnknown(ClientError):
         self.transaction = transaction
 
 
-class ProofRefused(ClientError):
+class VerificationFailed(ClientError):
+    """Something that a node or a file says could not be verified; nothing of it was taken over."""
+
+    code = "verification-failed"
+    exit_code = 4
+
+
+class ProofRefused(VerificationFailed):
     """A proof, certificate or block doesn't show what it should: don't trust that answer."""
 
     code = "proof-refused"
-    exit_code = 4
+
+
+class TrustExpired(VerificationFailed):
+    """What is to be trusted is older than the trust period: pin a newer checkpoint."""
+
+    code = "trust-expired"
+
+
+class EpochUnknown(VerificationFailed):
+    """A proof is of a committee that can't be reached from what is trusted: more epoch changes, or an older start, are
+    needed."""
+
+    code = "epoch-unknown"
 
 
 class GenesisNeeded(ClientError):
@@ -187,13 +206,29 @@ class GenesisNeeded(ClientError):
     exit_code = 2
 
 
-class NoStateRootYet(ClientError):
-    """This chain's headers carry no state root, so that there are no proofs of single keys; receipts can be proven."""
+class NoStateRoot(ClientError):
+    """This chain makes no state roots, so that nothing of its state can be proven; receipts can."""
 
-    code = "no-state-root-yet"
+    code = "no-state-root"
 
-    def __init__(self, message: str | None = None) -> None:
-        super().__init__(
-            message
-            or "this chain's headers carry no state root yet: read with at='latest', or prove the write by its receipt"
-        )
+
+class Pruned(ClientError):
+    """The node keeps nothing that is as old; `oldest` is the oldest height that it keeps."""
+
+    code = "pruned"
+    exit_code = 3
+
+    def __init__(self, message: str, *, oldest: int | None) -> None:
+        super().__init__(message)
+        self.oldest = oldest
+
+
+class ProofPruned(ClientError):
+    """The node keeps no root of that height; `nearest` is the height of the nearest that it keeps."""
+
+    code = "proof-pruned"
+    exit_code = 3
+
+    def __init__(self, message: str, *, nearest: int | None) -> None:
+        super().__init__(message)
+        self.nearest = nearest

@@ -20,6 +20,8 @@ KEY_BYTES_MAX = 512
 """Bytes of a key inside a namespace."""
 VALUE_BYTES_MAX = 64 * 1024
 """Bytes of a value."""
+PROOF_KEYS_MAX = 1024
+"""Things that one proof can be about."""
 OPERATIONS_MAX = 256
 """Operations in one transaction."""
 
@@ -30,8 +32,10 @@ class At:
 
     height: int
     root: str
-    """Result root of that height, hex."""
+    """Result root of that height, hex; where the answer is proven, the state root."""
     shard: int = 0
+    proven: bool = False
+    """Whether the answer was proven, here, under a root that a quorum certified."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,8 +222,59 @@ class NodeStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class Subject:
+    """Something in the state: an account's record, with `key` a value of its namespace, with `asset` a balance."""
+
+    account: str
+    key: bytes | None = None
+    asset: str | None = None
+
+
+Held = Account | Balance | Value | None
+"""What a subject holds: an account's record (None where there is no such account), a balance, or a value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The final header that claims a root, on which a proof hangs."""
+
+    height: int
+    digest: str
+    time_ms: int
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProvenState:
+    """What some subjects held after one height, checked here."""
+
+    at: At
+    claim: Claim
+    items: dict[Subject, Held]
+    proof: bytes
+    """A proof file, which others can check from the genesis alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What a proof file shows, and nothing else."""
+
+    kind: Literal["read", "receipt", "transaction", "block"]
+    chain: str
+    claim: Claim
+    facts: dict[str, object]
+    """All of it, for people."""
+    receipt: Receipt | None = None
+    state: ProvenState | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class WriteProof:
-    """A receipt with what shows, from the genesis file alone, that a quorum certified it."""
+    """A receipt, and what was written, with what shows, from the genesis alone, that a quorum certified them."""
 
     receipt: Receipt
     proof: bytes
+    """The receipt's proof file."""
+    state: ProvenState | None
+    """What the transaction's subjects held at a root at or above the receipt; None where the chain makes no state
+    roots."""

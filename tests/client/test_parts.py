@@ -188,7 +188,6 @@ def test_a_block_without_certificate_is_refused() -> None:
 
     async def main() -> None:
         client = AsyncClient("http://127.0.0.1:1")
-        client._genesis = b"genesis"
         with pytest.raises(ProofRefused, match="without its certificate"):
             await client.validate_block(block)
         await client.aclose()

@@ -15,7 +15,7 @@ from rustorium.client import AsyncClient, Key
 from rustorium.client.operations import put
 from rustorium.errors import (
     Busy,
-    NoStateRootYet,
+    GenesisNeeded,
     NotFound,
     OutcomeUnknown,
     Refused,
@@ -48,7 +48,7 @@ def test_a_put_is_final_and_read_again(net: FakeNet, key: Key) -> None:
         assert await client.get(key.address, b"name", verify=False) == b"value"
         absent = await client.read(key.address, b"other")
         assert (absent.value, absent.at.height) == (None, 1)
-        with pytest.raises(NoStateRootYet):
+        with pytest.raises(GenesisNeeded):
             await client.get(key.address, b"name")
         status = await client.get_transaction(done.id)
         assert (status.state, status.receipt) == ("final", done.receipt)

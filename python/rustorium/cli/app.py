@@ -9,7 +9,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from rustorium.cli import bench, block, config, devnet, keys, node, query, status, testnet, tx
+from rustorium.cli import bench, block, config, devnet, keys, node, query, status, testnet, tx, verify
 from rustorium.cli.failure import explain, wants_json
 
 BROKEN_PIPE = 141
@@ -26,6 +26,8 @@ app.command("init")(node.init)
 app.command("start")(node.start)
 app.command("devnet")(devnet.devnet)
 app.command("query")(query.query)
+app.command("verify")(verify.verify)
+app.command("checkpoint")(verify.checkpoint)
 app.add_typer(testnet.group, name="testnet")
 app.add_typer(keys.group, name="keys")
 app.add_typer(tx.group, name="tx")

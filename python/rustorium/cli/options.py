@@ -23,6 +23,9 @@ NodeOption = Annotated[
     list[str] | None, typer.Option("--node", help="URL of a node's HTTP face, instead of --net; repeat.")
 ]
 GenesisOption = Annotated[Path | None, typer.Option("--genesis", help="The chain's genesis file, with --node.")]
+CheckpointOption = Annotated[
+    Path | None, typer.Option("--checkpoint", help="A checkpoint's file, to start at instead of the genesis.")
+]
 KeyOption = Annotated[Path, typer.Option("--key", help="Key file of the account that signs.")]
 TimeoutOption = Annotated[float, typer.Option("--timeout-s", min=0.1, help="How long to wait, seconds.")]
 EncodingHelp = "How keys and values are written: utf8, hex or base64."
@@ -47,7 +50,9 @@ def net_of(path: Path | None) -> "Net | None":
     return read_net(named.expanduser()) if named is not None else None
 
 
-def client_of(net: Path | None, nodes: list[str] | None, genesis: Path | None, timeout_s: float) -> "Client":
+def client_of(
+    net: Path | None, nodes: list[str] | None, genesis: Path | None, timeout_s: float, checkpoint: Path | None = None
+) -> "Client":
     """A client of the named net or nodes. Errors: UsageError."""
     from rustorium.client import Client
     from rustorium.errors import UsageError
@@ -55,11 +60,26 @@ def client_of(net: Path | None, nodes: list[str] | None, genesis: Path | None, t
 
     if nodes:
         pinned = read_genesis(genesis) if genesis is not None else None
-        return Client(nodes, genesis=pinned, timeout_s=timeout_s)
+        return Client(nodes, genesis=pinned, checkpoint=_content(checkpoint), timeout_s=timeout_s)
     found = net_of(net)
     if found is None:
         raise UsageError("no net is named: give --net devnet.json, or --node URL with --genesis FILE")
-    return Client(found.endpoints, genesis=read_genesis(Path(found.genesis)), timeout_s=timeout_s)
+    pinned = read_genesis(Path(found.genesis))
+    return Client(found.endpoints, genesis=pinned, checkpoint=_content(checkpoint), timeout_s=timeout_s)
+
+
+def content_of(path: Path) -> bytes:
+    """A file's content. Errors: UsageError."""
+    from rustorium.errors import UsageError
+
+    try:
+        return path.expanduser().read_bytes()
+    except OSError as error:
+        raise UsageError(f"{path} can't be read ({error.strerror}): name a file that can") from None
+
+
+def _content(path: Path | None) -> bytes | None:
+    return content_of(path) if path is not None else None
 
 
 def key_of(path: Path, passphrase_file: Path | None) -> "Key":

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from rustorium.client.aio import AsyncClient
 from rustorium.client.blocking import Client
 from rustorium.client.keys import Key
+from rustorium.client.light import LightClient
 from rustorium.client.text import amount_of, bytes_to_text, text_to_bytes, wait_of
 
 if TYPE_CHECKING:
@@ -18,4 +19,4 @@ if TYPE_CHECKING:
         return client, client, client
 
 
-__all__ = ["AsyncClient", "Client", "Key", "amount_of", "bytes_to_text", "text_to_bytes", "wait_of"]
+__all__ = ["AsyncClient", "Client", "Key", "LightClient", "amount_of", "bytes_to_text", "text_to_bytes", "wait_of"]

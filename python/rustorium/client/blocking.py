@@ -8,14 +8,16 @@ from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 import httpx2
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from rustorium.api import Operation
-from rustorium.client.aio import TIMEOUT_S, AsyncClient
+from rustorium.client.aio import AsyncClient
+from rustorium.client.base import TIMEOUT_S
 from rustorium.client.keys import Key
+from rustorium.client.light import LightClient
 from rustorium.client.submit import Result
 from rustorium.net import read_net
 from rustorium.types import (
@@ -24,9 +26,12 @@ from rustorium.types import (
     Block,
     Event,
     NodeStatus,
+    ProvenState,
     Receipt,
     ReceiptPage,
+    Shown,
     SignedTransaction,
+    Subject,
     Submitted,
     TransactionStatus,
     Value,
@@ -45,6 +50,8 @@ class Client:
         endpoints: str | Sequence[str],
         *,
         genesis: bytes | str | Path | None = None,
+        checkpoint: bytes | str | Path | None = None,
+        trust_period_s: float | None = None,
         key: Key | None = None,
         timeout_s: float = TIMEOUT_S,
         transport: httpx2.AsyncBaseTransport | None = None,
@@ -52,7 +59,16 @@ class Client:
         self._loop: AbstractContextManager[BlockingPortal] | None = start_blocking_portal("asyncio")
         self._portal = self._loop.__enter__()
         try:
-            make = partial(AsyncClient, endpoints, genesis=genesis, key=key, timeout_s=timeout_s, transport=transport)
+            make = partial(
+                AsyncClient,
+                endpoints,
+                genesis=genesis,
+                checkpoint=checkpoint,
+                trust_period_s=trust_period_s,
+                key=key,
+                timeout_s=timeout_s,
+                transport=transport,
+            )
             self._client = self._portal.call(make)
         except BaseException:
             self._end()
@@ -177,6 +193,10 @@ class Client:
         """Where it is, by id."""
         return self._call(self._client.get_transaction, transaction)
 
+    def prove_transaction(self, transaction: str) -> bytes:
+        """The proof file of a certified transaction."""
+        return self._call(self._client.prove_transaction, transaction)
+
     def account_transactions(self, address: str, *, before: str | None = None, limit: int = 30) -> ReceiptPage:
         """Ids of an account's final transactions, newest first."""
         return self._call(self._client.account_transactions, address, before=before, limit=limit)
@@ -199,6 +219,10 @@ class Client:
         """All receipts of a final block, in order."""
         return self._call(self._client.block_receipts, which)
 
+    def prove_block(self, which: int | str) -> bytes:
+        """The proof file of a final block's header."""
+        return self._call(self._client.prove_block, which)
+
     def propose_block(
         self, transactions: Sequence[SignedTransaction], *, timeout_ms: int | None = None
     ) -> tuple[Block, ...]:
@@ -214,30 +238,53 @@ class Client:
         return self._call(self._client.wait_for_quorum, what, timeout_ms=timeout_ms)
 
     def read(self, namespace: str, key: bytes, *, at: str | int = "latest") -> Value:
-        """A key's value at the newest executed height, without proof."""
+        """A key's value: `at` is "latest", "proven" or a height."""
         return self._call(self._client.read, namespace, key, at=at)
+
+    def held(self, subject: Subject, *, at: str | int = "latest") -> Account | Balance | Value:
+        """What a subject holds, on the node's word."""
+        return self._call(self._client.held, subject, at=at)
 
     def get(self, namespace: str, key: bytes, *, verify: bool = True) -> bytes | None:
         """A key's value, proven unless `verify=False`."""
         return self._call(self._client.get, namespace, key, verify=verify)
 
-    def account(self, address: str) -> Account:
-        """An account's record."""
-        return self._call(self._client.account, address)
+    def get_many(self, namespace: str, keys: Iterable[bytes], *, verify: bool = True) -> dict[bytes, bytes | None]:
+        """Values of many keys, all at one height and with one proof unless `verify=False`."""
+        return self._call(self._client.get_many, namespace, keys, verify=verify)
 
-    def balance(self, address: str, asset: str) -> Balance:
-        """What an account holds of an asset."""
-        return self._call(self._client.balance, address, asset)
+    def account(self, address: str, *, verify: bool = True) -> Account:
+        """An account's record, proven unless `verify=False`."""
+        return self._call(self._client.account, address, verify=verify)
+
+    def balance(self, address: str, asset: str, *, verify: bool = True) -> Balance:
+        """What an account holds of an asset, proven unless `verify=False`."""
+        return self._call(self._client.balance, address, asset, verify=verify)
+
+    def prove(
+        self, subjects: Sequence[Subject], *, at: int | Literal["proven", "current"] = "proven", from_height: int = 0
+    ) -> ProvenState:
+        """What up to 1,024 subjects hold, with one proof file."""
+        return self._call(self._client.prove, subjects, at=at, from_height=from_height)
 
     def write_with_proof(
         self, operations: Sequence[Operation], *, key: Key | None = None, timeout_ms: int | None = None
     ) -> WriteProof:
-        """Signs, submits, and waits until a quorum certified the receipt."""
+        """Signs, submits, and waits until a quorum certified the receipt and a root that holds what was written."""
         return self._call(self._client.write_with_proof, operations, key=key, timeout_ms=timeout_ms)
 
-    def verify_proof(self, proof: bytes) -> Receipt:
-        """Checks a receipt's proof against the genesis alone."""
+    def verify_proof(self, proof: bytes) -> Shown:
+        """What a proof file shows, checked against the genesis or checkpoint alone."""
         return self._call(self._client.verify_proof, proof)
+
+    @property
+    def light(self) -> LightClient:
+        """What checks proofs: its checkpoint is where another client can start."""
+        return self._client.light
+
+    def catch_up(self) -> dict[str, Any]:
+        """Follows the committees to the newest that the nodes know; says which."""
+        return self._call(self._client.catch_up)
 
     def status(self) -> NodeStatus:
         """What the nearest node says of itself."""

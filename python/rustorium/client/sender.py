@@ -8,6 +8,7 @@ import json
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import anyio
 import anyio.to_thread
@@ -17,7 +18,6 @@ from rustorium.api import Operation
 from rustorium.client import wire
 from rustorium.client.keys import Key
 from rustorium.client.nonces import Nonces
-from rustorium.client.proofs import check_receipt
 from rustorium.client.submit import Group, Result
 from rustorium.client.transport import Transport
 from rustorium.errors import ClientError, OutcomeUnknown, ProofRefused, Refused, UsageError
@@ -29,6 +29,10 @@ SYNC_S = 10.0
 RESEND_S = 0.5
 
 
+CheckReceipt = Callable[[bytes], Awaitable[dict[str, Any] | None]]
+"""What a receipt's proof shows; None where there is nothing to check it with. Errors: VerificationFailed."""
+
+
 @dataclass(slots=True)
 class _Account:
     nonces: Nonces = field(default_factory=Nonces)
@@ -38,8 +42,8 @@ class _Account:
 class Sender:
     """All accounts that one client signs for."""
 
-    def __init__(self, transport: Transport, genesis: bytes | None, chain: Callable[[], Awaitable[str]]) -> None:
-        self._transport, self._genesis, self._chain = transport, genesis, chain
+    def __init__(self, transport: Transport, check: CheckReceipt, chain: Callable[[], Awaitable[str]]) -> None:
+        self._transport, self._check, self._chain = transport, check, chain
         self._accounts: dict[str, _Account] = {}
 
     async def sign(
@@ -86,7 +90,7 @@ class Sender:
         finally:
             for transaction, result in zip(group, results, strict=True):
                 self._settle(transaction, result)
-        return [self._checked(transaction, result) for transaction, result in zip(group, results, strict=True)]
+        return [await self._checked(transaction, result) for transaction, result in zip(group, results, strict=True)]
 
     async def send_many(
         self,
@@ -145,14 +149,14 @@ class Sender:
         elif result.reached != "accepted":
             account.nonces.settled(transaction.nonce)
 
-    def _checked(self, transaction: SignedTransaction, result: Result) -> Result:
+    async def _checked(self, transaction: SignedTransaction, result: Result) -> Result:
         """A result must be of this transaction, and so must its proof. Errors: ProofRefused."""
         if isinstance(result, ClientError):
             return result
         if result.id != transaction.id or (result.receipt is not None and result.receipt.transaction != transaction.id):
             raise ProofRefused("a node answered about another transaction: don't trust that node")
-        if result.proof is not None and self._genesis is not None:
-            proven = check_receipt(self._genesis, result.proof)
-            if proven != result.receipt:
+        if result.proof is not None:
+            facts = await self._check(result.proof)
+            if facts is not None and wire.parse(wire.receipt, facts["receipt"]) != result.receipt:
                 raise ProofRefused("a node's proof is of another receipt: don't trust that node")
         return result

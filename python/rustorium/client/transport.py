@@ -4,8 +4,8 @@ Invariants: only requests that may be repeated come here (reads, and submissions
 alone for as long as it asked.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Self, TypeVar
 
 import anyio
 import httpx2
@@ -13,7 +13,17 @@ import msgspec
 
 from rustorium.client.endpoints import Endpoint, Endpoints
 from rustorium.client.wire import problem
-from rustorium.errors import Busy, ClientError, NotReady, RustoriumError, Unreachable, UsageError
+from rustorium.errors import (
+    Busy,
+    ClientError,
+    NotReady,
+    RustoriumError,
+    Unreachable,
+    UsageError,
+    VerificationFailed,
+)
+
+T = TypeVar("T")
 
 PROBE_S = 2.0
 PAUSE_S_MIN = 0.02
@@ -66,24 +76,39 @@ class Transport:
         """Reads JSON from the nearest node that answers; with `absent` a 404 of one node is asked of the others too.
 
         Errors: what the problem says, Unreachable at the deadline."""
+
+        async def ask(endpoint: Endpoint) -> Any:
+            return await self.attempt("GET", endpoint, path, deadline, params=params)
+
+        return await self.first(ask, deadline, absent=absent)
+
+    async def first(self, ask: Callable[[Endpoint], Awaitable[T]], deadline: float, *, absent: bool = False) -> T:
+        """What the nearest node that can answer gives. A node whose answer can't be verified is asked no more in this
+        round; with `absent` a 404 of one node is asked of the others too.
+
+        Errors: those of `ask`, Unreachable at the deadline, VerificationFailed where no answer could be verified."""
         last: RustoriumError | None = None
         pause = PAUSE_S_MIN
         while True:
-            missing = 0
+            missing = refused = 0
             nodes = await self.order()
             for endpoint in nodes:
                 try:
-                    return await self.attempt("GET", endpoint, path, deadline, params=params)
+                    return await ask(endpoint)
                 except (Unreachable, Busy, NotReady) as error:
                     last = error
+                except VerificationFailed as error:
+                    self.endpoints.failed(endpoint, anyio.current_time())
+                    last, refused = error, refused + 1
                 except ClientError as error:
                     if not absent or error.exit_code != 3:
                         raise
                     last, missing = error, missing + 1
-            if missing == len(nodes) and last is not None:
+            if last is not None and (missing == len(nodes) or refused == len(nodes)):
                 raise last
             if anyio.current_time() + pause >= deadline:
-                raise last if last is not None and last.exit_code == 3 else _unreachable(self.endpoints, last)
+                told = last is not None and last.exit_code in (3, 4)
+                raise last if told and last is not None else _unreachable(self.endpoints, last)
             await anyio.sleep(pause)
             pause = min(2 * pause, PAUSE_S_MAX)
 

@@ -11,9 +11,11 @@ from rustorium.errors import (
     BadResponse,
     Busy,
     ClientError,
-    NoStateRootYet,
+    NoStateRoot,
     NotFound,
     NotReady,
+    ProofPruned,
+    Pruned,
     Refused,
     RustoriumError,
 )
@@ -29,6 +31,7 @@ from rustorium.types import (
     NodeStatus,
     Receipt,
     SignedTransaction,
+    Subject,
     Submitted,
     TransactionStatus,
     Value,
@@ -76,8 +79,12 @@ def problem(status: int, body: object) -> RustoriumError:
     code = str(fields.get("code") or f"http-{status}")
     detail = str(fields.get("detail") or fields.get("title") or f"the node answered with status {status}")
     message = detail[:1].lower() + detail[1:].rstrip(".")
-    if code == "no_state_root_yet":
-        return NoStateRootYet()
+    if code == "no_state_root":
+        return NoStateRoot(message)
+    if code == "pruned":
+        return Pruned(message, oldest=_height(fields.get("oldest")))
+    if code == "proof_pruned":
+        return ProofPruned(message, nearest=_height(fields.get("nearest")))
     if code == "not_ready":
         return NotReady(message)
     if code in _NO_EFFECT_YET or status in (429, 503):
@@ -87,6 +94,10 @@ def problem(status: int, body: object) -> RustoriumError:
     if status >= 500:
         return ClientError(message, code=code)
     return Refused(message, code=code, details=fields)
+
+
+def _height(field: object) -> int | None:
+    return field if isinstance(field, int) else None
 
 
 def submitted(answer: Answer) -> Submitted | Refused | str:
@@ -175,6 +186,25 @@ def block(answer: Answer) -> Block:
         raw=bytes.fromhex(answer.get("block_hex") or ""),
         proof=bytes.fromhex(answer.get("proof_hex") or ""),
     )
+
+
+def proof(answer: Answer) -> bytes:
+    """The canonical bytes of a proof that was asked for."""
+    return bytes.fromhex(answer["proof_hex"])
+
+
+def epoch_changes(answer: Answer) -> list[bytes]:
+    """Canonical bytes of epoch changes, in order."""
+    return [bytes.fromhex(change["change_hex"]) for change in answer["changes"]]
+
+
+def question(subject: Subject) -> dict[str, str]:
+    """A subject as the API names it."""
+    if subject.asset is not None:
+        return {"account": subject.account, "asset": subject.asset}
+    if subject.key is not None:
+        return {"account": subject.account, "key_hex": subject.key.hex()}
+    return {"account": subject.account}
 
 
 def node_status(answer: Answer) -> NodeStatus:

@@ -1,0 +1,77 @@
+"""`verify` and `checkpoint`: proofs and trust as files."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rustorium.cli.options import (
+    CheckpointOption,
+    GenesisOption,
+    NetOption,
+    NodeOption,
+    TimeoutOption,
+    client_of,
+    content_of,
+)
+from rustorium.cli.output import Format, Output, emit, emit_one, note
+
+
+def verify(
+    file: Annotated[Path, typer.Argument(help="A proof file, as `query --proof-out` writes it.")],
+    genesis: GenesisOption = None,
+    checkpoint: CheckpointOption = None,
+    output: Output = Format.table,
+) -> None:
+    """Check a proof file, without any node; print what it shows, or refuse it (exit code 4)."""
+    from rustorium.client.light import LightClient
+    from rustorium.errors import UsageError
+    from rustorium.home import read_genesis
+
+    if (genesis is None) == (checkpoint is None):
+        raise UsageError("a proof needs something to trust: give --genesis FILE or --checkpoint FILE")
+    if genesis is not None:
+        light = LightClient(read_genesis(genesis.expanduser()))
+    else:
+        assert checkpoint is not None
+        light = LightClient(content_of(checkpoint), checkpoint=True)
+    shown = light.show_file(content_of(file))
+    if output is not Format.table:
+        emit_one(shown.facts, output)
+        return
+    claim = shown.claim
+    fields: dict[str, object] = {"kind": shown.kind, "chain": shown.chain}
+    if shown.state is not None:
+        fields |= {"holds_after_height": shown.state.at.height, "state_root": shown.state.at.root}
+    fields |= {
+        "certified_by_block": claim.height,
+        "digest": claim.digest,
+        "time_ms": claim.time_ms,
+        "epoch": claim.epoch,
+    }
+    emit_one(fields, output)
+    parts = shown.facts.get("items") or [shown.facts.get("receipt") or shown.facts.get("header")]
+    assert isinstance(parts, list)
+    for part in parts:
+        emit([{"field": name, "value": value} for name, value in part.items()], output)
+
+
+def checkpoint(
+    out: Annotated[Path, typer.Argument(help="The file to write.")],
+    net: NetOption = None,
+    node: NodeOption = None,
+    genesis: GenesisOption = None,
+    timeout_s: TimeoutOption = 10.0,
+) -> None:
+    """Follow the committees from the genesis to the newest, and write a checkpoint, from where others can start."""
+    from rustorium.errors import UsageError
+
+    with client_of(net, node, genesis, timeout_s) as client:
+        trusted = client.catch_up()
+        try:
+            out.write_bytes(client.light.checkpoint())
+        except OSError as error:
+            raise UsageError(
+                f"the checkpoint can't be written to {out} ({error.strerror}): name another file"
+            ) from None
+    note(f"{out} is a checkpoint of epoch {trusted['epoch']} after height {trusted['height']}")

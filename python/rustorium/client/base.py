@@ -1,0 +1,132 @@
+"""What all parts of the asynchronous client share: connections, the key that signs, and what is trusted.
+
+Invariants: with a genesis or checkpoint given, nothing that comes with a proof or certificate is handed out unchecked.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import anyio
+import httpx2
+
+from rustorium import _native
+from rustorium.client import wire
+from rustorium.client.events import EventStream
+from rustorium.client.keys import Key
+from rustorium.client.light import LightClient
+from rustorium.client.sender import Sender
+from rustorium.client.transport import Transport
+from rustorium.errors import GenesisNeeded, UsageError
+from rustorium.home import read_genesis
+from rustorium.types import NodeStatus
+
+TIMEOUT_S = 30.0
+CHANGES_PAGE = 100
+DIGEST_DIGITS = 64
+
+
+class ClientBase:
+    """One chain's nodes, the key, and the light client that checks what they say."""
+
+    def __init__(
+        self,
+        endpoints: str | Sequence[str],
+        *,
+        genesis: bytes | str | Path | None = None,
+        checkpoint: bytes | str | Path | None = None,
+        trust_period_s: float | None = None,
+        key: Key | None = None,
+        timeout_s: float = TIMEOUT_S,
+        transport: httpx2.AsyncBaseTransport | None = None,
+    ) -> None:
+        urls = [endpoints] if isinstance(endpoints, str) else endpoints
+        self._transport = Transport(urls, transport)
+        self._genesis = read_genesis(Path(genesis)) if isinstance(genesis, (str, Path)) else genesis
+        self._checkpoint = Path(checkpoint).read_bytes() if isinstance(checkpoint, (str, Path)) else checkpoint
+        self._trust_period_s = trust_period_s
+        self._light: LightClient | None = None
+        self._chain = _native.genesis_hash(self._genesis) if self._genesis is not None else None
+        if self._checkpoint is not None and self.light.chain != (self._chain or self.light.chain):
+            raise UsageError("the checkpoint is of another chain than the genesis: give those of one chain")
+        self._key = key
+        self._timeout_s = timeout_s
+        self._streams: list[EventStream] = []
+        self._seen_height = self._wrote_height = 0
+        self._sender = Sender(self._transport, self._check_receipt, self.chain)
+
+    @property
+    def light(self) -> LightClient:
+        """What checks proofs: starts at the checkpoint, or else at the genesis. Errors: GenesisNeeded."""
+        if self._light is None:
+            if self._checkpoint is not None:
+                self._light = LightClient(
+                    self._checkpoint, checkpoint=True, trust_period_s=self._trust_period_s, fetch=self._fetch_changes
+                )
+            elif self._genesis is not None:
+                self._light = LightClient(self._genesis, trust_period_s=self._trust_period_s, fetch=self._fetch_changes)
+            else:
+                raise GenesisNeeded(
+                    "nothing can be checked without the chain's genesis: give genesis=PATH or checkpoint=PATH to the "
+                    "client"
+                )
+        return self._light
+
+    async def status(self) -> NodeStatus:
+        """What the nearest node says of itself."""
+        return wire.parse(wire.node_status, await self._read("/v1/status"))
+
+    async def chain(self) -> str:
+        """The chain's id: the genesis' hash, or what a node says where neither genesis nor checkpoint is given."""
+        if self._chain is None:
+            trusted = self._checkpoint is not None
+            self._chain = self.light.chain if trusted else (await self.status()).chain
+        return self._chain
+
+    def _trusts(self) -> bool:
+        return self._genesis is not None or self._checkpoint is not None
+
+    async def _check_receipt(self, proof: bytes) -> dict[str, Any] | None:
+        """What a receipt's proof (canonical bytes) shows; None where nothing is there to check it with."""
+        if not self._trusts():
+            return None
+        return await self.light.show(_native.wrap_proof("receipt", proof))
+
+    async def catch_up(self) -> dict[str, Any]:
+        """Follows the committees to the newest that the nodes know; says which: chain, epoch, and the block it follows.
+
+        Errors: VerificationFailed, GenesisNeeded."""
+        return await self.light.catch_up()
+
+    async def _fetch_changes(self, first: int) -> list[bytes]:
+        body = await self._read("/v1/epochs", params={"from": first, "limit": CHANGES_PAGE})
+        return wire.parse(wire.epoch_changes, body)
+
+    def _wrote(self, height: int) -> None:
+        """A receipt of this client's own was seen: proven reads are of its height or above from now on."""
+        self._wrote_height = max(self._wrote_height, height)
+
+    def _deadline(self, timeout_s: float | None) -> float:
+        return anyio.current_time() + (self._timeout_s if timeout_s is None else timeout_s)
+
+    def _lifetime_s(self, timeout_s: float | None) -> float:
+        return self._timeout_s if timeout_s is None else timeout_s
+
+    def _signer(self, key: Key | None) -> Key:
+        signer = key or self._key
+        if signer is None:
+            raise UsageError("no key is given to sign with: give key= to the method or to the client")
+        return signer
+
+    async def _read(self, path: str, *, params: dict[str, str | int] | None = None, absent: bool = False) -> Any:
+        return await self._transport.get(path, self._deadline(None), params=params, absent=absent)
+
+
+def hex_of(text: str, what: str) -> str:
+    """64 hex digits, in lower case. Errors: UsageError."""
+    try:
+        if len(bytes.fromhex(text)) * 2 == DIGEST_DIGITS == len(text):
+            return text.lower()
+    except ValueError:
+        pass
+    raise UsageError(f"{text!r} is not {what}: give its {DIGEST_DIGITS} hex digits")

@@ -1,0 +1,99 @@
+"""Blocks: reading them, waiting for them, checking them.
+
+Invariants: a block that is called valid was checked here: certificate, ancestry and payload root.
+"""
+
+from collections.abc import Sequence
+
+import anyio
+
+from rustorium import _native
+from rustorium.client import wire
+from rustorium.client.base import hex_of
+from rustorium.client.light import refusing
+from rustorium.client.proofs import check_block, require_certificate
+from rustorium.client.transactions import TransactionMethods
+from rustorium.errors import ClientError, NotFound, NotReady
+from rustorium.types import Block, Receipt, SignedTransaction
+
+POLL_S_MIN, POLL_S_MAX = 0.02, 0.5
+
+
+class BlockMethods(TransactionMethods):
+    """The client's methods about blocks."""
+
+    async def block(self, which: int | str = "latest", *, proof: bool = True) -> Block:
+        """A final block by height, digest or "latest". Errors: NotFound."""
+        if isinstance(which, str) and which != "latest":
+            which = hex_of(which, "a block's digest")
+        body = await self._read(f"/v1/blocks/{which}", params={"proof": int(proof)}, absent=True)
+        return wire.parse(wire.block, body)
+
+    async def block_receipts(self, which: int | str) -> tuple[Receipt, ...]:
+        """All receipts of a final block, in order."""
+        found: list[Receipt] = []
+        after: str | None = None
+        while True:
+            params: dict[str, str | int] = {"limit": 100} | ({"after": after} if after is not None else {})
+            body = await self._read(f"/v1/blocks/{which}/receipts", params=params, absent=True)
+            found += wire.parse(lambda page: [wire.receipt(item) for item in page["receipts"]], body)
+            after = body.get("next")
+            if after is None:
+                return tuple(found)
+
+    async def propose_block(
+        self, transactions: Sequence[SignedTransaction], *, timeout_ms: int | None = None
+    ) -> tuple[Block, ...]:
+        """Submits them, waits, and returns the final blocks that hold them, in height order, each checked.
+
+        Errors: the first of `submit_transaction`'s that one of them met."""
+        heights: set[int] = set()
+        for result in await self.submit_all(transactions, timeout_ms=timeout_ms):
+            if isinstance(result, ClientError):
+                raise result
+            assert result.receipt is not None
+            heights.add(result.receipt.height)
+        return tuple([await self.wait_for_quorum(height, timeout_ms=timeout_ms) for height in sorted(heights)])
+
+    async def validate_block(self, block: Block) -> Block:
+        """Checks certificate, ancestry and payload root against the genesis or checkpoint. Errors:
+        ProofRefused, GenesisNeeded."""
+        require_certificate(block)
+        return await check_block(self.light, block, await self.block(block.parent))
+
+    async def wait_for_quorum(self, what: int | str, *, timeout_ms: int | None = None) -> Block:
+        """Waits until a height, or the block of a transaction id, is final; returns it with its certificate, checked
+        where a genesis is given. Errors: NotReady at the deadline, ProofRefused."""
+        deadline = self._deadline(timeout_ms / 1000 if timeout_ms is not None else None)
+        pause = POLL_S_MIN
+        while True:
+            found = await self._final_block(what)
+            if found is not None:
+                return await self.validate_block(found) if self._trusts() else found
+            if anyio.current_time() + pause >= deadline:
+                raise NotReady(
+                    f"{what} was not final before the deadline: wait longer, or check that the net makes blocks"
+                )
+            await anyio.sleep(pause)
+            pause = min(2 * pause, POLL_S_MAX)
+
+    async def _final_block(self, what: int | str) -> Block | None:
+        height = what
+        if isinstance(what, str):
+            receipt = (await self.get_transaction(what)).receipt
+            if receipt is None:
+                return None
+            height = receipt.height
+        try:
+            found = await self.block(height)
+        except NotFound:
+            return None
+        return found if found.proof else None
+
+    async def prove_block(self, which: int | str) -> bytes:
+        """The proof file of a final block's header. Errors: NotFound, VerificationFailed, GenesisNeeded."""
+        light = self.light
+        found = await self.block(which)
+        require_certificate(found)
+        proof = refusing(_native.wrap_proof, "block", found.raw, found.proof)
+        return await light.file(proof, await light.show(proof))

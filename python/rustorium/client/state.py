@@ -1,0 +1,205 @@
+"""The state: values, accounts and balances, verified here unless the caller says otherwise.
+
+Invariants: what is called proven was checked under a root that a quorum certified, is about what was asked, and is
+never older than what this client was shown before or wrote itself.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal
+
+import msgspec
+
+from rustorium import _native
+from rustorium.api import Operation
+from rustorium.client import wire
+from rustorium.client.base import hex_of
+from rustorium.client.blocks import BlockMethods
+from rustorium.client.endpoints import Endpoint
+from rustorium.client.keys import Key
+from rustorium.client.light import refusing, shown
+from rustorium.client.subjects import subjects_of
+from rustorium.errors import (
+    BadResponse,
+    Busy,
+    NoStateRoot,
+    NotFound,
+    OutcomeUnknown,
+    ProofRefused,
+    UsageError,
+)
+from rustorium.types import PROOF_KEYS_MAX, Account, Balance, Held, ProvenState, Shown, Subject, Value, WriteProof
+
+WAIT_S = 3.0
+"""How long one node is asked to wait for a root; then another is asked."""
+ATTEMPT_S = 6.0
+
+
+class StateMethods(BlockMethods):
+    """The client's methods about the state."""
+
+    async def read(self, namespace: str, key: bytes, *, at: str | int = "latest") -> Value:
+        """A key's value, or its absence. `at`: "latest", the newest that the node has executed, on its word; "proven",
+        the newest under a certified root, checked here; or a height, on the node's word.
+
+        Errors: VerificationFailed, GenesisNeeded, NoStateRoot, Pruned."""
+        if at == "proven":
+            subject = Subject(namespace, key=key)
+            return _value((await self._proven([subject])).items[subject])
+        return _value(await self.held(Subject(namespace, key=key), at=at))
+
+    async def held(self, subject: Subject, *, at: str | int = "latest") -> Account | Balance | Value:
+        """What a subject holds at "latest", "proven" or a height, on the node's word: nothing is checked.
+
+        Errors: NotFound where there is no such account, Pruned."""
+        params: dict[str, str | int] = {"at": str(at)}
+        path = f"/v1/accounts/{subject.account}"
+        if subject.asset is not None:
+            asset = hex_of(subject.asset, "an asset id")
+            return wire.parse(wire.balance, await self._read(f"{path}/balances/{asset}", params=params))
+        if subject.key is None:
+            return wire.parse(wire.account, await self._read(path, params=params))
+        try:
+            body = await self._read(f"{path}/keys/{subject.key.hex()}", params=params | {"encoding": "hex"})
+        except NotFound as error:
+            if error.code != "key_not_found":
+                raise
+            return Value(subject.account, subject.key, None, wire.parse(wire.at, error.details))
+        found = wire.parse(wire.value, body)
+        if (found.namespace, found.key) != (subject.account, subject.key):
+            raise BadResponse("a node answered about another key: ask another node")
+        return found
+
+    async def get(self, namespace: str, key: bytes, *, verify: bool = True) -> bytes | None:
+        """A key's value, proven under a certified root unless `verify=False`; None where it has none."""
+        return (await self.read(namespace, key, at="proven" if verify else "latest")).value
+
+    async def get_many(
+        self, namespace: str, keys: Iterable[bytes], *, verify: bool = True
+    ) -> dict[bytes, bytes | None]:
+        """Values of many keys (at most 1,024), all at one height and with one proof unless `verify=False`."""
+        wanted = list(dict.fromkeys(keys))
+        if not verify:
+            return {key: (await self.read(namespace, key)).value for key in wanted}
+        if not wanted:
+            return {}
+        state = await self._proven([Subject(namespace, key=key) for key in wanted])
+        return {key: _value(state.items[Subject(namespace, key=key)]).value for key in wanted}
+
+    async def account(self, address: str, *, verify: bool = True) -> Account:
+        """An account's record, proven unless `verify=False`. Errors: NotFound, and then it is proven to be absent."""
+        subject = Subject(address)
+        if not verify:
+            return _account(await self.held(subject))
+        state = await self._proven([subject])
+        found = state.items[subject]
+        if found is None:
+            raise NotFound(f"there is no account {address} at height {state.at.height}: make it with create_account")
+        return _account(found)
+
+    async def balance(self, address: str, asset: str, *, verify: bool = True) -> Balance:
+        """What an account holds of an asset, proven unless `verify=False`."""
+        subject = Subject(address, asset=hex_of(asset, "an asset id"))
+        found = (await self._proven([subject])).items[subject] if verify else await self.held(subject)
+        assert isinstance(found, Balance)
+        return found
+
+    async def prove(
+        self, subjects: Sequence[Subject], *, at: int | Literal["proven", "current"] = "proven", from_height: int = 0
+    ) -> ProvenState:
+        """What up to 1,024 subjects hold, with one proof file for others. `at`: "proven", the newest certified root,
+        waited for until it is of `from_height` or above; "current", waited for until it holds all that the node has
+        executed; or a height whose root the node keeps.
+
+        Errors: VerificationFailed, GenesisNeeded, NoStateRoot, ProofPruned, Busy where no root came in time."""
+        light = self.light
+        state, proof, facts = await self._ask(subjects, at, from_height)
+        file = await light.file(proof, facts)
+        return ProvenState(state.at, state.claim, state.items, file)
+
+    async def write_with_proof(
+        self, operations: Sequence[Operation], *, key: Key | None = None, timeout_ms: int | None = None
+    ) -> WriteProof:
+        """Signs, submits, and waits until a quorum certified the receipt and a root that holds what was written; both
+        proofs are checked before they are returned. What others wrote at once may show in the state, too.
+
+        Errors: those of `send`, VerificationFailed, GenesisNeeded."""
+        light = self.light
+        signer = self._signer(key)
+        timeout_s = timeout_ms / 1000 if timeout_ms is not None else None
+        done = await self.send(operations, key=signer, wait="certified", timeout_s=timeout_s)
+        if done.receipt is None or done.proof is None:
+            raise OutcomeUnknown(done.id, f"transaction {done.id} is final, its proof came too late: ask again")
+        proof = refusing(_native.wrap_proof, "receipt", done.proof)
+        file = await light.file(proof, await light.show(proof))
+        try:
+            state = await self.prove(subjects_of(operations, signer.address), from_height=done.receipt.height)
+        except NoStateRoot:
+            state = None
+        return WriteProof(done.receipt, file, state)
+
+    async def verify_proof(self, proof: bytes) -> Shown:
+        """What a proof file shows, checked against the genesis or checkpoint alone.
+
+        Errors: VerificationFailed, GenesisNeeded."""
+        return self.light.show_file(proof)
+
+    async def _proven(self, subjects: Sequence[Subject]) -> ProvenState:
+        return (await self._ask(subjects, "proven", 0))[0]
+
+    async def _ask(
+        self, subjects: Sequence[Subject], at: int | str, from_height: int
+    ) -> tuple[ProvenState, bytes, dict[str, Any]]:
+        if not 0 < len(subjects) <= PROOF_KEYS_MAX or len(set(subjects)) != len(subjects):
+            raise UsageError(
+                f"a proof is about 1 to {PROOF_KEYS_MAX} different things, not {len(subjects)}: ask in parts"
+            )
+        light = self.light
+        deadline = self._deadline(None)
+        least = max(from_height, self._seen_height, self._wrote_height) if at == "proven" else 0
+        question = {
+            "items": [wire.question(subject) for subject in subjects],
+            "timeout_ms": int(1000 * min(WAIT_S, self._timeout_s)),
+        } | ({"from_height": least} if at == "proven" else {"at": str(at)})
+        content = msgspec.json.encode(question)
+
+        async def ask(endpoint: Endpoint) -> tuple[ProvenState, bytes, dict[str, Any]]:
+            body = await self._transport.attempt(
+                "POST",
+                endpoint,
+                "/v1/proofs",
+                deadline,
+                content=content,
+                media="application/json",
+                attempt_s=ATTEMPT_S,
+                waits=True,
+            )
+            proof = refusing(_native.wrap_proof, "read", wire.parse(wire.proof, body))
+            facts = await light.show(proof)
+            state = shown(facts, b"").state
+            if state is None or state.items.keys() != set(subjects):
+                raise ProofRefused("a node proved something else than was asked for: don't trust that node")
+            height = state.at.height
+            if height < least or (isinstance(at, int) and height != at):
+                raise ProofRefused(f"a node proved the state of height {height}, which isn't what was asked for")
+            return state, proof, facts
+
+        try:
+            found = await self._transport.first(ask, deadline)
+        except Busy as error:
+            if error.code == "not_proven_yet":
+                # A node may have named a height that never comes: that costs one deadline, not all that follow.
+                self._wrote_height = 0
+            raise
+        if not isinstance(at, int):
+            self._seen_height = max(self._seen_height, found[0].at.height)
+        return found
+
+
+def _value(held: Held) -> Value:
+    assert isinstance(held, Value)
+    return held
+
+
+def _account(held: Held) -> Account:
+    assert isinstance(held, Account)
+    return held

@@ -1,0 +1,36 @@
+"""What a transaction's operations write: the subjects whose proof shows that it was done.
+
+Invariants: PURE; every kind of operation has some; what can't be read is left to who signs it.
+"""
+
+from collections.abc import Sequence
+
+from rustorium import _native
+from rustorium.api import Operation
+from rustorium.types import Subject
+
+
+def subjects_of(operations: Sequence[Operation], signer: str) -> list[Subject]:
+    """Each once, in order; the signer's account, whose nonce every transaction uses, comes last."""
+    found: list[Subject] = []
+    for operation in operations:
+        kind = operation.get("type")
+        if kind in ("put", "delete"):
+            found.append(Subject(str(operation["namespace"]), key=_key(operation)))
+        elif kind == "transfer":
+            asset = str(operation["asset"])
+            found += [Subject(signer, asset=asset), Subject(str(operation["to"]), asset=asset)]
+        elif kind == "issue":
+            symbol = operation.get("symbol")
+            text = symbol if isinstance(symbol, str) else bytes.fromhex(str(operation["symbol_hex"])).decode()
+            found.append(Subject(str(operation["to"]), asset=_native.asset_id(signer, text)))
+        elif kind == "create_account":
+            region, public_key = operation["region"], bytes.fromhex(str(operation["public_key"]))
+            if isinstance(region, int):
+                found.append(Subject(_native.account_id(region, public_key)))
+    return list(dict.fromkeys([*found, Subject(signer)]))
+
+
+def _key(operation: Operation) -> bytes:
+    digits = operation.get("key_hex")
+    return bytes.fromhex(digits) if isinstance(digits, str) else str(operation["key"]).encode()

@@ -1,0 +1,210 @@
+"""Transactions: signing, sending, and what became of them.
+
+Invariants: signing happens here, on this machine; a receipt's proof that comes along is checked before it is handed
+out.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+
+import anyio
+
+from rustorium import _native
+from rustorium.api import Operation
+from rustorium.client import operations as ops
+from rustorium.client import wire
+from rustorium.client.base import ClientBase, hex_of
+from rustorium.client.events import EventStream
+from rustorium.client.keys import Key
+from rustorium.client.light import refusing
+from rustorium.client.submit import Result
+from rustorium.errors import ClientError, NotFound, NotReady, Refused, TransactionFailed, VerificationFailed
+from rustorium.types import ReceiptPage, SignedTransaction, Submitted, TransactionStatus, Wait
+
+SIGN_AGAIN_MAX = 4
+SIGN_AGAIN = ("nonce_used", "nonce_taken", "nonce_too_far")
+
+
+class TransactionMethods(ClientBase):
+    """The client's methods about transactions."""
+
+    async def sign(
+        self, operations: Sequence[Operation], *, key: Key | None = None, timeout_s: float | None = None
+    ) -> SignedTransaction:
+        """Signs with the account's next nonce, which is in use from then on. Errors: UsageError, NotFound."""
+        return (await self._sender.sign([operations], self._signer(key), self._lifetime_s(timeout_s)))[0]
+
+    async def submit_transaction(
+        self, transaction: SignedTransaction, *, wait: Wait = "final", timeout_ms: int | None = None
+    ) -> Submitted:
+        """Sends it, to other endpoints too until the deadline. A receipt may be a failed one.
+
+        Errors: Refused, Busy, OutcomeUnknown, Unreachable."""
+        [result] = await self.submit_all([transaction], wait=wait, timeout_ms=timeout_ms)
+        if isinstance(result, ClientError):
+            raise result
+        return result
+
+    async def submit_all(
+        self, transactions: Sequence[SignedTransaction], *, wait: Wait = "final", timeout_ms: int | None = None
+    ) -> list[Result]:
+        """Sends many, in groups of up to 1,000; one result each, in order. Raises nothing but ProofRefused."""
+        deadline = self._deadline(timeout_ms / 1000 if timeout_ms is not None else None)
+        results: list[Result] = []
+        for group in wire.groups(list(transactions)):
+            results += await self._sender.submit(group, wait, deadline)
+        self._wrote(_newest(results))
+        return results
+
+    async def send(
+        self,
+        operations: Sequence[Operation],
+        *,
+        key: Key | None = None,
+        wait: Wait = "final",
+        timeout_s: float | None = None,
+    ) -> Submitted:
+        """Signs and submits, with another nonce where somebody else has used this one.
+
+        Errors: those of `submit_transaction`, and TransactionFailed where the receipt is a failed one."""
+        signer, deadline = self._signer(key), self._deadline(timeout_s)
+        for attempt in range(1, SIGN_AGAIN_MAX + 1):
+            [transaction] = await self._sender.sign([operations], signer, self._lifetime_s(timeout_s))
+            [result] = await self._sender.submit([transaction], wait, deadline)
+            if isinstance(result, Submitted):
+                self._wrote(result.receipt.height if result.receipt is not None else 0)
+                return _succeeded(result)
+            again = isinstance(result, Refused) and result.code in SIGN_AGAIN and attempt < SIGN_AGAIN_MAX
+            if not again or anyio.current_time() >= deadline:
+                raise result
+        raise AssertionError("the loop ends by return or raise")
+
+    async def send_many(
+        self,
+        transactions: Iterable[Sequence[Operation]],
+        *,
+        key: Key | None = None,
+        wait: Wait = "final",
+        timeout_s: float | None = None,
+        on_progress: Callable[[int, int], None] | None = None,
+    ) -> list[Result]:
+        """Signs and submits many in groups, the next group while the ones before become final; one result each, in
+        order. `timeout_s` is per group."""
+        signer = self._signer(key)
+        wanted = list(transactions)
+        results = await self._sender.send_many(wanted, signer, wait, self._lifetime_s(timeout_s), on_progress)
+        self._wrote(_newest(results))
+        return results
+
+    async def put(
+        self,
+        key_bytes: bytes,
+        value: bytes,
+        *,
+        key: Key | None = None,
+        namespace: str | None = None,
+        wait: Wait = "final",
+        timeout_s: float | None = None,
+    ) -> Submitted:
+        """Sets a key in the signer's namespace, or in one that granted it the key."""
+        signer = self._signer(key)
+        operation = ops.put(namespace or signer.address, key_bytes, value)
+        return await self.send([operation], key=signer, wait=wait, timeout_s=timeout_s)
+
+    async def delete(
+        self,
+        key_bytes: bytes,
+        *,
+        key: Key | None = None,
+        namespace: str | None = None,
+        wait: Wait = "final",
+        timeout_s: float | None = None,
+    ) -> Submitted:
+        """Removes a key."""
+        signer = self._signer(key)
+        operation = ops.delete(namespace or signer.address, key_bytes)
+        return await self.send([operation], key=signer, wait=wait, timeout_s=timeout_s)
+
+    async def transfer(
+        self,
+        to: str,
+        asset: str,
+        amount: int,
+        *,
+        key: Key | None = None,
+        wait: Wait = "final",
+        timeout_s: float | None = None,
+    ) -> Submitted:
+        """Moves an amount of an asset to another account."""
+        return await self.send([ops.transfer(to, asset, amount)], key=key, wait=wait, timeout_s=timeout_s)
+
+    async def create_account(
+        self,
+        new: Key,
+        storage_bytes: int,
+        *,
+        key: Key | None = None,
+        wait: Wait = "final",
+        timeout_s: float | None = None,
+    ) -> Submitted:
+        """Makes the account of a new key and gives it some of the signer's storage balance."""
+        operation = ops.create_account(new.region, new.public_key, storage_bytes)
+        return await self.send([operation], key=key, wait=wait, timeout_s=timeout_s)
+
+    async def get_transaction(self, transaction: str) -> TransactionStatus:
+        """Where it is, by id; "unknown" only where no node knows it."""
+        try:
+            body = await self._read(f"/v1/transactions/{hex_of(transaction, 'a transaction id')}", absent=True)
+        except NotFound:
+            return TransactionStatus(transaction, "unknown")
+        return wire.parse(wire.transaction_status, body)
+
+    async def account_transactions(self, address: str, *, before: str | None = None, limit: int = 30) -> ReceiptPage:
+        """Ids of an account's final transactions, newest first; go on with `before=page.next_cursor`."""
+        params: dict[str, str | int] = {"limit": limit} | ({"before": before} if before is not None else {})
+        body = await self._read(f"/v1/accounts/{address}/transactions", params=params)
+        return wire.parse(
+            lambda page: ReceiptPage(tuple(str(item["id"]) for item in page["transactions"]), page.get("next")), body
+        )
+
+    def subscribe_transactions(self, filter: str | None = None, *, after: str | None = None) -> EventStream:
+        """Final transactions in order, from behind event `after`, or from when the first is asked for; reconnects
+        without gap or duplicate.
+
+        `filter`: any of `receipts`, `failed`, `sender:rs1…`, `id:<hex>`, separated by commas."""
+        stream = EventStream(self._transport, filter or "receipts", after)
+        self._streams = [open_ for open_ in self._streams if not open_.closed] + [stream]
+        return stream
+
+    async def prove_transaction(self, transaction: str) -> bytes:
+        """The proof file of a certified transaction: itself, and its receipt under what a quorum certified.
+
+        Errors: NotFound, NotReady where it isn't certified yet, VerificationFailed, GenesisNeeded."""
+        light = self.light
+        identity = hex_of(transaction, "a transaction id")
+        body = await self._read(f"/v1/transactions/{identity}", params={"proof": 1}, absent=True)
+        parts = wire.parse(lambda answer: (answer.get("transaction_hex"), answer.get("proof_hex")), body)
+        if not all(parts):
+            raise NotReady(f"transaction {identity} is not certified yet: ask again in a moment")
+        raw, receipt = (wire.parse(bytes.fromhex, part) for part in parts)
+        proof = refusing(_native.wrap_proof, "transaction", raw, receipt)
+        facts = await light.show(proof)
+        if facts["receipt"]["id"] != identity:
+            raise VerificationFailed("a node proved another transaction than was asked for: ask another node")
+        return await light.file(proof, facts)
+
+
+def _succeeded(result: Submitted) -> Submitted:
+    if result.receipt is not None and (failure := result.receipt.failure) is not None:
+        raise TransactionFailed(
+            f"transaction {result.id} is final and failed at operation {failure.operation} ({failure.code}): "
+            "correct it and send a new one",
+            transaction=result.id,
+            failure=failure.code,
+            operation=failure.operation,
+        )
+    return result
+
+
+def _newest(results: Sequence[Result]) -> int:
+    receipts = (result.receipt for result in results if isinstance(result, Submitted))
+    return max((receipt.height for receipt in receipts if receipt is not None), default=0)

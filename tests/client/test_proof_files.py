@@ -1,0 +1,121 @@
+"""Proof files from anyone: whatever is changed in one is refused, or means the same."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rustorium import _native
+from rustorium.client.light import LightClient
+from rustorium.client.prooffile import FORMAT, ProofFile, parse
+from rustorium.errors import VerificationFailed
+from rustorium.types import Account, Balance, Subject, Value
+
+VECTORS = Path(__file__).parent.parent / "vectors" / "proofs.json"
+CASES: list[dict[str, Any]] = [case for case in json.loads(VECTORS.read_text())["cases"] if case["shows"] is not None]
+READ = CASES[0]
+GENESIS = bytes.fromhex(READ["genesis"])
+
+
+def file_of(case: dict[str, Any]) -> bytes:
+    raw = bytes.fromhex(case["bytes"])
+    facts = json.loads(_native.Light.from_genesis(bytes.fromhex(case["genesis"])).check(raw, 0))
+    return ProofFile(facts["kind"], facts["chain"], facts, raw).to_bytes()
+
+
+FILE = file_of(READ)
+SHOWN = LightClient(GENESIS).show_file(FILE)
+
+
+def test_what_is_shown_is_typed() -> None:
+    assert SHOWN.state is not None
+    kinds = [type(held) for held in SHOWN.state.items.values()]
+    assert kinds == [Account, Balance, Value, Value]
+    assert SHOWN.state.at.proven
+    assert SHOWN.state.at.root == READ["shows"]["state_root"]
+    values = {s.key: held.value for s, held in SHOWN.state.items.items() if isinstance(held, Value)}
+    assert values == {b"\x03": b"\x03" * 9, b"absent": None}
+    assert all(isinstance(subject, Subject) for subject in SHOWN.state.items)
+    assert SHOWN.state.proof == FILE
+
+
+def accepted(content: bytes) -> bool:
+    """Refused, or with the same meaning."""
+    try:
+        return LightClient(GENESIS).show_file(content).facts == SHOWN.facts
+    except VerificationFailed as error:
+        return error.exit_code == 4 and bool(error.message)
+
+
+@given(st.integers(0, len(FILE) - 1), st.integers(0, 7))
+@settings(max_examples=300, deadline=None)
+def test_no_flipped_bit_says_something_else(at: int, bit: int) -> None:
+    changed = bytearray(FILE)
+    changed[at] ^= 1 << bit
+    assert accepted(bytes(changed))
+
+
+@given(st.integers(0, len(FILE) - 1), st.binary(max_size=30))
+@settings(max_examples=200, deadline=None)
+def test_no_cut_or_inserted_bytes_say_something_else(at: int, inserted: bytes) -> None:
+    assert accepted(FILE[:at])
+    assert accepted(FILE[:at] + inserted + FILE[at:])
+
+
+FIELDS = json.loads(FILE)
+OTHER = json.loads(file_of(CASES[2]))
+
+
+@given(st.sampled_from(sorted(FIELDS)), st.sampled_from(sorted(FIELDS)))
+@settings(deadline=None)
+def test_no_swapped_fields_say_something_else(one: str, two: str) -> None:
+    assert accepted(json.dumps(FIELDS | {one: FIELDS[two], two: FIELDS[one]}).encode())
+    assert accepted(json.dumps(FIELDS | {one: OTHER[one]}).encode())
+    assert accepted(json.dumps({name: value for name, value in FIELDS.items() if name != one}).encode())
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"facts": FIELDS["facts"] | {"height": 99}}, "readable part"),
+        ({"chain": "00" * 32}, "another chain"),
+        ({"kind": "receipt"}, "another chain or kind"),
+        ({"version": 2}, "version"),
+        ({"version": True}, "version"),
+        ({"format": "other"}, FORMAT),
+        ({"more": 1}, "exactly the fields"),
+        ({"epochs": ["00"]}, "epoch changes"),
+        ({"epochs": "00"}, "epochs"),
+        ({"proof": FIELDS["proof"].upper()}, "hex"),
+        ({"proof": " " + FIELDS["proof"]}, "hex"),
+        ({"proof": "zz"}, "hex"),
+        ({"proof": ""}, "refused"),
+    ],
+)
+def test_a_refusal_says_why(change: dict[str, Any], why: str) -> None:
+    with pytest.raises(VerificationFailed, match=why):
+        LightClient(GENESIS).show_file(json.dumps(FIELDS | change).encode())
+
+
+def test_another_genesis_is_told() -> None:
+    [other] = [case for case in CASES if case["name"] == "a block of the third committee"]
+    assert bytes.fromhex(other["genesis"]) == GENESIS, "the test chains share a genesis"
+    described = json.loads(_native.genesis_describe(GENESIS))
+    forged = _native.genesis_encode(json.dumps(described | {"name": "another"}))
+    with pytest.raises(VerificationFailed, match="another chain"):
+        LightClient(forged).show_file(FILE)
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_are_refused(content: bytes) -> None:
+    with pytest.raises(VerificationFailed):
+        parse(content)
+
+
+@pytest.mark.parametrize("content", [b"[" * 100_000, b'{"a":1,"a":1}', b"NaN", b"{}", b"null", b"1e999"])
+def test_json_that_hurts_is_refused(content: bytes) -> None:
+    with pytest.raises(VerificationFailed):
+        parse(content)

@@ -1,0 +1,107 @@
+"""The conformance vectors of proofs, judged by the extension from Python, and as proof files."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rustorium import _native
+from rustorium.client.light import LightClient
+from rustorium.client.prooffile import ProofFile
+from rustorium.errors import EpochUnknown, VerificationFailed
+
+FILE = Path(__file__).parent / "proofs.json"
+CASES: list[dict[str, Any]] = json.loads(FILE.read_text())["cases"]
+
+
+def ids(cases: list[dict[str, Any]]) -> list[Any]:
+    assert cases
+    return [pytest.param(case, id=case["name"]) for case in cases]
+
+
+def light_of(case: dict[str, Any]) -> LightClient:
+    return LightClient(bytes.fromhex(case["genesis"]))
+
+
+def facts_of(case: dict[str, Any]) -> dict[str, Any]:
+    light = _native.Light.from_genesis(bytes.fromhex(case["genesis"]))
+    for change in case.get("epochs", ()):
+        light.follow(bytes.fromhex(change), 0)
+    found: dict[str, Any] = json.loads(light.check(bytes.fromhex(case["bytes"]), 0))
+    return found
+
+
+def file_of(case: dict[str, Any]) -> bytes:
+    """The proof file of a case that holds."""
+    facts = facts_of(case)
+    epochs = [bytes.fromhex(change) for change in case.get("epochs", ())]
+    return ProofFile(facts["kind"], facts["chain"], facts, bytes.fromhex(case["bytes"]), epochs).to_bytes()
+
+
+@pytest.mark.parametrize("case", ids([case for case in CASES if case["shows"] is not None]))
+def test_a_proof_shows_what_it_says(case: dict[str, Any]) -> None:
+    facts, shows = facts_of(case), case["shows"]
+    assert (facts["kind"], facts["claimed_by"]["height"]) == (case["type"], shows["claimed_by"])
+    assert facts["epoch"] == shows.get("epoch", 0)
+    match case["type"]:
+        case "read":
+            assert (facts["height"], facts["state_root"]) == (shows["height"], shows["state_root"])
+            held = [item["value_hex"] for item in facts["items"] if item["type"] == "value"]
+            assert held == shows["values"][-len(held) :]
+        case "receipt" | "transaction":
+            assert [facts["receipt"][name] for name in ("id", "height", "index")] == [
+                shows[name] for name in ("id", "height", "index")
+            ]
+        case "block":
+            assert facts["header"]["height"] == shows["height"]
+    shown = light_of(case).show_file(file_of(case))
+    assert (shown.kind, shown.facts, shown.claim.height) == (case["type"], facts, shows["claimed_by"])
+    assert (shown.state is None, shown.receipt is None) == (case["type"] != "read", "receipt" not in facts)
+
+
+@pytest.mark.parametrize("case", ids([case for case in CASES if case["shows"] is None]))
+def test_a_bad_proof_is_refused(case: dict[str, Any]) -> None:
+    with pytest.raises(_native.NativeError) as refused:
+        facts_of(case)
+    assert refused.value.code == "proof-refused"
+
+
+def test_a_later_committee_needs_the_changes_that_lead_to_it() -> None:
+    [case] = [case for case in CASES if case.get("epochs")]
+    content = file_of(case)
+    assert light_of(case).show_file(content).claim.epoch == 2
+    fields = json.loads(content)
+    for epochs, error in (
+        ([], EpochUnknown),
+        (fields["epochs"][:1], EpochUnknown),
+        (fields["epochs"][::-1], VerificationFailed),
+        (fields["epochs"] + fields["epochs"][:1], VerificationFailed),
+    ):
+        with pytest.raises(error):
+            light_of(case).show_file(json.dumps(fields | {"epochs": epochs}).encode())
+
+
+def test_a_checkpoint_is_enough_and_reaches_what_comes_after(monkeypatch: pytest.MonkeyPatch) -> None:
+    [case] = [case for case in CASES if case.get("epochs")]
+    light = light_of(case)
+    light.follow(bytes.fromhex(case["epochs"][0]))
+    pinned = LightClient(light.checkpoint(), checkpoint=True)
+    assert pinned.trusted == light.trusted
+    assert pinned.trusted["epoch"] == 1
+    assert pinned.show_file(file_of(case)).claim.epoch == 2
+    [older] = [other for other in CASES if other["name"] == "a block"]
+    with pytest.raises(VerificationFailed):
+        LightClient(light.checkpoint(), checkpoint=True).show_file(file_of(older))
+    fields = json.loads(light.checkpoint())
+    for change in (
+        {"facts": fields["facts"] | {"height": 9}},
+        {"checkpoint": fields["checkpoint"][:-2]},
+        {"format": "x"},
+    ):
+        with pytest.raises(VerificationFailed):
+            LightClient(json.dumps(fields | change).encode(), checkpoint=True)
+    late_ms = light.trusted["time_ms"] + 1_001
+    monkeypatch.setattr("rustorium.client.light.now_ms", lambda: late_ms)
+    with pytest.raises(VerificationFailed, match="trust period"):
+        LightClient(light.checkpoint(), checkpoint=True, trust_period_s=1.0)
