@@ -22,7 +22,7 @@ def test_the_python_example(devnet: Devnet, tmp_path: Path, monkeypatch: pytest.
     (tmp_path / "example.py").write_text(code)
     monkeypatch.chdir(tmp_path)
     run = runpy.run_path("example.py")
-    assert run["receipt"].ok
+    assert run["shown"].receipt.ok
 
 
 @pytest.mark.alone

@@ -18,6 +18,9 @@ const RETRY_AFTER_MS: u64 = 200;
 /// A certificate may reach the store without a commit: how often a wait looks again without being told.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
+/// The bytes of leaves, in the order of their keys.
+type Leaves = Vec<Option<Vec<u8>>>;
+
 /// What subjects hold, all at one height.
 pub(super) fn read(node: &NodeBackend, subjects: &[Subject], at: ReadAt) -> Result<StateValues, BackendError> {
     let keys: Vec<StateKey> = subjects.iter().map(subject_key).collect();
@@ -43,7 +46,7 @@ pub(super) fn read(node: &NodeBackend, subjects: &[Subject], at: ReadAt) -> Resu
     Ok(StateValues { values: values.into_iter().map(leaf).collect::<Result<_, _>>()?, at })
 }
 
-fn values_at(store: &dyn Store, height: Height, keys: &[StateKey]) -> Result<(Vec<Option<Vec<u8>>>, At), BackendError> {
+fn values_at(store: &dyn Store, height: Height, keys: &[StateKey]) -> Result<(Leaves, At), BackendError> {
     let values = store.values_at(height, keys).map_err(storage)?;
     let links = store.links(height, height).map_err(storage)?;
     let root = links.first().map(|stored| stored.result_root).unwrap_or_default();

@@ -13,26 +13,39 @@ const TYPICAL_ENTRY_BYTES: usize = 1_024;
 #[derive(Clone)]
 struct Bytes;
 
-impl Weighter<(Height, StateKey), Arc<Made>> for Bytes {
-    fn weight(&self, _: &(Height, StateKey), made: &Arc<Made>) -> u64 {
+/// Root, key, and whether the proof is a large one: who asks for a few keys is not sent the proof of a thousand.
+type Place = (Height, StateKey, bool);
+
+impl Weighter<Place, Arc<Made>> for Bytes {
+    fn weight(&self, _: &Place, made: &Arc<Made>) -> u64 {
         // All keys of a proof share it.
         (made.bytes() / made.keys().max(1)) as u64 + ENTRY_BYTES
     }
 }
 
 /// The newest proof of each key, bounded in bytes; older roots fall out as they aren't asked for.
-pub(super) struct ProofCache(Cache<(Height, StateKey), Arc<Made>, Bytes>);
+pub(super) struct ProofCache {
+    proofs: Cache<Place, Arc<Made>, Bytes>,
+    /// Keys of a proof, or of a question, from which on it is a large one.
+    large: usize,
+}
 
 impl ProofCache {
-    pub(super) fn new(bytes: usize) -> Self {
-        Self(Cache::with_weighter((bytes / TYPICAL_ENTRY_BYTES).max(64), bytes as u64, Bytes))
+    pub(super) fn new(bytes: usize, small_keys_max: usize) -> Self {
+        let proofs = Cache::with_weighter((bytes / TYPICAL_ENTRY_BYTES).max(64), bytes as u64, Bytes);
+        Self { proofs, large: small_keys_max + 1 }
     }
 
     /// A proof of all these keys at this root.
-    pub(super) fn find<'a>(&self, root: Height, keys: impl Iterator<Item = &'a StateKey>) -> Option<Arc<Made>> {
+    pub(super) fn find<'a>(
+        &self,
+        root: Height,
+        keys: impl ExactSizeIterator<Item = &'a StateKey>,
+    ) -> Option<Arc<Made>> {
+        let large = keys.len() >= self.large;
         let mut found: Option<Arc<Made>> = None;
         for key in keys {
-            let made = self.0.get(&(root, *key))?;
+            let made = self.proofs.get(&(root, *key, large))?;
             if found.as_ref().is_some_and(|before| !Arc::ptr_eq(before, &made)) {
                 return None;
             }
@@ -42,8 +55,9 @@ impl ProofCache {
     }
 
     pub(super) fn put(&self, root: Height, made: &Arc<Made>) {
+        let large = made.keys() >= self.large;
         for key in made.iter() {
-            self.0.insert((root, *key), made.clone());
+            self.proofs.insert((root, *key, large), made.clone());
         }
     }
 }

@@ -85,8 +85,9 @@ pub struct ProofPool {
 impl ProofPool {
     /// A pool over a store; nothing is made before a thread runs it.
     pub fn new(store: Arc<dyn Store>, limits: ProofLimits, metrics: ProofMetrics) -> Self {
+        let cache = ProofCache::new(limits.cache_bytes, limits.gathered_keys_max);
         let (waiting, load, claims) = (Queue::default(), Mutex::default(), Claims::default());
-        Self { store, limits, waiting, load, claims, cache: ProofCache::new(limits.cache_bytes), metrics }
+        Self { store, limits, waiting, load, claims, cache, metrics }
     }
 
     /// Its figures.

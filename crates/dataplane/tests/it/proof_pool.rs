@@ -240,6 +240,22 @@ fn a_proof_of_as_many_keys_as_can_be_is_made_and_checked() {
 }
 
 #[test]
+fn who_asks_for_one_key_is_not_sent_the_proof_of_many() {
+    let world = World::with(ProofLimits { gathered_keys_max: 4, ..ProofLimits::default() });
+    let all = || (0..ACCOUNTS).map(record).collect::<Vec<_>>();
+    let many = world.ask(all(), None);
+    world.pool.run_once();
+    checked(&world.net.genesis, &many);
+    let one = world.ask(vec![record(0)], None);
+    world.pool.run_once();
+    assert!(checked(&world.net.genesis, &one).proof.others.is_empty());
+    for again in [world.ask(all(), None), world.ask(vec![record(0)], None)] {
+        checked(&world.net.genesis, &again);
+    }
+    assert_eq!(world.made().0, 2, "both are kept");
+}
+
+#[test]
 fn its_thread_answers_until_it_is_closed() {
     let world = World::new();
     std::thread::scope(|scope| {
