@@ -92,6 +92,21 @@ class StorageSection:
 
 
 @dataclass(frozen=True, slots=True)
+class SyncSection:
+    """[sync]: snapshots of the state for nodes that begin with nothing."""
+
+    snapshot_interval_ms: int = 600_000
+    """A snapshot is offered at the first state root in each such span of block time; the newest two are kept. Nodes of
+    the same interval offer the same."""
+    beyond_heights: int = 5_000
+    """An empty store is filled from a snapshot at least so high; from a lower one only where no peer has block 1."""
+
+    def __post_init__(self) -> None:
+        if self.snapshot_interval_ms < 1_000 or self.beyond_heights < 0:
+            raise ValueError("needs snapshot_interval_ms >= 1000 and beyond_heights >= 0")
+
+
+@dataclass(frozen=True, slots=True)
 class TxpoolSection:
     """[txpool]"""
 
@@ -156,6 +171,7 @@ class Config:
     client: ClientSection = field(default_factory=ClientSection)
     metrics: MetricsSection = field(default_factory=MetricsSection)
     storage: StorageSection = field(default_factory=StorageSection)
+    sync: SyncSection = field(default_factory=SyncSection)
     txpool: TxpoolSection = field(default_factory=TxpoolSection)
     consensus: ConsensusConfig = field(default_factory=ConsensusConfig)
     keys: KeysSection = field(default_factory=KeysSection)

@@ -36,6 +36,13 @@ class FakeNode:
     def rotation(self) -> str:
         return '{"running": false}'
 
+    def snapshots(self) -> str:
+        return '[{"height": 7, "time_ms": 1}]'
+
+    def create_snapshot(self) -> str:
+        self.audited.append("snapshot made")
+        return '{"height": 9, "time_ms": 2}'
+
 
 @contextmanager
 def serving(path: Path) -> Iterator[tuple[FakeNode, list[str]]]:
@@ -73,7 +80,9 @@ def test_calls(tmp_path: Path, folder: str) -> None:
         assert call(path, "stop") == {}
         assert call(path, "rotation") == {"running": False}
         assert call(path, "rotate_keys") == {}
-        assert node.audited == ["stop ordered", "key rotation ordered", "rotated"]
+        assert call(path, "snapshots") == [{"height": 7, "time_ms": 1}]
+        assert call(path, "create_snapshot") == {"height": 9, "time_ms": 2}
+        assert node.audited == ["stop ordered", "key rotation ordered", "rotated", "snapshot ordered", "snapshot made"]
         assert stopped == ["ordered by the admin socket"]
         with pytest.raises(NodeError, match="with one of: status, addresses, stop"):
             call(path, "reboot")

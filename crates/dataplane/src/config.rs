@@ -89,6 +89,13 @@ pub struct NodeConfig {
     /// Newest state roots at which values can be proved.
     #[serde(default = "default_proofs_kept")]
     pub proofs_kept: usize,
+    /// Snapshots are offered at the first root in each such span of header time.
+    #[serde(default = "default_snapshot_interval_ms")]
+    pub snapshot_interval_ms: u64,
+    /// An empty store is filled from a snapshot at least so high; from a lower one only where no peer has the chain's
+    /// beginning any more.
+    #[serde(default = "default_state_sync_beyond")]
+    pub state_sync_beyond_heights: u64,
     /// Link delays.
     #[serde(default)]
     pub shaper: Option<ShaperSettings>,
@@ -101,6 +108,14 @@ pub struct NodeConfig {
     /// The core's heartbeat, ms.
     #[serde(default = "default_heartbeat_ms")]
     pub heartbeat_ms: u64,
+}
+
+fn default_snapshot_interval_ms() -> u64 {
+    600_000
+}
+
+fn default_state_sync_beyond() -> u64 {
+    5_000
 }
 
 fn default_followers() -> usize {

@@ -1,26 +1,29 @@
-//! What frames and links become: events of the shard.
+//! What frames and links become: events of the shard, and questions about snapshots.
 
 use crate::links::Links;
 use crate::queue::Queue;
 use crate::shard::Event;
+use crate::statesync::Question;
 use rustorium_transport::{Frame, Handler};
-use rustorium_types::{Hash, Message, PublicKey};
+use rustorium_types::{Hash, Message, PublicKey, Request};
 use std::sync::Arc;
 
 /// The transport's handler.
 pub(crate) struct Inbound {
     pub(crate) events: Arc<Queue<Event>>,
     pub(crate) links: Arc<Links>,
+    pub(crate) questions: Arc<Queue<Question>>,
 }
 
 impl Handler for Inbound {
     fn frame(&self, frame: Frame) {
-        match Message::from_frame(frame.class, &frame.bytes) {
-            Ok(message) => {
-                let Frame { from, bytes, credit, .. } = frame;
-                self.events.push(Event::Peer { from, message, frame: bytes, credit });
+        let Frame { from, bytes, credit, .. } = frame;
+        match Message::from_frame(frame.class, &bytes) {
+            Ok(Message::Request { id, request: Request::State(request) }) => {
+                self.questions.push(Question { from, id, request, credit });
             }
-            Err(error) => tracing::warn!(event = "frame_refused", peer = %Hash(frame.from), reason = %error),
+            Ok(message) => self.events.push(Event::Peer { from, message, frame: bytes, credit }),
+            Err(error) => tracing::warn!(event = "frame_refused", peer = %Hash(from), reason = %error),
         }
     }
 

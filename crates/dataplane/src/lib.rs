@@ -31,6 +31,7 @@ pub mod rotator;
 pub mod rules;
 pub mod shard;
 mod starting;
+pub mod statesync;
 pub mod threads;
 pub mod tree_rows;
 pub mod verifier;

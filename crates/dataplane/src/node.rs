@@ -9,6 +9,7 @@ use crate::queue::Queue;
 use crate::rotator::Rotator;
 use crate::shard::Event;
 use crate::starting::Starting;
+use crate::statesync::{Offers, Question};
 use crate::verifier::Verifier;
 use parking_lot::Mutex;
 use rustorium_crypto::seal::MasterKey;
@@ -47,6 +48,8 @@ pub struct Node {
     pub(crate) backend: Arc<NodeBackend>,
     pub(crate) audit: Arc<AuditSink>,
     pub(crate) rotator: Arc<Rotator>,
+    pub(crate) offers: Arc<Offers>,
+    pub(crate) questions: Arc<Queue<Question>>,
     pub(crate) metrics: Arc<NodeMetrics>,
     pub(crate) addresses: BTreeMap<&'static str, String>,
     pub(crate) stopping: Arc<AtomicBool>,
@@ -104,6 +107,11 @@ impl Node {
         &self.rotator
     }
 
+    /// The snapshots that it offers.
+    pub fn offers(&self) -> &Offers {
+        &self.offers
+    }
+
     /// Where it listens, by face.
     pub fn addresses(&self) -> &BTreeMap<&'static str, String> {
         &self.addresses
@@ -123,6 +131,7 @@ impl Node {
             proofs.close();
         }
         self.events.push(Event::Stop);
+        self.questions.close();
         for thread in running.threads {
             if thread.join().is_err() {
                 tracing::error!(event = "thread_panicked");

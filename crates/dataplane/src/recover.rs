@@ -7,7 +7,7 @@ use crate::shard::{Floor, Journaled};
 use rustorium_crypto::verify_batch;
 use rustorium_storage::{HeightCommit, JournalRecord, RecordKind, Store, StoreError, Tip};
 use rustorium_types::{
-    Block, BoundedVec, Certificate, Cursor, Genesis, Height, ResultLink, SignedVote, View, decode, limits,
+    Block, BoundedVec, Certificate, Cursor, Genesis, Header, Height, ResultLink, SignedVote, View, decode, limits,
 };
 
 /// Result roots that a restarted node reads back: as far as a claim may lag, and some.
@@ -97,16 +97,25 @@ pub fn decode_journal(
 /// The root periods that the tip leaves: they follow from the headers above the state root that it claims.
 fn read_periods(context: &Context, store: &dyn Store, tip: &Tip, journaled: &mut Journaled) -> Result<(), StoreError> {
     let claimed = claimed_height(&tip.header.state);
+    let synced = store.synced_headers()?;
     for height in (claimed.0 + 1..=tip.height.0).map(Height) {
-        let Some(block) = store.bare_block(height)? else { continue };
-        journaled.periods = journaled.periods.after(&block.header, &context.parameters);
+        let Some(header) = stored_header(store, &synced, height)? else { continue };
+        journaled.periods = journaled.periods.after(&header, &context.parameters);
     }
     Ok(())
 }
 
+/// A header of the chain, also of those that came with the snapshot that the store was filled with.
+fn stored_header(store: &dyn Store, synced: &[Header], height: Height) -> Result<Option<Header>, StoreError> {
+    match store.bare_block(height) {
+        Ok(Some(block)) => Ok(Some(block.header)),
+        Ok(None) | Err(StoreError::Pruned { .. }) => Ok(synced.iter().find(|h| h.height == height).cloned()),
+        Err(error) => Err(error),
+    }
+}
+
 fn read_roots(store: &dyn Store, tip: &Tip, journaled: &mut Journaled) -> Result<(), StoreError> {
-    let oldest = store.kept().oldest_height.0.saturating_sub(1);
-    let first = tip.height.0.saturating_sub(ROOTS_READ).max(oldest);
+    let first = tip.height.0.saturating_sub(ROOTS_READ).max(store.kept().oldest_height.0);
     let links = store.links(Height(first), tip.height)?;
     journaled.roots = (first..).map(Height).zip(links.into_iter().map(|stored| stored.result_root)).collect();
     let best = store.finalization_at_or_above(tip.height)?;

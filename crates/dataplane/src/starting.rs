@@ -20,6 +20,8 @@ use crate::rooter::{RootMetrics, Rooter};
 use crate::rooting::RootJob;
 use crate::rotator::Rotator;
 use crate::shard::{Event, ExecutionJob, Shard, WorkConfig};
+use crate::statesync::early::Early;
+use crate::statesync::{Offers, Question, Server};
 use crate::threads::{ShardGauges, ThreadPorts, now, run_shard};
 use crate::verifier::Verifier;
 use crate::waiters::Waiters;
@@ -70,6 +72,8 @@ pub(crate) struct Starting {
     published: broadcast::Sender<Arc<FinalBlock>>,
     proofs: Option<Arc<ProofPool>>,
     stopping: Arc<AtomicBool>,
+    offers: Arc<Offers>,
+    questions: Arc<Queue<Question>>,
     start: Instant,
 }
 
@@ -100,6 +104,16 @@ impl Starting {
         let audit = AuditSink::open(&config.home.join("audit"), node_key.clone())
             .map_err(|error| NodeError::new("audit-failed", error.to_string()))?;
         let (audit, store, stopping) = (Arc::new(audit), Arc::new(store), Arc::<AtomicBool>::default());
+        let (early_store, early_audit) = (store.clone(), audit.clone());
+        Early {
+            config: &config,
+            genesis: &genesis,
+            node_key: &node_key,
+            at_rest: &at_rest,
+            store: early_store,
+            audit: early_audit,
+        }
+        .run()?;
         let notices = open_notices(&config, &genesis, audit.clone())?;
         let links = Links::new(peer_names(&config, &genesis));
         let inbox = Inbox::new().map_err(|error| NodeError::new("system", format!("no eventfd: {error}")))?;
@@ -108,6 +122,7 @@ impl Starting {
             let figures = metrics.with_registry(|registry| ProofMetrics::default().register(registry));
             Arc::new(ProofPool::new(store.clone(), ProofLimits::default(), figures))
         });
+        let offers = Arc::new(Offers::new(store.clone(), config.snapshot_interval_ms));
         Ok(Self {
             context,
             genesis,
@@ -127,6 +142,8 @@ impl Starting {
             events: Arc::default(),
             published: broadcast::channel(PUBLISHED_MAX).0,
             stopping,
+            offers,
+            questions: Arc::default(),
             start: Instant::now(),
             config,
         })
@@ -177,6 +194,9 @@ impl Starting {
             let verifier = verifier.clone();
             threads.push(spawn("verify", move || verifier.run())?);
         }
+        let server =
+            Server { offers: self.offers.clone(), questions: self.questions.clone(), transport: transport.clone() };
+        threads.push(spawn("snapshots", move || server.run())?);
         let mut addresses = BTreeMap::new();
         addresses.insert("p2p", transport.local_addr().map(|a| a.to_string()).unwrap_or_default());
         addresses.insert("http", http.local_addr().to_string());
@@ -190,6 +210,8 @@ impl Starting {
             backend,
             audit: self.audit,
             rotator: self.rotator,
+            offers: self.offers,
+            questions: self.questions,
             metrics: self.metrics,
             addresses,
             stopping: self.stopping,
@@ -261,7 +283,11 @@ impl Starting {
             followers: FollowerLimits { max: self.config.followers_max, ..FollowerLimits::default() },
             shaper,
         };
-        let handler = Arc::new(Inbound { events: self.events.clone(), links: self.links.clone() });
+        let handler = Arc::new(Inbound {
+            events: self.events.clone(),
+            links: self.links.clone(),
+            questions: self.questions.clone(),
+        });
         let transport = Transport::start(config, handler, runtime.handle())
             .map_err(|error| NodeError::new(transport_code(&error), error.to_string()))?;
         self.metrics.with_registry(|registry| transport.metrics().register(registry));

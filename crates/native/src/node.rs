@@ -6,6 +6,7 @@ use crate::storage_key::StorageKey;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 use rustorium_dataplane::config::NodeConfig;
+use rustorium_dataplane::statesync::OfferNote;
 use rustorium_dataplane::{Node as Inner, NodeError};
 use rustorium_gateway::Backend;
 use rustorium_gateway::json::StatusAnswer;
@@ -21,6 +22,10 @@ pub struct Node {
 
 fn node_error(error: NodeError) -> PyErr {
     native_error(error.code, error.sentence)
+}
+
+fn snapshot_json(note: &OfferNote) -> serde_json::Value {
+    serde_json::json!({ "height": note.height.0, "time_ms": note.time_ms })
 }
 
 #[pymethods]
@@ -84,6 +89,20 @@ impl Node {
 
     fn rotation(&self) -> String {
         serde_json::to_string(&self.inner.rotator().status()).unwrap_or_default()
+    }
+
+    /// The snapshots that are offered, newest first: JSON, heights and block times.
+    fn snapshots(&self) -> String {
+        let notes = self.inner.offers().list();
+        serde_json::Value::Array(notes.iter().map(snapshot_json).collect()).to_string()
+    }
+
+    /// Offers the newest certified state now; JSON of its snapshot.
+    fn create_snapshot(&self, py: Python<'_>) -> PyResult<String> {
+        let made = detached(py, || self.inner.offers().create())?;
+        let made = made.map_err(|error| native_error("store-failed", error.to_string()))?;
+        let none = "there is no certified state yet; make one transaction, wait until its state root is certified, and try again";
+        made.map(|note| snapshot_json(&note).to_string()).ok_or_else(|| native_error("no-state-root", none.to_owned()))
     }
 
     fn close(&self, py: Python<'_>) -> PyResult<()> {

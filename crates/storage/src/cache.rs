@@ -86,6 +86,11 @@ impl StateCache {
         }
     }
 
+    /// Forgets everything, for a store that was emptied.
+    pub fn clear(&self) {
+        self.inner.clear();
+    }
+
     /// Reads answered.
     pub fn hits(&self) -> u64 {
         self.hits.load(Ordering::Relaxed)

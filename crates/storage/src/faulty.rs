@@ -4,9 +4,12 @@ use crate::history::{HistoryStore, Kept, Pruning, StateView, Walk, Walked};
 use crate::store::{
     HeightCommit, StateAtTip, Store, StoreError, StoreStats, StoredBlock, StoredLink, StoredTransaction, Tip,
 };
+use crate::synced::{SyncStore, SyncedTip};
 use crate::tree::{TreeRow, TreeStore, TreeWrites};
 use parking_lot::Mutex;
-use rustorium_types::{AccountId, Batch, BatchDigest, Block, BlockDigest, Certificate, Height, StateKey, TxId};
+use rustorium_types::{
+    AccountId, Batch, BatchDigest, Block, BlockDigest, Certificate, Header, Height, LeafWrite, StateKey, TxId,
+};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -113,6 +116,27 @@ impl<S: Store> HistoryStore for FaultyStore<S> {
     fn prune(&self, below: Height) -> Result<Pruning, StoreError> {
         self.writes.lock().next()?;
         self.inner.prune(below)
+    }
+}
+
+impl<S: Store> SyncStore for FaultyStore<S> {
+    fn syncing(&self) -> Result<Option<Vec<u8>>, StoreError> {
+        self.inner.syncing()
+    }
+    fn begin_sync(&self, what: &[u8]) -> Result<(), StoreError> {
+        self.writes.lock().next()?;
+        self.inner.begin_sync(what)
+    }
+    fn put_synced(&self, height: Height, rows: &[TreeRow], leaves: &[LeafWrite]) -> Result<(), StoreError> {
+        self.writes.lock().next()?;
+        self.inner.put_synced(height, rows, leaves)
+    }
+    fn finish_sync(&self, tip: &SyncedTip) -> Result<(), StoreError> {
+        self.writes.lock().next()?;
+        self.inner.finish_sync(tip)
+    }
+    fn synced_headers(&self) -> Result<Vec<Header>, StoreError> {
+        self.inner.synced_headers()
     }
 }
 

@@ -17,6 +17,7 @@ mod rocks;
 mod rowkeys;
 mod rows;
 mod store;
+mod synced;
 mod tree;
 
 pub use audit::AuditSink;
@@ -29,4 +30,5 @@ pub use rocks::{RocksStore, Rotation, StoreConfig};
 pub use store::{
     HeightCommit, StateAtTip, Store, StoreError, StoreStats, StoredBlock, StoredLink, StoredTransaction, Tip,
 };
+pub use synced::{SyncStore, SyncedTip};
 pub use tree::{TreeRow, TreeStore, TreeWrites};

@@ -1,6 +1,7 @@
 //! `MemStore`: the store as plain values in memory, for tests, and the model that `RocksStore` is compared with.
 
 mod history;
+mod synced;
 
 use crate::history::StoredValue;
 use crate::store::{
@@ -10,7 +11,7 @@ use crate::store::{
 use crate::tree::{TreeRow, TreeStore, TreeWrites};
 use parking_lot::RwLock;
 use rustorium_types::{
-    AccountId, Batch, BatchDigest, Block, BlockDigest, Certificate, Height, LeafWrite, StateKey, TxId,
+    AccountId, Batch, BatchDigest, Block, BlockDigest, Certificate, Header, Height, LeafWrite, StateKey, TxId,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -33,6 +34,9 @@ struct Inner {
     /// The tree at each kept root.
     trees: BTreeMap<Height, Arc<Tree>>,
     tree_writes: BTreeMap<Height, TreeWrites>,
+    /// What the store is being filled with, and the tree so far.
+    syncing: Option<(Vec<u8>, Arc<Tree>)>,
+    synced_headers: Vec<Header>,
     floor: Height,
     roots_kept: usize,
 }
@@ -43,6 +47,9 @@ type Tree = BTreeMap<Vec<u8>, Vec<u8>>;
 
 impl Inner {
     fn tree(&self) -> Arc<Tree> {
+        if let Some((_, tree)) = &self.syncing {
+            return tree.clone();
+        }
         self.trees.last_key_value().map(|(_, tree)| tree.clone()).unwrap_or_default()
     }
 

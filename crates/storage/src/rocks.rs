@@ -9,6 +9,7 @@ mod history;
 mod options;
 mod pruning;
 mod rotation;
+mod synced;
 mod tree;
 mod versions;
 

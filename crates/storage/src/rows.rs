@@ -11,6 +11,8 @@
 //! | | `rotation` | how far a rotation of keys has come |
 //! | | `oldest` | the oldest kept height, and up to where leaves that were removed are gone |
 //! | | `tree-roots` | heights of the kept roots; the newest is the one whose state the tree's base is |
+//! | | `syncing` | which snapshot the store is being filled with: it has no tip then |
+//! | | `synced` | the height of the snapshot that it was filled with, and the headers that came with it |
 //! | | `f` height | finalization of that height's block |
 //! | `log` | height `b` | digest, link, result root, batches, block |
 //! | | height `d` | what the height wrote, until the tree's base has it |
@@ -86,6 +88,8 @@ pub(crate) const FORMAT_KEY: &[u8] = b"store-format";
 pub(crate) const TIP_KEY: &[u8] = b"tip";
 pub(crate) const TREE_ROOTS_KEY: &[u8] = b"tree-roots";
 pub(crate) const FLOOR_KEY: &[u8] = b"oldest";
+pub(crate) const SYNCING_KEY: &[u8] = b"syncing";
+pub(crate) const SYNCED_KEY: &[u8] = b"synced";
 pub(crate) const ROTATION_KEY: &[u8] = b"rotation";
 
 pub(crate) fn finalization_key(height: Height) -> [u8; 9] {
@@ -220,7 +224,7 @@ fn wrong_key(table: Table, key: &[u8]) -> StoreError {
 }
 
 /// Begins a state row's contents: its name. The value follows.
-fn encode_name(name: &[u8], out: &mut Vec<u8>) {
+pub(crate) fn encode_name(name: &[u8], out: &mut Vec<u8>) {
     // Names are bounded by the formats' limits.
     out.extend_from_slice(&(name.len() as u16).to_le_bytes());
     out.extend_from_slice(name);

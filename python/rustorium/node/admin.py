@@ -35,6 +35,10 @@ class Inspected(Protocol):
 
     def rotation(self) -> str: ...
 
+    def snapshots(self) -> str: ...
+
+    def create_snapshot(self) -> str: ...
+
 
 class AdminServer:
     """Serves one node's socket."""
@@ -48,6 +52,8 @@ class AdminServer:
             "stop": self._order_stop,
             "rotate_keys": self._rotate_keys,
             "rotation": lambda _: json.loads(self._node.rotation()),
+            "snapshots": lambda _: json.loads(self._node.snapshots()),
+            "create_snapshot": self._create_snapshot,
         }
 
     async def run(self) -> None:
@@ -103,6 +109,13 @@ class AdminServer:
         except _native.NativeError as error:
             raise NodeError(error.args[0], code=error.code) from None
         return {}
+
+    def _create_snapshot(self, _request: dict[str, Any]) -> object:
+        self._node.audit("snapshot ordered", json.dumps({"by": "admin socket"}))
+        try:
+            return json.loads(self._node.create_snapshot())
+        except _native.NativeError as error:
+            raise NodeError(error.args[0], code=error.code) from None
 
 
 def call(path: Path, operation: str, *, timeout_s: float = 5.0, **arguments: object) -> Any:

@@ -68,6 +68,8 @@ def prepare(home: Home, loaded: Loaded, passphrase_file: Path | None, environmen
         "cache_bytes": config.storage.cache_bytes,
         "keep_heights": None if config.storage.keep == "archive" else config.storage.keep,
         "proofs_kept": config.storage.proofs_kept,
+        "snapshot_interval_ms": config.sync.snapshot_interval_ms,
+        "state_sync_beyond_heights": config.sync.beyond_heights,
         "shaper": _shaper(home, config, len(validators)),
         "batch_delay_us": config.txpool.batch_delay_us,
         "pool_transactions_max": config.txpool.transactions_max,

@@ -24,6 +24,7 @@ mod release;
 mod rules;
 mod stale;
 mod state_claims;
+mod state_sync;
 mod validity;
 mod verifier;
 mod waiters;

@@ -299,6 +299,16 @@ impl Net {
         self.link_all(index, true);
     }
 
+    /// A wiped node that starts with this store, which was filled from a snapshot.
+    pub fn filled(&mut self, index: usize, store: Arc<MemStore>) {
+        let context = self.nodes[index].shard.ports.context.clone();
+        let mut ports = TestPorts::new(context, store, self.witness.clone());
+        ports.durable = ports.store.tip().unwrap().header;
+        self.nodes[index] = Node::start(&self.genesis, index, ports, self.now, &self.config);
+        self.traitor(index);
+        self.link_all(index, true);
+    }
+
     pub fn height(&self, index: usize) -> u64 {
         self.store(index).tip().unwrap().height.0
     }

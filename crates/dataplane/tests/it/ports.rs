@@ -183,8 +183,10 @@ impl TestPorts {
     pub fn reload_roots(&mut self) {
         self.roots = Arc::default();
         let base = Tree(self.store.clone() as Arc<dyn Store>);
-        self.rooting = Rooting::new(tables(), Serial, self.context.parameters.clone(), base, Height(0));
-        for height in (0..=self.store.tip().unwrap().height.0).map(Height) {
+        let folded = self.store.tree_base().unwrap();
+        let parameters = self.context.parameters.clone();
+        self.rooting = Rooting::new(tables(), Serial, parameters, base, folded.unwrap_or_default());
+        for height in (folded.map_or(0, |base| base.0 + 1)..=self.store.tip().unwrap().height.0).map(Height) {
             let header = self.store.bare_block(height).unwrap().unwrap().header;
             let diff = self.store.tree_writes(height).unwrap().unwrap();
             self.roots.push(RootJob { header, diff });

@@ -59,6 +59,19 @@ impl Disk {
         Ok(disk)
     }
 
+    /// The store was filled as of a height, or emptied.
+    pub(super) fn begin_at(&self, height: Option<Height>) {
+        let mut roots = self.roots.write();
+        roots.kept = height.into_iter().collect();
+        roots.next = None;
+        let height = height.unwrap_or_default().0;
+        self.floor.store(height, Ordering::Release);
+        self.swept.store(height, Ordering::Release);
+        // Compaction judges by them from the next sync on.
+        self.needed.height.store(0, Ordering::Release);
+        self.needed.root.store(0, Ordering::Release);
+    }
+
     pub(super) fn family(&self, table: Table) -> Result<&ColumnFamily, StoreError> {
         self.db.cf_handle(table.name()).ok_or_else(|| rows::corrupt(table, &[], "the table is missing".into()))
     }

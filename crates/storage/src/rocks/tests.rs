@@ -18,6 +18,7 @@ mod history;
 mod rotation;
 mod sealed;
 mod soak;
+mod synced;
 
 /// A height as proptest makes it up.
 #[derive(Clone, Debug)]

@@ -1,0 +1,15 @@
+//! State sync: snapshots that this node offers, and how an empty store is filled from its peers' ones.
+//!
+//! *Invariants:* a snapshot is the state at a kept root, which stays kept while it is offered; every node offers the same
+//! heights, by rules on headers alone; a store that is being filled has no tip, and gets one in a single write.
+
+pub(crate) mod early;
+mod fill;
+pub mod join;
+pub mod offers;
+pub mod server;
+mod view;
+
+pub use join::{JoinEvent, Joined, Joiner};
+pub use offers::{OfferNote, Offers};
+pub use server::{Question, Server};

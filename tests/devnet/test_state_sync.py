@@ -1,0 +1,113 @@
+"""State sync on real processes: who begins with nothing is filled from its peers' snapshots, and takes part again."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from process_tools import Load, assert_no_panic, level, statuses, wait_for
+from rustorium.client import Client
+from rustorium.devnet import Devnet
+from rustorium.errors import NodeError, NotReady
+from rustorium.node.admin import call
+
+pytestmark = pytest.mark.alone
+VICTIM = 3
+
+
+@contextmanager
+def eager(folder: Path, nodes: int) -> Iterator[Devnet]:
+    """A devnet with snapshots every second, which are taken however low they are."""
+    with Devnet.create(folder, nodes=nodes, accounts=2) as net:
+        for node in net.net.nodes:
+            with open(Path(node.home, "config.toml"), "a") as file:
+                file.write("\n[sync]\nsnapshot_interval_ms = 1000\nbeyond_heights = 1\n")
+        net.start()
+        yield net
+        assert_no_panic(net)
+
+
+def snapshots(net: Devnet, index: int) -> list[int]:
+    answer = call(Path(net.net.nodes[index].home, "run", "admin.sock"), "snapshots")
+    return [int(one["height"]) for one in answer]
+
+
+def events(net: Devnet, index: int, event: str) -> list[dict[str, object]]:
+    lines = Path(net.net.nodes[index].home, "log", "node.jsonl").read_text().splitlines()
+    return [line for line in map(json.loads, lines) if line.get("event") == event]
+
+
+def wipe(net: Devnet, index: int) -> None:
+    for lost in ("db", "safety"):
+        shutil.rmtree(Path(net.net.nodes[index].home, lost))
+
+
+def executed(net: Devnet, index: int) -> int:
+    [status] = statuses(net, [index])
+    return status.executed
+
+
+def test_a_wiped_validator_is_filled_from_a_snapshot_and_votes_again(tmp_path: Path) -> None:
+    with eager(tmp_path, 4) as net:
+        wiped_and_filled(net)
+
+
+def wiped_and_filled(net: Devnet) -> None:
+    with Load(net, "before") as load:
+        load.wait_for_more(300)
+    wait_for("all are level", lambda: level(net))
+    last = executed(net, VICTIM)
+    net.kill(VICTIM)
+    wipe(net, VICTIM)
+    # What the key signed lies below the snapshot that the home begins with: nothing above it can be held against it.
+    with Load(net, "after") as more:
+        more.wait_for_more(100)
+        wait_for("a snapshot without the victim", lambda: min(snapshots(net, 0), default=0) > last + 1)
+    net.restart(VICTIM)
+    [synced] = events(net, VICTIM, "state_synced")
+    assert int(str(synced["height"])) > last
+    wait_for("all are level", lambda: level(net))
+    [status] = statuses(net, [VICTIM])
+    assert status.retired == ""
+    with Client(net.net.nodes[VICTIM].http, genesis=Path(net.net.genesis)) as client:
+        for _, address, name, value in (load.told + more.told)[::7]:
+            assert client.get(address, name, verify=False) == value
+    # It votes: without node 0 the other three are a quorum only together.
+    wait_for("it may sign", lambda: len(events(net, VICTIM, "may_sign")) >= 2)
+    net.kill(0)
+    with Load(net, "three") as load:
+        load.wait_for_more(50)
+    net.restart(0)
+    wait_for("all are level", lambda: level(net))
+    # A restart goes on from what the store holds now.
+    net.kill(VICTIM)
+    net.restart(VICTIM)
+    assert len(events(net, VICTIM, "state_synced")) == 1
+    wait_for("all are level", lambda: level(net))
+
+
+def test_snapshots_are_listed_and_made_on_order(tmp_path: Path) -> None:
+    with eager(tmp_path, 1) as net:
+        listed_and_made(net)
+
+
+def listed_and_made(net: Devnet) -> None:
+    socket = Path(net.net.nodes[0].home, "run", "admin.sock")
+    with Load(net, "load") as load:
+        load.wait_for_more(50)
+        wait_for("two snapshots", lambda: len(snapshots(net, 0)) == 2)
+
+    def made() -> bool:
+        # The newest root may be folded before a finalization of its claim is stored: then it comes a moment later.
+        with suppress(NodeError):
+            return int(call(socket, "create_snapshot")["height"]) in snapshots(net, 0)
+        return False
+
+    wait_for("one is made", made)
+    assert snapshots(net, 0) == sorted(snapshots(net, 0), reverse=True)
+    net.terminate(0)
+    with pytest.raises(NotReady):
+        call(socket, "snapshots")
