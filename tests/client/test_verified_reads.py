@@ -1,0 +1,155 @@
+"""What a client takes for verified: what it asked for, no older than it may be, from any node that can show it."""
+
+import json
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+import trio
+import trio.testing
+from fake_net import ok, problem
+
+from rustorium.client import AsyncClient
+from rustorium.errors import Busy, NoStateRoot, ProofPruned, ProofRefused, UsageError, VerificationFailed
+from rustorium.types import PROOF_KEYS_MAX, Subject
+
+VECTORS = Path(__file__).parent.parent / "vectors" / "proofs.json"
+CASES: dict[str, dict[str, Any]] = {case["name"]: case for case in json.loads(VECTORS.read_text())["cases"]}
+ONE = CASES["one value beside another client's"]
+BAD = CASES["too few signatures"]
+GENESIS = bytes.fromhex(ONE["genesis"])
+TAG_BYTES = 1
+"""A read proof's bytes stand behind the tag of their kind."""
+
+Answer = Callable[[httpx2.Request], httpx2.Response]
+
+
+def proven(case: dict[str, Any]) -> Answer:
+    return lambda _: ok({"proof_hex": case["bytes"][2 * TAG_BYTES :]})
+
+
+def run(nodes: list[Answer], body: Callable[[AsyncClient], Awaitable[Any]]) -> Any:
+    """A client of nodes n0, n1, …, each of which gives this answer to every question for a proof."""
+
+    async def handle(request: httpx2.Request) -> httpx2.Response:
+        if request.url.path != "/v1/proofs":
+            return ok({"status": "ok", "reasons": []})
+        return nodes[int(request.url.host[1:])](request)
+
+    async def main() -> Any:
+        urls = [f"http://n{number}" for number in range(len(nodes))]
+        transport = httpx2.MockTransport(handle)
+        async with AsyncClient(urls, genesis=GENESIS, timeout_s=5.0, transport=transport) as client:
+            return await body(client)
+
+    return trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
+
+
+def account() -> str:
+    """Whose key the one value is of."""
+
+    async def body(client: AsyncClient) -> str:
+        facts = await client.light.show(bytes.fromhex(ONE["bytes"]))
+        return str(facts["items"][0]["account"])
+
+    found: str = run([proven(ONE)], body)
+    return found
+
+
+ACCOUNT = account()
+VALUE = b"\x03" * 9
+
+
+def test_what_was_asked_for_is_given() -> None:
+    async def body(client: AsyncClient) -> None:
+        assert await client.get(ACCOUNT, b"\x03") == VALUE
+        state = await client.prove([Subject(ACCOUNT, key=b"\x03")])
+        assert (await client.verify_proof(state.proof)).state == state
+
+    run([proven(ONE)], body)
+
+
+def test_another_nodes_lie_is_passed_over() -> None:
+    async def body(client: AsyncClient) -> None:
+        for _ in range(3):
+            assert await client.get(ACCOUNT, b"\x03") == VALUE
+
+    run([proven(BAD), proven(ONE)], body)
+    run([proven(ONE), proven(BAD)], body)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        proven(BAD),
+        proven(CASES["another value"]),
+        lambda _: ok({"proof_hex": ""}),
+        lambda _: ok({"proof_hex": ONE["bytes"]}),
+        lambda _: ok({"proof_hex": CASES["a block"]["bytes"][2:]}),
+    ],
+)
+def test_where_all_lie_nothing_is_given(answer: Answer) -> None:
+    async def body(client: AsyncClient) -> None:
+        with pytest.raises(VerificationFailed):
+            await client.get(ACCOUNT, b"\x03")
+
+    run([answer, answer], body)
+
+
+def test_a_proof_of_something_else_or_older_is_refused() -> None:
+    async def body(client: AsyncClient) -> None:
+        with pytest.raises(ProofRefused, match="something else"):
+            await client.get(ACCOUNT, b"other")
+        with pytest.raises(ProofRefused, match="something else"):
+            await client.prove([Subject(ACCOUNT, key=b"\x03"), Subject(ACCOUNT)])
+        with pytest.raises(ProofRefused, match="height 1"):
+            await client.prove([Subject(ACCOUNT, key=b"\x03")], from_height=2)
+        with pytest.raises(ProofRefused, match="height 1"):
+            await client.prove([Subject(ACCOUNT, key=b"\x03")], at=7)
+        assert await client.get(ACCOUNT, b"\x03") == VALUE
+
+    run([proven(ONE)], body)
+
+
+def test_reasons_are_typed_and_a_wait_ends() -> None:
+    asked: list[dict[str, Any]] = []
+
+    def late(request: httpx2.Request) -> httpx2.Response:
+        asked.append(json.loads(request.content))
+        return problem(503, "not_proven_yet", "Not yet.", retry_after_ms=500)
+
+    async def waits(client: AsyncClient) -> None:
+        with pytest.raises(Busy, match="not yet"):
+            await client.prove([Subject(ACCOUNT)], from_height=9)
+
+    run([late], waits)
+    assert all(question["from_height"] == 9 for question in asked)
+
+    async def none(client: AsyncClient) -> None:
+        with pytest.raises(NoStateRoot):
+            await client.get(ACCOUNT, b"a")
+
+    run([lambda _: problem(409, "no_state_root", "None.")], none)
+
+    async def pruned(client: AsyncClient) -> None:
+        with pytest.raises(ProofPruned) as found:
+            await client.prove([Subject(ACCOUNT)], at=1)
+        assert found.value.nearest == 5
+
+    run([lambda _: problem(410, "proof_pruned", "Gone.", nearest=5)], pruned)
+
+
+def test_questions_have_bounds() -> None:
+    async def body(client: AsyncClient) -> None:
+        for subjects in (
+            [],
+            [Subject(ACCOUNT)] * 2,
+            [Subject(ACCOUNT, key=b"%d" % n) for n in range(PROOF_KEYS_MAX + 1)],
+        ):
+            with pytest.raises(UsageError):
+                await client.prove(subjects)
+        assert await client.get_many(ACCOUNT, []) == {}
+
+    run([proven(ONE)], body)
