@@ -107,7 +107,7 @@ def test_start_with_another_chains_genesis(cli: Cli, home: Path, tmp_path: Path,
     other.mkdir()
     _, made = make_home(cli, other, passphrase)
     write_genesis(home / "genesis.json", made)
-    cli("start", "--home", home, "--passphrase-file", passphrase).fails(1, "belongs to no validator")
+    cli("start", "--home", home, "--passphrase-file", passphrase).fails(2, "has no address of")
 
 
 def test_start_with_an_unreadable_genesis(cli: Cli, home: Path, passphrase: Path) -> None:

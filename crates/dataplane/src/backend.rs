@@ -2,7 +2,7 @@
 
 mod state;
 
-use crate::executor::Progress;
+use crate::executor::{Progress, StoredState};
 use crate::inbox::Inbox;
 use crate::links::Links;
 use crate::metrics::NodeMetrics;
@@ -13,16 +13,16 @@ use crate::verifier::{Submission, Verifier};
 use crate::waiters::Waiters;
 use futures_util::future::BoxFuture;
 use rustorium_crypto::transaction_id;
-use rustorium_execution::prove_receipt;
+use rustorium_execution::{CommitteeRecord, prove_receipt};
 use rustorium_gateway::{
-    At, Backend, BackendError, BlockRef, BlockView, ChainInfo, FinalBlock, Place, ProofStatus, ProveAt, Proven, ReadAt,
-    Refused, StateValues, Status, Submitted, SubmittedSink, TransactionStatus, Wait,
+    At, Backend, BackendError, BlockRef, BlockView, ChainInfo, Committee, FinalBlock, Place, ProofStatus, ProveAt,
+    Proven, ReadAt, Refused, StateValues, Status, Submitted, SubmittedSink, TransactionStatus, Wait,
 };
 use rustorium_storage::{Store, StoreError, StoredBlock};
 use rustorium_types::limits::PROOF_HEADERS_MAX;
 use rustorium_types::{
     AccountId, BlockProof, BoundedVec, Epoch, EpochChange, Header, Height, PROTOCOL_VERSION, Subject, Transaction,
-    TxId, ValidatorIndex, View,
+    TxId, View,
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -38,10 +38,8 @@ const CLAIM_SEARCH_MAX: u64 = 4096;
 pub struct NodeBackend {
     pub(crate) chain: ChainInfo,
     pub(crate) name: String,
-    pub(crate) me: ValidatorIndex,
     pub(crate) links: Arc<Links>,
     pub(crate) notices: Arc<Notices>,
-    pub(crate) quorum: usize,
     pub(crate) durability: &'static str,
     pub(crate) capacity: usize,
     pub(crate) store: Arc<dyn Store>,
@@ -103,12 +101,16 @@ impl NodeBackend {
         if let Some(reason) = self.inbox.failure() {
             return Err(reason);
         }
-        let up = self.links.peers() + 1 - self.links.unreachable().len();
-        if up < self.quorum {
+        let committee = self.links.context().committee.clone();
+        let own = usize::from(committee.me.is_some());
+        let up = self.links.peers() + own - self.links.unreachable().len();
+        // Who only follows needs no quorum of links: what one peer hands on is checked.
+        let wanted = if own == 1 { committee.quorum() } else { 1 };
+        if up < wanted {
             return Err(format!(
                 "only {up} of the {} validators that a quorum needs are connected: can't reach {}; check that they run \
                  and that config.toml has their addresses",
-                self.quorum,
+                wanted,
                 self.links.unreachable_text()
             ));
         }
@@ -135,10 +137,22 @@ impl NodeBackend {
     }
 }
 
-/// Shows that the block at `height` is final: the next stored finalization and the headers up to it.
+/// Shows that the block at `height` is final: the next stored finalization of its epoch and the headers up to it; where
+/// that is of a later epoch, whose committee may be another, what shows that the epoch's boundary is final.
 pub fn block_proof(store: &dyn Store, height: Height) -> Result<Option<BlockProof>, StoreError> {
-    let Some((certified, finalization)) = store.finalization_at_or_above(height)? else { return Ok(None) };
-    if certified.0 - height.0 > PROOF_HEADERS_MAX as u64 {
+    let Some(block) = store.bare_block(height)? else { return Ok(None) };
+    let epoch = block.header.epoch;
+    let next = store.finalization_at_or_above(height)?.filter(|(_, certificate)| certificate.body.epoch == epoch);
+    let (certified, closing, finalization) = match next {
+        Some((certified, finalization)) => (certified, Vec::new(), finalization),
+        None => match store.epoch(epoch)? {
+            Some(EpochChange { boundary, proof, .. }) => {
+                (boundary.height, proof.descendants.into_vec(), proof.finalization)
+            }
+            None => return Ok(None),
+        },
+    };
+    if certified.0.saturating_sub(height.0) + closing.len() as u64 > PROOF_HEADERS_MAX as u64 {
         return Ok(None);
     }
     let mut headers: Vec<Header> = Vec::new();
@@ -146,6 +160,7 @@ pub fn block_proof(store: &dyn Store, height: Height) -> Result<Option<BlockProo
         let Some(block) = store.bare_block(Height(next))? else { return Ok(None) };
         headers.push(block.header);
     }
+    headers.extend(closing);
     Ok(BoundedVec::new(headers).ok().map(|descendants| BlockProof { descendants, finalization }))
 }
 
@@ -257,8 +272,9 @@ impl Backend for NodeBackend {
         state::prove(self, subjects, at, deadline)
     }
 
-    fn epoch_changes(&self, _: Epoch, _: usize) -> Result<Vec<EpochChange>, BackendError> {
-        Ok(Vec::new())
+    fn epoch_changes(&self, from: Epoch, limit: usize) -> Result<Vec<EpochChange>, BackendError> {
+        let epochs = (from.0..).take(limit).map(|epoch| self.store.epoch(Epoch(epoch)).map_err(storage));
+        epochs.map_while(Result::transpose).collect()
     }
 
     fn block(&self, which: BlockRef) -> Result<Option<BlockView>, BackendError> {
@@ -284,18 +300,25 @@ impl Backend for NodeBackend {
         receipt_proof(&*self.store, id)
     }
 
+    fn committee(&self) -> Result<Committee, BackendError> {
+        let context = self.links.context();
+        let record = CommitteeRecord::read(&StoredState(&*self.store));
+        let next = record.map_err(|error| BackendError::Storage(error.to_string()))?.target;
+        Ok(Committee { epoch: context.epoch(), validators: context.validators.clone(), next })
+    }
+
     fn status(&self) -> Status {
         let tip = self.store.tip();
         let executed = tip.as_ref().map_or(At::default(), |t| At { height: t.height, root: t.result_root });
         let claim = tip.map(|tip| tip.header.result).unwrap_or_default();
-        let unreachable: Vec<String> = self.links.unreachable().iter().map(|peer| peer.name.clone()).collect();
+        let unreachable: Vec<String> = self.links.unreachable().into_iter().map(|peer| peer.name).collect();
         Status {
             node: self.name.clone(),
-            validator: Some(self.me),
+            validator: self.links.context().me(),
             version: env!("CARGO_PKG_VERSION").into(),
             height: executed.height,
             view: View(self.gauges.view.load(Ordering::Relaxed)),
-            epoch: Epoch(0),
+            epoch: self.links.context().epoch(),
             executed,
             claimed: At { height: claim.height, root: claim.root },
             peers_up: self.links.peers() - unreachable.len(),

@@ -62,8 +62,6 @@ pub struct NodeConfig {
     pub validator_seed_hex: String,
     /// The node key's seed, hex.
     pub node_seed_hex: String,
-    /// This validator's index.
-    pub index: u16,
     /// Where peers are listened for.
     pub p2p_listen: SocketAddr,
     /// Where HTTP clients are listened for.

@@ -1,11 +1,12 @@
 //! What never changes while a shard's epoch runs: committee, keys, parameters and the hashes that headers carry.
 
-use rustorium_crypto::SigningKey;
+use rustorium_crypto::{SigningKey, block_digest};
 use rustorium_execution::ChainHashes;
 use rustorium_quorum::Committee;
+use rustorium_storage::{Store, StoreError};
 use rustorium_types::{
-    BlockDigest, ChainId, Epoch, Genesis, Hash, Header, PROTOCOL_VERSION, Parameters, PublicKey, ShardId,
-    ValidatorIndex,
+    BlockDigest, BoundedVec, ChainId, Cursor, Epoch, EpochChange, Genesis, Hash, Header, Height, PROTOCOL_VERSION,
+    Parameters, PublicKey, ShardId, ValidatorIndex, ValidatorSet,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,15 +15,17 @@ use std::sync::Arc;
 pub struct Context {
     /// The committee.
     pub committee: Arc<Committee>,
-    /// This node's place in it.
-    pub me: ValidatorIndex,
+    /// Its members, in the order of their places.
+    pub validators: Arc<ValidatorSet>,
     /// The members' places, by the node keys that their links prove.
     pub places: BTreeMap<PublicKey, ValidatorIndex>,
-    /// Signs votes and batches.
+    /// When the epoch began, header time: its end is due `epoch_ms` later.
+    pub start_ms: u64,
+    /// Signs votes and batches, where its public half is a member's.
     pub key: SigningKey,
     /// Chain parameters.
     pub parameters: Parameters,
-    /// Hashes that headers carry.
+    /// Hashes that headers carry; the validator set's is this epoch's.
     pub hashes: ChainHashes,
     /// The genesis block's header.
     pub genesis_header: Header,
@@ -34,16 +37,15 @@ pub struct Context {
 
 impl Context {
     /// The context of the genesis committee's epoch 0, shard 0.
-    pub fn new(genesis: &Genesis, me: ValidatorIndex, key: SigningKey) -> Self {
+    pub fn new(genesis: &Genesis, key: SigningKey) -> Self {
         let state = rustorium_execution::genesis(genesis);
-        let keys: Vec<PublicKey> = genesis.validators.iter().map(|v| v.validator_key).collect();
         let chain = rustorium_crypto::chain_id(genesis);
-        let places = genesis.validators.iter().zip(0..).map(|(v, place)| (v.node_key, ValidatorIndex(place))).collect();
-        let committee = Committee { chain, shard: ShardId(0), epoch: Epoch(0), me: Some(me), keys };
+        let (committee, places) = members(chain, Epoch(0), &genesis.validators, &key);
         Self {
             committee: Arc::new(committee),
-            me,
+            validators: Arc::new(genesis.validators.clone()),
             places,
+            start_ms: genesis.time_ms,
             key,
             parameters: genesis.parameters.clone(),
             hashes: rustorium_execution::hashes(genesis),
@@ -53,9 +55,53 @@ impl Context {
         }
     }
 
+    /// The context of the epoch that goes on after the block of `tip`: the next one where that is a boundary. Errors: the
+    /// store can't be read, or lacks the end of the epoch before.
+    pub fn at(genesis: &Genesis, key: SigningKey, store: &dyn Store, tip: &Header) -> Result<Self, StoreError> {
+        let first = Self::new(genesis, key);
+        let epoch = if tip.ends_epoch { tip.epoch.next() } else { tip.epoch };
+        let Some(before) = epoch.0.checked_sub(1).map(Epoch) else { return Ok(first) };
+        let what = "the end of the epoch before is missing";
+        let change = store.epoch(before)?.ok_or(StoreError::Inconsistent { height: tip.height, what })?;
+        Ok(first.after(&change))
+    }
+
+    /// The context of the epoch after the one that `change`, which was checked, ends.
+    pub fn after(&self, change: &EpochChange) -> Self {
+        let (chain, epoch) = (self.chain(), change.boundary.epoch.next());
+        let (committee, places) = members(chain, epoch, &change.next, &self.key);
+        Self {
+            committee: Arc::new(committee),
+            validators: Arc::new(change.next.clone()),
+            places,
+            start_ms: change.boundary.time_ms,
+            key: self.key.clone(),
+            parameters: self.parameters.clone(),
+            hashes: ChainHashes { validator_set: change.boundary.next_validator_set, ..self.hashes },
+            genesis_header: self.genesis_header.clone(),
+            genesis_digest: self.genesis_digest,
+            genesis_root: self.genesis_root,
+        }
+    }
+
     /// The chain.
     pub fn chain(&self) -> ChainId {
         self.committee.chain
+    }
+
+    /// The epoch.
+    pub fn epoch(&self) -> Epoch {
+        self.committee.epoch
+    }
+
+    /// This node's place in the committee; none: it follows.
+    pub fn me(&self) -> Option<ValidatorIndex> {
+        self.committee.me
+    }
+
+    /// Whether this is this node's place.
+    pub fn is_me(&self, place: ValidatorIndex) -> bool {
+        self.committee.me == Some(place)
     }
 
     /// The place of whoever has this node key; none: it is no member of this epoch's committee.
@@ -76,8 +122,57 @@ impl Context {
             && header.epoch == self.committee.epoch
             && header.cursors.len() == self.n()
             && header.validator_set == self.hashes.validator_set
-            && header.next_validator_set == self.hashes.validator_set
+            && (header.ends_epoch || header.next_validator_set == self.hashes.validator_set)
             && header.parameters == self.hashes.parameters
             && header.shard_map == self.hashes.shard_map
     }
+
+    /// A final block as this epoch's blocks see it. The boundary block before the epoch is a parent like any other, but
+    /// that lanes start anew above it, and nothing ends with it.
+    pub fn as_parent(&self, header: &Header) -> Header {
+        let mut seen = header.clone();
+        if header.epoch < self.epoch() {
+            let cursors = vec![Cursor::default(); self.n()];
+            seen.cursors = BoundedVec::new(cursors).unwrap_or_default();
+            (seen.epoch, seen.ends_epoch) = (self.epoch(), false);
+        }
+        seen
+    }
+
+    /// Checks the end of this epoch, as someone shows it: the boundary, closing blocks above it and a finalization of the
+    /// last, and the next committee. Errors: the broken part, for the log.
+    pub fn check_change(&self, change: &EpochChange) -> Result<(), &'static str> {
+        let boundary = &change.boundary;
+        let ensure = |holds: bool, part| if holds { Ok(()) } else { Err(part) };
+        ensure(self.header_is_ours(boundary) && boundary.ends_epoch, "the boundary is not of this epoch")?;
+        ensure(boundary.height > Height(0), "the boundary is the genesis block")?;
+        let set = Hash(rustorium_crypto::hash::hash_value(rustorium_crypto::domain::VALIDATOR_SET, &change.next));
+        ensure(set == boundary.next_validator_set && !change.next.is_empty(), "the next committee is another")?;
+        let mut last = (boundary, block_digest(boundary));
+        for header in &change.proof.descendants {
+            let closes = header.parent == last.1
+                && self.header_is_ours(header)
+                && crate::rules::check_closing(last.0, header).is_ok();
+            ensure(closes, "a closing header does not follow the one before it")?;
+            last = (header, block_digest(header));
+        }
+        let certificate = &change.proof.finalization;
+        let body = self.committee.body(rustorium_types::VoteKind::Finalize, last.0.view, last.1);
+        ensure(certificate.body == body, "the certificate finalizes another block")?;
+        let good = rustorium_crypto::verify_certificate(&self.committee.keys, certificate.clone()).is_some();
+        ensure(good, "the finalization lacks a quorum of good signatures")
+    }
+}
+
+fn members(
+    chain: ChainId,
+    epoch: Epoch,
+    set: &ValidatorSet,
+    key: &SigningKey,
+) -> (Committee, BTreeMap<PublicKey, ValidatorIndex>) {
+    let keys: Vec<PublicKey> = set.iter().map(|validator| validator.validator_key).collect();
+    let place = |at: usize| ValidatorIndex(at as u16);
+    let me = keys.iter().position(|member| *member == key.public()).map(place);
+    let places = set.iter().enumerate().map(|(at, validator)| (validator.node_key, place(at))).collect();
+    (Committee { chain, shard: ShardId(0), epoch, me, keys }, places)
 }

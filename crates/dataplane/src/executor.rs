@@ -5,13 +5,17 @@ use crate::inbox::Inbox;
 use crate::metrics::NodeMetrics;
 use crate::queue::Queue;
 use crate::rooting::RootJob;
-use crate::shard::{Event, Executed, ExecutionJob};
+use crate::shard::{Ended, Event, Executed, ExecutionJob};
 use crate::waiters::Waiters;
-use rustorium_crypto::transaction_id;
-use rustorium_execution::{Input, Skip, StateRead, StateReadError, arrange, execute, order};
+use rustorium_crypto::{domain, hash::hash_value, transaction_id};
+use rustorium_execution::{
+    CommitteeRecord, Input, Skip, StateRead, StateReadError, arrange, committee_key, execute, order,
+};
 use rustorium_gateway::{FinalBlock, Refused, Submitted};
 use rustorium_storage::{HeightCommit, Store, StoreError, TreeWrites};
-use rustorium_types::{Hash, Height, LeafWrite, Receipt, StateKey, TxId};
+use rustorium_types::{
+    BlockProof, EpochChange, Hash, Header, Height, LeafWrite, Receipt, ResultClaim, StateKey, TxId, ValidatorSet,
+};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -120,26 +124,53 @@ impl Executor {
         if let Some(writes) = &writes {
             self.store.put_tree_writes(header.height, writes).map_err(failed)?;
         }
+        if let Some(record) = committee_of(&commit.diff) {
+            self.store.put_committee_record(header.height, record).map_err(failed)?;
+        }
+        let change = job.end.as_ref().map(|proof| self.end_of_epoch(header, proof)).transpose()?;
         self.store.commit(&commit).map_err(failed)?;
+        if change.is_some() {
+            // R32: nothing of the next epoch is signed before a restart would find that it has begun.
+            self.store.sync().map_err(failed)?;
+        }
         if let (Some(roots), Some(diff)) = (&self.roots, writes) {
             roots.push(RootJob { header: header.clone(), diff });
         }
         self.metrics.executed(&commit, execution.skipped.len(), executed_in, started.elapsed());
         self.progress.executed.store(header.height.0, Ordering::Release);
         self.progress.moved.send_replace(());
-        self.tell(header.time_ms, commit, execution.skipped, execution.touched, header.result.height);
+        self.tell(commit, change, execution.skipped, execution.touched);
         Ok(execution.result_root)
+    }
+
+    /// The end of an epoch whose boundary is this, kept in the store before the boundary is.
+    fn end_of_epoch(&self, boundary: &Header, proof: &BlockProof) -> Result<EpochChange, (&'static str, String)> {
+        let failed = |error: StoreError| (store_code(&error), error.to_string());
+        let record = self.store.committee_record(boundary.result.height).map_err(failed)?;
+        let next = record.and_then(|bytes| CommitteeRecord::from_bytes(&bytes).ok()).map(|record| record.target);
+        let certified =
+            |set: &ValidatorSet| Hash(hash_value(domain::VALIDATOR_SET, set)) == boundary.next_validator_set;
+        let next = next.filter(certified).ok_or_else(|| {
+            let sentence = format!(
+                "the committee that a quorum certified at height {} is not the one in this node's state: its execution \
+                 is another; sync the store anew",
+                boundary.height
+            );
+            ("diverged", sentence)
+        })?;
+        let change = EpochChange { boundary: boundary.clone(), proof: proof.clone(), next };
+        self.store.put_epoch(&change).map_err(failed)?;
+        Ok(change)
     }
 
     fn tell(
         &self,
-        time_ms: u64,
         commit: HeightCommit,
+        change: Option<EpochChange>,
         skipped: Vec<(TxId, Skip)>,
         touched: Vec<(rustorium_types::AccountId, u64)>,
-        claimed: Height,
     ) {
-        let height = commit.block.header.height;
+        let Header { height, time_ms, result: ResultClaim { height: claimed, .. }, .. } = commit.block.header;
         if self.waiters.executed(height, &commit.receipts) {
             self.events.push(Event::ClaimWanted(height));
         }
@@ -149,7 +180,11 @@ impl Executor {
         if claimed.0 > self.progress.claimed.fetch_max(claimed.0, Ordering::AcqRel) {
             self.waiters.certified(claimed, &*self.prove);
         }
-        self.events.push(Event::Executed(Executed { height, time_ms, root: commit.result_root, touched, skipped }));
+        let payload_height = self.store.tip().map_or(Height(0), |tip| tip.payload_height);
+        let committee = committee_of(&commit.diff).and_then(|bytes| CommitteeRecord::from_bytes(bytes).ok());
+        let ended = change.map(|change| Ended { change, payload_height });
+        let root = commit.result_root;
+        self.events.push(Event::Executed(Executed { height, time_ms, root, touched, skipped, committee, ended }));
         let receipts: Vec<Receipt> = commit.receipts;
         if self.published.receiver_count() > 0 {
             let block = FinalBlock { height, time_ms, digest: commit.digest, receipts };
@@ -157,6 +192,13 @@ impl Executor {
             let _ = self.published.send(Arc::new(block));
         }
     }
+}
+
+/// The committee record that a diff writes.
+pub fn committee_of(diff: &[LeafWrite]) -> Option<&[u8]> {
+    let key = committee_key();
+    let place = diff.binary_search_by_key(&key, |write| write.key).ok()?;
+    diff[place].value.as_deref()
 }
 
 /// What the state tree needs to know of a diff.

@@ -13,6 +13,7 @@ struct Waiting {
     work: Option<bool>,
     claim: Option<Height>,
     root: Option<Height>,
+    due: Option<bool>,
     wanted: Option<Height>,
     silence: BTreeMap<ValidatorIndex, bool>,
     fatal: Option<(String, String)>,
@@ -38,18 +39,25 @@ impl Inbox {
         self.event.as_raw_fd()
     }
 
-    /// Adds inputs, all or none of which the next drain sees, and wakes the core, but for work that went away and
-    /// comes alone: that only rides along.
+    /// Adds inputs, all or none of which the next drain sees, and wakes the core, but for work that went away, or an
+    /// end that is due no more, and comes alone: that only rides along.
     pub fn push(&self, inputs: impl IntoIterator<Item = Input>) {
         let mut waiting = self.waiting.lock();
         let mut wake = false;
         for input in inputs {
-            wake |= input != Input::WorkSeen(false);
+            wake |= !matches!(input, Input::WorkSeen(false) | Input::EndDue(false));
             match input {
-                Input::Recovered { .. } => waiting.queue.push_front(input),
+                Input::Recovered { .. } => {
+                    // R29: what was told before is of the epoch that is over, or of the time before a restart.
+                    let wanted = waiting.wanted.take();
+                    let (fatal, signalled) = (waiting.fatal.take(), waiting.signalled);
+                    *waiting =
+                        Waiting { queue: VecDeque::from([input]), wanted, fatal, signalled, ..Waiting::default() };
+                }
                 Input::WorkSeen(listable) => waiting.work = Some(listable),
                 Input::ClaimReady(height) => waiting.claim = Some(height),
                 Input::RootReady(height) => waiting.root = Some(height),
+                Input::EndDue(due) => waiting.due = Some(due),
                 Input::ClaimWanted(height) => waiting.wanted = waiting.wanted.max(Some(height)),
                 Input::PeerSilence(peer, silent) => {
                     waiting.silence.insert(peer, silent);
@@ -94,6 +102,7 @@ impl Inbox {
         // In front of work: what work makes the leader propose carries the newest claim.
         inputs.extend(waiting.claim.take().map(Input::ClaimReady));
         inputs.extend(waiting.root.take().map(Input::RootReady));
+        inputs.extend(waiting.due.take().map(Input::EndDue));
         inputs.extend(waiting.work.take().map(Input::WorkSeen));
         let count = waiting.queue.len().min(limit);
         inputs.extend(waiting.queue.drain(..count));

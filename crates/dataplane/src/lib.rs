@@ -29,6 +29,7 @@ pub mod rooter;
 pub mod rooting;
 pub mod rotator;
 pub mod rules;
+pub mod serving;
 pub mod shard;
 mod starting;
 pub mod statesync;

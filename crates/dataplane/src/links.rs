@@ -1,9 +1,11 @@
-//! Which peers' links are up, by name, for whoever asks how the node is.
+//! The committee as this node reaches it: who its members are, where they are dialed, and whose links are up.
 
-use parking_lot::Mutex;
-use rustorium_transport::PeerAddress;
-use rustorium_types::{PublicKey, ValidatorIndex};
-use std::collections::BTreeSet;
+use crate::context::Context;
+use parking_lot::{Mutex, RwLock};
+use rustorium_transport::{Peer, PeerAddress};
+use rustorium_types::{PublicKey, Validator, ValidatorIndex};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// Peers that a sentence names; beyond, it counts.
 const NAMED_MAX: usize = 4;
@@ -15,23 +17,54 @@ pub struct PeerName {
     pub index: ValidatorIndex,
     /// The key that its link proves.
     pub node_key: PublicKey,
-    /// Its name in the genesis.
+    /// Its name in the committee.
     pub name: String,
-    /// Where `config.toml` says that it is.
-    pub address: PeerAddress,
+    /// Where it is dialed; none: it is the one that dials.
+    pub address: Option<PeerAddress>,
 }
 
-/// The peers and which of them are connected.
+/// The peers of the epoch that goes on, and which of them are connected.
 pub struct Links {
-    peers: Vec<PeerName>,
+    /// Addresses by node key, as `config.toml` has them: of those whose committee entry has none.
+    book: BTreeMap<PublicKey, PeerAddress>,
+    /// This node's own key on its links.
+    own: PublicKey,
+    members: RwLock<Arc<Members>>,
     /// Of members and others.
     up: Mutex<BTreeSet<PublicKey>>,
 }
 
+struct Members {
+    context: Arc<Context>,
+    peers: Vec<PeerName>,
+}
+
 impl Links {
-    /// No link is up yet.
-    pub fn new(peers: Vec<PeerName>) -> Self {
-        Self { peers, up: Mutex::default() }
+    /// No link is up yet. `own`: this node's key on its links; `book`: addresses by node key.
+    pub fn new(context: Arc<Context>, own: PublicKey, book: BTreeMap<PublicKey, PeerAddress>) -> Self {
+        let members = RwLock::new(Arc::new(members(context, &own, &book)));
+        Self { book, own, members, up: Mutex::default() }
+    }
+
+    /// Another epoch's committee from now on.
+    pub fn begin_epoch(&self, context: Arc<Context>) {
+        *self.members.write() = Arc::new(members(context, &self.own, &self.book));
+    }
+
+    fn members(&self) -> Arc<Members> {
+        self.members.read().clone()
+    }
+
+    /// The epoch that goes on.
+    pub fn context(&self) -> Arc<Context> {
+        self.members().context.clone()
+    }
+
+    /// What the transport needs to know of the members.
+    pub fn to_dial(&self) -> Vec<Peer> {
+        let members = self.members();
+        let peer = |peer: &PeerName| Peer { index: peer.index, node_key: peer.node_key, address: peer.address.clone() };
+        members.peers.iter().map(peer).collect()
     }
 
     /// A link came up or went down.
@@ -46,29 +79,33 @@ impl Links {
 
     /// A peer's place; none: it isn't in the committee.
     pub fn place(&self, node_key: &PublicKey) -> Option<ValidatorIndex> {
-        self.peers.iter().find(|peer| peer.node_key == *node_key).map(|peer| peer.index)
+        self.members().context.place(node_key)
     }
 
     /// Nodes outside the committee that are connected.
     pub fn followers(&self) -> usize {
-        self.up.lock().iter().filter(|key| self.place(key).is_none()).count()
+        let members = self.members();
+        self.up.lock().iter().filter(|key| members.context.place(key).is_none()).count()
     }
 
     /// Peers of the committee, without this node.
     pub fn peers(&self) -> usize {
-        self.peers.len()
+        self.members().peers.len()
     }
 
     /// Those that aren't connected.
-    pub fn unreachable(&self) -> Vec<&PeerName> {
-        let up = self.up.lock();
-        self.peers.iter().filter(|peer| !up.contains(&peer.node_key)).collect()
+    pub fn unreachable(&self) -> Vec<PeerName> {
+        let (members, up) = (self.members(), self.up.lock());
+        members.peers.iter().filter(|peer| !up.contains(&peer.node_key)).cloned().collect()
     }
 
     /// The same as words: names and addresses of the first few.
     pub fn unreachable_text(&self) -> String {
         let missing = self.unreachable();
-        let named = missing.iter().take(NAMED_MAX).map(|peer| format!("{} at {}", peer.name, peer.address));
+        let named = missing.iter().take(NAMED_MAX).map(|peer| match &peer.address {
+            Some(address) => format!("{} at {address}", peer.name),
+            None => format!("{}, which has no address here and must dial", peer.name),
+        });
         let mut parts: Vec<String> = named.collect();
         if missing.len() > NAMED_MAX {
             parts.push(format!("{} more", missing.len() - NAMED_MAX));
@@ -77,18 +114,52 @@ impl Links {
     }
 }
 
+fn members(context: Arc<Context>, own: &PublicKey, book: &BTreeMap<PublicKey, PeerAddress>) -> Members {
+    let others = context.validators.iter().zip(0..).filter(|(validator, _)| validator.node_key != *own);
+    let peer = |(validator, place): (&Validator, u16)| PeerName {
+        index: ValidatorIndex(place),
+        node_key: validator.node_key,
+        name: String::from_utf8_lossy(validator.name.as_slice()).into_owned(),
+        address: address(validator).or_else(|| book.get(&validator.node_key).cloned()),
+    };
+    let peers = others.map(peer).collect();
+    Members { context, peers }
+}
+
+/// Where the committee says that a member is dialed. What can't be read counts as nothing: operators may mistype it, and
+/// then the member dials.
+fn address(validator: &Validator) -> Option<PeerAddress> {
+    PeerAddress::parse(std::str::from_utf8(validator.address.as_slice()).ok()?).ok()
+}
+
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
+    use rustorium_crypto::SigningKey;
+    use rustorium_types::{BoundedBytes, BoundedVec, Genesis, PROTOCOL_VERSION, Parameters};
 
-    fn links(n: u16) -> Links {
-        let peer = |index| PeerName {
-            index: ValidatorIndex(index),
-            node_key: [index as u8; 32],
-            name: format!("node-{index}"),
-            address: std::net::SocketAddr::from(([10, 0, 0, 1], 1000 + index)).into(),
+    /// Of `n` other validators that `config.toml` knows; the last one's address stands in the committee instead.
+    fn links(n: u8) -> Links {
+        let validator = |index: u8| Validator {
+            name: BoundedBytes::new(format!("node-{index}").into_bytes()).unwrap(),
+            validator_key: [index + 100; 32],
+            node_key: [index; 32],
+            owner_key: [index; 32],
+            region: 0,
+            address: BoundedBytes::new(if index == n { b"last.example:1".to_vec() } else { Vec::new() }).unwrap(),
         };
-        Links::new((1..=n).map(peer).collect())
+        let genesis = Genesis {
+            version: PROTOCOL_VERSION,
+            name: BoundedBytes::default(),
+            time_ms: 0,
+            parameters: Parameters::default(),
+            validators: BoundedVec::new((0..=n).map(validator).collect()).unwrap(),
+            accounts: BoundedVec::default(),
+        };
+        let context = Arc::new(Context::new(&genesis, SigningKey::from_seed(&[1; 32])));
+        let address = |index: u8| std::net::SocketAddr::from(([10, 0, 0, 1], 1000 + u16::from(index))).into();
+        Links::new(context, [0; 32], (1..n).map(|index| ([index; 32], address(index))).collect())
     }
 
     #[test]
@@ -102,9 +173,9 @@ mod tests {
             (links.followers(), links.place(&[3; 32]), links.place(&[9; 32])),
             (1, Some(ValidatorIndex(3)), None)
         );
-        let names: Vec<_> = links.unreachable().into_iter().map(|peer| peer.name.clone()).collect();
+        let names: Vec<_> = links.unreachable().into_iter().map(|peer| peer.name).collect();
         assert_eq!((names, links.peers()), (vec!["node-2".to_owned(), "node-3".to_owned()], 3));
-        assert_eq!(links.unreachable_text(), "node-2 at 10.0.0.1:1002, node-3 at 10.0.0.1:1003");
+        assert_eq!(links.unreachable_text(), "node-2 at 10.0.0.1:1002, node-3 at last.example:1");
     }
 
     #[test]

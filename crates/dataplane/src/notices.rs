@@ -3,11 +3,11 @@
 //! *Invariants:* memory is bounded by the committee, and so is what one liar can make this node write, but for a
 //! logarithm; what the audit log holds is shown again after a restart.
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use rustorium_gateway::EvidenceNote;
 use rustorium_quorum::Evidence;
 use rustorium_storage::{AuditSink, retired};
-use rustorium_types::{ValidatorIndex, encode};
+use rustorium_types::{Validator, ValidatorIndex, encode};
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
@@ -29,14 +29,14 @@ pub struct Notices {
     audit: Arc<AuditSink>,
     /// The safety journal's folder, which keeps the mark of a retired key.
     safety: PathBuf,
-    names: Vec<String>,
+    names: RwLock<Vec<String>>,
     retired: Mutex<Option<String>>,
     evidence: Mutex<BTreeMap<(ValidatorIndex, &'static str), Seen>>,
 }
 
 impl Notices {
-    /// What earlier starts left. `names`: the validators, by index. Errors: the mark or the audit log can't be read.
-    pub fn open(audit: Arc<AuditSink>, safety: PathBuf, names: Vec<String>) -> io::Result<Self> {
+    /// What earlier starts left. Errors: the mark or the audit log can't be read.
+    pub fn open(audit: Arc<AuditSink>, safety: PathBuf) -> io::Result<Self> {
         let retired = Mutex::new(retired::read(&safety)?);
         let mut evidence = BTreeMap::new();
         audit.each(EVIDENCE, |fields| {
@@ -50,7 +50,14 @@ impl Notices {
                 seen.count = number("count").unwrap_or(1).max(seen.count);
             }
         })?;
+        let names = RwLock::default();
         Ok(Self { audit, safety, names, retired, evidence: Mutex::new(evidence) })
+    }
+
+    /// Another epoch's committee, whose members evidence names from now on.
+    pub fn begin_epoch(&self, validators: &[Validator]) {
+        let name = |validator: &Validator| String::from_utf8_lossy(validator.name.as_slice()).into_owned();
+        *self.names.write() = validators.iter().map(name).collect();
     }
 
     /// Why the key signs nothing more; none where it does.
@@ -120,7 +127,7 @@ impl Notices {
     }
 
     fn name(&self, validator: ValidatorIndex) -> String {
-        self.names.get(usize::from(validator.0)).cloned().unwrap_or_else(|| format!("validator {}", validator.0))
+        self.names.read().get(usize::from(validator.0)).cloned().unwrap_or_else(|| format!("validator {}", validator.0))
     }
 }
 

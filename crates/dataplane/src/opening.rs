@@ -2,15 +2,15 @@
 
 use crate::config::{NodeConfig, PeerSetting, ShaperSettings};
 use crate::genesis_file;
-use crate::links::PeerName;
 use crate::node::NodeError;
 use crate::notices::Notices;
 use rustorium_crypto::SigningKey;
 use rustorium_state::host::open_table;
 use rustorium_state::tables::Tables;
 use rustorium_storage::AuditSink;
-use rustorium_transport::{Shaper, ShaperOptions};
-use rustorium_types::{Genesis, Hash, ValidatorIndex};
+use rustorium_transport::{PeerAddress, Shaper, ShaperOptions};
+use rustorium_types::{Genesis, Hash, PublicKey};
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -62,27 +62,15 @@ pub(crate) fn open_tables(home: &Path) -> Result<Tables, NodeError> {
     open_table(&folder, TABLE_WIDTH).map_err(|error| failed(error.to_string()))
 }
 
-fn validator_names(genesis: &Genesis) -> Vec<String> {
-    genesis.validators.iter().map(|v| String::from_utf8_lossy(v.name.as_slice()).into_owned()).collect()
+/// Where `config.toml` says that the genesis' validators are dialed, by their node keys.
+pub(crate) fn address_book(config: &NodeConfig, genesis: &Genesis) -> BTreeMap<PublicKey, PeerAddress> {
+    let entry =
+        |peer: &PeerSetting| Some((genesis.validators.get(usize::from(peer.index))?.node_key, peer.address.clone()));
+    config.peers.iter().filter_map(entry).collect()
 }
 
-pub(crate) fn peer_names(config: &NodeConfig, genesis: &Genesis) -> Vec<PeerName> {
-    let names = validator_names(genesis);
-    let name = |index: u16| names.get(usize::from(index)).cloned();
-    let peer = |peer: &PeerSetting| {
-        let node_key = genesis.validators.get(usize::from(peer.index))?.node_key;
-        let (index, name) = (ValidatorIndex(peer.index), name(peer.index)?);
-        Some(PeerName { index, node_key, name, address: peer.address.clone() })
-    };
-    config.peers.iter().filter_map(peer).collect()
-}
-
-pub(crate) fn open_notices(
-    config: &NodeConfig,
-    genesis: &Genesis,
-    audit: Arc<AuditSink>,
-) -> Result<Notices, NodeError> {
-    Notices::open(audit, config.home.join("safety"), validator_names(genesis)).map_err(|error| {
+pub(crate) fn open_notices(config: &NodeConfig, audit: Arc<AuditSink>) -> Result<Notices, NodeError> {
+    Notices::open(audit, config.home.join("safety")).map_err(|error| {
         let home = config.home.display();
         NodeError::new("journal-failed", format!("can't read safety/retired or audit/ in {home} ({error}); mend that"))
     })

@@ -22,6 +22,8 @@ struct Open {
     since_ms: u64,
     /// Whether one of its blocks lists transactions.
     filled: bool,
+    /// Whether its newest block is an epoch's boundary: the next height begins another period, whatever it is.
+    last: bool,
 }
 
 /// The root periods of a chain, as of one of its blocks.
@@ -35,8 +37,10 @@ pub struct Periods {
 impl Periods {
     /// The periods after a block on top of these.
     ///
-    /// It ends the open one below itself where header time has gone on by a period since the open one's first block; or where it is empty, the open
-    /// period is not and began `root_period_idle_ms` ago: an idle chain's newest state is rooted without waiting.
+    /// It ends the open one below itself where that one's newest block is an epoch's boundary; where header time has gone on
+    /// by a period since the open one's first block; or where it is empty, the open period is not and began
+    /// `root_period_idle_ms` ago: an idle chain's newest state is rooted without waiting. Not for closing blocks, which
+    /// are no heights of the chain.
     pub fn after(&self, header: &Header, parameters: &Parameters) -> Self {
         let mut next = self.ended_by(header, parameters);
         let claimed = claimed_height(&header.state);
@@ -53,9 +57,13 @@ impl Periods {
         let filled = header.transactions > 0;
         let mut next = self.clone();
         match &mut next.open {
-            Some(open) if !open.ends_below(header.time_ms, filled, parameters) => open.filled |= filled,
+            Some(open) if !open.ends_below(header.time_ms, filled, parameters) => {
+                open.filled |= filled;
+                open.last = header.ends_epoch;
+            }
             open => {
-                let new = Open { first: header.height, since_ms: header.time_ms, filled };
+                let (first, since_ms, last) = (header.height, header.time_ms, header.ends_epoch);
+                let new = Open { first, since_ms, filled, last };
                 if let Some(ended) = open.replace(new) {
                     next.over.push(Period { first: ended.first, end: Height(header.height.0.saturating_sub(1)) });
                 }
@@ -77,7 +85,7 @@ impl Periods {
     /// From what time on an empty block would end the open period; none where nothing in it needs a root.
     pub fn idle_end_ms(&self, parameters: &Parameters) -> Option<u64> {
         let open = self.open.filter(|open| open.filled)?;
-        Some(open.since_ms.saturating_add(parameters.root_period_idle_ms))
+        Some(if open.last { 0 } else { open.since_ms.saturating_add(parameters.root_period_idle_ms) })
     }
 
     /// The first height of the open period.
@@ -89,7 +97,7 @@ impl Periods {
 impl Open {
     fn ends_below(&self, time_ms: u64, filled: bool, parameters: &Parameters) -> bool {
         let after = |ms: u64| time_ms >= self.since_ms.saturating_add(ms);
-        after(parameters.root_period_ms) || !filled && self.filled && after(parameters.root_period_idle_ms)
+        self.last || after(parameters.root_period_ms) || !filled && self.filled && after(parameters.root_period_idle_ms)
     }
 }
 

@@ -1,7 +1,7 @@
 //! What the data plane and the consensus core say to each other: the Rust side of `rustorium.consensus.vocabulary`.
 
 use crate::periods::claimed_height;
-use rustorium_types::{BlockDigest, Header, Height, ValidatorIndex, View, VoteKind};
+use rustorium_types::{BlockDigest, Epoch, Header, Height, ValidatorIndex, View, VoteKind};
 
 /// What the core needs to know of a block.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -26,6 +26,8 @@ pub struct BlockFacts {
     pub claimed_height: Height,
     /// The height whose state root it claims.
     pub rooted_height: Height,
+    /// Whether its header says that the epoch ends.
+    pub ends_epoch: bool,
 }
 
 impl BlockFacts {
@@ -42,6 +44,7 @@ impl BlockFacts {
             has_payload: header.transactions > 0,
             claimed_height: header.result.height,
             rooted_height: claimed_height(&header.state),
+            ends_epoch: header.ends_epoch,
         }
     }
 }
@@ -72,7 +75,7 @@ pub struct CertificateName {
 /// What comes up to the core.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Input {
-    /// Always the first.
+    /// Always the first, and again at each epoch's start, when everything before is void.
     Recovered {
         /// The newest final block in the store.
         last_final: BlockFacts,
@@ -84,6 +87,12 @@ pub enum Input {
         certificates: Vec<CertificateName>,
         /// Own votes above it that the journal holds.
         votes: Vec<CertificateName>,
+        /// The epoch.
+        epoch: Epoch,
+        /// This node's place in its committee; none: it follows.
+        me: Option<ValidatorIndex>,
+        /// The committee's size.
+        n: usize,
     },
     /// A block and how far it is checked.
     BlockSeen(BlockFacts, PayloadStatus),
@@ -97,6 +106,8 @@ pub enum Input {
     RootReady(Height),
     /// A client waits for this height to be certified.
     ClaimWanted(Height),
+    /// Whether a block proposed now could be the epoch's boundary.
+    EndDue(bool),
     /// f + 1 nullified the view.
     NullifiesSeen(View),
     /// A peer fell silent or is back.
@@ -122,6 +133,8 @@ pub enum Effect {
         because: Option<CertificateName>,
         /// Whether this node leads it, and must hear of work at once.
         leads: bool,
+        /// The epoch that the core is in: what comes before the first one that names this node's is of an older epoch.
+        epoch: Epoch,
     },
     /// Build, sign and send a block.
     Propose {

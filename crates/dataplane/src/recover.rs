@@ -1,13 +1,14 @@
 //! Decodes what the journal holds above the store's tip, and opens the store at genesis where it is empty.
 
 use crate::context::Context;
-use crate::executor::tree_writes;
+use crate::executor::{StoredState, committee_of, tree_writes};
 use crate::periods::claimed_height;
-use crate::shard::{Floor, Journaled};
-use rustorium_crypto::verify_batch;
+use crate::shard::{Floor, Journaled, Records};
+use rustorium_execution::CommitteeRecord;
 use rustorium_storage::{HeightCommit, JournalRecord, RecordKind, Store, StoreError, Tip};
 use rustorium_types::{
-    Block, BoundedVec, Certificate, Cursor, Genesis, Header, Height, ResultLink, SignedVote, View, decode, limits,
+    Batch, Block, BoundedVec, Certificate, Cursor, Epoch, Genesis, Header, Height, ResultLink, SignedVote, View,
+    decode, limits,
 };
 
 /// Result roots that a restarted node reads back: as far as a claim may lag, and some.
@@ -21,6 +22,9 @@ pub fn tip_of(store: &dyn Store, genesis: &Genesis) -> Result<Tip, StoreError> {
     let state = rustorium_execution::genesis(genesis);
     if genesis.parameters.state_roots {
         store.put_tree_writes(Height(0), &tree_writes(&state.diff))?;
+    }
+    if let Some(record) = committee_of(&state.diff) {
+        store.put_committee_record(Height(0), record)?;
     }
     store.commit(&HeightCommit {
         digest: state.digest,
@@ -50,10 +54,11 @@ pub fn decode_journal(
     context: &Context,
     store: &dyn Store,
     tip: &Tip,
-    records: Vec<JournalRecord>,
+    journal: Vec<JournalRecord>,
 ) -> Result<Journaled, String> {
     let mut journaled = Journaled { payload_height: tip.payload_height, ..Journaled::default() };
-    for record in records {
+    let mut records = Records::default();
+    for record in journal {
         let position = record.lsn.0;
         let bad = |error| {
             format!("the journal's record at {position} can't be read ({error}); start the version that wrote it")
@@ -61,36 +66,31 @@ pub fn decode_journal(
         match record.kind {
             RecordKind::Vote => {
                 let vote: SignedVote = decode(&record.payload, limits::FRAME_BYTES_MAX).map_err(bad)?;
-                journaled.votes.push((position, vote));
+                records.votes.push((position, vote));
             }
             RecordKind::Proposal => {
                 let block: Block = decode(&record.payload, limits::FRAME_BYTES_MAX).map_err(bad)?;
-                journaled.blocks.push((position, block));
+                records.blocks.push((position, block));
             }
             RecordKind::Certificate => {
                 let certificate: Certificate = decode(&record.payload, limits::FRAME_BYTES_MAX).map_err(bad)?;
-                journaled.certificates.push((position, certificate));
+                records.certificates.push((position, certificate));
             }
             RecordKind::Batch => {
-                let batch: rustorium_types::Batch = decode(&record.payload, limits::FRAME_BYTES_MAX).map_err(bad)?;
-                let lane = usize::from(batch.body.author.0);
-                let listed = tip.header.cursors.get(lane).map_or(0, |cursor| cursor.next_seq);
-                if batch.body.seq < listed {
-                    continue;
-                }
-                let author = context.committee.keys.get(lane);
-                if let Some(checked) = author.and_then(|author| verify_batch(author, batch)) {
-                    journaled.batches.push((position, checked));
-                }
+                let batch: Batch = decode(&record.payload, limits::FRAME_BYTES_MAX).map_err(bad)?;
+                records.batches.push((position, batch));
             }
             RecordKind::Floor => {
-                let (view, own_lane): (View, Cursor) = decode(&record.payload, limits::FRAME_BYTES_MAX).map_err(bad)?;
-                journaled.floor = Floor { view, own_lane, position };
+                let floor: (Epoch, View, Cursor) = decode(&record.payload, limits::FRAME_BYTES_MAX).map_err(bad)?;
+                let (epoch, view, own_lane) = floor;
+                journaled.floor = Floor { epoch, view, own_lane, position };
             }
         }
     }
+    (journaled.records, journaled.later) = records.split(context.epoch());
     read_roots(store, tip, &mut journaled).map_err(|error| error.to_string())?;
     read_periods(context, store, tip, &mut journaled).map_err(|error| error.to_string())?;
+    journaled.committees = read_committees(store, tip)?;
     Ok(journaled)
 }
 
@@ -112,6 +112,22 @@ fn stored_header(store: &dyn Store, synced: &[Header], height: Height) -> Result
         Ok(None) | Err(StoreError::Pruned { .. }) => Ok(synced.iter().find(|h| h.height == height).cloned()),
         Err(error) => Err(error),
     }
+}
+
+/// Committee records from the height that the tip claims on: the next block may claim any of them.
+fn read_committees(store: &dyn Store, tip: &Tip) -> Result<Vec<(Height, CommitteeRecord)>, String> {
+    let mut found: Vec<(Height, CommitteeRecord)> = Vec::new();
+    for height in (tip.header.result.height.0..=tip.height.0).map(Height) {
+        let record = match store.committee_record(height).map_err(|error| error.to_string())? {
+            Some(bytes) => CommitteeRecord::from_bytes(&bytes).map_err(|error| error.to_string())?,
+            // A store that was filled with a snapshot's state knows the newest one only.
+            None => CommitteeRecord::read(&StoredState(store)).map_err(|error| error.to_string())?,
+        };
+        if found.last().is_none_or(|(_, before)| *before != record) {
+            found.push((height, record));
+        }
+    }
+    Ok(found)
 }
 
 fn read_roots(store: &dyn Store, tip: &Tip, journaled: &mut Journaled) -> Result<(), StoreError> {

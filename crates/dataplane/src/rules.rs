@@ -12,11 +12,11 @@ pub type Payload = Vec<Vec<Arc<CheckedBatch>>>;
 /// Checks what header and parent alone decide. Errors: the broken rule, for the log.
 pub fn check_header(parent: &Header, block: &Block, parameters: &Parameters) -> Result<(), &'static str> {
     let header = &block.header;
-    let ensure = |holds: bool, rule| if holds { Ok(()) } else { Err(rule) };
-    ensure(header.height == parent.height.next(), "the height is not the parent's plus one")?;
-    ensure(header.parent_view == parent.view, "the parent's view is another")?;
-    ensure(header.view > parent.view, "the view is not above the parent's")?;
-    ensure(header.time_ms > parent.time_ms, "the time is not above the parent's")?;
+    if parent.ends_epoch {
+        check_closing(parent, header)?;
+        return ensure(block.inline.is_empty(), "a closing block has a payload");
+    }
+    check_place(parent, header)?;
     check_state_claim(parent, header, parameters)?;
     ensure(header.load_history == 0, "this protocol version keeps no load history")?;
     ensure(cursors_advance(&parent.cursors, &header.cursors), "a lane's cursor goes back")?;
@@ -31,6 +31,29 @@ pub fn check_header(parent: &Header, block: &Block, parameters: &Parameters) -> 
     let rooted = claimed_height(&header.state);
     let may_list = may_list(header.height, header.result.height, rooted, parameters);
     ensure(header.transactions == 0 || may_list, "it lists transactions too far above its claims")
+}
+
+fn ensure(holds: bool, rule: &'static str) -> Result<(), &'static str> {
+    if holds { Ok(()) } else { Err(rule) }
+}
+
+fn check_place(parent: &Header, header: &Header) -> Result<(), &'static str> {
+    ensure(header.height == parent.height.next(), "the height is not the parent's plus one")?;
+    ensure(header.parent_view == parent.view, "the parent's view is another")?;
+    ensure(header.view > parent.view, "the view is not above the parent's")?;
+    ensure(header.time_ms > parent.time_ms, "the time is not above the parent's")
+}
+
+/// Checks a child, in its own epoch, of a header that ends it (R28): it helps to finalize and changes nothing.
+pub fn check_closing(parent: &Header, header: &Header) -> Result<(), &'static str> {
+    check_place(parent, header)?;
+    ensure(header.ends_epoch, "a block after the epoch's end is no closing block")?;
+    ensure(header.next_validator_set == parent.next_validator_set, "a closing block names another next committee")?;
+    let root = payload_root(&[], &parent.cursors, &parent.cursors);
+    let empty = (header.transactions, header.declared_work, header.load_history) == (0, 0, 0);
+    ensure(empty && header.cursors == parent.cursors && header.payload_root == root, "a closing block has a payload")?;
+    let claims = (header.result, header.state) == (parent.result, parent.state);
+    ensure(claims, "a closing block claims what its parent doesn't")
 }
 
 /// Back-pressure: whether a block at `height` that claims so far may list transactions.

@@ -12,7 +12,7 @@ use crate::links::Links;
 use crate::metrics::NodeMetrics;
 use crate::node::{Node, NodeError, Running};
 use crate::notices::Notices;
-use crate::opening::{open_notices, open_tables, peer_names, read_genesis, refuse_missing_journal, seed, shaper};
+use crate::opening::{address_book, open_notices, open_tables, read_genesis, refuse_missing_journal, seed, shaper};
 use crate::proofs::{ProofLimits, ProofMetrics, ProofPool};
 use crate::queue::Queue;
 use crate::recover;
@@ -32,10 +32,10 @@ use rustorium_gateway::http::server::{HttpConfig, StartError};
 use rustorium_gateway::http::{HttpLimits, HttpServer};
 use rustorium_gateway::quic::{QuicFace, QuicLimits};
 use rustorium_gateway::{Backend, ChainInfo, FinalBlock, GatewayMetrics, ProofStatus, Refused, Submitted};
-use rustorium_storage::{AuditSink, Durability, Journal, RocksStore, Store, StoreConfig};
-use rustorium_transport::{FollowerLimits, Peer, Transport};
+use rustorium_storage::{AuditSink, Durability, Journal, RocksStore, Store, StoreConfig, StoreError};
+use rustorium_transport::{FollowerLimits, Transport};
 use rustorium_txpool::PoolConfig;
-use rustorium_types::{Genesis, TxId, ValidatorIndex, encode};
+use rustorium_types::{Genesis, TxId, encode};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -87,18 +87,9 @@ impl Starting {
         let genesis = Arc::new(read_genesis(&config.genesis_path)?);
         let validator_key = seed(&config.validator_seed_hex, "validator")?;
         let node_key = seed(&config.node_seed_hex, "node")?;
-        let member = genesis.validators.get(usize::from(config.index));
-        if member.is_none_or(|m| m.validator_key != validator_key.public() || m.node_key != node_key.public()) {
-            let sentence = format!(
-                "the genesis has no validator {} with this home's keys; use the genesis and the keys that were made together",
-                config.index
-            );
-            return Err(NodeError::new("key-mismatch", sentence));
-        }
         let store_config =
             StoreConfig { cache_bytes: config.cache_bytes, roots_kept: config.proofs_kept, ..StoreConfig::default() };
-        let context = Arc::new(Context::new(&genesis, ValidatorIndex(config.index), validator_key));
-        let at_rest = AtRest::new(storage_key, context.chain());
+        let at_rest = AtRest::new(storage_key, rustorium_crypto::chain_id(&genesis));
         let store = RocksStore::open(&config.home.join("db"), &store_config, &at_rest)
             .map_err(|error| NodeError::new(store_code(&error), error.to_string()))?;
         let audit = AuditSink::open(&config.home.join("audit"), node_key.clone())
@@ -114,8 +105,14 @@ impl Starting {
             audit: early_audit,
         }
         .run()?;
-        let notices = open_notices(&config, &genesis, audit.clone())?;
-        let links = Links::new(peer_names(&config, &genesis));
+        let store_failed = |error: StoreError| NodeError::new(store_code(&error), error.to_string());
+        let tip = recover::tip_of(&*store, &genesis).map_err(store_failed)?;
+        let context = Context::at(&genesis, validator_key, &*store, &tip.header).map_err(store_failed)?;
+        let context = Arc::new(context);
+        let notices = open_notices(&config, audit.clone())?;
+        notices.begin_epoch(&context.validators);
+        let book = address_book(&config, &genesis);
+        let links = Links::new(context.clone(), node_key.public(), book);
         let inbox = Inbox::new().map_err(|error| NodeError::new("system", format!("no eventfd: {error}")))?;
         let metrics = Arc::new(NodeMetrics::new());
         let proofs = context.parameters.state_roots.then(|| {
@@ -150,7 +147,7 @@ impl Starting {
     }
 
     pub(crate) fn start(self) -> Result<Node, NodeError> {
-        let store_failed = |error: rustorium_storage::StoreError| NodeError::new(store_code(&error), error.to_string());
+        let store_failed = |error: StoreError| NodeError::new(store_code(&error), error.to_string());
         let tip = recover::tip_of(&*self.store, &self.genesis).map_err(store_failed)?;
         self.progress.executed.store(tip.height.0, Ordering::Release);
         self.progress.claimed.store(tip.header.result.height.0, Ordering::Release);
@@ -169,8 +166,8 @@ impl Starting {
             .build()
             .map_err(|error| NodeError::new("system", format!("can't start the network threads: {error}")))?;
         let transport = self.start_transport(&runtime)?;
-        let keys = self.context.committee.keys.clone();
-        let verifier = Arc::new(Verifier::new(keys, self.waiters.clone(), self.events.clone()));
+        let committee = self.context.committee.clone();
+        let verifier = Arc::new(Verifier::new(committee, self.waiters.clone(), self.events.clone()));
         let backend = Arc::new(self.backend(verifier.clone()));
         let (http, quic) = self.start_gateway(&runtime, backend.clone())?;
         let jobs: Arc<Queue<ExecutionJob>> = Arc::default();
@@ -183,6 +180,7 @@ impl Starting {
             store: self.store.clone(),
             waiters: self.waiters.clone(),
             notices: self.notices.clone(),
+            links: self.links.clone(),
             metrics: self.metrics.clone(),
             prove: self.prover(),
         };
@@ -252,32 +250,14 @@ impl Starting {
     }
 
     fn start_transport(&self, runtime: &Runtime) -> Result<Transport, NodeError> {
-        let validators = &self.genesis.validators;
-        let peers = self.config.peers.iter().filter_map(|peer| {
-            let validator = validators.get(usize::from(peer.index))?;
-            Some(Peer {
-                index: ValidatorIndex(peer.index),
-                node_key: validator.node_key,
-                address: Some(peer.address.clone()),
-            })
-        });
-        let peers: Vec<Peer> = peers.collect();
-        if peers.len() + 1 != validators.len() {
-            let sentence = format!(
-                "config.toml has {} peers and the committee {} other validators; list each of them",
-                peers.len(),
-                validators.len() - 1
-            );
-            return Err(NodeError::new("config-invalid", sentence));
-        }
         let shaper = self.config.shaper.as_ref().map(shaper).transpose()?;
         let (queue_frames, queue_bytes) = rustorium_transport::Config::QUEUES;
         let config = rustorium_transport::Config {
-            me: Some(self.context.me),
+            me: self.context.me(),
             listen: self.config.p2p_listen,
             identity: self.node_key.clone(),
             chain: self.context.chain(),
-            peers,
+            peers: self.links.to_dial(),
             queue_frames,
             queue_bytes,
             followers: FollowerLimits { max: self.config.followers_max, ..FollowerLimits::default() },
@@ -306,10 +286,8 @@ impl Starting {
         NodeBackend {
             chain,
             name: self.config.name.clone(),
-            me: self.context.me,
             links: self.links.clone(),
             notices: self.notices.clone(),
-            quorum: self.context.committee.quorum(),
             durability: if self.config.durability == DurabilitySetting::Vote { "vote" } else { "os" },
             capacity: self.config.pool_transactions_max,
             store: self.store.clone(),

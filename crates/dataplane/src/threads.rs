@@ -1,10 +1,14 @@
 //! The shard's thread, and the outside that it acts on: journal, transport, checking threads, execution, core.
 
+use crate::codes::transport_code;
+use crate::context::Context;
 use crate::inbox::Inbox;
+use crate::links::Links;
 use crate::metrics::NodeMetrics;
 use crate::notices::Notices;
 use crate::port::Input;
 use crate::queue::Queue;
+use crate::serving::Serving;
 use crate::shard::{Event, ExecutionJob, Now, Ports, Shard};
 use crate::verifier::Verifier;
 use crate::waiters::Waiters;
@@ -17,8 +21,8 @@ use rustorium_sync::{Source, answer};
 use rustorium_transport::{Credit, Transport};
 use rustorium_txpool::AccountView;
 use rustorium_types::{
-    AccountId, Batch, BatchDigest, Block, BlockDigest, Certificate, Class, Height, PublicKey, Request, Response,
-    Transaction, TxId, ValidatorIndex, View, limits,
+    AccountId, Batch, Block, BlockDigest, Class, Epoch, EpochChange, Height, PublicKey, Request, Response, Transaction,
+    TxId, ValidatorIndex,
 };
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -51,11 +55,25 @@ pub struct ThreadPorts {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) waiters: Arc<Waiters>,
     pub(crate) notices: Arc<Notices>,
+    pub(crate) links: Arc<Links>,
     pub(crate) metrics: Arc<NodeMetrics>,
     pub(crate) prove: Arc<dyn Fn(&TxId) -> Submitted + Send + Sync>,
 }
 
 impl Ports for ThreadPorts {
+    fn begin_epoch(&mut self, context: &Arc<Context>) {
+        self.links.begin_epoch(context.clone());
+        self.verifier.begin_epoch(context.committee.clone());
+        self.notices.begin_epoch(&context.validators);
+        if let Err(error) = self.transport.set_peers(context.me(), &self.links.to_dial()) {
+            self.inbox.fail(transport_code(&error), &error.to_string());
+        }
+    }
+
+    fn epoch_end(&self, epoch: Epoch) -> Option<EpochChange> {
+        self.store.epoch(epoch).ok().flatten()
+    }
+
     fn send(&mut self, to: ValidatorIndex, class: Class, frame: Bytes) {
         // Full or down: consensus is level-triggered and says it again with the next heartbeat; data is fetched.
         let _ = self.transport.send(to, class, frame);
@@ -136,7 +154,7 @@ impl Ports for ThreadPorts {
     }
 
     fn answer(&self, request: &Request, memory: &dyn Source) -> Response {
-        answer(&Both { memory, store: &*self.store }, request)
+        answer(&Serving { memory, store: &*self.store }, request)
     }
 
     fn evidence(&mut self, evidence: Evidence) {
@@ -173,44 +191,6 @@ fn refusal(refused: &rustorium_txpool::Refused) -> Refused {
     Refused { busy, retry_after_ms: busy.then_some(100), ..Refused::new(refused.code(), refused.to_string()) }
 }
 
-/// Answers from memory, else from the store.
-struct Both<'a> {
-    memory: &'a dyn Source,
-    store: &'a dyn Store,
-}
-
-impl Source for Both<'_> {
-    fn block(&self, digest: &BlockDigest) -> Option<Block> {
-        self.memory.block(digest).or_else(|| {
-            let height = self.store.height_of(digest).ok().flatten()?;
-            self.store.bare_block(height).ok().flatten()
-        })
-    }
-
-    fn batch(&self, lane: ValidatorIndex, digest: &BatchDigest) -> Option<Batch> {
-        self.memory.batch(lane, digest).or_else(|| self.store.batch(digest).ok().flatten())
-    }
-
-    fn certificates(&self, first: View, last: View) -> Vec<Certificate> {
-        self.memory.certificates(first, last)
-    }
-
-    fn final_blocks(&self, first: Height, count: u32) -> (Vec<Block>, Option<Certificate>) {
-        let wanted = u64::from(count).clamp(1, limits::SYNC_ITEMS_MAX as u64);
-        let tip = self.store.tip().map_or(0, |tip| tip.height.0);
-        let last = (first.0.saturating_add(wanted - 1)).min(tip);
-        for end in (first.0..=last).rev() {
-            let Ok(Some((height, certificate))) = self.store.finalization_at_or_above(Height(end)) else { continue };
-            if height.0 != end {
-                continue;
-            }
-            let blocks = (first.0..=end).map_while(|h| self.store.bare_block(Height(h)).ok().flatten()).collect();
-            return (blocks, Some(certificate));
-        }
-        (Vec::new(), None)
-    }
-}
-
 /// Reads both clocks, the monotonic one since `start`.
 pub fn now(start: Instant) -> Now {
     let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
@@ -234,6 +214,9 @@ pub fn run_shard(mut shard: Shard<ThreadPorts>, events: &Queue<Event>, gauges: &
                 return;
             }
             shard.handle(at, event);
+        }
+        if shard.epoch_is_over() {
+            shard = shard.next_epoch(at);
         }
         shard.end_turn(at);
         publish(&shard, gauges);

@@ -4,11 +4,12 @@ use crate::queue::Queue;
 use crate::shard::{Admitted, Event};
 use crate::waiters::{Waiter, Waiters};
 use bytes::Bytes;
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, RwLock};
 use rustorium_crypto::{verify_batches, verify_transactions};
 use rustorium_gateway::{Refused, Submitted, SubmittedSink, Wait};
+use rustorium_quorum::Committee;
 use rustorium_transport::Credit;
-use rustorium_types::{Batch, Block, BlockDigest, PublicKey, Transaction, ValidatorIndex};
+use rustorium_types::{Batch, Block, BlockDigest, Transaction, ValidatorIndex};
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -64,7 +65,7 @@ struct Checked {
 pub struct Verifier {
     queues: Mutex<Queues>,
     ready: Condvar,
-    keys: Vec<PublicKey>,
+    committee: RwLock<Arc<Committee>>,
     waiters: Arc<Waiters>,
     unverified: AtomicUsize,
     checked: Mutex<Checked>,
@@ -75,10 +76,16 @@ pub struct Verifier {
 
 impl Verifier {
     /// A queue; `run` on as many threads as should check.
-    pub fn new(keys: Vec<PublicKey>, waiters: Arc<Waiters>, events: Arc<Queue<Event>>) -> Self {
+    pub fn new(committee: Arc<Committee>, waiters: Arc<Waiters>, events: Arc<Queue<Event>>) -> Self {
         let (queues, ready) = (Mutex::default(), Condvar::new());
         let (unverified, checked, checking) = (AtomicUsize::new(0), Mutex::default(), Mutex::default());
-        Self { queues, ready, keys, waiters, unverified, checked, checking, events }
+        let committee = RwLock::new(committee);
+        Self { queues, ready, committee, waiters, unverified, checked, checking, events }
+    }
+
+    /// Batches of this committee's epoch are checked from now on; those of others are void.
+    pub fn begin_epoch(&self, committee: Arc<Committee>) {
+        *self.committee.write() = committee;
     }
 
     /// Submissions that wait for their check.
@@ -171,11 +178,13 @@ impl Verifier {
 
     /// Checks the batches that wait together.
     fn check_batches(&self, incoming: Vec<Incoming>) {
+        let committee = self.committee.read().clone();
         let mut from = Vec::with_capacity(incoming.len());
         let mut batches = Vec::with_capacity(incoming.len());
         let copies: Vec<Bytes> = incoming.iter().map(|incoming| incoming.bytes.clone()).collect();
         for Incoming { peer, batch, bytes, wanted, credit } in incoming {
-            if let Some(author) = self.keys.get(usize::from(batch.body.author.0)) {
+            let author = committee.key(batch.body.author).filter(|_| batch.body.epoch == committee.epoch);
+            if let Some(author) = author {
                 batches.push((*author, *batch));
                 from.push((peer, bytes, wanted, credit));
             }

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use rustorium_types::{
     AccountId, BatchDigest, Block, BlockDigest, BlockProof, ChainId, Epoch, EpochChange, Genesis, Hash, Height,
-    Receipt, ReceiptProof, ResultLink, ShardId, Subject, Transaction, TxId, ValidatorIndex, View,
+    Receipt, ReceiptProof, ResultLink, ShardId, Subject, Transaction, TxId, ValidatorIndex, ValidatorSet, View,
 };
 use std::sync::Arc;
 use thiserror::Error;
@@ -291,6 +291,17 @@ fn nearest_text(nearest: Option<Height>) -> String {
 /// Names a receipt's place: pages of an account's transactions go on below one.
 pub type Place = (Height, u32);
 
+/// A committee, and what becomes of it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Committee {
+    /// The epoch that goes on.
+    pub epoch: Epoch,
+    /// Its committee, in the order of indexes.
+    pub validators: Arc<ValidatorSet>,
+    /// The committee that operators want next; the same where they want no other.
+    pub next: ValidatorSet,
+}
+
 /// The node behind the gateway. Blocks become readable by `block` before `subscribe` tells of them.
 pub trait Backend: Send + Sync + 'static {
     /// The chain served.
@@ -346,6 +357,9 @@ pub trait Backend: Send + Sync + 'static {
 
     /// The node's condition.
     fn status(&self) -> Status;
+
+    /// The epoch that goes on, its committee, and the one that operators want next.
+    fn committee(&self) -> Result<Committee, BackendError>;
 
     /// Blocks as they become final and executed, in height order.
     fn subscribe(&self) -> broadcast::Receiver<Arc<FinalBlock>>;

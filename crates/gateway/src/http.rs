@@ -120,6 +120,7 @@ fn routes() -> Vec<(&'static str, MethodRouter<Arc<App>>)> {
         ("/v1/events/ws", get(events::websocket)),
         ("/v1/status", get(health::status)),
         ("/v1/chain", get(health::chain)),
+        ("/v1/validators", get(health::validators)),
         ("/v1/genesis", get(health::genesis)),
         ("/livez", get(health::livez)),
         ("/readyz", get(health::readyz)),

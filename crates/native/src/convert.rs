@@ -4,7 +4,7 @@ use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
 use rustorium_dataplane::port::{BlockFacts, CertificateName, Effect, Input, PayloadStatus};
-use rustorium_types::{BlockDigest, Height, ValidatorIndex, View, VoteKind};
+use rustorium_types::{BlockDigest, Epoch, Height, ValidatorIndex, View, VoteKind};
 
 /// The vocabulary's classes, looked up once.
 pub struct Vocabulary {
@@ -15,6 +15,7 @@ pub struct Vocabulary {
     root_ready: Py<PyAny>,
     claim_wanted: Py<PyAny>,
     diverged: Py<PyAny>,
+    end_due: Py<PyAny>,
     key_retired: Py<PyAny>,
     lane_costly: Py<PyAny>,
     nullifies_seen: Py<PyAny>,
@@ -42,6 +43,7 @@ impl Vocabulary {
             root_ready: class("RootReady")?,
             claim_wanted: class("ClaimWanted")?,
             diverged: class("Diverged")?,
+            end_due: class("EndDue")?,
             key_retired: class("KeyRetired")?,
             lane_costly: class("LaneCostly")?,
             nullifies_seen: class("NullifiesSeen")?,
@@ -67,6 +69,7 @@ impl Vocabulary {
             facts.has_payload,
             facts.claimed_height.0,
             facts.rooted_height.0,
+            facts.ends_epoch,
         );
         self.block_facts.bind(py).call1(arguments)
     }
@@ -83,7 +86,7 @@ impl Vocabulary {
     /// The Python object of an input.
     pub fn input<'py>(&self, py: Python<'py>, input: &Input) -> PyResult<Bound<'py, PyAny>> {
         match input {
-            Input::Recovered { last_final, payload_height, blocks, certificates, votes } => {
+            Input::Recovered { last_final, payload_height, blocks, certificates, votes, epoch, me, n } => {
                 let blocks: Vec<_> = blocks.iter().map(|b| self.facts(py, b)).collect::<PyResult<_>>()?;
                 let certificates: Vec<_> =
                     certificates.iter().map(|c| self.named(py, &self.certificate, c)).collect::<PyResult<_>>()?;
@@ -94,6 +97,9 @@ impl Vocabulary {
                     PyTuple::new(py, blocks)?,
                     PyTuple::new(py, certificates)?,
                     PyTuple::new(py, votes)?,
+                    epoch.0,
+                    me.map(|me| me.0),
+                    *n,
                 ))
             }
             Input::BlockSeen(facts, status) => {
@@ -104,6 +110,7 @@ impl Vocabulary {
             Input::ClaimReady(height) => self.claim_ready.bind(py).call1((height.0,)),
             Input::RootReady(height) => self.root_ready.bind(py).call1((height.0,)),
             Input::ClaimWanted(height) => self.claim_wanted.bind(py).call1((height.0,)),
+            Input::EndDue(due) => self.end_due.bind(py).call1((*due,)),
             Input::NullifiesSeen(view) => self.nullifies_seen.bind(py).call1((view.0,)),
             Input::PeerSilence(peer, silent) => self.peer_silence.bind(py).call1((peer.0, *silent)),
             Input::LaneCostly(lane, view) => self.lane_costly.bind(py).call1((lane.0, view.0)),
@@ -159,6 +166,7 @@ pub fn effect(effect: &Bound<'_, PyAny>) -> PyResult<Effect> {
             view: view(effect)?,
             because: optional(effect.getattr("because")?, certificate)?,
             leads: effect.getattr("leads")?.extract()?,
+            epoch: Epoch(effect.getattr("epoch")?.extract()?),
         },
         "Propose" => Effect::Propose {
             view: view(effect)?,

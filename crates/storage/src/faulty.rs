@@ -1,5 +1,6 @@
 //! `FaultyStore`: another store whose nth write or sync fails on purpose, for tests of what a node does then.
 
+use crate::epochs::EpochStore;
 use crate::history::{HistoryStore, Kept, Pruning, StateView, Walk, Walked};
 use crate::store::{
     HeightCommit, StateAtTip, Store, StoreError, StoreStats, StoredBlock, StoredLink, StoredTransaction, Tip,
@@ -8,7 +9,8 @@ use crate::synced::{SyncStore, SyncedTip};
 use crate::tree::{TreeRow, TreeStore, TreeWrites};
 use parking_lot::Mutex;
 use rustorium_types::{
-    AccountId, Batch, BatchDigest, Block, BlockDigest, Certificate, Header, Height, LeafWrite, StateKey, TxId,
+    AccountId, Batch, BatchDigest, Block, BlockDigest, Certificate, Epoch, EpochChange, Header, Height, LeafWrite,
+    StateKey, TxId,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -137,6 +139,23 @@ impl<S: Store> SyncStore for FaultyStore<S> {
     }
     fn synced_headers(&self) -> Result<Vec<Header>, StoreError> {
         self.inner.synced_headers()
+    }
+}
+
+impl<S: Store> EpochStore for FaultyStore<S> {
+    fn epoch(&self, epoch: Epoch) -> Result<Option<EpochChange>, StoreError> {
+        self.inner.epoch(epoch)
+    }
+    fn put_epoch(&self, change: &EpochChange) -> Result<(), StoreError> {
+        self.writes.lock().next()?;
+        self.inner.put_epoch(change)
+    }
+    fn committee_record(&self, height: Height) -> Result<Option<Vec<u8>>, StoreError> {
+        self.inner.committee_record(height)
+    }
+    fn put_committee_record(&self, height: Height, record: &[u8]) -> Result<(), StoreError> {
+        self.writes.lock().next()?;
+        self.inner.put_committee_record(height, record)
     }
 }
 

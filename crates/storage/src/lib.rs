@@ -6,6 +6,7 @@
 
 pub mod audit;
 mod cache;
+mod epochs;
 mod faulty;
 mod files;
 pub mod history;
@@ -22,6 +23,7 @@ mod tree;
 
 pub use audit::AuditSink;
 pub use cache::StateCache;
+pub use epochs::EpochStore;
 pub use faulty::{Fault, FaultyStore};
 pub use history::{HistoryStore, Kept, Pruning, StateView, StoredValue, Walk, Walked, nearest_root};
 pub use journal::{Durability, Journal, JournalError, JournalRecord, JournalStats, Lsn, RecordKind};

@@ -3,6 +3,7 @@
 mod history;
 mod synced;
 
+use crate::epochs::EpochStore;
 use crate::history::StoredValue;
 use crate::store::{
     ACCOUNT_TRANSACTIONS_MAX, HeightCommit, LINKS_MAX, StateAtTip, Store, StoreError, StoredBlock, StoredLink,
@@ -11,7 +12,8 @@ use crate::store::{
 use crate::tree::{TreeRow, TreeStore, TreeWrites};
 use parking_lot::RwLock;
 use rustorium_types::{
-    AccountId, Batch, BatchDigest, Block, BlockDigest, Certificate, Header, Height, LeafWrite, StateKey, TxId,
+    AccountId, Batch, BatchDigest, Block, BlockDigest, Certificate, Epoch, EpochChange, Header, Height, LeafWrite,
+    StateKey, TxId,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -37,6 +39,8 @@ struct Inner {
     /// What the store is being filled with, and the tree so far.
     syncing: Option<(Vec<u8>, Arc<Tree>)>,
     synced_headers: Vec<Header>,
+    epochs: BTreeMap<Epoch, EpochChange>,
+    committees: BTreeMap<Height, Vec<u8>>,
     floor: Height,
     roots_kept: usize,
 }
@@ -142,6 +146,26 @@ impl TreeStore for MemStore {
 
     fn tree_writes(&self, height: Height) -> Result<Option<TreeWrites>, StoreError> {
         Ok(self.inner.read().tree_writes.get(&height).cloned())
+    }
+}
+
+impl EpochStore for MemStore {
+    fn epoch(&self, epoch: Epoch) -> Result<Option<EpochChange>, StoreError> {
+        Ok(self.inner.read().epochs.get(&epoch).cloned())
+    }
+
+    fn put_epoch(&self, change: &EpochChange) -> Result<(), StoreError> {
+        self.inner.write().epochs.insert(change.boundary.epoch, change.clone());
+        Ok(())
+    }
+
+    fn committee_record(&self, height: Height) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.inner.read().committees.range(..=height).next_back().map(|(_, record)| record.clone()))
+    }
+
+    fn put_committee_record(&self, height: Height, record: &[u8]) -> Result<(), StoreError> {
+        self.inner.write().committees.insert(height, record.to_vec());
+        Ok(())
     }
 }
 

@@ -4,6 +4,7 @@
 //! every row but the format's is sealed, and whoever writes one holds the writer's lock.
 
 mod disk;
+mod epochs;
 mod filter;
 mod history;
 mod options;

@@ -1,5 +1,6 @@
 //! The `Store` trait: what a node keeps of final heights, and the typed errors of keeping it.
 
+use crate::epochs::EpochStore;
 use crate::history::HistoryStore;
 use crate::synced::SyncStore;
 use crate::tree::TreeStore;
@@ -242,7 +243,7 @@ pub enum StoreError {
 }
 
 /// What a node keeps of final heights. Every answer is as of the last commit that returned.
-pub trait Store: TreeStore + HistoryStore + SyncStore {
+pub trait Store: TreeStore + HistoryStore + SyncStore + EpochStore {
     /// Stores one height, all or nothing; it survives the end of the process, and a power cut once `sync` returned.
     /// Errors: not the next height, contradictory parts, a full or failing disk; then nothing has changed.
     fn commit(&self, commit: &HeightCommit) -> Result<(), StoreError>;

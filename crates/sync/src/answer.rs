@@ -3,7 +3,8 @@
 use borsh::BorshSerialize;
 use rustorium_types::limits::{FRAME_BYTES_MAX, SYNC_ITEMS_MAX};
 use rustorium_types::{
-    Batch, BatchDigest, Block, BlockDigest, BoundedVec, Certificate, Height, Request, Response, ValidatorIndex, View,
+    Batch, BatchDigest, Block, BlockDigest, BoundedVec, Certificate, Epoch, EpochChange, Height, Request, Response,
+    ValidatorIndex, View,
 };
 
 /// Bytes of one answer: a frame, less room for what is around it.
@@ -20,6 +21,8 @@ pub trait Source {
     /// Consecutive final blocks from `first`, of which the finalization certifies the last. Where `count` blocks end at
     /// one without a finalization, fewer, or else more up to the next that has one; at most `SYNC_ITEMS_MAX`.
     fn final_blocks(&self, first: Height, count: u32) -> (Vec<Block>, Option<Certificate>);
+    /// How an epoch ended.
+    fn epoch_end(&self, epoch: Epoch) -> Option<EpochChange>;
 }
 
 /// The answer to a peer's question; `NotHeld` where the question makes no sense.
@@ -29,6 +32,7 @@ pub fn answer(source: &dyn Source, request: &Request) -> Response {
         Request::Batch { lane, digest } => source.batch(lane, &digest).map(|batch| Response::Batch(Box::new(batch))),
         Request::Certificates { first, last } => certificates(source, first, last),
         Request::FinalBlocks { first, count } => final_blocks(source, first, count),
+        Request::EpochEnd(epoch) => source.epoch_end(epoch).map(|change| Response::EpochEnd(Box::new(change))),
         // Only who counts votes can tell, and who keeps snapshots.
         Request::OwnSignatures { .. } | Request::State(_) => None,
     };

@@ -8,8 +8,8 @@ use rustorium_crypto::block_digest;
 use rustorium_sync::{ANSWER_BYTES_MAX, FinalBlocksRefused, Source, answer, check_final_blocks, check_final_chain};
 use rustorium_types::limits::{FRAME_BYTES_MAX, SYNC_ITEMS_MAX};
 use rustorium_types::{
-    Batch, BatchDigest, Block, BlockDigest, BoundedVec, Certificate, ChainId, Class, Epoch, Height, Message, Request,
-    Response, ShardId, ValidatorIndex, View, VoteKind, encode,
+    Batch, BatchDigest, Block, BlockDigest, BlockProof, BoundedVec, Certificate, ChainId, Class, Epoch, EpochChange,
+    Height, Message, Request, Response, ShardId, ValidatorIndex, ValidatorSet, View, VoteKind, encode,
 };
 
 /// Holds a run of blocks from height 1, finalized at every `step`th height, and a batch.
@@ -20,6 +20,13 @@ struct Held {
 }
 
 impl Source for Held {
+    fn epoch_end(&self, epoch: Epoch) -> Option<EpochChange> {
+        let boundary = self.blocks.last().filter(|_| epoch == Epoch(0))?;
+        let finalization = finalization(boundary);
+        let proof = BlockProof { descendants: BoundedVec::default(), finalization };
+        Some(EpochChange { boundary: boundary.header.clone(), proof, next: ValidatorSet::default() })
+    }
+
     fn block(&self, digest: &BlockDigest) -> Option<Block> {
         self.blocks.iter().find(|block| block_digest(&block.header) == *digest).cloned()
     }
@@ -51,6 +58,15 @@ fn fits(response: &Response) {
     let frame = Message::Response { id: u64::MAX, response: response.clone() }.to_frame();
     assert!(frame.len() <= FRAME_BYTES_MAX);
     assert!(Message::from_frame(Class::Sync, &frame).is_ok());
+}
+
+#[test]
+fn an_epochs_end_is_given_where_it_is_held() {
+    let source = held(3, 10, 1);
+    let answered = answer(&source, &Request::EpochEnd(Epoch(0)));
+    fits(&answered);
+    assert!(matches!(answered, Response::EpochEnd(change) if change.boundary == source.blocks[2].header));
+    assert_eq!(answer(&source, &Request::EpochEnd(Epoch(1))), Response::NotHeld);
 }
 
 fn final_blocks(source: &Held, first: u64, count: u32) -> (Vec<Block>, Certificate) {

@@ -2,8 +2,9 @@
 
 use crate::codec::{BoundedVec, DecodeError, decode, encode_into};
 use crate::consensus::{Block, Certificate, Proposal, ResultClaim, SignedVote};
-use crate::ids::{BatchDigest, BlockDigest, Hash, Height, ValidatorIndex, View};
+use crate::ids::{BatchDigest, BlockDigest, Epoch, Hash, Height, ValidatorIndex, View};
 use crate::limits::*;
+use crate::proof::EpochChange;
 use crate::snapshot::{StateAnswer, StateRequest};
 use crate::transaction::{Batch, Transaction};
 use borsh::{BorshDeserialize, BorshSerialize};
@@ -49,6 +50,8 @@ pub struct VoteMessage {
 /// Sign of life from a consensus core.
 #[derive(Clone, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
 pub struct Heartbeat {
+    /// The epoch that the sender is in.
+    pub epoch: Epoch,
     /// The sender's best finalization; none at genesis.
     pub finalization: Option<Certificate>,
     /// The certificate by which it entered its current view.
@@ -94,6 +97,8 @@ pub enum Request {
     },
     /// A snapshot of the state, or a part of one.
     State(StateRequest),
+    /// How an epoch ended.
+    EpochEnd(Epoch),
 }
 
 /// The answer to a `Request`.
@@ -116,6 +121,8 @@ pub enum Response {
     },
     /// What the asker signed, as far as it can still matter.
     OwnSignatures {
+        /// The epoch that the peer is in, of which the rest is.
+        epoch: Epoch,
         /// The peer's best finalization; none at genesis.
         finalization: Option<Certificate>,
         /// The asker's votes that the peer holds, newest views first.
@@ -125,6 +132,8 @@ pub enum Response {
     },
     /// A snapshot of the state, or a part of one.
     State(Box<StateAnswer>),
+    /// How an epoch ended; also sent unasked to whoever is still in it.
+    EpochEnd(Box<EpochChange>),
 }
 
 /// A message between peers. The first byte is its tag.

@@ -76,6 +76,10 @@ class ClientBase:
         """What the nearest node says of itself."""
         return wire.parse(wire.node_status, await self._read("/v1/status"))
 
+    async def validators(self) -> wire.Answer:
+        """The committee of the epoch that goes on, as a node shows it: `epoch`, `next` and `validators`."""
+        return wire.parse(wire.committee, await self._read("/v1/validators"))
+
     async def chain(self) -> str:
         """The chain's id: the genesis' hash, or what a node says where neither genesis nor checkpoint is given."""
         if self._chain is None:

@@ -19,6 +19,7 @@ from rustorium.client.base import TIMEOUT_S
 from rustorium.client.keys import Key
 from rustorium.client.light import LightClient
 from rustorium.client.submit import Result
+from rustorium.client.wire import Answer
 from rustorium.net import read_net
 from rustorium.types import (
     Account,
@@ -289,6 +290,10 @@ class Client:
     def status(self) -> NodeStatus:
         """What the nearest node says of itself."""
         return self._call(self._client.status)
+
+    def validators(self) -> Answer:
+        """The committee of the epoch that goes on, as a node shows it: `epoch`, `next` and `validators`."""
+        return self._call(self._client.validators)
 
     def chain(self) -> str:
         """The chain's id."""

@@ -228,6 +228,14 @@ def node_status(answer: Answer) -> NodeStatus:
     )
 
 
+def committee(answer: Answer) -> Answer:
+    """The committee as a node shows it: its epoch, whether another was asked for, and its validators."""
+    int(answer["epoch"])
+    for validator in answer["validators"]:
+        _ = (validator["name"], validator["validator_key"], validator["region"], validator["address"])
+    return answer
+
+
 def evidence(answer: Answer) -> Evidence:
     return Evidence(
         validator=int(answer["validator"]),

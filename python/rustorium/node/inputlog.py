@@ -35,7 +35,7 @@ _EFFECT_TAG = {kind: tag for tag, kind in enumerate(_EFFECTS)}
 
 class _Header(msgspec.Struct, frozen=True):
     version: int
-    me: int
+    me: int | None
     n: int
     config: dict[str, int | bool]
     inputs: list[str]
@@ -54,7 +54,7 @@ class InputLog:
     """Writes the log of one replica. `append` only buffers; `flush` writes what was appended since."""
 
     def __init__(
-        self, folder: Path, replica: Replica, config: ConsensusConfig, me: int, n: int, bytes_max: int
+        self, folder: Path, replica: Replica, config: ConsensusConfig, me: int | None, n: int, bytes_max: int
     ) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._folder, self._replica, self._config, self._me, self._n = folder, replica, config, me, n

@@ -23,7 +23,8 @@ class Launch:
     home: Home
     config: Config
     chain: str
-    index: int
+    index: int | None
+    """Its place among the genesis' validators; None: it is none of them, and follows until a committee has its key."""
     n: int
     native_config: str
     """JSON for the data plane; holds the seeds."""
@@ -57,7 +58,6 @@ def prepare(home: Home, loaded: Loaded, passphrase_file: Path | None, environmen
         "genesis_path": str(home.genesis.absolute()),
         "validator_seed_hex": validator_seed.hex(),
         "node_seed_hex": node_seed.hex(),
-        "index": index,
         "p2p_listen": resolve(config.p2p.listen, "p2p.listen"),
         "http_listen": resolve(config.http.listen, "http.listen"),
         "client_listen": resolve(config.client.listen, "client.listen"),
@@ -89,7 +89,7 @@ def resolve(address: str, key: str) -> str:
     return f"[{ip}]:{port}" if ":" in str(ip) else f"{ip}:{port}"
 
 
-def _index_of(home: Home, validators: list[dict[str, Any]], validator_key: str, node_key: str) -> int:
+def _index_of(home: Home, validators: list[dict[str, Any]], validator_key: str, node_key: str) -> int | None:
     for index, validator in enumerate(validators):
         if validator["validator_key"] == validator_key:
             if validator["node_key"] != node_key:
@@ -99,14 +99,10 @@ def _index_of(home: Home, validators: list[dict[str, Any]], validator_key: str, 
                     code="wrong-node-key",
                 )
             return index
-    raise HomeError(
-        f"{home.validator_key} belongs to no validator of {home.genesis}: use the genesis that lists its public key "
-        f"{validator_key}",
-        code="not-a-validator",
-    )
+    return None
 
 
-def _peers(home: Home, config: Config, validators: list[dict[str, Any]], index: int) -> list[dict[str, object]]:
+def _peers(home: Home, config: Config, validators: list[dict[str, Any]], index: int | None) -> list[dict[str, object]]:
     names = {str(validator["name"]): number for number, validator in enumerate(validators)}
     if unknown := [name for name in config.p2p.peers if name not in names]:
         raise ConfigError(

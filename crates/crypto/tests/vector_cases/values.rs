@@ -240,7 +240,13 @@ pub fn sample_messages() -> Vec<(&'static str, Message)> {
     );
     let held = || list(vec![1, 2, 3, u64::MAX]);
     let finalization = certificate(VoteKind::Finalize, &[0, 1, 2]);
+    let change = EpochChange {
+        boundary: Header { ends_epoch: true, ..sample_headers().remove(0).1 },
+        proof: BlockProof { descendants: list(vec![]), finalization: finalization.clone() },
+        next: sample_geneses().remove(0).1.validators,
+    };
     let heartbeat = Heartbeat {
+        epoch: Epoch(0),
         finalization: Some(finalization.clone()),
         entered_by: None,
         votes: list(vec![vote]),
@@ -274,6 +280,8 @@ pub fn sample_messages() -> Vec<(&'static str, Message)> {
         ("a request for a snapshot", state_request(StateRequest::Newest { above: Height(9) })),
         ("a request for a node", state_request(StateRequest::Node { root: Height(9), prefix: bytes(b"pre") })),
         ("a request for values", state_request(StateRequest::Values { root: Height(9), prefix: bytes(b""), from: 3 })),
+        ("a request for an epoch's end", request(Request::EpochEnd(Epoch(2)))),
+        ("an answer: an epoch's end", response(Response::EpochEnd(Box::new(change)))),
         ("an answer: not held", response(Response::NotHeld)),
         ("an answer: a block", response(Response::Block(Box::new(sample_block())))),
         ("an answer: a batch", response(Response::Batch(Box::new(batch.clone())))),
@@ -292,6 +300,7 @@ pub fn sample_messages() -> Vec<(&'static str, Message)> {
         (
             "an answer: own signatures",
             response(Response::OwnSignatures {
+                epoch: Epoch(0),
                 finalization: Some(finalization),
                 votes: list(vec![vote]),
                 batch: Some(Box::new(batch)),

@@ -7,7 +7,6 @@ mod chain;
 
 use super::*;
 use crate::context::Context;
-use crate::links::PeerName;
 use crate::queue::Queue;
 use crate::recover;
 use crate::shard::Event;
@@ -38,12 +37,8 @@ impl World {
         let home = TempDir::new().unwrap();
         let audit = Arc::new(AuditSink::open(home.path(), SigningKey::from_seed(&[9; 32])).unwrap());
         let address = PeerAddress::parse("10.0.0.1:26650").unwrap();
-        let peer = |index| PeerName {
-            index: ValidatorIndex(index),
-            node_key: [index as u8; 32],
-            name: format!("node-{index}"),
-            address: address.clone(),
-        };
+        let others = genesis.validators.iter().skip(1);
+        let book = others.map(|validator| (validator.node_key, address.clone())).collect();
         let backend = NodeBackend {
             chain: ChainInfo {
                 id: context.chain(),
@@ -53,14 +48,12 @@ impl World {
                 name: "test".into(),
             },
             name: "node-0".into(),
-            me: context.me,
-            links: Arc::new(Links::new((1..4).map(peer).collect())),
-            notices: Arc::new(Notices::open(audit, home.path().join("safety"), Vec::new()).unwrap()),
-            quorum: context.committee.quorum(),
+            links: Arc::new(Links::new(context.clone(), genesis.validators[0].node_key, book)),
+            notices: Arc::new(Notices::open(audit, home.path().join("safety")).unwrap()),
             durability: "vote",
             capacity,
             store,
-            verifier: Arc::new(Verifier::new(context.committee.keys.clone(), waiters.clone(), events.clone())),
+            verifier: Arc::new(Verifier::new(context.committee.clone(), waiters.clone(), events.clone())),
             waiters,
             gauges: Arc::default(),
             progress: Arc::default(),
@@ -170,14 +163,14 @@ fn a_full_node_refuses_at_once_and_says_when_to_come_back() {
 fn readiness_names_what_is_missing() {
     let world = World::new(1);
     let why = || world.backend.status().ready.unwrap_err();
-    world.backend.links.set(&[2; 32], true);
+    world.backend.links.set(&world.genesis.validators[2].node_key, true);
     assert!(why().contains("only 2 of the 3"), "{}", why());
-    assert!(why().contains("can't reach node-1 at 10.0.0.1:26650, node-3 at"), "{}", why());
-    world.backend.links.set(&[1; 32], true);
+    assert!(why().contains("can't reach b at 10.0.0.1:26650, d at"), "{}", why());
+    world.backend.links.set(&world.genesis.validators[1].node_key, true);
     assert!(why().contains("catching up"), "{}", why());
     world.backend.gauges.synced.store(true, Ordering::Relaxed);
     let status = world.backend.status();
-    assert_eq!((status.ready, status.peers_up, status.unreachable), (Ok(()), 2, vec!["node-3".to_owned()]));
+    assert_eq!((status.ready, status.peers_up, status.unreachable), (Ok(()), 2, vec!["d".to_owned()]));
     world.backend.inbox.fail("disk-full", "the disk is full: free space");
     assert_eq!(why(), "the disk is full: free space");
     world.backend.stopping.store(true, Ordering::Relaxed);

@@ -45,6 +45,11 @@ impl BlockTree {
         Some(headers.fold(self.root_periods.clone(), |periods, header| periods.after(header, parameters)))
     }
 
+    /// The root periods of the chain that ends at the root.
+    pub fn root_periods(&self) -> &Periods {
+        &self.root_periods
+    }
+
     /// The newest block handed to execution.
     pub fn root(&self) -> (&BlockDigest, &Header) {
         (&self.root.0, &self.root.1)

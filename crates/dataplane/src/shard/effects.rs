@@ -9,15 +9,18 @@ use rustorium_storage::RecordKind;
 use rustorium_sync::Want;
 use rustorium_types::limits;
 use rustorium_types::{
-    BlockDigest, BoundedVec, Class, Hash, Heartbeat, Height, Message, Report, Request, Response, SignedVote, View,
-    VoteBody, VoteKind, VoteMessage, encode,
+    BlockDigest, BoundedVec, Class, Hash, Heartbeat, Height, Message, Report, Request, Response, SignedVote,
+    ValidatorIndex, View, VoteBody, VoteKind, VoteMessage, encode,
 };
 
 impl<P: Ports> Shard<P> {
     pub(super) fn apply(&mut self, now: Now, effect: Effect) {
+        if self.is_of_an_older_epoch(&effect) {
+            return;
+        }
         let Some(effect) = self.hold_back(effect) else { return };
         match effect {
-            Effect::EnterView { view, because, leads } => self.enter_view(view, because, leads),
+            Effect::EnterView { view, because, leads, .. } => self.enter_view(view, because, leads),
             Effect::Propose { view, parent, claim_height, root_height, distrusted_lanes } => {
                 let claims = (claim_height, root_height);
                 self.propose(now, view, &parent, claims, &distrusted_lanes);
@@ -35,7 +38,7 @@ impl<P: Ports> Shard<P> {
             }
             Effect::SendWork(peer) => self.send_work(peer),
             // Peers go on at once past the views of a leader that shows no life.
-            Effect::ResendVotes(_) | Effect::Heartbeat(_) if self.is_retired() => self.recheck = true,
+            Effect::ResendVotes(_) | Effect::Heartbeat(_) if self.only_follows() => self.recheck = true,
             Effect::ResendVotes(_) => self.resend(),
             Effect::Heartbeat(_) => self.heartbeat(),
         }
@@ -90,7 +93,9 @@ impl<P: Ports> Shard<P> {
     /// Signs what the guard let pass, and makes the guard remember it before anything else can see it.
     pub(super) fn sign(&mut self, body: VoteBody) -> Verified<SignedVote> {
         self.guard.record(&body);
-        self.context.key.sign_own_vote(self.context.me, body)
+        // Nobody without a place gets here, and a vote of such a one counts nowhere.
+        let place = self.context.me().unwrap_or(ValidatorIndex(u16::MAX));
+        self.context.key.sign_own_vote(place, body)
     }
 
     pub(super) fn send_when_durable(&mut self, vote: &SignedVote, outgoing: Outgoing) {
@@ -167,14 +172,17 @@ impl<P: Ports> Shard<P> {
         let mut votes: Vec<SignedVote> = self.own_votes.values().flatten().rev().copied().collect();
         votes.truncate(limits::HEARTBEAT_VOTES_MAX);
         let heartbeat = Heartbeat {
+            epoch: self.context.epoch(),
             finalization: self.tally.best_finalization().map(|c| (**c).clone()),
             entered_by,
             votes: BoundedVec::new(votes).unwrap_or_default(),
             report,
             held,
         };
-        let frame = Message::Heartbeat(Box::new(heartbeat)).to_frame();
-        self.ports.broadcast(Class::Consensus, frame.into());
+        let frame = Bytes::from(Message::Heartbeat(Box::new(heartbeat)).to_frame());
+        // Followers too: by it they know how far the chain is, and that an epoch is over.
+        self.ports.tell_followers(Class::Consensus, frame.clone());
+        self.ports.broadcast(Class::Consensus, frame);
         for notarization in self.open_notarizations() {
             self.ports.broadcast(Class::Consensus, notarization.to_frame().into());
         }
@@ -188,7 +196,7 @@ impl<P: Ports> Shard<P> {
         let notarizes = self.own_votes.values().flatten().filter(|vote| vote.body.kind == VoteKind::Notarize);
         let own = notarizes.filter_map(|vote| {
             let block = &self.tree.get(&vote.body.block)?.block;
-            (block.header.proposer == self.context.me).then(|| self.proposal_frame((**block).clone(), vote))
+            self.context.is_me(block.header.proposer).then(|| self.proposal_frame((**block).clone(), vote))
         });
         let frames: Vec<Bytes> = own.collect();
         frames.into_iter().for_each(|frame| self.ports.broadcast(Class::Consensus, frame));

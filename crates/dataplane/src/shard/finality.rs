@@ -81,11 +81,23 @@ impl<P: Ports> Shard<P> {
         }
         let path = match self.final_path(&target) {
             Ok(path) => path,
-            Err((missing, height)) => return self.fetch_ancestors(now, missing, height),
+            Err((missing, height)) => {
+                self.fetch_ancestors(now, missing, height);
+                // Who knows of the epoch's end needs the way there, be the newest final block lost for good.
+                let proven = self.proven.as_ref().map(|(digest, _)| self.tree.path(digest));
+                if let Some(Err((missing, height))) = proven {
+                    self.fetch_ancestors(now, missing, height);
+                }
+                return;
+            }
         };
         for (place, digest) in path.iter().enumerate() {
+            if self.tree.root().1.ends_epoch {
+                // R28: what is above the boundary is never executed.
+                return;
+            }
             let full = self.tree.root().1.height.0 >= self.executed.0 + EXECUTION_QUEUE_MAX;
-            if full || !self.hand_over(now, digest) {
+            if full || !self.hand_over(now, digest, &path[place + 1..]) {
                 return self.prefetch(now, &path[place..]);
             }
         }
@@ -108,8 +120,15 @@ impl<P: Ports> Shard<P> {
         }
     }
 
-    /// True where the block went to execution; else its batches were asked for.
-    fn hand_over(&mut self, now: Now, digest: &BlockDigest) -> bool {
+    /// True where the block went to execution; else its batches were asked for. `above`: the way on to the finalized one.
+    fn hand_over(&mut self, now: Now, digest: &BlockDigest, above: &[BlockDigest]) -> bool {
+        let end = match self.end_proof(digest, above) {
+            Ok(end) => end,
+            Err(reason) => {
+                tracing::error!(event = "epoch_end_unprovable", reason);
+                return false;
+            }
+        };
         let Some(entry) = self.tree.get(digest) else { return false };
         let cursors = &entry.block.header.cursors;
         if block_payload_root(&entry.block, self.tree.root_cursors()) != entry.block.header.payload_root {
@@ -153,7 +172,7 @@ impl<P: Ports> Shard<P> {
             let message = Message::Certificate(Box::new((**certificate).clone()));
             self.ports.tell_followers(Class::Consensus, message.to_frame().into());
         }
-        self.ports.execute(ExecutionJob { digest: *digest, block, payload, finalization });
+        self.ports.execute(ExecutionJob { digest: *digest, block, payload, finalization, end });
         true
     }
 
@@ -187,6 +206,7 @@ impl<P: Ports> Shard<P> {
 
     pub(super) fn on_executed(&mut self, now: Now, executed: Executed) {
         self.executed = executed.height;
+        self.note_epoch(executed.height, executed.committee.as_ref(), executed.ended);
         self.roots.insert(executed.height, executed.root);
         self.roots = self.roots.split_off(&Height(executed.height.0.saturating_sub(ROOTS_KEPT)));
         self.reports.own(ResultClaim { height: executed.height, root: executed.root });
@@ -215,11 +235,12 @@ impl<P: Ports> Shard<P> {
         if forgotten > self.floor.view {
             // On disk before the votes below it are gone: a node that loses its store, and only that, must not sign again
             // in views, or batches at seqs of its lane, that it no longer knows.
-            let position = self.append(RecordKind::Floor, &encode(&(forgotten, own_lane)));
-            self.floor = Floor { view: forgotten, own_lane, position };
+            let position = self.append(RecordKind::Floor, &encode(&(self.context.epoch(), forgotten, own_lane)));
+            self.floor = Floor { epoch: self.context.epoch(), view: forgotten, own_lane, position };
             self.ports.sync(position);
         }
-        let floor = Some(self.floor.position).filter(|position| *position > 0);
+        let floor =
+            Some(self.floor.position).filter(|position| *position > 0).into_iter().chain(self.later.first_position());
         // Where nothing is needed, as on an idle chain, all but the newest record may go.
         self.ports.release(needed.into_iter().chain(floor).min().unwrap_or(self.appended));
     }

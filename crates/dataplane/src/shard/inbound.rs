@@ -11,8 +11,8 @@ use rustorium_sync::{Source, Want};
 use rustorium_transport::Credit;
 use rustorium_txpool::{Inserted, Lanes, Missing, PayloadFault, check_batch};
 use rustorium_types::{
-    Batch, BatchDigest, Block, BlockDigest, Certificate, Class, Heartbeat, Height, Message, Proposal, PublicKey,
-    Report, Request, Response, SignedVote, ValidatorIndex, View, VoteBody, VoteKind, VoteMessage,
+    Batch, BatchDigest, Block, BlockDigest, Certificate, Class, Epoch, EpochChange, Heartbeat, Height, Message,
+    Proposal, PublicKey, Report, Request, Response, SignedVote, ValidatorIndex, View, VoteBody, VoteKind, VoteMessage,
 };
 use std::sync::Arc;
 
@@ -63,6 +63,8 @@ impl<P: Ports> Shard<P> {
                 self.ports.send_to(from, Class::Sync, Message::Response { id, response }.to_frame().into());
             }
             Message::Transactions(transactions) => self.ports.check_transactions(transactions.into_vec(), credit),
+            // Who left the committee with the last epoch may still show how it ended; a quorum's word needs no sender.
+            Message::Response { response: Response::EpochEnd(change), .. } => self.on_epoch_end(*change),
             _ => {}
         }
     }
@@ -214,6 +216,10 @@ impl<P: Ports> Shard<P> {
             self.recheck_at(now.us.saturating_add(ahead_ms.saturating_mul(1000)));
             return PayloadStatus::Pending;
         }
+        match self.check_end(parent, header) {
+            PayloadStatus::Ready => {}
+            other => return other,
+        }
         let weight = self.lanes.weight(&parent.cursors, &header.cursors);
         match weight {
             Ok(weight) => {
@@ -334,7 +340,7 @@ impl<P: Ports> Shard<P> {
     /// Counts the peers that a leader had to serve a lane to: more than f, and the lane's tip is no longer trusted.
     fn note_served(&mut self, peer: ValidatorIndex, lane: ValidatorIndex) {
         let proposed = self.own_proposal == Some(self.view);
-        if !proposed || lane == self.context.me {
+        if !proposed || self.context.is_me(lane) {
             return;
         }
         let peers = self.served.entry((lane, self.view)).or_default();
@@ -344,9 +350,13 @@ impl<P: Ports> Shard<P> {
     }
 
     fn on_response(&mut self, now: Now, peer: ValidatorIndex, id: u64, response: Response, credit: Credit) {
-        if let Response::OwnSignatures { finalization, votes, batch } = response {
-            return self.on_own_signatures(peer, finalization, &votes, batch.map(|batch| *batch));
-        }
+        let response = match response {
+            Response::OwnSignatures { epoch, finalization, votes, batch } if epoch == self.context.epoch() => {
+                return self.on_own_signatures(peer, finalization, &votes, batch.map(|batch| *batch));
+            }
+            Response::EpochEnd(change) => return self.on_epoch_end(*change),
+            other => other,
+        };
         let Some((want, response)) = self.fetcher.on_response(now.ms(), peer, id, response) else { return };
         match (want, response) {
             (Want::Block(digest), Response::Block(block)) => {
@@ -393,7 +403,8 @@ impl<P: Ports> Shard<P> {
             return;
         }
         let keys = &self.context.committee.keys;
-        match rustorium_sync::check_final_chain(root, &blocks[skipped..], &finalization, keys) {
+        // The root's own digest: of a boundary, what it is called in the epoch before.
+        match rustorium_sync::check_final_blocks(&blocks[skipped..], &finalization, root_digest, keys) {
             Ok(chain) => {
                 let blocks = blocks.into_iter().skip(skipped).take(chain.complete);
                 for (digest, block) in chain.digests.into_iter().zip(blocks) {
@@ -437,5 +448,9 @@ impl<P: Ports> Source for Memory<'_, P> {
 
     fn final_blocks(&self, _first: Height, _count: u32) -> (Vec<Block>, Option<Certificate>) {
         (Vec::new(), None)
+    }
+
+    fn epoch_end(&self, _epoch: Epoch) -> Option<EpochChange> {
+        None
     }
 }

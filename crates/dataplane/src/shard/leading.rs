@@ -22,17 +22,22 @@ impl<P: Ports> Shard<P> {
         claims: (Height, Height),
         distrusted: &[ValidatorIndex],
     ) {
+        let Some(me) = self.context.me() else { return };
         let Some(parent_header) = self.tree.header(parent).cloned() else { return };
         self.cut_batches(now, true);
-        self.held.update(self.context.me, &self.lanes.held());
-        let block = self.build_block(now, view, parent, &parent_header, claims, distrusted);
+        self.held.update(me, &self.lanes.held());
+        let block = if parent_header.ends_epoch {
+            self.closing_block(now, view, parent, &parent_header, me)
+        } else {
+            self.build_block(now, (view, me), parent, &parent_header, claims, distrusted)
+        };
         let digest = block_digest(&block.header);
         let body = self.vote_body(VoteKind::Notarize, view, digest);
         if self.guard.check(&body).is_err() {
             self.tell(Input::VoteRefused(VoteKind::Notarize, view));
             return;
         }
-        self.tree.claim_first(view, self.context.me, digest);
+        self.tree.claim_first(view, me, digest);
         self.tree.insert(digest, block.clone());
         if let Some(entry) = self.tree.get_mut(&digest) {
             entry.status = PayloadStatus::Ready;
@@ -59,7 +64,7 @@ impl<P: Ports> Shard<P> {
     fn build_block(
         &self,
         now: Now,
-        view: View,
+        (view, me): (View, ValidatorIndex),
         parent: &BlockDigest,
         above: &Header,
         claims: (Height, Height),
@@ -86,7 +91,7 @@ impl<P: Ports> Shard<P> {
             height,
             parent: *parent,
             parent_view: above.view,
-            proposer: self.context.me,
+            proposer: me,
             time_ms: now.wall_ms.max(above.time_ms + 1),
             payload_root: payload_root(&[], &above.cursors, &extension.cursors),
             cursors: BoundedVec::new(extension.cursors).unwrap_or_default(),
@@ -102,6 +107,27 @@ impl<P: Ports> Shard<P> {
             state: above.state,
         };
         header.state = self.state_claim(claims.1, &header, above);
+        if let Some((true, next)) = self.end_at(header.time_ms, header.result.height) {
+            (header.ends_epoch, header.next_validator_set) = (true, next);
+        }
+        Block { header, inline: BoundedVec::default() }
+    }
+
+    /// R28: a child of a block that ends the epoch. It helps to finalize the boundary, and changes nothing.
+    fn closing_block(&self, now: Now, view: View, parent: &BlockDigest, above: &Header, me: ValidatorIndex) -> Block {
+        let header = Header {
+            view,
+            height: above.height.next(),
+            parent: *parent,
+            parent_view: above.view,
+            proposer: me,
+            time_ms: now.wall_ms.max(above.time_ms + 1),
+            payload_root: payload_root(&[], &above.cursors, &above.cursors),
+            transactions: 0,
+            declared_work: 0,
+            load_history: 0,
+            ..above.clone()
+        };
         Block { header, inline: BoundedVec::default() }
     }
 

@@ -5,6 +5,7 @@
 
 mod blocks;
 mod effects;
+mod ending;
 mod finality;
 mod inbound;
 mod leading;
@@ -23,13 +24,16 @@ use rustorium_crypto::Verified;
 use rustorium_quorum::{HeldTally, ReportTally, Tally, TallyEvent, VoteGuard};
 use rustorium_storage::RecordKind;
 use rustorium_sync::{FetchConfig, Fetcher};
+use rustorium_transport::Credit;
 use rustorium_txpool::{Lanes, Pool};
-use rustorium_types::{BlockDigest, Certificate, Hash, Header, Height, SignedVote, ValidatorIndex, View, VoteKind};
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use rustorium_types::{
+    BlockDigest, Certificate, Hash, Header, Height, Message, PublicKey, SignedVote, ValidatorIndex, View, VoteKind,
+};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
-pub use ports::{Admitted, Event, Executed, ExecutionJob, Now, Ports};
-pub use recovery::{Floor, Journaled};
+pub use ports::{Admitted, Ended, Event, Executed, ExecutionJob, Now, Ports};
+pub use recovery::{Floor, Journaled, Records};
 pub use work::WorkConfig;
 
 enum Outgoing {
@@ -69,6 +73,9 @@ pub struct Shard<P: Ports> {
     /// The newest record's position.
     appended: u64,
     floor: Floor,
+    /// What the journal holds of later epochs: a node whose store was lost goes through the earlier ones again.
+    later: Records,
+    ending: ending::Ending,
     own_votes: BTreeMap<View, Vec<SignedVote>>,
     /// The view of its own newest proposal.
     own_proposal: Option<View>,
@@ -87,7 +94,11 @@ pub struct Shard<P: Ports> {
     executed: Height,
     report_due_us: Option<u64>,
     executed_at_us: Option<u64>,
+    /// Whose links are up, members or not.
+    linked: BTreeSet<PublicKey>,
     connected: HashSet<ValidatorIndex>,
+    /// Whether the core has said that it is in this epoch.
+    entered: bool,
     peer_executed: HashMap<ValidatorIndex, Height>,
     last_heard_us: HashMap<ValidatorIndex, u64>,
     silent: HashSet<ValidatorIndex>,
@@ -131,7 +142,7 @@ impl<P: Ports> Shard<P> {
             tally: Tally::new(committee, VIEW_WINDOW),
             guard: VoteGuard::new(),
             key: stale::KeyState::default(),
-            reports: ReportTally::new(n, quorum, Some(context.me)),
+            reports: ReportTally::new(n, quorum, context.me()),
             held: HeldTally::new(n, quorum),
             lanes: Lanes::for_parameters(n, &context.parameters),
             pool: Pool::new(config.pool.clone()),
@@ -142,6 +153,8 @@ impl<P: Ports> Shard<P> {
             outbox: VecDeque::new(),
             appended: 0,
             floor: Floor::default(),
+            later: Records::default(),
+            ending: ending::Ending::default(),
             own_votes: BTreeMap::new(),
             own_proposal: None,
             entered_by: None,
@@ -152,11 +165,13 @@ impl<P: Ports> Shard<P> {
             tree: BlockTree::new(tip.0, tip.1, periods),
             roots: BTreeMap::new(),
             state_roots: BTreeMap::new(),
-            rooted: ReportTally::new(n, quorum, Some(context.me)),
+            rooted: ReportTally::new(n, quorum, context.me()),
             executed: Height(0),
             report_due_us: None,
             executed_at_us: None,
+            linked: BTreeSet::new(),
             connected: HashSet::new(),
+            entered: false,
             peer_executed: HashMap::new(),
             last_heard_us: HashMap::new(),
             silent: HashSet::new(),
@@ -180,11 +195,13 @@ impl<P: Ports> Shard<P> {
     /// Takes one event.
     pub fn handle(&mut self, now: Now, event: Event) {
         match event {
-            Event::Peer { from, message, frame, credit } => match self.context.place(&from) {
-                Some(peer) => self.on_message(now, peer, message, frame, credit),
-                None => self.on_outsider(&from, message, credit),
-            },
+            Event::Peer { from, message, frame, credit } => self.from_peer(now, &from, message, frame, credit),
             Event::Link { node_key, up } => {
+                if up {
+                    self.linked.insert(node_key);
+                } else {
+                    self.linked.remove(&node_key);
+                }
                 if let Some(peer) = self.context.place(&node_key) {
                     self.on_link(now, peer, up);
                 }
@@ -205,6 +222,14 @@ impl<P: Ports> Shard<P> {
         }
     }
 
+    fn from_peer(&mut self, now: Now, from: &PublicKey, message: Message, frame: Bytes, credit: Credit) {
+        let Some(message) = self.of_this_epoch(now, from, message, &frame) else { return };
+        match self.context.place(from) {
+            Some(peer) => self.on_message(now, peer, message, frame, credit),
+            None => self.on_outsider(from, message, credit),
+        }
+    }
+
     /// Does what is done once for all events of a turn: re-checks, cuts, sends and level-triggered inputs.
     pub fn end_turn(&mut self, now: Now) {
         self.update_silence(now);
@@ -219,6 +244,7 @@ impl<P: Ports> Shard<P> {
             self.advance_finality(now);
         }
         self.update_standing(now);
+        self.ask_for_end(now);
         self.send_report(now);
         self.poll_fetcher(now);
         self.tell_levels(now);
@@ -239,8 +265,12 @@ impl<P: Ports> Shard<P> {
         let delayed = self.pool.next_delayed_ms().map(|at| now.us + at.saturating_sub(now.wall_ms) * 1000);
         let cut = self.own_lane.cut_due_us;
         let levels = self.untold_since_us.map(|since| since + COMPANY_US);
-        let ask = self.key.due_us();
-        [silence, fetch, delayed, cut, levels, ask, self.report_due_us, self.recheck_at_us].into_iter().flatten().min()
+        let ask = self.key.due_us().filter(|_| self.context.me().is_some());
+        let end = self.next_end_us(now);
+        [silence, fetch, delayed, cut, levels, ask, self.report_due_us, self.recheck_at_us, end]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     fn on_tally(&mut self, events: Vec<TallyEvent>) {
@@ -303,8 +333,10 @@ impl<P: Ports> Shard<P> {
         let listable = self.listable();
         let claim = self.reports.claimable().map(|report| report.height).filter(|claim| *claim > self.told_claim);
         let root = self.rooted.claimable().map(|report| report.height).filter(|root| *root > self.told_root);
+        let due = self.end_due(now);
         let diverged = self.reports.diverged().or(self.rooted.diverged()).filter(|_| !self.told_diverged);
-        if listable == self.told_listable && claim.is_none() && root.is_none() && diverged.is_none() {
+        let end_changed = due != self.ending.told;
+        if listable == self.told_listable && claim.is_none() && root.is_none() && diverged.is_none() && !end_changed {
             self.untold_since_us = None;
             return;
         }
@@ -330,6 +362,10 @@ impl<P: Ports> Shard<P> {
             self.told_root = height;
             self.tell(Input::RootReady(height));
         }
+        if end_changed {
+            self.ending.told = due;
+            self.tell(Input::EndDue(due));
+        }
         if let Some(height) = diverged {
             self.told_diverged = true;
             self.tell(Input::Diverged(height));
@@ -348,8 +384,14 @@ impl<P: Ports> Shard<P> {
 
     /// Whether this node has executed about as far as its peers say: at least one honest one among those who count has.
     /// Not known, and so not true, before a quorum with this node has reported.
+    /// Who only follows hears few reports, but of every final block: with that it compares itself.
     pub fn synced(&self) -> bool {
         let committee = &self.context.committee;
+        let told = self.tally.best_finalization().map(|best| best.body.view).filter(|_| committee.me.is_none());
+        if let Some(told) = told {
+            let behind = self.tree.root().1.height.0.saturating_sub(self.executed.0);
+            return self.tree.root().1.view.0 + SYNCED_WITHIN >= told.0 && behind <= SYNCED_WITHIN;
+        }
         let mut heights: Vec<Height> = self.peer_executed.values().copied().collect();
         heights.sort_unstable_by(|a, b| b.cmp(a));
         let enough = heights.len() + 1 >= committee.quorum();

@@ -1,17 +1,18 @@
 //! What a shard is told, and what it does to the world.
 
+use crate::context::Context;
 use crate::port::{Effect, Input};
 use crate::rooting::RootedPeriod;
 use bytes::Bytes;
 use rustorium_crypto::{CheckedBatch, Verified};
-use rustorium_execution::Skip;
+use rustorium_execution::{CommitteeRecord, Skip};
 use rustorium_quorum::Evidence;
 use rustorium_storage::RecordKind;
 use rustorium_transport::Credit;
 use rustorium_txpool::{AccountView, Refused};
 use rustorium_types::{
-    AccountId, Batch, Block, BlockDigest, Certificate, Class, Hash, Height, Message, PublicKey, Request, Response,
-    Transaction, TxId, ValidatorIndex,
+    AccountId, Batch, Block, BlockDigest, BlockProof, Certificate, Class, Epoch, EpochChange, Hash, Height, Message,
+    PublicKey, Request, Response, Transaction, TxId, ValidatorIndex,
 };
 use std::sync::Arc;
 
@@ -108,6 +109,18 @@ pub struct Executed {
     pub touched: Vec<(AccountId, u64)>,
     /// Listed transactions that execution skipped.
     pub skipped: Vec<(TxId, Skip)>,
+    /// The committee record, where the height wrote it.
+    pub committee: Option<CommitteeRecord>,
+    /// Where this was the epoch's boundary, and is on disk: how the epoch ended.
+    pub ended: Option<Ended>,
+}
+
+/// An epoch that is over.
+pub struct Ended {
+    /// What the next one follows from.
+    pub change: EpochChange,
+    /// The newest height up to the boundary that had a payload.
+    pub payload_height: Height,
 }
 
 /// A final block on its way to execution.
@@ -120,10 +133,14 @@ pub struct ExecutionJob {
     pub payload: crate::rules::Payload,
     /// The finalization, where it is of this very block.
     pub finalization: Option<Verified<Certificate>>,
+    /// Where it is its epoch's boundary: shows that it is final, whatever certificate makes it so.
+    pub end: Option<BlockProof>,
 }
 
 /// What a shard does to the world: the threads of a node, or a test.
 pub trait Ports {
+    /// An epoch begins: to its committee's members is sent from now on, and their keys are checked against.
+    fn begin_epoch(&mut self, context: &Arc<Context>);
     /// Sends a frame to one peer.
     fn send(&mut self, to: ValidatorIndex, class: Class, frame: Bytes);
     /// Sends a frame to whoever has this node key, in the committee or not.
@@ -160,6 +177,8 @@ pub trait Ports {
     fn account(&self, account: &AccountId) -> Option<AccountView>;
     /// Answers a question from the store and the shard's memory.
     fn answer(&self, request: &Request, memory: &dyn rustorium_sync::Source) -> Response;
+    /// How an epoch ended, from the store.
+    fn epoch_end(&self, epoch: Epoch) -> Option<EpochChange>;
     /// Keeps and shows evidence of a validator's misbehaviour.
     fn evidence(&mut self, evidence: Evidence);
     /// Makes known, now and after every restart, that this node's key signs nothing more. `lacks`: what it signed and

@@ -6,16 +6,19 @@ use super::{Now, Ports, Shard, WorkConfig};
 use crate::context::Context;
 use crate::periods::Periods;
 use crate::port::{BlockFacts, CertificateName, Input};
-use rustorium_crypto::{CheckedBatch, block_digest};
+use rustorium_crypto::{block_digest, verify_batch};
+use rustorium_execution::CommitteeRecord;
 use rustorium_types::{
-    Block, BlockDigest, Certificate, Cursor, Hash, Header, Height, ResultClaim, SignedVote, ValidatorIndex, View,
-    VoteKind,
+    Batch, Block, BlockDigest, Certificate, Cursor, Epoch, Hash, Header, Height, ResultClaim, SignedVote,
+    ValidatorIndex, View, VoteKind,
 };
 use std::sync::Arc;
 
 /// Up to where the journal has forgotten what this node signed.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Floor {
+    /// The epoch in which it says so.
+    pub epoch: Epoch,
     /// Votes up to this view.
     pub view: View,
     /// Own batches up to this place in the lane.
@@ -24,17 +27,52 @@ pub struct Floor {
     pub position: u64,
 }
 
-/// What the journal and the store hold, decoded and checked.
+/// The journal's records, decoded, each with its position.
 #[derive(Default)]
-pub struct Journaled {
-    /// Own votes, with their positions.
+pub struct Records {
+    /// Own votes.
     pub votes: Vec<(u64, SignedVote)>,
     /// Blocks voted for.
     pub blocks: Vec<(u64, Block)>,
     /// Batches of all lanes.
-    pub batches: Vec<(u64, CheckedBatch)>,
+    pub batches: Vec<(u64, Batch)>,
     /// Certificates.
     pub certificates: Vec<(u64, Certificate)>,
+}
+
+impl Records {
+    /// Those of an epoch, and those of later ones. What is of an older one is void.
+    pub fn split(self, epoch: Epoch) -> (Self, Self) {
+        fn parts<T>(all: Vec<(u64, T)>, epoch: Epoch, of: impl Fn(&T) -> Epoch) -> (Vec<(u64, T)>, Vec<(u64, T)>) {
+            let (now, others): (Vec<_>, Vec<_>) = all.into_iter().partition(|(_, record)| of(record) == epoch);
+            (now, others.into_iter().filter(|(_, record)| of(record) > epoch).collect())
+        }
+        let (votes, later_votes) = parts(self.votes, epoch, |vote| vote.body.epoch);
+        let (blocks, later_blocks) = parts(self.blocks, epoch, |block| block.header.epoch);
+        let (batches, later_batches) = parts(self.batches, epoch, |batch| batch.body.epoch);
+        let (certificates, later_certificates) = parts(self.certificates, epoch, |certificate| certificate.body.epoch);
+        let later =
+            Self { votes: later_votes, blocks: later_blocks, batches: later_batches, certificates: later_certificates };
+        (Self { votes, blocks, batches, certificates }, later)
+    }
+
+    /// The oldest record's position.
+    pub fn first_position(&self) -> Option<u64> {
+        let votes = self.votes.iter().map(|(position, _)| *position);
+        let blocks = self.blocks.iter().map(|(position, _)| *position);
+        let batches = self.batches.iter().map(|(position, _)| *position);
+        let certificates = self.certificates.iter().map(|(position, _)| *position);
+        votes.chain(blocks).chain(batches).chain(certificates).min()
+    }
+}
+
+/// What the journal and the store hold, decoded and checked.
+#[derive(Default)]
+pub struct Journaled {
+    /// The journal's records of this epoch.
+    pub records: Records,
+    /// Those of later epochs, which a node finds that lost its store.
+    pub later: Records,
     /// Up to where it has forgotten what was signed.
     pub floor: Floor,
     /// Whether an earlier start found that the journal isn't whole.
@@ -47,6 +85,8 @@ pub struct Journaled {
     pub payload_height: Height,
     /// The store's finalization of its tip, where it has one.
     pub finalization: Option<Certificate>,
+    /// Committee records by the height that wrote them: the one as of the height that the tip claims, and newer ones.
+    pub committees: Vec<(Height, CommitteeRecord)>,
 }
 
 impl<P: Ports> Shard<P> {
@@ -59,13 +99,21 @@ impl<P: Ports> Shard<P> {
         tip: (BlockDigest, Header),
         journaled: Journaled,
     ) -> Self {
+        let tip = (tip.0, context.as_parent(&tip.1));
         let facts = BlockFacts::of(tip.0, &tip.1);
+        let floor = journaled.floor;
+        // Places in a lane are of one epoch, views go on.
+        let own_lane = if floor.epoch == context.epoch() { floor.own_lane } else { Cursor::default() };
+        let past = floor.epoch > context.epoch();
+        let Journaled { records, later, .. } = journaled;
         let (tip_view, tip_height) = (tip.1.view, tip.1.height);
         let mut shard = Self::empty(context, config, ports, tip, journaled.periods);
-        shard.key = KeyState::recovered(journaled.floor.own_lane, journaled.retired);
+        shard.key = KeyState::recovered(own_lane, past, journaled.retired);
+        shard.later = later;
+        journaled.committees.iter().for_each(|(height, record)| shard.ending.note(*height, record));
         shard.recover_roots(journaled.roots, tip_height);
-        shard.recover_lanes(journaled.floor.own_lane, journaled.batches);
-        for (position, block) in journaled.blocks {
+        shard.recover_lanes(own_lane, records.batches);
+        for (position, block) in records.blocks {
             if block.header.view > tip_view {
                 shard.retained.note(block.header.view, position);
                 let digest = block_digest(&block.header);
@@ -76,14 +124,16 @@ impl<P: Ports> Shard<P> {
                 }
             }
         }
-        let certificates = shard.recover_certificates(tip_view, journaled.certificates, journaled.finalization);
-        shard.floor = journaled.floor;
+        let certificates = shard.recover_certificates(tip_view, records.certificates, journaled.finalization);
+        shard.floor = floor;
         shard.recover_floor();
-        let votes = shard.recover_votes(tip_view, &journaled.votes);
-        for peer in (0..shard.context.n() as u16).map(ValidatorIndex) {
-            shard.last_heard_us.insert(peer, now.us);
+        let votes = shard.recover_votes(tip_view, &records.votes);
+        let members = (0..shard.context.n() as u16).map(ValidatorIndex);
+        shard.last_heard_us.extend(members.map(|peer| (peer, now.us)));
+        if let Some(me) = shard.context.me() {
+            shard.last_heard_us.remove(&me);
         }
-        shard.last_heard_us.remove(&shard.context.me);
+        let (epoch, me, n) = (shard.context.epoch(), shard.context.me(), shard.context.n());
         // What was told so far is what `Recovered` says as a whole, and it comes first.
         shard.inputs.clear();
         shard.tell(Input::Recovered {
@@ -92,6 +142,9 @@ impl<P: Ports> Shard<P> {
             blocks: shard.tree.facts(),
             certificates,
             votes,
+            epoch,
+            me,
+            n,
         });
         if journaled.retired {
             shard.tell(Input::KeyRetired);
@@ -116,8 +169,7 @@ impl<P: Ports> Shard<P> {
         self.retained.hand_over(tip.height, handed);
     }
 
-    fn recover_lanes(&mut self, floor: Cursor, batches: Vec<(u64, CheckedBatch)>) {
-        let me = self.context.me;
+    fn recover_lanes(&mut self, floor: Cursor, batches: Vec<(u64, Batch)>) {
         let listed = self.own_cursor(self.tree.root().1);
         // Where the store was lost, and only that, the lane is still known to have gone further.
         let cursor = if floor.next_seq > listed.next_seq { floor } else { listed };
@@ -125,12 +177,14 @@ impl<P: Ports> Shard<P> {
         self.own_lane.next_seq = cursor.next_seq;
         self.own_lane.previous = cursor.tip;
         for (position, batch) in batches {
+            let author = self.context.committee.key(batch.body.author);
+            let Some(batch) = author.and_then(|author| verify_batch(author, batch)) else { continue };
             let body = &batch.batch.body;
             let listed = self.tree.root_cursors().get(usize::from(body.author.0)).map_or(0, |c| c.next_seq);
             if body.seq < listed {
                 continue;
             }
-            if body.author == me && body.seq >= self.own_lane.next_seq {
+            if self.context.is_me(body.author) && body.seq >= self.own_lane.next_seq {
                 self.own_lane.next_seq = body.seq + 1;
                 self.own_lane.previous = batch.digest;
                 self.pool.restore(&batch, |account| self.ports.account(account));

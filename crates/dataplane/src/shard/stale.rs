@@ -17,7 +17,7 @@ use rustorium_types::{
 use std::collections::BTreeSet;
 
 /// The number of the question what peers hold of this node's; other questions count up from 0.
-const QUESTION: u64 = u64::MAX;
+pub(super) const QUESTION: u64 = u64::MAX;
 
 /// How far this node is with finding out what it signed.
 enum Standing {
@@ -42,6 +42,8 @@ pub(super) struct KeyState {
     standing: Standing,
     /// Below this seq the journal may have let go of own batches.
     floor_seq: u64,
+    /// Whether the journal has let go of a later epoch's records already: what was signed in this one isn't known.
+    past: bool,
     /// Votes and proposals of the core, oldest first. Bounded as they are in the core: a few per view that isn't final.
     waiting: Vec<Effect>,
 }
@@ -49,14 +51,14 @@ pub(super) struct KeyState {
 impl Default for KeyState {
     fn default() -> Self {
         let standing = Standing::Asking { answered: BTreeSet::new(), due_us: u64::MAX, enough_us: None };
-        Self { standing, floor_seq: 0, waiting: Vec::new() }
+        Self { standing, floor_seq: 0, past: false, waiting: Vec::new() }
     }
 }
 
 impl KeyState {
     /// A key whose journal goes back to here in its lane, or that an earlier start found retired.
-    pub(super) fn recovered(floor: Cursor, retired: bool) -> Self {
-        let found = Self { floor_seq: floor.next_seq, ..Self::default() };
+    pub(super) fn recovered(floor: Cursor, past: bool, retired: bool) -> Self {
+        let found = Self { floor_seq: floor.next_seq, past, ..Self::default() };
         if retired { Self { standing: Standing::Retired, ..found } } else { found }
     }
 
@@ -71,7 +73,31 @@ impl KeyState {
 
 impl<P: Ports> Shard<P> {
     pub(super) fn may_sign(&self) -> bool {
+        matches!(self.key.standing, Standing::Whole) && self.context.me().is_some() && !self.is_past()
+    }
+
+    /// Whether this node says nothing in this epoch: its key is retired, or no member's.
+    pub(super) fn only_follows(&self) -> bool {
+        self.is_retired() || self.context.me().is_none()
+    }
+
+    /// Whether the journal holds all that was signed, as far as anyone showed.
+    pub(super) fn is_whole(&self) -> bool {
         matches!(self.key.standing, Standing::Whole)
+    }
+
+    /// Whether the journal has let go of what was signed in this epoch.
+    pub(super) fn is_past(&self) -> bool {
+        self.key.past
+    }
+
+    /// R32: begins an epoch in place. The process has had its journal all along, so that nobody is asked where it was whole.
+    pub(super) fn take_standing(&mut self, now: Now, whole: bool) {
+        if whole && !self.is_retired() {
+            self.key.standing = Standing::Whole;
+        } else {
+            self.ask_soon(now);
+        }
     }
 
     pub(super) fn is_retired(&self) -> bool {
@@ -81,6 +107,9 @@ impl<P: Ports> Shard<P> {
     /// Votes and proposals wait until this node may sign, as they would for a slow disk; others pass.
     pub(super) fn hold_back(&mut self, effect: Effect) -> Option<Effect> {
         let signs = matches!(effect, Effect::Vote { .. } | Effect::Propose { .. });
+        if self.key.past || self.context.me().is_none() {
+            return (!signs).then_some(effect);
+        }
         match self.key.standing {
             Standing::Retired => (!signs).then_some(effect),
             Standing::Whole => Some(effect),
@@ -137,7 +166,7 @@ impl<P: Ports> Shard<P> {
     }
 
     fn ask_peers(&mut self, now: Now) {
-        if self.key.due_us().is_none_or(|due| due > now.us) {
+        if self.context.me().is_none() || self.key.due_us().is_none_or(|due| due > now.us) {
             return;
         }
         let peers = self.connected();
@@ -155,7 +184,7 @@ impl<P: Ports> Shard<P> {
         let votes = BoundedVec::new(self.tally.votes_of(peer).take(SYNC_ITEMS_MAX).collect()).unwrap_or_default();
         let tip = self.lanes.tip(peer).filter(|tip| tip.next_seq > next_seq);
         let batch = tip.and_then(|tip| self.lanes.get(peer, &tip.tip)).map(|held| Box::new((*held.batch).clone()));
-        Response::OwnSignatures { finalization, votes, batch }
+        Response::OwnSignatures { epoch: self.context.epoch(), finalization, votes, batch }
     }
 
     /// A peer's answer; the first one counts.
@@ -187,14 +216,14 @@ impl<P: Ports> Shard<P> {
         let (committee, body) = (&self.context.committee, &batch.body);
         let (chain, shard, epoch) = (committee.chain, committee.shard, committee.epoch);
         let ours =
-            body.author == self.context.me && check_batch(body, chain, shard, epoch, &self.context.parameters).is_ok();
+            self.context.is_me(body.author) && check_batch(body, chain, shard, epoch, &self.context.parameters).is_ok();
         ours.then(|| verify_batch(&self.context.key.public(), batch)).flatten()
     }
 
     /// A vote, perhaps with this node's signature.
     fn watch_vote(&mut self, vote: &SignedVote) {
         let body = &vote.body;
-        let ours = vote.signer == self.context.me && self.context.committee.owns(body) && !self.is_retired();
+        let ours = self.context.is_me(vote.signer) && self.context.committee.owns(body) && !self.is_retired();
         if ours && !self.guard.accounts_for(body) && verify_vote(&self.context.key.public(), *vote).is_some() {
             self.retire(&format!("{} of view {}", vote_name(body.kind), body.view.0));
         }
@@ -202,7 +231,7 @@ impl<P: Ports> Shard<P> {
 
     /// A certificate, not verified yet, perhaps with this node's signature in it.
     pub(super) fn watch_certificate(&mut self, certificate: &Certificate) {
-        let me = self.context.me;
+        let Some(me) = self.context.me() else { return };
         if let Some((_, signature)) = certificate.signatures.iter().find(|(signer, _)| *signer == me) {
             self.watch_vote(&SignedVote { body: certificate.body, signer: me, signature: *signature });
         }
@@ -210,7 +239,8 @@ impl<P: Ports> Shard<P> {
 
     /// A batch of this chain whose signatures hold, perhaps of this node's lane.
     pub(super) fn watch_batch(&mut self, checked: &CheckedBatch) {
-        let (body, me) = (&checked.batch.body, self.context.me);
+        let Some(me) = self.context.me() else { return };
+        let body = &checked.batch.body;
         let forgotten = self.tree.root_cursors().get(usize::from(me.0)).map_or(0, |cursor| cursor.next_seq);
         let known = body.seq < forgotten.max(self.key.floor_seq) || self.lanes.get(me, &checked.digest).is_some();
         if body.author == me && !known {
@@ -221,14 +251,15 @@ impl<P: Ports> Shard<P> {
     /// A final block, perhaps of this node's making: then a quorum saw its vote.
     pub(super) fn watch_final(&mut self, digest: &BlockDigest, header: &Header) {
         let body = self.context.committee.body(VoteKind::Notarize, header.view, *digest);
-        if header.proposer == self.context.me && !self.guard.accounts_for(&body) {
+        if self.context.is_me(header.proposer) && !self.guard.accounts_for(&body) {
             self.retire(&format!("the block of view {}", header.view.0));
         }
     }
 
     /// How far a block lists this node's own lane.
     pub(super) fn own_cursor(&self, header: &Header) -> Cursor {
-        header.cursors.get(usize::from(self.context.me.0)).copied().unwrap_or_default()
+        let cursor = self.context.me().and_then(|me| header.cursors.get(usize::from(me.0)));
+        cursor.copied().unwrap_or_default()
     }
 
     /// Signs nothing any more, and lets nothing leave that was signed and waits for the disk.

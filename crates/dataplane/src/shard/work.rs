@@ -64,7 +64,7 @@ impl<P: Ports> Shard<P> {
         let mut held = Vec::with_capacity(transactions.len());
         for (id, transaction) in transactions {
             let home = self.reachable_home(&transaction.body.sender);
-            let here = home == self.context.me || !from_client;
+            let here = home.is_none_or(|home| self.context.is_me(home)) || !from_client && self.context.me().is_some();
             let not_before_ms = if here { 0 } else { now.wall_ms + self.patience_ms(&transaction.body.sender) };
             let sender = transaction.body.sender;
             let account = || self.ports.account(&sender);
@@ -76,7 +76,7 @@ impl<P: Ports> Shard<P> {
                 Ok(Admission::Queued) => {
                     held.push(id);
                     self.note_listed(&id);
-                    away.entry(home).or_default().push((**transaction).clone());
+                    home.map(|home| away.entry(home).or_default().push((**transaction).clone()));
                 }
                 Ok(Admission::Duplicate) => {
                     held.push(id);
@@ -102,19 +102,19 @@ impl<P: Ports> Shard<P> {
 
     /// How long this node leaves another lane's transaction to those before it in rank.
     fn patience_ms(&self, sender: &AccountId) -> u64 {
-        let rank = lane_rank(sender, self.context.committee.epoch, self.context.n(), self.context.me);
-        self.config.forward_delay_ms * rank as u64
+        let rank = |me| lane_rank(sender, self.context.epoch(), self.context.n(), me);
+        self.config.forward_delay_ms * self.context.me().map_or(0, rank) as u64
     }
 
-    /// The first validator from the sender's home lane on that can be reached.
-    fn reachable_home(&self, sender: &AccountId) -> ValidatorIndex {
+    /// The first validator from the sender's home lane on that can be reached; none: nobody can.
+    fn reachable_home(&self, sender: &AccountId) -> Option<ValidatorIndex> {
         let n = self.context.n();
-        let home = usize::from(home_lane(sender, self.context.committee.epoch, n).0);
+        let home = usize::from(home_lane(sender, self.context.epoch(), n).0);
         let mut ranked = (0..n).map(|rank| ValidatorIndex(((home + rank) % n) as u16));
-        let (me, lists) = (self.context.me, !self.is_retired());
+        let lists = !self.is_retired();
         let others = |v: &ValidatorIndex| self.connected.contains(v) && !self.silent.contains(v);
-        let reachable = |v: &ValidatorIndex| if *v == me { lists } else { others(v) };
-        ranked.find(reachable).unwrap_or(self.context.me)
+        let reachable = |v: &ValidatorIndex| if self.context.is_me(*v) { lists } else { others(v) };
+        ranked.find(reachable)
     }
 
     fn forward(&mut self, home: ValidatorIndex, group: &[Transaction]) {
@@ -153,17 +153,18 @@ impl<P: Ports> Shard<P> {
     }
 
     fn own_window_full(&self) -> bool {
-        let (batches, bytes) = self.lanes.window_left(self.context.me);
+        let Some(me) = self.context.me() else { return true };
+        let (batches, bytes) = self.lanes.window_left(me);
         batches == 0 || bytes < u64::from(self.context.parameters.batch_bytes_max)
     }
 
     fn own_lane_listed(&self) -> bool {
-        let me = usize::from(self.context.me.0);
         let header = self.tree.header(&self.best_parent);
-        header.and_then(|h| h.cursors.get(me)).is_none_or(|cursor| cursor.next_seq >= self.own_lane.next_seq)
+        header.is_none_or(|header| self.own_cursor(header).next_seq >= self.own_lane.next_seq)
     }
 
     fn cut_one(&mut self, now: Now) -> bool {
+        let Some(author) = self.context.me() else { return false };
         let parameters = &self.context.parameters;
         let limits = CutLimits {
             bytes: u64::from(parameters.batch_bytes_max),
@@ -175,7 +176,7 @@ impl<P: Ports> Shard<P> {
             return false;
         }
         let committee = &self.context.committee;
-        let (author, seq, previous) = (self.context.me, self.own_lane.next_seq, self.own_lane.previous);
+        let (seq, previous) = (self.own_lane.next_seq, self.own_lane.previous);
         let body = |transactions| BatchBody {
             chain: committee.chain,
             shard: committee.shard,
@@ -206,7 +207,8 @@ impl<P: Ports> Shard<P> {
         let rooted = self.newest_rooted().max(claimed_height(&parent.state));
         let (height, parameters) = (parent.height.next(), &self.context.parameters);
         let lag_allows = rules::may_list(height, Height(claim.min(parent.height.0)), rooted, parameters);
-        lag_allows && (self.lanes.listable(&parent.cursors) || self.may_cut())
+        // R28: nothing is listed on a block that ends the epoch.
+        !parent.ends_epoch && lag_allows && (self.lanes.listable(&parent.cursors) || self.may_cut())
     }
 
     fn unlisted(&self) -> Vec<Arc<CheckedBatch>> {
@@ -222,8 +224,9 @@ impl<P: Ports> Shard<P> {
     pub(super) fn send_work(&mut self, peer: Option<ValidatorIndex>) {
         let mut messages = self.open_notarizations();
         messages.push(Message::Report(self.own_report()));
-        let (me, sent) = (self.context.me, self.own_lane.sent);
-        let may_leave = |batch: &Arc<CheckedBatch>| batch.batch.body.author != me || batch.batch.body.seq < sent;
+        let sent = self.own_lane.sent;
+        let may_leave =
+            |batch: &Arc<CheckedBatch>| !self.context.is_me(batch.batch.body.author) || batch.batch.body.seq < sent;
         let batches = self.unlisted().into_iter().filter(may_leave).take(WORK_BATCHES_MAX);
         messages.extend(batches.map(|batch| Message::Batch(Box::new((*batch.batch).clone()))));
         for message in messages {
@@ -275,8 +278,8 @@ impl<P: Ports> Shard<P> {
 
     pub(super) fn update_silence(&mut self, now: Now) {
         let limit = 3 * self.config.heartbeat_us;
-        let me = self.context.me;
-        for peer in (0..self.context.n() as u16).map(ValidatorIndex).filter(|p| *p != me) {
+        let context = self.context.clone();
+        for peer in (0..context.n() as u16).map(ValidatorIndex).filter(|peer| !context.is_me(*peer)) {
             let heard = *self.last_heard_us.entry(peer).or_insert(now.us);
             if now.us >= heard + limit && self.silent.insert(peer) {
                 self.tell(Input::PeerSilence(peer, true));

@@ -36,7 +36,7 @@ pub fn genesis_with(parameters: Parameters) -> Genesis {
 }
 
 pub fn context(genesis: &Genesis, index: usize) -> Arc<Context> {
-    Arc::new(Context::new(genesis, v(index), validator_key(index)))
+    Arc::new(Context::new(genesis, validator_key(index)))
 }
 
 /// A put of account `number` with this nonce.
@@ -46,6 +46,11 @@ pub fn put(genesis: &Genesis, number: usize, nonce: u64) -> Verified<Transaction
         key: BoundedBytes::new(format!("key-{nonce}").into_bytes()).unwrap(),
         value: BoundedBytes::new(vec![nonce as u8; 32]).unwrap(),
     };
+    sign(genesis, number, nonce, vec![operation])
+}
+
+/// A transaction of account `number` with this nonce.
+pub fn sign(genesis: &Genesis, number: usize, nonce: u64, operations: Vec<Operation>) -> Verified<Transaction> {
     let body = TransactionBody {
         version: PROTOCOL_VERSION,
         chain: rustorium_crypto::chain_id(genesis),
@@ -56,7 +61,7 @@ pub fn put(genesis: &Genesis, number: usize, nonce: u64) -> Verified<Transaction
         work_limit: 100_000,
         shard_hint: None,
         location: None,
-        data: BoundedVec::new(vec![operation]).unwrap(),
+        data: BoundedVec::new(operations).unwrap(),
     };
     signer(number).sign_transaction(body)
 }

@@ -1,12 +1,15 @@
 //! A tiny consensus core: proposes when there is work, notarizes what is ready, finalizes what is notarized.
 
-use crate::chain::{N, v};
+use crate::chain::v;
 use rustorium_dataplane::port::{BlockFacts, CertificateName, Effect, Input, PayloadStatus};
-use rustorium_types::{BlockDigest, Height, ValidatorIndex, View, VoteKind};
+use rustorium_types::{BlockDigest, Epoch, Height, ValidatorIndex, View, VoteKind};
 use std::collections::{BTreeMap, BTreeSet};
 
 pub struct Core {
-    me: ValidatorIndex,
+    me: Option<ValidatorIndex>,
+    n: usize,
+    pub epoch: Epoch,
+    due: bool,
     pub view: View,
     pub listable: bool,
     pub claim: Height,
@@ -28,9 +31,12 @@ pub struct Core {
 }
 
 impl Core {
-    pub fn new(me: usize) -> Self {
+    pub fn new() -> Self {
         Self {
-            me: v(me),
+            me: None,
+            n: 0,
+            epoch: Epoch(0),
+            due: false,
             view: View(0),
             listable: false,
             claim: Height(0),
@@ -63,7 +69,11 @@ impl Core {
 
     fn one(&mut self, input: Input, out: &mut Vec<Effect>) {
         match input {
-            Input::Recovered { last_final, blocks, certificates, votes, .. } => {
+            Input::Recovered { last_final, blocks, certificates, votes, epoch, me, n, .. } => {
+                // R29: a new machine.
+                let (inputs, distrusted) = (std::mem::take(&mut self.inputs), std::mem::take(&mut self.distrusted));
+                let (proposes, votes_at_all) = (self.proposes, self.votes);
+                *self = Self { me, n, epoch, inputs, distrusted, proposes, votes: votes_at_all, ..Self::new() };
                 self.recover(last_final, blocks, certificates, votes, out);
             }
             Input::BlockSeen(facts, status) => {
@@ -76,6 +86,7 @@ impl Core {
             Input::WorkSeen(listable) => self.listable = listable,
             Input::ClaimReady(height) => self.claim = height,
             Input::RootReady(height) => self.root = height,
+            Input::EndDue(due) => self.due = due,
             Input::ClaimWanted(height) => self.wanted = self.wanted.max(height),
             _ => {}
         }
@@ -101,7 +112,7 @@ impl Core {
         let voted = votes.iter().filter(|vote| vote.kind != VoteKind::Finalize).map(|vote| vote.view);
         let proven = certificates.iter().map(|certificate| certificate.view.next());
         self.view = voted.chain(proven).chain([last_final.view.next()]).max().unwrap();
-        out.push(Effect::EnterView { view: self.view, because: None, leads: self.leads() });
+        out.push(Effect::EnterView { view: self.view, because: None, leads: self.leads(), epoch: self.epoch });
         for name in certificates {
             self.certificate(name, out);
         }
@@ -112,7 +123,12 @@ impl Core {
     fn certificate(&mut self, name: CertificateName, out: &mut Vec<Effect>) {
         if name.view >= self.view {
             self.view = name.view.next();
-            out.push(Effect::EnterView { view: self.view, because: Some(name), leads: self.leads() });
+            out.push(Effect::EnterView {
+                view: self.view,
+                because: Some(name),
+                leads: self.leads(),
+                epoch: self.epoch,
+            });
         }
         if name.digest.is_none() {
             self.nullified.insert(name.view);
@@ -136,12 +152,12 @@ impl Core {
     }
 
     fn leads(&self) -> bool {
-        self.view.0 % N as u64 == u64::from(self.me.0)
+        self.me.is_some_and(|me| self.view.0 % self.n as u64 == u64::from(me.0))
     }
 
     fn finalize(&mut self, name: CertificateName, out: &mut Vec<Effect>) {
         let free = !self.cast.contains(&(name.view, VoteKind::Nullify)) && name.view > self.last_final;
-        if self.votes && free && self.cast.insert((name.view, VoteKind::Finalize)) {
+        if self.votes && self.me.is_some() && free && self.cast.insert((name.view, VoteKind::Finalize)) {
             out.push(Effect::Vote {
                 kind: VoteKind::Finalize,
                 view: name.view,
@@ -154,8 +170,8 @@ impl Core {
     fn vote_for_block(&mut self, out: &mut Vec<Effect>) {
         let Some((facts, PayloadStatus::Ready)) = self.blocks.get(&self.view) else { return };
         let (facts, justified) = (*facts, self.justified(facts.parent_view, &facts.parent, facts.view));
-        let leads = u64::from(facts.proposer.0) == facts.view.0 % N as u64;
-        if self.votes && leads && justified && self.cast.insert((self.view, VoteKind::Notarize)) {
+        let leads = u64::from(facts.proposer.0) == facts.view.0 % self.n as u64;
+        if self.votes && self.me.is_some() && leads && justified && self.cast.insert((self.view, VoteKind::Notarize)) {
             let (view, digest) = (self.view, Some(facts.digest));
             out.push(Effect::Vote { kind: VoteKind::Notarize, view, digest, carry: None });
         }
@@ -173,7 +189,8 @@ impl Core {
         let leads = self.leads();
         let newest = self.certified_name.map(|name| name.view);
         let owes = self.wanted > parent.claimed_height && self.claim >= self.wanted && parent.height >= self.wanted;
-        let work = self.listable || owes;
+        let open = parent.view > self.last_final && parent.ends_epoch;
+        let work = if parent.ends_epoch { open } else { self.listable || owes || self.due };
         if self.proposes && leads && work && newest == Some(parent.view) && parent.view < self.view {
             let free = !self.cast.contains(&(self.view, VoteKind::Nullify))
                 && self.justified(parent.view, &parent.digest, self.view);
@@ -194,7 +211,7 @@ impl Core {
         let view = self.view;
         let mut out = Vec::new();
         let free = !self.cast.contains(&(view, VoteKind::Finalize));
-        if free && self.cast.insert((view, VoteKind::Nullify)) {
+        if free && self.me.is_some() && self.cast.insert((view, VoteKind::Nullify)) {
             out.push(Effect::Vote { kind: VoteKind::Nullify, view, digest: None, carry: None });
         }
         self.ask_again(&mut out);
@@ -207,7 +224,7 @@ impl Core {
         let lacks = |view: &View| !self.nullified.contains(view) && !self.certificates.contains_key(view);
         let first = (self.last_final.0 + 1..self.view.0).map(View).find(lacks);
         if let Some(first) = first {
-            let peer = v((usize::from(self.me.0) + 1) % N);
+            let peer = v((self.me.map_or(0, |me| usize::from(me.0)) + 1) % self.n);
             out.push(Effect::FetchCertificates { first, last: View(self.view.0 - 1), peer });
         }
         let digest = self.certificates.get(&newest);

@@ -5,7 +5,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::BorrowedFd;
 use rustorium_dataplane::inbox::Inbox;
 use rustorium_dataplane::port::{BlockFacts, Input};
-use rustorium_types::{BlockDigest, Height, ValidatorIndex, View, VoteKind};
+use rustorium_types::{BlockDigest, Epoch, Height, ValidatorIndex, View, VoteKind};
 use std::os::fd::{AsFd, OwnedFd};
 
 /// A second descriptor of the same eventfd, found by number as the interpreter does.
@@ -36,12 +36,25 @@ fn facts() -> BlockFacts {
         has_payload: false,
         claimed_height: Height(0),
         rooted_height: Height(0),
+        ends_epoch: false,
     }
 }
 
 fn recovered() -> Input {
     let (blocks, certificates, votes) = (Vec::new(), Vec::new(), Vec::new());
-    Input::Recovered { last_final: facts(), payload_height: Height(0), blocks, certificates, votes }
+    let (epoch, me, n) = (Epoch(1), Some(ValidatorIndex(2)), 4);
+    Input::Recovered { last_final: facts(), payload_height: Height(0), blocks, certificates, votes, epoch, me, n }
+}
+
+#[test]
+fn with_an_epoch_all_that_waited_is_void() {
+    let inbox = Inbox::new().unwrap();
+    let peer = ValidatorIndex(2);
+    inbox.push([queued(1), Input::WorkSeen(true), Input::ClaimReady(Height(3)), Input::PeerSilence(peer, true)]);
+    inbox.push([Input::RootReady(Height(3)), Input::EndDue(true), Input::ClaimWanted(Height(7))]);
+    inbox.push([recovered(), queued(2)]);
+    assert_eq!(inbox.drain(100).unwrap(), [recovered(), queued(2), Input::ClaimWanted(Height(7))]);
+    assert_eq!(inbox.drain(100).unwrap(), []);
 }
 
 fn queued(view: u64) -> Input {
@@ -54,10 +67,11 @@ fn levels_keep_their_newest_value_and_what_happened_keeps_its_order() {
     let peer = ValidatorIndex(2);
     inbox.push([queued(1), Input::WorkSeen(true), Input::ClaimReady(Height(3)), Input::PeerSilence(peer, true)]);
     inbox.push([Input::ClaimWanted(Height(9)), Input::ClaimReady(Height(4)), Input::PeerSilence(peer, false)]);
-    inbox.push([Input::ClaimWanted(Height(8)), queued(2), Input::WorkSeen(false), recovered()]);
+    inbox.push([Input::ClaimWanted(Height(8)), queued(2), Input::WorkSeen(false)]);
+    inbox.push([Input::EndDue(true), Input::EndDue(false)]);
     let expected = vec![
-        recovered(),
         Input::ClaimReady(Height(4)),
+        Input::EndDue(false),
         Input::WorkSeen(false),
         queued(1),
         queued(2),

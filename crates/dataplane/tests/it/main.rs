@@ -9,6 +9,7 @@ mod ports;
 
 mod catch_up;
 mod durability;
+mod epochs;
 mod finality;
 mod genesis_file;
 mod inbox;

@@ -1,10 +1,11 @@
 //! Four shards, their cores, a network of queues and one virtual clock. Nothing happens but in `run` and `advance`.
 
-use crate::chain::{self, N, context, v};
+use crate::chain::{self, N, context};
 use crate::core::Core;
 use crate::ports::{TestPorts, Witness};
 use bytes::Bytes;
-use rustorium_crypto::Verified;
+use rustorium_crypto::{SigningKey, Verified};
+use rustorium_dataplane::context::Context;
 use rustorium_dataplane::port::{Effect, Input};
 use rustorium_dataplane::recover;
 use rustorium_dataplane::shard::{Event, Now, Shard, WorkConfig};
@@ -13,6 +14,7 @@ use rustorium_transport::Credit;
 use rustorium_types::*;
 use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::ops::{Deref, DerefMut};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -20,7 +22,7 @@ use std::sync::Arc;
 const TURNS_MAX: usize = 100_000;
 
 pub struct Node {
-    pub shard: Shard<TestPorts>,
+    pub shard: Living,
     pub core: Core,
     /// Whether it runs, and its links are up.
     pub up: bool,
@@ -30,6 +32,22 @@ pub struct Node {
     pub execution_held: bool,
     /// While set the core gets no inputs.
     pub core_held: bool,
+}
+
+/// A shard, but for the moment in which it becomes that of the next epoch.
+pub struct Living(Option<Shard<TestPorts>>);
+
+impl Deref for Living {
+    type Target = Shard<TestPorts>;
+    fn deref(&self) -> &Shard<TestPorts> {
+        self.0.as_ref().unwrap()
+    }
+}
+
+impl DerefMut for Living {
+    fn deref_mut(&mut self) -> &mut Shard<TestPorts> {
+        self.0.as_mut().unwrap()
+    }
 }
 
 type Filter = Box<dyn Fn(usize, usize, &Message) -> bool>;
@@ -48,12 +66,22 @@ pub struct Net {
     nonces: Vec<u64>,
 }
 
+/// The key that proves node `index` on its links, also of those that no genesis names.
+pub fn node_key(index: usize) -> PublicKey {
+    SigningKey::from_seed(&[110 + index as u8; 32]).public()
+}
+
 impl Net {
     pub fn new() -> Self {
         Self::with(Parameters::default())
     }
 
     pub fn with(parameters: Parameters) -> Self {
+        Self::of(N, parameters)
+    }
+
+    /// So many nodes, of which the first four are the genesis' validators.
+    pub fn of(count: usize, parameters: Parameters) -> Self {
         let genesis = chain::genesis_with(parameters);
         let now = Now { us: 1_000_000, wall_ms: chain::START_MS + 1000 };
         let witness = Rc::<RefCell<Witness>>::default();
@@ -63,12 +91,12 @@ impl Net {
             let ports = TestPorts::new(context(&genesis, index), store, witness.clone());
             Node::start(&genesis, index, ports, now, &config)
         };
-        let nodes = (0..N).map(node).collect();
+        let nodes = (0..count).map(node).collect();
         let (wire, log, passes) = (VecDeque::new(), Vec::new(), Box::new(|_, _, _: &Message| true) as Filter);
         let nonces = vec![0; chain::ACCOUNTS];
         let mut net =
             Self { genesis: genesis.clone(), nodes, now, wire, log, passes, witness: witness.clone(), config, nonces };
-        for index in 0..N {
+        for index in 0..count {
             net.link_all(index, true);
         }
         net.run();
@@ -76,14 +104,11 @@ impl Net {
     }
 
     pub fn link_all(&mut self, index: usize, up: bool) {
-        for other in (0..N).filter(|other| *other != index) {
+        for other in (0..self.nodes.len()).filter(|other| *other != index) {
             for (a, b) in [(index, other), (other, index)] {
                 if self.nodes[a].up {
-                    self.nodes[a]
-                        .shard
-                        .ports
-                        .events
-                        .push_back(Event::Link { node_key: self.genesis.validators[b].node_key, up });
+                    let event = Event::Link { node_key: node_key(b), up };
+                    self.nodes[a].shard.ports.events.push_back(event);
                 }
             }
         }
@@ -93,7 +118,7 @@ impl Net {
     pub fn run(&mut self) {
         for _ in 0..TURNS_MAX {
             let mut busy = false;
-            for index in 0..N {
+            for index in 0..self.nodes.len() {
                 busy |= self.turn(index);
             }
             busy |= self.deliver();
@@ -106,7 +131,7 @@ impl Net {
     }
 
     fn turn(&mut self, index: usize) -> bool {
-        let now = self.now;
+        let (now, count) = (self.now, self.nodes.len());
         let node = &mut self.nodes[index];
         if !node.up {
             return false;
@@ -115,6 +140,9 @@ impl Net {
         for event in std::mem::take(&mut node.shard.ports.events) {
             busy = true;
             node.shard.handle(now, event);
+        }
+        if node.shard.epoch_is_over() {
+            node.next_epoch(now);
         }
         if busy {
             node.shard.end_turn(now);
@@ -125,6 +153,7 @@ impl Net {
             let effects = node.core.take(inputs);
             node.shard.ports.events.push_back(Event::Effects(effects));
         }
+        let (place, context) = (index, node.shard.ports.context.clone());
         let ports = &mut node.shard.ports;
         if !node.disk_held && ports.synced < ports.wanted {
             busy = true;
@@ -134,8 +163,16 @@ impl Net {
         }
         busy |= !node.execution_held && (ports.execute_one() || ports.root(now.wall_ms));
         for (to, class, frame) in std::mem::take(&mut ports.sent) {
-            let peers = (0..N).filter(|peer| *peer != index && to.is_none_or(|to| to == v(*peer)));
+            let member = |peer: &usize| context.place(&node_key(*peer));
+            let peers = (0..count).filter(|peer| *peer != place);
+            let peers = peers.filter(|peer| member(peer).is_some_and(|at| to.is_none_or(|to| to == at)));
             self.wire.extend(peers.map(|peer| (index, peer, class, frame.clone())));
+        }
+        for (to, message) in ports.outside.drain(..) {
+            let frame = Bytes::from(message.to_frame());
+            let peers = (0..count).filter(|peer| *peer != place && context.place(&node_key(*peer)).is_none());
+            let peers = peers.filter(|peer| to.is_none_or(|to| to == node_key(*peer)));
+            self.wire.extend(peers.map(|peer| (index, peer, message.class(), frame.clone())));
         }
         busy
     }
@@ -154,7 +191,7 @@ impl Net {
     }
 
     fn peer_event(&mut self, from: usize, to: usize, message: Message, frame: Bytes) {
-        let from = self.genesis.validators[from].node_key;
+        let from = node_key(from);
         let event = Event::Peer { from, message, frame, credit: Credit::default() };
         self.nodes[to].shard.ports.events.push_back(event);
     }
@@ -196,7 +233,7 @@ impl Net {
     }
 
     pub fn heartbeats(&mut self) {
-        for index in (0..N).filter(|index| self.nodes[*index].up).collect::<Vec<_>>() {
+        for index in (0..self.nodes.len()).filter(|index| self.nodes[*index].up).collect::<Vec<_>>() {
             let view = self.nodes[index].core.view;
             self.effects(index, vec![Effect::Heartbeat(view)]);
         }
@@ -205,7 +242,8 @@ impl Net {
 
     /// All that run give their view up.
     pub fn nullify(&mut self) {
-        for index in (0..N).filter(|index| self.nodes[*index].up).collect::<Vec<_>>() {
+        let awake = |node: &Node| node.up && !node.core_held;
+        for index in (0..self.nodes.len()).filter(|index| awake(&self.nodes[*index])).collect::<Vec<_>>() {
             let effects = self.nodes[index].core.nullify();
             self.effects(index, effects);
         }
@@ -222,6 +260,23 @@ impl Net {
         let nonce = self.nonces[account];
         self.nonces[account] += 1;
         chain::put(&self.genesis, account, nonce)
+    }
+
+    /// The next transaction of an account, with these operations.
+    pub fn next_of(&mut self, account: usize, operations: Vec<Operation>) -> Verified<Transaction> {
+        let nonce = self.nonces[account];
+        self.nonces[account] += 1;
+        chain::sign(&self.genesis, account, nonce, operations)
+    }
+
+    /// Goes on for so many turns of all nodes, and no further.
+    pub fn turns(&mut self, count: usize) {
+        for _ in 0..count {
+            for index in 0..self.nodes.len() {
+                self.turn(index);
+            }
+            self.deliver();
+        }
     }
 
     /// A client sends the next transaction of an account whose home is this node.
@@ -338,14 +393,22 @@ impl Net {
 
 impl Node {
     fn start(genesis: &Genesis, index: usize, mut ports: TestPorts, now: Now, config: &WorkConfig) -> Self {
-        let context = ports.context.clone();
         let tip = recover::tip_of(&*ports.store, genesis).unwrap();
+        let key = chain::validator_key(index);
+        let context = Arc::new(Context::at(genesis, key, &*ports.store, &tip.header).unwrap());
+        ports.context = context.clone();
         ports.reload_roots();
         let mut journaled = recover::decode_journal(&context, &*ports.store, &tip, ports.journal.clone()).unwrap();
         journaled.retired = ports.retired.is_some();
         let mut shard = Shard::recover(context, config.clone(), ports, now, (tip.digest, tip.header), journaled);
         shard.end_turn(now);
-        let core = Core::new(index);
-        Self { shard, core, up: true, disk_held: false, execution_held: false, core_held: false }
+        let core = Core::new();
+        let shard = Some(shard);
+        Self { shard: Living(shard), core, up: true, disk_held: false, execution_held: false, core_held: false }
+    }
+
+    fn next_epoch(&mut self, now: Now) {
+        let shard = self.shard.0.take().unwrap();
+        self.shard.0 = Some(shard.next_epoch(now));
     }
 }

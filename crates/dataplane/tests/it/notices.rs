@@ -6,7 +6,7 @@ use rustorium_crypto::{SigningKey, verify_vote};
 use rustorium_dataplane::notices::Notices;
 use rustorium_quorum::Evidence;
 use rustorium_storage::{AuditSink, audit, retired};
-use rustorium_types::{BlockDigest, SignedVote, VoteKind, decode, limits};
+use rustorium_types::{BlockDigest, BoundedBytes, SignedVote, VoteKind, decode, limits};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -16,7 +16,14 @@ fn node_key() -> SigningKey {
 
 fn open(home: &Path) -> Notices {
     let audit = Arc::new(AuditSink::open(&home.join("audit"), node_key()).unwrap());
-    Notices::open(audit, home.join("safety"), vec!["ada".into(), "bob".into()]).unwrap()
+    let notices = Notices::open(audit, home.join("safety")).unwrap();
+    let mut validators = crate::chain::genesis().validators.into_vec();
+    validators.truncate(2);
+    for (validator, name) in validators.iter_mut().zip(["ada", "bob"]) {
+        validator.name = BoundedBytes::new(name.into()).unwrap();
+    }
+    notices.begin_epoch(&validators);
+    notices
 }
 
 /// Two notarizes of one validator in this view.

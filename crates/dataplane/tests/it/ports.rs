@@ -12,6 +12,7 @@ use rustorium_dataplane::metrics::NodeMetrics;
 use rustorium_dataplane::port::Input;
 use rustorium_dataplane::queue::Queue;
 use rustorium_dataplane::rooting::{RootJob, Rooting};
+use rustorium_dataplane::serving::Serving;
 use rustorium_dataplane::shard::{Event, ExecutionJob, Ports};
 use rustorium_dataplane::tree_rows::Tree;
 use rustorium_dataplane::waiters::Waiters;
@@ -20,7 +21,7 @@ use rustorium_gateway::Submitted;
 use rustorium_quorum::Evidence;
 use rustorium_state::tables::Tables;
 use rustorium_state::workers::Serial;
-use rustorium_storage::{JournalRecord, Lsn, MemStore, RecordKind, Store, TreeStore};
+use rustorium_storage::{EpochStore, JournalRecord, Lsn, MemStore, RecordKind, Store, TreeStore};
 use rustorium_sync::Source;
 use rustorium_transport::Credit;
 use rustorium_txpool::{AccountView, Refused};
@@ -34,8 +35,8 @@ use std::time::Duration;
 /// What all incarnations of all nodes have shown to others.
 #[derive(Default)]
 pub struct Witness {
-    votes: BTreeMap<(ValidatorIndex, View, VoteKind), BlockDigest>,
-    batches: BTreeMap<(ValidatorIndex, u64), BatchDigest>,
+    votes: BTreeMap<(Epoch, ValidatorIndex, View, VoteKind), BlockDigest>,
+    batches: BTreeMap<(Epoch, ValidatorIndex, u64), BatchDigest>,
     headers: BTreeMap<BlockDigest, Header>,
     roots: BTreeMap<Height, (BlockDigest, Hash)>,
     state_roots: BTreeMap<Height, Hash>,
@@ -43,16 +44,18 @@ pub struct Witness {
 
 impl Witness {
     fn vote(&mut self, signer: ValidatorIndex, body: &VoteBody) {
-        let known = *self.votes.entry((signer, body.view, body.kind)).or_insert(body.block);
+        let epoch = body.epoch;
+        let known = *self.votes.entry((epoch, signer, body.view, body.kind)).or_insert(body.block);
         assert_eq!(known, body.block, "{signer:?} voted twice in {:?}", body.view);
-        let both =
-            [VoteKind::Nullify, VoteKind::Finalize].map(|kind| self.votes.contains_key(&(signer, body.view, kind)));
+        let both = [VoteKind::Nullify, VoteKind::Finalize]
+            .map(|kind| self.votes.contains_key(&(epoch, signer, body.view, kind)));
         assert_ne!(both, [true, true], "{signer:?} nullified and finalized {:?}", body.view);
     }
 
     /// Whether it was shown before.
-    fn batch(&mut self, author: ValidatorIndex, seq: u64, digest: BatchDigest) -> bool {
-        let known = self.batches.insert((author, seq), digest);
+    fn batch(&mut self, body: &BatchBody, digest: BatchDigest) -> bool {
+        let (author, seq) = (body.author, body.seq);
+        let known = self.batches.insert((body.epoch, author, seq), digest);
         assert!(known.is_none_or(|known| known == digest), "{author:?} sent two batches at {seq}");
         known.is_some()
     }
@@ -82,6 +85,8 @@ pub struct TestPorts {
     pub sent: VecDeque<(Option<ValidatorIndex>, Class, Bytes)>,
     /// To nodes outside the committee: one, or all of them.
     pub told_outside: Vec<(Option<PublicKey>, Message)>,
+    /// The same, until it is on its way.
+    pub outside: Vec<(Option<PublicKey>, Message)>,
     pub journal: Vec<JournalRecord>,
     pub next: u64,
     pub wanted: u64,
@@ -123,6 +128,7 @@ impl TestPorts {
             witness,
             sent: VecDeque::new(),
             told_outside: Vec::new(),
+            outside: Vec::new(),
             journal: Vec::new(),
             next: 1,
             wanted: 0,
@@ -148,11 +154,20 @@ impl TestPorts {
         }
     }
 
+    fn outside(&mut self, to: Option<PublicKey>, message: Message) {
+        self.told_outside.push((to, message.clone()));
+        self.outside.push((to, message));
+    }
+
     /// Executes one job with the node's own executor.
     pub fn execute_one(&mut self) -> bool {
         let Some(job) = self.jobs.pop_front() else { return false };
         let (jobs, events) = (Queue::default(), Arc::<Queue<Event>>::default());
         let (digest, height) = (job.digest, job.block.header.height);
+        if job.end.is_some() {
+            // R32: the executor syncs the store.
+            self.durable = job.block.header.clone();
+        }
         self.executed.push(copy(&job));
         jobs.push(job);
         jobs.close();
@@ -236,7 +251,7 @@ impl TestPorts {
 
     /// R21: what a vote rests on is on disk.
     fn vote_leaves(&self, vote: &SignedVote) {
-        if vote.signer != self.context.me {
+        if !self.context.is_me(vote.signer) {
             return;
         }
         let body = &vote.body;
@@ -269,7 +284,9 @@ impl TestPorts {
         let stored = |height| self.store.bare_block(height).unwrap().map(|block| block.header);
         let stored = self.store.height_of(&header.parent).unwrap().and_then(stored);
         let known = stored.or_else(|| self.witness.borrow().headers.get(&header.parent).cloned());
-        known.map(|parent| parent.cursors.into_vec())
+        let same = |parent: &Header| parent.epoch == header.epoch;
+        let cursors = |parent: Header| if same(&parent) { parent.cursors.into_vec() } else { Vec::new() };
+        known.map(cursors)
     }
 
     fn lane_on_disk(&self, mut tip: BatchDigest, parent: BatchDigest) {
@@ -281,9 +298,9 @@ impl TestPorts {
 
     fn batch_leaves(&self, batch: &Batch) {
         let digest = batch_digest(&batch.body);
-        if batch.body.author == self.context.me {
+        if self.context.is_me(batch.body.author) {
             // One that left before a store was lost, and was fetched back, may be served from memory.
-            let known = self.witness.borrow_mut().batch(batch.body.author, batch.body.seq, digest);
+            let known = self.witness.borrow_mut().batch(&batch.body, digest);
             assert!(known || self.batch_on_disk(&digest).is_some(), "an own batch left before its sync");
         }
     }
@@ -312,13 +329,26 @@ impl TestPorts {
 
     /// Whether a restart with the store's durable tip needs the record.
     fn needed(&self, record: &JournalRecord, position: u64) -> bool {
+        let now = if self.durable.ends_epoch { self.durable.epoch.next() } else { self.durable.epoch };
+        let epoch = match record.kind {
+            RecordKind::Vote => from::<SignedVote>(&record.payload).body.epoch,
+            RecordKind::Proposal => from::<Block>(&record.payload).header.epoch,
+            RecordKind::Certificate => from::<Certificate>(&record.payload).body.epoch,
+            RecordKind::Batch => from::<Batch>(&record.payload).body.epoch,
+            RecordKind::Floor => now,
+        };
+        if epoch < now {
+            return false;
+        }
         match record.kind {
             RecordKind::Vote => from::<SignedVote>(&record.payload).body.view > self.durable.view,
             RecordKind::Proposal => from::<Block>(&record.payload).header.view > self.durable.view,
             RecordKind::Certificate => from::<Certificate>(&record.payload).body.view > self.durable.view,
             RecordKind::Batch => {
                 let batch: Batch = from(&record.payload);
-                let listed = self.durable.cursors[usize::from(batch.body.author.0)].next_seq;
+                let listed =
+                    self.durable.cursors.get(usize::from(batch.body.author.0)).map_or(0, |cursor| cursor.next_seq);
+                let listed = if self.durable.ends_epoch { 0 } else { listed };
                 let again = |other: &JournalRecord| other.lsn.0 >= position && other.payload == record.payload;
                 batch.body.seq >= listed && !self.journal.iter().any(again)
             }
@@ -340,10 +370,19 @@ pub fn copy(job: &ExecutionJob) -> ExecutionJob {
         block: job.block.clone(),
         payload: job.payload.clone(),
         finalization: job.finalization.clone(),
+        end: job.end.clone(),
     }
 }
 
 impl Ports for TestPorts {
+    fn begin_epoch(&mut self, context: &Arc<Context>) {
+        self.context = context.clone();
+    }
+
+    fn epoch_end(&self, epoch: Epoch) -> Option<EpochChange> {
+        self.store.epoch(epoch).unwrap()
+    }
+
     fn send(&mut self, to: ValidatorIndex, class: Class, frame: Bytes) {
         self.leaves(class, &frame);
         self.sent.push_back((Some(to), class, frame));
@@ -352,13 +391,13 @@ impl Ports for TestPorts {
     fn send_to(&mut self, node_key: &PublicKey, class: Class, frame: Bytes) {
         match self.context.place(node_key) {
             Some(place) => self.send(place, class, frame),
-            None => self.told_outside.push((Some(*node_key), Message::from_frame(class, &frame).unwrap())),
+            None => self.outside(Some(*node_key), Message::from_frame(class, &frame).unwrap()),
         }
     }
 
     fn tell_followers(&mut self, class: Class, frame: Bytes) {
         self.leaves(class, &frame);
-        self.told_outside.push((None, Message::from_frame(class, &frame).unwrap()));
+        self.outside(None, Message::from_frame(class, &frame).unwrap());
     }
 
     fn broadcast(&mut self, class: Class, frame: Bytes) {
@@ -435,7 +474,7 @@ impl Ports for TestPorts {
     }
 
     fn answer(&self, request: &Request, memory: &dyn Source) -> Response {
-        rustorium_sync::answer(&Both { memory, store: &self.store }, request)
+        rustorium_sync::answer(&Serving { memory, store: &*self.store }, request)
     }
 
     fn evidence(&mut self, evidence: Evidence) {
@@ -443,41 +482,8 @@ impl Ports for TestPorts {
     }
 
     fn retire(&mut self, lacks: &str) {
-        assert!(self.may_retire, "{:?} lost nothing, and is said to lack {lacks}", self.context.me);
+        assert!(self.may_retire, "{:?} lost nothing, and is said to lack {lacks}", self.context.me());
         assert!(self.retired.replace(lacks.to_owned()).is_none(), "retired twice");
-    }
-}
-
-struct Both<'a> {
-    memory: &'a dyn Source,
-    store: &'a MemStore,
-}
-
-impl Source for Both<'_> {
-    fn block(&self, digest: &BlockDigest) -> Option<Block> {
-        self.memory.block(digest).or_else(|| self.store.bare_block(self.store.height_of(digest).unwrap()?).unwrap())
-    }
-
-    fn batch(&self, lane: ValidatorIndex, digest: &BatchDigest) -> Option<Batch> {
-        self.memory.batch(lane, digest).or_else(|| self.store.batch(digest).unwrap())
-    }
-
-    fn certificates(&self, first: View, last: View) -> Vec<Certificate> {
-        self.memory.certificates(first, last)
-    }
-
-    fn final_blocks(&self, first: Height, count: u32) -> (Vec<Block>, Option<Certificate>) {
-        let last = (first.0 + u64::from(count) - 1).min(self.store.tip().unwrap().height.0);
-        for end in (first.0..=last).rev().map(Height) {
-            match self.store.finalization_at_or_above(end).unwrap() {
-                Some((height, certificate)) if height == end => {
-                    let blocks = (first.0..=end.0).map(|h| self.store.bare_block(Height(h)).unwrap().unwrap());
-                    return (blocks.collect(), Some(certificate));
-                }
-                _ => {}
-            }
-        }
-        (Vec::new(), None)
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::chain::{context, genesis, put, v, validator_key};
 use crate::forge;
 use rustorium_dataplane::recover::{decode_journal, tip_of};
-use rustorium_dataplane::shard::{Floor, Journaled};
+use rustorium_dataplane::shard::{Floor, Journaled, Records};
 use rustorium_storage::{JournalRecord, Lsn, MemStore, RecordKind, Store};
 use rustorium_types::*;
 
@@ -40,7 +40,7 @@ fn records_come_back_with_their_positions() {
     let certificate = forge::certificate(body, &[0, 1, 2]);
     let batch = forge::batch(&genesis, 1, 0, BatchDigest::ZERO, &[put(&genesis, 0, 0).into_inner()]);
     let journaled = decode(vec![
-        record(3, RecordKind::Floor, encode(&(View(7), Cursor { next_seq: 5, tip: BatchDigest([5; 32]) }))),
+        record(3, RecordKind::Floor, encode(&(Epoch(0), View(7), Cursor { next_seq: 5, tip: BatchDigest([5; 32]) }))),
         record(4, RecordKind::Batch, encode(&batch)),
         record(5, RecordKind::Proposal, encode(&block)),
         record(6, RecordKind::Vote, encode(&vote)),
@@ -48,12 +48,11 @@ fn records_come_back_with_their_positions() {
     ])
     .unwrap();
     let own_lane = Cursor { next_seq: 5, tip: BatchDigest([5; 32]) };
-    assert_eq!(journaled.floor, Floor { view: View(7), own_lane, position: 3 });
-    assert_eq!(journaled.votes, [(6, vote)]);
-    assert_eq!(journaled.blocks, [(5, block)]);
-    assert_eq!(journaled.certificates, [(7, certificate)]);
-    assert_eq!(journaled.batches.len(), 1);
-    assert_eq!((journaled.batches[0].0, &*journaled.batches[0].1.batch), (4, &batch));
+    assert_eq!(journaled.floor, Floor { epoch: Epoch(0), view: View(7), own_lane, position: 3 });
+    assert_eq!(journaled.records.votes, [(6, vote)]);
+    assert_eq!(journaled.records.blocks, [(5, block)]);
+    assert_eq!(journaled.records.certificates, [(7, certificate)]);
+    assert_eq!(journaled.records.batches, [(4, batch)]);
     assert_eq!(journaled.roots, [(Height(0), context.genesis_root)]);
     assert_eq!(journaled.finalization, None);
 }
@@ -67,15 +66,33 @@ fn a_record_that_cannot_be_read_is_named() {
 }
 
 #[test]
-fn batches_with_bad_signatures_or_of_no_lane_are_left_out() {
+fn records_of_other_epochs_are_void_or_kept_for_later() {
     let genesis = genesis();
-    let transaction = put(&genesis, 0, 0).into_inner();
-    let mut bad = forge::batch(&genesis, 1, 0, BatchDigest::ZERO, std::slice::from_ref(&transaction));
-    bad.signature[0] ^= 1;
-    let mut stray = forge::batch(&genesis, 1, 0, BatchDigest::ZERO, &[transaction]);
-    stray.body.author = v(99);
-    let records = vec![record(1, RecordKind::Batch, encode(&bad)), record(2, RecordKind::Batch, encode(&stray))];
-    assert!(decode(records).unwrap().batches.is_empty());
+    let context = context(&genesis, 0);
+    let of = |epoch: u64, position: u64| {
+        let body = VoteBody { epoch: Epoch(epoch), ..forge::body(&context, VoteKind::Nullify, 9, BlockDigest::ZERO) };
+        let mut block = forge::child(&context, &context.genesis_header, 1);
+        block.header.epoch = Epoch(epoch);
+        let mut batch = forge::batch(&genesis, 1, 0, BatchDigest::ZERO, &[]);
+        batch.body.epoch = Epoch(epoch);
+        vec![
+            record(position, RecordKind::Vote, encode(&validator_key(0).sign_vote(v(0), body))),
+            record(position + 1, RecordKind::Proposal, encode(&block)),
+            record(position + 2, RecordKind::Batch, encode(&batch)),
+            record(position + 3, RecordKind::Certificate, encode(&forge::certificate(body, &[0, 1, 2]))),
+        ]
+    };
+    let counts = |records: &Records| {
+        let Records { votes, blocks, batches, certificates } = records;
+        (votes.len(), blocks.len(), batches.len(), certificates.len())
+    };
+    let all = || [of(0, 10), of(1, 20), of(2, 30)].concat();
+    let journaled = decode(all()).unwrap();
+    assert_eq!((counts(&journaled.records), counts(&journaled.later)), ((1, 1, 1, 1), (2, 2, 2, 2)));
+    assert_eq!(journaled.later.first_position(), Some(20));
+    let (now, later) = journaled.later.split(Epoch(2));
+    assert_eq!((counts(&now), counts(&later)), ((1, 1, 1, 1), (0, 0, 0, 0)));
+    assert_eq!((now.first_position(), later.first_position()), (Some(30), None));
 }
 
 #[test]

@@ -31,7 +31,7 @@ fn a_node_alone_in_the_dark_signs_nothing_else_than_before() {
     let (proposed, _) = net.nodes[1].core.blocks[&View(1)];
     net.power_loss(1, 0);
     net.run();
-    let Input::Recovered { last_final, blocks, votes, certificates, payload_height } = &net.nodes[1].core.inputs[0]
+    let Input::Recovered { last_final, blocks, votes, certificates, payload_height, .. } = &net.nodes[1].core.inputs[0]
     else {
         panic!("recovered first");
     };
@@ -192,6 +192,7 @@ fn a_store_lost_alone_does_not_free_votes_that_the_journal_forgot() {
     // What release may free is gone, and so is the whole store: only the floor tells what was signed.
     net.ports(1).journal.retain(|record| record.kind == RecordKind::Floor);
     net.lose_store(1);
+    net.run();
     let (kind, view) = (VoteKind::Nullify, View(1));
     net.effects(1, vec![Effect::Vote { kind, view, digest: None, carry: None }]);
     net.run();

@@ -327,7 +327,12 @@ fn only_signatures_count_and_only_this_nodes() {
     forged.signature[3] ^= 1;
     for (from, batch) in [(0, of_another), (1, forged)] {
         let votes = rustorium_types::BoundedVec::new(vec![vote(0, 0), vote(3, 0), vote(2, 3)]).unwrap();
-        let response = Response::OwnSignatures { finalization: None, votes, batch: Some(Box::new(batch)) };
+        let response = Response::OwnSignatures {
+            epoch: rustorium_types::Epoch(0),
+            finalization: None,
+            votes,
+            batch: Some(Box::new(batch)),
+        };
         net.inject(from, 3, Message::Response { id: u64::MAX, response });
         net.run();
     }
@@ -371,7 +376,7 @@ fn after_a_restart_the_floor_is_at_the_tip_before_anything_is_let_go() {
     assert_eq!(net.height(2), tip.height.0);
     net.sync_store(2);
     net.run();
-    let floor = encode(&(tip.view, tip.cursors[2]));
+    let floor = encode(&(tip.epoch, tip.view, tip.cursors[2]));
     let floors =
         net.ports(2).journal.iter().filter(|record| record.kind == RecordKind::Floor && record.payload == floor);
     assert_eq!(floors.count(), 1);

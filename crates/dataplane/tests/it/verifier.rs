@@ -1,6 +1,6 @@
 //! Signature checks off the shard's thread: what leaves in which order, and what a bad signature costs.
 
-use crate::chain::{self, genesis, put, v, validator_key};
+use crate::chain::{self, genesis, put, v};
 use crate::forge;
 use rustorium_dataplane::queue::Queue;
 use rustorium_dataplane::shard::Event;
@@ -29,8 +29,8 @@ struct Bench {
 impl Bench {
     fn new() -> Self {
         let (waiters, events) = (Arc::<Waiters>::default(), Arc::<Queue<Event>>::default());
-        let keys = (0..chain::N).map(|index| validator_key(index).public()).collect();
-        let verifier = Arc::new(Verifier::new(keys, waiters.clone(), events.clone()));
+        let committee = chain::context(&genesis(), 0).committee.clone();
+        let verifier = Arc::new(Verifier::new(committee, waiters.clone(), events.clone()));
         let (early, told, threads) = (VecDeque::new(), Told::default(), Vec::new());
         Self { genesis: genesis(), verifier, waiters, events, early, told, threads }
     }

@@ -2,7 +2,7 @@
 
 use super::Shared;
 use super::params::none_match;
-use crate::json::{AtView, ChainAnswer, HealthAnswer, StatusAnswer};
+use crate::json::{AtView, ChainAnswer, CommitteeAnswer, HealthAnswer, StatusAnswer};
 use crate::problem::{Code, Problem};
 use axum::Json;
 use axum::extract::State;
@@ -22,6 +22,13 @@ pub async fn chain(State(app): Shared) -> Json<ChainAnswer> {
     let chain = app.backend.chain();
     let at = AtView::new(chain.shard, app.backend.status().executed);
     Json(ChainAnswer::new(chain.id, &chain.name, &chain.genesis, at))
+}
+
+/// The committee of the epoch that goes on, and the one that operators want next.
+#[utoipa::path(get, path = "/v1/validators", responses((status = 200, body = CommitteeAnswer)))]
+pub async fn validators(State(app): Shared) -> Result<Json<CommitteeAnswer>, Problem> {
+    let at = AtView::new(app.backend.chain().shard, app.backend.status().executed);
+    Ok(Json(CommitteeAnswer::new(&app.backend.committee()?, at)))
 }
 
 /// The genesis' canonical bytes; their hash, with its domain string, is the chain's id.

@@ -29,6 +29,7 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
         events::websocket,
         health::status,
         health::chain,
+        health::validators,
         health::genesis,
         health::livez,
         health::readyz,

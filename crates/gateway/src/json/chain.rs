@@ -2,7 +2,7 @@
 
 use super::answers::{AtView, ReceiptView};
 use super::scalar::Hex;
-use crate::backend::{At, BlockView, EvidenceNote, Status};
+use crate::backend::{At, BlockView, Committee, EvidenceNote, Status};
 use rustorium_crypto::block_digest;
 use rustorium_types::{
     BatchDigest, BlockDigest, ChainId, Epoch, EpochChange, Genesis, Hash, Header, Height, ShardId, StateClaim,
@@ -319,6 +319,28 @@ impl ChainAnswer {
             genesis_accounts: genesis.accounts.len(),
             at,
         }
+    }
+}
+
+/// The committee of the epoch that goes on.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
+pub struct CommitteeAnswer {
+    /// The epoch.
+    #[schema(value_type = u64)]
+    pub epoch: Epoch,
+    /// Its validators, in the order of indexes.
+    pub validators: Vec<ValidatorView>,
+    /// Those that operators want in the next epoch.
+    pub next: Vec<ValidatorView>,
+    /// Where the node stands.
+    pub at: AtView,
+}
+
+impl CommitteeAnswer {
+    /// The answer about a committee.
+    pub fn new(committee: &Committee, at: AtView) -> Self {
+        let views = |set: &[Validator]| set.iter().map(ValidatorView::from).collect();
+        Self { epoch: committee.epoch, validators: views(&committee.validators), next: views(&committee.next), at }
     }
 }
 

@@ -445,6 +445,11 @@ impl Backend for World {
         })
     }
 
+    fn committee(&self) -> Result<Committee, BackendError> {
+        let validators = self.chain.genesis.validators.clone();
+        Ok(Committee { epoch: Epoch(0), validators: Arc::new(validators), next: ValidatorSet::default() })
+    }
+
     fn status(&self) -> Status {
         let at = self.at(&self.inner.lock());
         let ready = if self.ready.load(Ordering::Relaxed) { Ok(()) } else { Err("no quorum was seen yet".to_owned()) };

@@ -14,6 +14,7 @@ use std::sync::atomic::AtomicBool;
 use tempfile::TempDir;
 
 mod cache;
+mod epochs;
 mod history;
 mod rotation;
 mod sealed;

@@ -294,6 +294,7 @@ fn request() -> impl Strategy<Value = Request> {
         any::<(u64, u64)>().prop_map(|(first, last)| Request::Certificates { first: View(first), last: View(last) }),
         any::<(u64, u32)>().prop_map(|(first, count)| Request::FinalBlocks { first: Height(first), count }),
         any::<u64>().prop_map(|next_seq| Request::OwnSignatures { next_seq }),
+        any::<u64>().prop_map(|epoch| Request::EpochEnd(Epoch(epoch))),
         state_request().prop_map(Request::State),
     ]
 }
@@ -344,10 +345,25 @@ fn response() -> impl Strategy<Value = Response> {
         bounded(certificate(), 3).prop_map(Response::Certificates),
         (blocks, option::of(certificate()))
             .prop_map(|(blocks, finalization)| Response::FinalBlocks { blocks, finalization }),
-        (option::of(certificate()), bounded(vote(), 3), option::of(batch().prop_map(Box::new)))
-            .prop_map(|(finalization, votes, batch)| Response::OwnSignatures { finalization, votes, batch }),
+        (any::<u64>(), option::of(certificate()), bounded(vote(), 3), option::of(batch().prop_map(Box::new))).prop_map(
+            |(epoch, finalization, votes, batch)| {
+                Response::OwnSignatures { epoch: Epoch(epoch), finalization, votes, batch }
+            }
+        ),
+        epoch_change().prop_map(|change| Response::EpochEnd(Box::new(change))),
         state_answer().prop_map(|answer| Response::State(Box::new(answer))),
     ]
+}
+
+pub fn epoch_change() -> impl Strategy<Value = EpochChange> {
+    let descendants = bounded::<_, PROOF_HEADERS_MAX>(header(), 2);
+    (header(), descendants, certificate(), bounded(validator(), 3)).prop_map(
+        |(boundary, descendants, finalization, next)| EpochChange {
+            boundary,
+            proof: BlockProof { descendants, finalization },
+            next,
+        },
+    )
 }
 
 pub fn message() -> impl Strategy<Value = Message> {
@@ -355,8 +371,15 @@ pub fn message() -> impl Strategy<Value = Message> {
     let vote_message = (vote(), report(), held(), option::of(certificate()))
         .prop_map(|(vote, report, held, carry)| VoteMessage { vote, report, held, carry });
     let certificates = (option::of(certificate()), option::of(certificate()));
-    let heartbeat = (certificates, bounded(vote(), 3), report(), held()).prop_map(
-        |((finalization, entered_by), votes, report, held)| Heartbeat { finalization, entered_by, votes, report, held },
+    let heartbeat = (any::<u64>(), certificates, bounded(vote(), 3), report(), held()).prop_map(
+        |(epoch, (finalization, entered_by), votes, report, held)| Heartbeat {
+            epoch: Epoch(epoch),
+            finalization,
+            entered_by,
+            votes,
+            report,
+            held,
+        },
     );
     prop_oneof![
         proposal().prop_map(|proposal| Message::Proposal(Box::new(proposal))),

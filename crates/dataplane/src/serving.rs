@@ -1,0 +1,61 @@
+//! What peers are answered: from the shard's memory, else from the store.
+
+use rustorium_storage::Store;
+use rustorium_sync::Source;
+use rustorium_types::{
+    Batch, BatchDigest, Block, BlockDigest, BoundedVec, Certificate, Epoch, EpochChange, Height, ValidatorIndex, View,
+    limits,
+};
+
+/// Answers from memory, else from the store.
+pub struct Serving<'a> {
+    /// Blocks, batches and certificates that are not final yet.
+    pub memory: &'a dyn Source,
+    /// The rest.
+    pub store: &'a dyn Store,
+}
+
+impl Source for Serving<'_> {
+    fn block(&self, digest: &BlockDigest) -> Option<Block> {
+        self.memory.block(digest).or_else(|| {
+            let height = self.store.height_of(digest).ok().flatten()?;
+            self.store.bare_block(height).ok().flatten()
+        })
+    }
+
+    fn batch(&self, lane: ValidatorIndex, digest: &BatchDigest) -> Option<Batch> {
+        self.memory.batch(lane, digest).or_else(|| self.store.batch(digest).ok().flatten())
+    }
+
+    fn certificates(&self, first: View, last: View) -> Vec<Certificate> {
+        self.memory.certificates(first, last)
+    }
+
+    fn final_blocks(&self, first: Height, count: u32) -> (Vec<Block>, Option<Certificate>) {
+        let wanted = u64::from(count).clamp(1, limits::SYNC_ITEMS_MAX as u64);
+        let tip = self.store.tip().map_or(0, |tip| tip.height.0);
+        let mut last = (first.0.saturating_add(wanted - 1)).min(tip);
+        // Who asks may have the keys of the first block's epoch only: the answer ends with that, as the epoch did.
+        let end = self.store.bare_block(first).ok().flatten().and_then(|block| self.epoch_end(block.header.epoch));
+        if let Some(change) = end.filter(|change| change.boundary.height.0 <= last) {
+            last = change.boundary.height.0;
+            let closing = change.proof.descendants.into_vec();
+            let closing = closing.into_iter().map(|header| Block { header, inline: BoundedVec::default() });
+            let blocks = (first.0..=last).map_while(|h| self.store.bare_block(Height(h)).ok().flatten());
+            return (blocks.chain(closing).collect(), Some(change.proof.finalization));
+        }
+        for end in (first.0..=last).rev() {
+            let Ok(Some((height, certificate))) = self.store.finalization_at_or_above(Height(end)) else { continue };
+            if height.0 != end {
+                continue;
+            }
+            let blocks = (first.0..=end).map_while(|h| self.store.bare_block(Height(h)).ok().flatten()).collect();
+            return (blocks, Some(certificate));
+        }
+        (Vec::new(), None)
+    }
+
+    fn epoch_end(&self, epoch: Epoch) -> Option<EpochChange> {
+        self.store.epoch(epoch).ok().flatten()
+    }
+}
