@@ -119,11 +119,6 @@ def emit_whatever(machine: Any, effect: Any) -> None:
     machine._out.append(effect)
 
 
-def follow_in_silence(peers: Any) -> None:
-    peers._advance()
-    peers._reassess()
-
-
 def end_only_above_the_newest_finalization(peers: Any, end: Any) -> None:
     if end.proof.view > peers._final_view:
         TAKE_END(peers, end)
@@ -176,17 +171,16 @@ MUTATIONS: dict[str, tuple[Mode, int, Mutation]] = {
     ),
     "R21: no sync of the journal at start": (Mode.LIVENESS, 300, ((SimPort, "start", start_without_sync),)),
     "R11: an end that is due is no work": (Mode.EPOCHS, 0, ((Work, "end_due", lambda *_: None),)),
-    "R28: a boundary is no content": (Mode.EPOCHS, 0, ((Chain, "has_content", content_without_boundaries),)),
+    "R28: a boundary is no content": (Mode.EPOCHS, 28, ((Chain, "has_content", content_without_boundaries),)),
     "R28: voters take any epoch end": (Mode.EPOCHS, 0, ((DataPlane, "_ending_status", any_root_will_do),)),
     "R28: closing blocks are executed": (Mode.EPOCHS, 0, ((DataPlane, "_over", False),)),
     "R29: an epoch's first block is a closing block": (Mode.EPOCHS, 0, ((Chain, "__init__", boundary_as_it_is),)),
-    "R29: effects of an older epoch are carried out": (Mode.EPOCHS, 0, ((SimPort, "submit", any_effect),)),
+    "R29: effects of an older epoch are carried out": (Mode.EPOCHS, 36, ((SimPort, "submit", any_effect),)),
     "R30: followers vote": (
         Mode.EPOCHS,
         0,
         ((VoteGuard, "halt", lambda _: None), (Machine, "_emit", emit_whatever)),
     ),
-    "R31: who is silent doesn't ask for an end": (Mode.EPOCHS, 0, ((Peers, "_follow", follow_in_silence),)),
     "R31: nobody is told of an end": (Mode.EPOCHS, 0, ((Peers, "_of_another_epoch", lambda *_: None),)),
     "R31: no end beside a newer finalization": (
         Mode.EPOCHS,

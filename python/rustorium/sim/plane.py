@@ -218,8 +218,8 @@ class DataPlane(Held):
             self._later(max(0, at_ms - self.clock_ms()), self._see_end)
 
     def _report(self) -> None:
-        """By itself only when no vote has carried it."""
-        if self._last_report != self._newest_report():
+        """By itself only when no vote has carried it; nobody counts on a follower's."""
+        if self.me is not None and self._last_report != self._newest_report():
             self._last_report = self._newest_report()
             self._to_all(ReportFrame(self.riders()))
 
