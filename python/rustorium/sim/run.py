@@ -138,7 +138,8 @@ def _restless(world: World) -> str:
     before = _reached(world)
     world.run(world.now / 1e6 + IDLE_MS)
     after = _reached(world)
-    if before != after:
+    # an empty block may have lost its finalization before: the next boundary takes it along
+    if after != before and not (world.epoch_ms is not None and after[0] == before[0] + 1):
         return f"an idle chain went from (height, view) {before} to {after}"
     if world.epoch_ms is not None and _epoch(world) - first < (REST_MS + IDLE_MS) // (2 * world.epoch_ms):
         return f"the clock ended {_epoch(world) - first} epochs in {REST_MS + IDLE_MS} ms"
