@@ -78,6 +78,11 @@ impl Tally {
         Self { committee, window_views, views: BTreeMap::new(), floor: View(0), head: View(0), best: None }
     }
 
+    /// The same above a view that is final: of the chain before the epoch, or before a restart.
+    pub fn above(committee: Arc<Committee>, window_views: u64, last_final: View) -> Self {
+        Self { floor: last_final, head: last_final, ..Self::new(committee, window_views) }
+    }
+
     /// The committee whose votes it counts.
     pub fn committee(&self) -> &Arc<Committee> {
         &self.committee

@@ -139,7 +139,7 @@ impl<P: Ports> Shard<P> {
         let quorum = rustorium_types::quorum(n);
         Self {
             ports,
-            tally: Tally::new(committee, VIEW_WINDOW),
+            tally: Tally::above(committee, VIEW_WINDOW, tip.1.view),
             guard: VoteGuard::new(),
             key: stale::KeyState::default(),
             reports: ReportTally::new(n, quorum, context.me()),
@@ -148,7 +148,7 @@ impl<P: Ports> Shard<P> {
             pool: Pool::new(config.pool.clone()),
             config,
             fetcher: Fetcher::new(fetch),
-            view: View(0),
+            view: tip.1.view,
             leads: false,
             outbox: VecDeque::new(),
             appended: 0,

@@ -119,6 +119,22 @@ fn heights_and_views_go_on_and_lanes_start_anew() {
 }
 
 #[test]
+fn an_epoch_that_begins_at_a_high_view_counts_its_votes() {
+    let mut net = net(5);
+    while net.nodes[0].core.view.0 < 140 {
+        net.submit_of(0, 5);
+        net.advance(50_000);
+    }
+    operate(&mut net, 0, vec![add(4)]);
+    goes_on(&mut net, 5);
+    for index in 0..5 {
+        net.power_loss(index, 0);
+    }
+    net.run();
+    goes_on(&mut net, 5);
+}
+
+#[test]
 fn who_is_removed_follows_and_casts_nothing() {
     let mut net = net(4);
     goes_on(&mut net, 4);
