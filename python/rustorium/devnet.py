@@ -17,11 +17,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Self
+from typing import IO, Any, Self
 
 from rustorium.config import split_address
-from rustorium.errors import DevnetError, RustoriumError
-from rustorium.home import Home, make_folder, write_random_passphrase
+from rustorium.errors import DevnetError, RustoriumError, UsageError
+from rustorium.home import Home, make_folder, read_passphrase, write_random_passphrase
+from rustorium.joining import Joiner, make_home
 from rustorium.net import Net, NetAccount, NetNode, read_net
 from rustorium.netgen import Listen, NetPlan, generate, matrix_for
 from rustorium.ports import PortLeases
@@ -57,7 +58,7 @@ class Devnet:
         matrix: Path | None = None,
         durability: str = "vote",
         name: str = "devnet",
-        parameters: dict[str, int] | None = None,
+        parameters: dict[str, Any] | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> Self:
         """Makes a new net's files. Errors: UsageError, HomeError, DevnetError."""
@@ -190,6 +191,25 @@ class Devnet:
                 time.sleep(POLL_S)
             elif interrupted.wait(POLL_S):
                 raise Interrupted
+
+    def add_home(self, region: str | None = None, name: str | None = None) -> Joiner:
+        """Makes the home of one more node, which follows once it is started, and may be admitted. Errors: HomeError."""
+        index = len(self.net.nodes)
+        regions = list(dict.fromkeys(node.region for node in self.net.nodes))
+        region = region or regions[index % len(regions)]
+        if region not in regions:
+            raise UsageError(f"the net has no region {region}, but {', '.join(regions)}")
+        name = name or f"node-{index}"
+        listen = Listen(*(f"127.0.0.1:{port}" for port in self._leases.take(4)))
+        home = self.root / "nodes" / name
+        passphrase = read_passphrase(self.root / "passphrase")
+        durability = Home(Path(self.net.nodes[0].home)).load_config().config.storage.durability
+        owner = self.root / "owners" / f"{name}.key"
+        joiner = make_home(self.net, home, name, regions.index(region), listen, passphrase, owner, durability)
+        self.net.nodes.append(_net_node(index, name, region, home, listen))
+        self._processes.append(None)
+        self.net.write(self.path)
+        return joiner
 
     def exit_code(self, index: int) -> int | None:
         """What a validator ended with (negative: the signal); None while it runs or was never started."""

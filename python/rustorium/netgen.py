@@ -27,6 +27,7 @@ from rustorium.errors import UsageError
 from rustorium.home import Home, make_folder, write_private
 
 ACCOUNT_STORAGE_BYTES = 1 << 40
+OWNER_STORAGE_BYTES = 1 << 16
 ACCOUNT_AMOUNT = 1_000_000_000
 ASSET_SYMBOL = "COIN"
 VALIDATORS_MAX = 128
@@ -66,8 +67,8 @@ class NetPlan:
     durability: str = "vote"
     seed: int = 0
     """Of the link shaper."""
-    parameters: dict[str, int] = field(default_factory=dict)
-    """What differs from the default chain parameters."""
+    parameters: dict[str, Any] = field(default_factory=dict)
+    """What differs from the default chain parameters. Operators, where it names none: the first account alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,12 +147,18 @@ def generate(
                 "balances": [{"asset": asset, "amount": str(ACCOUNT_AMOUNT)}],
             }
             for region, keys in account
+        ]
+        # A validator's owner replaces its keys by transactions of its own.
+        + [
+            {"region": i % len(plan.regions), "public_key": keys.public.hex(), "storage_bytes": OWNER_STORAGE_BYTES}
+            for i, keys in enumerate(owner)
         ],
     }
     defaults = json.loads(_native.genesis_describe(_native.genesis_encode(json.dumps(genesis))))["parameters"]
     if unknown := [name for name in plan.parameters if name not in defaults]:
         raise UsageError(f"there is no chain parameter {unknown[0]}{nearest(unknown[0], defaults)}")
-    genesis["parameters"] = defaults | plan.parameters
+    operators = {"operators": [keys.public.hex() for _, keys in account[:1]], "operator_quorum": len(account[:1])}
+    genesis["parameters"] = defaults | operators | plan.parameters
     genesis_json = json.dumps(genesis, indent=1)
     chain = _native.genesis_hash(_native.genesis_encode(genesis_json))
     for folder in (root, root / "nodes", root / "owners", root / "accounts"):

@@ -9,7 +9,21 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from rustorium.cli import bench, block, config, devnet, keys, node, query, snapshot, status, testnet, tx, verify
+from rustorium.cli import (
+    bench,
+    block,
+    committee,
+    config,
+    devnet,
+    keys,
+    node,
+    query,
+    snapshot,
+    status,
+    testnet,
+    tx,
+    verify,
+)
 from rustorium.cli.failure import explain, wants_json
 
 BROKEN_PIPE = 141
@@ -32,6 +46,7 @@ app.add_typer(testnet.group, name="testnet")
 app.add_typer(keys.group, name="keys")
 app.add_typer(snapshot.group, name="snapshot")
 app.add_typer(tx.group, name="tx")
+app.add_typer(committee.group, name="node")
 app.add_typer(block.group, name="block")
 app.add_typer(status.group, name="status")
 app.add_typer(bench.group, name="bench")

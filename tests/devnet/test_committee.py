@@ -1,0 +1,89 @@
+"""Real processes: a committee grows from four to seven and shrinks to another four while clients write."""
+
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from rustorium.client import Client, Key
+from rustorium.devnet import Devnet
+from rustorium.errors import RustoriumError, TransactionFailed
+from rustorium.home import read_genesis
+from rustorium.joining import admit, find, remove, wait_for_committee
+from rustorium.testing import DevnetFactory
+
+PAUSE_S_MAX = 5.0
+"""Of the client that waits for each write: some time-outs of a busy machine, and far less than a chain that stands."""
+
+
+def client_of(net: Devnet) -> Client:
+    return Client(net.net.endpoints, genesis=read_genesis(Path(net.net.genesis)), timeout_s=60.0)
+
+
+class Writer:
+    """Writes one value after the other, each final before the next, and remembers the longest wait."""
+
+    def __init__(self, net: Devnet) -> None:
+        self.longest_s, self.written, self.fault = 0.0, 0, ""
+        self._net, self._stop = net, threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def __enter__(self) -> "Writer":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        key = Key.open(Path(self._net.net.accounts[1].key_file))
+        with client_of(self._net) as client:
+            while not self._stop.is_set():
+                begun = time.monotonic()
+                try:
+                    client.put(b"count", str(self.written).encode(), key=key, wait="final")
+                except RustoriumError as error:
+                    self.fault = f"{type(error).__name__}: {error}"
+                    return
+                self.written += 1
+                self.longest_s = max(self.longest_s, time.monotonic() - begun)
+
+
+@pytest.mark.alone
+def test_four_validators_become_seven_and_other_four_under_load(devnet_factory: DevnetFactory) -> None:
+    net = devnet_factory()
+    operator = Key.open(Path(net.net.accounts[0].key_file))
+    with client_of(net) as client, Writer(net) as writer:
+        for wanted in (5, 6, 7):
+            joiner = net.add_home()
+            net.spawn(wanted - 1)
+            net.wait_ready(indexes=[wanted - 1], timeout_s=60)
+            admit(client, joiner, operator)
+            assert wait_for_committee(client, joiner.validator_key, True, 60) == wanted - 4
+        assert len(client.validators()["validators"]) == 7
+        for number, name in enumerate(("node-0", "node-1", "node-2")):
+            one = find(client.validators()["validators"], name)
+            remove(client, one, operator)
+            assert wait_for_committee(client, one["validator_key"], False, 60) == 4 + number
+        names = [one["name"] for one in client.validators()["validators"]]
+        assert names == ["node-3", "node-4", "node-5", "node-6"]
+        before = writer.written
+        deadline = time.monotonic() + 60
+        while writer.written < before + 10 and not writer.fault and time.monotonic() < deadline:
+            client.put(b"other", b"x", key=operator, wait="final")
+    print(f"{writer.written} writes, the longest took {writer.longest_s:.2f} s")
+    assert writer.fault == ""
+    assert writer.written >= before + 10
+    assert writer.longest_s < PAUSE_S_MAX
+
+
+def test_only_operators_change_the_committee(devnet: Devnet) -> None:
+    stranger = Key.open(Path(devnet.net.accounts[2].key_file))
+    with client_of(devnet) as client:
+        one = client.validators()["validators"][0]
+        with pytest.raises(TransactionFailed) as failed:
+            remove(client, one, stranger)
+        assert failed.value.failure == "not_an_operator"
+        assert len(client.validators()["validators"]) == 4
