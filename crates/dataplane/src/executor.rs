@@ -182,7 +182,7 @@ impl Executor {
         }
         let payload_height = self.store.tip().map_or(Height(0), |tip| tip.payload_height);
         let committee = committee_of(&commit.diff).and_then(|bytes| CommitteeRecord::from_bytes(bytes).ok());
-        let ended = change.map(|change| Ended { change, payload_height });
+        let ended = change.map(|change| Box::new(Ended { change, payload_height }));
         let root = commit.result_root;
         self.events.push(Event::Executed(Executed { height, time_ms, root, touched, skipped, committee, ended }));
         let receipts: Vec<Receipt> = commit.receipts;

@@ -46,7 +46,7 @@ pub(super) struct Ending {
     /// What the core was told of the end being due.
     pub(super) told: bool,
     /// The boundary is executed and on disk.
-    pub(super) over: Option<Ended>,
+    pub(super) over: Option<Box<Ended>>,
     early: BTreeMap<PublicKey, Early>,
     /// When it may be asked again how the epoch ended, monotonic microseconds.
     ask_at_us: u64,
@@ -244,7 +244,7 @@ impl<P: Ports> Shard<P> {
     }
 
     /// A height wrote the committee record, or was the boundary.
-    pub(super) fn note_epoch(&mut self, height: Height, record: Option<&CommitteeRecord>, ended: Option<Ended>) {
+    pub(super) fn note_epoch(&mut self, height: Height, record: Option<&CommitteeRecord>, ended: Option<Box<Ended>>) {
         if let Some(record) = record {
             self.ending.note(height, record);
         }
@@ -262,7 +262,8 @@ impl<P: Ports> Shard<P> {
     /// Goes on in the next epoch, as a restart would: from the boundary, with the new committee. What was in flight is void;
     /// links, waiting transactions and what was said of the new epoch already are taken along.
     pub fn next_epoch(mut self, now: Now) -> Self {
-        let Some(Ended { change, payload_height }) = self.ending.over.take() else { return self };
+        let Some(ended) = self.ending.over.take() else { return self };
+        let Ended { change, payload_height } = *ended;
         let context = Arc::new(self.context.after(&change));
         tracing::info!(event = "epoch", epoch = context.epoch().0, n = context.n(), me = ?context.me().map(|me| me.0));
         let (whole, retired) = (self.is_whole() && !self.is_past(), self.is_retired());
@@ -302,7 +303,7 @@ impl<P: Ports> Shard<P> {
         next.admit(now, unlisted, true);
         for (from, early) in self.ending.early {
             for (message, frame) in early.messages {
-                next.from_peer(now, &from, message, frame, Credit::default());
+                next.peer_says(now, &from, message, frame, Credit::default());
             }
         }
         next

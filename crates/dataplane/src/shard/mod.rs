@@ -195,7 +195,7 @@ impl<P: Ports> Shard<P> {
     /// Takes one event.
     pub fn handle(&mut self, now: Now, event: Event) {
         match event {
-            Event::Peer { from, message, frame, credit } => self.from_peer(now, &from, message, frame, credit),
+            Event::Peer { from, message, frame, credit } => self.peer_says(now, &from, message, frame, credit),
             Event::Link { node_key, up } => {
                 if up {
                     self.linked.insert(node_key);
@@ -222,7 +222,7 @@ impl<P: Ports> Shard<P> {
         }
     }
 
-    fn from_peer(&mut self, now: Now, from: &PublicKey, message: Message, frame: Bytes, credit: Credit) {
+    fn peer_says(&mut self, now: Now, from: &PublicKey, message: Message, frame: Bytes, credit: Credit) {
         let Some(message) = self.of_this_epoch(now, from, message, &frame) else { return };
         match self.context.place(from) {
             Some(peer) => self.on_message(now, peer, message, frame, credit),

@@ -112,7 +112,7 @@ pub struct Executed {
     /// The committee record, where the height wrote it.
     pub committee: Option<CommitteeRecord>,
     /// Where this was the epoch's boundary, and is on disk: how the epoch ended.
-    pub ended: Option<Ended>,
+    pub ended: Option<Box<Ended>>,
 }
 
 /// An epoch that is over.

@@ -76,7 +76,9 @@ impl<P: Ports> Shard<P> {
                 Ok(Admission::Queued) => {
                     held.push(id);
                     self.note_listed(&id);
-                    home.map(|home| away.entry(home).or_default().push((**transaction).clone()));
+                    if let Some(home) = home {
+                        away.entry(home).or_default().push((**transaction).clone());
+                    }
                 }
                 Ok(Admission::Duplicate) => {
                     held.push(id);
