@@ -157,6 +157,29 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True)
+class ListedKey:
+    """A key of a namespace, as a listing shows it."""
+
+    key: bytes
+    value_bytes: int
+    value_hash: str
+    """BLAKE3 of the value (hex), as a `require_value` condition names it."""
+    value: bytes | None = None
+    """The value; None where the listing was asked without values."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPage:
+    """One page of a namespace's keys, in no order that means anything."""
+
+    keys: tuple[ListedKey, ...]
+    next_cursor: str | None
+    """Names the next page; None on the last. A page may be short, or empty, and have a next one all the same."""
+    at: At
+    """Where all pages of the listing hold."""
+
+
+@dataclass(frozen=True, slots=True)
 class ReceiptPage:
     """One page of an account's transactions, newest first."""
 

@@ -1,5 +1,6 @@
 //! What the gateway asks of a node, answered from store, pool and gauges without the core.
 
+mod listing;
 mod state;
 
 use crate::executor::{Progress, StoredState};
@@ -15,8 +16,9 @@ use futures_util::future::BoxFuture;
 use rustorium_crypto::transaction_id;
 use rustorium_execution::{CommitteeRecord, prove_receipt};
 use rustorium_gateway::{
-    At, Backend, BackendError, BlockRef, BlockView, ChainInfo, Committee, FinalBlock, Place, ProofStatus, ProveAt,
-    Proven, ReadAt, Refused, StateValues, Status, Submitted, SubmittedSink, TransactionStatus, Wait,
+    At, Backend, BackendError, BlockRef, BlockView, ChainInfo, Committee, FinalBlock, ListedKeys, Listing, Place,
+    ProofStatus, ProveAt, Proven, ReadAt, Refused, StateValues, Status, Submitted, SubmittedSink, TransactionStatus,
+    Wait,
 };
 use rustorium_storage::{Store, StoreError, StoredBlock};
 use rustorium_types::limits::PROOF_HEADERS_MAX;
@@ -275,6 +277,10 @@ impl Backend for NodeBackend {
     fn epoch_changes(&self, from: Epoch, limit: usize) -> Result<Vec<EpochChange>, BackendError> {
         let epochs = (from.0..).take(limit).map(|epoch| self.store.epoch(Epoch(epoch)).map_err(storage));
         epochs.map_while(Result::transpose).collect()
+    }
+
+    fn keys(&self, asked: &Listing) -> Result<ListedKeys, BackendError> {
+        listing::keys(&*self.store, asked).map_err(storage)
     }
 
     fn block(&self, which: BlockRef) -> Result<Option<BlockView>, BackendError> {

@@ -3,8 +3,10 @@
 //! *Invariants:* the gateway knows the node only through this trait; every answer about state names the height and root it
 //! holds at.
 
+mod listing;
 mod state;
 
+pub use listing::{KeyCursor, ListFrom, ListedKeys, Listing};
 pub use state::{ProveAt, Proven, ReadAt, StateValues};
 
 use bytes::Bytes;
@@ -340,6 +342,9 @@ pub trait Backend: Send + Sync + 'static {
 
     /// The changes that ended the epochs from `from` on, in order, at most `limit`; fewer where these are all.
     fn epoch_changes(&self, from: Epoch, limit: usize) -> Result<Vec<EpochChange>, BackendError>;
+
+    /// A page of a namespace's keys.
+    fn keys(&self, listing: &Listing) -> Result<ListedKeys, BackendError>;
 
     /// A final, executed block.
     fn block(&self, which: BlockRef) -> Result<Option<BlockView>, BackendError>;

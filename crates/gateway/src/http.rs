@@ -6,6 +6,7 @@ pub mod events;
 pub mod feed;
 pub mod health;
 pub mod light;
+pub mod listing;
 pub mod openapi;
 pub mod params;
 pub mod read;
@@ -110,6 +111,7 @@ fn routes() -> Vec<(&'static str, MethodRouter<Arc<App>>)> {
         ("/v1/transactions/{id}", get(read::transaction)),
         ("/v1/accounts/{address}", get(state::account)),
         ("/v1/accounts/{address}/balances/{asset}", get(state::balance)),
+        ("/v1/accounts/{address}/keys", get(listing::keys)),
         ("/v1/accounts/{address}/keys/{*key}", get(state::value)),
         ("/v1/proofs", post(state::prove)),
         ("/v1/accounts/{address}/transactions", get(read::account_transactions)),

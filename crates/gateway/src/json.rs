@@ -9,6 +9,7 @@
 pub mod answers;
 pub mod chain;
 pub mod facts;
+pub mod listing;
 pub mod operation;
 pub mod scalar;
 pub mod state;
@@ -16,6 +17,7 @@ pub mod state;
 pub use answers::*;
 pub use chain::*;
 pub use facts::{FactsView, KindFacts};
+pub use listing::{KeysPage, ListedKey};
 pub use operation::{ConditionView, OperationView, ViewError};
 pub use scalar::{Amount, Hex};
 pub use state::*;

@@ -259,12 +259,12 @@ impl Store for RocksStore {
 
     fn height_of(&self, digest: &BlockDigest) -> Result<Option<Height>, StoreError> {
         let found = self.disk.named(&rows::block_name(self.disk.keys.names(), digest))?;
-        Ok(found.map(|(height, ..)| height))
+        Ok(found.map(|(height, _)| height))
     }
 
     fn batch(&self, digest: &BatchDigest) -> Result<Option<Batch>, StoreError> {
         let name = rows::batch_name(self.disk.keys.names(), digest);
-        let Some((height, key, contents)) = self.disk.named(&name)? else { return Ok(None) };
+        let Some((height, (key, contents))) = self.disk.named(&name)? else { return Ok(None) };
         let key = rows::batch_key(height, rows::decode_row(Table::Index, &key, &contents)?);
         let Some(row) = self.disk.expect_kept(height, &key)? else { return Ok(None) };
         rows::decode_row(Table::Log, &key, &row).map(Some)
@@ -272,7 +272,7 @@ impl Store for RocksStore {
 
     fn transaction(&self, id: &TxId) -> Result<Option<StoredTransaction>, StoreError> {
         let name = rows::transaction_name(self.disk.keys.names(), id);
-        let Some((height, key, contents)) = self.disk.named(&name)? else { return Ok(None) };
+        let Some((height, (key, contents))) = self.disk.named(&name)? else { return Ok(None) };
         let place = rows::decode_place(&key, &contents)?;
         let (receipts, listed) = (rows::receipts_key(height), place.batch);
         let listed = listed.map_or(rows::block_key(height), |n| rows::batch_key(height, n));

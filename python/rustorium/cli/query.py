@@ -17,8 +17,9 @@ from rustorium.cli.options import (
 from rustorium.cli.output import Format, Output, emit, emit_one, note
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
+    from rustorium.client import Client
     from rustorium.types import Account, Balance, Held, Value
 
 
@@ -28,6 +29,9 @@ def query(
         list[str] | None, typer.Argument(help="Keys of its namespace; without any, show the account.", metavar="KEY...")
     ] = None,
     asset: Annotated[str | None, typer.Option(help="Show its balance of this asset (hex).")] = None,
+    prefix: Annotated[
+        str | None, typer.Option(help='List the keys that begin so ("": all), on the node\'s word.')
+    ] = None,
     at: Annotated[
         str | None,
         typer.Option(
@@ -46,13 +50,20 @@ def query(
     timeout_s: TimeoutOption = 10.0,
     output: Output = Format.table,
 ) -> None:
-    """Read an account, its keys, or a balance, and check the proof of what the node says."""
+    """Read an account, its keys, or a balance, and check the proof of what the node says; or list keys."""
     from rustorium.client import bytes_to_text, text_to_bytes
     from rustorium.errors import NotFound, UsageError
     from rustorium.types import Subject
 
-    if names and asset is not None:
-        raise UsageError("a key and an asset are two questions: ask one at a time")
+    if sum((bool(names), asset is not None, prefix is not None)) > 1:
+        raise UsageError("a key, a prefix and an asset are different questions: ask one at a time")
+    if prefix is not None:
+        if proof_out is not None or not (at is None or at == "latest" or at.isdigit()):
+            raise UsageError("a list has no proof, and --at is latest or a height: read its keys to have them proved")
+        with client_of(net, node, genesis, timeout_s, checkpoint) as client:
+            height = int(at) if at is not None and at.isdigit() else None
+            emit(list(_listed(client, account, text_to_bytes(prefix, encoding), height, encoding)), output)
+        return
     where = at or ("proven" if verify else "latest")
     if where not in ("proven", "latest") and not where.isdigit():
         raise UsageError(f"--at is proven, latest or a height, not {where!r}")
@@ -82,6 +93,22 @@ def query(
         what = ", ".join(bytes_to_text(subject.key, encoding) for subject in absent if subject.key is not None)
         how = "proven to be absent" if verify else "absent, on the node's word,"
         raise NotFound(f"{what or account} is {how} at height {height}")
+
+
+def _listed(
+    client: "Client", account: str, prefix: bytes, height: int | None, encoding: str
+) -> "Iterator[dict[str, object]]":
+    """The keys of all pages, as rows."""
+    from rustorium.client import bytes_to_text
+
+    page = client.list_keys(account, prefix, at=height, limit=100)
+    while True:
+        for found in page.keys:
+            key = bytes_to_text(found.key, encoding)
+            yield {"key": key, "value_bytes": found.value_bytes, "value_hash": found.value_hash}
+        if page.next_cursor is None:
+            return
+        page = client.list_keys(account, prefix, cursor=page.next_cursor, limit=100)
 
 
 def _write(path: Path, content: bytes) -> None:

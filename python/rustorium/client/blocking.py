@@ -26,6 +26,7 @@ from rustorium.types import (
     Balance,
     Block,
     Event,
+    KeyPage,
     NodeStatus,
     ProvenState,
     Receipt,
@@ -197,6 +198,21 @@ class Client:
     def prove_transaction(self, transaction: str) -> bytes:
         """The proof file of a certified transaction."""
         return self._call(self._client.prove_transaction, transaction)
+
+    def list_keys(
+        self,
+        account: str,
+        prefix: bytes | str = b"",
+        *,
+        cursor: str | None = None,
+        at: int | None = None,
+        limit: int = 30,
+        values: bool = False,
+    ) -> KeyPage:
+        """Keys of a namespace that begin with `prefix`, on the node's word; go on with `cursor=page.next_cursor` until
+        that is None."""
+        call = self._client.list_keys
+        return self._call(call, account, prefix, cursor=cursor, at=at, limit=limit, values=values)
 
     def account_transactions(self, address: str, *, before: str | None = None, limit: int = 30) -> ReceiptPage:
         """Ids of an account's final transactions, newest first."""

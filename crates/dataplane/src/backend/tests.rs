@@ -3,7 +3,7 @@
 
 #[allow(dead_code)]
 #[path = "../../tests/it/chain.rs"]
-mod chain;
+pub(super) mod chain;
 
 use super::*;
 use crate::context::Context;

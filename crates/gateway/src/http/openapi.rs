@@ -1,6 +1,6 @@
 //! The OpenAPI document, made from the routes' own code, and the page that shows it.
 
-use super::{events, health, light, read, state, submit};
+use super::{events, health, light, listing, read, state, submit};
 use axum::Json;
 use utoipa::OpenApi;
 use utoipa_swagger_ui::{Config, SwaggerUi};
@@ -21,6 +21,7 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
         state::balance,
         state::value,
         state::prove,
+        listing::keys,
         read::account_transactions,
         read::block,
         read::block_receipts,

@@ -4,6 +4,7 @@
 mod client;
 mod events;
 mod fuzz;
+mod key_pages;
 mod load;
 mod proofs;
 mod quic;

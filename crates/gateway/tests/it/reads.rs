@@ -2,7 +2,8 @@ use crate::client::*;
 use crate::world::{World, address};
 use axum::body::Body;
 use axum::http::{Request, header};
-use rustorium_crypto::{hash::domain, hash_value, transaction_id};
+use rustorium_crypto::{hash::domain, hash_value, transaction_id, value_hash};
+use rustorium_gateway::Backend;
 use rustorium_gateway::http::{HttpLimits, openapi, route_paths};
 use rustorium_types::limits::*;
 use rustorium_types::*;
@@ -105,6 +106,40 @@ async fn an_accounts_transactions_page_back_without_gap_or_duplicate() {
     assert_eq!(seen, expected);
     let page = get(&router, &format!("/v1/accounts/{}/transactions", address(1))).await.json();
     assert_eq!(page["transactions"].as_array().unwrap().len(), 30);
+}
+
+#[tokio::test]
+async fn keys_are_listed_by_prefix_in_pages_of_one_height() {
+    let world = World::new([1, 2]);
+    let router = app(&world, HttpLimits::default());
+    let puts = (0..25).map(|n| world.put(1, n, format!("{}/{n}", ["a", "b"][n as usize % 2]).as_bytes(), b"value"));
+    world.finalize(puts.collect());
+    let path = format!("/v1/accounts/{}/keys", address(1));
+    let (mut seen, mut next) = (BTreeSet::new(), String::new());
+    loop {
+        let page = get(&router, &format!("{path}?prefix=a/&limit=4{next}")).await.json();
+        assert_eq!((&page["at"]["height"], &page["namespace"]), (&json!(1), &json!(address(1).to_string())));
+        for listed in page["keys"].as_array().unwrap() {
+            assert_eq!((&listed["value_bytes"], &listed["value_hex"]), (&json!(5), &json!(null)));
+            assert_eq!(listed["value_hash"], json!(value_hash(b"value")));
+            assert_eq!(listed["key_hex"], json!(hex::encode(listed["key"].as_str().unwrap())));
+            assert!(seen.insert(listed["key"].as_str().unwrap().to_owned()));
+        }
+        let Some(cursor) = page["next"].as_str() else { break };
+        next = format!("&cursor={cursor}");
+        // What is written meanwhile changes nothing of it.
+        if world.status().height.0 == 1 {
+            world.finalize(vec![world.put(2, 0, b"k", b"v")]);
+        }
+    }
+    assert_eq!(seen, (0..25).step_by(2).map(|n| format!("a/{n}")).collect());
+    let listed = get(&router, &format!("{path}?prefix=YS8yNA&encoding=base64&values=1&at=latest")).await;
+    assert_eq!(listed.headers[header::CACHE_CONTROL], "no-store");
+    let body = listed.json();
+    assert_eq!((body["keys"].as_array().unwrap().len(), &body["keys"][0]["value"]), (1, &json!("value")));
+    world.pruned_below.store(2, Ordering::Relaxed);
+    let gone = get(&router, &format!("{path}?limit=4{next}")).await;
+    assert_eq!((gone.status.as_u16(), &gone.problem()["code"]), (410, &json!("pruned")));
 }
 
 #[tokio::test]
@@ -233,6 +268,13 @@ async fn each_bad_read_has_its_code() {
         (format!("/v1/accounts/{account}/keys/a?encoding=rot13"), 400, "bad_query"),
         (format!("/v1/accounts/{account}/keys/{long_key}"), 400, "bad_key"),
         (format!("/v1/accounts/{account}/keys/%FF"), 400, "bad_path"),
+        (format!("/v1/accounts/{account}/keys?prefix=0g&encoding=hex"), 400, "bad_key"),
+        (format!("/v1/accounts/{account}/keys?prefix={long_key}"), 400, "bad_key"),
+        (format!("/v1/accounts/{account}/keys?cursor=AAAA"), 400, "bad_cursor"),
+        (format!("/v1/accounts/{account}/keys?cursor=AAAA&at=1"), 400, "bad_query"),
+        (format!("/v1/accounts/{account}/keys?at=soon"), 400, "bad_query"),
+        (format!("/v1/accounts/{account}/keys?at=77"), 404, "height_ahead"),
+        (format!("/v1/accounts/{account}/keys?limit=101"), 400, "bad_query"),
         (format!("/v1/accounts/{account}/transactions?before=1"), 400, "bad_cursor"),
         (format!("/v1/accounts/{account}/transactions?before=1.x"), 400, "bad_cursor"),
         (format!("/v1/accounts/{account}/transactions?before=-1.1"), 400, "bad_cursor"),

@@ -1,5 +1,6 @@
 //! A node in memory: executes puts at once, one block per submission.
 
+use crate::key_pages::key_page;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
@@ -411,6 +412,12 @@ impl Backend for World {
             EpochChange { proof: proof(&boundary), boundary, next: BoundedVec::default() }
         };
         Ok((from.0..self.ended_epochs.load(Ordering::Relaxed)).take(limit).map(change).collect())
+    }
+
+    fn keys(&self, listing: &Listing) -> Result<ListedKeys, BackendError> {
+        let inner = self.inner.lock();
+        let oldest = Height(self.pruned_below.load(Ordering::Relaxed));
+        key_page(&inner.values, self.at(&inner), oldest, listing)
     }
 
     fn block(&self, which: BlockRef) -> Result<Option<BlockView>, BackendError> {

@@ -33,6 +33,9 @@ pub(super) struct Disk {
     pub(super) needed: Arc<Needed>,
 }
 
+/// A row as it was opened: its key and contents.
+pub(super) type Row = (Vec<u8>, Vec<u8>);
+
 /// The roots that views can stand on.
 #[derive(Default)]
 struct Roots {
@@ -97,12 +100,7 @@ impl Disk {
     }
 
     /// The first row at or behind `from` that shares the table's prefix with it: its key and contents.
-    pub(super) fn first(
-        &self,
-        table: Table,
-        prefix: usize,
-        from: &[u8],
-    ) -> Result<Option<(Vec<u8>, Vec<u8>)>, StoreError> {
+    pub(super) fn first(&self, table: Table, prefix: usize, from: &[u8]) -> Result<Option<Row>, StoreError> {
         let mut options = ReadOptions::default();
         options.set_prefix_same_as_start(true);
         let mut found = self.db.raw_iterator_cf_opt(self.family(table)?, options);
@@ -117,11 +115,11 @@ impl Disk {
     }
 
     /// The height and contents of the index row of a name.
-    pub(super) fn named(&self, name: &Named) -> Result<Option<(Height, Vec<u8>, Vec<u8>)>, StoreError> {
+    pub(super) fn named(&self, name: &Named) -> Result<Option<(Height, Row)>, StoreError> {
         let found = self.first(Table::Index, rows::NAMED_BYTES, &rows::index_key(name, Height(0)))?;
-        let Some((key, contents)) = found else { return Ok(None) };
-        let height = rows::index_height(&key)?;
-        Ok((height >= self.floor()).then_some((height, key, contents)))
+        let Some(row) = found else { return Ok(None) };
+        let height = rows::index_height(&row.0)?;
+        Ok((height >= self.floor()).then_some((height, row)))
     }
 
     /// All rows of a table in order, whatever its prefixes.
@@ -133,7 +131,7 @@ impl Disk {
     }
 
     /// Rows whose keys begin with `prefix` and have one byte more: keys and contents.
-    pub(super) fn children(&self, table: Table, prefix: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+    pub(super) fn children(&self, table: Table, prefix: &[u8]) -> Result<Vec<Row>, StoreError> {
         let mut options = ReadOptions::default();
         options.set_iterate_range(PrefixRange(prefix));
         let mode = IteratorMode::From(prefix, Direction::Forward);

@@ -58,11 +58,11 @@ impl Filter {
         // A key of another length isn't pruning's to judge.
         match self.table {
             Table::Tree => true,
-            Table::Meta => !rows::finalization_height(key).is_some_and(|height| height.0 < self.height),
+            Table::Meta => rows::finalization_height(key).is_none_or(|height| height.0 >= self.height),
             // The height below the oldest stays: a receipt's proof begins with its root.
-            Table::Log => !height(0).is_some_and(|height| height.saturating_add(1) < self.height),
-            Table::Index => !height(NAMED_BYTES).is_some_and(|height| height < self.height),
-            Table::Undo => !height(0).is_some_and(|root| root <= self.root),
+            Table::Log => height(0).is_none_or(|height| height.saturating_add(1) >= self.height),
+            Table::Index => height(NAMED_BYTES).is_none_or(|height| height >= self.height),
+            Table::Undo => height(0).is_none_or(|root| root > self.root),
             Table::State => match (key.first_chunk(), height(STATE_KEY_BYTES)) {
                 (Some(leaf), Some(inverted)) if !inverted <= self.height => self.leaf.replace(*leaf) != Some(*leaf),
                 _ => true,

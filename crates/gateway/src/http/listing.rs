@@ -1,0 +1,76 @@
+//! Listing the keys of a namespace.
+
+use super::Shared;
+use super::params::{Params, Segments, address, flag, height, key, page_limit};
+use super::read::{fresh, off_thread};
+use crate::backend::{KeyCursor, ListFrom, Listing};
+use crate::json::{AtView, KeysPage, ListedKey};
+use crate::problem::{Code, Problem};
+use axum::extract::State;
+use axum::response::Response;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+/// How keys are listed.
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields, default)]
+#[into_params(parameter_in = Query)]
+pub struct ListParams {
+    /// What the keys begin with; all keys without it.
+    pub prefix: String,
+    /// How `prefix` is written: `utf8` (the default), `hex`, or `base64` (URL alphabet, no padding).
+    pub encoding: Option<String>,
+    /// `latest` (the default) or a height, for the first page: the next ones are of the same height.
+    pub at: Option<String>,
+    /// The last page's `next`.
+    pub cursor: Option<String>,
+    /// Items of the page: 30, at most 100.
+    pub limit: Option<usize>,
+    /// 1: with the values.
+    #[serde(deserialize_with = "flag")]
+    pub values: bool,
+}
+
+impl ListParams {
+    fn from(&self) -> Result<ListFrom, Problem> {
+        match (self.cursor.as_deref(), self.at.as_deref()) {
+            (Some(_), Some(_)) => Err(Problem::new(Code::BadQuery, "A cursor has its height: leave `at` away.")),
+            (Some(text), None) => {
+                let bytes = URL_SAFE_NO_PAD.decode(text).ok();
+                let cursor = bytes.and_then(|bytes| KeyCursor::from_bytes(&bytes)).map(ListFrom::Cursor);
+                let detail = "A cursor is the `next` of the page before, unchanged.";
+                cursor.ok_or_else(|| Problem::new(Code::BadCursor, detail))
+            }
+            (None, None | Some("latest")) => Ok(ListFrom::Latest),
+            (None, Some(text)) => height(text)
+                .map(ListFrom::Height)
+                .ok_or_else(|| Problem::new(Code::BadQuery, "`at` is `latest` or a height.")),
+        }
+    }
+}
+
+/// The keys of a namespace that begin with a prefix, in no order that means anything. A page may be short, or empty, and have
+/// a next one all the same: a node looks at so many keys a page.
+#[utoipa::path(
+    get, path = "/v1/accounts/{address}/keys", params(("address" = String, Path, description = "rs1…"), ListParams),
+    responses(
+        (status = 200, body = KeysPage),
+        (status = "4XX", description = "Problem; 410 `pruned` where the listing's height is not kept any more", content_type = "application/problem+json"),
+    )
+)]
+pub async fn keys(
+    State(app): Shared,
+    Segments(text): Segments<String>,
+    Params(params): Params<ListParams>,
+) -> Result<Response, Problem> {
+    let namespace = address(&text)?;
+    let prefix = key(&params.prefix, params.encoding.as_deref())?;
+    let (from, limit) = (params.from()?, page_limit(params.limit)?);
+    let listing = Listing { namespace, prefix: prefix.into_vec(), from, limit };
+    let found = off_thread(&app, move |backend| backend.keys(&listing)).await?;
+    let keys = found.keys.iter().map(|(key, value)| ListedKey::new(key, value, params.values)).collect();
+    let next = found.next.map(|next| URL_SAFE_NO_PAD.encode(next.to_bytes()));
+    Ok(fresh(KeysPage { namespace, keys, next, at: AtView::new(app.backend.chain().shard, found.at) }))
+}

@@ -1,0 +1,74 @@
+"""Keys are listed by prefix, in pages that are of one height, through the client and the command line."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from rustorium.client import Client, Key
+from rustorium.client.operations import delete, put
+from rustorium.devnet import Devnet
+from rustorium.errors import ClientError
+
+pytestmark = pytest.mark.alone
+
+
+@pytest.fixture
+def key(devnet: Devnet) -> Key:
+    return Key.open(devnet.net.accounts[2].key_file)
+
+
+def cli(*arguments: object, code: int = 0) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "rustorium.cli", *map(str, arguments)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == code, ended.stderr
+    return ended
+
+
+def listed(client: Client, account: str, prefix: bytes, at: int | None = None) -> dict[bytes, bytes | None]:
+    """All keys with their values, in pages of three."""
+    found: dict[bytes, bytes | None] = {}
+    page = client.list_keys(account, prefix, at=at, limit=3, values=True)
+    height = page.at.height
+    while True:
+        assert len(page.keys) <= 3
+        assert page.at.height == height
+        for key in page.keys:
+            assert key.key not in found
+            assert key.value is not None
+            assert key.value_bytes == len(key.value)
+            found[key.key] = key.value
+        if page.next_cursor is None:
+            return found
+        page = client.list_keys(account, prefix, cursor=page.next_cursor, limit=3, values=True)
+
+
+def test_keys_are_listed_as_of_a_height(devnet: Devnet, key: Key) -> None:
+    fruit = {f"fruit/{n}".encode(): f"sort {n}".encode() for n in range(10)}
+    with Client.from_net(devnet.path, key=key) as client:
+        done = client.send([put(key.address, name, value) for name, value in [*fruit.items(), (b"other", b"x")]])
+        assert done.receipt is not None
+        assert listed(client, key.address, b"fruit/") == fruit
+        assert listed(client, key.address, b"") == fruit | {b"other": b"x"}
+        first = client.list_keys(key.address, "fruit/", limit=4)
+        assert first.next_cursor is not None
+        assert all(found.value is None for found in first.keys)
+        client.send([delete(key.address, b"fruit/3"), put(key.address, b"fruit/9", b"new")])
+        rest = client.list_keys(key.address, "fruit/", cursor=first.next_cursor, limit=100)
+        assert {found.key for found in (*first.keys, *rest.keys)} == fruit.keys(), "what is written later isn't in it"
+        now = {name: value for name, value in fruit.items() if name != b"fruit/3"} | {b"fruit/9": b"new"}
+        assert listed(client, key.address, b"fruit/") == now
+        assert listed(client, key.address, b"fruit/", done.receipt.height) == fruit
+        with pytest.raises(ClientError, match="executed"):
+            client.list_keys(key.address, at=10**9)
+
+
+def test_the_command_lists_them(devnet: Devnet, key: Key) -> None:
+    with Client.from_net(devnet.path, key=key) as client:
+        client.send([put(key.address, f"shown/{n}".encode(), b"abc") for n in range(3)])
+    query = ("query", "--net", devnet.path, "--account", key.address)
+    rows = json.loads(cli(*query, "--prefix", "shown/", "-o", "json").stdout)
+    assert sorted(row["key"] for row in rows) == ["shown/0", "shown/1", "shown/2"]
+    assert {row["value_bytes"] for row in rows} == {3}
+    assert "one at a time" in cli(*query, "k", "--prefix", "s", code=2).stderr
