@@ -1,11 +1,13 @@
-//! The cache of state leaves between execution and disk: filled by commits and by reads, bounded in bytes.
+//! The cache of rows in front of the disk, state leaves or slots of the state tree: filled by writes and by reads, bounded
+//! in bytes.
 //!
-//! *Invariants:* a reader that was overtaken by a commit never puts its older value in; absence is cached like a value.
+//! *Invariants:* a reader that was overtaken by a write never puts its older value in; absence is cached like a value.
 
 use crate::store::StoreError;
 use quick_cache::sync::{Cache, DefaultLifecycle, GuardResult};
 use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 use rustorium_types::StateKey;
+use std::hash::Hash;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -19,21 +21,24 @@ const TYPICAL_ENTRY_BYTES: usize = 512;
 #[derive(Clone)]
 struct Bytes;
 
-impl Weighter<StateKey, Entry> for Bytes {
-    fn weight(&self, _: &StateKey, value: &Entry) -> u64 {
+impl<K> Weighter<K, Entry> for Bytes {
+    fn weight(&self, _: &K, value: &Entry) -> u64 {
         ENTRY_OVERHEAD + value.as_ref().map_or(0, |value| value.len() as u64)
     }
 }
 
 /// State leaves by key.
-pub struct StateCache {
-    inner: Cache<StateKey, Entry, Bytes>,
+pub type StateCache = RowCache<StateKey>;
+
+/// Values, or their absence, by key.
+pub struct RowCache<K> {
+    inner: Cache<K, Entry, Bytes>,
     item_bytes_max: u64,
     hits: AtomicU64,
     misses: AtomicU64,
 }
 
-impl StateCache {
+impl<K: Clone + Eq + Hash> RowCache<K> {
     /// A cache of at most about `bytes`.
     pub fn new(bytes: usize) -> Self {
         let items = (bytes / TYPICAL_ENTRY_BYTES).max(64);
@@ -52,7 +57,7 @@ impl StateCache {
     /// The cached value, or what `read` finds, which is kept unless a `put` of the same key came in between.
     pub fn get_or_read(
         &self,
-        key: &StateKey,
+        key: &K,
         read: impl FnOnce() -> Result<Option<Vec<u8>>, StoreError>,
     ) -> Result<Option<Vec<u8>>, StoreError> {
         // The guard marks the key's place while we read. A `put` takes the place over, and then the guard's insert fails:
@@ -77,7 +82,7 @@ impl StateCache {
     }
 
     /// Sets the value that the key has from now on.
-    pub fn put(&self, key: StateKey, value: Option<&[u8]>) {
+    pub fn put(&self, key: K, value: Option<&[u8]>) {
         let entry: Entry = value.map(Box::from);
         if Bytes.weight(&key, &entry) <= self.item_bytes_max {
             self.inner.insert(key, entry);

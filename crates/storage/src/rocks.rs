@@ -16,7 +16,7 @@ mod versions;
 
 pub use rotation::Rotation;
 
-use crate::cache::StateCache;
+use crate::cache::{RowCache, StateCache};
 use crate::files;
 use crate::rowkeys::RowKeys;
 use crate::rows::{self, Scratch, Table};
@@ -40,6 +40,8 @@ use std::time::Instant;
 pub struct StoreConfig {
     /// Bytes of state leaves kept in memory.
     pub cache_bytes: usize,
+    /// Bytes of the state tree's rows kept in memory: those near the top are read in every root period.
+    pub tree_cache_bytes: usize,
     /// Bytes of RocksDB's blocks, indexes and filters kept in memory.
     pub block_cache_bytes: usize,
     /// Bytes of newest rows kept in memory before they are written to table files.
@@ -56,6 +58,7 @@ impl Default for StoreConfig {
     fn default() -> Self {
         Self {
             cache_bytes: 32 << 20,
+            tree_cache_bytes: 24 << 20,
             block_cache_bytes: 32 << 20,
             write_buffer_bytes: 32 << 20,
             background_jobs: 2,
@@ -72,6 +75,8 @@ pub struct RocksStore {
     /// Up to where files were removed, in the tables `log` and `undo`.
     files_removed: Mutex<[[u8; 8]; 2]>,
     cache: StateCache,
+    /// Rows of the tree's base.
+    tree_rows: RowCache<Vec<u8>>,
     tip: RwLock<Option<Arc<Tip>>>,
     writer: Mutex<Scratch>,
     rotation: Mutex<Option<rotation::Cursor>>,
@@ -100,6 +105,7 @@ impl RocksStore {
             roots_kept: config.roots_kept,
             files_removed: Mutex::default(),
             cache: StateCache::new(config.cache_bytes),
+            tree_rows: RowCache::new(config.tree_cache_bytes),
             tip: RwLock::new(None),
             writer: Mutex::new(Scratch::default()),
             rotation: Mutex::new(None),

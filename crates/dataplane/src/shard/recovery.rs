@@ -27,23 +27,26 @@ pub struct Floor {
     pub position: u64,
 }
 
+/// Records of a kind, each with its position.
+type Placed<T> = Vec<(u64, T)>;
+
 /// The journal's records, decoded, each with its position.
 #[derive(Default)]
 pub struct Records {
     /// Own votes.
-    pub votes: Vec<(u64, SignedVote)>,
+    pub votes: Placed<SignedVote>,
     /// Blocks voted for.
-    pub blocks: Vec<(u64, Block)>,
+    pub blocks: Placed<Block>,
     /// Batches of all lanes.
-    pub batches: Vec<(u64, Batch)>,
+    pub batches: Placed<Batch>,
     /// Certificates.
-    pub certificates: Vec<(u64, Certificate)>,
+    pub certificates: Placed<Certificate>,
 }
 
 impl Records {
     /// Those of an epoch, and those of later ones. What is of an older one is void.
     pub fn split(self, epoch: Epoch) -> (Self, Self) {
-        fn parts<T>(all: Vec<(u64, T)>, epoch: Epoch, of: impl Fn(&T) -> Epoch) -> (Vec<(u64, T)>, Vec<(u64, T)>) {
+        fn parts<T>(all: Placed<T>, epoch: Epoch, of: impl Fn(&T) -> Epoch) -> (Placed<T>, Placed<T>) {
             let (now, others): (Vec<_>, Vec<_>) = all.into_iter().partition(|(_, record)| of(record) == epoch);
             (now, others.into_iter().filter(|(_, record)| of(record) > epoch).collect())
         }

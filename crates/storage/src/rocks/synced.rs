@@ -38,6 +38,7 @@ impl SyncStore for RocksStore {
         *self.tip.write() = None;
         *self.files_removed.lock() = Default::default();
         self.cache.clear();
+        self.tree_rows.clear();
         self.disk.begin_at(None);
         Ok(())
     }
@@ -59,7 +60,11 @@ impl SyncStore for RocksStore {
             }
             self.disk.put_sealed(&mut batch, Table::State, &rows::version_key(key, height), &contents)?;
         }
-        self.disk.write(batch)
+        self.disk.write(batch)?;
+        for (key, row) in changed {
+            self.tree_rows.put(key.clone(), row.as_deref());
+        }
+        Ok(())
     }
 
     fn finish_sync(&self, synced: &SyncedTip) -> Result<(), StoreError> {

@@ -8,13 +8,20 @@ use crate::tree::{TreeRow, TreeStore, TreeWrites};
 use rocksdb::WriteBatch;
 use rustorium_types::{Height, encode_into};
 
+impl RocksStore {
+    /// A row of the base.
+    fn tree_row(&self, key: &Vec<u8>) -> Result<Option<Vec<u8>>, StoreError> {
+        self.tree_rows.get_or_read(key, || self.disk.get(Table::Tree, key))
+    }
+}
+
 impl TreeStore for RocksStore {
     fn tree_base(&self) -> Result<Option<Height>, StoreError> {
         Ok(self.disk.base())
     }
 
     fn tree_rows(&self, keys: &[Vec<u8>]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
-        keys.iter().map(|key| self.disk.get(Table::Tree, key)).collect()
+        keys.iter().map(|key| self.tree_row(key)).collect()
     }
 
     fn tree_children(&self, prefix: &[u8]) -> Result<Vec<TreeRow>, StoreError> {
@@ -32,7 +39,7 @@ impl TreeStore for RocksStore {
         let mut batch = WriteBatch::default();
         for (key, row) in changed {
             if base.is_some() {
-                let before = rows::encode_before(disk.get(Table::Tree, key)?.as_deref());
+                let before = rows::encode_before(self.tree_row(key)?.as_deref());
                 disk.put_sealed(&mut batch, Table::Undo, &rows::undo_key(height, key), &before)?;
             }
             match row {
@@ -48,6 +55,9 @@ impl TreeStore for RocksStore {
         encode_into(&disk.root_begins(height, self.roots_kept), &mut kept);
         disk.put_sealed(&mut batch, Table::Meta, rows::TREE_ROOTS_KEY, &kept)?;
         disk.write(batch)?;
+        for (key, row) in changed {
+            self.tree_rows.put(key.clone(), row.as_deref());
+        }
         disk.root_ends(height);
         Ok(())
     }
