@@ -50,6 +50,21 @@ class Home:
         return self.path / "storage.key"
 
     @property
+    def safety(self) -> Path:
+        """The safety journal's folder, which is of the validator key."""
+        return self.path / "safety"
+
+    @property
+    def rekey(self) -> Path:
+        """What will replace validator key and journal, while they are being replaced."""
+        return self.path / "rekey"
+
+    @property
+    def key_change_begun(self) -> bool:
+        """Whether the old validator key has been moved away for good."""
+        return (self.rekey / "old" / "validator.key").exists()
+
+    @property
     def admin_socket(self) -> Path:
         return self.path / "run" / "admin.sock"
 

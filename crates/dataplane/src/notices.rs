@@ -71,7 +71,8 @@ impl Notices {
         let sentence = format!(
             "the validator key is retired and signs nothing more: a peer showed {lacks} with this node's signature, which \
              the safety journal {} lacks, so it was lost, restored or copied, or the key runs elsewhere too; the node \
-             follows the chain: leave it so or stop it, and ask the committee for a re-key to a new validator key",
+             follows the chain: leave it so, or stop it and run `rustorium-node node replace-key`, a re-key to a new \
+             validator key",
             self.safety.display()
         );
         tracing::error!(event = "key_retired", reason = %sentence);

@@ -39,8 +39,8 @@ pub(crate) fn refuse_missing_journal(folder: &Path, height: u64) -> Result<(), N
     if missing && height > 0 {
         let sentence = format!(
             "the safety journal {} is missing while the store has blocks: what this validator's key signed is not known, \
-             so the key is retired and signs nothing more; keep the node down, don't empty its home, and ask the \
-             committee for a re-key to a new validator key",
+             so the key is retired and signs nothing more; keep the node down, don't empty its home, and run \
+             `rustorium-node node replace-key`, a re-key to a new validator key",
             folder.display()
         );
         return Err(NodeError::new("journal-retired", sentence));

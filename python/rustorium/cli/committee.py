@@ -1,4 +1,4 @@
-"""`node add`, `node list` and `node remove`: who is in the committee."""
+"""`node add`, `node list`, `node remove` and `node replace-key`: who is in the committee."""
 
 import os
 from pathlib import Path
@@ -8,18 +8,22 @@ import typer
 
 from rustorium.cli.options import (
     GenesisOption,
+    HomeOption,
     KeyOption,
     NetOption,
     NodeOption,
     PassphraseOption,
     TimeoutOption,
     client_of,
+    home_of,
     key_of,
     net_of,
 )
 from rustorium.cli.output import Format, Output, emit, emit_one, note
 
-group = typer.Typer(help="Add validators to a running net, remove them, list them.", no_args_is_help=True)
+group = typer.Typer(
+    help="Add validators to a running net, remove them, list them, replace their keys.", no_args_is_help=True
+)
 HomeArgument = Annotated[Path, typer.Option("--home", help="Folder to make, or one that an earlier `node add` made.")]
 
 
@@ -104,3 +108,44 @@ def remove(
         send_removal(client, one, signer)
         epoch = wait_for_committee(client, str(one["validator_key"]), False, timeout_s)
     emit_one({"name": one["name"], "validator_key": one["validator_key"], "epoch": epoch}, output)
+
+
+@group.command("replace-key")
+def replace_key(
+    home: HomeOption = None,
+    owner_key: Annotated[
+        Path | None,
+        typer.Option(
+            "--owner-key", help="The owner's key file. Default: HOME.owner.key, or a devnet's owners/NAME.key."
+        ),
+    ] = None,
+    net: NetOption = None,
+    node: NodeOption = None,
+    timeout_s: TimeoutOption = 60.0,
+    passphrase_file: PassphraseOption = None,
+    output: Output = Format.table,
+) -> None:
+    """Give a stopped home's validator a new key, signed by its owner: the way back for a key that is retired.
+
+    The home's genesis is used. Run it again where it was interrupted; then `start`."""
+    from rustorium.rekeying import Opener, stopped
+    from rustorium.rekeying import replace_key as replace
+
+    found = home_of(home)
+    named = found.load_config().config.keys.passphrase_file
+    if passphrase_file is None and named:
+        passphrase_file = found.path / named
+    beside = found.path.with_name(f"{found.path.name}.owner.key")
+    in_devnet = found.path.parent.parent / "owners" / f"{found.path.name}.key"
+    owner = owner_key or (in_devnet if in_devnet.is_file() and not beside.is_file() else beside)
+    others = node
+    if not others and (known := net_of(net)) is not None:
+        others = [one.http for one in known.nodes if Path(one.home) != found.path]
+    with stopped(found), client_of(None, others, found.genesis, timeout_s) as client:
+        done = replace(found, client, owner.expanduser(), Opener(passphrase_file, os.environ))
+    emit_one(
+        {"home": str(found.path), "old_validator_key": done.old_key, "validator_key": done.new_key,
+         "old_files": str(done.kept)},
+        output,
+    )  # fmt: skip
+    note(f"next: `rustorium-node start --home {found.path}`; it votes from the next epoch on")

@@ -47,10 +47,17 @@ def prepare(home: Home, loaded: Loaded, passphrase_file: Path | None, environmen
     config = replace(config, consensus=replace(config.consensus, state_roots=state_roots))
     if passphrase_file is None and config.keys.passphrase_file:
         passphrase_file = home.path / config.keys.passphrase_file
+    if home.key_change_begun and not home.validator_key.exists():
+        raise HomeError(
+            f"the replacement of the validator key of {home.path} was interrupted: "
+            f"run `rustorium-node node replace-key --home {home.path}` again",
+            code="rekey-unfinished",
+        )
     node_seed = open_key_file(home.node_key, "node", passphrase_file, environment)
     validator_seed = open_key_file(home.validator_key, "validator", passphrase_file, environment)
     storage_key = open_storage_key(home.storage_key, passphrase_file, environment)
-    index = _index_of(home, validators, _native.public_key(validator_seed).hex(), _native.public_key(node_seed).hex())
+    node_key = _native.public_key(node_seed).hex()
+    index = _index_of(home, validators, _native.public_key(validator_seed).hex(), node_key)
     chain = _native.genesis_hash(genesis_bytes)
     native = {
         "home": str(home.path.absolute()),
@@ -62,7 +69,7 @@ def prepare(home: Home, loaded: Loaded, passphrase_file: Path | None, environmen
         "http_listen": resolve(config.http.listen, "http.listen"),
         "client_listen": resolve(config.client.listen, "client.listen"),
         "metrics_listen": resolve(config.metrics.listen, "metrics.listen"),
-        "peers": _peers(home, config, validators, index),
+        "peers": _peers(home, config, validators, node_key),
         "followers_max": config.p2p.followers_max,
         "durability": config.storage.durability,
         "cache_bytes": config.storage.cache_bytes,
@@ -102,7 +109,9 @@ def _index_of(home: Home, validators: list[dict[str, Any]], validator_key: str, 
     return None
 
 
-def _peers(home: Home, config: Config, validators: list[dict[str, Any]], index: int | None) -> list[dict[str, object]]:
+def _peers(home: Home, config: Config, validators: list[dict[str, Any]], node_key: str) -> list[dict[str, object]]:
+    # By the node key: the validator key may have been replaced since the genesis.
+    index = next((number for number, one in enumerate(validators) if one["node_key"] == node_key), None)
     names = {str(validator["name"]): number for number, validator in enumerate(validators)}
     if unknown := [name for name in config.p2p.peers if name not in names]:
         raise ConfigError(

@@ -1,0 +1,206 @@
+"""Gives the validator of a stopped home another key: asks the chain for it, then changes key and journal together.
+
+Invariants: SYNC; nothing in the home changes before the chain's answer is final; the home has no `validator.key` while
+its journal is changed, so that no key ever meets another key's journal, wherever the process ends; what was the old
+key's is kept in `retired/KEY`, and nothing reads it again.
+"""
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rustorium.client import operations
+from rustorium.errors import HomeError, KeyFileMissing, NotFound, TransactionFailed, UsageError
+from rustorium.home import Home, find_passphrase, make_folder, open_key_file, open_storage_key, public_part
+
+if TYPE_CHECKING:
+    from rustorium.client import Client, Key
+
+
+@dataclass(frozen=True, slots=True)
+class Rekeyed:
+    """What was done: public keys in hex, and where the old key's files are."""
+
+    old_key: str
+    new_key: str
+    kept: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Opener:
+    """Opens key files, whose passphrases it finds like the commands do."""
+
+    passphrase_file: Path | None
+    environment: Mapping[str, str]
+
+    def seed(self, path: Path, kind: str) -> bytes:
+        """The secret. Errors: KeyFileError, NativeError."""
+        return open_key_file(path, kind, self.passphrase_file, self.environment)
+
+    def public(self, path: Path, kind: str) -> str:
+        """The public key in hex. Errors: KeyFileError, NativeError."""
+        from rustorium import _native
+
+        return _native.public_key(self.seed(path, kind)).hex()
+
+
+@contextmanager
+def stopped(home: Home) -> Iterator[None]:
+    """Keeps the home's node from starting meanwhile. Errors: HomeError where it runs."""
+    held: list[int] = []
+    try:
+        _hold(home, held)
+        yield
+    finally:
+        for handle in held:
+            os.close(handle)
+
+
+def _hold(home: Home, held: list[int]) -> None:
+    # The store's lock is the first that a node takes; a home that lost its store still has the journal's.
+    places = ((home.path / "db" / "LOCK", fcntl.lockf), (home.safety / "lock", fcntl.flock))
+    for path, lock in places:
+        if not path.parent.is_dir():
+            continue
+        try:
+            held.append(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            lock(held[-1], fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise HomeError(f"the node of {home.path} runs: stop it, then run this again", code="home-locked") from None
+        except OSError as error:
+            raise HomeError(f"{path} can't be locked ({error.strerror}): check its owner and mode") from None
+
+
+def replace_key(home: Home, client: "Client", owner: Path, opener: Opener) -> Rekeyed:
+    """Makes the key, has the chain name it and puts it in place; goes on where an earlier call ended. The home must be
+    `stopped`. Errors: HomeError, KeyFileError, UsageError, NotFound, Refused, TransactionFailed."""
+    from rustorium import _native
+
+    if not home.key_change_begun:
+        if not home.validator_key.is_file():
+            raise KeyFileMissing(f"there is no key file {home.validator_key}: bring the old one back, retired or not")
+        passphrase = find_passphrase(home.validator_key, opener.passphrase_file, opener.environment)
+
+        def public(path: Path) -> str:
+            return _native.public_key(_native.open_key(str(path), "validator", passphrase)).hex()
+
+        old = public(home.validator_key)
+        make_folder(home.rekey)
+        new_file = home.rekey / "validator.key"
+        if not new_file.exists():
+            _native.seal_key(str(new_file), _native.generate_seed(), "validator", passphrase)
+            _sync(home.rekey, home.path)
+        new = public(new_file)
+        _make_journal(home, opener)
+        _ask(client, (old, new), opener.public(home.node_key, "node"), owner, opener)
+    return _install(home)
+
+
+def _make_journal(home: Home, opener: Opener) -> None:
+    """An empty journal that is on disk. One that an earlier call left may be half of one, and nobody signed with it."""
+    from rustorium import _native
+
+    folder = home.rekey / "safety"
+    key = open_storage_key(home.storage_key, opener.passphrase_file, opener.environment)
+    try:
+        if folder.exists():
+            shutil.rmtree(folder)
+        # A journal that isn't there is made by opening it.
+        _native.read_journal(str(folder), _native.genesis_hash(home.genesis_bytes()), key)
+        _sync(*folder.iterdir(), folder, home.rekey)
+    except OSError as error:
+        raise HomeError(f"{folder} can't be made ({error.strerror}): mend that, then run this again") from None
+
+
+def _ask(client: "Client", keys: tuple[str, str], node_key: str, owner: Path, opener: Opener) -> None:
+    """Has the chain name the new of the keys (old, new), unless it does already; final when this returns."""
+    one = _named(client, keys)
+    if one["validator_key"] == keys[1]:
+        return
+    signer = _owner(owner, one, opener)
+    try:
+        client.send([operations.replace_key(*keys, node_key)], key=signer, wait="final")
+    except TransactionFailed:
+        # What an earlier call sent may have come first.
+        if _named(client, keys)["validator_key"] != keys[1]:
+            raise
+
+
+def _named(client: "Client", keys: tuple[str, str]) -> Mapping[str, Any]:
+    """The validator with one of these keys in the committee that comes next. Errors: NotFound."""
+    following = client.validators()["next"]
+    for one in following:
+        if one["validator_key"] in keys:
+            return dict(one)
+    names = ", ".join(str(one["name"]) for one in following)
+    raise NotFound(
+        f"the next committee, {names}, has no validator with this home's key {keys[0]}: it was removed or has another "
+        "key, so have the operators add it with `node add`",
+        code="no_such_validator",
+    )
+
+
+def _owner(path: Path, validator: Mapping[str, Any], opener: Opener) -> "Key":
+    """The owner's account, which is in the validator's region where its key file doesn't say. Errors: UsageError."""
+    from rustorium.client import Key
+
+    if path.is_file() and public_part(path)[0] == "owner":
+        key = Key(opener.seed(path, "owner"), int(validator["region"]))
+    else:
+        key = Key.open(path, opener.passphrase_file)
+    if key.public_key != validator["owner_key"]:
+        raise UsageError(
+            f"{path} isn't the key of the owner of {validator['name']}, {validator['owner_key']}: "
+            "name its file with --owner-key"
+        )
+    return key
+
+
+def _install(home: Home) -> Rekeyed:
+    """Old key away, old journal away, new journal there, new key there: each step is on disk before the next, and is
+    passed over where an earlier call did it."""
+    aside = home.rekey / "old"
+    make_folder(aside)
+    _sync(home.rekey)
+    if not home.key_change_begun:
+        _move(home.validator_key, aside / "validator.key")
+    if (home.rekey / "safety").exists():
+        # With the mark that its key is retired, where there is one.
+        if home.safety.exists():
+            _move(home.safety, aside / "safety")
+        _move(home.rekey / "safety", home.safety)
+    if (home.rekey / "validator.key").exists():
+        _move(home.rekey / "validator.key", home.validator_key)
+    old, new = public_part(aside / "validator.key")[1], public_part(home.validator_key)[1]
+    make_folder(home.path / "retired")
+    _sync(home.path)
+    kept = home.path / "retired" / old
+    _move(aside, kept)
+    home.rekey.rmdir()
+    _sync(home.path)
+    return Rekeyed(old, new, kept)
+
+
+def _move(source: Path, target: Path) -> None:
+    try:
+        source.rename(target)
+        _sync(source.parent, target.parent)
+    except OSError as error:
+        raise HomeError(
+            f"{source} can't become {target} ({error.strerror}): mend that, then run this again; "
+            "the node doesn't start before"
+        ) from None
+
+
+def _sync(*paths: Path) -> None:
+    for path in paths:
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

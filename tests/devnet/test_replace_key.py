@@ -1,0 +1,157 @@
+"""Real processes: a validator whose key is retired gets another one and is needed again; and no crash in between mixes
+keys with journals."""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from process_tools import assert_no_panic, assert_one_sentence, level, start_home, statuses, wait_for
+from rustorium import rekeying
+from rustorium.client import Client, Key
+from rustorium.devnet import Devnet
+from rustorium.errors import HomeError, UsageError
+from rustorium.home import Home, public_part, read_genesis
+from rustorium.joining import wait_for_committee
+from rustorium.rekeying import Opener, replace_key
+from rustorium.testing import DevnetFactory
+
+VICTIM = 3
+COMMAND_S = 120.0
+
+
+def run_command(net: Devnet, *more: str) -> subprocess.CompletedProcess[str]:
+    home = net.net.nodes[VICTIM].home
+    command = ["node", "replace-key", "--home", home, "--net", str(net.path), *more]
+    return subprocess.run(
+        [sys.executable, "-m", "rustorium.cli", *command],
+        capture_output=True,
+        text=True,
+        timeout=COMMAND_S,
+        check=False,
+    )
+
+
+@pytest.mark.alone
+def test_a_retired_validator_votes_with_its_new_key(devnet_factory: DevnetFactory) -> None:
+    net = devnet_factory(nodes=4, accounts=1)
+    home = Home(Path(net.net.nodes[VICTIM].home))
+    key = Key.open(net.net.accounts[0].key_file)
+    genesis = read_genesis(Path(net.net.genesis))
+    with Client(net.net.endpoints[:VICTIM], genesis=genesis, key=key) as client:
+        for number in range(20):
+            client.put(b"before-%d" % number, b"1", wait="final")
+        assert net.terminate(VICTIM) == 0
+        for lost in ("db", "safety"):
+            shutil.rmtree(home.path / lost)
+        net.restart(VICTIM)
+        wait_for("it knows", lambda: statuses(net, [VICTIM])[0].retired != "")
+        old = public_part(home.validator_key)[1]
+        assert_one_sentence(run_command(net), 1, "stop it", "[home-locked]")
+        assert public_part(home.validator_key)[1] == old
+        assert net.terminate(VICTIM) == 0
+        wrong = net.root / "owners" / "node-0.key"
+        assert_one_sentence(run_command(net, "--owner-key", str(wrong)), 2, "the owner of node-3", "--owner-key")
+        assert (home.safety / "retired").exists(), "nothing changed"
+        ended = run_command(net)
+        assert ended.returncode == 0, ended.stderr
+        new = public_part(home.validator_key)[1]
+        assert new != old
+        assert new in ended.stdout
+        assert (home.path / "retired" / old / "safety" / "retired").exists()
+        assert not (home.safety / "retired").exists()
+        net.restart(VICTIM)
+        assert wait_for_committee(client, new, True, 60) >= 1
+        wait_for("all are level", lambda: level(net))
+        # Three of four are a quorum: without another one, the chain goes on only where the new key signs.
+        assert net.terminate(0) == 0
+    with Client(net.net.endpoints[1:], genesis=genesis, key=key, timeout_s=60.0) as client:
+        for number in range(5):
+            client.put(b"after-%d" % number, b"1", wait="final")
+    assert all(one.retired == "" and one.evidence == () for one in statuses(net, [1, 2, 3]))
+    assert_no_panic(net)
+
+
+class FakeChain:
+    """What `replace_key` asks of a client: it names the new key once it was told to."""
+
+    def __init__(self, validator: Mapping[str, Any]) -> None:
+        self.validator, self.sent = dict(validator), 0
+
+    def validators(self) -> dict[str, Any]:
+        return {"epoch": 0, "validators": [], "next": [self.validator]}
+
+    def send(self, changes: list[Mapping[str, Any]], **_: object) -> None:
+        self.sent += 1
+        assert changes[0]["validator_key"] == self.validator["validator_key"]
+        self.validator["validator_key"] = changes[0]["new_validator_key"]
+
+
+class Crash(Exception):
+    """The process ends here."""
+
+
+def test_a_crash_at_any_step_never_joins_a_key_with_another_journal(
+    devnet_factory: DevnetFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net = devnet_factory(start=False, nodes=1, accounts=1)
+    home = Home(Path(net.net.nodes[0].home))
+    owner, opener = net.root / "owners" / "node-0.key", Opener(net.root / "passphrase", {})
+    move = rekeying._move
+    for crash_at in range(5):
+        (home.safety / "retired").write_text("the old key's")
+        old = public_part(home.validator_key)[1]
+        chain = FakeChain({"name": "node-0", "validator_key": old, "owner_key": public_part(owner)[1], "region": 0})
+        left = crash_at
+
+        def crashing(source: Path, target: Path) -> None:
+            nonlocal left
+            if left == 0:
+                raise Crash
+            left -= 1
+            move(source, target)
+
+        monkeypatch.setattr(rekeying, "_move", crashing)
+        with pytest.raises(Crash):
+            replace_key(home, chain, owner, opener)  # type: ignore[arg-type]
+        monkeypatch.setattr(rekeying, "_move", move)
+        if home.validator_key.exists():
+            is_old = public_part(home.validator_key)[1] == old
+            assert is_old == (crash_at == 0)
+            assert (home.safety / "retired").exists() == is_old
+        else:
+            ended = start_home(home.path)
+            assert_one_sentence(ended, 1, "replace-key", "[rekey-unfinished]")
+        done = replace_key(home, chain, owner, opener)  # type: ignore[arg-type]
+        assert chain.sent == 1
+        assert (done.old_key, done.new_key) == (old, public_part(home.validator_key)[1])
+        assert chain.validator["validator_key"] == done.new_key
+        assert (done.kept / "safety" / "retired").read_text() == "the old key's"
+        assert public_part(done.kept / "validator.key")[1] == old
+        assert any(home.safety.glob("segment-*.log"))
+        assert not (home.safety / "retired").exists()
+        assert not home.rekey.exists()
+
+
+def test_nothing_changes_where_the_chain_or_a_lock_says_no(devnet_factory: DevnetFactory) -> None:
+    net = devnet_factory(start=False, nodes=1, accounts=1)
+    home = Home(Path(net.net.nodes[0].home))
+    old = home.validator_key.read_bytes()
+    chain = FakeChain({"name": "node-0", "validator_key": public_part(home.validator_key)[1], "owner_key": "00" * 32,
+                       "region": 0})  # fmt: skip
+    with pytest.raises(UsageError, match="--owner-key"):
+        replace_key(home, chain, net.root / "owners" / "node-0.key", Opener(net.root / "passphrase", {}))  # type: ignore[arg-type]
+    assert chain.sent == 0
+    assert home.validator_key.read_bytes() == old
+    ended = None
+    with rekeying.stopped(home):
+        ended = start_home(home.path)
+    assert_one_sentence(ended, 1, "[home-locked]")
+    (home.safety / "lock").unlink()
+    (home.safety / "lock").mkdir()
+    with pytest.raises(HomeError, match="can't be locked"), rekeying.stopped(home):
+        pass
