@@ -68,7 +68,7 @@ def test_a_bad_proof_is_refused(case: dict[str, Any]) -> None:
 
 
 def test_a_later_committee_needs_the_changes_that_lead_to_it() -> None:
-    [case] = [case for case in CASES if case.get("epochs")]
+    [case] = [case for case in CASES if case.get("epochs") and case["shows"] is not None]
     content = file_of(case)
     assert light_of(case).show_file(content).claim.epoch == 2
     fields = json.loads(content)
@@ -83,7 +83,7 @@ def test_a_later_committee_needs_the_changes_that_lead_to_it() -> None:
 
 
 def test_a_checkpoint_is_enough_and_reaches_what_comes_after(monkeypatch: pytest.MonkeyPatch) -> None:
-    [case] = [case for case in CASES if case.get("epochs")]
+    [case] = [case for case in CASES if case.get("epochs") and case["shows"] is not None]
     light = light_of(case)
     light.follow(bytes.fromhex(case["epochs"][0]))
     pinned = LightClient(light.checkpoint(), checkpoint=True)

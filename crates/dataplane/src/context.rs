@@ -146,6 +146,7 @@ impl Context {
         let ensure = |holds: bool, part| if holds { Ok(()) } else { Err(part) };
         ensure(self.header_is_ours(boundary) && boundary.ends_epoch, "the boundary is not of this epoch")?;
         ensure(boundary.height > Height(0), "the boundary is the genesis block")?;
+        ensure(rustorium_execution::is_boundary(change), "the boundary is a closing block, or its parent another")?;
         let set = Hash(rustorium_crypto::hash::hash_value(rustorium_crypto::domain::VALIDATOR_SET, &change.next));
         ensure(set == boundary.next_validator_set && !change.next.is_empty(), "the next committee is another")?;
         let mut last = (boundary, block_digest(boundary));

@@ -241,6 +241,7 @@ pub fn sample_messages() -> Vec<(&'static str, Message)> {
     let held = || list(vec![1, 2, 3, u64::MAX]);
     let finalization = certificate(VoteKind::Finalize, &[0, 1, 2]);
     let change = EpochChange {
+        parent: sample_headers().remove(1).1,
         boundary: Header { ends_epoch: true, ..sample_headers().remove(0).1 },
         proof: BlockProof { descendants: list(vec![]), finalization: finalization.clone() },
         next: sample_geneses().remove(0).1.validators,

@@ -169,6 +169,10 @@ fn the_end_comes_by_time_on_an_idle_chain_with_one_empty_block() {
     let boundary = net.store(0).bare_block(Height(1)).unwrap().unwrap().header;
     assert!(boundary.ends_epoch && boundary.transactions == 0 && boundary.time_ms >= START_MS + 20_000);
     assert_eq!(boundary.next_validator_set, boundary.validator_set, "the same committee goes on");
+    let end = change(&net, 0, 0);
+    let context = Context::new(&net.genesis, validator_key(0));
+    assert_eq!(block_digest(&end.parent), context.genesis_digest, "the genesis block is below it");
+    assert_eq!(context.check_change(&end), Ok(()));
     net.advance(10_000_000);
     assert_eq!(net.height(0), 1, "an idle chain makes no further block");
     net.advance(12_000_000);
@@ -257,6 +261,13 @@ fn a_change_shown_with_any_part_altered_is_refused() {
         Box::new(move |c| {
             let twice = vec![closing.clone(), closing.clone()];
             c.proof.descendants = BoundedVec::new(twice).unwrap();
+        }),
+        Box::new(|c| c.parent.time_ms -= 1),
+        Box::new(|c| {
+            // The closing block in the boundary's place: final, too.
+            let closing = c.proof.descendants.as_slice().to_vec();
+            c.parent = std::mem::replace(&mut c.boundary, closing[0].clone());
+            c.proof.descendants = BoundedVec::new(closing[1..].to_vec()).unwrap();
         }),
         certificate(|c| c.signatures = BoundedVec::new(c.signatures.as_slice()[1..].to_vec()).unwrap()),
         certificate(|c| c.body.kind = VoteKind::Notarize),

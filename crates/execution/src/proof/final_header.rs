@@ -75,9 +75,12 @@ impl Trust {
     /// # Errors
     /// [`ProofRefused`].
     pub fn follow(&self, change: &EpochChange) -> Result<Self, ProofRefused> {
-        let EpochChange { boundary, proof, next } = change;
+        let EpochChange { boundary, proof, next, .. } = change;
         if !boundary.ends_epoch {
             return Err(ProofRefused::NotAnEnd(boundary.height));
+        }
+        if !is_boundary(change) {
+            return Err(ProofRefused::NotTheFirstEnd(boundary.height));
         }
         let validator_set = Hash(hash_value(domain::VALIDATOR_SET, next));
         if validator_set != boundary.next_validator_set {
@@ -146,6 +149,13 @@ impl Trust {
 /// [`ProofRefused`].
 pub fn verify_block(genesis: &Genesis, header: &Header, proof: &BlockProof) -> Result<(), ProofRefused> {
     Trust::genesis(genesis).check_final(header, proof).map(|_| ())
+}
+
+/// Whether what a change calls the boundary is no closing block above it: the first header of its epoch that ends it.
+pub fn is_boundary(change: &EpochChange) -> bool {
+    let EpochChange { parent, boundary, .. } = change;
+    let goes_on = parent.epoch < boundary.epoch || (parent.epoch == boundary.epoch && !parent.ends_epoch);
+    boundary.ends_epoch && goes_on && block_digest(parent) == boundary.parent
 }
 
 /// The last of the headers from `header` on, each of which must be the child of the one before; with its digest.

@@ -83,7 +83,7 @@ impl EpochChain {
                 finalization: signed(&closing, epoch, size),
                 descendants: BoundedVec::new(vec![closing]).unwrap(),
             };
-            changes.push(EpochChange { boundary: boundary.clone(), proof, next });
+            changes.push(EpochChange { parent: first, boundary: boundary.clone(), proof, next });
             last = boundary;
         }
         changes.pop();

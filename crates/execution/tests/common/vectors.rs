@@ -82,6 +82,17 @@ fn epoch_cases(cases: &mut Vec<Value>) {
     let mut made = case("a block of the third committee", &block, &chain.genesis, shows);
     made["epochs"] = changes.into();
     cases.push(made);
+    // A closing block is final, ends the epoch and names the next committee, as the boundary does.
+    let EpochChange { boundary: parent, proof, next, .. } = chain.changes[0].clone();
+    let boundary = proof.descendants[0].clone();
+    let proof = BlockProof { descendants: BoundedVec::default(), finalization: proof.finalization };
+    let closing = EpochChange { parent, boundary, proof, next };
+    let (header, proof) = chain.firsts[1].clone();
+    let block = Proof::Block(Box::new(HeaderProof { header, proof }));
+    let name = "a committee after a closing block instead of the epoch's last one";
+    let mut made = case(name, &block, &chain.genesis, Value::Null);
+    made["epochs"] = vec![hex::encode(encode(&closing))].into();
+    cases.push(made);
 }
 
 /// The file's text.

@@ -218,7 +218,7 @@ pub struct EpochChangeView {
     pub next_validator_set: Hash,
     /// Validators in it.
     pub next_validators: usize,
-    /// Canonical bytes of the change: last block, proof, next committee.
+    /// Canonical bytes of the change: the header below the last block, the last block's, proof, next committee.
     pub change_hex: String,
 }
 

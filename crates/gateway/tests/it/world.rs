@@ -408,8 +408,9 @@ impl Backend for World {
 
     fn epoch_changes(&self, from: Epoch, limit: usize) -> Result<Vec<EpochChange>, BackendError> {
         let change = |epoch: u64| {
+            let parent = Header { epoch: Epoch(epoch), ..header(10 * (epoch + 1) - 1) };
             let boundary = Header { epoch: Epoch(epoch), ends_epoch: true, ..header(10 * (epoch + 1)) };
-            EpochChange { proof: proof(&boundary), boundary, next: BoundedVec::default() }
+            EpochChange { proof: proof(&boundary), parent, boundary, next: BoundedVec::default() }
         };
         Ok((from.0..self.ended_epochs.load(Ordering::Relaxed)).take(limit).map(change).collect())
     }

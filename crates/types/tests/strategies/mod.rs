@@ -357,8 +357,9 @@ fn response() -> impl Strategy<Value = Response> {
 
 pub fn epoch_change() -> impl Strategy<Value = EpochChange> {
     let descendants = bounded::<_, PROOF_HEADERS_MAX>(header(), 2);
-    (header(), descendants, certificate(), bounded(validator(), 3)).prop_map(
-        |(boundary, descendants, finalization, next)| EpochChange {
+    (header(), header(), descendants, certificate(), bounded(validator(), 3)).prop_map(
+        |(parent, boundary, descendants, finalization, next)| EpochChange {
+            parent,
             boundary,
             proof: BlockProof { descendants, finalization },
             next,

@@ -15,7 +15,8 @@ fn change(epoch: u64) -> EpochChange {
     };
     let finalization = Certificate { body, signatures: BoundedVec::default() };
     let descendants = BoundedVec::new(vec![boundary.clone()]).unwrap();
-    EpochChange { boundary, proof: BlockProof { descendants, finalization }, next: ValidatorSet::default() }
+    let parent = Chain::default().header(0);
+    EpochChange { parent, boundary, proof: BlockProof { descendants, finalization }, next: ValidatorSet::default() }
 }
 
 fn fill(store: &dyn EpochStore) {
