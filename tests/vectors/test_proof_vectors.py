@@ -1,9 +1,11 @@
 """The conformance vectors of proofs, judged by the extension from Python, and as proof files."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
 from rustorium import _native
@@ -80,6 +82,24 @@ def test_a_later_committee_needs_the_changes_that_lead_to_it() -> None:
     ):
         with pytest.raises(error):
             light_of(case).show_file(json.dumps(fields | {"epochs": epochs}).encode())
+
+
+def test_no_file_is_made_with_changes_that_lead_elsewhere() -> None:
+    [case] = [case for case in CASES if case.get("epochs") and case["shows"] is not None]
+    good = [bytes.fromhex(change) for change in case["epochs"]]
+    [closing] = [case["epochs"] for case in CASES if case.get("epochs") and case["shows"] is None]
+    proof, facts, told = bytes.fromhex(case["bytes"]), facts_of(case), list(good)
+
+    async def fetch(first: int) -> Sequence[bytes]:
+        return told[first:]
+
+    light = LightClient(bytes.fromhex(case["genesis"]), fetch=fetch)
+    assert anyio.run(light.show, proof) == facts
+    assert anyio.run(light.file, proof, facts) == file_of(case)
+    for wrong in ([bytes.fromhex(closing[0]), good[1]], good[::-1], [good[0], good[1][:-1]]):
+        told[:] = wrong
+        with pytest.raises(VerificationFailed):
+            anyio.run(light.file, proof, facts)
 
 
 def test_a_checkpoint_is_enough_and_reaches_what_comes_after(monkeypatch: pytest.MonkeyPatch) -> None:

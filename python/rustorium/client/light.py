@@ -46,6 +46,7 @@ class LightClient:
         claimed, start = prooffile.parse_checkpoint(anchor) if checkpoint else (None, anchor)
         self._light = refusing(make, start, period_ms)
         self._fetch = fetch
+        self._genesis = None if checkpoint else start
         facts = self.trusted
         if claimed is not None and claimed != facts:
             raise VerificationFailed(
@@ -108,10 +109,13 @@ class LightClient:
     async def file(self, proof: bytes, facts: dict[str, Any]) -> bytes:
         """The proof file of a proof that was checked: what others need to check it from the genesis alone.
 
-        Errors: EpochUnknown where the changes from the genesis on can't be fetched."""
+        Who starts at a checkpoint can't check what leads to it. Errors: EpochUnknown where the changes from the genesis
+        on can't be fetched, ProofRefused where a node gives wrong ones."""
         epochs: list[bytes] = []
         if facts["epoch"] > 0:
             epochs = await self._changes(0, facts["epoch"])
+            if self._genesis is not None:
+                await anyio.to_thread.run_sync(self._check_way, self._genesis, epochs, proof)
         return ProofFile(facts["kind"], self.chain, facts, proof, tuple(epochs)).to_bytes()
 
     async def check_block(self, block: Block) -> tuple[dict[str, Any], str]:
@@ -119,6 +123,13 @@ class LightClient:
         await self._reach(refusing(_native.wrap_proof, "block", block.raw, block.proof))
         header, digest = refusing(self._light.check_block, block.raw, block.proof, now_ms())
         return json.loads(header), digest
+
+    def _check_way(self, genesis: bytes, epochs: Sequence[bytes], proof: bytes) -> None:
+        # From the start, as whoever gets the file: of the changes that were followed only a few committees are left.
+        light = _native.Light.from_genesis(genesis)
+        for change in epochs:
+            refusing(light.follow, change, now_ms())
+        refusing(light.check, proof, now_ms())
 
     async def _reach(self, proof: bytes) -> None:
         missing = refusing(self._light.missing, proof)
