@@ -15,8 +15,9 @@ import pytest
 from rustorium.client import Client, Key, LightClient
 from rustorium.client.operations import delete, put, transfer
 from rustorium.devnet import Devnet
-from rustorium.errors import NotFound, ProofPruned, ProofRefused, VerificationFailed
+from rustorium.errors import Busy, NotFound, ProofPruned, ProofRefused, VerificationFailed
 from rustorium.home import read_genesis
+from rustorium.testing import DevnetFactory
 from rustorium.types import Balance, Subject, Value
 
 pytestmark = pytest.mark.alone
@@ -51,6 +52,25 @@ def test_a_read_is_verified_and_sees_the_clients_own_writes(devnet: Devnet, key:
         assert client.account(key.address).nonce == client.account(key.address, verify=False).nonce
         with pytest.raises(NotFound):
             client.account(Key.generate().address)
+
+
+def test_before_the_first_block_the_genesis_says_what_holds(devnet_factory: DevnetFactory) -> None:
+    devnet = devnet_factory(nodes=1)
+    key = Key.open(devnet.net.accounts[0].key_file)
+    with Client.from_net(devnet.path, key=key) as client:
+        found = client.read(key.address, b"nothing", at="proven")
+        assert (found.value, found.at.height, found.at.proven) == (None, 0, True)
+        balance = client.balance(key.address, devnet.net.asset)
+        assert balance.amount == client.balance(key.address, devnet.net.asset, verify=False).amount > 0
+        assert client.account(key.address).nonce == 0
+        with pytest.raises(NotFound):
+            client.account(Key.generate().address)
+        # No certificate covers height 0: there is no proof for others.
+        with pytest.raises(Busy) as refused:
+            client.prove([Subject(key.address)])
+        assert refused.value.code == "not_proven_yet"
+        client.put(b"first", b"1")
+        assert client.read(key.address, b"first", at="proven").at.height > 0
 
 
 def test_a_write_comes_with_the_proof_of_what_it_wrote(devnet: Devnet, key: Key) -> None:

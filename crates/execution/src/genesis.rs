@@ -8,7 +8,7 @@ use rustorium_crypto::{account_id, block_digest, chain_id, domain, hash_value, p
 use rustorium_types::limits::{BATCH_BYTES_MAX, BATCH_TRANSACTIONS_MAX, TRANSACTION_BYTES_MAX};
 use rustorium_types::{
     AccountId, BlockDigest, BoundedVec, ChainId, Cursor, Epoch, Genesis, GenesisAccount, Hash, Header, Height,
-    LeafWrite, PROTOCOL_VERSION, Parameters, ResultClaim, ResultLink, SYSTEM_ACCOUNT, ShardId, StateClaim,
+    LeafWrite, PROTOCOL_VERSION, Parameters, ResultClaim, ResultLink, SYSTEM_ACCOUNT, ShardId, StateClaim, StateKey,
     ValidatorIndex, View,
 };
 use thiserror::Error;
@@ -83,6 +83,14 @@ pub fn hashes(genesis: &Genesis) -> ChainHashes {
         validator_set: Hash(hash_value(domain::VALIDATOR_SET, &genesis.validators)),
         parameters: Hash(hash_value(domain::PARAMETERS, &genesis.parameters)),
         shard_map: Hash(hash_value(domain::SHARD_MAP, &vec![ShardId(0)])),
+    }
+}
+
+impl GenesisState {
+    /// What a leaf holds at height 0.
+    pub fn value(&self, key: &StateKey) -> Option<&[u8]> {
+        let place = self.diff.binary_search_by_key(key, |leaf| leaf.key).ok()?;
+        self.diff[place].value.as_deref()
     }
 }
 

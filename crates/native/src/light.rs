@@ -4,12 +4,12 @@ use crate::errors::{detached, native_error};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use rustorium_crypto::block_digest;
-use rustorium_execution::{Light as State, ProofRefused, Trust, header_of};
-use rustorium_gateway::json::{FactsView, HeaderView};
+use rustorium_execution::{Light as State, ProofRefused, Trust, genesis as genesis_of, hashes, header_of};
+use rustorium_gateway::json::{FactsView, HeaderView, SubjectViews};
 use rustorium_types::limits::GENESIS_BYTES_MAX;
 use rustorium_types::{
     Block, BlockDigest, BlockProof, EpochChange, Genesis, HeaderProof, PROOF_BYTES_MAX, Proof, ReadProof, ReceiptProof,
-    Transaction, TransactionProof, decode, encode,
+    Subject, Transaction, TransactionProof, decode, encode,
 };
 use std::sync::{Mutex, PoisonError};
 
@@ -159,4 +159,17 @@ pub fn wrap_proof<'py>(
 pub fn describe_change(change: &[u8]) -> PyResult<(u64, u64, String)> {
     let EpochChange { boundary, .. } = decode(change, PROOF_BYTES_MAX).map_err(malformed)?;
     Ok((boundary.epoch.0, boundary.height.0, block_digest(&boundary).to_string()))
+}
+
+/// What subjects (a JSON list as the API takes it) hold at height 0 of a genesis (canonical bytes), as JSON: what no root
+/// needs to be certified for. Errors: NativeError.
+#[pyfunction]
+pub fn genesis_state(py: Python<'_>, genesis: &[u8], items_json: &str) -> PyResult<String> {
+    detached(py, || {
+        let genesis: Genesis = decode(genesis, GENESIS_BYTES_MAX).map_err(malformed)?;
+        let SubjectViews(items) = serde_json::from_str(items_json).map_err(malformed)?;
+        let subjects: Result<Vec<Subject>, _> = items.into_iter().map(Subject::try_from).collect();
+        let facts = FactsView::of_genesis(hashes(&genesis).chain, &genesis_of(&genesis), &subjects.map_err(malformed)?);
+        serde_json::to_string(&facts.map_err(malformed)?).map_err(malformed)
+    })?
 }

@@ -77,6 +77,14 @@ class LightClient:
                 self.follow(change)
         return self.trusted
 
+    def at_genesis(self, subjects: Sequence[Subject]) -> ProvenState | None:
+        """What subjects hold before the first block: the genesis alone shows it, so there is no proof for others.
+        None where the anchor is a checkpoint. Errors: VerificationFailed."""
+        if self._genesis is None:
+            return None
+        items = json.dumps([wire.question(subject) for subject in subjects])
+        return shown(json.loads(refusing(_native.genesis_state, self._genesis, items)), b"").state
+
     async def show(self, proof: bytes) -> dict[str, Any]:
         """What a proof (canonical bytes) shows; fetches epoch changes where they are needed.
 

@@ -34,6 +34,10 @@ WAIT_S = 3.0
 ATTEMPT_S = 6.0
 
 
+class _NothingProven(Exception):
+    """No root is certified yet, and this client knows of nothing that it would hold."""
+
+
 class StateMethods(BlockMethods):
     """The client's methods about the state."""
 
@@ -144,11 +148,17 @@ class StateMethods(BlockMethods):
         return self.light.show_file(proof)
 
     async def _proven(self, subjects: Sequence[Subject]) -> ProvenState:
-        return (await self._ask(subjects, "proven", 0))[0]
+        try:
+            return (await self._ask(subjects, "proven", 0, genesis=True))[0]
+        except _NothingProven:
+            state = self.light.at_genesis(subjects)
+            # From a checkpoint there is nothing to go by but a root to come.
+            return state if state is not None else (await self._ask(subjects, "proven", 0))[0]
 
     async def _ask(
-        self, subjects: Sequence[Subject], at: int | str, from_height: int
+        self, subjects: Sequence[Subject], at: int | str, from_height: int, *, genesis: bool = False
     ) -> tuple[ProvenState, bytes, dict[str, Any]]:
+        """A checked proof. `genesis`: raises _NothingProven where the genesis says as much as a node can prove."""
         if not 0 < len(subjects) <= PROOF_KEYS_MAX or len(set(subjects)) != len(subjects):
             raise UsageError(
                 f"a proof is about 1 to {PROOF_KEYS_MAX} different things, not {len(subjects)}: ask in parts"
@@ -163,16 +173,21 @@ class StateMethods(BlockMethods):
         content = msgspec.json.encode(question)
 
         async def ask(endpoint: Endpoint) -> tuple[ProvenState, bytes, dict[str, Any]]:
-            body = await self._transport.attempt(
-                "POST",
-                endpoint,
-                "/v1/proofs",
-                deadline,
-                content=content,
-                media="application/json",
-                attempt_s=ATTEMPT_S,
-                waits=True,
-            )
+            try:
+                body = await self._transport.attempt(
+                    "POST",
+                    endpoint,
+                    "/v1/proofs",
+                    deadline,
+                    content=content,
+                    media="application/json",
+                    attempt_s=ATTEMPT_S,
+                    waits=True,
+                )
+            except Busy as error:
+                if genesis and least == 0 and error.code == "not_proven_yet":
+                    raise _NothingProven from None
+                raise
             proof = refusing(_native.wrap_proof, "read", wire.parse(wire.proof, body))
             facts = await light.show(proof)
             state = shown(facts, b"").state

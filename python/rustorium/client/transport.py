@@ -107,8 +107,9 @@ class Transport:
             if last is not None and (missing == len(nodes) or refused == len(nodes)):
                 raise last
             if anyio.current_time() + pause >= deadline:
-                told = last is not None and last.exit_code in (3, 4)
-                raise last if told and last is not None else _unreachable(self.endpoints, last)
+                if last is not None and (last.exit_code in (3, 4) or last.code == "not_proven_yet"):
+                    raise last
+                raise _unreachable(self.endpoints, last)
             await anyio.sleep(pause)
             pause = min(2 * pause, PAUSE_S_MAX)
 

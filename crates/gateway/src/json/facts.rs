@@ -3,8 +3,8 @@
 use super::answers::{ReceiptView, TransactionView};
 use super::chain::HeaderView;
 use super::state::{ClaimedBy, ShownView};
-use rustorium_execution::{Shown, header_of};
-use rustorium_types::{ChainId, DecodeError, Epoch, Hash, Height, Proof, ShardId};
+use rustorium_execution::{GenesisState, Shown, header_of, subject_key};
+use rustorium_types::{BoundedBytes, ChainId, DecodeError, Epoch, Hash, Height, LeafValue, Proof, ShardId, Subject};
 use serde::Serialize;
 
 /// What a proof shows, and who vouches for it.
@@ -54,6 +54,28 @@ pub enum KindFacts {
 }
 
 impl FactsView {
+    /// What subjects hold at height 0, which the genesis alone shows: no root is certified for it.
+    ///
+    /// # Errors
+    /// [`DecodeError`]: the genesis gives a leaf what none can hold.
+    pub fn of_genesis(chain: ChainId, genesis: &GenesisState, subjects: &[Subject]) -> Result<Self, DecodeError> {
+        let shown = |subject: &Subject| {
+            let value = genesis.value(&subject_key(subject)).map(<[u8]>::to_vec);
+            let leaf: LeafValue = value.map(BoundedBytes::new).transpose()?;
+            ShownView::new(subject, &leaf)
+        };
+        let items = subjects.iter().map(shown).collect::<Result<_, _>>()?;
+        let header = &genesis.header;
+        Ok(Self {
+            kind: "read",
+            chain,
+            shard: header.shard,
+            epoch: header.epoch,
+            claimed_by: ClaimedBy { height: header.height, digest: genesis.digest, time_ms: header.time_ms },
+            facts: KindFacts::Read { height: header.height, state_root: Hash::ZERO, items },
+        })
+    }
+
     /// What `proof` shows, of which `shown` was found by checking it.
     ///
     /// # Errors
