@@ -27,12 +27,15 @@ from rustorium.errors import HomeError, NotFound, NotReady, UsageError
 from rustorium.home import Home, make_folder, read_genesis, write_private
 from rustorium.netgen import Listen
 from rustorium.ports import PortLeases
+from rustorium.types import Subject
 
 if TYPE_CHECKING:
     from rustorium.client import Client, Key
     from rustorium.net import Net
 
 POLL_S = 0.2
+OWNER_STORAGE_BYTES = 1024
+"""What the owner's account gets of the operator's: an account that only signs needs next to nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +113,19 @@ def start_and_sync(joiner: Joiner, passphrase: bytes, timeout_s: float) -> int:
 
 
 def admit(client: "Client", joiner: Joiner, operator: "Key") -> None:
-    """Sends the operator's approval, and waits until it is final. Errors: Refused, TransactionFailed."""
+    """Sends the operator's approval, and waits until it is final; before that an account for the owner, who may replace
+    the validator's keys alone. Errors: Refused, TransactionFailed."""
+    from rustorium import _native
+
+    owner = _native.account_id(joiner.region, bytes.fromhex(joiner.owner_key))
+    try:
+        client.held(Subject(owner))
+    except NotFound:
+        client.send(
+            [operations.create_account(joiner.region, joiner.owner_key, OWNER_STORAGE_BYTES)],
+            key=operator,
+            wait="final",
+        )
     change = operations.add_validator(
         joiner.name, joiner.validator_key, joiner.node_key, joiner.owner_key, joiner.region, joiner.address
     )

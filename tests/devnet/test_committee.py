@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from rustorium._native import account_id
 from rustorium.client import Client, Key
 from rustorium.devnet import Devnet
 from rustorium.errors import RustoriumError, TransactionFailed
@@ -63,6 +64,8 @@ def test_four_validators_become_seven_and_other_four_under_load(devnet_factory: 
             admit(client, joiner, operator)
             assert wait_for_committee(client, joiner.validator_key, True, 60) == wanted - 4
         assert len(client.validators()["validators"]) == 7
+        # Who owns a validator that joined can replace its keys: the account that signs that exists.
+        assert client.account(account_id(joiner.region, bytes.fromhex(joiner.owner_key))).nonce == 0
         for number, name in enumerate(("node-0", "node-1", "node-2")):
             one = find(client.validators()["validators"], name)
             remove(client, one, operator)
