@@ -32,15 +32,18 @@ class NodeSection:
 
     name: str = "node-0"
     """What logs and metrics call this node."""
+    role: typing.Literal["validator", "follower"] = "validator"
+    """"follower": it needs no validator key, never votes, and verifies, executes and serves what validators decide."""
 
 
 @dataclass(frozen=True, slots=True)
 class P2pSection:
-    """[p2p]: links to the other validators (QUIC)."""
+    """[p2p]: links to the validators (QUIC)."""
 
     listen: str = "0.0.0.0:26650"
     peers: dict[str, str] = field(default_factory=dict)
-    """Name of each other validator in the genesis, and its host:port; a name is resolved anew at each attempt."""
+    """Name of each other validator in the genesis, and its host:port; a name is resolved anew at each attempt. For a
+    follower some of them are enough."""
     followers_max: int = 16
     """Nodes outside the committee that may follow this one; 0: they are refused in the handshake."""
 

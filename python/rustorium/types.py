@@ -230,6 +230,8 @@ class NodeStatus:
     """Everything that it said."""
     unreachable: tuple[str, ...] = ()
     """Names of the validators that it has no link to."""
+    role: str = ""
+    """"validator", or "follower" where it is not in the epoch's committee."""
     retired: str = ""
     """Why its validator key signs nothing more; empty where it does."""
     evidence: tuple[Evidence, ...] = ()

@@ -211,3 +211,39 @@ def test_region_names_that_are_nearly_known(cli: Cli) -> None:
     ended = cli("devnet", "--regions", "us-east-1,eu-wset-1")
     assert ended.code == 2
     assert "eu-wset-1 (did you mean `eu-west-1`?)" in ended.err
+
+
+def init_follower(cli: Cli, home: Path, passphrase: Path, *more: str, code: int = 0) -> str:
+    shared = ("--role", "follower", "--passphrase-file", passphrase, "-o", "json")
+    ended = cli("init", "--home", home, *more, *shared)
+    assert ended.code == code, ended.err
+    return ended.err
+
+
+def test_a_followers_home_has_no_validator_key_and_cannot_start_as_a_validator(
+    cli: Cli, tmp_path: Path, passphrase: Path
+) -> None:
+    _, made = make_home(cli, tmp_path, passphrase)
+    genesis, home = tmp_path / "genesis.json", tmp_path / "watcher"
+    write_genesis(genesis, made)
+    init_follower(cli, home, passphrase, "--genesis", str(genesis), "--peer", "node-0=127.0.0.1:9")
+    assert not (home / "validator.key").exists()
+    assert not (tmp_path / "watcher.owner.key").exists()
+    shown = cli("config", "show", "--home", home, "-o", "json")
+    assert '"follower"' in shown.out
+    ended = cli("start", "--home", home, "--role", "validator", "--passphrase-file", passphrase)
+    assert (ended.code, "--role follower" in ended.err) == (3, True), ended.err
+
+
+def test_a_follower_says_what_its_peers_lack(cli: Cli, tmp_path: Path, passphrase: Path) -> None:
+    _, made = make_home(cli, tmp_path, passphrase)
+    genesis, home = tmp_path / "genesis.json", tmp_path / "watcher"
+    write_genesis(genesis, made)
+    for peer, part in (("node-0", "NAME=HOST:PORT"), ("node-0=x", "NAME=HOST:PORT"), ("other=h:1", "no validator")):
+        said = init_follower(cli, home, passphrase, "--genesis", str(genesis), "--peer", peer, code=2)
+        assert part in said
+        assert not home.exists()
+    assert "--owner-key" in init_follower(cli, home, passphrase, "--owner-key", str(tmp_path / "o"), code=2)
+    init_follower(cli, home, passphrase, "--genesis", str(genesis))
+    ended = cli("start", "--home", home, "--passphrase-file", passphrase)
+    assert (ended.code, "p2p.peers has no address" in ended.err) == (1, True), ended.err

@@ -58,8 +58,9 @@ pub struct NodeConfig {
     pub name: String,
     /// The genesis file (JSON).
     pub genesis_path: PathBuf,
-    /// The validator key's seed, hex.
-    pub validator_seed_hex: String,
+    /// The validator key's seed, hex; none: the node only follows.
+    #[serde(default)]
+    pub validator_seed_hex: Option<String>,
     /// The node key's seed, hex.
     pub node_seed_hex: String,
     /// Where peers are listened for.

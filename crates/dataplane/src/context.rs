@@ -21,8 +21,8 @@ pub struct Context {
     pub places: BTreeMap<PublicKey, ValidatorIndex>,
     /// When the epoch began, header time: its end is due `epoch_ms` later.
     pub start_ms: u64,
-    /// Signs votes and batches, where its public half is a member's.
-    pub key: SigningKey,
+    /// Signs votes and batches, where its public half is a member's; none: this node has no such key, and follows.
+    pub key: Option<SigningKey>,
     /// Chain parameters.
     pub parameters: Parameters,
     /// Hashes that headers carry; the validator set's is this epoch's.
@@ -37,10 +37,11 @@ pub struct Context {
 
 impl Context {
     /// The context of the genesis committee's epoch 0, shard 0.
-    pub fn new(genesis: &Genesis, key: SigningKey) -> Self {
+    pub fn new(genesis: &Genesis, key: impl Into<Option<SigningKey>>) -> Self {
+        let key = key.into();
         let state = rustorium_execution::genesis(genesis);
         let chain = rustorium_crypto::chain_id(genesis);
-        let (committee, places) = members(chain, Epoch(0), &genesis.validators, &key);
+        let (committee, places) = members(chain, Epoch(0), &genesis.validators, key.as_ref());
         Self {
             committee: Arc::new(committee),
             validators: Arc::new(genesis.validators.clone()),
@@ -57,7 +58,12 @@ impl Context {
 
     /// The context of the epoch that goes on after the block of `tip`: the next one where that is a boundary. Errors: the
     /// store can't be read, or lacks the end of the epoch before.
-    pub fn at(genesis: &Genesis, key: SigningKey, store: &dyn Store, tip: &Header) -> Result<Self, StoreError> {
+    pub fn at(
+        genesis: &Genesis,
+        key: impl Into<Option<SigningKey>>,
+        store: &dyn Store,
+        tip: &Header,
+    ) -> Result<Self, StoreError> {
         let first = Self::new(genesis, key);
         let epoch = if tip.ends_epoch { tip.epoch.next() } else { tip.epoch };
         let Some(before) = epoch.0.checked_sub(1).map(Epoch) else { return Ok(first) };
@@ -69,7 +75,7 @@ impl Context {
     /// The context of the epoch after the one that `change`, which was checked, ends.
     pub fn after(&self, change: &EpochChange) -> Self {
         let (chain, epoch) = (self.chain(), change.boundary.epoch.next());
-        let (committee, places) = members(chain, epoch, &change.next, &self.key);
+        let (committee, places) = members(chain, epoch, &change.next, self.key.as_ref());
         Self {
             committee: Arc::new(committee),
             validators: Arc::new(change.next.clone()),
@@ -92,6 +98,11 @@ impl Context {
     /// The epoch.
     pub fn epoch(&self) -> Epoch {
         self.committee.epoch
+    }
+
+    /// The public half of its key.
+    pub fn own_key(&self) -> Option<PublicKey> {
+        self.key.as_ref().map(SigningKey::public)
     }
 
     /// This node's place in the committee; none: it follows.
@@ -169,11 +180,12 @@ fn members(
     chain: ChainId,
     epoch: Epoch,
     set: &ValidatorSet,
-    key: &SigningKey,
+    key: Option<&SigningKey>,
 ) -> (Committee, BTreeMap<PublicKey, ValidatorIndex>) {
     let keys: Vec<PublicKey> = set.iter().map(|validator| validator.validator_key).collect();
     let place = |at: usize| ValidatorIndex(at as u16);
-    let me = keys.iter().position(|member| *member == key.public()).map(place);
+    let own = key.map(SigningKey::public);
+    let me = own.and_then(|own| keys.iter().position(|member| *member == own)).map(place);
     let places = set.iter().enumerate().map(|(at, validator)| (validator.node_key, place(at))).collect();
     (Committee { chain, shard: ShardId(0), epoch, me, keys }, places)
 }

@@ -32,10 +32,21 @@ pub(crate) fn seed(hex: &str, what: &str) -> Result<SigningKey, NodeError> {
     Ok(SigningKey::from_seed(&bytes.0))
 }
 
-/// A journal that is missing under a store that has blocks retires the key: what it voted for is not known any more.
+/// A journal that is missing under a store that has blocks retires the key: what it voted for is not known any more. In
+/// a home without a validator key there is nothing to retire, but one that such a key comes into later must not look as
+/// if its journal were whole.
 pub(crate) fn refuse_missing_journal(folder: &Path, height: u64) -> Result<(), NodeError> {
     let is_segment = |entry: fs::DirEntry| entry.file_name().to_string_lossy().starts_with("segment-");
     let missing = fs::read_dir(folder).map_or(true, |entries| !entries.flatten().any(is_segment));
+    if missing && height > 0 && !folder.with_file_name("validator.key").exists() {
+        let sentence = format!(
+            "the safety journal {} is missing while the store has blocks: remove {} too and start this follower again, \
+             which its peers then fill anew",
+            folder.display(),
+            folder.with_file_name("db").display()
+        );
+        return Err(NodeError::new("journal-missing", sentence));
+    }
     if missing && height > 0 {
         let sentence = format!(
             "the safety journal {} is missing while the store has blocks: what this validator's key signed is not known, \
@@ -102,6 +113,7 @@ mod tests {
     fn a_journal_is_missing_where_no_segment_is_and_that_matters_once_there_are_blocks() {
         let home = tempfile::tempdir().unwrap();
         let safety = home.path().join("safety");
+        fs::write(home.path().join("validator.key"), "{}").unwrap();
         let refused = |height| refuse_missing_journal(&safety, height).err().map(|error| error.code);
         assert_eq!((refused(0), refused(1)), (None, Some("journal-retired")));
         fs::create_dir(&safety).unwrap();
@@ -113,9 +125,18 @@ mod tests {
 
     #[test]
     fn the_refusal_does_not_advise_to_sign_twice() {
-        let sentence = refuse_missing_journal(Path::new("/nowhere/safety"), 9).unwrap_err().sentence;
-        for part in ["/nowhere/safety", "signs nothing more", "don't empty its home", "new validator key"] {
+        let home = tempfile::tempdir().unwrap();
+        fs::write(home.path().join("validator.key"), "{}").unwrap();
+        let sentence = refuse_missing_journal(&home.path().join("safety"), 9).unwrap_err().sentence;
+        for part in ["/safety is missing", "signs nothing more", "don't empty its home", "new validator key"] {
             assert!(sentence.contains(part), "{sentence}");
         }
+    }
+
+    #[test]
+    fn a_follower_without_its_journal_is_filled_anew() {
+        let refused = refuse_missing_journal(Path::new("/nowhere/safety"), 9).unwrap_err();
+        assert_eq!(refused.code, "journal-missing");
+        assert!(refused.sentence.contains("remove /nowhere/db too"), "{}", refused.sentence);
     }
 }

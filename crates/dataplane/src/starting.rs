@@ -85,7 +85,7 @@ fn threads_for(cores_each: usize) -> usize {
 impl Starting {
     pub(crate) fn new(config: NodeConfig, storage_key: Arc<MasterKey>) -> Result<Self, NodeError> {
         let genesis = Arc::new(read_genesis(&config.genesis_path)?);
-        let validator_key = seed(&config.validator_seed_hex, "validator")?;
+        let validator_key = config.validator_seed_hex.as_deref().map(|hex| seed(hex, "validator")).transpose()?;
         let node_key = seed(&config.node_seed_hex, "node")?;
         let store_config =
             StoreConfig { cache_bytes: config.cache_bytes, roots_kept: config.proofs_kept, ..StoreConfig::default() };

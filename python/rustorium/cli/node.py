@@ -1,5 +1,6 @@
-"""`init` and `start`: a validator's home and its process."""
+"""`init` and `start`: a node's home and its process."""
 
+import enum
 import os
 from pathlib import Path
 from typing import Annotated
@@ -10,9 +11,20 @@ from rustorium.cli.options import HomeOption, PassphraseOption, home_of
 from rustorium.cli.output import Format, Output, emit_one, note
 
 
+class Role(enum.StrEnum):
+    """What a node does in the net."""
+
+    validator = "validator"
+    follower = "follower"
+
+
+RoleOption = Annotated[Role, typer.Option("--role", help="A follower verifies, executes and serves, but never votes.")]
+
+
 def init(
     home: Annotated[Path, typer.Option("--home", help="Folder to make; it must be empty or not exist.")],
-    name: Annotated[str, typer.Option("--name", help="The validator's name.")] = "node-0",
+    name: Annotated[str, typer.Option("--name", help="The node's name.")] = "node-0",
+    role: RoleOption = Role.validator,
     genesis: Annotated[
         Path | None,
         typer.Option("--genesis", help="Genesis file of the chain to join; else copy it in before `start`."),
@@ -21,20 +33,33 @@ def init(
         Path | None,
         typer.Option("--owner-key", help="Where to put the owner's key, off the node. Default: HOME.owner.key."),
     ] = None,
+    peers: Annotated[
+        list[str] | None, typer.Option("--peer", help="NAME=HOST:PORT of a validator in the genesis; repeat.")
+    ] = None,
     passphrase_file: PassphraseOption = None,
     output: Output = Format.table,
 ) -> None:
-    """Make a validator's home: keys and config.toml. Prints the public keys for the genesis."""
-    from rustorium.node.setup import init_home
+    """Make a node's home: keys and config.toml. Prints a validator's public keys for the genesis; a follower has no
+    validator key, and starts at once where --genesis and a --peer are given."""
+    from rustorium.node.setup import init_home, parse_peers
 
-    made = init_home(home.expanduser().absolute(), name, genesis, owner_key, passphrase_file, os.environ)
+    path = home.expanduser().absolute()
+    made = init_home(path, name, role.value, genesis, parse_peers(peers or []), owner_key, passphrase_file, os.environ)
     emit_one(made, output)
+    if role is Role.follower:
+        missing = [] if genesis is not None else [f"put the chain's genesis at {made['genesis']}"]
+        missing += [] if peers else ["fill p2p.peers in config.toml"]
+        note(f"next: {', '.join([*missing, f'run `rustorium-node start --home {path}`'])}")
+        return
     note(f"next: list these keys in the genesis, put it at {made['genesis']}, fill p2p.peers in config.toml")
 
 
 def start(
     home: HomeOption = None,
     passphrase_file: PassphraseOption = None,
+    role: Annotated[
+        Role | None, typer.Option("--role", help="Overrides config.toml: a follower opens no validator key.")
+    ] = None,
     p2p_listen: Annotated[str | None, typer.Option(help="host:port of the links to validators (UDP).")] = None,
     http_listen: Annotated[str | None, typer.Option(help="host:port of the HTTP face.")] = None,
     client_listen: Annotated[str | None, typer.Option(help="host:port of the QUIC face (UDP).")] = None,
@@ -44,12 +69,13 @@ def start(
     ready_fd: Annotated[int | None, typer.Option(help="Descriptor that gets one line when the node is ready.")] = None,
     stop_fd: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> None:
-    """Run the validator of a home until Ctrl-C or SIGTERM."""
+    """Run the node of a home until Ctrl-C or SIGTERM."""
     from rustorium.node.launch import prepare
     from rustorium.node.supervisor import Descriptors, run
 
     found = home_of(home)
     flags: dict[str, object] = {
+        "node.role": role.value if role is not None else None,
         "p2p.listen": p2p_listen,
         "http.listen": http_listen,
         "client.listen": client_listen,

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 group = typer.Typer(help="See how nodes are.", no_args_is_help=True)
 COLUMNS = [
     "node",
+    "role",
     "ready",
     "reason",
     "height",

@@ -223,6 +223,7 @@ def node_status(answer: Answer) -> NodeStatus:
         reason=str(answer.get("not_ready_because") or ""),
         raw=dict(answer),
         unreachable=tuple(str(name) for name in answer["unreachable"]),
+        role=str(answer["role"]),
         retired=str(answer.get("key_retired_because") or ""),
         evidence=tuple(evidence(one) for one in answer["evidence"]),
     )

@@ -12,13 +12,13 @@ from typing import Any
 
 from rustorium import _native
 from rustorium.config import Config, Loaded, split_address
-from rustorium.errors import ConfigError, HomeError
+from rustorium.errors import ConfigError, HomeError, KeyFileMissing
 from rustorium.home import Home, open_key_file, open_storage_key
 
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """A validator that is ready to start."""
+    """A node that is ready to start."""
 
     home: Home
     config: Config
@@ -54,16 +54,17 @@ def prepare(home: Home, loaded: Loaded, passphrase_file: Path | None, environmen
             code="rekey-unfinished",
         )
     node_seed = open_key_file(home.node_key, "node", passphrase_file, environment)
-    validator_seed = open_key_file(home.validator_key, "validator", passphrase_file, environment)
+    validator_seed = _validator_seed(home, config, passphrase_file, environment)
     storage_key = open_storage_key(home.storage_key, passphrase_file, environment)
-    node_key = _native.public_key(node_seed).hex()
-    index = _index_of(home, validators, _native.public_key(validator_seed).hex(), node_key)
+    node_key, index = _native.public_key(node_seed).hex(), None
+    if validator_seed is not None:
+        index = _index_of(home, validators, _native.public_key(validator_seed).hex(), node_key)
     chain = _native.genesis_hash(genesis_bytes)
     native = {
         "home": str(home.path.absolute()),
         "name": config.node.name,
         "genesis_path": str(home.genesis.absolute()),
-        "validator_seed_hex": validator_seed.hex(),
+        "validator_seed_hex": None if validator_seed is None else validator_seed.hex(),
         "node_seed_hex": node_seed.hex(),
         "p2p_listen": resolve(config.p2p.listen, "p2p.listen"),
         "http_listen": resolve(config.http.listen, "http.listen"),
@@ -96,6 +97,19 @@ def resolve(address: str, key: str) -> str:
     return f"[{ip}]:{port}" if ":" in str(ip) else f"{ip}:{port}"
 
 
+def _validator_seed(
+    home: Home, config: Config, passphrase_file: Path | None, environment: Mapping[str, str]
+) -> bytes | None:
+    """None for a follower, which does not even open such a key."""
+    if config.node.role == "follower":
+        return None
+    if not home.validator_key.is_file():
+        raise KeyFileMissing(
+            f"there is no key file {home.validator_key}: put it back, or start the node with --role follower"
+        )
+    return open_key_file(home.validator_key, "validator", passphrase_file, environment)
+
+
 def _index_of(home: Home, validators: list[dict[str, Any]], validator_key: str, node_key: str) -> int | None:
     for index, validator in enumerate(validators):
         if validator["validator_key"] == validator_key:
@@ -117,8 +131,10 @@ def _peers(home: Home, config: Config, validators: list[dict[str, Any]], node_ke
         raise ConfigError(
             f'{home.config}: p2p.peers."{unknown[0]}" is no validator of the genesis, which has {", ".join(names)}'
         )
+    if config.node.role == "follower" and not config.p2p.peers:
+        raise ConfigError(f"{home.config}: p2p.peers has no address: add one of {', '.join(names)} at least")
     missing = [name for name, number in names.items() if number != index and name not in config.p2p.peers]
-    if missing:
+    if missing and config.node.role == "validator":
         raise ConfigError(f"{home.config}: p2p.peers has no address of {', '.join(missing)}: add one for each")
     return [
         {"index": names[name], "address": address} for name, address in config.p2p.peers.items() if names[name] != index

@@ -1,47 +1,84 @@
-"""Makes one validator's home with new keys (`init`).
+"""Makes one node's home with new keys (`init`).
 
 Invariants: SYNC; nothing is overwritten; the owner's key lies outside the home.
 """
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
-from rustorium.config import Config, NodeSection
-from rustorium.errors import HomeError
+from rustorium.config import Config, NodeSection, P2pSection, split_address
+from rustorium.errors import HomeError, UsageError
 from rustorium.home import Home, make_folder, new_passphrase, read_genesis
+
+
+def parse_peers(peers: list[str]) -> dict[str, str]:
+    """Addresses by validator's name, of `NAME=HOST:PORT`. Errors: UsageError."""
+    found: dict[str, str] = {}
+    for peer in peers:
+        name, equals, address = peer.partition("=")
+        try:
+            split_address(address)
+        except ValueError:
+            equals = ""
+        if not name or not equals:
+            raise UsageError(f"--peer {peer} is not NAME=HOST:PORT: name a validator of the genesis and its address")
+        found[name] = address
+    return found
 
 
 def init_home(
     path: Path,
     name: str,
+    role: Literal["validator", "follower"],
     genesis: Path | None,
+    peers: Mapping[str, str],
     owner_key: Path | None,
     passphrase_file: Path | None,
     environment: Mapping[str, str],
 ) -> dict[str, object]:
-    """Makes the home; gives its public keys. Errors: HomeError, KeyFileError."""
+    """Makes the home; gives its public keys. A follower has neither validator nor owner. Errors: HomeError,
+    KeyFileError, UsageError."""
     from rustorium import _native
 
     home = Home(path)
     owner = owner_key or path.with_name(f"{path.name}.owner.key")
+    if role == "follower" and owner_key is not None:
+        raise UsageError("a follower has no owner: leave --owner-key out")
     if path.exists() and any(path.iterdir()):
         raise HomeError(
             f"{path} is already initialised or not empty: choose another --home; init never overwrites",
             code="home-exists",
         )
-    if owner.exists():
-        raise HomeError(f"{owner} exists and is never overwritten: choose another --owner-key", code="file-exists")
+    keys = {"node": home.node_key}
+    if role == "validator":
+        keys |= {"validator": home.validator_key, "owner": owner}
+        if owner.exists():
+            raise HomeError(f"{owner} exists and is never overwritten: choose another --owner-key", code="file-exists")
     genesis_json = None
     if genesis is not None:
-        read_genesis(genesis)
+        _check_peers(peers, genesis)
         genesis_json = genesis.read_text(encoding="utf-8")
     passphrase = new_passphrase(passphrase_file, environment)
-    home.create(Config(node=NodeSection(name)), genesis_json)
-    make_folder(owner.parent)
+    home.create(Config(node=NodeSection(name, role), p2p=P2pSection(peers=dict(peers))), genesis_json)
     public: dict[str, str] = {}
-    for kind, file in (("node", home.node_key), ("validator", home.validator_key), ("owner", owner)):
+    for kind, file in keys.items():
+        make_folder(file.parent)
         seed = _native.generate_seed()
         _native.seal_key(str(file), seed, kind, passphrase)
         public[f"{kind}_key"] = _native.public_key(seed).hex()
     _native.StorageKey.create(str(home.storage_key), passphrase)
-    return {"name": name, "home": str(path), "genesis": str(home.genesis), "owner_key_file": str(owner), **public}
+    made: dict[str, object] = {"name": name, "role": role, "home": str(path), "genesis": str(home.genesis)}
+    if role == "validator":
+        made["owner_key_file"] = str(owner)
+    return made | public
+
+
+def _check_peers(peers: Mapping[str, str], genesis: Path) -> None:
+    from rustorium import _native
+
+    described = json.loads(_native.genesis_describe(read_genesis(genesis)))
+    names = [str(validator["name"]) for validator in described["validators"]]
+    if unknown := [name for name in peers if name not in names]:
+        raise UsageError(f"--peer {unknown[0]} is no validator of the genesis, which has {', '.join(names)}")

@@ -9,8 +9,8 @@ use rustorium_storage::RecordKind;
 use rustorium_sync::Want;
 use rustorium_types::limits;
 use rustorium_types::{
-    BlockDigest, BoundedVec, Class, Hash, Heartbeat, Height, Message, Report, Request, Response, SignedVote,
-    ValidatorIndex, View, VoteBody, VoteKind, VoteMessage, encode,
+    BlockDigest, BoundedVec, Class, Hash, Heartbeat, Height, Message, Report, Request, Response, SignedVote, View,
+    VoteBody, VoteKind, VoteMessage, encode,
 };
 
 impl<P: Ports> Shard<P> {
@@ -86,16 +86,18 @@ impl<P: Ports> Shard<P> {
         if let (VoteKind::Notarize, Some(digest)) = (kind, digest) {
             self.journal_block(&digest);
         }
-        let vote = self.sign(body);
-        self.send_when_durable(&vote.clone(), Outgoing::Vote(vote, carry));
+        match self.sign(body) {
+            Some(vote) => self.send_when_durable(&vote.clone(), Outgoing::Vote(vote, carry)),
+            None => self.tell(Input::VoteRefused(kind, view)),
+        }
     }
 
-    /// Signs what the guard let pass, and makes the guard remember it before anything else can see it.
-    pub(super) fn sign(&mut self, body: VoteBody) -> Verified<SignedVote> {
+    /// Signs what the guard let pass, and makes the guard remember it before anything else can see it. None: this node
+    /// has no place in the committee.
+    pub(super) fn sign(&mut self, body: VoteBody) -> Option<Verified<SignedVote>> {
+        let (place, key) = (self.context.me()?, self.context.key.as_ref()?);
         self.guard.record(&body);
-        // Nobody without a place gets here, and a vote of such a one counts nowhere.
-        let place = self.context.me().unwrap_or(ValidatorIndex(u16::MAX));
-        self.context.key.sign_own_vote(place, body)
+        Some(key.sign_own_vote(place, body))
     }
 
     pub(super) fn send_when_durable(&mut self, vote: &SignedVote, outgoing: Outgoing) {

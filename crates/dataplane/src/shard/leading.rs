@@ -43,7 +43,7 @@ impl<P: Ports> Shard<P> {
             entry.status = PayloadStatus::Ready;
         }
         self.journal_block(&digest);
-        let vote = self.sign(body);
+        let Some(vote) = self.sign(body) else { return };
         let frame = self.proposal_frame(block, &vote);
         self.send_when_durable(&vote.clone(), Outgoing::Proposal(frame, vote));
         self.tell_block(&digest);

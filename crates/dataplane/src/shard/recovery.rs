@@ -240,7 +240,8 @@ impl<P: Ports> Shard<P> {
         for (position, vote) in votes.iter().filter(|(_, vote)| vote.body.view > tip) {
             let body = vote.body;
             self.retained.note(body.view, *position);
-            if let Some(vote) = rustorium_crypto::verify_vote(&self.context.key.public(), *vote) {
+            let own = self.context.own_key();
+            if let Some(vote) = own.and_then(|own| rustorium_crypto::verify_vote(&own, *vote)) {
                 self.own_votes.entry(body.view).or_default().push(*vote);
                 self.tally.add_own_vote(vote, &mut events);
             }

@@ -217,14 +217,16 @@ impl<P: Ports> Shard<P> {
         let (chain, shard, epoch) = (committee.chain, committee.shard, committee.epoch);
         let ours =
             self.context.is_me(body.author) && check_batch(body, chain, shard, epoch, &self.context.parameters).is_ok();
-        ours.then(|| verify_batch(&self.context.key.public(), batch)).flatten()
+        let own = self.context.own_key().filter(|_| ours)?;
+        verify_batch(&own, batch)
     }
 
     /// A vote, perhaps with this node's signature.
     fn watch_vote(&mut self, vote: &SignedVote) {
         let body = &vote.body;
         let ours = self.context.is_me(vote.signer) && self.context.committee.owns(body) && !self.is_retired();
-        if ours && !self.guard.accounts_for(body) && verify_vote(&self.context.key.public(), *vote).is_some() {
+        let Some(own) = self.context.own_key().filter(|_| ours) else { return };
+        if !self.guard.accounts_for(body) && verify_vote(&own, *vote).is_some() {
             self.retire(&format!("{} of view {}", vote_name(body.kind), body.view.0));
         }
     }

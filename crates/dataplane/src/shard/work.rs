@@ -166,7 +166,7 @@ impl<P: Ports> Shard<P> {
     }
 
     fn cut_one(&mut self, now: Now) -> bool {
-        let Some(author) = self.context.me() else { return false };
+        let (Some(author), Some(key)) = (self.context.me(), &self.context.key) else { return false };
         let parameters = &self.context.parameters;
         let limits = CutLimits {
             bytes: u64::from(parameters.batch_bytes_max),
@@ -188,7 +188,7 @@ impl<P: Ports> Shard<P> {
             previous,
             transactions: BoundedVec::new(transactions).unwrap_or_default(),
         };
-        let checked = own_batch(transactions, body, &self.context.key);
+        let checked = own_batch(transactions, body, key);
         self.own_lane.next_seq += 1;
         self.own_lane.previous = checked.digest;
         self.own_lane.ready_since_us = None;

@@ -352,6 +352,8 @@ pub struct StatusAnswer {
     pub chain: ChainId,
     /// The node's name.
     pub node: String,
+    /// `validator`: it is in the committee of the epoch that goes on; `follower`: it is not.
+    pub role: &'static str,
     /// Its position in the committee.
     #[schema(value_type = Option<u16>)]
     pub validator: Option<ValidatorIndex>,
@@ -423,6 +425,7 @@ impl StatusAnswer {
         Self {
             chain,
             node: status.node,
+            role: if status.validator.is_some() { "validator" } else { "follower" },
             validator: status.validator,
             version: status.version,
             height: status.height,

@@ -1,0 +1,62 @@
+"""A follower beside a devnet, as an operator makes and runs one: by commands."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from process_tools import DEADLINE_S, REQUEST_S
+from rustorium.client.probe import ask
+from rustorium.devnet import Devnet
+from rustorium.types import NodeStatus
+
+
+class Follower:
+    """A follower's home and process, made and started by commands, with two of the validators as peers."""
+
+    def __init__(self, net: Devnet, home: Path) -> None:
+        self.home = home
+        self._passphrase = net.root / "passphrase"
+        self._process: subprocess.Popen[str] | None = None
+        self.url = ""
+        peers = [part for node in net.net.nodes[:2] for part in ("--peer", f"{node.name}={node.p2p}")]
+        made = self._command("init", "--role", "follower", "--name", home.name, "--genesis", net.net.genesis, *peers)
+        ended = subprocess.run([*made, "-o", "json"], capture_output=True, text=True, check=False)
+        assert ended.returncode == 0, ended.stderr
+        assert set(json.loads(ended.stdout)) == {"name", "role", "home", "genesis", "node_key"}
+        assert not (home / "validator.key").exists()
+
+    def _command(self, *arguments: str) -> list[str]:
+        shared = ("--home", str(self.home), "--passphrase-file", str(self._passphrase))
+        return [sys.executable, "-m", "rustorium.cli", *arguments, *shared]
+
+    def start(self) -> None:
+        """Starts it, and waits until it is ready."""
+        read, write = os.pipe()
+        free = [part for name in ("p2p", "http", "client", "metrics") for part in (f"--{name}-listen", "127.0.0.1:0")]
+        command = self._command("start", "--ready-fd", str(write), *free)
+        self._process = subprocess.Popen(command, pass_fds=(write,), stderr=subprocess.PIPE, text=True)
+        os.close(write)
+        with open(read) as ready:
+            line = ready.readline()
+        assert line, self._process.communicate(timeout=DEADLINE_S)
+        self.url = f"http://{json.loads(line)['http']}"
+
+    def kill(self) -> None:
+        """kill -9, where it runs."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.kill()
+            self._process.communicate()
+
+    def stop(self) -> int:
+        """SIGTERM; the exit code."""
+        assert self._process is not None
+        self._process.terminate()
+        _, said = self._process.communicate(timeout=DEADLINE_S)
+        assert "Traceback" not in said
+        return self._process.returncode
+
+    def status(self) -> NodeStatus:
+        [status] = ask([self.url], REQUEST_S)
+        return status
