@@ -109,7 +109,8 @@ def read_journal(folder: str, chain: str, key: StorageKey) -> list[tuple[int, in
 
 @final
 class Node:
-    """A validator's data plane: store, journal, links, gateway, and the threads that run them."""
+    """A node's data plane: store, journal, links, gateway, and the threads that run them. Made while Python's signal
+    handlers run; what one raises ends the start."""
 
     def __new__(cls, config_json: str, storage_key: StorageKey) -> Self: ...
     def fileno(self) -> int: ...

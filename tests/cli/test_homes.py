@@ -246,4 +246,4 @@ def test_a_follower_says_what_its_peers_lack(cli: Cli, tmp_path: Path, passphras
     assert "--owner-key" in init_follower(cli, home, passphrase, "--owner-key", str(tmp_path / "o"), code=2)
     init_follower(cli, home, passphrase, "--genesis", str(genesis))
     ended = cli("start", "--home", home, "--passphrase-file", passphrase)
-    assert (ended.code, "p2p.peers has no address" in ended.err) == (1, True), ended.err
+    assert (ended.code, "p2p.peers has no address" in ended.err) == (2, True), ended.err

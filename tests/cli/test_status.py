@@ -21,6 +21,7 @@ ANSWER: dict[str, Any] = {
     "unreachable": [],
     "pool_transactions": 0,
     "pool_bytes": 0,
+    "role": "validator",
     "durability": "vote",
     "ready": True,
     "evidence": [],

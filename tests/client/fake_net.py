@@ -107,6 +107,7 @@ class FakeNet:
             "peers": 3,
             "pool_transactions": len(self.pending),
             "pool_bytes": 0,
+            "role": "validator",
             "durability": "vote",
             "ready": True,
             "at": self.at(),

@@ -2,12 +2,14 @@
 
 import json
 import shutil
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
+from follower_tools import Follower
 from process_tools import Load, assert_no_panic, level, statuses, wait_for
 from rustorium.client import Client
 from rustorium.devnet import Devnet
@@ -16,12 +18,13 @@ from rustorium.node.admin import call
 
 pytestmark = pytest.mark.alone
 VICTIM = 3
+EPOCH_MS = 5_000
 
 
 @contextmanager
-def eager(folder: Path, nodes: int) -> Iterator[Devnet]:
+def eager(folder: Path, nodes: int, **parameters: int) -> Iterator[Devnet]:
     """A devnet with snapshots every second, which are taken however low they are."""
-    with Devnet.create(folder, nodes=nodes, accounts=2) as net:
+    with Devnet.create(folder, nodes=nodes, accounts=2, parameters=parameters) as net:
         for node in net.net.nodes:
             with open(Path(node.home, "config.toml"), "a") as file:
                 file.write("\n[sync]\nsnapshot_interval_ms = 1000\nbeyond_heights = 1\n")
@@ -87,6 +90,60 @@ def wiped_and_filled(net: Devnet) -> None:
     net.restart(VICTIM)
     assert len(events(net, VICTIM, "state_synced")) == 1
     wait_for("all are level", lambda: level(net))
+
+
+def test_who_knows_only_the_genesis_is_filled_in_a_later_epoch(tmp_path: Path) -> None:
+    with eager(tmp_path / "net", 4, epoch_ms=EPOCH_MS) as net:
+        follower = Follower(net, tmp_path / "watcher")
+        with open(follower.home / "config.toml", "a") as file:
+            file.write("\n[sync]\nbeyond_heights = 1\n")
+        try:
+            filled_in_a_later_epoch(net, follower)
+        finally:
+            follower.kill()
+
+
+def filled_in_a_later_epoch(net: Devnet, follower: Follower) -> None:
+    with Load(net, "before") as load:
+        wait_for("the third epoch", lambda: min(status.epoch for status in statuses(net)) >= 2)
+        last = executed(net, VICTIM)
+        net.kill(VICTIM)
+        wipe(net, VICTIM)
+        wait_for("a snapshot of the third epoch", lambda: min(snapshots(net, 0), default=0) > last + 1)
+    net.restart(VICTIM)
+    [synced] = events(net, VICTIM, "state_synced")
+    assert int(str(synced["height"])) > last
+    assert len(events(net, VICTIM, "committee_known")) >= 2
+    wait_for("it may sign", lambda: len(events(net, VICTIM, "may_sign")) >= 2)
+    # Of the keys of a follower nobody has ever heard.
+    follower.start()
+    log = (follower.home / "log" / "node.jsonl").read_text()
+    assert '"state_synced"' in log
+    with Client(follower.url, genesis=Path(net.net.genesis), timeout_s=20.0) as client:
+        for _, address, name, value in load.told[::97]:
+            assert client.get(address, name, verify=False) == value
+    with Load(net, "after") as more:
+        more.wait_for_more(50)
+    ended = min(status.epoch for status in statuses(net))
+    wait_for("all go on into the next epoch", lambda: min(s.epoch for s in [*statuses(net), follower.status()]) > ended)
+    wait_for("all are level", lambda: level(net))
+    assert [status.retired for status in statuses(net)] == [""] * 4
+    assert follower.stop() == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_a_node_that_looks_for_snapshots(tmp_path: Path, number: signal.Signals) -> None:
+    with Devnet.create(tmp_path / "net", nodes=4, accounts=0) as net:
+        # Nobody answers it, and it waits for that.
+        net.spawn(VICTIM)
+        log = Path(net.net.nodes[VICTIM].home, "log", "node.jsonl")
+        wait_for("it looks", lambda: log.exists() and bool(events(net, VICTIM, "looking_for_snapshots")))
+        net.signal(VICTIM, number)
+        wait_for("it ended", lambda: net.exit_code(VICTIM) is not None)
+        assert net.exit_code(VICTIM) == 0
+        [stopped] = events(net, VICTIM, "node stopped")
+        assert stopped["reason"] == number.name
+        assert not events(net, VICTIM, "node started")
 
 
 def test_snapshots_are_listed_and_made_on_order(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 use rustorium_crypto::hash::{domain, hash, result_root, value_hash};
 use rustorium_crypto::seal::{AtRest, MasterKey};
 use rustorium_crypto::{SigningKey, block_digest, certify, verify_vote};
+use rustorium_dataplane::context::Context;
 use rustorium_dataplane::queue::Queue;
 use rustorium_dataplane::statesync::{JoinEvent, Joiner, Offers, Question, Server};
 use rustorium_quorum::Committee;
@@ -46,6 +47,18 @@ fn leaf(number: u64, value_bytes: usize) -> LeafWrite {
 fn header(parent: &Header) -> Header {
     let (height, view) = (parent.height.next(), View(parent.view.0 + 1));
     Header { height, view, parent: block_digest(parent), parent_view: parent.view, time_ms: height.0, ..parent.clone() }
+}
+
+/// Only what the joiner looks at is true of this chain.
+fn genesis() -> Genesis {
+    Genesis {
+        version: PROTOCOL_VERSION,
+        name: BoundedBytes::default(),
+        time_ms: 0,
+        parameters: Parameters::default(),
+        validators: BoundedVec::default(),
+        accounts: BoundedVec::default(),
+    }
 }
 
 fn first() -> Header {
@@ -206,7 +219,8 @@ async fn main() {
         transport,
         events,
         tables,
-        committee: Arc::new(committee),
+        context: Arc::new(Context { committee: Arc::new(committee), ..Context::new(&genesis(), None) }),
+        peers: usize::from(peers),
         beyond_heights: 1,
         banned: Box::new(|ban| panic!("an honest peer was banned: {ban:?}")),
         status: Arc::<Mutex<_>>::default(),

@@ -40,4 +40,4 @@ pub mod waiters;
 
 pub use codes::journal_code;
 
-pub use node::{Node, NodeError};
+pub use node::{Node, NodeError, StartStopper};

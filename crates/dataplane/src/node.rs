@@ -9,7 +9,7 @@ use crate::queue::Queue;
 use crate::rotator::Rotator;
 use crate::shard::Event;
 use crate::starting::Starting;
-use crate::statesync::{Offers, Question};
+use crate::statesync::{JoinEvent, Offers, Question};
 use crate::verifier::Verifier;
 use parking_lot::Mutex;
 use rustorium_crypto::seal::MasterKey;
@@ -41,6 +41,17 @@ impl NodeError {
     }
 }
 
+/// Ends a start that is filling an empty store, which may take hours; what is stored by then is gone on with.
+#[derive(Clone, Default)]
+pub struct StartStopper(pub(crate) Arc<Queue<JoinEvent>>);
+
+impl StartStopper {
+    /// The start ends with the code `stopped`, unless the store is filled already.
+    pub fn stop(&self) {
+        self.0.push(JoinEvent::Stop);
+    }
+}
+
 /// A running data plane.
 pub struct Node {
     pub(crate) inbox: Arc<Inbox>,
@@ -68,8 +79,8 @@ pub(crate) struct Running {
 
 impl Node {
     /// Opens everything and starts. Errors: a stable code and one sentence.
-    pub fn start(config: NodeConfig, storage_key: Arc<MasterKey>) -> Result<Self, NodeError> {
-        Starting::new(config, storage_key)?.start()
+    pub fn start(config: NodeConfig, storage_key: Arc<MasterKey>, stopper: &StartStopper) -> Result<Self, NodeError> {
+        Starting::new(config, storage_key, stopper)?.start()
     }
 
     /// The descriptor that is readable while inputs wait.

@@ -17,6 +17,7 @@ const ROOTS_READ: u64 = 512;
 /// Commits the genesis block where the store has no tip; returns the tip.
 pub fn tip_of(store: &dyn Store, genesis: &Genesis) -> Result<Tip, StoreError> {
     if let Some(tip) = store.tip() {
+        keep_committee_record(store, &tip)?;
         return Ok(tip);
     }
     let state = rustorium_execution::genesis(genesis);
@@ -46,6 +47,20 @@ pub fn tip_of(store: &dyn Store, genesis: &Genesis) -> Result<Tip, StoreError> {
         result_root: state.result_root,
         payload_height,
     })
+}
+
+/// A store that was filled with a snapshot has the newest committee record in its state, and no row of the height that wrote
+/// it: it counts from the lowest height on that a block above can claim. Where operators asked for another committee
+/// between that height and the tip, this node finds another end than its peers and says so: a newer snapshot helps.
+fn keep_committee_record(store: &dyn Store, tip: &Tip) -> Result<(), StoreError> {
+    let claimed = tip.header.result.height;
+    if store.committee_record(claimed)?.is_some() {
+        return Ok(());
+    }
+    let what = "the state has no committee record that can be read";
+    let record = CommitteeRecord::read(&StoredState(store));
+    let record = record.map_err(|_| StoreError::Inconsistent { height: tip.height, what })?;
+    store.put_committee_record(claimed, &record.to_bytes())
 }
 
 /// Decodes the journal's records. Records that a newer format would have are refused by the journal itself; one that
@@ -118,11 +133,9 @@ fn stored_header(store: &dyn Store, synced: &[Header], height: Height) -> Result
 fn read_committees(store: &dyn Store, tip: &Tip) -> Result<Vec<(Height, CommitteeRecord)>, String> {
     let mut found: Vec<(Height, CommitteeRecord)> = Vec::new();
     for height in (tip.header.result.height.0..=tip.height.0).map(Height) {
-        let record = match store.committee_record(height).map_err(|error| error.to_string())? {
-            Some(bytes) => CommitteeRecord::from_bytes(&bytes).map_err(|error| error.to_string())?,
-            // A store that was filled with a snapshot's state knows the newest one only.
-            None => CommitteeRecord::read(&StoredState(store)).map_err(|error| error.to_string())?,
-        };
+        let bytes = store.committee_record(height).map_err(|error| error.to_string())?;
+        let bytes = bytes.ok_or_else(|| format!("there is no committee record as of height {}", height.0))?;
+        let record = CommitteeRecord::from_bytes(&bytes).map_err(|error| error.to_string())?;
         if found.last().is_none_or(|(_, before)| *before != record) {
             found.push((height, record));
         }

@@ -10,7 +10,7 @@ use crate::inbox::Inbox;
 use crate::keeper::Keeper;
 use crate::links::Links;
 use crate::metrics::NodeMetrics;
-use crate::node::{Node, NodeError, Running};
+use crate::node::{Node, NodeError, Running, StartStopper};
 use crate::notices::Notices;
 use crate::opening::{address_book, open_notices, open_tables, read_genesis, refuse_missing_journal, seed, shaper};
 use crate::proofs::{ProofLimits, ProofMetrics, ProofPool};
@@ -83,7 +83,11 @@ fn threads_for(cores_each: usize) -> usize {
 }
 
 impl Starting {
-    pub(crate) fn new(config: NodeConfig, storage_key: Arc<MasterKey>) -> Result<Self, NodeError> {
+    pub(crate) fn new(
+        config: NodeConfig,
+        storage_key: Arc<MasterKey>,
+        stopper: &StartStopper,
+    ) -> Result<Self, NodeError> {
         let genesis = Arc::new(read_genesis(&config.genesis_path)?);
         let validator_key = config.validator_seed_hex.as_deref().map(|hex| seed(hex, "validator")).transpose()?;
         let node_key = seed(&config.node_seed_hex, "node")?;
@@ -103,6 +107,7 @@ impl Starting {
             at_rest: &at_rest,
             store: early_store,
             audit: early_audit,
+            events: stopper.0.clone(),
         }
         .run()?;
         let store_failed = |error: StoreError| NodeError::new(store_code(&error), error.to_string());

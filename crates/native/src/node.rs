@@ -5,13 +5,19 @@ use crate::errors::{detached, native_error};
 use crate::storage_key::StorageKey;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
+use rustorium_crypto::seal::MasterKey;
 use rustorium_dataplane::config::NodeConfig;
 use rustorium_dataplane::statesync::OfferNote;
-use rustorium_dataplane::{Node as Inner, NodeError};
+use rustorium_dataplane::{Node as Inner, NodeError, StartStopper};
 use rustorium_gateway::Backend;
 use rustorium_gateway::json::StatusAnswer;
 use std::collections::BTreeMap;
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
+
+/// How often signals are looked for while the node starts.
+const SIGNALS_EVERY: Duration = Duration::from_millis(100);
 
 /// A validator's data plane: store, journal, links, gateway, and the threads that run them.
 #[pyclass(frozen, module = "rustorium._native")]
@@ -28,6 +34,43 @@ fn snapshot_json(note: &OfferNote) -> serde_json::Value {
     serde_json::json!({ "height": note.height.0, "time_ms": note.time_ms })
 }
 
+/// Starts on a thread of its own, so that Python's signal handlers run meanwhile: filling an empty store takes its time.
+/// Errors: what a handler raised, once the start has ended.
+fn start(py: Python<'_>, config: NodeConfig, storage_key: Arc<MasterKey>) -> PyResult<Inner> {
+    let stopper = StartStopper::default();
+    let (theirs, (done, ended)) = (stopper.clone(), sync_channel(1));
+    let work = move || {
+        // Nobody waits for it only where a signal ended the wait; then the node is dropped, which closes it.
+        let _ = done.send(Inner::start(config, storage_key, &theirs));
+    };
+    let thread = std::thread::Builder::new().name("start".into()).spawn(work);
+    let thread = thread
+        .map_err(|error| native_error("system", format!("can't start the thread that starts the node: {error}")))?;
+    let ended = Mutex::new(ended);
+    loop {
+        let waited = detached(py, || match ended.lock() {
+            Ok(ended) => ended.recv_timeout(SIGNALS_EVERY),
+            Err(_) => Err(RecvTimeoutError::Disconnected),
+        })?;
+        match waited {
+            Ok(started) => return started.map_err(node_error),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => {
+                return Err(native_error(
+                    "internal",
+                    "the node's start failed an internal check; report it with its log",
+                ));
+            }
+        }
+        if let Err(raised) = py.check_signals() {
+            stopper.stop();
+            // How it ended doesn't matter any more.
+            let _ = detached(py, || thread.join());
+            return Err(raised);
+        }
+    }
+}
+
 #[pymethods]
 impl Node {
     #[new]
@@ -36,8 +79,7 @@ impl Node {
             .map_err(|error| native_error("config-invalid", format!("the node's settings are not usable: {error}")))?;
         let vocabulary = Vocabulary::load(py)?;
         let storage_key = storage_key.shared();
-        let inner = detached(py, || Inner::start(config, storage_key))?.map_err(node_error)?;
-        Ok(Self { inner, vocabulary })
+        Ok(Self { inner: start(py, config, storage_key)?, vocabulary })
     }
 
     fn fileno(&self) -> i32 {

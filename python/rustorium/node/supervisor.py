@@ -6,7 +6,10 @@ since a validator that goes on half alive helps nobody.
 
 import json
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from types import FrameType
 
 import trio
 
@@ -42,7 +45,13 @@ def run(launch: Launch, descriptors: Descriptors) -> None:
         log_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     log = configure(log_path, config.log.level, config.node.name)
     _native.tracing_init(str(log_path) if log_path is not None else None, config.log.level, config.node.name)
-    node = _native.Node(launch.native_config, launch.storage_key)
+    try:
+        with _raising_signals():
+            node = _native.Node(launch.native_config, launch.storage_key)
+    except _Told as told:
+        # An empty store was being filled, or keys opened: the next start goes on.
+        log.info("node stopped", reason=str(told))
+        return
     try:
         supervisor = Supervisor(launch, node, log, descriptors)
         trio.run(supervisor.run)
@@ -56,6 +65,25 @@ def run(launch: Launch, descriptors: Descriptors) -> None:
             f"{home.input_log} for the report, and start it again",
             code="core-fault",
         ) from supervisor.fault
+
+
+class _Told(BaseException):
+    """A signal came while the node started."""
+
+
+@contextmanager
+def _raising_signals() -> Iterator[None]:
+    """Until trio listens, a signal that ends the node is an exception."""
+
+    def told(number: int, _: FrameType | None) -> None:
+        raise _Told(signal.Signals(number).name)
+
+    before = {number: signal.signal(number, told) for number in END_SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 class Supervisor:

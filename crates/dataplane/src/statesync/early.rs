@@ -6,17 +6,17 @@
 use super::join::{JoinEvent, JoinStatus, Joined, Joiner, ban_reason};
 use crate::codes::{journal_code, transport_code};
 use crate::config::NodeConfig;
+use crate::context::Context;
 use crate::node::NodeError;
 use crate::opening::{open_tables, refuse_missing_journal};
 use crate::queue::Queue;
 use parking_lot::Mutex;
 use rustorium_crypto::SigningKey;
 use rustorium_crypto::seal::AtRest;
-use rustorium_quorum::Committee;
 use rustorium_storage::{AuditSink, Durability, Journal, Store};
 use rustorium_sync::state::Ban;
 use rustorium_transport::{Config, FollowerLimits, Frame, Handler, Peer, Transport};
-use rustorium_types::{Class, Epoch, Genesis, Hash, Message, PublicKey, Response, ShardId, ValidatorIndex};
+use rustorium_types::{Class, Genesis, Hash, Message, PublicKey, Response, ValidatorIndex};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Runtime;
@@ -29,6 +29,8 @@ pub(crate) struct Early<'a> {
     pub(crate) at_rest: &'a AtRest,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) audit: Arc<AuditSink>,
+    /// Where a stop comes in too.
+    pub(crate) events: Arc<Queue<JoinEvent>>,
 }
 
 /// Hears for the joiner, and tells others that nothing is held here yet.
@@ -73,7 +75,7 @@ impl Early<'_> {
             .thread_name("join")
             .build()
             .map_err(|error| NodeError::new("system", format!("can't start the network threads: {error}")))?;
-        let events = Arc::<Queue<JoinEvent>>::default();
+        let events = self.events.clone();
         let ear = Arc::new(Ear { events: events.clone(), transport: Mutex::default() });
         let transport = self.link(&runtime, ear.clone())?;
         *ear.transport.lock() = Some(transport.clone());
@@ -92,7 +94,8 @@ impl Early<'_> {
             transport,
             events,
             tables: Arc::new(open_tables(&self.config.home)?),
-            committee: Arc::new(self.committee()),
+            context: Arc::new(Context::new(self.genesis, None)),
+            peers: self.config.peers.len(),
             beyond_heights: self.config.state_sync_beyond_heights,
             banned: self.ban_hook(),
             status: Arc::<Mutex<Option<JoinStatus>>>::default(),
@@ -112,28 +115,20 @@ impl Early<'_> {
         }
     }
 
-    fn committee(&self) -> Committee {
+    fn link(&self, runtime: &Runtime, ear: Arc<Ear>) -> Result<Transport, NodeError> {
         let validators = &self.genesis.validators;
         let key = self.node_key.public();
         let me = validators.iter().zip(0..).find(|(v, _)| v.node_key == key).map(|(_, place)| ValidatorIndex(place));
-        let keys = validators.iter().map(|v| v.validator_key).collect();
-        let chain = rustorium_crypto::chain_id(self.genesis);
-        Committee { chain, shard: ShardId(0), epoch: Epoch(0), me, keys }
-    }
-
-    fn link(&self, runtime: &Runtime, ear: Arc<Ear>) -> Result<Transport, NodeError> {
-        let committee = self.committee();
-        let validators = &self.genesis.validators;
         let peers = self.config.peers.iter().filter_map(|peer| {
             let node_key = validators.get(usize::from(peer.index))?.node_key;
             Some(Peer { index: ValidatorIndex(peer.index), node_key, address: Some(peer.address.clone()) })
         });
         let (queue_frames, queue_bytes) = Config::QUEUES;
         let config = Config {
-            me: committee.me,
+            me,
             listen: self.config.p2p_listen,
             identity: self.node_key.clone(),
-            chain: committee.chain,
+            chain: rustorium_crypto::chain_id(self.genesis),
             peers: peers.collect(),
             queue_frames,
             queue_bytes,

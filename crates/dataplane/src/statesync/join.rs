@@ -3,11 +3,12 @@
 //! *Invariants:* a snapshot is begun with only when a quorum's certificate stands for it; whoever lies is banned and named;
 //! what is stored of a snapshot is never mixed with another's.
 
+use super::committees::Committees;
 use super::fill::{Checkers, finish, keep, stored};
+use crate::context::Context;
 use crate::executor::store_code;
 use crate::queue::Queue;
 use parking_lot::Mutex;
-use rustorium_quorum::Committee;
 use rustorium_state::tables::Tables;
 use rustorium_storage::{Store, StoreError};
 use rustorium_sync::state::{
@@ -22,8 +23,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Questions about offers have numbers from here on, about snapshots even ones, about the chain's first block odd ones;
-/// those about parts count up from 0.
+/// Questions about offers have numbers from here on, by `Asked` modulo 3; those about parts count up from 0.
 const OFFER_QUESTIONS: u64 = 1 << 63;
 /// How long whoever might offer more is waited for once there is an offer, and how long anyone at all.
 const OFFERS_WAIT: Duration = Duration::from_secs(1);
@@ -93,8 +93,10 @@ pub struct Joiner {
     pub events: Arc<Queue<JoinEvent>>,
     /// The state tree's tables.
     pub tables: Arc<Tables>,
-    /// The committee that certifies.
-    pub committee: Arc<Committee>,
+    /// The genesis' committee, which the later ones are found from.
+    pub context: Arc<Context>,
+    /// Peers that it dials.
+    pub peers: usize,
     /// A snapshot at least so high is taken although the chain could be replayed.
     pub beyond_heights: u64,
     /// Keeps and shows what a peer did.
@@ -103,9 +105,17 @@ pub struct Joiner {
     pub status: Arc<Mutex<Option<JoinStatus>>>,
 }
 
+/// What a question before the first part is about.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    Snapshot,
+    FirstBlock,
+    EpochEnd,
+}
+
 /// What peers offer.
-#[derive(Default)]
 struct Offers {
+    committees: Committees,
     up: BTreeSet<PublicKey>,
     asked: BTreeMap<PublicKey, Instant>,
     /// None: it has no snapshot that counts.
@@ -136,8 +146,10 @@ impl Joiner {
     /// Fills the store, or finds that there is no need to. Errors: a code and a sentence.
     pub fn run(mut self) -> Result<Joined, Failure> {
         let begun = self.store.syncing().map_err(|e| failed(&e))?;
-        let mut offers = Offers { committed: begun.is_some(), ..Offers::default() };
-        let begun = begun.and_then(|what| self.checked(decode::<Snapshot>(&what, limits::FRAME_BYTES_MAX).ok()?));
+        let committees = Committees::read(self.context.clone(), &*self.store).map_err(|e| failed(&e))?;
+        let mut offers = Offers::new(committees, begun.is_some());
+        let begun = begun.and_then(|what| decode::<Snapshot>(&what, limits::FRAME_BYTES_MAX).ok());
+        let begun = begun.and_then(|snapshot| checked(&offers.committees, snapshot));
         let mut snapshot = match begun {
             Some(snapshot) => snapshot,
             None => match self.choose(&mut offers)? {
@@ -172,19 +184,11 @@ impl Joiner {
         Ok(Joined::Filled(snapshot.header.height))
     }
 
-    fn checked(&self, snapshot: Snapshot) -> Option<Box<CheckedSnapshot>> {
-        if certifying_epoch(&snapshot) != self.committee.epoch {
-            tracing::warn!(event = "snapshot_refused", reason = "its epoch's committee isn't known here");
-            return None;
-        }
-        let checked = check_snapshot(&self.committee.chain, &self.committee.keys, snapshot);
-        checked.inspect_err(|why| tracing::warn!(event = "snapshot_refused", reason = %why)).ok().map(Box::new)
-    }
-
     /// Asks until there is a snapshot to take, or no need for one.
     fn choose(&mut self, offers: &mut Offers) -> Result<Result<Box<CheckedSnapshot>, Joined>, Failure> {
         let began = Instant::now();
         offers.forget();
+        tracing::info!(event = "looking_for_snapshots", peers = self.peers);
         let mut waiting = VecDeque::new();
         loop {
             self.ask_for_offers(offers);
@@ -201,11 +205,16 @@ impl Joiner {
                     JoinEvent::Response { .. } | JoinEvent::Checked(_) => {}
                 }
             }
+            for (peer, snapshot) in offers.committees.walk(&offers.up) {
+                let offered = snapshot.and_then(|snapshot| checked(&offers.committees, snapshot));
+                offers.take(peer, offered);
+            }
             match self.decide(offers, began) {
                 Decision::Wait => {}
                 Decision::Replay => return Ok(Err(Joined::NotNeeded)),
                 Decision::Take(snapshot) => {
                     self.store.begin_sync(&encode(&snapshot.snapshot)).map_err(|e| failed(&e))?;
+                    offers.committees.keep(&*self.store).map_err(|e| failed(&e))?;
                     return Ok(Ok(snapshot));
                 }
             }
@@ -214,46 +223,67 @@ impl Joiner {
 
     fn ask_for_offers(&self, offers: &mut Offers) {
         let now = Instant::now();
-        let unanswered =
-            |peer: &&PublicKey| !offers.answers.contains_key(*peer) || !offers.first_block.contains_key(*peer);
+        let answered = |peer: &PublicKey| offers.answers.contains_key(peer) || offers.committees.holds(peer);
+        let unanswered = |peer: &&PublicKey| !answered(peer) || !offers.first_block.contains_key(*peer);
         let due = |peer: &&PublicKey| offers.asked.get(*peer).is_none_or(|at| now.duration_since(*at) >= ASK_AGAIN);
         let peers: Vec<PublicKey> = offers.up.iter().filter(unanswered).filter(due).copied().collect();
         for peer in peers {
             offers.asked.insert(peer, now);
             let newest = Request::State(StateRequest::Newest { above: offers.above });
             let first = Request::FinalBlocks { first: Height(1), count: 1 };
-            for request in [newest, first] {
-                let id = OFFER_QUESTIONS + offers.next;
-                offers.next += 1;
-                let frame = Message::Request { id, request }.to_frame();
-                // A question that finds no room is asked again.
-                let _ = self.transport.send_to(&peer, Class::Sync, frame.into());
+            for (about, request) in [(Asked::Snapshot, newest), (Asked::FirstBlock, first)] {
+                self.ask(&peer, question(&mut offers.next, about), request);
             }
+        }
+        let mut id = || question(&mut offers.next, Asked::EpochEnd);
+        for (peer, id, request) in offers.committees.questions(&offers.up, ASK_AGAIN, &mut id) {
+            self.ask(&peer, id, request);
         }
     }
 
+    fn ask(&self, peer: &PublicKey, id: u64, request: Request) {
+        let frame = Message::Request { id, request }.to_frame();
+        // A question that finds no room is asked again.
+        let _ = self.transport.send_to(peer, Class::Sync, frame.into());
+    }
+
+    /// Of so many answers one is an honest peer's; or all peers gave one.
+    fn enough(&self) -> usize {
+        (self.context.committee.faults() + 1).min(self.peers)
+    }
+
     fn on_offer(&self, offers: &mut Offers, from: PublicKey, id: u64, response: Response) {
-        if id % 2 == 1 {
+        if id % 3 == Asked::FirstBlock as u64 {
             let has = matches!(response, Response::FinalBlocks { blocks, .. } if !blocks.is_empty());
             offers.first_block.insert(from, has);
             return;
         }
-        let offered = match response {
+        if id % 3 == Asked::EpochEnd as u64 {
+            return offers.committees.on_answer(from, id, response);
+        }
+        let snapshot = match response {
             Response::State(answer) => match *answer {
-                StateAnswer::Snapshot(snapshot) if snapshot.height > offers.above => self.checked(snapshot),
+                StateAnswer::Snapshot(snapshot) if snapshot.height > offers.above => Some(snapshot),
                 _ => None,
             },
             _ => None,
         };
-        if offered.is_some() {
-            offers.first_offer.get_or_insert_with(Instant::now);
+        match snapshot {
+            Some(later) if offers.committees.at(certifying_epoch(&later)).is_none() => {
+                offers.committees.wait_for(from, later);
+            }
+            known => {
+                let offered = known.and_then(|snapshot| checked(&offers.committees, snapshot));
+                offers.take(from, offered);
+            }
         }
-        offers.answers.insert(from, offered);
     }
 
     fn decide(&self, offers: &Offers, began: Instant) -> Decision {
-        let others = self.committee.keys.len().saturating_sub(usize::from(self.committee.me.is_some()));
-        let enough = (self.committee.faults() + 1).min(others);
+        if offers.committees.is_walking(SILENCE_MAX) {
+            return Decision::Wait;
+        }
+        let enough = self.enough();
         let answered = offers.answers.len();
         // Equal heights are equal snapshots, and of different ones the newest is kept longest.
         let best = offers.answers.values().flatten().max_by_key(|checked| checked.header.height);
@@ -357,19 +387,59 @@ impl Joiner {
     }
 }
 
+/// The number of the next question.
+fn question(next: &mut u64, about: Asked) -> u64 {
+    *next += 1;
+    OFFER_QUESTIONS / 3 * 3 + 3 * *next + about as u64
+}
+
+/// A snapshot that holds under its committee, which is known.
+fn checked(committees: &Committees, snapshot: Snapshot) -> Option<Box<CheckedSnapshot>> {
+    let Some(context) = committees.at(certifying_epoch(&snapshot)) else {
+        tracing::warn!(event = "snapshot_refused", reason = "its epoch's committee isn't known here");
+        return None;
+    };
+    let checked = check_snapshot(&context.chain(), &context.committee.keys, snapshot);
+    checked.inspect_err(|why| tracing::warn!(event = "snapshot_refused", reason = %why)).ok().map(Box::new)
+}
+
 impl Offers {
+    fn new(committees: Committees, committed: bool) -> Self {
+        Self {
+            committees,
+            up: BTreeSet::new(),
+            asked: BTreeMap::new(),
+            answers: BTreeMap::new(),
+            first_block: BTreeMap::new(),
+            first_offer: None,
+            next: 0,
+            above: Height(0),
+            committed,
+        }
+    }
+
+    /// A peer's offer, as it turned out; none: it has none that counts.
+    fn take(&mut self, from: PublicKey, offered: Option<Box<CheckedSnapshot>>) {
+        if offered.is_some() {
+            self.first_offer.get_or_insert_with(Instant::now);
+        }
+        self.answers.insert(from, offered);
+    }
+
     /// Asks everybody anew.
     fn forget(&mut self) {
         self.asked.clear();
         self.answers.clear();
         self.first_block.clear();
         self.first_offer = None;
+        self.committees.forget_offers();
     }
 
     fn link(&mut self, node_key: PublicKey, up: bool) {
         if up {
             self.up.insert(node_key);
             self.asked.remove(&node_key);
+            self.committees.reconnected(&node_key);
         } else {
             self.up.remove(&node_key);
         }

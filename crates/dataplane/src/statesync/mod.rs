@@ -3,6 +3,7 @@
 //! *Invariants:* a snapshot is the state at a kept root, which stays kept while it is offered; every node offers the same
 //! heights, by rules on headers alone; a store that is being filled has no tip, and gets one in a single write.
 
+mod committees;
 pub(crate) mod early;
 mod fill;
 pub mod join;

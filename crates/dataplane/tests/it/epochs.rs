@@ -18,7 +18,7 @@ fn parameters() -> Parameters {
     Parameters { operators, operator_quorum: 1, ..Parameters::default() }
 }
 
-fn net(count: usize) -> Net {
+pub fn net(count: usize) -> Net {
     Net::of(count, parameters())
 }
 
@@ -33,7 +33,7 @@ fn validator(index: usize) -> Validator {
     }
 }
 
-fn add(index: usize) -> Operation {
+pub fn add(index: usize) -> Operation {
     Operation::AddValidator { validator: validator(index) }
 }
 
@@ -42,7 +42,7 @@ fn remove(index: usize) -> Operation {
 }
 
 /// The operator sends these to a node, and what follows from them follows.
-fn operate(net: &mut Net, node: usize, operations: Vec<Operation>) -> TxId {
+pub fn operate(net: &mut Net, node: usize, operations: Vec<Operation>) -> TxId {
     let transaction = net.next_of(0, operations);
     let event = Event::Transactions { transactions: vec![admitted(&transaction)], from_client: true };
     net.nodes[node].shard.ports.events.push_back(event);
@@ -57,16 +57,16 @@ fn settle(net: &mut Net) {
     }
 }
 
-fn epoch(net: &Net, index: usize) -> u64 {
+pub fn epoch(net: &Net, index: usize) -> u64 {
     net.nodes[index].core.epoch.0
 }
 
-fn change(net: &Net, index: usize, epoch: u64) -> EpochChange {
+pub fn change(net: &Net, index: usize, epoch: u64) -> EpochChange {
     net.store(index).epoch(Epoch(epoch)).unwrap().expect("the epoch is over")
 }
 
 /// A transaction of an account that isn't the operator's is executed everywhere up to node `count`.
-fn goes_on(net: &mut Net, count: usize) {
+pub fn goes_on(net: &mut Net, count: usize) {
     let id = net.submit_of(0, 5);
     settle(net);
     for index in 0..count {
@@ -182,7 +182,7 @@ fn the_end_comes_by_time_on_an_idle_chain_with_one_empty_block() {
 }
 
 /// The operator asks for this, and whoever votes to finalize the boundary isn't heard: closing blocks must follow it.
-fn with_closing_blocks(net: &mut Net, operations: Vec<Operation>) {
+pub fn with_closing_blocks(net: &mut Net, operations: Vec<Operation>) {
     let lost = {
         let boundary = Rc::new(Cell::new(None));
         let seen = boundary.clone();

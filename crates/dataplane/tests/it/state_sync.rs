@@ -1,6 +1,7 @@
 //! Snapshots of a real chain, fetched over real links: by an empty store, from peers of which some lie.
 
 use crate::chain::{context, v};
+use crate::epochs;
 use crate::net::Net;
 use parking_lot::Mutex;
 use rustorium_crypto::SigningKey;
@@ -12,7 +13,7 @@ use rustorium_dataplane::rooter::{RootMetrics, Rooter};
 use rustorium_dataplane::shard::Event;
 use rustorium_dataplane::statesync::{JoinEvent, Joined, Joiner, Offers};
 use rustorium_state::tables::Tables;
-use rustorium_storage::{HistoryStore, MemStore, Store, SyncStore, TreeStore};
+use rustorium_storage::{EpochStore, HistoryStore, MemStore, Store, SyncStore, TreeStore};
 use rustorium_sync::state::{Ban, Snapshots, answer_state, check_snapshot};
 use rustorium_transport::{Config, FollowerLimits, Frame, Handler, Peer, Transport};
 use rustorium_types::*;
@@ -31,6 +32,11 @@ fn tables() -> Arc<Tables> {
 /// A chain with several claimed roots, the last of which node 3 doesn't see; node 0's tree is folded.
 fn rooted(rounds: u64) -> Net {
     let mut net = Net::new();
+    root(&mut net, rounds);
+    net
+}
+
+fn root(net: &mut Net, rounds: u64) {
     for round in 0..rounds {
         net.submit((round % 4) as usize);
         net.advance(60_000);
@@ -40,8 +46,7 @@ fn rooted(rounds: u64) -> Net {
         net.run();
         net.advance(1_000_000);
     }
-    fold(&net, net.store(0).clone());
-    net
+    fold(net, net.store(0).clone());
 }
 
 fn fold(net: &Net, store: Arc<dyn Store>) {
@@ -97,7 +102,10 @@ fn node_key(index: u8) -> SigningKey {
 /// A peer that serves snapshots, truly or not.
 struct Serves {
     offers: Arc<Offers>,
+    store: Arc<MemStore>,
     lies: bool,
+    /// Passes closing blocks off as boundaries.
+    closes: bool,
     transport: OnceLock<Transport>,
 }
 
@@ -106,17 +114,27 @@ impl Handler for Serves {
         let Ok(Message::Request { id, request }) = Message::from_frame(frame.class, &frame.bytes) else { return };
         let answer = match request {
             Request::State(question) => answer_state(&*self.offers, &question).map(|answer| self.shown(answer)),
+            Request::EpochEnd(epoch) => return self.end(&frame.from, id, epoch),
             _ => None,
         };
         let response = answer.map_or(Response::NotHeld, |answer| Response::State(Box::new(answer)));
-        let frame_out = Message::Response { id, response }.to_frame();
-        self.transport.wait().send_to(&frame.from, Class::Sync, frame_out.into()).unwrap();
+        self.answer(&frame.from, id, response);
     }
 
     fn link(&self, _: &PublicKey, _: bool) {}
 }
 
 impl Serves {
+    fn answer(&self, to: &PublicKey, id: u64, response: Response) {
+        let frame = Message::Response { id, response }.to_frame();
+        self.transport.wait().send_to(to, Class::Sync, frame.into()).unwrap();
+    }
+
+    fn end(&self, to: &PublicKey, id: u64, epoch: Epoch) {
+        let change = self.store.epoch(epoch).unwrap().map(|change| if self.closes { closing(change) } else { change });
+        self.answer(to, id, change.map_or(Response::NotHeld, |change| Response::EpochEnd(Box::new(change))));
+    }
+
     fn shown(&self, answer: StateAnswer) -> StateAnswer {
         match answer {
             StateAnswer::Slots(bytes) if self.lies => {
@@ -129,6 +147,17 @@ impl Serves {
             other => other,
         }
     }
+}
+
+/// The same end, with the first closing block where the boundary belongs.
+fn closing(change: EpochChange) -> EpochChange {
+    let mut descendants = change.proof.descendants.clone().into_vec();
+    if descendants.is_empty() {
+        return change;
+    }
+    let boundary = descendants.remove(0);
+    let proof = BlockProof { descendants: BoundedVec::new(descendants).unwrap(), ..change.proof };
+    EpochChange { boundary, proof, ..change }
 }
 
 struct Hears(Arc<Queue<JoinEvent>>);
@@ -186,7 +215,13 @@ impl World {
     }
 
     fn serve(&mut self, me: u8, lies: bool) {
-        let handler = Arc::new(Serves { offers: offers(&self.net), lies, transport: OnceLock::new() });
+        self.serve_ends(me, lies, false, self.net.store(0).clone());
+    }
+
+    /// Ends of epochs come from a store of their own.
+    fn serve_ends(&mut self, me: u8, lies: bool, closes: bool, store: Arc<MemStore>) {
+        let offers = offers(&self.net);
+        let handler = Arc::new(Serves { offers, store, lies, closes, transport: OnceLock::new() });
         let runtime = self.runtime.handle().clone();
         let transport = self.transport(me, handler.clone(), &runtime);
         assert!(handler.transport.set(transport.clone()).is_ok());
@@ -203,7 +238,8 @@ impl World {
             transport: transport.clone(),
             events: events.clone(),
             tables: tables(),
-            committee: context(&self.net.genesis, 3).committee.clone(),
+            context: context(&self.net.genesis, 3),
+            peers: 3,
             beyond_heights: 1,
             banned: Box::new(move |ban: &Ban| told.send(*ban).unwrap()),
             status: Arc::<Mutex<_>>::default(),
@@ -314,6 +350,65 @@ fn a_node_that_begins_with_a_snapshot_goes_on_with_the_chain_and_votes() {
     net.nullify();
     net.advance(2_000_000);
     assert!(net.height(0) > before && (0..4).all(|index| net.is_final(index, &id)));
+}
+
+/// A chain in its third epoch, whose first ended with closing blocks; node 3 was away from then on.
+fn in_the_third_epoch() -> Net {
+    let mut net = epochs::net(5);
+    epochs::goes_on(&mut net, 4);
+    epochs::with_closing_blocks(&mut net, vec![epochs::add(4)]);
+    epochs::goes_on(&mut net, 5);
+    epochs::operate(&mut net, 0, vec![Operation::EndEpoch { epoch: Epoch(1) }]);
+    root(&mut net, 5);
+    net
+}
+
+#[test]
+fn committees_are_followed_from_the_genesis_on_and_a_closing_block_is_no_boundary() {
+    let mut world = World::new(in_the_third_epoch());
+    assert!(!epochs::change(&world.net, 0, 0).proof.descendants.is_empty());
+    let forged = closing(epochs::change(&world.net, 0, 0));
+    assert!(context(&world.net.genesis, 3).check_change(&forged).is_err());
+    let store = Arc::new(MemStore::new());
+    world.serve_ends(0, false, true, world.net.store(0).clone());
+    world.serve(1, false);
+    let joining = world.join(store.clone());
+    let Joined::Filled(height) = joining.end() else { panic!("it was not filled") };
+    assert_eq!(store.tip().unwrap().header.epoch, Epoch(2));
+    assert_eq!(height, offers(&world.net).list()[0].height);
+    for epoch in 0..2 {
+        let (mine, theirs) = (store.epoch(Epoch(epoch)).unwrap().unwrap(), epochs::change(&world.net, 0, epoch));
+        assert_eq!((mine.boundary, mine.next), (theirs.boundary, theirs.next));
+    }
+    let World { mut net, .. } = world;
+    net.stop(3);
+    net.filled(3, store);
+    epochs::goes_on(&mut net, 5);
+    let (mine, theirs) = (net.store(3).tip().unwrap(), net.store(0).tip().unwrap());
+    assert_eq!((mine.digest, mine.result_root), (theirs.digest, theirs.result_root));
+    // It knows what its epoch may end with, though no block that it has wrote that.
+    epochs::operate(&mut net, 0, vec![Operation::EndEpoch { epoch: Epoch(2) }]);
+    // Views of a leader that has not been told yet what it signed are passed over.
+    for _ in 0..8 {
+        if epochs::epoch(&net, 0) == 2 {
+            net.nullify();
+            net.advance(2_000_000);
+            net.heartbeats();
+        }
+    }
+    assert_eq!(epochs::change(&net, 3, 2).boundary, epochs::change(&net, 0, 2).boundary);
+    epochs::goes_on(&mut net, 5);
+}
+
+#[test]
+fn a_snapshot_whose_committee_nobody_shows_is_not_taken() {
+    let mut world = World::new(in_the_third_epoch());
+    let store = Arc::new(MemStore::new());
+    for peer in 0..3 {
+        world.serve_ends(peer, false, false, Arc::new(MemStore::new()));
+    }
+    assert_eq!(world.join(store.clone()).end(), Joined::NotNeeded);
+    assert_eq!((store.tip(), store.syncing().unwrap(), store.epoch(Epoch(0)).unwrap()), (None, None, None));
 }
 
 /// Keeps the sender's type in use where no ban is expected.
