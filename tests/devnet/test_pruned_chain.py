@@ -1,0 +1,58 @@
+"""A chain whose start nobody keeps: what is older is refused by name, and who begins with nothing is filled all the same."""
+
+from pathlib import Path
+
+import pytest
+
+from process_tools import Load, level, statuses, wait_for
+from rustorium.client import Client, Key
+from rustorium.devnet import Devnet
+from rustorium.errors import ProofPruned, Pruned
+from rustorium.types import Subject
+from test_state_sync import VICTIM, eager, events, wipe
+
+pytestmark = pytest.mark.alone
+KEEP = 1000
+
+
+def test_what_is_older_than_a_node_keeps_is_refused_and_not_needed_by_who_joins(tmp_path: Path) -> None:
+    with eager(tmp_path, 4, storage=f"keep = {KEEP}\nproofs_kept = 5") as net:
+        client = Client(net.net.nodes[0].http, genesis=Path(net.net.genesis), timeout_s=20.0)
+        with client, Load(net, "early") as load:
+            wait_for("more heights than are kept", lambda: min(s.height for s in statuses(net)) > KEEP + 300)
+            load.stop()
+            pruned(net, client, load)
+        wiped_and_filled(net)
+
+
+def pruned(net: Devnet, client: Client, load: Load) -> None:
+    """Nodes forget while they commit: one more write, until the first block is gone."""
+    key = Key.open(net.net.accounts[0].key_file)
+
+    def gone() -> bool:
+        client.put(b"more", b"x", key=key)
+        try:
+            client.block(1, proof=False)
+        except Pruned as refused:
+            assert refused.oldest is not None and refused.oldest > 1
+            return True
+        return False
+
+    wait_for("block 1 is pruned", gone)
+    _, address, name, value = load.told[0]
+    with pytest.raises(Pruned):
+        client.read(address, name, at=1)
+    with pytest.raises((ProofPruned, Pruned)):
+        client.prove([Subject(address)], at=1)
+    # The newest state is whole, and proven: values outlive the blocks that wrote them.
+    assert client.get(address, name) == value
+
+
+def wiped_and_filled(net: Devnet) -> None:
+    net.kill(VICTIM)
+    wipe(net, VICTIM)
+    net.restart(VICTIM)
+    assert len(events(net, VICTIM, "state_synced")) == 1
+    with Load(net, "late") as load:
+        load.wait_for_more(50)
+    wait_for("all are level", lambda: level(net))
