@@ -1,15 +1,15 @@
-"""A chain whose start nobody keeps: what is older is refused by name, and who begins with nothing is filled all the same."""
+"""A chain whose start nobody keeps: what is older is refused by name, and who joins is filled all the same."""
 
 from pathlib import Path
 
 import pytest
+from test_state_sync import VICTIM, eager, events, wipe
 
 from process_tools import Load, level, statuses, wait_for
 from rustorium.client import Client, Key
 from rustorium.devnet import Devnet
 from rustorium.errors import ProofPruned, Pruned
 from rustorium.types import Subject
-from test_state_sync import VICTIM, eager, events, wipe
 
 pytestmark = pytest.mark.alone
 KEEP = 1000
