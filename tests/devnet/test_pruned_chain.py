@@ -34,8 +34,7 @@ def pruned(net: Devnet, client: Client, load: Load) -> None:
         try:
             client.block(1, proof=False)
         except Pruned as refused:
-            assert refused.oldest is not None and refused.oldest > 1
-            return True
+            return (refused.oldest or 0) > 1
         return False
 
     wait_for("block 1 is pruned", gone)
