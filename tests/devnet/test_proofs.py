@@ -65,6 +65,8 @@ def test_before_the_first_block_the_genesis_says_what_holds(devnet_factory: Devn
         assert client.account(key.address).nonce == 0
         with pytest.raises(NotFound):
             client.account(Key.generate().address)
+        shown = cli("query", "--net", devnet.path, "--account", key.address, "--asset", devnet.net.asset, "-o", "json")
+        assert json.loads(shown.stdout)["amount"] == str(balance.amount)
         # No certificate covers height 0: there is no proof for others.
         with pytest.raises(Busy) as refused:
             client.prove([Subject(key.address)])

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from rustorium.client import Client
-    from rustorium.types import Account, Balance, Held, Value
+    from rustorium.types import Account, Balance, Held, ProvenState, Subject, Value
 
 
 def query(
@@ -76,10 +76,8 @@ def query(
     with client_of(net, node, genesis, timeout_s, checkpoint) as client:
         items: Mapping[Subject, Held]
         if verify:
-            state = client.prove(subjects, at=int(where) if where.isdigit() else "current")
+            state = _proven(client, subjects, where, proof_out)
             items, height = state.items, state.at.height
-            if proof_out is not None:
-                _write(proof_out, state.proof)
         else:
             items = {subject: client.held(subject, at=where) for subject in subjects}
             height = max(held.at.height for held in items.values() if held is not None)
@@ -93,6 +91,16 @@ def query(
         what = ", ".join(bytes_to_text(subject.key, encoding) for subject in absent if subject.key is not None)
         how = "proven to be absent" if verify else "absent, on the node's word,"
         raise NotFound(f"{what or account} is {how} at height {height}")
+
+
+def _proven(client: "Client", subjects: "list[Subject]", where: str, proof_out: Path | None) -> "ProvenState":
+    """What was checked here; with a file for others where one is wanted."""
+    if proof_out is None and not where.isdigit():
+        return client.proven(subjects, at="current")
+    state = client.prove(subjects, at=int(where) if where.isdigit() else "current")
+    if proof_out is not None:
+        _write(proof_out, state.proof)
+    return state
 
 
 def _listed(

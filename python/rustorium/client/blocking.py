@@ -278,6 +278,10 @@ class Client:
         """What an account holds of an asset, proven unless `verify=False`."""
         return self._call(self._client.balance, address, asset, verify=verify)
 
+    def proven(self, subjects: Sequence[Subject], *, at: Literal["proven", "current"] = "proven") -> ProvenState:
+        """What up to 1,024 subjects hold, checked here, without a proof file."""
+        return self._call(self._client.proven, subjects, at=at)
+
     def prove(
         self, subjects: Sequence[Subject], *, at: int | Literal["proven", "current"] = "proven", from_height: int = 0
     ) -> ProvenState:

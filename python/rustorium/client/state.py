@@ -48,7 +48,7 @@ class StateMethods(BlockMethods):
         Errors: VerificationFailed, GenesisNeeded, NoStateRoot, Pruned."""
         if at == "proven":
             subject = Subject(namespace, key=key)
-            return _value((await self._proven([subject])).items[subject])
+            return _value((await self.proven([subject])).items[subject])
         return _value(await self.held(Subject(namespace, key=key), at=at))
 
     async def held(self, subject: Subject, *, at: str | int = "latest") -> Account | Balance | Value:
@@ -86,7 +86,7 @@ class StateMethods(BlockMethods):
             return {key: (await self.read(namespace, key)).value for key in wanted}
         if not wanted:
             return {}
-        state = await self._proven([Subject(namespace, key=key) for key in wanted])
+        state = await self.proven([Subject(namespace, key=key) for key in wanted])
         return {key: _value(state.items[Subject(namespace, key=key)]).value for key in wanted}
 
     async def account(self, address: str, *, verify: bool = True) -> Account:
@@ -94,7 +94,7 @@ class StateMethods(BlockMethods):
         subject = Subject(address)
         if not verify:
             return _account(await self.held(subject))
-        state = await self._proven([subject])
+        state = await self.proven([subject])
         found = state.items[subject]
         if found is None:
             raise NotFound(f"there is no account {address} at height {state.at.height}: make it with create_account")
@@ -103,7 +103,7 @@ class StateMethods(BlockMethods):
     async def balance(self, address: str, asset: str, *, verify: bool = True) -> Balance:
         """What an account holds of an asset, proven unless `verify=False`."""
         subject = Subject(address, asset=hex_of(asset, "an asset id"))
-        found = (await self._proven([subject])).items[subject] if verify else await self.held(subject)
+        found = (await self.proven([subject])).items[subject] if verify else await self.held(subject)
         assert isinstance(found, Balance)
         return found
 
@@ -147,13 +147,21 @@ class StateMethods(BlockMethods):
         Errors: VerificationFailed, GenesisNeeded."""
         return self.light.show_file(proof)
 
-    async def _proven(self, subjects: Sequence[Subject]) -> ProvenState:
+    async def proven(self, subjects: Sequence[Subject], *, at: Literal["proven", "current"] = "proven") -> ProvenState:
+        """What up to 1,024 subjects hold, checked here, without a proof file; `at` as for `prove`. Before the chain's
+        first block it is what the genesis says.
+
+        Errors: VerificationFailed, GenesisNeeded, NoStateRoot, Busy where no root came in time."""
         try:
-            return (await self._ask(subjects, "proven", 0, genesis=True))[0]
+            return (await self._ask(subjects, at, 0, genesis=True))[0]
         except _NothingProven:
             state = self.light.at_genesis(subjects)
             # From a checkpoint there is nothing to go by but a root to come.
-            return state if state is not None else (await self._ask(subjects, "proven", 0))[0]
+            return state if state is not None else (await self._ask(subjects, at, 0))[0]
+
+    def _knows_nothing(self) -> bool:
+        """Of any block: neither read nor written."""
+        return self._seen_height == 0 and self._wrote_height == 0
 
     async def _ask(
         self, subjects: Sequence[Subject], at: int | str, from_height: int, *, genesis: bool = False
@@ -185,7 +193,7 @@ class StateMethods(BlockMethods):
                     waits=True,
                 )
             except Busy as error:
-                if genesis and least == 0 and error.code == "not_proven_yet":
+                if genesis and error.code == "not_proven_yet" and self._knows_nothing():
                     raise _NothingProven from None
                 raise
             proof = refusing(_native.wrap_proof, "read", wire.parse(wire.proof, body))

@@ -67,6 +67,8 @@ pub(super) fn prove(
         let root = match at {
             ProveAt::Height(height) => Some(height),
             ProveAt::Newest { from: Height(0) } => None,
+            // Before the first block there is no root to wait for: the client is told at once, and has the genesis.
+            ProveAt::Current if executed == Height(0) => None,
             ProveAt::Newest { from } => Some(claimed_from(&pool, from, moved, deadline).await?.height),
             ProveAt::Current => Some(claimed_from(&pool, executed, moved, deadline).await?.height),
         };
