@@ -3,7 +3,6 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
 
-use parking_lot::Mutex;
 use rustorium_crypto::hash::{domain, hash, result_root, value_hash};
 use rustorium_crypto::seal::{AtRest, MasterKey};
 use rustorium_crypto::{SigningKey, block_digest, certify, verify_vote};
@@ -223,7 +222,6 @@ async fn main() {
         peers: usize::from(peers),
         beyond_heights: 1,
         banned: Box::new(|ban| panic!("an honest peer was banned: {ban:?}")),
-        status: Arc::<Mutex<_>>::default(),
     };
     let began = Instant::now();
     let joined = tokio::task::spawn_blocking(move || joiner.run()).await.unwrap().unwrap();

@@ -3,7 +3,7 @@
 //! *Invariants:* what is asked of this node meanwhile is answered with "not held"; a safety journal is there before the
 //! store has a height, so that its absence is noticed ever after.
 
-use super::join::{JoinEvent, JoinStatus, Joined, Joiner, ban_reason};
+use super::join::{JoinEvent, Joined, Joiner, ban_reason};
 use crate::codes::{journal_code, transport_code};
 use crate::config::NodeConfig;
 use crate::context::Context;
@@ -98,7 +98,6 @@ impl Early<'_> {
             peers: self.config.peers.len(),
             beyond_heights: self.config.state_sync_beyond_heights,
             banned: self.ban_hook(),
-            status: Arc::<Mutex<Option<JoinStatus>>>::default(),
         };
         self.have_journal()?;
         match joiner.run() {

@@ -8,7 +8,6 @@ use super::fill::{Checkers, finish, keep, stored};
 use crate::context::Context;
 use crate::executor::store_code;
 use crate::queue::Queue;
-use parking_lot::Mutex;
 use rustorium_state::tables::Tables;
 use rustorium_storage::{Store, StoreError};
 use rustorium_sync::state::{
@@ -70,19 +69,6 @@ pub enum Joined {
     Stopped,
 }
 
-/// How far it is, for whoever asks how the node is.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub struct JoinStatus {
-    /// The snapshot's height.
-    pub height: Height,
-    /// What is stored.
-    pub progress: Progress,
-    /// Leaves stored a second.
-    pub leaves_per_s: u64,
-    /// Estimated seconds that are left.
-    pub seconds_left: Option<u64>,
-}
-
 /// A joiner's parts.
 pub struct Joiner {
     /// The empty store, or one that an earlier start began to fill.
@@ -101,8 +87,6 @@ pub struct Joiner {
     pub beyond_heights: u64,
     /// Keeps and shows what a peer did.
     pub banned: Box<dyn Fn(&Ban) + Send>,
-    /// How far it is.
-    pub status: Arc<Mutex<Option<JoinStatus>>>,
 }
 
 /// What a question before the first part is about.
@@ -178,7 +162,6 @@ impl Joiner {
             offers.up.iter().for_each(|peer| sync.connected(*peer));
         }
         finish(&*self.store, &snapshot).map_err(|e| failed(&e))?;
-        *self.status.lock() = None;
         let Progress { leaves, bytes, .. } = sync.progress();
         tracing::info!(event = "state_synced", height = snapshot.header.height.0, leaves, bytes);
         Ok(Joined::Filled(snapshot.header.height))
@@ -368,22 +351,16 @@ impl Joiner {
     }
 
     fn tell(&self, sync: &StateSync, start: Instant, told: &mut Instant) {
-        let progress = sync.progress();
-        let took_ms = millis(start).max(1);
-        let left = (1_000_000 - progress.done_ppm).saturating_mul(took_ms).checked_div(progress.done_ppm);
-        let status = JoinStatus {
-            height: sync.target().height,
-            progress,
-            leaves_per_s: progress.leaves * 1000 / took_ms,
-            seconds_left: left.map(|ms| ms.div_ceil(1000)),
-        };
-        *self.status.lock() = Some(status);
-        if told.elapsed() >= TELL {
-            *told = Instant::now();
-            let JoinStatus { leaves_per_s, seconds_left, .. } = status;
-            let percent = progress.done_ppm / 10_000;
-            tracing::info!(event = "state_syncing", percent, leaves = progress.leaves, leaves_per_s, ?seconds_left);
+        if told.elapsed() < TELL {
+            return;
         }
+        *told = Instant::now();
+        let Progress { leaves, done_ppm, .. } = sync.progress();
+        let took_ms = millis(start).max(1);
+        let left_ms = (1_000_000 - done_ppm).saturating_mul(took_ms).checked_div(done_ppm);
+        let (percent, leaves_per_s) = (done_ppm / 10_000, leaves * 1000 / took_ms);
+        let seconds_left = left_ms.map(|ms| ms.div_ceil(1000));
+        tracing::info!(event = "state_syncing", percent, leaves, leaves_per_s, ?seconds_left);
     }
 }
 

@@ -3,7 +3,6 @@
 use crate::chain::{context, v};
 use crate::epochs;
 use crate::net::Net;
-use parking_lot::Mutex;
 use rustorium_crypto::SigningKey;
 use rustorium_dataplane::inbox::Inbox;
 use rustorium_dataplane::metrics::NodeMetrics;
@@ -242,7 +241,6 @@ impl World {
             peers: 3,
             beyond_heights: 1,
             banned: Box::new(move |ban: &Ban| told.send(*ban).unwrap()),
-            status: Arc::<Mutex<_>>::default(),
         };
         Joining { events, bans, transport, runtime, thread: std::thread::spawn(move || joiner.run()) }
     }
