@@ -79,7 +79,7 @@ class Core:
         self.now = 0
         self.steps = 0
         self.replica = Replica(config)
-        self.first = self.feed(Recovered(final, payload_height, blocks, certificates, votes, 0, me, N))
+        self.first = self.feed(Recovered(final, payload_height, 0, me, N, blocks, certificates, votes))
 
     def feed(self, *inputs: Input) -> list[Effect]:
         effects: list[Effect] = []

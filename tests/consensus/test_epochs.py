@@ -163,7 +163,7 @@ def test_r29_a_restart_in_an_epoch_is_bound_by_the_votes_of_that_epoch() -> None
     core = Core(0)
     first = block(3, BOUNDARY, n=BIG)
     votes = (OwnVote(VoteKind.NOTARIZE, 3, first.digest), OwnVote(VoteKind.FINALIZE, 3, first.digest))
-    core.feed(Recovered(BOUNDARY, 2, (first,), (notarization(first),), votes, epoch=1, me=0, n=BIG))
+    core.feed(Recovered(BOUNDARY, 2, 1, 0, BIG, (first,), (notarization(first),), votes))
     assert not kinds(core.feed(ready(block(3, BOUNDARY, tag=b"twin", n=BIG))))
 
 

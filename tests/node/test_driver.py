@@ -115,7 +115,7 @@ def drive(replica: Replica, log: InputLog, steps: int, start: int = 1) -> None:
 
 
 def recovered(replica: Replica, log: InputLog) -> None:
-    event = Recovered(GENESIS, 0)
+    event = Recovered(GENESIS, 0, 0, 1, 4)
     log.append(1, event, replica.on_input(1, event))
     work = WorkSeen(True)
     log.append(2, work, replica.on_input(2, work))
@@ -123,7 +123,7 @@ def recovered(replica: Replica, log: InputLog) -> None:
 
 
 def test_a_log_replays_to_the_same_effects(tmp_path: Path) -> None:
-    replica = Replica(ConsensusConfig(), 1, 4)
+    replica = Replica(ConsensusConfig())
     log = make_log(tmp_path, replica)
     recovered(replica, log)
     drive(replica, log, 50)
@@ -137,7 +137,7 @@ def test_a_log_replays_to_the_same_effects(tmp_path: Path) -> None:
 
 
 def test_the_log_is_bounded_and_replays_from_its_middle(tmp_path: Path) -> None:
-    replica = Replica(ConsensusConfig(), 1, 4)
+    replica = Replica(ConsensusConfig())
     log = make_log(tmp_path, replica, bytes_max=16_384)
     recovered(replica, log)
     drive(replica, log, 2_000)
@@ -153,7 +153,7 @@ def test_the_log_is_bounded_and_replays_from_its_middle(tmp_path: Path) -> None:
 
 def test_a_restarted_node_appends_segments(tmp_path: Path) -> None:
     for _ in range(2):
-        replica = Replica(ConsensusConfig(), 1, 4)
+        replica = Replica(ConsensusConfig())
         log = make_log(tmp_path, replica)
         recovered(replica, log)
         log.close()
@@ -162,7 +162,7 @@ def test_a_restarted_node_appends_segments(tmp_path: Path) -> None:
 
 
 def test_a_torn_tail_is_the_end_and_damage_is_an_error(tmp_path: Path) -> None:
-    replica = Replica(ConsensusConfig(), 1, 4)
+    replica = Replica(ConsensusConfig())
     log = make_log(tmp_path, replica)
     recovered(replica, log)
     drive(replica, log, 20)
@@ -177,9 +177,9 @@ def test_a_torn_tail_is_the_end_and_damage_is_an_error(tmp_path: Path) -> None:
 
 
 def test_other_effects_than_recorded_are_named(tmp_path: Path) -> None:
-    replica = Replica(ConsensusConfig(), 1, 4)
+    replica = Replica(ConsensusConfig())
     log = make_log(tmp_path, replica)
-    event = Recovered(GENESIS, 0)
+    event = Recovered(GENESIS, 0, 0, 1, 4)
     log.append(1, event, [Heartbeat(9), Heartbeat(9), Heartbeat(9)])
     log.close()
     with pytest.raises(InputLogError, match="step 0 had the effects Heartbeat, Heartbeat, Heartbeat and now has"):
@@ -187,7 +187,7 @@ def test_other_effects_than_recorded_are_named(tmp_path: Path) -> None:
 
 
 def test_another_version_is_refused(tmp_path: Path) -> None:
-    replica = Replica(ConsensusConfig(), 1, 4)
+    replica = Replica(ConsensusConfig())
     make_log(tmp_path, replica).close()
     path = tmp_path / "00000001.inputs"
     content = path.read_bytes()
@@ -197,7 +197,7 @@ def test_another_version_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_stops_the_log_and_not_the_node(tmp_path: Path) -> None:
-    replica = Replica(ConsensusConfig(), 1, 4)
+    replica = Replica(ConsensusConfig())
     log = make_log(tmp_path, replica)
 
     class Full:

@@ -94,12 +94,12 @@ impl Vocabulary {
                 self.recovered.bind(py).call1((
                     self.facts(py, last_final)?,
                     payload_height.0,
-                    PyTuple::new(py, blocks)?,
-                    PyTuple::new(py, certificates)?,
-                    PyTuple::new(py, votes)?,
                     epoch.0,
                     me.map(|me| me.0),
                     *n,
+                    PyTuple::new(py, blocks)?,
+                    PyTuple::new(py, certificates)?,
+                    PyTuple::new(py, votes)?,
                 ))
             }
             Input::BlockSeen(facts, status) => {

@@ -79,15 +79,15 @@ class Recovered:
     final: BlockFacts
     payload_height: int
     """The newest final height that had a payload (0: none)."""
+    epoch: int
+    me: int | None
+    """This node's index in the epoch's committee; None: it is in none, and follows (R30)."""
+    n: int
+    """The size of the epoch's committee."""
     blocks: tuple[BlockFacts, ...] = ()
     """Blocks above the final one whose proposals the journal holds."""
     certificates: tuple[Certificate, ...] = ()
     votes: tuple[OwnVote, ...] = ()
-    epoch: int = 0
-    me: int | None = None
-    """This node's index in the epoch's committee; None: it is in none, and follows (R30)."""
-    n: int = 0
-    """The size of the epoch's committee; 0: `me` and `n` are those that the replica was made with."""
 
 
 @dataclass(frozen=True, slots=True)

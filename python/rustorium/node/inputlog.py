@@ -161,7 +161,7 @@ def _replay_segment(path: Path) -> Iterator[Step]:
     if (header.inputs, header.effects) != names:
         raise InputLogError(f"{path} was recorded with another vocabulary: replay it with the build that recorded it")
     try:
-        replica = Replica(ConsensusConfig(**header.config), header.me, header.n)
+        replica = Replica(ConsensusConfig(**header.config))
         thaw(replica, header.state)
     except (TypeError, ValueError, LookupError, AttributeError) as error:
         raise InputLogError(f"{path} holds a state that this build can't restore ({error})") from None

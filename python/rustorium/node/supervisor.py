@@ -98,7 +98,7 @@ class Supervisor:
     async def run(self) -> None:
         """Until a signal, the admin socket, the parent's end or a fault."""
         config = self._launch.config
-        replica = Replica(config.consensus, self._launch.index, self._launch.n)
+        replica = Replica(config.consensus)
         inputs = self._input_log(replica)
         driver = Driver(self._node, replica, inputs)
         admin = AdminServer(self._launch.home.admin_socket, self._node, self.stop)

@@ -107,7 +107,7 @@ class SimPort(Peers):
         self._left = set(self._own_votes)
         votes, facts, height = tuple(self._own_votes), self.ledger.tip.facts, self.ledger.payload_height
         where = (self.epoch.number, self.me, self.epoch.n)
-        self._put(Recovered(facts, height, tuple(blocks), tuple(certificates), votes, *where))
+        self._put(Recovered(facts, height, *where, tuple(blocks), tuple(certificates), votes))
         if self.final is not None and self.final.digest is not None:
             self._finalize(self.final.view, self.final.digest)
         self._reassess()
