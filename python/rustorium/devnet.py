@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -133,8 +133,9 @@ class Devnet:
             self.spawn(index)
         self.wait_ready(timeout_s=timeout_s, interrupted=interrupted)
 
-    def spawn(self, index: int) -> None:
-        """Starts one validator that isn't running, without waiting for it. Errors: DevnetError."""
+    def spawn(self, index: int, environment: Mapping[str, str] | None = None) -> None:
+        """Starts one validator that isn't running, without waiting for it; `environment`: more variables for it alone.
+        Errors: DevnetError."""
         if self.exit_code(index) is None and self._processes[index] is not None:
             raise DevnetError(f"{self.net.nodes[index].name} is running: stop it first")
         home = Path(self.net.nodes[index].home)
@@ -148,14 +149,14 @@ class Devnet:
             "--stop-fd",
             str(self._stop_read),
         ]
-        environment = {key: value for key, value in os.environ.items() if not key.startswith("RUSTORIUM_")}
+        inherited = {key: value for key, value in os.environ.items() if not key.startswith("RUSTORIUM_")}
         with open(self._stderr(index), "ab") as stderr:
             process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=stderr,
                 stderr=stderr,
-                env=environment,
+                env={**inherited, **(environment or {})},
                 pass_fds=(self._stop_read,),
                 start_new_session=True,
             )

@@ -1,0 +1,73 @@
+"""The preloaded layer of `disk/layer.cc`: compiled here once, and what it is told as the environment of a process.
+
+A rule is made by `rule(KIND, ...)`; what it does, and to which calls below the folder:
+
+- `cut`: kill -9 before the call; to writes, changes of names, syncs and what is sent to a network;
+- `cut-send`: the same, only before something is sent;
+- `enospc`, `eio`: fails with that error; to what needs room: writes, new files and folders, longer files, renames. The
+  first write that finds the disk full gets half of its bytes written;
+- `eio-sync`: a sync fails;
+- `slow`: a sync takes `ms` longer;
+- `stall`: a sync waits for as long as the file `when` exists.
+
+`from_` counts, from 1, the calls that the rule could speak of; `count` is how many it applies to (none: all of them).
+`path` is a part of the path. `when` names a file outside the folder: the rule is in force for as long as that exists.
+"""
+
+import hashlib
+import os
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+SOURCES = [ROOT / "tests" / "disk" / name for name in ("layer.cc", "layer.h")]
+KINDS = ("cut", "cut-send", "enospc", "eio", "eio-sync", "slow", "stall")
+
+
+def library() -> Path:
+    """The compiled layer; compiled where these sources haven't been yet."""
+    compiler = os.environ.get("CXX") or "c++"
+    name = hashlib.sha256(b"".join(path.read_bytes() for path in SOURCES) + compiler.encode()).hexdigest()[:16]
+    built = ROOT / "target" / f"disk-layer-{name}.so"
+    if not built.exists():
+        built.parent.mkdir(exist_ok=True)
+        partial = built.with_suffix(f".{os.getpid()}")
+        flags = ["-std=c++17", "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC"]
+        subprocess.run([compiler, *flags, "-o", str(partial), str(SOURCES[0]), "-ldl", "-lpthread"], check=True)
+        partial.rename(built)
+    return built
+
+
+def rule(
+    kind: str,
+    *,
+    from_: int = 1,
+    count: int | None = None,
+    path: str = "",
+    when: Path | None = None,
+    ms: int = 0,
+) -> str:
+    """One rule, as the layer reads it."""
+    assert kind in KINDS, kind
+    assert kind != "stall" or when is not None, "nothing would ever end it"
+    parts = [kind, f"from={from_}", f"ms={ms}"]
+    parts += [f"count={count}"] if count is not None else []
+    parts += [f"path={path}"] if path else []
+    parts += [f"when={when}"] if when is not None else []
+    assert all(":" not in part and ";" not in part for part in parts), parts
+    return ":".join(parts)
+
+
+def environment(
+    root: Path, *, trace: Path | None = None, rules: Sequence[str] = (), real_syncs: bool = False
+) -> dict[str, str]:
+    """What a process under the layer needs besides its own environment. Syncs are slow on some disks and change nothing
+    that a process can see, so that they are left out unless asked for."""
+    found = {"DISK_ROOT": str(root.resolve()), "DISK_RULES": ";".join(rules)}
+    found["LD_PRELOAD"] = " ".join(filter(None, [str(library()), os.environ.get("LD_PRELOAD")]))
+    if trace is not None:
+        found["DISK_TRACE"] = str(trace)
+    if not real_syncs:
+        found["DISK_SYNC"] = "skip"
+    return found
