@@ -66,6 +66,10 @@ test-outside: build
     [ -x "$tools-$deny/bin/cargo-deny" ] || env -u CARGO_TARGET_DIR cargo install --locked --quiet --root "$tools-$deny" "cargo-deny@$deny"
     PATH="$tools-$deny/bin:$PATH" {{ python }} -m pytest -m outside
 
+# crashes and disks, all of it: power cuts at every call of the vote path and lives that end in one after the other
+torture: build
+    RUSTORIUM_CUT_STRIDE=1 RUSTORIUM_CUT_LIVES=500 {{ python }} -m pytest -s tests/disk --timeout 3600
+
 # play COUNT seeds of the simulator from FIRST on; MODE is safety, liveness or epochs
 sim FIRST="0" COUNT="500" MODE="liveness": build
     {{ python }} -m rustorium.sim.run {{ FIRST }} {{ COUNT }} {{ MODE }}

@@ -12,7 +12,7 @@ import os
 import shutil
 import stat
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 from pathlib import Path
@@ -178,9 +178,9 @@ VARIANTS = [(names, data) for names in NAMES for data in DATA if (names, data) !
 
 
 class Disk:
-    """A folder, and what of it is on the disk. `base`: a copy of it as it was when the trace began, all synced."""
+    """A folder, and what of it is on the disk. `base`: what it held when the trace began, all synced."""
 
-    def __init__(self, root: Path, base: Path | None = None) -> None:
+    def __init__(self, root: Path, base: Mapping[str, bytes | None] | None = None) -> None:
         self.root = str(root.resolve())
         self.names: dict[str, Node] = {}
         self.durable_names: dict[str, Node] = {}
@@ -188,19 +188,9 @@ class Disk:
         self._inodes: dict[int, File] = {}
         self._index = 0
         self._process_start = 0
-        if base is not None:
-            for path in sorted(base.rglob("*")):
-                self._add_base(f"{self.root}/{path.relative_to(base)}", path)
-
-    def _add_base(self, name: str, path: Path) -> None:
-        if path.is_dir():
-            node: Node = Folder()
-        elif path.is_file():
-            content = path.read_bytes()
-            node = File(bytearray(content), bytearray(content))
-        else:
-            return
-        self.names[name] = self.durable_names[name] = node
+        for path, content in (base or {}).items():
+            node: Node = Folder() if content is None else File(bytearray(content), bytearray(content))
+            self.names[f"{self.root}/{path}"] = self.durable_names[f"{self.root}/{path}"] = node
 
     def play(self, record: Record) -> None:
         """The next call of the trace."""

@@ -6,13 +6,14 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
-/// Makes the folder where it is missing, and closes it to everyone else.
+/// Makes the folder where it is missing, and closes it to everyone else. Its name survives a power cut when this returns:
+/// also where an earlier start made it and was killed before it could see to that.
 pub(crate) fn private_folder(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)?;
     if std::fs::metadata(path)?.permissions().mode() & 0o077 != 0 {
         std::fs::set_permissions(path, Permissions::from_mode(0o700))?;
     }
-    Ok(())
+    path.canonicalize()?.parent().map_or(Ok(()), sync_folder)
 }
 
 /// Options for a file that only its owner can open.

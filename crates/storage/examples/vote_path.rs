@@ -1,0 +1,159 @@
+//! What a validator does with its disk before it says anything, for the test that cuts its power at every call of it.
+//!
+//! `vote_path run HOME ADDRESS SESSION`: one start of a node. Opens store and journal in HOME, sends again what it finds,
+//! then appends, syncs and sends votes, commits heights, lets the journal go, renews keys; session 2 ends with the mark of
+//! a retired key. Whatever it sends to ADDRESS by UDP has to be found by every later start. It ends like a killed process.
+//!
+//! `vote_path check`: opens the homes that standard input names, a line each, and says what it finds, as JSON.
+
+#[allow(dead_code, reason = "the benchmarks measure time, too")]
+mod heights;
+
+use heights::heights;
+use rustorium_crypto::seal::{AtRest, MasterKey};
+use rustorium_storage::{Durability, Journal, JournalError, Lsn, RecordKind, RocksStore, Store, StoreConfig, retired};
+use rustorium_types::ChainId;
+use serde_json::json;
+use std::error::Error;
+use std::io::stdin;
+use std::net::UdpSocket;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
+
+type Anything = Box<dyn Error>;
+
+/// Small, so that segments are begun, freed and used again all the time.
+const SEGMENT_BYTES: usize = 32 * 1024;
+const STEPS: u64 = 24;
+const LAST_SESSION: u64 = 2;
+
+fn main() -> Result<(), Anything> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["run", home, address, session] => run(Path::new(home), address, session.parse()?),
+        ["check"] => check(),
+        _ => Err("usage: vote_path run HOME ADDRESS SESSION | check".into()),
+    }
+}
+
+fn at_rest() -> Result<AtRest, Anything> {
+    Ok(AtRest::new(Arc::new(MasterKey::from_secret(&[7; 32])?), ChainId::ZERO))
+}
+
+struct Voter {
+    journal: Journal,
+    done: Receiver<Result<Lsn, JournalError>>,
+    store: RocksStore,
+    socket: UdpSocket,
+}
+
+impl Voter {
+    fn say(&self, what: &str) -> Result<(), Anything> {
+        self.socket.send(what.as_bytes())?;
+        Ok(())
+    }
+
+    fn durable(&self, lsn: Lsn) -> Result<(), Anything> {
+        self.journal.sync(lsn);
+        while self.done.recv()?? < lsn {}
+        Ok(())
+    }
+
+    /// The last record is what a vote rests on last: the vote itself.
+    fn vote(&self, name: &str, rests_on: &[(RecordKind, usize)]) -> Result<Lsn, Anything> {
+        for (kind, bytes) in rests_on {
+            self.journal.append(*kind, &vec![0x5a; *bytes]);
+        }
+        let lsn = self.journal.append(RecordKind::Vote, name.as_bytes());
+        self.durable(lsn)?;
+        self.say(&format!("vote {} {name}", lsn.0))?;
+        Ok(lsn)
+    }
+
+    fn let_go(&self, below: Lsn) -> Result<(), Anything> {
+        let height = self.store.sync()?;
+        self.say(&format!("height {}", height.0))?;
+        let floor = self.journal.append(RecordKind::Floor, below.0.to_string().as_bytes());
+        self.durable(floor)?;
+        self.say(&format!("vote {} floor", floor.0))?;
+        self.journal.release(below);
+        Ok(())
+    }
+}
+
+fn run(home: &Path, address: &str, session: u64) -> Result<(), Anything> {
+    let socket = UdpSocket::bind("127.0.0.1:0")?;
+    socket.connect(address)?;
+    let store = RocksStore::open(&home.join("db"), &StoreConfig::default(), &at_rest()?)?;
+    let (tell, done) = channel();
+    let tell = Box::new(move |result| tell.send(result).unwrap_or_default());
+    let safety = home.join("safety");
+    let (journal, records) = Journal::open_with(&safety, Durability::Vote, SEGMENT_BYTES, &at_rest()?, tell)?;
+    let voter = Voter { journal, done, store, socket };
+    for record in records.iter().filter(|record| record.kind == RecordKind::Vote) {
+        voter.say(&format!("vote {} {}", record.lsn.0, String::from_utf8_lossy(&record.payload)))?;
+    }
+    steps(&voter, session)?;
+    if session == LAST_SESSION {
+        retired::mark(&safety, "shown a vote that the journal lacks")?;
+        voter.say("retired")?;
+    }
+    // What was appended and not synced stays with the kernel: the next session finds it there.
+    voter.journal.append(RecordKind::Vote, b"never said");
+    voter.journal.append(RecordKind::Batch, &[0x5a; 80 * 1024 / 4]);
+    std::process::exit(0)
+}
+
+fn steps(voter: &Voter, session: u64) -> Result<(), Anything> {
+    let first = voter.store.tip().map_or(0, |tip| tip.height.0 + 1);
+    let mut commits = heights(first + STEPS, 1)?.into_iter().skip(first as usize);
+    let mut said = Vec::new();
+    for step in 0..STEPS {
+        let rests_on: &[_] = match step % 4 {
+            0 => &[],
+            1 => &[(RecordKind::Batch, 3000), (RecordKind::Proposal, 700)],
+            2 => &[(RecordKind::Certificate, 300)],
+            _ => &[(RecordKind::Batch, 9000)],
+        };
+        said.push(voter.vote(&format!("{session}.{step}"), rests_on)?);
+        if step % 3 == 2
+            && let Some(commit) = commits.next()
+        {
+            voter.store.commit(&commit)?;
+        }
+        if step % 8 == 7 {
+            voter.let_go(said[said.len() - 4])?;
+        }
+        if step == 10 {
+            voter.store.rotate()?;
+            while voter.store.rotate_step()?.is_some() {}
+        }
+    }
+    Ok(())
+}
+
+fn check() -> Result<(), Anything> {
+    for home in stdin().lines() {
+        let home = PathBuf::from(home?);
+        let mut found = json!({ "retired": retired::read(&home.join("safety")).map_or(true, |mark| mark.is_some()) });
+        match RocksStore::open(&home.join("db"), &StoreConfig::default(), &at_rest()?) {
+            Ok(store) => found["height"] = json!(store.tip().map(|tip| tip.height.0)),
+            Err(error) => found["error"] = json!(error.to_string()),
+        }
+        let done = Box::new(|_| {});
+        match Journal::open_with(&home.join("safety"), Durability::Vote, SEGMENT_BYTES, &at_rest()?, done) {
+            Ok((_journal, records)) => {
+                let named = |kind| {
+                    let of_kind = records.iter().filter(move |record| record.kind == kind);
+                    of_kind.map(|record| (record.lsn.0, String::from_utf8_lossy(&record.payload).into_owned()))
+                };
+                found["votes"] = json!(named(RecordKind::Vote).collect::<Vec<_>>());
+                found["floors"] = json!(named(RecordKind::Floor).collect::<Vec<_>>());
+            }
+            Err(error) => found["error"] = json!(error.to_string()),
+        }
+        println!("{found}");
+    }
+    Ok(())
+}

@@ -1,0 +1,216 @@
+"""Power cut at every call on the vote path: whatever had been sent is on the disk, and no cut costs the key.
+
+`crates/storage/examples/vote_path.rs` is started three times on one home, each time ended as by kill -9, under
+the layer that records its calls. After each of them (`RUSTORIUM_CUT_STRIDE`: after each so-many-th) the home is rebuilt as
+a power cut would have left it, in eleven ways, and opened: store and journal have to open, and to hold what the datagrams before
+that point promised. One run gives all points: what a process does after a cut changes nothing of what it did before.
+"""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from disk_layer import ROOT, environment, rule
+from power_cut import VARIANTS, Disk, Op, Record, read_folder, read_trace, write_folder
+
+STRIDE = int(os.environ.get("RUSTORIUM_CUT_STRIDE", "23"))
+LIVES = int(os.environ.get("RUSTORIUM_CUT_LIVES", "12"))
+SESSIONS = 3
+CALLS_ABOUT = 260
+"""Of one session."""
+AT_ONCE = 200
+"""Images that are checked by one process."""
+
+
+@pytest.fixture(scope="session")
+def vote_path() -> Path:
+    """The example, with the flags of `just test`, which has compiled it then."""
+    exports = subprocess.run(
+        [sys.executable, ROOT / "tools/build/backend.py"], check=True, capture_output=True, text=True
+    ).stdout
+    checked = "CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS=true CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS=true"
+    build = "cargo build --release --locked --workspace --exclude rustorium-native --example vote_path"
+    command = ["bash", "-ec", f"{exports}\n{checked} {build} --message-format=json-render-diagnostics"]
+    done = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
+    artifacts = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    [program] = [found["executable"] for found in artifacts if found.get("executable")]
+    return Path(program)
+
+
+@dataclass
+class Promise:
+    """What had been sent at some point."""
+
+    votes: dict[int, str] = field(default_factory=dict)
+    height: int = 0
+    retired: bool = False
+
+    def add(self, sent: bytes) -> None:
+        what, *rest = sent.decode().split(maxsplit=2)
+        if what == "vote":
+            self.votes[int(rest[0])] = rest[1]
+        elif what == "height":
+            self.height = int(rest[0])
+        else:
+            self.retired = True
+
+    def broken_by(self, found: dict[str, Any]) -> list[str]:
+        """What of it a start on the rebuilt home would not know."""
+        if "error" in found:
+            return [f"it doesn't open: {found['error']}"]
+        names = dict(found["votes"]) | {lsn: "floor" for lsn, _ in found["floors"]}
+        kept = max((int(text) for _, text in found["floors"]), default=0)
+        broken = [f"vote {name}" for lsn, name in self.votes.items() if lsn >= kept and names.get(lsn) != name]
+        if self.height > (found["height"] or 0):
+            broken.append(f"height {self.height}: there is {found['height']}")
+        if self.retired and not found["retired"]:
+            broken.append("the mark of the retired key")
+        return broken
+
+
+@contextmanager
+def receiver() -> Iterator[str]:
+    """An address to which datagrams can be sent; the layer's trace has what they say."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield f"127.0.0.1:{bound.getsockname()[1]}"
+
+
+def session(program: Path, home: Path, number: int, trace: Path, address: str, *rules: str) -> int:
+    """One start of the example; what it ended with."""
+    told = {**os.environ, **environment(home, trace=trace, rules=rules)}
+    command = [program, "run", home, address, str(number)]
+    return subprocess.run(command, env=told, check=False, timeout=60).returncode
+
+
+@dataclass(frozen=True)
+class Run:
+    """Three sessions and their trace."""
+
+    home: Path
+    records: list[Record]
+
+
+@pytest.fixture(scope="module")
+def whole_run(vote_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    scratch = tmp_path_factory.mktemp("vote-path")
+    home, trace = scratch / "home", scratch / "trace"
+    home.mkdir(mode=0o700)
+    with receiver() as address:
+        for number in range(SESSIONS):
+            assert session(vote_path, home, number, trace, address) == 0
+    return Run(home, read_trace(trace))
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A home after a power cut."""
+
+    call: int
+    variant: tuple[str, str]
+    promise: Promise
+    image: dict[str, bytes | None]
+
+
+def cuts(records: Sequence[Record], home: Path, stride: int, variants: Sequence[tuple[str, str]]) -> Iterator[Cut]:
+    """Every stride-th point, with homes that were not there before."""
+    disk, promise, seen = Disk(home), Promise(), set[int]()
+    for call, record in enumerate(records):
+        disk.play(record)
+        if record.op == Op.SEND:
+            promise.add(record.data)
+        if call % stride and call + 1 < len(records):
+            continue
+        frozen = Promise(dict(promise.votes), promise.height, promise.retired)
+        for variant in variants:
+            image = disk.image(*variant, seed=call)
+            key = hash((tuple(sorted(image.items())), len(frozen.votes), frozen.height, frozen.retired))
+            if key not in seen:
+                seen.add(key)
+                yield Cut(call, variant, frozen, image)
+    disk.assert_complete()
+
+
+def check(program: Path, scratch: Path, found: Sequence[Cut]) -> list[str]:
+    """What is wrong with these homes."""
+    homes = [scratch / str(number) / "home" for number in range(len(found))]
+    for home, cut in zip(homes, found, strict=True):
+        write_folder(home, cut.image)
+    told = {**os.environ, **environment(scratch)}
+    names = "".join(f"{home}\n" for home in homes)
+    done = subprocess.run([program, "check"], env=told, input=names, stdout=subprocess.PIPE, check=True, text=True)
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    return [
+        f"cut after call {cut.call}, names {cut.variant[0]}, data {cut.variant[1]}: {what}"
+        for cut, answer in zip(found, answers, strict=True)
+        for what in cut.promise.broken_by(answer)
+    ]
+
+
+def all_faults(program: Path, scratch: Path, points: Iterator[Cut]) -> tuple[int, list[str]]:
+    """How many homes there were, and what is wrong with them."""
+    faults, total = list[str](), 0
+    while group := list(islice(points, AT_ONCE)):
+        faults += check(program, scratch, group)
+        total += len(group)
+    return total, faults
+
+
+def test_no_power_cut_takes_what_was_sent(vote_path: Path, whole_run: Run, tmp_path: Path) -> None:
+    sent = sum(record.op == Op.SEND for record in whole_run.records)
+    total, faults = all_faults(vote_path, tmp_path / "cut", cuts(whole_run.records, whole_run.home, STRIDE, VARIANTS))
+    print(f"{len(whole_run.records)} calls, {sent} datagrams, {total} different homes after a power cut")
+    assert faults == []
+    assert sent > SESSIONS * 24
+
+
+@pytest.mark.parametrize("part", ["/home$", "/safety$", r"/segment-\d+\.log$", r"/segment-\d+\.new$", r"/keys\.new$"])
+def test_the_check_finds_each_sync_that_a_disk_does_not_do(
+    vote_path: Path, whole_run: Run, tmp_path: Path, part: str
+) -> None:
+    lied = [
+        replace(record, result=-1) if record.op == Op.SYNC_END and re.search(part, record.path) else record
+        for record in whole_run.records
+    ]
+    assert lied != whole_run.records
+    points = cuts(lied, whole_run.home, 61, [("kept", "dropped"), ("dropped", "kept")])
+    _, faults = all_faults(vote_path, tmp_path / "cut", points)
+    assert faults != []
+
+
+def test_cut_after_cut_after_cut(vote_path: Path, tmp_path: Path) -> None:
+    """Each life begins on what the last one's power cut left, and is cut at a call of its own; one promise for all."""
+    home, luck, promise, ends = tmp_path / "home", Random(LIVES), Promise(), Counter[int]()
+    home.mkdir(mode=0o700)
+    with receiver() as address:
+        for life in range(LIVES):
+            base, trace = read_folder(home), tmp_path / f"trace-{life}"
+            at, variant = luck.randint(1, CALLS_ABOUT), luck.choice([*VARIANTS, ("kept", "kept")])
+            ends[session(vote_path, home, 100 + life, trace, address, rule("cut", from_=at))] += 1
+            disk = Disk(home, base)
+            for record in read_trace(trace):
+                disk.play(record)
+                if record.op == Op.SEND:
+                    promise.add(record.data)
+            disk.assert_complete()
+            write_folder(home, disk.image(*variant, seed=life))
+            faults = check(vote_path, tmp_path / "look", [Cut(at, variant, promise, read_folder(home))])
+            assert faults == [], f"life {life}"
+            trace.unlink()
+    print(f"{LIVES} lives, ended with {dict(ends)}, {len(promise.votes)} votes sent and none forgotten")
+    assert ends.keys() <= {0, -signal.SIGKILL}
+    assert promise.votes
