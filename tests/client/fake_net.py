@@ -30,6 +30,10 @@ class FakeNode:
     busy: bool = False
     loses_answers: bool = False
     garbage: bool = False
+    fails: bool = False
+    """Whoever stands before it answers in its place, after a submission was taken or not."""
+    knows_nothing: bool = False
+    """It answers no question about a transaction."""
     requests: list[httpx2.Request] = field(default_factory=list)
 
     def posts(self) -> list[httpx2.Request]:
@@ -67,6 +71,10 @@ class FakeNet:
             await anyio.sleep_forever()
         if node.garbage:
             return httpx2.Response(200, content=b"<html>")
+        if node.fails:
+            return httpx2.Response(502, content=b"<html>")
+        if node.knows_nothing and request.method == "GET" and request.url.path.startswith("/v1/transactions/"):
+            raise httpx2.ConnectError("connection refused", request=request)
         if node.busy and request.url.path.startswith("/v1/"):
             return problem(503, "busy", "The node is busy; try again in 50 ms or at another node.", retry_after_ms=50)
         if request.url.path == "/v1/events" and self.events is not None:

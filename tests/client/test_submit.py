@@ -191,6 +191,43 @@ def test_all_nodes_say_unknown_account(net: FakeNet, key: Key) -> None:
     run(net, key, body)
 
 
+@pytest.mark.parametrize("mood", ["hangs", "fails"])
+@pytest.mark.parametrize("code", ["unknown_account", "nonce_too_far", "expired", "nonce_taken"])
+def test_what_may_have_been_taken_is_not_called_refused(net: FakeNet, key: Key, mood: str, code: str) -> None:
+    """The nodes that refuse it are behind, or go by their clocks: the one that may have it brings it to a block yet."""
+
+    async def body(client: AsyncClient) -> None:
+        await client.put(b"a", b"0")
+        setattr(net.nodes[0], mood, True)
+        net.nodes[1].delay_s = net.nodes[2].delay_s = 0.001
+        net.refuse_next = [{"code": code, "message": "No."}] * 1_000
+        with pytest.raises(OutcomeUnknown):
+            await client.put(b"a", b"1")
+
+    run(net, key, body)
+
+
+def test_a_used_nonce_is_believed_of_the_node_that_says_so_alone(net: FakeNet, key: Key) -> None:
+    """It has executed what used the nonce, and doesn't know this one: that another node doesn't shows nothing."""
+
+    async def body(client: AsyncClient) -> None:
+        await client.put(b"a", b"0")
+        net.nodes[0].hangs = net.nodes[1].knows_nothing = True
+        net.nodes[1].delay_s, net.nodes[2].delay_s = 0.001, 0.1
+        net.nodes[2].loses_answers = True
+        signed = await client.sign([put(key.address, b"a", b"1")])
+        net.nonces[key.address] += 1
+        with pytest.raises(OutcomeUnknown):
+            await client.submit_transaction(signed, timeout_ms=5_000)
+        net.nodes[1].knows_nothing = False
+        with pytest.raises(Refused) as caught:
+            await client.submit_transaction(signed, timeout_ms=5_000)
+        assert caught.value.code == "nonce_used"
+        assert not [request for request in net.nodes[2].requests if signed.id in request.url.path]
+
+    run(net, key, body)
+
+
 def test_concurrent_sends_take_consecutive_nonces(net: FakeNet, key: Key) -> None:
     async def body(client: AsyncClient) -> None:
         async with trio.open_nursery() as nursery:

@@ -19,8 +19,9 @@ GRACE_S = 0.5
 SERVER_WAIT_MS_MAX = 60_000
 LAGGING = ("unknown_account", "nonce_too_far")
 """A node that is behind says so; the others are asked before it is believed."""
-NEVER_EXECUTED = ("nonce_used", "expired", "wrong_chain", "malformed_transaction", "transaction_too_large")
-"""Refusals that hold wherever the transaction was sent before."""
+NEVER_EXECUTED = ("nonce_used", "wrong_chain", "malformed_transaction", "transaction_too_large")
+"""Refusals that hold wherever the transaction was sent before, where the node that refuses it doesn't know it. One that
+expired by a node's clock may still be in a block."""
 
 Result = Submitted | ClientError
 
@@ -45,7 +46,8 @@ class Group:
                     break
                 await self._ask(endpoint)
             for index, refusal in self._doubts.items():
-                if self._results[index] is None and not isinstance(refusal, Busy):
+                perhaps = isinstance(refusal, Busy) or index in self._perhaps_taken
+                if self._results[index] is None and not perhaps:
                     self._results[index] = refusal
             if not self._open() or anyio.current_time() + pause >= self._deadline:
                 break
@@ -82,16 +84,21 @@ class Group:
             self._last = error
             if "results" not in error.details and not isinstance(error, Busy):
                 for index in asked:
-                    self._results[index] = error
+                    if index not in self._perhaps_taken:
+                        self._results[index] = error
                 return
             answer = error.details
-        except (NotReady, ClientError) as error:
+        except (NotReady, NotFound) as error:
             self._last = error
             return
+        except ClientError as error:  # the node, or who stands before it, failed in the middle
+            self._last = error
+            self._perhaps_taken.update(asked)
+            return
         if isinstance(answer, dict) and "results" in answer:
-            await self._take(asked, parse(lambda body: list(body["results"]), answer))
+            await self._take(endpoint, asked, parse(lambda body: list(body["results"]), answer))
 
-    async def _take(self, asked: list[int], answers: list[Answer]) -> None:
+    async def _take(self, endpoint: Endpoint, asked: list[int], answers: list[Answer]) -> None:
         if len(answers) != len(asked):
             self._perhaps_taken.update(asked)
             return
@@ -104,15 +111,16 @@ class Group:
             elif isinstance(result, Busy) or result.code in LAGGING:
                 self._doubts[index] = result
             elif index in self._perhaps_taken:
-                self._results[index] = await self._settle(index, result)
+                self._results[index] = await self._settle(endpoint, index, result)
             else:
                 self._results[index] = result
 
-    async def _settle(self, index: int, refusal: Refused) -> Result | None:
-        """A refusal of what may have been taken before: the ledger decides. None: ask on."""
+    async def _settle(self, endpoint: Endpoint, index: int, refusal: Refused) -> Result | None:
+        """A refusal of what may have been taken before: the ledger decides, as the node has it that refuses, since
+        another may not have executed as much. None: ask on."""
         identity = self._transactions[index].id
         try:
-            body = await self._transport.get(f"{PATH}/{identity}", self._deadline, absent=True)
+            body = await self._transport.attempt("GET", endpoint, f"{PATH}/{identity}", self._deadline)
         except NotFound:
             return refusal if refusal.code in NEVER_EXECUTED else None
         except RustoriumError:
