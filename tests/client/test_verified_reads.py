@@ -3,6 +3,7 @@
 import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx2
@@ -11,9 +12,9 @@ import trio
 import trio.testing
 from fake_net import ok, problem
 
-from rustorium.client import AsyncClient
+from rustorium.client import AsyncClient, base
 from rustorium.errors import Busy, NoStateRoot, ProofPruned, ProofRefused, UsageError, VerificationFailed
-from rustorium.types import PROOF_KEYS_MAX, Subject
+from rustorium.types import PROOF_KEYS_MAX, Receipt, Subject
 
 VECTORS = Path(__file__).parent.parent / "vectors" / "proofs.json"
 CASES: dict[str, dict[str, Any]] = {case["name"]: case for case in json.loads(VECTORS.read_text())["cases"]}
@@ -139,6 +140,34 @@ def test_reasons_are_typed_and_a_wait_ends() -> None:
         assert found.value.nearest == 5
 
     run([lambda _: problem(410, "proof_pruned", "Gone.", nearest=5)], pruned)
+
+
+@pytest.mark.parametrize("earlier_ms", [0, 1])
+def test_an_own_write_is_waited_for_until_it_is_shown_to_be_none(
+    earlier_ms: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A node named a height; a final header below it, of a later time, shows that it lied, and nothing else does."""
+    # The vectors' headers are of a time to come.
+    monkeypatch.setattr(base, "time", SimpleNamespace(time_ns=lambda: 1 << 62))
+
+    def reached(request: httpx2.Request) -> httpx2.Response:
+        if json.loads(request.content).get("from_height", 0) > 1:
+            return problem(503, "not_proven_yet", "Not yet.", retry_after_ms=500)
+        return proven(ONE)(request)
+
+    async def body(client: AsyncClient) -> None:
+        time_ms = (await client.prove([Subject(ACCOUNT, key=b"\x03")])).claim.time_ms - earlier_ms
+        client._wrote(Receipt("", ACCOUNT, 0, 99, 0, time_ms, 1))
+        with pytest.raises(Busy, match="not yet"):
+            await client.prove([Subject(ACCOUNT, key=b"\x03")], from_height=100)
+        for _ in range(2):
+            with pytest.raises(Busy, match="not yet"):
+                await client.get(ACCOUNT, b"\x03")
+            if earlier_ms:
+                assert await client.get(ACCOUNT, b"\x03") == VALUE
+                return
+
+    run([reached], body)
 
 
 def test_questions_have_bounds() -> None:

@@ -3,6 +3,7 @@
 Invariants: with a genesis or checkpoint given, nothing that comes with a proof or certificate is handed out unchecked.
 """
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from rustorium.client.sender import Sender
 from rustorium.client.transport import Transport
 from rustorium.errors import GenesisNeeded, UsageError
 from rustorium.home import read_genesis
-from rustorium.types import NodeStatus
+from rustorium.types import NodeStatus, Receipt
 
 TIMEOUT_S = 30.0
 CHANGES_PAGE = 100
@@ -52,7 +53,7 @@ class ClientBase:
         self._key = key
         self._timeout_s = timeout_s
         self._streams: list[EventStream] = []
-        self._seen_height = self._wrote_height = 0
+        self._seen_height = self._wrote_height = self._wrote_ms = 0
         self._sender = Sender(self._transport, self._check_receipt, self.chain)
 
     @property
@@ -106,9 +107,11 @@ class ClientBase:
         body = await self._read("/v1/epochs", params={"from": first, "limit": CHANGES_PAGE})
         return wire.parse(wire.epoch_changes, body)
 
-    def _wrote(self, height: int) -> None:
+    def _wrote(self, receipt: Receipt | None) -> None:
         """A receipt of this client's own was seen: proven reads are of its height or above from now on."""
-        self._wrote_height = max(self._wrote_height, height)
+        if receipt is not None and receipt.height > self._wrote_height:
+            # A node may name any time: one that is still to come would hold for long.
+            self._wrote_height, self._wrote_ms = receipt.height, min(receipt.time_ms, time.time_ns() // 1_000_000)
 
     def _deadline(self, timeout_s: float | None) -> float:
         return anyio.current_time() + (self._timeout_s if timeout_s is None else timeout_s)

@@ -21,6 +21,7 @@ from rustorium.client.subjects import subjects_of
 from rustorium.errors import (
     BadResponse,
     Busy,
+    ClientError,
     NoStateRoot,
     NotFound,
     OutcomeUnknown,
@@ -171,9 +172,33 @@ class StateMethods(BlockMethods):
             raise UsageError(
                 f"a proof is about 1 to {PROOF_KEYS_MAX} different things, not {len(subjects)}: ask in parts"
             )
-        light = self.light
-        deadline = self._deadline(None)
         least = max(from_height, self._seen_height, self._wrote_height) if at == "proven" else 0
+        try:
+            found = await self._proof(subjects, at, least, self._deadline(None), genesis=genesis)
+        except Busy as error:
+            if error.code == "not_proven_yet" and 0 < least == self._wrote_height:
+                await self._doubt_own_write(subjects)
+            raise
+        if not isinstance(at, int):
+            self._seen_height = max(self._seen_height, found[0].at.height)
+        return found
+
+    async def _doubt_own_write(self, subjects: Sequence[Subject]) -> None:
+        """A node may have named a height that never comes: forgets it where a final header of a lower height is of a
+        later time than the receipt, since times grow with heights. Otherwise the chain stands, and may have it yet."""
+        wrote = self._wrote_height
+        try:
+            state, _, _ = await self._proof(subjects, "proven", self._seen_height, self._deadline(WAIT_S))
+        except ClientError:
+            return
+        if state.claim.height < wrote == self._wrote_height and state.claim.time_ms > self._wrote_ms:
+            self._wrote_height = 0
+
+    async def _proof(
+        self, subjects: Sequence[Subject], at: int | str, least: int, deadline: float, *, genesis: bool = False
+    ) -> tuple[ProvenState, bytes, dict[str, Any]]:
+        """A checked proof of some node's, of the height `least` or above."""
+        light = self.light
         question = {
             "items": [wire.question(subject) for subject in subjects],
             "timeout_ms": int(1000 * min(WAIT_S, self._timeout_s)),
@@ -206,16 +231,7 @@ class StateMethods(BlockMethods):
                 raise ProofRefused(f"a node proved the state of height {height}, which isn't what was asked for")
             return state, proof, facts
 
-        try:
-            found = await self._transport.first(ask, deadline)
-        except Busy as error:
-            if error.code == "not_proven_yet":
-                # A node may have named a height that never comes: that costs one deadline, not all that follow.
-                self._wrote_height = 0
-            raise
-        if not isinstance(at, int):
-            self._seen_height = max(self._seen_height, found[0].at.height)
-        return found
+        return await self._transport.first(ask, deadline)
 
 
 def _value(held: Held) -> Value:

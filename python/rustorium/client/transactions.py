@@ -18,7 +18,7 @@ from rustorium.client.keys import Key
 from rustorium.client.light import refusing
 from rustorium.client.submit import Result
 from rustorium.errors import ClientError, NotFound, NotReady, Refused, TransactionFailed, VerificationFailed
-from rustorium.types import ReceiptPage, SignedTransaction, Submitted, TransactionStatus, Wait
+from rustorium.types import Receipt, ReceiptPage, SignedTransaction, Submitted, TransactionStatus, Wait
 
 SIGN_AGAIN_MAX = 4
 SIGN_AGAIN = ("nonce_used", "nonce_taken", "nonce_too_far")
@@ -71,7 +71,7 @@ class TransactionMethods(ClientBase):
             [transaction] = await self._sender.sign([operations], signer, self._lifetime_s(timeout_s))
             [result] = await self._sender.submit([transaction], wait, deadline)
             if isinstance(result, Submitted):
-                self._wrote(result.receipt.height if result.receipt is not None else 0)
+                self._wrote(result.receipt)
                 return _succeeded(result)
             again = isinstance(result, Refused) and result.code in SIGN_AGAIN and attempt < SIGN_AGAIN_MAX
             if not again or anyio.current_time() >= deadline:
@@ -205,6 +205,6 @@ def _succeeded(result: Submitted) -> Submitted:
     return result
 
 
-def _newest(results: Sequence[Result]) -> int:
+def _newest(results: Sequence[Result]) -> Receipt | None:
     receipts = (result.receipt for result in results if isinstance(result, Submitted))
-    return max((receipt.height for receipt in receipts if receipt is not None), default=0)
+    return max((one for one in receipts if one is not None), key=lambda one: one.height, default=None)
