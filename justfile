@@ -57,18 +57,23 @@ test: build
     {{ python }} -m pytest -n 2 --dist worksteal -m "not outside and not alone"
     {{ python }} -m pytest -m "alone"
 
-# tests that need other tools: installs them (strace needs root and apt), then runs them
-test-outside: build
+# a command from Debian's package of that name, where the machine lacks it (needs root and apt)
+[private]
+debian COMMAND PACKAGE:
+    @command -v {{ COMMAND }} > /dev/null || { apt-get update -qq && apt-get install -qq -y --no-install-recommends {{ PACKAGE }}; }
+
+# tests that need other tools: installs them, then runs them
+test-outside: build (debian "strace" "strace") (debian "go" "golang-go")
     #!/usr/bin/env bash
     set -euo pipefail
-    command -v strace > /dev/null || { apt-get update -qq && apt-get install -qq -y strace; }
     deny=0.20.2 tools="${RUSTORIUM_BUILD_CACHE:-$HOME/.cache/rustorium-build}/cargo-deny"
     [ -x "$tools-$deny/bin/cargo-deny" ] || env -u CARGO_TARGET_DIR cargo install --locked --quiet --root "$tools-$deny" "cargo-deny@$deny"
     PATH="$tools-$deny/bin:$PATH" {{ python }} -m pytest -m outside
 
-# crashes and disks, all of it: power cuts at every call of the vote path and lives that end in one after the other
-torture: build
+# crashes, disks and histories, all of it: power cuts at every call of the vote path, lives that end, clients' records
+torture: build (debian "go" "golang-go")
     RUSTORIUM_CUT_STRIDE=1 RUSTORIUM_CUT_LIVES=500 {{ python }} -m pytest -s tests/disk --timeout 3600
+    RUSTORIUM_HISTORY_SEEDS="$(seq -s, 1 20)" RUSTORIUM_HISTORY_OPERATIONS=300 {{ python }} -m pytest -s -m outside tests/outside/test_consistency.py
 
 # play COUNT seeds of the simulator from FIRST on; MODE is safety, liveness or epochs
 sim FIRST="0" COUNT="500" MODE="liveness": build
