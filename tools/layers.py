@@ -34,7 +34,8 @@ PYTHON = {
         CLOCKS_AND_IO | {"rustorium._native"},
         frozenset(),
     ),
-    "sim": Room(("sim",), (CLOCKS_AND_IO - {"random"}) | {"rustorium._native"}, frozenset({"PURE"})),
+    "native": Room(("_native",), frozenset(), None),
+    "sim": Room(("sim",), CLOCKS_AND_IO - {"random"}, frozenset({"PURE", "native"})),
     "client": Room(
         ("client",), frozenset({"asyncio", "trio", "rustorium.node", "rustorium.cli", "rustorium.sim"}), None
     ),
@@ -75,7 +76,10 @@ RUST = {
     "sync": _crate("types crypto state", CLOCK, INPUT_OUTPUT),
     "gateway": _crate("types crypto execution storage txpool transport"),
     "dataplane": _crate("types crypto zk state execution storage txpool quorum transport sync gateway"),
-    "native": _crate("types crypto zk state execution storage txpool quorum transport sync gateway dataplane"),
+    "sim": _crate(
+        "types crypto zk state execution storage txpool quorum transport sync gateway dataplane", CLOCK, INPUT_OUTPUT
+    ),
+    "native": _crate("types crypto zk state execution storage txpool quorum transport sync gateway dataplane sim"),
 }
 # A library that decides where a concern lives has few users.
 LIBRARIES = {
@@ -90,7 +94,7 @@ LIBRARIES = {
     "rcgen": "transport",
     "rocksdb": "storage",
     "rustls": "transport gateway",
-    "tokio": "transport gateway dataplane native",
+    "tokio": "transport gateway dataplane sim native",
     "tracing-subscriber": "native",
     "utoipa": "gateway",
 }

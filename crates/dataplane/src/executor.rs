@@ -79,23 +79,26 @@ impl Executor {
 
     /// Executes jobs until the queue closes or the store fails.
     pub fn execute_all(&self, jobs: &Queue<ExecutionJob>) {
-        let mut root = self.store.tip().map_or(self.context.genesis_root, |tip| tip.result_root);
         let mut waiting = VecDeque::new();
         while jobs.take(None, &mut waiting) {
-            for job in waiting.drain(..) {
-                match self.execute(&job, root) {
-                    Ok(next) => root = next,
-                    Err((code, sentence)) => {
-                        tracing::error!(event = "execution_failed", code, reason = %sentence);
-                        self.inbox.fail(code, &sentence);
-                        return;
-                    }
-                }
+            if !waiting.drain(..).all(|job| self.execute_next(&job)) {
+                return;
             }
         }
     }
 
-    fn execute(&self, job: &ExecutionJob, previous_root: Hash) -> Result<Hash, (&'static str, String)> {
+    /// Executes the block above the store's tip; false where the store fails, which is told.
+    pub fn execute_next(&self, job: &ExecutionJob) -> bool {
+        let root = self.store.tip().map_or(self.context.genesis_root, |tip| tip.result_root);
+        let done = self.execute(job, root);
+        if let Err((code, sentence)) = &done {
+            tracing::error!(event = "execution_failed", code, reason = %sentence);
+            self.inbox.fail(code, sentence);
+        }
+        done.is_ok()
+    }
+
+    fn execute(&self, job: &ExecutionJob, previous_root: Hash) -> Result<(), (&'static str, String)> {
         let started = Instant::now();
         let block = &job.block;
         let header = &block.header;
@@ -140,7 +143,7 @@ impl Executor {
         self.progress.executed.store(header.height.0, Ordering::Release);
         self.progress.moved.send_replace(());
         self.tell(commit, change, execution.skipped, execution.touched);
-        Ok(execution.result_root)
+        Ok(())
     }
 
     /// The end of an epoch whose boundary is this, kept in the store before the boundary is.

@@ -84,6 +84,11 @@ impl Inbox {
         self.signal(&mut waiting);
     }
 
+    /// Whether the core is to be woken: the descriptor is readable.
+    pub fn is_signalled(&self) -> bool {
+        self.waiting.lock().signalled
+    }
+
     /// Why the data plane cannot go on, where it can't.
     pub fn failure(&self) -> Option<String> {
         self.waiting.lock().fatal.as_ref().map(|(_, sentence)| sentence.clone())

@@ -16,37 +16,30 @@ use std::time::Duration;
 /// How often commits are made durable.
 const STORE_SYNC: Duration = Duration::from_millis(500);
 
-/// The keeping thread's parts.
-pub(crate) struct Keeper {
-    pub(crate) store: Arc<dyn Store>,
-    pub(crate) journal: Arc<Journal>,
-    pub(crate) progress: Arc<Progress>,
-    pub(crate) metrics: Arc<NodeMetrics>,
-    pub(crate) waiters: Arc<Waiters>,
-    pub(crate) events: Arc<Queue<Event>>,
-    pub(crate) inbox: Arc<Inbox>,
-    pub(crate) stopping: Arc<AtomicBool>,
+/// Makes commits durable and lets go of what is older than the node keeps.
+pub struct Keeping {
+    /// The store.
+    pub store: Arc<dyn Store>,
+    /// Heights reached.
+    pub progress: Arc<Progress>,
+    /// Who waits.
+    pub waiters: Arc<Waiters>,
+    /// To the shard.
+    pub events: Arc<Queue<Event>>,
+    /// Whether the node stops.
+    pub stopping: Arc<AtomicBool>,
     /// How many of the newest heights are kept; none: all of them.
-    pub(crate) keep_heights: Option<u64>,
+    pub keep_heights: Option<u64>,
 }
 
-impl Keeper {
-    pub(crate) fn run(&self) {
-        while !self.stopping.load(Ordering::Acquire) {
-            std::thread::park_timeout(STORE_SYNC);
-            let stats = self.journal.stats();
-            self.metrics.journal_syncs.set(stats.syncs as i64);
-            self.metrics.journal_bytes.set(stats.bytes as i64);
-            self.metrics.store(&self.store.stats());
-            if self.progress.executed.load(Ordering::Acquire) > self.progress.durable.load(Ordering::Acquire)
-                && let Err(error) = self.keep()
-            {
-                return self.inbox.fail(store_code(&error), &error.to_string());
-            }
-        }
+impl Keeping {
+    /// Whether something was committed that isn't durable.
+    pub fn is_due(&self) -> bool {
+        self.progress.executed.load(Ordering::Acquire) > self.progress.durable.load(Ordering::Acquire)
     }
 
-    fn keep(&self) -> Result<(), StoreError> {
+    /// Makes what was committed durable, and prunes. Errors: the store's.
+    pub fn keep(&self) -> Result<(), StoreError> {
         let height = self.store.sync()?;
         self.progress.durable.store(height.0, Ordering::Release);
         self.events.push(Event::StoreDurable(height));
@@ -57,5 +50,30 @@ impl Keeper {
         let oldest = self.keep_heights.map_or(0, |keep| (tip.height.0 + 1).saturating_sub(keep));
         while self.store.prune(claimed.min(Height(oldest)))?.more && !self.stopping.load(Ordering::Acquire) {}
         Ok(())
+    }
+}
+
+/// The keeping thread's parts.
+pub(crate) struct Keeper {
+    pub(crate) keeping: Keeping,
+    pub(crate) journal: Arc<Journal>,
+    pub(crate) metrics: Arc<NodeMetrics>,
+    pub(crate) inbox: Arc<Inbox>,
+}
+
+impl Keeper {
+    pub(crate) fn run(&self) {
+        while !self.keeping.stopping.load(Ordering::Acquire) {
+            std::thread::park_timeout(STORE_SYNC);
+            let stats = self.journal.stats();
+            self.metrics.journal_syncs.set(stats.syncs as i64);
+            self.metrics.journal_bytes.set(stats.bytes as i64);
+            self.metrics.store(&self.keeping.store.stats());
+            if self.keeping.is_due()
+                && let Err(error) = self.keeping.keep()
+            {
+                return self.inbox.fail(store_code(&error), &error.to_string());
+            }
+        }
     }
 }

@@ -7,6 +7,7 @@
 extern crate self as rustorium_dataplane;
 
 pub mod backend;
+pub mod clients;
 mod codes;
 pub mod config;
 pub mod context;
@@ -14,7 +15,7 @@ pub mod executor;
 pub mod genesis_file;
 mod inbound;
 pub mod inbox;
-mod keeper;
+pub mod keeper;
 pub mod links;
 pub mod metrics;
 pub mod node;

@@ -39,6 +39,11 @@ impl<T> Queue<T> {
         }
     }
 
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.state.lock().items.is_empty()
+    }
+
     /// No more items are taken in; the consumer gets what is there.
     pub fn close(&self) {
         self.state.lock().closed = true;

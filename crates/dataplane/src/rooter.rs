@@ -115,21 +115,25 @@ impl Rooter {
 
     fn work(&mut self, jobs: &Queue<RootJob>) -> Result<(), (&'static str, String)> {
         let mut waiting = VecDeque::new();
-        loop {
-            let ahead_in = self.rooting.ahead_from_ms().map(|at| Duration::from_millis(at.saturating_sub(now_ms())));
-            if !jobs.take(ahead_in.map(|wait| wait.max(QUIET)), &mut waiting) {
-                return Ok(());
-            }
-            let time = self.rooting.ahead_from_ms().is_some_and(|at| at <= now_ms());
-            if waiting.is_empty() && time {
-                let start = Instant::now();
-                let rooted = self.rooting.root_ahead();
-                self.tell(rooted.map_err(|e| failed(&e))?, start);
-            }
-            for job in waiting.drain(..) {
-                self.take(job)?;
-            }
+        while jobs.take(self.ahead_in(now_ms()), &mut waiting) {
+            self.turn(&mut waiting, now_ms())?;
         }
+        Ok(())
+    }
+
+    /// How long nothing may come until the newest state is rooted ahead; none where it isn't to be.
+    pub fn ahead_in(&self, now_ms: u64) -> Option<Duration> {
+        self.rooting.ahead_from_ms().map(|at| Duration::from_millis(at.saturating_sub(now_ms)).max(QUIET))
+    }
+
+    /// Takes what waits, or roots ahead where nothing does and it is time. Errors: a code and a sentence.
+    pub fn turn(&mut self, waiting: &mut VecDeque<RootJob>, now_ms: u64) -> Result<(), (&'static str, String)> {
+        if waiting.is_empty() && self.rooting.ahead_from_ms().is_some_and(|at| at <= now_ms) {
+            let start = Instant::now();
+            let rooted = self.rooting.root_ahead();
+            self.tell(rooted.map_err(|e| failed(&e))?, start);
+        }
+        waiting.drain(..).try_for_each(|job| self.take(job))
     }
 
     fn take(&mut self, job: RootJob) -> Result<(), (&'static str, String)> {

@@ -1,13 +1,14 @@
 //! A node's way up: opens store and journal, starts the threads, joins the peers.
 
-use crate::backend::{NodeBackend, receipt_proof};
+use crate::backend::NodeBackend;
+use crate::clients::{Clients, prover};
 use crate::codes::{journal_code, start_code, transport_code};
 use crate::config::{DurabilitySetting, NodeConfig};
 use crate::context::Context;
 use crate::executor::{Executor, Progress, store_code};
 use crate::inbound::Inbound;
 use crate::inbox::Inbox;
-use crate::keeper::Keeper;
+use crate::keeper::{Keeper, Keeping};
 use crate::links::Links;
 use crate::metrics::NodeMetrics;
 use crate::node::{Node, NodeError, Running, StartStopper};
@@ -31,7 +32,7 @@ use rustorium_crypto::{SigningKey, locked};
 use rustorium_gateway::http::server::{HttpConfig, StartError};
 use rustorium_gateway::http::{HttpLimits, HttpServer};
 use rustorium_gateway::quic::{QuicFace, QuicLimits};
-use rustorium_gateway::{Backend, ChainInfo, FinalBlock, GatewayMetrics, ProofStatus, Refused, Submitted};
+use rustorium_gateway::{Backend, ChainInfo, FinalBlock, GatewayMetrics, Submitted};
 use rustorium_storage::{AuditSink, Durability, Journal, RocksStore, Store, StoreConfig, StoreError};
 use rustorium_transport::{FollowerLimits, Transport};
 use rustorium_txpool::PoolConfig;
@@ -181,13 +182,15 @@ impl Starting {
             journal: journal.clone(),
             verifier: verifier.clone(),
             executor: jobs.clone(),
-            inbox: self.inbox.clone(),
-            store: self.store.clone(),
-            waiters: self.waiters.clone(),
+            clients: Clients {
+                store: self.store.clone(),
+                waiters: self.waiters.clone(),
+                inbox: self.inbox.clone(),
+                prove: self.prover(),
+            },
             notices: self.notices.clone(),
             links: self.links.clone(),
             metrics: self.metrics.clone(),
-            prove: self.prover(),
         };
         let at = now(self.start);
         let shard =
@@ -328,12 +331,7 @@ impl Starting {
     }
 
     fn prover(&self) -> Arc<dyn Fn(&TxId) -> Submitted + Send + Sync> {
-        let store = self.store.clone();
-        Arc::new(move |id| match receipt_proof(&*store, id) {
-            Ok(ProofStatus::Proof(proof)) => Submitted::Certified(*id, proof),
-            Ok(ProofStatus::NotFound | ProofStatus::NotCertifiedYet) => Submitted::TimedOut(*id),
-            Err(_) => Submitted::Refused(Refused::new("unavailable", "the proof can't be made now; ask for it again")),
-        })
+        prover(self.store.clone())
     }
 
     fn spawn_threads(
@@ -356,17 +354,15 @@ impl Starting {
             prove: self.prover(),
         };
         let (events, gauges, start) = (self.events.clone(), self.gauges.clone(), self.start);
-        let keeper = Keeper {
+        let keeping = Keeping {
             store: self.store.clone(),
-            journal,
             progress: self.progress.clone(),
-            metrics: self.metrics.clone(),
             waiters: self.waiters.clone(),
             events: self.events.clone(),
-            inbox: self.inbox.clone(),
             stopping: self.stopping.clone(),
             keep_heights: self.config.keep_heights,
         };
+        let keeper = Keeper { keeping, journal, metrics: self.metrics.clone(), inbox: self.inbox.clone() };
         let mut threads = vec![
             spawn("shard", move || run_shard(shard, &events, &gauges, start))?,
             spawn("execute", move || executor.run(&jobs))?,

@@ -1,8 +1,8 @@
 //! The shard's thread, and the outside that it acts on: journal, transport, checking threads, execution, core.
 
+use crate::clients::Clients;
 use crate::codes::transport_code;
 use crate::context::Context;
-use crate::inbox::Inbox;
 use crate::links::Links;
 use crate::metrics::NodeMetrics;
 use crate::notices::Notices;
@@ -11,18 +11,15 @@ use crate::queue::Queue;
 use crate::serving::Serving;
 use crate::shard::{Event, ExecutionJob, Now, Ports, Shard};
 use crate::verifier::Verifier;
-use crate::waiters::Waiters;
 use bytes::Bytes;
-use rustorium_execution::{AccountRecord, account_key};
-use rustorium_gateway::{Refused, Submitted};
 use rustorium_quorum::Evidence;
-use rustorium_storage::{Journal, Lsn, RecordKind, Store};
+use rustorium_storage::{Journal, Lsn, RecordKind};
 use rustorium_sync::{Source, answer};
 use rustorium_transport::{Credit, Transport};
-use rustorium_txpool::AccountView;
+use rustorium_txpool::{AccountView, Refused};
 use rustorium_types::{
-    AccountId, Batch, Block, BlockDigest, Class, Epoch, EpochChange, Height, PublicKey, Request, Response, Transaction,
-    TxId, ValidatorIndex,
+    AccountId, Batch, Block, BlockDigest, Class, Epoch, EpochChange, PublicKey, Request, Response, Transaction, TxId,
+    ValidatorIndex,
 };
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -51,13 +48,10 @@ pub struct ThreadPorts {
     pub(crate) journal: Arc<Journal>,
     pub(crate) verifier: Arc<Verifier>,
     pub(crate) executor: Arc<Queue<ExecutionJob>>,
-    pub(crate) inbox: Arc<Inbox>,
-    pub(crate) store: Arc<dyn Store>,
-    pub(crate) waiters: Arc<Waiters>,
+    pub(crate) clients: Clients,
     pub(crate) notices: Arc<Notices>,
     pub(crate) links: Arc<Links>,
     pub(crate) metrics: Arc<NodeMetrics>,
-    pub(crate) prove: Arc<dyn Fn(&TxId) -> Submitted + Send + Sync>,
 }
 
 impl Ports for ThreadPorts {
@@ -66,12 +60,12 @@ impl Ports for ThreadPorts {
         self.verifier.begin_epoch(context.committee.clone());
         self.notices.begin_epoch(&context.validators);
         if let Err(error) = self.transport.set_peers(context.me(), &self.links.to_dial()) {
-            self.inbox.fail(transport_code(&error), &error.to_string());
+            self.clients.inbox.fail(transport_code(&error), &error.to_string());
         }
     }
 
     fn epoch_end(&self, epoch: Epoch) -> Option<EpochChange> {
-        self.store.epoch(epoch).ok().flatten()
+        self.clients.store.epoch(epoch).ok().flatten()
     }
 
     fn send(&mut self, to: ValidatorIndex, class: Class, frame: Bytes) {
@@ -123,38 +117,31 @@ impl Ports for ThreadPorts {
     fn inputs(&mut self, inputs: Vec<Input>) {
         let nullifications = inputs.iter().filter(|i| matches!(i, Input::Certificate(name) if name.digest.is_none()));
         self.metrics.nullified.inc_by(nullifications.count() as u64);
-        self.inbox.push(inputs);
+        self.clients.inbox.push(inputs);
     }
 
     fn admitted(&mut self, ids: &[TxId]) {
-        self.waiters.admitted(ids);
+        self.clients.admitted(ids);
     }
 
     fn duplicate(&mut self, id: &TxId) {
-        self.answer_from_store(id);
+        self.clients.duplicate(id);
     }
 
     fn expired(&mut self, ids: &[TxId]) {
-        let message = "the transaction expired before it was executed; sign a new one with a later expiry";
-        for id in ids {
-            self.waiters.refused(id, &Refused::new("expired", message));
-        }
+        self.clients.expired(ids);
     }
 
-    fn refused(&mut self, id: &TxId, refused: rustorium_txpool::Refused) {
-        if !self.answer_from_store(id) {
-            self.waiters.refused(id, &refusal(&refused));
-        }
+    fn refused(&mut self, id: &TxId, refused: Refused) {
+        self.clients.refused(id, &refused);
     }
 
     fn account(&self, account: &AccountId) -> Option<AccountView> {
-        let bytes = self.store.state(&account_key(*account)).ok().flatten()?;
-        let record = AccountRecord::from_bytes(&bytes).ok()?;
-        Some(AccountView { nonce: record.nonce, public_key: record.public_key })
+        self.clients.account(account)
     }
 
     fn answer(&self, request: &Request, memory: &dyn Source) -> Response {
-        answer(&Serving { memory, store: &*self.store }, request)
+        answer(&Serving { memory, store: &*self.clients.store }, request)
     }
 
     fn evidence(&mut self, evidence: Evidence) {
@@ -163,32 +150,9 @@ impl Ports for ThreadPorts {
 
     fn retire(&mut self, lacks: &str) {
         if let Err(sentence) = self.notices.retire(lacks) {
-            self.inbox.fail("journal-retired", &sentence);
+            self.clients.inbox.fail("journal-retired", &sentence);
         }
     }
-}
-
-impl ThreadPorts {
-    /// The same bytes twice get the same receipt. True where there was one.
-    fn answer_from_store(&self, id: &TxId) -> bool {
-        let Ok(Some(stored)) = self.store.transaction(id) else { return false };
-        let height = stored.receipt.height;
-        if self.waiters.executed(height, std::slice::from_ref(&stored.receipt)) {
-            let claimed = self.store.tip().map_or(Height(0), |tip| tip.header.result.height);
-            if claimed >= height {
-                self.waiters.certified(height, &*self.prove);
-            } else {
-                self.inbox.push([Input::ClaimWanted(height)]);
-            }
-        }
-        true
-    }
-}
-
-/// The client's view of a pool's refusal.
-fn refusal(refused: &rustorium_txpool::Refused) -> Refused {
-    let busy = refused.is_busy();
-    Refused { busy, retry_after_ms: busy.then_some(100), ..Refused::new(refused.code(), refused.to_string()) }
 }
 
 /// Reads both clocks, the monotonic one since `start`.

@@ -4,7 +4,7 @@ use crate::queue::Queue;
 use crate::shard::{Admitted, Event};
 use crate::waiters::{Waiter, Waiters};
 use bytes::Bytes;
-use parking_lot::{Condvar, Mutex, RwLock};
+use parking_lot::{Condvar, Mutex, MutexGuard, RwLock};
 use rustorium_crypto::{verify_batches, verify_transactions};
 use rustorium_gateway::{Refused, Submitted, SubmittedSink, Wait};
 use rustorium_quorum::Committee;
@@ -52,6 +52,12 @@ struct Queues {
     /// Number of the next group of submissions.
     next_group: u64,
     stopped: bool,
+}
+
+impl Queues {
+    fn is_empty(&self) -> bool {
+        self.urgent.is_empty() && self.submissions.is_empty()
+    }
 }
 
 /// Checked groups that wait for one that was taken before them: a sender's nonces stay in order.
@@ -133,27 +139,46 @@ impl Verifier {
     pub fn run(&self) {
         loop {
             let mut queues = self.queues.lock();
-            while !queues.stopped && queues.urgent.is_empty() && queues.submissions.is_empty() {
+            while !queues.stopped && queues.is_empty() {
                 self.ready.wait(&mut queues);
             }
             if queues.stopped {
                 return;
             }
-            let batches = take_batches(&mut queues.urgent);
-            if !batches.is_empty() {
-                drop(queues);
-                self.check_batches(batches);
-            } else if let Some(urgent) = queues.urgent.pop_front() {
-                drop(queues);
-                self.check_urgent(urgent);
-            } else {
-                let count = queues.submissions.len().min(TOGETHER_MAX);
-                let submissions: Vec<Submission> = queues.submissions.drain(..count).collect();
-                let group = queues.next_group;
-                queues.next_group += 1;
-                drop(queues);
-                self.check_submissions(group, submissions);
-            }
+            self.check_next(queues);
+        }
+    }
+
+    /// Checks what comes first of what waits; false where nothing does.
+    pub fn turn(&self) -> bool {
+        let queues = self.queues.lock();
+        let any = !queues.is_empty();
+        if any {
+            self.check_next(queues);
+        }
+        any
+    }
+
+    /// Whether nothing waits.
+    pub fn is_idle(&self) -> bool {
+        self.queues.lock().is_empty()
+    }
+
+    fn check_next(&self, mut queues: MutexGuard<'_, Queues>) {
+        let batches = take_batches(&mut queues.urgent);
+        if !batches.is_empty() {
+            drop(queues);
+            self.check_batches(batches);
+        } else if let Some(urgent) = queues.urgent.pop_front() {
+            drop(queues);
+            self.check_urgent(urgent);
+        } else {
+            let count = queues.submissions.len().min(TOGETHER_MAX);
+            let submissions: Vec<Submission> = queues.submissions.drain(..count).collect();
+            let group = queues.next_group;
+            queues.next_group += 1;
+            drop(queues);
+            self.check_submissions(group, submissions);
         }
     }
 

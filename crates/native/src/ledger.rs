@@ -18,16 +18,16 @@ use std::path::Path;
 /// Bytes of a proof that is looked at.
 const PROOF_BYTES_MAX: usize = 16 * 1024 * 1024;
 
-fn value_error(error: impl std::fmt::Display) -> PyErr {
+pub(crate) fn value_error(error: impl std::fmt::Display) -> PyErr {
     PyValueError::new_err(error.to_string())
 }
 
-fn key(seed: &[u8]) -> PyResult<SigningKey> {
+pub(crate) fn key(seed: &[u8]) -> PyResult<SigningKey> {
     let seed: [u8; 32] = seed.try_into().map_err(|_| value_error("a key's seed is 32 bytes"))?;
     Ok(SigningKey::from_seed(&seed))
 }
 
-fn genesis_of(raw: &[u8]) -> PyResult<Genesis> {
+pub(crate) fn genesis_of(raw: &[u8]) -> PyResult<Genesis> {
     decode(raw, GENESIS_BYTES_MAX).map_err(value_error)
 }
 

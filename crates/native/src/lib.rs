@@ -11,6 +11,8 @@ mod light;
 mod load;
 mod logging;
 mod node;
+mod sim;
+mod sim_forge;
 mod storage_key;
 
 use pyo3::prelude::*;
@@ -29,5 +31,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(light::genesis_state, module)?)?;
     module.add_function(wrap_pyfunction!(load::load_run, module)?)?;
     module.add_function(wrap_pyfunction!(logging::tracing_init, module)?)?;
+    sim::register(module)?;
+    sim_forge::register(module)?;
     Ok(())
 }

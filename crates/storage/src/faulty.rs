@@ -1,4 +1,7 @@
-//! `FaultyStore`: another store whose nth write or sync fails on purpose, for tests of what a node does then.
+//! `FaultyStore`: another store whose nth write or sync fails on purpose, and that can lose what was not synced, for tests of
+//! what a node does then.
+
+mod unsynced;
 
 use crate::epochs::EpochStore;
 use crate::history::{HistoryStore, Kept, Pruning, StateView, Walk, Walked};
@@ -14,6 +17,7 @@ use rustorium_types::{
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use unsynced::{Unsynced, Write};
 
 /// How a call fails.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -47,12 +51,30 @@ pub struct FaultyStore<S> {
     inner: S,
     writes: Mutex<Calls>,
     syncs: Mutex<Calls>,
+    unsynced: Option<Mutex<Unsynced<S>>>,
+}
+
+impl<S: Store + Clone> FaultyStore<S> {
+    /// Wraps a store all of which is synced, and remembers from now on what isn't.
+    pub fn remembering(inner: S) -> Self {
+        let unsynced = Some(Mutex::new(Unsynced::new(inner.clone())));
+        Self { unsynced, ..Self::new(inner) }
+    }
+
+    /// The store after a power cut: all that was synced, and so many of the writes since, oldest first. With it how many
+    /// were lost. None where nothing was remembered. Errors: the store inside refuses a write that it took before.
+    pub fn after_power_cut(&self, kept: usize) -> Result<Option<(Self, usize)>, StoreError> {
+        let Some(unsynced) = &self.unsynced else { return Ok(None) };
+        let unsynced = unsynced.lock();
+        let (store, lost) = unsynced.after_power_cut(kept)?;
+        Ok(Some((Self::remembering(store), lost)))
+    }
 }
 
 impl<S: Store> FaultyStore<S> {
     /// Wraps a store; nothing fails yet.
     pub fn new(inner: S) -> Self {
-        Self { inner, writes: Mutex::default(), syncs: Mutex::default() }
+        Self { inner, writes: Mutex::default(), syncs: Mutex::default(), unsynced: None }
     }
 
     /// Makes the nth write (`commit`, `put_finalization`, `prune` or one of the tree, counted from 1) fail.
@@ -65,9 +87,34 @@ impl<S: Store> FaultyStore<S> {
         self.syncs.lock().planned.insert(nth, fault);
     }
 
+    /// Nothing that was told to fail does so any more.
+    pub fn mend(&self) {
+        self.writes.lock().planned.clear();
+        self.syncs.lock().planned.clear();
+    }
+
     /// Writes and syncs tried so far.
     pub fn calls(&self) -> (u64, u64) {
         (self.writes.lock().made, self.syncs.lock().made)
+    }
+
+    /// Writes since the last sync that are remembered.
+    pub fn unsynced(&self) -> usize {
+        self.unsynced.as_ref().map_or(0, |unsynced| unsynced.lock().len())
+    }
+
+    /// Does a write, unless it is one that fails.
+    fn write<T>(
+        &self,
+        done: impl FnOnce(&S) -> Result<T, StoreError>,
+        write: impl FnOnce() -> Write,
+    ) -> Result<T, StoreError> {
+        self.writes.lock().next()?;
+        let made = done(&self.inner)?;
+        if let Some(unsynced) = &self.unsynced {
+            unsynced.lock().remember(write());
+        }
+        Ok(made)
     }
 
     /// The store inside.
@@ -87,12 +134,10 @@ impl<S: Store> TreeStore for FaultyStore<S> {
         self.inner.tree_children(prefix)
     }
     fn fold_tree(&self, height: Height, rows: &[TreeRow]) -> Result<(), StoreError> {
-        self.writes.lock().next()?;
-        self.inner.fold_tree(height, rows)
+        self.write(|inner| inner.fold_tree(height, rows), || Write::Fold(height, rows.to_vec()))
     }
     fn put_tree_writes(&self, height: Height, writes: &TreeWrites) -> Result<(), StoreError> {
-        self.writes.lock().next()?;
-        self.inner.put_tree_writes(height, writes)
+        self.write(|inner| inner.put_tree_writes(height, writes), || Write::TreeWrites(height, writes.clone()))
     }
     fn tree_writes(&self, height: Height) -> Result<Option<TreeWrites>, StoreError> {
         self.inner.tree_writes(height)
@@ -116,8 +161,7 @@ impl<S: Store> HistoryStore for FaultyStore<S> {
         self.inner.roots()
     }
     fn prune(&self, below: Height) -> Result<Pruning, StoreError> {
-        self.writes.lock().next()?;
-        self.inner.prune(below)
+        self.write(|inner| inner.prune(below), || Write::Prune(below))
     }
 }
 
@@ -126,16 +170,17 @@ impl<S: Store> SyncStore for FaultyStore<S> {
         self.inner.syncing()
     }
     fn begin_sync(&self, what: &[u8]) -> Result<(), StoreError> {
-        self.writes.lock().next()?;
-        self.inner.begin_sync(what)
+        self.write(|inner| inner.begin_sync(what), || Write::BeginSync(what.to_vec()))
     }
     fn put_synced(&self, height: Height, rows: &[TreeRow], leaves: &[LeafWrite]) -> Result<(), StoreError> {
-        self.writes.lock().next()?;
-        self.inner.put_synced(height, rows, leaves)
+        self.write(
+            |inner| inner.put_synced(height, rows, leaves),
+            || Write::Synced(height, rows.to_vec(), leaves.to_vec()),
+        )
     }
     fn finish_sync(&self, tip: &SyncedTip) -> Result<(), StoreError> {
-        self.writes.lock().next()?;
-        self.inner.finish_sync(tip)
+        self.write(|inner| inner.finish_sync(tip), || Write::FinishSync(Box::new(tip.clone())))?;
+        self.unsynced.as_ref().map_or(Ok(()), |unsynced| unsynced.lock().sync())
     }
     fn synced_headers(&self) -> Result<Vec<Header>, StoreError> {
         self.inner.synced_headers()
@@ -147,26 +192,30 @@ impl<S: Store> EpochStore for FaultyStore<S> {
         self.inner.epoch(epoch)
     }
     fn put_epoch(&self, change: &EpochChange) -> Result<(), StoreError> {
-        self.writes.lock().next()?;
-        self.inner.put_epoch(change)
+        self.write(|inner| inner.put_epoch(change), || Write::Epoch(Box::new(change.clone())))
     }
     fn committee_record(&self, height: Height) -> Result<Option<Vec<u8>>, StoreError> {
         self.inner.committee_record(height)
     }
     fn put_committee_record(&self, height: Height, record: &[u8]) -> Result<(), StoreError> {
-        self.writes.lock().next()?;
-        self.inner.put_committee_record(height, record)
+        self.write(
+            |inner| inner.put_committee_record(height, record),
+            || Write::CommitteeRecord(height, record.to_vec()),
+        )
     }
 }
 
 impl<S: Store> Store for FaultyStore<S> {
     fn commit(&self, commit: &HeightCommit) -> Result<(), StoreError> {
-        self.writes.lock().next()?;
-        self.inner.commit(commit)
+        self.write(|inner| inner.commit(commit), || Write::Commit(Box::new(commit.clone())))
     }
     fn sync(&self) -> Result<Height, StoreError> {
         self.syncs.lock().next()?;
-        self.inner.sync()
+        let height = self.inner.sync()?;
+        if let Some(unsynced) = &self.unsynced {
+            unsynced.lock().sync()?;
+        }
+        Ok(height)
     }
     fn tip(&self) -> Option<Tip> {
         self.inner.tip()
@@ -207,8 +256,10 @@ impl<S: Store> Store for FaultyStore<S> {
         self.inner.finalization_at_or_above(height)
     }
     fn put_finalization(&self, height: Height, certificate: &Certificate) -> Result<(), StoreError> {
-        self.writes.lock().next()?;
-        self.inner.put_finalization(height, certificate)
+        self.write(
+            |inner| inner.put_finalization(height, certificate),
+            || Write::Finalization(height, certificate.clone()),
+        )
     }
     fn stats(&self) -> StoreStats {
         self.inner.stats()

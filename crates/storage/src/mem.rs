@@ -23,7 +23,7 @@ pub struct MemStore {
     inner: RwLock<Inner>,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Inner {
     tip: Option<Tip>,
     blocks: BTreeMap<Height, StoredBlock>,
@@ -63,6 +63,13 @@ impl Inner {
 
     fn newest(&self, key: &StateKey) -> Option<Vec<u8>> {
         self.state(key, Height(u64::MAX)).map(|leaf| leaf.value.clone())
+    }
+}
+
+impl Clone for MemStore {
+    /// A store of its own with the same contents.
+    fn clone(&self) -> Self {
+        Self { inner: RwLock::new(self.inner.read().clone()) }
     }
 }
 

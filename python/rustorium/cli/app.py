@@ -18,6 +18,7 @@ from rustorium.cli import (
     keys,
     node,
     query,
+    sim,
     snapshot,
     status,
     testnet,
@@ -51,6 +52,7 @@ app.add_typer(block.group, name="block")
 app.add_typer(status.group, name="status")
 app.add_typer(bench.group, name="bench")
 app.add_typer(config.group, name="config")
+app.add_typer(sim.group, name="sim")
 
 
 @app.callback(invoke_without_command=True)

@@ -7,7 +7,8 @@ raised.
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from rustorium.sim.scenario import EPOCH_FAULT_KINDS, FAULT_KINDS, Mode, Plan, build_world, draw_plan
 from rustorium.sim.terms import bear, submit
@@ -37,6 +38,11 @@ class Report:
     events: int
     log_hash: str
     """Covers every input of every core and its time."""
+
+    def row(self) -> dict[str, Any]:
+        """Its fields, and how to repeat it, for JSON."""
+        facts = {"mode": self.mode.value, "faults": dict(self.faults)}
+        return asdict(self) | facts | {"repeat": self.repeat()}
 
     def line(self) -> str:
         faults = ", ".join(f"{kind} {count}" for kind, count in self.faults) or "no faults"

@@ -54,6 +54,15 @@ impl Inner {
     }
 }
 
+impl MemStore {
+    /// Every leaf of the newest state, ascending by key.
+    pub fn leaves(&self) -> Vec<(StateKey, StoredValue)> {
+        let inner = self.inner.read();
+        let newest = Height(u64::MAX);
+        inner.state.keys().filter_map(|key| Some((*key, inner.state(key, newest)?.clone()))).collect()
+    }
+}
+
 impl HistoryStore for MemStore {
     fn kept(&self) -> Kept {
         let inner = self.inner.read();

@@ -1,0 +1,311 @@
+//! `SimChain`, `SimDisk` and `SimNode`: the release stages of nodes without threads, for the simulator.
+
+use crate::convert::{Vocabulary, effect};
+use crate::errors::{detached, native_error};
+use crate::ledger::{genesis_of, key, value_error};
+use parking_lot::Mutex;
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyList};
+use rustorium_dataplane::shard::Now;
+use rustorium_gateway::{Submitted, Wait};
+use rustorium_sim::{Answer, Chain, Keys, Outcome, SimDisk as Disk, SimNode as Inner, Stage};
+use rustorium_storage::{Fault, RecordKind, Store};
+use rustorium_types::{Class, Height, TxId, encode};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+type Raw<'py> = Bound<'py, PyBytes>;
+/// Receivers, class, frame.
+type SentFrame<'py> = (Vec<u16>, u8, Raw<'py>);
+/// Tag, how it ended, the transaction's height where it is final.
+type Answered = (usize, &'static str, Option<u64>);
+/// Frames, stages that begin, deadline in µs (none: never), whether inputs wait, answers to clients.
+type Turned<'py> = (Vec<SentFrame<'py>>, Vec<u8>, Option<u64>, bool, Vec<Answered>);
+/// Height, digest, header, result root.
+type StoredTip<'py> = (u64, Raw<'py>, Raw<'py>, Raw<'py>);
+
+/// What the nodes of one simulated chain share.
+#[pyclass(frozen, module = "rustorium._native")]
+pub struct SimChain {
+    inner: Arc<Chain>,
+    vocabulary: Arc<Vocabulary>,
+}
+
+#[pymethods]
+impl SimChain {
+    #[new]
+    fn new(py: Python<'_>, genesis: &[u8], node_keys: Vec<[u8; 32]>) -> PyResult<Self> {
+        let genesis = genesis_of(genesis)?;
+        let inner = detached(py, || Chain::new(genesis, node_keys))?;
+        let inner = inner.map_err(|sentence| native_error("state-tables-failed", sentence))?;
+        Ok(Self { inner: Arc::new(inner), vocabulary: Arc::new(Vocabulary::load(py)?) })
+    }
+}
+
+/// What a simulated node keeps across its processes.
+#[pyclass(frozen, module = "rustorium._native")]
+#[derive(Default)]
+pub struct SimDisk {
+    inner: Arc<Disk>,
+}
+
+fn fault(full: bool) -> Fault {
+    if full { Fault::DiskFull } else { Fault::Io }
+}
+
+fn store_error(error: impl std::fmt::Display) -> PyErr {
+    native_error("store-failed", error.to_string())
+}
+
+#[pymethods]
+impl SimDisk {
+    #[new]
+    fn new() -> Self {
+        Self::default()
+    }
+
+    /// Cuts the power; journal records and store writes that are lost.
+    fn lose_power(&self, records_kept: usize, writes_kept: usize) -> PyResult<(usize, usize)> {
+        self.inner.lose_power(records_kept, writes_kept).map_err(store_error)
+    }
+
+    /// Journal records and store writes that a power cut now could lose.
+    fn unsynced(&self) -> (usize, usize) {
+        (self.inner.journal(|journal| journal.unsynced()), self.inner.store().unsynced())
+    }
+
+    fn fail_write(&self, nth: u64, full: bool) {
+        self.inner.fail_write(nth, fault(full));
+    }
+
+    fn fail_sync(&self, nth: u64, full: bool) {
+        self.inner.fail_sync(nth, fault(full));
+    }
+
+    fn fail_journal(&self, full: bool) {
+        self.inner.fail_journal(fault(full));
+    }
+
+    fn mend(&self) {
+        self.inner.mend();
+    }
+
+    fn retired(&self) -> Option<String> {
+        self.inner.retired()
+    }
+
+    /// Votes that the journal has on disk after a position, and the last position that was looked at.
+    fn synced_votes<'py>(&self, py: Python<'py>, after: u64) -> (u64, Vec<Raw<'py>>) {
+        self.inner.journal(|journal| {
+            let mut last = after;
+            let mut votes = Vec::new();
+            for record in journal.synced_after(after) {
+                last = record.lsn.0;
+                if record.kind == RecordKind::Vote {
+                    votes.push(PyBytes::new(py, &record.payload));
+                }
+            }
+            (last, votes)
+        })
+    }
+
+    fn tip<'py>(&self, py: Python<'py>) -> Option<StoredTip<'py>> {
+        let tip = self.inner.store().tip()?;
+        let header = encode(&tip.header);
+        let raw = |bytes: &[u8]| PyBytes::new(py, bytes);
+        Some((tip.height.0, raw(&tip.digest.0), raw(&header), raw(&tip.result_root.0)))
+    }
+
+    /// Digest, header and result root of a stored height.
+    fn block<'py>(&self, py: Python<'py>, height: u64) -> PyResult<Option<(Raw<'py>, Raw<'py>, Raw<'py>)>> {
+        let stored = self.inner.store().block(Height(height)).map_err(store_error)?;
+        let raw = |bytes: &[u8]| PyBytes::new(py, bytes);
+        Ok(stored.map(|s| (raw(&s.digest.0), raw(&encode(&s.block.header)), raw(&s.result_root.0))))
+    }
+
+    /// Height and index of a transaction that has a receipt.
+    fn transaction(&self, id: &str) -> PyResult<Option<(u64, u32)>> {
+        let id = TxId::from_hex(id).map_err(value_error)?;
+        let stored = self.inner.store().transaction(&id).map_err(store_error)?;
+        Ok(stored.map(|stored| (stored.receipt.height.0, stored.receipt.index)))
+    }
+
+    /// Key, name and value of every leaf of the newest state.
+    fn leaves<'py>(&self, py: Python<'py>) -> Vec<(Raw<'py>, Raw<'py>, Raw<'py>)> {
+        let raw = |bytes: &[u8]| PyBytes::new(py, bytes);
+        let leaves = self.inner.store().inner().leaves();
+        leaves.iter().map(|(key, leaf)| (raw(&key.to_bytes()), raw(&leaf.name), raw(&leaf.value))).collect()
+    }
+}
+
+/// A process on a disk.
+#[pyclass(frozen, module = "rustorium._native")]
+pub struct SimNode {
+    inner: Mutex<Inner>,
+    vocabulary: Arc<Vocabulary>,
+}
+
+fn class(number: u8) -> PyResult<Class> {
+    match number {
+        0 => Ok(Class::Consensus),
+        1 => Ok(Class::Data),
+        2 => Ok(Class::Sync),
+        other => Err(PyValueError::new_err(format!("there is no class {other}"))),
+    }
+}
+
+fn wait(name: &str) -> PyResult<Wait> {
+    match name {
+        "accepted" => Ok(Wait::Accepted),
+        "final" => Ok(Wait::Final),
+        "certified" => Ok(Wait::Certified),
+        other => Err(PyValueError::new_err(format!("a client waits for accepted, final or certified, not {other}"))),
+    }
+}
+
+fn answered(Answer { tag, how }: Answer) -> Answered {
+    match how {
+        Submitted::Accepted(_) => (tag, "accepted", None),
+        Submitted::Final(_, receipt) => (tag, "final", Some(receipt.height.0)),
+        Submitted::Certified(_, proof) => (tag, "certified", Some(proof.receipt.height.0)),
+        Submitted::Refused(refused) => (tag, refused.code, None),
+        Submitted::TimedOut(_) => (tag, "timed_out", None),
+    }
+}
+
+fn turned<'py>(py: Python<'py>, outcome: Outcome) -> Turned<'py> {
+    let sent = outcome.sent.into_iter().map(|sent| (sent.to, sent.class as u8, PyBytes::new(py, &sent.frame)));
+    let begun = outcome.begun.into_iter().map(|stage| stage as u8).collect();
+    let deadline = (outcome.deadline_us < u64::MAX).then_some(outcome.deadline_us);
+    (sent.collect(), begun, deadline, outcome.wakes, outcome.answers.into_iter().map(answered).collect())
+}
+
+impl SimNode {
+    fn run<'py>(&self, py: Python<'py>, now: Now, work: impl FnOnce(&mut Inner) + Send) -> PyResult<Turned<'py>> {
+        let outcome = detached(py, || {
+            let mut inner = self.inner.lock();
+            work(&mut inner);
+            inner.outcome(now)
+        })?;
+        Ok(turned(py, outcome))
+    }
+}
+
+/// The first argument pair of each call: monotonic microseconds, and Unix milliseconds.
+#[pymethods]
+impl SimNode {
+    #[new]
+    #[pyo3(signature = (chain, disk, number, validator_seed, heartbeat_us, now_us, wall_ms))]
+    #[expect(clippy::too_many_arguments, reason = "what a process starts with, by name on the Python side")]
+    fn new(
+        py: Python<'_>,
+        chain: &SimChain,
+        disk: &SimDisk,
+        number: u16,
+        validator_seed: Option<&[u8]>,
+        heartbeat_us: u64,
+        now_us: u64,
+        wall_ms: u64,
+    ) -> PyResult<Self> {
+        let keys = Keys { number, validator: validator_seed.map(key).transpose()? };
+        let now = Now { us: now_us, wall_ms };
+        let started = detached(py, || Inner::start(&chain.inner, &disk.inner, keys, heartbeat_us, now))?;
+        let inner = started.map_err(|(code, sentence)| native_error(&code, sentence))?;
+        Ok(Self { inner: Mutex::new(inner), vocabulary: chain.vocabulary.clone() })
+    }
+
+    /// What the calls so far have brought about: asked once after the start.
+    fn started<'py>(&self, py: Python<'py>, now_us: u64, wall_ms: u64) -> PyResult<Turned<'py>> {
+        self.run(py, Now { us: now_us, wall_ms }, |_| {})
+    }
+
+    /// Errors: ValueError where the frame can't be read.
+    fn frame<'py>(
+        &self,
+        py: Python<'py>,
+        now_us: u64,
+        wall_ms: u64,
+        source: u16,
+        class_: u8,
+        frame: Vec<u8>,
+    ) -> PyResult<Turned<'py>> {
+        let (now, class) = (Now { us: now_us, wall_ms }, class(class_)?);
+        let outcome = detached(py, || {
+            let mut inner = self.inner.lock();
+            inner.frame(now, source, class, frame.into()).map(|()| inner.outcome(now))
+        })?;
+        Ok(turned(py, outcome.map_err(value_error)?))
+    }
+
+    fn link<'py>(&self, py: Python<'py>, now_us: u64, wall_ms: u64, peer: u16, up: bool) -> PyResult<Turned<'py>> {
+        let now = Now { us: now_us, wall_ms };
+        self.run(py, now, |inner| inner.link(now, peer, up))
+    }
+
+    fn submit<'py>(
+        &self,
+        py: Python<'py>,
+        now_us: u64,
+        wall_ms: u64,
+        effects: &Bound<'py, PyAny>,
+    ) -> PyResult<Turned<'py>> {
+        let effects: Vec<_> = effects.try_iter()?.map(|item| effect(&item?)).collect::<PyResult<_>>()?;
+        let now = Now { us: now_us, wall_ms };
+        self.run(py, now, |inner| inner.submit(now, effects))
+    }
+
+    /// A client hands in a transaction, and waits; `tag` comes back with the answer. Errors: ValueError.
+    fn client<'py>(
+        &self,
+        py: Python<'py>,
+        now_us: u64,
+        wall_ms: u64,
+        transaction: &[u8],
+        until: &str,
+        tag: usize,
+    ) -> PyResult<Turned<'py>> {
+        let (now, until) = (Now { us: now_us, wall_ms }, wait(until)?);
+        let mut inner = self.inner.lock();
+        inner.client(transaction, until, tag).map_err(value_error)?;
+        Ok(turned(py, inner.outcome(now)))
+    }
+
+    fn tick<'py>(&self, py: Python<'py>, now_us: u64, wall_ms: u64) -> PyResult<Turned<'py>> {
+        let now = Now { us: now_us, wall_ms };
+        self.run(py, now, |inner| inner.tick(now))
+    }
+
+    /// A stage is done.
+    fn end<'py>(&self, py: Python<'py>, now_us: u64, wall_ms: u64, stage: u8) -> PyResult<Turned<'py>> {
+        let now = Now { us: now_us, wall_ms };
+        let stage = Stage::ALL.get(usize::from(stage)).copied();
+        let stage = stage.ok_or_else(|| PyValueError::new_err("there is no such stage"))?;
+        self.run(py, now, |inner| inner.end(now, stage))
+    }
+
+    /// Inputs for the core, oldest first. Errors: the data plane has failed.
+    fn drain<'py>(&self, py: Python<'py>, limit: usize) -> PyResult<Bound<'py, PyList>> {
+        let inputs = self.inner.lock().drain(limit).map_err(|(code, sentence)| native_error(&code, sentence))?;
+        let objects: Vec<_> = inputs.iter().map(|input| self.vocabulary.input(py, input)).collect::<PyResult<_>>()?;
+        PyList::new(py, objects)
+    }
+
+    /// Places of members against which there is evidence, since it was last asked.
+    fn offenders(&self) -> Vec<u16> {
+        self.inner.lock().evidence().iter().map(|evidence| evidence.offender().0).collect()
+    }
+
+    /// Calls into the release stages since the start, by what they asked for.
+    fn calls(&self) -> BTreeMap<&'static str, u64> {
+        self.inner.lock().calls().named().into_iter().collect()
+    }
+}
+
+/// Adds the classes to the module.
+pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<SimChain>()?;
+    module.add_class::<SimDisk>()?;
+    module.add_class::<SimNode>()?;
+    Ok(())
+}

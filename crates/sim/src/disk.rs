@@ -1,0 +1,91 @@
+//! What a node keeps across its processes: journal, store, and the mark of a retired key.
+
+use crate::journal::SimJournal;
+use parking_lot::Mutex;
+use rustorium_storage::{Fault, FaultyStore, MemStore, StoreError};
+use std::sync::Arc;
+
+/// Roots that the store keeps: what a reader of a proof needs.
+const ROOTS_KEPT: usize = 4;
+
+type Files = FaultyStore<MemStore>;
+
+/// A node's disk.
+pub struct SimDisk {
+    journal: Mutex<SimJournal>,
+    store: Mutex<Arc<Files>>,
+    retired: Mutex<Option<String>>,
+    /// The next sync of the journal fails so.
+    journal_fault: Mutex<Option<Fault>>,
+}
+
+impl Default for SimDisk {
+    fn default() -> Self {
+        let store = FaultyStore::remembering(MemStore::keeping(ROOTS_KEPT));
+        Self {
+            journal: Mutex::default(),
+            store: Mutex::new(Arc::new(store)),
+            retired: Mutex::default(),
+            journal_fault: Mutex::default(),
+        }
+    }
+}
+
+impl SimDisk {
+    /// Works on the journal.
+    pub fn journal<T>(&self, work: impl FnOnce(&mut SimJournal) -> T) -> T {
+        work(&mut self.journal.lock())
+    }
+
+    /// The store as it is now; a power cut leaves another one.
+    pub fn store(&self) -> Arc<Files> {
+        self.store.lock().clone()
+    }
+
+    /// What the validator's journal was found to lack.
+    pub fn retired(&self) -> Option<String> {
+        self.retired.lock().clone()
+    }
+
+    /// Marks the validator's key as retired; the first reason stays.
+    pub fn retire(&self, lacks: &str) {
+        self.retired.lock().get_or_insert_with(|| lacks.to_owned());
+    }
+
+    /// Makes the nth write to the store from now on fail.
+    pub fn fail_write(&self, nth: u64, fault: Fault) {
+        let store = self.store();
+        store.fail_write(store.calls().0 + nth.max(1), fault);
+    }
+
+    /// Makes the nth sync of the store from now on fail.
+    pub fn fail_sync(&self, nth: u64, fault: Fault) {
+        let store = self.store();
+        store.fail_sync(store.calls().1 + nth.max(1), fault);
+    }
+
+    /// Makes the next sync of the journal fail.
+    pub fn fail_journal(&self, fault: Fault) {
+        *self.journal_fault.lock() = Some(fault);
+    }
+
+    /// Nothing that was told to fail does so any more.
+    pub fn mend(&self) {
+        self.store().mend();
+        *self.journal_fault.lock() = None;
+    }
+
+    pub(crate) fn take_journal_fault(&self) -> Option<Fault> {
+        self.journal_fault.lock().take()
+    }
+
+    /// Cuts the power while no process has the disk open: what was not synced is gone, but for so many journal records
+    /// and store writes. How many of both are lost. Errors: the store's.
+    pub fn lose_power(&self, records_kept: usize, writes_kept: usize) -> Result<(usize, usize), StoreError> {
+        let records = self.journal.lock().lose_power(records_kept);
+        let mut store = self.store.lock();
+        let Some((after, writes)) = store.after_power_cut(writes_kept)? else { return Ok((records, 0)) };
+        *store = Arc::new(after);
+        Ok((records, writes))
+    }
+}

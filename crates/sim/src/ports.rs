@@ -1,0 +1,167 @@
+//! `Ports` over a simulation: what leaves is gathered, what takes time waits for its stage.
+
+use crate::calls::Calls;
+use crate::chain::Chain;
+use crate::disk::SimDisk;
+use bytes::Bytes;
+use rustorium_dataplane::clients::Clients;
+use rustorium_dataplane::context::Context;
+use rustorium_dataplane::port::Input;
+use rustorium_dataplane::serving::Serving;
+use rustorium_dataplane::shard::{ExecutionJob, Ports};
+use rustorium_dataplane::verifier::Verifier;
+use rustorium_quorum::Evidence;
+use rustorium_storage::RecordKind;
+use rustorium_sync::{Source, answer};
+use rustorium_transport::Credit;
+use rustorium_txpool::{AccountView, Refused};
+use rustorium_types::{
+    AccountId, Batch, Block, BlockDigest, Class, Epoch, EpochChange, PublicKey, Request, Response, Transaction, TxId,
+    ValidatorIndex,
+};
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+
+/// A frame that leaves.
+pub struct Sent {
+    /// The receivers' numbers.
+    pub to: Vec<u16>,
+    /// Its stream.
+    pub class: Class,
+    /// Its bytes.
+    pub frame: Bytes,
+}
+
+/// The outside of a simulated shard.
+pub(crate) struct SimPorts {
+    pub(crate) chain: Arc<Chain>,
+    /// This node's number.
+    pub(crate) number: u16,
+    pub(crate) disk: Arc<SimDisk>,
+    pub(crate) clients: Clients,
+    pub(crate) verifier: Arc<Verifier>,
+    pub(crate) jobs: VecDeque<ExecutionJob>,
+    pub(crate) sent: Vec<Sent>,
+    /// Whose links are up.
+    pub(crate) linked: BTreeSet<u16>,
+    /// The members' numbers by their places.
+    pub(crate) members: Vec<Option<u16>>,
+    pub(crate) evidence: Vec<Evidence>,
+    pub(crate) calls: Calls,
+}
+
+impl SimPorts {
+    pub(crate) fn name_members(&mut self, context: &Context) {
+        let number = |node_key: &PublicKey| self.chain.number_of(node_key);
+        self.members = context.validators.iter().map(|member| number(&member.node_key)).collect();
+    }
+
+    fn leave(&mut self, to: Vec<u16>, class: Class, frame: Bytes) {
+        self.calls.frames_made += 1;
+        self.sent.push(Sent { to, class, frame });
+    }
+}
+
+impl Ports for SimPorts {
+    fn begin_epoch(&mut self, context: &Arc<Context>) {
+        self.name_members(context);
+        self.verifier.begin_epoch(context.committee.clone());
+    }
+
+    fn epoch_end(&self, epoch: Epoch) -> Option<EpochChange> {
+        self.clients.store.epoch(epoch).ok().flatten()
+    }
+
+    fn send(&mut self, to: ValidatorIndex, class: Class, frame: Bytes) {
+        if let Some(number) = self.members.get(usize::from(to.0)).copied().flatten() {
+            self.leave(vec![number], class, frame);
+        }
+    }
+
+    fn send_to(&mut self, node_key: &PublicKey, class: Class, frame: Bytes) {
+        if let Some(number) = self.chain.number_of(node_key) {
+            self.leave(vec![number], class, frame);
+        }
+    }
+
+    fn tell_followers(&mut self, class: Class, frame: Bytes) {
+        let members = &self.members;
+        let to: Vec<u16> = self.linked.iter().filter(|peer| !members.contains(&Some(**peer))).copied().collect();
+        if !to.is_empty() {
+            self.leave(to, class, frame);
+        }
+    }
+
+    fn broadcast(&mut self, class: Class, frame: Bytes) {
+        let to = self.members.iter().flatten().filter(|peer| **peer != self.number).copied().collect();
+        self.leave(to, class, frame);
+    }
+
+    fn append(&mut self, kind: RecordKind, payload: &[u8]) -> u64 {
+        self.calls.journaled += 1;
+        self.calls.signed += u64::from(kind == RecordKind::Vote);
+        self.calls.certificates += u64::from(kind == RecordKind::Certificate);
+        self.disk.journal(|journal| journal.append(kind, payload))
+    }
+
+    fn sync(&mut self, position: u64) {
+        self.disk.journal(|journal| journal.sync(position));
+    }
+
+    fn release(&mut self, position: u64) {
+        self.disk.journal(|journal| journal.release(position));
+    }
+
+    fn check_batch(&mut self, peer: ValidatorIndex, batch: Batch, bytes: Bytes, wanted: bool, credit: Credit) {
+        self.verifier.batch(peer, batch, bytes, wanted, credit);
+    }
+
+    fn check_transactions(&mut self, transactions: Vec<Transaction>, credit: Credit) {
+        self.verifier.forwarded(transactions, credit);
+    }
+
+    fn check_inline(&mut self, digest: BlockDigest, block: Arc<Block>) {
+        self.verifier.inline(digest, block);
+    }
+
+    fn execute(&mut self, job: ExecutionJob) {
+        self.jobs.push_back(job);
+    }
+
+    fn inputs(&mut self, inputs: Vec<Input>) {
+        self.clients.inbox.push(inputs);
+    }
+
+    fn admitted(&mut self, ids: &[TxId]) {
+        self.calls.pooled += ids.len() as u64;
+        self.clients.admitted(ids);
+    }
+
+    fn duplicate(&mut self, id: &TxId) {
+        self.clients.duplicate(id);
+    }
+
+    fn expired(&mut self, ids: &[TxId]) {
+        self.clients.expired(ids);
+    }
+
+    fn refused(&mut self, id: &TxId, refused: Refused) {
+        self.clients.refused(id, &refused);
+    }
+
+    fn account(&self, account: &AccountId) -> Option<AccountView> {
+        self.clients.account(account)
+    }
+
+    fn answer(&self, request: &Request, memory: &dyn Source) -> Response {
+        answer(&Serving { memory, store: &*self.clients.store }, request)
+    }
+
+    fn evidence(&mut self, evidence: Evidence) {
+        self.evidence.push(evidence);
+    }
+
+    fn retire(&mut self, lacks: &str) {
+        self.disk.retire(lacks);
+    }
+}

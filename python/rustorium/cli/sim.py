@@ -1,0 +1,142 @@
+"""`sim run|replay`: seeds of the simulator, and any one of them again from its printed line."""
+
+from collections.abc import Callable
+from enum import StrEnum
+from functools import partial
+from pathlib import Path
+from time import monotonic
+from typing import Annotated, Any, Protocol
+
+import typer
+
+from rustorium.cli.output import Format, Output, emit, emit_one, note, progress
+
+group = typer.Typer(help="Whole nets in one process, on virtual time, with faults by seed.", no_args_is_help=True)
+
+
+class ModeName(StrEnum):
+    """--mode"""
+
+    safety = "safety"
+    liveness = "liveness"
+    epochs = "epochs"
+
+
+class Stages(StrEnum):
+    """--stages"""
+
+    release = "release"
+    model = "model"
+
+
+class Report(Protocol):
+    """What a run came to, of either stages."""
+
+    @property
+    def ok(self) -> bool: ...
+
+    @property
+    def failure(self) -> str: ...
+
+    def line(self) -> str: ...
+
+    def repeat(self) -> str: ...
+
+    def row(self) -> dict[str, Any]: ...
+
+
+@group.callback()
+def sim() -> None:
+    """Whole nets in one process, on virtual time, with faults by seed."""
+
+
+@group.command()
+def run(
+    seed: Annotated[int, typer.Option("--seed", min=0, help="The first seed.")] = 0,
+    count: Annotated[int, typer.Option("--count", min=1, help="How many seeds.")] = 1,
+    nodes: Annotated[int, typer.Option("--nodes", min=1, max=16, help="Validators.")] = 4,
+    heights: Annotated[int, typer.Option("--heights", min=1, max=5000, help="Blocks to make, at least.")] = 50,
+    mode: Annotated[
+        ModeName, typer.Option("--mode", help="Faults to the end; or until a calm; or while committees change.")
+    ] = ModeName.liveness,
+    stages: Annotated[
+        Stages, typer.Option("--stages", help="The release's own Rust stages, or the model of them in Python.")
+    ] = Stages.release,
+    jobs: Annotated[int, typer.Option("--jobs", min=1, max=64, help="Processes at once.")] = 1,
+    output: Output = Format.table,
+) -> None:
+    """Play seeds; each prints one line, which repeats it: faults that happened, calls into the extension, hash."""
+    from rustorium.sim.many import play
+
+    play_one = _release(mode, nodes, heights) if stages is Stages.release else _model(mode, nodes, heights)
+    start = monotonic()
+    failed: list[Report] = []
+    rows: list[dict[str, Any]] = []
+    with progress("seeds") as advance:
+        for done, report in enumerate(play(play_one, range(seed, seed + count), jobs), start=1):
+            advance(done, count)
+            if not report.ok:
+                failed.append(report)
+            if output is Format.json:
+                rows.append(report.row())
+            elif output is Format.jsonl:
+                emit([report.row()], output)
+            else:
+                print(report.line(), flush=True)
+    if output is Format.json:
+        emit(rows, output)
+    seconds = monotonic() - start
+    note(f"{count} seeds in {seconds:.1f} s: {count / seconds * 60:.0f} a minute; {len(failed)} failed")
+    for report in failed:
+        note(f"{report.failure}\n  repeat with: {report.repeat()}")
+    if failed:
+        raise typer.Exit(1)
+
+
+@group.command()
+def replay(
+    line: Annotated[str, typer.Argument(help="A line that `sim run` printed, in quotes.")],
+    log: Annotated[Path | None, typer.Option("--log", help="Write the event log there.")] = None,
+    output: Output = Format.table,
+) -> None:
+    """Play the run of a printed line once more; fails where it fails, or isn't the same run any more."""
+    from rustorium.errors import RustoriumError
+    from rustorium.sim.release.run import read_line, run_seed
+
+    seed, mode, shape, log_hash = read_line(line)
+    if log is None:
+        report = run_seed(seed, mode, shape)
+    else:
+        with log.open("w") as file:
+            report = run_seed(seed, mode, shape, sink=lambda entry: print(entry, file=file))
+    if output is Format.table:
+        print(report.line())
+    else:
+        emit_one(report.row(), output)
+    if log_hash is not None and log_hash != report.log_hash:
+        raise RustoriumError(
+            f"this is another run: its event log has the hash {report.log_hash} where the line says {log_hash}; "
+            "play it with the build that printed the line"
+        )
+    if not report.ok:
+        raise typer.Exit(1)
+
+
+def _release(mode: ModeName, nodes: int, heights: int) -> Callable[[int], Report]:
+    from rustorium.errors import UsageError
+    from rustorium.sim.release.run import run_seed
+    from rustorium.sim.release.scenario import Mode, Shape
+
+    if mode is ModeName.epochs:
+        raise UsageError("the release stages have no mode epochs yet: use safety or liveness, or --stages model")
+    return partial(run_seed, mode=Mode(mode.value), shape=Shape(nodes, heights))
+
+
+def _model(mode: ModeName, nodes: int, heights: int) -> Callable[[int], Report]:
+    from rustorium.errors import UsageError
+    from rustorium.sim.run import run_seed
+    from rustorium.sim.scenario import Mode
+
+    if (nodes, heights) != (4, 50):
+        raise UsageError("the model draws its own committees and lengths: leave --nodes and --heights out")
+    return partial(run_seed, mode=Mode(mode.value))

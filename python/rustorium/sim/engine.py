@@ -1,0 +1,181 @@
+"""The clock of a simulated world, and the driver of each node's core in it.
+
+Invariants: time only moves by events; equal times run in the order in which they were scheduled; what a dead process
+had scheduled never runs (each start of a node is an incarnation of its own).
+"""
+
+import hashlib
+import heapq
+from collections import Counter
+from collections.abc import Callable
+from typing import Generic, Protocol, TypeVar
+
+from rustorium.consensus.pacemaker import NS_PER_MS
+from rustorium.consensus.vocabulary import Input, Tick
+from rustorium.port import ShardPort
+from rustorium.replica import Replica
+
+WAKE_NS = 30_000
+DRAIN_LIMIT = 64
+EVENTS_MAX = 400_000
+"""A run that needs more has run away: a bug, never a slow network."""
+
+
+class SimulatedPort(ShardPort, Protocol):
+    """A data plane under the world's clock."""
+
+    @property
+    def view(self) -> int:
+        """That which the core said last that it is in."""
+        ...
+
+    def waiting(self) -> bool:
+        """Whether inputs wait."""
+        ...
+
+
+class Node:
+    """A node across its restarts: process and core don't survive one."""
+
+    def __init__(self, index: int) -> None:
+        self.index = index
+        self.port: SimulatedPort | None = None
+        self.replica: Replica | None = None
+        self.incarnation = 0
+        self.tick_at: int | None = None
+        self.waking = False
+        self.crash_after_effects: int | None = None
+        self.steps_by_view: Counter[int] = Counter()
+
+
+N = TypeVar("N", bound=Node)
+
+
+class Engine(Generic[N]):
+    """Virtual time, and the nodes' cores."""
+
+    def __init__(self, nodes: list[N]) -> None:
+        self.nodes = nodes
+        self.now = 0
+        self.events = 0
+        self.counts: Counter[str] = Counter()
+        self.inputs_seen: list[tuple[int, int, Input]] | None = None
+        self.sink: Callable[[str], None] | None = None
+        """Takes each line of the event log."""
+        self._queue: list[tuple[int, int, Callable[..., None], tuple[object, ...]]] = []
+        self._scheduled = 0
+        self._log = hashlib.blake2b(digest_size=16)
+
+    # ---- time
+
+    def at(self, time: int, call: Callable[..., None], *arguments: object) -> None:
+        self._scheduled += 1
+        heapq.heappush(self._queue, (max(time, self.now), self._scheduled, call, arguments))
+
+    def after_ms(self, delay_ms: float, call: Callable[..., None], *arguments: object) -> None:
+        self.at(self.now + int(delay_ms * NS_PER_MS), call, *arguments)
+
+    def run(self, until_ms: float, done: Callable[[], bool] | None = None, check_every: int = 32) -> bool:
+        """Runs to that time, or until `done`, asked every so many events, says so; returns whether it did."""
+        limit = int(until_ms * NS_PER_MS)
+        queue = self._queue
+        while queue and queue[0][0] <= limit:
+            if self.events % check_every == 0 and done is not None and done():
+                return True
+            self.now, _, call, arguments = heapq.heappop(queue)
+            self.events += 1
+            assert self.events < EVENTS_MAX, "the run doesn't end"
+            call(*arguments)
+        self.now = max(self.now, limit)
+        return done is not None and done()
+
+    # ---- the event log
+
+    def note(self, line: str) -> None:
+        """Adds a line to the event log."""
+        self._log.update(line.encode())
+        if self.sink is not None:
+            self.sink(line)
+
+    def hash(self) -> str:
+        """Covers every line of the event log: every input of every core with its time, at least."""
+        return self._log.hexdigest()
+
+    # ---- processes
+
+    def start(self, index: int) -> None:
+        """Starts a node's process, if it isn't running."""
+        raise NotImplementedError
+
+    def crash(self, index: int) -> None:
+        """kill -9: the process is gone, the page cache stays."""
+        node = self.nodes[index]
+        if node.port is not None:
+            node.port = node.replica = None
+            node.incarnation += 1
+
+    def later(self, index: int, incarnation: int, delay_ms: float, call: Callable[..., None], *args: object) -> None:
+        """Schedules a call of a process, which dies with it."""
+        self.at(self.now + int(delay_ms * NS_PER_MS), self._if_alive, index, incarnation, call, args)
+
+    def _if_alive(self, index: int, incarnation: int, call: Callable[..., None], args: tuple[object, ...]) -> None:
+        if self.nodes[index].incarnation == incarnation:
+            call(*args)
+
+    # ---- the driver of each core
+
+    def wake(self, index: int) -> None:
+        node = self.nodes[index]
+        if not node.waking and node.port is not None:
+            node.waking = True
+            self.at(self.now + WAKE_NS, self._step, index, node.incarnation)
+
+    def _step(self, index: int, incarnation: int) -> None:
+        node = self.nodes[index]
+        if node.incarnation != incarnation or node.port is None:
+            return
+        node.waking = False
+        for event in node.port.drain(DRAIN_LIMIT):
+            if not self._feed(node, event):
+                return
+        if node.incarnation != incarnation:
+            return
+        if node.port.waiting():
+            self.wake(index)
+        self._arm(node)
+
+    def _feed(self, node: N, event: Input) -> bool:
+        """One step of one core; False when the node dies in the middle of its effects."""
+        assert node.port is not None
+        assert node.replica is not None
+        self.note(f"{self.now}:{node.index}:{event!r}")
+        if self.inputs_seen is not None:
+            self.inputs_seen.append((self.now, node.index, event))
+        node.steps_by_view[node.port.view] += 1
+        effects = node.replica.on_input(self.now, event)
+        cut = node.crash_after_effects
+        if cut is not None and effects:
+            self.counts["crash within a step"] += 1
+            node.port.submit(effects[:cut])
+            self.crash(node.index)
+            self.after_ms(20.0, self.start, node.index)
+            return False
+        node.port.submit(effects)
+        return True
+
+    def _arm(self, node: N) -> None:
+        assert node.replica is not None
+        deadline = node.replica.next_deadline()
+        if deadline is not None and (node.tick_at is None or deadline < node.tick_at):
+            node.tick_at = deadline
+            self.at(deadline, self._tick, node.index, node.incarnation, deadline)
+
+    def _tick(self, index: int, incarnation: int, deadline: int) -> None:
+        node = self.nodes[index]
+        if node.incarnation != incarnation or node.replica is None or node.tick_at != deadline:
+            return
+        node.tick_at = None
+        current = node.replica.next_deadline()
+        if current is not None and current <= self.now and not self._feed(node, Tick()):
+            return
+        self._arm(node)

@@ -1,0 +1,162 @@
+"""Independent checks of every run of the release stages: on what leaves nodes, what their disks hold, what they execute
+and what they tell clients.
+
+Invariants: shares no code with what it checks; what was once final stays final through every crash; the first breach
+ends the run with a sentence that names it.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from rustorium import _native
+from rustorium.sim.checkers import BreachError
+from rustorium.sim.release.frames import FINALIZE, NOTARIZE, NULLIFY, SeenHeader, SeenVote, proposed_in, votes_in
+
+KINDS = ("notarize", "nullify", "finalize")
+NO_INLINE = b"\0\0\0\0"
+ACCOUNT, BALANCE, COMMITTEE = 0, 1, 4
+"""What the names of state leaves begin with; those below the committee's are paid for by accounts."""
+LEAF_KEY_BYTES = 64
+
+
+@dataclass(frozen=True, slots=True)
+class FinalBlock:
+    """A final height as some honest node has it."""
+
+    digest: bytes
+    header: SeenHeader
+    result_root: bytes
+
+
+class Checkers:
+    """Sees the whole world, crashes included; traitors' own votes are none of its business."""
+
+    def __init__(self) -> None:
+        self._votes: dict[tuple[int, int, int, int], bytes] = {}
+        self._synced: dict[int, set[bytes]] = {}
+        self._final: dict[int, FinalBlock] = {}
+        self._state_roots: dict[int, bytes] = {}
+        self._sums: tuple[int, int] | None = None
+        self._told: dict[str, int] = {}
+        self.final_height = 0
+        self._payload_height = 0
+
+    # ---- what leaves
+
+    def synced(self, node: int, votes: Iterable[bytes]) -> None:
+        """The journal has these votes on disk: a power cut doesn't take them back."""
+        self._synced.setdefault(node, set()).update(vote[-64:] for vote in votes)
+
+    def frame_left(self, node: int, frame: bytes) -> None:
+        """Called when a frame of the consensus class reaches an honest node's wire."""
+        proposed = proposed_in(frame)
+        if proposed is not None:
+            header, raw, signature = proposed
+            digest = bytes.fromhex(_native.block_digest(raw + NO_INLINE))
+            self._vote_left(node, SeenVote(header.epoch, header.view, NOTARIZE, digest, header.proposer, signature))
+            return
+        for vote in votes_in(frame):
+            self._vote_left(node, vote)
+
+    def _vote_left(self, node: int, vote: SeenVote) -> None:
+        where = f"in view {vote.view} of epoch {vote.epoch}"
+        if vote.signature not in self._synced.get(node, ()):
+            raise BreachError(f"node {node}'s {KINDS[vote.kind]} {where} left before it was on disk")
+        known = self._votes.setdefault((vote.epoch, node, vote.view, vote.kind), vote.block)
+        if known != vote.block:
+            raise BreachError(f"node {node} cast two {KINDS[vote.kind]} votes {where}")
+        other = {NULLIFY: FINALIZE, FINALIZE: NULLIFY}.get(vote.kind)
+        if other is not None and (vote.epoch, node, vote.view, other) in self._votes:
+            raise BreachError(f"node {node} cast both nullify and finalize {where}")
+
+    # ---- what is executed
+
+    def executed(self, node: int, digest: bytes, header: SeenHeader, result_root: bytes) -> None:
+        """Called when an honest node has executed a block as final, again after a restart too."""
+        height, block = header.height, FinalBlock(digest, header, result_root)
+        known = self._final.get(height)
+        if known is not None:
+            if known.digest != digest:
+                raise BreachError(f"height {height} has two final blocks, the second at node {node}")
+            if known.result_root != result_root:
+                raise BreachError(f"height {height} has two result roots, the second at node {node}")
+            return
+        below = self._final.get(height - 1)
+        if below is not None:
+            self._follows(below, block)
+        self._claims(header)
+        self._final[height] = block
+        self.final_height = max(self.final_height, height)
+        if header.transactions:
+            self._payload_height = max(self._payload_height, height)
+
+    def _follows(self, below: FinalBlock, block: FinalBlock) -> None:
+        header, parent = block.header, below.header
+        if header.parent != below.digest:
+            raise BreachError(f"final height {header.height} doesn't extend final height {parent.height}")
+        if header.view <= parent.view or header.time_ms <= parent.time_ms:
+            raise BreachError(f"view or time of final height {header.height} isn't above its parent's")
+        if header.epoch != parent.epoch + parent.ends_epoch:
+            raise BreachError(f"final height {header.height} is of epoch {header.epoch}, its parent of {parent.epoch}")
+        if header.claimed[0] < parent.claimed[0] or _height(header.rooted) < _height(parent.rooted):
+            raise BreachError(f"a claim of height {header.height} goes back")
+
+    def _claims(self, header: SeenHeader) -> None:
+        claimed, root = header.claimed
+        known = self._final.get(claimed)
+        if claimed >= header.height or (claimed and known is not None and known.result_root != root):
+            raise BreachError(f"final height {header.height} claims another result than was executed")
+        if header.rooted is not None:
+            rooted, state_root = header.rooted
+            if rooted > claimed:
+                raise BreachError(f"final height {header.height} claims a state root and no result of its height")
+            if self._state_roots.setdefault(rooted, state_root) != state_root:
+                raise BreachError(f"height {rooted} has two certified state roots")
+
+    # ---- what clients were told
+
+    def told_final(self, transaction: str, height: int) -> None:
+        """A client was told by an honest node that its transaction is final."""
+        if self._told.setdefault(transaction, height) != height:
+            raise BreachError(f"transaction {transaction} was told to be final at two heights")
+
+    def kept(self, node: int, height: int, disk: _native.SimDisk) -> None:
+        """Called at the end, for each honest node: what was told final is there, wherever the node is that far."""
+        for transaction, at in self._told.items():
+            found = disk.transaction(transaction)
+            if at <= height and (found is None or found[0] != at):
+                raise BreachError(f"node {node} lacks transaction {transaction}, told to be final at height {at}")
+
+    def blamed(self, node: int, offenders: Iterable[int], retired: str | None, honest: frozenset[int]) -> None:
+        """Called at the end, for each honest node: whom it holds evidence against, and whether its key is retired."""
+        for offender in offenders:
+            if offender in honest:
+                raise BreachError(f"node {node} holds evidence against node {offender}, which is honest")
+        if retired is not None:
+            raise BreachError(f"node {node} retired its key, said to lack {retired}, and lost nothing")
+
+    # ---- what the state holds
+
+    def conserved(self, node: int, leaves: list[tuple[bytes, bytes, bytes]]) -> None:
+        """The sums of all balances and of all storage, whatever was executed."""
+        amounts = sum(int.from_bytes(value, "little") for _, name, value in leaves if name[0] == BALANCE)
+        left = sum(int.from_bytes(value[-8:], "little") for _, name, value in leaves if name[0] == ACCOUNT)
+        taken = sum(LEAF_KEY_BYTES + len(value) for _, name, value in leaves if name[0] < COMMITTEE)
+        sums = (amounts, left + taken)
+        self._sums = self._sums or sums
+        if sums[0] != self._sums[0]:
+            raise BreachError(f"node {node} has a supply of {sums[0]} where there were {self._sums[0]}")
+        if sums[1] != self._sums[1]:
+            raise BreachError(f"node {node} has {sums[1]} bytes of storage where there were {self._sums[1]}")
+
+    def owed(self) -> bool:
+        """Whether the newest final header claims less than the newest payload's result and state root."""
+        newest = self._final.get(self.final_height)
+        return newest is not None and _height(newest.header.rooted) < self._payload_height
+
+    def final_chain(self) -> list[FinalBlock]:
+        return [self._final[height] for height in sorted(self._final)]
+
+
+def _height(claim: tuple[int, bytes] | None) -> int:
+    return claim[0] if claim is not None else 0

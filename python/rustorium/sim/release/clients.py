@@ -1,0 +1,101 @@
+"""Clients: a few accounts that sign transactions, hand them to nodes and wait, and again where no answer comes.
+
+Invariants: an account's nonces go up one by one; the same bytes are handed in again, never others in their place; a
+client believes a node that says *final*, and the checkers hold the node to it where it is honest.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from rustorium import _native
+from rustorium.sim.release.net import REGION, Signed, seed_of
+
+if TYPE_CHECKING:
+    from rustorium.sim.release.world import World
+
+TAGS_EACH = 1_000_000
+RETRY_MS = 400.0
+KEYS = 5
+TOGETHER_MAX = 3
+"""Transactions of one account under way at once."""
+
+
+@dataclass(slots=True)
+class Wait:
+    """A transaction under way."""
+
+    account: int
+    signed: Signed
+    until: str
+
+
+class Clients:
+    """All accounts of a run."""
+
+    def __init__(self, world: "World", gap_ms: float) -> None:
+        self._world, self._rng = world, world.rng
+        self.gap_ms = gap_ms
+        """Between two transactions of one account, on average."""
+        self._nonces = [0] * len(world.net.accounts)
+        self._waits: dict[int, Wait] = {}
+        self.done = 0
+        self.stopped = False
+        """No new transactions are signed."""
+        world.on_answer = self._answered
+
+    def begin(self) -> None:
+        for account in range(len(self._nonces)):
+            self._soon(account)
+
+    def waiting(self) -> int:
+        """Transactions whose end no client has heard of."""
+        return len(self._waits)
+
+    def _soon(self, account: int) -> None:
+        self._world.after_ms(self._rng.uniform(0, 2 * self.gap_ms), self._next, account)
+
+    def _next(self, account: int) -> None:
+        if self.stopped:
+            return
+        self._soon(account)
+        if sum(wait.account == account for wait in self._waits.values()) >= TOGETHER_MAX:
+            return
+        nonce = self._nonces[account]
+        self._nonces[account] += 1
+        signed = self._world.net.sign(account, nonce, [self._operation(account, nonce)])
+        tag = account * TAGS_EACH + nonce
+        self._waits[tag] = Wait(account, signed, "certified" if self._rng.random() < 0.3 else "final")
+        self._hand_in(tag)
+
+    def _operation(self, account: int, nonce: int) -> dict[str, Any]:
+        net, rng = self._world.net, self._rng
+        own = net.accounts[account].address
+        match rng.randrange(10):
+            case 0 | 1 | 2 | 3:
+                other = net.accounts[rng.randrange(len(net.accounts))].address
+                return {"type": "transfer", "to": other, "asset": net.asset, "amount": str(rng.randint(1, 1000))}
+            case 4:
+                return {"type": "delete", "namespace": own, "key": f"key-{rng.randrange(KEYS)}"}
+            case 5:
+                key = _native.public_key(seed_of("newcomer", account, nonce)).hex()
+                return {"type": "create_account", "region": REGION, "public_key": key, "storage_bytes": 1000}
+            case _:
+                value = f"{nonce} " * rng.randint(1, 20)
+                return {"type": "put", "namespace": own, "key": f"key-{rng.randrange(KEYS)}", "value": value}
+
+    def _hand_in(self, tag: int) -> None:
+        wait = self._waits.get(tag)
+        if wait is None:
+            return
+        self._world.after_ms(RETRY_MS * (1 + self._rng.random()), self._hand_in, tag)
+        running = [node.port for node in self._world.nodes if node.port is not None]
+        if running:
+            running[self._rng.randrange(len(running))].client(wait.signed.raw, wait.until, tag)
+
+    def _answered(self, node: int, tag: int, height: int | None) -> None:
+        wait = self._waits.get(tag)
+        if wait is None or height is None or node not in self._world.honest:
+            return  # refused for now, or told by a liar: handed in again
+        del self._waits[tag]
+        self.done += 1
+        self._world.checkers.told_final(wait.signed.id, height)

@@ -1,0 +1,120 @@
+"""Reads votes and headers out of canonical bytes: a second reader, for checkers that don't call what they check.
+
+Invariants: knows the encoding of what it reads and no rule; bytes that don't fit are an error of the test, not of a
+peer.
+"""
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+NOTARIZE, NULLIFY, FINALIZE = 0, 1, 2
+PROPOSAL, VOTE, CERTIFICATE, HEARTBEAT = 0, 1, 2, 3
+_BODY = struct.Struct("<32sIQQB32s")
+"""chain, shard, epoch, view, kind, block"""
+_VOTE_BYTES = _BODY.size + 2 + 64
+_HEADER = struct.Struct("<H32sIQQQ32sQHQ32sI")
+"""version, chain, shard, epoch, view, height, parent, parent view, proposer, time, payload root, count of cursors"""
+_CURSOR_BYTES = 40
+_MIDDLE = struct.Struct("<IQQ32sB32s32s32sQ32sB")
+"""transactions, work, load, set, ends, next set, parameters, shard map, claimed height and root, kind of state claim"""
+_STATE = struct.Struct("<QQ32s")
+"""height, first height of the period, root"""
+
+
+class SeenVote(NamedTuple):
+    """A vote in a frame."""
+
+    epoch: int
+    view: int
+    kind: int
+    block: bytes
+    signer: int
+    signature: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SeenHeader:
+    """What a block's header says."""
+
+    epoch: int
+    view: int
+    height: int
+    parent: bytes
+    parent_view: int
+    proposer: int
+    time_ms: int
+    transactions: int
+    ends_epoch: bool
+    next_set: bytes
+    claimed: tuple[int, bytes]
+    """Height and result root."""
+    rooted: tuple[int, bytes] | None
+    """Height and state root."""
+
+
+def read_vote(raw: bytes, at: int = 0) -> SeenVote:
+    """The signed vote that begins there."""
+    _, _, epoch, view, kind, block = _BODY.unpack_from(raw, at)
+    (signer,) = struct.unpack_from("<H", raw, at + _BODY.size)
+    return SeenVote(epoch, view, kind, block, signer, raw[at + _BODY.size + 2 : at + _VOTE_BYTES])
+
+
+def read_header(raw: bytes, at: int = 0) -> tuple[SeenHeader, int]:
+    """The header that begins there, and where it ends."""
+    _, _, _, epoch, view, height, parent, parent_view, proposer, time_ms, _, cursors = _HEADER.unpack_from(raw, at)
+    at += _HEADER.size + cursors * _CURSOR_BYTES
+    transactions, _, _, _, ends, next_set, _, _, claimed, root, state = _MIDDLE.unpack_from(raw, at)
+    at += _MIDDLE.size
+    rooted = None
+    if state:
+        rooted_height, _, state_root = _STATE.unpack_from(raw, at)
+        rooted, at = (rooted_height, state_root), at + _STATE.size
+    header = SeenHeader(
+        epoch,
+        view,
+        height,
+        parent,
+        parent_view,
+        proposer,
+        time_ms,
+        transactions,
+        bool(ends),
+        next_set,
+        (claimed, root),
+        rooted,
+    )
+    return header, at
+
+
+def _skip_certificate(raw: bytes, at: int) -> int:
+    """The end of the optional certificate that begins there."""
+    if not raw[at]:
+        return at + 1
+    at += 1 + _BODY.size
+    (count,) = struct.unpack_from("<I", raw, at)
+    return int(at + 4 + count * 66)
+
+
+def votes_in(frame: bytes) -> Iterator[SeenVote]:
+    """The sender's own votes in a frame of the consensus class, but for a proposal's."""
+    if frame[0] == VOTE:
+        yield read_vote(frame, 1)
+    elif frame[0] == HEARTBEAT:
+        at = _skip_certificate(frame, _skip_certificate(frame, 1 + 8))
+        (count,) = struct.unpack_from("<I", frame, at)
+        for number in range(count):
+            yield read_vote(frame, at + 4 + number * _VOTE_BYTES)
+
+
+def proposed_in(frame: bytes) -> tuple[SeenHeader, bytes, bytes] | None:
+    """A proposal's header, the header's bytes, and the proposer's signature on its vote; None in other frames."""
+    if frame[0] != PROPOSAL:
+        return None
+    header, end = read_header(frame, 1)
+    at = end
+    (count,) = struct.unpack_from("<I", frame, at)
+    if count:
+        return header, frame[1:end], b""  # the signature stands behind transactions, which this reader doesn't know
+    return header, frame[1:end], frame[at + 4 : at + 68]

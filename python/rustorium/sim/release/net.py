@@ -1,0 +1,103 @@
+"""The chain of a simulated net: keys, genesis and accounts, all made from names.
+
+Invariants: the same shape gives the same bytes; nobody's key is drawn at random.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from rustorium import _native
+
+START_MS = 1_800_000_000_000
+"""The genesis' time."""
+EXPIRES_MS = START_MS + 3_600_000
+REGION = 3
+AMOUNT = 1_000_000_000
+STORAGE_BYTES = 1 << 30
+
+
+def seed_of(*name: object) -> bytes:
+    """The seed of a key, by its name."""
+    return hashlib.blake2b(" ".join(map(str, name)).encode(), digest_size=32).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Who signs transactions."""
+
+    seed: bytes
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """A signed transaction."""
+
+    id: str
+    raw: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Net:
+    """A chain and its nodes' keys."""
+
+    n: int
+    """The first so many nodes are the first committee."""
+    genesis: bytes
+    chain: str
+    validator_seeds: tuple[bytes, ...]
+    """By the nodes' numbers."""
+    accounts: tuple[Account, ...]
+    asset: str
+    native: _native.SimChain
+
+    def sign(self, account: int, nonce: int, operations: list[dict[str, Any]]) -> Signed:
+        """An account's transaction with this nonce."""
+        seed = self.accounts[account].seed
+        made = _native.build_transaction(
+            seed, self.chain, REGION, nonce, EXPIRES_MS, None, json.dumps(operations, separators=(",", ":"))
+        )
+        return Signed(*made)
+
+
+@lru_cache(maxsize=16)
+def make_net(n: int, nodes: int, accounts: int, parameters: tuple[tuple[str, int | bool], ...] = ()) -> Net:
+    """A net of `nodes`, of which the first `n` are validators; `parameters` are those that differ from the default."""
+    validators = [seed_of("validator", index) for index in range(nodes)]
+    node_keys = [_native.public_key(seed_of("node", index)) for index in range(nodes)]
+    seeds = [seed_of("account", index) for index in range(accounts)]
+    people = [Account(seed, _native.account_id(REGION, _native.public_key(seed))) for seed in seeds]
+    asset = _native.asset_id(people[0].address, "COIN")
+    genesis: dict[str, Any] = {
+        "version": 1,
+        "name": "simulated",
+        "time_ms": START_MS,
+        "validators": [
+            {
+                "name": f"node-{index}",
+                "validator_key": _native.public_key(validators[index]).hex(),
+                "node_key": node_keys[index].hex(),
+                "owner_key": _native.public_key(seed_of("owner", index)).hex(),
+                "region": REGION,
+            }
+            for index in range(n)
+        ],
+        "accounts": [
+            {
+                "region": REGION,
+                "public_key": _native.public_key(person.seed).hex(),
+                "storage_bytes": STORAGE_BYTES,
+                "balances": [{"asset": asset, "amount": str(AMOUNT)}],
+            }
+            for person in people
+        ],
+    }
+    defaults = json.loads(_native.genesis_describe(_native.genesis_encode(json.dumps(genesis))))["parameters"]
+    operators = {"operators": [_native.public_key(seeds[0]).hex()], "operator_quorum": 1}
+    genesis["parameters"] = defaults | operators | dict(parameters)
+    raw = _native.genesis_encode(json.dumps(genesis))
+    chain = _native.genesis_hash(raw)
+    return Net(n, raw, chain, tuple(validators), tuple(people), asset, _native.SimChain(raw, node_keys))

@@ -1,0 +1,174 @@
+"""`ReleasePort`: the release stages of one node behind the port, for one incarnation.
+
+Invariants: nothing is decided or altered here; frames go to the world, stages end when the node's pace says so; what
+the node has on disk is told to the checkers before what rests on it leaves.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rustorium import _native
+from rustorium.consensus.pacemaker import NS_PER_MS
+from rustorium.consensus.vocabulary import Effect, EnterView, Input
+from rustorium.sim.release.frames import read_header
+from rustorium.sim.release.net import START_MS
+
+if TYPE_CHECKING:
+    from rustorium.sim.release.world import Node, World
+
+SYNC, CHECK, EXECUTE, ROOT, KEEP = range(5)
+STAGES = ("sync", "check", "execute", "root", "keep")
+NS_PER_US = 1_000
+CONSENSUS = 0
+
+Turned = tuple[list[tuple[list[int], int, bytes]], list[int], int | None, bool, list[tuple[int, str, int | None]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How long a node's stages take; up to half as much again is added."""
+
+    sync_ms: float = 0.2
+    check_ms: float = 0.1
+    execute_ms: float = 0.3
+    root_ms: float = 2.0
+    keep_ms: float = 300.0
+    clock_ms: int = 0
+    """How far the node's clock is ahead of the true time."""
+
+    def of(self, stage: int) -> float:
+        return (self.sync_ms, self.check_ms, self.execute_ms, self.root_ms, self.keep_ms)[stage]
+
+
+SLOW = Pace(sync_ms=6.0, check_ms=2.0, execute_ms=25.0, root_ms=60.0, keep_ms=900.0)
+
+
+class ReleasePort:
+    """The port of one node."""
+
+    def __init__(self, world: "World", node: "Node", seed: bytes, pace: Pace) -> None:
+        self._world, self._node, self._pace = world, node, pace
+        self._incarnation = node.incarnation
+        self._deadline: int | None = None
+        self._tick_at: int | None = None
+        self._waiting = False
+        self.number = node.index
+        self.view = 0
+        self.height = 0
+        self.native = _native.SimNode(
+            world.net.native, node.disk, node.index, seed, world.config.heartbeat_ms * 1000, *self._clock()
+        )
+
+    def begin(self) -> None:
+        """What the start itself brought about."""
+        self._node.seen_votes = 0
+        self._on_disk()
+        self._executed()
+        self._take(self.native.started(*self._clock()))
+
+    def _clock(self) -> tuple[int, int]:
+        """Monotonic µs and Unix ms."""
+        now = self._world.now
+        return now // NS_PER_US, START_MS + 1 + now // NS_PER_MS + self._pace.clock_ms
+
+    # ---- the port
+
+    def drain(self, limit: int) -> list[Input]:
+        try:
+            inputs = self.native.drain(limit)
+        except _native.NativeError as failure:
+            self._world.failed(self._node.index, failure.code, str(failure))
+            return []
+        self._waiting = len(inputs) >= limit
+        return inputs
+
+    def waiting(self) -> bool:
+        return self._waiting
+
+    def submit(self, effects: Sequence[Effect]) -> None:
+        if not effects:
+            return
+        for effect in effects:
+            if isinstance(effect, EnterView):
+                self.view = effect.view
+        self._take(self.native.submit(*self._clock(), effects))
+
+    # ---- what the world brings
+
+    def frame(self, source: int, stream: int, frame: bytes) -> None:
+        """A frame came in on the link from a node."""
+        try:
+            turned = self.native.frame(*self._clock(), source, stream, frame)
+        except ValueError:
+            self._world.counts["unreadable frame"] += 1
+            return
+        self._take(turned)
+
+    def link(self, peer: int, up: bool) -> None:
+        """A link came up or went down."""
+        self._take(self.native.link(*self._clock(), peer, up))
+
+    def client(self, raw: bytes, until: str, tag: int) -> None:
+        """A client hands in a transaction and waits."""
+        self._take(self.native.client(*self._clock(), raw, until, tag))
+
+    def _end(self, stage: int) -> None:
+        self._world.note(f"{self._world.now}:{self._node.index}:{STAGES[stage]}")
+        turned = self.native.end(*self._clock(), stage)
+        if stage == SYNC:
+            self._on_disk()
+        elif stage == EXECUTE:
+            self._executed()
+        self._take(turned)
+
+    def _on_disk(self) -> None:
+        """R21, seen from outside: which votes the journal has on disk by now."""
+        node = self._node
+        node.seen_votes, votes = node.disk.synced_votes(node.seen_votes)
+        self._world.checkers.synced(node.index, votes)
+
+    def _executed(self) -> None:
+        tip = self._node.disk.tip()
+        if tip is None or tip[0] <= self.height:
+            return
+        for height in range(self.height + 1, tip[0] + 1):
+            stored = self._node.disk.block(height)
+            assert stored is not None, "a store has every height up to its tip"
+            digest, header, root = stored
+            if self._node.index in self._world.honest:
+                self._world.checkers.executed(self._node.index, digest, read_header(header)[0], root)
+        self.height = tip[0]
+
+    def _tick(self, at: int) -> None:
+        if self._tick_at != at:
+            return
+        self._tick_at = None
+        if self._deadline is not None and self._deadline > self._world.now:
+            self._arm(self._deadline)
+        else:
+            self._take(self.native.tick(*self._clock()))
+
+    def _arm(self, deadline: int | None) -> None:
+        self._deadline = deadline
+        if deadline is None:
+            return
+        at = max(deadline, self._world.now + NS_PER_US)
+        if self._tick_at is None or at < self._tick_at:
+            self._tick_at = at
+            self._world.process_at(self._node.index, self._incarnation, at, self._tick, at)
+
+    def _take(self, turned: Turned) -> None:
+        """What a call brought about."""
+        world, index = self._world, self._node.index
+        sent, begun, deadline_us, wakes, answers = turned
+        for targets, stream, frame in sent:
+            world.send(index, targets, stream, frame)
+        for stage in begun:
+            delay = self._pace.of(stage) * (1 + world.rng.random() / 2)
+            world.later(index, self._incarnation, delay, self._end, stage)
+        for tag, how, height in answers:
+            world.answered(index, tag, how, height)
+        if wakes:
+            world.wake(index)
+        self._arm(None if deadline_us is None else deadline_us * NS_PER_US)

@@ -1,0 +1,191 @@
+"""Plays seeds on the release stages and reports them: one line says how a run went and repeats it.
+
+Invariants: a report of the same seed, mode, shape and code is equal to the last bit; a breach or a stall is reported,
+never raised.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from rustorium.errors import UsageError
+from rustorium.sim.release.clients import Clients
+from rustorium.sim.release.scenario import FAULT_KINDS, Mode, Plan, Shape, build_world, draw_plan
+from rustorium.sim.release.world import World
+
+SETTLE_MS = 40_000.0
+SAFETY_MS = 12_000.0
+"""A safety run goes on until it has its heights, or so long: nobody promises that it gets anywhere."""
+REST_MS = 1_500.0
+IDLE_MS = 1_000.0
+CALM_GAP_MS = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What one run came to."""
+
+    seed: int
+    mode: Mode
+    shape: Shape
+    failure: str
+    height: int
+    transactions: int
+    """Those that clients were told to be final."""
+    virtual_ms: float
+    events: int
+    faults: tuple[tuple[str, int], ...]
+    """Faults that really happened, with how often, and what else was counted."""
+    calls: tuple[tuple[str, int], ...]
+    """Calls into the release extension, by what they asked for."""
+    log_hash: str
+
+    @property
+    def ok(self) -> bool:
+        return not self.failure
+
+    def name(self) -> str:
+        """What repeats the run."""
+        return f"seed {self.seed} {self.mode.value} nodes {self.shape.nodes} heights {self.shape.heights}"
+
+    def repeat(self) -> str:
+        """The command that repeats it."""
+        return f"rustorium-node sim replay '{self.name()}'"
+
+    def row(self) -> dict[str, Any]:
+        """Its fields, and how to repeat it, for JSON."""
+        facts = {"ok": self.ok, "mode": self.mode.value, "faults": dict(self.faults), "calls": dict(self.calls)}
+        return asdict(self) | facts | {"repeat": self.repeat()}
+
+    def line(self) -> str:
+        faults = ", ".join(f"{kind} {count}" for kind, count in self.faults) or "none"
+        calls = ", ".join(f"{name} {count}" for name, count in self.calls)
+        verdict = "ok" if self.ok else f"FAILED: {self.failure}"
+        return (
+            f"{self.name()}: {verdict}; hash {self.log_hash}; height {self.height}, {self.transactions} transactions, "
+            f"{self.virtual_ms:.0f} ms; faults: {faults}; calls: {calls}"
+        )
+
+
+_LINE = re.compile(r"seed (\d+) (\w+) nodes (\d+) heights (\d+)(?:.*; hash ([0-9a-f]{32}))?", re.DOTALL)
+
+
+def read_line(line: str) -> tuple[int, Mode, Shape, str | None]:
+    """Seed, mode, shape and hash of a printed line, or of its beginning. Errors: UsageError."""
+    found = _LINE.search(line)
+    modes = [mode.value for mode in Mode]
+    if found is None or found[2] not in modes:
+        raise UsageError(
+            f"a run's line begins with 'seed NUMBER MODE nodes NUMBER heights NUMBER' and has one of the modes "
+            f"{', '.join(modes)}: copy it from the run"
+        )
+    return int(found[1]), Mode(found[2]), Shape(int(found[3]), int(found[4])), found[5]
+
+
+def run_seed(
+    seed: int,
+    mode: Mode = Mode.LIVENESS,
+    shape: Shape = Shape(),  # noqa: B008  # frozen
+    *,
+    sink: Callable[[str], None] | None = None,
+    plan: Plan | None = None,
+) -> Report:
+    """Plays one seed; `sink` takes the event log, line by line."""
+    plan = plan if plan is not None else draw_plan(seed, mode, shape)
+    world = build_world(seed, plan)
+    world.sink = sink
+    clients = Clients(world, plan.gap_ms)
+    failure = ""
+    try:
+        failure = _play(world, plan, clients)
+        _judge(world)
+    except AssertionError as breach:  # a BreachError, or the core's own
+        failure = str(breach) or f"assertion after {world.events} events"
+    return Report(
+        seed,
+        plan.mode,
+        plan.shape,
+        failure,
+        world.checkers.final_height,
+        clients.done,
+        world.now / 1e6,
+        world.events,
+        tuple(sorted((kind, count) for kind, count in world.counts.items() if count)),
+        tuple(sorted(world.calls().items())),
+        world.hash(),
+    )
+
+
+def missing_kinds(reports: list[Report]) -> list[str]:
+    """Fault kinds that none of these runs really had."""
+    seen = {kind for report in reports for kind, _ in report.faults}
+    return [kind for kind in FAULT_KINDS if kind not in seen]
+
+
+def _play(world: World, plan: Plan, clients: Clients) -> str:
+    """Runs it to its end; what it failed to reach, or nothing."""
+    heights = plan.shape.heights
+    world.start_all()
+    world.checkers.conserved(0, world.nodes[0].disk.leaves())
+    clients.begin()
+    if plan.mode is Mode.SAFETY:
+        world.run(SAFETY_MS, lambda: world.checkers.final_height >= heights)
+        return ""
+    world.run(plan.calm_ms)
+    calm(world)
+    clients.gap_ms = min(clients.gap_ms, CALM_GAP_MS)
+    until = world.now / 1e6 + SETTLE_MS
+    if not world.run(until, lambda: world.checkers.final_height >= heights):
+        return f"not live: {_stall(world, clients)}"
+    clients.stopped = True
+    if not world.run(until, lambda: settled(world, clients)):
+        return f"not live: {_stall(world, clients)}"
+    return _restless(world)
+
+
+def calm(world: World) -> None:
+    """The network calms, disks work, and every node runs."""
+    world.links.calm()
+    for node in world.nodes:
+        node.crash_after_effects = None
+        node.disk.mend()
+    world.after_ms(0, world.start_all)
+
+
+def settled(world: World, clients: Clients) -> bool:
+    """Every client has its answers, every honest node the same tip, and no claim of a result or a root is owed."""
+    if clients.waiting():
+        return False
+    ports = world.ports()
+    if len(ports) < len(world.honest) or {port.height for port in ports} != {world.checkers.final_height}:
+        return False
+    return not world.checkers.owed()
+
+
+def _restless(world: World) -> str:
+    """What an idle chain goes on making; empty where it comes to rest."""
+    world.run(world.now / 1e6 + REST_MS)
+    before = (world.checkers.final_height, max(port.view for port in world.ports()))
+    world.run(world.now / 1e6 + IDLE_MS)
+    after = (world.checkers.final_height, max(port.view for port in world.ports()))
+    return "" if after == before else f"an idle chain went from (height, view) {before} to {after}"
+
+
+def _judge(world: World) -> None:
+    """What is looked at once, at the end."""
+    for node in world.nodes:
+        if node.index not in world.honest:
+            continue
+        tip = node.disk.tip()
+        if tip is not None:
+            world.checkers.conserved(node.index, node.disk.leaves())
+            world.checkers.kept(node.index, tip[0], node.disk)
+        world.checkers.blamed(node.index, node.offenders(), node.disk.retired(), world.honest)
+
+
+def _stall(world: World, clients: Clients) -> str:
+    parts = [f"{clients.waiting()} transactions wait"]
+    for port in world.ports():
+        parts.append(f"node {port.number} view {port.view} height {port.height}")
+    return "; ".join(parts)

@@ -1,0 +1,195 @@
+"""The simulated world of the release stages: nodes with disks that crash and lose power, links, and clients.
+
+Invariants: as the engine's; a frame is only ever delayed, copied or dropped by a link, and its sender is always known;
+honest nodes' frames pass the checkers before they are on a link.
+"""
+
+import random
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from rustorium import _native
+from rustorium.consensus.pacemaker import ConsensusConfig
+from rustorium.replica import Replica
+from rustorium.sim import engine
+from rustorium.sim.checkers import BreachError
+from rustorium.sim.engine import Engine
+from rustorium.sim.links import CALM, LinkFaults, Links
+from rustorium.sim.release.actors import Actor, Outgoing
+from rustorium.sim.release.checkers import Checkers
+from rustorium.sim.release.net import Net
+from rustorium.sim.release.port import CONSENSUS, Pace, ReleasePort
+
+LINK_UP_MS = 1.5
+LINK_DOWN_MS = 20.0
+"""After this time a peer's transport has noticed that a process is gone."""
+REPAIR_MS = 50.0
+"""How long it takes until a node that a failing disk stopped is started again."""
+
+
+class Node(engine.Node):
+    """A node whose disk survives its process."""
+
+    port: ReleasePort | None
+
+    def __init__(self, index: int) -> None:
+        super().__init__(index)
+        self.disk = _native.SimDisk()
+        self.seen_votes = 0
+        """Up to this position of the journal the checkers have seen what is on disk."""
+        self.failing = False
+        """Whether its disk was told to fail: then a process may end by itself."""
+        self.calls: Counter[str] = Counter()
+        """Calls into the release stages, of processes that ended."""
+        self._offenders: set[int] = set()
+
+    def offenders(self) -> set[int]:
+        """Places of members that it has evidence against, of all its processes."""
+        if self.port is not None:
+            self._offenders.update(self.port.native.offenders())
+        return self._offenders
+
+    def end(self) -> None:
+        """Keeps of a process what is asked for at the end."""
+        if self.port is not None:
+            self.offenders()
+            self.calls.update(self.port.native.calls())
+
+
+class World(Engine[Node]):
+    """Everything that one run consists of."""
+
+    def __init__(
+        self,
+        seed: int,
+        net: Net,
+        nodes: int,
+        config: ConsensusConfig,
+        *,
+        faults: LinkFaults = CALM,
+        base_ms: float = 1.0,
+        actors: dict[int, Actor] | None = None,
+        paces: dict[int, Pace] | None = None,
+    ) -> None:
+        super().__init__([Node(index) for index in range(nodes)])
+        self.rng = random.Random(seed)
+        self.net, self.n, self.size, self.config = net, net.n, nodes, config
+        self.actors = actors or {}
+        self.honest = frozenset(range(nodes)) - frozenset(self.actors)
+        self.checkers = Checkers()
+        self.links = Links(self.rng, base_ms, faults, self.counts)
+        self.on_answer: Callable[[int, int, int | None], None] = lambda node, tag, height: None
+        """Told how each submission ended: node, tag, and the height where it is final there."""
+        self._paces = paces or {}
+
+    # ---- nodes
+
+    def start(self, index: int) -> None:
+        node = self.nodes[index]
+        if node.port is not None:
+            return
+        node.crash_after_effects = None
+        node.incarnation += 1
+        node.tick_at, node.waking = None, False
+        try:
+            port = ReleasePort(self, node, self.net.validator_seeds[index], self._paces.get(index, Pace()))
+        except _native.NativeError as failure:
+            self.failed(index, failure.code, str(failure))
+            return
+        node.port, node.replica = port, Replica(self.config)
+        port.begin()
+        for peer in range(self.size):
+            if peer != index and self.nodes[peer].port is not None:
+                self.after_ms(LINK_UP_MS, self._link_up, index, peer, node.incarnation, self.nodes[peer].incarnation)
+
+    def _link_up(self, a: int, b: int, a_incarnation: int, b_incarnation: int) -> None:
+        one, other = self.nodes[a], self.nodes[b]
+        if (one.incarnation, other.incarnation) != (a_incarnation, b_incarnation):
+            return
+        for here, there in ((one, b), (other, a)):
+            if here.port is not None:
+                here.port.link(there, True)
+
+    def start_all(self) -> None:
+        for index in range(self.size):
+            self.start(index)
+
+    def crash(self, index: int) -> None:
+        node = self.nodes[index]
+        if node.port is None:
+            return
+        node.end()
+        super().crash(index)
+        for peer in range(self.size):
+            if peer != index:
+                self.after_ms(LINK_DOWN_MS, self._link_down, peer, index, node.incarnation)
+
+    def _link_down(self, here: int, gone: int, incarnation: int) -> None:
+        port = self.nodes[here].port
+        if port is not None and self.nodes[gone].incarnation == incarnation:
+            port.link(gone, False)
+
+    def failed(self, index: int, code: str, sentence: str) -> None:
+        """A node's data plane can't go on: the process ends, as the node's supervisor would have it."""
+        node = self.nodes[index]
+        if not node.failing:
+            raise BreachError(f"node {index} stopped by itself with {code}: {sentence}")
+        self.counts["full disk" if "full" in sentence else "failing disk"] += 1
+        self.crash(index)
+        self.after_ms(REPAIR_MS, self.start, index)
+
+    def lose_power(self, nodes: Sequence[int] | None = None) -> None:
+        """These nodes, or all of them, at once forget what they haven't synced, but for some of what was under way."""
+        for index in range(self.size) if nodes is None else nodes:
+            self.crash(index)
+            disk = self.nodes[index].disk
+            records, writes = disk.unsynced()
+            lost = disk.lose_power(self.rng.randint(0, records), self.rng.randint(0, writes))
+            self.counts["forgotten records"] += lost[0]
+            self.counts["forgotten store writes"] += lost[1]
+        self.counts["power loss"] += 1
+
+    def ports(self) -> list[ReleasePort]:
+        """The running honest nodes."""
+        return [node.port for node in self.nodes if node.port is not None and node.index in self.honest]
+
+    def process_at(self, index: int, incarnation: int, at: int, call: Callable[..., None], *args: object) -> None:
+        """Schedules a call of a process at a time."""
+        self.at(at, self._if_alive, index, incarnation, call, args)
+
+    def calls(self) -> Counter[str]:
+        """Calls into the release stages, of all nodes and all their processes."""
+        total: Counter[str] = Counter()
+        for node in self.nodes:
+            total.update(node.calls)
+            if node.port is not None:
+                total.update(node.port.native.calls())
+        return total
+
+    # ---- messages
+
+    def send(self, source: int, targets: Sequence[int], stream: int, frame: bytes) -> None:
+        """A node's data plane sends a frame."""
+        actor = self.actors.get(source)
+        if actor is None and stream == CONSENSUS:
+            self.checkers.frame_left(source, frame)
+        for target in targets:
+            if actor is None or actor.lets_out(Outgoing(self, source, target, stream, frame)):
+                self.pass_on(source, target, stream, frame)
+
+    def pass_on(self, source: int, target: int, stream: int, frame: bytes) -> None:
+        """Puts a frame on the link, whatever the sender's actor says."""
+        for at in self.links.arrivals(self.now, source, target):
+            self.at(at, self._deliver, source, target, stream, frame)
+
+    def _deliver(self, source: int, target: int, stream: int, frame: bytes) -> None:
+        port = self.nodes[target].port
+        if port is not None:
+            self.note(f"{self.now}:{source}>{target}:{stream}:{len(frame)}:{frame[:1].hex()}:{frame[-32:].hex()}")
+            port.frame(source, stream, frame)
+
+    # ---- clients
+
+    def answered(self, node: int, tag: int, how: str, height: int | None) -> None:
+        self.note(f"{self.now}:{node}:answer:{tag}:{how}:{height}")
+        self.on_answer(node, tag, height)
