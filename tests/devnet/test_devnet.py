@@ -72,6 +72,14 @@ def test_put_and_query_by_command(devnet: Devnet) -> None:
     assert one[0]["chain"] == devnet.net.chain
 
 
+def test_what_a_node_was_told_is_replayed(devnet: Devnet) -> None:
+    """Also while it runs: an incident's log can be copied and stepped through."""
+    for node in devnet.net.nodes:
+        told = json.loads(cli("replay", Path(node.home, "log", "inputs"), "-o", "json"))
+        assert told["inputs"]["Recovered"] == 1
+        assert told["effects"]["EnterView"] >= 1
+
+
 def test_a_client_checks_proofs_itself(devnet: Devnet, key: Key) -> None:
     with Client.from_net(devnet.path, key=key) as client:
         written = client.write_with_proof([put(key.address, b"proven", b"1")])

@@ -17,4 +17,4 @@ def test_a_failing_test_prints_how_to_repeat_its_seeds(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--rootdir", str(tmp_path), str(tmp_path)]
     ended = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
     assert ended.returncode == 1
-    assert "repeat with: python -m rustorium.sim.run 7 1 liveness" in ended.stdout
+    assert "repeat with: rustorium-node sim run --stages model --seed 7 --mode liveness" in ended.stdout

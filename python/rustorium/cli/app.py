@@ -18,6 +18,7 @@ from rustorium.cli import (
     keys,
     node,
     query,
+    replay,
     sim,
     snapshot,
     status,
@@ -43,6 +44,7 @@ app.command("devnet")(devnet.devnet)
 app.command("query")(query.query)
 app.command("verify")(verify.verify)
 app.command("checkpoint")(verify.checkpoint)
+app.command("replay")(replay.replay)
 app.add_typer(testnet.group, name="testnet")
 app.add_typer(keys.group, name="keys")
 app.add_typer(snapshot.group, name="snapshot")

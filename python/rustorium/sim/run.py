@@ -4,7 +4,6 @@ Invariants: a report of the same seed, mode and code is equal to the last bit; a
 raised.
 """
 
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -51,7 +50,7 @@ class Report:
 
     def repeat(self) -> str:
         """The one line that repeats this run."""
-        return f"python -m rustorium.sim.run {self.seed} 1 {self.mode.value}"
+        return f"rustorium-node sim run --stages model --seed {self.seed} --mode {self.mode.value}"
 
 
 def run_seed(seed: int, mode: Mode = Mode.LIVENESS, plan: Plan | None = None) -> Report:
@@ -173,17 +172,3 @@ def _stall(world: World, wanted: frozenset[int]) -> str:
         where = f"node {port.node} epoch {port.epoch.number} view {port.view} height {tip.height}"
         parts.append(f"{where} {claims} lacks {missing}")
     return "; ".join(parts)
-
-
-def main(arguments: list[str]) -> int:
-    """`python -m rustorium.sim.run FIRST_SEED COUNT MODE`: prints one line per seed; 1 when one failed."""
-    first_seed, count, mode = int(arguments[0]), int(arguments[1]), Mode(arguments[2])
-    failed = 0
-    for report in run_many(first_seed, count, mode):
-        sys.stdout.write(f"{report.line()} {report.log_hash}\n")
-        failed += not report.ok
-    return int(failed > 0)
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

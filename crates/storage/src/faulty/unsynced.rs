@@ -68,3 +68,51 @@ impl<S: Store> Unsynced<S> {
         std::mem::take(&mut self.writes).iter().try_for_each(|write| write.repeat(&self.durable))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use crate::{EpochStore, Fault, FaultyStore, MemStore, Store};
+    use rustorium_types::Height;
+
+    fn written(store: &FaultyStore<MemStore>) -> u8 {
+        store.committee_record(Height(u64::MAX)).unwrap().map_or(0, |record| record[0])
+    }
+
+    fn write(store: &FaultyStore<MemStore>, number: u8) {
+        store.put_committee_record(Height(u64::from(number)), &[number]).unwrap();
+    }
+
+    #[test]
+    fn a_power_cut_leaves_what_was_synced_and_a_prefix_of_what_was_not() {
+        let store = FaultyStore::remembering(MemStore::new());
+        (1..=2).for_each(|number| write(&store, number));
+        store.sync().unwrap();
+        (3..=5).for_each(|number| write(&store, number));
+        assert_eq!((written(&store), store.unsynced()), (5, 3));
+        for kept in 0..=4 {
+            let (after, lost) = store.after_power_cut(kept).unwrap().unwrap();
+            let stays = kept.min(3);
+            assert_eq!((usize::from(written(&after)), lost, after.unsynced()), (2 + stays, 3 - stays, 0));
+        }
+    }
+
+    #[test]
+    fn what_failed_was_never_written_and_a_failed_sync_syncs_nothing() {
+        let store = FaultyStore::remembering(MemStore::new());
+        write(&store, 1);
+        store.fail_write(2, Fault::DiskFull);
+        store.fail_sync(1, Fault::Io);
+        assert!(store.put_committee_record(Height(2), &[2]).is_err() && store.sync().is_err());
+        assert_eq!((written(&store), store.unsynced()), (1, 1));
+        let (after, lost) = store.after_power_cut(0).unwrap().unwrap();
+        assert_eq!((written(&after), lost), (0, 1));
+    }
+
+    #[test]
+    fn a_store_that_remembers_nothing_has_nothing_to_lose() {
+        let store = FaultyStore::new(MemStore::new());
+        write(&store, 1);
+        assert!(store.after_power_cut(0).unwrap().is_none());
+    }
+}

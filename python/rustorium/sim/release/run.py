@@ -181,7 +181,8 @@ def _judge(world: World) -> None:
         if tip is not None:
             world.checkers.conserved(node.index, node.disk.leaves())
             world.checkers.kept(node.index, tip[0], node.disk)
-        world.checkers.blamed(node.index, node.offenders(), node.disk.retired(), world.honest)
+        retired = None if node.wiped else node.disk.retired()
+        world.checkers.blamed(node.index, node.offenders(), retired, world.honest)
 
 
 def _stall(world: World, clients: Clients) -> str:

@@ -30,6 +30,7 @@ FAULT_KINDS = (
     "full disk",
     "failing disk",
     "slow node",
+    "wiped node",
     "silent traitor",
     "withheld batch",
     "withheld vote",
@@ -83,6 +84,8 @@ class Plan:
     partitions: tuple[tuple[float, float, tuple[int, ...]], ...]
     disk_faults: tuple[tuple[float, int, DiskFault, bool, int], ...]
     """(when, node, what fails, whether because the disk is full, the how manieth from then on)"""
+    wiped: tuple[tuple[float, int, float], ...]
+    """(when, node, after how long it starts with an empty disk), where there is no traitor"""
     calm_ms: float
     gap_ms: float
     """Between an account's transactions."""
@@ -113,12 +116,13 @@ def draw_plan(seed: int, mode: Mode, shape: Shape) -> Plan:
         )
     skew = rng.choice([0, 0, 5, 40])
     everybody = tuple(range(nodes))
+    traitor = rng.choice([None, "silent", "withholder"]) if nodes >= 4 else None
     return Plan(
         mode=mode,
         shape=shape,
         base_ms=rng.choice([1.0] * 11 + [60.0]),
         links=links,
-        traitor=rng.choice([None, "silent", "withholder"]) if nodes >= 4 else None,
+        traitor=traitor,
         slow_node=rng.randrange(nodes) if rng.random() < 0.2 else None,
         skews_ms=tuple(rng.randint(0, skew) for _ in range(nodes)),
         crashes=tuple((when(), rng.randrange(nodes), rng.uniform(5, 300)) for _ in some(0.5, 4)),
@@ -135,6 +139,9 @@ def draw_plan(seed: int, mode: Mode, shape: Shape) -> Plan:
             (when(), rng.randrange(nodes), rng.choice(list(DiskFault)), rng.random() < 0.5, rng.randint(1, 6))
             for _ in some(0.3, 3)
         ),
+        wiped=tuple((when(), rng.randrange(nodes), rng.uniform(5, 300)) for _ in some(0.3, 1))
+        if traitor is None and nodes >= 4
+        else (),
         calm_ms=calm_ms,
         gap_ms=rng.choice([60.0, 150.0, 300.0]),
         parent_grace_ms=rng.choice([0, 3]),
@@ -186,6 +193,9 @@ def build_world(seed: int, plan: Plan) -> World:
     for at, last, islands in plan.partitions:
         world.after_ms(at, world.links.partition, list(islands))
         world.after_ms(at + last, world.links.partition, None)
+    for at, node, down in plan.wiped:
+        world.after_ms(at, world.wipe, node)
+        world.after_ms(at + down, world.start, node)
     for at, node, what, full, nth in plan.disk_faults:
         world.after_ms(at, _fail_disk, world, node, what, full, nth)
     return world

@@ -35,6 +35,8 @@ class Node(engine.Node):
     def __init__(self, index: int) -> None:
         super().__init__(index)
         self.disk = _native.SimDisk()
+        self.wiped = False
+        """Whether a disk of it is gone: then its key may be retired, and it counts as one of the faulty."""
         self.seen_votes = 0
         """Up to this position of the journal the checkers have seen what is on disk."""
         self.failing = False
@@ -148,6 +150,13 @@ class World(Engine[Node]):
             self.counts["forgotten records"] += lost[0]
             self.counts["forgotten store writes"] += lost[1]
         self.counts["power loss"] += 1
+
+    def wipe(self, index: int) -> None:
+        """A node's disk is gone, and with it all that it signed."""
+        self.crash(index)
+        node = self.nodes[index]
+        node.disk, node.wiped = _native.SimDisk(), True
+        self.counts["wiped node"] += 1
 
     def ports(self) -> list[ReleasePort]:
         """The running honest nodes."""
