@@ -1,9 +1,10 @@
 """Power cut at every call on the vote path: whatever had been sent is on the disk, and no cut costs the key.
 
-`crates/storage/examples/vote_path.rs` is started three times on one home, each time ended as by kill -9, under
-the layer that records its calls. After each of them (`RUSTORIUM_CUT_STRIDE`: after each so-many-th) the home is rebuilt as
-a power cut would have left it, in eleven ways, and opened: store and journal have to open, and to hold what the datagrams before
-that point promised. One run gives all points: what a process does after a cut changes nothing of what it did before.
+`crates/storage/examples/vote_path.rs` is started three times on one home, each time ended as by kill -9, under the
+layer that records its calls. After each of them (`RUSTORIUM_CUT_STRIDE`: after each so-many-th) the home is rebuilt
+as a power cut would have left it, in eleven ways, and opened: store and journal have to open, and to hold what the
+datagrams before that point promised. One run gives all points: what a process does after a cut changes nothing of
+what it did before.
 """
 
 import json
