@@ -70,9 +70,14 @@ test-outside: build (debian "strace" "strace") (debian "go" "golang-go")
     [ -x "$tools-$deny/bin/cargo-deny" ] || env -u CARGO_TARGET_DIR cargo install --locked --quiet --root "$tools-$deny" "cargo-deny@$deny"
     PATH="$tools-$deny/bin:$PATH" {{ python }} -m pytest -m outside
 
-# crashes, disks and histories, all of it: power cuts at every call of the vote path, lives that end, clients' records
+# crashes, disks and histories, all of it: power cuts at every call, kill -9 under load, damage in each kind of file, bad
+# disks, clients' records
 torture: build (debian "go" "golang-go")
-    RUSTORIUM_CUT_STRIDE=1 RUSTORIUM_CUT_LIVES=500 {{ python }} -m pytest -s tests/disk --timeout 3600
+    #!/usr/bin/env bash
+    set -euo pipefail
+    export RUSTORIUM_CUT_STRIDE=1 RUSTORIUM_CUT_LIVES=500 RUSTORIUM_CUT_ROUNDS=20 RUSTORIUM_KILL_ROUNDS=30
+    export RUSTORIUM_DAMAGE_SEEDS=5 RUSTORIUM_DISKS=long
+    {{ python }} -m pytest -s tests/disk --timeout 7200
     RUSTORIUM_HISTORY_SEEDS="$(seq -s, 1 20)" RUSTORIUM_HISTORY_OPERATIONS=300 {{ python }} -m pytest -s -m outside tests/outside/test_consistency.py
 
 # play COUNT seeds of the simulator from FIRST on; MODE is safety, liveness or epochs, which needs `--stages model`
