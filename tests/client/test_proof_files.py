@@ -5,10 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rustorium import _native
+from rustorium.client import light
 from rustorium.client.light import LightClient
 from rustorium.client.prooffile import FORMAT, ProofFile, parse
 from rustorium.errors import VerificationFailed
@@ -119,3 +121,28 @@ def test_any_bytes_are_refused(content: bytes) -> None:
 def test_json_that_hurts_is_refused(content: bytes) -> None:
     with pytest.raises(VerificationFailed):
         parse(content)
+
+
+@pytest.mark.parametrize("room", [1 << 20, 3000, 0])
+def test_changes_are_fetched_once_and_kept_within_bounds(monkeypatch: pytest.MonkeyPatch, room: int) -> None:
+    monkeypatch.setattr(light, "WAY_BYTES_MAX", room)
+    [case] = [case for case in CASES if "epochs" in case]
+    changes, raw = [bytes.fromhex(change) for change in case["epochs"]], bytes.fromhex(case["bytes"])
+    asked: list[int] = []
+
+    async def fetch(first: int) -> list[bytes]:
+        asked.append(first)
+        return changes[first:]
+
+    async def make_files() -> list[bytes]:
+        client = LightClient(bytes.fromhex(case["genesis"]), fetch=fetch)
+        facts = await client.show(raw)
+        return [await client.file(raw, facts) for _ in range(3)]
+
+    files = trio.run(make_files)
+    assert len(set(files)) == 1
+    assert parse(files[0]).epochs == tuple(changes)
+    assert LightClient(GENESIS).show_file(files[0]).facts["epoch"] == len(changes)
+    # Those that have no room are asked for with each file, and checked anew.
+    kept = sum(sum(map(len, changes[: number + 1])) <= room for number in range(len(changes)))
+    assert asked == [0] + ([kept] * 3 if kept < len(changes) else [])

@@ -1,6 +1,6 @@
 """The light client: follows committees from a genesis or a checkpoint, and checks proofs with the right one.
 
-Invariants: the cryptography is in the extension; state is constant however long the chain; what a file or a node says
+Invariants: the cryptography is in the extension; state is bounded however long the chain; what a file or a node says
 beside a proof is compared with what the proof shows; without a way to fetch epoch changes nothing is fetched.
 """
 
@@ -25,6 +25,8 @@ T = TypeVar("T")
 
 INLINE_BYTES_MAX = 16 * 1024
 """Proofs up to this size are checked on the event loop's thread: in about 2 ms."""
+WAY_BYTES_MAX = 4 * 1024 * 1024
+"""Epoch changes from the genesis on that are kept for proof files: of four validators, some thousand epochs."""
 
 
 class LightClient:
@@ -47,6 +49,9 @@ class LightClient:
         self._light = refusing(make, start, period_ms)
         self._fetch = fetch
         self._genesis = None if checkpoint else start
+        self._way: list[bytes] = []
+        """The first changes after the genesis, as they were followed."""
+        self._way_bytes = 0
         facts = self.trusted
         if claimed is not None and claimed != facts:
             raise VerificationFailed(
@@ -68,7 +73,12 @@ class LightClient:
 
     def follow(self, change: bytes) -> int:
         """Takes an epoch change; the epoch that follows. Errors: VerificationFailed, and nothing has changed."""
-        return refusing(self._light.follow, change, now_ms())
+        epoch = refusing(self._light.follow, change, now_ms())
+        fits = self._way_bytes + len(change) <= WAY_BYTES_MAX
+        if self._genesis is not None and epoch == len(self._way) + 1 and fits:
+            self._way.append(change)
+            self._way_bytes += len(change)
+        return epoch
 
     async def catch_up(self) -> dict[str, Any]:
         """Follows all epoch changes that can be fetched; the newest trusted committee. Errors: VerificationFailed."""
@@ -119,9 +129,9 @@ class LightClient:
 
         Who starts at a checkpoint can't check what leads to it. Errors: EpochUnknown where the changes from the genesis
         on can't be fetched, ProofRefused where a node gives wrong ones."""
-        epochs: list[bytes] = []
-        if facts["epoch"] > 0:
-            epochs = await self._changes(0, facts["epoch"])
+        epochs = self._way[: facts["epoch"]]
+        if len(epochs) < facts["epoch"]:
+            epochs += await self._changes(len(epochs), facts["epoch"])
             if self._genesis is not None:
                 await anyio.to_thread.run_sync(self._check_way, self._genesis, epochs, proof)
         return ProofFile(facts["kind"], self.chain, facts, proof, tuple(epochs)).to_bytes()
