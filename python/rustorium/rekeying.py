@@ -1,6 +1,7 @@
 """Gives the validator of a stopped home another key: asks the chain for it, then changes key and journal together.
 
-Invariants: SYNC; nothing in the home changes before the chain's answer is final; the home has no `validator.key` while
+Invariants: SYNC; nothing in the home changes before a quorum's certificate shows, checked here, that the chain took
+the change: no node's word is enough; the home has no `validator.key` while
 its journal is changed, so that no key ever meets another key's journal, wherever the process ends; what was the old
 key's is kept in `retired/KEY`, and nothing reads it again.
 """
@@ -8,18 +9,34 @@ key's is kept in `retired/KEY`, and nothing reads it again.
 import fcntl
 import os
 import shutil
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from rustorium.client import operations
-from rustorium.errors import HomeError, KeyFileMissing, NotFound, TransactionFailed, UsageError
+from rustorium.errors import (
+    HomeError,
+    KeyFileMissing,
+    NotFound,
+    NotReady,
+    RustoriumError,
+    TransactionFailed,
+    UsageError,
+    VerificationFailed,
+)
 from rustorium.home import Home, find_passphrase, make_folder, open_key_file, open_storage_key, public_part
 
 if TYPE_CHECKING:
     from rustorium.client import Client, Key
+
+PROOF_S = 20.0
+"""How long a quorum's certificate is waited for."""
+POLL_S = 0.2
+PAGES_MAX = 8
+"""Pages of the owner's newest transactions in which the one that replaced the key is looked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +95,7 @@ def _hold(home: Home, held: list[int]) -> None:
 
 def replace_key(home: Home, client: "Client", owner: Path, opener: Opener) -> Rekeyed:
     """Makes the key, has the chain name it and puts it in place; goes on where an earlier call ended. The home must be
-    `stopped`. Errors: HomeError, KeyFileError, UsageError, NotFound, Refused, TransactionFailed."""
+    `stopped`. Errors: HomeError, KeyFileError, UsageError, NotFound, Refused, TransactionFailed, VerificationFailed."""
     from rustorium import _native
 
     if not home.key_change_begun:
@@ -118,17 +135,52 @@ def _make_journal(home: Home, opener: Opener) -> None:
 
 
 def _ask(client: "Client", keys: tuple[str, str], node_key: str, owner: Path, opener: Opener) -> None:
-    """Has the chain name the new of the keys (old, new), unless it does already; final when this returns."""
+    """Has the chain name the new of the keys (old, new), unless it does already; certified when this returns."""
     one = _named(client, keys)
-    if one["validator_key"] == keys[1]:
-        return
     signer = _owner(owner, one, opener)
-    try:
-        client.send([operations.replace_key(*keys, node_key)], key=signer, wait="final")
-    except TransactionFailed:
-        # What an earlier call sent may have come first.
-        if _named(client, keys)["validator_key"] != keys[1]:
-            raise
+    if one["validator_key"] == keys[0]:
+        try:
+            client.send([operations.replace_key(*keys, node_key)], key=signer, wait="final")
+        except TransactionFailed:
+            # What an earlier call sent may have come first.
+            if _named(client, keys)["validator_key"] != keys[1]:
+                raise
+    deadline = time.monotonic() + PROOF_S
+    while (found := _proven(client, signer.address, keys)) is not True:
+        if time.monotonic() > deadline:
+            raise found
+        time.sleep(POLL_S)
+
+
+def _proven(client: "Client", owner: str, keys: tuple[str, str]) -> Literal[True] | RustoriumError:
+    """Whether a proof shows that the owner replaced the key, or why not (yet). Errors: of a node that
+    proves something else."""
+    why: RustoriumError = VerificationFailed(
+        f"the nodes say that the chain names {keys[1]}, but none proves a transaction of its owner: "
+        "ask others with --node, or have the operators explain it"
+    )
+    cursor: str | None = None
+    for _ in range(PAGES_MAX):
+        page = client.account_transactions(owner, before=cursor)
+        for identity in page.transactions:
+            try:
+                shown = client.verify_proof(client.prove_transaction(identity))
+            except NotReady as error:
+                why = error
+                continue
+            if shown.receipt is not None and shown.receipt.ok and _replaces(shown.facts["transaction"], owner, keys):
+                return True
+        cursor = page.next_cursor
+        if cursor is None:
+            break
+    return why
+
+
+def _replaces(transaction: Mapping[str, Any], owner: str, keys: tuple[str, str]) -> bool:
+    wanted = {"type": "replace_key", "validator_key": keys[0], "new_validator_key": keys[1]}
+    return transaction["sender"] == owner and any(
+        wanted == {name: one.get(name) for name in wanted} for one in transaction["operations"]
+    )
 
 
 def _named(client: "Client", keys: tuple[str, str]) -> Mapping[str, Any]:

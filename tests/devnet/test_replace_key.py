@@ -12,13 +12,15 @@ import pytest
 
 from process_tools import assert_no_panic, assert_one_sentence, level, start_home, statuses, wait_for
 from rustorium import rekeying
+from rustorium._native import account_id
 from rustorium.client import Client, Key
 from rustorium.devnet import Devnet
-from rustorium.errors import HomeError, UsageError
+from rustorium.errors import HomeError, NotReady, UsageError, VerificationFailed
 from rustorium.home import Home, public_part, read_genesis
 from rustorium.joining import wait_for_committee
 from rustorium.rekeying import Opener, replace_key
 from rustorium.testing import DevnetFactory
+from rustorium.types import Claim, Receipt, ReceiptPage, Shown
 
 VICTIM = 3
 COMMAND_S = 120.0
@@ -77,10 +79,12 @@ def test_a_retired_validator_votes_with_its_new_key(devnet_factory: DevnetFactor
 
 
 class FakeChain:
-    """What `replace_key` asks of a client: it names the new key once it was told to."""
+    """What `replace_key` asks of a client: it names the new key once it was told to, and proves that it was."""
 
-    def __init__(self, validator: Mapping[str, Any]) -> None:
-        self.validator, self.sent = dict(validator), 0
+    def __init__(self, validator: Mapping[str, Any], owner: str = "") -> None:
+        self.validator, self.sent, self.owner = dict(validator), 0, owner
+        self.proven: list[Mapping[str, Any]] = []
+        self.uncertified = 0
 
     def validators(self) -> dict[str, Any]:
         return {"epoch": 0, "validators": [], "next": [self.validator]}
@@ -89,6 +93,24 @@ class FakeChain:
         self.sent += 1
         assert changes[0]["validator_key"] == self.validator["validator_key"]
         self.validator["validator_key"] = changes[0]["new_validator_key"]
+        self.proven += [{"sender": self.owner, "operations": changes}]
+        self.uncertified = 2
+
+    def account_transactions(self, address: str, *, before: str | None) -> ReceiptPage:
+        assert address == self.owner
+        assert before is None
+        return ReceiptPage(tuple(str(number) for number in reversed(range(len(self.proven)))), None)
+
+    def prove_transaction(self, identity: str) -> bytes:
+        if self.uncertified:
+            self.uncertified -= 1
+            raise NotReady("not certified yet")
+        return identity.encode()
+
+    def verify_proof(self, proof: bytes) -> Shown:
+        receipt = Receipt("00", self.owner, 0, 1, 0, 1, 1)
+        facts = {"transaction": self.proven[int(proof)]}
+        return Shown("transaction", "00", Claim(2, "00", 1, 0), facts, receipt, None)
 
 
 class Crash(Exception):
@@ -105,7 +127,9 @@ def test_a_crash_at_any_step_never_joins_a_key_with_another_journal(
     for crash_at in range(5):
         (home.safety / "retired").write_text("the old key's")
         old = public_part(home.validator_key)[1]
-        chain = FakeChain({"name": "node-0", "validator_key": old, "owner_key": public_part(owner)[1], "region": 0})
+        owner_key = public_part(owner)[1]
+        address = account_id(0, bytes.fromhex(owner_key))
+        chain = FakeChain({"name": "node-0", "validator_key": old, "owner_key": owner_key, "region": 0}, address)
         left = crash_at
 
         def crashing(source: Path, target: Path) -> None:
@@ -155,3 +179,37 @@ def test_nothing_changes_where_the_chain_or_a_lock_says_no(devnet_factory: Devne
     (home.safety / "lock").mkdir()
     with pytest.raises(HomeError, match="can't be locked"), rekeying.stopped(home):
         pass
+
+
+def test_a_nodes_word_alone_changes_nothing(devnet_factory: DevnetFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    net = devnet_factory(start=False, nodes=1, accounts=1)
+    home, opener = Home(Path(net.net.nodes[0].home)), Opener(net.root / "passphrase", {})
+    owner = net.root / "owners" / "node-0.key"
+    owner_key, old = public_part(owner)[1], home.validator_key.read_bytes()
+    address = account_id(0, bytes.fromhex(owner_key))
+    chain = FakeChain(
+        {"name": "node-0", "validator_key": public_part(home.validator_key)[1], "owner_key": owner_key, "region": 0},
+        address,
+    )
+    monkeypatch.setattr(rekeying, "PROOF_S", 0.0)
+    # It was interrupted once; then a node says that all is done, and proves other things.
+    with pytest.raises(NotReady):
+        replace_key(home, chain, owner, opener)  # type: ignore[arg-type]
+    [done], chain.uncertified = chain.proven, 0
+    [change] = done["operations"]
+    lies = [
+        [],
+        [{**done, "sender": "another"}],
+        [{**done, "operations": [{**change, "new_validator_key": "00" * 32}]}],
+        [{**done, "operations": [{**change, "validator_key": "00" * 32}]}],
+        [{**done, "operations": [{"type": "put"}]}],
+    ]
+    for lie in lies:
+        chain.proven = lie
+        with pytest.raises(VerificationFailed, match="none proves a transaction"):
+            replace_key(home, chain, owner, opener)  # type: ignore[arg-type]
+        assert home.validator_key.read_bytes() == old
+        assert not (home.path / "retired").exists()
+    chain.proven = [{"sender": address, "operations": [{"type": "put"}]}, done]
+    assert replace_key(home, chain, owner, opener).new_key == chain.validator["validator_key"]  # type: ignore[arg-type]
+    assert chain.sent == 1
