@@ -12,6 +12,7 @@ __all__ = [
     "SimChain",
     "SimDisk",
     "SimNode",
+    "Starting",
     "StorageKey",
     "account_id",
     "asset_id",
@@ -115,11 +116,20 @@ def read_journal(folder: str, chain: str, key: StorageKey) -> list[tuple[int, in
     """The records (position, kind, payload) of the journal of a node that doesn't run. Errors: NativeError."""
 
 @final
-class Node:
-    """A node's data plane: store, journal, links, gateway, and the threads that run them. Made while Python's signal
-    handlers run; what one raises ends the start."""
+class Starting:
+    """The start of a node, which may fill an empty store and so take hours: `run` it on one thread, ask and stop it on
+    others. Errors: NativeError, of `run` with code `stopped` where it was stopped before the store was filled."""
 
     def __new__(cls, config_json: str, storage_key: StorageKey) -> Self: ...
+    def run(self) -> Node: ...
+    def stop(self) -> None: ...
+    def status(self) -> str: ...
+    def audit(self, event: str, fields_json: str) -> None: ...
+
+@final
+class Node:
+    """A node's data plane: store, journal, links, gateway, and the threads that run them."""
+
     def fileno(self) -> int: ...
     def drain(self, limit: int) -> list[Input]: ...
     def submit(self, effects: Sequence[Effect]) -> None: ...

@@ -42,8 +42,9 @@ class P2pSection:
 
     listen: str = "0.0.0.0:26650"
     peers: dict[str, str] = field(default_factory=dict)
-    """Name of each other validator in the genesis, and its host:port; a name is resolved anew at each attempt. For a
-    follower some of them are enough."""
+    """Name of each other validator in the genesis, and its host:port; a name is resolved anew at each attempt. A node
+    that isn't in the genesis needs some of them only, or others by their node keys (64 hex digits): with today's
+    validators there it finds in where those of the genesis are gone."""
     followers_max: int = 16
     """Nodes outside the committee that may follow this one; 0: they are refused in the handshake."""
 

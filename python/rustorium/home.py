@@ -5,6 +5,7 @@ Invariants: a home is never overwritten; folders are 0700 and key and passphrase
 
 import json
 import os
+import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ PASSPHRASE_VARIABLE = "RUSTORIUM_PASSPHRASE_FILE"
 CREDENTIAL_NAME = "rustorium-passphrase"
 PASSPHRASE_NEAR_KEY = "passphrase"
 PASSPHRASE_BYTES_MAX = 4096
+SEEDS_MAX = 16
+"""Nodes outside the genesis that a node dials; the transport takes no more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +148,11 @@ def public_part(path: Path) -> tuple[str, str]:
         return str(content["kind"]), str(content.get("public") or "")
     except (ValueError, KeyError, TypeError, AttributeError):
         raise KeyFileError(f"{path} is not a Rustorium key file: name another", code="key-invalid") from None
+
+
+def is_node_key(text: str) -> bool:
+    """Whether this names a node by its key rather than a validator by its name."""
+    return re.fullmatch("[0-9a-fA-F]{64}", text) is not None
 
 
 def find_passphrase(key: Path, passphrase_file: Path | None, environment: Mapping[str, str]) -> bytes:

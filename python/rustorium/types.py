@@ -4,8 +4,9 @@ Invariants: PURE; ids, roots and assets are lower-case hex, addresses are `rs1â€
 units, times are Unix milliseconds.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, cast
 
 Wait = Literal["accepted", "final", "certified"]
 """How far a submission waits: in a pool, final and executed, or claimed by a final header (provable)."""
@@ -235,11 +236,15 @@ class NodeStatus:
     retired: str = ""
     """Why its validator key signs nothing more; empty where it does."""
     evidence: tuple[Evidence, ...] = ()
+    filling: Mapping[str, object] | None = None
+    """How far the filling of its empty store from a snapshot is: height, percent, rows, parts, peers, banned, â€¦"""
 
     @property
     def attention(self) -> str:
         """What its operator must look after, besides that it isn't ready; empty where there is nothing."""
         found = [self.retired] if self.retired else []
+        if self.filling is not None and (banned := self.filling["banned"]):
+            found.append(f"banned while filling: {', '.join(map(str, cast(list[object], banned)))}")
         if self.unreachable:
             found.append(f"can't reach {', '.join(self.unreachable)}")
         found += [f"{one.name} signed {one.kind} in {one.first} ({one.count} in all)" for one in self.evidence]

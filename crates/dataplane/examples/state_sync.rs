@@ -222,6 +222,7 @@ async fn main() {
         peers: usize::from(peers),
         beyond_heights: 1,
         banned: Box::new(|ban| panic!("an honest peer was banned: {ban:?}")),
+        progress: Arc::default(),
     };
     let began = Instant::now();
     let joined = tokio::task::spawn_blocking(move || joiner.run()).await.unwrap().unwrap();

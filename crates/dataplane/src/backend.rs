@@ -334,6 +334,7 @@ impl Backend for NodeBackend {
             pool_bytes: usize::try_from(self.gauges.pool_bytes.load(Ordering::Relaxed)).unwrap_or(usize::MAX),
             durability: self.durability,
             ready: self.ready(),
+            filling: None,
             retired: self.notices.retired(),
             evidence: self.notices.evidence_notes(),
         }

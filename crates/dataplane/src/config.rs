@@ -1,6 +1,7 @@
 //! What a node is started with: one JSON object, made by the Python side from file, environment and flags.
 
 use rustorium_transport::PeerAddress;
+use rustorium_types::Hash;
 use serde::Deserialize;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -11,6 +12,16 @@ use std::path::PathBuf;
 pub struct PeerSetting {
     /// Its index.
     pub index: u16,
+    /// Where its peer port is.
+    pub address: PeerAddress,
+}
+
+/// A node that is dialed although the genesis doesn't name it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SeedSetting {
+    /// The key that it must prove, hex.
+    pub node_key_hex: Hash,
     /// Where its peer port is.
     pub address: PeerAddress,
 }
@@ -48,6 +59,16 @@ pub enum DurabilitySetting {
     Os,
 }
 
+impl DurabilitySetting {
+    /// As in `config.toml`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Vote => "vote",
+            Self::Os => "os",
+        }
+    }
+}
+
 /// A node's settings.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -71,8 +92,11 @@ pub struct NodeConfig {
     pub metrics_listen: SocketAddr,
     /// Where QUIC clients are listened for.
     pub client_listen: SocketAddr,
-    /// The other validators.
+    /// The genesis' other validators.
     pub peers: Vec<PeerSetting>,
+    /// Nodes that are asked how the chain went on while this one is in no committee, such as today's validators.
+    #[serde(default)]
+    pub seeds: Vec<SeedSetting>,
     /// Nodes outside the committee that may follow this one.
     #[serde(default = "default_followers")]
     pub followers_max: usize,

@@ -41,4 +41,4 @@ pub mod waiters;
 
 pub use codes::journal_code;
 
-pub use node::{Node, NodeError, StartStopper};
+pub use node::{Node, NodeError, StartHandle};

@@ -2,7 +2,7 @@
 
 use crate::context::Context;
 use parking_lot::{Mutex, RwLock};
-use rustorium_transport::{Peer, PeerAddress};
+use rustorium_transport::{Peer, PeerAddress, SEEDS_MAX};
 use rustorium_types::{PublicKey, Validator, ValidatorIndex};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -27,6 +27,8 @@ pub struct PeerName {
 pub struct Links {
     /// Addresses by node key, as `config.toml` has them: of those whose committee entry has none.
     book: BTreeMap<PublicKey, PeerAddress>,
+    /// Dialed besides the committee while this node is no member of it.
+    seeds: BTreeMap<PublicKey, PeerAddress>,
     /// This node's own key on its links.
     own: PublicKey,
     members: RwLock<Arc<Members>>,
@@ -43,7 +45,12 @@ impl Links {
     /// No link is up yet. `own`: this node's key on its links; `book`: addresses by node key.
     pub fn new(context: Arc<Context>, own: PublicKey, book: BTreeMap<PublicKey, PeerAddress>) -> Self {
         let members = RwLock::new(Arc::new(members(context, &own, &book)));
-        Self { book, own, members, up: Mutex::default() }
+        Self { book, seeds: BTreeMap::new(), own, members, up: Mutex::default() }
+    }
+
+    /// With nodes that are dialed besides the committee while this node is no member of it.
+    pub fn with_seeds(self, seeds: BTreeMap<PublicKey, PeerAddress>) -> Self {
+        Self { seeds, ..self }
     }
 
     /// Another epoch's committee from now on.
@@ -60,11 +67,16 @@ impl Links {
         self.members().context.clone()
     }
 
-    /// What the transport needs to know of the members.
+    /// What the transport needs to know of the members, and of who helps to find them.
     pub fn to_dial(&self) -> Vec<Peer> {
         let members = self.members();
         let peer = |peer: &PeerName| Peer { index: peer.index, node_key: peer.node_key, address: peer.address.clone() };
-        members.peers.iter().map(peer).collect()
+        let mut peers: Vec<Peer> = members.peers.iter().map(peer).collect();
+        if members.context.me().is_none() {
+            let others = self.seeds.iter().filter(|(key, _)| members.context.place(key).is_none());
+            peers.extend(seed_peers(others.filter(|(key, _)| **key != self.own)));
+        }
+        peers
     }
 
     /// A link came up or went down.
@@ -82,10 +94,11 @@ impl Links {
         self.members().context.place(node_key)
     }
 
-    /// Nodes outside the committee that are connected.
+    /// Nodes outside the committee that are connected, but for those that this one dials.
     pub fn followers(&self) -> usize {
         let members = self.members();
-        self.up.lock().iter().filter(|key| members.context.place(key).is_none()).count()
+        let up = self.up.lock();
+        up.iter().filter(|key| members.context.place(key).is_none() && !self.seeds.contains_key(*key)).count()
     }
 
     /// Peers of the committee, without this node.
@@ -112,6 +125,19 @@ impl Links {
         }
         parts.join(", ")
     }
+}
+
+/// Nodes without a place, for the transport: their numbers are beyond every committee's.
+pub(crate) fn seed_peers<'a>(
+    seeds: impl Iterator<Item = (&'a PublicKey, &'a PeerAddress)>,
+) -> impl Iterator<Item = Peer> {
+    let index = |number| ValidatorIndex(u16::MAX - number);
+    let peer = move |(number, (key, address)): (u16, (&PublicKey, &PeerAddress))| Peer {
+        index: index(number),
+        node_key: *key,
+        address: Some(address.clone()),
+    };
+    (0..).zip(seeds).take(SEEDS_MAX).map(peer)
 }
 
 fn members(context: Arc<Context>, own: &PublicKey, book: &BTreeMap<PublicKey, PeerAddress>) -> Members {

@@ -9,17 +9,19 @@ use crate::queue::Queue;
 use crate::rotator::Rotator;
 use crate::shard::Event;
 use crate::starting::Starting;
+use crate::statesync::face::FillFace;
 use crate::statesync::{JoinEvent, Offers, Question};
 use crate::verifier::Verifier;
 use parking_lot::Mutex;
 use rustorium_crypto::seal::MasterKey;
+use rustorium_gateway::Backend;
 use rustorium_gateway::http::HttpServer;
 use rustorium_gateway::quic::QuicFace;
 use rustorium_storage::{AuditSink, Store};
 use rustorium_transport::Transport;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use thiserror::Error;
@@ -41,14 +43,34 @@ impl NodeError {
     }
 }
 
-/// Ends a start that is filling an empty store, which may take hours; what is stored by then is gone on with.
+/// A hand on a start that may fill an empty store, which can take hours.
 #[derive(Clone, Default)]
-pub struct StartStopper(pub(crate) Arc<Queue<JoinEvent>>);
+pub struct StartHandle {
+    pub(crate) events: Arc<Queue<JoinEvent>>,
+    pub(crate) early: Arc<OnceLock<EarlyFace>>,
+}
 
-impl StartStopper {
-    /// The start ends with the code `stopped`, unless the store is filled already.
+/// What there is of a node while its store is filled.
+pub(crate) struct EarlyFace {
+    pub(crate) face: Arc<FillFace>,
+    pub(crate) audit: Arc<AuditSink>,
+}
+
+impl StartHandle {
+    /// The start ends with the code `stopped`, unless the store is filled already; the next one goes on with what is
+    /// stored by then.
     pub fn stop(&self) {
-        self.0.push(JoinEvent::Stop);
+        self.events.push(JoinEvent::Stop);
+    }
+
+    /// What the gateway sees meanwhile; none before the store is open, or where it needs no filling.
+    pub fn backend(&self) -> Option<&dyn Backend> {
+        self.early.get().map(|early| &*early.face as &dyn Backend)
+    }
+
+    /// The audit log; none before the store is open, or where it needs no filling.
+    pub fn audit(&self) -> Option<&AuditSink> {
+        self.early.get().map(|early| &*early.audit)
     }
 }
 
@@ -79,8 +101,8 @@ pub(crate) struct Running {
 
 impl Node {
     /// Opens everything and starts. Errors: a stable code and one sentence.
-    pub fn start(config: NodeConfig, storage_key: Arc<MasterKey>, stopper: &StartStopper) -> Result<Self, NodeError> {
-        Starting::new(config, storage_key, stopper)?.start()
+    pub fn start(config: NodeConfig, storage_key: Arc<MasterKey>, handle: &StartHandle) -> Result<Self, NodeError> {
+        Starting::new(config, storage_key, handle)?.start()
     }
 
     /// The descriptor that is readable while inputs wait.

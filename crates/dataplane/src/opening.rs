@@ -80,6 +80,11 @@ pub(crate) fn address_book(config: &NodeConfig, genesis: &Genesis) -> BTreeMap<P
     config.peers.iter().filter_map(entry).collect()
 }
 
+/// Where it says that others are, by their node keys.
+pub(crate) fn seed_book(config: &NodeConfig) -> BTreeMap<PublicKey, PeerAddress> {
+    config.seeds.iter().map(|seed| (seed.node_key_hex.0, seed.address.clone())).collect()
+}
+
 pub(crate) fn open_notices(config: &NodeConfig, audit: Arc<AuditSink>) -> Result<Notices, NodeError> {
     Notices::open(audit, config.home.join("safety")).map_err(|error| {
         let home = config.home.display();

@@ -11,9 +11,11 @@ use crate::inbox::Inbox;
 use crate::keeper::{Keeper, Keeping};
 use crate::links::Links;
 use crate::metrics::NodeMetrics;
-use crate::node::{Node, NodeError, Running, StartStopper};
+use crate::node::{Node, NodeError, Running, StartHandle};
 use crate::notices::Notices;
-use crate::opening::{address_book, open_notices, open_tables, read_genesis, refuse_missing_journal, seed, shaper};
+use crate::opening::{
+    address_book, open_notices, open_tables, read_genesis, refuse_missing_journal, seed, seed_book, shaper,
+};
 use crate::proofs::{ProofLimits, ProofMetrics, ProofPool};
 use crate::queue::Queue;
 use crate::recover;
@@ -36,7 +38,7 @@ use rustorium_gateway::{Backend, ChainInfo, FinalBlock, GatewayMetrics, Submitte
 use rustorium_storage::{AuditSink, Durability, Journal, RocksStore, Store, StoreConfig, StoreError};
 use rustorium_transport::{FollowerLimits, Transport};
 use rustorium_txpool::PoolConfig;
-use rustorium_types::{Genesis, TxId, encode};
+use rustorium_types::{Genesis, ShardId, TxId, encode};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -78,6 +80,17 @@ pub(crate) struct Starting {
     start: Instant,
 }
 
+/// The chain as the gateway shows it.
+pub(crate) fn chain_info(genesis: &Arc<Genesis>) -> ChainInfo {
+    ChainInfo {
+        id: rustorium_crypto::chain_id(genesis),
+        genesis_bytes: encode(&**genesis).into(),
+        genesis: genesis.clone(),
+        shard: ShardId(0),
+        name: String::from_utf8_lossy(genesis.name.as_slice()).into_owned(),
+    }
+}
+
 fn threads_for(cores_each: usize) -> usize {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     (cores / cores_each).clamp(1, THREADS_MAX)
@@ -87,7 +100,7 @@ impl Starting {
     pub(crate) fn new(
         config: NodeConfig,
         storage_key: Arc<MasterKey>,
-        stopper: &StartStopper,
+        handle: &StartHandle,
     ) -> Result<Self, NodeError> {
         let genesis = Arc::new(read_genesis(&config.genesis_path)?);
         let validator_key = config.validator_seed_hex.as_deref().map(|hex| seed(hex, "validator")).transpose()?;
@@ -108,7 +121,7 @@ impl Starting {
             at_rest: &at_rest,
             store: early_store,
             audit: early_audit,
-            events: stopper.0.clone(),
+            handle,
         }
         .run()?;
         let store_failed = |error: StoreError| NodeError::new(store_code(&error), error.to_string());
@@ -118,7 +131,7 @@ impl Starting {
         let notices = open_notices(&config, audit.clone())?;
         notices.begin_epoch(&context.validators);
         let book = address_book(&config, &genesis);
-        let links = Links::new(context.clone(), node_key.public(), book);
+        let links = Links::new(context.clone(), node_key.public(), book).with_seeds(seed_book(&config));
         let inbox = Inbox::new().map_err(|error| NodeError::new("system", format!("no eventfd: {error}")))?;
         let metrics = Arc::new(NodeMetrics::new());
         let proofs = context.parameters.state_roots.then(|| {
@@ -253,6 +266,7 @@ impl Starting {
             pool: PoolConfig { transactions_max: self.config.pool_transactions_max.saturating_mul(2), ..pool },
             batch_delay_us: self.config.batch_delay_us,
             heartbeat_us: self.config.heartbeat_ms * 1000,
+            seeds: seed_book(&self.config).into_keys().collect(),
             ..WorkConfig::default()
         }
     }
@@ -283,20 +297,12 @@ impl Starting {
     }
 
     fn backend(&self, verifier: Arc<Verifier>) -> NodeBackend {
-        let name = String::from_utf8_lossy(self.genesis.name.as_slice()).into_owned();
-        let chain = ChainInfo {
-            id: self.context.chain(),
-            genesis_bytes: encode(&*self.genesis).into(),
-            genesis: self.genesis.clone(),
-            shard: self.context.committee.shard,
-            name,
-        };
         NodeBackend {
-            chain,
+            chain: chain_info(&self.genesis),
             name: self.config.name.clone(),
             links: self.links.clone(),
             notices: self.notices.clone(),
-            durability: if self.config.durability == DurabilitySetting::Vote { "vote" } else { "os" },
+            durability: self.config.durability.name(),
             capacity: self.config.pool_transactions_max,
             store: self.store.clone(),
             verifier,

@@ -169,6 +169,37 @@ pub struct EvidenceNote {
     pub count: u64,
 }
 
+/// How far a node is that fills its empty store from a snapshot.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Filling {
+    /// The snapshot's height; none while one is looked for.
+    pub height: Option<Height>,
+    /// Estimated share of the state that is stored, in millionths.
+    pub done_ppm: u64,
+    /// Leaves stored since the start.
+    pub leaves: u64,
+    /// Bytes of their names and values.
+    pub bytes: u64,
+    /// Parts that are known and not stored yet.
+    pub parts: usize,
+    /// Peers connected.
+    pub peers: usize,
+    /// Names of peers that lied and are asked no more.
+    pub banned: Vec<String>,
+    /// Estimated time that is left.
+    pub seconds_left: Option<u64>,
+}
+
+impl Filling {
+    /// The same as a reason not to be ready.
+    pub fn sentence(&self) -> String {
+        match self.height {
+            Some(height) => format!("filling from snapshot at height {height}: {} %", self.done_ppm / 10_000),
+            None => format!("looking for a snapshot to begin with: {} peers are connected", self.peers),
+        }
+    }
+}
+
 /// A node's condition.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Status {
@@ -202,6 +233,8 @@ pub struct Status {
     pub durability: &'static str,
     /// Synced and a quorum seen; or why not.
     pub ready: Result<(), String>,
+    /// How far the filling of its store is; none where it isn't being filled.
+    pub filling: Option<Filling>,
     /// Why the validator key signs nothing more; none where it does.
     pub retired: Option<String>,
     /// Evidence against validators, one note for each and kind.

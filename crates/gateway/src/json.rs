@@ -13,6 +13,7 @@ pub mod listing;
 pub mod operation;
 pub mod scalar;
 pub mod state;
+pub mod status;
 
 pub use answers::*;
 pub use chain::*;
@@ -21,3 +22,4 @@ pub use listing::{KeysPage, ListedKey};
 pub use operation::{ConditionView, OperationView, ViewError};
 pub use scalar::{Amount, Hex};
 pub use state::*;
+pub use status::*;

@@ -21,6 +21,7 @@ use pyo3::prelude::*;
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("NativeError", module.py().get_type::<errors::NativeError>())?;
     module.add_class::<node::Node>()?;
+    module.add_class::<node::Starting>()?;
     module.add_class::<storage_key::StorageKey>()?;
     module.add_function(wrap_pyfunction!(storage_key::forbid_core_dumps, module)?)?;
     module.add_function(wrap_pyfunction!(journal::read_journal, module)?)?;

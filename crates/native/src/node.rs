@@ -8,16 +8,13 @@ use pyo3::types::PyList;
 use rustorium_crypto::seal::MasterKey;
 use rustorium_dataplane::config::NodeConfig;
 use rustorium_dataplane::statesync::OfferNote;
-use rustorium_dataplane::{Node as Inner, NodeError, StartStopper};
+use rustorium_dataplane::{Node as Inner, NodeError, StartHandle};
 use rustorium_gateway::Backend;
 use rustorium_gateway::json::StatusAnswer;
+use rustorium_storage::AuditSink;
 use std::collections::BTreeMap;
-use std::sync::mpsc::{RecvTimeoutError, sync_channel};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-
-/// How often signals are looked for while the node starts.
-const SIGNALS_EVERY: Duration = Duration::from_millis(100);
 
 /// A validator's data plane: store, journal, links, gateway, and the threads that run them.
 #[pyclass(frozen, module = "rustorium._native")]
@@ -34,54 +31,64 @@ fn snapshot_json(note: &OfferNote) -> serde_json::Value {
     serde_json::json!({ "height": note.height.0, "time_ms": note.time_ms })
 }
 
-/// Starts on a thread of its own, so that Python's signal handlers run meanwhile: filling an empty store takes its time.
-/// Errors: what a handler raised, once the start has ended.
-fn start(py: Python<'_>, config: NodeConfig, storage_key: Arc<MasterKey>) -> PyResult<Inner> {
-    let stopper = StartStopper::default();
-    let (theirs, (done, ended)) = (stopper.clone(), sync_channel(1));
-    let work = move || {
-        // Nobody waits for it only where a signal ended the wait; then the node is dropped, which closes it.
-        let _ = done.send(Inner::start(config, storage_key, &theirs));
-    };
-    let thread = std::thread::Builder::new().name("start".into()).spawn(work);
-    let thread = thread
-        .map_err(|error| native_error("system", format!("can't start the thread that starts the node: {error}")))?;
-    let ended = Mutex::new(ended);
-    loop {
-        let waited = detached(py, || match ended.lock() {
-            Ok(ended) => ended.recv_timeout(SIGNALS_EVERY),
-            Err(_) => Err(RecvTimeoutError::Disconnected),
-        })?;
-        match waited {
-            Ok(started) => return started.map_err(node_error),
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => {
-                return Err(native_error(
-                    "internal",
-                    "the node's start failed an internal check; report it with its log",
-                ));
-            }
-        }
-        if let Err(raised) = py.check_signals() {
-            stopper.stop();
-            // How it ended doesn't matter any more.
-            let _ = detached(py, || thread.join());
-            return Err(raised);
-        }
+/// The start of a node, which may fill an empty store and so take hours: `run` it on one thread, ask and stop it on others.
+#[pyclass(frozen, module = "rustorium._native")]
+pub struct Starting {
+    handle: StartHandle,
+    /// Taken by `run`.
+    with: Mutex<Option<(NodeConfig, Arc<MasterKey>)>>,
+}
+
+fn not_yet() -> PyErr {
+    native_error("not-ready", "the node is only being opened; ask again in a moment")
+}
+
+#[pymethods]
+impl Starting {
+    #[new]
+    fn new(config_json: &str, storage_key: &StorageKey) -> PyResult<Self> {
+        let config: NodeConfig = serde_json::from_str(config_json)
+            .map_err(|error| native_error("config-invalid", format!("the node's settings are not usable: {error}")))?;
+        let with = Mutex::new(Some((config, storage_key.shared())));
+        Ok(Self { handle: StartHandle::default(), with })
     }
+
+    /// Starts the node, once. Errors: NativeError, `stopped` where it was stopped before its store was filled.
+    fn run(&self, py: Python<'_>) -> PyResult<Node> {
+        let taken = self.with.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let (config, key) =
+            taken.ok_or_else(|| native_error("internal", "a node is started once; make another start"))?;
+        let vocabulary = Vocabulary::load(py)?;
+        let inner = detached(py, || Inner::start(config, key, &self.handle))?.map_err(node_error)?;
+        Ok(Node { inner, vocabulary })
+    }
+
+    /// Ends the filling of a store.
+    fn stop(&self) {
+        self.handle.stop();
+    }
+
+    /// As a node's, while its store is filled. Errors: NativeError `not-ready` before that.
+    fn status(&self) -> PyResult<String> {
+        let backend = self.handle.backend().ok_or_else(not_yet)?;
+        let chain = backend.chain();
+        Ok(serde_json::to_string(&StatusAnswer::new(chain.id, chain.shard, backend.status())).unwrap_or_default())
+    }
+
+    fn audit(&self, py: Python<'_>, event: &str, fields_json: &str) -> PyResult<()> {
+        record(py, self.handle.audit().ok_or_else(not_yet)?, event, fields_json)
+    }
+}
+
+fn record(py: Python<'_>, audit: &AuditSink, event: &str, fields_json: &str) -> PyResult<()> {
+    let fields = serde_json::from_str(fields_json)
+        .map_err(|error| native_error("audit-failed", format!("the audit record's fields are not JSON: {error}")))?;
+    detached(py, || audit.record(event, fields))?.map_err(|error| native_error("audit-failed", error.to_string()))?;
+    Ok(())
 }
 
 #[pymethods]
 impl Node {
-    #[new]
-    fn new(py: Python<'_>, config_json: &str, storage_key: &StorageKey) -> PyResult<Self> {
-        let config: NodeConfig = serde_json::from_str(config_json)
-            .map_err(|error| native_error("config-invalid", format!("the node's settings are not usable: {error}")))?;
-        let vocabulary = Vocabulary::load(py)?;
-        let storage_key = storage_key.shared();
-        Ok(Self { inner: start(py, config, storage_key)?, vocabulary })
-    }
-
     fn fileno(&self) -> i32 {
         self.inner.fd()
     }
@@ -115,13 +122,7 @@ impl Node {
     }
 
     fn audit(&self, py: Python<'_>, event: &str, fields_json: &str) -> PyResult<()> {
-        let fields = serde_json::from_str(fields_json).map_err(|error| {
-            native_error("audit-failed", format!("the audit record's fields are not JSON: {error}"))
-        })?;
-        let audit = self.inner.audit();
-        detached(py, || audit.record(event, fields))?
-            .map_err(|error| native_error("audit-failed", error.to_string()))?;
-        Ok(())
+        record(py, self.inner.audit(), event, fields_json)
     }
 
     fn rotate_keys(&self, py: Python<'_>) -> PyResult<()> {

@@ -11,10 +11,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use thiserror::Error;
 
-/// A validator of the committee.
+/// Nodes that may be dialed besides a committee.
+pub const SEEDS_MAX: usize = 16;
+
+/// A validator of the committee, or a node that is dialed besides.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Peer {
-    /// Its index in the committee.
+    /// Its index in the committee, or one that no committee has.
     pub index: ValidatorIndex,
     /// The key that it must prove.
     pub node_key: PublicKey,
@@ -95,7 +98,7 @@ pub(crate) struct Checks {
 impl Checks {
     /// The peers to link with. Errors: what can't work.
     pub fn peers(&self, me: Option<ValidatorIndex>, peers: &[Peer]) -> Result<Vec<Peer>, TransportError> {
-        if peers.len() > VALIDATORS_MAX {
+        if peers.len() > VALIDATORS_MAX + SEEDS_MAX {
             return Err(TransportError::TooManyPeers { got: peers.len() });
         }
         for (position, peer) in peers.iter().enumerate() {
@@ -138,7 +141,7 @@ pub enum TransportError {
     #[error(transparent)]
     Tls(#[from] TlsError),
     /// More peers than a committee has.
-    #[error("{got} peers are more than a committee's {VALIDATORS_MAX}")]
+    #[error("{got} peers are more than a committee's {VALIDATORS_MAX} and {SEEDS_MAX} others")]
     TooManyPeers {
         /// Peers given.
         got: usize,

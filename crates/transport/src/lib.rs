@@ -26,7 +26,7 @@ mod tuning;
 mod tests;
 
 pub use address::{ADDRESS_BYTES_MAX, BadAddress, PeerAddress};
-pub use config::{Config, FollowerLimits, Peer, SendError, TransportError};
+pub use config::{Config, FollowerLimits, Peer, SEEDS_MAX, SendError, TransportError};
 pub use framing::PROTOCOL_VERSION;
 pub use link::{Credit, Frame, LinkStatus};
 pub use metrics::TransportMetrics;

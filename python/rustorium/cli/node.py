@@ -34,7 +34,8 @@ def init(
         typer.Option("--owner-key", help="Where to put the owner's key, off the node. Default: HOME.owner.key."),
     ] = None,
     peers: Annotated[
-        list[str] | None, typer.Option("--peer", help="NAME=HOST:PORT of a validator in the genesis; repeat.")
+        list[str] | None,
+        typer.Option("--peer", help="NAME=HOST:PORT of a genesis validator, or NODE_KEY=HOST:PORT; repeat."),
     ] = None,
     passphrase_file: PassphraseOption = None,
     output: Output = Format.table,

@@ -226,6 +226,7 @@ def node_status(answer: Answer) -> NodeStatus:
         role=str(answer["role"]),
         retired=str(answer.get("key_retired_because") or ""),
         evidence=tuple(evidence(one) for one in answer["evidence"]),
+        filling=answer.get("filling"),
     )
 
 

@@ -131,5 +131,7 @@ def call(path: Path, operation: str, *, timeout_s: float = 5.0, **arguments: obj
             code="node-not-running",
         ) from None
     if not answer["ok"]:
+        if answer["code"] == NotReady.code:
+            raise NotReady(answer["message"])
         raise NodeError(answer["message"], code=answer["code"])
     return answer["result"]

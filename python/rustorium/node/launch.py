@@ -13,7 +13,7 @@ from typing import Any
 from rustorium import _native
 from rustorium.config import Config, Loaded, split_address
 from rustorium.errors import ConfigError, HomeError, KeyFileMissing
-from rustorium.home import Home, open_key_file, open_storage_key
+from rustorium.home import SEEDS_MAX, Home, is_node_key, open_key_file, open_storage_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ def prepare(home: Home, loaded: Loaded, passphrase_file: Path | None, environmen
         "http_listen": resolve(config.http.listen, "http.listen"),
         "client_listen": resolve(config.client.listen, "client.listen"),
         "metrics_listen": resolve(config.metrics.listen, "metrics.listen"),
-        "peers": _peers(home, config, validators, node_key),
+        **_peers(home, config, validators, node_key),
         "followers_max": config.p2p.followers_max,
         "durability": config.storage.durability,
         "cache_bytes": config.storage.cache_bytes,
@@ -123,22 +123,35 @@ def _index_of(home: Home, validators: list[dict[str, Any]], validator_key: str, 
     return None
 
 
-def _peers(home: Home, config: Config, validators: list[dict[str, Any]], node_key: str) -> list[dict[str, object]]:
+def _peers(home: Home, config: Config, validators: list[dict[str, Any]], node_key: str) -> dict[str, object]:
+    """The genesis' validators by place, and others by node key."""
     # By the node key: the validator key may have been replaced since the genesis.
     index = next((number for number, one in enumerate(validators) if one["node_key"] == node_key), None)
     names = {str(validator["name"]): number for number, validator in enumerate(validators)}
-    if unknown := [name for name in config.p2p.peers if name not in names]:
+    seeds = {name: address for name, address in config.p2p.peers.items() if name not in names}
+    if unknown := [name for name in seeds if not is_node_key(name)]:
         raise ConfigError(
-            f'{home.config}: p2p.peers."{unknown[0]}" is no validator of the genesis, which has {", ".join(names)}'
+            f'{home.config}: p2p.peers."{unknown[0]}" is no validator of the genesis, which has {", ".join(names)}, '
+            "and no node key of 64 hex digits"
         )
-    if config.node.role == "follower" and not config.p2p.peers:
-        raise ConfigError(f"{home.config}: p2p.peers has no address: add one of {', '.join(names)} at least")
+    if len(seeds) > SEEDS_MAX:
+        raise ConfigError(f"{home.config}: p2p.peers has {len(seeds)} node keys: name {SEEDS_MAX} at most")
+    if index is None and not config.p2p.peers:
+        raise ConfigError(
+            f"{home.config}: p2p.peers has no address of {', '.join(names)}, nor of another node by its node key: "
+            "add one"
+        )
     missing = [name for name, number in names.items() if number != index and name not in config.p2p.peers]
-    if missing and config.node.role == "validator":
+    if missing and index is not None and config.node.role == "validator":
         raise ConfigError(f"{home.config}: p2p.peers has no address of {', '.join(missing)}: add one for each")
-    return [
-        {"index": names[name], "address": address} for name, address in config.p2p.peers.items() if names[name] != index
-    ]
+    return {
+        "peers": [
+            {"index": number, "address": config.p2p.peers[name]}
+            for name, number in names.items()
+            if name in config.p2p.peers and number != index
+        ],
+        "seeds": [{"node_key_hex": name.lower(), "address": address} for name, address in seeds.items()],
+    }
 
 
 def _shaper(home: Home, config: Config, n: int) -> dict[str, object] | None:

@@ -10,11 +10,11 @@ from typing import Literal
 
 from rustorium.config import Config, NodeSection, P2pSection, split_address
 from rustorium.errors import HomeError, UsageError
-from rustorium.home import Home, make_folder, new_passphrase, read_genesis
+from rustorium.home import Home, is_node_key, make_folder, new_passphrase, read_genesis
 
 
 def parse_peers(peers: list[str]) -> dict[str, str]:
-    """Addresses by validator's name, of `NAME=HOST:PORT`. Errors: UsageError."""
+    """Addresses by validator's name or node key, of `NAME=HOST:PORT`. Errors: UsageError."""
     found: dict[str, str] = {}
     for peer in peers:
         name, equals, address = peer.partition("=")
@@ -23,7 +23,9 @@ def parse_peers(peers: list[str]) -> dict[str, str]:
         except ValueError:
             equals = ""
         if not name or not equals:
-            raise UsageError(f"--peer {peer} is not NAME=HOST:PORT: name a validator of the genesis and its address")
+            raise UsageError(
+                f"--peer {peer} is not NAME=HOST:PORT: name a genesis validator, or a node's key, and its address"
+            )
         found[name] = address
     return found
 
@@ -80,5 +82,8 @@ def _check_peers(peers: Mapping[str, str], genesis: Path) -> None:
 
     described = json.loads(_native.genesis_describe(read_genesis(genesis)))
     names = [str(validator["name"]) for validator in described["validators"]]
-    if unknown := [name for name in peers if name not in names]:
-        raise UsageError(f"--peer {unknown[0]} is no validator of the genesis, which has {', '.join(names)}")
+    if unknown := [name for name in peers if name not in names and not is_node_key(name)]:
+        raise UsageError(
+            f"--peer {unknown[0]} is no validator of the genesis, which has {', '.join(names)}, and no node key of 64 "
+            "hex digits"
+        )

@@ -6,10 +6,7 @@ since a validator that goes on half alive helps nobody.
 
 import json
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from types import FrameType
 
 import trio
 
@@ -21,6 +18,7 @@ from rustorium.node.bridge import tell, wait_for_end
 from rustorium.node.driver import Driver, calm_collector, collect_when_idle
 from rustorium.node.inputlog import InputLog
 from rustorium.node.launch import Launch
+from rustorium.node.startup import start
 from rustorium.replica import Replica
 
 READY_POLL_S = 0.05
@@ -45,18 +43,13 @@ def run(launch: Launch, descriptors: Descriptors) -> None:
         log_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     log = configure(log_path, config.log.level, config.node.name)
     _native.tracing_init(str(log_path) if log_path is not None else None, config.log.level, config.node.name)
+    supervisor = Supervisor(launch, log, descriptors)
     try:
-        with _raising_signals():
-            node = _native.Node(launch.native_config, launch.storage_key)
-    except _Told as told:
-        # An empty store was being filled, or keys opened: the next start goes on.
-        log.info("node stopped", reason=str(told))
-        return
-    try:
-        supervisor = Supervisor(launch, node, log, descriptors)
         trio.run(supervisor.run)
     finally:
-        node.close()
+        supervisor.close()
+    if supervisor.refusal is not None:
+        raise supervisor.refusal
     if isinstance(supervisor.fault, _native.NativeError):
         raise NodeError(supervisor.fault.args[0], code=supervisor.fault.code) from supervisor.fault
     if supervisor.fault is not None:
@@ -67,58 +60,58 @@ def run(launch: Launch, descriptors: Descriptors) -> None:
         ) from supervisor.fault
 
 
-class _Told(BaseException):
-    """A signal came while the node started."""
-
-
-@contextmanager
-def _raising_signals() -> Iterator[None]:
-    """Until trio listens, a signal that ends the node is an exception."""
-
-    def told(number: int, _: FrameType | None) -> None:
-        raise _Told(signal.Signals(number).name)
-
-    before = {number: signal.signal(number, told) for number in END_SIGNALS}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
 class Supervisor:
-    """Runs one node's tasks."""
+    """Starts one node, and runs its tasks."""
 
-    def __init__(self, launch: Launch, node: _native.Node, log: Logger, descriptors: Descriptors) -> None:
-        self._launch, self._node, self._log, self._descriptors = launch, node, log, descriptors
+    def __init__(self, launch: Launch, log: Logger, descriptors: Descriptors) -> None:
+        self._launch, self._log, self._descriptors = launch, log, descriptors
         self._stopping = trio.Event()
         self._reason = "told to"
+        self._running: _native.Node | None = None
         self.fault: Exception | None = None
+        self.refusal: _native.NativeError | None = None
+        """Why the node did not start."""
 
     async def run(self) -> None:
         """Until a signal, the admin socket, the parent's end or a fault."""
-        config = self._launch.config
-        replica = Replica(config.consensus)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._signals)
+            if self._descriptors.stop is not None:
+                nursery.start_soon(self._parent_end, self._descriptors.stop)
+            try:
+                self._running = await start(self._launch, self._stopping, self.stop)
+            except _native.NativeError as error:
+                self.refusal = error
+            if self._running is not None:
+                await self._live(self._running)
+            elif self.refusal is None:
+                self._log.info("node stopped", reason=self._reason)
+            nursery.cancel_scope.cancel()
+
+    def close(self) -> None:
+        """Ends the data plane, where it runs."""
+        if self._running is not None:
+            self._running.close()
+
+    async def _live(self, node: _native.Node) -> None:
+        replica = Replica(self._launch.config.consensus)
         inputs = self._input_log(replica)
-        driver = Driver(self._node, replica, inputs)
-        admin = AdminServer(self._launch.home.admin_socket, self._node, self.stop)
+        driver = Driver(node, replica, inputs)
+        admin = AdminServer(self._launch.home.admin_socket, node, self.stop)
         calm_collector()
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._drive, driver)
-                nursery.start_soon(self._signals)
                 nursery.start_soon(admin.run)
                 nursery.start_soon(collect_when_idle, driver)
-                nursery.start_soon(self._report_ready)
-                if self._descriptors.stop is not None:
-                    nursery.start_soon(self._parent_end, self._descriptors.stop)
-                self._note("node started", addresses=self._node.addresses())
+                nursery.start_soon(self._report_ready, node)
+                self._note(node, "node started", addresses=node.addresses())
                 await self._stopping.wait()
                 nursery.cancel_scope.cancel()
         finally:
             if inputs is not None:
                 inputs.close()
-            self._note("node stopped", reason=self._reason)
+            self._note(node, "node stopped", reason=self._reason)
 
     def stop(self, reason: str) -> None:
         """Ends `run`."""
@@ -126,11 +119,11 @@ class Supervisor:
             self._reason = reason
             self._stopping.set()
 
-    def _note(self, event: str, **fields: object) -> None:
+    def _note(self, node: _native.Node, event: str, **fields: object) -> None:
         """Into the log and the audit log."""
         self._log.info(event, **fields)
         try:
-            self._node.audit(event, json.dumps(fields, default=str))
+            node.audit(event, json.dumps(fields, default=str))
         except _native.NativeError as error:
             # A full disk, perhaps: it must not hide what the node stops for.
             self._log.error("audit failed", code=error.code, reason=error.args[0])
@@ -164,9 +157,9 @@ class Supervisor:
         await wait_for_end(descriptor)
         self.stop("the process that started it ended")
 
-    async def _report_ready(self) -> None:
-        while not json.loads(self._node.status()).get("ready", False):  # noqa: ASYNC110
+    async def _report_ready(self, node: _native.Node) -> None:
+        while not json.loads(node.status()).get("ready", False):  # noqa: ASYNC110
             await trio.sleep(READY_POLL_S)
         self._log.info("node ready")
         if self._descriptors.ready is not None:
-            tell(self._descriptors.ready, json.dumps(self._node.addresses()))
+            tell(self._descriptors.ready, json.dumps(node.addresses()))

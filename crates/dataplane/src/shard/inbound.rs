@@ -56,7 +56,7 @@ impl<P: Ports> Shard<P> {
     }
 
     /// From a node outside the committee: it may ask, and hand transactions on; what it says of the chain isn't heard.
-    pub(super) fn on_outsider(&mut self, from: &PublicKey, message: Message, credit: Credit) {
+    pub(super) fn on_outsider(&mut self, now: Now, from: &PublicKey, message: Message, credit: Credit) {
         match message {
             Message::Request { id, request } => {
                 let response = self.ports.answer(&request, &Memory { shard: self });
@@ -65,6 +65,12 @@ impl<P: Ports> Shard<P> {
             Message::Transactions(transactions) => self.ports.check_transactions(transactions.into_vec(), credit),
             // Who left the committee with the last epoch may still show how it ended; a quorum's word needs no sender.
             Message::Response { response: Response::EpochEnd(change), .. } => self.on_epoch_end(*change),
+            Message::Response { response: Response::OwnSignatures { .. }, .. } => {}
+            Message::Response { id, response } => {
+                if let Some(seed) = self.seed_place(from) {
+                    self.on_response(now, seed, id, response, credit);
+                }
+            }
             _ => {}
         }
     }

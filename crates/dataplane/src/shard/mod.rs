@@ -202,8 +202,10 @@ impl<P: Ports> Shard<P> {
                 } else {
                     self.linked.remove(&node_key);
                 }
-                if let Some(peer) = self.context.place(&node_key) {
-                    self.on_link(now, peer, up);
+                match (self.context.place(&node_key), self.seed_place(&node_key)) {
+                    (Some(peer), _) => self.on_link(now, peer, up),
+                    (None, Some(seed)) if !up => self.fetcher.disconnected(seed),
+                    _ => {}
                 }
             }
             Event::BatchChecked { peer, checked, bytes, wanted } => self.on_batch(now, peer, checked, &bytes, wanted),
@@ -226,7 +228,7 @@ impl<P: Ports> Shard<P> {
         let Some(message) = self.of_this_epoch(now, from, message, &frame) else { return };
         match self.context.place(from) {
             Some(peer) => self.on_message(now, peer, message, frame, credit),
-            None => self.on_outsider(from, message, credit),
+            None => self.on_outsider(now, from, message, credit),
         }
     }
 

@@ -8,9 +8,10 @@ use bytes::Bytes;
 use rustorium_crypto::{CheckedBatch, own_batch};
 use rustorium_storage::RecordKind;
 use rustorium_txpool::{Admission, BlockCaps, CutLimits, PoolConfig, home_lane, lane_rank};
+use rustorium_types::limits::VALIDATORS_MAX;
 use rustorium_types::{
-    AccountId, BatchBody, BatchDigest, BoundedVec, Class, Height, Message, Request, Transaction, TxId, ValidatorIndex,
-    View, VoteKind,
+    AccountId, BatchBody, BatchDigest, BoundedVec, Class, Height, Message, PublicKey, Request, Transaction, TxId,
+    ValidatorIndex, View, VoteKind,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -33,6 +34,8 @@ pub struct WorkConfig {
     pub heartbeat_us: u64,
     /// How long each validator in rank waits for those before it, until it lists a transaction of another's lane.
     pub forward_delay_ms: u64,
+    /// Node keys of whom this node asks, while it is no member, what no connected member may be there to tell.
+    pub seeds: Vec<PublicKey>,
 }
 
 impl Default for WorkConfig {
@@ -43,6 +46,7 @@ impl Default for WorkConfig {
             fetch_timeout_ms: 300,
             heartbeat_us: 500_000,
             forward_delay_ms: 300,
+            seeds: Vec::new(),
         }
     }
 }
@@ -250,13 +254,34 @@ impl<P: Ports> Shard<P> {
     }
 
     pub(super) fn poll_fetcher(&mut self, now: Now) {
-        let peers: Vec<ValidatorIndex> = self.connected();
+        let mut peers: Vec<ValidatorIndex> = self.connected();
+        // Of more than f members one is honest.
+        if peers.len() <= self.context.committee.faults() {
+            peers.extend(self.linked.iter().filter_map(|key| self.seed_place(key)));
+        }
         let mut questions: Vec<(ValidatorIndex, u64, Request)> = Vec::new();
         self.fetcher.poll(now.ms(), &peers, &mut questions);
         for (peer, id, request) in questions {
-            let frame = Message::Request { id, request }.to_frame();
-            self.ports.send(peer, Class::Sync, frame.into());
+            let frame = Message::Request { id, request }.to_frame().into();
+            match self.seed_at(peer).copied() {
+                Some(seed) => self.ports.send_to(&seed, Class::Sync, frame),
+                None => self.ports.send(peer, Class::Sync, frame),
+            }
         }
+    }
+
+    /// The number of a seed among those who are asked, beyond every committee's places. None: it is a member, or no seed,
+    /// or this node is a member and needs none.
+    pub(super) fn seed_place(&self, key: &PublicKey) -> Option<ValidatorIndex> {
+        if self.context.me().is_some() || self.context.place(key).is_some() {
+            return None;
+        }
+        let number = self.config.seeds.iter().position(|seed| seed == key)?;
+        u16::try_from(VALIDATORS_MAX + number).ok().map(ValidatorIndex)
+    }
+
+    fn seed_at(&self, place: ValidatorIndex) -> Option<&PublicKey> {
+        self.config.seeds.get(usize::from(place.0).checked_sub(VALIDATORS_MAX)?)
     }
 
     pub(super) fn on_link(&mut self, now: Now, peer: ValidatorIndex, up: bool) {

@@ -5,30 +5,23 @@
 
 use super::committees::Committees;
 use super::fill::{Checkers, finish, keep, stored};
+use super::offered::{Decision, OFFER_QUESTIONS, Offered, checked};
+use super::progress::FillProgress;
 use crate::context::Context;
 use crate::executor::store_code;
 use crate::queue::Queue;
+use rustorium_gateway::Filling;
 use rustorium_state::tables::Tables;
 use rustorium_storage::{Store, StoreError};
 use rustorium_sync::state::{
-    Ban, Checked, CheckedSnapshot, Lie, Progress, Standing, StateSync, StateSyncConfig, Target, certifying_epoch,
-    check_snapshot,
+    Ban, Checked, CheckedSnapshot, Lie, Progress, Standing, StateSync, StateSyncConfig, Target,
 };
 use rustorium_transport::Transport;
-use rustorium_types::{
-    Class, Height, Message, PublicKey, Request, Response, Snapshot, StateAnswer, StateRequest, decode, encode, limits,
-};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use rustorium_types::{Class, Height, Message, PublicKey, Request, Response, Snapshot, decode, encode, limits};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Questions about offers have numbers from here on, by `Asked` modulo 3; those about parts count up from 0.
-const OFFER_QUESTIONS: u64 = 1 << 63;
-/// How long whoever might offer more is waited for once there is an offer, and how long anyone at all.
-const OFFERS_WAIT: Duration = Duration::from_secs(1);
-const SILENCE_MAX: Duration = Duration::from_secs(3);
-/// How often those without an answer are asked again.
-const ASK_AGAIN: Duration = Duration::from_millis(750);
 /// The longest sleep, and how often progress is told.
 const TICK: Duration = Duration::from_millis(250);
 const TELL: Duration = Duration::from_secs(2);
@@ -87,37 +80,8 @@ pub struct Joiner {
     pub beyond_heights: u64,
     /// Keeps and shows what a peer did.
     pub banned: Box<dyn Fn(&Ban) + Send>,
-}
-
-/// What a question before the first part is about.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Asked {
-    Snapshot,
-    FirstBlock,
-    EpochEnd,
-}
-
-/// What peers offer.
-struct Offers {
-    committees: Committees,
-    up: BTreeSet<PublicKey>,
-    asked: BTreeMap<PublicKey, Instant>,
-    /// None: it has no snapshot that counts.
-    answers: BTreeMap<PublicKey, Option<Box<CheckedSnapshot>>>,
-    /// Whether it has the chain's first block.
-    first_block: BTreeMap<PublicKey, bool>,
-    first_offer: Option<Instant>,
-    next: u64,
-    /// Only newer ones count.
-    above: Height,
-    /// A snapshot was begun with: the store holds parts of it, and there is no way back.
-    committed: bool,
-}
-
-enum Decision {
-    Wait,
-    Replay,
-    Take(Box<CheckedSnapshot>),
+    /// Where it is told how far this is.
+    pub progress: Arc<FillProgress>,
 }
 
 type Failure = (&'static str, String);
@@ -131,7 +95,7 @@ impl Joiner {
     pub fn run(mut self) -> Result<Joined, Failure> {
         let begun = self.store.syncing().map_err(|e| failed(&e))?;
         let committees = Committees::read(self.context.clone(), &*self.store).map_err(|e| failed(&e))?;
-        let mut offers = Offers::new(committees, begun.is_some());
+        let mut offers = Offered::new(committees, begun.is_some());
         let begun = begun.and_then(|what| decode::<Snapshot>(&what, limits::FRAME_BYTES_MAX).ok());
         let begun = begun.and_then(|snapshot| checked(&offers.committees, snapshot));
         let mut snapshot = match begun {
@@ -168,13 +132,15 @@ impl Joiner {
     }
 
     /// Asks until there is a snapshot to take, or no need for one.
-    fn choose(&mut self, offers: &mut Offers) -> Result<Result<Box<CheckedSnapshot>, Joined>, Failure> {
+    fn choose(&mut self, offers: &mut Offered) -> Result<Result<Box<CheckedSnapshot>, Joined>, Failure> {
         let began = Instant::now();
         offers.forget();
         tracing::info!(event = "looking_for_snapshots", peers = self.peers);
         let mut waiting = VecDeque::new();
         loop {
-            self.ask_for_offers(offers);
+            for (peer, id, request) in offers.questions() {
+                self.ask(&peer, id, request);
+            }
             if !self.events.take(Some(TICK), &mut waiting) {
                 return Ok(Err(Joined::Stopped));
             }
@@ -183,16 +149,14 @@ impl Joiner {
                     JoinEvent::Stop => return Ok(Err(Joined::Stopped)),
                     JoinEvent::Link { node_key, up } => offers.link(node_key, up),
                     JoinEvent::Response { from, id, response } if id >= OFFER_QUESTIONS => {
-                        self.on_offer(offers, from, id, response);
+                        offers.on_answer(from, id, response);
                     }
                     JoinEvent::Response { .. } | JoinEvent::Checked(_) => {}
                 }
             }
-            for (peer, snapshot) in offers.committees.walk(&offers.up) {
-                let offered = snapshot.and_then(|snapshot| checked(&offers.committees, snapshot));
-                offers.take(peer, offered);
-            }
-            match self.decide(offers, began) {
+            offers.walk();
+            self.progress.looking(offers.up.len());
+            match offers.decide(self.enough(), self.beyond_heights, began) {
                 Decision::Wait => {}
                 Decision::Replay => return Ok(Err(Joined::NotNeeded)),
                 Decision::Take(snapshot) => {
@@ -201,26 +165,6 @@ impl Joiner {
                     return Ok(Ok(snapshot));
                 }
             }
-        }
-    }
-
-    fn ask_for_offers(&self, offers: &mut Offers) {
-        let now = Instant::now();
-        let answered = |peer: &PublicKey| offers.answers.contains_key(peer) || offers.committees.holds(peer);
-        let unanswered = |peer: &&PublicKey| !answered(peer) || !offers.first_block.contains_key(*peer);
-        let due = |peer: &&PublicKey| offers.asked.get(*peer).is_none_or(|at| now.duration_since(*at) >= ASK_AGAIN);
-        let peers: Vec<PublicKey> = offers.up.iter().filter(unanswered).filter(due).copied().collect();
-        for peer in peers {
-            offers.asked.insert(peer, now);
-            let newest = Request::State(StateRequest::Newest { above: offers.above });
-            let first = Request::FinalBlocks { first: Height(1), count: 1 };
-            for (about, request) in [(Asked::Snapshot, newest), (Asked::FirstBlock, first)] {
-                self.ask(&peer, question(&mut offers.next, about), request);
-            }
-        }
-        let mut id = || question(&mut offers.next, Asked::EpochEnd);
-        for (peer, id, request) in offers.committees.questions(&offers.up, ASK_AGAIN, &mut id) {
-            self.ask(&peer, id, request);
         }
     }
 
@@ -235,65 +179,8 @@ impl Joiner {
         (self.context.committee.faults() + 1).min(self.peers)
     }
 
-    fn on_offer(&self, offers: &mut Offers, from: PublicKey, id: u64, response: Response) {
-        if id % 3 == Asked::FirstBlock as u64 {
-            let has = matches!(response, Response::FinalBlocks { blocks, .. } if !blocks.is_empty());
-            offers.first_block.insert(from, has);
-            return;
-        }
-        if id % 3 == Asked::EpochEnd as u64 {
-            return offers.committees.on_answer(from, id, response);
-        }
-        let snapshot = match response {
-            Response::State(answer) => match *answer {
-                StateAnswer::Snapshot(snapshot) if snapshot.height > offers.above => Some(snapshot),
-                _ => None,
-            },
-            _ => None,
-        };
-        match snapshot {
-            Some(later) if offers.committees.at(certifying_epoch(&later)).is_none() => {
-                offers.committees.wait_for(from, later);
-            }
-            known => {
-                let offered = known.and_then(|snapshot| checked(&offers.committees, snapshot));
-                offers.take(from, offered);
-            }
-        }
-    }
-
-    fn decide(&self, offers: &Offers, began: Instant) -> Decision {
-        if offers.committees.is_walking(SILENCE_MAX) {
-            return Decision::Wait;
-        }
-        let enough = self.enough();
-        let answered = offers.answers.len();
-        // Equal heights are equal snapshots, and of different ones the newest is kept longest.
-        let best = offers.answers.values().flatten().max_by_key(|checked| checked.header.height);
-        let silent = began.elapsed() >= SILENCE_MAX;
-        let Some(best) = best else {
-            // With f + 1 answers one is an honest node's.
-            let replay = !offers.committed && (answered >= enough || silent);
-            return if replay { Decision::Replay } else { Decision::Wait };
-        };
-        let waited = offers.first_offer.is_some_and(|first| first.elapsed() >= OFFERS_WAIT);
-        if answered < enough && !waited {
-            return Decision::Wait;
-        }
-        let replayable = offers.first_block.values().any(|has| *has);
-        let known = offers.first_block.len() >= enough || waited;
-        if offers.committed || best.header.height.0 >= self.beyond_heights {
-            return Decision::Take(best.clone());
-        }
-        match (replayable, known) {
-            (true, _) => Decision::Replay,
-            (false, true) => Decision::Take(best.clone()),
-            (false, false) => Decision::Wait,
-        }
-    }
-
     /// Fetches, checks and keeps parts until the tree is complete, gone, or (still running) it was told to stop.
-    fn fill(&mut self, sync: &mut StateSync, offers: &mut Offers) -> Result<Standing, Failure> {
+    fn fill(&mut self, sync: &mut StateSync, offers: &mut Offered) -> Result<Standing, Failure> {
         let threads = |error: std::io::Error| ("system", format!("can't start the checking threads: {error}"));
         let mut checkers = Checkers::start(CHECKERS, &self.tables, &self.events).map_err(threads)?;
         let start = Instant::now();
@@ -317,7 +204,7 @@ impl Joiner {
                 self.on_event(sync, offers, &mut checkers, millis(start), event)?;
             }
             sync.take_bans().iter().for_each(|ban| (self.banned)(ban));
-            self.tell(sync, start, &mut told);
+            self.tell(sync, offers.up.len(), start, &mut told);
         }
         Ok(sync.standing())
     }
@@ -325,7 +212,7 @@ impl Joiner {
     fn on_event(
         &self,
         sync: &mut StateSync,
-        offers: &mut Offers,
+        offers: &mut Offered,
         checkers: &mut Checkers,
         now_ms: u64,
         event: JoinEvent,
@@ -350,75 +237,21 @@ impl Joiner {
         Ok(())
     }
 
-    fn tell(&self, sync: &StateSync, start: Instant, told: &mut Instant) {
-        if told.elapsed() < TELL {
-            return;
-        }
-        *told = Instant::now();
-        let Progress { leaves, done_ppm, .. } = sync.progress();
+    /// Makes known how far it is; now and then in the log.
+    fn tell(&self, sync: &StateSync, peers: usize, start: Instant, told: &mut Instant) {
+        let Progress { leaves, bytes, done_ppm } = sync.progress();
         let took_ms = millis(start).max(1);
         let left_ms = (1_000_000 - done_ppm).saturating_mul(took_ms).checked_div(done_ppm);
-        let (percent, leaves_per_s) = (done_ppm / 10_000, leaves * 1000 / took_ms);
         let seconds_left = left_ms.map(|ms| ms.div_ceil(1000));
-        tracing::info!(event = "state_syncing", percent, leaves, leaves_per_s, ?seconds_left);
-    }
-}
-
-/// The number of the next question.
-fn question(next: &mut u64, about: Asked) -> u64 {
-    *next += 1;
-    OFFER_QUESTIONS / 3 * 3 + 3 * *next + about as u64
-}
-
-/// A snapshot that holds under its committee, which is known.
-fn checked(committees: &Committees, snapshot: Snapshot) -> Option<Box<CheckedSnapshot>> {
-    let Some(context) = committees.at(certifying_epoch(&snapshot)) else {
-        tracing::warn!(event = "snapshot_refused", reason = "its epoch's committee isn't known here");
-        return None;
-    };
-    let checked = check_snapshot(&context.chain(), &context.committee.keys, snapshot);
-    checked.inspect_err(|why| tracing::warn!(event = "snapshot_refused", reason = %why)).ok().map(Box::new)
-}
-
-impl Offers {
-    fn new(committees: Committees, committed: bool) -> Self {
-        Self {
-            committees,
-            up: BTreeSet::new(),
-            asked: BTreeMap::new(),
-            answers: BTreeMap::new(),
-            first_block: BTreeMap::new(),
-            first_offer: None,
-            next: 0,
-            above: Height(0),
-            committed,
-        }
-    }
-
-    /// A peer's offer, as it turned out; none: it has none that counts.
-    fn take(&mut self, from: PublicKey, offered: Option<Box<CheckedSnapshot>>) {
-        if offered.is_some() {
-            self.first_offer.get_or_insert_with(Instant::now);
-        }
-        self.answers.insert(from, offered);
-    }
-
-    /// Asks everybody anew.
-    fn forget(&mut self) {
-        self.asked.clear();
-        self.answers.clear();
-        self.first_block.clear();
-        self.first_offer = None;
-        self.committees.forget_offers();
-    }
-
-    fn link(&mut self, node_key: PublicKey, up: bool) {
-        if up {
-            self.up.insert(node_key);
-            self.asked.remove(&node_key);
-            self.committees.reconnected(&node_key);
-        } else {
-            self.up.remove(&node_key);
+        let height = Some(sync.target().height);
+        let parts = sync.parts();
+        self.progress.moved(|now| {
+            *now = Filling { height, done_ppm, leaves, bytes, parts, peers, seconds_left, ..std::mem::take(now) };
+        });
+        if told.elapsed() >= TELL {
+            *told = Instant::now();
+            let (percent, leaves_per_s) = (done_ppm / 10_000, leaves * 1000 / took_ms);
+            tracing::info!(event = "state_syncing", percent, leaves, leaves_per_s, ?seconds_left);
         }
     }
 }

@@ -5,12 +5,16 @@
 
 mod committees;
 pub(crate) mod early;
+pub(crate) mod face;
 mod fill;
 pub mod join;
+mod offered;
 pub mod offers;
+mod progress;
 pub mod server;
 mod view;
 
 pub use join::{JoinEvent, Joined, Joiner};
 pub use offers::{OfferNote, Offers};
+pub use progress::FillProgress;
 pub use server::{Question, Server};

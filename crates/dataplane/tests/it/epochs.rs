@@ -37,7 +37,7 @@ pub fn add(index: usize) -> Operation {
     Operation::AddValidator { validator: validator(index) }
 }
 
-fn remove(index: usize) -> Operation {
+pub fn remove(index: usize) -> Operation {
     Operation::RemoveValidator { validator_key: validator_key(index).public() }
 }
 
@@ -50,7 +50,7 @@ pub fn operate(net: &mut Net, node: usize, operations: Vec<Operation>) -> TxId {
     id_of(&transaction)
 }
 
-fn settle(net: &mut Net) {
+pub fn settle(net: &mut Net) {
     for _ in 0..8 {
         net.advance(100_000);
         net.heartbeats();

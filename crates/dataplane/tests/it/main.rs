@@ -23,6 +23,7 @@ mod recover;
 mod recovery;
 mod release;
 mod rules;
+mod seeds;
 mod stale;
 mod state_claims;
 mod state_sync;

@@ -62,7 +62,7 @@ pub struct Net {
     /// Which frames pass.
     pub passes: Filter,
     witness: Rc<RefCell<Witness>>,
-    config: WorkConfig,
+    pub config: WorkConfig,
     nonces: Vec<u64>,
 }
 

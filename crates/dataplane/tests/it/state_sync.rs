@@ -241,6 +241,7 @@ impl World {
             peers: 3,
             beyond_heights: 1,
             banned: Box::new(move |ban: &Ban| told.send(*ban).unwrap()),
+            progress: Arc::default(),
         };
         Joining { events, bans, transport, runtime, thread: std::thread::spawn(move || joiner.run()) }
     }

@@ -2,7 +2,7 @@
 
 use super::answers::{AtView, ReceiptView};
 use super::scalar::Hex;
-use crate::backend::{At, BlockView, Committee, EvidenceNote, Status};
+use crate::backend::{At, BlockView, Committee};
 use rustorium_crypto::block_digest;
 use rustorium_types::{
     BatchDigest, BlockDigest, ChainId, Epoch, EpochChange, Genesis, Hash, Header, Height, ShardId, StateClaim,
@@ -341,109 +341,6 @@ impl CommitteeAnswer {
     pub fn new(committee: &Committee, at: AtView) -> Self {
         let views = |set: &[Validator]| set.iter().map(ValidatorView::from).collect();
         Self { epoch: committee.epoch, validators: views(&committee.validators), next: views(&committee.next), at }
-    }
-}
-
-/// A node's condition.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
-pub struct StatusAnswer {
-    /// The chain.
-    #[schema(value_type = String)]
-    pub chain: ChainId,
-    /// The node's name.
-    pub node: String,
-    /// `validator`: it is in the committee of the epoch that goes on; `follower`: it is not.
-    pub role: &'static str,
-    /// Its position in the committee.
-    #[schema(value_type = Option<u16>)]
-    pub validator: Option<ValidatorIndex>,
-    /// The build's version.
-    pub version: String,
-    /// Newest final height.
-    #[schema(value_type = u64)]
-    pub height: Height,
-    /// Current view.
-    #[schema(value_type = u64)]
-    pub view: View,
-    /// Current epoch.
-    #[schema(value_type = u64)]
-    pub epoch: Epoch,
-    /// The newest claim of a final header.
-    pub claimed: ClaimView,
-    /// Peers connected.
-    pub peers_up: usize,
-    /// Peers of the committee, without this node.
-    pub peers: usize,
-    /// Names of the peers that aren't connected.
-    pub unreachable: Vec<String>,
-    /// Transactions in the pool.
-    pub pool_transactions: usize,
-    /// Their bytes.
-    pub pool_bytes: usize,
-    /// `vote` or `os`.
-    pub durability: &'static str,
-    /// Synced and a quorum seen.
-    pub ready: bool,
-    /// Why not.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub not_ready_because: Option<String>,
-    /// Why the validator key signs nothing more; the node still follows the chain.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub key_retired_because: Option<String>,
-    /// What validators were seen to sign that no honest one signs, also before the last restart.
-    pub evidence: Vec<EvidenceView>,
-    /// Where the node stands: newest executed height and root.
-    pub at: AtView,
-}
-
-/// One validator's offences of one kind.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
-pub struct EvidenceView {
-    /// The validator's position in the committee.
-    #[schema(value_type = u16)]
-    pub validator: ValidatorIndex,
-    /// Its name.
-    pub name: String,
-    /// `two_notarizes`, `two_finalizes`, `nullify_and_finalize` or `two_batches`.
-    pub kind: &'static str,
-    /// Where it was seen first.
-    pub first: String,
-    /// How often it was seen.
-    pub count: u64,
-}
-
-impl From<EvidenceNote> for EvidenceView {
-    fn from(note: EvidenceNote) -> Self {
-        let EvidenceNote { validator, name, kind, first, count } = note;
-        Self { validator, name, kind, first, count }
-    }
-}
-
-impl StatusAnswer {
-    /// The answer about a node.
-    pub fn new(chain: ChainId, shard: ShardId, status: Status) -> Self {
-        Self {
-            chain,
-            node: status.node,
-            role: if status.validator.is_some() { "validator" } else { "follower" },
-            validator: status.validator,
-            version: status.version,
-            height: status.height,
-            view: status.view,
-            epoch: status.epoch,
-            claimed: ClaimView { height: status.claimed.height, root: status.claimed.root },
-            peers_up: status.peers_up,
-            peers: status.peers,
-            unreachable: status.unreachable,
-            pool_transactions: status.pool_transactions,
-            pool_bytes: status.pool_bytes,
-            durability: status.durability,
-            ready: status.ready.is_ok(),
-            not_ready_because: status.ready.err(),
-            key_retired_because: status.retired,
-            evidence: status.evidence.into_iter().map(EvidenceView::from).collect(),
-            at: AtView::new(shard, status.executed),
-        }
     }
 }
 

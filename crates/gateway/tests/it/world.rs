@@ -41,6 +41,7 @@ pub struct World {
     pub ready: AtomicBool,
     pub unreachable: Mutex<Vec<String>>,
     pub retired: Mutex<Option<String>>,
+    pub filling: Mutex<Option<Filling>>,
     pub evidence: Mutex<Vec<EvidenceNote>>,
     /// Heights below it are pruned.
     pub pruned_below: AtomicU64,
@@ -131,6 +132,7 @@ impl World {
             ready: AtomicBool::new(true),
             unreachable: Mutex::default(),
             retired: Mutex::default(),
+            filling: Mutex::default(),
             evidence: Mutex::default(),
             pruned_below: AtomicU64::new(0),
             ended_epochs: AtomicU64::new(0),
@@ -478,6 +480,7 @@ impl Backend for World {
             pool_bytes: 0,
             durability: "vote",
             ready,
+            filling: self.filling.lock().clone(),
             retired: self.retired.lock().clone(),
             evidence: self.evidence.lock().clone(),
         }

@@ -1,0 +1,128 @@
+//! What clients see of a node whose store is being filled: how far it is, and that it answers nothing else yet.
+
+use super::progress::FillProgress;
+use futures_util::future::{BoxFuture, ready};
+use rustorium_gateway::{
+    At, Backend, BackendError, BlockRef, BlockView, ChainInfo, Committee, FinalBlock, ListedKeys, Listing, Place,
+    ProofStatus, ProveAt, Proven, ReadAt, Refused, StateValues, Status, Submitted, SubmittedSink, TransactionStatus,
+    Wait,
+};
+use rustorium_types::{AccountId, Epoch, EpochChange, Subject, Transaction, TxId, View};
+use std::sync::Arc;
+use tokio::sync::broadcast;
+use tokio::time::Instant;
+
+/// When whoever asks for more should try again.
+const RETRY_AFTER_MS: u64 = 1_000;
+
+/// The gateway's view of a node that has no state yet.
+pub(crate) struct FillFace {
+    pub(crate) chain: ChainInfo,
+    pub(crate) name: String,
+    pub(crate) durability: &'static str,
+    pub(crate) progress: Arc<FillProgress>,
+}
+
+impl FillFace {
+    fn not_yet<T>(&self) -> Result<T, BackendError> {
+        Err(BackendError::Unavailable(self.progress.now().sentence()))
+    }
+
+    fn refusal(&self) -> Submitted {
+        let message =
+            format!("the node has no state yet ({}); send it to another node", self.progress.now().sentence());
+        Submitted::Refused(Refused {
+            busy: true,
+            retry_after_ms: Some(RETRY_AFTER_MS),
+            ..Refused::new("busy", message)
+        })
+    }
+}
+
+impl Backend for FillFace {
+    fn chain(&self) -> &ChainInfo {
+        &self.chain
+    }
+
+    fn submit(&self, transactions: Vec<Transaction>, _: Wait, _: Instant) -> BoxFuture<'static, Vec<Submitted>> {
+        Box::pin(ready(transactions.iter().map(|_| self.refusal()).collect()))
+    }
+
+    fn submit_streaming(&self, transactions: Vec<Transaction>, _: Wait, done: SubmittedSink) {
+        (0..transactions.len()).for_each(|index| done(index, self.refusal()));
+    }
+
+    fn transaction(&self, _: &TxId) -> Result<TransactionStatus, BackendError> {
+        self.not_yet()
+    }
+
+    fn read(&self, _: &[Subject], _: ReadAt) -> Result<StateValues, BackendError> {
+        self.not_yet()
+    }
+
+    fn prove(&self, _: Vec<Subject>, _: ProveAt, _: Instant) -> BoxFuture<'static, Result<Proven, BackendError>> {
+        Box::pin(ready(self.not_yet()))
+    }
+
+    fn epoch_changes(&self, _: Epoch, _: usize) -> Result<Vec<EpochChange>, BackendError> {
+        self.not_yet()
+    }
+
+    fn keys(&self, _: &Listing) -> Result<ListedKeys, BackendError> {
+        self.not_yet()
+    }
+
+    fn block(&self, _: BlockRef) -> Result<Option<BlockView>, BackendError> {
+        self.not_yet()
+    }
+
+    fn account_transactions(
+        &self,
+        _: &AccountId,
+        _: Option<Place>,
+        _: usize,
+    ) -> Result<Vec<(rustorium_types::Height, u32, TxId)>, BackendError> {
+        self.not_yet()
+    }
+
+    fn receipt_proof(&self, _: &TxId) -> Result<ProofStatus, BackendError> {
+        self.not_yet()
+    }
+
+    fn status(&self) -> Status {
+        let filling = self.progress.now();
+        Status {
+            node: self.name.clone(),
+            validator: None,
+            version: env!("CARGO_PKG_VERSION").into(),
+            height: At::default().height,
+            view: View(0),
+            epoch: Epoch(0),
+            executed: At::default(),
+            claimed: At::default(),
+            peers_up: filling.peers,
+            peers: filling.peers,
+            unreachable: Vec::new(),
+            pool_transactions: 0,
+            pool_bytes: 0,
+            durability: self.durability,
+            ready: Err(filling.sentence()),
+            filling: Some(filling),
+            retired: None,
+            evidence: Vec::new(),
+        }
+    }
+
+    fn committee(&self) -> Result<Committee, BackendError> {
+        self.not_yet()
+    }
+
+    fn subscribe(&self) -> broadcast::Receiver<Arc<FinalBlock>> {
+        // Nothing becomes final here; the stream ends at once.
+        broadcast::channel(1).1
+    }
+
+    fn metrics(&self) -> String {
+        "# EOF\n".into()
+    }
+}

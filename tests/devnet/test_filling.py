@@ -1,0 +1,149 @@
+"""The filling of an empty store on real processes: seen by its owner and clients, ended, killed, and fed lies."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from process_tools import Load, assert_no_panic, level, statuses, wait_for
+from rustorium.client import Client
+from rustorium.devnet import Devnet
+from rustorium.errors import NotReady
+from rustorium.node.admin import call
+
+pytestmark = pytest.mark.alone
+LIAR, VICTIM = 2, 3
+ROOT = Path(__file__).parents[2]
+
+
+def spoil(net: Devnet, index: int) -> None:
+    """Gives half of the leaves in a stopped node's store other values."""
+    cache = Path(os.environ.get("RUSTORIUM_BUILD_CACHE", "~/.cache/rustorium-build")).expanduser()
+    target = Path(os.environ.get("CARGO_TARGET_DIR") or cache / "target")
+    program = target / "release" / "examples" / "spoil_state"
+    if not program.exists():
+        backend = subprocess.run(
+            [sys.executable, "tools/build/backend.py"], cwd=ROOT, capture_output=True, text=True, check=True
+        )
+        build = "cargo build --release --locked -q -p rustorium-dataplane --example spoil_state"
+        subprocess.run(["bash", "-c", f"{backend.stdout}\n{build}"], cwd=ROOT, check=True)
+    command = [str(program), net.net.nodes[index].home, str(net.root / "passphrase")]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert int(ended.stdout.split()[0]) > 100
+
+
+def log(net: Devnet, index: int, event: str) -> list[dict[str, Any]]:
+    path = Path(net.net.nodes[index].home, "log", "node.jsonl")
+    lines = path.read_text().splitlines() if path.exists() else []
+    return [line for line in map(json.loads, lines) if line.get("event") == event]
+
+
+def filling(net: Devnet, index: int) -> dict[str, Any]:
+    """What a node says of its filling over HTTP, and by its admin socket; empty where it isn't filling."""
+    [status] = statuses(net, [index])
+    return dict(status.filling or {})
+
+
+def snapshots(net: Devnet, index: int) -> list[int]:
+    answer = call(Path(net.net.nodes[index].home, "run", "admin.sock"), "snapshots")
+    return [int(one["height"]) for one in answer]
+
+
+def check_status(net: Devnet, index: int) -> tuple[int, dict[str, Any]]:
+    """Exit code and row of `status check --home` of one node."""
+    command = ["status", "check", "--home", net.net.nodes[index].home, "-o", "json"]
+    ended = subprocess.run(
+        [sys.executable, "-m", "rustorium.cli", *command], capture_output=True, text=True, check=False
+    )
+    return ended.returncode, json.loads(ended.stdout)[0]
+
+
+def readyz(net: Devnet, index: int) -> tuple[int, str]:
+    answer = httpx2.get(f"{net.net.nodes[index].http}/readyz", trust_env=False)
+    return answer.status_code, answer.json()["detail"]
+
+
+def start_with_a_parent(net: Devnet, index: int) -> tuple["subprocess.Popen[bytes]", int]:
+    """A node and the descriptor that stands for its parent: closed, the parent is gone."""
+    read, write = os.pipe()
+    command = [sys.executable, "-m", "rustorium.cli", "start", "--home", net.net.nodes[index].home]
+    process = subprocess.Popen([*command, "--stop-fd", str(read)], pass_fds=(read,), start_new_session=True)
+    os.close(read)
+    return process, write
+
+
+def test_lies_a_kill_and_a_parents_end_in_the_middle(tmp_path: Path) -> None:
+    with Devnet.create(tmp_path, nodes=4, accounts=2) as net:
+        for node in net.net.nodes:
+            with open(Path(node.home, "config.toml"), "a") as file:
+                file.write("\n[sync]\nsnapshot_interval_ms = 1000\nbeyond_heights = 1\n")
+        net.start()
+        prepared(net)
+        in_the_middle(net)
+        filled_by_the_honest(net)
+        assert_no_panic(net)
+
+
+def prepared(net: Devnet) -> None:
+    """Node 3 has nothing, node 2 lies about half of what was written, nodes 0 and 1 are frozen."""
+    with Load(net, "before") as load:
+        load.wait_for_more(800)
+    wait_for("all are level", lambda: level(net))
+    net.kill(VICTIM)
+    for lost in ("db", "safety"):
+        shutil.rmtree(Path(net.net.nodes[VICTIM].home, lost))
+    assert net.terminate(LIAR) == 0
+    spoil(net, LIAR)
+    net.restart(LIAR)
+    last = max(snapshots(net, 0), default=0)
+    with Load(net, "after"):
+        wait_for("all three offer a newer one", lambda: min(min(snapshots(net, i), default=0) for i in range(3)) > last)
+    wait_for("the same ones", lambda: snapshots(net, 0) == snapshots(net, 1) == snapshots(net, LIAR))
+    for index in (0, 1):
+        net.signal(index, signal.SIGSTOP)
+
+
+def in_the_middle(net: Devnet) -> None:
+    net.spawn(VICTIM)
+    wait_for("the liar is found out", lambda: filling(net, VICTIM).get("banned") == ["node-2"])
+    now = filling(net, VICTIM)
+    assert now["height"] in snapshots(net, LIAR)
+    assert (now["rows"] > 0, 0 < now["percent"] < 100, now["parts"] > 0) == (True, True, True), now
+    code, reason = readyz(net, VICTIM)
+    assert (code, reason) == (503, f"filling from snapshot at height {now['height']}: {now['percent']} %")
+    code, row = check_status(net, VICTIM)
+    assert (code, row["ready"], row["filling"]["banned"]) == (5, False, ["node-2"])
+    with pytest.raises(NotReady, match="filling from snapshot"):
+        call(Path(net.net.nodes[VICTIM].home, "run", "admin.sock"), "create_snapshot")
+    with Client(net.net.nodes[VICTIM].http, timeout_s=0.3) as client, pytest.raises(Exception, match="answer"):
+        client.block(1, proof=False)
+    [banned] = log(net, VICTIM, "peer_banned")
+    assert banned["peer"] == "node-2"
+    net.kill(VICTIM)
+    # What is stored is gone on with, until the parent ends.
+    process, parent = start_with_a_parent(net, VICTIM)
+    wait_for("it goes on", lambda: filling(net, VICTIM).get("height") == now["height"])
+    assert len(log(net, VICTIM, "looking_for_snapshots")) == 1, "it had begun with one"
+    os.close(parent)
+    assert process.wait(30) == 0
+    assert log(net, VICTIM, "node stopped")[-1]["reason"] == "the process that started it ended"
+
+
+def filled_by_the_honest(net: Devnet) -> None:
+    for index in (0, 1):
+        net.signal(index, signal.SIGCONT)
+    net.restart(VICTIM)
+    [synced] = log(net, VICTIM, "state_synced")
+    begun = [one["height"] for one in log(net, VICTIM, "state_sync")]
+    assert set(begun) == {synced["height"]}, "never another snapshot than that of the start"
+    assert len(begun) == 3
+    assert filling(net, VICTIM) == {}
+    assert statuses(net, [VICTIM])[0].ready
