@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from process_tools import DEADLINE_S, REQUEST_S
@@ -13,14 +14,16 @@ from rustorium.types import NodeStatus
 
 
 class Follower:
-    """A follower's home and process, made and started by commands, with two of the validators as peers."""
+    """A follower's home and process, made and started by commands, with two of the validators as peers, or those that
+    are `known` by node key and address."""
 
-    def __init__(self, net: Devnet, home: Path) -> None:
+    def __init__(self, net: Devnet, home: Path, known: Mapping[str, str] | None = None) -> None:
         self.home = home
         self._passphrase = net.root / "passphrase"
         self._process: subprocess.Popen[str] | None = None
         self.url = ""
-        peers = [part for node in net.net.nodes[:2] for part in ("--peer", f"{node.name}={node.p2p}")]
+        known = known or {node.name: node.p2p for node in net.net.nodes[:2]}
+        peers = [part for name, address in known.items() for part in ("--peer", f"{name}={address}")]
         made = self._command("init", "--role", "follower", "--name", home.name, "--genesis", net.net.genesis, *peers)
         ended = subprocess.run([*made, "-o", "json"], capture_output=True, text=True, check=False)
         assert ended.returncode == 0, ended.stderr

@@ -20,12 +20,13 @@ from types import TracebackType
 from typing import IO, Any, Self
 
 from rustorium.config import split_address
-from rustorium.errors import DevnetError, RustoriumError, UsageError
-from rustorium.home import Home, make_folder, read_passphrase, write_random_passphrase
-from rustorium.joining import Joiner, make_home
+from rustorium.errors import DevnetError, RustoriumError
+from rustorium.home import Home, make_folder, public_part, read_genesis, read_passphrase, write_random_passphrase
+from rustorium.joining import Joiner, in_turn, make_home, peers_of
 from rustorium.net import Net, NetAccount, NetNode, read_net
 from rustorium.netgen import Listen, NetPlan, generate, matrix_for
 from rustorium.ports import PortLeases
+from rustorium.regions import region_byte
 
 READY_S = 60.0
 POLL_S = 0.03
@@ -194,19 +195,24 @@ class Devnet:
                 raise Interrupted
 
     def add_home(self, region: str | None = None, name: str | None = None) -> Joiner:
-        """Makes the home of one more node, which follows once it is started, and may be admitted. Errors: HomeError."""
+        """Makes the home of one more node, which follows once it is started, and may be admitted. Errors: HomeError,
+        UsageError."""
         index = len(self.net.nodes)
-        regions = list(dict.fromkeys(node.region for node in self.net.nodes))
-        region = region or regions[index % len(regions)]
-        if region not in regions:
-            raise UsageError(f"the net has no region {region}, but {', '.join(regions)}")
+        labels = [node.region for node in self.net.nodes]
+        region = region if region is not None else in_turn(labels)
+        byte = region_byte(region, labels)
         name = name or f"node-{index}"
         listen = Listen(*(f"127.0.0.1:{port}" for port in self._leases.take(4)))
         home = self.root / "nodes" / name
         passphrase = read_passphrase(self.root / "passphrase")
         durability = Home(Path(self.net.nodes[0].home)).load_config().config.storage.durability
         owner = self.root / "owners" / f"{name}.key"
-        joiner = make_home(self.net, home, name, regions.index(region), listen, passphrase, owner, durability)
+        genesis = Path(self.net.genesis)
+        all_ = [{"node_key": public_part(Home(Path(n.home)).node_key)[1], "address": n.p2p} for n in self.net.nodes]
+        peers = peers_of(read_genesis(genesis), {node.name: node.p2p for node in self.net.nodes}, all_)
+        joiner = make_home(
+            genesis, peers, home, name, byte, listen=listen, passphrase=passphrase, owner=owner, durability=durability
+        )
         self.net.nodes.append(_net_node(index, name, region, home, listen))
         self._processes.append(None)
         self.net.write(self.path)

@@ -1,17 +1,18 @@
 """Makes the home of a node that joins a running net, and asks the chain's operators' account to let it vote.
 
 Invariants: SYNC; a home is never overwritten; the owner's key lies outside the home; a node follows and is synced
-before it is admitted, so that a committee never waits for one that isn't there.
+before it is admitted, so that a committee never waits for one that isn't there; who does all of it again goes on where
+it ended.
 """
 
 import json
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rustorium.client import operations
 from rustorium.config import (
@@ -24,15 +25,16 @@ from rustorium.config import (
     StorageSection,
 )
 from rustorium.errors import HomeError, NotFound, NotReady, UsageError
-from rustorium.home import Home, make_folder, read_genesis, write_private
+from rustorium.home import SEEDS_MAX, Home, make_folder, read_genesis, write_private
 from rustorium.netgen import Listen
 from rustorium.ports import PortLeases
+from rustorium.rekeying import stopped
 from rustorium.types import Subject
 
 if TYPE_CHECKING:
     from rustorium.client import Client, Key
-    from rustorium.net import Net
 
+T = TypeVar("T")
 POLL_S = 0.2
 OWNER_STORAGE_BYTES = 1024
 """What the owner's account gets of the operator's: an account that only signs needs next to nothing."""
@@ -51,20 +53,80 @@ class Joiner:
     address: str
 
 
+def in_turn(items: Sequence[T]) -> T:
+    """Of these, one or more, the one that comes next where each had its turn."""
+    distinct = list(dict.fromkeys(items))
+    return distinct[len(items) % len(distinct)]
+
+
+def peers_of(genesis: bytes, nodes: Mapping[str, str], committee: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Whom a joiner dials: of `nodes` (addresses by name) the genesis' validators, and of the committee by their node
+    keys whoever came later, since of the genesis' validators none may be left."""
+    from rustorium import _native
+
+    first = json.loads(_native.genesis_describe(genesis))["validators"]
+    names, keys = {str(one["name"]) for one in first}, {one["node_key"] for one in first}
+    later = {str(one["node_key"]): str(one["address"]) for one in committee if one["address"]}
+    peers = {name: address for name, address in nodes.items() if name in names}
+    return peers | dict([(key, address) for key, address in later.items() if key not in keys][:SEEDS_MAX])
+
+
+def check_operator(genesis: bytes, key: "Key") -> None:
+    """Before anything is made for an approval that can't count. Errors: UsageError."""
+    from rustorium import _native
+
+    operators = json.loads(_native.genesis_describe(genesis))["parameters"]["operators"]
+    if key.public_key not in operators:
+        raise UsageError(
+            f"{key.address} is not an operator of this chain, so that it can admit nobody: name an operator's --key"
+        )
+
+
+def take_up(path: Path, owner: Path, genesis: bytes, region: int, passphrase: bytes) -> Joiner | None:
+    """What an earlier call made there; None where nothing is. Errors: HomeError where it isn't that, KeyFileError."""
+    from rustorium import _native
+
+    home = Home(path)
+    if not owner.exists() and not (path.exists() and any(path.iterdir())):
+        return None
+    keys = {"node": home.node_key, "validator": home.validator_key, "owner": owner}
+    if not all(file.is_file() for file in (*keys.values(), home.storage_key, home.genesis, home.config)):
+        raise HomeError(
+            f"{path} and {owner} are there, and are not what `node add` makes: choose another --home, or remove both "
+            "if nothing in them is needed",
+            code="home-exists",
+        )
+    if home.genesis_bytes() != genesis:
+        raise HomeError(f"{path} is a home of another chain: choose another --home", code="home-exists")
+    public = {
+        kind: _native.public_key(_native.open_key(str(file), kind, passphrase)).hex() for kind, file in keys.items()
+    }
+    config = home.load_config().config
+    return Joiner(
+        config.node.name, home, public["validator"], public["node"], public["owner"], region, config.p2p.listen
+    )
+
+
 def make_home(
-    net: "Net", path: Path, name: str, region: int, listen: Listen, passphrase: bytes, owner: Path, durability: str
+    genesis: Path,
+    peers: Mapping[str, str],
+    path: Path,
+    name: str,
+    region: int,
+    *,
+    listen: Listen,
+    passphrase: bytes,
+    owner: Path,
+    durability: str = "vote",
 ) -> Joiner:
-    """Makes home and keys; its peers are the net's nodes. Errors: HomeError where files exist."""
+    """Makes home and keys. Errors: HomeError where files exist."""
     from rustorium import _native
 
     if owner.exists():
         raise HomeError(f"{owner} exists and is never overwritten: choose another --owner-key", code="file-exists")
-    genesis = Path(net.genesis)
-    described = json.loads(_native.genesis_describe(read_genesis(genesis)))
-    first = {str(validator["name"]) for validator in described["validators"]}
     config = Config(
         node=NodeSection(name),
-        p2p=P2pSection(listen.p2p, {node.name: node.p2p for node in net.nodes if node.name in first}),
+        p2p=P2pSection(listen.p2p, dict(peers)),
         http=HttpSection(listen.http),
         client=ClientSection(listen.client),
         metrics=MetricsSection(listen.metrics),
@@ -83,6 +145,25 @@ def make_home(
     return Joiner(name, home, public["validator"], public["node"], public["owner"], region, address)
 
 
+def make_joiner(
+    genesis: Path,
+    nodes: Mapping[str, str],
+    committee: Mapping[str, Any],
+    path: Path,
+    name: str,
+    region: int,
+    *,
+    passphrase: bytes,
+    owner: Path,
+) -> Joiner:
+    """A home on free ports of this machine, beside `nodes` (addresses by name) and a committee as a node shows it.
+    Errors: HomeError where files exist, UsageError where the name is taken."""
+    if any(name == one["name"] for one in committee["next"]):
+        raise UsageError(f"the committee has a validator {name} already: give it another --name")
+    peers = peers_of(read_genesis(genesis), nodes, committee["validators"])
+    return make_home(genesis, peers, path, name, region, listen=free_listen(), passphrase=passphrase, owner=owner)
+
+
 def free_listen() -> Listen:
     """Four ports of loopback that are free now."""
     leases = PortLeases()
@@ -92,31 +173,54 @@ def free_listen() -> Listen:
         leases.close()
 
 
-def start_and_sync(joiner: Joiner, passphrase: bytes, timeout_s: float) -> int:
-    """Starts the node, which outlives this process, and waits until it is synced; its process id. Errors: NotReady."""
+def start_and_sync(joiner: Joiner, passphrase: bytes, timeout_s: float) -> int | None:
+    """Starts the node, which outlives this process, and waits until it is synced; its process id, None where it ran
+    already. Errors: NotReady."""
     from rustorium.devnet import is_ready
 
-    write_private(joiner.home.path / "passphrase", passphrase.decode())
-    command = [sys.executable, "-m", "rustorium.cli", "start", "--home", str(joiner.home.path)]
-    with open(joiner.home.path / "log" / "stderr.log", "ab") as log:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+    process = None if runs(joiner.home) else _start(joiner.home, passphrase)
     url = f"http://{joiner.home.load_config().config.http.listen}"
     deadline = time.monotonic() + timeout_s
     while not is_ready(url):
-        if process.poll() is not None or time.monotonic() > deadline:
-            process.terminate()
+        log = joiner.home.path / "log"
+        if process is not None and (code := process.poll()) is not None:
+            raise NotReady(f"{joiner.name} ended with {code}: read {log}, mend that, then run this again")
+        if time.monotonic() > deadline:
             raise NotReady(
-                f"{joiner.name} isn't synced: read {joiner.home.path / 'log'}, then remove {joiner.home.path}"
+                f"{joiner.name} isn't synced after {timeout_s:.0f} s and goes on with it: read {log}, or run this "
+                "again with a longer --timeout-s"
             )
         time.sleep(POLL_S)
-    return process.pid
+    return process.pid if process is not None else None
+
+
+def runs(home: Home) -> bool:
+    """Whether a process has this home's node."""
+    try:
+        with stopped(home):
+            return False
+    except HomeError as error:
+        if error.code == "home-locked":
+            return True
+        raise
+
+
+def _start(home: Home, passphrase: bytes) -> "subprocess.Popen[bytes]":
+    if not (home.path / "passphrase").exists():
+        write_private(home.path / "passphrase", passphrase.decode())
+    command = [sys.executable, "-m", "rustorium.cli", "start", "--home", str(home.path)]
+    with open(home.path / "log" / "stderr.log", "ab") as log:
+        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
 
 
 def admit(client: "Client", joiner: Joiner, operator: "Key") -> None:
     """Sends the operator's approval, and waits until it is final; before that an account for the owner, who may replace
-    the validator's keys alone. Errors: Refused, TransactionFailed."""
+    the validator's keys alone. Nothing is sent where the next committee has it already. Errors: Refused,
+    TransactionFailed."""
     from rustorium import _native
 
+    if any(one["validator_key"] == joiner.validator_key for one in client.validators()["next"]):
+        return
     owner = _native.account_id(joiner.region, bytes.fromhex(joiner.owner_key))
     try:
         client.held(Subject(owner))

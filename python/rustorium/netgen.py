@@ -25,13 +25,13 @@ from rustorium.config import (
 )
 from rustorium.errors import UsageError
 from rustorium.home import Home, make_folder, write_private
+from rustorium.regions import OWN_MAX, own_labels, region_byte
 
 ACCOUNT_STORAGE_BYTES = 1 << 40
 OWNER_STORAGE_BYTES = 1 << 16
 ACCOUNT_AMOUNT = 1_000_000_000
 ASSET_SYMBOL = "COIN"
 VALIDATORS_MAX = 128
-REGIONS_MAX = 256
 RTT_MATRIX = Path(__file__).parent / "data" / "region_rtt_ms.json"
 
 
@@ -60,7 +60,7 @@ class NetPlan:
     listen: Sequence[Listen]
     """One per validator."""
     regions: Sequence[str] = ("local",)
-    """Validators and accounts take these in turn; the position of a region is its byte."""
+    """Validators and accounts take these in turn."""
     accounts: int = 4
     matrix: Path | None = None
     """Round-trip times between `regions`, to delay the links by; None: no delay."""
@@ -118,10 +118,11 @@ def generate(
 
     _check(plan)
     n = len(plan.listen)
+    places = [region_byte(region, plan.regions) for region in plan.regions]
     names = [f"node-{index}" for index in range(n)]
     validator, node, owner = ([_new_keys() for _ in range(n)] for _ in range(3))
     account = sorted(
-        ((i % len(plan.regions), _new_keys()) for i in range(plan.accounts)), key=lambda a: (a[0], a[1].public)
+        ((places[i % len(places)], _new_keys()) for i in range(plan.accounts)), key=lambda a: (a[0], a[1].public)
     )
     addresses = [_native.account_id(region, keys.public) for region, keys in account]
     asset = _native.asset_id(addresses[0], ASSET_SYMBOL) if addresses else ""
@@ -135,7 +136,7 @@ def generate(
                 "validator_key": validator[i].public.hex(),
                 "node_key": node[i].public.hex(),
                 "owner_key": owner[i].public.hex(),
-                "region": i % len(plan.regions),
+                "region": places[i % len(places)],
             }
             for i in range(n)
         ],
@@ -150,7 +151,7 @@ def generate(
         ]
         # A validator's owner replaces its keys by transactions of its own.
         + [
-            {"region": i % len(plan.regions), "public_key": keys.public.hex(), "storage_bytes": OWNER_STORAGE_BYTES}
+            {"region": places[i % len(places)], "public_key": keys.public.hex(), "storage_bytes": OWNER_STORAGE_BYTES}
             for i, keys in enumerate(owner)
         ],
     }
@@ -211,8 +212,10 @@ def matrix_for(regions: Sequence[str], matrix: Path | None) -> Path | None:
 def _check(plan: NetPlan) -> None:
     if not 1 <= len(plan.listen) <= VALIDATORS_MAX:
         raise UsageError(f"a net has 1 to {VALIDATORS_MAX} validators, not {len(plan.listen)}: change --nodes")
-    if not 1 <= len(plan.regions) <= REGIONS_MAX or len(set(plan.regions)) != len(plan.regions) or "" in plan.regions:
-        raise UsageError(f"a net has 1 to {REGIONS_MAX} different region names: change --regions")
+    if not plan.regions or len(set(plan.regions)) != len(plan.regions) or "" in plan.regions:
+        raise UsageError("a net has one region name at least, and each once: change --regions")
+    if len(own_labels(plan.regions)) > OWN_MAX:
+        raise UsageError(f"a net has at most {OWN_MAX} region names of its own: name known regions in --regions")
     if not 0 <= plan.accounts <= 100_000:
         raise UsageError("a genesis has 0 to 100000 accounts: change --accounts")
 

@@ -168,7 +168,11 @@ def _proven(client: "Client", owner: str, keys: tuple[str, str]) -> Literal[True
             except NotReady as error:
                 why = error
                 continue
-            if shown.receipt is not None and shown.receipt.ok and _replaces(shown.facts["transaction"], owner, keys):
+            if (
+                shown.receipt is not None
+                and shown.receipt.ok
+                and _replaces(shown.facts.get("transaction"), owner, keys)
+            ):
                 return True
         cursor = page.next_cursor
         if cursor is None:
@@ -176,7 +180,9 @@ def _proven(client: "Client", owner: str, keys: tuple[str, str]) -> Literal[True
     return why
 
 
-def _replaces(transaction: Mapping[str, Any], owner: str, keys: tuple[str, str]) -> bool:
+def _replaces(transaction: object, owner: str, keys: tuple[str, str]) -> bool:
+    if not isinstance(transaction, dict):
+        return False
     wanted = {"type": "replace_key", "validator_key": keys[0], "new_validator_key": keys[1]}
     return transaction["sender"] == owner and any(
         wanted == {name: one.get(name) for name in wanted} for one in transaction["operations"]

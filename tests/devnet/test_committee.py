@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from follower_tools import Follower
 from rustorium._native import account_id
 from rustorium.client import Client, Key
 from rustorium.devnet import Devnet
@@ -53,7 +54,7 @@ class Writer:
 
 
 @pytest.mark.alone
-def test_four_validators_become_seven_and_other_four_under_load(devnet_factory: DevnetFactory) -> None:
+def test_four_validators_become_seven_and_other_four_under_load(devnet_factory: DevnetFactory, tmp_path: Path) -> None:
     net = devnet_factory()
     operator = Key.open(Path(net.net.accounts[0].key_file))
     with client_of(net) as client, Writer(net) as writer:
@@ -80,6 +81,33 @@ def test_four_validators_become_seven_and_other_four_under_load(devnet_factory: 
     assert writer.fault == ""
     assert writer.written >= before + 10
     assert writer.longest_s < PAUSE_S_MAX
+    none_of_the_genesis_is_left(net, operator, tmp_path / "watcher")
+
+
+def none_of_the_genesis_is_left(net: Devnet, operator: Key, watcher: Path) -> None:
+    """Who comes now knows three validators that the genesis doesn't name, and finds in by them."""
+    with client_of(net) as client:
+        one = find(client.validators()["validators"], "node-3")
+        remove(client, one, operator)
+        wait_for_committee(client, one["validator_key"], False, 60)
+        committee = client.validators()["validators"]
+    assert [one["name"] for one in committee] == ["node-4", "node-5", "node-6"]
+    for index in range(4):
+        net.kill(index)
+    joiner = net.add_home()
+    net.spawn(7)
+    net.wait_ready(indexes=[7], timeout_s=60)
+    urls = [node.http for node in net.net.nodes[4:7]]
+    with Client(urls, genesis=read_genesis(Path(net.net.genesis)), timeout_s=60.0) as client:
+        admit(client, joiner, operator)
+        wait_for_committee(client, joiner.validator_key, True, 60)
+    follower = Follower(net, watcher, {committee[0]["node_key"]: committee[0]["address"]})
+    try:
+        follower.start()
+        assert follower.status().epoch == 8
+        assert follower.stop() == 0
+    finally:
+        follower.kill()
 
 
 def test_only_operators_change_the_committee(devnet: Devnet) -> None:

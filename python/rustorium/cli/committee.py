@@ -24,6 +24,10 @@ from rustorium.cli.output import Format, Output, emit, emit_one, note
 group = typer.Typer(
     help="Add validators to a running net, remove them, list them, replace their keys.", no_args_is_help=True
 )
+ANSWER_S = 10.0
+"""How long the net may take to answer before anything is made."""
+FOUR = 4
+"""The smallest committee that goes on without one of its members."""
 HomeArgument = Annotated[Path, typer.Option("--home", help="Folder to make, or one that an earlier `node add` made.")]
 
 
@@ -36,9 +40,17 @@ def list_(
     output: Output = Format.table,
 ) -> None:
     """The committee of the epoch that goes on."""
+    from rustorium.regions import region_name
+
     with client_of(net, node, genesis, timeout_s) as client:
         answer = client.validators()
-    emit([{"index": index, **one} for index, one in enumerate(answer["validators"])], output)
+    found = None if node else net_of(net)
+    labels = [one.region for one in found.nodes] if found is not None else []
+    rows = [
+        {"index": index, **one, "region_name": region_name(int(one["region"]), labels)}
+        for index, one in enumerate(answer["validators"])
+    ]
+    emit(rows, output, ["index", "name", "region_name", "validator_key", "address"])
     if answer["next"] != answer["validators"]:
         names = ", ".join(str(one["name"]) for one in answer["next"])
         note(f"epoch {answer['epoch']}; in the next one: {names}")
@@ -48,40 +60,65 @@ def list_(
 def add(
     home: HomeArgument,
     key: KeyOption,
-    region: Annotated[str | None, typer.Option("--region", help="One of the net's regions. Default: in turn.")] = None,
+    region: Annotated[
+        str | None, typer.Option("--region", help="Where it is: asia-northeast, eu-west-1, … Default: as the net's.")
+    ] = None,
     name: Annotated[str | None, typer.Option("--name", help="The validator's name. Default: the home's.")] = None,
     net: NetOption = None,
+    node: NodeOption = None,
+    genesis: GenesisOption = None,
     timeout_s: TimeoutOption = 120.0,
     passphrase_file: PassphraseOption = None,
     output: Output = Format.table,
 ) -> None:
     """Make a home on this machine for a net's new validator, start it, sync it, and let it vote from the next epoch on.
 
-    `--key` is an operator's account. Where more operators must approve, each sends the same with `tx`."""
-    from rustorium.client import Client
+    `--key` is an operator's account. Where more operators must approve, each sends the same with `tx`.
+    Run it again where it was interrupted."""
     from rustorium.errors import UsageError
     from rustorium.home import find_passphrase, read_genesis
-    from rustorium.joining import admit, free_listen, make_home, start_and_sync, wait_for_committee
+    from rustorium.joining import (
+        admit,
+        check_operator,
+        in_turn,
+        make_joiner,
+        start_and_sync,
+        take_up,
+        wait_for_committee,
+    )
+    from rustorium.regions import parse_region, region_name
 
     found = net_of(net)
-    if found is None:
-        raise UsageError("no net is named: give --net devnet.json")
-    regions = list(dict.fromkeys(one.region for one in found.nodes))
-    chosen = region or regions[len(found.nodes) % len(regions)]
-    if chosen not in regions:
-        raise UsageError(f"the net has no region {chosen}, but {', '.join(regions)}: change --region")
+    if found is None and not (node and genesis):
+        raise UsageError("no net is named: give --net devnet.json, or --node URL with --genesis FILE")
+    labels = [one.region for one in found.nodes] if found is not None else []
+    byte = parse_region(region, labels) if region is not None else None
     signer = key_of(key, passphrase_file)
+    file = genesis or Path(found.genesis if found is not None else "")
+    content = read_genesis(file)
+    check_operator(content, signer)
     path = home.expanduser().absolute()
-    passphrase = find_passphrase(Path(found.accounts[0].key_file), passphrase_file, os.environ)
     owner = path.with_name(f"{path.name}.owner.key")
-    joiner = make_home(found, path, name or path.name, regions.index(chosen), free_listen(), passphrase, owner, "vote")
-    note(f"made {path} and {owner}; the node starts and follows")
+    with client_of(net, node, file, min(timeout_s, ANSWER_S)) as client:
+        known = client.validators()
+    if byte is None:
+        byte = in_turn([int(one["region"]) for one in known["validators"]])
+    passphrase = find_passphrase(file, passphrase_file, os.environ)
+    joiner = take_up(path, owner, content, byte, passphrase)
+    if joiner is not None:
+        note(f"{path} is there already: going on with it")
+    else:
+        others = {one.name: one.p2p for one in found.nodes} if found is not None else {}
+        joiner = make_joiner(file, others, known, path, name or path.name, byte, passphrase=passphrase, owner=owner)
+        note(f"made {path} and {owner}; the node starts and follows")
     pid = start_and_sync(joiner, passphrase, timeout_s)
-    with Client(found.endpoints, genesis=read_genesis(Path(found.genesis)), timeout_s=timeout_s) as client:
+    note(f"{joiner.name} is synced; it is being admitted")
+    with client_of(net, node, file, timeout_s) as client:
         admit(client, joiner, signer)
+        note("admitted; it votes from the next epoch on")
         epoch = wait_for_committee(client, joiner.validator_key, True, timeout_s)
     emit_one(
-        {"name": joiner.name, "region": chosen, "home": str(path), "pid": pid, "epoch": epoch,
+        {"name": joiner.name, "region": region_name(byte, labels), "home": str(path), "pid": pid, "epoch": epoch,
          "validator_key": joiner.validator_key, "owner_key_file": str(owner)},
         output,
     )  # fmt: skip
@@ -106,6 +143,10 @@ def remove(
     with client_of(net, node, genesis, timeout_s) as client:
         one = find(client.validators()["validators"], validator)
         send_removal(client, one, signer)
+        left = len(client.validators()["next"])
+        note(f"{one['name']} leaves with this epoch; {left} stay")
+        if left < FOUR:
+            note(f"a committee of {left} tolerates no fault: one that fails stops the chain until it is back")
         epoch = wait_for_committee(client, str(one["validator_key"]), False, timeout_s)
     emit_one({"name": one["name"], "validator_key": one["validator_key"], "epoch": epoch}, output)
 

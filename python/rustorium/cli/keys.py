@@ -15,17 +15,19 @@ group = typer.Typer(help="Make and show account keys; rotate a node's storage ke
 @group.command()
 def new(
     file: Annotated[Path, typer.Argument(help="Key file to make; it must not exist.")],
-    region: Annotated[int, typer.Option("--region", min=0, max=255, help="The account's home region.")] = 0,
+    region: Annotated[str, typer.Option("--region", help="The account's home region: its name, or its byte.")] = "0",
     passphrase_file: PassphraseOption = None,
     output: Output = Format.table,
 ) -> None:
     """Make a new account key, sealed with a passphrase."""
     from rustorium.client import Key
     from rustorium.home import new_passphrase
+    from rustorium.regions import parse_region
 
-    key = Key.generate(region)
+    byte = parse_region(region)
+    key = Key.generate(byte)
     key.save(file.expanduser(), new_passphrase(passphrase_file, os.environ))
-    emit_one({"address": key.address, "public_key": key.public_key, "region": region, "key_file": str(file)}, output)
+    emit_one({"address": key.address, "public_key": key.public_key, "region": byte, "key_file": str(file)}, output)
 
 
 @group.command()
