@@ -20,6 +20,9 @@ fn replaced(seeds: &[usize]) -> Net {
     }
     net.config.seeds = seeds.iter().map(|index| node_key(*index)).collect();
     net.wipe(LATE);
+    for index in 0..4 {
+        net.link_all(index, false);
+    }
     net.ports(LATE).may_retire = false;
     for _ in 0..6 {
         settle(&mut net);
