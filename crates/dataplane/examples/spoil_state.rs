@@ -1,7 +1,7 @@
-//! Makes a liar of a stopped node, for tests: `spoil_state HOME PASSPHRASE_FILE` gives other values to half of the leaves in
-//! its store, so that what it serves of the state no longer fits the roots that it serves it under.
+//! Makes a liar of a stopped node, for tests: `spoil_state HOME PASSPHRASE_FILE` gives another value to a leaf in its store,
+//! so that what it serves of the state no longer fits the roots that it serves it under.
 //!
-//! Of each account those leaves whose keys come later; what is asked for first is as it was.
+//! It is the last leaf: what is asked for before is as it was.
 
 use rustorium_crypto::keystore;
 use rustorium_crypto::seal::{AtRest, MasterKey};
@@ -33,14 +33,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let leaves = store.walk_at(tip, &walk)?.leaves;
     // What executions read stays: it has to go on.
     let read = |key: &StateKey| key.account == SYSTEM_ACCOUNT || *key == account_key(key.account);
-    let late = |key: &StateKey| key.name[0] >= 0x80 && !read(key);
-    let spoiled: Vec<LeafWrite> = leaves
-        .into_iter()
-        .filter(|(key, _)| late(key))
-        .map(|(key, leaf)| LeafWrite { key, name: leaf.name, value: Some([&leaf.value[..], b"!"].concat()) })
-        .collect();
-    store.put_synced(tip, &[], &spoiled)?;
+    let (key, leaf) = leaves.into_iter().rfind(|(key, _)| !read(key)).ok_or("there is no leaf to spoil")?;
+    let spoiled = LeafWrite { key, name: leaf.name, value: Some([&leaf.value[..], b"!"].concat()) };
+    store.put_synced(tip, &[], &[spoiled])?;
     store.sync()?;
-    println!("{} of the leaves at height {} are others now", spoiled.len(), tip.0);
     Ok(())
 }
