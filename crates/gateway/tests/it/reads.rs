@@ -233,6 +233,26 @@ async fn what_an_operator_must_know_is_in_status_and_health() {
 }
 
 #[tokio::test]
+async fn how_far_a_filling_is_stands_in_the_status() {
+    let world = World::new([1]);
+    let router = app(&world, HttpLimits::default());
+    assert!(get(&router, "/v1/status").await.json().get("filling").is_none());
+    let mut filling = rustorium_gateway::Filling { peers: 2, ..Default::default() };
+    assert_eq!(filling.sentence(), "looking for a snapshot to begin with: 2 peers are connected");
+    filling.height = Some(Height(7));
+    filling.done_ppm = 429_999;
+    filling.leaves = 5;
+    filling.banned = vec!["node-2".to_owned()];
+    assert_eq!(filling.sentence(), "filling from snapshot at height 7: 42 %");
+    *world.filling.lock() = Some(filling);
+    let shown = &get(&router, "/v1/status").await.json()["filling"];
+    assert_eq!((&shown["height"], &shown["percent"], &shown["rows"]), (&json!(7), &json!(42), &json!(5)));
+    assert_eq!((&shown["banned"], &shown["seconds_left"]), (&json!(["node-2"]), &json!(null)));
+    let document = get(&router, "/openapi.json").await.json();
+    assert!(document["components"]["schemas"]["FillingView"].is_object());
+}
+
+#[tokio::test]
 async fn each_bad_read_has_its_code() {
     let world = World::new([1]);
     let router = app(&world, HttpLimits::default());
