@@ -101,6 +101,41 @@ def test_all_down_is_unreachable_and_the_nonce_is_used_again(net: FakeNet, key: 
     run(net, key, body)
 
 
+def test_all_down_is_unreachable_for_many_too(net: FakeNet, key: Key) -> None:
+    for node in net.nodes:
+        node.down = True
+
+    async def body(client: AsyncClient) -> None:
+        with pytest.raises(Unreachable, match="before the deadline"):
+            await client.send_many([[put(key.address, b"a", b"1")], [put(key.address, b"b", b"1")]])
+        for node in net.nodes:
+            node.down = False
+        with pytest.raises(UsageError, match="can't be made"):
+            await client.send_many([[{"type": "bad"}]])
+
+    run(net, key, body)
+
+
+def test_what_could_not_be_sent_any_more_is_told_beside_what_was(net: FakeNet, key: Key) -> None:
+    """The nodes go away while the second group is signed: what is known of the first is not lost."""
+
+    async def body(client: AsyncClient) -> None:
+        wanted = [[put(key.address, b"k%d" % index, b"v")] for index in range(1_500)]
+        real = client._sender.sign
+
+        async def sign(chunk: Any, signer: Key, timeout_s: float) -> Any:
+            if len(chunk) == 500:
+                raise Unreachable("none of them answered")
+            return await real(chunk, signer, timeout_s)
+
+        client._sender.sign = sign  # type: ignore[method-assign]
+        results = await client.send_many(wanted)
+        assert all(isinstance(result, Submitted) and result.receipt for result in results[:1_000])
+        assert all(isinstance(result, Unreachable) for result in results[1_000:])
+
+    run(net, key, body)
+
+
 def test_an_open_outcome_is_unknown_and_the_bytes_are_sent_again(net: FakeNet, key: Key) -> None:
     async def body(client: AsyncClient) -> None:
         await client.put(b"a", b"0")

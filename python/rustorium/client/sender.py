@@ -12,6 +12,7 @@ from typing import Any
 
 import anyio
 import anyio.to_thread
+from anyio.abc import TaskGroup
 
 from rustorium import _native
 from rustorium.api import Operation
@@ -20,7 +21,7 @@ from rustorium.client.keys import Key
 from rustorium.client.nonces import Nonces
 from rustorium.client.submit import Group, Result
 from rustorium.client.transport import Transport
-from rustorium.errors import ClientError, OutcomeUnknown, ProofRefused, Refused, UsageError
+from rustorium.errors import ClientError, OutcomeUnknown, ProofRefused, Refused, RustoriumError, UsageError
 from rustorium.types import SUBMISSION_TRANSACTIONS_MAX, SignedTransaction, Wait
 
 EXPIRY_MS_MIN = 60_000
@@ -100,16 +101,22 @@ class Sender:
         timeout_s: float,
         on_progress: Callable[[int, int], None] | None,
     ) -> list[Result]:
-        """Signs and submits in groups, the next while those before become final; one result each, in order."""
+        """Signs and submits in groups, the next while those before become final; one result each, in order.
+
+        Errors: UsageError, ProofRefused; those of `sign` where nothing was sent."""
         results: list[Result] = [ClientError("it was not sent: try again")] * len(wanted)
         room = anyio.Semaphore(GROUPS_IN_FLIGHT)
         start = done = 0
+        fault: RustoriumError | None = None
 
         async def finish(group: list[SignedTransaction], first: int, deadline: float) -> None:
-            nonlocal done
+            nonlocal done, fault
             open_ = [index for index in range(len(group)) if not isinstance(results[first + index], Refused)]
             try:
                 found = await self.submit([group[index] for index in open_], wait, deadline)
+            except ProofRefused as error:
+                fault = error
+                return
             finally:
                 room.release()
             for index, result in zip(open_, found, strict=True):
@@ -118,8 +125,9 @@ class Sender:
             if on_progress is not None:
                 on_progress(done, len(wanted))
 
-        async with anyio.create_task_group() as tasks:
-            while start < len(wanted):
+        async def begin(tasks: TaskGroup) -> None:
+            nonlocal start
+            while start < len(wanted) and fault is None:
                 chunk = wanted[start : start + SUBMISSION_TRANSACTIONS_MAX]
                 for group in wire.groups(await self.sign(chunk, signer, timeout_s)):
                     await room.acquire()
@@ -129,6 +137,16 @@ class Sender:
                         results[start : start + len(group)] = await self.submit(group, "accepted", deadline)
                     tasks.start_soon(finish, group, start, deadline)
                     start += len(group)
+
+        async with anyio.create_task_group() as tasks:
+            try:
+                await begin(tasks)
+            except RustoriumError as error:
+                fault = error
+        if fault is not None and (start == 0 or not isinstance(fault, ClientError) or isinstance(fault, ProofRefused)):
+            raise fault
+        if fault is not None:
+            results[start:] = [fault] * (len(wanted) - start)
         return results
 
     async def _sync(self, address: str, nonces: Nonces) -> None:
