@@ -8,6 +8,7 @@ from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import zip_longest
 
 from history_records import Done, Final, Intent, Look, Place, Record
 
@@ -84,6 +85,7 @@ def all_faults(record: Record) -> list[str]:
         *seen_faults(record, replay),
         *session_faults(record),
         *bank_faults(record, replay),
+        *stream_faults(record),
     ]
 
 
@@ -176,3 +178,14 @@ def bank_faults(record: Record, replay: Replay) -> Iterator[str]:
         held = {key: versions.at(height) for key, versions in replay.registers.items() if versions.at(height)}
         if registers != held:
             yield f"at height {height} the registers held {registers}, and the writes up to there make {held}"
+
+
+def stream_faults(record: Record) -> Iterator[str]:
+    """Who follows the events gets every transaction once, in the ledger's order, whatever nodes it has to change."""
+    book = sorted((final.place, final.transaction) for final in record.book if final.place > (record.opened, 0))
+    for number, stream in enumerate(record.streams):
+        known = [event for event in stream if event[0] <= book[-1][0]]
+        for got, expected in zip_longest(known, book):
+            if got != expected:
+                yield f"stream {number} gave {got}, where the ledger has {expected}"
+                break

@@ -1,103 +1,38 @@
-"""Concurrent clients of one ledger that record all they do: registers that all of them write, and a bank.
+"""Concurrent clients of one ledger that record all they do.
 
 Clients 0 to n−1 ask one node each; the others ask all, and share one account, so that they compete for its nonces.
 Which operations are done, and in which order by each client, follows from the seed.
 
-Invariants: an operation is recorded as it ended for the client, also when it was cut off; it has one transaction, which
-holds the operation's id; nothing is retried here.
+Invariants: an operation is recorded as it ended for the client, also when it was cut off; nothing is retried here.
 """
 
 import random
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import replace
 from pathlib import Path
 
 import trio
 from history_records import Done, Intent, Kind, Look, Outcome, Place
+from history_world import World, amount_of, operations_of, place_of
 
-from rustorium._native import asset_id
-from rustorium.api import Operation
-from rustorium.client import AsyncClient, Client, Key
-from rustorium.client import operations as ops
-from rustorium.devnet import Devnet
+from rustorium.client import AsyncClient, Key
+from rustorium.client.submit import Result
 from rustorium.errors import Busy, OutcomeUnknown, Refused, TransactionFailed, Unreachable
-from rustorium.types import Balance, Held, Subject, Submitted, Value
+from rustorium.types import Subject, Submitted, Value
 
 TIMEOUT_S = 4.0
 ROAMING = 2
-OPENING = 100
 AMOUNT_MAX = 60
-SYMBOL = "COIN"
-ID_KEY = b"id"
 REGISTERS = 3
 ERA = 30
 """Operations of one client before all go on with new registers: few operations compete for one, so that each history is
 quickly judged."""
-KINDS: dict[str, int] = {"write": 24, "cas": 20, "check": 8, "read": 14, "look": 14, "look_all": 4, "transfer": 16}
-
-
-@dataclass(slots=True)
-class World:
-    """What all clients of a run share."""
-
-    net: Devnet
-    seed: int
-    keys: list[Key]
-    """Of the bank's accounts; the first one's namespace has the registers."""
-    asset: str
-    opened: int
-    """The height at which the bank opened."""
-    intents: dict[str, Intent] = field(default_factory=dict)
-    done: list[Done] = field(default_factory=list)
-    looks: list[Look] = field(default_factory=list)
-    moved: trio.Condition = field(default_factory=trio.Condition)
-    completed: int = 0
-    ended: bool = False
-
-    @property
-    def namespace(self) -> str:
-        return self.keys[0].address
-
-    async def complete(self) -> None:
-        """One more operation has ended, in whatever way."""
-        async with self.moved:
-            self.completed += 1
-            self.moved.notify_all()
-
-    async def end(self) -> None:
-        """No client does anything more."""
-        async with self.moved:
-            self.ended = True
-            self.moved.notify_all()
-
-    async def reached(self, count: int) -> None:
-        """Until so many operations have ended, or no client does any more."""
-        async with self.moved:
-            while self.completed < count and not self.ended:
-                await self.moved.wait()
-
-
-def prepare(net: Devnet, seed: int) -> World:
-    """Opens the bank and gives all accounts but the operator's the right to write the registers."""
-    keys = [Key.open(account.key_file) for account in net.net.accounts[1:]]
-    owner = keys[0]
-    with Client.from_net(net.path, key=owner) as client:
-        client.send([ops.grant(key.address, [b"r/"]) for key in keys[1:]])
-        opened, _ = place_of(client.send([ops.issue(SYMBOL, key.address, OPENING) for key in keys]))
-    return World(net, seed, keys, asset_id(owner.address, SYMBOL), opened)
-
-
-def place_of(done: Submitted) -> Place:
-    """Where a final transaction was executed."""
-    assert done.receipt is not None
-    return done.receipt.height, done.receipt.index
-
-
-def amount_of(held: Held) -> int:
-    """Of a balance."""
-    assert isinstance(held, Balance)
-    return held.amount
+CHANGES: dict[Kind, int] = {"write": 24, "cas": 20, "check": 8, "transfer": 16}
+READS: dict[str, int] = {"read": 14, "look": 14, "look_all": 4}
+GROUP = 4
+GROUPED = 0.1
+"""How many of the changes are sent as a group of several at once."""
 
 
 def clients_of(world: World) -> list["Recorder"]:
@@ -112,7 +47,7 @@ class Recorder:
 
     def __init__(self, world: World, number: int, node: int | None, account: int) -> None:
         self._world, self.number, self._node, self._account = world, number, node, account
-        self._key = world.keys[account]
+        self._key: Key = world.keys[account]
         self._luck = random.Random(f"{world.seed}/{number}")
         self._session = self._count = 0
         self._guess: dict[str, str] = {}
@@ -133,7 +68,7 @@ class Recorder:
 
     async def run(self, count: int) -> None:
         """Does so many operations, one after the other."""
-        names, weights = list(KINDS), list(KINDS.values())
+        names, weights = [*CHANGES, *READS], [*CHANGES.values(), *READS.values()]
         try:
             for number in range(count):
                 key = f"r/{number // ERA}/{self._luck.randrange(REGISTERS)}"
@@ -159,77 +94,68 @@ class Recorder:
         self._session += 1
 
     async def _do(self, kind: str, key: str) -> None:
-        luck, namespace = self._luck, self._world.namespace
-        name = key.encode()
-        match kind:
-            case "write":
-                value = self._fresh()
-                await self._change("write", [ops.put(namespace, name, value.encode())], key=key, value=value)
-            case "cas":
-                value, expected = self._fresh(), self._guess.get(key, "")
-                changes = [self._require(name, expected), ops.put(namespace, name, value.encode())]
-                await self._change("cas", changes, key=key, value=value, expected=expected)
-            case "check":
-                expected = self._guess.get(key, "")
-                await self._change("check", [self._require(name, expected)], key=key, expected=expected)
-            case "transfer":
-                to = luck.choice([number for number in range(len(self._world.keys)) if number != self._account])
-                amount = luck.randrange(1, AMOUNT_MAX)
-                change = ops.transfer(self._world.keys[to].address, self._world.asset, amount)
-                await self._change("transfer", [change], to=to, amount=amount)
-            case "read":
-                await self._read(key)
-            case _:
-                await self._look("" if kind == "look_all" else key)
+        if kind == "read":
+            await self._read(key)
+        elif kind in READS:
+            await self._look("" if kind == "look_all" else key)
+        elif self._luck.random() < GROUPED:
+            kinds = self._luck.choices(list(CHANGES), list(CHANGES.values()), k=GROUP)
+            await self._change([self._intent(one, key) for one in kinds])
+        else:
+            [change] = [one for one in CHANGES if one == kind]
+            await self._change([self._intent(change, key)])
 
-    def _fresh(self) -> str:
-        return f"{self.number}-{self._count}"
-
-    def _require(self, name: bytes, expected: str) -> Operation:
-        if expected:
-            return ops.require_value(self._world.namespace, name, expected.encode())
-        return ops.require_absent(self._world.namespace, name)
-
-    async def _change(
-        self,
-        kind: Kind,
-        operations: Sequence[Operation],
-        *,
-        key: str = "",
-        value: str = "",
-        expected: str = "",
-        to: int = 0,
-        amount: int = 0,
-    ) -> Done:
-        """Sends one transaction and records how it ended."""
+    def _intent(self, kind: Kind, key: str = "") -> Intent:
+        """Something new to want."""
         identity = f"{self.number}-{self._count}"
         self._count += 1
-        intent = Intent(identity, self.number, self._account, kind, key, value, expected, to, amount)
+        intent = Intent(identity, self.number, self._account, kind)
+        match kind:
+            case "write":
+                intent = replace(intent, key=key, value=identity)
+            case "cas":
+                intent = replace(intent, key=key, value=identity, expected=self._guess.get(key, ""))
+            case "check":
+                intent = replace(intent, key=key, expected=self._guess.get(key, ""))
+            case "transfer":
+                others = [number for number in range(len(self._world.keys)) if number != self._account]
+                intent = replace(intent, to=self._luck.choice(others), amount=self._luck.randrange(1, AMOUNT_MAX))
+            case "read" | "mark":
+                pass
         self._world.intents[identity] = intent
+        return intent
+
+    async def _change(self, intents: Sequence[Intent]) -> list[Done]:
+        """Sends each as one transaction, and records how they ended."""
         call = time.monotonic_ns()
-        outcome: Outcome = "unknown"
-        place: Place | None = None
+        ends: list[tuple[Outcome, Place | None]] = [("unknown", None)] * len(intents)
         try:
-            mark = ops.put(self._key.address, ID_KEY, identity.encode())
-            done = await self._client.send([*operations, mark])
-            outcome, place = "ok", place_of(done)
-        except TransactionFailed:
-            outcome = "failed"
-        except OutcomeUnknown:
-            pass
-        except (Refused, Unreachable):
-            outcome = "never"
+            ends = [_end(result) for result in await self._send(intents)]
         finally:
-            ended = Done(intent, self._session, self._node, call, time.monotonic_ns(), outcome, place)
-            self._world.done.append(ended)
-        if outcome == "ok" and value:
-            self._guess[key] = value
-        return ended
+            back = time.monotonic_ns()
+            done = [
+                Done(intent, self._session, self._node, call, back, outcome, place)
+                for intent, (outcome, place) in zip(intents, ends, strict=True)
+            ]
+            self._world.done += done
+        for one in done:
+            if one.outcome == "ok" and one.intent.value:
+                self._guess[one.intent.key] = one.intent.value
+        return done
+
+    async def _send(self, intents: Sequence[Intent]) -> Sequence[Result]:
+        transactions = [operations_of(self._world, intent) for intent in intents]
+        try:
+            if len(transactions) == 1:
+                return [await self._client.send(transactions[0])]
+            return await self._client.send_many(transactions)
+        except (TransactionFailed, OutcomeUnknown, Refused, Unreachable) as error:
+            return [error] * len(intents)
 
     async def _read(self, key: str) -> None:
         """A read that takes its place in the order: of the state after a transaction of its own, or of a later one."""
         call = time.monotonic_ns()
-        mark = await self._change("mark", [])
+        [mark] = await self._change([self._intent("mark")])
         if mark.outcome != "ok" or mark.place is None:
             return
         namespace, name = self._world.namespace, key.encode()
@@ -243,10 +169,8 @@ class Recorder:
         except (Busy, Unreachable):
             return
         assert isinstance(found, Value)
-        seen = (found.value or b"").decode()
-        self._guess[key] = seen
-        identity = f"{mark.intent.id}-read"
-        intent = Intent(identity, self.number, self._account, "read", key)
+        seen = self._guess[key] = (found.value or b"").decode()
+        intent = replace(mark.intent, id=f"{mark.intent.id}-read", kind="read", key=key)
         place = (found.at.height, 0)
         ended = time.monotonic_ns()
         self._world.done.append(Done(intent, self._session, self._node, call, ended, "ok", place, seen))
@@ -273,3 +197,17 @@ class Recorder:
             self.number, self._session, self._node, proven, key, value, amounts, at.height, call, time.monotonic_ns()
         )
         world.looks.append(look)
+
+
+def _end(result: Result) -> tuple[Outcome, Place | None]:
+    """How an operation ended for its client, and where it was executed, where the client was told."""
+    if isinstance(result, Submitted):
+        assert result.receipt is not None
+        return "ok" if result.receipt.ok else "failed", place_of(result)
+    if isinstance(result, TransactionFailed):
+        return "failed", None
+    if isinstance(result, OutcomeUnknown):
+        return "unknown", None
+    if isinstance(result, (Refused, Unreachable)):
+        return "never", None
+    raise result

@@ -1,26 +1,36 @@
 """Faults that come while clients write: which, where and after how many operations follows from the seed.
 
-Invariants: a fault begins and ends when so many operations have ended, never by the clock; only one goes on at a time;
-at the end all nodes run again.
+Invariants: a fault begins and ends when so many operations have ended, never by the clock; of the faults of nodes only
+one goes on at a time; at the end all nodes run again.
 """
 
 import random
 import signal
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import trio
-from history_clients import Recorder, World
+from history_clients import Recorder
+from history_world import World
 
-from rustorium.client import AsyncClient, Key
+from rustorium.client import AsyncClient, Client, Key
 from rustorium.client.operations import end_epoch
 from rustorium.devnet import Devnet
+from rustorium.errors import TransactionFailed
+from rustorium.joining import admit, find, remove, wait_for_committee
 
-FaultKind = Literal["kill", "freeze", "kill_two", "kill_all", "cut", "epoch"]
+PATIENCE_S = 240.0
+"""That is only there to end a run that would never end."""
+
+FaultKind = Literal["kill", "freeze", "kill_two", "kill_all", "join", "cut", "epoch"]
 """One node is killed; one stands still; two are killed, so that nothing becomes final; all are killed, and started
-again at once; a client is cut off in the middle of what it does; the epoch ends, and with it all that its committee had
-under way."""
-FAULTS: tuple[FaultKind, ...] = ("kill", "freeze", "kill_all", "cut", "cut", "epoch", "kill_two")
+again at once; a fifth joins the committee, and another leaves it. A client is cut off in the middle of what it does;
+the epoch ends, and with it all that its committee had under way."""
+NODE_FAULTS: tuple[FaultKind, ...] = ("kill", "freeze", "kill_all", "kill_two")
+OTHER_FAULTS: tuple[FaultKind, ...] = ("cut", "epoch", "cut", "epoch", "cut")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +46,13 @@ class Fault:
     """A client that was cut off doesn't go on: another takes over."""
 
 
-def plan(seed: int, operations: int, nodes: int, clients: int) -> list[Fault]:
-    """Every kind of fault at least once, in an order of the seed's, spread over the run."""
-    luck = random.Random(f"{seed}/faults")
-    kinds = list(FAULTS)
-    luck.shuffle(kinds)
-    room = operations // (len(kinds) + 1)
+def plan(seed: int, kinds: Sequence[FaultKind], operations: int, nodes: int, clients: int) -> list[Fault]:
+    """These faults in an order of the seed's, spread over the run."""
+    luck = random.Random(f"{seed}/{kinds}")
+    shuffled = luck.sample(kinds, len(kinds))
+    room = operations // (len(shuffled) + 1)
     faults = []
-    for number, kind in enumerate(kinds):
+    for number, kind in enumerate(shuffled):
         first = room // 2 + number * room + luck.randrange(room // 3)
         # While nothing becomes final, operations end by their deadlines alone.
         length = luck.randrange(2, 2 + clients) if kind == "kill_two" else luck.randrange(5, room // 2)
@@ -53,7 +62,7 @@ def plan(seed: int, operations: int, nodes: int, clients: int) -> list[Fault]:
     return faults
 
 
-async def conduct(world: World, faults: list[Fault], clients: list[Recorder]) -> None:
+async def conduct(world: World, faults: Sequence[Fault], clients: Sequence[Recorder]) -> None:
     """Lets the faults happen, one after the other."""
     net = world.net
     for fault in faults:
@@ -69,6 +78,10 @@ async def conduct(world: World, faults: list[Fault], clients: list[Recorder]) ->
                 net.signal(fault.victims[0], signal.SIGSTOP)
                 await world.reached(fault.last)
                 net.signal(fault.victims[0], signal.SIGCONT)
+            case "join":
+                await trio.to_thread.run_sync(join, net)
+                await world.reached(fault.last)
+                await trio.to_thread.run_sync(leave, net, fault.victims[0])
             case "cut":
                 clients[fault.victims[0]].cut(forgets=fault.forgets)
             case "epoch":
@@ -84,9 +97,37 @@ def kill(net: Devnet, victims: tuple[int, ...]) -> None:
         net.kill(victim)
 
 
+def join(net: Devnet) -> None:
+    """One more node, which is synced and then admitted."""
+    joiner = net.add_home()
+    net.spawn(len(net.net.nodes) - 1)
+    net.wait_ready(timeout_s=PATIENCE_S, indexes=[len(net.net.nodes) - 1])
+    with operators(net) as client:
+        admit(client, joiner, operator_of(net))
+        wait_for_committee(client, joiner.validator_key, True, PATIENCE_S)
+
+
+def leave(net: Devnet, victim: int) -> None:
+    """A node leaves the committee, and follows from then on."""
+    with operators(net) as client:
+        one = find(client.validators()["validators"], net.net.nodes[victim].name)
+        remove(client, one, operator_of(net))
+        wait_for_committee(client, str(one["validator_key"]), False, PATIENCE_S)
+
+
+def operators(net: Devnet) -> Client:
+    """A client that waits for as long as the faults last."""
+    return Client(net.net.endpoints, genesis=Path(net.net.genesis), timeout_s=PATIENCE_S)
+
+
+def operator_of(net: Devnet) -> Key:
+    return Key.open(net.net.accounts[0].key_file)
+
+
 async def end_the_epoch(net: Devnet) -> None:
     """The operator ends the epoch that goes on; the next one has the same committee."""
-    operator = Key.open(net.net.accounts[0].key_file)
-    async with AsyncClient(net.net.endpoints, key=operator) as client:
+    async with AsyncClient(net.net.endpoints, key=operator_of(net), timeout_s=PATIENCE_S) as client:
         epoch = (await client.status()).epoch
-        await client.send([end_epoch(epoch)])
+        # It may have ended meanwhile, or the node that was asked didn't know yet that it had.
+        with suppress(TransactionFailed):
+            await client.send([end_epoch(epoch)])

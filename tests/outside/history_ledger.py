@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import trio
-from history_clients import ID_KEY, OPENING, World, amount_of
 from history_records import Final, Record
+from history_world import ID_KEY, OPENING, World, amount_of
 
 from rustorium.client import AsyncClient
 from rustorium.errors import ProofPruned
@@ -51,6 +51,7 @@ async def read_record(world: World) -> Record:
             balances=dict(zip(heights, await each(balances, heights), strict=True)),
             registers=dict(zip(heights, await each(registers, heights), strict=True)),
             proven=await read_proven(nodes, subjects, world.opened),
+            streams=world.streams,
             opened=world.opened,
             opening=(OPENING,) * len(world.keys),
         )
@@ -106,7 +107,7 @@ async def read_book(nodes: list[AsyncClient], addresses: Iterable[str]) -> list[
         assert status.receipt is not None, f"{name} is listed and not final at another node"
         failure = status.receipt.failure
         place = (status.receipt.height, status.receipt.index)
-        return Final(place, id_of(status.transaction), failure.code if failure is not None else "")
+        return Final(place, id_of(status.transaction), failure.code if failure is not None else "", name)
 
     return sorted(await each(final, enumerate(names)), key=lambda one: one.place)
 

@@ -81,6 +81,8 @@ class Final:
     id: str
     failure: str
     """Why it had no effect; empty where it had."""
+    transaction: str = ""
+    """The transaction's own id."""
 
 
 @dataclass(slots=True)
@@ -97,6 +99,8 @@ class Record:
     """All registers after each height, on a node's word."""
     proven: dict[int, tuple[int, ...]]
     """All balances after some heights, verified."""
+    streams: list[list[tuple[Place, str]]]
+    """Places and transactions' ids as followers of the event stream got them, from behind the opening on."""
     opened: int
     """The height at which the bank opened."""
     opening: tuple[int, ...]

@@ -13,12 +13,13 @@ from pathlib import Path
 import pytest
 import trio
 from history_checks import all_faults
-from history_clients import clients_of, prepare
-from history_faults import FAULTS, conduct, plan
+from history_clients import clients_of
+from history_faults import NODE_FAULTS, OTHER_FAULTS, PATIENCE_S, conduct, plan
 from history_ledger import read_record
 from history_records import Record, write_history
+from history_world import follow, prepare
 
-from process_tools import assert_no_panic, assert_same_roots, level, wait_for
+from process_tools import assert_no_panic, assert_same_roots, level, statuses, wait_for
 from rustorium.devnet import Devnet
 
 pytestmark = pytest.mark.outside
@@ -26,6 +27,8 @@ pytestmark = pytest.mark.outside
 SEEDS = [int(seed) for seed in os.environ.get("RUSTORIUM_HISTORY_SEEDS", "1").split(",")]
 OPERATIONS = int(os.environ.get("RUSTORIUM_HISTORY_OPERATIONS", "80"))
 """Of each client."""
+LONG = 200
+"""From so many on, all nodes' faults come twice, and the committee changes between."""
 NODES = 4
 ACCOUNTS = 6
 """The operator's, one for each node's client, and one that those share that ask all nodes."""
@@ -35,18 +38,27 @@ async def play(net: Devnet, seed: int) -> Record:
     """The clients' operations with the faults among them; then all run again, and the ledger is read."""
     world = await trio.to_thread.run_sync(prepare, net, seed)
     clients = clients_of(world)
-    faults = plan(seed, OPERATIONS * len(clients), NODES, len(clients))
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(conduct, world, faults, clients)
-        async with trio.open_nursery() as working:
-            for client in clients:
-                working.start_soon(client.run, OPERATIONS)
-        await world.end()
-    await trio.to_thread.run_sync(wait_for, "all are level", lambda: level(net))
-    for client in clients:
-        await client.settle()
-    await trio.to_thread.run_sync(wait_for, "all are level", lambda: level(net))
-    return await read_record(world)
+    total = OPERATIONS * len(clients)
+    node_faults = NODE_FAULTS if OPERATIONS < LONG else (*NODE_FAULTS, "join", *NODE_FAULTS)
+    urls = net.net.endpoints
+    async with trio.open_nursery() as following:
+        following.start_soon(follow, world, urls)
+        following.start_soon(follow, world, [urls[seed % NODES]])
+        async with trio.open_nursery() as conducting:
+            for kinds in (node_faults, OTHER_FAULTS):
+                conducting.start_soon(conduct, world, plan(seed, kinds, total, NODES, len(clients)), clients)
+            async with trio.open_nursery() as working:
+                for client in clients:
+                    working.start_soon(client.run, OPERATIONS)
+            await world.end()
+        await trio.to_thread.run_sync(wait_for, "all are level", lambda: level(net), PATIENCE_S)
+        for client in clients:
+            await client.settle()
+        await trio.to_thread.run_sync(wait_for, "all are level", lambda: level(net), PATIENCE_S)
+        record = await read_record(world)
+        await world.followed(record.book[-1].place)
+        following.cancel_scope.cancel()
+    return record
 
 
 def judge(checker: Path, record: Record, folder: Path) -> None:
@@ -63,12 +75,14 @@ def judge(checker: Path, record: Record, folder: Path) -> None:
 @pytest.mark.parametrize("seed", SEEDS)
 def test_one_order_explains_what_all_clients_saw(seed: int, checker: Path, tmp_path: Path) -> None:
     with Devnet.create(tmp_path / "net", accounts=ACCOUNTS) as net:
-        net.start()
+        net.start(timeout_s=PATIENCE_S)
         record = trio.run(play, net, seed)
         assert_same_roots(net)
+        epoch = max(status.epoch for status in statuses(net))
+    assert epoch > 0
     assert_no_panic(net)
     kinds = Counter((one.intent.kind, one.outcome) for one in record.done)
-    print(f"seed {seed}: {len(record.done)} operations, {len(record.looks)} plain reads, {len(FAULTS)} faults")
+    print(f"seed {seed}: {len(record.done)} operations, {len(record.looks)} plain reads, epoch {epoch}")
     print(", ".join(f"{count} {kind} {outcome}" for (kind, outcome), count in sorted(kinds.items())))
     print(f"{len(record.book)} transactions, {len(record.balances)} heights, {len(record.proven)} of them proven")
     judge(checker, record, tmp_path)

@@ -212,7 +212,8 @@ def good() -> Record:
     registers = {height: {"r": value} for height, value in zip(range(5, 10), "abbbe", strict=True)} | {4: {}}
     balances: dict[int, tuple[int, ...]] = {height: (100, 100) if height < 7 else (130, 70) for height in range(4, 10)}
     intents = {one.intent.id: one.intent for one in ends}
-    return Record(intents, ends, looks, book, balances, registers, {9: (130, 70)}, 4, (100, 100))
+    events = [(one.place, one.transaction) for one in book if one.place > (4, 0)]
+    return Record(intents, ends, looks, book, balances, registers, {9: (130, 70)}, [events], 4, (100, 100))
 
 
 def test_a_good_record_has_no_faults() -> None:
@@ -254,6 +255,11 @@ FAULTY: dict[str, tuple[str, Callable[[Record], object]]] = {
     "money made, with a proof": ("hold 201 of 200", lambda r: r.proven.update({9: (131, 70)})),
     "a debt": ("holds -1", lambda r: r.balances.update({8: (201, -1)})),
     "a transfer not seen": ("and the transfers up to there make", lambda r: r.balances.update({8: (100, 100)})),
+    "an event left out": ("stream 0 gave ((7, 0)", lambda r: r.streams[0].pop(2)),
+    "an event twice": ("stream 0 gave ((5, 0)", lambda r: r.streams[0].insert(0, r.streams[0][0])),
+    "an event out of turn": ("stream 0 gave ((6, 0)", lambda r: r.streams[0].insert(0, r.streams[0].pop(1))),
+    "an event of another": ("stream 0 gave ((5, 0), 'x')", lambda r: r.streams[0].__setitem__(0, ((5, 0), "x"))),
+    "a stream that ends early": ("stream 0 gave None", lambda r: r.streams[0].pop()),
     "a register of another time": ("and the writes up to there make", lambda r: r.registers.update({8: {"r": "a"}})),
 }
 

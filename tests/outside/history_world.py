@@ -1,0 +1,125 @@
+"""The ledger that a run's clients share: accounts, registers and the bank, and what its transactions hold.
+
+Registers are keys `r/…` of the first account's namespace that all accounts may write. The bank is an asset of which
+each account begins with the same amount.
+
+Invariants: a transaction follows from what its client wants alone, and holds that operation's id.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import trio
+from history_records import Done, Intent, Look, Place
+
+from rustorium._native import asset_id
+from rustorium.api import Operation
+from rustorium.client import AsyncClient, Client, Key
+from rustorium.client import operations as ops
+from rustorium.devnet import Devnet
+from rustorium.types import Balance, Held, Submitted
+
+OPENING = 100
+SYMBOL = "COIN"
+ID_KEY = b"id"
+
+
+@dataclass(slots=True)
+class World:
+    """What all clients of a run share."""
+
+    net: Devnet
+    seed: int
+    keys: list[Key]
+    """Of the bank's accounts; the first one's namespace has the registers."""
+    asset: str
+    opened: int
+    """The height at which the bank opened."""
+    intents: dict[str, Intent] = field(default_factory=dict)
+    done: list[Done] = field(default_factory=list)
+    looks: list[Look] = field(default_factory=list)
+    streams: list[list[tuple[Place, str]]] = field(default_factory=list)
+    moved: trio.Condition = field(default_factory=trio.Condition)
+    completed: int = 0
+    ended: bool = False
+
+    @property
+    def namespace(self) -> str:
+        return self.keys[0].address
+
+    async def complete(self) -> None:
+        """One more operation has ended, in whatever way."""
+        self.completed += 1
+        await self.move()
+
+    async def end(self) -> None:
+        """No client does anything more."""
+        self.ended = True
+        await self.move()
+
+    async def move(self) -> None:
+        """Tells those that wait for something."""
+        async with self.moved:
+            self.moved.notify_all()
+
+    async def reached(self, count: int) -> None:
+        """Until so many operations have ended, or no client does any more."""
+        await self.until(lambda: self.completed >= count or self.ended)
+
+    async def followed(self, place: Place) -> None:
+        """Until all who follow the events have come there."""
+        await self.until(lambda: all(stream and stream[-1][0] >= place for stream in self.streams))
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Until the condition holds, which is asked whenever something moved."""
+        async with self.moved:
+            while not condition():
+                await self.moved.wait()
+
+
+def prepare(net: Devnet, seed: int) -> World:
+    """Opens the bank and gives all accounts but the operator's the right to write the registers."""
+    keys = [Key.open(account.key_file) for account in net.net.accounts[1:]]
+    owner = keys[0]
+    with Client.from_net(net.path, key=owner) as client:
+        client.send([ops.grant(key.address, [b"r/"]) for key in keys[1:]])
+        opened, _ = place_of(client.send([ops.issue(SYMBOL, key.address, OPENING) for key in keys]))
+    return World(net, seed, keys, asset_id(owner.address, SYMBOL), opened)
+
+
+def place_of(done: Submitted) -> Place:
+    """Where a final transaction was executed."""
+    assert done.receipt is not None
+    return done.receipt.height, done.receipt.index
+
+
+async def follow(world: World, urls: Sequence[str]) -> None:
+    """Keeps what the event stream gives, for ever."""
+    places: list[tuple[Place, str]] = []
+    world.streams.append(places)
+    async with AsyncClient(urls) as client:
+        async for event in client.subscribe_transactions(after=f"{world.opened}.0"):
+            receipt = event.receipt
+            places.append(((receipt.height, receipt.index), receipt.transaction))
+            await world.move()
+
+
+def operations_of(world: World, intent: Intent) -> list[Operation]:
+    """The transaction that does what a client wants."""
+    namespace, name = world.namespace, intent.key.encode()
+    wanted: list[Operation] = []
+    if intent.kind in ("cas", "check") and intent.expected:
+        wanted.append(ops.require_value(namespace, name, intent.expected.encode()))
+    elif intent.kind in ("cas", "check"):
+        wanted.append(ops.require_absent(namespace, name))
+    if intent.kind in ("write", "cas"):
+        wanted.append(ops.put(namespace, name, intent.value.encode()))
+    if intent.kind == "transfer":
+        wanted.append(ops.transfer(world.keys[intent.to].address, world.asset, intent.amount))
+    return [*wanted, ops.put(world.keys[intent.account].address, ID_KEY, intent.id.encode())]
+
+
+def amount_of(held: Held) -> int:
+    """Of a balance."""
+    assert isinstance(held, Balance)
+    return held.amount
