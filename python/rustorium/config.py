@@ -276,7 +276,7 @@ def nearest(unknown: str, known: typing.Iterable[str]) -> str:
 def _parse(text: str, source: str) -> dict[str, dict[str, object]]:
     try:
         tree = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{source} is not TOML ({error}): correct that line and try again") from None
     for section, values in tree.items():
         if not isinstance(values, dict):
@@ -308,11 +308,11 @@ def _from_text(section: str, key: str, value: str, variable: str) -> object:
     kind = typing.get_type_hints(_sections()[section])[key]
     if kind is str or typing.get_origin(kind) is typing.Literal:
         return value
-    if isinstance(kind, types.UnionType) or typing.get_origin(kind) is typing.Union:
-        return int(value) if value.isascii() and value.isdigit() else value
     try:
+        if isinstance(kind, types.UnionType) or typing.get_origin(kind) is typing.Union:
+            return int(value) if value.isascii() and value.isdigit() else value
         return msgspec.convert(value, int, strict=False) if kind is int else json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         wanted = "an integer" if kind is int else "JSON"
         raise ConfigError(f"environment variable {variable} must be {wanted}, and is {value!r}") from None
 

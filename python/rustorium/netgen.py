@@ -193,7 +193,7 @@ def matrix_regions(matrix: Path) -> list[str]:
         content: Any = json.loads(matrix.read_text())
         content = content.get("aws", content)
         return [str(region) for region in content["regions"]]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UsageError(f"{matrix} is not a matrix of round-trip times ({error}): name another file") from None
 
 

@@ -20,6 +20,8 @@ from rustorium.types import Event
 SILENCE_S_MAX = 60.0
 """A node says something every 15 s, so that a longer silence is a broken link."""
 EVENT_BYTES_MAX = 1024 * 1024
+DIGITS_MAX = 20
+"""Of a height or an index, which have 64 bits."""
 AFTER_ALL = 2**32 - 1
 """An index behind every receipt of a height."""
 
@@ -188,6 +190,7 @@ def _parse(text: str) -> _Frame | None:
 def place(text: str) -> tuple[int, int]:
     """Height and index of an event's id. Errors: BadResponse."""
     height, _, index = text.partition(".")
-    if not (height.isascii() and index.isascii() and height.isdigit() and index.isdigit()):
-        raise BadResponse(f"{text!r} is not an event's id: give height.index")
+    digits = f"{height}{index}"
+    if not (height and index and digits.isascii() and digits.isdigit() and max(len(height), len(index)) <= DIGITS_MAX):
+        raise BadResponse(f"{text[:100]!r} is not an event's id: give height.index")
     return int(height), int(index)
