@@ -13,8 +13,10 @@ use crate::threads::ShardGauges;
 use crate::verifier::{Submission, Verifier};
 use crate::waiters::Waiters;
 use futures_util::future::BoxFuture;
+use parking_lot::RwLock;
 use rustorium_crypto::transaction_id;
 use rustorium_execution::{CommitteeRecord, prove_receipt};
+use rustorium_gateway::json::{Finding, Severity};
 use rustorium_gateway::{
     At, Backend, BackendError, BlockRef, BlockView, ChainInfo, Committee, FinalBlock, ListedKeys, Listing, Place,
     ProofStatus, ProveAt, Proven, ReadAt, Refused, StateValues, Status, Submitted, SubmittedSink, TransactionStatus,
@@ -26,8 +28,10 @@ use rustorium_types::{
     AccountId, BlockProof, BoundedVec, Epoch, EpochChange, Header, Height, PROTOCOL_VERSION, Subject, Transaction,
     TxId, View,
 };
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 use tokio::sync::{broadcast, mpsc};
 use tokio::time::Instant;
 
@@ -55,7 +59,12 @@ pub struct NodeBackend {
     pub(crate) proofs: Option<Arc<ProofPool>>,
     pub(crate) inbox: Arc<Inbox>,
     pub(crate) stopping: Arc<AtomicBool>,
+    /// What the watch found wrong.
+    pub(crate) findings: RwLock<Vec<Finding>>,
 }
+
+/// The core comes for its inputs at once; it is what watches all others, so that nobody else says that it hangs.
+const CORE_MAX: Duration = Duration::from_secs(15);
 
 /// What a store's refusal means to a client.
 pub(crate) fn storage(error: StoreError) -> BackendError {
@@ -68,6 +77,12 @@ pub(crate) fn storage(error: StoreError) -> BackendError {
 }
 
 impl NodeBackend {
+    /// What the watch found wrong, and the phi of each peer, by name: shown from now on.
+    pub fn tell_health(&self, findings: Vec<Finding>, suspicion: &BTreeMap<String, f64>) {
+        self.metrics.health(findings.iter().map(|finding| finding.code.as_str()), suspicion);
+        *self.findings.write() = findings;
+    }
+
     fn full(&self) -> bool {
         self.waiters.len() + self.verifier.unverified() >= self.capacity
     }
@@ -103,6 +118,12 @@ impl NodeBackend {
         if let Some(reason) = self.inbox.failure() {
             return Err(reason);
         }
+        if let Some(waited) = self.inbox.waiting_for().filter(|waited| *waited > CORE_MAX) {
+            return Err(format!(
+                "wedged: the consensus core has not come for its inputs for {} s; restart the node",
+                waited.as_secs()
+            ));
+        }
         let committee = self.links.context().committee.clone();
         let own = usize::from(committee.me.is_some());
         let up = self.links.peers() + own - self.links.unreachable().len();
@@ -115,6 +136,11 @@ impl NodeBackend {
                 wanted,
                 self.links.unreachable_text()
             ));
+        }
+        let findings = self.findings.read();
+        let worst = findings.iter().find(|finding| finding.severity == Severity::NotReady);
+        if let Some(Finding { code, evidence, advice, .. }) = worst {
+            return Err(format!("{code}: {evidence}; {advice}"));
         }
         if !self.gauges.synced.load(Ordering::Relaxed) {
             return Err(format!(
@@ -335,6 +361,7 @@ impl Backend for NodeBackend {
             durability: self.durability,
             ready: self.ready(),
             filling: None,
+            findings: self.findings.read().clone(),
             retired: self.notices.retired(),
             evidence: self.notices.evidence_notes(),
         }

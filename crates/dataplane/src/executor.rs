@@ -107,8 +107,8 @@ impl Executor {
         let transactions = arrange(header.view, inline, &job.payload);
         let parameters = &self.context.parameters;
         let input = Input { header, parameters, previous_root, transactions };
-        let execution =
-            execute(&input, &StoredState(&*self.store)).map_err(|error| ("store-failed", error.to_string()))?;
+        let execution = execute(&input, &StoredState(&*self.store))
+            .map_err(|error| read_code(&*self.store, "store-failed", &error))?;
         let executed_in = started.elapsed();
         let listed = order(header.view, job.payload.len()).flat_map(|lane| job.payload[lane].iter().cloned());
         let commit = HeightCommit {
@@ -225,10 +225,18 @@ pub fn store_code(error: &StoreError) -> &'static str {
     match error {
         StoreError::DiskFull { .. } => "disk-full",
         StoreError::Locked { .. } => "home-locked",
-        StoreError::Corrupt { .. } => "store-corrupt",
+        StoreError::Corrupt { .. } | StoreError::Damaged { .. } => "store-corrupt",
         StoreError::OtherKey { .. } => "wrong-storage-key",
         StoreError::KeysMissing { .. } | StoreError::KeysDamaged { .. } => "store-keys-lost",
         _ => "store-failed",
+    }
+}
+
+/// Code and sentence of a failure that may come from a row that was read.
+pub fn read_code(store: &dyn Store, code: &'static str, error: &dyn std::error::Error) -> (&'static str, String) {
+    match store.damaged() {
+        Some(damage) => (store_code(&damage), damage.to_string()),
+        None => (code, error.to_string()),
     }
 }
 

@@ -6,6 +6,7 @@ use rustix::event::{EventfdFlags, eventfd};
 use rustix::fd::{AsRawFd, OwnedFd, RawFd};
 use rustorium_types::{Height, ValidatorIndex};
 use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant};
 
 #[derive(Default)]
 struct Waiting {
@@ -18,6 +19,8 @@ struct Waiting {
     silence: BTreeMap<ValidatorIndex, bool>,
     fatal: Option<(String, String)>,
     signalled: bool,
+    /// Since when the core has not come for what waits.
+    since: Option<Instant>,
 }
 
 /// The way up. Level-triggered inputs keep only their newest value, so that what waits is bounded by the windows of
@@ -50,9 +53,10 @@ impl Inbox {
                 Input::Recovered { .. } => {
                     // R29: what was told before is of the epoch that is over, or of the time before a restart.
                     let wanted = waiting.wanted.take();
-                    let (fatal, signalled) = (waiting.fatal.take(), waiting.signalled);
-                    *waiting =
-                        Waiting { queue: VecDeque::from([input]), wanted, fatal, signalled, ..Waiting::default() };
+                    let fatal = waiting.fatal.take();
+                    let Waiting { signalled, since, .. } = *waiting;
+                    let queue = VecDeque::from([input]);
+                    *waiting = Waiting { queue, wanted, fatal, signalled, since, ..Waiting::default() };
                 }
                 Input::WorkSeen(listable) => waiting.work = Some(listable),
                 Input::ClaimReady(height) => waiting.claim = Some(height),
@@ -72,6 +76,7 @@ impl Inbox {
 
     fn signal(&self, waiting: &mut Waiting) {
         if !std::mem::replace(&mut waiting.signalled, true) {
+            waiting.since = Some(Instant::now());
             // An eventfd write fails only at 2^64 − 1, which one write at a time cannot reach.
             let _ = rustix::io::write(&self.event, &1u64.to_ne_bytes());
         }
@@ -94,6 +99,11 @@ impl Inbox {
         self.waiting.lock().fatal.as_ref().map(|(_, sentence)| sentence.clone())
     }
 
+    /// For how long the core has not come for what waits; none where nothing does.
+    pub fn waiting_for(&self) -> Option<Duration> {
+        self.waiting.lock().since.map(|since| since.elapsed())
+    }
+
     /// Takes at most `limit` inputs, oldest first. Errors: the data plane failed, with code and sentence.
     pub fn drain(&self, limit: usize) -> Result<Vec<Input>, (String, String)> {
         let mut waiting = self.waiting.lock();
@@ -114,9 +124,13 @@ impl Inbox {
         if waiting.queue.is_empty() {
             inputs.extend(std::mem::take(&mut waiting.silence).into_iter().map(|(p, s)| Input::PeerSilence(p, s)));
             inputs.extend(waiting.wanted.take().map(Input::ClaimWanted));
+            waiting.since = None;
             if std::mem::take(&mut waiting.signalled) {
                 let _ = rustix::io::read(&self.event, &mut [0u8; 8]);
             }
+        }
+        if !waiting.queue.is_empty() {
+            waiting.since = Some(Instant::now());
         }
         Ok(inputs)
     }

@@ -6,6 +6,7 @@ use crate::inbox::Inbox;
 use crate::metrics::NodeMetrics;
 use crate::queue::Queue;
 use crate::shard::Event;
+use crate::vitals::Mark;
 use crate::waiters::Waiters;
 use rustorium_storage::{Journal, Store, StoreError};
 use rustorium_types::Height;
@@ -59,12 +60,15 @@ pub(crate) struct Keeper {
     pub(crate) journal: Arc<Journal>,
     pub(crate) metrics: Arc<NodeMetrics>,
     pub(crate) inbox: Arc<Inbox>,
+    pub(crate) mark: Arc<Mark>,
 }
 
 impl Keeper {
     pub(crate) fn run(&self) {
         while !self.keeping.stopping.load(Ordering::Acquire) {
+            self.mark.end();
             std::thread::park_timeout(STORE_SYNC);
+            self.mark.begin();
             let stats = self.journal.stats();
             self.metrics.journal_syncs.set(stats.syncs as i64);
             self.metrics.journal_bytes.set(stats.bytes as i64);

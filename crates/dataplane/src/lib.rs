@@ -37,6 +37,7 @@ pub mod statesync;
 pub mod threads;
 pub mod tree_rows;
 pub mod verifier;
+pub mod vitals;
 pub mod waiters;
 
 pub use codes::journal_code;

@@ -112,7 +112,14 @@ impl Links {
         members.peers.iter().filter(|peer| !up.contains(&peer.node_key)).cloned().collect()
     }
 
-    /// The same as words: names and addresses of the first few.
+    /// All peers of the committee: name, node key, and whether the link is up.
+    pub fn named(&self) -> Vec<(String, PublicKey, bool)> {
+        let (members, up) = (self.members(), self.up.lock());
+        let one = |peer: &PeerName| (peer.name.clone(), peer.node_key, up.contains(&peer.node_key));
+        members.peers.iter().map(one).collect()
+    }
+
+    /// Those that aren't connected as words: names and addresses of the first few.
     pub fn unreachable_text(&self) -> String {
         let missing = self.unreachable();
         let named = missing.iter().take(NAMED_MAX).map(|peer| match &peer.address {

@@ -8,12 +8,26 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 use rustorium_storage::{HeightCommit, StoreStats};
+use std::collections::BTreeMap;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 /// The kind of a Python step's input.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
 pub struct StepLabel {
     kind: String,
+}
+
+/// A finding's code.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+pub struct FindingLabel {
+    code: String,
+}
+
+/// A peer's name.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+pub struct PeerLabel {
+    peer: String,
 }
 
 /// Counters, gauges and histograms; all cheap to touch.
@@ -47,6 +61,10 @@ pub struct NodeMetrics {
     cache_bytes: Gauge,
     /// Views entered because of a nullification.
     pub nullified: Counter,
+    /// Times that a peer fell silent.
+    pub silences: Counter,
+    findings: Family<FindingLabel, Gauge>,
+    suspicion: Family<PeerLabel, Gauge<f64, AtomicU64>>,
 }
 
 fn seconds() -> Histogram {
@@ -84,6 +102,9 @@ impl NodeMetrics {
             cache_misses: Counter::default(),
             cache_bytes: Gauge::default(),
             nullified: Counter::default(),
+            silences: Counter::default(),
+            findings: Family::default(),
+            suspicion: Family::default(),
         };
         metrics.register();
         metrics
@@ -97,6 +118,17 @@ impl NodeMetrics {
             "rustorium_consensus_nullified_views",
             "Views left by a nullification",
             self.nullified.clone(),
+        );
+        registry.register(
+            "rustorium_consensus_silences",
+            "Times that a peer made no consensus frame for three heartbeats",
+            self.silences.clone(),
+        );
+        registry.register("rustorium_node_finding", "What is found wrong, by code", self.findings.clone());
+        registry.register(
+            "rustorium_node_peer_suspicion",
+            "Phi of each peer: the negative logarithm of how likely its silence is while it lives",
+            self.suspicion.clone(),
         );
         registry.register("rustorium_transport_peers", "Peers whose link is up", self.peers.clone());
         registry.register("rustorium_txpool_transactions", "Transactions in the pool", self.pool.clone());
@@ -154,6 +186,16 @@ impl NodeMetrics {
         self.skipped.inc_by(skipped as u64);
         self.execution.observe(executed_in.as_secs_f64());
         self.commit.observe((total - executed_in).as_secs_f64());
+    }
+
+    /// What the watch found: the codes of what is wrong, and each peer's phi.
+    pub fn health<'a>(&self, codes: impl Iterator<Item = &'a str>, suspicion: &BTreeMap<String, f64>) {
+        self.findings.clear();
+        codes.for_each(|code| _ = self.findings.get_or_create(&FindingLabel { code: code.to_owned() }).set(1));
+        self.suspicion.clear();
+        for (peer, phi) in suspicion {
+            self.suspicion.get_or_create(&PeerLabel { peer: peer.clone() }).set(*phi);
+        }
     }
 
     /// One call of `replica.on_input`.

@@ -12,6 +12,7 @@ use crate::starting::Starting;
 use crate::statesync::face::FillFace;
 use crate::statesync::{JoinEvent, Offers, Question};
 use crate::verifier::Verifier;
+use crate::vitals::{Vitals, VitalsNote};
 use parking_lot::Mutex;
 use rustorium_crypto::seal::MasterKey;
 use rustorium_gateway::Backend;
@@ -97,6 +98,7 @@ pub(crate) struct Running {
     pub(crate) verifier: Arc<Verifier>,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) threads: Vec<JoinHandle<()>>,
+    pub(crate) vitals: Vitals,
 }
 
 impl Node {
@@ -135,6 +137,11 @@ impl Node {
         &self.audit
     }
 
+    /// How its parts do; none once it is closed.
+    pub fn vitals(&self) -> Option<VitalsNote> {
+        self.running.lock().as_ref().map(|running| running.vitals.read())
+    }
+
     /// Rotation of the storage keys.
     pub fn rotator(&self) -> &Arc<Rotator> {
         &self.rotator
@@ -163,6 +170,8 @@ impl Node {
         if let Some(proofs) = &self.backend.proofs {
             proofs.close();
         }
+        // It holds the journal, which is closed by the last who does.
+        drop(running.vitals);
         self.events.push(Event::Stop);
         self.questions.close();
         for thread in running.threads {

@@ -9,6 +9,8 @@ struct State<T> {
     items: VecDeque<T>,
     waiting: bool,
     closed: bool,
+    /// Since when there has been work, waiting or taken, without the consumer coming for more.
+    busy_since: Option<Instant>,
 }
 
 /// Many producers, one consumer that takes all that waits at once.
@@ -19,7 +21,7 @@ pub struct Queue<T> {
 
 impl<T> Default for Queue<T> {
     fn default() -> Self {
-        let state = State { items: VecDeque::new(), waiting: false, closed: false };
+        let state = State { items: VecDeque::new(), waiting: false, closed: false, busy_since: None };
         Self { state: Mutex::new(state), ready: Condvar::new() }
     }
 }
@@ -33,6 +35,9 @@ impl<T> Queue<T> {
         }
         state.items.push_back(item);
         let waiting = std::mem::take(&mut state.waiting);
+        if waiting {
+            state.busy_since = Some(Instant::now());
+        }
         drop(state);
         if waiting {
             self.ready.notify_one();
@@ -42,6 +47,11 @@ impl<T> Queue<T> {
     /// Whether nothing waits.
     pub fn is_empty(&self) -> bool {
         self.state.lock().items.is_empty()
+    }
+
+    /// For how long there has been work without its consumer coming for more; none while that one waits.
+    pub fn busy_for(&self) -> Option<Duration> {
+        self.state.lock().busy_since.map(|since| since.elapsed())
     }
 
     /// No more items are taken in; the consumer gets what is there.
@@ -57,6 +67,7 @@ impl<T> Queue<T> {
         let mut state = self.state.lock();
         while state.items.is_empty() && !state.closed {
             state.waiting = true;
+            state.busy_since = None;
             match until {
                 None => self.ready.wait(&mut state),
                 Some(until) => {
@@ -67,6 +78,7 @@ impl<T> Queue<T> {
             }
         }
         state.waiting = false;
+        state.busy_since = Some(Instant::now());
         std::mem::swap(&mut state.items, out);
         !(out.is_empty() && state.closed)
     }

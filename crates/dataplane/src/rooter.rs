@@ -1,6 +1,6 @@
 //! The thread that roots the state: off the consensus path, one period at a time, and ahead of its end on an idle chain.
 
-use crate::executor::store_code;
+use crate::executor::{read_code, store_code};
 use crate::inbox::Inbox;
 use crate::metrics::NodeMetrics;
 use crate::queue::Queue;
@@ -64,8 +64,8 @@ impl RootMetrics {
     }
 }
 
-fn failed(error: &TreeError) -> (&'static str, String) {
-    ("state-tree-failed", error.to_string())
+fn failed(store: &dyn Store, error: &TreeError) -> (&'static str, String) {
+    read_code(store, "state-tree-failed", error)
 }
 
 fn store_failed(error: &StoreError) -> (&'static str, String) {
@@ -131,14 +131,14 @@ impl Rooter {
         if waiting.is_empty() && self.rooting.ahead_from_ms().is_some_and(|at| at <= now_ms) {
             let start = Instant::now();
             let rooted = self.rooting.root_ahead();
-            self.tell(rooted.map_err(|e| failed(&e))?, start);
+            self.tell(rooted.map_err(|e| failed(&*self.store, &e))?, start);
         }
         waiting.drain(..).try_for_each(|job| self.take(job))
     }
 
     fn take(&mut self, job: RootJob) -> Result<(), (&'static str, String)> {
         let (header, start) = (job.header.clone(), Instant::now());
-        let rooted = self.rooting.take(job).map_err(|e| failed(&e))?;
+        let rooted = self.rooting.take(job).map_err(|e| failed(&*self.store, &e))?;
         self.tell(rooted, start);
         if let Some(Fold { height, top, rows }) = self.rooting.fold(&header) {
             let mut changed: Vec<TreeRow> =

@@ -27,8 +27,9 @@ use crate::statesync::early::Early;
 use crate::statesync::{Offers, Question, Server};
 use crate::threads::{ShardGauges, ThreadPorts, now, run_shard};
 use crate::verifier::Verifier;
+use crate::vitals::{Mark, Vitals};
 use crate::waiters::Waiters;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use rustorium_crypto::seal::{AtRest, MasterKey};
 use rustorium_crypto::{SigningKey, locked};
 use rustorium_gateway::http::server::{HttpConfig, StartError};
@@ -204,15 +205,27 @@ impl Starting {
             notices: self.notices.clone(),
             links: self.links.clone(),
             metrics: self.metrics.clone(),
+            gauges: self.gauges.clone(),
         };
+        let mut vitals = Vitals::new(
+            self.start,
+            (self.events.clone(), jobs.clone()),
+            journal.clone(),
+            self.store.clone(),
+            self.gauges.clone(),
+            self.links.clone(),
+        );
         let at = now(self.start);
         let shard =
             Shard::recover(self.context.clone(), self.work_config(), ports, at, (tip.digest, tip.header), journaled);
-        let mut threads = self.spawn_threads(shard, jobs, journal)?;
+        let mut threads = self.spawn_threads(shard, jobs, journal, &mut vitals)?;
         for _ in 0..threads_for(CORES_PER_VERIFIER) {
             let verifier = verifier.clone();
             threads.push(spawn("verify", move || verifier.run())?);
         }
+        let (checks, asked) = (verifier.clone(), self.questions.clone());
+        vitals.watch("verify", move || checks.busy_for());
+        vitals.watch("snapshots", move || asked.busy_for());
         let server =
             Server { offers: self.offers.clone(), questions: self.questions.clone(), transport: transport.clone() };
         threads.push(spawn("snapshots", move || server.run())?);
@@ -234,7 +247,7 @@ impl Starting {
             metrics: self.metrics,
             addresses,
             stopping: self.stopping,
-            running: Mutex::new(Some(Running { runtime, transport, http, quic, verifier, store, threads })),
+            running: Mutex::new(Some(Running { runtime, transport, http, quic, verifier, store, threads, vitals })),
         })
     }
 
@@ -314,6 +327,7 @@ impl Starting {
             proofs: self.proofs.clone(),
             inbox: self.inbox.clone(),
             stopping: self.stopping.clone(),
+            findings: RwLock::default(),
         }
     }
 
@@ -345,6 +359,7 @@ impl Starting {
         shard: Shard<ThreadPorts>,
         jobs: Arc<Queue<ExecutionJob>>,
         journal: Arc<Journal>,
+        vitals: &mut Vitals,
     ) -> Result<Vec<JoinHandle<()>>, NodeError> {
         let roots = self.context.parameters.state_roots.then(|| self.rooter()).transpose()?;
         let executor = Executor {
@@ -368,16 +383,23 @@ impl Starting {
             stopping: self.stopping.clone(),
             keep_heights: self.config.keep_heights,
         };
-        let keeper = Keeper { keeping, journal, metrics: self.metrics.clone(), inbox: self.inbox.clone() };
+        let mark = Arc::<Mark>::default();
+        let (metrics, inbox) = (self.metrics.clone(), self.inbox.clone());
+        let keeper = Keeper { keeping, journal, metrics, inbox, mark: mark.clone() };
+        vitals.watch("keep", move || mark.busy_for());
         let mut threads = vec![
             spawn("shard", move || run_shard(shard, &events, &gauges, start))?,
             spawn("execute", move || executor.run(&jobs))?,
             spawn("keep", move || keeper.run())?,
         ];
         if let Some((rooter, jobs)) = roots {
+            let asked = jobs.clone();
+            vitals.watch("root", move || asked.busy_for());
             threads.push(spawn("root", move || rooter.run(&jobs))?);
         }
         if let Some(proofs) = self.proofs.clone() {
+            let pool = proofs.clone();
+            vitals.watch("prove", move || pool.busy_for());
             threads.push(spawn("prove", move || proofs.run())?);
         }
         Ok(threads)

@@ -11,6 +11,7 @@ use crate::queue::Queue;
 use crate::serving::Serving;
 use crate::shard::{Event, ExecutionJob, Now, Ports, Shard};
 use crate::verifier::Verifier;
+use crate::vitals::Arrivals;
 use bytes::Bytes;
 use rustorium_quorum::Evidence;
 use rustorium_storage::{Journal, Lsn, RecordKind};
@@ -40,6 +41,12 @@ pub struct ShardGauges {
     pub pool_bytes: AtomicU64,
     /// Whether the node has executed about as far as its peers.
     pub synced: AtomicBool,
+    /// The height from which on a quorum has other results; 0 for none.
+    pub diverged: AtomicU64,
+    /// The next height, where no peer holds it any more; 0 for none.
+    pub unserved: AtomicU64,
+    /// When peers were heard.
+    pub arrivals: Arrivals,
 }
 
 /// `Ports` over a node's threads.
@@ -52,6 +59,7 @@ pub struct ThreadPorts {
     pub(crate) notices: Arc<Notices>,
     pub(crate) links: Arc<Links>,
     pub(crate) metrics: Arc<NodeMetrics>,
+    pub(crate) gauges: Arc<ShardGauges>,
 }
 
 impl Ports for ThreadPorts {
@@ -117,6 +125,13 @@ impl Ports for ThreadPorts {
     fn inputs(&mut self, inputs: Vec<Input>) {
         let nullifications = inputs.iter().filter(|i| matches!(i, Input::Certificate(name) if name.digest.is_none()));
         self.metrics.nullified.inc_by(nullifications.count() as u64);
+        for input in &inputs {
+            match input {
+                Input::PeerSilence(_, true) => _ = self.metrics.silences.inc(),
+                Input::Diverged(height) => self.gauges.diverged.store(height.0.max(1), Ordering::Relaxed),
+                _ => {}
+            }
+        }
         self.clients.inbox.push(inputs);
     }
 
@@ -183,17 +198,24 @@ pub fn run_shard(mut shard: Shard<ThreadPorts>, events: &Queue<Event>, gauges: &
             shard = shard.next_epoch(at);
         }
         shard.end_turn(at);
-        publish(&shard, gauges);
+        publish(&mut shard, gauges);
     }
 }
 
-fn publish(shard: &Shard<ThreadPorts>, gauges: &ShardGauges) {
+fn publish(shard: &mut Shard<ThreadPorts>, gauges: &ShardGauges) {
     let (transactions, bytes) = shard.pool_size();
     let peers = shard.connected().len();
     gauges.view.store(shard.view().0, Ordering::Relaxed);
     gauges.pool_transactions.store(transactions, Ordering::Relaxed);
     gauges.pool_bytes.store(bytes, Ordering::Relaxed);
     gauges.synced.store(shard.synced(), Ordering::Relaxed);
+    gauges.unserved.store(shard.unserved().map_or(0, |height| height.0), Ordering::Relaxed);
+    let heard = shard.take_arrivals();
+    if !heard.is_empty() {
+        let context = shard.ports.links.context();
+        let key = |peer: ValidatorIndex| context.validators.get(usize::from(peer.0)).map(|member| member.node_key);
+        gauges.arrivals.note(key, heard);
+    }
     let metrics = &shard.ports.metrics;
     metrics.view.set(i64::try_from(shard.view().0).unwrap_or(i64::MAX));
     metrics.pool.set(transactions as i64);

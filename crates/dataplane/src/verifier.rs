@@ -2,6 +2,7 @@
 
 use crate::queue::Queue;
 use crate::shard::{Admitted, Event};
+use crate::vitals::Mark;
 use crate::waiters::{Waiter, Waiters};
 use bytes::Bytes;
 use parking_lot::{Condvar, Mutex, MutexGuard, RwLock};
@@ -13,6 +14,7 @@ use rustorium_types::{Batch, Block, BlockDigest, Transaction, ValidatorIndex};
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 /// Transactions checked together at most: beyond, batches gain nothing and latency grows.
 const TOGETHER_MAX: usize = 256;
@@ -78,6 +80,8 @@ pub struct Verifier {
     /// Bytes of the batches that wait or are being checked: a peer's copy of one isn't checked besides.
     checking: Mutex<HashSet<Bytes>>,
     events: Arc<Queue<Event>>,
+    /// One for each thread.
+    marks: Mutex<Vec<Arc<Mark>>>,
 }
 
 impl Verifier {
@@ -86,7 +90,8 @@ impl Verifier {
         let (queues, ready) = (Mutex::default(), Condvar::new());
         let (unverified, checked, checking) = (AtomicUsize::new(0), Mutex::default(), Mutex::default());
         let committee = RwLock::new(committee);
-        Self { queues, ready, committee, waiters, unverified, checked, checking, events }
+        let marks = Mutex::default();
+        Self { queues, ready, committee, waiters, unverified, checked, checking, events, marks }
     }
 
     /// Batches of this committee's epoch are checked from now on; those of others are void.
@@ -135,9 +140,17 @@ impl Verifier {
         self.ready.notify_all();
     }
 
+    /// For how long the thread that is longest at it has been checking what it took last.
+    pub fn busy_for(&self) -> Option<Duration> {
+        self.marks.lock().iter().filter_map(|mark| mark.busy_for()).max()
+    }
+
     /// Checks until `stop`.
     pub fn run(&self) {
+        let mark = Arc::<Mark>::default();
+        self.marks.lock().push(mark.clone());
         loop {
+            mark.end();
             let mut queues = self.queues.lock();
             while !queues.stopped && queues.is_empty() {
                 self.ready.wait(&mut queues);
@@ -145,6 +158,7 @@ impl Verifier {
             if queues.stopped {
                 return;
             }
+            mark.begin();
             self.check_next(queues);
         }
     }

@@ -9,6 +9,7 @@ mod state;
 pub use listing::{KeyCursor, ListFrom, ListedKeys, Listing};
 pub use state::{ProveAt, Proven, ReadAt, StateValues};
 
+use crate::json::Finding;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use rustorium_types::{
@@ -235,6 +236,8 @@ pub struct Status {
     pub ready: Result<(), String>,
     /// How far the filling of its store is; none where it isn't being filled.
     pub filling: Option<Filling>,
+    /// What the node's watch found wrong.
+    pub findings: Vec<Finding>,
     /// Why the validator key signs nothing more; none where it does.
     pub retired: Option<String>,
     /// Evidence against validators, one note for each and kind.

@@ -9,6 +9,7 @@
 pub mod answers;
 pub mod chain;
 pub mod facts;
+pub mod finding;
 pub mod listing;
 pub mod operation;
 pub mod scalar;
@@ -18,6 +19,7 @@ pub mod status;
 pub use answers::*;
 pub use chain::*;
 pub use facts::{FactsView, KindFacts};
+pub use finding::{Finding, Severity};
 pub use listing::{KeysPage, ListedKey};
 pub use operation::{ConditionView, OperationView, ViewError};
 pub use scalar::{Amount, Hex};

@@ -3,6 +3,7 @@
 //! *Invariants:* decides nothing; every call that may take longer than a conversion detaches in `detached`, which also
 //! contains panics; Rust threads never take the interpreter's lock.
 
+mod audit;
 mod convert;
 mod errors;
 mod journal;
@@ -25,6 +26,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<storage_key::StorageKey>()?;
     module.add_function(wrap_pyfunction!(storage_key::forbid_core_dumps, module)?)?;
     module.add_function(wrap_pyfunction!(journal::read_journal, module)?)?;
+    module.add_function(wrap_pyfunction!(audit::audit_record, module)?)?;
     ledger::register(module)?;
     module.add_class::<light::Light>()?;
     module.add_function(wrap_pyfunction!(light::wrap_proof, module)?)?;

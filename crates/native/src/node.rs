@@ -10,7 +10,7 @@ use rustorium_dataplane::config::NodeConfig;
 use rustorium_dataplane::statesync::OfferNote;
 use rustorium_dataplane::{Node as Inner, NodeError, StartHandle};
 use rustorium_gateway::Backend;
-use rustorium_gateway::json::StatusAnswer;
+use rustorium_gateway::json::{Finding, StatusAnswer};
 use rustorium_storage::AuditSink;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -146,6 +146,20 @@ impl Node {
         let made = made.map_err(|error| native_error("store-failed", error.to_string()))?;
         let none = "there is no certified state yet; make one transaction, wait until its state root is certified, and try again";
         made.map(|note| snapshot_json(&note).to_string()).ok_or_else(|| native_error("no-state-root", none.to_owned()))
+    }
+
+    /// How its parts do: JSON, empty once it is closed.
+    fn vitals(&self, py: Python<'_>) -> PyResult<String> {
+        detached(py, || serde_json::to_string(&self.inner.vitals()).unwrap_or_default())
+    }
+
+    /// Shows what its watch found wrong, and the phi of each peer: both JSON.
+    fn tell_health(&self, findings_json: &str, suspicion_json: &str) -> PyResult<()> {
+        let failed = |error: serde_json::Error| native_error("internal", format!("findings are not as JSON: {error}"));
+        let findings: Vec<Finding> = serde_json::from_str(findings_json).map_err(failed)?;
+        let suspicion: BTreeMap<String, f64> = serde_json::from_str(suspicion_json).map_err(failed)?;
+        self.inner.backend().tell_health(findings, &suspicion);
+        Ok(())
     }
 
     fn close(&self, py: Python<'_>) -> PyResult<()> {

@@ -264,4 +264,7 @@ impl<S: Store> Store for FaultyStore<S> {
     fn stats(&self) -> StoreStats {
         self.inner.stats()
     }
+    fn damaged(&self) -> Option<StoreError> {
+        self.inner.damaged()
+    }
 }

@@ -308,7 +308,7 @@ impl Store for RocksStore {
             if found.len() >= limit {
                 break;
             }
-            let (key, row) = item.map_err(|e| row_failure(&self.disk.path, Table::Index, &from, &e))?;
+            let (key, row) = item.map_err(|e| self.disk.row_failure(Table::Index, &from, &e))?;
             let height = rows::index_height(&key)?;
             let entries = rows::account_entries(&key, &self.disk.keys.open_row(Table::Index, &key, &row)?)?;
             let older = entries.into_iter().rev().filter(|(i, _)| before.is_none_or(|before| (height, *i) < before));
@@ -324,7 +324,7 @@ impl Store for RocksStore {
         let mode = IteratorMode::From(&from, Direction::Forward);
         let mut items = self.disk.db.iterator_cf_opt(self.disk.family(Table::Meta)?, options, mode);
         let Some(item) = items.next() else { return Ok(None) };
-        let (key, row) = item.map_err(|e| row_failure(&self.disk.path, Table::Meta, &from, &e))?;
+        let (key, row) = item.map_err(|e| self.disk.row_failure(Table::Meta, &from, &e))?;
         let Some(height) = rows::finalization_height(&key) else {
             return Err(rows::corrupt(Table::Meta, &key, "its key's length is wrong".into()));
         };
@@ -344,6 +344,10 @@ impl Store for RocksStore {
         self.disk.keys.sealer()?.seal(Table::Meta, &key, &mut row)?;
         let put = self.disk.db.put_cf(self.disk.family(Table::Meta)?, key, &row);
         put.map_err(|e| failure(&self.disk.path, e.as_ref()))
+    }
+
+    fn damaged(&self) -> Option<StoreError> {
+        self.disk.keys.damage()
     }
 
     fn stats(&self) -> StoreStats {

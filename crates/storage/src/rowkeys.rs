@@ -8,7 +8,7 @@ use crate::store::StoreError;
 use parking_lot::{Mutex, RwLock};
 use rustorium_crypto::seal::{AtRest, FreshSalt, Keyed, KeyedHash, Opener, Place, Sealer};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// The keys of an open store.
 pub(crate) struct RowKeys {
@@ -18,6 +18,8 @@ pub(crate) struct RowKeys {
     file: Mutex<KeyFile>,
     /// Drawn by the first row that this process seals: one that writes nothing adds no version.
     sealer: RwLock<Option<Arc<Sealer>>>,
+    /// The first row that was found damaged.
+    damage: OnceLock<StoreError>,
 }
 
 impl RowKeys {
@@ -27,7 +29,8 @@ impl RowKeys {
         let opener = at_rest.row_opener();
         file.versions().iter().for_each(|(version, salt)| opener.add(*version, *salt));
         let names = at_rest.keyed(Keyed::Names)?;
-        Ok(Self { at_rest: at_rest.clone(), names, opener, file: Mutex::new(file), sealer: RwLock::default() })
+        let (file, sealer, damage) = (Mutex::new(file), RwLock::default(), OnceLock::new());
+        Ok(Self { at_rest: at_rest.clone(), names, opener, file, sealer, damage })
     }
 
     /// What names are looked up by.
@@ -77,7 +80,21 @@ impl RowKeys {
     pub(crate) fn open_row(&self, table: Table, key: &[u8], row: &[u8]) -> Result<Vec<u8>, StoreError> {
         let sealed = rows::sealed_part(table, key, row)?;
         let place = place(table, key);
-        self.opener.open(&place, sealed).map_err(|error| rows::corrupt(table, key, error.to_string()))
+        let opened = self.opener.open(&place, sealed);
+        opened.map_err(|error| self.note(rows::corrupt(table, key, error.to_string())))
+    }
+
+    /// Remembers the first damage: who reads it may be a client that goes away again.
+    pub(crate) fn note(&self, error: StoreError) -> StoreError {
+        if matches!(error, StoreError::Corrupt { .. }) {
+            self.damage.get_or_init(|| error.clone());
+        }
+        error
+    }
+
+    /// The first row that was found damaged since the store was opened.
+    pub(crate) fn damage(&self) -> Option<StoreError> {
+        self.damage.get().cloned()
     }
 }
 

@@ -143,6 +143,14 @@ pub enum StoreError {
         /// What is wrong with it.
         what: String,
     },
+    /// Files that RocksDB finds damaged.
+    #[error("the store {path} is damaged ({reason}): restore it from a backup or sync it anew")]
+    Damaged {
+        /// The store's folder.
+        path: String,
+        /// What RocksDB says.
+        reason: String,
+    },
     /// Rows without the file that says how they were sealed.
     #[error(
         "the key file {path} is missing, without which no row beside it opens: restore it from a backup of this home, or remove its folder and sync the store anew"
@@ -297,6 +305,11 @@ pub trait Store: TreeStore + HistoryStore + SyncStore + EpochStore {
     fn stats(&self) -> StoreStats {
         StoreStats::default()
     }
+
+    /// The first row that was found damaged since the store was opened, whoever asked for it.
+    fn damaged(&self) -> Option<StoreError> {
+        None
+    }
 }
 
 impl<S: Store + ?Sized> Store for Arc<S> {
@@ -349,6 +362,9 @@ impl<S: Store + ?Sized> Store for Arc<S> {
     }
     fn stats(&self) -> StoreStats {
         (**self).stats()
+    }
+    fn damaged(&self) -> Option<StoreError> {
+        (**self).damaged()
     }
 }
 

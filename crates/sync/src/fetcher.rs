@@ -8,6 +8,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 const DOUBLINGS_MAX: u32 = 5;
 /// Requests of one want whose late answers still count.
 const LATE_ANSWERS_MAX: usize = 8;
+/// Refusals that are remembered until they are taken.
+const REFUSALS_MAX: usize = 64;
 /// Wrong answers that are remembered until they are taken.
 const WRONG_ANSWERS_MAX: usize = 64;
 
@@ -71,6 +73,7 @@ pub struct Fetcher {
     look_ms: u64,
     in_flight: BTreeMap<ValidatorIndex, usize>,
     wrong: Vec<WrongAnswer>,
+    refusals: Vec<(ValidatorIndex, Want)>,
 }
 
 impl Fetcher {
@@ -87,6 +90,7 @@ impl Fetcher {
             look_ms: 0,
             in_flight: BTreeMap::new(),
             wrong: Vec::new(),
+            refusals: Vec::new(),
         }
     }
 
@@ -147,6 +151,11 @@ impl Fetcher {
     /// Wrong answers since the last call; they were not passed on, and other peers are asked.
     pub fn take_wrong_answers(&mut self) -> Vec<WrongAnswer> {
         std::mem::take(&mut self.wrong)
+    }
+
+    /// Who said since the last call that it doesn't hold what it was asked for.
+    pub fn take_refusals(&mut self) -> Vec<(ValidatorIndex, Want)> {
+        std::mem::take(&mut self.refusals)
     }
 
     /// Sends what is due: `(peer, request number, request)`, to connected peers only. Call it after every other call, when
@@ -230,6 +239,9 @@ impl Fetcher {
         }
         if verdict == Verdict::Wrong && self.wrong.len() < WRONG_ANSWERS_MAX {
             self.wrong.push(WrongAnswer { peer, want });
+        }
+        if verdict == Verdict::NotHeld && self.refusals.len() < REFUSALS_MAX {
+            self.refusals.push((peer, want));
         }
         self.asked.remove(&id);
         let entry = self.entries.get_mut(&number)?;

@@ -144,6 +144,7 @@ fn what_was_not_asked_for_is_dropped_and_told() {
     let (peer, id, _) = poll(&mut fetcher, 0, &peers(4))[0].clone();
     assert!(fetcher.on_response(1, peer, id, Response::Block(Box::new(good))).is_some());
     assert!(fetcher.take_wrong_answers().is_empty());
+    assert!(fetcher.take_refusals().is_empty());
 }
 
 #[test]

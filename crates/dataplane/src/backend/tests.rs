@@ -62,6 +62,7 @@ impl World {
             proofs: None,
             inbox: Arc::new(Inbox::new().unwrap()),
             stopping: Arc::default(),
+            findings: parking_lot::RwLock::default(),
         };
         Self { _home: home, genesis, backend, events }
     }
@@ -175,4 +176,35 @@ fn readiness_names_what_is_missing() {
     assert_eq!(why(), "the disk is full: free space");
     world.backend.stopping.store(true, Ordering::Relaxed);
     assert_eq!(why(), "the node is stopping");
+}
+
+fn finding(code: &str, severity: Severity) -> Finding {
+    let (evidence, advice) = ("it was seen".to_owned(), "do this".to_owned());
+    Finding { code: code.to_owned(), severity, evidence, advice, since_ms: 7 }
+}
+
+#[test]
+fn what_the_watch_finds_is_shown_and_makes_a_node_not_ready() {
+    let world = World::new(1);
+    let backend = &world.backend;
+    (0..4).for_each(|index| backend.links.set(&world.genesis.validators[index].node_key, true));
+    backend.gauges.synced.store(true, Ordering::Relaxed);
+    assert_eq!(backend.status().ready, Ok(()));
+    let suspicion = BTreeMap::from([("node-1".to_owned(), 0.5)]);
+    backend.tell_health(vec![finding("disk-slow", Severity::Degraded)], &suspicion);
+    assert_eq!(backend.status().ready, Ok(()), "it is slower, and serves");
+    let found = vec![finding("disk-slow", Severity::Degraded), finding("store-corrupt", Severity::NotReady)];
+    backend.tell_health(found.clone(), &suspicion);
+    let status = backend.status();
+    assert_eq!(status.ready, Err("store-corrupt: it was seen; do this".to_owned()));
+    assert_eq!(status.findings, found);
+    let metrics = backend.metrics();
+    for line in
+        [r#"rustorium_node_finding{code="store-corrupt"} 1"#, r#"rustorium_node_peer_suspicion{peer="node-1"} 0.5"#]
+    {
+        assert!(metrics.lines().any(|known| known == line), "{line} is missing in {metrics}");
+    }
+    backend.tell_health(Vec::new(), &BTreeMap::new());
+    assert_eq!(backend.status().ready, Ok(()));
+    assert!(!backend.metrics().contains("store-corrupt"));
 }

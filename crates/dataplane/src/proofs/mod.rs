@@ -159,6 +159,11 @@ impl ProofPool {
         }
     }
 
+    /// For how long its thread has been at what it took last.
+    pub fn busy_for(&self) -> Option<std::time::Duration> {
+        self.waiting.busy_for()
+    }
+
     /// Ends the thread, after what still waits.
     pub fn close(&self) {
         self.waiting.close();

@@ -363,7 +363,9 @@ impl<P: Ports> Shard<P> {
             Response::EpochEnd(change) => return self.on_epoch_end(*change),
             other => other,
         };
-        let Some((want, response)) = self.fetcher.on_response(now.ms(), peer, id, response) else { return };
+        let Some((want, response)) = self.fetcher.on_response(now.ms(), peer, id, response) else {
+            return self.note_refusals();
+        };
         match (want, response) {
             (Want::Block(digest), Response::Block(block)) => {
                 let ours = block_digest(&block.header) == digest && self.context.header_is_ours(&block.header);

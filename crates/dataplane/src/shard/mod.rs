@@ -11,6 +11,7 @@ mod inbound;
 mod leading;
 mod ports;
 mod recovery;
+mod signs;
 mod stale;
 mod state_claims;
 mod work;
@@ -100,8 +101,7 @@ pub struct Shard<P: Ports> {
     /// Whether the core has said that it is in this epoch.
     entered: bool,
     peer_executed: HashMap<ValidatorIndex, Height>,
-    last_heard_us: HashMap<ValidatorIndex, u64>,
-    silent: HashSet<ValidatorIndex>,
+    signs: signs::Signs,
     served: HashMap<(ValidatorIndex, View), HashSet<ValidatorIndex>>,
     /// Who answered with a batch whose signatures don't verify: is asked first no more.
     liars: HashSet<ValidatorIndex>,
@@ -173,8 +173,7 @@ impl<P: Ports> Shard<P> {
             connected: HashSet::new(),
             entered: false,
             peer_executed: HashMap::new(),
-            last_heard_us: HashMap::new(),
-            silent: HashSet::new(),
+            signs: signs::Signs::default(),
             served: HashMap::new(),
             liars: HashSet::new(),
             own_lane: work::OwnLane::default(),
@@ -254,6 +253,7 @@ impl<P: Ports> Shard<P> {
         if !inputs.is_empty() {
             self.ports.inputs(inputs);
         }
+        self.signs.promise(self.next_deadline_us(now));
     }
 
     fn tell(&mut self, input: Input) {
@@ -262,7 +262,7 @@ impl<P: Ports> Shard<P> {
 
     /// When `Tick` is wanted next, in monotonic microseconds.
     pub fn next_deadline_us(&self, now: Now) -> Option<u64> {
-        let silence = Some(self.next_silence_us());
+        let silence = self.signs.next_silence_us(self.config.heartbeat_us);
         let fetch = self.fetcher.next_deadline_ms().map(|ms| ms * 1000);
         let delayed = self.pool.next_delayed_ms().map(|at| now.us + at.saturating_sub(now.wall_ms) * 1000);
         let cut = self.own_lane.cut_due_us;

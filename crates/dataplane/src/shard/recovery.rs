@@ -132,10 +132,8 @@ impl<P: Ports> Shard<P> {
         shard.recover_floor();
         let votes = shard.recover_votes(tip_view, &records.votes);
         let members = (0..shard.context.n() as u16).map(ValidatorIndex);
-        shard.last_heard_us.extend(members.map(|peer| (peer, now.us)));
-        if let Some(me) = shard.context.me() {
-            shard.last_heard_us.remove(&me);
-        }
+        let me = shard.context.me();
+        members.filter(|peer| Some(*peer) != me).for_each(|peer| shard.signs.expect(now, peer));
         let (epoch, me, n) = (shard.context.epoch(), shard.context.me(), shard.context.n());
         // What was told so far is what `Recovered` says as a whole, and it comes first.
         shard.inputs.clear();

@@ -2,7 +2,6 @@
 
 use super::{Admitted, Now, Outgoing, Ports, Shard};
 use crate::periods::claimed_height;
-use crate::port::Input;
 use crate::rules;
 use bytes::Bytes;
 use rustorium_crypto::{CheckedBatch, own_batch};
@@ -118,7 +117,7 @@ impl<P: Ports> Shard<P> {
         let home = usize::from(home_lane(sender, self.context.epoch(), n).0);
         let mut ranked = (0..n).map(|rank| ValidatorIndex(((home + rank) % n) as u16));
         let lists = !self.is_retired();
-        let others = |v: &ValidatorIndex| self.connected.contains(v) && !self.silent.contains(v);
+        let others = |v: &ValidatorIndex| self.connected.contains(v) && !self.signs.is_silent(*v);
         let reachable = |v: &ValidatorIndex| if self.context.is_me(*v) { lists } else { others(v) };
         ranked.find(reachable)
     }
@@ -287,36 +286,12 @@ impl<P: Ports> Shard<P> {
     pub(super) fn on_link(&mut self, now: Now, peer: ValidatorIndex, up: bool) {
         if up {
             self.connected.insert(peer);
-            self.last_heard_us.entry(peer).or_insert(now.us);
+            self.signs.expect(now, peer);
             self.help(peer, View(0));
             self.ask_soon(now);
         } else {
             self.connected.remove(&peer);
             self.fetcher.disconnected(peer);
         }
-    }
-
-    pub(super) fn heard(&mut self, now: Now, peer: ValidatorIndex) {
-        self.last_heard_us.insert(peer, now.us);
-        if self.silent.remove(&peer) {
-            self.tell(Input::PeerSilence(peer, false));
-        }
-    }
-
-    pub(super) fn update_silence(&mut self, now: Now) {
-        let limit = 3 * self.config.heartbeat_us;
-        let context = self.context.clone();
-        for peer in (0..context.n() as u16).map(ValidatorIndex).filter(|peer| !context.is_me(*peer)) {
-            let heard = *self.last_heard_us.entry(peer).or_insert(now.us);
-            if now.us >= heard + limit && self.silent.insert(peer) {
-                self.tell(Input::PeerSilence(peer, true));
-            }
-        }
-    }
-
-    pub(super) fn next_silence_us(&self) -> u64 {
-        let speaking = self.last_heard_us.iter().filter(|(peer, _)| !self.silent.contains(peer));
-        let next = speaking.map(|(_, heard)| heard + 3 * self.config.heartbeat_us).min();
-        next.unwrap_or(u64::MAX)
     }
 }

@@ -108,6 +108,7 @@ impl Backend for FillFace {
             durability: self.durability,
             ready: Err(filling.sentence()),
             filling: Some(filling),
+            findings: Vec::new(),
             retired: None,
             evidence: Vec::new(),
         }

@@ -1,7 +1,7 @@
 //! A node that was away comes back to the others' state.
 
 use crate::net::Net;
-use rustorium_storage::Store;
+use rustorium_storage::{HistoryStore, Store, TreeStore};
 use rustorium_types::{Height, Message, Request};
 
 /// Blocks without node 3, whose views the others give up.
@@ -59,6 +59,29 @@ fn a_node_that_is_far_behind_goes_range_by_range() {
     let single = asked(&net, 3, |request| matches!(request, Request::Block(_)));
     assert!((3..20).contains(&ranges), "{ranges} ranges");
     assert!(single < 50, "{single} blocks were asked for one by one");
+}
+
+#[test]
+fn a_node_that_was_away_for_too_long_knows_that_nobody_holds_what_it_lacks() {
+    let mut net = Net::new();
+    net.stop(3);
+    grow(&mut net, 40);
+    for index in 0..3 {
+        // What is below the tree's base may go.
+        net.store(index).fold_tree(Height(30), &[]).unwrap();
+        let kept = net.store(index).prune(Height(30)).unwrap();
+        assert_eq!((kept.oldest_height, kept.more), (Height(30), false));
+    }
+    net.power_loss(3, 0);
+    net.advance(5_000_000);
+    let lacks = Height(net.height(3) + 1);
+    assert!(lacks < Height(30));
+    assert_eq!(net.nodes[3].shard.unserved(), Some(lacks));
+    assert_eq!(net.nodes[0].shard.unserved(), None);
+    // One of f + 1 may lie, all that are connected don't: alone with one peer it knows nothing.
+    net.stop(0);
+    net.stop(1);
+    assert_eq!(net.nodes[3].shard.unserved(), None);
 }
 
 #[test]

@@ -163,3 +163,17 @@ proptest! {
         prop_assert_eq!(seen, (0..pushed).map(queued).collect::<Vec<_>>());
     }
 }
+
+#[test]
+fn it_tells_for_how_long_the_core_has_not_come() {
+    let inbox = Inbox::new().unwrap();
+    assert_eq!(inbox.waiting_for(), None);
+    inbox.push([Input::WorkSeen(false)]);
+    assert_eq!(inbox.waiting_for(), None, "that wakes nobody");
+    inbox.push([Input::WorkSeen(true), Input::BlockSeen(facts(), rustorium_dataplane::port::PayloadStatus::Ready)]);
+    assert!(inbox.waiting_for().is_some());
+    inbox.drain(0).unwrap();
+    assert!(inbox.waiting_for().is_some(), "something is left");
+    inbox.drain(9).unwrap();
+    assert_eq!(inbox.waiting_for(), None);
+}

@@ -36,6 +36,39 @@ fn a_peer_is_silent_after_three_heartbeats_and_back_with_its_next_frame() {
     assert_eq!(silence(&net, 2, false), 1);
 }
 
+/// On a machine without a free core a node wakes late, and what its peers sent is still on its way through its own threads.
+#[test]
+fn a_node_that_was_kept_from_running_takes_nobody_for_silent() {
+    let mut net = Net::new();
+    net.heartbeats();
+    for _ in 0..5 {
+        net.now.us += 5_000_000;
+        net.now.wall_ms += 5_000;
+        net.run();
+        assert_eq!((1..4).map(|peer| silence(&net, peer, true)).sum::<usize>(), 0);
+    }
+    net.passes = Box::new(|_, _, _| false);
+    net.advance(490_000);
+    assert_eq!(silence(&net, 2, true), 0, "there was one more heartbeat");
+    net.advance(1_100_000);
+    assert_eq!((1..4).map(|peer| silence(&net, peer, true)).sum::<usize>(), 3, "it ran, and heard nobody");
+}
+
+#[test]
+fn one_arrival_a_heartbeat_is_noted_for_who_reads_them() {
+    let mut net = Net::new();
+    net.nodes[0].shard.take_arrivals();
+    for _ in 0..20 {
+        net.advance(100_000);
+        net.heartbeats();
+    }
+    let heard = net.nodes[0].shard.take_arrivals();
+    let of_one: Vec<u64> = heard.iter().filter(|(peer, _)| *peer == v(1)).map(|(_, at_us)| *at_us).collect();
+    assert!(of_one.windows(2).all(|pair| pair[1] - pair[0] >= 450_000), "{of_one:?}");
+    assert!((4..=5).contains(&of_one.len()), "{of_one:?}");
+    assert!(net.nodes[0].shard.take_arrivals().is_empty());
+}
+
 #[test]
 fn a_peer_that_is_behind_is_sent_the_best_finalization() {
     let mut net = Net::new();

@@ -90,3 +90,33 @@ fn each_producers_items_keep_their_order_and_none_is_lost() {
     }
     producers.into_iter().for_each(|producer| producer.join().unwrap());
 }
+
+#[test]
+fn it_tells_for_how_long_its_consumer_has_been_at_it() {
+    let queue = Arc::new(Queue::<u32>::default());
+    assert_eq!(queue.busy_for(), None);
+    let (theirs, done) = (queue.clone(), Arc::new(Queue::<u32>::default()));
+    let (told, hold) = (done.clone(), Arc::new(Queue::<u32>::default()));
+    let held = hold.clone();
+    let consumer = thread::spawn(move || {
+        let (mut out, mut go) = (VecDeque::new(), VecDeque::new());
+        while theirs.take(None, &mut out) {
+            told.push(1);
+            // The piece of work.
+            held.take(None, &mut go);
+            (out.clear(), go.clear());
+        }
+        told.push(2);
+    });
+    queue.push(7);
+    let mut seen = VecDeque::new();
+    done.take(None, &mut seen);
+    assert!(queue.busy_for().is_some(), "it is at it");
+    hold.push(0);
+    // It waits again once the next item finds it waiting.
+    while queue.busy_for().is_some() {
+        thread::yield_now();
+    }
+    queue.close();
+    consumer.join().unwrap();
+}

@@ -2,7 +2,7 @@
 
 use super::Shared;
 use super::params::none_match;
-use crate::json::{AtView, ChainAnswer, CommitteeAnswer, HealthAnswer, StatusAnswer};
+use crate::json::{AtView, ChainAnswer, CommitteeAnswer, Finding, HealthAnswer, StatusAnswer};
 use crate::problem::{Code, Problem};
 use axum::Json;
 use axum::extract::State;
@@ -78,6 +78,14 @@ pub async fn healthz(State(app): Shared) -> Response {
         reasons.push(format!("{} of {} peers are connected, not {missing}", status.peers_up, status.peers));
     }
     reasons.extend(status.retired);
+    let said = |finding: &Finding| format!("{}: {}; {}", finding.code, finding.evidence, finding.advice);
+    // Of a retired key it is said already, with what to do.
+    let others = status.findings.iter().filter(|finding| finding.code != "key-retired");
+    for reason in others.map(said) {
+        if !reasons.contains(&reason) {
+            reasons.push(reason);
+        }
+    }
     if app.backend.busy().is_some() {
         reasons.push("the pool is full".to_owned());
     }

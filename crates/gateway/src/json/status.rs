@@ -2,6 +2,7 @@
 
 use super::answers::AtView;
 use super::chain::ClaimView;
+use super::finding::Finding;
 use crate::backend::{EvidenceNote, Filling, Status};
 use rustorium_types::{ChainId, Epoch, Height, ShardId, ValidatorIndex, View};
 use serde::Serialize;
@@ -53,6 +54,8 @@ pub struct StatusAnswer {
     /// How far the filling of its store from a snapshot is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub filling: Option<FillingView>,
+    /// What the node's watch found wrong, with what to do about it.
+    pub findings: Vec<Finding>,
     /// Why the validator key signs nothing more; the node still follows the chain.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key_retired_because: Option<String>,
@@ -138,6 +141,7 @@ impl StatusAnswer {
             ready: status.ready.is_ok(),
             not_ready_because: status.ready.err(),
             filling: status.filling.map(FillingView::from),
+            findings: status.findings,
             key_retired_because: status.retired,
             evidence: status.evidence.into_iter().map(EvidenceView::from).collect(),
             at: AtView::new(shard, status.executed),

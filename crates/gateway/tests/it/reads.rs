@@ -229,6 +229,11 @@ async fn what_an_operator_must_know_is_in_status_and_health() {
     assert_eq!(status["evidence"], json!([evidence]));
     let health = get(&router, "/healthz").await;
     assert_eq!(health.json()["reasons"], json!(["2 of 3 peers are connected, not node-2", "the key is retired"]));
+    let found = json!({"code": "disk-slow", "severity": "degraded", "evidence": "it takes 300 ms", "advice": "look at it", "since_ms": 7});
+    *world.findings.lock() = vec![serde_json::from_value(found.clone()).unwrap()];
+    assert_eq!(get(&router, "/v1/status").await.json()["findings"], json!([found]));
+    let health = get(&router, "/healthz").await;
+    assert_eq!(health.json()["reasons"][2], "disk-slow: it takes 300 ms; look at it");
     assert_eq!(get(&router, "/readyz").await.status, 200, "it still answers");
 }
 

@@ -6,6 +6,7 @@ use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use rustorium_crypto::{SigningKey, account_id, block_digest, chain_id, transaction_id};
 use rustorium_execution::AccountRecord;
+use rustorium_gateway::json::Finding;
 use rustorium_gateway::*;
 use rustorium_types::*;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -42,6 +43,7 @@ pub struct World {
     pub unreachable: Mutex<Vec<String>>,
     pub retired: Mutex<Option<String>>,
     pub filling: Mutex<Option<Filling>>,
+    pub findings: Mutex<Vec<Finding>>,
     pub evidence: Mutex<Vec<EvidenceNote>>,
     /// Heights below it are pruned.
     pub pruned_below: AtomicU64,
@@ -133,6 +135,7 @@ impl World {
             unreachable: Mutex::default(),
             retired: Mutex::default(),
             filling: Mutex::default(),
+            findings: Mutex::default(),
             evidence: Mutex::default(),
             pruned_below: AtomicU64::new(0),
             ended_epochs: AtomicU64::new(0),
@@ -481,6 +484,7 @@ impl Backend for World {
             durability: "vote",
             ready,
             filling: self.filling.lock().clone(),
+            findings: self.findings.lock().clone(),
             retired: self.retired.lock().clone(),
             evidence: self.evidence.lock().clone(),
         }

@@ -17,6 +17,7 @@ use rustorium_crypto::seal::{AtRest, SealError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 use thiserror::Error;
 
 pub use stats::{JournalStats, SYNC_BUCKETS_US};
@@ -179,6 +180,8 @@ struct Queue {
     release_below: u64,
     closing: bool,
     failed: Option<JournalError>,
+    /// Since when the journal's thread has been at what it took last.
+    busy_since: Option<Instant>,
 }
 
 impl Queue {
@@ -273,6 +276,11 @@ impl Journal {
         let mut queue = self.shared.queue.lock();
         queue.release_below = queue.release_below.max(below.0);
         self.shared.work.notify_one();
+    }
+
+    /// For how long its thread has been writing and syncing what it took last; none while it waits for work.
+    pub fn busy_for(&self) -> Option<Duration> {
+        self.shared.queue.lock().busy_since.map(|since| since.elapsed())
     }
 
     /// Counters since it was opened.

@@ -120,9 +120,11 @@ impl Writer {
             self.inbox = Vec::new();
         }
         let mut queue = self.shared.queue.lock();
+        queue.busy_since = None;
         while !queue.has_work() {
             self.shared.work.wait(&mut queue);
         }
+        queue.busy_since = Some(Instant::now());
         std::mem::swap(&mut queue.bytes, &mut self.inbox);
         let work = Work {
             sync: std::mem::take(&mut queue.sync),

@@ -90,7 +90,8 @@ impl Disk {
 
     /// A row that another row says exists.
     pub(super) fn expect(&self, table: Table, key: &[u8]) -> Result<Vec<u8>, StoreError> {
-        self.get(table, key)?.ok_or_else(|| rows::corrupt(table, key, "it is missing, and an index names it".into()))
+        let missing = || self.keys.note(rows::corrupt(table, key, "it is missing, and an index names it".into()));
+        self.get(table, key)?.ok_or_else(missing)
     }
 
     /// A row of the log that another row names; none where it was pruned since that one was read.
@@ -167,7 +168,7 @@ impl Disk {
     }
 
     pub(super) fn row_failure(&self, table: Table, key: &[u8], error: &rocksdb::Error) -> StoreError {
-        row_failure(&self.path, table, key, error)
+        self.keys.note(row_failure(&self.path, table, key, error))
     }
 
     /// Makes what was written survive a power cut, and lets go of what that made needless.
@@ -275,6 +276,8 @@ pub(super) fn failure(path: &Path, reason: &str) -> StoreError {
         StoreError::DiskFull { path }
     } else if lower.contains("/lock:") || lower.contains("lock hold by current process") {
         StoreError::Locked { path }
+    } else if lower.contains("corruption:") {
+        StoreError::Damaged { path, reason: reason.to_owned() }
     } else {
         StoreError::Io { path, reason: reason.to_owned() }
     }

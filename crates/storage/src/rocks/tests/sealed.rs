@@ -50,7 +50,24 @@ fn a_row_moved_to_another_key_or_table_does_not_open_and_is_named() {
     store.disk.db.put_cf(store.disk.family(Table::State).unwrap(), &values[0].0, &values[1].1).unwrap();
     let cold = (drop(store), open(folder.path())).1;
     let key = decode::<StateKey>(&values[0].0[..64], 64).unwrap();
-    assert!(named(&cold.state(&key).unwrap_err(), Table::State, &values[0].0));
+    assert_eq!(cold.damaged(), None);
+    let error = cold.state(&key).unwrap_err();
+    assert!(named(&error, Table::State, &values[0].0));
+    assert_eq!(cold.damaged(), Some(error), "who watches the store knows it, whoever read the row");
+}
+
+#[test]
+fn a_file_that_rocksdb_finds_damaged_is_no_other_failure_of_the_disk() {
+    let folder = TempDir::new().unwrap();
+    let (store, _) = filled(folder.path());
+    Table::ALL.iter().for_each(|table| store.disk.db.flush_cf(store.disk.family(*table).unwrap()).unwrap());
+    drop(store);
+    let files = || fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path());
+    let table = files().find(|path| path.extension().is_some_and(|end| end == "sst")).unwrap();
+    fs::remove_file(table).unwrap();
+    let error = RocksStore::open(folder.path(), &small(), &at_rest(1, 5)).err().unwrap();
+    assert!(matches!(error, StoreError::Damaged { .. }), "{error:?}");
+    assert!(error.to_string().contains("sync it anew"));
 }
 
 #[test]

@@ -1,0 +1,198 @@
+//! What a running node's parts tell of themselves: how long each has been at its work, and what was found wrong.
+//!
+//! *Invariants:* only measures; whoever judges them (the watch in Python) does so apart from the threads that it watches.
+
+use crate::links::Links;
+use crate::queue::Queue;
+use crate::shard::{Event, ExecutionJob};
+use crate::threads::ShardGauges;
+use parking_lot::Mutex;
+use rustorium_storage::{Journal, Store};
+use rustorium_types::{PublicKey, ValidatorIndex};
+use serde::Serialize;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+/// Arrivals of a peer that wait to be read.
+const ARRIVALS_MAX: usize = 64;
+
+/// Since when a thread has been at a piece of work; none while it waits for one. One that panics stays at its last piece.
+#[derive(Default)]
+pub struct Mark(Mutex<Option<Instant>>);
+
+impl Mark {
+    /// It takes up a piece of work.
+    pub fn begin(&self) {
+        *self.0.lock() = Some(Instant::now());
+    }
+
+    /// It waits for the next.
+    pub fn end(&self) {
+        *self.0.lock() = None;
+    }
+
+    /// How long it has been at it.
+    pub fn busy_for(&self) -> Option<Duration> {
+        self.0.lock().map(|since| since.elapsed())
+    }
+}
+
+/// When peers were heard, by node key, in microseconds since the node started; taken by who reads.
+#[derive(Default)]
+pub struct Arrivals(Mutex<BTreeMap<PublicKey, VecDeque<u64>>>);
+
+impl Arrivals {
+    /// Peers were heard.
+    pub fn note(&self, keys: impl Fn(ValidatorIndex) -> Option<PublicKey>, heard: Vec<(ValidatorIndex, u64)>) {
+        let mut all = self.0.lock();
+        for (peer, at_us) in heard {
+            if let Some(key) = keys(peer) {
+                let queue = all.entry(key).or_default();
+                if queue.len() == ARRIVALS_MAX {
+                    queue.pop_front();
+                }
+                queue.push_back(at_us);
+            }
+        }
+    }
+
+    fn take(&self) -> BTreeMap<PublicKey, VecDeque<u64>> {
+        std::mem::take(&mut *self.0.lock())
+    }
+}
+
+/// A thread, and how long it has been at what it has.
+#[derive(Serialize)]
+pub struct StageNote {
+    /// Its name.
+    pub name: &'static str,
+    /// For how long it has had work without coming for more; 0 while it waits for work.
+    pub busy_ms: u64,
+}
+
+/// A peer of the committee.
+#[derive(Serialize)]
+pub struct PeerNote {
+    /// Its name.
+    pub name: String,
+    /// Whether its link is up.
+    pub up: bool,
+    /// When its core was heard since the last reading, at most once a heartbeat.
+    pub heard_us: Vec<u64>,
+}
+
+/// One reading.
+#[derive(Serialize)]
+pub struct VitalsNote {
+    /// The clock of `heard_us`.
+    pub now_us: u64,
+    /// All that take work.
+    pub stages: Vec<StageNote>,
+    /// Syncs of the journal since the start.
+    pub syncs: u64,
+    /// The time that they took.
+    pub sync_us: u64,
+    /// The store's first damage.
+    pub damaged: Option<String>,
+    /// The height from which on a quorum has other results than this node.
+    pub diverged: Option<u64>,
+    /// The next height, where no peer holds it any more.
+    pub unserved: Option<u64>,
+    /// Whether it has executed about as far as its peers.
+    pub synced: bool,
+    /// All peers of the committee.
+    pub peers: Vec<PeerNote>,
+}
+
+type Busy = Box<dyn Fn() -> Option<Duration> + Send + Sync>;
+
+/// Everything that is read.
+pub(crate) struct Vitals {
+    pub(crate) start: Instant,
+    pub(crate) stages: Vec<(&'static str, Busy)>,
+    pub(crate) journal: Arc<Journal>,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) gauges: Arc<ShardGauges>,
+    pub(crate) links: Arc<Links>,
+}
+
+impl Vitals {
+    /// One that watches what every node has.
+    pub(crate) fn new(
+        start: Instant,
+        (events, jobs): (Arc<Queue<Event>>, Arc<Queue<ExecutionJob>>),
+        journal: Arc<Journal>,
+        store: Arc<dyn Store>,
+        gauges: Arc<ShardGauges>,
+        links: Arc<Links>,
+    ) -> Self {
+        let writer = journal.clone();
+        let stages: Vec<(&'static str, Busy)> = vec![
+            ("shard", Box::new(move || events.busy_for())),
+            ("execute", Box::new(move || jobs.busy_for())),
+            ("journal", Box::new(move || writer.busy_for())),
+        ];
+        Self { start, stages, journal, store, gauges, links }
+    }
+
+    /// One more.
+    pub(crate) fn watch(&mut self, name: &'static str, busy: impl Fn() -> Option<Duration> + Send + Sync + 'static) {
+        self.stages.push((name, Box::new(busy)));
+    }
+
+    /// Reads all, and takes the arrivals.
+    pub(crate) fn read(&self) -> VitalsNote {
+        let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let stage = |(name, busy): &(&'static str, Busy)| StageNote { name, busy_ms: busy().map_or(0, ms) };
+        let journal = self.journal.stats();
+        let some = |height: u64| (height > 0).then_some(height);
+        let mut arrivals = self.gauges.arrivals.take();
+        let peer = |(name, key, up): (String, PublicKey, bool)| PeerNote {
+            name,
+            up,
+            heard_us: arrivals.remove(&key).unwrap_or_default().into(),
+        };
+        VitalsNote {
+            now_us: u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX),
+            stages: self.stages.iter().map(stage).collect(),
+            syncs: journal.syncs,
+            sync_us: journal.sync_us,
+            damaged: self.store.damaged().map(|error| error.to_string()),
+            diverged: some(self.gauges.diverged.load(Ordering::Relaxed)),
+            unserved: some(self.gauges.unserved.load(Ordering::Relaxed)),
+            synced: self.gauges.synced.load(Ordering::Relaxed),
+            peers: self.links.named().into_iter().map(peer).collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mark_tells_for_how_long_a_thread_is_at_it() {
+        let mark = Mark::default();
+        assert_eq!(mark.busy_for(), None);
+        mark.begin();
+        assert!(mark.busy_for().is_some());
+        mark.end();
+        assert_eq!(mark.busy_for(), None);
+    }
+
+    #[test]
+    fn arrivals_are_bounded_and_taken_once() {
+        let arrivals = Arrivals::default();
+        let key = |peer: ValidatorIndex| (peer.0 < 2).then_some([peer.0 as u8; 32]);
+        for at in 0..1_000 {
+            arrivals.note(key, vec![(ValidatorIndex(1), at), (ValidatorIndex(7), at)]);
+        }
+        let taken = arrivals.take();
+        assert_eq!(taken.keys().collect::<Vec<_>>(), [&[1; 32]]);
+        let heard = &taken[&[1; 32]];
+        assert!(heard.len() <= ARRIVALS_MAX && heard.back() == Some(&999), "{heard:?}");
+        assert!(arrivals.take().is_empty());
+    }
+}
