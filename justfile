@@ -97,6 +97,10 @@ bench *ARGUMENTS: build
 bench-proofs *ARGUMENTS: build
     {{ python }} benches/proofs.py {{ ARGUMENTS }}
 
+# how often a live peer is suspected without a free core: `record SECONDS FILE`, then `judge FILE`
+bench-suspicion *ARGUMENTS: build
+    {{ python }} benches/suspicion.py {{ ARGUMENTS }}
+
 # CometBFT beside ours, built with Go into the cache folder
 bench-peers *ARGUMENTS: venv
     {{ python }} benches/peers/cometbft.py {{ ARGUMENTS }}

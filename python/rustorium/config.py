@@ -147,6 +147,31 @@ class LogSection:
 
 
 @dataclass(frozen=True, slots=True)
+class RecoverySection:
+    """[recovery]: when something counts as wrong, and how often `recover auto` may act."""
+
+    watch_ms: int = 1_000
+    """How often a node looks at itself."""
+    wedged_ms: int = 30_000
+    """A part that has been at one piece of work for so long hangs; longer where the watch itself runs late."""
+    lasts_ms: int = 10_000
+    """What others may end (lost peers, being behind) must last for so long."""
+    disk_slow_ms: int = 200
+    """A mean time of the journal's syncs above this is a slow disk."""
+    disk_free_bytes_min: int = 256 * 1024 * 1024
+    restarts_per_hour_max: int = 6
+    refills_per_day_max: int = 2
+    settle_ms: int = 600_000
+    """A node that was well for so long is healthy again: what was moved aside is removed."""
+
+    def __post_init__(self) -> None:
+        if min(self.watch_ms, self.wedged_ms, self.lasts_ms, self.settle_ms, self.disk_slow_ms) < 10:
+            raise ValueError("needs times of at least 10 ms")
+        if self.restarts_per_hour_max < 1 or min(self.refills_per_day_max, self.disk_free_bytes_min) < 0:
+            raise ValueError("needs restarts_per_hour_max >= 1, refills_per_day_max >= 0, disk_free_bytes_min >= 0")
+
+
+@dataclass(frozen=True, slots=True)
 class ShaperSection:
     """[shaper]: delays the links on purpose, for tests."""
 
@@ -180,6 +205,7 @@ class Config:
     consensus: ConsensusConfig = field(default_factory=ConsensusConfig)
     keys: KeysSection = field(default_factory=KeysSection)
     log: LogSection = field(default_factory=LogSection)
+    recovery: RecoverySection = field(default_factory=RecoverySection)
     shaper: ShaperSection = field(default_factory=ShaperSection)
 
 

@@ -53,6 +53,26 @@ class Home:
         return self.path / "storage.key"
 
     @property
+    def db(self) -> Path:
+        """The store, which peers can fill anew."""
+        return self.path / "db"
+
+    @property
+    def quarantine(self) -> Path:
+        """Stores that were moved aside."""
+        return self.path / "quarantine"
+
+    @property
+    def recovery(self) -> Path:
+        """What `recover auto` did and is at."""
+        return self.path / "run" / "recovery.json"
+
+    @property
+    def ended(self) -> Path:
+        """What the node ended with, where that was a failure."""
+        return self.path / "run" / "ended.json"
+
+    @property
     def safety(self) -> Path:
         """The safety journal's folder, which is of the validator key."""
         return self.path / "safety"

@@ -211,6 +211,18 @@ class Evidence:
 
 
 @dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that a node found wrong with itself."""
+
+    code: str
+    severity: str
+    """"degraded", or "not-ready"."""
+    evidence: str
+    advice: str
+    since_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class NodeStatus:
     """What a node says of itself."""
 
@@ -238,6 +250,8 @@ class NodeStatus:
     evidence: tuple[Evidence, ...] = ()
     filling: Mapping[str, object] | None = None
     """How far the filling of its empty store from a snapshot is: height, percent, rows, parts, peers, banned, …"""
+    findings: tuple[Finding, ...] = ()
+    """What is wrong with it, with what to do about each."""
 
     @property
     def attention(self) -> str:
@@ -247,6 +261,8 @@ class NodeStatus:
             found.append(f"banned while filling: {', '.join(map(str, cast(list[object], banned)))}")
         if self.unreachable:
             found.append(f"can't reach {', '.join(self.unreachable)}")
+        # Of a retired key and of peers that aren't there it is said already.
+        found += [one.code for one in self.findings if one.code not in ("key-retired", "peers-lost")]
         found += [f"{one.name} signed {one.kind} in {one.first} ({one.count} in all)" for one in self.evidence]
         return "; ".join(found)
 

@@ -28,6 +28,7 @@ from rustorium.types import (
     Block,
     Evidence,
     Failure,
+    Finding,
     NodeStatus,
     Receipt,
     SignedTransaction,
@@ -227,6 +228,8 @@ def node_status(answer: Answer) -> NodeStatus:
         retired=str(answer.get("key_retired_because") or ""),
         evidence=tuple(evidence(one) for one in answer["evidence"]),
         filling=answer.get("filling"),
+        # A node of an earlier version does not look at itself.
+        findings=tuple(finding(one) for one in answer.get("findings", ())),
     )
 
 
@@ -236,6 +239,16 @@ def committee(answer: Answer) -> Answer:
     for validator in answer["validators"]:
         _ = (validator["name"], validator["validator_key"], validator["region"], validator["address"])
     return answer
+
+
+def finding(answer: Answer) -> Finding:
+    return Finding(
+        code=str(answer["code"]),
+        severity=str(answer["severity"]),
+        evidence=str(answer["evidence"]),
+        advice=str(answer["advice"]),
+        since_ms=int(answer["since_ms"]),
+    )
 
 
 def evidence(answer: Answer) -> Evidence:

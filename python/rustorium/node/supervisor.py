@@ -6,6 +6,8 @@ since a validator that goes on half alive helps nobody.
 
 import json
 import signal
+import time
+from contextlib import suppress
 from dataclasses import dataclass
 
 import trio
@@ -19,6 +21,7 @@ from rustorium.node.driver import Driver, calm_collector, collect_when_idle
 from rustorium.node.inputlog import InputLog
 from rustorium.node.launch import Launch
 from rustorium.node.startup import start
+from rustorium.node.watch import Watch
 from rustorium.replica import Replica
 
 READY_POLL_S = 0.05
@@ -37,6 +40,21 @@ class Descriptors:
 
 def run(launch: Launch, descriptors: Descriptors) -> None:
     """Runs the node until it is told to stop. Errors: NodeError, NativeError."""
+    ended = launch.home.ended
+    try:
+        with suppress(OSError):
+            ended.unlink()
+        _run(launch, descriptors)
+    except (NodeError, _native.NativeError) as error:
+        # For `recover manual`. A full disk may be the reason.
+        with suppress(OSError):
+            ended.write_text(
+                json.dumps({"code": error.code, "evidence": error.args[0], "at_ms": time.time_ns() // 10**6})
+            )
+        raise
+
+
+def _run(launch: Launch, descriptors: Descriptors) -> None:
     config, home = launch.config, launch.home
     log_path = home.path / config.log.file if config.log.file else None
     if log_path is not None:
@@ -105,6 +123,7 @@ class Supervisor:
                 nursery.start_soon(admin.run)
                 nursery.start_soon(collect_when_idle, driver)
                 nursery.start_soon(self._report_ready, node)
+                nursery.start_soon(Watch(node, self._launch.config, self._launch.home.path, self._log).run)
                 self._note(node, "node started", addresses=node.addresses())
                 await self._stopping.wait()
                 nursery.cancel_scope.cancel()

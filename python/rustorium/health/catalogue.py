@@ -1,0 +1,124 @@
+"""Everything that is known to go wrong with a node: its code, what it keeps the node from, what heals it, what to do.
+
+Invariants: PURE; a code never changes once published. `journal-…` has no act but to wait or to ask: what the journal
+may have forgotten, no program finds out, and a validator that signs twice is worse than one that is away.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Severity(StrEnum):
+    """What a finding keeps the node from."""
+
+    DEGRADED = "degraded"
+    """It serves, but not as well as it should."""
+    NOT_READY = "not-ready"
+    """It should be asked nothing."""
+
+
+class Act(StrEnum):
+    """What heals."""
+
+    WAIT = "wait"
+    """Nothing: it passes, or it is others' business."""
+    RESTART = "restart"
+    """The process ends and starts again."""
+    REFILL = "refill"
+    """The store is moved aside, and peers fill a new one with what they can prove."""
+    FREE = "free"
+    """What is not needed to go on is removed: stores that were moved aside, logs of inputs."""
+    ASK = "ask"
+    """Nothing, until a person has done something."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A known trouble."""
+
+    severity: Severity
+    act: Act
+    advice: str
+    keep: bool = False
+    """A store that is moved aside because of it is evidence, and stays until a person removes it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A trouble of a running node."""
+
+    code: str
+    evidence: str
+    since_ms: int
+    """Unix ms."""
+
+    @property
+    def kind(self) -> Kind:
+        return FINDINGS[self.code]
+
+
+_REFILL = "`recover auto` or `recover manual` moves the store aside and has the peers fill a new one"
+
+FINDINGS: Mapping[str, Kind] = {
+    "wedged": Kind(Severity.NOT_READY, Act.RESTART, "restart the node, and report its log with what hung"),
+    "disk-stalled": Kind(
+        Severity.NOT_READY, Act.WAIT, "the disk has stopped answering: look at it, the node goes on when it does"
+    ),
+    "disk-slow": Kind(
+        Severity.DEGRADED, Act.WAIT, "votes leave late: take other load off the disk, or give the node a faster one"
+    ),
+    "disk-low": Kind(Severity.DEGRADED, Act.FREE, "free space on the disk, or lower storage.keep"),
+    "store-corrupt": Kind(Severity.NOT_READY, Act.REFILL, f"check the disk; {_REFILL}"),
+    "diverged": Kind(
+        Severity.NOT_READY, Act.REFILL, f"report the store that is kept: it tells what went wrong; {_REFILL}", keep=True
+    ),
+    "behind-pruned": Kind(Severity.NOT_READY, Act.REFILL, f"it was away for too long to catch up; {_REFILL}"),
+    "peers-lost": Kind(
+        Severity.NOT_READY, Act.WAIT, "check that those validators run and that config.toml has their addresses"
+    ),
+    "peers-suspected": Kind(
+        Severity.DEGRADED, Act.WAIT, "look at those nodes: they are connected and say nothing, or too rarely"
+    ),
+    "catching-up": Kind(Severity.NOT_READY, Act.WAIT, "wait: it executes what it has missed"),
+    "key-retired": Kind(
+        Severity.DEGRADED, Act.ASK, "stop it and run `rustorium-node node replace-key`, or leave it a follower"
+    ),
+}
+
+ENDINGS: Mapping[str, Act] = {
+    # The store is not what was written.
+    "store-corrupt": Act.REFILL,
+    "store-keys-lost": Act.REFILL,
+    "diverged": Act.REFILL,
+    "journal-missing": Act.REFILL,
+    # Another start may find it otherwise.
+    "store-missing": Act.RESTART,
+    "store-failed": Act.RESTART,
+    "state-tree-failed": Act.RESTART,
+    "journal-failed": Act.RESTART,
+    "audit-failed": Act.RESTART,
+    "core-fault": Act.RESTART,
+    "internal": Act.RESTART,
+    "system": Act.RESTART,
+    "port-in-use": Act.RESTART,
+    "listen-failed": Act.RESTART,
+    "died": Act.RESTART,
+    "disk-full": Act.FREE,
+    # Nothing but a person's doing changes it.
+    "journal-retired": Act.ASK,
+    "journal-corrupt": Act.ASK,
+    "rekey-unfinished": Act.ASK,
+    "home-locked": Act.ASK,
+    "wrong-storage-key": Act.ASK,
+}
+"""By the code that a node ended with. One that isn't listed (a configuration, a key, a genesis) is for a person."""
+
+KEPT = frozenset(code for code, kind in FINDINGS.items() if kind.keep)
+
+
+def act_for(code: str) -> Act:
+    """What heals a finding or an ending."""
+    if code in FINDINGS:
+        return FINDINGS[code].act
+    return ENDINGS.get(code, Act.ASK)

@@ -1,0 +1,162 @@
+"""From what a running node measures of itself to what is wrong with it.
+
+Invariants: PURE; nothing is found by one reading where a pause would do: each trouble has a time that it must last,
+which grows with the watcher's own lateness; a finding keeps the time at which it began.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from rustorium.config import RecoverySection
+from rustorium.health.catalogue import Finding
+from rustorium.health.liveness import NS_PER_MS, Accrual, LocalHealth
+
+DISK_STAGES = frozenset({"journal", "keep"})
+"""Those whose work is syncing: where one hangs, the disk does."""
+SLOW_SYNCS_MIN = 8
+"""Fewer say nothing about a disk."""
+SUSPICION_PHI = 8
+"""One wrong suspicion in 10^8 looks, were arrivals normal."""
+
+
+@dataclass(frozen=True, slots=True)
+class PeerVitals:
+    """A peer of the committee."""
+
+    name: str
+    up: bool
+    """Whether its link is up."""
+    heard_ns: Sequence[int] = ()
+    """When its core was heard since the last reading, by the node's clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class Vitals:
+    """One reading."""
+
+    now_ns: int
+    """The node's clock, which never goes back."""
+    wall_ms: int
+    busy_ms: Mapping[str, int]
+    """By stage: for how long it has had work without coming for more."""
+    syncs: int = 0
+    sync_us: int = 0
+    """Journal syncs since the start, and the time that they took."""
+    free_bytes: int | None = None
+    """On the disk that holds the home."""
+    damaged: str = ""
+    diverged: int | None = None
+    unserved: int | None = None
+    """The next height, where no peer holds it any more."""
+    retired: str = ""
+    synced: bool = True
+    executed: int = 0
+    quorum_lost: str = ""
+    """Why too few validators are connected; empty where enough are."""
+    peers: Sequence[PeerVitals] = field(default_factory=tuple)
+
+
+class Detector:
+    """Watches one node. `observe` once a period."""
+
+    def __init__(self, config: RecoverySection, heartbeat_ms: int) -> None:
+        self._config = config
+        self._heartbeat_ns = heartbeat_ms * NS_PER_MS
+        self._health = LocalHealth(config.watch_ms * NS_PER_MS // 2)
+        self._accruals: dict[str, Accrual] = {}
+        self._first_ns: dict[str, int] = {}
+        self._found: dict[str, Finding] = {}
+        self._syncs: tuple[int, int] = (0, 0)
+        self._slow = ""
+
+    @property
+    def stretch(self) -> int:
+        """How much longer than on an idle machine everything may take now."""
+        return self._health.stretch
+
+    def observe(self, vitals: Vitals, lag_ns: int) -> list[Finding]:
+        """What is wrong now; `lag_ns`: by how much later than asked the watcher woke."""
+        self._health.woke(lag_ns)
+        self._take_arrivals(vitals, lag_ns)
+        now = dict(self._signs(vitals))
+        for code in [code for code in self._first_ns if code not in now]:
+            del self._first_ns[code]
+        found = {}
+        for code, (evidence, lasts_ms) in now.items():
+            first = self._first_ns.setdefault(code, vitals.now_ns)
+            if vitals.now_ns - first >= lasts_ms * self.stretch * NS_PER_MS:
+                known = self._found.get(code)
+                since_ms = known.since_ms if known is not None else vitals.wall_ms
+                found[code] = Finding(code, evidence, since_ms)
+        self._found = found
+        return list(found.values())
+
+    def suspicion(self, now_ns: int) -> dict[str, float]:
+        """Each peer's phi."""
+        return {name: round(one.phi(now_ns, self.stretch), 3) for name, one in self._accruals.items()}
+
+    def _take_arrivals(self, vitals: Vitals, lag_ns: int) -> None:
+        known = self._accruals
+        # Who is in the committee changes with the epoch.
+        self._accruals = {peer.name: known.get(peer.name) or Accrual(self._heartbeat_ns) for peer in vitals.peers}
+        for peer in vitals.peers:
+            self._accruals[peer.name].lagged(lag_ns)
+            for at_ns in peer.heard_ns:
+                self._accruals[peer.name].heard(at_ns)
+
+    def _signs(self, vitals: Vitals) -> Iterator[tuple[str, tuple[str, int]]]:
+        """Codes, each with evidence and for how long it must last, ms."""
+        config = self._config
+        yield from self._stage_signs(vitals)
+        if slow := self._slow_disk(vitals):
+            yield "disk-slow", (slow, 0)
+        if vitals.free_bytes is not None and vitals.free_bytes < config.disk_free_bytes_min:
+            yield "disk-low", (f"{vitals.free_bytes >> 20} MiB are free on the home's disk", 0)
+        if vitals.damaged:
+            yield "store-corrupt", (vitals.damaged, 0)
+        if vitals.diverged is not None:
+            yield "diverged", (f"a quorum has another result than this node from height {vitals.diverged} on", 0)
+        if vitals.unserved is not None:
+            yield "behind-pruned", (f"no connected validator holds height {vitals.unserved} any more", config.lasts_ms)
+        if vitals.quorum_lost:
+            yield "peers-lost", (vitals.quorum_lost, config.lasts_ms)
+        elif not vitals.synced:
+            yield "catching-up", (f"it has executed height {vitals.executed}", config.lasts_ms)
+        if vitals.retired:
+            yield "key-retired", (vitals.retired, 0)
+        if suspected := self._suspected(vitals):
+            yield "peers-suspected", (suspected, 0)
+
+    def _stage_signs(self, vitals: Vitals) -> Iterator[tuple[str, tuple[str, int]]]:
+        limit_ms = self._config.wedged_ms * self.stretch
+        late = {name: busy for name, busy in vitals.busy_ms.items() if busy >= limit_ms}
+        disk = sorted(DISK_STAGES & late.keys())
+        if disk:
+            said = ", ".join(f"{name} for {late[name] // 1000} s" for name in disk)
+            yield "disk-stalled", (f"a write or sync has not come back: {said}", 0)
+        others = sorted(late.keys() - DISK_STAGES)
+        # Who waits for the disk is not wedged.
+        if others and not disk:
+            said = ", ".join(f"{name} for {late[name] // 1000} s" for name in others)
+            yield "wedged", (f"at one piece of work: {said}", 0)
+
+    def _slow_disk(self, vitals: Vitals) -> str:
+        """Judged anew whenever enough syncs were made."""
+        syncs, took_us = vitals.syncs - self._syncs[0], vitals.sync_us - self._syncs[1]
+        if syncs < SLOW_SYNCS_MIN:
+            return self._slow
+        self._syncs = (vitals.syncs, vitals.sync_us)
+        mean_ms = took_us / syncs / 1000
+        slow = mean_ms > self._config.disk_slow_ms * self.stretch
+        self._slow = f"a sync of the journal takes {mean_ms:.0f} ms" if slow else ""
+        return self._slow
+
+    def _suspected(self, vitals: Vitals) -> str:
+        """Those that are connected: of who is not, the links tell."""
+        named = []
+        for peer in vitals.peers:
+            one = self._accruals[peer.name]
+            phi = one.phi(vitals.now_ns, self.stretch)
+            if peer.up and phi > SUSPICION_PHI:
+                named.append(f"{peer.name} not heard for {one.silent_ms(vitals.now_ns)} ms (phi {phi:.1f})")
+        return ", ".join(named)

@@ -1,0 +1,165 @@
+"""What a supervisor does next about a trouble, within limits that no trouble moves.
+
+Invariants: PURE. A step never names a file: what a step touches is fixed by its act, and no act touches `safety/` or
+a key. At most `restarts_per_hour_max` starts an hour and `refills_per_day_max` refills a day, over restarts of the
+supervisor too; nothing that a node ends with makes two starts follow each other at once.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rustorium.config import RecoverySection
+from rustorium.health.catalogue import ENDINGS, FINDINGS, Act, Finding, Severity, act_for
+
+HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
+PAUSE_MS = 1_000
+"""Before the first restart; it doubles with each that follows within the hour."""
+PAUSE_MS_MAX = 60_000
+SPACE_PAUSE_MS = 5_000
+"""How often a full disk is looked at again."""
+STALLED_RESTART = 10
+"""A disk that answers nothing for so many times `wedged_ms`: perhaps the next process reaches it."""
+AGAIN = frozenset({"store-failed", "state-tree-failed"})
+"""Where a restart doesn't help, the store is to blame."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """What a step is about: a finding of a running node, or what one ended with."""
+
+    code: str
+    evidence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """An act of the past."""
+
+    at_ms: int
+    act: Act
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What to do, and when: Unix ms."""
+
+    act: Act
+    trouble: Trouble
+    not_before_ms: int
+    why: str
+    """What it does, or what keeps it from being done, as a sentence."""
+    undo: str = ""
+    """How it is taken back; empty where it can't or needn't be."""
+
+
+SENTENCES = {
+    Act.RESTART: "the node is started again; nothing is changed",
+    Act.REFILL: "the store is moved to quarantine/ and the node started on an empty one, which its peers fill with "
+    "what they can prove; the safety journal and the keys stay",
+    Act.FREE: "stores in quarantine/ and logs of core inputs are removed, and the node is started when there is room",
+    Act.WAIT: "nothing is done: it passes, or it is for others",
+    Act.ASK: "nothing is done by itself",
+}
+ALONE = "this node has no peers that could fill a new store: restore the home from a backup"
+UNDO = "`rustorium-node recover manual --undo` puts the store back, until the node has been well again for a while"
+
+
+def by_hand(trouble: Trouble, *, alone: bool) -> Step:
+    """What a person may have done about it now, whatever was done before. `alone`: there are no peers."""
+    act = act_for(trouble.code)
+    if act is Act.REFILL and alone:
+        return Step(Act.ASK, trouble, 0, ALONE)
+    return Step(act, trouble, 0, _sentence(act, trouble), UNDO if act is Act.REFILL else "")
+
+
+def _sentence(act: Act, trouble: Trouble) -> str:
+    if act in (Act.WAIT, Act.ASK) and trouble.code in FINDINGS:
+        return FINDINGS[trouble.code].advice
+    return SENTENCES[act]
+
+
+class Planner:
+    """Decides for one home. `history`: what was done before, oldest first, kept by whoever does it; `alone`: there
+    are no peers that could fill a store."""
+
+    def __init__(self, config: RecoverySection, history: Sequence[Done] = (), *, alone: bool = False) -> None:
+        self._config, self._alone = config, alone
+        self._history = [one for one in history if one.act in (Act.RESTART, Act.REFILL, Act.FREE)]
+
+    def did(self, done: Done) -> None:
+        """A step was carried out."""
+        self._history.append(done)
+        self._history = [one for one in self._history if one.at_ms > done.at_ms - DAY_MS]
+
+    def ended(self, trouble: Trouble, now_ms: int, *, room: bool = True) -> Step:
+        """The node ended with this code. `room`: whether its disk has the space that a start needs."""
+        act = ENDINGS.get(trouble.code, Act.ASK)
+        if act is Act.FREE and room:
+            act = Act.RESTART
+        if act is Act.RESTART and trouble.code in AGAIN and self._since(now_ms, HOUR_MS, Act.RESTART, trouble.code):
+            act = Act.REFILL
+        return self._step(act, trouble, now_ms)
+
+    def running(self, findings: Sequence[Finding], now_ms: int) -> Step | None:
+        """What is to be done about a node that runs; none where it is to be left alone."""
+        steps = [self._running(finding, now_ms) for finding in findings]
+        due = [step for step in steps if step.act in (Act.REFILL, Act.RESTART, Act.FREE)]
+        order = (Act.REFILL, Act.RESTART, Act.FREE)
+        return min(due, key=lambda step: order.index(step.act), default=None)
+
+    def _running(self, finding: Finding, now_ms: int) -> Step:
+        act, trouble = act_for(finding.code), Trouble(finding.code, finding.evidence)
+        lasted_ms = now_ms - finding.since_ms
+        if finding.code == "disk-stalled" and lasted_ms >= STALLED_RESTART * self._config.wedged_ms:
+            act = Act.RESTART
+        if act is Act.FREE:
+            # Once in a while: what can be removed is removed by the first time.
+            recent = self._since(now_ms, HOUR_MS, Act.FREE)
+            return (
+                self._held(trouble, now_ms, "room was made a while ago") if recent else self._step(act, trouble, now_ms)
+            )
+        step = self._step(act, trouble, now_ms)
+        # A node that runs is better than one that waits for its turn.
+        return step if step.not_before_ms <= now_ms + PAUSE_MS_MAX else self._held(trouble, now_ms, step.why)
+
+    def _held(self, trouble: Trouble, now_ms: int, why: str) -> Step:
+        return Step(Act.WAIT, trouble, now_ms, why)
+
+    def _step(self, act: Act, trouble: Trouble, now_ms: int) -> Step:
+        if act is Act.REFILL and self._alone:
+            return Step(Act.ASK, trouble, now_ms, ALONE)
+        if act is Act.REFILL and self._config.refills_per_day_max == 0:
+            return Step(Act.ASK, trouble, now_ms, "recovery.refills_per_day_max is 0: run `recover manual`")
+        if act is Act.REFILL:
+            return self._limited(act, trouble, now_ms, DAY_MS, self._config.refills_per_day_max)
+        if act is Act.RESTART:
+            return self._limited(act, trouble, now_ms, HOUR_MS, self._config.restarts_per_hour_max)
+        if act is Act.FREE:
+            return Step(act, trouble, now_ms + SPACE_PAUSE_MS * bool(self._since(now_ms, HOUR_MS, act)), SENTENCES[act])
+        return Step(act, trouble, now_ms, _sentence(act, trouble))
+
+    def _limited(self, act: Act, trouble: Trouble, now_ms: int, span_ms: int, most: int) -> Step:
+        done = self._since(now_ms, span_ms, act)
+        undo = UNDO if act is Act.REFILL else ""
+        if len(done) >= most:
+            # When the oldest that counts no longer does.
+            due_ms = done[-most].at_ms + span_ms
+            spans = "an hour" if span_ms == HOUR_MS else "a day"
+            why = f"it was done {len(done)} times within {spans}, and no more than {most} are allowed"
+            return Step(act, trouble, max(now_ms, due_ms), why, undo)
+        starts = self._since(now_ms, HOUR_MS, Act.RESTART) + self._since(now_ms, HOUR_MS, Act.REFILL)
+        pause_ms = min(PAUSE_MS_MAX, PAUSE_MS << min(len(starts), 16)) if act is Act.RESTART else PAUSE_MS
+        return Step(act, trouble, now_ms + pause_ms, SENTENCES[act], undo)
+
+    def _since(self, now_ms: int, span_ms: int, act: Act, code: str = "") -> list[Done]:
+        def counts(one: Done) -> bool:
+            return one.act is act and one.at_ms > now_ms - span_ms and code in ("", one.code)
+
+        return [one for one in self._history if counts(one)]
+
+
+def is_well(findings: Sequence[Finding]) -> bool:
+    """Whether nothing keeps the node from its work."""
+    return all(finding.kind.severity is not Severity.NOT_READY for finding in findings)

@@ -1,0 +1,146 @@
+"""The node's look at itself, once a period: what its threads measured becomes findings, which everyone can then see.
+
+Invariants: it decides nothing and heals nothing, `rustorium.health` and `recover auto` do; a finding is shown before it
+is written down, and a disk that hangs holds up only the writing.
+"""
+
+import json
+import os
+import time
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Protocol
+
+import trio
+
+from rustorium import _native
+from rustorium.config import Config
+from rustorium.health.catalogue import Finding
+from rustorium.health.detect import Detector, PeerVitals, Vitals
+from rustorium.logs import Logger
+
+NS_PER_S = 1_000_000_000
+NOTES_MAX = 64
+"""Findings that wait to be written to the audit log; those beyond it are in the log alone."""
+RECORDED_EACH = 8
+"""So many beginnings of each kind are audited; of those after them the 16th, 32nd, … that is a power of two."""
+PASSING = frozenset({"catching-up", "peers-suspected"})
+"""What comes and goes by itself is only logged."""
+
+
+class Watched(Protocol):
+    """What the watch needs of a node."""
+
+    def status(self) -> str: ...
+
+    def vitals(self) -> str: ...
+
+    def tell_health(self, findings_json: str, suspicion_json: str) -> None: ...
+
+    def audit(self, event: str, fields_json: str) -> None: ...
+
+
+class Watch:
+    """Watches one node until cancelled."""
+
+    def __init__(self, node: Watched, config: Config, home: Path, log: Logger) -> None:
+        self._node, self._home, self._log = node, home, log
+        self._period_s = config.recovery.watch_ms / 1000
+        self._detector = Detector(config.recovery, config.consensus.heartbeat_ms)
+        self._known: dict[str, Finding] = {}
+        self._begun: Counter[str] = Counter()
+        self._send, self._notes = trio.open_memory_channel[dict[str, Any]](NOTES_MAX)
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._write_notes)
+            due = trio.current_time() + self._period_s
+            while True:
+                await trio.sleep_until(due)
+                now = trio.current_time()
+                try:
+                    self.look(int((now - due) * NS_PER_S))
+                except Exception:
+                    # Whoever only looks must not end what it looks at.
+                    self._log.exception("watch failed")
+                due = now + self._period_s
+
+    def look(self, lag_ns: int) -> None:
+        """One look; `lag_ns`: by how much later than asked it comes."""
+        vitals = self._read()
+        if vitals is None:
+            return
+        findings = self._detector.observe(vitals, lag_ns)
+        shown = [{**asdict(one), "severity": one.kind.severity.value, "advice": one.kind.advice} for one in findings]
+        self._node.tell_health(json.dumps(shown), json.dumps(self._detector.suspicion(vitals.now_ns)))
+        self._note_changes({one.code: one for one in findings})
+
+    def _read(self) -> Vitals | None:
+        read = json.loads(self._node.vitals())
+        if read is None:
+            return None
+        status = json.loads(self._node.status())
+        peers = [PeerVitals(p["name"], p["up"], [at_us * 1000 for at_us in p["heard_us"]]) for p in read["peers"]]
+        return Vitals(
+            now_ns=read["now_us"] * 1000,
+            wall_ms=time.time_ns() // 1_000_000,
+            busy_ms={stage["name"]: stage["busy_ms"] for stage in read["stages"]},
+            syncs=read["syncs"],
+            sync_us=read["sync_us"],
+            free_bytes=free_bytes(self._home),
+            damaged=read["damaged"] or "",
+            diverged=read["diverged"],
+            unserved=read["unserved"],
+            retired=status.get("key_retired_because") or "",
+            synced=read["synced"],
+            executed=status["at"]["height"],
+            quorum_lost=quorum_lost(status),
+            peers=peers,
+        )
+
+    def _note_changes(self, found: dict[str, Finding]) -> None:
+        for code in found.keys() - self._known.keys():
+            self._log.warning("trouble", code=code, reason=found[code].evidence)
+            self._begun[code] += 1
+            count = self._begun[code]
+            if code not in PASSING and (count <= RECORDED_EACH or count & (count - 1) == 0):
+                self._write(code=code, state="begun", evidence=found[code].evidence, count=count)
+        for code in self._known.keys() - found.keys():
+            self._log.info("trouble over", code=code)
+            if code not in PASSING and self._begun[code] <= RECORDED_EACH:
+                self._write(code=code, state="over", evidence=self._known[code].evidence)
+        self._known = found
+
+    def _write(self, **fields: object) -> None:
+        try:
+            self._send.send_nowait(fields)
+        except trio.WouldBlock:
+            self._log.error("audit failed", code="audit-full", reason="too much waits to be written")
+
+    async def _write_notes(self) -> None:
+        async for fields in self._notes:
+            try:
+                await trio.to_thread.run_sync(self._node.audit, "trouble", json.dumps(fields), abandon_on_cancel=True)
+            except _native.NativeError as error:
+                self._log.error("audit failed", code=error.code, reason=error.args[0])
+
+
+def free_bytes(home: Path) -> int | None:
+    """Free for this user on the disk that holds the home; None where nobody says."""
+    try:
+        found = os.statvfs(home)
+    except OSError:
+        return None
+    return found.f_bavail * found.f_frsize
+
+
+def quorum_lost(status: dict[str, Any]) -> str:
+    """Why too few validators are connected; empty where enough are. Who only follows needs one."""
+    own = int(status["role"] == "validator")
+    n, up = status["peers"] + own, status["peers_up"] + own
+    wanted = n - (n - 1) // 3 if own else 1
+    if up >= wanted:
+        return ""
+    return f"{up} of the {wanted} validators that a quorum needs are connected, not {', '.join(status['unreachable'])}"

@@ -1,0 +1,173 @@
+"""Findings on virtual time: each trouble is found once it lasts, and is over when it is."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from rustorium.config import RecoverySection
+from rustorium.health.catalogue import ENDINGS, FINDINGS, Act, Severity
+from rustorium.health.detect import Detector, PeerVitals, Vitals
+from rustorium.health.liveness import Accrual, LocalHealth
+
+MS = 1_000_000
+CONFIG = RecoverySection()
+PROFILE = settings(max_examples=100, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+WELL = Vitals(now_ns=0, wall_ms=1_000_000, busy_ms={"shard": 0, "journal": 0})
+
+
+class Clock:
+    """A detector, and one look a period."""
+
+    def __init__(self, config: RecoverySection = CONFIG) -> None:
+        self.detector, self.now_ms, self.config = Detector(config, 500), 0, config
+
+    def look(self, lag_ms: int = 0, **vitals: Any) -> list[str]:
+        self.now_ms += self.config.watch_ms + lag_ms
+        reading = replace(WELL, now_ns=self.now_ms * MS, wall_ms=WELL.wall_ms + self.now_ms, **vitals)
+        self.found = self.detector.observe(reading, lag_ms * MS)
+        return [one.code for one in self.found]
+
+    def looks(self, seconds: int, **vitals: Any) -> list[str]:
+        codes: list[str] = []
+        for _ in range(seconds * 1000 // self.config.watch_ms):
+            codes = self.look(**vitals)
+        return codes
+
+
+@pytest.mark.parametrize(
+    ("vitals", "code"),
+    [
+        ({"busy_ms": {"shard": 30_000}}, "wedged"),
+        ({"busy_ms": {"journal": 30_000}}, "disk-stalled"),
+        ({"busy_ms": {"keep": 30_000, "shard": 31_000}}, "disk-stalled"),
+        ({"damaged": "a row is damaged"}, "store-corrupt"),
+        ({"diverged": 7}, "diverged"),
+        ({"free_bytes": 1 << 20}, "disk-low"),
+        ({"retired": "the key is retired"}, "key-retired"),
+    ],
+)
+def test_some_troubles_are_found_at_once_and_are_over_when_they_are(vitals: Mapping[str, Any], code: str) -> None:
+    clock = Clock()
+    assert clock.look() == []
+    assert clock.look(**vitals) == [code]
+    began = clock.found[0].since_ms
+    assert clock.look(**vitals) == [code]
+    assert clock.found[0].since_ms == began
+    assert clock.look() == []
+    assert clock.look(**vitals) == [code]
+    assert clock.found[0].since_ms > began
+
+
+@pytest.mark.parametrize(
+    ("vitals", "code"),
+    [
+        ({"unserved": 9}, "behind-pruned"),
+        ({"quorum_lost": "1 of the 3 are connected"}, "peers-lost"),
+        ({"synced": False}, "catching-up"),
+    ],
+)
+def test_others_must_last(vitals: Mapping[str, Any], code: str) -> None:
+    clock = Clock()
+    assert clock.looks(10, **vitals) == []
+    assert clock.look(**vitals) == [code]
+    assert clock.look() == []
+    assert clock.looks(10, **vitals) == [], "it must last anew"
+
+
+def test_a_busy_machine_is_given_more_time() -> None:
+    clock = Clock()
+    for _ in range(8):
+        clock.look(lag_ms=800)
+    assert clock.detector.stretch == 9
+    assert clock.look(lag_ms=800, busy_ms={"execute": 200_000}) == []
+    assert clock.look(lag_ms=800, busy_ms={"execute": 30_000 * 9}) == ["wedged"]
+    for _ in range(8):
+        clock.look()
+    assert clock.detector.stretch == 1
+
+
+def test_a_slow_disk_is_judged_by_enough_syncs() -> None:
+    clock = Clock()
+    assert clock.look(syncs=4, sync_us=4_000_000) == [], "four syncs say nothing"
+    assert clock.look(syncs=8, sync_us=8_000_000) == ["disk-slow"]
+    assert clock.look(syncs=10, sync_us=8_000_200) == ["disk-slow"], "not judged anew yet"
+    assert clock.look(syncs=20, sync_us=8_001_200) == []
+
+
+def beats(clock: Clock, name: str = "node-1", up: bool = True) -> PeerVitals:
+    """A peer that is heard every half second."""
+    at_ms = clock.now_ms
+    return PeerVitals(name, up, [(at_ms + 250) * MS, (at_ms + 750) * MS])
+
+
+def test_who_stops_speaking_is_suspected_and_who_speaks_again_is_not() -> None:
+    clock = Clock()
+    for _ in range(100):
+        assert clock.look(peers=[beats(clock), beats(clock, "node-2")]) == []
+    codes = [clock.look(peers=[PeerVitals("node-1", True), beats(clock, "node-2")]) for _ in range(4)]
+    assert codes[-1] == ["peers-suspected"]
+    assert "node-1 not heard for" in clock.found[0].evidence
+    assert "node-2" not in clock.found[0].evidence
+    assert clock.detector.suspicion(clock.now_ms * MS)["node-2"] < 1
+    assert clock.look(peers=[beats(clock), beats(clock, "node-2")]) == []
+    # Whose link is down is not suspected: it is known.
+    assert all(clock.look(peers=[PeerVitals("node-1", False)]) == [] for _ in range(9))
+    # Who left the committee is forgotten.
+    assert clock.look(peers=[]) == []
+    assert clock.detector.suspicion(clock.now_ms * MS) == {}
+
+
+@PROFILE
+@given(st.lists(st.integers(0, 30_000), max_size=40))
+def test_a_watcher_that_was_away_suspects_nobody(lags_ms: list[int]) -> None:
+    clock = Clock()
+    for _ in range(20):
+        clock.look(peers=[beats(clock)])
+    for lag_ms in lags_ms:
+        # Nothing was taken in while it was away; the peer spoke all the time.
+        before = clock.now_ms
+        heard = [PeerVitals("node-1", True, [(before + at) * MS for at in range(0, lag_ms + 1000, 500)])]
+        assert "peers-suspected" not in clock.look(lag_ms=lag_ms, peers=heard)
+
+
+@PROFILE
+@given(st.lists(st.integers(400, 700), min_size=2, max_size=300), st.integers(0, 10_000), st.integers(1, 9))
+def test_phi_grows_with_silence_and_shrinks_with_the_watchers_lateness(
+    gaps_ms: list[int], more_ms: int, stretch: int
+) -> None:
+    one, at_ms = Accrual(500 * MS), 0
+    assert one.phi(10**12, 1) == 0.0, "nobody was promised yet"
+    for gap in gaps_ms:
+        at_ms += gap
+        one.heard(at_ms * MS)
+    assert one.phi((at_ms + 500) * MS, 1) < 1
+    now = (at_ms + more_ms) * MS
+    assert one.phi(now, stretch) <= one.phi(now + 100 * MS, stretch)
+    if more_ms > 700:
+        assert one.phi(now, stretch + 1) <= one.phi(now, stretch)
+    assert one.phi((at_ms + 8_000) * MS, 1) > 8
+    one.lagged(8_000 * MS)
+    assert one.phi((at_ms + 8_000) * MS, 1) < 1
+
+
+@PROFILE
+@given(st.lists(st.booleans(), max_size=100))
+def test_the_local_health_is_bounded_and_forgets(late: list[bool]) -> None:
+    health = LocalHealth(10)
+    for one in late:
+        health.woke(11 if one else 10)
+        assert 1 <= health.stretch <= 9
+    for _ in range(8):
+        health.woke(0)
+    assert health.stretch == 1
+
+
+def test_the_catalogue_never_heals_what_could_sign_twice() -> None:
+    for code, act in {**{code: kind.act for code, kind in FINDINGS.items()}, **ENDINGS}.items():
+        if "journal-retired" in code or "journal-corrupt" in code or "key" in code.split("-") or "rekey" in code:
+            assert act is Act.ASK, code
+    assert all(kind.severity in Severity and kind.advice for kind in FINDINGS.values())

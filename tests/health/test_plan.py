@@ -1,0 +1,129 @@
+"""Plans: whatever a node ends with, in whatever order and however often, the limits hold."""
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from rustorium.config import RecoverySection
+from rustorium.health.catalogue import ENDINGS, FINDINGS, Act, Finding
+from rustorium.health.plan import DAY_MS, HOUR_MS, PAUSE_MS, Done, Planner, Step, Trouble, by_hand, is_well
+
+CONFIG = RecoverySection()
+PROFILE = settings(max_examples=100, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+CODES = [*ENDINGS, "config-invalid", "genesis-missing", "never-heard-of"]
+NOW = 10 * DAY_MS
+
+
+def carry_out(planner: Planner, step: Step, now_ms: int) -> int:
+    """As the supervisor does: not before its time. When that was."""
+    at_ms = max(now_ms, step.not_before_ms)
+    planner.did(Done(at_ms, step.act, step.trouble.code))
+    return at_ms
+
+
+events = st.lists(
+    st.tuples(st.sampled_from(CODES), st.integers(0, 3 * HOUR_MS), st.booleans(), st.booleans()), max_size=80
+)
+
+
+@PROFILE
+@given(events, st.integers(1, 6), st.integers(0, 3))
+def test_no_sequence_of_endings_breaks_the_limits(
+    endings: list[tuple[str, int, bool, bool]], restarts: int, refills: int
+) -> None:
+    config = RecoverySection(restarts_per_hour_max=restarts, refills_per_day_max=refills)
+    planner, now_ms, done = Planner(config), NOW, list[Done]()
+    for code, lived_ms, room, again in endings:
+        now_ms += lived_ms
+        if again:
+            # Another supervisor reads what the first one did.
+            planner = Planner(config, done)
+        step = planner.ended(Trouble(code, "because"), now_ms, room=room)
+        assert step.not_before_ms >= now_ms
+        assert step.why
+        if step.act in (Act.ASK, Act.WAIT):
+            continue
+        now_ms = carry_out(planner, step, now_ms)
+        done.append(Done(now_ms, step.act, code))
+        for act, span_ms, most in ((Act.RESTART, HOUR_MS, restarts), (Act.REFILL, DAY_MS, refills)):
+            within = [one for one in done if one.act is act and now_ms - span_ms < one.at_ms <= now_ms]
+            assert len(within) <= most, (act, within)
+
+
+@pytest.mark.parametrize("code", [*sorted(code for code, act in ENDINGS.items() if act is Act.ASK), "config-invalid"])
+def test_what_a_person_must_decide_is_asked(code: str) -> None:
+    assert Planner(CONFIG).ended(Trouble(code, "why"), NOW).act is Act.ASK
+    assert by_hand(Trouble(code, "why"), alone=False).act is Act.ASK
+
+
+def test_restarts_wait_longer_and_longer() -> None:
+    planner, now_ms, pauses = Planner(CONFIG), NOW, []
+    for _ in range(CONFIG.restarts_per_hour_max + 1):
+        step = planner.ended(Trouble("died", "by SIGKILL"), now_ms)
+        assert step.act is Act.RESTART
+        pauses.append(step.not_before_ms - now_ms)
+        now_ms = carry_out(planner, step, now_ms)
+    assert pauses[:3] == [PAUSE_MS, 2 * PAUSE_MS, 4 * PAUSE_MS]
+    assert pauses[-1] > HOUR_MS - 10 * 60_000, "the hour's limit"
+
+
+def test_a_failing_store_is_restarted_first_and_refilled_when_that_did_not_help() -> None:
+    planner = Planner(CONFIG)
+    first = planner.ended(Trouble("store-failed", "an error"), NOW)
+    assert (first.act, first.undo) == (Act.RESTART, "")
+    carry_out(planner, first, NOW)
+    second = planner.ended(Trouble("store-failed", "an error"), NOW + 60_000)
+    assert second.act is Act.REFILL
+    assert "--undo" in second.undo
+    assert planner.ended(Trouble("state-tree-failed", "another"), NOW + 60_000).act is Act.RESTART
+
+
+def test_a_damaged_store_is_refilled_at_most_so_often_and_never_without_peers() -> None:
+    planner, now_ms = Planner(CONFIG), NOW
+    for _ in range(CONFIG.refills_per_day_max):
+        step = planner.ended(Trouble("store-corrupt", "a row"), now_ms)
+        assert (step.act, step.not_before_ms - now_ms) == (Act.REFILL, PAUSE_MS)
+        now_ms = carry_out(planner, step, now_ms) + 1
+    assert planner.ended(Trouble("store-corrupt", "a row"), now_ms).not_before_ms >= NOW + DAY_MS
+    corrupt = [Finding("store-corrupt", "a row", now_ms)]
+    assert planner.running(corrupt, now_ms) is None, "it serves what it can meanwhile"
+    assert Planner(CONFIG, alone=True).ended(Trouble("store-corrupt", "a row"), NOW).act is Act.ASK
+    assert Planner(CONFIG, alone=True).running(corrupt, NOW) is None
+    assert by_hand(Trouble("diverged", "why"), alone=True).act is Act.ASK
+
+
+def test_a_full_disk_is_freed_only_where_it_is_full() -> None:
+    planner = Planner(CONFIG)
+    assert planner.ended(Trouble("disk-full", "no space"), NOW, room=False).act is Act.FREE
+    assert planner.ended(Trouble("disk-full", "no space"), NOW, room=True).act is Act.RESTART
+
+
+def test_of_a_running_nodes_troubles_the_worst_is_healed_and_waiting_is_left_alone() -> None:
+    planner = Planner(CONFIG)
+
+    def act(*codes: str, since_ms: int = NOW) -> Act | None:
+        step = planner.running([Finding(code, "why", since_ms) for code in codes], NOW)
+        return step.act if step is not None else None
+
+    assert act() is None
+    assert act("peers-lost", "disk-slow", "key-retired", "disk-stalled", "catching-up", "peers-suspected") is None
+    assert act("wedged", "peers-lost") is Act.RESTART
+    assert act("wedged", "store-corrupt", "disk-low") is Act.REFILL
+    assert act("behind-pruned") is act("diverged") is Act.REFILL
+    assert act("disk-stalled", since_ms=NOW - 10 * CONFIG.wedged_ms) is Act.RESTART
+    assert act("disk-low") is Act.FREE
+    planner.did(Done(NOW - 60_000, Act.FREE, "disk-low"))
+    assert act("disk-low") is None, "what could go went the first time"
+
+
+@PROFILE
+@given(st.lists(st.sampled_from(sorted(FINDINGS)), max_size=5), st.integers(0, 40))
+def test_a_running_node_is_never_ended_beyond_the_limits(codes: list[str], before: int) -> None:
+    planner = Planner(CONFIG, [Done(NOW - 1_000 * n, Act.RESTART, "died") for n in range(before, 0, -1)])
+    step = planner.running([Finding(code, "why", NOW) for code in codes], NOW)
+    if step is not None and step.act is Act.RESTART:
+        assert before < CONFIG.restarts_per_hour_max
+    assert step is None or step.act in (Act.REFILL, Act.RESTART, Act.FREE)
+    assert is_well([Finding(code, "why", NOW) for code in codes]) == all(
+        FINDINGS[code].severity == "degraded" for code in codes
+    )

@@ -1,0 +1,120 @@
+"""The watch shows what it finds before it writes it down, and goes on whatever happens to either."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+import trio
+import trio.testing
+
+from rustorium.config import Config, RecoverySection
+from rustorium.logs import Logger
+from rustorium.node.watch import Watch, quorum_lost
+
+STATUS: dict[str, Any] = {"role": "validator", "peers": 3, "peers_up": 3, "unreachable": [], "at": {"height": 9}}
+VITALS: dict[str, Any] = {
+    "now_us": 0,
+    "stages": [{"name": "journal", "busy_ms": 0}],
+    "syncs": 0,
+    "sync_us": 0,
+    "damaged": None,
+    "diverged": None,
+    "unserved": None,
+    "synced": True,
+    "peers": [{"name": "node-1", "up": True, "heard_us": [5]}],
+}
+CONFIG = Config(recovery=RecoverySection(disk_free_bytes_min=0))
+
+
+class FakeNode:
+    def __init__(self) -> None:
+        self.read: dict[str, Any] | None = dict(VITALS)
+        self.shown: list[list[dict[str, Any]]] = []
+        self.suspicion: dict[str, float] = {}
+        self.audited: list[dict[str, Any]] = []
+
+    def status(self) -> str:
+        return json.dumps(STATUS)
+
+    def vitals(self) -> str:
+        if self.read is not None and self.read.get("broken"):
+            raise ValueError("a fault of the watch itself")
+        return json.dumps(self.read)
+
+    def tell_health(self, findings_json: str, suspicion_json: str) -> None:
+        self.shown.append(json.loads(findings_json))
+        self.suspicion = json.loads(suspicion_json)
+
+    def audit(self, event: str, fields_json: str) -> None:
+        assert event == "trouble"
+        self.audited.append(json.loads(fields_json))
+
+
+def logger() -> Logger:
+    return structlog.wrap_logger(structlog.PrintLogger(), wrapper_class=structlog.make_filtering_bound_logger(50))
+
+
+def codes(node: FakeNode) -> list[str]:
+    return [one["code"] for one in node.shown[-1]]
+
+
+def test_a_finding_is_shown_with_advice_and_is_over(tmp_path: Path) -> None:
+    node = FakeNode()
+    watch = Watch(node, CONFIG, tmp_path, logger())
+    watch.look(0)
+    assert node.shown == [[]]
+    assert node.suspicion == {"node-1": pytest.approx(0, abs=0.5)}
+    assert node.read is not None
+    node.read |= {"damaged": "a row is damaged", "now_us": 100_000}
+    watch.look(0)
+    [found] = node.shown[-1]
+    assert (found["code"], found["severity"], found["evidence"]) == ("store-corrupt", "not-ready", "a row is damaged")
+    assert "recover" in found["advice"]
+    node.read |= {"damaged": None, "now_us": 200_000}
+    watch.look(0)
+    assert node.shown[-1] == []
+    node.read = None
+    watch.look(0)
+    assert len(node.shown) == 3, "a closed node has nothing to show"
+
+
+def test_it_goes_on_after_a_fault_of_its_own_and_audits_what_begins_and_ends(tmp_path: Path) -> None:
+    async def main() -> None:
+        node = FakeNode()
+        watch = Watch(node, CONFIG, tmp_path, logger())
+        assert node.read is not None
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(watch.run)
+            node.read |= {"broken": True}
+            await trio.sleep(2.5)
+            assert node.shown == []
+            node.read |= {"broken": False, "diverged": 7}
+            await trio.sleep(1)
+            assert codes(node) == ["diverged"]
+            node.read |= {"diverged": None}
+            await trio.sleep(1)
+            assert codes(node) == []
+            while len(node.audited) < 2:  # noqa: ASYNC110
+                await trio.sleep(0.1)
+            nursery.cancel_scope.cancel()
+        assert [(one["code"], one["state"]) for one in node.audited] == [("diverged", "begun"), ("diverged", "over")]
+
+    trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0.01))
+
+
+@pytest.mark.parametrize(
+    ("role", "peers", "up", "lost"),
+    [
+        ("validator", 3, 2, ""),
+        ("validator", 3, 1, "2 of the 3 validators that a quorum needs"),
+        ("validator", 0, 0, ""),
+        ("follower", 4, 1, ""),
+        ("follower", 4, 0, "0 of the 1 validators"),
+    ],
+)
+def test_a_quorum_counts_the_node_itself_where_it_votes(role: str, peers: int, up: int, lost: str) -> None:
+    status = {"role": role, "peers": peers, "peers_up": up, "unreachable": ["node-2"]}
+    assert quorum_lost(status).startswith(lost)
+    assert bool(quorum_lost(status)) == bool(lost)
