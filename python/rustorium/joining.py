@@ -26,9 +26,9 @@ from rustorium.config import (
 )
 from rustorium.errors import HomeError, NotFound, NotReady, UsageError
 from rustorium.home import SEEDS_MAX, Home, make_folder, read_genesis, write_private
+from rustorium.homelock import stopped
 from rustorium.netgen import Listen
 from rustorium.ports import PortLeases
-from rustorium.rekeying import stopped
 from rustorium.types import Subject
 
 if TYPE_CHECKING:

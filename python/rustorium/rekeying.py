@@ -6,12 +6,10 @@ its journal is changed, so that no key ever meets another key's journal, whereve
 key's is kept in `retired/KEY`, and nothing reads it again.
 """
 
-import fcntl
 import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -64,33 +62,6 @@ class Opener:
         from rustorium import _native
 
         return _native.public_key(self.seed(path, kind)).hex()
-
-
-@contextmanager
-def stopped(home: Home) -> Iterator[None]:
-    """Keeps the home's node from starting meanwhile. Errors: HomeError where it runs."""
-    held: list[int] = []
-    try:
-        _hold(home, held)
-        yield
-    finally:
-        for handle in held:
-            os.close(handle)
-
-
-def _hold(home: Home, held: list[int]) -> None:
-    # The store's lock is the first that a node takes; a home that lost its store still has the journal's.
-    places = ((home.path / "db" / "LOCK", fcntl.lockf), (home.safety / "lock", fcntl.flock))
-    for path, lock in places:
-        if not path.parent.is_dir():
-            continue
-        try:
-            held.append(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-            lock(held[-1], fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise HomeError(f"the node of {home.path} runs: stop it, then run this again", code="home-locked") from None
-        except OSError as error:
-            raise HomeError(f"{path} can't be locked ({error.strerror}): check its owner and mode") from None
 
 
 def replace_key(home: Home, client: "Client", owner: Path, opener: Opener) -> Rekeyed:

@@ -7,6 +7,9 @@ from typing import Any
 import pytest
 from cli_runner import Cli
 
+from rustorium.home import Home
+from rustorium.node.recoverystate import RecoveryState, one_supervisor
+
 ANSWER: dict[str, Any] = {
     "chain": "ab" * 32,
     "node": "node-0",
@@ -59,3 +62,41 @@ def test_a_retired_key_is_said_and_not_ok(cli: Cli, answering: dict[str, Any], t
     ended = cli("status", "check", "--home", tmp_path)
     assert ended.code == 5
     assert "retired and signs nothing more" in ended.out
+
+
+FINDING = {
+    "code": "disk-stalled",
+    "severity": "not-ready",
+    "evidence": "a write or sync has not come back: journal for 31 s",
+    "advice": "look at the disk",
+    "since_ms": 1,
+}
+
+
+def test_what_is_wrong_stands_below_with_what_to_do(cli: Cli, answering: dict[str, Any], tmp_path: Path) -> None:
+    answering |= {"ready": False, "not_ready_because": "disk-stalled: …", "findings": [FINDING]}
+    ended = cli("status", "check", "--home", tmp_path)
+    assert ended.code == 5
+    _, row, empty, head, found = ended.out.splitlines()
+    assert row.endswith("disk-stalled")
+    assert (empty, head.split()) == ("", ["node", "code", "severity", "evidence", "do"])
+    assert found.split()[:3] == ["node-0", "disk-stalled", "not-ready"]
+    assert found.endswith("journal for 31 s  look at the disk")
+    [raw] = json.loads(cli("status", "check", "--home", tmp_path, "-o", "json").out)
+    assert raw["findings"] == [FINDING]
+
+
+def test_while_the_node_is_down_its_supervisor_says_why(cli: Cli, tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    assert cli("status", "check", "--home", tmp_path).code == 5
+    with one_supervisor(home):
+        RecoveryState(home).tell("waiting for space", code="disk-full", reason="free space on the disk")
+        ended = cli("status", "check", "--home", tmp_path)
+        assert ended.code == 5
+        assert "`recover auto` waiting for space: doesn't answer (free space on the disk)" in ended.out
+    ended = cli("status", "check", "--home", tmp_path)
+    assert (ended.code, ended.out) == (5, ""), "who says so is gone"
+    RecoveryState(home).tell("asks", code="journal-retired", reason="the key is retired")
+    assert "`recover auto` asks: doesn't answer (the key is retired)" in cli("status", "check", "--home", tmp_path).out
+    RecoveryState(home).tell("stopped")
+    assert cli("status", "check", "--home", tmp_path).out == ""

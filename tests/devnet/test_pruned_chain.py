@@ -9,7 +9,9 @@ from process_tools import Load, level, statuses, wait_for
 from rustorium.client import Client, Key
 from rustorium.devnet import Devnet
 from rustorium.errors import ProofPruned, Pruned
+from rustorium.node.quarantine import quarantined
 from rustorium.types import Subject
+from supervised import Supervised
 
 pytestmark = pytest.mark.alone
 KEEP = 1000
@@ -19,9 +21,13 @@ def test_what_is_older_than_a_node_keeps_is_refused_and_not_needed_by_who_joins(
     with eager(tmp_path, 4, storage=f"keep = {KEEP}\nproofs_kept = 5") as net:
         client = Client(net.net.nodes[0].http, genesis=Path(net.net.genesis), timeout_s=20.0)
         with client, Load(net, "early") as load:
-            wait_for("more heights than are kept", lambda: min(s.height for s in statuses(net)) > KEEP + 300)
+            load.wait_for_more(100)
+            net.kill(VICTIM)
+            others = [0, 1, 2]
+            wait_for("more heights than are kept", lambda: min(s.height for s in statuses(net, others)) > KEEP + 300)
             load.stop()
             pruned(net, client, load)
+        away_for_too_long(net)
         wiped_and_filled(net)
 
 
@@ -47,11 +53,21 @@ def pruned(net: Devnet, client: Client, load: Load) -> None:
     assert client.get(address, name) == value
 
 
+def away_for_too_long(net: Devnet) -> None:
+    """Its store is whole, and nobody holds what comes next: `recover auto` finds that out, and has it filled."""
+    with Supervised(net, VICTIM) as node:
+        node.wait_for_act("refill", "behind-pruned", [])
+        wait_for("all are level", lambda: level(net))
+        assert len(events(net, VICTIM, "state_synced")) == 1
+        [aside] = quarantined(node.home)
+        assert aside.evidence.startswith("no connected validator holds height ")
+
+
 def wiped_and_filled(net: Devnet) -> None:
     net.kill(VICTIM)
     wipe(net, VICTIM)
     net.restart(VICTIM)
-    assert len(events(net, VICTIM, "state_synced")) == 1
+    assert len(events(net, VICTIM, "state_synced")) == 2
     with Load(net, "late") as load:
         load.wait_for_more(50)
     wait_for("all are level", lambda: level(net))

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from process_tools import assert_no_panic, assert_one_sentence, level, start_home, statuses, wait_for
-from rustorium import rekeying
+from rustorium import homelock, rekeying
 from rustorium._native import account_id
 from rustorium.client import Client, Key
 from rustorium.devnet import Devnet
@@ -172,12 +172,12 @@ def test_nothing_changes_where_the_chain_or_a_lock_says_no(devnet_factory: Devne
     assert chain.sent == 0
     assert home.validator_key.read_bytes() == old
     ended = None
-    with rekeying.stopped(home):
+    with homelock.stopped(home):
         ended = start_home(home.path)
     assert_one_sentence(ended, 1, "[home-locked]")
     (home.safety / "lock").unlink()
     (home.safety / "lock").mkdir()
-    with pytest.raises(HomeError, match="can't be locked"), rekeying.stopped(home):
+    with pytest.raises(HomeError, match="can't be locked"), homelock.stopped(home):
         pass
 
 

@@ -22,13 +22,14 @@ EPOCH_MS = 5_000
 
 
 @contextmanager
-def eager(folder: Path, nodes: int, storage: str = "", **parameters: int) -> Iterator[Devnet]:
-    """A devnet with snapshots every second, which are taken however low they are; `storage`: more of that section."""
+def eager(folder: Path, nodes: int, storage: str = "", recovery: str = "", **parameters: int) -> Iterator[Devnet]:
+    """A devnet with snapshots every second, which are taken however low they are; `storage`: more of that section,
+    `recovery`: another one."""
     with Devnet.create(folder, nodes=nodes, accounts=2, parameters=parameters) as net:
         for node in net.net.nodes:
             with open(Path(node.home, "config.toml"), "a") as file:
                 file.write("\n[sync]\nsnapshot_interval_ms = 1000\nbeyond_heights = 1\n")
-                file.write(f"\n[storage]\n{storage}\n")
+                file.write(f"\n[storage]\n{storage}\n{recovery}\n")
         net.start()
         yield net
         assert_no_panic(net)

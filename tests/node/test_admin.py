@@ -13,7 +13,7 @@ import trio.testing
 
 from rustorium.errors import NodeError, NotReady
 from rustorium.node.admin import LINE_BYTES_MAX, AdminServer, call
-from rustorium.node.bridge import connect_unix
+from rustorium.node.bridge import connect_unix, listen_unix
 
 
 class FakeNode:
@@ -86,6 +86,16 @@ def test_calls(tmp_path: Path, folder: str) -> None:
         assert stopped == ["ordered by the admin socket"]
         with pytest.raises(NodeError, match="with one of: status, addresses, stop"):
             call(path, "reboot")
+
+
+def test_a_node_that_hangs_is_told_from_one_that_is_not_there(tmp_path: Path) -> None:
+    path = tmp_path / "admin.sock"
+    with pytest.raises(NotReady) as absent:
+        call(path, "status")
+    # The kernel takes the question, and nobody answers.
+    with listen_unix(path), pytest.raises(NotReady, match="takes questions") as hangs:
+        call(path, "status", timeout_s=0.01)
+    assert (absent.value.code, hangs.value.code) == ("node-not-running", "node-hangs")
 
 
 @pytest.mark.parametrize("line", [b"\n", b"null\n", b"[]\n", b'{"op": []}\n', b"\xff\n", b"[" * 60_000 + b"\n"])

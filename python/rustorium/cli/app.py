@@ -18,6 +18,7 @@ from rustorium.cli import (
     keys,
     node,
     query,
+    recover,
     replay,
     sim,
     snapshot,
@@ -51,6 +52,7 @@ app.add_typer(snapshot.group, name="snapshot")
 app.add_typer(tx.group, name="tx")
 app.add_typer(committee.group, name="node")
 app.add_typer(block.group, name="block")
+app.add_typer(recover.group, name="recover")
 app.add_typer(status.group, name="status")
 app.add_typer(bench.group, name="bench")
 app.add_typer(config.group, name="config")

@@ -169,7 +169,8 @@ def replace_key(
     """Give a stopped home's validator a new key, signed by its owner: the way back for a key that is retired.
 
     The home's genesis is used. Run it again where it was interrupted; then `start`."""
-    from rustorium.rekeying import Opener, stopped
+    from rustorium.homelock import stopped
+    from rustorium.rekeying import Opener
     from rustorium.rekeying import replace_key as replace
 
     found = home_of(home)

@@ -50,6 +50,7 @@ class AdminServer:
             "status": lambda _: json.loads(self._node.status()),
             "addresses": lambda _: self._node.addresses(),
             "stop": self._order_stop,
+            "note_recovery": self._note_recovery,
             "rotate_keys": self._rotate_keys,
             "rotation": lambda _: json.loads(self._node.rotation()),
             "snapshots": lambda _: json.loads(self._node.snapshots()),
@@ -102,6 +103,11 @@ class AdminServer:
         self._stop("ordered by the admin socket")
         return {}
 
+    def _note_recovery(self, request: dict[str, Any]) -> object:
+        fields = request.get("fields")
+        self._node.audit("recover", json.dumps(fields if isinstance(fields, dict) else {}))
+        return {}
+
     def _rotate_keys(self, _request: dict[str, Any]) -> object:
         self._node.audit("key rotation ordered", json.dumps({"by": "admin socket"}))
         try:
@@ -125,6 +131,11 @@ def call(path: Path, operation: str, *, timeout_s: float = 5.0, **arguments: obj
             file.write(json.dumps({"op": operation, **arguments}).encode() + b"\n")
             file.flush()
             answer = json.loads(file.readline(16 * 1024 * 1024))
+    except TimeoutError:
+        raise NotReady(
+            f"the node behind {path} takes questions and has answered none for {timeout_s:g} s: it hangs, restart it",
+            code="node-hangs",
+        ) from None
     except (OSError, ValueError):
         raise NotReady(
             f"no node answers on {path}: start it with `rustorium-node start --home {path.parent.parent}`",

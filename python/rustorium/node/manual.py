@@ -1,0 +1,126 @@
+"""`recover manual`: the same troubles and the same acts as `recover auto`, one by one, each when a person says so.
+
+Invariants: SYNC; looking changes nothing; an act is in the audit log before it is carried out; it never starts a
+node, which is the operator's or the service manager's to do.
+"""
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from rustorium import _native
+from rustorium.config import RecoverySection
+from rustorium.errors import HomeError, NotReady
+from rustorium.health.catalogue import FINDINGS, Act
+from rustorium.health.plan import Step, Trouble, by_hand
+from rustorium.home import Home, open_key_file
+from rustorium.homelock import stopped
+from rustorium.node.admin import call
+from rustorium.node.quarantine import free_space, move_aside, put_back
+from rustorium.node.watch import free_bytes
+
+STOP_S = 60.0
+POLL_S = 0.05
+RESTART = "start the node again, by `rustorium-node start`, `recover auto` or its service manager"
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """On whose behalf, and what opens the node's key."""
+
+    home: Home
+    passphrase_file: Path | None
+    environment: Mapping[str, str]
+
+    def audit(self, fields: Mapping[str, object]) -> None:
+        """Errors: NativeError, KeyFileError."""
+        text = json.dumps({"by": "operator", **fields})
+        seed = open_key_file(self.home.node_key, "node", self.passphrase_file, self.environment)
+        _native.audit_record(str(self.home.path / "audit"), seed, "recover", text)
+
+
+def examine(home: Home, config: RecoverySection) -> tuple[bool, list[Step]]:
+    """Whether the node runs, and a step for each trouble. Errors: NodeError."""
+    try:
+        status = call(home.admin_socket, "status")
+    except NotReady:
+        return False, [
+            by_hand(trouble, alone=not home.load_config().config.p2p.peers) for trouble in _at_rest(home, config)
+        ]
+    findings = [Trouble(str(f["code"]), str(f["evidence"])) for f in status.get("findings") or []]
+    return True, [by_hand(trouble, alone=not status["peers"]) for trouble in findings if trouble.code in FINDINGS]
+
+
+def _at_rest(home: Home, config: RecoverySection) -> list[Trouble]:
+    """What the files of a node that doesn't run tell."""
+    found = []
+    try:
+        ended = json.loads(home.ended.read_text())
+        found.append(Trouble(str(ended["code"]), str(ended["evidence"])))
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    journal = any(home.safety.glob("segment-*"))
+    store = any(home.db.glob("*.sst")) or any(home.db.glob("*.log"))
+    if journal and not store:
+        found.append(Trouble("store-missing", f"{home.db} holds no store, while there is a safety journal"))
+    if store and not journal and not any(one.code.startswith("journal") for one in found):
+        found.append(Trouble("journal-retired", f"{home.safety} holds no journal, while there is a store"))
+    if (home.safety / "retired").exists():
+        found.append(
+            Trouble("key-retired", f"{home.safety / 'retired'} says that the validator key signs nothing more")
+        )
+    free = free_bytes(home.path)
+    if free is not None and free < config.disk_free_bytes_min and all(one.code != "disk-full" for one in found):
+        found.append(Trouble("disk-low", f"{free >> 20} MiB are free on the home's disk"))
+    return found
+
+
+def carry_out(operator: Operator, step: Step, *, running: bool) -> str:
+    """Does it; what was done and what comes next, as a sentence. Errors: HomeError, NodeError, NativeError."""
+    home = operator.home
+    fields = {"act": step.act.value, "code": step.trouble.code, "evidence": step.trouble.evidence}
+    match step.act:
+        case Act.RESTART:
+            if running:
+                stop(home)
+            operator.audit(fields)
+            return RESTART
+        case Act.REFILL:
+            if running:
+                stop(home)
+            operator.audit(fields)
+            aside = move_aside(home, step.trouble.code, step.trouble.evidence)
+            return f"the store is in {aside}; {RESTART}" if aside is not None else f"there was no store; {RESTART}"
+        case Act.FREE:
+            if running:
+                call(home.admin_socket, "note_recovery", fields={"by": "operator", **fields})
+            else:
+                operator.audit(fields)
+            gone = free_space(home, running=running)
+            return f"removed {', '.join(str(path) for path in gone) or 'nothing: there was nothing to remove'}"
+        case Act.WAIT | Act.ASK:
+            return step.why
+
+
+def undo(operator: Operator, name: str | None) -> dict[str, object]:
+    """Puts a store back that was moved aside. Errors: HomeError, HomeMissing."""
+    with stopped(operator.home):
+        operator.audit({"act": "undo", "name": name or "the newest"})
+    chosen, aside = put_back(operator.home, name)
+    return {"put_back": chosen.path.name, "code": chosen.code, "aside": str(aside) if aside is not None else None}
+
+
+def stop(home: Home) -> None:
+    """Has a running node stop, and waits until its locks are free. Errors: NodeError, HomeError."""
+    call(home.admin_socket, "stop")
+    deadline = time.monotonic() + STOP_S
+    while True:
+        try:
+            with stopped(home):
+                return
+        except HomeError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(POLL_S)

@@ -1,0 +1,125 @@
+"""Stores that were moved aside: how one gets there, comes back and goes for good.
+
+Invariants: SYNC; only `db/`, `quarantine/` and `log/inputs` are ever touched, never the safety journal or a key; a
+move is one rename on the home's disk, and on it when this returns; the home's node is stopped while its store moves.
+"""
+
+import json
+import os
+import shutil
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from rustorium.errors import HomeError, HomeMissing
+from rustorium.health.catalogue import KEPT
+from rustorium.home import Home, make_folder
+from rustorium.homelock import stopped
+
+WHY = "why.json"
+UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """A store that was moved aside."""
+
+    path: Path
+    code: str
+    evidence: str
+    at_ms: int
+
+    @property
+    def kept(self) -> bool:
+        """Whether only a person removes it."""
+        return self.code in KEPT or self.code == UNKNOWN
+
+
+def quarantined(home: Home) -> list[Quarantined]:
+    """All of the home, oldest first."""
+    found = []
+    for path in sorted(home.quarantine.glob("*")):
+        if not (path / "db").is_dir():
+            continue  # an unfinished move
+        try:
+            why = json.loads((path / WHY).read_text())
+            found.append(Quarantined(path, str(why["code"]), str(why["evidence"]), int(why["at_ms"])))
+        except (OSError, ValueError, KeyError, TypeError):
+            found.append(Quarantined(path, UNKNOWN, "its why.json can't be read", 0))
+    return found
+
+
+def move_aside(home: Home, code: str, evidence: str) -> Path | None:
+    """Moves the store aside; where to. None: there is none. Errors: HomeError, also where the node runs."""
+    with stopped(home):
+        return _move_aside(home, code, evidence)
+
+
+def _move_aside(home: Home, code: str, evidence: str) -> Path | None:
+    if not home.db.is_dir():
+        return None
+    at_ms = time.time_ns() // 1_000_000
+    stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime(at_ms // 1000))
+    target = home.quarantine / f"{stamp}-{at_ms % 1000:03}-{code}"
+    make_folder(target)
+    try:
+        with open(target / WHY, "w", encoding="utf-8") as file:
+            json.dump({"code": code, "evidence": evidence, "at_ms": at_ms}, file)
+            file.flush()
+            os.fsync(file.fileno())
+        _sync(target, home.quarantine, home.path)
+        home.db.rename(target / "db")
+        _sync(target, home.path)
+    except OSError as error:
+        raise HomeError(f"{home.db} can't be moved to {target} ({error.strerror}): mend that, then try again") from None
+    return target
+
+
+def put_back(home: Home, name: str | None = None) -> tuple[Quarantined, Path | None]:
+    """Puts a store back (the newest where none is named), and the one that is there aside; which, and where that is
+    now. What it lacks of the chain it fetches, as after a restart; the journal is as it is. Errors: HomeError,
+    HomeMissing."""
+    found = [one for one in quarantined(home) if name in (None, one.path.name)]
+    if not found:
+        raise HomeMissing(f"{home.quarantine} holds no store{f' {name}' if name else ''}: there is nothing to undo")
+    chosen = found[-1]
+    with stopped(home):
+        aside = _move_aside(home, "undone", f"{chosen.path.name} was put back")
+        try:
+            (chosen.path / "db").rename(home.db)
+            (chosen.path / WHY).unlink(missing_ok=True)
+            chosen.path.rmdir()
+            _sync(home.quarantine, home.path)
+        except OSError as error:
+            raise HomeError(f"{chosen.path} can't be put back ({error.strerror}): move its db to {home.db}") from None
+    return chosen, aside
+
+
+def remove(home: Home, *, evidence_too: bool = False) -> list[Path]:
+    """Removes stores for good; those that are evidence only where told to. What was removed."""
+    gone = [one.path for one in quarantined(home) if evidence_too or not one.kept]
+    for path in gone:
+        shutil.rmtree(path, ignore_errors=True)
+    return gone
+
+
+def free_space(home: Home, *, running: bool = False) -> list[Path]:
+    """Removes what is not needed to go on: stores that are no evidence, and logs of core inputs, but for the one that a
+    running node writes. What was removed."""
+    gone = remove(home)
+    logs = sorted(home.input_log.glob("*.inputs"))
+    for path in logs[:-1] if running else logs:
+        with suppress(OSError):
+            path.unlink()
+            gone.append(path)
+    return gone
+
+
+def _sync(*paths: Path) -> None:
+    for path in paths:
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

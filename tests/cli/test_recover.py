@@ -1,0 +1,171 @@
+"""`recover manual`: looking changes nothing, each step is the operator's, and the journal stays as it is."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from cli_runner import Cli
+
+from rustorium import _native
+from rustorium.health.plan import Step, Trouble, by_hand
+from rustorium.home import Home, find_passphrase
+from rustorium.node.manual import Operator, carry_out
+from rustorium.node.quarantine import free_space, move_aside, quarantined, remove
+from rustorium.node.recoverystate import at_work
+
+
+@pytest.fixture
+def home(cli: Cli, tmp_path: Path, passphrase: Path) -> Home:
+    """A validator's home with something for a store and a journal, and a peer."""
+    path = tmp_path / "home"
+    assert cli("init", "--home", path, "--peer", "node-1=127.0.0.1:1", "--passphrase-file", passphrase).code == 0
+    home = Home(path)
+    (home.db / "000001.log").write_bytes(b"rows")
+    (home.safety / "segment-00000001.log").write_bytes(b"votes")
+    return home
+
+
+def ended_with(home: Home, code: str) -> None:
+    home.ended.write_text(json.dumps({"code": code, "evidence": "it said so", "at_ms": 1}))
+
+
+def picture(home: Home) -> dict[str, bytes]:
+    return {str(path.relative_to(home.path)): path.read_bytes() for path in home.path.rglob("*") if path.is_file()}
+
+
+def recovered(home: Home) -> list[dict[str, str]]:
+    lines = (home.path / "audit" / "audit.jsonl").read_text().splitlines()
+    return [line["fields"] for line in map(json.loads, lines) if line["event"] == "recover"]
+
+
+def test_a_home_with_nothing_wrong_has_no_steps(cli: Cli, home: Home) -> None:
+    before = picture(home)
+    ended = cli("recover", "manual", "--home", home.path, "--dry-run", "-o", "json")
+    assert (ended.code, json.loads(ended.out)) == (0, [])
+    assert "nothing is wrong" in ended.err
+    assert picture(home) == before
+
+
+@pytest.mark.parametrize("command", ["manual", "auto"])
+def test_a_dry_run_shows_the_plan_and_changes_nothing(cli: Cli, home: Home, command: str) -> None:
+    ended_with(home, "store-corrupt")
+    before = picture(home)
+    ended = cli("recover", command, "--home", home.path, "--dry-run", "-o", "json")
+    [step] = json.loads(ended.out)
+    assert (ended.code, step["trouble"], step["evidence"], step["act"]) == (0, "store-corrupt", "it said so", "refill")
+    assert "journal and the keys stay" in step["what"]
+    assert "--undo" in step["undo"]
+    assert picture(home) == before
+
+
+def test_the_store_goes_aside_and_comes_back(cli: Cli, home: Home, passphrase: Path) -> None:
+    ended_with(home, "store-corrupt")
+    votes = home.safety / "segment-00000001.log"
+    secret = ("--passphrase-file", passphrase)
+    ended = cli("recover", "manual", "--home", home.path, "--yes", *secret)
+    assert ended.code == 0, ended.err
+    assert "start the node again" in ended.err
+    assert not home.db.exists()
+    [aside] = quarantined(home)
+    assert ((aside.path / "db" / "000001.log").read_bytes(), aside.code) == (b"rows", "store-corrupt")
+    # The peers have filled another one meanwhile, which isn't better.
+    home.db.mkdir()
+    (home.db / "000001.log").write_bytes(b"others")
+    shown = cli("recover", "manual", "--home", home.path, "--undo", "--dry-run", "-o", "json")
+    assert [one["name"] for one in json.loads(shown.out)] == [aside.path.name]
+    undone = cli("recover", "manual", "--home", home.path, "--undo", "--yes", "-o", "json", *secret)
+    assert undone.code == 0, undone.err
+    assert json.loads(undone.out)["put_back"] == aside.path.name
+    assert (home.db / "000001.log").read_bytes() == b"rows"
+    assert [one.code for one in quarantined(home)] == ["undone"]
+    assert votes.read_bytes() == b"votes"
+    assert [(one["by"], one["act"]) for one in recovered(home)] == [("operator", "refill"), ("operator", "undo")]
+    nothing = cli("recover", "manual", "--home", home.path, "--undo", "--name", "another", "--yes", *secret)
+    nothing.fails(3, "holds no store another")
+
+
+def test_nobody_is_asked_where_there_is_no_terminal(cli: Cli, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin.isatty", lambda: False, raising=False)
+    ended_with(home, "store-corrupt")
+    cli("recover", "manual", "--home", home.path).fails(2, "give --yes")
+    cli("recover", "manual", "--home", home.path, "--name", "x", "--yes").fails(2, "--undo")
+    assert home.db.exists()
+
+
+@pytest.mark.parametrize("code", ["journal-retired", "journal-corrupt", "wrong-storage-key", "config-invalid"])
+def test_what_only_a_person_decides_is_said(cli: Cli, home: Home, passphrase: Path, code: str) -> None:
+    ended_with(home, code)
+    before = picture(home)
+    ended = cli("recover", "manual", "--home", home.path, "--yes", "--passphrase-file", passphrase)
+    assert ended.code == 0
+    assert f"{code}: it said so; nothing is done by itself" in ended.err
+    assert picture(home) == before
+
+
+def test_files_that_are_missing_are_told_apart(cli: Cli, home: Home) -> None:
+    def codes() -> list[str]:
+        shown = cli("recover", "manual", "--home", home.path, "--dry-run", "-o", "json")
+        return [f"{one['trouble']} {one['act']}" for one in json.loads(shown.out)]
+
+    (home.db / "000001.log").unlink()
+    assert codes() == ["store-missing restart"]
+    (home.db / "000001.log").touch()
+    (home.safety / "segment-00000001.log").unlink()
+    assert codes() == ["journal-retired ask"]
+    (home.safety / "segment-00000001.log").touch()
+    (home.safety / "retired").touch()
+    assert codes() == ["key-retired ask"]
+
+
+def test_a_store_is_never_moved_where_nobody_could_fill_another(cli: Cli, home: Home) -> None:
+    home.config.write_text("")
+    ended_with(home, "store-corrupt")
+    [step] = json.loads(cli("recover", "manual", "--home", home.path, "--dry-run", "-o", "json").out)
+    assert (step["act"], "no peers" in step["what"]) == ("ask", True)
+
+
+def test_evidence_is_removed_by_nobody_and_space_is_made_of_the_rest(home: Home, passphrase: Path) -> None:
+    for code in ("diverged", "store-corrupt"):
+        home.db.mkdir(exist_ok=True)
+        assert move_aside(home, code, "why") is not None
+    logs = [home.input_log / f"{number:08}.inputs" for number in range(3)]
+    home.input_log.mkdir(parents=True)
+    for log in logs:
+        log.touch()
+    gone = free_space(home, running=True)
+    assert [path.name.rpartition("Z")[2] or path.name for path in gone][1:] == ["00000000.inputs", "00000001.inputs"]
+    assert gone[0].name.endswith("-store-corrupt")
+    assert [one.code for one in quarantined(home)] == ["diverged"]
+    assert free_space(home) == logs[2:]
+    assert remove(home) == []
+    # By hand too, and audited.
+    step: Step = by_hand(Trouble("disk-low", "little"), alone=False)
+    assert "nothing to remove" in carry_out(Operator(home, passphrase, {}), step, running=False)
+    assert [one["act"] for one in recovered(home)] == ["free"]
+
+
+def test_auto_ends_with_the_reason_where_a_person_must_decide(home: Home, passphrase: Path) -> None:
+    command = [sys.executable, "-m", "rustorium.cli", "recover", "auto", "--home", str(home.path)]
+    ended = subprocess.run(
+        [*command, "--passphrase-file", str(passphrase)], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert ended.returncode == 1
+    assert "Traceback" not in ended.stderr
+    last = ended.stderr.splitlines()[-1]
+    assert last.startswith(f"error: there is no {home.genesis}")
+    assert last.endswith("[home-missing]")
+    assert [(one["act"], one["code"]) for one in recovered(home)] == [("ask", "home-missing")]
+    assert at_work(home) is not None, "`status check` says so"
+
+
+def test_the_audit_log_of_a_stopped_node_is_signed_with_its_key(home: Home, passphrase: Path) -> None:
+    seed = _native.open_key(str(home.node_key), "node", find_passphrase(home.node_key, passphrase, {}))
+    folder = str(home.path / "audit")
+    _native.audit_record(folder, seed, "recover", '{"a": 1}')
+    with pytest.raises(_native.NativeError, match="not JSON"):
+        _native.audit_record(folder, seed, "recover", "{")
+    with pytest.raises(_native.NativeError, match="not by this node's key"):
+        _native.audit_record(folder, bytes(32), "recover", "{}")
+    assert recovered(home) == [{"a": 1}]

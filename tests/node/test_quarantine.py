@@ -1,0 +1,91 @@
+"""Whatever is done to stores, in whatever order: the journal and the keys stay, and no store is lost."""
+
+from collections.abc import Callable
+from itertools import count
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from rustorium.errors import HomeError, HomeMissing
+from rustorium.home import Home
+from rustorium.homelock import stopped
+from rustorium.node.quarantine import free_space, move_aside, put_back, quarantined, remove
+
+PROFILE = settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+KEPT = ("node.key", "validator.key", "storage.key", "config.toml", "genesis.json", "safety/segment-00000001.log")
+
+
+def new_home(folder: Path) -> Home:
+    home = Home(folder)
+    for name in (*KEPT, "safety/lock", "db/CURRENT", "log/inputs/00000001.inputs"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(name)
+    return home
+
+
+def stores(home: Home) -> set[str]:
+    """What is in each store that there is."""
+    found = [home.db, *(one.path / "db" for one in quarantined(home))]
+    return {(store / "CURRENT").read_text() for store in found if (store / "CURRENT").exists()}
+
+
+@PROFILE
+@given(st.lists(st.sampled_from(["corrupt", "diverged", "back", "filled", "space", "settled"]), max_size=12))
+def test_no_order_of_acts_touches_the_journal_or_a_key(acts: list[str]) -> None:
+    with TemporaryDirectory() as folder:
+        home, number = new_home(Path(folder)), count()
+
+        def fill() -> None:
+            home.db.mkdir(exist_ok=True)
+            (home.db / "CURRENT").write_text(f"store {next(number)}")
+
+        def back() -> None:
+            try:
+                put_back(home)
+            except HomeMissing:
+                assert quarantined(home) == []
+
+        known: dict[str, Callable[[], object]] = {
+            "corrupt": lambda: move_aside(home, "store-corrupt", "a row"),
+            "diverged": lambda: move_aside(home, "diverged", "a root"),
+            "back": back,
+            "filled": fill,
+            "space": lambda: free_space(home),
+            "settled": lambda: remove(home),
+        }
+        for act in acts:
+            before, evidence = stores(home), [one.path.name for one in quarantined(home) if one.kept]
+            known[act]()
+            if act in ("corrupt", "diverged", "back"):
+                assert stores(home) == before, "moved, not lost"
+            if act in ("space", "settled"):
+                assert [one.path.name for one in quarantined(home)] == evidence
+            assert all((home.path / name).read_text() == name for name in KEPT)
+
+
+def test_nothing_moves_while_the_node_runs(tmp_path: Path) -> None:
+    home = new_home(tmp_path)
+    (home.db / "LOCK").touch()
+    # Another open of the journal's lock, as another process has it.
+    with stopped(home), pytest.raises(HomeError, match="runs: stop it"):
+        move_aside(home, "store-corrupt", "a row")
+    assert stores(home) == {"db/CURRENT"}
+
+
+def test_a_move_that_a_crash_cut_short_is_none(tmp_path: Path) -> None:
+    home = new_home(tmp_path)
+    (home.quarantine / "20261125T010203-004-store-corrupt").mkdir(parents=True)
+    assert quarantined(home) == []
+    with pytest.raises(HomeMissing, match="nothing to undo"):
+        put_back(home)
+    assert move_aside(home, "store-corrupt", "a row") is not None
+    assert move_aside(home, "store-corrupt", "a row") is None, "there is no store now"
+    [one] = quarantined(home)
+    (one.path / "why.json").write_text("{")
+    [garbled] = quarantined(home)
+    assert (garbled.code, garbled.kept) == ("unknown", True)
+    assert put_back(home, one.path.name)[1] is None
+    assert stores(home) == {"db/CURRENT"}

@@ -1,0 +1,86 @@
+"""A devnet's validator under `recover auto`, as an operator would run it, and what its files tell."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from process_tools import DEADLINE_S, wait_for
+from rustorium.devnet import Devnet
+from rustorium.home import Home
+from rustorium.node.recoverystate import read_recovery
+
+
+class Supervised:
+    """Runs validator `index` of a net whose own process of it has ended."""
+
+    def __init__(self, net: Devnet, index: int, environment: dict[str, str] | None = None) -> None:
+        self.home = Home(Path(net.net.nodes[index].home))
+        self._environment = environment or {}
+        self._process: subprocess.Popen[bytes] | None = None
+        self.start()
+
+    def start(self) -> None:
+        clean = {key: value for key, value in os.environ.items() if not key.startswith("RUSTORIUM_")}
+        command = [sys.executable, "-m", "rustorium.cli", "recover", "auto", "--home", str(self.home.path)]
+        with open(self.home.path / "log" / "recover-stderr.log", "ab") as said:
+            self._process = subprocess.Popen(command, stderr=said, env={**clean, **self._environment})
+
+    def __enter__(self) -> "Supervised":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self.stop()
+
+    def stop(self) -> None:
+        """SIGTERM ends both, cleanly."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGTERM)
+        assert self._process.wait(DEADLINE_S) == 0
+        assert "Traceback" not in self.said()
+
+    def ended(self) -> int | None:
+        assert self._process is not None
+        return self._process.poll()
+
+    def said(self) -> str:
+        return (self.home.path / "log" / "recover-stderr.log").read_text()
+
+    def child(self) -> int | None:
+        """The node's process; None while there is none."""
+        assert self._process is not None
+        # By whichever of its threads it was started.
+        tasks = Path(f"/proc/{self._process.pid}/task").glob("*/children")
+        found = [pid for task in tasks for pid in task.read_text().split()]
+        return int(found[0]) if found else None
+
+    def signal_child(self, number: signal.Signals) -> int:
+        """Sends it to the node, not to the supervisor; which process that was."""
+        child: list[int | None] = [None]
+
+        def there() -> bool:
+            child[0] = self.child()
+            return child[0] is not None
+
+        wait_for("there is a node", there)
+        assert child[0] is not None
+        os.kill(child[0], number)
+        return child[0]
+
+    def acts(self) -> list[tuple[str, str]]:
+        """What was done, and for what."""
+        return [(str(one["act"]), str(one["code"])) for one in read_recovery(self.home).get("acts", [])]
+
+    def wait_for_act(self, act: str, code: str, after: Sequence[tuple[str, str]]) -> None:
+        wait_for(f"{act} because of {code}", lambda: (act, code) in self.acts()[len(after) :])
+
+    def audited(self, event: str) -> list[dict[str, Any]]:
+        """The fields of such records, whose chain is whole as far as numbers tell."""
+        lines = [json.loads(line) for line in (self.home.path / "audit" / "audit.jsonl").read_text().splitlines()]
+        assert [line["seq"] for line in lines] == list(range(1, len(lines) + 1))
+        return [line["fields"] for line in lines if line["event"] == event]
