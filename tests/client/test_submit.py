@@ -242,6 +242,20 @@ def test_what_may_have_been_taken_is_not_called_refused(net: FakeNet, key: Key, 
     run(net, key, body)
 
 
+def test_one_that_a_block_skipped_is_waited_for(net: FakeNet, key: Key) -> None:
+    """A later block executes it: another one, signed in its place, would be executed too."""
+    skipped = {"code": "skipped", "message": "It was ordered and skipped: the work quota is too small."}
+    net.refuse_next = [skipped] * 5
+
+    async def body(client: AsyncClient) -> None:
+        done = await client.put(b"a", b"0")
+        assert done.receipt is not None
+        assert done.receipt.nonce == 0
+
+    run(net, key, body)
+    assert len(set(sent(net))) == 1, "always the same bytes"
+
+
 def test_a_used_nonce_is_believed_of_the_node_that_says_so_alone(net: FakeNet, key: Key) -> None:
     """It has executed what used the nonce, and doesn't know this one: that another node doesn't shows nothing."""
 

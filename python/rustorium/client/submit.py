@@ -19,6 +19,8 @@ GRACE_S = 0.5
 SERVER_WAIT_MS_MAX = 60_000
 LAGGING = ("unknown_account", "nonce_too_far")
 """A node that is behind says so; the others are asked before it is believed."""
+SKIPPED = "skipped"
+"""A block had it and execution skipped it, for want of quota or of the nonce before: a later block may execute it."""
 NEVER_EXECUTED = ("nonce_used", "wrong_chain", "malformed_transaction", "transaction_too_large")
 """Refusals that hold wherever the transaction was sent before, where the node that refuses it doesn't know it. One that
 expired by a node's clock may still be in a block."""
@@ -104,7 +106,7 @@ class Group:
             return
         for index, answer in zip(asked, answers, strict=True):
             result = parse(submitted, answer)
-            if isinstance(result, str):
+            if isinstance(result, str) or (isinstance(result, Refused) and result.code == SKIPPED):
                 self._perhaps_taken.add(index)
             elif isinstance(result, Submitted):
                 self._results[index] = result

@@ -1,0 +1,27 @@
+"""Real processes: what a client is told is refused is never executed."""
+
+import pytest
+
+from rustorium.client import Client, Key
+from rustorium.client.operations import put
+from rustorium.testing import DevnetFactory
+from rustorium.types import Submitted
+
+PUTS = 8
+QUOTA = {"quota_work_max": 3_000, "quota_work_per_s": 1_000}
+"""Fewer puts than are sent at once have room in it."""
+
+
+@pytest.mark.alone
+def test_too_little_quota_is_waited_for_and_never_called_refused(devnet_factory: DevnetFactory) -> None:
+    """A block skips what has too little quota, and what follows it, and a later one executes them: a client that were
+    told to sign them again would have them twice."""
+    net = devnet_factory(nodes=1, accounts=1, parameters=QUOTA)
+    key = Key.open(net.net.accounts[0].key_file)
+    with Client.from_net(net.path, key=key, timeout_s=60.0) as client:
+        wanted = [[put(key.address, b"%d" % number, b"value")] for number in range(PUTS)]
+        results = client.send_many(wanted)
+        assert all(isinstance(result, Submitted) and result.receipt and result.receipt.ok for result in results), (
+            results
+        )
+        assert client.account(key.address, verify=False).nonce == PUTS
