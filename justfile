@@ -80,14 +80,15 @@ torture: build (debian "go" "golang-go")
     {{ python }} -m pytest -s tests/disk --timeout 7200
     RUSTORIUM_HISTORY_SEEDS="$(seq -s, 1 20)" RUSTORIUM_HISTORY_OPERATIONS=300 {{ python }} -m pytest -s -m outside tests/outside/test_consistency.py
 
-# play COUNT seeds of the simulator from FIRST on; MODE is safety, liveness or epochs, which needs `--stages model`
+# play COUNT seeds of the simulator from FIRST on; MODE is safety, liveness or epochs
 sim FIRST="0" COUNT="200" MODE="liveness" *OPTIONS: build
     {{ python }} -m rustorium.cli sim run --seed {{ FIRST }} --count {{ COUNT }} --mode {{ MODE }} --jobs 2 {{ OPTIONS }}
 
 # thousands of seeds on the release stages and on the model, hours: for a night
 sim-long COUNT="5000": build
-    for mode in safety liveness; do {{ python }} -m rustorium.cli sim run --count {{ COUNT }} --mode $mode --jobs 2; done
-    for mode in safety liveness epochs; do {{ python }} -m rustorium.cli sim run --count {{ COUNT }} --mode $mode --jobs 2 --stages model; done
+    for stages in release model; do for mode in safety liveness epochs; do \
+      {{ python }} -m rustorium.cli sim run --count {{ COUNT }} --mode $mode --stages $stages --jobs 2; \
+    done; done
 
 # the main job's latencies and throughput on this machine, to benches/results; `just bench --quick` for a glance
 bench *ARGUMENTS: build

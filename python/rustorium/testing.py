@@ -12,7 +12,7 @@ import pytest
 
 if TYPE_CHECKING:
     from rustorium.devnet import Devnet
-    from rustorium.sim.run import Report
+    from rustorium.sim.release.run import Report
 
 _SEEDS = pytest.StashKey[list[str]]()
 
@@ -24,7 +24,7 @@ class DevnetFactory(Protocol):
 
 
 class Sim(Protocol):
-    """Plays one seed and fails the test where an invariant broke or the chain stood still."""
+    """Plays one seed on the release stages and fails the test where an invariant broke or the chain stood still."""
 
     def __call__(self, seed: int, mode: str = "liveness") -> "Report": ...
 
@@ -46,8 +46,8 @@ def devnet(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Devnet]":
 @pytest.fixture
 def sim(request: pytest.FixtureRequest) -> Sim:
     """Plays seeds of the simulator."""
-    from rustorium.sim.run import run_seed
-    from rustorium.sim.scenario import Mode
+    from rustorium.sim.release.run import run_seed
+    from rustorium.sim.release.scenario import Mode
 
     played = request.node.stash.setdefault(_SEEDS, [])
 

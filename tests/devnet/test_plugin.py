@@ -10,6 +10,7 @@ from rustorium.testing import Sim
 def test_a_seed_is_played(sim: Sim) -> None:
     assert sim(1).ok
     assert sim(1, "safety").ok
+    assert sim(1, "epochs").ok
 
 
 def test_a_failing_test_prints_how_to_repeat_its_seeds(tmp_path: Path) -> None:
@@ -17,4 +18,4 @@ def test_a_failing_test_prints_how_to_repeat_its_seeds(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--rootdir", str(tmp_path), str(tmp_path)]
     ended = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
     assert ended.returncode == 1
-    assert "repeat with: rustorium-node sim run --stages model --seed 7 --mode liveness" in ended.stdout
+    assert "repeat with: rustorium-node sim replay 'seed 7 liveness nodes 4 heights 50'" in ended.stdout

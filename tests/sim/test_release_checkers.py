@@ -98,7 +98,7 @@ def test_a_second_vote_with_an_honest_key() -> None:
     play(world, clients, 400)
     view = max(port.view for port in world.ports()) + 40  # to which nobody comes here
     for kind, block in ((2, b"a" * 32), (2, b"b" * 32)):
-        frame = _native.sim_forge_vote(world.net.validator_seeds[3], 3, world.net.chain, 0, view, kind, block)
+        frame = _native.sim_forge_vote(world.net.validator_seed(3), 3, world.net.chain, 0, view, kind, block)
         for target in (0, 1):
             world.pass_on(3, target, CONSENSUS, frame)
         (vote,) = votes_in(frame)
@@ -108,7 +108,7 @@ def test_a_second_vote_with_an_honest_key() -> None:
         else:
             with pytest.raises(BreachError, match="cast two finalize votes"):
                 world.checkers.frame_left(3, frame)
-    nullify = _native.sim_forge_vote(world.net.validator_seeds[3], 3, world.net.chain, 0, view, 1)
+    nullify = _native.sim_forge_vote(world.net.validator_seed(3), 3, world.net.chain, 0, view, 1)
     world.checkers.synced(3, [vote.signature for vote in votes_in(nullify)])
     with pytest.raises(BreachError, match="both nullify and finalize"):
         world.checkers.frame_left(3, nullify)

@@ -11,7 +11,7 @@ use rustorium_dataplane::shard::Now;
 use rustorium_gateway::{Submitted, Wait};
 use rustorium_sim::{Answer, Chain, Keys, Outcome, SimDisk as Disk, SimNode as Inner, Stage};
 use rustorium_storage::{Fault, RecordKind, Store};
-use rustorium_types::{Class, Height, TxId, encode};
+use rustorium_types::{Class, Epoch, Height, TxId, ValidatorSet, encode};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -54,6 +54,10 @@ fn fault(full: bool) -> Fault {
     if full { Fault::DiskFull } else { Fault::Io }
 }
 
+fn validator_keys<'py>(py: Python<'py>, set: &ValidatorSet) -> Vec<Raw<'py>> {
+    set.iter().map(|validator| PyBytes::new(py, &validator.validator_key)).collect()
+}
+
 fn store_error(error: impl std::fmt::Display) -> PyErr {
     native_error("store-failed", error.to_string())
 }
@@ -93,6 +97,22 @@ impl SimDisk {
 
     fn retired(&self) -> Option<String> {
         self.inner.retired()
+    }
+
+    fn new_journal(&self) {
+        self.inner.new_journal();
+    }
+
+    /// The validator keys of an epoch's committee, by places; none where it hasn't begun here.
+    fn committee<'py>(&self, py: Python<'py>, chain: &SimChain, epoch: u64) -> PyResult<Option<Vec<Raw<'py>>>> {
+        let committee = self.inner.committee(&chain.inner, Epoch(epoch)).map_err(store_error)?;
+        Ok(committee.map(|set| validator_keys(py, &set)))
+    }
+
+    /// The validator keys of the committee that operators want, and the newest epoch that they asked to end.
+    fn wanted<'py>(&self, py: Python<'py>) -> PyResult<Option<(Vec<Raw<'py>>, Option<u64>)>> {
+        let record = self.inner.wanted().map_err(store_error)?;
+        Ok(record.map(|record| (validator_keys(py, &record.target), record.end_asked.map(|epoch| epoch.0))))
     }
 
     /// Votes that the journal has on disk after a position, and the last position that was looked at.

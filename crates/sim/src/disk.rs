@@ -1,8 +1,11 @@
 //! What a node keeps across its processes: journal, store, and the mark of a retired key.
 
+use crate::chain::Chain;
 use crate::journal::SimJournal;
 use parking_lot::Mutex;
-use rustorium_storage::{Fault, FaultyStore, MemStore, StoreError};
+use rustorium_execution::{CommitteeRecord, committee_key};
+use rustorium_storage::{EpochStore, Fault, FaultyStore, MemStore, Store, StoreError};
+use rustorium_types::{Epoch, ValidatorSet};
 use std::sync::Arc;
 
 /// Roots that the store keeps: what a reader of a proof needs.
@@ -50,6 +53,26 @@ impl SimDisk {
     /// Marks the validator's key as retired; the first reason stays.
     pub fn retire(&self, lacks: &str) {
         self.retired.lock().get_or_insert_with(|| lacks.to_owned());
+    }
+
+    /// A journal for another validator key: what the old one's holds is void, and so is its mark.
+    pub fn new_journal(&self) {
+        *self.journal.lock() = SimJournal::default();
+        *self.retired.lock() = None;
+    }
+
+    /// The committee of an epoch that has begun here; none where it hasn't. Errors: the store's.
+    pub fn committee(&self, chain: &Chain, epoch: Epoch) -> Result<Option<ValidatorSet>, StoreError> {
+        let Some(before) = epoch.0.checked_sub(1).map(Epoch) else {
+            return Ok(Some(chain.genesis.validators.clone()));
+        };
+        Ok(self.store().epoch(before)?.map(|change| change.next))
+    }
+
+    /// What operators want, in the newest state; none where there is none. Errors: the store's.
+    pub fn wanted(&self) -> Result<Option<CommitteeRecord>, StoreError> {
+        let record = self.store().state(&committee_key())?;
+        Ok(record.and_then(|bytes| CommitteeRecord::from_bytes(&bytes).ok()))
     }
 
     /// Makes the nth write to the store from now on fail.

@@ -174,6 +174,11 @@ impl Lanes {
         lane.is_some_and(|lane| lane.at(seq).iter().any(|held| held.batch.batch.signature == *signature))
     }
 
+    /// Whether final blocks have gone past the batch's place: it is of no use any more.
+    pub fn is_past(&self, lane: ValidatorIndex, seq: u64) -> bool {
+        self.lanes.get(usize::from(lane.0)).is_some_and(|lane| seq < lane.last_final.next_seq)
+    }
+
     /// A held batch.
     pub fn get(&self, lane: ValidatorIndex, digest: &BatchDigest) -> Option<Arc<CheckedBatch>> {
         self.lanes.get(usize::from(lane.0))?.get(digest).map(|held| held.batch.clone())

@@ -357,10 +357,11 @@ impl Pool {
         self.senders.get(account)?.entries.get(nonce)?.transaction.clone()
     }
 
-    /// All that wait and are known whole, each sender's in the order of its nonces: at an epoch's end what no block listed
-    /// goes to the lanes of the next one.
+    /// All that wait and are known whole, by sender and each sender's in the order of its nonces: at an epoch's end what no
+    /// block listed goes to the lanes of the next one.
     pub fn into_transactions(self) -> Vec<(TxId, Arc<Verified<Transaction>>)> {
-        let entries = self.senders.into_values().flat_map(|sender| sender.entries.into_values());
+        let senders: BTreeMap<AccountId, Sender> = self.senders.into_iter().collect();
+        let entries = senders.into_values().flat_map(|sender| sender.entries.into_values());
         entries.filter_map(|entry| Some((entry.id, entry.transaction?))).collect()
     }
 

@@ -123,12 +123,9 @@ def replay(
 
 
 def _release(mode: ModeName, nodes: int, heights: int) -> Callable[[int], Report]:
-    from rustorium.errors import UsageError
     from rustorium.sim.release.run import run_seed
     from rustorium.sim.release.scenario import Mode, Shape
 
-    if mode is ModeName.epochs:
-        raise UsageError("the release stages have no mode epochs yet: use safety or liveness, or --stages model")
     return partial(run_seed, mode=Mode(mode.value), shape=Shape(nodes, heights))
 
 

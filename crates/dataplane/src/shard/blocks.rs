@@ -75,9 +75,9 @@ impl BlockTree {
         *self.first.entry((view, proposer)).or_insert(digest) == digest
     }
 
-    /// Adds a block unless it is known. True where it is new.
+    /// Adds a block unless it is known, or at or below the root. True where it is new.
     pub fn insert(&mut self, digest: BlockDigest, block: Block) -> bool {
-        if digest == self.root.0 || self.entries.contains_key(&digest) {
+        if block.header.view <= self.root.1.view || self.entries.contains_key(&digest) {
             return false;
         }
         let inline_checked = block.inline.is_empty();

@@ -166,8 +166,11 @@ impl<P: Ports> Shard<P> {
             }
         }
         self.forget_below(view);
-        let proof = self.proven.as_ref().filter(|(_, proof)| proof.body.block == *digest).map(|(_, proof)| proof);
-        let finalization = self.tally.certificate(VoteKind::Finalize, view).or(proof).cloned();
+        // The end of a range is reached: from here on it leads nowhere, and to look for the way to it would be to fetch
+        // what is below the root.
+        let proven = self.proven.take_if(|(end, _)| end == digest).map(|(_, proof)| proof);
+        let proof = proven.filter(|proof| proof.body.block == *digest);
+        let finalization = self.tally.certificate(VoteKind::Finalize, view).cloned().or(proof);
         if let Some(certificate) = &finalization {
             let message = Message::Certificate(Box::new((**certificate).clone()));
             self.ports.tell_followers(Class::Consensus, message.to_frame().into());

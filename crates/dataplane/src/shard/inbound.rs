@@ -309,6 +309,11 @@ impl<P: Ports> Shard<P> {
             return;
         }
         self.watch_batch(&checked);
+        if self.lanes.is_past(lane, checked.batch.body.seq) {
+            // Another's copy came first, and its block is final: nothing of it is asked for, or kept, any more.
+            self.fetcher.cancel(&Want::Batch { lane, digest });
+            return;
+        }
         if !wanted && !self.in_lane_window(&checked.batch) {
             return;
         }

@@ -2,7 +2,7 @@
 
 use crate::net::Net;
 use rustorium_storage::{HistoryStore, Store, TreeStore};
-use rustorium_types::{Height, Message, Request};
+use rustorium_types::{BlockDigest, Height, Message, Request};
 
 /// Blocks without node 3, whose views the others give up.
 fn grow(net: &mut Net, blocks: u64) {
@@ -93,6 +93,28 @@ fn a_gap_of_one_block_is_fetched_by_its_digest() {
     same_as_the_others(&net, 3);
     assert_eq!(asked(&net, 3, |request| matches!(request, Request::Block(_))), 1);
     assert_eq!(asked(&net, 3, |request| matches!(request, Request::FinalBlocks { .. })), 0);
+}
+
+#[test]
+fn who_has_caught_up_by_a_range_asks_for_nothing_of_it_any_more() {
+    let mut net = Net::new();
+    net.stop(3);
+    grow(&mut net, 20);
+    net.power_loss(3, 0);
+    net.advance(3_000_000);
+    same_as_the_others(&net, 3);
+    let (caught_up, told) = (net.height(3), net.log.len());
+    // Finalizations reach it before their blocks: it goes the way back from them, and no further than to its own tip.
+    net.passes = Box::new(|_, to, message| to != 3 || !matches!(message, Message::Proposal(_)));
+    for lane in 0..3 {
+        net.submit(lane);
+        net.advance(1_000_000);
+    }
+    same_as_the_others(&net, 3);
+    assert!(net.height(3) > caught_up);
+    let old = |digest: &BlockDigest| net.store(0).height_of(digest).unwrap().is_some_and(|h| h.0 <= caught_up);
+    let again = |message: &Message| matches!(message, Message::Request { request: Request::Block(d), .. } if old(d));
+    assert_eq!(net.log[told..].iter().filter(|(from, _, message)| *from == 3 && again(message)).count(), 0);
 }
 
 #[test]

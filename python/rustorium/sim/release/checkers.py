@@ -5,18 +5,30 @@ Invariants: shares no code with what it checks; what was once final stays final 
 ends the run with a sentence that names it.
 """
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from rustorium import _native
 from rustorium.sim.checkers import BreachError
-from rustorium.sim.release.frames import FINALIZE, NOTARIZE, NULLIFY, SeenHeader, SeenVote, proposed_in, votes_in
+from rustorium.sim.release.frames import (
+    FINALIZE,
+    NOTARIZE,
+    NULLIFY,
+    SeenHeader,
+    SeenVote,
+    proposed_in,
+    votes_in,
+    wanted_in,
+)
 
 KINDS = ("notarize", "nullify", "finalize")
 NO_INLINE = b"\0\0\0\0"
-ACCOUNT, BALANCE, COMMITTEE = 0, 1, 4
-"""What the names of state leaves begin with; those below the committee's are paid for by accounts."""
+ACCOUNT, BALANCE = 0, 1
+"""What the names of state leaves begin with."""
 LEAF_KEY_BYTES = 64
+ASKED_MAX = 100
+"""More than a node in a lossy network needs in a run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +46,25 @@ class Checkers:
     def __init__(self) -> None:
         self._votes: dict[tuple[int, int, int, int], bytes] = {}
         self._synced: dict[int, set[bytes]] = {}
+        self._asked: Counter[tuple[int, bytes]] = Counter()
         self._final: dict[int, FinalBlock] = {}
         self._state_roots: dict[int, bytes] = {}
+        self._committees: dict[int, tuple[int, ...]] = {}
         self._sums: tuple[int, int] | None = None
         self._told: dict[str, int] = {}
         self.final_height = 0
+        self.epoch = 0
+        """The newest that a node has begun."""
         self._payload_height = 0
+
+    # ---- epochs
+
+    def begun(self, node: int, epoch: int, committee: tuple[int, ...]) -> None:
+        """Called when an honest node's core is in an epoch: its members' numbers by their places."""
+        known = self._committees.setdefault(epoch, committee)
+        if known != committee:
+            raise BreachError(f"epoch {epoch} has another committee at node {node}")
+        self.epoch = max(self.epoch, epoch)
 
     # ---- what leaves
 
@@ -58,10 +83,23 @@ class Checkers:
         for vote in votes_in(frame):
             self._vote_left(node, vote)
 
+    def asked(self, node: int, frame: bytes) -> None:
+        """Called when a frame of the sync class reaches an honest node's wire: what names a block or batch is asked for
+        until it comes, and then no more."""
+        question = wanted_in(frame)
+        if question is None:
+            return
+        self._asked[node, question] += 1
+        if self._asked[node, question] > ASKED_MAX:
+            raise BreachError(f"node {node} asked {ASKED_MAX} times for the same block or batch")
+
     def _vote_left(self, node: int, vote: SeenVote) -> None:
         where = f"in view {vote.view} of epoch {vote.epoch}"
         if vote.signature not in self._synced.get(node, ()):
             raise BreachError(f"node {node}'s {KINDS[vote.kind]} {where} left before it was on disk")
+        committee = self._committees.get(vote.epoch, ())
+        if vote.signer >= len(committee) or committee[vote.signer] != node:
+            raise BreachError(f"node {node} votes {where}, of whose committee it isn't, as {vote.signer}")
         known = self._votes.setdefault((vote.epoch, node, vote.view, vote.kind), vote.block)
         if known != vote.block:
             raise BreachError(f"node {node} cast two {KINDS[vote.kind]} votes {where}")
@@ -141,7 +179,7 @@ class Checkers:
         """The sums of all balances and of all storage, whatever was executed."""
         amounts = sum(int.from_bytes(value, "little") for _, name, value in leaves if name[0] == BALANCE)
         left = sum(int.from_bytes(value[-8:], "little") for _, name, value in leaves if name[0] == ACCOUNT)
-        taken = sum(LEAF_KEY_BYTES + len(value) for _, name, value in leaves if name[0] < COMMITTEE)
+        taken = sum(LEAF_KEY_BYTES + len(value) for _, _, value in leaves)
         sums = (amounts, left + taken)
         self._sums = self._sums or sums
         if sums[0] != self._sums[0]:

@@ -37,6 +37,7 @@ class Clients:
         self.gap_ms = gap_ms
         """Between two transactions of one account, on average."""
         self._nonces = [0] * len(world.net.accounts)
+        self._operator = len(world.net.accounts) - 1
         self._waits: dict[int, Wait] = {}
         self.done = 0
         self.stopped = False
@@ -44,8 +45,12 @@ class Clients:
         world.on_answer = self._answered
 
     def begin(self) -> None:
-        for account in range(len(self._nonces)):
+        for account in range(self._operator):
             self._soon(account)
+
+    def govern(self, operation: dict[str, Any]) -> None:
+        """The operator's next transaction."""
+        self._submit(self._operator, operation)
 
     def waiting(self) -> int:
         """Transactions whose end no client has heard of."""
@@ -60,9 +65,12 @@ class Clients:
         self._soon(account)
         if sum(wait.account == account for wait in self._waits.values()) >= TOGETHER_MAX:
             return
+        self._submit(account, self._operation(account, self._nonces[account]))
+
+    def _submit(self, account: int, operation: dict[str, Any]) -> None:
         nonce = self._nonces[account]
         self._nonces[account] += 1
-        signed = self._world.net.sign(account, nonce, [self._operation(account, nonce)])
+        signed = self._world.net.sign(account, nonce, [operation])
         tag = account * TAGS_EACH + nonce
         self._waits[tag] = Wait(account, signed, "certified" if self._rng.random() < 0.3 else "final")
         self._hand_in(tag)

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 NOTARIZE, NULLIFY, FINALIZE = 0, 1, 2
-PROPOSAL, VOTE, CERTIFICATE, HEARTBEAT = 0, 1, 2, 3
+PROPOSAL, VOTE, CERTIFICATE, HEARTBEAT, REQUEST = 0, 1, 2, 3, 7
+BLOCK, BATCH = 0, 1
+"""What is asked for by its digest."""
 _BODY = struct.Struct("<32sIQQB32s")
 """chain, shard, epoch, view, kind, block"""
 _VOTE_BYTES = _BODY.size + 2 + 64
@@ -118,3 +120,8 @@ def proposed_in(frame: bytes) -> tuple[SeenHeader, bytes, bytes] | None:
     if count:
         return header, frame[1:end], b""  # the signature stands behind transactions, which this reader doesn't know
     return header, frame[1:end], frame[at + 4 : at + 68]
+
+
+def wanted_in(frame: bytes) -> bytes | None:
+    """What a question asks for by digest, but for the question's number; None in other frames."""
+    return frame[9:] if frame[0] == REQUEST and frame[9] in (BLOCK, BATCH) else None

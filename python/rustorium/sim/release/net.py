@@ -48,11 +48,30 @@ class Net:
     """The first so many nodes are the first committee."""
     genesis: bytes
     chain: str
-    validator_seeds: tuple[bytes, ...]
-    """By the nodes' numbers."""
     accounts: tuple[Account, ...]
+    """The last one is the operator's."""
     asset: str
     native: _native.SimChain
+
+    @staticmethod
+    def validator_seed(node: int, number: int = 0) -> bytes:
+        """The seed of a node's validator key; its next one has the next number."""
+        return seed_of("validator", node, number)
+
+    def validator_key(self, node: int, number: int = 0) -> bytes:
+        """The public half."""
+        return _native.public_key(self.validator_seed(node, number))
+
+    @staticmethod
+    def validator(node: int) -> dict[str, Any]:
+        """A node as a committee's member, with its first key."""
+        return {
+            "name": f"node-{node}",
+            "validator_key": _native.public_key(seed_of("validator", node, 0)).hex(),
+            "node_key": _native.public_key(seed_of("node", node)).hex(),
+            "owner_key": _native.public_key(seed_of("owner", node)).hex(),
+            "region": REGION,
+        }
 
     def sign(self, account: int, nonce: int, operations: list[dict[str, Any]]) -> Signed:
         """An account's transaction with this nonce."""
@@ -66,7 +85,6 @@ class Net:
 @lru_cache(maxsize=16)
 def make_net(n: int, nodes: int, accounts: int, parameters: tuple[tuple[str, int | bool], ...] = ()) -> Net:
     """A net of `nodes`, of which the first `n` are validators; `parameters` are those that differ from the default."""
-    validators = [seed_of("validator", index) for index in range(nodes)]
     node_keys = [_native.public_key(seed_of("node", index)) for index in range(nodes)]
     seeds = [seed_of("account", index) for index in range(accounts)]
     people = [Account(seed, _native.account_id(REGION, _native.public_key(seed))) for seed in seeds]
@@ -75,16 +93,7 @@ def make_net(n: int, nodes: int, accounts: int, parameters: tuple[tuple[str, int
         "version": 1,
         "name": "simulated",
         "time_ms": START_MS,
-        "validators": [
-            {
-                "name": f"node-{index}",
-                "validator_key": _native.public_key(validators[index]).hex(),
-                "node_key": node_keys[index].hex(),
-                "owner_key": _native.public_key(seed_of("owner", index)).hex(),
-                "region": REGION,
-            }
-            for index in range(n)
-        ],
+        "validators": [Net.validator(index) for index in range(n)],
         "accounts": [
             {
                 "region": REGION,
@@ -96,8 +105,8 @@ def make_net(n: int, nodes: int, accounts: int, parameters: tuple[tuple[str, int
         ],
     }
     defaults = json.loads(_native.genesis_describe(_native.genesis_encode(json.dumps(genesis))))["parameters"]
-    operators = {"operators": [_native.public_key(seeds[0]).hex()], "operator_quorum": 1}
+    operators = {"operators": [_native.public_key(seeds[-1]).hex()], "operator_quorum": 1}
     genesis["parameters"] = defaults | operators | dict(parameters)
     raw = _native.genesis_encode(json.dumps(genesis))
     chain = _native.genesis_hash(raw)
-    return Net(n, raw, chain, tuple(validators), tuple(people), asset, _native.SimChain(raw, node_keys))
+    return Net(n, raw, chain, tuple(people), asset, _native.SimChain(raw, node_keys))

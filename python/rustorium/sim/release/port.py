@@ -13,6 +13,7 @@ from rustorium.consensus.pacemaker import NS_PER_MS
 from rustorium.consensus.vocabulary import Effect, EnterView, Input
 from rustorium.sim.release.frames import read_header
 from rustorium.sim.release.net import START_MS
+from rustorium.sim.release.terms import Stage
 
 if TYPE_CHECKING:
     from rustorium.sim.release.world import Node, World
@@ -55,6 +56,8 @@ class ReleasePort:
         self._waiting = False
         self.number = node.index
         self.view = 0
+        self.epoch = -1
+        """That which the core is in; −1 before it has said so."""
         self.height = 0
         self.native = _native.SimNode(
             world.net.native, node.disk, node.index, seed, world.config.heartbeat_ms * 1000, *self._clock()
@@ -92,7 +95,16 @@ class ReleasePort:
         for effect in effects:
             if isinstance(effect, EnterView):
                 self.view = effect.view
+                self._begun(effect.epoch)
         self._take(self.native.submit(*self._clock(), effects))
+
+    def _begun(self, epoch: int) -> None:
+        if epoch == self.epoch:
+            return
+        self.epoch = epoch
+        if self._node.index in self._world.honest:
+            self._world.checkers.begun(self._node.index, epoch, self._world.committee_of(self._node, epoch))
+        self._world.reached(self._node.index, epoch - 1, Stage.BEGUN)
 
     # ---- what the world brings
 
@@ -135,9 +147,12 @@ class ReleasePort:
         for height in range(self.height + 1, tip[0] + 1):
             stored = self._node.disk.block(height)
             assert stored is not None, "a store has every height up to its tip"
-            digest, header, root = stored
+            digest, raw, root = stored
+            header, _ = read_header(raw)
             if self._node.index in self._world.honest:
-                self._world.checkers.executed(self._node.index, digest, read_header(header)[0], root)
+                self._world.checkers.executed(self._node.index, digest, header, root)
+            if header.ends_epoch:
+                self._world.reached(self._node.index, header.epoch, Stage.EXECUTED)
         self.height = tip[0]
 
     def _tick(self, at: int) -> None:

@@ -11,7 +11,9 @@ from typing import Any
 
 from rustorium.errors import UsageError
 from rustorium.sim.release.clients import Clients
-from rustorium.sim.release.scenario import FAULT_KINDS, Mode, Plan, Shape, build_world, draw_plan
+from rustorium.sim.release.port import ReleasePort
+from rustorium.sim.release.scenario import EPOCH_FAULT_KINDS, FAULT_KINDS, Mode, Plan, Shape, build_world, draw_plan
+from rustorium.sim.release.terms import Terms
 from rustorium.sim.release.world import World
 
 SETTLE_MS = 40_000.0
@@ -31,6 +33,7 @@ class Report:
     shape: Shape
     failure: str
     height: int
+    epoch: int
     transactions: int
     """Those that clients were told to be final."""
     virtual_ms: float
@@ -63,8 +66,8 @@ class Report:
         calls = ", ".join(f"{name} {count}" for name, count in self.calls)
         verdict = "ok" if self.ok else f"FAILED: {self.failure}"
         return (
-            f"{self.name()}: {verdict}; hash {self.log_hash}; height {self.height}, {self.transactions} transactions, "
-            f"{self.virtual_ms:.0f} ms; faults: {faults}; calls: {calls}"
+            f"{self.name()}: {verdict}; hash {self.log_hash}; height {self.height}, epoch {self.epoch}, "
+            f"{self.transactions} transactions, {self.virtual_ms:.0f} ms; faults: {faults}; calls: {calls}"
         )
 
 
@@ -108,6 +111,7 @@ def run_seed(
         plan.shape,
         failure,
         world.checkers.final_height,
+        world.checkers.epoch,
         clients.done,
         world.now / 1e6,
         world.events,
@@ -120,12 +124,15 @@ def run_seed(
 def missing_kinds(reports: list[Report]) -> list[str]:
     """Fault kinds that none of these runs really had."""
     seen = {kind for report in reports for kind, _ in report.faults}
-    return [kind for kind in FAULT_KINDS if kind not in seen]
+    kinds = EPOCH_FAULT_KINDS if any(report.mode is Mode.EPOCHS for report in reports) else FAULT_KINDS
+    return [kind for kind in kinds if kind not in seen]
 
 
 def _play(world: World, plan: Plan, clients: Clients) -> str:
     """Runs it to its end; what it failed to reach, or nothing."""
     heights = plan.shape.heights
+    if plan.terms is not None:
+        plan.terms.schedule(world, clients)
     world.start_all()
     world.checkers.conserved(0, world.nodes[0].disk.leaves())
     clients.begin()
@@ -141,15 +148,17 @@ def _play(world: World, plan: Plan, clients: Clients) -> str:
     clients.stopped = True
     if not world.run(until, lambda: settled(world, clients)):
         return f"not live: {_stall(world, clients)}"
-    return _restless(world)
+    return _restless(world) if plan.terms is None or plan.terms.epoch_ms is None else _clockless(world, plan.terms)
 
 
 def calm(world: World) -> None:
     """The network calms, disks work, and every node runs."""
     world.links.calm()
+    world.boundary_faults = []
     for node in world.nodes:
         node.crash_after_effects = None
         node.disk.mend()
+        world.after_ms(0, world.bear, node.index)
     world.after_ms(0, world.start_all)
 
 
@@ -160,7 +169,17 @@ def settled(world: World, clients: Clients) -> bool:
     ports = world.ports()
     if len(ports) < len(world.honest) or {port.height for port in ports} != {world.checkers.final_height}:
         return False
-    return not world.checkers.owed()
+    return not world.checkers.owed() and all(_as_wanted(world, port) for port in ports)
+
+
+def _as_wanted(world: World, port: ReleasePort) -> bool:
+    """Whether a node is in the newest epoch, and that has the committee that operators want."""
+    node = world.nodes[port.number]
+    wanted = node.disk.wanted()
+    if port.epoch != world.checkers.epoch or wanted is None:
+        return False
+    keys, end_asked = wanted
+    return keys == node.disk.committee(world.net.native, port.epoch) and (end_asked is None or end_asked < port.epoch)
 
 
 def _restless(world: World) -> str:
@@ -170,6 +189,14 @@ def _restless(world: World) -> str:
     world.run(world.now / 1e6 + IDLE_MS)
     after = (world.checkers.final_height, max(port.view for port in world.ports()))
     return "" if after == before else f"an idle chain went from (height, view) {before} to {after}"
+
+
+def _clockless(world: World, terms: Terms) -> str:
+    """Whether the clock ends no epoch any more; empty where it does."""
+    assert terms.epoch_ms is not None
+    first = world.checkers.epoch
+    world.run(world.now / 1e6 + 2 * terms.epoch_ms + IDLE_MS)
+    return "" if world.checkers.epoch > first else f"the clock ended no epoch after {first}"
 
 
 def _judge(world: World) -> None:
@@ -188,5 +215,5 @@ def _judge(world: World) -> None:
 def _stall(world: World, clients: Clients) -> str:
     parts = [f"{clients.waiting()} transactions wait"]
     for port in world.ports():
-        parts.append(f"node {port.number} view {port.view} height {port.height}")
+        parts.append(f"node {port.number} epoch {port.epoch} view {port.view} height {port.height}")
     return "; ".join(parts)

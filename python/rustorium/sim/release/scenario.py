@@ -13,9 +13,11 @@ from rustorium.sim.links import CALM, LinkFaults
 from rustorium.sim.release.actors import Actor, Silent, Withholder
 from rustorium.sim.release.net import make_net
 from rustorium.sim.release.port import SLOW, Pace
+from rustorium.sim.release.terms import EXTRA, Terms, draw_terms
 from rustorium.sim.release.world import World
 
-ACCOUNTS = 6
+ACCOUNTS = 7
+"""The last one is the operator's."""
 FAULT_KINDS = (
     "delay",
     "loss",
@@ -35,6 +37,17 @@ FAULT_KINDS = (
     "withheld batch",
     "withheld vote",
 )
+EPOCH_FAULT_KINDS = (
+    *FAULT_KINDS,
+    "asked to admit",
+    "asked to remove",
+    "asked to replace key",
+    "asked to end epoch",
+    "crash at a boundary",
+    "late node",
+    "new key",
+)
+"""Those of runs whose committees change."""
 
 
 class Mode(Enum):
@@ -42,6 +55,8 @@ class Mode(Enum):
     """Faults to the end; only the invariants are asked for."""
     LIVENESS = "liveness"
     """Faults stop, then all that clients sent must become final, and the chain come to rest."""
+    EPOCHS = "epochs"
+    """As LIVENESS, while committees grow, shrink and change their keys: and what is due of that must come about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +107,19 @@ class Plan:
     parent_grace_ms: int
     root_period_ms: int
     root_idle_ms: int
+    terms: Terms | None = None
+    """How the committees change, where they do."""
+
+    @property
+    def nodes(self) -> int:
+        """All of them, in the first committee or not."""
+        return self.shape.nodes + (EXTRA if self.terms is not None else 0)
 
 
 def draw_plan(seed: int, mode: Mode, shape: Shape) -> Plan:
     rng = random.Random(f"release {seed} {mode.value} {shape.nodes} {shape.heights}")
-    nodes = shape.nodes
-    calm_ms = 24.0 * shape.heights
+    nodes = shape.nodes + (EXTRA if mode is Mode.EPOCHS else 0)
+    calm_ms = (48.0 if mode is Mode.EPOCHS else 24.0) * shape.heights
 
     def some(chance: float, most: int) -> range:
         return range(rng.randint(1, most) if rng.random() < chance else 0)
@@ -116,11 +138,12 @@ def draw_plan(seed: int, mode: Mode, shape: Shape) -> Plan:
         )
     skew = rng.choice([0, 0, 5, 40])
     everybody = tuple(range(nodes))
-    traitor = rng.choice([None, "silent", "withholder"]) if nodes >= 4 else None
+    traitor = rng.choice([None, "silent", "withholder"]) if shape.nodes >= 4 else None
+    base_ms = rng.choice([1.0] * 11 + [60.0])
     return Plan(
         mode=mode,
         shape=shape,
-        base_ms=rng.choice([1.0] * 11 + [60.0]),
+        base_ms=base_ms,
         links=links,
         traitor=traitor,
         slow_node=rng.randrange(nodes) if rng.random() < 0.2 else None,
@@ -140,13 +163,16 @@ def draw_plan(seed: int, mode: Mode, shape: Shape) -> Plan:
             for _ in some(0.3, 3)
         ),
         wiped=tuple((when(), rng.randrange(nodes), rng.uniform(5, 300)) for _ in some(0.3, 1))
-        if traitor is None and nodes >= 4
+        if traitor is None and mode is not Mode.EPOCHS and nodes >= 4
         else (),
         calm_ms=calm_ms,
         gap_ms=rng.choice([60.0, 150.0, 300.0]),
         parent_grace_ms=rng.choice([0, 3]),
         root_period_ms=rng.choice([60, 200, 1000]),
         root_idle_ms=rng.choice([5, 20, 60]),
+        terms=draw_terms(rng, shape.nodes, calm_ms, wipes=traitor is None, wide=base_ms > 1)
+        if mode is Mode.EPOCHS
+        else None,
     )
 
 
@@ -161,10 +187,11 @@ def make_actor(kind: str, rng: random.Random, calm_ms: float) -> Actor:
 def build_world(seed: int, plan: Plan) -> World:
     """The world of a plan with its faults scheduled; nodes are not started yet."""
     rng = random.Random(f"release faults {seed} {plan.mode.value}")
-    nodes = plan.shape.nodes
+    nodes = plan.nodes
     actors: dict[int, Actor] = {}
     if plan.traitor is not None:
-        for traitor in rng.sample(range(nodes), rng.randint(1, (nodes - 1) // 3)):
+        most = 1 if plan.terms is not None else (nodes - 1) // 3
+        for traitor in rng.sample(range(nodes), rng.randint(1, most)):
             actors[traitor] = make_actor(plan.traitor, rng, plan.calm_ms)
     config = ConsensusConfig(
         delta_floor_ms=20,
@@ -174,8 +201,10 @@ def build_world(seed: int, plan: Plan) -> World:
         parent_grace_ms=plan.parent_grace_ms,
         state_roots=True,
     )
-    parameters = (("root_period_ms", plan.root_period_ms), ("root_period_idle_ms", plan.root_idle_ms))
-    net = make_net(nodes, nodes, ACCOUNTS, parameters)
+    parameters = [("root_period_ms", plan.root_period_ms), ("root_period_idle_ms", plan.root_idle_ms)]
+    if plan.terms is not None and plan.terms.epoch_ms is not None:
+        parameters.append(("epoch_ms", plan.terms.epoch_ms))
+    net = make_net(plan.shape.nodes, nodes, ACCOUNTS, tuple(parameters))
     paces = {node: Pace(clock_ms=skew) for node, skew in enumerate(plan.skews_ms)}
     if plan.slow_node is not None:
         paces[plan.slow_node] = SLOW

@@ -17,8 +17,10 @@ from rustorium.sim.engine import Engine
 from rustorium.sim.links import CALM, LinkFaults, Links
 from rustorium.sim.release.actors import Actor, Outgoing
 from rustorium.sim.release.checkers import Checkers
+from rustorium.sim.release.frames import VOTE, read_vote
 from rustorium.sim.release.net import Net
 from rustorium.sim.release.port import CONSENSUS, Pace, ReleasePort
+from rustorium.sim.release.terms import BoundaryFault, Stage
 
 LINK_UP_MS = 1.5
 LINK_DOWN_MS = 20.0
@@ -35,6 +37,10 @@ class Node(engine.Node):
     def __init__(self, index: int) -> None:
         super().__init__(index)
         self.disk = _native.SimDisk()
+        self.key = 0
+        """Which of its validator keys it has."""
+        self.unborn = False
+        """It isn't there yet, and nothing starts it."""
         self.wiped = False
         """Whether a disk of it is gone: then its key may be retired, and it counts as one of the faulty."""
         self.seen_votes = 0
@@ -82,19 +88,22 @@ class World(Engine[Node]):
         self.links = Links(self.rng, base_ms, faults, self.counts)
         self.on_answer: Callable[[int, int, int | None], None] = lambda node, tag, height: None
         """Told how each submission ended: node, tag, and the height where it is final there."""
+        self.boundary_faults: list[BoundaryFault] = []
         self._paces = paces or {}
+        keys = {net.validator_key(index, number): index for index in range(nodes) for number in range(2)}
+        self._number_of_key = keys
 
     # ---- nodes
 
     def start(self, index: int) -> None:
         node = self.nodes[index]
-        if node.port is not None:
+        if node.port is not None or node.unborn:
             return
         node.crash_after_effects = None
         node.incarnation += 1
         node.tick_at, node.waking = None, False
         try:
-            port = ReleasePort(self, node, self.net.validator_seeds[index], self._paces.get(index, Pace()))
+            port = ReleasePort(self, node, self.net.validator_seed(index, node.key), self._paces.get(index, Pace()))
         except _native.NativeError as failure:
             self.failed(index, failure.code, str(failure))
             return
@@ -158,6 +167,47 @@ class World(Engine[Node]):
         node.disk, node.wiped = _native.SimDisk(), True
         self.counts["wiped node"] += 1
 
+    def rekey(self, index: int) -> None:
+        """The operator gives a stopped node its next validator key, with a journal of its own for it."""
+        self.crash(index)
+        node = self.nodes[index]
+        node.disk.new_journal()
+        node.key, node.wiped = node.key + 1, False
+        self.counts["new key"] += 1
+
+    def bear(self, index: int) -> None:
+        """A node comes into being, with nothing but the genesis."""
+        node = self.nodes[index]
+        if node.unborn:
+            node.unborn = False
+            self.counts["late node"] += 1
+            self.start(index)
+
+    # ---- epochs
+
+    def committee_of(self, node: Node, epoch: int) -> tuple[int, ...]:
+        """The members' numbers by their places, as a node's disk has it."""
+        keys = node.disk.committee(self.net.native, epoch)
+        assert keys is not None, "an epoch that a node is in begins on its disk"
+        return tuple(self._number_of_key[key] for key in keys)
+
+    def reached(self, index: int, epoch: int, stage: Stage) -> None:
+        """A node has come to a stage of an epoch's end: the fault that waits for the first one strikes."""
+        fault = next((fault for fault in self.boundary_faults if (fault.epoch, fault.stage) == (epoch, stage)), None)
+        if fault is not None:
+            self.boundary_faults.remove(fault)
+            self.counts["crash at a boundary"] += 1
+            self.at(self.now, self._strike, index, fault)
+
+    def _strike(self, index: int, fault: BoundaryFault) -> None:
+        struck = tuple(range(self.size)) if fault.power else (index,)
+        if fault.power:
+            self.lose_power(struck)
+        else:
+            self.crash(index)
+        for each in struck:
+            self.after_ms(fault.down_ms, self.start, each)
+
     def ports(self) -> list[ReleasePort]:
         """The running honest nodes."""
         return [node.port for node in self.nodes if node.port is not None and node.index in self.honest]
@@ -182,6 +232,10 @@ class World(Engine[Node]):
         actor = self.actors.get(source)
         if actor is None and stream == CONSENSUS:
             self.checkers.frame_left(source, frame)
+        elif actor is None:
+            self.checkers.asked(source, frame)
+        if self.boundary_faults and stream == CONSENSUS and frame[0] == VOTE:
+            self.reached(source, read_vote(frame, 1).epoch - 1, Stage.VOTED)
         for target in targets:
             if actor is None or actor.lets_out(Outgoing(self, source, target, stream, frame)):
                 self.pass_on(source, target, stream, frame)
