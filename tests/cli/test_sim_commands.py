@@ -56,9 +56,9 @@ def test_the_model_is_played_too(cli: Cli) -> None:
 
 
 def test_a_breach_ends_with_the_line_that_repeats_it(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    from rustorium.sim.release.checkers import Checkers
+    from rustorium.sim.release.ondisk import OnDisk
 
-    monkeypatch.setattr(Checkers, "synced", lambda *_: None)
+    monkeypatch.setattr(OnDisk, "synced", lambda *_: None)
     ended = cli("sim", "run", "--seed", 1, *SHORT)
     assert ended.code == 1
     assert "FAILED: node" in ended.out

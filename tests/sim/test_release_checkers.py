@@ -15,6 +15,7 @@ from rustorium.sim.release import checkers as checkers_module
 from rustorium.sim.release.checkers import Checkers
 from rustorium.sim.release.clients import Clients
 from rustorium.sim.release.frames import SeenHeader, proposed_in, read_header, votes_in
+from rustorium.sim.release.ondisk import BATCH, CERTIFICATE, NO_INLINE, PROPOSAL, VOTE, OnDisk
 from rustorium.sim.release.port import CONSENSUS
 from rustorium.sim.release.run import run_seed
 from rustorium.sim.release.scenario import Mode, Shape, build_world, draw_plan
@@ -56,7 +57,7 @@ def test_their_reader_reads_what_the_extension_reads() -> None:
             assert found is not None
             header, raw, signature = found
             assert (header.epoch, header.view, header.proposer) == (said["epoch"], said["view"], said["signer"])
-            assert bytes.fromhex(_native.block_digest(raw + checkers_module.NO_INLINE)) == said["block"]
+            assert bytes.fromhex(_native.block_digest(raw + NO_INLINE)) == said["block"]
             assert len(signature) == 64
         elif said["message"] == "heartbeat":
             seen["heartbeat votes"] = seen.get("heartbeat votes", 0) + len(list(votes_in(frame)))
@@ -72,12 +73,25 @@ def test_their_reader_reads_what_the_extension_reads() -> None:
     assert (header.height, end) == (3, len(stored[1]))
 
 
-def test_a_vote_that_is_not_on_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    def forget(_self: Checkers, _node: int, votes: Iterable[bytes]) -> None:
-        del votes
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        (VOTE, "left before it was on disk"),
+        (PROPOSAL, "left before its block was on disk"),
+        (BATCH, "left before a batch of its payload was on disk"),
+        (CERTIFICATE, "left before its notarization was on disk"),
+    ],
+)
+def test_a_vote_that_leaves_before_what_it_rests_on_is_on_disk(
+    monkeypatch: pytest.MonkeyPatch, kind: int, said: str
+) -> None:
+    synced = OnDisk.synced
 
-    monkeypatch.setattr(Checkers, "synced", forget)
-    assert "left before it was on disk" in run_seed(0, shape=SHORT).failure
+    def lose(disk: OnDisk, records: Iterable[tuple[int, bytes]]) -> None:
+        synced(disk, [record for record in records if record[0] != kind])
+
+    monkeypatch.setattr(OnDisk, "synced", lose)
+    assert said in run_seed(0, shape=SHORT).failure
 
 
 def test_a_journal_that_loses_what_was_synced_is_noticed_by_the_node_itself() -> None:
@@ -97,19 +111,19 @@ def test_a_second_vote_with_an_honest_key() -> None:
     world, clients = calm_world()
     play(world, clients, 400)
     view = max(port.view for port in world.ports()) + 40  # to which nobody comes here
-    for kind, block in ((2, b"a" * 32), (2, b"b" * 32)):
-        frame = _native.sim_forge_vote(world.net.validator_seed(3), 3, world.net.chain, 0, view, kind, block)
+    for block in (b"a" * 32, b"b" * 32):
+        frame = _native.sim_forge_vote(world.net.validator_seed(3), 3, world.net.chain, 0, view, 2, block)
         for target in (0, 1):
             world.pass_on(3, target, CONSENSUS, frame)
-        (vote,) = votes_in(frame)
-        world.checkers.synced(3, [vote.signature])
+        notarized = _native.sim_forge_vote(world.net.validator_seed(3), 3, world.net.chain, 0, view, 0, block)
+        world.checkers.synced(3, [(VOTE, frame[1:]), (CERTIFICATE, notarized[1:])])
         if block[:1] == b"a":
             world.checkers.frame_left(3, frame)
         else:
             with pytest.raises(BreachError, match="cast two finalize votes"):
                 world.checkers.frame_left(3, frame)
     nullify = _native.sim_forge_vote(world.net.validator_seed(3), 3, world.net.chain, 0, view, 1)
-    world.checkers.synced(3, [vote.signature for vote in votes_in(nullify)])
+    world.checkers.synced(3, [(VOTE, nullify[1:])])
     with pytest.raises(BreachError, match="both nullify and finalize"):
         world.checkers.frame_left(3, nullify)
     world.run(world.now / 1e6 + 20)

@@ -10,7 +10,7 @@ use pyo3::types::{PyBytes, PyList};
 use rustorium_dataplane::shard::Now;
 use rustorium_gateway::{Submitted, Wait};
 use rustorium_sim::{Answer, Chain, Keys, Outcome, SimDisk as Disk, SimNode as Inner, Stage};
-use rustorium_storage::{Fault, RecordKind, Store};
+use rustorium_storage::{Fault, Store};
 use rustorium_types::{Class, Epoch, Height, TxId, ValidatorSet, encode};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -115,18 +115,12 @@ impl SimDisk {
         Ok(record.map(|record| (validator_keys(py, &record.target), record.end_asked.map(|epoch| epoch.0))))
     }
 
-    /// Votes that the journal has on disk after a position, and the last position that was looked at.
-    fn synced_votes<'py>(&self, py: Python<'py>, after: u64) -> (u64, Vec<Raw<'py>>) {
+    /// Records that the journal has on disk after a position, with their kinds, and the last position looked at.
+    fn synced_records<'py>(&self, py: Python<'py>, after: u64) -> (u64, Vec<(u8, Raw<'py>)>) {
         self.inner.journal(|journal| {
-            let mut last = after;
-            let mut votes = Vec::new();
-            for record in journal.synced_after(after) {
-                last = record.lsn.0;
-                if record.kind == RecordKind::Vote {
-                    votes.push(PyBytes::new(py, &record.payload));
-                }
-            }
-            (last, votes)
+            let records: Vec<_> = journal.synced_after(after).collect();
+            let last = records.last().map_or(after, |record| record.lsn.0);
+            (last, records.iter().map(|record| (record.kind as u8, PyBytes::new(py, &record.payload))).collect())
         })
     }
 

@@ -21,9 +21,9 @@ from rustorium.sim.release.frames import (
     votes_in,
     wanted_in,
 )
+from rustorium.sim.release.ondisk import OnDisk, block_digest
 
 KINDS = ("notarize", "nullify", "finalize")
-NO_INLINE = b"\0\0\0\0"
 ACCOUNT, BALANCE = 0, 1
 """What the names of state leaves begin with."""
 LEAF_KEY_BYTES = 64
@@ -45,7 +45,7 @@ class Checkers:
 
     def __init__(self) -> None:
         self._votes: dict[tuple[int, int, int, int], bytes] = {}
-        self._synced: dict[int, set[bytes]] = {}
+        self._disks: dict[int, OnDisk] = {}
         self._asked: Counter[tuple[int, bytes]] = Counter()
         self._final: dict[int, FinalBlock] = {}
         self._state_roots: dict[int, bytes] = {}
@@ -68,16 +68,20 @@ class Checkers:
 
     # ---- what leaves
 
-    def synced(self, node: int, votes: Iterable[bytes]) -> None:
-        """The journal has these votes on disk: a power cut doesn't take them back."""
-        self._synced.setdefault(node, set()).update(vote[-64:] for vote in votes)
+    def synced(self, node: int, records: Iterable[tuple[int, bytes]]) -> None:
+        """The journal has these records on disk: a power cut doesn't take them back."""
+        self._disks.setdefault(node, OnDisk()).synced(records)
+
+    def wiped(self, node: int) -> None:
+        """The node's disk is gone."""
+        self._disks.pop(node, None)
 
     def frame_left(self, node: int, frame: bytes) -> None:
         """Called when a frame of the consensus class reaches an honest node's wire."""
         proposed = proposed_in(frame)
         if proposed is not None:
             header, raw, signature = proposed
-            digest = bytes.fromhex(_native.block_digest(raw + NO_INLINE))
+            digest = block_digest(raw)
             self._vote_left(node, SeenVote(header.epoch, header.view, NOTARIZE, digest, header.proposer, signature))
             return
         for vote in votes_in(frame):
@@ -95,8 +99,12 @@ class Checkers:
 
     def _vote_left(self, node: int, vote: SeenVote) -> None:
         where = f"in view {vote.view} of epoch {vote.epoch}"
-        if vote.signature not in self._synced.get(node, ()):
+        disk = self._disks.get(node, OnDisk())
+        if not disk.has_vote(vote):
             raise BreachError(f"node {node}'s {KINDS[vote.kind]} {where} left before it was on disk")
+        lacks = {NOTARIZE: disk.lacks_for_notarize, FINALIZE: disk.lacks_for_finalize}.get(vote.kind)
+        if lacks is not None and (missing := lacks(vote)):
+            raise BreachError(f"node {node}'s {KINDS[vote.kind]} {where} left before {missing} was on disk")
         committee = self._committees.get(vote.epoch, ())
         if vote.signer >= len(committee) or committee[vote.signer] != node:
             raise BreachError(f"node {node} votes {where}, of whose committee it isn't, as {vote.signer}")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 NOTARIZE, NULLIFY, FINALIZE = 0, 1, 2
-PROPOSAL, VOTE, CERTIFICATE, HEARTBEAT, REQUEST = 0, 1, 2, 3, 7
+PROPOSAL, VOTE, CERTIFICATE, HEARTBEAT, BATCH_TAG, REQUEST = 0, 1, 2, 3, 5, 7
 BLOCK, BATCH = 0, 1
 """What is asked for by its digest."""
 _BODY = struct.Struct("<32sIQQB32s")
@@ -54,6 +54,8 @@ class SeenHeader:
     """Height and result root."""
     rooted: tuple[int, bytes] | None
     """Height and state root."""
+    tips: tuple[bytes, ...] = ()
+    """Digest of the last listed batch of each lane; zeros where none is."""
 
 
 def read_vote(raw: bytes, at: int = 0) -> SeenVote:
@@ -66,7 +68,9 @@ def read_vote(raw: bytes, at: int = 0) -> SeenVote:
 def read_header(raw: bytes, at: int = 0) -> tuple[SeenHeader, int]:
     """The header that begins there, and where it ends."""
     _, _, _, epoch, view, height, parent, parent_view, proposer, time_ms, _, cursors = _HEADER.unpack_from(raw, at)
-    at += _HEADER.size + cursors * _CURSOR_BYTES
+    at += _HEADER.size
+    tips = tuple(raw[at + lane * _CURSOR_BYTES + 8 : at + (lane + 1) * _CURSOR_BYTES] for lane in range(cursors))
+    at += cursors * _CURSOR_BYTES
     transactions, _, _, _, ends, next_set, _, _, claimed, root, state = _MIDDLE.unpack_from(raw, at)
     at += _MIDDLE.size
     rooted = None
@@ -86,6 +90,7 @@ def read_header(raw: bytes, at: int = 0) -> tuple[SeenHeader, int]:
         next_set,
         (claimed, root),
         rooted,
+        tips,
     )
     return header, at
 
@@ -97,6 +102,12 @@ def _skip_certificate(raw: bytes, at: int) -> int:
     at += 1 + _BODY.size
     (count,) = struct.unpack_from("<I", raw, at)
     return int(at + 4 + count * 66)
+
+
+def certified_in(raw: bytes) -> SeenVote:
+    """What a certificate certifies, as a vote of nobody."""
+    _, _, epoch, view, kind, block = _BODY.unpack_from(raw)
+    return SeenVote(epoch, view, kind, block, 0, b"")
 
 
 def votes_in(frame: bytes) -> Iterator[SeenVote]:

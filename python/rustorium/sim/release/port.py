@@ -65,7 +65,7 @@ class ReleasePort:
 
     def begin(self) -> None:
         """What the start itself brought about."""
-        self._node.seen_votes = 0
+        self._node.seen_records = 0
         self._on_disk()
         self._executed()
         self._take(self.native.started(*self._clock()))
@@ -135,10 +135,10 @@ class ReleasePort:
         self._take(turned)
 
     def _on_disk(self) -> None:
-        """R21, seen from outside: which votes the journal has on disk by now."""
+        """R21, seen from outside: what the journal has on disk by now."""
         node = self._node
-        node.seen_votes, votes = node.disk.synced_votes(node.seen_votes)
-        self._world.checkers.synced(node.index, votes)
+        node.seen_records, records = node.disk.synced_records(node.seen_records)
+        self._world.checkers.synced(node.index, records)
 
     def _executed(self) -> None:
         tip = self._node.disk.tip()

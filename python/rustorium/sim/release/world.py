@@ -43,7 +43,7 @@ class Node(engine.Node):
         """It isn't there yet, and nothing starts it."""
         self.wiped = False
         """Whether a disk of it is gone: then its key may be retired, and it counts as one of the faulty."""
-        self.seen_votes = 0
+        self.seen_records = 0
         """Up to this position of the journal the checkers have seen what is on disk."""
         self.failing = False
         """Whether its disk was told to fail: then a process may end by itself."""
@@ -165,6 +165,7 @@ class World(Engine[Node]):
         self.crash(index)
         node = self.nodes[index]
         node.disk, node.wiped = _native.SimDisk(), True
+        self.checkers.wiped(index)
         self.counts["wiped node"] += 1
 
     def rekey(self, index: int) -> None:

@@ -1,0 +1,61 @@
+"""What a node's journal has on disk, as seen from outside: what a vote that leaves may rest on (R21).
+
+Invariants: knows what was synced once, also where the journal has let go of it since; a power cut takes nothing of it.
+"""
+
+from collections.abc import Iterable
+
+from rustorium import _native
+from rustorium.sim.release.frames import BATCH_TAG, NOTARIZE, SeenHeader, SeenVote, certified_in, read_header, read_vote
+
+VOTE, PROPOSAL, BATCH, CERTIFICATE = 1, 2, 3, 4
+"""The kinds of records."""
+NO_INLINE = b"\0\0\0\0"
+NO_BATCH = bytes(32)
+
+
+def block_digest(header: bytes) -> bytes:
+    """The digest of a block with this header."""
+    return bytes.fromhex(_native.block_digest(header + NO_INLINE))
+
+
+class OnDisk:
+    """One node's journal."""
+
+    def __init__(self) -> None:
+        self._votes: set[bytes] = set()
+        self._blocks: dict[bytes, SeenHeader] = {}
+        self._batches: set[bytes] = {NO_BATCH}
+        self._notarized: set[tuple[int, int, bytes]] = set()
+
+    def synced(self, records: Iterable[tuple[int, bytes]]) -> None:
+        """These records are on disk."""
+        for kind, raw in records:
+            if kind == VOTE:
+                self._votes.add(read_vote(raw).signature)
+            elif kind == PROPOSAL:
+                header, end = read_header(raw)
+                self._blocks[block_digest(raw[:end])] = header
+            elif kind == BATCH:
+                self._batches.add(_native.sim_read_frame(bytes([BATCH_TAG]) + raw)["batch"])
+            elif kind == CERTIFICATE and (certified := certified_in(raw)).kind == NOTARIZE:
+                self._notarized.add((certified.epoch, certified.view, certified.block))
+
+    def has_vote(self, vote: SeenVote) -> bool:
+        return vote.signature in self._votes
+
+    def lacks_for_notarize(self, vote: SeenVote) -> str:
+        """What of the block and its payload isn't on disk; empty where nothing is missing. A parent that isn't there
+        either hides which batches are new: then the block alone is asked for."""
+        header = self._blocks.get(vote.block)
+        if header is None:
+            return "its block"
+        parent = self._blocks.get(header.parent)
+        if parent is None or parent.epoch != header.epoch:
+            return ""
+        new = (tip for tip, before in zip(header.tips, parent.tips, strict=True) if tip != before)
+        return "a batch of its payload" if any(tip not in self._batches for tip in new) else ""
+
+    def lacks_for_finalize(self, vote: SeenVote) -> str:
+        """Whether the notarization isn't on disk."""
+        return "" if (vote.epoch, vote.view, vote.block) in self._notarized else "its notarization"
