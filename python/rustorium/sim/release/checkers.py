@@ -72,6 +72,10 @@ class Checkers:
         """The journal has these records on disk: a power cut doesn't take them back."""
         self._disks.setdefault(node, OnDisk()).synced(records)
 
+    def stored(self, node: int, view: int) -> None:
+        """The store has the final blocks up to this view on disk."""
+        self._disks.setdefault(node, OnDisk()).final(view)
+
     def wiped(self, node: int) -> None:
         """The node's disk is gone."""
         self._disks.pop(node, None)

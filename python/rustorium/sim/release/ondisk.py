@@ -27,6 +27,11 @@ class OnDisk:
         self._blocks: dict[bytes, SeenHeader] = {}
         self._batches: set[bytes] = {NO_BATCH}
         self._notarized: set[tuple[int, int, bytes]] = set()
+        self._final_view = 0
+
+    def final(self, view: int) -> None:
+        """The store has all final blocks up to this view on disk: votes up to it rest on nothing else."""
+        self._final_view = max(self._final_view, view)
 
     def synced(self, records: Iterable[tuple[int, bytes]]) -> None:
         """These records are on disk."""
@@ -47,6 +52,8 @@ class OnDisk:
     def lacks_for_notarize(self, vote: SeenVote) -> str:
         """What of the block and its payload isn't on disk; empty where nothing is missing. A parent that isn't there
         either hides which batches are new: then the block alone is asked for."""
+        if vote.view <= self._final_view:
+            return ""
         header = self._blocks.get(vote.block)
         if header is None:
             return "its block"
@@ -58,4 +65,5 @@ class OnDisk:
 
     def lacks_for_finalize(self, vote: SeenVote) -> str:
         """Whether the notarization isn't on disk."""
-        return "" if (vote.epoch, vote.view, vote.block) in self._notarized else "its notarization"
+        held = vote.view <= self._final_view or (vote.epoch, vote.view, vote.block) in self._notarized
+        return "" if held else "its notarization"

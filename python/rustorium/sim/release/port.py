@@ -132,6 +132,8 @@ class ReleasePort:
             self._on_disk()
         elif stage == EXECUTE:
             self._executed()
+        elif stage == KEEP:
+            self._stored()
         self._take(turned)
 
     def _on_disk(self) -> None:
@@ -139,6 +141,11 @@ class ReleasePort:
         node = self._node
         node.seen_records, records = node.disk.synced_records(node.seen_records)
         self._world.checkers.synced(node.index, records)
+
+    def _stored(self) -> None:
+        tip, (_, unsynced) = self._node.disk.tip(), self._node.disk.unsynced()
+        if tip is not None and not unsynced:
+            self._world.checkers.stored(self._node.index, read_header(tip[2])[0].view)
 
     def _executed(self) -> None:
         tip = self._node.disk.tip()
@@ -152,6 +159,7 @@ class ReleasePort:
             if self._node.index in self._world.honest:
                 self._world.checkers.executed(self._node.index, digest, header, root)
             if header.ends_epoch:
+                self._stored()
                 self._world.reached(self._node.index, header.epoch, Stage.EXECUTED)
         self.height = tip[0]
 
