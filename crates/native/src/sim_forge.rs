@@ -13,6 +13,7 @@ use rustorium_types::{
 /// The frame of a vote. Without a block, a nullify.
 #[pyfunction]
 #[pyo3(signature = (seed, signer, chain, epoch, view, kind, block=None))]
+#[expect(clippy::too_many_arguments, reason = "the parts of a vote, by name on the Python side")]
 fn sim_forge_vote<'py>(
     py: Python<'py>,
     seed: &[u8],

@@ -95,7 +95,7 @@ pub struct SimNode {
     store: Arc<dyn Store>,
     verifier: Arc<Verifier>,
     executor: Executor,
-    rooter: Option<(Rooter, Arc<Queue<RootJob>>)>,
+    rooter: Option<Roots>,
     keeping: Keeping,
     inbox: Arc<Inbox>,
     events: Arc<Queue<Event>>,
@@ -110,6 +110,9 @@ pub struct SimNode {
 fn store_failed(error: &StoreError) -> Failure {
     (store_code(error).to_owned(), error.to_string())
 }
+
+/// The state tree, and what comes to be rooted.
+type Roots = (Rooter, Arc<Queue<RootJob>>);
 
 /// What the stages of one node share.
 struct Shared {
@@ -158,7 +161,7 @@ impl Shared {
         }
     }
 
-    fn rooter(&self, chain: &Chain) -> Result<Option<(Rooter, Arc<Queue<RootJob>>)>, Failure> {
+    fn rooter(&self, chain: &Chain) -> Result<Option<Roots>, Failure> {
         if !self.context.parameters.state_roots {
             return Ok(None);
         }

@@ -89,7 +89,7 @@ def draw_terms(rng: random.Random, nodes: int, calm_ms: float, *, wipes: bool, w
     wiped: list[tuple[float, int]] = []
     # Whoever changes its key is one of the faulty until the epoch in which the new one counts.
     stories = ["grow and shrink", "grow and shrink", "all others", "ends", "clock"]
-    story = rng.choice([*stories, "keys", "keys"] if wipes else stories)
+    story = rng.choice([*stories, *["keys"] * 4] if wipes else stories)
     steps: list[tuple[Change, int]] = []
     match story:
         case "grow and shrink":
@@ -113,7 +113,7 @@ def draw_terms(rng: random.Random, nodes: int, calm_ms: float, *, wipes: bool, w
         elif change is Change.REMOVE:
             members.remove(node)
         elif change is Change.REPLACE_KEY:
-            if rng.random() < 0.5:
+            if rng.random() < 0.7:
                 wiped.append((max(1.0, at - rng.uniform(0, 90)), node))
             rekeyed.append((at + rng.uniform(0, 200), node, rng.uniform(5, 100)))
         changes.append((at, change, node))
