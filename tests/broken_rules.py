@@ -1,0 +1,347 @@
+"""Rules of the core, and of the model of its data plane, that aren't kept: what stands in place of what, what shows it.
+
+Invariants: each breaks one rule in one place; the tests and seeds that show it don't know of it. `test_mutations.py`
+plays the seeds. As a pytest plugin (`BROKEN_RULE="R3: ..." python -m pytest -p broken_rules tests/consensus`, with this
+folder on the path) it breaks one for a whole run, in which the tests that `shown_by` names must fail.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+
+from rustorium.consensus import machine as machine_module
+from rustorium.consensus.chain import Chain, Parent
+from rustorium.consensus.leader import Work
+from rustorium.consensus.machine import Machine
+from rustorium.consensus.pacemaker import Pacemaker, Phase
+from rustorium.consensus.safety import VoteGuard
+from rustorium.consensus.vocabulary import (
+    BlockFacts,
+    Heartbeat,
+    OwnVote,
+    PayloadStatus,
+    PeerSilence,
+    SendCertificate,
+)
+from rustorium.sim.peers import Peers
+from rustorium.sim.plane import DataPlane
+from rustorium.sim.port import SimPort
+from rustorium.sim.run import Report, run_many, run_seed
+from rustorium.sim.scenario import Mode
+from rustorium.sim.world import World
+
+SEEDS_MAX = 250
+
+
+@dataclass(frozen=True)
+class Seeds:
+    """Seeds of the simulator: one of the first `SEEDS_MAX` from here on fails."""
+
+    mode: Mode
+    first: int = 0
+
+    def caught(self) -> Report | None:
+        """The report of the first seed that fails."""
+        return next((report for report in run_many(self.first, SEEDS_MAX, self.mode) if not report.ok), None)
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A rule that isn't kept."""
+
+    changes: tuple[tuple[Any, str, Any], ...]
+    """Owner, attribute, what it is now."""
+    shown_by: Seeds | str
+    """Seeds, or tests that fail."""
+
+    @property
+    def where(self) -> str:
+        """The first place that is changed."""
+        owner, attribute, _ = self.changes[0]
+        name = owner.__name__ if "." in owner.__name__ else f"{owner.__module__}.{owner.__name__}"
+        return f"{name.removeprefix('rustorium.')}.{attribute}"
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        """Breaks it for as long as the context lasts."""
+        with pytest.MonkeyPatch.context() as patch:
+            for owner, attribute, now in self.changes:
+                patch.setattr(owner, attribute, now)
+            yield
+
+
+def sign_anything(port: Any, vote: OwnVote) -> bool:
+    port._own_votes.append(vote)
+    port._journal(vote)
+    return True
+
+
+def cast_anything(guard: Any, kind: Any, view: int, digest: Any) -> None:
+    guard._note(kind, view, digest)
+
+
+def judge_without_nullifications(chain: Any, block: Any) -> Any:
+    known, chain.nullified = chain.nullified, set(range(10_000))
+    try:
+        return JUDGE(chain, block)
+    finally:
+        chain.nullified = known
+
+
+def certificate_without_journal(plane: Any, certificate: Any) -> None:
+    plane._disk.append = lambda epoch, record: None
+    try:
+        CERTIFICATE(plane, certificate)
+    finally:
+        del plane._disk.append
+
+
+def no_sync(plane: Any, call: Callable[..., None], *arguments: object) -> None:
+    plane._later(plane._pace.sync_ms, call, *arguments)
+
+
+def start_without_sync(port: Any) -> None:
+    port._disk.synced = lambda mark: None
+    try:
+        START(port)
+    finally:
+        del port._disk.synced
+
+
+def open_frame_with_unsynced_votes(port: Any, proposals: bool) -> Any:
+    port._left = set(port._own_votes)
+    return OPEN_FRAME(port, proposals)
+
+
+def content_without_roots(chain: Any, view: int) -> bool:
+    known = chain.blocks
+    chain.blocks = {digest: replace(block, rooted_height=0) for digest, block in known.items()}
+    try:
+        return bool(HAS_CONTENT(chain, view))
+    finally:
+        chain.blocks = known
+
+
+def owed_for_empty_heights(work: Any, chain: Any, entered_at: int) -> int | None:
+    final = chain.final_facts()
+    known, chain.payload_height = chain.payload_height, chain.payload_height if final is None else final.height
+    try:
+        owed: int | None = OWED(work, chain, entered_at)
+        return owed
+    finally:
+        chain.payload_height = known
+
+
+def any_root_will_do(_plane: Any, _block: Any, _parent: Any) -> PayloadStatus:
+    return PayloadStatus.READY
+
+
+def gave_up_without_doubling(pace: Any, now: int, own_timer: bool) -> None:
+    pace._resend_at = now + pace.delta_ns
+
+
+def content_without_boundaries(chain: Any, view: int) -> bool:
+    known = chain.blocks
+    chain.blocks = {digest: replace(block, ends_epoch=False) for digest, block in known.items()}
+    try:
+        return bool(HAS_CONTENT(chain, view))
+    finally:
+        chain.blocks = known
+
+
+def boundary_as_it_is(chain: Any, final: BlockFacts, payload_height: int) -> None:
+    NEW_CHAIN(chain, final, payload_height)
+    chain.blocks[final.digest] = final
+
+
+def any_effect(port: Any, effects: Sequence[Any]) -> None:
+    for effect in effects:
+        port._carry_out(effect)
+
+
+def emit_whatever(machine: Any, effect: Any) -> None:
+    machine._out.append(effect)
+
+
+def end_only_above_the_newest_finalization(peers: Any, end: Any) -> None:
+    if end.proof.view > peers._final_view:
+        TAKE_END(peers, end)
+
+
+def begin_without_sync(port: Any) -> None:
+    port._disk.sync_store = lambda: None
+    try:
+        START(port)
+    finally:
+        del port._disk.sync_store
+
+
+def signed_in_any_epoch(world: Any, _epoch: int, certificate: Any) -> bool:
+    return any(certificate == genuine for _, genuine in world._genuine)
+
+
+def sends_nothing_on(machine: Any, effect: Any) -> None:
+    if not isinstance(effect, SendCertificate):
+        EMIT(machine, effect)
+
+
+def newest_certified(chain: Chain, view: int) -> Parent:
+    below = max((v for v in chain.notarized if v < view), default=chain.final_view)
+    digest = chain.certified(below)
+    assert digest is not None
+    return Parent(below, digest)
+
+
+def leads_again(machine: Any) -> bool:
+    view = machine._pace.view
+    return bool(machine_module.leader_of(view, machine._n) == machine._me and not machine._guard.has_nullified(view))
+
+
+def final_once_seen(machine: Any, certificate: Any, digest: bytes) -> None:
+    if digest in machine._chain.blocks:
+        FINALIZE(machine, certificate, digest)
+
+
+def learns_whatever_is_ahead(machine: Any, block: BlockFacts, status: PayloadStatus) -> None:
+    machine._chain.learn(block, status)
+
+
+def claims_what_is_ready(work: Any, _parent: BlockFacts) -> int:
+    return int(work.ready_claim)
+
+
+def gives_up_as_without_a_proposal(pace: Any, since: Any, _proposal: bool, working: bool) -> tuple[Phase, int] | None:
+    phase: tuple[Phase, int] | None = NEXT_PHASE(pace, since, False, working)
+    return phase
+
+
+def hears_no_silence(machine: Any, now: int, event: Any) -> None:
+    if not isinstance(event, PeerSilence):
+        TAKE(machine, now, event)
+
+
+def beats_not(machine: Any, effect: Any) -> None:
+    if not isinstance(effect, Heartbeat):
+        EMIT(machine, effect)
+
+
+JUDGE, CERTIFICATE, START, OPEN_FRAME = Chain.judge, DataPlane._certificate, SimPort.start, SimPort._open_frame
+HAS_CONTENT, OWED = Chain.has_content, Work._owed_claim_since
+NEW_CHAIN, TAKE_END = Chain.__init__, Peers._take_end
+EMIT, FINALIZE, NEXT_PHASE, TAKE = Machine._emit, Machine._finalize, Pacemaker.next_phase, Machine._take
+NO_GUARDS = ((VoteGuard, "cast", cast_anything), (SimPort, "_sign", sign_anything))
+VOTES, TIME = "tests/consensus/test_votes.py", "tests/consensus/test_time.py"
+
+
+def _seeds(mode: Mode, first: int, *changes: tuple[Any, str, Any]) -> Broken:
+    return Broken(changes, Seeds(mode, first))
+
+
+def _tests(shown_by: str, *changes: tuple[Any, str, Any]) -> Broken:
+    return Broken(changes, shown_by)
+
+
+RULES: dict[str, Broken] = {
+    "R1: another leader": _tests(VOTES, (machine_module, "leader_of", lambda view, n: (view + 1) % n)),
+    "R2: a certificate isn't sent on": _tests(VOTES, (Machine, "_emit", sends_nothing_on)),
+    "R3: a leader builds around a view": _tests(VOTES, (Chain, "newest_parent", newest_certified)),
+    "R4: a leader proposes again": _tests(VOTES, (Machine, "_may_lead", leads_again)),
+    "R5: no look at the nullifications between": _seeds(
+        Mode.SAFETY, 2600, (Chain, "judge", judge_without_nullifications)
+    ),
+    "R5: voters take any state root": _seeds(Mode.SAFETY, 0, (DataPlane, "_root_status", any_root_will_do)),
+    "R6: two notarizes in a view": _seeds(
+        Mode.SAFETY, 0, *NO_GUARDS, (VoteGuard, "may_notarize", lambda g, view: g._open(view))
+    ),
+    "R7: nullify after finalize": _tests(
+        VOTES, (VoteGuard, "may_nullify", lambda g, view: g._open(view) and view not in g._nullified)
+    ),
+    "R8: finalize after nullify": _seeds(
+        Mode.SAFETY,
+        0,
+        *NO_GUARDS,
+        (VoteGuard, "may_finalize", lambda g, view: g._open(view) and view not in g._finalized),
+    ),
+    "R9: final only once its block is seen": _tests(VOTES, (Machine, "_finalize", final_once_seen)),
+    "R10: proposals of any view are kept": _tests(VOTES, (Machine, "_learn", learns_whatever_is_ahead)),
+    "R11: an end that is due is no work": _seeds(Mode.EPOCHS, 0, (Work, "end_due", lambda *_: None)),
+    "R12: unfinal content is no work": _seeds(Mode.LIVENESS, 0, (Work, "_unfinal_content_since", lambda *_: None)),
+    "R12: a new state root is no content": _seeds(Mode.LIVENESS, 1200, (Chain, "has_content", content_without_roots)),
+    "R13: a root is never owed": _seeds(Mode.LIVENESS, 0, (Work, "_owed_root_since", lambda *_: None)),
+    "R13: empty heights are owed": _seeds(Mode.LIVENESS, 0, (Work, "_owed_claim_since", owed_for_empty_heights)),
+    "R13: no root is made ahead": _seeds(Mode.LIVENESS, 0, (DataPlane, "_ahead", lambda *_: None)),
+    "R14: a claim above the parent": _tests(TIME, (Work, "claim_height", claims_what_is_ready)),
+    "R15: a proposal buys no time": _tests(TIME, (Pacemaker, "next_phase", gives_up_as_without_a_proposal)),
+    "R16: the timeout never doubles": _seeds(Mode.LIVENESS, 0, (Pacemaker, "gave_up", gave_up_without_doubling)),
+    "R17: silence isn't heard": _tests(TIME, (Machine, "_take", hears_no_silence)),
+    "R18: work is never sent": _seeds(Mode.LIVENESS, 60, (SimPort, "_send_work", lambda *_: None)),
+    "R19: no heartbeat": _seeds(Mode.LIVENESS, 30, (Machine, "_emit", beats_not)),
+    "R20: a costly lane is trusted on": _tests(TIME, (Work, "distrusted", lambda *_: ())),
+    "R21: no sync before a vote leaves": _seeds(Mode.SAFETY, 0, (DataPlane, "_sync_then", no_sync)),
+    "R21: certificates not on disk": _seeds(
+        Mode.LIVENESS, 560, (DataPlane, "_certificate", certificate_without_journal)
+    ),
+    "R21: payload not on disk": _seeds(Mode.LIVENESS, 0, (SimPort, "_journal_payload", lambda *_: None)),
+    "R21: heartbeats carry votes before their sync": _seeds(
+        Mode.SAFETY, 0, (SimPort, "_open_frame", open_frame_with_unsynced_votes)
+    ),
+    "R21: no sync of the journal at start": _seeds(Mode.LIVENESS, 300, (SimPort, "start", start_without_sync)),
+    "R22: a restart forgets its votes": _tests(VOTES, (VoteGuard, "restore", lambda *_: None)),
+    "R23: a refused vote isn't spent": _tests(VOTES, (VoteGuard, "refused", lambda *_: None)),
+    "R24: a diverged node votes on": _tests(VOTES, (VoteGuard, "halt", lambda *_: None)),
+    "R25: what doesn't come isn't asked for again": _tests(VOTES, (Machine, "_forget_requests", lambda _: None)),
+    "R28: a boundary is no content": _seeds(Mode.EPOCHS, 28, (Chain, "has_content", content_without_boundaries)),
+    "R28: voters take any epoch end": _seeds(Mode.EPOCHS, 0, (DataPlane, "_ending_status", any_root_will_do)),
+    "R28: closing blocks are executed": _seeds(Mode.EPOCHS, 0, (DataPlane, "_over", False)),
+    "R29: an epoch's first block is a closing block": _seeds(Mode.EPOCHS, 0, (Chain, "__init__", boundary_as_it_is)),
+    "R29: effects of an older epoch are carried out": _seeds(Mode.EPOCHS, 36, (SimPort, "submit", any_effect)),
+    "R30: followers vote": _seeds(
+        Mode.EPOCHS, 0, (VoteGuard, "halt", lambda _: None), (Machine, "_emit", emit_whatever)
+    ),
+    "R31: nobody is told of an end": _seeds(Mode.EPOCHS, 0, (Peers, "_of_another_epoch", lambda *_: None)),
+    "R31: no end beside a newer finalization": _seeds(
+        Mode.EPOCHS, 0, (Peers, "_take_end", end_only_above_the_newest_finalization)
+    ),
+    "R31: a committee's certificates count in every epoch": _seeds(
+        Mode.EPOCHS, 0, (World, "is_genuine", signed_in_any_epoch)
+    ),
+    "R32: the epoch's start is not on disk": _seeds(Mode.EPOCHS, 0, (SimPort, "start", begin_without_sync)),
+}
+
+
+def rule_of_this_run() -> Broken | None:
+    """The one that the environment names."""
+    name = os.environ.get("BROKEN_RULE")
+    return RULES[name] if name else None
+
+
+def pytest_configure() -> None:
+    """Breaks the rule before any test module is read."""
+    broken = rule_of_this_run()
+    for owner, attribute, now in broken.changes if broken is not None else ():
+        setattr(owner, attribute, now)
+
+
+def main() -> int:
+    """Plays the seeds of the rule that the environment names, with the rule broken; 1 when one fails, as it should."""
+    broken = rule_of_this_run()
+    if broken is None or not isinstance(broken.shown_by, Seeds):
+        sys.exit("name a rule that seeds show in BROKEN_RULE")
+    with broken.applied():
+        caught = broken.shown_by.caught()
+    if caught is None:
+        print(f"no seed of {SEEDS_MAX} noticed")
+        return 0
+    print(caught.line())
+    kept = run_seed(caught.seed, caught.mode)
+    print("" if kept.ok else f"but it fails with the rule kept too: {kept.failure}")
+    return int(kept.ok)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
