@@ -104,7 +104,8 @@ fn it_tells_for_how_long_its_consumer_has_been_at_it() {
             told.push(1);
             // The piece of work.
             held.take(None, &mut go);
-            (out.clear(), go.clear());
+            out.clear();
+            go.clear();
         }
         told.push(2);
     });
