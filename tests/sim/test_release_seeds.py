@@ -65,5 +65,7 @@ def test_the_calls_into_the_extension_are_counted() -> None:
     assert all(calls.values())
 
 
-def test_larger_committees() -> None:
-    check([run_seed(seed, Mode.LIVENESS, Shape(nodes=7, heights=15)) for seed in range(2)])
+@pytest.mark.parametrize(("nodes", "seeds"), [(1, 5), (2, 2), (7, 2)])
+def test_other_committees(nodes: int, seeds: int) -> None:
+    """One alone has nobody who sends it again what it lost."""
+    check([run_seed(seed, Mode.LIVENESS, Shape(nodes=nodes, heights=20)) for seed in range(seeds)])

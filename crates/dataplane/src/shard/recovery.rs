@@ -8,6 +8,7 @@ use crate::periods::Periods;
 use crate::port::{BlockFacts, CertificateName, Input};
 use rustorium_crypto::{block_digest, verify_batch};
 use rustorium_execution::CommitteeRecord;
+use rustorium_quorum::TallyEvent;
 use rustorium_types::{
     Batch, Block, BlockDigest, Certificate, Cursor, Epoch, Hash, Header, Height, ResultClaim, SignedVote,
     ValidatorIndex, View, VoteKind,
@@ -130,7 +131,7 @@ impl<P: Ports> Shard<P> {
         let certificates = shard.recover_certificates(tip_view, records.certificates, journaled.finalization);
         shard.floor = floor;
         shard.recover_floor();
-        let votes = shard.recover_votes(tip_view, &records.votes);
+        let (votes, formed) = shard.recover_votes(tip_view, &records.votes);
         let members = (0..shard.context.n() as u16).map(ValidatorIndex);
         let me = shard.context.me();
         members.filter(|peer| Some(*peer) != me).for_each(|peer| shard.signs.expect(now, peer));
@@ -150,6 +151,7 @@ impl<P: Ports> Shard<P> {
         if journaled.retired {
             shard.tell(Input::KeyRetired);
         }
+        shard.on_tally(formed);
         shard.recheck = true;
         shard
     }
@@ -229,7 +231,8 @@ impl<P: Ports> Shard<P> {
         names
     }
 
-    fn recover_votes(&mut self, tip: View, votes: &[(u64, SignedVote)]) -> Vec<CertificateName> {
+    /// The names of the votes above the tip, and what they complete.
+    fn recover_votes(&mut self, tip: View, votes: &[(u64, SignedVote)]) -> (Vec<CertificateName>, Vec<TallyEvent>) {
         self.guard = guard_of(votes.iter().map(|(_, vote)| &vote.body));
         // The journal may have let go of what was voted up to the tip.
         self.guard.prune_below(tip.max(self.floor.view).next());
@@ -246,8 +249,8 @@ impl<P: Ports> Shard<P> {
             let digest = (body.kind != VoteKind::Nullify).then_some(body.block);
             names.push(CertificateName { kind: body.kind, view: body.view, digest });
         }
-        // A certificate that these votes complete was complete before: it is among the journaled ones, or forms again
-        // when the peers resend theirs.
-        names
+        // A certificate that took peers' votes too is among the journaled ones, or forms again when they resend theirs. In a
+        // committee of one there is nobody else: what its journal lacks of what these votes complete forms now.
+        (names, events)
     }
 }
