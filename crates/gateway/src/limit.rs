@@ -1,17 +1,19 @@
-//! Counts what each client address has open.
+//! Counts what each client has open, by its site: the address, or the IPv6 network that it is in.
 
 use parking_lot::Mutex;
+use rustorium_transport::door::site;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-/// Open connections by address.
+/// Open connections by site.
 #[derive(Default)]
 pub(crate) struct Addresses(Mutex<HashMap<IpAddr, usize>>);
 
 impl Addresses {
     /// Counts one more of `address`; none where it has `max`.
     pub(crate) fn enter(self: &Arc<Self>, address: IpAddr, max: usize) -> Option<Entered> {
+        let address = site(address);
         let mut open = self.0.lock();
         let count = open.entry(address).or_insert(0);
         if *count >= max {

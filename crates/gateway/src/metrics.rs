@@ -25,6 +25,7 @@ pub struct GatewayMetrics {
     submitted: Family<FaceLabel, Counter>,
     busy: Family<FaceLabel, Counter>,
     refused_connections: Family<FaceLabel, Counter>,
+    address_proofs: Counter,
     connections: Family<FaceLabel, Gauge>,
     event_streams: Gauge,
 }
@@ -46,6 +47,11 @@ impl GatewayMetrics {
             "Connections refused for the limits on them",
             self.refused_connections.clone(),
         );
+        registry.register(
+            "address_proofs",
+            "Attempts to connect to the QUIC face whose address had to be proved first",
+            self.address_proofs.clone(),
+        );
         registry.register("connections", "Open client connections", self.connections.clone());
         registry.register("event_streams", "Open event streams", self.event_streams.clone());
     }
@@ -64,6 +70,10 @@ impl GatewayMetrics {
 
     pub(crate) fn refused_connection(&self, face: &'static str) {
         self.refused_connections.get_or_create(&FaceLabel { face }).inc();
+    }
+
+    pub(crate) fn address_proof(&self) {
+        self.address_proofs.inc();
     }
 
     pub(crate) fn connection(&self, face: &'static str) -> Open {

@@ -6,6 +6,7 @@
 //! unknown addresses apart from those of validators; without followers, an unknown key never gets past the handshake.
 
 use crate::address::PeerAddress;
+use crate::door::{DoorLimits, Inside, Verdict};
 use crate::endpoint::Dialer;
 use crate::link::Link;
 use crate::refusal::{CloseCode, Refusal};
@@ -17,13 +18,16 @@ use std::future::pending;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
-use tokio::time::{sleep, timeout};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep, timeout};
 
-/// Handshakes in progress with addresses that validators have, which one can pretend to have, and with all others; when
-/// few are left, an address must prove that it is real.
-const HANDSHAKES_MAX: usize = 64;
-const STRANGERS_MAX: usize = 64;
+/// Handshakes with addresses that validators have. One can pretend to have such an address, and on one machine all have
+/// the same.
+pub(crate) const MEMBERS: DoorLimits =
+    DoorLimits { open_max: 64, open_per_site_max: 64, per_site_per_s: 64, burst: 256 };
+/// And with all others.
+pub(crate) const STRANGERS: DoorLimits =
+    DoorLimits { open_max: 64, open_per_site_max: 32, per_site_per_s: 32, burst: 128 };
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// A dial that isn't answered by then starts anew: QUIC's own repetitions grow ever rarer.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(2);
@@ -152,30 +156,29 @@ async fn connect(shared: &Shared, link: &Link, dialer: &Dialer, address: &PeerAd
 
 /// Takes connections for as long as the endpoint is there.
 pub(crate) async fn accept(shared: Arc<Shared>, mut stop: Stop) {
-    let members = Arc::new(Semaphore::new(HANDSHAKES_MAX));
-    let strangers = Arc::new(Semaphore::new(STRANGERS_MAX));
     loop {
         let incoming = tokio::select! {
             _ = stop.wait_for(|stop| *stop) => return,
             incoming = shared.endpoint.accept() => incoming,
         };
         let Some(incoming) = incoming else { return };
-        let slots = if shared.roster.knows(incoming.remote_address()) { &members } else { &strangers };
-        let Ok(slot) = slots.clone().try_acquire_owned() else {
-            shared.count_refusal(&Refusal::TooMany);
-            incoming.refuse();
-            continue;
-        };
-        if slots.available_permits() < STRANGERS_MAX / 2 && !incoming.remote_address_validated() {
-            // Fails only for a validated address.
-            let _ = incoming.retry();
-            continue;
+        let address = incoming.remote_address();
+        let door = if shared.roster.knows(address) { &shared.doors.members } else { &shared.doors.strangers };
+        match door.knock(Instant::now(), address.ip(), incoming.remote_address_validated()) {
+            Verdict::Enter(inside) => {
+                tokio::spawn(handshake(shared.clone(), incoming, inside, stop.clone()));
+            }
+            // Fails only for a validated address, which is never asked for.
+            Verdict::Prove => drop(incoming.retry()),
+            Verdict::Refuse => {
+                shared.count_refusal(&Refusal::TooMany);
+                incoming.refuse();
+            }
         }
-        tokio::spawn(handshake(shared.clone(), incoming, slot, stop.clone()));
     }
 }
 
-async fn handshake(shared: Arc<Shared>, incoming: Incoming, slot: OwnedSemaphorePermit, stop: Stop) {
+async fn handshake(shared: Arc<Shared>, incoming: Incoming, inside: Inside, stop: Stop) {
     let address = incoming.remote_address();
     let result = match incoming.accept_with(shared.server_config(address)) {
         Ok(connecting) => timeout(HANDSHAKE_TIMEOUT, connecting).await,
@@ -183,7 +186,7 @@ async fn handshake(shared: Arc<Shared>, incoming: Incoming, slot: OwnedSemaphore
     };
     match result {
         Ok(Ok(connection)) => {
-            drop(slot);
+            drop(inside);
             accepted(&shared, connection, stop).await;
         }
         Ok(Err(error)) => {

@@ -11,7 +11,7 @@ use rustorium_types::{ChainId, Class};
 /// The version of the protocol between validators.
 pub const PROTOCOL_VERSION: u16 = 2;
 /// Bytes of a greeting.
-pub(crate) const HELLO_BYTES: usize = 39;
+pub const HELLO_BYTES: usize = 39;
 
 const MAGIC: [u8; 4] = *b"RSTM";
 const LENGTH_BYTES: usize = 4;
@@ -24,12 +24,15 @@ pub(crate) const CLASSES: [Class; 3] = [Class::Consensus, Class::Data, Class::Sy
 
 /// What each side says first on each stream; who it is, its key has shown, and which place that has differs by epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Hello {
+pub struct Hello {
+    /// The chain that it speaks of.
     pub chain: ChainId,
+    /// What the stream carries.
     pub class: Class,
 }
 
 impl Hello {
+    /// Its encoding.
     pub fn to_bytes(self) -> [u8; HELLO_BYTES] {
         let mut bytes = [0; HELLO_BYTES];
         let mut out = &mut bytes[..];
@@ -83,7 +86,7 @@ pub(crate) fn gather(frames: &mut Vec<Bytes>, chunks: &mut Vec<Bytes>) {
 
 /// What the bytes so far make.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Step {
+pub enum Step {
     /// All bytes are used up; more are needed.
     More,
     /// A frame of this many bytes follows.
@@ -94,7 +97,7 @@ pub(crate) enum Step {
 
 /// Cuts a stream's bytes into frames.
 #[derive(Debug, Default)]
-pub(crate) struct Decoder {
+pub struct Decoder {
     length: [u8; LENGTH_BYTES],
     length_read: usize,
     announced: Option<usize>,

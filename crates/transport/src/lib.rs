@@ -9,8 +9,9 @@
 mod address;
 mod config;
 mod connect;
+pub mod door;
 mod endpoint;
-mod framing;
+pub mod framing;
 mod link;
 mod metrics;
 mod outbox;
@@ -35,6 +36,7 @@ pub use shaper::{LinkShaper, Shaper, ShaperError, ShaperOptions};
 
 use bytes::Bytes;
 use config::Checks;
+use door::Door;
 use framing::Hello;
 use link::{Bounds, Link};
 use parking_lot::Mutex;
@@ -69,6 +71,13 @@ pub trait Handler: Send + Sync + 'static {
     }
 }
 
+/// Where connections come in: those of addresses that validators have, and all others.
+#[derive(Clone, Debug)]
+pub(crate) struct Doors {
+    pub members: Arc<Door>,
+    pub strangers: Arc<Door>,
+}
+
 /// What all tasks of a transport share.
 pub(crate) struct Shared {
     pub identity: SigningKey,
@@ -84,6 +93,7 @@ pub(crate) struct Shared {
     bounds: Bounds,
     shaper: Option<Arc<Shaper>>,
     turns: Mutex<BTreeMap<PublicKey, Weak<AsyncMutex<()>>>>,
+    pub doors: Doors,
     refusals: Arc<RefusalCounters>,
 }
 
@@ -181,6 +191,7 @@ impl Transport {
             bounds,
             shaper: config.shaper,
             turns: Mutex::default(),
+            doors: Doors { members: Door::new(connect::MEMBERS), strangers: Door::new(connect::STRANGERS) },
             refusals: Default::default(),
         });
         let (stop, stopping) = watch::channel(false);
@@ -250,7 +261,7 @@ impl Transport {
 
     /// Figures for the node's registry.
     pub fn metrics(&self) -> TransportMetrics {
-        TransportMetrics::new(self.shared.roster.clone(), self.shared.refusals.clone())
+        TransportMetrics::new(self.shared.roster.clone(), self.shared.doors.clone(), self.shared.refusals.clone())
     }
 
     /// Ends all links, tells the peers, and returns when both have happened. The port is free soon after the last clone

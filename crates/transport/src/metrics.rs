@@ -1,5 +1,6 @@
 //! The transport's figures, read from its counters when they are scraped.
 
+use crate::Doors;
 use crate::framing::CLASSES;
 use crate::link::ClassCounters;
 use crate::refusal::{REFUSAL_LABELS, RefusalCounters};
@@ -20,12 +21,13 @@ type Labels = [(&'static str, String); 2];
 #[derive(Debug, Clone)]
 pub struct TransportMetrics {
     roster: Arc<Roster>,
+    doors: Doors,
     refusals: Arc<RefusalCounters>,
 }
 
 impl TransportMetrics {
-    pub(crate) fn new(roster: Arc<Roster>, refusals: Arc<RefusalCounters>) -> Self {
-        Self { roster, refusals }
+    pub(crate) fn new(roster: Arc<Roster>, doors: Doors, refusals: Arc<RefusalCounters>) -> Self {
+        Self { roster, doors, refusals }
     }
 
     /// Adds the figures to the node's registry, which must have no prefix.
@@ -104,6 +106,17 @@ impl TransportMetrics {
         Ok(())
     }
 
+    fn proofs(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let help = "Attempts to connect whose address had to be proved first";
+        let proofs = ConstCounter::new(self.doors.members.proofs() + self.doors.strangers.proofs());
+        proofs.encode(encoder.encode_descriptor(
+            "rustorium_transport_address_proofs",
+            help,
+            None,
+            proofs.metric_type(),
+        )?)
+    }
+
     fn refusals(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let kind = ConstCounter::new(0u64).metric_type();
         let help = "Connections that were refused, by either side, by reason";
@@ -127,6 +140,7 @@ impl Collector for TransportMetrics {
         self.links(e)?;
         self.followers(e)?;
         self.reconnects(e)?;
+        self.proofs(e)?;
         self.refusals(e)
     }
 }

@@ -10,6 +10,7 @@ use crate::limit::Addresses;
 use crate::metrics::{GatewayMetrics, QUIC};
 use crate::screen::{Screened, screen};
 use quinn::{Connection, Endpoint, EndpointConfig, Incoming, RecvStream, SendStream, TokioRuntime, VarInt};
+use rustorium_transport::door::{Door, DoorLimits, Verdict};
 use rustorium_types::decode;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
@@ -17,15 +18,17 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 /// Bounds of the QUIC face.
 #[derive(Clone, Debug)]
 pub struct QuicLimits {
     /// Open connections.
     pub connections_max: usize,
-    /// Open connections of one address.
+    /// Open connections of one site.
     pub connections_per_address_max: usize,
+    /// Handshakes.
+    pub handshakes: DoorLimits,
     /// Transactions that one connection may have outstanding.
     pub credit: u32,
     /// Bytes of unread results of a connection beyond which certified results go without their proof.
@@ -41,6 +44,7 @@ impl Default for QuicLimits {
         Self {
             connections_max: 512,
             connections_per_address_max: 256,
+            handshakes: DoorLimits { open_max: 256, open_per_site_max: 64, per_site_per_s: 64, burst: 256 },
             credit: 32_768,
             proof_bytes_waiting_max: 1024 * 1024,
             hello_timeout: Duration::from_secs(5),
@@ -93,6 +97,7 @@ struct Face {
     metrics: GatewayMetrics,
     total: Arc<Semaphore>,
     addresses: Arc<Addresses>,
+    door: Arc<Door>,
 }
 
 /// The running QUIC face.
@@ -102,6 +107,10 @@ pub struct QuicFace {
     accepting: JoinSet<()>,
 }
 
+/// Connections that may wait to be looked at, and early packets kept for those, each and together.
+const INCOMING_MAX: usize = 256;
+const INCOMING_BYTES: u64 = 16 * 1024;
+const INCOMING_BYTES_TOTAL: u64 = 1024 * 1024;
 /// Bytes that a client hasn't acknowledged and that are kept for it.
 const SEND_WINDOW_BYTES: u64 = 2 * 1024 * 1024;
 
@@ -114,6 +123,8 @@ impl QuicFace {
         limits: QuicLimits,
         metrics: GatewayMetrics,
     ) -> Result<Self, StartError> {
+        config.max_incoming(INCOMING_MAX).incoming_buffer_size(INCOMING_BYTES);
+        config.incoming_buffer_size_total(INCOMING_BYTES_TOTAL);
         if let Some(transport) = Arc::get_mut(&mut config.transport) {
             transport.send_window(SEND_WINDOW_BYTES);
         }
@@ -123,7 +134,8 @@ impl QuicFace {
         let endpoint = endpoint.map_err(failed)?;
         let address = endpoint.local_addr().map_err(failed)?;
         let total = Arc::new(Semaphore::new(limits.connections_max));
-        let face = Arc::new(Face { backend, limits, metrics, total, addresses: Arc::default() });
+        let door = Door::new(limits.handshakes);
+        let face = Arc::new(Face { backend, limits, metrics, total, addresses: Arc::default(), door });
         let mut accepting = JoinSet::new();
         accepting.spawn(accept(endpoint.clone(), face));
         Ok(Self { endpoint, address, accepting })
@@ -159,27 +171,36 @@ async fn accept(endpoint: Endpoint, face: Arc<Face>) {
 
 /// Takes a connection in, or refuses it before anything is spent on it.
 fn admit(incoming: Incoming, face: &Arc<Face>, connections: &mut JoinSet<()>) {
-    let crowded = face.total.available_permits() <= face.limits.connections_max / 2;
-    if crowded && !incoming.remote_address_validated() {
-        // Costs a sender of forged addresses a round trip, and us nothing.
-        if let Err(refused) = incoming.retry() {
-            refused.into_incoming().refuse();
+    let (address, proved) = (incoming.remote_address().ip(), incoming.remote_address_validated());
+    let inside = match face.door.knock(Instant::now(), address, proved) {
+        Verdict::Enter(inside) => inside,
+        Verdict::Prove => {
+            face.metrics.address_proof();
+            // Fails only for a validated address, which is never asked for.
+            let _ = incoming.retry();
+            return;
         }
-        return;
-    }
+        Verdict::Refuse => {
+            face.metrics.refused_connection(QUIC);
+            return incoming.refuse();
+        }
+    };
     let permit = face.total.clone().try_acquire_owned().ok();
-    let address = face.addresses.enter(incoming.remote_address().ip(), face.limits.connections_per_address_max);
+    let address = face.addresses.enter(address, face.limits.connections_per_address_max);
     let (Some(permit), Some(address)) = (permit, address) else {
         face.metrics.refused_connection(QUIC);
-        incoming.refuse();
-        return;
+        return incoming.refuse();
     };
     let face = face.clone();
     connections.spawn(async move {
         let _held = (permit, address, face.metrics.connection(QUIC));
-        match incoming.await {
-            Ok(connection) => serve(&connection, &face).await,
-            Err(error) => tracing::debug!(event = "client_handshake_failed", %error, "a client did not connect"),
+        // A handshake that goes on and never ends would keep its place.
+        let connected = timeout(face.limits.hello_timeout, incoming).await;
+        drop(inside);
+        match connected {
+            Ok(Ok(connection)) => serve(&connection, &face).await,
+            Err(_) => tracing::debug!(event = "client_handshake_slow", "a client's handshake took too long"),
+            Ok(Err(error)) => tracing::debug!(event = "client_handshake_failed", %error, "a client did not connect"),
         }
     });
 }

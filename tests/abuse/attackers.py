@@ -1,0 +1,158 @@
+"""What the tests of abuse share: the flood program, sockets that misbehave, and looks at what a node spends.
+
+Invariants: an attacker knows addresses and public keys and nothing else; what is measured is printed, what is asserted
+is a limit, a count or a bound of bytes, never a time.
+"""
+
+import json
+import os
+import resource
+import shlex
+import socket
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from process_tools import DEADLINE_S
+from rustorium.client import Client, Key
+from rustorium.config import split_address
+from rustorium.devnet import Devnet
+from rustorium.net import NetNode
+
+ROOT = Path(__file__).resolve().parents[2]
+CHECKED = {"CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS": "true", "CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS": "true"}
+"""As `just test` compiles, so that what it has compiled is used."""
+MIB = 1024 * 1024
+
+
+def flood_program() -> Path:
+    """The example `flood` of the crate transport, compiled where it isn't yet."""
+    exported = subprocess.run(
+        [sys.executable, str(ROOT / "tools/build/backend.py")], capture_output=True, text=True, check=True
+    )
+    words = [shlex.split(line)[1].split("=", 1) for line in exported.stdout.splitlines()]
+    environment = os.environ | dict(words) | CHECKED
+    # The same packages as there: with other ones, other features of the dependencies would be compiled.
+    packages = ("--workspace", "--exclude", "rustorium-native")
+    command = ["cargo", "build", "--release", "--locked", "--quiet", *packages, "--example", "flood"]
+    subprocess.run(command, cwd=ROOT, env=environment, check=True)
+    return Path(environment["CARGO_TARGET_DIR"], "release", "examples", "flood")
+
+
+class Flood:
+    """A run of the flood program against one port of a node."""
+
+    def __init__(self, program: Path, net: Devnet, node: NetNode, mode: str, face: str, count: int) -> None:
+        genesis = json.loads(Path(net.net.genesis).read_text())
+        key = genesis["validators"][node.index]["node_key"]
+        address = node.p2p if face == "peer" else node.client
+        command = [str(program), mode, face, address, key, str(count)]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def line(self) -> dict[str, int]:
+        """The next thing it says."""
+        assert self._process.stdout is not None
+        said: dict[str, int] = json.loads(self._process.stdout.readline())
+        print(shlex.join(self._process.args[1:4]), said)  # type: ignore[index,misc]
+        return said
+
+    def end(self) -> dict[str, int]:
+        """Ends it where it waits for that; the last thing that it says."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        said = self.line()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+        assert self._process.wait(DEADLINE_S) == 0
+        return said
+
+
+def memory_bytes(pid: int) -> int:
+    """What of a process is in memory."""
+    [line] = [line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmRSS")]
+    return int(line.split()[1]) * 1024
+
+
+def open_sockets_max() -> None:
+    """As many open files as the machine lets this process have."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def connect(node: NetNode, source: str = "127.0.0.1", receive_bytes: int | None = None) -> socket.socket:
+    """A connection to a node's HTTP face, from any address of this machine."""
+    connection = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    if receive_bytes is not None:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
+    connection.settimeout(DEADLINE_S)
+    connection.bind((source, 0))
+    connection.connect(split_address(node.http.removeprefix("http://")))
+    return connection
+
+
+def answer_of(connection: socket.socket) -> tuple[int, bytes]:
+    """Status and body of an answer that ends with its connection or its length."""
+    received = b""
+    while b"\r\n\r\n" not in received and (more := connection.recv(65536)):
+        received += more
+    head, _, body = received.partition(b"\r\n\r\n")
+    lines = head.decode().lower().split("\r\n")
+    length = next(int(line.split(":")[1]) for line in lines if line.startswith("content-length"))
+    while len(body) < length and (more := connection.recv(65536)):
+        body += more
+    return int(lines[0].split()[1]), body
+
+
+class Pulse:
+    """One transaction after the other from a thread, each waited for: how long they take, and that none is lost."""
+
+    def __init__(self, net: Devnet, account: int = 3) -> None:
+        self._key = Key.open(net.net.accounts[account].key_file)
+        self._path = net.path
+        self._stopping = threading.Event()
+        self._seconds: list[float] = []
+        self._faults: list[BaseException] = []
+        self._thread = threading.Thread(target=self._run)
+
+    def __enter__(self) -> "Pulse":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopping.set()
+        self._thread.join(DEADLINE_S)
+        if self._faults:
+            raise self._faults[0]
+
+    def _run(self) -> None:
+        try:
+            with Client.from_net(self._path, key=self._key, timeout_s=DEADLINE_S) as client:
+                number = 0
+                while not self._stopping.is_set():
+                    number += 1
+                    began = time.monotonic()
+                    client.put(b"pulse", b"%d" % number)
+                    self._seconds.append(time.monotonic() - began)
+        except BaseException as error:
+            self._faults.append(error)
+
+    def beats(self) -> int:
+        """How many are final."""
+        if self._faults:
+            raise self._faults[0]
+        return len(self._seconds)
+
+    def median_ms(self, first: int) -> float:
+        """Of all from the `first` on."""
+        return 1000 * statistics.median(self._seconds[first:])
+
+
+def problem_of(body: bytes) -> dict[str, Any]:
+    """A problem's body."""
+    problem: dict[str, Any] = json.loads(body)
+    assert {"code", "title", "detail", "status"} <= problem.keys()
+    return problem

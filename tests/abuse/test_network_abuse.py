@@ -1,0 +1,265 @@
+"""Outsiders against the ports of real nodes: what they send is answered little or not at all, what they may hold is
+bounded and counted, and the chain goes on.
+
+`RUSTORIUM_ABUSE_TIMES` makes the floods that much larger (`just torture`).
+"""
+
+import os
+import secrets
+import select
+import socket
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+
+import httpx2
+import pytest
+from attackers import (
+    MIB,
+    Flood,
+    Pulse,
+    answer_of,
+    connect,
+    flood_program,
+    memory_bytes,
+    open_sockets_max,
+    problem_of,
+)
+
+from process_tools import DEADLINE_S, Load, assert_no_panic, assert_same_roots, counter, level, statuses, wait_for
+from rustorium import _native
+from rustorium.client import Client, Key
+from rustorium.devnet import Devnet
+
+pytestmark = pytest.mark.alone
+
+TIMES = int(os.environ.get("RUSTORIUM_ABUSE_TIMES", "1"))
+BEATS = 8 * TIMES
+"""Final transactions that are waited for before an attack and during it."""
+VICTIM = 0
+GROWTH_BYTES_MAX = 192 * MIB
+"""What one attack may add to a node's memory: connections and streams up to their limits, and the load beside it."""
+
+
+@pytest.fixture(scope="module")
+def program() -> Path:
+    return flood_program()
+
+
+@pytest.fixture(scope="module")
+def net(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Devnet]:
+    """Four validators that all attacks of this file meet one after the other."""
+    open_sockets_max()
+    with Devnet.create(tmp_path_factory.mktemp("abuse")) as net:
+        net.start()
+        with Pulse(net) as pulse:
+            wait_for("the net is warm", lambda: pulse.beats() >= BEATS)
+        yield net
+        wait_for("all are level", lambda: level(net))
+        assert_same_roots(net, statuses(net)[0].executed - 50)
+        assert_no_panic(net)
+
+
+class Watch:
+    """What an attack does to the chain and to the victim: says it, and asserts what has a bound."""
+
+    def __init__(self, net: Devnet, name: str) -> None:
+        self._net, self._name = net, name
+        self._pulse = Pulse(net)
+
+    def __enter__(self) -> "Watch":
+        self._pulse.__enter__()
+        try:
+            self.beat()
+        except BaseException:
+            self._pulse.__exit__()
+            raise
+        self._first = self._pulse.beats()
+        self._calm_ms = self._pulse.median_ms(0)
+        self._before = self._memory()
+        return self
+
+    def beat(self) -> None:
+        """Waits for the next transactions to be final."""
+        goal = self._pulse.beats() + BEATS
+        wait_for(f"{BEATS} more final transactions", lambda: self._pulse.beats() >= goal)
+
+    def __exit__(self, *error: object) -> None:
+        during, grown = self._pulse.beats() - self._first, self._memory() - self._before
+        self._pulse.__exit__()
+        calm, attacked = self._calm_ms, self._pulse.median_ms(self._first) if during else float("nan")
+        print(
+            f"{self._name}: median {calm:.1f} ms, attacked {attacked:.1f} ms ({during}), memory {grown / MIB:+.1f} MiB"
+        )
+        if error[0] is None:
+            assert grown <= GROWTH_BYTES_MAX
+            assert during >= BEATS
+
+    def _memory(self) -> int:
+        return memory_bytes(self._net.net.nodes[VICTIM].pid)
+
+
+def test_garbage_is_hardly_answered(net: Devnet, program: Path) -> None:
+    node = net.net.nodes[VICTIM]
+    with Watch(net, "garbage") as watch:
+        floods = [Flood(program, net, node, "garbage", face, 40_000 * TIMES) for face in ("peer", "client")]
+        watch.beat()
+        for flood in floods:
+            said = flood.end()
+            assert said["sent_bytes"] > 0
+            assert said["received_bytes"] < said["sent_bytes"]
+
+
+def test_handshakes_that_nobody_ends_are_answered_little_and_proved_first(net: Devnet, program: Path) -> None:
+    node = net.net.nodes[VICTIM]
+    names = ("rustorium_transport_address_proofs_total", "rustorium_gateway_address_proofs_total")
+    before = [counter(net, VICTIM, name) for name in names]
+    with Watch(net, "silent handshakes") as watch:
+        floods = [Flood(program, net, node, "silent", face, 600) for face in ("peer", "client")]
+        watch.beat()
+        for flood in floods:
+            said = flood.end()
+            assert said["answered"] > 0, "the packets were none"
+            assert said["worst_permille"] <= 3_000, "amplified"
+    for name, earlier in zip(names, before, strict=True):
+        assert counter(net, VICTIM, name) >= earlier + 600, name
+
+
+def test_handshakes_of_one_address_have_a_rate(net: Devnet, program: Path) -> None:
+    node = net.net.nodes[VICTIM]
+    refusals = 'rustorium_transport_refusals_total{reason="too_many"}'
+    before = counter(net, VICTIM, refusals)
+    with Watch(net, "handshakes") as watch:
+        said = Flood(program, net, node, "handshakes", "peer", 600 * TIMES).end()
+        assert said["done"] > 0
+        assert said["refused"] > 0
+        watch.beat()
+    assert counter(net, VICTIM, refusals) >= before + said["refused"]
+    assert counter(net, VICTIM, "rustorium_transport_link_up") == 3
+
+
+def test_connections_and_streams_are_limited_on_both_ports(net: Devnet, program: Path) -> None:
+    node = net.net.nodes[VICTIM]
+    refused = 'rustorium_gateway_refused_connections_total{face="quic"}'
+    before = counter(net, VICTIM, refused)
+    with Watch(net, "held connections") as watch:
+        client, peer = (Flood(program, net, node, "hold", *which) for which in (("client", 300), ("peer", 40)))
+        said = client.line()
+        assert said["held"] <= 256
+        assert said["refused"] >= 300 - 256
+        assert said["streams_of_one"] <= 1
+        assert peer.line()["streams_of_one"] <= 3
+        watch.beat()
+        client.end()
+        peer.end()
+    assert counter(net, VICTIM, refused) >= before + said["refused"]
+    wait_for("all are gone", lambda: counter(net, VICTIM, 'rustorium_gateway_connections{face="quic"}') == 0)
+
+
+def test_heads_that_never_end_leave_room_for_other_addresses(net: Devnet) -> None:
+    node = net.net.nodes[VICTIM]
+    refused = 'rustorium_gateway_refused_connections_total{face="http"}'
+    before = counter(net, VICTIM, refused)
+    with ExitStack() as many, Watch(net, "slow heads") as watch:
+        connections = [many.enter_context(connect(node, "127.0.0.66")) for _ in range(1_024)]
+        for connection in connections:
+            connection.sendall(b"GET /v1/status HTTP/1.1\r\nHost: node\r\nX-Slow: ")
+        for _ in range(8):
+            status, body = answer_of(many.enter_context(connect(node, "127.0.0.66")))
+            assert (status, problem_of(body)["code"]) == (503, "busy")
+        watch.beat()
+    assert counter(net, VICTIM, refused) == before + 8
+
+
+def test_bodies_that_never_come_are_bounded_together(net: Devnet) -> None:
+    node = net.net.nodes[VICTIM]
+    fields = ("Host: node", "Content-Type: application/json", "Content-Length: 2000000", "", "{")
+    head = "\r\n".join(("POST /v1/transactions HTTP/1.1", *fields)).encode()
+    # A byte of room for each that is announced: 33 of them fill what all bodies may have together.
+    room = 64 * MIB // 2_000_000
+    with ExitStack() as many, Watch(net, "slow bodies") as watch:
+        connections = [many.enter_context(connect(node, "127.0.0.67")) for _ in range(48)]
+        for connection in connections:
+            connection.sendall(head)
+        answers: Counter[tuple[int, str]] = Counter()
+        # Those without room are told at once; who is waited for is told much later.
+        while answers[503, "busy"] < 48 - room:
+            for connection in select.select(connections, [], [], DEADLINE_S)[0]:
+                status, body = answer_of(connection)
+                answers[status, problem_of(body)["code"]] += 1
+                connections.remove(connection)
+        assert answers.keys() <= {(503, "busy"), (408, "body_too_slow")}
+        watch.beat()
+
+
+def test_event_streams_that_nobody_reads_are_bounded(net: Devnet) -> None:
+    node = net.net.nodes[VICTIM]
+    request = b"GET /v1/events?last_event_id=0.0 HTTP/1.1\r\nHost: node\r\n\r\n"
+    upgrade = (
+        b"GET /v1/events/ws?last_event_id=0.0 HTTP/1.1\r\nHost: node\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    )
+    codes: Counter[str] = Counter()
+    with ExitStack() as many, Watch(net, "event streams") as watch:
+        for number in range(520):
+            connection = many.enter_context(connect(node, f"127.0.1.{1 + number % 8}", receive_bytes=4096))
+            connection.sendall(request if number % 2 else upgrade)
+            if not connection.recv(12, socket.MSG_PEEK).startswith((b"HTTP/1.1 200", b"HTTP/1.1 101")):
+                _, body = answer_of(connection)
+                codes[problem_of(body)["code"]] += 1
+        assert codes["too_many_streams"] >= 520 - 512
+        assert counter(net, VICTIM, "rustorium_gateway_event_streams") <= 512
+        with Load(net, "streams") as load:
+            load.wait_for_more(500)
+        watch.beat()
+
+
+def raw(signer: Key, chain: str, nonce: int, *, good: bool = True) -> bytes:
+    """A signed transaction's bytes; with another signature where it is to be bad."""
+    expiry_ms = time.time_ns() // 1_000_000 + 60_000
+    _, signed = _native.build_transaction(signer.seed, chain, signer.region, nonce, expiry_ms, None, "[]")
+    return signed if good else signed[:-64] + secrets.token_bytes(64)
+
+
+def body_of(transactions: list[bytes]) -> bytes:
+    parts = [len(transactions).to_bytes(4, "little")]
+    return b"".join(parts + [part for one in transactions for part in (len(one).to_bytes(4, "little"), one)])
+
+
+def test_floods_of_transactions_are_refused_with_their_reasons(net: Devnet) -> None:
+    node, chain = net.net.nodes[VICTIM], net.net.chain
+    known = Key.open(net.net.accounts[2].key_file)
+    unknown = [Key.generate() for _ in range(64)]
+    kinds = {
+        "unknown_account": body_of([raw(unknown[n % 64], chain, n) for n in range(500)]),
+        "bad_signature": body_of([raw(known, chain, n, good=False) for n in range(500)]),
+        "nonce_too_far": body_of([raw(known, chain, 1_000_000 + n) for n in range(500)]),
+        "malformed_transaction": body_of([secrets.token_bytes(200) for _ in range(500)]),
+    }
+
+    def attack(body: bytes) -> Counter[str]:
+        codes: Counter[str] = Counter()
+        with httpx2.Client(trust_env=False, timeout=DEADLINE_S) as client:
+            for _ in range(6 * TIMES):
+                headers = {"Content-Type": "application/octet-stream"}
+                answer = client.post(f"{node.http}/v1/transactions?wait=accepted", content=body, headers=headers)
+                assert 400 <= answer.status_code < 500 or answer.status_code == 503, answer.text
+                results = answer.json().get("results", [])
+                codes.update(result["code"] for result in results)
+                codes["busy"] += 0 if results else 500
+        return codes
+
+    with Watch(net, "transaction floods") as watch, ThreadPoolExecutor(4) as pool:
+        running = {kind: pool.submit(attack, body) for kind, body in kinds.items()}
+        watch.beat()
+        for kind, future in running.items():
+            codes = future.result()
+            print(kind, dict(codes))
+            assert codes[kind] > 0
+            assert codes.keys() <= {kind, "busy", "sender_full", "pool_full"}
+            assert codes.total() == 3_000 * TIMES
+    with Client(node.http) as client:
+        assert client.status().ready
