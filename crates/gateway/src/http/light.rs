@@ -19,6 +19,7 @@ use utoipa::IntoParams;
 #[into_params(parameter_in = Query)]
 pub struct EpochsParams {
     /// The first epoch whose end is wanted: 0 to start at genesis.
+    #[param(format = "uint64")]
     pub from: u64,
     /// Items of the page: 30, at most 100.
     pub limit: Option<usize>,
