@@ -68,7 +68,17 @@ test-outside: build (debian "strace" "strace") (debian "go" "golang-go")
     set -euo pipefail
     deny=0.20.2 tools="${RUSTORIUM_BUILD_CACHE:-$HOME/.cache/rustorium-build}/cargo-deny"
     [ -x "$tools-$deny/bin/cargo-deny" ] || env -u CARGO_TARGET_DIR cargo install --locked --quiet --root "$tools-$deny" "cargo-deny@$deny"
-    PATH="$tools-$deny/bin:$PATH" {{ python }} -m pytest -m outside
+    schemathesis=4.32.5 openapi="${RUSTORIUM_BUILD_CACHE:-$HOME/.cache/rustorium-build}/schemathesis"
+    [ -x "$openapi-$schemathesis/bin/st" ] || { python3 -m venv "$openapi-$schemathesis" && "$openapi-$schemathesis/bin/pip" install -q --disable-pip-version-check "schemathesis==$schemathesis"; }
+    PATH="$tools-$deny/bin:$PATH:$openapi-$schemathesis/bin" {{ python }} -m pytest -m outside
+
+# coverage-guided fuzzing of one target after the other (all), SECONDS each, into target/fuzz; what is new and small goes to tests/fuzz/corpus by hand
+fuzz SECONDS="60" *TARGETS: venv
+    {{ with }} SECONDS_EACH={{ SECONDS }} tests/fuzz/guided/run {{ TARGETS }}
+
+# a million mutated inputs for each decoder: `just fuzz-million --inputs 1000 --seed 7 proof http`
+fuzz-million *ARGUMENTS: venv
+    {{ with }} {{ checked }} cargo run --release --locked -q -p rustorium-fuzz -- --threads 2 {{ ARGUMENTS }}
 
 # crashes, disks and histories, all of it: power cuts at every call, kill -9 under load, damage in each kind of file, bad
 # disks, clients' records
@@ -78,6 +88,7 @@ torture: build (debian "go" "golang-go")
     export RUSTORIUM_CUT_STRIDE=1 RUSTORIUM_CUT_LIVES=500 RUSTORIUM_CUT_ROUNDS=20 RUSTORIUM_KILL_ROUNDS=30
     export RUSTORIUM_DAMAGE_SEEDS=5 RUSTORIUM_DISKS=long
     {{ python }} -m pytest -s tests/disk --timeout 7200
+    RUSTORIUM_ABUSE_TIMES=20 RUSTORIUM_HOSTILE_INPUTS=100000 {{ python }} -m pytest -s tests/abuse --timeout 3600
     RUSTORIUM_HISTORY_SEEDS="$(seq -s, 1 20)" RUSTORIUM_HISTORY_OPERATIONS=300 {{ python }} -m pytest -s -m outside tests/outside/test_consistency.py
 
 # play COUNT seeds of the simulator from FIRST on; MODE is safety, liveness or epochs

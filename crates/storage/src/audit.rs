@@ -281,19 +281,29 @@ pub fn verify(folder: &Path, public: &PublicKey) -> Result<Summary, AuditFault> 
 
 /// `verify`, and that the log holds the line that `anchor` names: so that lines missing at its end show.
 pub fn verify_anchored(folder: &Path, public: &PublicKey, anchor: Option<&Head>) -> Result<Summary, AuditFault> {
-    let fault = |line: u64, what: &str| AuditFault { line, what: what.to_owned() };
-    let file = match File::open(folder.join(FILE_NAME)) {
-        Ok(file) => Some(file),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        Err(error) => return Err(fault(0, &format!("the file can't be opened: {error}"))),
-    };
-    let mut reader = file.map(BufReader::new);
+    match File::open(folder.join(FILE_NAME)) {
+        Ok(file) => verify_lines(BufReader::new(file), public, anchor),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => verify_lines(io::empty(), public, anchor),
+        Err(error) => Err(fault(0, &format!("the file can't be opened: {error}"))),
+    }
+}
+
+fn fault(line: u64, what: &str) -> AuditFault {
+    AuditFault { line, what: what.to_owned() }
+}
+
+/// `verify_anchored` of a log's bytes, wherever they come from.
+pub fn verify_lines(
+    mut reader: impl BufRead,
+    public: &PublicKey,
+    anchor: Option<&Head>,
+) -> Result<Summary, AuditFault> {
     let mut summary = Summary::default();
     let mut text = Vec::new();
-    while let Some(reader) = &mut reader {
+    loop {
         let number = summary.head.seq + 1;
         text.clear();
-        let read = io::Read::take(&mut *reader, LINE_BYTES_MAX as u64 + 1).read_until(b'\n', &mut text);
+        let read = io::Read::take(&mut reader, LINE_BYTES_MAX as u64 + 1).read_until(b'\n', &mut text);
         if read.map_err(|e| fault(number, &format!("it can't be read: {e}")))? == 0 {
             break;
         }

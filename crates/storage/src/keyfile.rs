@@ -67,6 +67,14 @@ impl KeyFile {
         }
     }
 
+    /// The file of these bytes, encoded anew.
+    pub(crate) fn reencode(at_rest: &AtRest, bytes: &[u8]) -> Result<Vec<u8>, StoreError> {
+        let (hash, chain) = (at_rest.keyed(Keyed::KeyFile)?, at_rest.chain());
+        let empty = Self { folder: PathBuf::new(), hash, chain, next: 1, versions: Vec::new() };
+        let file = empty.decode(bytes)?;
+        Ok(file.encode(file.next, &file.versions))
+    }
+
     /// All versions, ascending.
     pub(crate) fn versions(&self) -> &[(u32, Salt)] {
         &self.versions

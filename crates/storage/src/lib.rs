@@ -13,6 +13,8 @@ pub mod history;
 pub mod journal;
 mod keyfile;
 mod mem;
+#[doc(hidden)]
+pub mod probe;
 pub mod retired;
 mod rocks;
 mod rowkeys;

@@ -7,7 +7,7 @@ use super::format::{HEADER_BYTES, Header, HeaderState, JournalKeys, PAGE, RECORD
 use super::{Durability, JournalError, JournalRecord, Lsn, RecordKind};
 use crate::files;
 use rustix::fs::FallocateFlags;
-use rustorium_crypto::seal::{FreshSalt, LogSealer};
+use rustorium_crypto::seal::{FreshSalt, LogOpener, LogSealer};
 use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::io;
@@ -230,19 +230,34 @@ impl Folder {
         let read = segment.file.read_exact_at(buffer, 0);
         read.map_err(|e| JournalError::io("read", &segment.path, &e))?;
         let opener = self.keys.opener(&header)?;
-        let (mut at, mut lsn, mut records) = (PAGE, header.first, Vec::new());
-        while let Some(record) = parse(&opener, buffer, at, lsn) {
-            let Some(kind) = RecordKind::from_byte(record.kind) else {
-                return Err(corrupt(&segment, at, "a record of unknown kind: a newer version may have written it"));
-            };
-            let size = RECORD_OVERHEAD + record.payload().len();
-            records.push(JournalRecord { kind, lsn: Lsn(lsn), payload: record.into_payload() });
-            at += size;
-            lsn = lsn.saturating_add(size as u64);
-        }
-        let beyond = durable_beyond(&opener, &header, buffer, at);
-        Ok(Found { segment, header, end: lsn, records, beyond })
+        let read = read_records(&opener, &header, buffer);
+        let unknown = "a record of unknown kind: a newer version may have written it";
+        let (records, end, beyond) = read.map_err(|at| corrupt(&segment, at, unknown))?;
+        Ok(Found { segment, header, end, records, beyond })
     }
+}
+
+/// The records of a segment's bytes, the position after the last, and where one stands that proves more to have been durable.
+type Records = (Vec<JournalRecord>, u64, Option<usize>);
+
+/// Error: where a record of unknown kind stands.
+fn read_records(opener: &LogOpener, header: &Header, segment: &[u8]) -> Result<Records, usize> {
+    let (mut at, mut lsn, mut records) = (PAGE, header.first, Vec::new());
+    while let Some(record) = parse(opener, segment, at, lsn) {
+        let kind = RecordKind::from_byte(record.kind).ok_or(at)?;
+        let size = RECORD_OVERHEAD + record.payload().len();
+        records.push(JournalRecord { kind, lsn: Lsn(lsn), payload: record.into_payload() });
+        at += size;
+        lsn = lsn.saturating_add(size as u64);
+    }
+    let beyond = durable_beyond(opener, header, segment, at);
+    Ok((records, lsn, beyond))
+}
+
+/// The records of a segment as its file's bytes are read; none where these are no segment of this key.
+pub(super) fn records_of(keys: &JournalKeys, segment: &[u8]) -> Option<Vec<JournalRecord>> {
+    let HeaderState::Used(header) = Header::decode(segment.first_chunk()?, keys) else { return None };
+    read_records(&keys.opener(&header).ok()?, &header, segment).ok().map(|(records, ..)| records)
 }
 
 fn corrupt(segment: &SegmentFile, offset: usize, what: &'static str) -> JournalError {

@@ -157,6 +157,11 @@ impl JournalError {
     }
 }
 
+/// The records of a segment's bytes; none where these are no segment sealed under this key.
+pub(crate) fn records_of(at_rest: &AtRest, segment: &[u8]) -> Option<Vec<JournalRecord>> {
+    folder::records_of(&format::JournalKeys::new(at_rest.clone()).ok()?, segment)
+}
+
 /// Called by the journal's thread when records up to an LSN are durable, or nothing will be any more. It must not block.
 pub type Done = Box<dyn Fn(Result<Lsn, JournalError>) + Send>;
 

@@ -1,0 +1,148 @@
+//! What is hashed and signed: one encoding each, and no signature but the signer's.
+
+use super::canonical;
+use crate::corpus::{bytes_of, of_type, vectors};
+use rustorium_crypto::{
+    SigningKey, batch_digest, block_digest, chain_id, verify_batch, verify_certificate, verify_transactions,
+    verify_vote,
+};
+use rustorium_dataplane::genesis_file::{from_json, to_json};
+use rustorium_execution::{Trust, check_genesis};
+use rustorium_types::limits::{BATCH_BYTES_MAX, FRAME_BYTES_MAX, GENESIS_BYTES_MAX, TRANSACTION_BYTES_MAX};
+use rustorium_types::*;
+use std::collections::BTreeSet;
+use std::sync::LazyLock;
+
+/// What is signed by the keys of the vectors: nothing else may ever verify under them.
+static SIGNED: LazyLock<BTreeSet<Vec<u8>>> = LazyLock::new(|| {
+    let kinds = ["transaction", "batch", "vote", "certificate"];
+    kinds.iter().flat_map(|kind| of_type(kind)).collect()
+});
+
+/// The committee of the vectors: the keys of their signed cases, as far as they are of a validator.
+static KEYS: LazyLock<Vec<PublicKey>> = LazyLock::new(|| {
+    let seeds = vectors("consensus.json").into_iter().filter(|case| case["seed"].is_string());
+    let keys: BTreeSet<PublicKey> =
+        seeds.map(|case| SigningKey::from_seed(&bytes_of(&case, "seed").try_into().unwrap()).public()).collect();
+    keys.into_iter().collect()
+});
+
+fn is_signed(input: &[u8]) {
+    assert!(SIGNED.contains(input), "a signature holds that nobody made");
+}
+
+pub fn transaction(input: &[u8]) {
+    let Some(transaction) = canonical::<Transaction>(input, TRANSACTION_BYTES_MAX) else { return };
+    if verify_transactions(vec![transaction])[0].is_ok() {
+        is_signed(input);
+    }
+}
+
+pub fn transactions() -> Vec<Vec<u8>> {
+    of_type("transaction")
+}
+
+pub fn batch(input: &[u8]) {
+    let Some(batch) = canonical::<Batch>(input, BATCH_BYTES_MAX) else { return };
+    let digest = batch_digest(&batch.body);
+    for key in KEYS.iter() {
+        if let Some(checked) = verify_batch(key, batch.clone()) {
+            assert_eq!(checked.digest, digest);
+            is_signed(input);
+        }
+    }
+}
+
+pub fn batches() -> Vec<Vec<u8>> {
+    of_type("batch")
+}
+
+pub fn block(input: &[u8]) {
+    if let Some(block) = canonical::<Block>(input, FRAME_BYTES_MAX) {
+        block_digest(&block.header);
+    }
+    canonical::<Proposal>(input, FRAME_BYTES_MAX);
+}
+
+pub fn blocks() -> Vec<Vec<u8>> {
+    [of_type("block"), of_type("proposal")].concat()
+}
+
+pub fn header(input: &[u8]) {
+    let Some(header) = canonical::<Header>(input, FRAME_BYTES_MAX) else { return };
+    let again: Header = decode(&encode(&header), FRAME_BYTES_MAX).unwrap();
+    assert_eq!(block_digest(&again), block_digest(&header));
+}
+
+pub fn headers() -> Vec<Vec<u8>> {
+    of_type("header")
+}
+
+pub fn vote(input: &[u8]) {
+    let Some(vote) = canonical::<SignedVote>(input, FRAME_BYTES_MAX) else { return };
+    // The signer's place isn't signed: it says whose key the signature is checked with.
+    let key = CERTIFIERS.get(usize::from(vote.signer.0));
+    if key.is_some_and(|key| verify_vote(key, vote).is_some()) {
+        is_signed(input);
+    }
+}
+
+pub fn votes() -> Vec<Vec<u8>> {
+    of_type("vote")
+}
+
+pub fn certificate(input: &[u8]) {
+    let Some(certificate) = canonical::<Certificate>(input, FRAME_BYTES_MAX) else { return };
+    if verify_certificate(&CERTIFIERS, certificate).is_some() {
+        is_signed(input);
+    }
+}
+
+/// The committee that signs the vectors' certificates.
+static CERTIFIERS: LazyLock<Vec<PublicKey>> =
+    LazyLock::new(|| (0..4).map(|seed| SigningKey::from_seed(&[seed; 32]).public()).collect());
+
+pub fn certificates() -> Vec<Vec<u8>> {
+    let all = of_type("certificate");
+    let good = all.iter().filter(|bytes| {
+        canonical::<Certificate>(bytes, FRAME_BYTES_MAX).is_some_and(|c| verify_certificate(&CERTIFIERS, c).is_some())
+    });
+    assert!(good.count() >= 3, "the vectors' committee is another one");
+    all
+}
+
+pub fn receipt(input: &[u8]) {
+    canonical::<Receipt>(input, FRAME_BYTES_MAX);
+    canonical::<ReceiptProof>(input, PROOF_BYTES_MAX);
+}
+
+pub fn receipts() -> Vec<Vec<u8>> {
+    [of_type("receipt"), of_type("receipt_proof")].concat()
+}
+
+pub fn genesis(input: &[u8]) {
+    let Some(genesis) = canonical::<Genesis>(input, GENESIS_BYTES_MAX) else { return };
+    chain_id(&genesis);
+    if check_genesis(&genesis).is_ok() {
+        Trust::genesis(&genesis);
+    }
+}
+
+pub fn geneses() -> Vec<Vec<u8>> {
+    of_type("genesis")
+}
+
+pub fn genesis_file(input: &[u8]) {
+    let Ok(text) = std::str::from_utf8(input) else { return };
+    let Ok(genesis) = from_json(text) else { return };
+    let bytes = encode(&genesis);
+    assert!(canonical::<Genesis>(&bytes, GENESIS_BYTES_MAX).is_some());
+    if std::str::from_utf8(genesis.name.as_slice()).is_ok() {
+        assert_eq!(encode(&from_json(&to_json(&genesis)).unwrap()), bytes, "a genesis that changes when it is written");
+    }
+}
+
+pub fn genesis_files() -> Vec<Vec<u8>> {
+    let geneses = geneses().into_iter().filter_map(|bytes| canonical::<Genesis>(&bytes, GENESIS_BYTES_MAX));
+    geneses.map(|genesis| to_json(&genesis).into_bytes()).collect()
+}

@@ -1,0 +1,79 @@
+//! The targets, by room.
+
+mod disk;
+mod faces;
+mod ledger;
+mod peers;
+mod proofs;
+mod state;
+mod text;
+
+pub use disk::made;
+
+use crate::Cost::{High, Low, Middle};
+use crate::{Cost, Target};
+use borsh::{BorshDeserialize, BorshSerialize};
+use rustorium_types::{decode, encode};
+
+const fn target(name: &'static str, cost: Cost, run: fn(&[u8]), seeds: fn() -> Vec<Vec<u8>>) -> Target {
+    Target { name, run, seeds, cost, bytes_max: 64 * 1024 }
+}
+
+/// Allows an input this much besides what all are allowed.
+const fn taking(bytes_max: usize, target: Target) -> Target {
+    Target { bytes_max, ..target }
+}
+
+const MIB: usize = 1024 * 1024;
+
+/// Every decoder that sees bytes of somebody else's.
+pub const TARGETS: &[Target] = &[
+    // Between nodes.
+    target("peer_greeting", Low, peers::greeting, peers::greetings),
+    taking(256 * 1024, target("peer_stream", Low, peers::stream, peers::streams)),
+    target("peer_consensus_frame", Low, peers::consensus_frame, peers::frames),
+    target("peer_data_frame", Low, peers::data_frame, peers::frames),
+    target("peer_sync_frame", Low, peers::sync_frame, peers::frames),
+    target("peer_final_blocks", Low, peers::final_blocks, peers::final_block_answers),
+    // What is signed and hashed.
+    target("transaction", Middle, ledger::transaction, ledger::transactions),
+    target("batch", Middle, ledger::batch, ledger::batches),
+    target("block", Low, ledger::block, ledger::blocks),
+    target("header", Low, ledger::header, ledger::headers),
+    target("vote", Middle, ledger::vote, ledger::votes),
+    target("certificate", Middle, ledger::certificate, ledger::certificates),
+    target("receipt", Low, ledger::receipt, ledger::receipts),
+    target("genesis", Middle, ledger::genesis, ledger::geneses),
+    target("genesis_file", Low, ledger::genesis_file, ledger::genesis_files),
+    // What clients check.
+    taking(MIB, target("proof", High, proofs::proof, proofs::proofs)),
+    taking(MIB, target("epoch_change", Middle, proofs::epoch_change, proofs::epoch_changes)),
+    target("checkpoint", Low, proofs::checkpoint, proofs::checkpoints),
+    // The state and its copies.
+    taking(MIB, target("state_proof", High, state::proof, state::proofs)),
+    taking(MIB, target("state_chunk", Middle, state::chunk, state::chunks)),
+    taking(MIB, target("state_part", Middle, state::part, state::parts)),
+    target("snapshot", Middle, state::snapshot, state::snapshots),
+    target("state_row", Low, state::row, state::rows),
+    // What lies on disks.
+    taking(MIB, target("key_file", Middle, disk::key_file, disk::key_files)),
+    target("journal_segment", Low, disk::journal_segment, disk::journal_segments),
+    target("key_versions", Low, disk::key_versions, disk::key_version_files),
+    taking(256 * 1024, target("audit_log", Middle, disk::audit_log, disk::audit_logs)),
+    target("store_row", Low, disk::store_row, disk::store_rows),
+    // What clients send.
+    taking(4 * MIB, target("http", Middle, faces::http, faces::requests)),
+    target("client_frame", Low, faces::client_frame, faces::client_frames),
+    target("server_frame", Low, faces::server_frame, faces::server_frames),
+    // Text.
+    target("address", Low, text::address, text::addresses),
+    target("peer_address", Low, text::peer_address, text::peer_addresses),
+    target("delay_matrix", Low, text::delay_matrix, text::delay_matrices),
+];
+
+/// Decodes; what decodes must encode to the same bytes.
+fn canonical<T: BorshDeserialize + BorshSerialize>(bytes: &[u8], limit: usize) -> Option<T> {
+    let value = decode(bytes, limit).ok()?;
+    assert!(encode(&value) == bytes, "a second encoding of a value");
+    Some(value)
+}

@@ -1,0 +1,101 @@
+//! What another node sends: the greeting, the cutting of a stream into frames, and the frames of each class.
+
+use super::canonical;
+use crate::corpus::of_type;
+use bytes::Bytes;
+use rustorium_crypto::block_digest;
+use rustorium_sync::check_final_blocks;
+use rustorium_transport::framing::{Decoder, HELLO_BYTES, Hello, Step};
+use rustorium_types::limits::FRAME_BYTES_MAX;
+use rustorium_types::{BlockDigest, ChainId, Class, Message, Response, encode};
+
+const CHAIN: ChainId = ChainId([7; 32]);
+
+pub fn greeting(input: &[u8]) {
+    let Ok(bytes) = <&[u8; HELLO_BYTES]>::try_from(input) else { return };
+    if let Ok(hello) = Hello::parse(bytes, &CHAIN) {
+        assert_eq!(hello.to_bytes(), *bytes);
+    }
+}
+
+pub fn greetings() -> Vec<Vec<u8>> {
+    let classes = [Class::Consensus, Class::Data, Class::Sync];
+    classes.map(|class| Hello { chain: CHAIN, class }.to_bytes().to_vec()).to_vec()
+}
+
+/// The first byte says how the rest is cut into chunks.
+pub fn stream(input: &[u8]) {
+    let Some((cut, stream)) = input.split_first() else { return };
+    let mut decoder = Decoder::default();
+    let (mut again, mut announced) = (Vec::new(), None);
+    for chunk in stream.chunks(usize::from(*cut).max(1)) {
+        let mut chunk = Bytes::copy_from_slice(chunk);
+        loop {
+            match decoder.step(&mut chunk) {
+                Err(_) => return assert!(stream.starts_with(&again)),
+                Ok(Step::More) => break,
+                Ok(Step::Announced(bytes)) => announced = Some(bytes),
+                Ok(Step::Complete(frame)) => {
+                    assert_eq!(announced.take(), Some(frame.len()));
+                    again.extend_from_slice(&(frame.len() as u32).to_le_bytes());
+                    again.extend_from_slice(&frame);
+                }
+            }
+        }
+        assert!(chunk.is_empty());
+    }
+    assert!(stream.starts_with(&again), "the frames are not the stream's bytes");
+}
+
+pub fn streams() -> Vec<Vec<u8>> {
+    let framed = |bytes: &Vec<u8>| [&(bytes.len() as u32).to_le_bytes(), bytes.as_slice()].concat();
+    let all: Vec<u8> = frames().iter().flat_map(framed).collect();
+    let too_long = ((FRAME_BYTES_MAX + 1) as u32).to_le_bytes().to_vec();
+    [1, 3, 255].map(|cut| [vec![cut], all.clone()].concat()).into_iter().chain([[vec![9], too_long].concat()]).collect()
+}
+
+fn frame(class: Class, input: &[u8]) -> Option<Message> {
+    let message = Message::from_frame(class, input).ok()?;
+    assert_eq!(message.class(), class);
+    assert!(message.to_frame() == input, "a second encoding of a message");
+    Some(message)
+}
+
+pub fn consensus_frame(input: &[u8]) {
+    frame(Class::Consensus, input);
+}
+
+pub fn data_frame(input: &[u8]) {
+    frame(Class::Data, input);
+}
+
+pub fn sync_frame(input: &[u8]) {
+    frame(Class::Sync, input);
+}
+
+pub fn frames() -> Vec<Vec<u8>> {
+    of_type("message")
+}
+
+/// An answer about final blocks, as whoever asked checks it: without the committee's keys nothing is ever final.
+pub fn final_blocks(input: &[u8]) {
+    let Some(Response::FinalBlocks { blocks, finalization: Some(finalization) }) =
+        canonical::<Response>(input, FRAME_BYTES_MAX)
+    else {
+        return;
+    };
+    let from = blocks.first().map_or(BlockDigest::ZERO, |block| block.header.parent);
+    assert!(check_final_blocks(&blocks, &finalization, &from, &[[9; 32]; 4]).is_err());
+    if let Some(last) = blocks.last() {
+        assert_eq!(block_digest(&last.header), block_digest(&last.header.clone()));
+    }
+}
+
+pub fn final_block_answers() -> Vec<Vec<u8>> {
+    let messages = frames().into_iter().filter_map(|bytes| canonical::<Message>(&bytes, FRAME_BYTES_MAX));
+    let answers = messages.filter_map(|message| match message {
+        Message::Response { response, .. } => Some(encode(&response)),
+        _ => None,
+    });
+    answers.collect()
+}

@@ -1,0 +1,51 @@
+//! Every target over its whole corpus and some thousand seeded mutations of it: what `just test` has time for.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use rustorium_fuzz::run::all;
+use rustorium_fuzz::{Cost, TARGETS, corpus};
+use std::collections::BTreeSet;
+use std::fs;
+
+const SEED: u64 = 20_261_125;
+
+fn inputs(cost: Cost) -> u64 {
+    match cost {
+        Cost::Low => 60_000,
+        Cost::Middle => 10_000,
+        Cost::High => 1_500,
+    }
+}
+
+/// Two halves, for two threads: dear and cheap targets stand beside each other in the list.
+fn run(half: usize) {
+    let findings: Vec<String> = TARGETS
+        .iter()
+        .skip(half)
+        .step_by(2)
+        .filter_map(|target| all(target, SEED, inputs(target.cost)).err().map(|finding| finding.to_string()))
+        .collect();
+    assert!(findings.is_empty(), "store these inputs in tests/fuzz/corpus:\n{}", findings.join("\n"));
+}
+
+#[test]
+fn no_input_breaks_the_even_targets() {
+    run(0);
+}
+
+#[test]
+fn no_input_breaks_the_odd_targets() {
+    run(1);
+}
+
+#[test]
+fn every_folder_of_the_corpus_has_its_target_and_every_target_a_good_input() {
+    let root = corpus::folder(&TARGETS[0]).parent().unwrap().to_owned();
+    let folders = fs::read_dir(root).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let names: BTreeSet<String> = TARGETS.iter().map(|target| target.name.to_owned()).collect();
+    let unknown: Vec<String> = folders.filter(|folder| !names.contains(folder)).collect();
+    assert!(unknown.is_empty(), "{unknown:?}");
+    assert_eq!(names.len(), TARGETS.len());
+    for target in TARGETS {
+        assert!(corpus::all(target).len() > 1, "{} begins with nothing", target.name);
+    }
+}
