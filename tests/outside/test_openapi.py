@@ -13,7 +13,7 @@ from rustorium.devnet import Devnet
 
 pytestmark = pytest.mark.outside
 
-EXAMPLES = int(os.environ.get("RUSTORIUM_OPENAPI_EXAMPLES", "60"))
+EXAMPLES = int(os.environ.get("RUSTORIUM_OPENAPI_EXAMPLES", "40"))
 CHECKS = (
     "not_a_server_error",
     "status_code_conformance",
