@@ -12,7 +12,7 @@ from rustorium.devnet import Devnet
 
 pytestmark = pytest.mark.alone
 
-ROUNDS = int(os.environ.get("RUSTORIUM_KILL_ROUNDS", "3"))
+ROUNDS = int(os.environ.get("RUSTORIUM_KILL_ROUNDS", "2"))
 SEED = int(os.environ.get("RUSTORIUM_KILL_SEED", "0"))
 
 

@@ -28,8 +28,8 @@ import pytest
 from disk_layer import ROOT, environment, rule
 from power_cut import VARIANTS, Disk, Op, Record, read_folder, read_trace, write_folder
 
-STRIDE = int(os.environ.get("RUSTORIUM_CUT_STRIDE", "23"))
-LIVES = int(os.environ.get("RUSTORIUM_CUT_LIVES", "12"))
+STRIDE = int(os.environ.get("RUSTORIUM_CUT_STRIDE", "31"))
+LIVES = int(os.environ.get("RUSTORIUM_CUT_LIVES", "8"))
 SESSIONS = 3
 CALLS_ABOUT = 260
 """Of one session."""

@@ -183,8 +183,11 @@ impl Folder {
     /// that is durable before the first record is written.
     pub(super) fn begin(&self, segment: &SegmentFile, first: u64) -> Result<LogSealer, JournalError> {
         let fresh = FreshSalt::draw()?;
-        let watermark = if self.durability == Durability::Vote { first } else { 0 };
-        let header = Header { first, watermark, salt: fresh.salt() };
+        let (watermark, pages) = match self.durability {
+            Durability::Vote => (first, pages(segment)),
+            Durability::Os => (0, 0),
+        };
+        let header = Header { first, watermark, pages, salt: fresh.salt() };
         self.write_header(segment, &header.encode(&self.keys))?;
         Ok(self.keys.sealer(fresh)?)
     }
@@ -225,6 +228,9 @@ impl Folder {
     }
 
     fn read_segment(&self, segment: SegmentFile, header: Header, buffer: &mut Vec<u8>) -> Result<Found, JournalError> {
+        if header.pages != 0 && pages(&segment) != header.pages {
+            return Err(corrupt(&segment, segment.bytes as usize, "the file ends here, and was longer"));
+        }
         let length = usize::try_from(segment.bytes).map_err(|_| corrupt(&segment, 0, "it is larger than memory"))?;
         buffer.resize(length, 0);
         let read = segment.file.read_exact_at(buffer, 0);
@@ -262,6 +268,10 @@ pub(super) fn records_of(keys: &JournalKeys, segment: &[u8]) -> Option<Vec<Journ
 
 fn corrupt(segment: &SegmentFile, offset: usize, what: &'static str) -> JournalError {
     JournalError::Corrupt { file: segment.path.clone(), offset: offset as u64, what }
+}
+
+fn pages(segment: &SegmentFile) -> u32 {
+    u32::try_from(segment.bytes / PAGE as u64).unwrap_or(u32::MAX)
 }
 
 fn open_segment(path: PathBuf) -> Result<SegmentFile, JournalError> {

@@ -7,7 +7,7 @@
 //! |---|---|---|---|---|
 //! | magic `RSTJRNL\n` | 8 | | payload length | 4 |
 //! | format | 4 | | position (LSN) | 8 |
-//! | reserved, zero | 4 | | watermark | 8 |
+//! | pages of the file | 4 | | watermark | 8 |
 //! | first position | 8 | | tag | 16 |
 //! | watermark | 8 | | sealed: kind | 1 |
 //! | salt | 16 | | sealed: payload | length |
@@ -76,6 +76,8 @@ pub(super) struct Header {
     pub first: u64,
     /// Everything below was synced when the segment was begun.
     pub watermark: u64,
+    /// Pages of the whole file: a shorter one was cut, and with it perhaps records. 0: unknown, as where nothing is synced.
+    pub pages: u32,
     /// Random, new at every use of the file.
     pub salt: Salt,
 }
@@ -104,6 +106,7 @@ impl Header {
         let mut out = [0; HEADER_BYTES];
         out[..8].copy_from_slice(MAGIC);
         out[8..12].copy_from_slice(&FORMAT.to_le_bytes());
+        out[12..16].copy_from_slice(&self.pages.to_le_bytes());
         out[16..24].copy_from_slice(&self.first.to_le_bytes());
         out[24..32].copy_from_slice(&self.watermark.to_le_bytes());
         out[32..48].copy_from_slice(&self.salt.0);
@@ -128,7 +131,8 @@ impl Header {
         let (mut salt, mut key_check) = ([0; 16], [0; 16]);
         salt.copy_from_slice(&bytes[32..48]);
         key_check.copy_from_slice(&bytes[48..HEADER_CHECK_AT]);
-        let header = Self { first: u64_at(bytes, 16), watermark: u64_at(bytes, 24), salt: Salt(salt) };
+        let (first, watermark, pages) = (u64_at(bytes, 16), u64_at(bytes, 24), u32_at(bytes, 12));
+        let header = Self { first, watermark, pages, salt: Salt(salt) };
         if header.encode_with(&key_check) != *bytes {
             HeaderState::Bad
         } else if key_check != keys.check(&header.salt) {
@@ -252,7 +256,7 @@ mod tests {
     use rustorium_types::ChainId;
     use std::sync::Arc;
 
-    const HEADER: Header = Header { first: 1, watermark: 1, salt: Salt([9; 16]) };
+    const HEADER: Header = Header { first: 1, watermark: 1, pages: 4, salt: Salt([9; 16]) };
 
     fn keys(key: u8, chain: u8) -> JournalKeys {
         let master = Arc::new(MasterKey::from_secret(&[key; 32]).unwrap());

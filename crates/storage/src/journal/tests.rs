@@ -126,6 +126,22 @@ fn what_was_never_synced_is_written_when_the_journal_closes() {
 }
 
 #[test]
+fn a_segment_that_was_cut_is_refused_wherever_it_ends() {
+    let folder = TempDir::new().unwrap();
+    let journal = open(folder.path(), Durability::Vote);
+    let last = journal.append_synced(b"vote");
+    drop(journal);
+    let (file, _) = find(folder.path(), last);
+    for length in (0..SMALL as u64).step_by(509) {
+        let cut = copy(folder.path());
+        let path = cut.path().join(file.file_name().unwrap());
+        fs::OpenOptions::new().write(true).open(path).unwrap().set_len(length).unwrap();
+        let error = try_open(cut.path(), Durability::Vote).err().unwrap();
+        assert!(matches!(error, JournalError::Corrupt { .. }), "cut at {length}: {error}");
+    }
+}
+
+#[test]
 fn a_tail_torn_at_any_byte_of_the_last_record_loses_that_record_alone_and_for_good() {
     let folder = TempDir::new().unwrap();
     let journal = open(folder.path(), Durability::Vote);
@@ -430,7 +446,7 @@ proptest! {
     #[test]
     fn any_file_opens_or_is_refused(bytes in proptest::collection::vec(any::<u8>(), 0..200), valid_header: bool, first: u64) {
         let folder = TempDir::new().unwrap();
-        let header = Header { first, watermark: first, salt: Salt([3; 16]) };
+        let header = Header { first, watermark: first, pages: 1, salt: Salt([3; 16]) };
         let keys = JournalKeys::new(at_rest(1)).unwrap();
         let mut file = if valid_header { header.encode(&keys).to_vec() } else { Vec::new() };
         if valid_header {

@@ -277,7 +277,7 @@ pub(super) fn failure(path: &Path, reason: &str) -> StoreError {
     } else if lower.contains("/lock:") || lower.contains("lock hold by current process") {
         StoreError::Locked { path }
     } else if lower.contains("corruption:") {
-        StoreError::Damaged { path, reason: reason.to_owned() }
+        StoreError::Damaged { path, reason: reason.split_whitespace().collect::<Vec<_>>().join(" ") }
     } else {
         StoreError::Io { path, reason: reason.to_owned() }
     }

@@ -14,6 +14,7 @@ use std::sync::atomic::AtomicBool;
 use tempfile::TempDir;
 
 mod cache;
+mod damaged;
 mod epochs;
 mod history;
 mod rotation;
@@ -492,4 +493,6 @@ fn a_full_disk_is_told_from_other_errors() {
     let full = "IO error: No space left on device: While appending to file: /x/000004.log: No space left on device";
     assert!(matches!(failure(Path::new("/x"), full), StoreError::DiskFull { .. }));
     assert!(matches!(failure(Path::new("/x"), "IO error: Input/output error"), StoreError::Io { .. }));
+    let damaged = failure(Path::new("/x/db"), "Corruption: CURRENT file\n  does not end with newline").to_string();
+    assert!(damaged.contains("/x/db is damaged (Corruption: CURRENT file does not end with newline)"), "{damaged}");
 }

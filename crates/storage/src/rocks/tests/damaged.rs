@@ -1,0 +1,131 @@
+//! Bit flips and truncation in each kind of file that RocksDB keeps: opening is refused, a row is refused by name, or
+//! everything up to the tip is as it was at some height that had been the tip. Nothing of an older time shows through.
+
+use super::*;
+
+const SESSIONS: usize = 4;
+const HEIGHTS: usize = 40;
+
+/// A value that tells its height, and each leaf is written at every third height.
+fn writes(height: u64) -> Vec<(u8, Option<Vec<u8>>)> {
+    let keys = (0..KEYS).filter(|key| (u64::from(*key) + height).is_multiple_of(3));
+    keys.map(|key| (key, Some([&height.to_le_bytes()[..], &[key; 400]].concat()))).collect()
+}
+
+/// What a leaf holds as of a height: of the newest of the three heights up to it that wrote the leaf.
+fn expected(key: u8, height: u64) -> Option<Vec<u8>> {
+    let written = (height.saturating_sub(2)..=height).rev().find(|h| (u64::from(key) + h).is_multiple_of(3))?;
+    Some([&written.to_le_bytes()[..], &[key; 400]].concat())
+}
+
+/// A store that was opened several times, so that it has table files, a manifest with history and a write-ahead log.
+fn filled(folder: &Path) -> Vec<(Height, BlockDigest)> {
+    let mut chain = Chain::default();
+    for session in 0..SESSIONS {
+        let store = open(folder);
+        for number in 0..HEIGHTS {
+            let commit = chain.empty(writes(chain.height));
+            store.commit(&commit).unwrap();
+            if number % 10 == 3 {
+                store.sync().unwrap();
+            }
+        }
+        if session == 1 {
+            store.disk.db.flush().unwrap();
+        }
+    }
+    chain.blocks
+}
+
+/// What is wrong with the answers of a store in this folder; none where it says what is damaged.
+fn wrong(folder: &Path, blocks: &[(Height, BlockDigest)]) -> Option<String> {
+    let store = try_open(folder).ok()?;
+    let tip = store.tip().map(|tip| tip.height.0);
+    for (height, digest) in blocks {
+        let wanted = tip.is_some_and(|tip| height.0 <= tip).then_some(*digest);
+        match store.block(*height) {
+            Ok(found) if found.as_ref().map(|block| block.digest) == wanted => {}
+            Ok(found) => return Some(format!("tip {tip:?}, block {height:?}: {:?}", found.map(|block| block.digest))),
+            Err(_) => {}
+        }
+    }
+    for key in 0..KEYS {
+        match store.state(&state_key(key)) {
+            Ok(found) if found == tip.and_then(|tip| expected(key, tip)) => {}
+            Ok(found) => return Some(format!("tip {tip:?}, leaf {key}: {:?}", found.map(|value| value[..8].to_vec()))),
+            Err(_) => {}
+        }
+    }
+    None
+}
+
+fn files(folder: &Path, begins: &str, ends: &str) -> Vec<String> {
+    let names = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<_> = names.filter(|name| name.starts_with(begins) && name.ends_with(ends)).collect();
+    names.sort();
+    names
+}
+
+fn copy(from: &Path) -> TempDir {
+    let to = TempDir::new().unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        fs::copy(&path, to.path().join(path.file_name().unwrap())).unwrap();
+    }
+    to
+}
+
+/// Places all over `length` bytes, closer at the end.
+fn places(length: usize, count: usize) -> Vec<usize> {
+    let even = (0..count).map(|number| number * length / count);
+    let last = (1..=count / 4).map(|back| length.saturating_sub(back * 7));
+    even.chain(last).filter(|at| *at < length).collect()
+}
+
+fn each_damage(begins: &str, ends: &str, count: usize) {
+    let folder = TempDir::new().unwrap();
+    let blocks = filled(folder.path());
+    assert_eq!(wrong(folder.path(), &blocks), None);
+    let whole = copy(folder.path());
+    let names = files(whole.path(), begins, ends);
+    assert!(!names.is_empty(), "{begins}*{ends}");
+    for name in names {
+        let content = fs::read(whole.path().join(&name)).unwrap();
+        for at in places(content.len(), count) {
+            for cut in [true, false] {
+                let damaged = copy(whole.path());
+                let mut bytes = content.clone();
+                if cut {
+                    bytes.truncate(at)
+                } else {
+                    bytes[at] ^= 1 << (at % 8)
+                }
+                fs::write(damaged.path().join(&name), bytes).unwrap();
+                let found = wrong(damaged.path(), &blocks);
+                assert_eq!(found, None, "{name} {} at {at} of {}", if cut { "cut" } else { "flipped" }, content.len());
+            }
+        }
+    }
+}
+
+#[test]
+fn a_damaged_manifest_never_makes_a_wrong_answer() {
+    each_damage("MANIFEST-", "", 40);
+}
+
+#[test]
+fn a_damaged_log_never_makes_a_wrong_answer() {
+    each_damage("0", ".log", 40);
+}
+
+#[test]
+fn a_damaged_table_never_makes_a_wrong_answer() {
+    each_damage("0", ".sst", 4);
+}
+
+#[test]
+fn small_damaged_files_never_make_a_wrong_answer() {
+    for begins in ["CURRENT", "IDENTITY", "OPTIONS-", "keys"] {
+        each_damage(begins, "", 10);
+    }
+}
