@@ -13,12 +13,14 @@ pub(crate) struct Held {
     pub(crate) batch: Arc<CheckedBatch>,
     pub(crate) lsn: u64,
     pub(crate) weight: Weight,
+    /// Whether it was part of `chain` once.
+    pub(crate) joined: bool,
 }
 
 impl Held {
     pub(crate) fn new(batch: Arc<CheckedBatch>, lsn: u64) -> Self {
         let weight = weigh(&batch.batch.body.transactions);
-        Self { batch, lsn, weight }
+        Self { batch, lsn, weight, joined: false }
     }
 
     pub(crate) fn follows(&self, cursor: &Cursor) -> bool {
@@ -63,22 +65,28 @@ impl Lane {
         self.at(cursor.next_seq).iter().find(|held| held.follows(cursor))
     }
 
-    pub(crate) fn insert(&mut self, held: Held) {
+    /// Holds a batch; those that `chain` has reached with it are added to `joined`.
+    pub(crate) fn insert(&mut self, held: Held, joined: &mut Vec<Arc<CheckedBatch>>) {
         let seq = held.batch.batch.body.seq;
         self.seqs.insert(held.batch.digest, seq);
         self.bytes += held.weight.bytes;
         self.held.entry(seq).or_default().push(held);
-        self.grow_chain();
+        self.grow_chain(joined);
     }
 
-    fn grow_chain(&mut self) {
-        while let Some(next) = self.after(&self.chain).map(Held::cursor) {
-            self.chain = next;
+    fn grow_chain(&mut self, joined: &mut Vec<Arc<CheckedBatch>>) {
+        let chain = &mut self.chain;
+        while let Some(batches) = self.held.get_mut(&chain.next_seq) {
+            let Some(next) = batches.iter_mut().find(|held| held.follows(chain)) else { return };
+            if !std::mem::replace(&mut next.joined, true) {
+                joined.push(next.batch.clone());
+            }
+            *chain = next.cursor();
         }
     }
 
     /// Moves the final cursor; what is below it, and what can never follow it, is taken out.
-    pub(crate) fn finalize(&mut self, cursor: Cursor) -> Vec<Arc<CheckedBatch>> {
+    pub(crate) fn finalize(&mut self, cursor: Cursor, joined: &mut Vec<Arc<CheckedBatch>>) -> Vec<Held> {
         if cursor.next_seq <= self.last_final.next_seq {
             return Vec::new();
         }
@@ -103,7 +111,7 @@ impl Lane {
             self.bytes -= held.weight.bytes;
         }
         self.chain = cursor;
-        self.grow_chain();
-        gone.into_iter().map(|held| held.batch).collect()
+        self.grow_chain(joined);
+        gone
     }
 }

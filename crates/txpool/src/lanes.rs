@@ -118,8 +118,10 @@ pub enum PayloadFault {
 #[derive(Debug)]
 pub struct Lanes {
     lanes: Vec<Lane>,
-    /// How many held batches have each transaction.
+    /// How many of the held batches that a block could list have each transaction.
     transactions: HashMap<TxId, u32>,
+    /// Those that a block can list, and that nobody was told of yet.
+    joined: Vec<Arc<CheckedBatch>>,
     window_batches: u64,
     window_bytes: u64,
     caps: Option<BlockCaps>,
@@ -130,7 +132,7 @@ impl Lanes {
     pub fn new(n: usize, window_batches: u32, window_bytes: u32) -> Self {
         let lanes = (0..n).map(|_| Lane::default()).collect();
         let (window_batches, window_bytes) = (u64::from(window_batches), u64::from(window_bytes));
-        Self { lanes, transactions: HashMap::new(), window_batches, window_bytes, caps: None }
+        Self { lanes, transactions: HashMap::new(), joined: Vec::new(), window_batches, window_bytes, caps: None }
     }
 
     /// The same with a chain's windows and caps: a payload over the caps is then found broken as soon as what is held of
@@ -143,6 +145,17 @@ impl Lanes {
     /// Takes a checked batch that is in the journal at `lsn`. `wanted`: a block lists it, so that it is kept even beyond
     /// the window or beside another at its seq.
     pub fn insert(&mut self, batch: Arc<CheckedBatch>, lsn: u64, wanted: bool) -> Inserted {
+        self.insert_journaled(batch, wanted, || lsn)
+    }
+
+    /// The same with a batch that isn't in the journal yet: where it is kept it is put there first, and only there, since its
+    /// author can sign any number of which none is.
+    pub fn insert_journaled(
+        &mut self,
+        batch: Arc<CheckedBatch>,
+        wanted: bool,
+        journal: impl FnOnce() -> u64,
+    ) -> Inserted {
         let body = &batch.batch.body;
         let Some(lane) = self.lanes.get_mut(usize::from(body.author.0)) else { return Inserted::NoSuchLane };
         if lane.get(&batch.digest).is_some() {
@@ -151,7 +164,7 @@ impl Lanes {
         if body.seq < lane.last_final.next_seq {
             return Inserted::Stale;
         }
-        let (seq, held) = (body.seq, Held::new(batch, lsn));
+        let (seq, mut held) = (body.seq, Held::new(batch, 0));
         let other = lane.at(seq).first().map(|other| other.batch.digest);
         let in_window = seq - lane.last_final.next_seq < self.window_batches
             && lane.bytes.saturating_add(held.weight.bytes) <= self.window_bytes;
@@ -160,10 +173,10 @@ impl Lanes {
             None if !wanted && !in_window => return Inserted::BeyondWindow,
             _ => {}
         }
-        for id in &held.batch.ids {
-            *self.transactions.entry(*id).or_default() += 1;
-        }
-        lane.insert(held);
+        held.lsn = journal();
+        let mut joined = Vec::new();
+        lane.insert(held, &mut joined);
+        self.join(joined);
         other.map_or(Inserted::Held, |other| Inserted::Conflict { other, held: true })
     }
 
@@ -283,8 +296,10 @@ impl Lanes {
     /// A block with these cursors is final. Drops what is below them and what lost against it, and returns it.
     pub fn finalized(&mut self, cursors: &[Cursor]) -> Vec<Arc<CheckedBatch>> {
         let lanes = self.lanes.iter_mut().zip(cursors);
-        let gone: Vec<_> = lanes.flat_map(|(lane, cursor)| lane.finalize(*cursor)).collect();
-        for id in gone.iter().flat_map(|batch| &batch.ids) {
+        let mut joined = Vec::new();
+        let gone: Vec<_> = lanes.flat_map(|(lane, cursor)| lane.finalize(*cursor, &mut joined)).collect();
+        self.join(joined);
+        for id in gone.iter().filter(|held| held.joined).flat_map(|held| &held.batch.ids) {
             if let Entry::Occupied(mut count) = self.transactions.entry(*id) {
                 *count.get_mut() -= 1;
                 if *count.get() == 0 {
@@ -292,11 +307,24 @@ impl Lanes {
                 }
             }
         }
-        gone
+        gone.into_iter().map(|held| held.batch).collect()
     }
 
-    /// Whether a held batch has the transaction: then it isn't cut here too (`Pool::held_elsewhere`, or, for one that is
-    /// admitted after its batch came, `Pool::mark_elsewhere`).
+    fn join(&mut self, joined: Vec<Arc<CheckedBatch>>) {
+        for id in joined.iter().flat_map(|batch| &batch.ids) {
+            *self.transactions.entry(*id).or_default() += 1;
+        }
+        self.joined.extend(joined);
+    }
+
+    /// The batches that blocks can list since it was last asked: held without a gap from the final cursor on.
+    pub fn joined(&mut self) -> Vec<Arc<CheckedBatch>> {
+        std::mem::take(&mut self.joined)
+    }
+
+    /// Whether a held batch that a block can list has the transaction: then it isn't cut here too (`Pool::held_elsewhere`,
+    /// or, for one that is admitted after its batch came, `Pool::mark_elsewhere`). One that nobody can list doesn't count:
+    /// its author could keep a transaction from the chain with it.
     pub fn has_transaction(&self, id: &TxId) -> bool {
         self.transactions.contains_key(id)
     }

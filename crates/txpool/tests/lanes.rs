@@ -74,6 +74,9 @@ fn a_second_batch_at_a_seq_is_evidence_and_held_only_where_listed() {
     insert_all(&mut lanes, &mine);
     let first = mine[0].digest;
     assert_eq!(lanes.insert(other[0].clone(), 5, false), Inserted::Conflict { other: first, held: false });
+    let unkept = || unreachable!("what isn't kept needs no place in the journal");
+    let conflict = Inserted::Conflict { other: first, held: false };
+    assert_eq!(lanes.insert_journaled(other[0].clone(), false, unkept), conflict);
     assert_eq!(lanes.get(ValidatorIndex(0), &other[0].digest), None);
     let listed = [after(&other[0])];
     let missing = Missing { lane: ValidatorIndex(0), seq: 0, digest: other[0].digest };
@@ -235,6 +238,30 @@ fn lanes_know_which_transactions_their_batches_have() {
     assert!(lanes.has_transaction(&both[0].0) && !lanes.has_transaction(&both[1].0));
     lanes.finalized(&[after(&mine), START]);
     assert!(!lanes.has_transaction(&both[0].0));
+}
+
+#[test]
+fn only_what_a_block_can_list_keeps_others_from_listing_it() {
+    let mut lanes = lanes(1);
+    let transactions = [make(0, 0), make(0, 1), make(0, 2), make(0, 3)];
+    let first = batch(0, 0, BatchDigest::ZERO, &transactions[..1]);
+    let second = batch(0, 1, first.digest, &transactions[1..2]);
+    let stray = batch(0, 2, BatchDigest([9; 32]), &transactions[2..3]);
+    let third = batch(0, 2, second.digest, &transactions[3..]);
+    assert_eq!(lanes.insert(second.clone(), 0, false), Inserted::Held);
+    assert_eq!(lanes.insert(stray, 0, false), Inserted::Held);
+    assert!(lanes.joined().is_empty(), "what is before them isn't held");
+    assert!(!transactions.iter().any(|(id, _)| lanes.has_transaction(id)));
+    lanes.insert(first.clone(), 0, false);
+    assert_eq!(lanes.joined(), [first.clone(), second.clone()]);
+    assert!(lanes.joined().is_empty(), "told once");
+    let known: Vec<bool> = transactions.iter().map(|(id, _)| lanes.has_transaction(id)).collect();
+    assert_eq!(known, [true, true, false, false]);
+    // Final blocks pass the second: the stray one can't follow it, its sister can.
+    assert_eq!(lanes.finalized(&[after(&second)]).len(), 3);
+    assert!(!transactions.iter().any(|(id, _)| lanes.has_transaction(id)));
+    lanes.insert(third.clone(), 0, false);
+    assert_eq!((lanes.joined(), lanes.has_transaction(&transactions[3].0)), (vec![third], true));
 }
 
 #[test]

@@ -165,6 +165,7 @@ impl<P: Ports> Shard<P> {
                 self.pool.dropped_elsewhere(&gone);
             }
         }
+        self.note_joined();
         self.forget_below(view);
         // The end of a range is reached: from here on it leads nowhere, and to look for the way to it would be to fetch
         // what is below the root.

@@ -317,21 +317,22 @@ impl<P: Ports> Shard<P> {
         if !wanted && !self.in_lane_window(&checked.batch) {
             return;
         }
-        let position = self.append(RecordKind::Batch, bytes);
         let checked = Arc::new(checked);
-        match self.lanes.insert(checked.clone(), position, wanted) {
-            Inserted::Held => self.pool.held_elsewhere(&checked),
-            Inserted::Conflict { other, held } => {
+        let (ports, appended) = (&mut self.ports, &mut self.appended);
+        let journal = || {
+            *appended = ports.append(RecordKind::Batch, bytes);
+            *appended
+        };
+        match self.lanes.insert_journaled(checked.clone(), wanted, journal) {
+            Inserted::Conflict { other, .. } => {
                 let other = self.lanes.get(lane, &other);
                 if let Some(evidence) = other.and_then(|other| Evidence::two_batches(&other, &checked)) {
                     self.ports.evidence(evidence);
                 }
-                if held {
-                    self.pool.held_elsewhere(&checked);
-                }
             }
-            Inserted::Duplicate | Inserted::BeyondWindow | Inserted::Stale | Inserted::NoSuchLane => {}
+            Inserted::Held | Inserted::Duplicate | Inserted::BeyondWindow | Inserted::Stale | Inserted::NoSuchLane => {}
         }
+        self.note_joined();
         self.fetcher.cancel(&Want::Batch { lane, digest });
         self.recheck = true;
     }

@@ -191,11 +191,10 @@ impl<P: Ports> Shard<P> {
                 self.own_lane.next_seq = body.seq + 1;
                 self.own_lane.previous = batch.digest;
                 self.pool.restore(&batch, |account| self.ports.account(account));
-            } else {
-                self.pool.held_elsewhere(&batch);
             }
             self.lanes.insert(Arc::new(batch), position, true);
         }
+        self.note_joined();
         self.own_lane.sent = self.own_lane.next_seq;
     }
 

@@ -98,6 +98,15 @@ impl<P: Ports> Shard<P> {
         }
     }
 
+    /// What others' batches have that blocks can list from now on isn't cut here while they are held.
+    pub(super) fn note_joined(&mut self) {
+        for batch in self.lanes.joined() {
+            if !self.context.is_me(batch.batch.body.author) {
+                self.pool.held_elsewhere(&batch);
+            }
+        }
+    }
+
     /// A transaction that a held batch already has is not cut here while that batch is held.
     fn note_listed(&mut self, id: &TxId) {
         if self.lanes.has_transaction(id) {
