@@ -91,7 +91,7 @@ torture: build (debian "go" "golang-go")
     RUSTORIUM_ABUSE_TIMES=20 RUSTORIUM_HOSTILE_INPUTS=100000 {{ python }} -m pytest -s tests/abuse --timeout 3600
     RUSTORIUM_HISTORY_SEEDS="$(seq -s, 1 20)" RUSTORIUM_HISTORY_OPERATIONS=300 {{ python }} -m pytest -s -m outside tests/outside/test_consistency.py
 
-# play COUNT seeds of the simulator from FIRST on; MODE is safety, liveness or epochs
+# play COUNT seeds of the simulator from FIRST on; MODE: safety liveness epochs traitors partitions twins
 sim FIRST="0" COUNT="200" MODE="liveness" *OPTIONS: build
     {{ python }} -m rustorium.cli sim run --seed {{ FIRST }} --count {{ COUNT }} --mode {{ MODE }} --jobs 2 {{ OPTIONS }}
 
@@ -100,6 +100,15 @@ sim-long COUNT="5000": build
     for stages in release model; do for mode in safety liveness epochs; do \
       {{ python }} -m rustorium.cli sim run --count {{ COUNT }} --mode $mode --stages $stages --jobs 2; \
     done; done
+    just sim-traitors
+
+# every kind of traitor alone and in pairs, every partition of 4 and of 7 nodes, every scenario of twins
+sim-traitors: build
+    {{ python }} -m rustorium.cli sim run --mode traitors --nodes 4 --count 150 --jobs 2
+    {{ python }} -m rustorium.cli sim run --mode traitors --nodes 7 --count 240 --heights 20 --jobs 2
+    {{ python }} -m rustorium.cli sim run --mode partitions --nodes 4 --count 60 --heights 20 --jobs 2
+    {{ python }} -m rustorium.cli sim run --mode partitions --nodes 7 --count 1754 --heights 10 --jobs 2
+    {{ python }} -m rustorium.cli sim run --mode twins --count 23020 --heights 5 --jobs 2
 
 # the main job's latencies and throughput on this machine, to benches/results; `just bench --quick` for a glance
 bench *ARGUMENTS: build

@@ -28,7 +28,7 @@ HEADER = SeenHeader(0, 1, 1, b"genesis", 0, 1, 10, 1, False, b"", (0, b"zero"), 
 def calm_world(seed: int = 1) -> tuple[World, Clients]:
     """Four honest nodes on links without faults."""
     plan = draw_plan(seed, Mode.LIVENESS, SHORT)
-    world = build_world(seed, replace(plan, traitor=None, slow_node=None, base_ms=1.0))
+    world = build_world(seed, replace(plan, traitors=(), slow_node=None, base_ms=1.0))
     world._queue.clear()  # no fault strikes
     world.links.calm()
     return world, Clients(world, 20.0)

@@ -210,7 +210,7 @@ impl SimNode {
 #[pymethods]
 impl SimNode {
     #[new]
-    #[pyo3(signature = (chain, disk, number, validator_seed, heartbeat_us, now_us, wall_ms))]
+    #[pyo3(signature = (chain, disk, number, validator_seed, heartbeat_us, now_us, wall_ms, shared=false))]
     #[expect(clippy::too_many_arguments, reason = "what a process starts with, by name on the Python side")]
     fn new(
         py: Python<'_>,
@@ -221,8 +221,9 @@ impl SimNode {
         heartbeat_us: u64,
         now_us: u64,
         wall_ms: u64,
+        shared: bool,
     ) -> PyResult<Self> {
-        let keys = Keys { number, validator: validator_seed.map(key).transpose()? };
+        let keys = Keys { number, validator: validator_seed.map(key).transpose()?, shared };
         let now = Now { us: now_us, wall_ms };
         let started = detached(py, || Inner::start(&chain.inner, &disk.inner, keys, heartbeat_us, now))?;
         let inner = started.map_err(|(code, sentence)| native_error(&code, sentence))?;

@@ -85,6 +85,8 @@ pub struct Keys {
     pub number: u16,
     /// Signs votes and batches; none: it follows.
     pub validator: Option<SigningKey>,
+    /// Whether another process signs with it too, and neither minds: a traitor's twins.
+    pub shared: bool,
 }
 
 /// A running node.
@@ -225,7 +227,7 @@ impl SimNode {
         };
         ports.name_members(&context);
         let pool = PoolConfig::for_parameters(&context.parameters);
-        let config = WorkConfig { pool, heartbeat_us, ..WorkConfig::default() };
+        let config = WorkConfig { pool, heartbeat_us, retires: !keys.shared, ..WorkConfig::default() };
         let rooter = shared.rooter(chain)?;
         let mut shard = Shard::recover(context, config, ports, now, (tip.digest, tip.header), journaled);
         shard.end_turn(now);

@@ -20,6 +20,9 @@ class ModeName(StrEnum):
     safety = "safety"
     liveness = "liveness"
     epochs = "epochs"
+    traitors = "traitors"
+    partitions = "partitions"
+    twins = "twins"
 
 
 class Stages(StrEnum):
@@ -57,7 +60,12 @@ def run(
     nodes: Annotated[int, typer.Option("--nodes", min=1, max=16, help="Validators.")] = 4,
     heights: Annotated[int, typer.Option("--heights", min=1, max=5000, help="Blocks to make, at least.")] = 50,
     mode: Annotated[
-        ModeName, typer.Option("--mode", help="Faults to the end; or until a calm; or while committees change.")
+        ModeName,
+        typer.Option(
+            "--mode",
+            help="Faults to the end; until a calm; while committees change; or, by the seed's number, every "
+            "combination of traitors, every partition, every scenario of twins.",
+        ),
     ] = ModeName.liveness,
     stages: Annotated[
         Stages, typer.Option("--stages", help="The release's own Rust stages, or the model of them in Python.")
@@ -134,6 +142,8 @@ def _model(mode: ModeName, nodes: int, heights: int) -> Callable[[int], Report]:
     from rustorium.sim.run import run_seed
     from rustorium.sim.scenario import Mode
 
+    if mode.value not in {known.value for known in Mode}:
+        raise UsageError(f"the model has no mode {mode.value}: leave --stages out")
     if (nodes, heights) != (4, 50):
         raise UsageError("the model draws its own committees and lengths: leave --nodes and --heights out")
     return partial(run_seed, mode=Mode(mode.value))

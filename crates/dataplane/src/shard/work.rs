@@ -35,6 +35,9 @@ pub struct WorkConfig {
     pub forward_delay_ms: u64,
     /// Node keys of whom this node asks, while it is no member, what no connected member may be there to tell.
     pub seeds: Vec<PublicKey>,
+    /// Whether the key is given up once somebody shows a signature of it that the journal lacks (R27). Every node does;
+    /// a simulated traitor that runs twice under one key must not.
+    pub retires: bool,
 }
 
 impl Default for WorkConfig {
@@ -46,6 +49,7 @@ impl Default for WorkConfig {
             heartbeat_us: 500_000,
             forward_delay_ms: 300,
             seeds: Vec::new(),
+            retires: true,
         }
     }
 }

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rustorium import _native
-from rustorium.sim.release.net import REGION, Signed, seed_of
+from rustorium.sim.release.net import EXPIRES_MS, REGION, Signed, seed_of
+from rustorium.sim.release.shadow import Remembered
 
 if TYPE_CHECKING:
     from rustorium.sim.release.world import World
@@ -50,7 +51,7 @@ class Clients:
 
     def govern(self, operation: dict[str, Any]) -> None:
         """The operator's next transaction."""
-        self._submit(self._operator, operation)
+        self._submit(self._operator, [operation])
 
     def waiting(self) -> int:
         """Transactions whose end no client has heard of."""
@@ -65,15 +66,24 @@ class Clients:
         self._soon(account)
         if sum(wait.account == account for wait in self._waits.values()) >= TOGETHER_MAX:
             return
-        self._submit(account, self._operation(account, self._nonces[account]))
+        self._submit(account, self._operations(account, self._nonces[account]))
 
-    def _submit(self, account: int, operation: dict[str, Any]) -> None:
+    def _submit(self, account: int, operations: list[dict[str, Any]]) -> None:
         nonce = self._nonces[account]
         self._nonces[account] += 1
-        signed = self._world.net.sign(account, nonce, [operation])
+        signed = self._world.net.sign(account, nonce, operations)
+        self._world.shadow.signed(Remembered(signed.id, account, nonce, EXPIRES_MS, operations))
         tag = account * TAGS_EACH + nonce
         self._waits[tag] = Wait(account, signed, "certified" if self._rng.random() < 0.3 else "final")
         self._hand_in(tag)
+
+    def _operations(self, account: int, nonce: int) -> list[dict[str, Any]]:
+        """One thing, or two of which the second often fails, so that the first must not be done."""
+        first = self._operation(account, nonce)
+        if self._rng.random() > 0.2:
+            return [first]
+        own = self._world.net.accounts[account].address
+        return [first, {"type": "delete", "namespace": own, "key": f"key-{self._rng.randrange(2 * KEYS)}"}]
 
     def _operation(self, account: int, nonce: int) -> dict[str, Any]:
         net, rng = self._world.net, self._rng

@@ -15,9 +15,15 @@ BLOCK, BATCH = 0, 1
 """What is asked for by its digest."""
 _BODY = struct.Struct("<32sIQQB32s")
 """chain, shard, epoch, view, kind, block"""
-_VOTE_BYTES = _BODY.size + 2 + 64
+BODY_BYTES = _BODY.size
+VOTE_BYTES = BODY_BYTES + 2 + 64
+BATCH_HEAD_BYTES = 32 + 4 + 8 + 2 + 8 + 32
+"""chain, shard, epoch, author, seq, digest of the one before; transactions follow"""
+REPORT_BYTES = 2 * (8 + 32)
 _HEADER = struct.Struct("<H32sIQQQ32sQHQ32sI")
 """version, chain, shard, epoch, view, height, parent, parent view, proposer, time, payload root, count of cursors"""
+VIEW_AT, PROPOSER_AT, TIME_AT = 46, 102, 104
+"""Where a header says so."""
 _CURSOR_BYTES = 40
 _MIDDLE = struct.Struct("<IQQ32sB32s32s32sQ32sB")
 """transactions, work, load, set, ends, next set, parameters, shard map, claimed height and root, kind of state claim"""
@@ -62,7 +68,7 @@ def read_vote(raw: bytes, at: int = 0) -> SeenVote:
     """The signed vote that begins there."""
     _, _, epoch, view, kind, block = _BODY.unpack_from(raw, at)
     (signer,) = struct.unpack_from("<H", raw, at + _BODY.size)
-    return SeenVote(epoch, view, kind, block, signer, raw[at + _BODY.size + 2 : at + _VOTE_BYTES])
+    return SeenVote(epoch, view, kind, block, signer, raw[at + _BODY.size + 2 : at + VOTE_BYTES])
 
 
 def read_header(raw: bytes, at: int = 0) -> tuple[SeenHeader, int]:
@@ -95,7 +101,7 @@ def read_header(raw: bytes, at: int = 0) -> tuple[SeenHeader, int]:
     return header, at
 
 
-def _skip_certificate(raw: bytes, at: int) -> int:
+def certificate_end(raw: bytes, at: int) -> int:
     """The end of the optional certificate that begins there."""
     if not raw[at]:
         return at + 1
@@ -115,10 +121,10 @@ def votes_in(frame: bytes) -> Iterator[SeenVote]:
     if frame[0] == VOTE:
         yield read_vote(frame, 1)
     elif frame[0] == HEARTBEAT:
-        at = _skip_certificate(frame, _skip_certificate(frame, 1 + 8))
+        at = certificate_end(frame, certificate_end(frame, 1 + 8))
         (count,) = struct.unpack_from("<I", frame, at)
         for number in range(count):
-            yield read_vote(frame, at + 4 + number * _VOTE_BYTES)
+            yield read_vote(frame, at + 4 + number * VOTE_BYTES)
 
 
 def proposed_in(frame: bytes) -> tuple[SeenHeader, bytes, bytes] | None:
@@ -136,3 +142,18 @@ def proposed_in(frame: bytes) -> tuple[SeenHeader, bytes, bytes] | None:
 def wanted_in(frame: bytes) -> bytes | None:
     """What a question asks for by digest, but for the question's number; None in other frames."""
     return frame[9:] if frame[0] == REQUEST and frame[9] in (BLOCK, BATCH) else None
+
+
+def carry_at(vote_frame: bytes) -> int:
+    """Where a vote's frame says whether it carries a certificate."""
+    at = 1 + VOTE_BYTES + REPORT_BYTES
+    (lanes,) = struct.unpack_from("<I", vote_frame, at)
+    return int(at + 4 + lanes * 8)
+
+
+def notarization_at(proposal_frame: bytes) -> int | None:
+    """Where a proposal's frame says whether it carries its parent's; None where transactions stand before it."""
+    proposed = proposed_in(proposal_frame)
+    if proposed is None or not proposed[2]:
+        return None
+    return 1 + len(proposed[1]) + 4 + 64

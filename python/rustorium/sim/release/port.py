@@ -54,13 +54,19 @@ class ReleasePort:
         self._deadline: int | None = None
         self._tick_at: int | None = None
         self._waiting = False
-        self.number = node.index
+        self.number = node.number
         self.view = 0
         self.epoch = -1
         """That which the core is in; −1 before it has said so."""
         self.height = 0
         self.native = _native.SimNode(
-            world.net.native, node.disk, node.index, seed, world.config.heartbeat_ms * 1000, *self._clock()
+            world.net.native,
+            node.disk,
+            node.number,
+            seed,
+            world.config.heartbeat_ms * 1000,
+            *self._clock(),
+            shared=node.number in world.actors,
         )
 
     def begin(self) -> None:
@@ -116,6 +122,12 @@ class ReleasePort:
             self._world.counts["unreadable frame"] += 1
             return
         self._take(turned)
+
+    def asked(self, peer: int, stream: int, frame: bytes) -> bytes | None:
+        """What the node answers to a peer's question, for a look at it when the run is over."""
+        sent = self.native.frame(*self._clock(), peer, stream, frame)[0]
+        answers = [said for targets, on, said in sent if on == stream and targets == [peer] and said[1:9] == frame[1:9]]
+        return answers[0] if answers else None
 
     def link(self, peer: int, up: bool) -> None:
         """A link came up or went down."""

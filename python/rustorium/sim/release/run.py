@@ -12,8 +12,10 @@ from typing import Any
 from rustorium.errors import UsageError
 from rustorium.sim.release.clients import Clients
 from rustorium.sim.release.port import ReleasePort
+from rustorium.sim.release.probes import judge_memory
 from rustorium.sim.release.scenario import EPOCH_FAULT_KINDS, FAULT_KINDS, Mode, Plan, Shape, build_world, draw_plan
 from rustorium.sim.release.terms import Terms
+from rustorium.sim.release.twins import Bars, Scenario
 from rustorium.sim.release.world import World
 
 SETTLE_MS = 40_000.0
@@ -22,6 +24,8 @@ SAFETY_MS = 12_000.0
 REST_MS = 1_500.0
 IDLE_MS = 1_000.0
 CALM_GAP_MS = 20.0
+ASKED_MS = 60.0
+TWINS_MS = 800.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,8 @@ class Report:
     """Those that clients were told to be final."""
     virtual_ms: float
     events: int
+    traitors: tuple[tuple[int, str, int], ...]
+    """Number, kind, and how often it did something; of an idle one the faults tell too."""
     faults: tuple[tuple[str, int], ...]
     """Faults that really happened, with how often, and what else was counted."""
     calls: tuple[tuple[str, int], ...]
@@ -64,10 +70,14 @@ class Report:
     def line(self) -> str:
         faults = ", ".join(f"{kind} {count}" for kind, count in self.faults) or "none"
         calls = ", ".join(f"{name} {count}" for name, count in self.calls)
+        traitors = "".join(
+            f"traitor {number}: {kind}, {f'acted {acts} times' if acts else 'never acted'}; "
+            for number, kind, acts in self.traitors
+        )
         verdict = "ok" if self.ok else f"FAILED: {self.failure}"
         return (
             f"{self.name()}: {verdict}; hash {self.log_hash}; height {self.height}, epoch {self.epoch}, "
-            f"{self.transactions} transactions, {self.virtual_ms:.0f} ms; faults: {faults}; calls: {calls}"
+            f"{self.transactions} transactions, {self.virtual_ms:.0f} ms; {traitors}faults: {faults}; calls: {calls}"
         )
 
 
@@ -115,6 +125,7 @@ def run_seed(
         clients.done,
         world.now / 1e6,
         world.events,
+        _traitors(world),
         tuple(sorted((kind, count) for kind, count in world.counts.items() if count)),
         tuple(sorted(world.calls().items())),
         world.hash(),
@@ -135,11 +146,15 @@ def _play(world: World, plan: Plan, clients: Clients) -> str:
         plan.terms.schedule(world, clients)
     world.start_all()
     world.checkers.conserved(0, world.nodes[0].disk.leaves())
-    clients.begin()
+    if plan.twins is not None:
+        _play_twins(world, plan.twins, clients)
+    else:
+        clients.begin()
     if plan.mode is Mode.SAFETY:
         world.run(SAFETY_MS, lambda: world.checkers.final_height >= heights)
         return ""
-    world.run(plan.calm_ms)
+    if plan.twins is None:
+        world.run(plan.calm_ms)
     calm(world)
     clients.gap_ms = min(clients.gap_ms, CALM_GAP_MS)
     until = world.now / 1e6 + SETTLE_MS
@@ -148,7 +163,26 @@ def _play(world: World, plan: Plan, clients: Clients) -> str:
     clients.stopped = True
     if not world.run(until, lambda: settled(world, clients)):
         return f"not live: {_stall(world, clients)}"
+    if plan.twins is not None:
+        return ""
     return _restless(world) if plan.terms is None or plan.terms.epoch_ms is None else _clockless(world, plan.terms)
+
+
+def _play_twins(world: World, scenario: Scenario, clients: Clients) -> None:
+    """Nodes first ask what they signed; then the scenario's views, each with its partition."""
+    world.run(ASKED_MS)
+    bars = Bars(world, scenario)
+    world.bars = bars
+    clients.begin()
+    world.run(TWINS_MS, bars.passed)
+    bars.over = True
+
+
+def _traitors(world: World) -> tuple[tuple[int, str, int], ...]:
+    """What they did; who did nothing at all is counted, too."""
+    acted = tuple((number, actor.kind, actor.acts.total()) for number, actor in sorted(world.actors.items()))
+    world.counts["idle traitor"] += sum(not acts for _, _, acts in acted)
+    return acted
 
 
 def calm(world: World) -> None:
@@ -201,12 +235,16 @@ def _clockless(world: World, terms: Terms) -> str:
 
 def _judge(world: World) -> None:
     """What is looked at once, at the end."""
+    judge_memory(world)
+    headers = {block.header.height: block.header for block in world.checkers.final_chain()}
     for node in world.nodes:
         if node.index not in world.honest:
             continue
         tip = node.disk.tip()
         if tip is not None:
-            world.checkers.conserved(node.index, node.disk.leaves())
+            leaves = node.disk.leaves()
+            world.checkers.conserved(node.index, leaves)
+            world.shadow.judge(node.index, node.disk, leaves, headers)
             world.checkers.kept(node.index, tip[0], node.disk)
         retired = None if node.wiped else node.disk.retired()
         world.checkers.blamed(node.index, node.offenders(), retired, world.honest)

@@ -5,19 +5,25 @@ honest node runs, disks work and no frame is lost, so what doesn't happen then i
 """
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
+from itertools import combinations_with_replacement
 
-from rustorium.consensus.pacemaker import NS_PER_MS, ConsensusConfig
+from rustorium.consensus.pacemaker import ConsensusConfig
+from rustorium.errors import UsageError
 from rustorium.sim.links import CALM, LinkFaults
-from rustorium.sim.release.actors import Actor, Silent, Withholder
+from rustorium.sim.release.actors import KINDS, Actor, Twin, make_actor
 from rustorium.sim.release.net import make_net
+from rustorium.sim.release.partitions import set_partitions
 from rustorium.sim.release.port import SLOW, Pace
 from rustorium.sim.release.terms import EXTRA, Terms, draw_terms
+from rustorium.sim.release.twins import NODES as TWINS_NODES
+from rustorium.sim.release.twins import Scenario, scenarios
 from rustorium.sim.release.world import World
 
 ACCOUNTS = 7
 """The last one is the operator's."""
+PARTED_AT_MS, PARTED_MS = 60.0, 700.0
 FAULT_KINDS = (
     "delay",
     "loss",
@@ -57,6 +63,13 @@ class Mode(Enum):
     """Faults stop, then all that clients sent must become final, and the chain come to rest."""
     EPOCHS = "epochs"
     """As LIVENESS, while committees grow, shrink and change their keys: and what is due of that must come about."""
+    TRAITORS = "traitors"
+    """As LIVENESS with as many traitors as there may be: the seed names their kinds, every combination in turn."""
+    PARTITIONS = "partitions"
+    """The seed names a partition of the nodes, every one in turn: it holds, heals, and then as LIVENESS. After all
+    have been had without traitors, again with them."""
+    TWINS = "twins"
+    """The seed's number names a scenario of `twins`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +97,8 @@ class Plan:
     shape: Shape
     base_ms: float
     links: LinkFaults
-    traitor: str | None
+    traitors: tuple[str, ...]
+    """Kinds of as many as there can be."""
     slow_node: int | None
     skews_ms: tuple[int, ...]
     """How far each node's clock is ahead."""
@@ -109,6 +123,8 @@ class Plan:
     root_idle_ms: int
     terms: Terms | None = None
     """How the committees change, where they do."""
+    twins: Scenario | None = None
+    """What is played of `twins`."""
 
     @property
     def nodes(self) -> int:
@@ -116,7 +132,46 @@ class Plan:
         return self.shape.nodes + (EXTRA if self.terms is not None else 0)
 
 
+def kinds_of(number: int, faulty: int) -> tuple[str, ...]:
+    """The kinds of so many traitors: every combination has its number, and after the last one they begin again."""
+    combinations = list(combinations_with_replacement(KINDS, faulty))
+    return combinations[number % len(combinations)]
+
+
+def _quiet_plan(mode: Mode, shape: Shape) -> Plan:
+    """Nothing happens."""
+    return Plan(mode, shape, 1.0, CALM, (), None, (0,) * shape.nodes, (), (), (), (), (), (), (), 0.0, 60.0, 0, 200, 20)
+
+
 def draw_plan(seed: int, mode: Mode, shape: Shape) -> Plan:
+    """What happens in a run."""
+    if mode is Mode.TWINS:
+        return _twins_plan(seed, shape)
+    if mode is Mode.PARTITIONS:
+        return _partition_plan(seed, shape)
+    return _faulty_plan(seed, mode, shape)
+
+
+def _twins_plan(seed: int, shape: Shape) -> Plan:
+    every = scenarios()
+    if shape.nodes != TWINS_NODES:
+        raise UsageError(f"twins are played among {TWINS_NODES} nodes: use --nodes {TWINS_NODES}")
+    scenario = every[seed % len(every)]
+    quiet = _quiet_plan(Mode.TWINS, shape)
+    return replace(quiet, traitors=("twin",), twins=scenario, gap_ms=60.0)
+
+
+def _partition_plan(seed: int, shape: Shape) -> Plan:
+    rng = random.Random(f"release partition {seed} {shape.nodes}")
+    every = set_partitions(shape.nodes)
+    cut = (PARTED_AT_MS, PARTED_MS, every[seed % len(every)])
+    most = (shape.nodes - 1) // 3 if seed >= len(every) else 0
+    traitors = tuple(rng.choice(KINDS) for _ in range(most))
+    quiet = _quiet_plan(Mode.PARTITIONS, shape)
+    return replace(quiet, traitors=traitors, partitions=(cut,), calm_ms=PARTED_AT_MS + PARTED_MS)
+
+
+def _faulty_plan(seed: int, mode: Mode, shape: Shape) -> Plan:
     rng = random.Random(f"release {seed} {mode.value} {shape.nodes} {shape.heights}")
     nodes = shape.nodes + (EXTRA if mode is Mode.EPOCHS else 0)
     calm_ms = (48.0 if mode is Mode.EPOCHS else 24.0) * shape.heights
@@ -138,14 +193,16 @@ def draw_plan(seed: int, mode: Mode, shape: Shape) -> Plan:
         )
     skew = rng.choice([0, 0, 5, 40])
     everybody = tuple(range(nodes))
+    most = 1 if mode is Mode.EPOCHS else (shape.nodes - 1) // 3
     traitor = rng.choice([None, "silent", "withholder"]) if shape.nodes >= 4 else None
+    traitors = kinds_of(seed, most) if mode is Mode.TRAITORS else (traitor,) * most if traitor is not None else ()
     base_ms = rng.choice([1.0] * 11 + [60.0])
     return Plan(
         mode=mode,
         shape=shape,
         base_ms=base_ms,
         links=links,
-        traitor=traitor,
+        traitors=traitors,
         slow_node=rng.randrange(nodes) if rng.random() < 0.2 else None,
         skews_ms=tuple(rng.randint(0, skew) for _ in range(nodes)),
         crashes=tuple((when(), rng.randrange(nodes), rng.uniform(5, 300)) for _ in some(0.5, 4)),
@@ -163,36 +220,36 @@ def draw_plan(seed: int, mode: Mode, shape: Shape) -> Plan:
             for _ in some(0.3, 3)
         ),
         wiped=tuple((when(), rng.randrange(nodes), rng.uniform(5, 300)) for _ in some(0.3, 1))
-        if traitor is None and mode is not Mode.EPOCHS and nodes >= 4
+        if not traitors and mode is not Mode.EPOCHS and nodes >= 4
         else (),
         calm_ms=calm_ms,
         gap_ms=rng.choice([60.0, 150.0, 300.0]),
         parent_grace_ms=rng.choice([0, 3]),
         root_period_ms=rng.choice([60, 200, 1000]),
         root_idle_ms=rng.choice([5, 20, 60]),
-        terms=draw_terms(rng, shape.nodes, calm_ms, wipes=traitor is None, wide=base_ms > 1)
+        terms=draw_terms(rng, shape.nodes, calm_ms, wipes=not traitors, wide=base_ms > 1)
         if mode is Mode.EPOCHS
         else None,
     )
 
 
-def make_actor(kind: str, rng: random.Random, calm_ms: float) -> Actor:
-    match kind:
-        case "silent":
-            return Silent(int(rng.choice([0.0, rng.uniform(0, calm_ms)]) * NS_PER_MS))
-        case _:
-            return Withholder()
+def _draw_actors(rng: random.Random, plan: Plan) -> dict[int, Actor]:
+    """The traitors by their numbers."""
+    if plan.twins is not None:
+        return {plan.twins.twin: make_actor("twin", rng, plan.calm_ms)}
+    kinds = plan.traitors
+    if kinds and plan.mode not in (Mode.TRAITORS, Mode.PARTITIONS):
+        kinds = kinds[: rng.randint(1, len(kinds))]
+    places = rng.sample(range(plan.nodes), len(kinds))
+    return {place: make_actor(kind, rng, plan.calm_ms) for place, kind in zip(places, kinds, strict=True)}
 
 
 def build_world(seed: int, plan: Plan) -> World:
     """The world of a plan with its faults scheduled; nodes are not started yet."""
     rng = random.Random(f"release faults {seed} {plan.mode.value}")
     nodes = plan.nodes
-    actors: dict[int, Actor] = {}
-    if plan.traitor is not None:
-        most = 1 if plan.terms is not None else (nodes - 1) // 3
-        for traitor in rng.sample(range(nodes), rng.randint(1, most)):
-            actors[traitor] = make_actor(plan.traitor, rng, plan.calm_ms)
+    actors = _draw_actors(rng, plan)
+    doubled = [number for number, actor in actors.items() if isinstance(actor, Twin)]
     config = ConsensusConfig(
         delta_floor_ms=20,
         delta_start_ms=40,
@@ -208,7 +265,9 @@ def build_world(seed: int, plan: Plan) -> World:
     paces = {node: Pace(clock_ms=skew) for node, skew in enumerate(plan.skews_ms)}
     if plan.slow_node is not None:
         paces[plan.slow_node] = SLOW
-    world = World(seed, net, nodes, config, base_ms=plan.base_ms, faults=plan.links, actors=actors, paces=paces)
+    world = World(
+        seed, net, nodes, config, base_ms=plan.base_ms, faults=plan.links, actors=actors, paces=paces, twins=doubled
+    )
     world.counts["slow node"] += plan.slow_node is not None
     for at, node, down in plan.crashes:
         world.after_ms(at, _crash, world, node, down)
@@ -219,15 +278,26 @@ def build_world(seed: int, plan: Plan) -> World:
         world.after_ms(at + until, _lose_power, world, tuple(range(nodes)), 1.0)
     for at, which, down in plan.power_losses:
         world.after_ms(at, _lose_power, world, which, down)
+    if doubled and plan.twins is None:
+        _move_twins(world, rng, plan.calm_ms)
     for at, last, islands in plan.partitions:
-        world.after_ms(at, world.links.partition, list(islands))
-        world.after_ms(at + last, world.links.partition, None)
+        world.after_ms(at, world.partition, islands)
+        world.after_ms(at + last, world.partition, None)
     for at, node, down in plan.wiped:
         world.after_ms(at, world.wipe, node)
         world.after_ms(at + down, world.start, node)
     for at, node, what, full, nth in plan.disk_faults:
         world.after_ms(at, _fail_disk, world, node, what, full, nth)
     return world
+
+
+def _move_twins(world: World, rng: random.Random, calm_ms: float) -> None:
+    """Twins are each on its side of a partition that moves."""
+    at = rng.uniform(0, 30)
+    while at < calm_ms:
+        islands = tuple(rng.randrange(2) for _ in range(world.size))
+        world.after_ms(at, world.partition, islands if rng.random() < 0.8 else None)
+        at += rng.uniform(20, 160)
 
 
 def _crash(world: World, node: int, down_ms: float) -> None:

@@ -7,6 +7,8 @@ honest nodes' frames pass the checkers before they are on a link.
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
 
 from rustorium import _native
 from rustorium.consensus.pacemaker import ConsensusConfig
@@ -15,11 +17,12 @@ from rustorium.sim import engine
 from rustorium.sim.checkers import BreachError
 from rustorium.sim.engine import Engine
 from rustorium.sim.links import CALM, LinkFaults, Links
-from rustorium.sim.release.actors import Actor, Outgoing
+from rustorium.sim.release.actors.base import Actor, Incoming, Outgoing, said_in
 from rustorium.sim.release.checkers import Checkers
 from rustorium.sim.release.frames import VOTE, read_vote
-from rustorium.sim.release.net import Net
+from rustorium.sim.release.net import AMOUNT, Net
 from rustorium.sim.release.port import CONSENSUS, Pace, ReleasePort
+from rustorium.sim.release.shadow import Shadow
 from rustorium.sim.release.terms import BoundaryFault, Stage
 
 LINK_UP_MS = 1.5
@@ -34,8 +37,10 @@ class Node(engine.Node):
 
     port: ReleasePort | None
 
-    def __init__(self, index: int) -> None:
+    def __init__(self, index: int, number: int) -> None:
         super().__init__(index)
+        self.number = number
+        """What it is called on the wire. A traitor's twin has the number of another node."""
         self.disk = _native.SimDisk()
         self.key = 0
         """Which of its validator keys it has."""
@@ -78,20 +83,27 @@ class World(Engine[Node]):
         base_ms: float = 1.0,
         actors: dict[int, Actor] | None = None,
         paces: dict[int, Pace] | None = None,
+        twins: Sequence[int] = (),
     ) -> None:
-        super().__init__([Node(index) for index in range(nodes)])
+        """`twins`: numbers of traitors that run twice."""
+        super().__init__([Node(index, number) for index, number in enumerate([*range(nodes), *twins])])
         self.rng = random.Random(seed)
         self.net, self.n, self.size, self.config = net, net.n, nodes, config
         self.actors = actors or {}
         self.honest = frozenset(range(nodes)) - frozenset(self.actors)
         self.checkers = Checkers()
+        people = [(account.address, _native.public_key(account.seed)) for account in net.accounts]
+        self.shadow = Shadow([key for _, key in people], [address for address, _ in people], AMOUNT)
         self.links = Links(self.rng, base_ms, faults, self.counts)
         self.on_answer: Callable[[int, int, int | None], None] = lambda node, tag, height: None
         """Told how each submission ended: node, tag, and the height where it is final there."""
+        self.bars: Callable[[int, int, bytes], bool] = lambda source, target, frame: False
+        """Whether a frame of one node must not reach another one."""
         self.boundary_faults: list[BoundaryFault] = []
         self._paces = paces or {}
         keys = {net.validator_key(index, number): index for index in range(nodes) for number in range(2)}
         self._number_of_key = keys
+        self._named = [[node.index for node in self.nodes if node.number == number] for number in range(nodes)]
 
     # ---- nodes
 
@@ -103,26 +115,36 @@ class World(Engine[Node]):
         node.incarnation += 1
         node.tick_at, node.waking = None, False
         try:
-            port = ReleasePort(self, node, self.net.validator_seed(index, node.key), self._paces.get(index, Pace()))
+            port = ReleasePort(self, node, self.seed_of(index), self._pace_of(node))
         except _native.NativeError as failure:
             self.failed(index, failure.code, str(failure))
             return
         node.port, node.replica = port, Replica(self.config)
         port.begin()
-        for peer in range(self.size):
-            if peer != index and self.nodes[peer].port is not None:
+        for peer, other in enumerate(self.nodes):
+            if other.number != node.number and other.port is not None:
                 self.after_ms(LINK_UP_MS, self._link_up, index, peer, node.incarnation, self.nodes[peer].incarnation)
+
+    def seed_of(self, index: int) -> bytes:
+        """The seed of a node's validator key."""
+        node = self.nodes[index]
+        return self.net.validator_seed(node.number, node.key)
+
+    def _pace_of(self, node: Node) -> Pace:
+        """A twin's clock is another one, so that its blocks are too."""
+        pace = self._paces.get(node.number, Pace())
+        return pace if node.index < self.size else replace(pace, clock_ms=pace.clock_ms + 1)
 
     def _link_up(self, a: int, b: int, a_incarnation: int, b_incarnation: int) -> None:
         one, other = self.nodes[a], self.nodes[b]
         if (one.incarnation, other.incarnation) != (a_incarnation, b_incarnation):
             return
-        for here, there in ((one, b), (other, a)):
+        for here, there in ((one, other), (other, one)):
             if here.port is not None:
-                here.port.link(there, True)
+                here.port.link(there.number, True)
 
     def start_all(self) -> None:
-        for index in range(self.size):
+        for index in range(len(self.nodes)):
             self.start(index)
 
     def crash(self, index: int) -> None:
@@ -131,14 +153,14 @@ class World(Engine[Node]):
             return
         node.end()
         super().crash(index)
-        for peer in range(self.size):
-            if peer != index:
+        for peer, other in enumerate(self.nodes):
+            if other.number != node.number:
                 self.after_ms(LINK_DOWN_MS, self._link_down, peer, index, node.incarnation)
 
     def _link_down(self, here: int, gone: int, incarnation: int) -> None:
         port = self.nodes[here].port
         if port is not None and self.nodes[gone].incarnation == incarnation:
-            port.link(gone, False)
+            port.link(self.nodes[gone].number, False)
 
     def failed(self, index: int, code: str, sentence: str) -> None:
         """A node's data plane can't go on: the process ends, as the node's supervisor would have it."""
@@ -159,6 +181,12 @@ class World(Engine[Node]):
             self.counts["forgotten records"] += lost[0]
             self.counts["forgotten store writes"] += lost[1]
         self.counts["power loss"] += 1
+
+    def partition(self, islands: Sequence[int] | None) -> None:
+        """Nodes hear only those of their own island, by their numbers; a twin is on another one than its other half."""
+        if islands is not None:
+            islands = [*islands, *(1 - min(islands[node.number], 1) for node in self.nodes[self.size :])]
+        self.links.partition(None if islands is None else list(islands))
 
     def wipe(self, index: int) -> None:
         """A node's disk is gone, and with it all that it signed."""
@@ -229,31 +257,51 @@ class World(Engine[Node]):
     # ---- messages
 
     def send(self, source: int, targets: Sequence[int], stream: int, frame: bytes) -> None:
-        """A node's data plane sends a frame."""
-        actor = self.actors.get(source)
-        if actor is None and stream == CONSENSUS:
+        """A node's data plane sends a frame to nodes by their numbers."""
+        actor = self.actors.get(self.nodes[source].number)
+        if actor is not None:
+            actor.send(Outgoing(self, source, tuple(targets), stream, frame, said_in(frame)))
+            return
+        if stream == CONSENSUS:
             self.checkers.frame_left(source, frame)
-        elif actor is None:
+        else:
             self.checkers.asked(source, frame)
         if self.boundary_faults and stream == CONSENSUS and frame[0] == VOTE:
             self.reached(source, read_vote(frame, 1).epoch - 1, Stage.VOTED)
         for target in targets:
-            if actor is None or actor.lets_out(Outgoing(self, source, target, stream, frame)):
-                self.pass_on(source, target, stream, frame)
+            self.pass_on(source, target, stream, frame)
 
     def pass_on(self, source: int, target: int, stream: int, frame: bytes) -> None:
-        """Puts a frame on the link, whatever the sender's actor says."""
-        for at in self.links.arrivals(self.now, source, target):
-            self.at(at, self._deliver, source, target, stream, frame)
+        """Puts a frame on the link to whoever has this number, whatever the sender's actor says."""
+        for index in self._named[target]:
+            if self.bars(source, index, frame):
+                self.counts["partition"] += 1
+                continue
+            for at in self.links.arrivals(self.now, source, index):
+                self.at(at, self._deliver, source, index, stream, frame)
 
     def _deliver(self, source: int, target: int, stream: int, frame: bytes) -> None:
-        port = self.nodes[target].port
-        if port is not None:
-            self.note(f"{self.now}:{source}>{target}:{stream}:{len(frame)}:{frame[:1].hex()}:{frame[-32:].hex()}")
-            port.frame(source, stream, frame)
+        node = self.nodes[target]
+        if node.port is None:
+            return
+        self.note(f"{self.now}:{source}>{target}:{stream}:{len(frame)}:{frame[:1].hex()}:{frame[-32:].hex()}")
+        sender, actor = self.nodes[source].number, self.actors.get(node.number)
+        if actor is not None:
+            incoming = Incoming(self, target, sender, stream, frame, _said_if_readable(frame))
+            if not actor.lets_in(incoming) or node.port is None:
+                return
+        node.port.frame(sender, stream, frame)
 
     # ---- clients
 
     def answered(self, node: int, tag: int, how: str, height: int | None) -> None:
         self.note(f"{self.now}:{node}:answer:{tag}:{how}:{height}")
         self.on_answer(node, tag, height)
+
+
+def _said_if_readable(frame: bytes) -> dict[str, Any]:
+    """What a frame says; of other traitors' garbage, nothing."""
+    try:
+        return said_in(frame)
+    except ValueError:
+        return {"message": "garbage", "epoch": None, "view": None}

@@ -1,0 +1,44 @@
+"""Traitors on the release stages: nodes that run the same code, and whose wire lies.
+
+Invariants: a traitor can sign only with its own key; each counts a fault only when it really kept something back or
+said something that an honest node would not.
+"""
+
+import random
+from collections.abc import Callable
+
+from rustorium.sim.release.actors.base import Actor, Incoming, Outgoing
+from rustorium.sim.release.actors.equivocation import ClockLiar, DoubleVoter, Equivocator, ReportLiar, Twin
+from rustorium.sim.release.actors.floods import Replayer, Spammer
+from rustorium.sim.release.actors.forgery import GarbageCertifier, Impersonator
+from rustorium.sim.release.actors.sync_liar import SyncLiar
+from rustorium.sim.release.actors.withholding import Nullifier, Silent, Withholder
+
+MAKERS: dict[str, Callable[[random.Random, float], Actor]] = {
+    "silent": lambda rng, calm_ms: Silent(rng.choice([0.0, rng.uniform(0, calm_ms)])),
+    "withholder": lambda _rng, _calm_ms: Withholder(),
+    "vote withholder": lambda _rng, _calm_ms: Withholder(batches=False),
+    "batch withholder": lambda _rng, _calm_ms: Withholder(votes=False),
+    "nullifier": lambda _rng, _calm_ms: Nullifier(),
+    "equivocator": lambda _rng, _calm_ms: Equivocator(),
+    "double voter": lambda _rng, _calm_ms: DoubleVoter(),
+    "clock liar": lambda _rng, _calm_ms: ClockLiar(),
+    "report liar": lambda _rng, _calm_ms: ReportLiar(),
+    "replayer": lambda _rng, _calm_ms: Replayer(),
+    "spammer": lambda _rng, _calm_ms: Spammer(),
+    "impersonator": lambda _rng, _calm_ms: Impersonator(),
+    "garbage certifier": lambda _rng, _calm_ms: GarbageCertifier(),
+    "sync liar": lambda _rng, _calm_ms: SyncLiar(),
+    "twin": lambda _rng, _calm_ms: Twin(),
+}
+KINDS = tuple(MAKERS)
+
+
+def make_actor(kind: str, rng: random.Random, calm_ms: float) -> Actor:
+    """A traitor of a kind, in a run that calms then."""
+    actor = MAKERS[kind](rng, calm_ms)
+    actor.kind = kind
+    return actor
+
+
+__all__ = ["KINDS", "Actor", "Incoming", "Outgoing", "Silent", "Spammer", "Twin", "Withholder", "make_actor"]

@@ -1,0 +1,76 @@
+"""Traitors that keep back what they owe: everything, votes, batches, or all votes but those against a view.
+
+Invariants: what they let out is what their node made.
+"""
+
+from rustorium.consensus.pacemaker import NS_PER_MS
+from rustorium.sim.release.actors.base import Actor, Hand, Incoming, Outgoing, said_in
+from rustorium.sim.release.frames import NULLIFY, votes_in
+
+ANSWERS = ("batch answer", "block", "final blocks", "certificates")
+
+
+class Silent(Actor):
+    """Says nothing from a time on."""
+
+    def __init__(self, from_ms: float = 0) -> None:
+        super().__init__()
+        self._from_ns = int(from_ms * NS_PER_MS)
+
+    def lets_out(self, out: Outgoing, _target: int, /) -> bool:
+        if out.world.now < self._from_ns:
+            return True
+        self.did(out.world, "silent traitor")
+        return False
+
+
+class Withholder(Actor):
+    """Gives its batches to one peer alone and serves none; gives its votes to one other only."""
+
+    def __init__(self, *, votes: bool = True, batches: bool = True) -> None:
+        super().__init__()
+        self._votes, self._batches = votes, batches
+
+    def lets_out(self, out: Outgoing, target: int, /) -> bool:
+        world = out.world
+        match out.said["message"]:
+            case "batch" if self._batches and target != (out.source + 2) % world.n:
+                self.did(world, "withheld batch")
+            case "vote" | "heartbeat" if self._votes and target != (out.source + 1) % world.n:
+                self.did(world, "withheld vote")
+            case said if self._batches and said in ANSWERS:
+                self.did(world, "withheld answer")
+            case _:
+                return True
+        return False
+
+
+class Nullifier(Actor):
+    """Votes against every view that it hears of, and for nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._hand = Hand()
+        self._against: set[tuple[int, int]] = set()
+
+    def lets_out(self, out: Outgoing, _target: int, /) -> bool:
+        self._hand.learn(out)
+        message = out.said["message"]
+        if message == "proposal" or (message in ("vote", "heartbeat") and _is_for_something(out.frame)):
+            self.did(out.world, "vote for a block kept back")
+            return False
+        return True
+
+    def lets_in(self, incoming: Incoming, /) -> bool:
+        world, node, _, _, _, said = incoming
+        at = (said["epoch"], said["view"])
+        if said["message"] == "proposal" and at not in self._against and said["epoch"] == self._hand.epoch:
+            self._against.add(at)
+            self.did(world, "nullify against a proposal")
+            self._hand.tell_some(world, node, self._hand.vote(world, node, said["view"], NULLIFY), 1.0)
+        return True
+
+
+def _is_for_something(frame: bytes) -> bool:
+    """Whether the sender votes for a block in a frame."""
+    return said_in(frame)["message"] != "proposal" and any(vote.kind != NULLIFY for vote in votes_in(frame))

@@ -1,0 +1,153 @@
+"""A second ledger: what clients' transactions must have made of the state, read once more in the order in which nodes
+executed them.
+
+Invariants: shares no code with execution; it believes a node only the place of a receipt and the bytes of its state;
+whatever no client of the run signed was executed by nobody.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from rustorium import _native
+from rustorium.sim.checkers import BreachError
+from rustorium.sim.release.frames import SeenHeader
+
+ACCOUNT, BALANCE, DATA = b"\0", b"\1", b"\2"
+"""What the names of leaves begin with."""
+NONCE_AT = 32
+"""Where an account's leaf has its next nonce, after its key."""
+
+Leaves = Sequence[tuple[bytes, bytes, bytes]]
+Place = tuple[int, int]
+"""Height and index of a receipt."""
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """A transaction that a client signed."""
+
+    id: str
+    account: int
+    nonce: int
+    expires_ms: int
+    operations: Sequence[Mapping[str, Any]]
+
+
+@dataclass
+class State:
+    """Accounts by their public keys."""
+
+    nonces: dict[bytes, int]
+    balances: dict[bytes, int]
+    values: dict[tuple[bytes, bytes], bytes] = field(default_factory=dict)
+    owners: set[bytes] = field(default_factory=set)
+    """Keys of admitted validators' owners, who get accounts."""
+
+
+class Shadow:
+    """All that clients of a run signed."""
+
+    def __init__(self, keys: Sequence[bytes], addresses: Sequence[str], amount: int) -> None:
+        """Accounts of the genesis with their public keys, each with so much of the one asset."""
+        self._keys, self._amount = list(keys), amount
+        self._key_of = dict(zip(addresses, keys, strict=True))
+        self._signed: list[Remembered] = []
+        self._places: dict[str, Place] = {}
+
+    def signed(self, transaction: Remembered) -> None:
+        """Called for each transaction that a client signs."""
+        self._signed.append(transaction)
+
+    # ---- the checks
+
+    def judge(self, node: int, disk: _native.SimDisk, leaves: Leaves, headers: Mapping[int, SeenHeader]) -> None:
+        """Looks at all that an honest node executed, and at what came of it."""
+        executed: dict[Place, Remembered] = {}
+        for transaction in self._signed:
+            place = disk.transaction(transaction.id)
+            if place is None:
+                continue
+            if executed.setdefault(place, transaction) is not transaction:
+                raise BreachError(f"node {node} has two transactions with the receipt {place[1]} of height {place[0]}")
+        self.judge_order(node, executed, headers)
+        self.judge_state(node, self.replayed(executed), leaves)
+
+    def judge_order(self, node: int, executed: Mapping[Place, Remembered], headers: Mapping[int, SeenHeader]) -> None:
+        """That each was executed once, in its account's order and in time, and nothing that no client signed."""
+        receipts: dict[int, list[int]] = defaultdict(list)
+        nonces: dict[int, int] = defaultdict(int)
+        for (height, index), transaction in sorted(executed.items(), key=lambda entry: entry[0]):
+            if self._places.setdefault(transaction.id, (height, index)) != (height, index):
+                raise BreachError(f"node {node} executed transaction {transaction.id} at another place than others")
+            receipts[height].append(index)
+            if transaction.nonce != nonces[transaction.account]:
+                raise BreachError(
+                    f"node {node} executed nonce {transaction.nonce} of account {transaction.account} where "
+                    f"{nonces[transaction.account]} was due"
+                )
+            nonces[transaction.account] += 1
+            header = headers.get(height)
+            if header is not None and header.time_ms >= transaction.expires_ms:
+                raise BreachError(f"node {node} executed transaction {transaction.id} after it had expired")
+        for height, indexes in receipts.items():
+            if indexes != list(range(len(indexes))):
+                raise BreachError(f"node {node} has a receipt at height {height} for what no client signed")
+            header = headers.get(height)
+            if header is not None and len(indexes) > header.transactions:
+                raise BreachError(f"node {node} has more receipts at height {height} than its block lists")
+
+    def replayed(self, executed: Mapping[Place, Remembered]) -> State:
+        """The state after these, in the order of their places."""
+        state = State(dict.fromkeys(self._keys, 0), dict.fromkeys(self._keys, self._amount))
+        for _, transaction in sorted(executed.items(), key=lambda entry: entry[0]):
+            sender = self._keys[transaction.account]
+            state.nonces[sender] += 1
+            self._apply(state, sender, transaction.operations)
+        return state
+
+    def _apply(self, state: State, sender: bytes, operations: Sequence[Mapping[str, Any]]) -> None:
+        """All operations or none."""
+        balances, values = dict(state.balances), dict(state.values)
+        for operation in operations:
+            match operation["type"]:
+                case "transfer":
+                    amount = int(operation["amount"])
+                    balances[sender] -= amount
+                    balances[self._key_of[operation["to"]]] += amount
+                case "put":
+                    values[sender, operation["key"].encode()] = operation["value"].encode()
+                case "delete" if values.pop((sender, operation["key"].encode()), None) is None:
+                    return
+                case _:
+                    pass
+        for operation in operations:
+            if operation["type"] == "create_account":
+                state.nonces[bytes.fromhex(operation["public_key"])] = 0
+            elif operation["type"] == "add_validator":
+                state.owners.add(bytes.fromhex(operation["owner_key"]))
+        state.balances, state.values = balances, values
+
+    @staticmethod
+    def judge_state(node: int, wanted: State, leaves: Leaves) -> None:
+        """That leaves hold what the replayed transactions left, and no other accounts, amounts or values."""
+        keys = {leaf[:32]: value[:32] for leaf, name, value in leaves if name == ACCOUNT}
+        records = {value[:32]: value[NONCE_AT : NONCE_AT + 8] for _, name, value in leaves if name == ACCOUNT}
+        nonces = {key: int.from_bytes(nonce, "little") for key, nonce in records.items()}
+        for key, nonce in wanted.nonces.items():
+            if nonces.get(key) != nonce:
+                raise BreachError(
+                    f"node {node} has nonce {nonces.get(key)} for the account of {key.hex()}, whose executed "
+                    f"transactions come to {nonce}"
+                )
+        if strangers := set(nonces) - set(wanted.nonces) - wanted.owners:
+            raise BreachError(f"node {node} has an account of {strangers.pop().hex()} that nobody made")
+        balances = {
+            keys[leaf[:32]]: int.from_bytes(value, "little") for leaf, name, value in leaves if name[:1] == BALANCE
+        }
+        if balances != {key: amount for key, amount in wanted.balances.items() if amount}:
+            raise BreachError(f"node {node} has other balances than its executed transactions come to")
+        values = {(keys[leaf[:32]], name[1:]): value for leaf, name, value in leaves if name[:1] == DATA}
+        if values != wanted.values:
+            raise BreachError(f"node {node} has other values than its executed transactions put there")

@@ -1,0 +1,187 @@
+"""Traitors on the release stages: each kind really does what it is for, and neither one nor two of them break anything.
+
+Invariants: virtual time and fixed seeds; a failing seed prints the line that repeats it; a traitor that never acted
+fails the test.
+"""
+
+from dataclasses import replace
+
+import pytest
+
+from rustorium import _native
+from rustorium.sim.checkers import BreachError
+from rustorium.sim.release.actors import KINDS, Spammer
+from rustorium.sim.release.actors.base import DATA, only_transaction
+from rustorium.sim.release.clients import Clients
+from rustorium.sim.release.frames import SeenVote
+from rustorium.sim.release.partitions import set_partitions
+from rustorium.sim.release.probes import CORE_ENTRIES_MAX, entries, holds_block, judge_memory, votes_held
+from rustorium.sim.release.run import Report, run_seed
+from rustorium.sim.release.scenario import Mode, Shape, build_world, draw_plan, kinds_of
+from rustorium.sim.release.world import World
+
+ALONE = Shape(nodes=4, heights=20)
+PAIRS = Shape(nodes=7, heights=8)
+PAIR_SEEDS = range(8, 120, 8)
+"""Fourteen of the 120 pairs, in which every kind occurs; `just sim-long` plays all."""
+REGRESSIONS = [
+    (3671, Mode.TWINS, Shape(4, 5)),
+    (1219, Mode.TWINS, Shape(4, 5)),
+    (1711, Mode.TWINS, Shape(4, 5)),
+]
+"""Runs that found something: transactions in a batch that no block could list, kept from every other lane for good."""
+
+
+def check(reports: list[Report]) -> None:
+    failed = [report for report in reports if not report.ok]
+    for report in failed:
+        print(report.line())
+        print(f"  repeat with: {report.repeat()}")
+    assert not failed
+
+
+def test_each_kind_of_traitor_acts_and_breaks_nothing() -> None:
+    reports = [run_seed(seed, Mode.TRAITORS, ALONE) for seed in range(len(KINDS))]
+    check(reports)
+    assert [kind for report in reports for _, kind, _ in report.traitors] == list(KINDS)
+    assert {kind: acts for report in reports for _, kind, acts in report.traitors if not acts} == {}
+
+
+def test_pairs_of_traitors_among_seven() -> None:
+    assert {kinds_of(number, 2) for number in range(120)} >= {(one, one) for one in KINDS}
+    assert {kind for seed in PAIR_SEEDS for kind in kinds_of(seed, 2)} == set(KINDS)
+    check([run_seed(seed, Mode.TRAITORS, PAIRS) for seed in PAIR_SEEDS])
+
+
+def test_runs_that_found_something() -> None:
+    check([run_seed(*run) for run in REGRESSIONS])
+
+
+def test_a_run_with_traitors_is_the_same_again() -> None:
+    for seed in (5, 9, 11, 12, 13):
+        one, other = (run_seed(seed, Mode.TRAITORS, Shape(4, 8)) for _ in range(2))
+        assert one == other
+
+
+# ---- more traitors than the protocol bears: what the checkers are for
+
+
+def test_two_silent_ones_of_four_stop_the_chain_and_that_is_told() -> None:
+    plan = replace(draw_plan(0, Mode.PARTITIONS, Shape(4, 12)), mode=Mode.TRAITORS, traitors=("silent", "silent"))
+    report = run_seed(0, plan=replace(plan, partitions=(), calm_ms=50.0))
+    assert report.failure.startswith("not live: "), report.line()
+
+
+def test_two_twins_of_four_make_two_chains_and_that_is_told() -> None:
+    """Each half of a partition has a quorum of keys: real nodes make a real fork."""
+    plan = replace(draw_plan(0, Mode.PARTITIONS, Shape(4, 12)), mode=Mode.TRAITORS, traitors=("twin", "twin"))
+    world = build_world(0, replace(plan, partitions=()))
+    world._queue.clear()  # the twins' partitions don't move
+    world.partition([int(number == max(world.honest)) for number in range(4)])
+    world.start_all()
+    Clients(world, 20.0).begin()
+    with pytest.raises(BreachError, match="two final blocks"):
+        world.run(3_000)
+    assert all(actor.acts["batches of twins"] + actor.acts["votes of twins"] for actor in world.actors.values())
+
+
+# ---- partitions
+
+
+def test_every_partition_of_a_set_once() -> None:
+    assert [len(set_partitions(size)) for size in range(1, 8)] == [1, 2, 5, 15, 52, 203, 877]
+    assert len({tuple(sorted(map(tuple, islands_of(each)))) for each in set_partitions(7)}) == 877
+    assert len(set_partitions(5, 3)) == 41
+
+
+def islands_of(partition: tuple[int, ...]) -> list[list[int]]:
+    return [[node for node, at in enumerate(partition) if at == island] for island in set(partition)]
+
+
+def test_all_partitions_of_four_and_some_of_seven() -> None:
+    reports = [run_seed(seed, Mode.PARTITIONS, Shape(4, 12)) for seed in range(15)]
+    reports += [run_seed(seed, Mode.PARTITIONS, Shape(7, 6)) for seed in range(40, 877, 93)]
+    check(reports)
+    parted = [report for report in reports if dict(report.faults).get("partition")]
+    assert len(parted) == len(reports) - 1, "all but the whole keep somebody from somebody"
+
+
+# ---- what floods leave behind
+
+
+def flooded() -> tuple[World, Spammer]:
+    """Three honest nodes and one that floods them, on links without faults."""
+    plan = draw_plan(KINDS.index("spammer"), Mode.TRAITORS, ALONE)
+    calm = replace(
+        plan, links=replace(plan.links, loss=0, delay=0, reorder=0, duplicate=0), slow_node=None, base_ms=1.0
+    )
+    world = build_world(
+        1, replace(calm, crashes=(), cuts=(), storms=(), power_losses=(), disk_faults=(), partitions=())
+    )
+    spammer = next(iter(world.actors.values()))
+    assert isinstance(spammer, Spammer)
+    world.start_all()
+    Clients(world, 20.0).begin()
+    world.run(1_500)
+    return world, spammer
+
+
+def test_floods_of_views_to_come_leave_nothing_beyond_the_window(monkeypatch: pytest.MonkeyPatch) -> None:
+    world, spammer = flooded()
+    acts = spammer.acts
+    assert min(acts["vote for a view to come"], acts["proposal for a view to come"], acts["batch too many"]) > 200
+    judge_memory(world)
+    port, (number,) = world.ports()[0], world.actors
+    held = votes_held(port, number)
+    assert 0 < len(held) < acts["vote for a view to come"]
+    near = [block for view, block in spammer.proposed if port.view < view <= port.view + 20]
+    assert any(holds_block(port, number, block) for block in near), "the probe sees what is held"
+    assert entries(world.nodes[port.number].replica) < CORE_ENTRIES_MAX / 4
+
+    far = SeenVote(0, port.view + 65, 0, b"", number, b"")
+    monkeypatch.setattr("rustorium.sim.release.probes.votes_held", lambda _port, _peer: [far])
+    with pytest.raises(BreachError, match="holds votes of view"):
+        judge_memory(world)
+    twice = [far._replace(view=port.view), far._replace(view=port.view)]
+    monkeypatch.setattr("rustorium.sim.release.probes.votes_held", lambda _port, _peer: twice)
+    with pytest.raises(BreachError, match="two votes of a kind"):
+        judge_memory(world)
+
+
+def test_batches_that_nobody_keeps_take_no_place_in_the_journal() -> None:
+    """A traitor signs any number of batches at one place of its lane: each is evidence, and one is kept."""
+    world, _ = flooded()
+    port, (number,) = world.ports()[0], world.actors
+    seed, chain = world.seed_of(number), world.net.chain
+    transactions = [world.net.sign(1, 10_000 + nonce, []).raw for nonce in range(30)]
+    before = port.native.calls()["journaled"]
+    for transaction in transactions:
+        for seq in (40, 63):
+            frame = _native.sim_forge_batch(seed, number, chain, 0, seq, b"p" * 32, [transaction])
+            assert only_transaction(frame) == transaction
+            port.frame(number, DATA, frame)
+    world.run(world.now / 1e6 + 30)
+    assert number in world.nodes[port.number].offenders()
+    assert port.native.calls()["journaled"] - before < 30
+
+
+def test_a_batch_that_no_block_can_list_keeps_nothing_from_the_chain() -> None:
+    """A traitor signs a batch behind a gap with a client's transaction in it, and nothing more."""
+    plan = draw_plan(0, Mode.PARTITIONS, Shape(4, 12))
+    world = build_world(0, replace(plan, mode=Mode.TRAITORS, traitors=("silent",), partitions=()))
+    (number,) = world.actors
+    world.start_all()
+    world.run(100)
+    ends: dict[int, int | None] = {}
+    world.on_answer = lambda node, tag, height: ends.update({tag: height})
+    signed = [world.net.sign(account, 0, []) for account in range(len(world.net.accounts))]
+    for seq, previous in ((2, b"p" * 32), (5, b"q" * 32)):
+        raw = [transaction.raw for transaction in signed[seq % 2 :: 2]]
+        frame = _native.sim_forge_batch(world.seed_of(number), number, world.net.chain, 0, seq, previous, raw)
+        for honest in world.honest:
+            world.pass_on(number, honest, DATA, frame)
+    world.run(150)
+    for tag, transaction in enumerate(signed):
+        for port in world.ports():
+            port.client(transaction.raw, "final", tag)
+    assert world.run(6_000, lambda: len(ends) == len(signed) and None not in ends.values()), ends
