@@ -1,0 +1,99 @@
+"""Links between real nodes that a test can cut: each node dials its peers through datagram relays of the test.
+
+Invariants: a datagram between two islands is dropped and counted, others pass unchanged; no test sleeps: what it waits
+for is told by the nodes or by the count.
+"""
+
+import re
+import selectors
+import socket
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Self
+
+from rustorium.config import split_address
+from rustorium.devnet import Devnet
+from rustorium.home import Home
+
+DATAGRAM_MAX = 1 << 16
+POLL_S = 0.2
+
+
+class Relay:
+    """What one node sends to another, and what comes back on that way."""
+
+    def __init__(self, source: int, target: int, address: tuple[str, int]) -> None:
+        self.ends = {source, target}
+        self.source, self.target = source, target
+        self.front = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.front.bind(("127.0.0.1", 0))
+        self.back = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.back.connect(address)
+        self.dialler: tuple[str, int] | None = None
+
+    def pass_on(self, arrived: socket.socket, bars: bool) -> None:
+        """Moves a datagram over, or drops it. Errors: the other end's port is closed."""
+        if arrived is self.front:
+            data, self.dialler = self.front.recvfrom(DATAGRAM_MAX)
+            if not bars:
+                self.back.send(data)
+        else:
+            data = self.back.recv(DATAGRAM_MAX)
+            if not bars and self.dialler is not None:
+                self.front.sendto(data, self.dialler)
+
+
+class Wires:
+    """All links of a net that was made and isn't started; from then on its nodes dial through them."""
+
+    def __init__(self, net: Devnet) -> None:
+        self.dropped = 0
+        self._islands: Sequence[int] | None = None
+        self._over = False
+        self._selector = selectors.DefaultSelector()
+        homes = [Home(Path(node.home)) for node in net.net.nodes]
+        addresses = [split_address(home.load_config().config.p2p.listen) for home in homes]
+        self._relays: list[Relay] = []
+        for source, home in enumerate(homes):
+            text = home.config.read_text()
+            for target, (host, port) in enumerate(addresses):
+                if target == source:
+                    continue
+                relay = Relay(source, target, (host, port))
+                self._relays.append(relay)
+                there = f"127.0.0.1:{relay.front.getsockname()[1]}"
+                name = re.escape(net.net.nodes[target].name)
+                text, changed = re.subn(rf'(?m)^("?{name}"? = )"{host}:{port}"$', rf'\g<1>"{there}"', text)
+                assert changed == 1, text
+                for end in (relay.front, relay.back):
+                    self._selector.register(end, selectors.EVENT_READ, relay)
+            home.config.write_text(text)
+        self._thread = threading.Thread(target=self._run)
+
+    def cut(self, islands: Sequence[int] | None) -> None:
+        """Nodes hear only those of their own island; None: all hear all."""
+        self._islands = islands
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over = True
+        self._thread.join()
+        for relay in self._relays:
+            relay.front.close()
+            relay.back.close()
+
+    def _run(self) -> None:
+        while not self._over:
+            for key, _ in self._selector.select(POLL_S):
+                relay: Relay = key.data
+                islands = self._islands
+                bars = islands is not None and islands[relay.source] != islands[relay.target]
+                self.dropped += bars
+                try:
+                    relay.pass_on(key.fileobj, bars)  # type: ignore[arg-type]  # they are registered so
+                except OSError:
+                    continue  # nobody listens there now: the datagram is lost
