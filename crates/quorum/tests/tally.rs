@@ -180,6 +180,18 @@ fn strangers_votes_are_dropped() {
 }
 
 #[test]
+fn a_vote_of_another_epoch_keeps_no_true_one_out() {
+    let mut tally = Tally::new(committee(4), 16);
+    let mut other = vote(1, Notarize, 5, 1);
+    other.body.epoch = Epoch(4);
+    other.signature = key(1).sign_vote(other.signer, other.body).signature;
+    for vote in [other, vote(1, Notarize, 5, 1), vote(2, Notarize, 5, 1)] {
+        assert!(add(&mut tally, vote).is_empty());
+    }
+    assert_eq!(formed(&add(&mut tally, vote(3, Notarize, 5, 1))), [(Notarize, 5)]);
+}
+
+#[test]
 fn own_votes_count_without_a_check() {
     let mut tally = Tally::new(committee(4), 16);
     let mut out = Vec::new();
