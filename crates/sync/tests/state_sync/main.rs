@@ -143,6 +143,7 @@ fn manner() -> impl Strategy<Value = Manner> {
         Just(Honest),
         Just(Confused),
         Just(Alters),
+        Just(AltersValues),
         Just(Omits),
         Just(Repeats),
         Just(Elsewhere),
@@ -255,8 +256,9 @@ fn a_kill_at_every_step_costs_at_most_what_was_under_way() {
 
 #[test]
 fn every_kind_of_liar_is_banned_and_named() {
-    for manner in [Manner::Confused, Manner::Alters, Manner::Omits, Manner::Repeats, Manner::Elsewhere] {
-        let mut world = World::new(many(300), vec![manner, Manner::Honest], 5);
+    use Manner::*;
+    for manner in [Confused, Alters, AltersValues, Omits, Repeats, Elsewhere] {
+        let mut world = World::new(many(300), vec![manner, Honest], 5);
         world.run();
         world.disk.is(&world.model);
         assert_eq!(world.banned.iter().collect::<Vec<_>>(), [&peer(0)], "{manner:?}");

@@ -92,6 +92,8 @@ pub enum Manner {
     Confused,
     /// A value, name or account changed.
     Alters,
+    /// The same, only where values are asked for by themselves: all that it says of the tree is true.
+    AltersValues,
     /// A leaf or slot left out.
     Omits,
     /// A leaf or slot said twice.
@@ -110,7 +112,7 @@ pub enum Manner {
 impl Manner {
     pub fn lies(self) -> bool {
         use Manner::*;
-        matches!(self, Confused | Alters | Omits | Repeats | Elsewhere)
+        matches!(self, Confused | Alters | AltersValues | Omits | Repeats | Elsewhere)
     }
 }
 
@@ -145,6 +147,10 @@ fn elsewhere(model: &Model, question: &StateRequest) -> StateRequest {
 }
 
 fn twisted(answer: StateAnswer, manner: Manner, draw: usize) -> StateAnswer {
+    let manner = match (manner, &answer) {
+        (Manner::AltersValues, StateAnswer::Values(_)) => Manner::Alters,
+        (manner, _) => manner,
+    };
     let leaves = |mut leaves: Vec<StateLeaf>| {
         if leaves.is_empty() {
             return leaves;
