@@ -110,6 +110,10 @@ sim-traitors: build
     {{ python }} -m rustorium.cli sim run --mode partitions --nodes 7 --count 1754 --heights 10 --jobs 2
     {{ python }} -m rustorium.cli sim run --mode twins --count 23020 --heights 5 --jobs 2
 
+# switch the bugs that are in the code on, one at a time (all, or by name or rule): each must be found by a test
+seeded-bugs *NAMES: build
+    {{ python }} tools/seeded_bugs.py {{ NAMES }}
+
 # the main job's latencies and throughput on this machine, to benches/results; `just bench --quick` for a glance
 bench *ARGUMENTS: build
     {{ python }} benches/main_job.py {{ ARGUMENTS }}

@@ -1,8 +1,9 @@
 """Rules of the core, and of the model of its data plane, that aren't kept: what stands in place of what, what shows it.
 
 Invariants: each breaks one rule in one place; the tests and seeds that show it don't know of it. `test_mutations.py`
-plays the seeds. As a pytest plugin (`BROKEN_RULE="R3: ..." python -m pytest -p broken_rules tests/consensus`, with this
-folder on the path) it breaks one for a whole run, in which the tests that `shown_by` names must fail.
+plays the seeds, `tools/seeded_bugs.py` goes through all. As a pytest plugin (`BROKEN_RULE="R3: ..." python -m pytest -p
+broken_rules tests/consensus`, with this folder on the path) it breaks one for a whole run, in which the tests that
+`shown_by` names must fail.
 """
 
 import os

@@ -3,7 +3,7 @@
 use crate::periods::claimed_height;
 use rustorium_crypto::{CheckedBatch, payload_root};
 use rustorium_txpool::{BlockCaps, Weight, weigh};
-use rustorium_types::{Block, Cursor, Header, Height, Parameters};
+use rustorium_types::{Block, Cursor, Header, Height, Parameters, seeded};
 use std::sync::Arc;
 
 /// Batches per lane, in the order of their seqs.
@@ -25,7 +25,7 @@ pub fn check_header(parent: &Header, block: &Block, parameters: &Parameters) -> 
     ensure(header.transactions <= parameters.block_transactions_max, "there are too many transactions")?;
     ensure(header.declared_work <= parameters.block_work_max, "there is too much declared work")?;
     ensure(header.result.height <= parent.height, "it claims a height that is not an ancestor's")?;
-    ensure(header.result.height >= parent.result.height, "its claim goes back")?;
+    ensure(header.result.height >= parent.result.height || seeded::bug("claims-go-back"), "its claim goes back")?;
     let same_height = header.result.height == parent.result.height;
     ensure(!same_height || header.result.root == parent.result.root, "its claim changes a root")?;
     let rooted = claimed_height(&header.state);
@@ -41,7 +41,7 @@ fn check_place(parent: &Header, header: &Header) -> Result<(), &'static str> {
     ensure(header.height == parent.height.next(), "the height is not the parent's plus one")?;
     ensure(header.parent_view == parent.view, "the parent's view is another")?;
     ensure(header.view > parent.view, "the view is not above the parent's")?;
-    ensure(header.time_ms > parent.time_ms, "the time is not above the parent's")
+    ensure(header.time_ms > parent.time_ms || seeded::bug("time-stands-still"), "the time is not above the parent's")
 }
 
 /// Checks a child, in its own epoch, of a header that ends it (R28): it helps to finalize and changes nothing.
@@ -53,13 +53,15 @@ pub fn check_closing(parent: &Header, header: &Header) -> Result<(), &'static st
     let empty = (header.transactions, header.declared_work, header.load_history) == (0, 0, 0);
     ensure(empty && header.cursors == parent.cursors && header.payload_root == root, "a closing block has a payload")?;
     let claims = (header.result, header.state) == (parent.result, parent.state);
-    ensure(claims, "a closing block claims what its parent doesn't")
+    ensure(claims || seeded::bug("closing-block-claims"), "a closing block claims what its parent doesn't")
 }
 
 /// Back-pressure: whether a block at `height` that claims so far may list transactions.
 pub fn may_list(height: Height, claimed: Height, rooted: Height, parameters: &Parameters) -> bool {
     let lag = |claim: Height| height.0.saturating_sub(claim.0);
-    lag(claimed) <= parameters.claim_lag_max && (!parameters.state_roots || lag(rooted) <= parameters.root_lag_max)
+    seeded::bug("no-back-pressure")
+        || lag(claimed) <= parameters.claim_lag_max
+            && (!parameters.state_roots || lag(rooted) <= parameters.root_lag_max)
 }
 
 /// What header and parent alone say of a claim on the state tree.
@@ -79,11 +81,12 @@ fn check_state_claim(parent: &Header, header: &Header, parameters: &Parameters) 
 }
 
 fn cursors_advance(parent: &[Cursor], cursors: &[Cursor]) -> bool {
-    parent.len() == cursors.len()
-        && parent
-            .iter()
-            .zip(cursors)
-            .all(|(before, after)| before.next_seq < after.next_seq && before.tip != after.tip || before == after)
+    seeded::bug("cursors-go-back")
+        || parent.len() == cursors.len()
+            && parent
+                .iter()
+                .zip(cursors)
+                .all(|(before, after)| before.next_seq < after.next_seq && before.tip != after.tip || before == after)
 }
 
 /// Checks what the listed batches weigh, and the inline transactions, against the header's sums and the block's caps.
@@ -91,7 +94,8 @@ pub fn check_payload(block: &Block, listed: Weight, parameters: &Parameters) -> 
     let mut total = listed;
     total += weigh(&block.inline);
     let header = &block.header;
-    if total.transactions != header.transactions || total.work != header.declared_work {
+    let sums = (total.transactions, total.work) == (header.transactions, header.declared_work);
+    if !sums && !seeded::bug("sums-unchecked") {
         return Err("the header's sums are not the payload's");
     }
     if BlockCaps::for_parameters(parameters).hold(&total) { Ok(()) } else { Err("the payload is over a block's caps") }

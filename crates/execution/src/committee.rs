@@ -11,7 +11,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use rustorium_types::limits::{OPERATORS_MAX, VALUE_BYTES_MAX};
 use rustorium_types::{
     BoundedVec, DecodeError, Epoch, FailureCode, Genesis, Operation, Parameters, PublicKey, SYSTEM_ACCOUNT, Validator,
-    ValidatorSet, decode, encode,
+    ValidatorSet, decode, encode, seeded,
 };
 use std::borrow::Cow;
 
@@ -106,7 +106,7 @@ fn approve<'a>(
         return fail(FailureCode::AlreadyApproved);
     }
     operators.push(actor.public_key);
-    let enough = operators.len() >= usize::from(parameters.operator_quorum);
+    let enough = operators.len() >= usize::from(parameters.operator_quorum) || seeded::bug("one-operator-suffices");
     let leaf = if enough {
         Leaf::Absent
     } else {

@@ -8,7 +8,9 @@ use crate::keys::Name;
 use crate::ledger::{At, Leaf, Ledger, Stop, leaf_footprint};
 use crate::record::{AccountRecord, Prefixes, decode_grant};
 use rustorium_crypto::{account_id, asset_id, value_hash};
-use rustorium_types::{AccountId, AssetId, Condition, Epoch, FailureCode, Operation, Parameters, PublicKey, encode};
+use rustorium_types::{
+    AccountId, AssetId, Condition, Epoch, FailureCode, Operation, Parameters, PublicKey, encode, seeded,
+};
 use std::borrow::Cow;
 
 pub(crate) fn fail<T>(code: FailureCode) -> Result<T, Stop> {
@@ -123,7 +125,9 @@ fn transfer(
     };
     // An emptied leaf goes, and its bytes come back before the receiver's are paid.
     let leaf = if left == 0 { Leaf::Absent } else { Leaf::Amount(left) };
-    store(ledger, sender, from, leaf)?;
+    if !seeded::bug("transfer-takes-nothing") {
+        store(ledger, sender, from, leaf)?;
+    }
     credit(ledger, sender, (to, asset), amount)
 }
 
@@ -164,7 +168,7 @@ fn check_exists(ledger: &mut Ledger<'_>, account: AccountId) -> Result<(), Stop>
 }
 
 fn check_writer(ledger: &mut Ledger<'_>, sender: AccountId, namespace: AccountId, key: &[u8]) -> Result<(), Stop> {
-    if sender == namespace {
+    if sender == namespace || seeded::bug("grant-not-needed") {
         return Ok(());
     }
     let at = ledger.find(namespace, Name::Grant(sender))?;
@@ -182,7 +186,7 @@ pub(crate) fn store<'a>(ledger: &mut Ledger<'a>, payer: AccountId, at: At, leaf:
 }
 
 fn settle(ledger: &mut Ledger<'_>, payer: AccountId, bytes_before: u64, bytes_after: u64) -> Result<(), Stop> {
-    if bytes_before == bytes_after {
+    if bytes_before == bytes_after || seeded::bug("storage-for-nothing") {
         return Ok(());
     }
     let at = ledger.find(payer, Name::Account)?;

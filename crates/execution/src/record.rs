@@ -4,7 +4,7 @@
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use rustorium_types::limits::{GRANT_PREFIXES_MAX, KEY_BYTES_MAX};
-use rustorium_types::{DecodeError, Key, Parameters, PublicKey, decode, encode};
+use rustorium_types::{DecodeError, Key, Parameters, PublicKey, decode, encode, seeded};
 
 /// Bytes that every leaf is charged for its key, besides those of its value.
 pub const LEAF_KEY_BYTES: u64 = 64;
@@ -65,7 +65,7 @@ impl AccountRecord {
     #[must_use]
     pub(crate) fn spend(mut self, parameters: &Parameters, now_ms: u64, work: u64) -> Option<Self> {
         let (quota, at_ms) = self.grown(parameters, now_ms);
-        self.quota_left = quota.checked_sub(work)?;
+        self.quota_left = quota.checked_sub(work).or(seeded::bug("quota-not-asked").then_some(0))?;
         self.quota_at_ms = at_ms;
         Some(self)
     }

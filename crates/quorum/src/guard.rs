@@ -4,7 +4,7 @@
 //! either order; the same vote again is fine; of a view that was forgotten nothing is let out.
 
 use crate::committee::well_formed;
-use rustorium_types::{BlockDigest, ChainId, Epoch, ShardId, View, VoteBody, VoteKind};
+use rustorium_types::{BlockDigest, ChainId, Epoch, ShardId, View, VoteBody, VoteKind, seeded};
 use std::collections::BTreeMap;
 use thiserror::Error;
 
@@ -90,7 +90,9 @@ impl VoteGuard {
         }
         let cast = self.cast.get(&view).copied().unwrap_or_default();
         match (body.kind, cast) {
-            (VoteKind::Notarize, Cast { notarize: Some(voted), .. }) if voted != body.block => {
+            (VoteKind::Notarize, Cast { notarize: Some(voted), .. })
+                if voted != body.block && !seeded::bug("guard-second-notarize") =>
+            {
                 Err(VoteConflict::OtherNotarize { view, voted })
             }
             (VoteKind::Nullify, Cast { finalize: Some(_), .. }) => Err(VoteConflict::NullifyAfterFinalize { view }),
@@ -110,7 +112,7 @@ impl VoteGuard {
             VoteKind::Nullify => cast.nullify,
             VoteKind::Finalize => cast.finalize == Some(body.block),
         };
-        recorded || body.view < self.floor
+        recorded || body.view < self.floor || seeded::bug("guard-accounts-for-all")
     }
 
     /// Remembers a vote that is about to be signed, or that the journal holds. What was recorded first stays.
@@ -122,15 +124,15 @@ impl VoteGuard {
         let cast = self.cast.entry(body.view).or_default();
         match body.kind {
             VoteKind::Notarize => _ = cast.notarize.get_or_insert(body.block),
-            VoteKind::Nullify => cast.nullify = true,
+            VoteKind::Nullify => cast.nullify = !seeded::bug("guard-forgets-nullifies"),
             VoteKind::Finalize => _ = cast.finalize.get_or_insert(body.block),
         }
     }
 
     /// Forgets the views below; nothing may be signed there any more.
     pub fn prune_below(&mut self, view: View) {
-        self.floor = self.floor.max(view);
-        while self.cast.first_key_value().is_some_and(|(view, _)| *view < self.floor) {
+        self.floor = if seeded::bug("guard-without-a-floor") { self.floor } else { self.floor.max(view) };
+        while self.cast.first_key_value().is_some_and(|(known, _)| *known < view) {
             self.cast.pop_first();
         }
     }

@@ -8,7 +8,7 @@ use crate::committee::{Committee, well_formed};
 use crate::evidence::Evidence;
 use crate::view::{Ballot, ViewVotes};
 use rustorium_crypto::{Verified, verify_certificate};
-use rustorium_types::{Certificate, Epoch, SignedVote, ValidatorIndex, View, VoteBody, VoteKind};
+use rustorium_types::{Certificate, Epoch, SignedVote, ValidatorIndex, View, VoteBody, VoteKind, seeded};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use thiserror::Error;
@@ -113,7 +113,8 @@ impl Tally {
     }
 
     fn in_window(&self, view: View) -> bool {
-        view >= self.lowest() && view.0 <= self.head.0.saturating_add(self.window_views)
+        seeded::bug("tally-of-any-view")
+            || view >= self.lowest() && view.0 <= self.head.0.saturating_add(self.window_views)
     }
 
     fn lowest(&self) -> View {
@@ -158,7 +159,7 @@ impl Tally {
         let committee = &self.committee;
         if body.chain != committee.chain || body.shard != committee.shard {
             Err(CertificateRefused::OtherChain)
-        } else if body.epoch != committee.epoch {
+        } else if body.epoch != committee.epoch && !seeded::bug("certificate-of-any-epoch") {
             Err(CertificateRefused::OtherEpoch { got: body.epoch, want: committee.epoch })
         } else if !well_formed(body) {
             Err(CertificateRefused::BlockMismatch)

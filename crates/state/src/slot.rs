@@ -10,7 +10,7 @@ use crate::scalar::{be_bytes, be_integer, from_hash};
 use ark_ec::CurveGroup;
 use ark_ed_on_bls12_381_bandersnatch::{EdwardsAffine, EdwardsProjective, Fq};
 use ark_ff::{AdditiveGroup, Field, MontFp, PrimeField};
-use rustorium_types::{AccountId, Hash, StateKey};
+use rustorium_types::{AccountId, Hash, StateKey, seeded};
 use std::fmt;
 
 /// The hash of a leaf's value: what the tree knows of it.
@@ -29,7 +29,11 @@ impl Commitment {
 
     /// Of either point's coordinates.
     pub(crate) fn new((x, y): (Fq, Fq)) -> Self {
-        if y.into_bigint() > Fq::MODULUS_MINUS_ONE_DIV_TWO { Self { x, y } } else { Self { x: -x, y: -y } }
+        if y.into_bigint() > Fq::MODULUS_MINUS_ONE_DIV_TWO || seeded::bug("root-keeps-its-sign") {
+            Self { x, y }
+        } else {
+            Self { x: -x, y: -y }
+        }
     }
 
     /// The coordinates.
@@ -83,7 +87,7 @@ impl Leaf {
         let mut fields = Fields::new();
         fields.push(b"leaf");
         fields.push(&self.key.to_bytes());
-        fields.push(&self.value.0);
+        fields.push(if seeded::bug("leaf-value-unbound") { &[] } else { &self.value.0 });
         fields.scalar()
     }
 }
@@ -92,7 +96,7 @@ impl Leaf {
 pub fn inner_scalar(prefix: &Prefix, commitment: &[u8; 32]) -> Fr {
     let mut fields = Fields::new();
     fields.push(b"inner");
-    fields.push(prefix.as_slice());
+    fields.push(if seeded::bug("node-prefix-unbound") { &[] } else { prefix.as_slice() });
     fields.push(commitment);
     fields.scalar()
 }

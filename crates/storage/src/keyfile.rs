@@ -18,7 +18,7 @@
 use crate::files;
 use crate::store::StoreError;
 use rustorium_crypto::seal::{AtRest, FreshSalt, Keyed, KeyedHash, Salt};
-use rustorium_types::ChainId;
+use rustorium_types::{ChainId, seeded};
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -107,7 +107,9 @@ impl KeyFile {
         let write = || {
             let mut file = files::private_file().write(true).create(true).truncate(true).open(&unfinished)?;
             file.write_all(&bytes)?;
-            file.sync_all()?;
+            if !seeded::bug("key-version-not-synced") {
+                file.sync_all()?;
+            }
             fs::rename(&unfinished, self.path())?;
             files::sync_folder(&self.folder)
         };

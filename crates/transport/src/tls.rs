@@ -21,7 +21,7 @@ use rustls_pki_types::{
     CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, SubjectPublicKeyInfoDer, UnixTime,
 };
 use rustorium_crypto::SigningKey;
-use rustorium_types::PublicKey;
+use rustorium_types::{PublicKey, seeded};
 use std::any::Any;
 use std::collections::BTreeSet;
 use std::fmt;
@@ -110,7 +110,7 @@ impl KnownKeys {
     }
 
     fn accept(&self, key: &PublicKey) -> bool {
-        self.strangers || self.keys.read().contains(key)
+        self.strangers || self.keys.read().contains(key) || seeded::bug("any-node-key")
     }
 }
 
@@ -145,6 +145,9 @@ impl Pinned {
             return Err(CertificateRefused::NotEd25519.into());
         }
         let key = self.check(presented, 0)?;
+        if seeded::bug("handshake-signature-unchecked") {
+            return Ok(HandshakeSignatureValid::assertion());
+        }
         let spki = SubjectPublicKeyInfoDer::from([&SPKI_PREFIX[..], &key].concat());
         verify_tls13_signature_with_raw_key(message, &spki, signature, &self.provider.signature_verification_algorithms)
     }

@@ -2,7 +2,7 @@
 
 use rustorium_execution::declared_work;
 use rustorium_types::limits::TRANSACTION_BYTES_MAX;
-use rustorium_types::{BatchBody, ChainId, Epoch, Parameters, ShardId, Transaction};
+use rustorium_types::{BatchBody, ChainId, Epoch, Parameters, ShardId, Transaction, seeded};
 use std::ops::AddAssign;
 use thiserror::Error;
 
@@ -96,5 +96,9 @@ pub fn check_batch(
     let fits = transactions <= parameters.batch_transactions_max
         && work <= parameters.batch_work_max
         && bytes <= u64::from(parameters.batch_bytes_max);
-    if fits { Ok(weight) } else { Err(BatchRefused::OverCaps { transactions, bytes, work }) }
+    if fits || seeded::bug("batch-over-caps") {
+        Ok(weight)
+    } else {
+        Err(BatchRefused::OverCaps { transactions, bytes, work })
+    }
 }

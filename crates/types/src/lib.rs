@@ -10,6 +10,7 @@ pub mod genesis;
 pub mod ids;
 pub mod limits;
 pub mod proof;
+pub mod seeded;
 pub mod snapshot;
 pub mod transaction;
 pub mod wire;

@@ -10,7 +10,7 @@ use rustorium_sync::Want;
 use rustorium_types::limits;
 use rustorium_types::{
     BlockDigest, BoundedVec, Class, Hash, Heartbeat, Height, Message, Report, Request, Response, SignedVote, View,
-    VoteBody, VoteKind, VoteMessage, encode,
+    VoteBody, VoteKind, VoteMessage, encode, seeded,
 };
 
 impl<P: Ports> Shard<P> {
@@ -53,7 +53,7 @@ impl<P: Ports> Shard<P> {
 
     /// A block that the core knows by name alone: told at once where this node holds it, be it final and stored by now.
     fn fetch_block(&mut self, now: Now, digest: BlockDigest) {
-        if let Some(held) = self.tree.get_mut(&digest) {
+        if let Some(held) = self.tree.get_mut(&digest).filter(|_| !seeded::bug("held-block-not-told")) {
             held.told = None;
             return self.tell_block(&digest);
         }
@@ -79,7 +79,7 @@ impl<P: Ports> Shard<P> {
         let body = self.vote_body(kind, view, digest.unwrap_or(BlockDigest::ZERO));
         let unready = kind == VoteKind::Notarize
             && digest.and_then(|digest| self.status_of(&digest)) != Some(PayloadStatus::Ready);
-        if unready || self.guard.check(&body).is_err() {
+        if unready && !seeded::bug("vote-for-what-is-not-ready") || self.guard.check(&body).is_err() {
             self.tell(Input::VoteRefused(kind, view));
             return;
         }
@@ -96,7 +96,9 @@ impl<P: Ports> Shard<P> {
     /// has no place in the committee.
     pub(super) fn sign(&mut self, body: VoteBody) -> Option<Verified<SignedVote>> {
         let (place, key) = (self.context.me()?, self.context.key.as_ref()?);
-        self.guard.record(&body);
+        if !seeded::bug("signed-and-not-recorded") {
+            self.guard.record(&body);
+        }
         Some(key.sign_own_vote(place, body))
     }
 
@@ -109,7 +111,7 @@ impl<P: Ports> Shard<P> {
 
     pub(super) fn journal_block(&mut self, digest: &BlockDigest) {
         let Some(entry) = self.tree.get_mut(digest) else { return };
-        if !std::mem::replace(&mut entry.journaled, true) {
+        if !std::mem::replace(&mut entry.journaled, true) && !seeded::bug("block-not-journaled") {
             let block = entry.block.clone();
             let position = self.append(RecordKind::Proposal, &encode(&*block));
             self.retained.note(block.header.view, position);
@@ -117,7 +119,7 @@ impl<P: Ports> Shard<P> {
     }
 
     pub(super) fn on_durable(&mut self, position: u64) {
-        while self.outbox.front().is_some_and(|(at, _)| *at <= position) {
+        while self.outbox.front().is_some_and(|(at, _)| *at <= position || seeded::bug("leaves-before-its-sync")) {
             let Some((_, outgoing)) = self.outbox.pop_front() else { return };
             match outgoing {
                 Outgoing::Batch(frame) => {
@@ -185,7 +187,8 @@ impl<P: Ports> Shard<P> {
         // Followers too: by it they know how far the chain is, and that an epoch is over.
         self.ports.tell_followers(Class::Consensus, frame.clone());
         self.ports.broadcast(Class::Consensus, frame);
-        for notarization in self.open_notarizations() {
+        let open = self.open_notarizations().into_iter().filter(|_| !seeded::bug("heartbeat-without-notarizations"));
+        for notarization in open {
             self.ports.broadcast(Class::Consensus, notarization.to_frame().into());
         }
         // What an answer that was no use ended is asked for again.

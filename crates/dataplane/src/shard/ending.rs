@@ -13,7 +13,7 @@ use rustorium_execution::CommitteeRecord;
 use rustorium_transport::Credit;
 use rustorium_types::{
     Block, BlockDigest, BlockProof, BoundedVec, Class, Epoch, EpochChange, Hash, Header, Height, Message, PublicKey,
-    Request, ResultClaim, VoteKind,
+    Request, ResultClaim, VoteKind, seeded,
 };
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -100,6 +100,7 @@ impl<P: Ports> Shard<P> {
         match self.end_at(header.time_ms, header.result.height) {
             None => PayloadStatus::Pending,
             Some(found) if found == (header.ends_epoch, header.next_validator_set) => PayloadStatus::Ready,
+            Some(_) if seeded::bug("end-unchecked") => PayloadStatus::Ready,
             Some((true, _)) if !header.ends_epoch => super::inbound::invalid(header.view, "the epoch's end is due"),
             Some((false, _)) => super::inbound::invalid(header.view, "it ends the epoch before its end is due"),
             Some(_) => super::inbound::invalid(header.view, "it names another next committee"),
@@ -157,7 +158,9 @@ impl<P: Ports> Shard<P> {
         match epoch.cmp(&self.context.epoch()) {
             Ordering::Equal => return Some(message),
             Ordering::Less => {
-                if let (Message::Heartbeat(_), Some(change)) = (&message, self.ports.epoch_end(epoch)) {
+                if let (Message::Heartbeat(_), Some(change)) = (&message, self.ports.epoch_end(epoch))
+                    && !seeded::bug("end-not-handed-on")
+                {
                     self.show_end(from, change);
                 }
             }
@@ -240,7 +243,7 @@ impl<P: Ports> Shard<P> {
         if let Effect::EnterView { epoch, .. } = effect {
             self.entered |= *epoch == self.context.epoch();
         }
-        !self.entered
+        !self.entered && !seeded::bug("effects-of-an-older-epoch")
     }
 
     /// A height wrote the committee record, or was the boundary.

@@ -7,7 +7,7 @@ use rustorium_storage::RecordKind;
 use rustorium_sync::Want;
 use rustorium_txpool::{Missing, PayloadFault};
 use rustorium_types::{
-    BatchDigest, BlockDigest, Class, Cursor, Height, Message, ResultClaim, View, VoteKind, encode, limits,
+    BatchDigest, BlockDigest, Class, Cursor, Height, Message, ResultClaim, View, VoteKind, encode, limits, seeded,
 };
 use std::collections::{BTreeMap, HashSet};
 
@@ -59,8 +59,9 @@ impl Retained {
         let done = std::mem::replace(&mut self.heights, above);
         let (forgotten, own_lane) = done.last_key_value().map_or_else(Default::default, |(_, h)| (h.view, h.own_lane));
         self.views = self.views.split_off(&forgotten.next());
+        let views = self.views.values().copied().filter(|_| !seeded::bug("journal-let-go-too-soon"));
         let listed = self.heights.values().filter_map(|handed| handed.batches_from);
-        (forgotten, own_lane, listed.chain(self.views.values().copied()).chain(lanes).min())
+        (forgotten, own_lane, listed.chain(views).chain(lanes).min())
     }
 }
 
@@ -112,7 +113,9 @@ impl<P: Ports> Shard<P> {
     }
 
     fn fetch_ancestors(&mut self, now: Now, missing: BlockDigest, height: Option<Height>) {
-        self.fetcher.want(now.ms(), Want::Block(missing), None);
+        if !seeded::bug("ancestors-not-fetched") {
+            self.fetcher.want(now.ms(), Want::Block(missing), None);
+        }
         let root = self.tree.root().1.height;
         if height.is_some_and(|height| height.0 >= root.0 + RANGE_GAP) {
             let want = Want::FinalBlocks { first: root.next(), count: limits::SYNC_ITEMS_MAX as u32 };
@@ -236,7 +239,7 @@ impl<P: Ports> Shard<P> {
 
     pub(super) fn on_store_durable(&mut self, height: Height) {
         let (forgotten, own_lane, needed) = self.retained.forget(height, self.lanes.live_lsn_min());
-        if forgotten > self.floor.view {
+        if forgotten > self.floor.view && !seeded::bug("floor-not-written") {
             // On disk before the votes below it are gone: a node that loses its store, and only that, must not sign again
             // in views, or batches at seqs of its lane, that it no longer knows.
             let position = self.append(RecordKind::Floor, &encode(&(self.context.epoch(), forgotten, own_lane)));

@@ -13,6 +13,7 @@ use rustorium_txpool::{Inserted, Lanes, Missing, PayloadFault, check_batch};
 use rustorium_types::{
     Batch, BatchDigest, Block, BlockDigest, Certificate, Class, Epoch, EpochChange, Heartbeat, Height, Message,
     Proposal, PublicKey, Report, Request, Response, SignedVote, ValidatorIndex, View, VoteBody, VoteKind, VoteMessage,
+    seeded,
 };
 use std::sync::Arc;
 
@@ -101,6 +102,7 @@ impl<P: Ports> Shard<P> {
     pub(super) fn help(&mut self, peer: ValidatorIndex, theirs: View) {
         if let Some(best) = self.tally.best_finalization()
             && best.body.view > theirs
+            && !seeded::bug("nobody-is-helped")
         {
             let frame = Message::Certificate(Box::new((**best).clone())).to_frame();
             self.ports.send(peer, Class::Consensus, frame.into());
@@ -123,7 +125,7 @@ impl<P: Ports> Shard<P> {
     fn add_vote(&mut self, peer: ValidatorIndex, vote: SignedVote) {
         let (_, root) = self.tree.root();
         let in_window = vote.body.view >= root.view && vote.body.view.0 <= self.view.0 + VIEW_WINDOW;
-        if vote.signer != peer || !self.is_ours(&vote.body) || !in_window {
+        if (vote.signer != peer && !seeded::bug("vote-in-anothers-name")) || !self.is_ours(&vote.body) || !in_window {
             return;
         }
         let mut events = Vec::new();
@@ -245,7 +247,9 @@ impl<P: Ports> Shard<P> {
         }
         let claimed = self.roots.get(&header.result.height);
         match claimed {
-            Some(root) if *root != header.result.root => invalid(header.view, "it claims another result root"),
+            Some(root) if *root != header.result.root && !seeded::bug("result-root-unchecked") => {
+                invalid(header.view, "it claims another result root")
+            }
             None if header.result.height > self.executed => PayloadStatus::Pending,
             _ if !inline_checked => PayloadStatus::Pending,
             _ => PayloadStatus::Ready,
@@ -356,7 +360,9 @@ impl<P: Ports> Shard<P> {
             return;
         }
         let peers = self.served.entry((lane, self.view)).or_default();
-        if peers.insert(peer) && peers.len() == self.context.committee.faults() + 1 {
+        if peers.insert(peer)
+            && peers.len() == self.context.committee.faults() + usize::from(!seeded::bug("lane-costly-too-soon"))
+        {
             self.tell(Input::LaneCostly(lane, self.view));
         }
     }
@@ -403,7 +409,7 @@ impl<P: Ports> Shard<P> {
     /// Whether a fetched block's inline transactions are those of its header, as far as its parent is known to tell.
     fn inline_fits(&self, block: &Block) -> bool {
         let Some(parent) = self.tree.header(&block.header.parent) else { return block.inline.is_empty() };
-        block_payload_root(block, &parent.cursors) == block.header.payload_root
+        block_payload_root(block, &parent.cursors) == block.header.payload_root || seeded::bug("inline-not-bound")
     }
 
     fn on_final_blocks(&mut self, peer: ValidatorIndex, blocks: Vec<Block>, finalization: Certificate) {

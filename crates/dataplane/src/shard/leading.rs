@@ -10,7 +10,7 @@ use rustorium_txpool::BlockCaps;
 use rustorium_types::limits::CARRIED_NULLIFICATIONS_MAX;
 use rustorium_types::{
     Block, BlockDigest, BoundedVec, Certificate, Header, Height, Message, PROTOCOL_VERSION, Proposal, ResultClaim,
-    SignedVote, StateClaim, ValidatorIndex, View, VoteKind,
+    SignedVote, StateClaim, ValidatorIndex, View, VoteKind, seeded,
 };
 
 impl<P: Ports> Shard<P> {
@@ -33,7 +33,7 @@ impl<P: Ports> Shard<P> {
         };
         let digest = block_digest(&block.header);
         let body = self.vote_body(VoteKind::Notarize, view, digest);
-        if self.guard.check(&body).is_err() {
+        if self.guard.check(&body).is_err() && !seeded::bug("second-proposal") {
             self.tell(Input::VoteRefused(VoteKind::Notarize, view));
             return;
         }
@@ -78,7 +78,8 @@ impl<P: Ports> Shard<P> {
             if !may_list {
                 return Some(0);
             }
-            distrusted.iter().any(|l| usize::from(l.0) == lane).then(|| self.held.quorum_held(lane))
+            let distrusted = distrusted.iter().any(|l| usize::from(l.0) == lane);
+            (distrusted && !seeded::bug("distrusted-lane-goes-on")).then(|| self.held.quorum_held(lane))
         };
         let extension = self.lanes.extend(&above.cursors, &BlockCaps::for_parameters(parameters), limit);
         let committee = &self.context.committee;
@@ -133,7 +134,7 @@ impl<P: Ports> Shard<P> {
 
     /// The claim of `height`, or the parent's where that is not executed here or not newer.
     fn claim_at(&self, height: Height, above: &Header) -> ResultClaim {
-        let newer = height > above.result.height && height <= above.height;
+        let newer = height > above.result.height && (height <= above.height || seeded::bug("claims-its-own-height"));
         match self.roots.get(&height) {
             Some(root) if newer => ResultClaim { height, root: *root },
             _ => above.result,
@@ -160,7 +161,7 @@ impl<P: Ports> Shard<P> {
 
     fn nullifications_between(&self, parent: View, view: View) -> BoundedVec<Certificate, CARRIED_NULLIFICATIONS_MAX> {
         let first = View(parent.0 + 1).max(View(view.0.saturating_sub(CARRIED_NULLIFICATIONS_MAX as u64)));
-        let views = (first.0..view.0).map(View);
+        let views = (first.0..view.0).map(View).filter(|_| !seeded::bug("nullifications-not-carried"));
         let held = views.filter_map(|v| self.tally.certificate(VoteKind::Nullify, v)).map(|c| (**c).clone());
         BoundedVec::new(held.collect()).unwrap_or_default()
     }

@@ -12,7 +12,7 @@ use rustorium_txpool::check_batch;
 use rustorium_types::limits::SYNC_ITEMS_MAX;
 use rustorium_types::{
     Batch, BlockDigest, BoundedVec, Certificate, Class, Cursor, Header, Message, Request, Response, SignedVote,
-    ValidatorIndex, View, VoteKind,
+    ValidatorIndex, View, VoteKind, seeded,
 };
 use std::collections::BTreeSet;
 
@@ -78,7 +78,7 @@ impl<P: Ports> Shard<P> {
 
     /// Whether this node says nothing in this epoch: its key is retired, or no member's.
     pub(super) fn only_follows(&self) -> bool {
-        self.is_retired() || self.context.me().is_none()
+        self.is_retired() && !seeded::bug("retired-key-beats") || self.context.me().is_none()
     }
 
     /// Whether the journal holds all that was signed, as far as anyone showed.
@@ -93,7 +93,7 @@ impl<P: Ports> Shard<P> {
 
     /// R32: begins an epoch in place. The process has had its journal all along, so that nobody is asked where it was whole.
     pub(super) fn take_standing(&mut self, now: Now, whole: bool) {
-        if whole && !self.is_retired() {
+        if (whole || seeded::bug("epoch-begins-unasked")) && !self.is_retired() {
             self.key.standing = Standing::Whole;
         } else {
             self.ask_soon(now);
@@ -113,7 +113,7 @@ impl<P: Ports> Shard<P> {
         match self.key.standing {
             Standing::Retired => (!signs).then_some(effect),
             Standing::Whole => Some(effect),
-            _ if signs => {
+            _ if signs && !seeded::bug("signs-before-it-asked") => {
                 self.key.waiting.push(effect);
                 None
             }
@@ -135,7 +135,8 @@ impl<P: Ports> Shard<P> {
             let told = self.tally.best_finalization().map_or(View(0), |best| best.body.view);
             self.key.standing = Standing::CatchingUp(told);
         }
-        if matches!(self.key.standing, Standing::CatchingUp(told) if self.tree.root().1.view >= told) {
+        let caught_up = |told: View| self.tree.root().1.view >= told || seeded::bug("signs-while-behind");
+        if matches!(self.key.standing, Standing::CatchingUp(told) if caught_up(told)) {
             self.key.standing = Standing::Whole;
             tracing::info!(event = "may_sign", view = self.view.0, "no peer holds a signature that the journal lacks");
             self.cut_batches(now, false);
@@ -150,7 +151,7 @@ impl<P: Ports> Shard<P> {
         // Twice: an answer that was lost is asked for again.
         let patience_us = 2 * self.config.fetch_timeout_ms * 1000;
         let Standing::Asking { answered, enough_us, .. } = &mut self.key.standing else { return false };
-        if answered.len() < others {
+        if answered.len() < others && !seeded::bug("asks-who-is-there") {
             return false;
         }
         let since = *enough_us.get_or_insert(now.us);
@@ -181,7 +182,8 @@ impl<P: Ports> Shard<P> {
     /// What this node holds with a peer's signature on it.
     pub(super) fn signatures_of(&self, peer: ValidatorIndex, next_seq: u64) -> Response {
         let finalization = self.tally.best_finalization().map(|best| (**best).clone());
-        let votes = BoundedVec::new(self.tally.votes_of(peer).take(SYNC_ITEMS_MAX).collect()).unwrap_or_default();
+        let votes = self.tally.votes_of(peer).take(SYNC_ITEMS_MAX).filter(|_| !seeded::bug("signatures-not-shown"));
+        let votes = BoundedVec::new(votes.collect()).unwrap_or_default();
         let tip = self.lanes.tip(peer).filter(|tip| tip.next_seq > next_seq);
         let batch = tip.and_then(|tip| self.lanes.get(peer, &tip.tip)).map(|held| Box::new((*held.batch).clone()));
         Response::OwnSignatures { epoch: self.context.epoch(), finalization, votes, batch }
@@ -226,7 +228,8 @@ impl<P: Ports> Shard<P> {
         let body = &vote.body;
         let ours = self.context.is_me(vote.signer) && self.context.committee.owns(body) && !self.is_retired();
         let Some(own) = self.context.own_key().filter(|_| ours) else { return };
-        if !self.guard.accounts_for(body) && verify_vote(&own, *vote).is_some() {
+        let signed = || verify_vote(&own, *vote).is_some() || seeded::bug("retired-by-anyones-word");
+        if !self.guard.accounts_for(body) && signed() {
             self.retire(&format!("{} of view {}", vote_name(body.kind), body.view.0));
         }
     }
@@ -245,7 +248,7 @@ impl<P: Ports> Shard<P> {
         let body = &checked.batch.body;
         let forgotten = self.tree.root_cursors().get(usize::from(me.0)).map_or(0, |cursor| cursor.next_seq);
         let known = body.seq < forgotten.max(self.key.floor_seq) || self.lanes.get(me, &checked.digest).is_some();
-        if body.author == me && !known {
+        if body.author == me && !known && !seeded::bug("lost-batch-unnoticed") {
             self.retire(&format!("batch {} of its lane", body.seq));
         }
     }
@@ -253,7 +256,8 @@ impl<P: Ports> Shard<P> {
     /// A final block, perhaps of this node's making: then a quorum saw its vote.
     pub(super) fn watch_final(&mut self, digest: &BlockDigest, header: &Header) {
         let body = self.context.committee.body(VoteKind::Notarize, header.view, *digest);
-        if self.context.is_me(header.proposer) && !self.guard.accounts_for(&body) {
+        let lacks = !self.guard.accounts_for(&body) && !seeded::bug("lost-block-unnoticed");
+        if self.context.is_me(header.proposer) && lacks {
             self.retire(&format!("the block of view {}", header.view.0));
         }
     }
@@ -271,7 +275,9 @@ impl<P: Ports> Shard<P> {
         }
         self.key.standing = Standing::Retired;
         self.key.waiting.clear();
-        self.outbox.clear();
+        if !seeded::bug("retired-votes-leave") {
+            self.outbox.clear();
+        }
         self.ports.retire(lacks);
         self.tell(Input::KeyRetired);
     }

@@ -3,7 +3,7 @@
 use super::{Now, Ports, Shard};
 use crate::port::PayloadStatus;
 use crate::rooting::RootedPeriod;
-use rustorium_types::{Block, Header, Height, ResultClaim, StateClaim};
+use rustorium_types::{Block, Header, Height, ResultClaim, StateClaim, seeded};
 
 /// State roots kept in memory below the newest.
 const STATE_ROOTS_KEPT: usize = 1024;
@@ -34,7 +34,7 @@ impl<P: Ports> Shard<P> {
             return super::inbound::invalid(header.view, "it claims a state root of no root period");
         }
         match self.state_roots.get(&height) {
-            Some(known) if *known == root => PayloadStatus::Ready,
+            Some(known) if *known == root || seeded::bug("state-root-unchecked") => PayloadStatus::Ready,
             Some(_) => super::inbound::invalid(header.view, "it claims another state root"),
             None => PayloadStatus::Pending,
         }

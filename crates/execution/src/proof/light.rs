@@ -5,7 +5,7 @@
 
 use super::{ProofRefused, ShownRead, Trust, check_read, check_receipt, check_transaction};
 use rustorium_crypto::block_digest;
-use rustorium_types::{BlockDigest, BlockProof, Epoch, EpochChange, Header, Proof};
+use rustorium_types::{BlockDigest, BlockProof, Epoch, EpochChange, Header, Proof, seeded};
 use std::collections::{BTreeMap, VecDeque};
 
 /// Committees kept, the anchor's included.
@@ -62,7 +62,10 @@ impl Light {
         let epoch = next.epoch;
         match self.trusts.get(&epoch) {
             // The committee before made two ends final: more of it than may be are traitors.
-            Some(known) if (known.digest, known.validator_set) != (next.digest, next.validator_set) => {
+            Some(known)
+                if (known.digest, known.validator_set) != (next.digest, next.validator_set)
+                    && !seeded::bug("two-ends-unnoticed") =>
+            {
                 return Err(ProofRefused::TwoEnds(of));
             }
             Some(_) => {}
@@ -141,7 +144,9 @@ impl Light {
     /// Whether a committee that retired at this time still counts.
     fn check_age(&self, retired_ms: u64, now_ms: u64) -> Result<(), ProofRefused> {
         match self.trust_period_ms {
-            Some(period_ms) if retired_ms.saturating_add(period_ms) < now_ms => Err(ProofRefused::TooOld { period_ms }),
+            Some(period_ms) if retired_ms.saturating_add(period_ms) < now_ms && !seeded::bug("trust-without-end") => {
+                Err(ProofRefused::TooOld { period_ms })
+            }
             _ => Ok(()),
         }
     }

@@ -4,7 +4,7 @@ use super::{ProofRefused, Trust};
 use crate::keys::{account_key, balance_key, data_key};
 use rustorium_crypto::value_hash;
 use rustorium_state::proof::{StateProof, verify};
-use rustorium_types::{BlockDigest, Genesis, Hash, Height, ReadProof, StateClaim, StateKey, Subject};
+use rustorium_types::{BlockDigest, Genesis, Hash, Height, ReadProof, StateClaim, StateKey, Subject, seeded};
 
 /// The leaf that a subject names.
 pub fn subject_key(subject: &Subject) -> StateKey {
@@ -61,7 +61,7 @@ pub fn check_read(
     keys.extend_from_slice(others);
     let held = verify(&root.0, &StateProof::from_bytes(proof.state.as_slice())?, &keys)?;
     for (place, ((_, value), held)) in entries.iter().zip(held).enumerate() {
-        if value.as_ref().map(|value| value_hash(value.as_slice())) != held {
+        if value.as_ref().map(|value| value_hash(value.as_slice())) != held && !seeded::bug("read-shows-any-value") {
             return Err(ProofRefused::OtherValue(place));
         }
     }

@@ -3,7 +3,7 @@
 use super::{ProofRefused, Trust, Unprovable};
 use rustorium_crypto::{domain, merkle, receipt_leaf, result_root, sign, signed_bytes, transaction_id};
 use rustorium_types::{
-    BlockProof, BoundedVec, Genesis, Hash, Header, Receipt, ReceiptProof, ResultLink, TransactionProof,
+    BlockProof, BoundedVec, Genesis, Hash, Header, Receipt, ReceiptProof, ResultLink, TransactionProof, seeded,
 };
 
 /// Puts a receipt's proof together: `receipts` are all of its height, `previous_root` is the result root before it,
@@ -61,7 +61,7 @@ pub fn check_receipt(proof: &ReceiptProof) -> Result<(), ProofRefused> {
         .links
         .iter()
         .fold(proof.previous_root, |root, link| result_root(&root, &link.receipts, &link.diff, &link.outbox));
-    if root == claim.root { Ok(()) } else { Err(ProofRefused::OtherRoot) }
+    if root == claim.root || seeded::bug("receipt-under-any-root") { Ok(()) } else { Err(ProofRefused::OtherRoot) }
 }
 
 /// Checks a transaction's proof against the genesis alone.
@@ -85,7 +85,8 @@ pub fn check_transaction(proof: &TransactionProof) -> Result<(), ProofRefused> {
     }
     let signed = signed_bytes(domain::TRANSACTION, &transaction.body);
     // The id doesn't cover the signature, so a receipt alone would let any signature pass.
-    if !sign::verify(&transaction.body.public_key, &signed, &transaction.signature) {
+    let good = sign::verify(&transaction.body.public_key, &signed, &transaction.signature);
+    if !good && !seeded::bug("proven-with-any-signature") {
         return Err(ProofRefused::BadSignature);
     }
     check_receipt(&proof.receipt)
