@@ -36,4 +36,9 @@ impl Handler for Inbound {
         self.links.set(node_key, up);
         self.events.push(Event::Link { node_key: *node_key, up });
     }
+
+    fn replaced(&self, node_key: &PublicKey) {
+        tracing::warn!(event = "link_replaced", peer = %Hash(*node_key), "another process connects with this node's key");
+        self.events.push(Event::Replaced { node_key: *node_key });
+    }
 }

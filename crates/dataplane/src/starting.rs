@@ -52,6 +52,8 @@ use tokio::sync::broadcast;
 const CORES_PER_VERIFIER: usize = 2;
 const CORES_PER_NETWORK_THREAD: usize = 4;
 const THREADS_MAX: usize = 8;
+/// Long enough for a process that has the links to take them back, over half the globe: it dials again within 50 ms.
+const RIVAL_WAIT_US: u64 = 1_000_000;
 /// Blocks that a slow stream reader may be behind.
 const PUBLISHED_MAX: usize = 1024;
 
@@ -280,6 +282,7 @@ impl Starting {
             batch_delay_us: self.config.batch_delay_us,
             heartbeat_us: self.config.heartbeat_ms * 1000,
             seeds: seed_book(&self.config).into_keys().collect(),
+            rival_wait_us: RIVAL_WAIT_US,
             ..WorkConfig::default()
         }
     }

@@ -168,6 +168,12 @@ impl Ports for ThreadPorts {
             self.clients.inbox.fail("journal-retired", &sentence);
         }
     }
+
+    fn yield_to_rival(&mut self) {
+        let sentence = "another process runs with this node's keys, as peers say that it takes over the links: this one \
+                        signed nothing and stops; stop the other one first, and never start a copy of a home beside it";
+        self.clients.inbox.fail("key-in-use", sentence);
+    }
 }
 
 /// Reads both clocks, the monotonic one since `start`.

@@ -114,7 +114,7 @@ pub(crate) async fn keep(
                 }
             }
             Err(End::Lost(why)) => link.note(why),
-            Err(End::Closed(_)) => {}
+            Err(End::Closed(_) | End::Replaced) => {}
         }
         wait = backoff.wait();
     }

@@ -65,6 +65,11 @@ pub trait Handler: Send + Sync + 'static {
     fn frame(&self, frame: Frame);
     /// A validator's or follower's link came up or went down; alternates per key, starting with up.
     fn link(&self, node_key: &PublicKey, up: bool);
+    /// A peer ended its link, which was up, for another connection with this node's key. A process has one connection at a
+    /// time to each peer, so that another one has the key too.
+    fn replaced(&self, node_key: &PublicKey) {
+        let _ = node_key;
+    }
     /// A connection was refused, by this side or the other.
     fn refused(&self, address: SocketAddr, why: &Refusal) {
         let _ = (address, why);

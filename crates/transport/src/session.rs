@@ -31,6 +31,8 @@ pub(crate) enum End {
     Closed(CloseCode),
     /// Either side refused the other.
     Refused(Refusal),
+    /// The peer has a newer connection with this node's key, which this process didn't make.
+    Replaced,
     /// It is gone.
     Lost(String),
 }
@@ -42,6 +44,9 @@ impl From<ConnectionError> for End {
             // Nothing to tell anyone: it dials in a moment.
             (None, ConnectionError::ApplicationClosed(close)) if close.error_code == CloseCode::NotDialer.wire() => {
                 Self::Closed(CloseCode::NotDialer)
+            }
+            (None, ConnectionError::ApplicationClosed(close)) if close.error_code == CloseCode::Replaced.wire() => {
+                Self::Replaced
             }
             (None, ConnectionError::ApplicationClosed(close)) => {
                 Self::Lost(format!("the peer closed it: {}", CloseCode::from_wire(close.error_code)))
@@ -116,6 +121,7 @@ fn finish(shared: &Shared, link: &Link, connection: &Connection, end: End) {
             link.note(refusal.to_string());
             shared.refused(connection.remote_address(), &refusal);
         }
+        End::Replaced => link.note("another process took it over, with this node's key".into()),
         End::Lost(why) => {
             connection.close(CloseCode::StreamEnded.wire(), why.as_bytes());
             link.note(why);
@@ -185,9 +191,13 @@ async fn carry(
             _ => End::Lost("handling a frame failed".into()),
         },
     };
+    let replaced = matches!(end, End::Replaced);
     // Closed before the streams are dropped, which would end them without a reason; noted before anyone asks.
     finish(shared, link, connection, end);
     tasks.shutdown().await;
+    if replaced {
+        shared.handler.replaced(&link.node_key);
+    }
     link.lower();
     shared.handler.link(&link.node_key, false);
 }

@@ -208,6 +208,7 @@ impl<P: Ports> Shard<P> {
                     _ => {}
                 }
             }
+            Event::Replaced { node_key } => self.on_replaced(&node_key),
             Event::BatchChecked { peer, checked, bytes, wanted } => self.on_batch(now, peer, checked, &bytes, wanted),
             Event::InlineChecked { digest, good } => self.on_inline_checked(&digest, good),
             Event::Transactions { transactions, from_client } => self.admit(now, transactions, from_client),
@@ -269,7 +270,7 @@ impl<P: Ports> Shard<P> {
         let delayed = self.pool.next_delayed_ms().map(|at| now.us + at.saturating_sub(now.wall_ms) * 1000);
         let cut = self.own_lane.cut_due_us;
         let levels = self.untold_since_us.map(|since| since + COMPANY_US);
-        let ask = self.key.due_us().filter(|_| self.context.me().is_some());
+        let ask = self.ask_due_us();
         let end = self.next_end_us(now);
         [silence, fetch, delayed, cut, levels, ask, self.report_due_us, self.recheck_at_us, end]
             .into_iter()

@@ -54,6 +54,11 @@ pub enum Event {
         /// Whether it is up.
         up: bool,
     },
+    /// A peer took another process' link with this node's key for this one's.
+    Replaced {
+        /// The peer's node key.
+        node_key: PublicKey,
+    },
     /// A batch's signatures were checked; none where one was bad.
     BatchChecked {
         /// Who sent it.
@@ -184,4 +189,6 @@ pub trait Ports {
     /// Makes known, now and after every restart, that this node's key signs nothing more. `lacks`: what it signed and
     /// the journal doesn't hold, such as "batch 7 of its lane".
     fn retire(&mut self, lacks: &str);
+    /// Ends the node: another process runs with its keys, and this one has signed nothing yet.
+    fn yield_to_rival(&mut self);
 }

@@ -2,7 +2,8 @@
 //!
 //! *Invariants:* a journal that was lost, restored or copied can't know what it lacks, so that only signatures count, never
 //! a peer's word; nothing new is signed before a quorum was asked (R26), nor ever again once the journal lacks something
-//! (R27); what the journal may have let go of (below its floor) is never held against it.
+//! (R27); what the journal may have let go of (below its floor) is never held against it; of two processes with one key,
+//! the one that has not signed yet ends.
 
 use super::{Now, Ports, Shard};
 use crate::port::{Effect, Input};
@@ -11,8 +12,8 @@ use rustorium_crypto::{CheckedBatch, verify_batch, verify_vote};
 use rustorium_txpool::check_batch;
 use rustorium_types::limits::SYNC_ITEMS_MAX;
 use rustorium_types::{
-    Batch, BlockDigest, BoundedVec, Certificate, Class, Cursor, Header, Message, Request, Response, SignedVote,
-    ValidatorIndex, View, VoteKind, seeded,
+    Batch, BlockDigest, BoundedVec, Certificate, Class, Cursor, Header, Message, PublicKey, Request, Response,
+    SignedVote, ValidatorIndex, View, VoteKind, seeded,
 };
 use std::collections::BTreeSet;
 
@@ -44,6 +45,8 @@ pub(super) struct KeyState {
     floor_seq: u64,
     /// Whether the journal has let go of a later epoch's records already: what was signed in this one isn't known.
     past: bool,
+    /// Peers that took another process' link for this one's.
+    replaced_at: BTreeSet<PublicKey>,
     /// Votes and proposals of the core, oldest first. Bounded as they are in the core: a few per view that isn't final.
     waiting: Vec<Effect>,
 }
@@ -51,7 +54,7 @@ pub(super) struct KeyState {
 impl Default for KeyState {
     fn default() -> Self {
         let standing = Standing::Asking { answered: BTreeSet::new(), due_us: u64::MAX, enough_us: None };
-        Self { standing, floor_seq: 0, past: false, waiting: Vec::new() }
+        Self { standing, floor_seq: 0, past: false, replaced_at: BTreeSet::new(), waiting: Vec::new() }
     }
 }
 
@@ -93,6 +96,7 @@ impl<P: Ports> Shard<P> {
 
     /// R32: begins an epoch in place. The process has had its journal all along, so that nobody is asked where it was whole.
     pub(super) fn take_standing(&mut self, now: Now, whole: bool) {
+        self.key.replaced_at.clear();
         if (whole || seeded::bug("epoch-begins-unasked")) && !self.is_retired() {
             self.key.standing = Standing::Whole;
         } else {
@@ -145,17 +149,42 @@ impl<P: Ports> Shard<P> {
         }
     }
 
-    /// Whether a quorum has answered, this node included, and whoever else is connected had the time to.
-    fn have_answered(&mut self, now: Now) -> bool {
-        let others = self.context.committee.quorum() - 1;
+    /// When it is time to ask, or to go on with the answers.
+    pub(super) fn ask_due_us(&self) -> Option<u64> {
+        self.context.me()?;
+        self.key.due_us().into_iter().chain(self.heard_at_us()).min()
+    }
+
+    /// Where a quorum has answered, this node included: when whoever else is connected, or would take its links, had the
+    /// time to.
+    fn heard_at_us(&self) -> Option<u64> {
+        let Standing::Asking { answered, enough_us: Some(since), .. } = &self.key.standing else { return None };
         // Twice: an answer that was lost is asked for again.
         let patience_us = 2 * self.config.fetch_timeout_ms * 1000;
-        let Standing::Asking { answered, enough_us, .. } = &mut self.key.standing else { return false };
-        if answered.len() < others && !seeded::bug("asks-who-is-there") {
-            return false;
+        // Alone there is nobody who could tell of a rival.
+        let rival_us = if self.context.committee.quorum() == 1 { 0 } else { self.config.rival_wait_us };
+        let all = self.connected.iter().all(|peer| answered.contains(peer));
+        Some(since + if all { rival_us } else { patience_us.max(rival_us) })
+    }
+
+    /// A peer ended the link because a process with the same key made another one. Nobody can tell which of the two is to
+    /// be; but one that has signed in its life can't take that back, and one that hasn't can end. One peer may lie.
+    pub(super) fn on_replaced(&mut self, node_key: &PublicKey) {
+        self.key.replaced_at.insert(*node_key);
+        let members = self.key.replaced_at.iter().filter(|key| self.context.place(key).is_some()).count();
+        let is_member = self.context.me().is_some();
+        if is_member && members > self.context.n() - self.context.committee.quorum() && !self.is_whole() {
+            self.ports.yield_to_rival();
         }
-        let since = *enough_us.get_or_insert(now.us);
-        self.connected.iter().all(|peer| answered.contains(peer)) || now.us >= since + patience_us
+    }
+
+    fn have_answered(&mut self, now: Now) -> bool {
+        let others = self.context.committee.quorum() - 1;
+        let Standing::Asking { answered, enough_us, .. } = &mut self.key.standing else { return false };
+        if answered.len() >= others || seeded::bug("asks-who-is-there") {
+            enough_us.get_or_insert(now.us);
+        }
+        self.heard_at_us().is_some_and(|at| now.us >= at)
     }
 
     /// Carries out what waited. A proposal is for its view only; a vote is as good late.

@@ -38,6 +38,8 @@ pub struct WorkConfig {
     /// Whether the key is given up once somebody shows a signature of it that the journal lacks (R27). Every node does;
     /// a simulated traitor that runs twice under one key must not.
     pub retires: bool,
+    /// How long after a quorum's answers a process that starts listens for another one with its keys, before it signs.
+    pub rival_wait_us: u64,
 }
 
 impl Default for WorkConfig {
@@ -50,6 +52,7 @@ impl Default for WorkConfig {
             forward_delay_ms: 300,
             seeds: Vec::new(),
             retires: true,
+            rival_wait_us: 0,
         }
     }
 }

@@ -2,11 +2,10 @@
 
 use crate::chain::N;
 use crate::net::Net;
-use crate::ports::transactions_at;
 use rustorium_dataplane::port::{Effect, Input};
 use rustorium_dataplane::shard::Event;
-use rustorium_storage::Store;
-use rustorium_types::{Height, Message, Request, VoteKind};
+use rustorium_storage::{MemStore, Store};
+use rustorium_types::{Height, Message, Request, TxId, VoteKind};
 
 #[test]
 fn transactions_become_final_on_all_nodes_with_equal_roots() {
@@ -106,4 +105,10 @@ fn the_same_transaction_twice_is_one() {
     let id = crate::chain::id_of(&transaction);
     assert_eq!((net.ports(1).duplicates.clone(), net.ports(1).admitted.clone()), (vec![id], vec![id, id]));
     assert_eq!(transactions_at(net.store(2), 1), [id]);
+}
+
+/// The receipts' transactions of a height.
+fn transactions_at(store: &MemStore, height: u64) -> Vec<TxId> {
+    let block = store.block(Height(height)).unwrap().unwrap();
+    block.receipts.iter().map(|receipt| receipt.transaction).collect()
 }

@@ -22,6 +22,7 @@ mod queue;
 mod recover;
 mod recovery;
 mod release;
+mod rivals;
 mod rules;
 mod seeds;
 mod stale;

@@ -332,6 +332,19 @@ impl Net {
         self.link_all(index, true);
     }
 
+    /// From now on who starts listens so long for another process with its keys.
+    pub fn listen_for_rivals(&mut self, us: u64) {
+        self.config.rival_wait_us = us;
+    }
+
+    /// These peers take another process' links with the node's key for its own.
+    pub fn rival_at(&mut self, index: usize, peers: &[usize]) {
+        for peer in peers {
+            self.ports(index).events.push_back(Event::Replaced { node_key: node_key(*peer) });
+        }
+        self.run();
+    }
+
     /// Loses its store alone, and starts again.
     pub fn lose_store(&mut self, index: usize) {
         self.stop(index);

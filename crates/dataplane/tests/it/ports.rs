@@ -114,6 +114,8 @@ pub struct TestPorts {
     pub retired: Option<String>,
     /// Whether this test takes something away that the node had signed.
     pub may_retire: bool,
+    /// Whether it ended for another process with its keys.
+    pub yielded: bool,
 }
 
 impl TestPorts {
@@ -151,6 +153,7 @@ impl TestPorts {
             roots: Arc::default(),
             retired: None,
             may_retire: false,
+            yielded: false,
         }
     }
 
@@ -485,10 +488,8 @@ impl Ports for TestPorts {
         assert!(self.may_retire, "{:?} lost nothing, and is said to lack {lacks}", self.context.me());
         assert!(self.retired.replace(lacks.to_owned()).is_none(), "retired twice");
     }
-}
 
-/// The receipts' transactions of a height.
-pub fn transactions_at(store: &MemStore, height: u64) -> Vec<TxId> {
-    let block = store.block(Height(height)).unwrap().unwrap();
-    block.receipts.iter().map(|receipt| receipt.transaction).collect()
+    fn yield_to_rival(&mut self) {
+        self.yielded = true;
+    }
 }
