@@ -45,7 +45,9 @@ impl PeerAddress {
         }
         let (host, port) = text.rsplit_once(':').ok_or_else(bad)?;
         let letters = host.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'));
-        let port = port.parse().ok().filter(|port| *port != 0).ok_or_else(bad)?;
+        // Digits as they are written out again: "+7" is a number to the library, and would hide an address in a name.
+        let port =
+            port.parse().ok().filter(|number: &u16| *number != 0 && number.to_string() == port).ok_or_else(bad)?;
         if host.is_empty() || !letters {
             return Err(bad());
         }
@@ -106,8 +108,9 @@ mod tests {
         }
         assert_eq!(PeerAddress::parse("10.0.0.1:7").unwrap().fixed(), Some("10.0.0.1:7".parse().unwrap()));
         let long = format!("{}:1", "a".repeat(ADDRESS_BYTES_MAX));
-        for text in ["", "node", "node:", ":1", "node:0", "1.2.3.4:0", "no de:1", "node:70000", "[::1]", long.as_str()]
-        {
+        let bad =
+            ["", "node", "node:", ":1", "node:0", "1.2.3.4:0", "no de:1", "node:70000", "[::1]", "1.2.3.4:+7", "n:07"];
+        for text in bad.into_iter().chain([long.as_str()]) {
             let error = PeerAddress::parse(text).unwrap_err();
             assert!(error.to_string().contains("host:port") && error.text.len() <= ADDRESS_BYTES_MAX, "{text}");
         }
