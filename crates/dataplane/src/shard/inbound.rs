@@ -360,9 +360,7 @@ impl<P: Ports> Shard<P> {
             return;
         }
         let peers = self.served.entry((lane, self.view)).or_default();
-        if peers.insert(peer)
-            && peers.len() == self.context.committee.faults() + usize::from(!seeded::bug("lane-costly-too-soon"))
-        {
+        if peers.insert(peer) && peers.len() == self.context.committee.faults() + 1 {
             self.tell(Input::LaneCostly(lane, self.view));
         }
     }
@@ -409,7 +407,7 @@ impl<P: Ports> Shard<P> {
     /// Whether a fetched block's inline transactions are those of its header, as far as its parent is known to tell.
     fn inline_fits(&self, block: &Block) -> bool {
         let Some(parent) = self.tree.header(&block.header.parent) else { return block.inline.is_empty() };
-        block_payload_root(block, &parent.cursors) == block.header.payload_root || seeded::bug("inline-not-bound")
+        block_payload_root(block, &parent.cursors) == block.header.payload_root
     }
 
     fn on_final_blocks(&mut self, peer: ValidatorIndex, blocks: Vec<Block>, finalization: Certificate) {

@@ -229,7 +229,6 @@ impl<P: Ports> Shard<P> {
         let Some(message) = self.of_this_epoch(now, from, message, &frame) else { return };
         match self.context.place(from) {
             Some(peer) => self.on_message(now, peer, message, frame, credit),
-            None if seeded::bug("outsiders-count") => self.on_message(now, ValidatorIndex(0), message, frame, credit),
             None => self.on_outsider(now, from, message, credit),
         }
     }
