@@ -46,6 +46,8 @@ class Impersonator(Actor):
     def __init__(self) -> None:
         super().__init__()
         self._hand = Hand()
+        self._views: set[int] = set()
+        """Where it has proposed: another of its kind answers each proposal too."""
 
     def send(self, out: Outgoing, /) -> None:
         self._hand.learn(out)
@@ -75,7 +77,8 @@ class Impersonator(Actor):
 
     def lets_in(self, incoming: Incoming, /) -> bool:
         world, node, source, stream, frame, said = incoming
-        if said["message"] == "proposal" and said["epoch"] == self._hand.epoch:
+        if said["message"] == "proposal" and said["epoch"] == self._hand.epoch and said["view"] not in self._views:
+            self._views.add(said["view"])
             for proposer in (source, self._hand.place(node)):
                 at = 1 + PROPOSER_AT
                 named = frame[:at] + proposer.to_bytes(2, "little") + frame[at + 2 :]
