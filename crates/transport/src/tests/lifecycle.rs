@@ -1,8 +1,10 @@
 //! Starting, stopping, restarting, and what is wrong with a configuration.
 
 use super::*;
+use crate::SEEDS_MAX;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
+use rustorium_types::limits::VALIDATORS_MAX;
 use tokio::runtime::{Builder, Runtime};
 
 fn runtime() -> Runtime {
@@ -147,8 +149,9 @@ async fn configurations_that_cannot_work_are_refused() {
     assert!(matches!(no_port, TransportError::Unreachable { index: ValidatorIndex(1), .. }));
     let family = refused(&|c| c.peers[1].address = Some(PeerAddress::parse("[::1]:5").unwrap()));
     assert!(matches!(family, TransportError::Unreachable { .. }));
-    let crowd = refused(&|c| c.peers = vec![c.peers[1].clone(); 129]);
-    assert!(matches!(crowd, TransportError::TooManyPeers { got: 129 }));
+    let too_many = VALIDATORS_MAX + SEEDS_MAX + 1;
+    let crowd = refused(&|c| c.peers = vec![c.peers[1].clone(); too_many]);
+    assert!(matches!(crowd, TransportError::TooManyPeers { got } if got == too_many));
     let follower = refused(&|c| c.me = None);
     assert!(matches!(follower, TransportError::WrongIdentity { index: ValidatorIndex(0), me: None }));
     let config = committee.config(0);
