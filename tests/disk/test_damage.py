@@ -155,7 +155,7 @@ class Bench:
         code = self.net.terminate(VICTIM)
         if code != 0:
             return self._stopped()
-        assert refused <= {"store_failed", "unavailable", "internal"}, refused
+        assert refused <= {"storage", "unavailable", "internal"}, refused
         kept = "key retired, follows" if retired else "answers all as before"
         return f"refuses some by name {sorted(refused)}" if refused else kept
 
