@@ -17,6 +17,8 @@ use std::sync::Arc;
 
 /// Transactions in one forwarded frame: the largest fit into a frame then.
 const FORWARDED_TOGETHER: usize = 15;
+/// Delays of `forward_delay_ms` until a node that lists nothing hands a transaction on again.
+const HAND_ON_DELAYS: u64 = 3;
 /// Batches that one `SendWork` sends, at most.
 const WORK_BATCHES_MAX: usize = 16;
 
@@ -66,6 +68,9 @@ pub(super) struct OwnLane {
     pub(super) previous: BatchDigest,
     pub(super) cut_due_us: Option<u64>,
     ready_since_us: Option<u64>,
+    /// While this node lists nothing: how often it has handed on what waits, and when it may do so again.
+    handed_on: u64,
+    hand_on_at_us: u64,
 }
 
 impl<P: Ports> Shard<P> {
@@ -75,7 +80,11 @@ impl<P: Ports> Shard<P> {
         for (id, transaction) in transactions {
             let home = self.reachable_home(&transaction.body.sender);
             let here = home.is_none_or(|home| self.context.is_me(home)) || !from_client && self.context.me().is_some();
-            let not_before_ms = if here { 0 } else { now.wall_ms + self.patience_ms(&transaction.body.sender) };
+            let not_before_ms = match home {
+                Some(_) if self.lists_nothing() => self.hand_on_again_ms(now),
+                _ if here => 0,
+                _ => now.wall_ms + self.patience_ms(&transaction.body.sender),
+            };
             let sender = transaction.body.sender;
             let account = || self.ports.account(&sender);
             match self.pool.admit_later(now.wall_ms, id, transaction.clone(), not_before_ms, account) {
@@ -129,13 +138,19 @@ impl<P: Ports> Shard<P> {
 
     /// The first validator from the sender's home lane on that can be reached; none: nobody can.
     fn reachable_home(&self, sender: &AccountId) -> Option<ValidatorIndex> {
+        let lists = !self.is_retired();
+        self.ranked(sender).find(|v| if self.context.is_me(*v) { lists } else { self.is_reachable(*v) })
+    }
+
+    /// All validators by their rank for this sender.
+    fn ranked(&self, sender: &AccountId) -> impl Iterator<Item = ValidatorIndex> + use<P> {
         let n = self.context.n();
         let home = usize::from(home_lane(sender, self.context.epoch(), n).0);
-        let mut ranked = (0..n).map(|rank| ValidatorIndex(((home + rank) % n) as u16));
-        let lists = !self.is_retired();
-        let others = |v: &ValidatorIndex| self.connected.contains(v) && !self.signs.is_silent(*v);
-        let reachable = |v: &ValidatorIndex| if self.context.is_me(*v) { lists } else { others(v) };
-        ranked.find(reachable)
+        (0..n).map(move |rank| ValidatorIndex(((home + rank) % n) as u16))
+    }
+
+    fn is_reachable(&self, peer: ValidatorIndex) -> bool {
+        self.connected.contains(&peer) && !self.signs.is_silent(peer)
     }
 
     fn forward(&mut self, home: ValidatorIndex, group: &[Transaction]) {
@@ -147,9 +162,48 @@ impl<P: Ports> Shard<P> {
         }
     }
 
+    /// Whether no batch of this node's will come in this epoch.
+    fn lists_nothing(&self) -> bool {
+        self.only_follows() || self.is_past()
+    }
+
+    fn hand_on_again_ms(&self, now: Now) -> u64 {
+        now.wall_ms + HAND_ON_DELAYS * self.config.forward_delay_ms
+    }
+
+    /// Who can't list what waits here hands it on until it is executed, each time to the next in rank, and at most a batch's
+    /// worth at once: the frame before may have been lost with a link, or be kept back by who got it.
+    fn hand_on(&mut self, now: Now) {
+        if self.pool.ready_count() == 0 {
+            return;
+        }
+        if now.us < self.own_lane.hand_on_at_us {
+            self.own_lane.cut_due_us = Some(self.own_lane.hand_on_at_us);
+            return;
+        }
+        self.own_lane.hand_on_at_us = now.us + self.config.forward_delay_ms * 1000;
+        self.own_lane.handed_on += 1;
+        let turn = self.own_lane.handed_on as usize;
+        let mut away: BTreeMap<ValidatorIndex, Vec<Transaction>> = BTreeMap::new();
+        for (id, transaction) in self.pool.cut(now.wall_ms, &self.cut_limits()) {
+            self.pool.wait_until(&id, self.hand_on_again_ms(now));
+            let reachable: Vec<_> = self.ranked(&transaction.body.sender).filter(|v| self.is_reachable(*v)).collect();
+            if let Some(next) = turn.checked_rem(reachable.len()).map(|place| reachable[place]) {
+                away.entry(next).or_default().push((**transaction).clone());
+            }
+        }
+        for (next, group) in away {
+            self.forward(next, &group);
+        }
+        self.own_lane.cut_due_us = (self.pool.ready_count() > 0).then_some(self.own_lane.hand_on_at_us);
+    }
+
     /// Cuts own batches: at once when the last one is listed, else when enough time or bytes have gathered.
     pub(super) fn cut_batches(&mut self, now: Now, proposing: bool) {
         self.own_lane.cut_due_us = None;
+        if self.lists_nothing() {
+            return self.hand_on(now);
+        }
         while self.pool.ready_count() > 0 && self.may_sign() {
             let since = *self.own_lane.ready_since_us.get_or_insert(now.us);
             if self.own_window_full() {
@@ -184,15 +238,18 @@ impl<P: Ports> Shard<P> {
         header.is_none_or(|header| self.own_cursor(header).next_seq >= self.own_lane.next_seq)
     }
 
-    fn cut_one(&mut self, now: Now) -> bool {
-        let (Some(author), Some(key)) = (self.context.me(), &self.context.key) else { return false };
+    fn cut_limits(&self) -> CutLimits {
         let parameters = &self.context.parameters;
-        let limits = CutLimits {
+        CutLimits {
             bytes: u64::from(parameters.batch_bytes_max),
             transactions: parameters.batch_transactions_max as usize,
             work: parameters.batch_work_max,
-        };
-        let transactions = self.pool.cut(now.wall_ms, &limits);
+        }
+    }
+
+    fn cut_one(&mut self, now: Now) -> bool {
+        let (Some(author), Some(key)) = (self.context.me(), &self.context.key) else { return false };
+        let transactions = self.pool.cut(now.wall_ms, &self.cut_limits());
         if transactions.is_empty() {
             return false;
         }

@@ -1,11 +1,14 @@
 //! Nodes outside the committee: they may ask, they hear what is final, and their word on the chain counts nothing.
 
+use crate::chain::account_of_lane;
 use crate::net::Net;
 use bytes::Bytes;
 use rustorium_dataplane::shard::Event;
 use rustorium_storage::Store;
 use rustorium_transport::Credit;
-use rustorium_types::{Height, Message, PublicKey, Request, Response, VoteKind};
+use rustorium_types::{Height, Message, Parameters, PublicKey, Request, Response, VoteKind};
+use std::cell::Cell;
+use std::rc::Rc;
 
 const OUTSIDER: PublicKey = [0xee; 32];
 
@@ -60,4 +63,53 @@ fn what_an_outsider_says_of_the_chain_is_not_heard() {
     net.nodes[0].shard.ports.events.push_back(Event::Link { node_key: OUTSIDER, up: true });
     net.run();
     assert_eq!(net.nodes[0].shard.connected().len(), 3);
+}
+
+/// Who this node handed transactions to.
+fn handed_to(net: &Net, from: usize) -> Vec<usize> {
+    let all =
+        net.log.iter().filter(|(sender, _, message)| *sender == from && matches!(message, Message::Transactions(_)));
+    all.map(|(_, to, _)| *to).collect()
+}
+
+#[test]
+fn a_follower_hands_on_again_what_was_lost_with_a_link() {
+    let mut net = Net::of(5, Parameters::default());
+    let lost = Rc::new(Cell::new(0));
+    let count = lost.clone();
+    net.passes = Box::new(move |from, _, message| {
+        let first = from == 4 && matches!(message, Message::Transactions(_)) && count.get() == 0;
+        count.set(count.get() + u32::from(first));
+        !first
+    });
+    let id = net.submit_of(4, account_of_lane(2));
+    net.advance(2_000_000);
+    assert_eq!((lost.get(), net.is_final(4, &id)), (1, true));
+    let handed = handed_to(&net, 4).len();
+    net.advance(10_000_000);
+    assert_eq!(handed_to(&net, 4).len(), handed, "what is executed is handed to nobody");
+}
+
+#[test]
+fn a_follower_goes_to_the_next_where_a_validator_keeps_transactions_back() {
+    let mut net = Net::of(5, Parameters::default());
+    net.passes = Box::new(|_, to, message| to != 2 || !matches!(message, Message::Transactions(_)));
+    let ids: Vec<_> = (0..3).map(|_| net.submit_of(4, account_of_lane(2))).collect();
+    net.advance(500_000);
+    assert_eq!((handed_to(&net, 4), net.is_final(4, &ids[0])), (vec![2; 3], false));
+    net.advance(3_000_000);
+    assert!(ids.iter().all(|id| net.is_final(4, id)), "{:?}", handed_to(&net, 4));
+}
+
+#[test]
+fn a_follower_that_reaches_nobody_hands_on_once_it_does() {
+    let mut net = Net::of(5, Parameters::default());
+    net.link_all(4, false);
+    let id = net.submit_of(4, account_of_lane(1));
+    net.advance(5_000_000);
+    assert_eq!(handed_to(&net, 4), Vec::<usize>::new());
+    net.link_all(4, true);
+    net.heartbeats();
+    net.advance(2_000_000);
+    assert!((0..5).all(|index| net.is_final(index, &id)));
 }

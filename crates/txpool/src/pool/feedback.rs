@@ -38,6 +38,13 @@ impl Pool {
         }
     }
 
+    /// It was cut and is in no batch: it may be cut again from `not_before_ms` on.
+    pub fn wait_until(&mut self, id: &TxId, not_before_ms: u64) {
+        if let Some((account, nonce)) = self.ids.get(id).copied() {
+            self.reopen(account, nonce, not_before_ms);
+        }
+    }
+
     fn reopen(&mut self, account: AccountId, nonce: u64, not_before_ms: u64) {
         let now_ms = self.now_ms;
         let entry = self.edit(account, |sender| {
