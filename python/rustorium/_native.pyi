@@ -17,6 +17,7 @@ __all__ = [
     "account_id",
     "asset_id",
     "audit_record",
+    "audit_verify",
     "block_digest",
     "build_transaction",
     "describe_change",
@@ -62,6 +63,10 @@ def format_address(raw: bytes) -> str: ...
 def asset_id(issuer: str, symbol: str) -> str: ...
 def audit_record(folder: str, node_seed: bytes, event: str, fields_json: str) -> None:
     """Appends to the audit log of a node that doesn't run. Errors: NativeError."""
+
+def audit_verify(path: str, node_key: bytes, anchor: tuple[int, bytes] | None = None) -> tuple[int, bytes, int, int]:
+    """Lines, hash of the last, first and last time in Unix ms of an audit log of which every line is as it was written.
+    `anchor`: a line's number and hash that it must have. Errors: NativeError (audit-refused, not-found)."""
 
 def seal_key(path: str, seed: bytes, kind: str, passphrase: bytes) -> None: ...
 def open_key(path: str, kind: str, passphrase: bytes) -> bytes: ...

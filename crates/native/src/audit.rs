@@ -1,9 +1,13 @@
-//! The audit log of a node that doesn't run, for whoever acts on its home.
+//! A node's audit log, for whoever acts on its home while it doesn't run, and for who checks the log.
 
 use crate::errors::{detached, native_error};
 use pyo3::prelude::*;
 use rustorium_crypto::SigningKey;
 use rustorium_storage::AuditSink;
+use rustorium_storage::audit::{Head, verify_lines};
+use rustorium_types::Hash;
+use std::fs::File;
+use std::io::BufReader;
 use std::path::Path;
 
 /// Appends an event, signed with the node's key, to the audit log in `folder`, which no process has open; on disk when this
@@ -18,4 +22,24 @@ pub fn audit_record(py: Python<'_>, folder: &str, node_seed: [u8; 32], event: &s
         sink.record(event, fields).map(drop)
     };
     detached(py, write)?.map_err(|error: rustorium_storage::audit::AuditError| failed(error.to_string()))
+}
+
+/// Checks every line of an audit log under its node's public key, and that it holds the line that `anchor` (seq, hash)
+/// names: (lines, hash of the last, its first and last time in Unix ms; zeros for an empty one).
+#[pyfunction]
+#[pyo3(signature = (path, node_key, anchor=None))]
+pub fn audit_verify(
+    py: Python<'_>,
+    path: &str,
+    node_key: [u8; 32],
+    anchor: Option<(u64, [u8; 32])>,
+) -> PyResult<(u64, [u8; 32], u64, u64)> {
+    let anchor = anchor.map(|(seq, hash)| Head { seq, hash: Hash(hash) });
+    let check = || {
+        let file = File::open(path).map_err(|error| native_error("not-found", format!("{path} can't be read: {error}")))?;
+        verify_lines(BufReader::new(file), &node_key, anchor.as_ref())
+            .map_err(|fault| native_error("audit-refused", format!("{path}: {fault}; keep it as evidence")))
+    };
+    let summary = detached(py, check)??;
+    Ok((summary.head.seq, summary.head.hash.0, summary.first_ts_ms, summary.last_ts_ms))
 }

@@ -10,6 +10,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from rustorium.cli import (
+    audit,
     bench,
     block,
     committee,
@@ -56,6 +57,7 @@ app.add_typer(recover.group, name="recover")
 app.add_typer(status.group, name="status")
 app.add_typer(bench.group, name="bench")
 app.add_typer(config.group, name="config")
+app.add_typer(audit.group, name="audit")
 app.add_typer(sim.group, name="sim")
 
 

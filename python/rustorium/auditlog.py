@@ -1,0 +1,99 @@
+"""A node's audit log as who reads it has it: where it is, whose it is, and what its lines say.
+
+Invariants: reading checks nothing, `check` checks every line; a line is bounded; nothing here writes.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rustorium.errors import HomeError, HomeMissing, UsageError
+from rustorium.home import Home, public_part
+
+FILE_NAME = "audit.jsonl"
+LINE_BYTES_MAX = 64 * 1024
+"""As the writer has it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """An audit log of which every line is as it was written. Times in Unix ms, 0 for an empty log."""
+
+    lines: int
+    head: str
+    """`LINES:HASH` of its last line. Kept elsewhere, it shows later that no line at the end was removed."""
+    first_ms: int
+    last_ms: int
+
+
+def log_of(home: Home) -> Path:
+    """Where a home's audit log is."""
+    return home.path / "audit" / FILE_NAME
+
+
+def signer_of(home: Home) -> bytes:
+    """The public key that signs it. Errors: HomeError, KeyFileError."""
+    _, public = public_part(home.node_key)
+    if not public:
+        raise HomeError(f"{home.node_key} doesn't show its public key: give it with --node-key", code="key-hidden")
+    return bytes.fromhex(public)
+
+
+def parse_anchor(text: str) -> tuple[int, bytes]:
+    """`SEQ:HASH`, as `check` gives it. Errors: UsageError."""
+    found = re.fullmatch(r"([1-9][0-9]{0,18}):([0-9a-f]{64})", text)
+    if found is None:
+        raise UsageError(f"`{text}` is no head of an audit log: give SEQ:HASH as `audit verify` prints it")
+    return int(found[1]), bytes.fromhex(found[2])
+
+
+def check(log: Path, node_key: bytes, anchor: tuple[int, bytes] | None = None) -> Checked:
+    """Checks hash, signature and order of every line, and that the anchored one is there. Errors: NativeError
+    (audit-refused: the first line that isn't as it was written; not-found)."""
+    from rustorium import _native
+
+    lines, digest, first_ms, last_ms = _native.audit_verify(str(log), node_key, anchor)
+    return Checked(lines, f"{lines}:{digest.hex()}", first_ms, last_ms)
+
+
+def export_to(log: Path, out: Path) -> None:
+    """Copies the whole lines that the log has now to a file that isn't there yet. Errors: HomeError, UsageError."""
+    try:
+        with log.open("rb") as source, out.open("xb") as target:
+            while (raw := source.readline(LINE_BYTES_MAX + 1)).endswith(b"\n"):
+                target.write(raw)
+    except FileNotFoundError:
+        missing = log if not log.exists() else out.parent
+        raise HomeMissing(
+            f"there is no {missing}: name the home of a node that has run, and a folder that exists"
+        ) from None
+    except OSError as error:
+        raise UsageError(f"{out} can't be written ({error.strerror}): name a new file") from None
+
+
+def read(log: Path) -> Iterator[dict[str, Any]]:
+    """The lines as they stand, oldest first. Errors: HomeError where one is not even JSON."""
+    try:
+        with log.open("rb") as file:
+            number = 0
+            while raw := file.readline(LINE_BYTES_MAX + 1):
+                number += 1
+                if not raw.endswith(b"\n"):
+                    return  # being written, or cut: `check` tells which
+                yield _line(log, number, raw)
+    except FileNotFoundError:
+        raise HomeMissing(f"there is no audit log {log}: name the home of a node that has run") from None
+
+
+def _line(log: Path, number: int, raw: bytes) -> dict[str, Any]:
+    try:
+        line = json.loads(raw)
+        return {name: line[name] for name in ("seq", "ts_ms", "event", "fields")}
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise HomeError(
+            f"line {number} of {log} is no audit line: run `audit verify`, and keep the file as evidence",
+            code="audit-damaged",
+        ) from None

@@ -1,0 +1,108 @@
+"""`audit`: what the log says, that any change to it is found and named, and a copy for an auditor."""
+
+import json
+import random
+from pathlib import Path
+
+import pytest
+from cli_runner import Cli
+
+from rustorium import _native
+from rustorium.auditlog import check, log_of
+from rustorium.home import Home, find_passphrase
+
+LINES = 16
+
+
+@pytest.fixture
+def home(cli: Cli, tmp_path: Path, passphrase: Path) -> Home:
+    """A home whose node has recorded some events."""
+    path = tmp_path / "home"
+    assert cli("init", "--home", path, "--peer", "node-1=127.0.0.1:1", "--passphrase-file", passphrase).code == 0
+    home = Home(path)
+    seed = _native.open_key(str(home.node_key), "node", find_passphrase(home.node_key, passphrase, {}))
+    for number in range(LINES):
+        event = "peer refused" if number % 4 else "start"
+        _native.audit_record(str(path / "audit"), seed, event, json.dumps({"number": number, "peer": "n" * number}))
+    return home
+
+
+def verified(cli: Cli, home: Home, *more: str) -> dict[str, object]:
+    ended = cli("audit", "verify", "--home", home.path, "-o", "json", *more)
+    assert ended.code == 0, ended
+    return dict(json.loads(ended.out))
+
+
+def node_key(home: Home) -> str:
+    return str(json.loads(home.node_key.read_text())["public"])
+
+
+def test_events_are_shown_by_name_and_the_newest_alone(cli: Cli, home: Home) -> None:
+    every = json.loads(cli("audit", "show", "--home", home.path, "-o", "json").out)
+    assert [line["seq"] for line in every] == list(range(1, LINES + 1))
+    starts = json.loads(cli("audit", "show", "--home", home.path, "--event", "start", "--last", "2", "-o", "json").out)
+    assert [line["fields"]["number"] for line in starts] == [8, 12]
+    table = cli("audit", "show", "--home", home.path, "--last", "1").out
+    assert "peer refused" in table
+    assert table.splitlines()[0].split() == ["seq", "ts", "ms", "event", "fields"]
+
+
+def test_missing_last_lines_show_against_a_head_that_was_kept(cli: Cli, home: Home) -> None:
+    head = str(verified(cli, home)["head"])
+    assert verified(cli, home, "--anchor", head)["lines"] == LINES
+    log = log_of(home)
+    log.write_bytes(b"".join(log.read_bytes().splitlines(keepends=True)[:-3]))
+    assert verified(cli, home)["lines"] == LINES - 3
+    refused = cli("audit", "verify", "--home", home.path, "--anchor", head)
+    refused.fails(4, f"line {LINES - 2} ", "missing", "[audit-refused]")
+
+
+def test_an_exported_log_is_checked_by_who_has_the_nodes_key_alone(cli: Cli, home: Home, tmp_path: Path) -> None:
+    out = tmp_path / "for-the-auditor.jsonl"
+    exported = json.loads(cli("audit", "export", out, "--home", home.path, "-o", "json").out)
+    assert exported["node_key"] == node_key(home)
+    ended = cli("audit", "verify", out, "--node-key", node_key(home), "-o", "json")
+    assert json.loads(ended.out)["head"] == exported["head"] == verified(cli, home)["head"]
+    cli("audit", "export", out, "--home", home.path).fails(2, "can't be written", "name a new file")
+    cli("audit", "verify", out, "--node-key", "11" * 32).fails(4, "line 1 ", "not by this node's key")
+
+
+def tampered(rng: random.Random, lines: list[bytes]) -> tuple[list[bytes], int]:
+    """Another log, and the number of the first line that isn't as it was written."""
+    kind, at = rng.choice(["edit", "delete", "swap", "repeat", "splice", "cut"]), rng.randrange(len(lines) - 1)
+    if kind == "edit":
+        line = bytearray(lines[at])
+        line[rng.randrange(len(line) - 1)] ^= 1 << rng.randrange(7)
+        return [*lines[:at], bytes(line), *lines[at + 1 :]], at + 1
+    if kind == "delete":
+        return lines[:at] + lines[at + 1 :], at + 1
+    if kind == "swap":
+        return [*lines[:at], lines[at + 1], lines[at], *lines[at + 2 :]], at + 1
+    if kind == "repeat":
+        return [*lines[: at + 1], lines[at], *lines[at + 1 :]], at + 2
+    if kind == "splice":
+        other = rng.choice([place for place in range(len(lines)) if place != at])
+        return [*lines[:at], lines[other], *lines[at + 1 :]], at + 1
+    return [*lines[:at], lines[at][: rng.randrange(1, len(lines[at]))]], at + 1
+
+
+def test_ten_thousand_changes_are_all_found_and_placed(home: Home, tmp_path: Path) -> None:
+    lines = log_of(home).read_bytes().splitlines(keepends=True)
+    key, rng, log = bytes.fromhex(node_key(home)), random.Random(7), tmp_path / "changed.jsonl"
+    for _ in range(10_000):
+        changed, first = tampered(rng, lines)
+        log.write_bytes(b"".join(changed))
+        with pytest.raises(_native.NativeError) as refused:
+            check(log, key)
+        assert refused.value.code == "audit-refused"
+        assert f"line {first} of the audit log" in str(refused.value), refused.value
+
+
+def test_bad_input_gets_one_sentence(cli: Cli, home: Home, tmp_path: Path) -> None:
+    cli("audit", "verify", "--home", home.path, "--anchor", "7").fails(2, "`7` is no head of an audit log")
+    cli("audit", "verify", "--home", home.path, "--node-key", "zz").fails(2, "`zz` is no node key")
+    cli("audit", "verify", log_of(home)).fails(2, "needs --node-key")
+    cli("audit", "verify", tmp_path / "none", "--node-key", "11" * 32).fails(3, "can't be read")
+    cli("audit", "show", "--home", tmp_path).fails(3, "there is no audit log")
+    log_of(home).write_bytes(b"[" * 50_000 + b"\n")
+    cli("audit", "show", "--home", home.path).fails(1, "line 1 of", "is no audit line")
