@@ -372,6 +372,7 @@ impl Backend for NodeBackend {
     }
 
     fn metrics(&self) -> String {
+        self.metrics.ready.set(i64::from(self.ready().is_ok()));
         self.metrics.encode()
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::context::Context;
 use crate::inbox::Inbox;
+use crate::landmarks;
 use crate::metrics::NodeMetrics;
 use crate::queue::Queue;
 use crate::rooting::RootJob;
@@ -90,8 +91,8 @@ impl Executor {
 
     /// Executes the block above the store's tip; false where the store fails, which is told.
     pub fn execute_next(&self, job: &ExecutionJob) -> bool {
-        let root = self.store.tip().map_or(self.context.genesis_root, |tip| tip.result_root);
-        let done = self.execute(job, root);
+        let above = self.store.tip().map(|tip| (tip.result_root, tip.header.time_ms));
+        let done = self.execute(job, above.unwrap_or((self.context.genesis_root, 0)));
         if let Err((code, sentence)) = &done {
             tracing::error!(event = "execution_failed", code, reason = %sentence);
             self.inbox.fail(code, sentence);
@@ -99,7 +100,12 @@ impl Executor {
         done.is_ok()
     }
 
-    fn execute(&self, job: &ExecutionJob, previous_root: Hash) -> Result<(), (&'static str, String)> {
+    /// `previous_root` and `above_ms`: the result root and the time of the height below; 0 where there is none.
+    fn execute(
+        &self,
+        job: &ExecutionJob,
+        (previous_root, above_ms): (Hash, u64),
+    ) -> Result<(), (&'static str, String)> {
         let started = Instant::now();
         let block = &job.block;
         let header = &block.header;
@@ -140,10 +146,14 @@ impl Executor {
         if let (Some(roots), Some(diff)) = (&self.roots, writes) {
             roots.push(RootJob { header: header.clone(), diff });
         }
-        self.metrics.executed(&commit, execution.skipped.len(), executed_in, started.elapsed());
+        let times = [executed_in, started.elapsed().saturating_sub(executed_in)];
+        self.metrics.executed(&commit, above_ms, execution.skipped.len(), times);
+        landmarks::executed(&commit, above_ms);
         self.progress.executed.store(header.height.0, Ordering::Release);
         self.progress.moved.send_replace(());
+        let told = Instant::now();
         self.tell(commit, change, execution.skipped, execution.touched);
+        self.metrics.notified(told.elapsed());
         Ok(())
     }
 

@@ -3,12 +3,11 @@
 
 use crate::executor::{Progress, store_code};
 use crate::inbox::Inbox;
-use crate::metrics::NodeMetrics;
 use crate::queue::Queue;
 use crate::shard::Event;
 use crate::vitals::Mark;
 use crate::waiters::Waiters;
-use rustorium_storage::{Journal, Store, StoreError};
+use rustorium_storage::{Store, StoreError};
 use rustorium_types::Height;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -57,8 +56,6 @@ impl Keeping {
 /// The keeping thread's parts.
 pub(crate) struct Keeper {
     pub(crate) keeping: Keeping,
-    pub(crate) journal: Arc<Journal>,
-    pub(crate) metrics: Arc<NodeMetrics>,
     pub(crate) inbox: Arc<Inbox>,
     pub(crate) mark: Arc<Mark>,
 }
@@ -69,10 +66,6 @@ impl Keeper {
             self.mark.end();
             std::thread::park_timeout(STORE_SYNC);
             self.mark.begin();
-            let stats = self.journal.stats();
-            self.metrics.journal_syncs.set(stats.syncs as i64);
-            self.metrics.journal_bytes.set(stats.bytes as i64);
-            self.metrics.store(&self.keeping.store.stats());
             if self.keeping.is_due()
                 && let Err(error) = self.keeping.keep()
             {

@@ -1,14 +1,15 @@
 //! The node's one metrics registry and the figures that the data plane itself keeps.
 
+use crate::shard::Stage;
 use parking_lot::Mutex;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
-use prometheus_client::registry::Registry;
-use rustorium_storage::{HeightCommit, StoreStats};
-use std::collections::BTreeMap;
+use prometheus_client::registry::{Metric, Registry};
+use rustorium_storage::HeightCommit;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
@@ -30,6 +31,16 @@ pub struct PeerLabel {
     peer: String,
 }
 
+/// The stages of a view, by `Stage`.
+const STAGES: [(&str, &str); 6] = [
+    ("rustorium_txpool_gather_seconds", "How long the oldest transaction of an own batch waited for company"),
+    ("rustorium_consensus_propose_seconds", "From a view's start, or since there is work, to its proposal"),
+    ("rustorium_consensus_payload_seconds", "From a proposal until all that it lists is here and checked"),
+    ("rustorium_consensus_notarize_seconds", "From a proposal to its notarization"),
+    ("rustorium_consensus_finalize_seconds", "From a notarization to the finalization"),
+    ("rustorium_consensus_view_seconds", "Views, from entering one to entering a later one"),
+];
+
 /// Counters, gauges and histograms; all cheap to touch.
 pub struct NodeMetrics {
     registry: Mutex<Registry>,
@@ -41,34 +52,41 @@ pub struct NodeMetrics {
     pub peers: Gauge,
     /// Transactions in the pool.
     pub pool: Gauge,
+    /// Whether the node is ready.
+    pub ready: Gauge,
     transactions: Counter,
     skipped: Counter,
     blocks: Counter,
     empty_blocks: Counter,
     execution: Histogram,
     commit: Histogram,
+    stages: [Histogram; STAGES.len()],
+    block_views: Histogram,
+    block_interval: Histogram,
+    block_transactions: Histogram,
+    notify: Histogram,
     steps: Family<StepLabel, Counter>,
     step_cpu: Histogram,
     step_wall: Histogram,
     /// Transactions that clients were refused with `busy`.
     pub busy: Counter,
-    /// Times that the journal was synced.
-    pub journal_syncs: Gauge,
-    /// Bytes appended to the journal.
-    pub journal_bytes: Gauge,
-    cache_hits: Counter,
-    cache_misses: Counter,
-    cache_bytes: Gauge,
     /// Views entered because of a nullification.
     pub nullified: Counter,
     /// Times that a peer fell silent.
     pub silences: Counter,
     findings: Family<FindingLabel, Gauge>,
+    findings_total: Gauge,
     suspicion: Family<PeerLabel, Gauge<f64, AtomicU64>>,
+    seen_codes: Mutex<BTreeSet<String>>,
 }
 
 fn seconds() -> Histogram {
     Histogram::new(exponential_buckets(0.000_02, 2.0, 18))
+}
+
+/// For what may take longer than a moment: up to a minute.
+fn long_seconds() -> Histogram {
+    Histogram::new(exponential_buckets(0.000_25, 2.0, 18))
 }
 
 impl Default for NodeMetrics {
@@ -86,82 +104,74 @@ impl NodeMetrics {
             view: Gauge::default(),
             peers: Gauge::default(),
             pool: Gauge::default(),
+            ready: Gauge::default(),
             transactions: Counter::default(),
             skipped: Counter::default(),
             blocks: Counter::default(),
             empty_blocks: Counter::default(),
             execution: seconds(),
             commit: seconds(),
+            stages: std::array::from_fn(|_| long_seconds()),
+            block_views: Histogram::new(exponential_buckets(1.0, 2.0, 8)),
+            block_interval: Histogram::new(exponential_buckets(0.001, 2.0, 18)),
+            block_transactions: Histogram::new(exponential_buckets(1.0, 4.0, 8)),
+            notify: seconds(),
             steps: Family::default(),
             step_cpu: seconds(),
             step_wall: seconds(),
             busy: Counter::default(),
-            journal_syncs: Gauge::default(),
-            journal_bytes: Gauge::default(),
-            cache_hits: Counter::default(),
-            cache_misses: Counter::default(),
-            cache_bytes: Gauge::default(),
             nullified: Counter::default(),
             silences: Counter::default(),
             findings: Family::default(),
+            findings_total: Gauge::default(),
             suspicion: Family::default(),
+            seen_codes: Mutex::default(),
         };
-        metrics.register();
+        metrics.register_consensus();
+        metrics.register_rest();
         metrics
     }
 
-    fn register(&self) {
-        let mut registry = self.registry.lock();
-        registry.register("rustorium_consensus_height", "Newest executed height", self.height.clone());
-        registry.register("rustorium_consensus_view", "Current view", self.view.clone());
-        registry.register(
-            "rustorium_consensus_nullified_views",
-            "Views left by a nullification",
-            self.nullified.clone(),
-        );
-        registry.register(
-            "rustorium_consensus_silences",
-            "Times that a peer made no consensus frame for three heartbeats",
-            self.silences.clone(),
-        );
-        registry.register("rustorium_node_finding", "What is found wrong, by code", self.findings.clone());
-        registry.register(
-            "rustorium_node_peer_suspicion",
-            "Phi of each peer: the negative logarithm of how likely its silence is while it lives",
-            self.suspicion.clone(),
-        );
-        registry.register("rustorium_transport_peers", "Peers whose link is up", self.peers.clone());
-        registry.register("rustorium_txpool_transactions", "Transactions in the pool", self.pool.clone());
-        registry.register("rustorium_gateway_busy", "Transactions refused because the pool is full", self.busy.clone());
-        registry.register("rustorium_execution_transactions", "Transactions with a receipt", self.transactions.clone());
-        registry.register(
-            "rustorium_execution_skipped_transactions",
-            "Transactions without a receipt",
-            self.skipped.clone(),
-        );
-        registry.register("rustorium_execution_blocks", "Executed blocks", self.blocks.clone());
-        registry.register(
-            "rustorium_execution_empty_blocks",
-            "Executed blocks without payload",
-            self.empty_blocks.clone(),
-        );
-        registry.register("rustorium_execution_block_seconds", "Time to execute a block", self.execution.clone());
-        registry.register("rustorium_storage_commit_seconds", "Time to commit a block", self.commit.clone());
-        registry.register("rustorium_storage_journal_syncs", "Syncs of the journal", self.journal_syncs.clone());
-        registry.register(
-            "rustorium_storage_journal_bytes",
-            "Bytes appended to the journal",
-            self.journal_bytes.clone(),
-        );
-        let cache = [("hits", "answered", &self.cache_hits), ("misses", "did not answer", &self.cache_misses)];
-        for (what, did, counter) in cache {
-            let name = format!("rustorium_storage_cache_{what}");
-            registry.register(name, format!("State reads that the cache {did}"), counter.clone());
+    fn add(&self, name: &str, help: &str, metric: &(impl Metric + Clone)) {
+        self.registry.lock().register(name, help, metric.clone());
+    }
+
+    fn register_consensus(&self) {
+        self.add("rustorium_consensus_height", "Newest executed height", &self.height);
+        self.add("rustorium_consensus_view", "Current view", &self.view);
+        self.add("rustorium_consensus_nullified_views", "Views left by a nullification", &self.nullified);
+        let help = "Times that a peer made no consensus frame for three heartbeats";
+        self.add("rustorium_consensus_silences", help, &self.silences);
+        for ((name, help), stage) in STAGES.iter().zip(&self.stages) {
+            self.add(name, help, stage);
         }
-        registry.register("rustorium_storage_cache_bytes", "Bytes in the state cache", self.cache_bytes.clone());
-        registry.register("rustorium_python_steps", "Calls of replica.on_input by input", self.steps.clone());
-        registry.register("rustorium_python_step_cpu_seconds", "CPU time of a step", self.step_cpu.clone());
-        registry.register("rustorium_python_step_wall_seconds", "Wall time of a step", self.step_wall.clone());
+        let help = "Views from a final block's parent to it; 1 where none between them failed";
+        self.add("rustorium_consensus_block_views", help, &self.block_views);
+        let help = "Time from a final block's parent to it, by their headers";
+        self.add("rustorium_consensus_block_interval_seconds", help, &self.block_interval);
+    }
+
+    fn register_rest(&self) {
+        self.add("rustorium_node_ready", "Whether the node is synced, sees a quorum and is well", &self.ready);
+        self.add("rustorium_node_findings", "How many things are found wrong", &self.findings_total);
+        self.add("rustorium_node_finding", "What is found wrong, by code", &self.findings);
+        let help = "Phi of each peer: the negative logarithm of how likely its silence is while it lives";
+        self.add("rustorium_node_peer_suspicion", help, &self.suspicion);
+        self.add("rustorium_transport_peers", "Peers whose link is up", &self.peers);
+        self.add("rustorium_txpool_transactions", "Transactions in the pool", &self.pool);
+        self.add("rustorium_gateway_busy", "Transactions refused because the pool is full", &self.busy);
+        self.add("rustorium_gateway_notify_seconds", "Time to tell all who wait for a block's outcome", &self.notify);
+        self.add("rustorium_execution_transactions", "Transactions with a receipt", &self.transactions);
+        self.add("rustorium_execution_skipped_transactions", "Transactions without a receipt", &self.skipped);
+        self.add("rustorium_execution_blocks", "Executed blocks", &self.blocks);
+        self.add("rustorium_execution_empty_blocks", "Executed blocks without payload", &self.empty_blocks);
+        let help = "Transactions of an executed block";
+        self.add("rustorium_execution_block_transactions", help, &self.block_transactions);
+        self.add("rustorium_execution_block_seconds", "Time to execute a block", &self.execution);
+        self.add("rustorium_storage_commit_seconds", "Time to commit a block", &self.commit);
+        self.add("rustorium_python_steps", "Calls of replica.on_input by input", &self.steps);
+        self.add("rustorium_python_step_cpu_seconds", "CPU time of a step", &self.step_cpu);
+        self.add("rustorium_python_step_wall_seconds", "Wall time of a step", &self.step_wall);
     }
 
     /// Lets another room register its own figures.
@@ -169,29 +179,43 @@ impl NodeMetrics {
         register(&mut self.registry.lock())
     }
 
-    pub(crate) fn store(&self, stats: &StoreStats) {
-        for (counter, now) in [(&self.cache_hits, stats.cache_hits), (&self.cache_misses, stats.cache_misses)] {
-            counter.inc_by(now.saturating_sub(counter.get()));
-        }
-        self.cache_bytes.set(i64::try_from(stats.cache_bytes).unwrap_or(i64::MAX));
+    pub(crate) fn stage(&self, stage: Stage, us: u64) {
+        self.stages[stage as usize].observe(Duration::from_micros(us).as_secs_f64());
     }
 
-    pub(crate) fn executed(&self, commit: &HeightCommit, skipped: usize, executed_in: Duration, total: Duration) {
-        self.height.set(i64::try_from(commit.block.header.height.0).unwrap_or(i64::MAX));
+    pub(crate) fn executed(&self, commit: &HeightCommit, above_ms: u64, skipped: usize, times: [Duration; 2]) {
+        let header = &commit.block.header;
+        self.height.set(i64::try_from(header.height.0).unwrap_or(i64::MAX));
         self.blocks.inc();
-        if commit.block.header.transactions == 0 {
+        if header.transactions == 0 {
             self.empty_blocks.inc();
         }
+        self.block_views.observe(header.view.0.saturating_sub(header.parent_view.0) as f64);
+        if above_ms > 0 {
+            let interval = Duration::from_millis(header.time_ms.saturating_sub(above_ms));
+            self.block_interval.observe(interval.as_secs_f64());
+        }
+        self.block_transactions.observe(commit.receipts.len() as f64);
         self.transactions.inc_by(commit.receipts.len() as u64);
         self.skipped.inc_by(skipped as u64);
-        self.execution.observe(executed_in.as_secs_f64());
-        self.commit.observe((total - executed_in).as_secs_f64());
+        self.execution.observe(times[0].as_secs_f64());
+        self.commit.observe(times[1].as_secs_f64());
     }
 
-    /// What the watch found: the codes of what is wrong, and each peer's phi.
+    pub(crate) fn notified(&self, took: Duration) {
+        self.notify.observe(took.as_secs_f64());
+    }
+
+    /// What the watch found: the codes of what is wrong, and each peer's phi. A code that was shown once stays, with 0.
     pub fn health<'a>(&self, codes: impl Iterator<Item = &'a str>, suspicion: &BTreeMap<String, f64>) {
-        self.findings.clear();
-        codes.for_each(|code| _ = self.findings.get_or_create(&FindingLabel { code: code.to_owned() }).set(1));
+        let codes: BTreeSet<String> = codes.map(str::to_owned).collect();
+        self.findings_total.set(codes.len() as i64);
+        let mut seen = self.seen_codes.lock();
+        seen.extend(codes.iter().cloned());
+        for code in seen.iter() {
+            let shown = i64::from(codes.contains(code));
+            self.findings.get_or_create(&FindingLabel { code: code.clone() }).set(shown);
+        }
         self.suspicion.clear();
         for (peer, phi) in suspicion {
             self.suspicion.get_or_create(&PeerLabel { peer: peer.clone() }).set(*phi);

@@ -49,6 +49,11 @@ impl<T> Queue<T> {
         self.state.lock().items.is_empty()
     }
 
+    /// How many wait.
+    pub fn len(&self) -> usize {
+        self.state.lock().items.len()
+    }
+
     /// For how long there has been work without its consumer coming for more; none while that one waits.
     pub fn busy_for(&self) -> Option<Duration> {
         self.state.lock().busy_since.map(|since| since.elapsed())

@@ -22,6 +22,7 @@ use crate::recover;
 use crate::rooter::{RootMetrics, Rooter};
 use crate::rooting::RootJob;
 use crate::rotator::Rotator;
+use crate::scraped::Scraped;
 use crate::shard::{Event, ExecutionJob, Shard, WorkConfig};
 use crate::statesync::early::Early;
 use crate::statesync::{Offers, Question, Server};
@@ -44,7 +45,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 use tokio::runtime::Runtime;
 use tokio::sync::broadcast;
 
@@ -209,6 +210,7 @@ impl Starting {
             metrics: self.metrics.clone(),
             gauges: self.gauges.clone(),
         };
+        self.show(&journal, &verifier, &jobs);
         let mut vitals = Vitals::new(
             self.start,
             (self.events.clone(), jobs.clone()),
@@ -220,7 +222,7 @@ impl Starting {
         let at = now(self.start);
         let shard =
             Shard::recover(self.context.clone(), self.work_config(), ports, at, (tip.digest, tip.header), journaled);
-        let mut threads = self.spawn_threads(shard, jobs, journal, &mut vitals)?;
+        let mut threads = self.spawn_threads(shard, jobs, &mut vitals)?;
         for _ in 0..threads_for(CORES_PER_VERIFIER) {
             let verifier = verifier.clone();
             threads.push(spawn("verify", move || verifier.run())?);
@@ -273,6 +275,31 @@ impl Starting {
         let (journal, records) = Journal::open(&folder, durability, &self.at_rest, done)
             .map_err(|error| NodeError::new(journal_code(&error), error.to_string()))?;
         Ok((Arc::new(journal), records))
+    }
+
+    /// Lets scrapes read what the threads share.
+    fn show(&self, journal: &Arc<Journal>, verifier: &Arc<Verifier>, jobs: &Arc<Queue<ExecutionJob>>) {
+        let scraped = Scraped {
+            home: self.config.home.clone(),
+            name: self.config.name.clone(),
+            started: SystemTime::now(),
+            capacity: self.config.pool_transactions_max,
+            journal: Arc::downgrade(journal),
+            store: self.store.clone(),
+            gauges: self.gauges.clone(),
+            progress: self.progress.clone(),
+            links: self.links.clone(),
+            notices: self.notices.clone(),
+            waiters: self.waiters.clone(),
+            verifier: verifier.clone(),
+            events: self.events.clone(),
+            jobs: jobs.clone(),
+        };
+        self.metrics.with_registry(|registry| {
+            registry.register_collector(Box::new(scraped));
+            self.waiters.register_metrics(registry);
+            verifier.register_metrics(registry);
+        });
     }
 
     fn work_config(&self) -> WorkConfig {
@@ -361,7 +388,6 @@ impl Starting {
         &self,
         shard: Shard<ThreadPorts>,
         jobs: Arc<Queue<ExecutionJob>>,
-        journal: Arc<Journal>,
         vitals: &mut Vitals,
     ) -> Result<Vec<JoinHandle<()>>, NodeError> {
         let roots = self.context.parameters.state_roots.then(|| self.rooter()).transpose()?;
@@ -387,8 +413,7 @@ impl Starting {
             keep_heights: self.config.keep_heights,
         };
         let mark = Arc::<Mark>::default();
-        let (metrics, inbox) = (self.metrics.clone(), self.inbox.clone());
-        let keeper = Keeper { keeping, journal, metrics, inbox, mark: mark.clone() };
+        let keeper = Keeper { keeping, inbox: self.inbox.clone(), mark: mark.clone() };
         vitals.watch("keep", move || mark.busy_for());
         let mut threads = vec![
             spawn("shard", move || run_shard(shard, &events, &gauges, start))?,

@@ -9,7 +9,7 @@ use crate::notices::Notices;
 use crate::port::Input;
 use crate::queue::Queue;
 use crate::serving::Serving;
-use crate::shard::{Event, ExecutionJob, Now, Ports, Shard};
+use crate::shard::{Event, ExecutionJob, Now, Ports, Shard, Stage};
 use crate::verifier::Verifier;
 use crate::vitals::Arrivals;
 use bytes::Bytes;
@@ -39,6 +39,8 @@ pub struct ShardGauges {
     pub pool_transactions: AtomicUsize,
     /// Their bytes.
     pub pool_bytes: AtomicU64,
+    /// Members of the committee that are not heard.
+    pub missing: AtomicUsize,
     /// Whether the node has executed about as far as its peers.
     pub synced: AtomicBool,
     /// The height from which on a quorum has other results; 0 for none.
@@ -148,6 +150,7 @@ impl Ports for ThreadPorts {
     }
 
     fn refused(&mut self, id: &TxId, refused: Refused) {
+        tracing::debug!(event = "transaction_refused", transaction = %id, reason = %refused);
         self.clients.refused(id, &refused);
     }
 
@@ -161,6 +164,10 @@ impl Ports for ThreadPorts {
 
     fn evidence(&mut self, evidence: Evidence) {
         self.notices.evidence(&evidence);
+    }
+
+    fn measured(&mut self, stage: Stage, us: u64) {
+        self.metrics.stage(stage, us);
     }
 
     fn retire(&mut self, lacks: &str) {
@@ -214,6 +221,7 @@ fn publish(shard: &mut Shard<ThreadPorts>, gauges: &ShardGauges) {
     gauges.view.store(shard.view().0, Ordering::Relaxed);
     gauges.pool_transactions.store(transactions, Ordering::Relaxed);
     gauges.pool_bytes.store(bytes, Ordering::Relaxed);
+    gauges.missing.store(shard.missing(), Ordering::Relaxed);
     gauges.synced.store(shard.synced(), Ordering::Relaxed);
     gauges.unserved.store(shard.unserved().map_or(0, |height| height.0), Ordering::Relaxed);
     let heard = shard.take_arrivals();

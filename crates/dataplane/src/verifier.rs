@@ -6,6 +6,8 @@ use crate::vitals::Mark;
 use crate::waiters::{Waiter, Waiters};
 use bytes::Bytes;
 use parking_lot::{Condvar, Mutex, MutexGuard, RwLock};
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::Registry;
 use rustorium_crypto::{verify_batches, verify_transactions};
 use rustorium_gateway::{Refused, Submitted, SubmittedSink, Wait};
 use rustorium_quorum::Committee;
@@ -14,7 +16,7 @@ use rustorium_types::{Batch, Block, BlockDigest, Transaction, ValidatorIndex, se
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Transactions checked together at most: beyond, batches gain nothing and latency grows.
 const TOGETHER_MAX: usize = 256;
@@ -50,7 +52,8 @@ enum Urgent {
 #[derive(Default)]
 struct Queues {
     urgent: VecDeque<Urgent>,
-    submissions: VecDeque<Submission>,
+    /// Each with when it came.
+    submissions: VecDeque<(Instant, Submission)>,
     /// Number of the next group of submissions.
     next_group: u64,
     stopped: bool,
@@ -82,6 +85,8 @@ pub struct Verifier {
     events: Arc<Queue<Event>>,
     /// One for each thread.
     marks: Mutex<Vec<Arc<Mark>>>,
+    /// Seconds from a submission's coming to the end of its check.
+    time: Histogram,
 }
 
 impl Verifier {
@@ -91,7 +96,13 @@ impl Verifier {
         let (unverified, checked, checking) = (AtomicUsize::new(0), Mutex::default(), Mutex::default());
         let committee = RwLock::new(committee);
         let marks = Mutex::default();
-        Self { queues, ready, committee, waiters, unverified, checked, checking, events, marks }
+        let time = Histogram::new(exponential_buckets(0.000_05, 2.0, 16));
+        Self { queues, ready, committee, waiters, unverified, checked, checking, events, marks, time }
+    }
+
+    pub(crate) fn register_metrics(&self, registry: &mut Registry) {
+        let help = "From a client's transaction to the end of its signature's check, with those it was checked with";
+        registry.register("rustorium_txpool_verify_seconds", help, self.time.clone());
     }
 
     /// Batches of this committee's epoch are checked from now on; those of others are void.
@@ -130,7 +141,8 @@ impl Verifier {
     /// Checks clients' transactions.
     pub fn submissions(&self, submissions: impl ExactSizeIterator<Item = Submission>) {
         self.unverified.fetch_add(submissions.len(), Ordering::Relaxed);
-        self.queues.lock().submissions.extend(submissions);
+        let now = Instant::now();
+        self.queues.lock().submissions.extend(submissions.map(|submission| (now, submission)));
         self.ready.notify_one();
     }
 
@@ -188,7 +200,7 @@ impl Verifier {
             self.check_urgent(urgent);
         } else {
             let count = queues.submissions.len().min(TOGETHER_MAX);
-            let submissions: Vec<Submission> = queues.submissions.drain(..count).collect();
+            let submissions: Vec<(Instant, Submission)> = queues.submissions.drain(..count).collect();
             let group = queues.next_group;
             queues.next_group += 1;
             drop(queues);
@@ -238,21 +250,25 @@ impl Verifier {
         }
     }
 
-    fn check_submissions(&self, group: u64, submissions: Vec<Submission>) {
+    fn check_submissions(&self, group: u64, submissions: Vec<(Instant, Submission)>) {
         let count = submissions.len();
+        let oldest = submissions.first().map(|(since, _)| *since);
         let (transactions, waits): (Vec<_>, Vec<_>) =
-            submissions.into_iter().map(|s| (s.transaction, (s.wait, s.index, s.done))).unzip();
+            submissions.into_iter().map(|(since, s)| (s.transaction, (s.wait, s.index, since, s.done))).unzip();
         let mut admitted: Vec<Admitted> = Vec::with_capacity(count);
         let mut waiters = Vec::with_capacity(count);
-        for (result, (wait, index, done)) in verify_transactions(transactions).into_iter().zip(waits) {
+        for (result, (wait, index, since, done)) in verify_transactions(transactions).into_iter().zip(waits) {
             match result {
                 Ok((id, transaction)) => {
                     let expires_at_ms = transaction.body.expires_at_ms;
-                    waiters.push((id, Waiter { wait, index, expires_at_ms, done }));
+                    waiters.push((id, Waiter { wait, index, expires_at_ms, since, done }));
                     admitted.push((id, Arc::new(transaction)));
                 }
                 Err(_) => done(index, Submitted::Refused(bad_signature())),
             }
+        }
+        if let Some(since) = oldest {
+            self.time.observe(since.elapsed().as_secs_f64());
         }
         self.waiters.register(waiters);
         self.unverified.fetch_sub(count, Ordering::Relaxed);

@@ -1,11 +1,14 @@
 //! Who waits for which transaction: registered once it is verified, told once.
 
 use parking_lot::Mutex;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::Registry;
 use rustorium_gateway::{Refused, Submitted, SubmittedSink, Wait};
 use rustorium_types::{Height, Receipt, TxId};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 
 /// One client's wait for one transaction.
 pub struct Waiter {
@@ -15,20 +18,40 @@ pub struct Waiter {
     pub index: usize,
     /// Header time after which the transaction cannot be executed any more.
     pub expires_at_ms: u64,
+    /// Since when.
+    pub since: Instant,
     /// Told once.
     pub done: SubmittedSink,
 }
 
 /// All waits of a node.
-#[derive(Default)]
 pub struct Waiters {
     by_id: Mutex<HashMap<TxId, Vec<Waiter>>>,
     certified: Mutex<BTreeMap<Height, Vec<(TxId, Waiter)>>>,
     count: AtomicUsize,
     accepted: AtomicUsize,
+    /// Seconds until a client's transaction is final.
+    finality: Histogram,
+}
+
+impl Default for Waiters {
+    fn default() -> Self {
+        Self {
+            by_id: Mutex::default(),
+            certified: Mutex::default(),
+            count: AtomicUsize::default(),
+            accepted: AtomicUsize::default(),
+            finality: Histogram::new(exponential_buckets(0.000_5, 2.0, 17)),
+        }
+    }
 }
 
 impl Waiters {
+    pub(crate) fn register_metrics(&self, registry: &mut Registry) {
+        let help = "From a client's transaction to its receipt being told, where the client waits for that";
+        registry.register("rustorium_gateway_finality_seconds", help, self.finality.clone());
+    }
+
     /// How many wait.
     pub fn len(&self) -> usize {
         self.count.load(Ordering::Relaxed)
@@ -117,7 +140,10 @@ impl Waiters {
             match waiter.wait {
                 Wait::Certified => wanted.push((receipt.transaction, waiter)),
                 Wait::Accepted => self.end(waiter, Submitted::Accepted(receipt.transaction)),
-                Wait::Final => self.end(waiter, Submitted::Final(receipt.transaction, receipt.clone())),
+                Wait::Final => {
+                    self.finality.observe(waiter.since.elapsed().as_secs_f64());
+                    self.end(waiter, Submitted::Final(receipt.transaction, receipt.clone()));
+                }
             }
         }
         let any = !wanted.is_empty();

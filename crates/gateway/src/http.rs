@@ -19,13 +19,13 @@ use crate::metrics::GatewayMetrics;
 use crate::problem::{Code, Problem};
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderValue, Method, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::{MethodRouter, get, post};
 use rustorium_types::limits::SUBMISSION_BYTES_MAX;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, watch};
 
 pub use server::HttpServer;
@@ -104,10 +104,12 @@ pub(crate) fn body_limit(media: submit::Media) -> usize {
     }
 }
 
+const SUBMIT_PATH: &str = "/v1/transactions";
+
 /// Every route of the API with its path; `/docs` is beside it.
 fn routes() -> Vec<(&'static str, MethodRouter<Arc<App>>)> {
     vec![
-        ("/v1/transactions", post(submit::submit)),
+        (SUBMIT_PATH, post(submit::submit)),
         ("/v1/transactions/{id}", get(read::transaction)),
         ("/v1/accounts/{address}", get(state::account)),
         ("/v1/accounts/{address}/balances/{asset}", get(state::balance)),
@@ -169,8 +171,10 @@ async fn method_not_allowed(request: Request) -> Problem {
 }
 
 async fn count(State(app): Shared, request: Request, next: Next) -> Response {
+    let (started, submission) =
+        (Instant::now(), request.method() == Method::POST && request.uri().path() == SUBMIT_PATH);
     let mut response = next.run(request).await;
-    app.metrics.response(response.status().as_u16());
+    app.metrics.response(response.status().as_u16(), submission, started.elapsed());
     response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
 }

@@ -4,7 +4,9 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
+use std::time::Duration;
 
 /// Which face a client uses.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
@@ -18,8 +20,14 @@ struct StatusLabel {
     status: u16,
 }
 
+/// What an HTTP request asks for.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct KindLabel {
+    kind: &'static str,
+}
+
 /// Counters; clones share them.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct GatewayMetrics {
     responses: Family<StatusLabel, Counter>,
     submitted: Family<FaceLabel, Counter>,
@@ -28,7 +36,43 @@ pub struct GatewayMetrics {
     address_proofs: Counter,
     connections: Family<FaceLabel, Gauge>,
     event_streams: Gauge,
+    times: Family<KindLabel, Histogram, fn() -> Histogram>,
 }
+
+impl Default for GatewayMetrics {
+    fn default() -> Self {
+        let times: fn() -> Histogram = || Histogram::new(exponential_buckets(0.000_1, 2.0, 18));
+        let metrics = Self {
+            responses: Family::default(),
+            submitted: Family::default(),
+            busy: Family::default(),
+            refused_connections: Family::default(),
+            address_proofs: Counter::default(),
+            connections: Family::default(),
+            event_streams: Gauge::default(),
+            times: Family::new_with_constructor(times),
+        };
+        // What is known beforehand is there from the start, with 0: so rates and alerts see the first one, too.
+        for face in [HTTP, QUIC] {
+            drop(metrics.submitted.get_or_create(&FaceLabel { face }));
+            drop(metrics.busy.get_or_create(&FaceLabel { face }));
+            drop(metrics.refused_connections.get_or_create(&FaceLabel { face }));
+            drop(metrics.connections.get_or_create(&FaceLabel { face }));
+        }
+        for kind in [SUBMIT, READ] {
+            drop(metrics.times.get_or_create(&KindLabel { kind }));
+        }
+        for status in [200, 503] {
+            drop(metrics.responses.get_or_create(&StatusLabel { status }));
+        }
+        metrics
+    }
+}
+
+/// A submission, which may wait until it is final.
+const SUBMIT: &str = "submit";
+/// Any other request.
+const READ: &str = "read";
 
 /// The HTTP face's label value.
 pub(crate) const HTTP: &str = "http";
@@ -40,6 +84,7 @@ impl GatewayMetrics {
     pub fn register(&self, registry: &mut Registry) {
         let registry = registry.sub_registry_with_prefix("rustorium_gateway");
         registry.register("http_responses", "HTTP responses by status", self.responses.clone());
+        registry.register("http_seconds", "Time of an HTTP request until its answer begins", self.times.clone());
         registry.register("submitted_transactions", "Transactions that clients submitted", self.submitted.clone());
         registry.register("busy_transactions", "Transactions refused as busy", self.busy.clone());
         registry.register(
@@ -56,7 +101,9 @@ impl GatewayMetrics {
         registry.register("event_streams", "Open event streams", self.event_streams.clone());
     }
 
-    pub(crate) fn response(&self, status: u16) {
+    pub(crate) fn response(&self, status: u16, submission: bool, took: Duration) {
+        let kind = if submission { SUBMIT } else { READ };
+        self.times.get_or_create(&KindLabel { kind }).observe(took.as_secs_f64());
         self.responses.get_or_create(&StatusLabel { status }).inc();
     }
 

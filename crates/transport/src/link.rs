@@ -12,7 +12,7 @@ use crate::refusal::CloseCode;
 use crate::shaper::LinkShaper;
 use bytes::Bytes;
 use parking_lot::Mutex;
-use quinn::Connection;
+use quinn::{Connection, PathStats};
 use rustorium_types::{Class, PublicKey, ValidatorIndex};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -233,6 +233,12 @@ impl Link {
     pub fn rtt_us(&self) -> Option<u64> {
         let connection = self.connection.lock().clone()?;
         Some(u64::try_from(connection.rtt().as_micros()).unwrap_or(u64::MAX))
+    }
+
+    /// What QUIC counts of the connection at hand.
+    pub fn path(&self) -> Option<PathStats> {
+        let connection = self.connection.lock().clone()?;
+        Some(connection.stats().path)
     }
 
     pub fn status(&self) -> LinkStatus {

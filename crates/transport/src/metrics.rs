@@ -10,11 +10,15 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::{Registry, Unit};
+use quinn::PathStats;
 use rustorium_types::Class;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 
+/// A figure's name, what it says of itself, and where it stands.
+type Packets = (&'static str, &'static str, fn(&PathStats) -> u64);
 type Labels = [(&'static str, String); 2];
 
 /// Figures of every link: `rustorium_transport_…`, labelled by peer and class.
@@ -77,12 +81,41 @@ impl TransportMetrics {
             gauge(up, family.encode_family(&[("peer", peer.to_string())])?)?;
         }
         let help = "Smoothed round trip of the link to a peer that is up";
-        let unit = Unit::Other("microseconds".into());
-        let mut family = encoder.encode_descriptor("rustorium_transport_rtt", help, Some(&unit), kind)?;
+        let mut family = encoder.encode_descriptor("rustorium_transport_rtt", help, Some(&Unit::Seconds), kind)?;
         for (peer, link) in self.roster.numbered() {
             if let Some(rtt_us) = link.rtt_us() {
                 let labels = [("peer", peer.to_string())];
-                gauge(i64::try_from(rtt_us).unwrap_or(i64::MAX), family.encode_family(&labels)?)?;
+                ConstGauge::new(Duration::from_micros(rtt_us).as_secs_f64()).encode(family.encode_family(&labels)?)?;
+            }
+        }
+        let help = "Bytes that may be in flight to a peer whose link is up (QUIC's congestion window)";
+        let name = "rustorium_transport_congestion_window";
+        let mut family = encoder.encode_descriptor(name, help, Some(&Unit::Bytes), kind)?;
+        for (peer, link) in self.roster.numbered() {
+            if let Some(path) = link.path() {
+                let window = i64::try_from(path.cwnd).unwrap_or(i64::MAX);
+                gauge(window, family.encode_family(&[("peer", peer.to_string())])?)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Of the connections at hand: a new one begins at 0.
+    fn losses(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let kind = ConstCounter::new(0u64).metric_type();
+        let packets: [Packets; 3] = [
+            ("sent_packets", "QUIC packets sent on the connection at hand", |path| path.sent_packets),
+            ("lost_packets", "QUIC packets lost on the connection at hand", |path| path.lost_packets),
+            ("congestion_events", "Times that the connection at hand met congestion", |path| path.congestion_events),
+        ];
+        for (what, help, read) in packets {
+            let name = format!("rustorium_transport_{what}");
+            let mut family = encoder.encode_descriptor(&name, help, None, kind)?;
+            for (peer, link) in self.roster.numbered() {
+                if let Some(path) = link.path() {
+                    let labels = [("peer", peer.to_string())];
+                    ConstCounter::new(read(&path)).encode(family.encode_family(&labels)?)?;
+                }
             }
         }
         Ok(())
@@ -138,6 +171,7 @@ impl Collector for TransportMetrics {
         self.per_class(e, "rustorium_transport_full_frames", "Frames not taken: the queue was full", |c| &c.full)?;
         self.queues(e)?;
         self.links(e)?;
+        self.losses(e)?;
         self.followers(e)?;
         self.reconnects(e)?;
         self.proofs(e)?;

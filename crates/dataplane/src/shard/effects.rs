@@ -2,6 +2,7 @@
 
 use super::inbound::Memory;
 use super::{Now, Outgoing, Ports, Shard};
+use crate::landmarks;
 use crate::port::{BlockFacts, CertificateName, Effect, Input, PayloadStatus};
 use bytes::Bytes;
 use rustorium_crypto::Verified;
@@ -45,6 +46,7 @@ impl<P: Ports> Shard<P> {
     }
 
     fn enter_view(&mut self, view: View, because: Option<CertificateName>, leads: bool) {
+        self.measure_entered();
         self.view = view;
         self.leads = leads;
         self.entered_by = because;
@@ -128,6 +130,7 @@ impl<P: Ports> Shard<P> {
                 }
                 Outgoing::Proposal(frame, vote) => {
                     self.own_proposal = Some(vote.body.view);
+                    self.mark_proposed(&vote.body.block);
                     self.ports.broadcast(Class::Consensus, frame);
                     self.count_own(vote);
                 }
@@ -140,6 +143,13 @@ impl<P: Ports> Shard<P> {
                     self.count_own(vote);
                 }
             }
+        }
+    }
+
+    fn mark_proposed(&self, digest: &BlockDigest) {
+        let header = self.tree.get(digest).map(|entry| &entry.block.header);
+        if let Some((header, above)) = header.and_then(|header| Some((header, self.tree.header(&header.parent)?))) {
+            landmarks::proposed(header, above.time_ms);
         }
     }
 

@@ -198,6 +198,7 @@ impl<P: Ports> Shard<P> {
     }
 
     fn forget_below(&mut self, view: View) {
+        self.measured_up_to(view);
         self.tally.prune_below(view);
         self.guard.prune_below(view);
         self.own_votes = self.own_votes.split_off(&view.next());

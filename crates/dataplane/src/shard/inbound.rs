@@ -1,6 +1,6 @@
 //! Peers' messages: votes, proposals, certificates, batches, questions and answers.
 
-use super::{COMPANY_US, Now, Ports, Shard, VIEW_WINDOW};
+use super::{COMPANY_US, Now, Ports, Shard, Stage, VIEW_WINDOW};
 use crate::port::{Input, PayloadStatus};
 use crate::rules;
 use bytes::Bytes;
@@ -173,7 +173,9 @@ impl<P: Ports> Shard<P> {
 
     pub(super) fn keep_block(&mut self, digest: BlockDigest, block: Block) {
         let has_inline = !block.inline.is_empty();
+        let view = block.header.view;
         if self.tree.insert(digest, block) {
+            self.measure_proposed(view);
             self.fetcher.cancel(&Want::Block(digest));
             if has_inline && let Some(entry) = self.tree.get(&digest) {
                 let block = entry.block.clone();
@@ -200,7 +202,12 @@ impl<P: Ports> Shard<P> {
             let Some(entry) = self.tree.get_mut(&digest) else { continue };
             entry.status = status;
             // Most blocks are ready a moment later: the core is not woken twice.
-            let until = *entry.pending_since_us.get_or_insert(now.us) + COMPANY_US;
+            let since = *entry.pending_since_us.get_or_insert(now.us);
+            if status == PayloadStatus::Ready {
+                self.ports.measured(Stage::Payload, now.us.saturating_sub(since));
+            }
+            let Some(entry) = self.tree.get_mut(&digest) else { continue };
+            let until = since + COMPANY_US;
             if status == PayloadStatus::Pending && entry.told.is_none() && now.us < until {
                 self.recheck_at(until);
             } else {

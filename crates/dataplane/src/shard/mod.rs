@@ -14,6 +14,7 @@ mod recovery;
 mod signs;
 mod stale;
 mod state_claims;
+mod timing;
 mod work;
 
 use crate::context::Context;
@@ -36,6 +37,7 @@ use std::sync::Arc;
 
 pub use ports::{Admitted, Ended, Event, Executed, ExecutionJob, Now, Ports};
 pub use recovery::{Floor, Journaled, Records};
+pub use timing::Stage;
 pub use work::WorkConfig;
 
 enum Outgoing {
@@ -119,6 +121,7 @@ pub struct Shard<P: Ports> {
     retained: finality::Retained,
     recheck: bool,
     recheck_at_us: Option<u64>,
+    timing: timing::Timing,
 }
 
 impl<P: Ports> Shard<P> {
@@ -188,12 +191,14 @@ impl<P: Ports> Shard<P> {
             retained: finality::Retained::default(),
             recheck: false,
             recheck_at_us: None,
+            timing: timing::Timing::default(),
             context,
         }
     }
 
     /// Takes one event.
     pub fn handle(&mut self, now: Now, event: Event) {
+        self.timing.at(now.us);
         match event {
             Event::Peer { from, message, frame, credit } => self.peer_says(now, &from, message, frame, credit),
             Event::Link { node_key, up } => {
@@ -235,6 +240,7 @@ impl<P: Ports> Shard<P> {
 
     /// Does what is done once for all events of a turn: re-checks, cuts, sends and level-triggered inputs.
     pub fn end_turn(&mut self, now: Now) {
+        self.timing.at(now.us);
         self.update_silence(now);
         self.pool.open_delayed(now.wall_ms);
         self.cut_batches(now, false);
@@ -304,6 +310,7 @@ impl<P: Ports> Shard<P> {
             self.is_final(body.view, body.block);
         }
         self.tell(Input::Certificate(CertificateName { kind: body.kind, view: body.view, digest }));
+        self.measure_certified(body.kind, body.view);
         self.recheck = true;
     }
 
@@ -337,6 +344,7 @@ impl<P: Ports> Shard<P> {
     /// Tells the core what changed of the levels: at once where it acts on that or is woken anyway, else after a while.
     fn tell_levels(&mut self, now: Now) {
         let listable = self.listable();
+        self.timing.work(listable);
         let claim = self.reports.claimable().map(|report| report.height).filter(|claim| *claim > self.told_claim);
         let root = self.rooted.claimable().map(|report| report.height).filter(|root| *root > self.told_root);
         let due = self.end_due(now);
@@ -410,6 +418,12 @@ impl<P: Ports> Shard<P> {
         let mut peers: Vec<_> = self.connected.iter().copied().collect();
         peers.sort_unstable();
         peers
+    }
+
+    /// Members of the committee, other than this node, whose link is down or whose core was not heard of late.
+    pub fn missing(&self) -> usize {
+        let members = (0..self.context.n() as u16).map(ValidatorIndex).filter(|peer| !self.context.is_me(*peer));
+        members.filter(|peer| !self.connected.contains(peer) || self.signs.is_silent(*peer)).count()
     }
 
     fn status_of(&self, digest: &BlockDigest) -> Option<PayloadStatus> {

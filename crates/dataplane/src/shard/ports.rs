@@ -3,6 +3,7 @@
 use crate::context::Context;
 use crate::port::{Effect, Input};
 use crate::rooting::RootedPeriod;
+use crate::shard::Stage;
 use bytes::Bytes;
 use rustorium_crypto::{CheckedBatch, Verified};
 use rustorium_execution::{CommitteeRecord, Skip};
@@ -184,6 +185,8 @@ pub trait Ports {
     fn answer(&self, request: &Request, memory: &dyn rustorium_sync::Source) -> Response;
     /// How an epoch ended, from the store.
     fn epoch_end(&self, epoch: Epoch) -> Option<EpochChange>;
+    /// A stage took so long. Only a node shows it.
+    fn measured(&mut self, _stage: Stage, _us: u64) {}
     /// Keeps and shows evidence of a validator's misbehaviour.
     fn evidence(&mut self, evidence: Evidence);
     /// Makes known, now and after every restart, that this node's key signs nothing more. `lacks`: what it signed and

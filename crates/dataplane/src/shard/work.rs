@@ -1,6 +1,6 @@
 //! The own lane: admitting transactions, cutting them into batches, forwarding those of other lanes; links and silence.
 
-use super::{Admitted, Now, Outgoing, Ports, Shard};
+use super::{Admitted, Now, Outgoing, Ports, Shard, Stage};
 use crate::periods::claimed_height;
 use crate::rules;
 use bytes::Bytes;
@@ -78,6 +78,7 @@ impl<P: Ports> Shard<P> {
         let mut away: BTreeMap<ValidatorIndex, Vec<Transaction>> = BTreeMap::new();
         let mut held = Vec::with_capacity(transactions.len());
         for (id, transaction) in transactions {
+            tracing::debug!(event = "transaction_came", transaction = %id, from_client);
             let home = self.reachable_home(&transaction.body.sender);
             let here = home.is_none_or(|home| self.context.is_me(home)) || !from_client && self.context.me().is_some();
             let not_before_ms = match home {
@@ -267,7 +268,9 @@ impl<P: Ports> Shard<P> {
         let checked = own_batch(transactions, body, key);
         self.own_lane.next_seq += 1;
         self.own_lane.previous = checked.digest;
-        self.own_lane.ready_since_us = None;
+        if let Some(since) = self.own_lane.ready_since_us.take() {
+            self.ports.measured(Stage::Gather, now.us.saturating_sub(since));
+        }
         let frame = Bytes::from(Message::Batch(Box::new((*checked.batch).clone())).to_frame());
         let position = self.append(RecordKind::Batch, &frame[1..]);
         self.ports.sync(position);

@@ -4,6 +4,7 @@ use rustorium_dataplane::waiters::{Waiter, Waiters};
 use rustorium_gateway::{Refused, Submitted, SubmittedSink, Wait};
 use rustorium_types::{AccountId, Height, Outcome, Receipt, TxId};
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 type Told = Arc<Mutex<Vec<(usize, Submitted)>>>;
 
@@ -18,7 +19,7 @@ fn id(number: u8) -> TxId {
 }
 
 fn waiter(wait: Wait, index: usize, done: &SubmittedSink) -> Waiter {
-    Waiter { wait, index, expires_at_ms: 100, done: done.clone() }
+    Waiter { wait, index, expires_at_ms: 100, since: Instant::now(), done: done.clone() }
 }
 
 fn receipt(number: u8) -> Receipt {

@@ -1,0 +1,147 @@
+//! How long the stages of a view took on this node, for metrics.
+//!
+//! *Invariants:* only measures: nothing is decided by it; bounded by the window of views.
+
+use super::{Ports, Shard, VIEW_WINDOW};
+use rustorium_types::{View, VoteKind};
+use std::collections::BTreeMap;
+
+/// A stage of a block's way, as this node sees it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Stage {
+    /// The oldest transaction of an own batch waited in the pool for company.
+    Gather,
+    /// From the view's start, or since there is something to list, to its proposal.
+    Propose,
+    /// From the proposal until all that it lists is here and checked.
+    Payload,
+    /// From the proposal to its notarization.
+    Notarize,
+    /// From the notarization, or the proposal where that wasn't seen, to the finalization.
+    Finalize,
+    /// A view, from entering it to entering a later one.
+    View,
+}
+
+struct Times {
+    proposed_us: u64,
+    notarized_us: Option<u64>,
+    finalized: bool,
+}
+
+/// When the views at hand reached which stage.
+#[derive(Default)]
+pub(super) struct Timing {
+    /// When the event at hand came.
+    now_us: u64,
+    entered_us: Option<u64>,
+    work_since_us: Option<u64>,
+    views: BTreeMap<View, Times>,
+}
+
+impl Timing {
+    pub(super) fn at(&mut self, now_us: u64) {
+        self.now_us = now_us;
+    }
+
+    /// Whether something could be listed.
+    pub(super) fn work(&mut self, listable: bool) {
+        let since = self.work_since_us.unwrap_or(self.now_us);
+        self.work_since_us = listable.then_some(since);
+    }
+
+    fn enter(&mut self) -> Option<u64> {
+        self.entered_us.replace(self.now_us).map(|before| self.now_us.saturating_sub(before))
+    }
+
+    fn proposed(&mut self, view: View, current: View) -> Option<u64> {
+        if self.views.contains_key(&view) || self.views.len() as u64 > 2 * VIEW_WINDOW {
+            return None;
+        }
+        let proposed_us = self.now_us;
+        self.views.insert(view, Times { proposed_us, notarized_us: None, finalized: false });
+        let since = self.work_since_us?.max(self.entered_us?);
+        (view == current).then(|| proposed_us.saturating_sub(since))
+    }
+
+    fn certified(&mut self, kind: VoteKind, view: View) -> Option<(Stage, u64)> {
+        let times = self.views.get_mut(&view)?;
+        match kind {
+            VoteKind::Notarize if times.notarized_us.is_none() && !times.finalized => {
+                times.notarized_us = Some(self.now_us);
+                Some((Stage::Notarize, self.now_us.saturating_sub(times.proposed_us)))
+            }
+            VoteKind::Finalize if !std::mem::replace(&mut times.finalized, true) => {
+                let since = times.notarized_us.unwrap_or(times.proposed_us);
+                Some((Stage::Finalize, self.now_us.saturating_sub(since)))
+            }
+            _ => None,
+        }
+    }
+}
+
+impl<P: Ports> Shard<P> {
+    pub(super) fn measure_entered(&mut self) {
+        if let Some(us) = self.timing.enter() {
+            self.ports.measured(Stage::View, us);
+        }
+    }
+
+    pub(super) fn measure_proposed(&mut self, view: View) {
+        if let Some(us) = self.timing.proposed(view, self.view) {
+            self.ports.measured(Stage::Propose, us);
+        }
+    }
+
+    pub(super) fn measure_certified(&mut self, kind: VoteKind, view: View) {
+        if let Some((stage, us)) = self.timing.certified(kind, view) {
+            self.ports.measured(stage, us);
+        }
+    }
+
+    /// Views up to this one are over.
+    pub(super) fn measured_up_to(&mut self, view: View) {
+        self.timing.views = self.timing.views.split_off(&view.next());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_stage_of_a_view_is_measured_once_and_from_the_stage_before() {
+        let mut timing = Timing::default();
+        timing.at(1_000);
+        assert_eq!(timing.enter(), None);
+        timing.at(3_000);
+        timing.work(true);
+        timing.at(4_500);
+        timing.work(true);
+        assert_eq!(timing.proposed(View(7), View(7)), Some(1_500));
+        assert_eq!(timing.proposed(View(7), View(7)), None);
+        timing.at(6_000);
+        assert_eq!(timing.certified(VoteKind::Notarize, View(7)), Some((Stage::Notarize, 1_500)));
+        assert_eq!(timing.certified(VoteKind::Notarize, View(7)), None);
+        timing.at(6_400);
+        assert_eq!(timing.certified(VoteKind::Finalize, View(7)), Some((Stage::Finalize, 400)));
+        assert_eq!(timing.certified(VoteKind::Finalize, View(7)), None);
+        assert_eq!(timing.certified(VoteKind::Nullify, View(7)), None);
+        assert_eq!(timing.enter(), Some(5_400));
+    }
+
+    #[test]
+    fn what_is_idle_or_came_late_is_not_measured_and_views_are_bounded() {
+        let mut timing = Timing::default();
+        timing.at(10);
+        timing.enter();
+        assert_eq!(timing.proposed(View(1), View(1)), None, "nothing could be listed: an idle view is nobody's delay");
+        timing.work(true);
+        assert_eq!(timing.proposed(View(5), View(2)), None, "a view ahead of this node's");
+        assert_eq!(timing.certified(VoteKind::Finalize, View(9)), None, "its block came after its certificate");
+        for view in 0..10 * VIEW_WINDOW {
+            timing.proposed(View(view), View(0));
+        }
+        assert!(timing.views.len() as u64 <= 2 * VIEW_WINDOW + 1);
+    }
+}
