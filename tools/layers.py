@@ -39,6 +39,7 @@ PYTHON = {
     "client": Room(
         ("client",), frozenset({"asyncio", "trio", "rustorium.node", "rustorium.cli", "rustorium.sim"}), None
     ),
+    "observe": Room(("observe",), frozenset({"anyio", "asyncio", "trio", "rustorium.cli", "rustorium.sim"}), None),
     "node": Room(
         ("node",), frozenset({"anyio", "asyncio", "rustorium.client", "rustorium.cli", "rustorium.sim"}), None
     ),

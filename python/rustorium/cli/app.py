@@ -15,8 +15,10 @@ from rustorium.cli import (
     block,
     committee,
     config,
+    dashboards,
     devnet,
     keys,
+    metrics,
     node,
     query,
     recover,
@@ -55,6 +57,8 @@ app.add_typer(committee.group, name="node")
 app.add_typer(block.group, name="block")
 app.add_typer(recover.group, name="recover")
 app.add_typer(status.group, name="status")
+app.add_typer(metrics.group, name="metrics")
+app.add_typer(dashboards.group, name="dashboards")
 app.add_typer(bench.group, name="bench")
 app.add_typer(config.group, name="config")
 app.add_typer(audit.group, name="audit")

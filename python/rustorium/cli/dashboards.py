@@ -1,0 +1,38 @@
+"""`dashboards export`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rustorium.cli.metrics import MetricsNodeOption
+from rustorium.cli.options import NetOption, net_of
+from rustorium.cli.output import Format, Output, emit, note
+
+group = typer.Typer(help="Grafana boards and alert rules.", no_args_is_help=True)
+
+
+@group.callback()
+def dashboards() -> None:
+    """Grafana boards and alert rules."""
+
+
+@group.command()
+def export(
+    folder: Annotated[Path, typer.Argument(help="A folder, which is made.")],
+    net: NetOption = None,
+    node: MetricsNodeOption = None,
+    output: Output = Format.table,
+) -> None:
+    """Write four Grafana boards, alert rules, and what Prometheus and Grafana need to find them and the nodes."""
+    from rustorium.observe.export import export as write
+    from rustorium.observe.scrape import Target, targets_of
+
+    found = net_of(net) if not node else None
+    named = bool(node) or found is not None
+    targets = targets_of(found, node or []) if named else [Target("127.0.0.1:26660", "http://127.0.0.1:26660")]
+    written = write(folder.expanduser(), targets)
+    emit([{"file": str(path)} for path in written], output)
+    if not named:
+        note("no net was named: prometheus/targets.json has a node of this machine; write yours into it")
+    note(f"start: cd {folder}/prometheus && prometheus --config.file=prometheus.yml")

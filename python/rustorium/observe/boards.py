@@ -1,0 +1,348 @@
+"""The four Grafana boards, described here and made into Grafana's JSON when they are exported.
+
+Invariants: every query names the metrics of this release only (a test asks a live node for each); boards differ in
+nothing but their panels; each picks its Prometheus by the variable `datasource` and its nodes by `node`.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+WIDTH = 24
+NODES = '{instance=~"$node"}'
+SCHEMA = 39
+"""Of Grafana 10 and later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """A chart (or a number) of one or more queries, each with its legend."""
+
+    title: str
+    queries: tuple[tuple[str, str], ...]
+    unit: str = "short"
+    kind: str = "timeseries"
+    width: int = 8
+    help: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """A board: its file's name, title and panels, from the top left on."""
+
+    name: str
+    title: str
+    panels: tuple[Panel, ...]
+
+
+def _rate(metric: str, by: str = "", *, more: str = "") -> str:
+    selected = f'{{instance=~"$node"{more}}}'
+    query = f"rate({metric}{selected}[$__rate_interval])"
+    return f"sum by ({by}) ({query})" if by else query
+
+
+def _quantile(metric: str, share: float, by: str = "") -> str:
+    grouped = f"le, {by}" if by else "le"
+    return f"histogram_quantile({share}, {_rate(f'{metric}_bucket', grouped)})"
+
+
+def _mean(metric: str) -> str:
+    return f"{_rate(f'{metric}_sum')} / {_rate(f'{metric}_count')}"
+
+
+def _one(title: str, query: str, legend: str = "{{instance}}", **more: Any) -> Panel:
+    return Panel(title, ((query, legend),), **more)
+
+
+def _stat(title: str, query: str, unit: str = "short", help: str = "") -> Panel:
+    return Panel(title, ((query, ""),), unit, "stat", 4, help)
+
+
+def _times(title: str, metric: str, help: str = "", **more: Any) -> Panel:
+    """Median and 99th percentile of all nodes together, and each node's mean."""
+    queries = (
+        (_quantile(metric, 0.5), "p50"),
+        (_quantile(metric, 0.99), "p99"),
+        (_mean(metric), "mean {{instance}}"),
+    )
+    return Panel(title, queries, "s", help=help, **more)
+
+
+OVERVIEW = Board(
+    "rustorium-overview",
+    "Rustorium / Overview",
+    (
+        _stat("Nodes ready", f"sum(rustorium_node_ready{NODES})"),
+        _stat("Height", f"max(rustorium_consensus_height{NODES})"),
+        _stat("Transactions per second", f"max({_rate('rustorium_execution_transactions_total')})", "tps"),
+        _stat("Missing validators", f"max(rustorium_consensus_missing_validators{NODES})"),
+        _stat("Byzantine validators", f"max(rustorium_consensus_byzantine_validators{NODES})"),
+        _stat("Findings", f"sum(rustorium_node_findings{NODES})"),
+        Panel(
+            "Until a transaction is final",
+            (
+                (_quantile("rustorium_gateway_finality_seconds", 0.5), "p50"),
+                (_quantile("rustorium_gateway_finality_seconds", 0.99), "p99"),
+            ),
+            "s",
+            help="From the node's taking it to telling its receipt: final and on the disks of a quorum.",
+        ),
+        _one("Transactions executed", _rate("rustorium_execution_transactions_total"), unit="tps"),
+        _one("Blocks", _rate("rustorium_execution_blocks_total"), unit="ops"),
+        _one("Height", f"rustorium_consensus_height{NODES}"),
+        _one("Ready", f"rustorium_node_ready{NODES}"),
+        _one("What is found wrong", f"rustorium_node_findings{NODES}"),
+        _one("Pool", f"rustorium_txpool_transactions{NODES}"),
+        _one("CPU cores", _rate("rustorium_process_cpu_seconds_total"), unit="short"),
+        _one("Memory", f"rustorium_process_resident_memory_bytes{NODES}", unit="bytes"),
+        _one("Free disk", f"rustorium_storage_free_bytes{NODES}", unit="bytes"),
+        _one("Open files", f"rustorium_process_open_fds{NODES}"),
+        _one(
+            "Up since",
+            f"time() - rustorium_process_start_time_seconds{NODES}",
+            unit="s",
+            help="A line that falls to 0 is a restart.",
+        ),
+    ),
+)
+
+CONSENSUS = Board(
+    "rustorium-consensus",
+    "Rustorium / Consensus",
+    (
+        _stat("Validators", f"max(rustorium_consensus_validators{NODES})"),
+        _stat("Missing validators", f"max(rustorium_consensus_missing_validators{NODES})"),
+        _stat("Byzantine validators", f"max(rustorium_consensus_byzantine_validators{NODES})"),
+        _stat("Epoch", f"max(rustorium_consensus_epoch{NODES})"),
+        _stat("View", f"max(rustorium_consensus_view{NODES})"),
+        _stat("Retired keys", f"sum(rustorium_consensus_key_retired{NODES})"),
+        _one("Missing validators", f"rustorium_consensus_missing_validators{NODES}", help="As each node sees it."),
+        _one("Views that failed", _rate("rustorium_consensus_nullified_views_total"), unit="ops"),
+        Panel(
+            "Views from block to block",
+            ((_mean("rustorium_consensus_block_views"), "{{instance}}"),),
+            help="1 where no view failed: CometBFT's rounds.",
+        ),
+        _times("Interval of blocks", "rustorium_consensus_block_interval_seconds", "By the headers' times."),
+        _times(
+            "To the proposal", "rustorium_consensus_propose_seconds", "From a view's start, or since there is work."
+        ),
+        _times("Payload", "rustorium_consensus_payload_seconds", "From the proposal until all that it lists is here."),
+        _times("Notarization", "rustorium_consensus_notarize_seconds", "From the proposal."),
+        _times("Finalization", "rustorium_consensus_finalize_seconds", "From the notarization."),
+        _times("Views", "rustorium_consensus_view_seconds", "From entering one to entering a later one."),
+        Panel(
+            "Certified behind executed",
+            ((f"rustorium_consensus_height{NODES} - rustorium_consensus_claimed_height{NODES}", "{{instance}}"),),
+        ),
+        _one("Peers that fell silent", _rate("rustorium_consensus_silences_total"), unit="ops"),
+        _one("Suspicion of peers (phi)", f"rustorium_node_peer_suspicion{NODES}", "{{instance}} of {{peer}}"),
+        _one("Steps of the core", _rate("rustorium_python_steps_total", "kind"), "{{kind}}", unit="ops"),
+        _times("A step's CPU", "rustorium_python_step_cpu_seconds"),
+        _times("A step's time", "rustorium_python_step_wall_seconds"),
+    ),
+)
+
+STATE = Board(
+    "rustorium-state",
+    "Rustorium / Shards and state",
+    (
+        _times("Execution of a block", "rustorium_execution_block_seconds"),
+        _times("Commit of a block", "rustorium_storage_commit_seconds"),
+        _times("Sync of the journal", "rustorium_storage_journal_sync_seconds", "What a vote waits for."),
+        Panel(
+            "Transactions of a block",
+            ((_mean("rustorium_execution_block_transactions"), "{{instance}}"),),
+        ),
+        _one("Skipped transactions", _rate("rustorium_execution_skipped_transactions_total"), unit="ops"),
+        _one("Empty blocks", _rate("rustorium_execution_empty_blocks_total"), unit="ops"),
+        Panel(
+            "Hits of the state cache",
+            (
+                (
+                    f"{_rate('rustorium_storage_cache_hits_total')} / ({_rate('rustorium_storage_cache_hits_total')} + "
+                    f"{_rate('rustorium_storage_cache_misses_total')})",
+                    "{{instance}}",
+                ),
+            ),
+            "percentunit",
+        ),
+        _one("State cache", f"rustorium_storage_cache_bytes{NODES}", unit="bytes"),
+        _one("Committed rows", _rate("rustorium_storage_commit_bytes_total"), unit="Bps"),
+        _one("Journal", _rate("rustorium_storage_journal_bytes_total"), unit="Bps"),
+        _one("Records of the journal", _rate("rustorium_storage_journal_records_total"), unit="ops"),
+        _one("Syncs of the journal", _rate("rustorium_storage_journal_syncs_total"), unit="ops"),
+        _one("Segments of the journal", f"rustorium_storage_journal_segments{NODES}"),
+        Panel(
+            "Not on disk yet",
+            ((f"rustorium_consensus_height{NODES} - rustorium_storage_durable_height{NODES}", "{{instance}}"),),
+            help="Heights whose commit the journal would repeat.",
+        ),
+        Panel(
+            "Not rooted yet",
+            ((f"rustorium_consensus_height{NODES} - rustorium_state_rooted_height{NODES}", "{{instance}}"),),
+        ),
+        _times("State roots", "rustorium_state_root_seconds"),
+        _one("Questions for proofs", _rate("rustorium_proofs_asked_total"), unit="ops"),
+        _times("State proofs", "rustorium_proofs_seconds"),
+        _times("Checks of clients' signatures", "rustorium_txpool_verify_seconds"),
+        _times("Waiting for company in a batch", "rustorium_txpool_gather_seconds"),
+        _one("Work that waits", f"rustorium_node_queue_length{NODES}", "{{instance}} {{stage}}"),
+    ),
+)
+
+NETWORK = Board(
+    "rustorium-network",
+    "Rustorium / Network and abuse",
+    (
+        _one("Links that are up", f"sum by (instance) (rustorium_transport_link_up{NODES})"),
+        _one("Round trips", f"rustorium_transport_rtt_seconds{NODES}", "{{instance}} to {{peer}}", unit="s"),
+        _one("Links that came up again", _rate("rustorium_transport_reconnects_total", "instance"), unit="ops"),
+        _one(
+            "Sent",
+            _rate("rustorium_transport_sent_bytes_total", "instance, class"),
+            "{{instance}} {{class}}",
+            unit="Bps",
+        ),
+        _one(
+            "Received",
+            _rate("rustorium_transport_received_bytes_total", "instance, class"),
+            "{{instance}} {{class}}",
+            unit="Bps",
+        ),
+        _one(
+            "Waits to be sent",
+            f"sum by (instance, class) (rustorium_transport_queue_bytes{NODES})",
+            "{{instance}} {{class}}",
+            unit="bytes",
+        ),
+        _one(
+            "Frames that found no room",
+            _rate("rustorium_transport_full_frames_total", "instance, class"),
+            "{{instance}} {{class}}",
+            unit="ops",
+        ),
+        Panel(
+            "Lost packets",
+            (
+                (
+                    f"{_rate('rustorium_transport_lost_packets_total', 'instance')} / "
+                    f"{_rate('rustorium_transport_sent_packets_total', 'instance')}",
+                    "{{instance}}",
+                ),
+            ),
+            "percentunit",
+        ),
+        _one(
+            "Congestion",
+            _rate("rustorium_transport_congestion_events_total", "instance"),
+            unit="ops",
+        ),
+        _one("Refused peers", _rate("rustorium_transport_refusals_total", "reason"), "{{reason}}", unit="ops"),
+        Panel(
+            "Addresses that had to be proved",
+            (
+                (_rate("rustorium_transport_address_proofs_total"), "peers {{instance}}"),
+                (_rate("rustorium_gateway_address_proofs_total"), "clients {{instance}}"),
+            ),
+            "ops",
+        ),
+        _one("Followers", f"rustorium_transport_followers{NODES}"),
+        _one("Answers over HTTP", _rate("rustorium_gateway_http_responses_total", "status"), "{{status}}", unit="ops"),
+        Panel(
+            "Time of a request",
+            (
+                (_quantile("rustorium_gateway_http_seconds", 0.5, "kind"), "p50 {{kind}}"),
+                (_quantile("rustorium_gateway_http_seconds", 0.99, "kind"), "p99 {{kind}}"),
+            ),
+            "s",
+        ),
+        _one("Submitted", _rate("rustorium_gateway_submitted_transactions_total", "face"), "{{face}}", unit="ops"),
+        Panel(
+            "Refused as busy",
+            (
+                (_rate("rustorium_gateway_busy_transactions_total", "face"), "{{face}}"),
+                (_rate("rustorium_gateway_busy_total"), "full pool {{instance}}"),
+            ),
+            "ops",
+        ),
+        _one("Connections of clients", f"sum by (face) (rustorium_gateway_connections{NODES})", "{{face}}"),
+        _one(
+            "Refused connections",
+            _rate("rustorium_gateway_refused_connections_total", "instance, face"),
+            "{{instance}} {{face}}",
+            unit="ops",
+        ),
+        _one("Event streams", f"rustorium_gateway_event_streams{NODES}"),
+        _one("Transactions that clients wait for", f"rustorium_gateway_waiting_transactions{NODES}"),
+        _times("Telling clients", "rustorium_gateway_notify_seconds"),
+    ),
+)
+
+BOARDS = (OVERVIEW, CONSENSUS, STATE, NETWORK)
+
+
+def grafana(board: Board) -> str:
+    """A board as Grafana's JSON."""
+    source = {"type": "prometheus", "uid": "${datasource}"}
+    made = {
+        "uid": board.name,
+        "title": board.title,
+        "tags": ["rustorium"],
+        "editable": True,
+        "schemaVersion": SCHEMA,
+        "refresh": "10s",
+        "time": {"from": "now-30m", "to": "now"},
+        "timezone": "browser",
+        "links": [{"type": "dashboards", "title": "Rustorium", "tags": ["rustorium"], "asDropdown": True}],
+        "templating": {"list": _variables(source)},
+        "panels": list(_panels(board.panels, source)),
+    }
+    return json.dumps(made, indent=1, ensure_ascii=False) + "\n"
+
+
+def _variables(source: dict[str, str]) -> list[dict[str, Any]]:
+    every = {"includeAll": True, "multi": True, "refresh": 2, "sort": 1, "current": {"text": "All", "value": "$__all"}}
+    return [
+        {"name": "datasource", "label": "Data source", "type": "datasource", "query": "prometheus"},
+        {
+            "name": "node",
+            "label": "Node",
+            "type": "query",
+            "datasource": source,
+            "query": "label_values(rustorium_consensus_height, instance)",
+            **every,
+        },
+    ]
+
+
+def _panels(panels: Sequence[Panel], source: dict[str, str]) -> Iterator[dict[str, Any]]:
+    left = top = 0
+    for number, panel in enumerate(panels, 1):
+        height = 4 if panel.kind == "stat" else 8
+        if left + panel.width > WIDTH:
+            left, top = 0, top + 8
+        yield {
+            "id": number,
+            "title": panel.title,
+            "description": panel.help,
+            "type": panel.kind,
+            "datasource": source,
+            "gridPos": {"x": left, "y": top, "w": panel.width, "h": height},
+            "fieldConfig": {"defaults": {"unit": panel.unit, "min": 0}, "overrides": []},
+            "options": {"legend": {"displayMode": "list", "placement": "bottom"}} if panel.kind != "stat" else {},
+            "targets": [
+                {"refId": chr(ord("A") + place), "datasource": source, "expr": query, "legendFormat": legend}
+                for place, (query, legend) in enumerate(panel.queries)
+            ],
+        }
+        left += panel.width
+
+
+def queries() -> Iterator[tuple[str, str]]:
+    """Each query with where it stands, for tests."""
+    for board in BOARDS:
+        for panel in board.panels:
+            for query, _ in panel.queries:
+                yield f"{board.name}: {panel.title}", query

@@ -1,0 +1,79 @@
+"""The metrics of a live net: every one that a board or a rule names is there, and they say what is."""
+
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+
+from process_tools import assert_no_panic, statuses, wait_for
+from rustorium.client import Client, Key
+from rustorium.devnet import Devnet
+from rustorium.net import read_net
+from rustorium.observe.boards import queries
+from rustorium.observe.export import alert_rules
+from rustorium.observe.exposition import Family
+from rustorium.observe.figures import Metrics, figures
+from rustorium.observe.scrape import Scraper, targets_of
+
+pytestmark = pytest.mark.alone
+
+METRIC = re.compile(r"\brustorium_[a-z0-9_]+")
+
+
+def named() -> set[str]:
+    """All metrics that a board or a rule names."""
+    texts = [query for _, query in queries()] + [alert_rules()]
+    return {name for text in texts for name in METRIC.findall(text)}
+
+
+def scraped(net: Devnet) -> list[dict[str, Family]]:
+    with Scraper(targets_of(net.net, []), 10.0) as scraper:
+        scrapes = scraper.scrape()
+    assert [scrape.error for scrape in scrapes] == [""] * len(scrapes)
+    return [scrape.families for scrape in scrapes]
+
+
+def run(*line: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "rustorium.cli", *(str(part) for part in line)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_every_metric_of_boards_and_rules_is_there_and_is_true(devnet: Devnet) -> None:
+    before = [figures(families) for families in scraped(devnet)]
+    key = Key.open(devnet.net.accounts[0].key_file)
+    with Client.from_net(devnet.path, key=key) as client:
+        done = [client.put(b"measured %d" % number, b"value") for number in range(5)]
+        assert client.get(key.address, b"measured 4") == b"value"
+    height = max(one.receipt.height for one in done if one.receipt is not None)
+    wait_for("all nodes have it", lambda: all(status.executed >= height for status in statuses(devnet)))
+    answers = scraped(devnet)
+    for families in answers:
+        series = {sample.name for family in families.values() for sample in family.samples}
+        assert named() - series == set()
+        for name, family in families.items():
+            assert name.startswith("rustorium_"), name
+            assert family.help, f"{name} says nothing of itself"
+            if family.kind == "histogram":
+                assert name.endswith(("_seconds", "_views", "_transactions")), f"{name}: what are its observations?"
+        metrics = Metrics(families)
+        assert metrics.value("rustorium_consensus_validators") == 4
+        assert metrics.value("rustorium_consensus_missing_validators") == 0
+        assert metrics.value("rustorium_consensus_byzantine_validators") == 0
+        assert metrics.value("rustorium_node_ready") == 1
+        for stage in ("propose", "payload", "notarize", "finalize", "view"):
+            buckets = metrics.histogram(f"rustorium_consensus_{stage}_seconds")
+            assert buckets[-1][1] > 0, f"nobody measured {stage}"
+        assert metrics.histogram("rustorium_storage_journal_sync_seconds")[-1][1] > 0
+        assert 0 < (metrics.value("rustorium_process_resident_memory_bytes") or 0) < 4 * 2**30
+        assert (metrics.value("rustorium_process_cpu_seconds") or 0) > 0
+    for old, families in zip(before, answers, strict=True):
+        new = figures(families)
+        assert (new["transactions"] or 0) >= (old["transactions"] or 0) + 5
+    finality = [Metrics(families).histogram("rustorium_gateway_finality_seconds")[-1][1] for families in answers]
+    assert sum(finality) >= 5, "the client waited for each"
+    rows = json.loads(run("metrics", "collect", "--net", devnet.path, "-o", "json").stdout)
+    assert [row["node"] for row in rows] == [node.name for node in read_net(devnet.path).nodes]
+    assert all(row["height"] >= height and row["ready"] == 1 for row in rows)
+    assert_no_panic(devnet)
