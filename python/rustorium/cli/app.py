@@ -18,6 +18,7 @@ from rustorium.cli import (
     dashboards,
     devnet,
     keys,
+    logs,
     metrics,
     node,
     query,
@@ -59,6 +60,7 @@ app.add_typer(recover.group, name="recover")
 app.add_typer(status.group, name="status")
 app.add_typer(metrics.group, name="metrics")
 app.add_typer(dashboards.group, name="dashboards")
+app.add_typer(logs.group, name="logs")
 app.add_typer(bench.group, name="bench")
 app.add_typer(config.group, name="config")
 app.add_typer(audit.group, name="audit")
