@@ -178,6 +178,12 @@ def is_node_key(text: str) -> bool:
 def find_passphrase(key: Path, passphrase_file: Path | None, environment: Mapping[str, str]) -> bytes:
     """From the given file, RUSTORIUM_PASSPHRASE_FILE, a systemd credential, a file `passphrase` beside the key or in
     the two folders above, or a prompt on a terminal. Errors: KeyFileError."""
+    known = known_passphrase(key, passphrase_file, environment)
+    return known if known is not None else _prompt(f"Passphrase of {key}: ", key)
+
+
+def known_passphrase(key: Path, passphrase_file: Path | None, environment: Mapping[str, str]) -> bytes | None:
+    """The same without asking anybody; None where nothing has it. Errors: KeyFileError."""
     if passphrase_file is not None:
         return read_passphrase(passphrase_file)
     if named := environment.get(PASSPHRASE_VARIABLE):
@@ -189,7 +195,7 @@ def find_passphrase(key: Path, passphrase_file: Path | None, environment: Mappin
     for folder in list(key.absolute().parents)[:3]:
         if (folder / PASSPHRASE_NEAR_KEY).is_file():
             return read_passphrase(folder / PASSPHRASE_NEAR_KEY)
-    return _prompt(f"Passphrase of {key}: ", key)
+    return None
 
 
 def read_passphrase(path: Path) -> bytes:

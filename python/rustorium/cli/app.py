@@ -13,6 +13,7 @@ from rustorium.cli import (
     audit,
     bench,
     block,
+    care,
     committee,
     config,
     dashboards,
@@ -50,6 +51,9 @@ app.command("query")(query.query)
 app.command("verify")(verify.verify)
 app.command("checkpoint")(verify.checkpoint)
 app.command("replay")(replay.replay)
+app.command("doctor")(care.doctor)
+app.add_typer(care.debug_group, name="debug")
+app.add_typer(care.systemd_group, name="systemd")
 app.add_typer(testnet.group, name="testnet")
 app.add_typer(keys.group, name="keys")
 app.add_typer(snapshot.group, name="snapshot")

@@ -28,6 +28,7 @@ from rustorium.health.plan import SENTENCES, SPACE_PAUSE_MS, Done, Planner, Step
 from rustorium.home import Home, open_key_file
 from rustorium.logs import Logger
 from rustorium.node.admin import call
+from rustorium.node.notify import VARIABLES, Notifier
 from rustorium.node.quarantine import free_space, move_aside, remove
 from rustorium.node.recoverystate import RecoveryState, one_supervisor, say, wall_ms
 from rustorium.node.supervisor import END_SIGNALS
@@ -64,6 +65,8 @@ class Recovery:
         alone = not orders.config.p2p.peers
         self._planner = Planner(self._config, self._journal.history(), alone=alone)
         self._stopping = trio.Event()
+        self._notifier = Notifier(orders.environment, os.getpid())
+        self._up = False
         self._child: trio.Process | None = None
         self._said = ""
         self._well_since_ms: int | None = None
@@ -74,6 +77,7 @@ class Recovery:
         with one_supervisor(self._home):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._signals)
+                nursery.start_soon(self._notifier.run, lambda: self._up, self._at)
                 try:
                     await self._supervise()
                 except RustoriumError as error:
@@ -82,6 +86,11 @@ class Recovery:
                 nursery.cancel_scope.cancel()
         if self._fault is not None:
             raise self._fault
+
+    def _at(self) -> str:
+        """What the service manager shows."""
+        reason = self._journal.state.get("reason")
+        return f"{self._journal.state.get('state', 'starting')}{f': {reason}' if reason else ''}"
 
     async def _supervise(self) -> None:
         while not self._stopping.is_set():
@@ -102,7 +111,8 @@ class Recovery:
         try:
             self._child = await trio.lowlevel.open_process(
                 self._command(read), stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, pass_fds=(read,),
-                env=dict(self._orders.environment), start_new_session=True,
+                env={key: value for key, value in self._orders.environment.items() if key not in VARIABLES},
+                start_new_session=True,
             )  # fmt: skip
             os.close(read)
             wanted: list[Step] = []
@@ -167,7 +177,7 @@ class Recovery:
             if listens and answered is None:
                 answered = now
             if status is not None:
-                answered = trio.current_time()
+                answered, self._up = trio.current_time(), True
                 step = self._judge(status)
                 await self._settle()
             elif answered is not None:
@@ -315,5 +325,6 @@ class Recovery:
         with trio.open_signal_receiver(*END_SIGNALS) as signals:
             async for number in signals:
                 self._log.info("told to stop", reason=signal.Signals(number).name)
+                self._notifier.stopping()
                 self._stopping.set()
                 await self._end_child()

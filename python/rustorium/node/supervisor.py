@@ -5,6 +5,7 @@ since a validator that goes on half alive helps nobody.
 """
 
 import json
+import os
 import signal
 import time
 from contextlib import suppress
@@ -20,6 +21,7 @@ from rustorium.node.bridge import tell, wait_for_end
 from rustorium.node.driver import Driver, calm_collector, collect_when_idle
 from rustorium.node.inputlog import InputLog
 from rustorium.node.launch import Launch
+from rustorium.node.notify import Notifier
 from rustorium.node.startup import start
 from rustorium.node.watch import Watch
 from rustorium.replica import Replica
@@ -84,6 +86,7 @@ class Supervisor:
     def __init__(self, launch: Launch, log: Logger, descriptors: Descriptors) -> None:
         self._launch, self._log, self._descriptors = launch, log, descriptors
         self._stopping = trio.Event()
+        self._notifier = Notifier(os.environ, os.getpid())
         self._reason = "told to"
         self._running: _native.Node | None = None
         self.fault: Exception | None = None
@@ -94,6 +97,7 @@ class Supervisor:
         """Until a signal, the admin socket, the parent's end or a fault."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._signals)
+            nursery.start_soon(self._notifier.run, lambda: self._running is not None, self._at)
             if self._descriptors.stop is not None:
                 nursery.start_soon(self._parent_end, self._descriptors.stop)
             try:
@@ -136,7 +140,16 @@ class Supervisor:
         """Ends `run`."""
         if not self._stopping.is_set():
             self._reason = reason
+            self._notifier.stopping()
             self._stopping.set()
+
+    def _at(self) -> str:
+        """What the service manager shows."""
+        if self._running is None:
+            return "opening its store, or filling it"
+        status = json.loads(self._running.status())
+        height = status["at"]["height"]
+        return f"height {height}" if status["ready"] else f"height {height}, not ready: {status['not_ready_because']}"
 
     def _note(self, node: _native.Node, event: str, **fields: object) -> None:
         """Into the log and the audit log."""

@@ -1,0 +1,82 @@
+"""`doctor`, `debug bundle`, `systemd print`."""
+
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rustorium.cli.options import HomeOption, home_of
+from rustorium.cli.output import Format, Output, emit, emit_one, note
+
+debug_group = typer.Typer(help="For whoever helps.", no_args_is_help=True)
+systemd_group = typer.Typer(help="Run a node as a service.", no_args_is_help=True)
+
+
+@debug_group.callback()
+def debug() -> None:
+    """For whoever helps."""
+
+
+@systemd_group.callback()
+def systemd() -> None:
+    """Run a node as a service."""
+
+
+def doctor(home: HomeOption = None, output: Output = Format.table) -> None:
+    """Look at this machine, and at a home where there is one: what would keep its node from running well, and what to
+    do. Exit code 1: something must be changed."""
+    from rustorium.home import default_home
+    from rustorium.observe.doctor import examine
+
+    found = home_of(home) if home is not None or default_home(os.environ) is not None else None
+    checks = examine(found)
+    rows = [{"check": one.name, "result": one.result.value, "seen": one.seen, "do": one.do or None} for one in checks]
+    emit(rows, output, ["check", "result", "seen", "do"])
+    if found is None:
+        note("no home is named: only this machine was looked at; name one with --home")
+    if any(one.result == "fail" for one in checks):
+        raise typer.Exit(1)
+
+
+@debug_group.command("bundle")
+def bundle(
+    out: Annotated[Path, typer.Option("--out", help="A new file, .tar.gz.")] = Path("rustorium-debug.tar.gz"),
+    home: HomeOption = None,
+    output: Output = Format.table,
+) -> None:
+    """Gather configuration, status, metrics, logs and the machine's state into one file, without keys, passphrases and
+    what looks like a secret."""
+    from rustorium.errors import HomeMissing
+    from rustorium.observe.bundle import bundle as write
+
+    found = home_of(home)
+    if not found.path.is_dir():
+        raise HomeMissing(f"there is no home {found.path}: name another with --home")
+    names = write(found, out)
+    emit_one({"file": str(out), "bytes": out.expanduser().stat().st_size, "parts": len(names)}, output)
+    note(f"look through {out} before you send it: `tar -xzf {out}`")
+
+
+@systemd_group.command("print")
+def print_unit(
+    home: HomeOption = None,
+    user: Annotated[str, typer.Option("--user", help="Who runs the node.")] = "rustorium",
+    command: Annotated[Path | None, typer.Option("--command", help="Path of rustorium-node.")] = None,
+) -> None:
+    """Print a systemd unit for a home: Type=notify, a watchdog, and only what a node needs. The node runs under
+    `recover auto`."""
+    from rustorium.errors import UsageError
+    from rustorium.observe.systemd import Unit, unit_text
+
+    found = home_of(home)
+    name = found.load_config().config.node.name
+    named = command or shutil.which("rustorium-node") or shutil.which(sys.argv[0])
+    if named is None:
+        raise UsageError("rustorium-node isn't on the PATH: name it with --command")
+    path = Path(named).expanduser().absolute()
+    if not path.is_file():
+        raise UsageError(f"there is no {path}: name rustorium-node with --command")
+    print(unit_text(Unit(name, found.path, path, user)), end="")

@@ -1,0 +1,165 @@
+"""A file for whoever helps: what a home, its node and its machine say, without secrets.
+
+Invariants: only what is listed here goes in, never a key, a passphrase, the safety journal or the database; all text is
+masked, known secrets by their value; bounded; the file is readable by its owner only.
+"""
+
+import io
+import json
+import os
+import platform
+import tarfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import IO
+
+from rustorium.errors import RustoriumError, UsageError
+from rustorium.home import CREDENTIAL_NAME, PASSPHRASE_NEAR_KEY, PASSPHRASE_VARIABLE, Home
+from rustorium.node.admin import call
+from rustorium.observe.doctor import examine
+from rustorium.observe.masking import MASK, Masker, passphrases, sealed
+
+TAIL_BYTES = 4 * 1024 * 1024
+FILES_MAX = 2_000
+LOGS = ("log/node.jsonl", "log/stderr.log", "log/recovery.jsonl", "run/recovery.json", "run/ended.json")
+PROC = ("cpuinfo", "meminfo", "loadavg", "version", "self/limits", "self/mounts", "sys/fs/file-nr", "net/snmp")
+SECRET_VARIABLES = ("PASS", "SECRET", "TOKEN", "KEY", "CREDENTIAL")
+
+Part = Callable[[], bytes]
+
+
+def bundle(home: Home, out: Path) -> list[str]:
+    """Writes the bundle (.tar.gz) and gives the names of what is in it. Errors: UsageError."""
+    masker = Masker(_secrets(home))
+    try:
+        descriptor = os.open(out.expanduser(), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except FileExistsError:
+        raise UsageError(f"{out} is there already: name another file, or remove it") from None
+    except OSError as error:
+        raise UsageError(
+            f"{out} can't be made ({error.strerror}): name a file in a folder that you may write"
+        ) from None
+    names = []
+    with open(descriptor, "wb") as file, tarfile.open(fileobj=file, mode="w:gz") as archive:
+        for name, part in _parts(home):
+            try:
+                content = part()
+            except (RustoriumError, OSError, ValueError) as error:
+                content, name = f"{error}\n".encode(), f"{name}.missing"
+            _add(archive, name, masker.raw(content))
+            names.append(name)
+    return names
+
+
+def _secrets(home: Home) -> list[bytes]:
+    """Every secret near a home that this process may read: its value must not leave with something else."""
+    folders = [home.path, *list(home.path.absolute().parents)[:2]]
+    found = sealed(home.path.rglob("*.key"))
+    found += passphrases(folder / PASSPHRASE_NEAR_KEY for folder in folders)
+    try:
+        named = home.load_config().config.keys.passphrase_file
+    except RustoriumError:
+        named = ""
+    more = [home.path / named] if named else []
+    more += [Path(os.environ[PASSPHRASE_VARIABLE])] if os.environ.get(PASSPHRASE_VARIABLE) else []
+    if credentials := os.environ.get("CREDENTIALS_DIRECTORY"):
+        more.append(Path(credentials) / CREDENTIAL_NAME)
+    found += passphrases(more)
+    found += [value.encode() for name, value in os.environ.items() if _is_secret(name)]
+    return found
+
+
+def _is_secret(variable: str) -> bool:
+    return any(part in variable.upper() for part in SECRET_VARIABLES) and not variable.upper().endswith(
+        ("_FILE", "_DIRECTORY", "_PATH")
+    )
+
+
+def _parts(home: Home) -> Iterator[tuple[str, Part]]:
+    yield "about.json", _about
+    yield "doctor.json", lambda: _json([asdict(check) for check in examine(home)])
+    yield "config.toml", home.config.read_bytes
+    yield "config.json", lambda: _json(home.load_config(os.environ).rows())
+    yield "genesis.json", home.genesis.read_bytes
+    yield "files.txt", lambda: "".join(_listing(home.path)).encode()
+    yield "environment.json", lambda: _json(_environment())
+    for question in ("status", "addresses", "rotation", "snapshots"):
+        yield f"node/{question}.json", lambda question=question: _json(call(home.admin_socket, question))  # type: ignore[misc]
+    yield "node/metrics.om", lambda: _metrics(home)
+    for place in LOGS:
+        yield place, lambda place=place: _tail(home.path / place)  # type: ignore[misc]
+    for place in PROC:
+        yield f"machine/{place.replace('/', '-')}", lambda place=place: _tail(Path("/proc", place))  # type: ignore[misc]
+
+
+def _about() -> bytes:
+    from rustorium import __version__
+
+    uname = platform.uname()
+    about = {
+        "version": __version__,
+        "python": platform.python_version(),
+        "kernel": uname.release,
+        "machine": uname.machine,
+        "made_ms": time.time_ns() // 1_000_000,
+    }
+    return _json(about)
+
+
+def _json(found: object) -> bytes:
+    return json.dumps(found, indent=1, ensure_ascii=False, default=str).encode() + b"\n"
+
+
+def _environment() -> dict[str, str]:
+    """Ours and what changes how Python runs; no other variable leaves."""
+    ours = {
+        name: value for name, value in os.environ.items() if name.startswith(("RUSTORIUM_", "PYTHON", "LANG", "LC_"))
+    }
+    return {name: MASK if _is_secret(name) else value for name, value in sorted(ours.items())}
+
+
+def _metrics(home: Home) -> bytes:
+    from rustorium.observe.scrape import Scraper, Target
+
+    address = call(home.admin_socket, "addresses")["metrics"]
+    with Scraper([Target("node", f"http://{address}")], 5.0) as scraper:
+        return scraper.fetch(0)
+
+
+def _listing(root: Path) -> Iterator[str]:
+    """Names, modes, sizes and times of the home's files."""
+    count = 0
+    for folder, folders, files in os.walk(root):
+        folders.sort()
+        for name in sorted(files):
+            count += 1
+            if count > FILES_MAX:
+                yield f"… more than {FILES_MAX} files\n"
+                return
+            path = Path(folder, name)
+            try:
+                found = path.lstat()
+            except OSError:
+                continue
+            yield f"{found.st_mode & 0o7777:04o} {found.st_size:>12} {found.st_mtime:.0f} {path.relative_to(root)}\n"
+
+
+def _tail(path: Path) -> bytes:
+    """The end of a file, from a line's start on."""
+    with open(path, "rb") as file:
+        if (size := _size(file)) > TAIL_BYTES:
+            file.seek(size - TAIL_BYTES)
+            file.readline()
+        return file.read(TAIL_BYTES)
+
+
+def _size(file: IO[bytes]) -> int:
+    return os.fstat(file.fileno()).st_size
+
+
+def _add(archive: tarfile.TarFile, name: str, content: bytes) -> None:
+    entry = tarfile.TarInfo(f"rustorium-debug/{name}")
+    entry.size, entry.mode, entry.mtime = len(content), 0o600, int(time.time())
+    archive.addfile(entry, io.BytesIO(content))

@@ -1,0 +1,267 @@
+"""What a machine and a home lack for a node to run well, each with what to do; before it is started or while it runs.
+
+Invariants: changes nothing but one small file in the home, which it removes; each check stands for itself, and one that
+can't be made says so.
+"""
+
+import os
+import platform
+import resource
+import socket
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from rustorium.config import Config, split_address
+from rustorium.errors import NotReady, RustoriumError
+from rustorium.home import Home, known_passphrase, public_part
+from rustorium.node.admin import call
+from rustorium.node.watch import free_bytes
+
+FILES_MIN = 4_096
+MEMORY_BYTES_MIN = 2 * 1024**3
+LOCKED_BYTES_MIN = 1024 * 1024
+SYNCS = 20
+SLOW_DISKS = ("nfs", "nfs4", "cifs", "smb3", "9p", "fuse.sshfs")
+SHORT_LIVED = ("tmpfs", "ramfs", "overlay")
+
+
+class Result(StrEnum):
+    """How a check ended."""
+
+    ok = "ok"
+    warn = "warn"
+    fail = "fail"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One check: what was seen, and what to do where that isn't well."""
+
+    name: str
+    result: Result
+    seen: str
+    do: str = ""
+
+
+def examine(home: Home | None) -> list[Check]:
+    """All checks of this machine and, where one is named, of a home."""
+    checks = [*_machine()]
+    if home is not None:
+        checks += _guarded("home", lambda: list(_home(home)))
+    return checks
+
+
+def _guarded(name: str, make: Callable[[], list[Check]]) -> list[Check]:
+    try:
+        return make()
+    except RustoriumError as error:
+        return [Check(name, Result.fail, error.message, "")]
+    except OSError as error:
+        return [Check(name, Result.warn, f"can't be checked ({error})", "")]
+
+
+def _at_least(name: str, value: int, least: int, unit: str, do: str, scale: int = 1) -> Check:
+    seen = f"{value // scale:,} {unit}"
+    return Check(name, Result.ok, seen) if value >= least else Check(name, Result.warn, seen, do)
+
+
+def _machine() -> Iterator[Check]:
+    known = platform.system() == "Linux" and platform.machine() in ("x86_64", "aarch64")
+    yield Check(
+        "platform",
+        Result.ok if known else Result.fail,
+        f"{platform.system()} {platform.release()} on {platform.machine()}, Python {platform.python_version()}",
+        "" if known else "run it on Linux on x86-64 or aarch64",
+    )
+    yield _extension()
+    cores = len(os.sched_getaffinity(0))
+    yield _at_least("cores", cores, 2, "cores", "give the node two cores or more: consensus waits for them")
+    flags = _text("/proc/cpuinfo")
+    if flags:
+        aes = " aes " in flags.replace("\n", " ") + " "
+        do = "" if aes else "use a CPU with AES instructions: all that is stored is sealed with AES"
+        yield Check("aes", Result.ok if aes else Result.warn, "in hardware" if aes else "in software", do)
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    yield _at_least("memory", memory, MEMORY_BYTES_MIN, "MiB", "give the machine 2 GiB or more", 2**20)
+    files = _limit(resource.RLIMIT_NOFILE)
+    do = "raise the limit of open files (LimitNOFILE=, ulimit -n): connections and tables need them"
+    yield _at_least("open files", files, FILES_MIN, "files", do)
+    locked = _limit(resource.RLIMIT_MEMLOCK)
+    do = "raise the memlock limit (LimitMEMLOCK=, ulimit -l) to 1024 KiB or more: keys may reach swap until then"
+    yield _at_least("locked memory", locked, LOCKED_BYTES_MIN, "KiB", do, 1024)
+
+
+def _limit(which: int) -> int:
+    soft, _ = resource.getrlimit(which)
+    return 2**63 if soft == resource.RLIM_INFINITY else soft
+
+
+def _extension() -> Check:
+    try:
+        from rustorium import __version__, _native
+
+        del _native
+        return Check("extension", Result.ok, f"rustorium {__version__}")
+    except ImportError as error:
+        return Check("extension", Result.fail, f"it can't be loaded ({error})", "install the package again")
+
+
+def _text(path: str) -> str:
+    try:
+        return Path(path).read_text(errors="replace")
+    except OSError:
+        return ""
+
+
+def _home(home: Home) -> Iterator[Check]:
+    config = home.load_config(os.environ).config
+    yield Check("configuration", Result.ok, str(home.config))
+    yield from _guarded("genesis", lambda: [_genesis(home)])
+    yield from _files(home, config)
+    yield from _guarded("passphrase", lambda: [_passphrase(home, config)])
+    yield from _disk(home, config)
+    running = _running(home)
+    yield running
+    if running.result is not Result.ok:
+        yield from _ports(config)
+    yield from _peers(config)
+
+
+def _genesis(home: Home) -> Check:
+    return Check("genesis", Result.ok, f"{len(home.genesis_bytes()):,} bytes at {home.genesis}")
+
+
+def _files(home: Home, config: Config) -> Iterator[Check]:
+    wanted = [(home.node_key, "node"), (home.storage_key, "storage")]
+    if config.node.role == "validator":
+        wanted.append((home.validator_key, "validator"))
+    for path, kind in wanted:
+        if not path.is_file():
+            yield Check(path.name, Result.fail, "is missing", f"restore {path} from a backup")
+            continue
+        mode = path.stat().st_mode & 0o777
+        if mode & 0o077:
+            yield Check(path.name, Result.fail, f"others may read it (mode {mode:o})", f"chmod 600 {path}")
+        else:
+            yield from _guarded(path.name, lambda path=path, kind=kind: [_key(path, kind)])  # type: ignore[misc]
+    mode = home.path.stat().st_mode & 0o777
+    exposed = bool(mode & 0o077)
+    yield Check(
+        "folder",
+        Result.warn if exposed else Result.ok,
+        f"mode {mode:o}",
+        f"chmod 700 {home.path}" if exposed else "",
+    )
+
+
+def _key(path: Path, kind: str) -> Check:
+    found, _ = public_part(path)
+    if found != kind:
+        return Check(path.name, Result.fail, f"is a key of kind {found}", f"put the {kind} key there")
+    return Check(path.name, Result.ok, "is there, sealed, and of its owner only")
+
+
+def _passphrase(home: Home, config: Config) -> Check:
+    named = home.path / config.keys.passphrase_file if config.keys.passphrase_file else None
+    if known_passphrase(home.node_key, named, os.environ) is None:
+        do = "name a file with keys.passphrase_file, RUSTORIUM_PASSPHRASE_FILE or a systemd credential"
+        return Check("passphrase", Result.warn, "would be asked for on a terminal", do)
+    return Check("passphrase", Result.ok, "is found without a terminal")
+
+
+def _disk(home: Home, config: Config) -> Iterator[Check]:
+    free = free_bytes(home.path)
+    if free is not None:
+        do = "free space on the disk, or set storage.keep: a node without space stops"
+        yield _at_least("free disk", free, 4 * config.recovery.disk_free_bytes_min, "MiB", do, 2**20)
+    kind = _filesystem(home.path)
+    if kind in SLOW_DISKS:
+        yield Check(
+            "file system", Result.fail, kind, "move the home to a disk of this machine: syncs over a network lie"
+        )
+    elif kind in SHORT_LIVED:
+        do = "move the home to a disk: what is here may not outlive the machine or the container"
+        yield Check("file system", Result.warn, kind, do)
+    else:
+        yield Check("file system", Result.ok, kind or "unknown")
+    yield from _guarded("disk sync", lambda: [_sync(home, config)])
+
+
+def _filesystem(path: Path) -> str:
+    """The type of the file system that holds a path."""
+    best, found = -1, ""
+    for line in _text("/proc/self/mounts").splitlines():
+        _, mounted, kind, *_ = [*line.split(" "), "", "", ""]
+        mounted = mounted.replace("\\040", " ")
+        if path.absolute().is_relative_to(mounted or "-") and len(mounted) >= best:
+            best, found = len(mounted), kind
+    return found
+
+
+def _sync(home: Home, config: Config) -> Check:
+    """How long a small write takes to reach the disk: each vote waits for one."""
+    times = []
+    with tempfile.TemporaryFile(dir=home.path) as file:
+        for _ in range(SYNCS):
+            start = time.perf_counter()
+            file.write(b"\0" * 4096)
+            file.flush()
+            os.fdatasync(file.fileno())
+            times.append((time.perf_counter() - start) * 1000)
+    median = statistics.median(times)
+    seen = f"median {median:.2f} ms, worst {max(times):.2f} ms of {SYNCS}"
+    if median * 10 <= config.recovery.disk_slow_ms:
+        return Check("disk sync", Result.ok, seen)
+    return Check("disk sync", Result.warn, seen, "move the home to a faster disk: each vote waits for a sync")
+
+
+def _running(home: Home) -> Check:
+    try:
+        status = call(home.admin_socket, "status", timeout_s=3.0)
+    except NotReady as error:
+        return Check("node", Result.warn, error.message, "")
+    height, ready = status["at"]["height"], bool(status["ready"])
+    if ready:
+        return Check("node", Result.ok, f"runs, ready, at height {height}")
+    return Check("node", Result.warn, f"runs, not ready: {status['not_ready_because']}", "rustorium-node status check")
+
+
+def _ports(config: Config) -> Iterator[Check]:
+    """Whether what the node listens on is free; asked only while it doesn't run."""
+    faces = {
+        "p2p.listen": (config.p2p.listen, socket.SOCK_DGRAM),
+        "http.listen": (config.http.listen, socket.SOCK_STREAM),
+        "client.listen": (config.client.listen, socket.SOCK_DGRAM),
+        "metrics.listen": (config.metrics.listen, socket.SOCK_STREAM),
+    }
+    for name, (address, kind) in faces.items():
+        host, port = split_address(address)
+        try:
+            family, _, _, _, where = socket.getaddrinfo(host, port, type=kind)[0]
+            with socket.socket(family, kind) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, kind == socket.SOCK_STREAM)
+                probe.bind(where)
+            yield Check(name, Result.ok, f"{address} is free")
+        except OSError as error:
+            do = f"stop the other process, or set another {name} in config.toml"
+            yield Check(name, Result.fail, f"{address} can't be bound ({error.strerror})", do)
+
+
+def _peers(config: Config) -> Iterator[Check]:
+    lost = []
+    for name, address in config.p2p.peers.items():
+        host, port = split_address(address)
+        try:
+            socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
+        except OSError:
+            lost.append(f"{name} at {address}")
+    if lost:
+        do = "correct p2p.peers in config.toml, or the name server"
+        yield Check("peers", Result.warn, f"no address is found for {', '.join(lost[:4])}", do)
+    elif config.p2p.peers:
+        yield Check("peers", Result.ok, f"{len(config.p2p.peers)} addresses")

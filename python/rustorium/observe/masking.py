@@ -1,0 +1,94 @@
+"""Takes secrets out of text before it leaves the machine: those that are known, and what looks like one.
+
+Invariants: a secret is never written, be it as it is, in hexadecimal or in base64; whoever is in doubt masks.
+"""
+
+import base64
+import json
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+MASK = "[masked]"
+FILE_BYTES_MAX = 64 * 1024
+SECRET_BYTES_MIN = 4
+"""A shorter one can't be told from other text."""
+
+_NAMES = r"(?:pass(?:phrase|word|wd)?|secret|token|seed|mnemonic|private|credential|authorization|api_?key|access_?key)"
+_QUOTED = r"""\"(?:[^"\\]|\\.){0,4096}+\"|'[^']{0,4096}+'"""
+# Repetitions are bounded or possessive: what a log holds may be hostile, and takes linear time at most.
+_LOOKS = (
+    # "passphrase": "…", secret_key = '…', TOKEN=…, password: … to the end of the line
+    re.compile(rf"""(?i)({_NAMES}[\w.-]{{0,40}}+["']?\s{{0,4}}+=\s{{0,4}}+)({_QUOTED}|[^\s,;&}}\]]+)"""),
+    re.compile(rf"""(?i)({_NAMES}[\w.-]{{0,40}}+["']?[ \t]{{0,4}}+:[ \t]{{0,4}}+)({_QUOTED}|[^\n,;}}\]]+)"""),
+    re.compile(r"(?i)\b((?:bearer|basic)\s+)([A-Za-z0-9._~+/=-]{8,})"),
+    re.compile(r"(://)([^\s/@]{1,400}+)(?=@)"),
+    re.compile(r"(-----BEGIN [A-Z ]*PRIVATE KEY-----)(.*?)(?=-----END|\Z)", re.DOTALL),
+    re.compile(r"()\b((?:AKIA|ASIA)[A-Z0-9]{16})\b"),
+)
+_PATHS = re.compile(r"(?i)(?:passphrase|password|secret|token|credential)s?[_-]?(?:file|path|directory)")
+"""What names a file says where a secret is, not what it is."""
+
+
+class Masker:
+    """Masks text."""
+
+    def __init__(self, secrets: Iterable[bytes]) -> None:
+        self._known = sorted({form for secret in secrets for form in _forms(secret)}, key=len, reverse=True)
+
+    def text(self, text: str) -> str:
+        """Without secrets."""
+        for form in self._known:
+            text = re.sub(re.escape(form), MASK, text, flags=re.IGNORECASE)
+        for looks in _LOOKS:
+            text = looks.sub(self._replace, text)
+        return text
+
+    def raw(self, content: bytes) -> bytes:
+        """Without secrets; what isn't UTF-8 is replaced."""
+        return self.text(content.decode("utf-8", "replace")).encode()
+
+    @staticmethod
+    def _replace(found: re.Match[str]) -> str:
+        return found[0] if _PATHS.search(found[1]) else f"{found[1]}{MASK}"
+
+
+def _forms(secret: bytes) -> Iterable[str]:
+    if len(secret) < SECRET_BYTES_MIN:
+        return
+    yield secret.hex()
+    for encoded in (base64.b64encode(secret), base64.urlsafe_b64encode(secret)):
+        yield encoded.decode().rstrip("=")
+    text = secret.decode("utf-8", "ignore")
+    if text.isprintable() and text.encode() == secret:
+        yield text
+        yield text.encode("unicode_escape").decode()
+
+
+def passphrases(paths: Iterable[Path]) -> list[bytes]:
+    """What passphrase files hold: each whole, and each of its lines. What can't be read can't leak either."""
+    found = []
+    for path in paths:
+        if (content := _read(path)) is not None:
+            found += [content.strip(), *(line.strip() for line in content.splitlines())]
+    return [secret for secret in found if len(secret) >= SECRET_BYTES_MIN]
+
+
+def sealed(paths: Iterable[Path]) -> list[bytes]:
+    """What key files hold sealed, which a weak passphrase would open."""
+    found = []
+    for path in paths:
+        try:
+            fields = json.loads(_read(path) or b"{}")
+            found.append(str(fields["sealed"]).encode())
+        except (ValueError, KeyError, TypeError, RecursionError):
+            continue
+    return found
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        with open(path, "rb") as file:
+            return file.read(FILE_BYTES_MAX)
+    except OSError:
+        return None

@@ -1,0 +1,88 @@
+"""What systemd is told, over a real datagram socket and in virtual time."""
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import trio
+import trio.testing
+
+from rustorium.node.notify import STATUS_CHARACTERS_MAX, Notifier
+
+PID = 77
+
+
+@pytest.fixture
+def listener(tmp_path: Path) -> Iterator[socket.socket]:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as found:
+        found.bind(str(tmp_path / "notify"))
+        found.setblocking(False)
+        yield found
+
+
+def said(listener: socket.socket) -> list[list[str]]:
+    messages = []
+    while True:
+        try:
+            messages.append(listener.recv(4096).decode().split("\n"))
+        except BlockingIOError:
+            return messages
+
+
+def told(environment: dict[str, str], seconds: float, up_after: float = 0.0, status: str = "fine") -> None:
+    """Runs a notifier for so long, of virtual time."""
+
+    async def run() -> None:
+        start = trio.current_time()
+        with trio.move_on_after(seconds):
+            await Notifier(environment, PID).run(lambda: trio.current_time() - start >= up_after, lambda: status)
+
+    trio.run(run, clock=trio.testing.MockClock(autojump_threshold=0))
+
+
+def test_it_asks_for_time_until_it_is_up_and_then_shows_life(listener: socket.socket) -> None:
+    environment = {"NOTIFY_SOCKET": listener.getsockname(), "WATCHDOG_USEC": "9000000"}
+    told(environment, 9.5, up_after=2.5)
+    assert said(listener) == [
+        ["EXTEND_TIMEOUT_USEC=9000000", "WATCHDOG=1", "STATUS=fine"],
+        ["EXTEND_TIMEOUT_USEC=9000000", "WATCHDOG=1"],
+        ["EXTEND_TIMEOUT_USEC=9000000", "WATCHDOG=1"],
+        ["READY=1", "WATCHDOG=1"],
+        ["WATCHDOG=1"],
+        ["WATCHDOG=1"],
+    ]
+
+
+def test_without_a_watchdog_it_says_that_it_is_up_and_what_it_is_at(listener: socket.socket) -> None:
+    told({"NOTIFY_SOCKET": listener.getsockname()}, 25.0, status="two\nlines " + "x" * 500)
+    first, *rest = said(listener)
+    assert first[0] == "READY=1"
+    assert first[1].startswith("STATUS=two lines xxx")
+    assert len(first[1]) == len("STATUS=") + STATUS_CHARACTERS_MAX
+    assert rest == [[""], [""]], "nothing new"
+
+
+def test_anothers_watchdog_and_nonsense_are_not_ours(listener: socket.socket) -> None:
+    address = {"NOTIFY_SOCKET": listener.getsockname()}
+    for more in ({"WATCHDOG_USEC": "3000000", "WATCHDOG_PID": "1"}, {"WATCHDOG_USEC": "soon"}, {"WATCHDOG_USEC": "-1"}):
+        told(address | more, 5.0)
+        assert said(listener) == [["READY=1", "STATUS=fine"]]
+    told(address | {"WATCHDOG_USEC": "3000000", "WATCHDOG_PID": str(PID)}, 0.5)
+    assert said(listener) == [["READY=1", "WATCHDOG=1", "STATUS=fine"]]
+
+
+def test_an_abstract_socket_and_a_stop(tmp_path: Path) -> None:
+    name = f"rustorium-test-{tmp_path.name}-{id(tmp_path)}"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind("\0" + name)
+        listener.setblocking(False)
+        Notifier({"NOTIFY_SOCKET": "@" + name}, PID).stopping()
+        assert said(listener) == [["STOPPING=1"]]
+
+
+def test_nobody_to_tell_and_a_socket_that_is_gone_harm_nothing(tmp_path: Path) -> None:
+    told({}, 100.0)
+    Notifier({}, PID).stopping()
+    told({"NOTIFY_SOCKET": str(tmp_path / "gone")}, 30.0)
+    told({"NOTIFY_SOCKET": "vsock:1:2"}, 30.0)

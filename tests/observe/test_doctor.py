@@ -1,0 +1,155 @@
+"""`doctor` and `systemd print` on homes that are well, and that aren't."""
+
+import json
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cli_runner import Cli
+
+from rustorium.devnet import Devnet
+from rustorium.errors import UsageError
+from rustorium.observe import doctor
+from rustorium.observe.systemd import Unit, unit_text
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Path]:
+    """A home whose node doesn't run."""
+    with Devnet.create(tmp_path / "net", nodes=1, accounts=0) as net:
+        yield Path(net.net.nodes[0].home)
+
+
+def checks(cli: Cli, home: Path, code: int) -> dict[str, dict[str, Any]]:
+    ended = cli("doctor", "--home", home, "-o", "json")
+    assert ended.code == code, ended.out
+    return {one["check"]: one for one in json.loads(ended.out)}
+
+
+def test_a_good_home_fails_nothing(cli: Cli, home: Path) -> None:
+    found = checks(cli, home, 0)
+    assert all(one["result"] != "fail" for one in found.values())
+    for name in (
+        "platform",
+        "extension",
+        "configuration",
+        "genesis",
+        "node.key",
+        "validator.key",
+        "storage.key",
+        "passphrase",
+    ):
+        assert found[name]["result"] == "ok", found[name]
+    assert found["node"]["result"] == "warn"
+    assert "median" in found["disk sync"]["seen"]
+    assert {path.name for path in home.iterdir()} >= {"node.key"}
+    assert not list(home.glob("tmp*")), "what it wrote to measure the disk is gone"
+    assert all(one["do"] for one in found.values() if one["result"] != "ok" and one["check"] != "node")
+
+
+def test_each_thing_that_is_wrong_is_found_with_what_to_do(cli: Cli, home: Path, tmp_path: Path) -> None:
+    (home / "node.key").chmod(0o644)
+    (home / "validator.key").rename(home / "storage.key.bak")
+    (home / "storage.key").write_bytes((home / "node.key").read_bytes())
+    (home / "storage.key").chmod(0o600)
+    (home / "genesis.json").write_text("{")
+    home.chmod(0o755)
+    (tmp_path / "net" / "passphrase").chmod(0o644)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        text = (home / "config.toml").read_text()
+        address = next(line for line in text.split("[http]")[1].splitlines() if line.startswith("listen"))
+        port = taken.getsockname()[1]
+        (home / "config.toml").write_text(text.replace(address, f'listen = "127.0.0.1:{port}"'))
+        found = checks(cli, home, 1)
+    expected = {
+        "node.key": ("fail", "chmod 600"),
+        "validator.key": ("fail", "restore"),
+        "storage.key": ("fail", "put the storage key there"),
+        "genesis": ("fail", None),
+        "folder": ("warn", "chmod 700"),
+        "passphrase": ("fail", None),
+        "http.listen": ("fail", "stop the other process"),
+    }
+    for name, (result, do) in expected.items():
+        assert found[name]["result"] == result, found[name]
+        assert do is None or do in found[name]["do"]
+    assert found["client.listen"]["result"] == "ok"
+
+
+def test_a_broken_configuration_is_one_check_and_the_machine_is_looked_at(cli: Cli, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    found = checks(cli, home, 1)
+    assert "there is no" in found["home"]["seen"]
+    (home / "config.toml").write_text("[nod]\n")
+    found = checks(cli, home, 1)
+    assert "did you mean `node`?" in found["home"]["seen"]
+    assert found["cores"]["seen"]
+
+
+def test_without_a_home_only_the_machine_is_looked_at(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    ended = cli("doctor")
+    assert ended.code == 0
+    assert "no home is named" in ended.err
+    assert "platform" in ended.out
+
+
+def test_file_systems_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    mounts = "none / overlay rw 0 0\n/dev/a /data ext4 rw 0 0\nhost:/x /data/far\\040away nfs4 rw 0 0\nbroken\n"
+    monkeypatch.setattr(doctor, "_text", lambda _: mounts)
+    assert doctor._filesystem(Path("/data/home")) == "ext4"
+    assert doctor._filesystem(Path("/data/far away/home")) == "nfs4"
+    assert doctor._filesystem(Path("/database")) == "overlay"
+    assert doctor.Result.fail in [one.result for one in _disk_of(monkeypatch, "nfs4")]
+    assert doctor.Result.warn in [one.result for one in _disk_of(monkeypatch, "tmpfs")]
+
+
+def _disk_of(monkeypatch: pytest.MonkeyPatch, kind: str) -> list[doctor.Check]:
+    from rustorium.config import Config
+    from rustorium.home import Home
+
+    monkeypatch.setattr(doctor, "_filesystem", lambda _: kind)
+    return [one for one in doctor._disk(Home(Path("/nowhere")), Config()) if one.name == "file system"]
+
+
+def test_a_slow_disk_is_told(monkeypatch: pytest.MonkeyPatch, home: Path, cli: Cli) -> None:
+    clock = iter(range(1_000_000))
+    monkeypatch.setattr("rustorium.observe.doctor.time.perf_counter", lambda: next(clock) * 0.05)
+    assert checks(cli, home, 0)["disk sync"]["result"] == "warn"
+
+
+def test_a_unit_is_printed(cli: Cli, home: Path, tmp_path: Path) -> None:
+    program = tmp_path / "rustorium-node"
+    program.write_text("")
+    text = cli("systemd", "print", "--home", home, "--command", program, "--user", "ledger").out
+    for line in (
+        "Type=notify",
+        "WatchdogSec=60",
+        f"ExecStart={program} recover auto --home {home}",
+        f"ReadWritePaths={home}",
+        "User=ledger",
+        "NoNewPrivileges=yes",
+    ):
+        assert f"\n{line}\n" in text
+    assert "{" not in text
+
+
+def test_what_would_mean_something_to_systemd_is_refused(cli: Cli, home: Path, tmp_path: Path) -> None:
+    program = tmp_path / "rustorium-node"
+    cli("systemd", "print", "--home", home, "--command", program).fails(2, "there is no")
+    program.write_text("")
+    cli("systemd", "print", "--home", tmp_path / "none", "--command", program).fails(3, "there is no")
+    cli("systemd", "print", "--home", home, "--command", program, "--user", "root; x").fails(2, "is no user's name")
+    good = Unit("node-0", Path("/var/lib/rustorium"), Path("/usr/bin/rustorium-node"), "rustorium")
+    assert "ProtectHome=yes" in unit_text(good)
+    assert "ProtectHome=read-only" in unit_text(Unit("node-0", Path("/home/x/n"), good.command, "rustorium"))
+    for path in ("/a b", "/a%n", "/a\nUser=root", "relative", "/a/../b", "/a$b"):
+        with pytest.raises(UsageError, match="mean something to systemd"):
+            unit_text(Unit("node-0", Path(path), good.command, "rustorium"))
+    with pytest.raises(UsageError, match="makes no name of a unit"):
+        unit_text(Unit("my node", good.home, good.command, "rustorium"))
