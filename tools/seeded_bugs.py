@@ -5,7 +5,8 @@ The bugs are in the Rust code behind `seeded::bug("name")`, which is nothing in 
 bugs and know none. This builds the workspace's tests with the feature, into a folder of its own; runs what is to find
 the bugs without any, where all must pass; and then for each bug what is to find it, which must fail.
 
-`python tools/seeded_bugs.py [NAMES...]`: of these bugs only, or of these rules (`R21`); `--list` names them.
+`python tools/seeded_bugs.py [NAMES...]`: of these bugs only, or of these rules (`R21`). What came of a run is kept in
+that folder, so that one that was stopped goes on, and what is unchanged isn't run again.
 """
 
 import argparse
@@ -14,89 +15,83 @@ import os
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from seeded_history import younger_than_their_bug
+from seeded_pages import PAGE, page, table
+from seeded_runs import ROOT, TIMEOUT_S, Bug, Check, Kept, finder, run, unfit
 from seeded_table import ROWS
 
-ROOT = Path(__file__).resolve().parents[1]
 RULES_MAX = 32
 """Rules of docs/spec/consensus.md: each has a bug."""
-TIMEOUT_S = 300
 SLOW = ("state", "native")
 """Crates whose tests would take too long unoptimized; for the others compiling is what takes long."""
 SITE = re.compile(r'seeded::bug\(\s*"([^"]+)"')
 PYTEST = (sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider")
-# A property that fails is to say so, and to leave no file behind; the same cases every time.
-PROPTEST = {
-    "PROPTEST_DISABLE_FAILURE_PERSISTENCE": "1",
-    "PROPTEST_MAX_SHRINK_ITERS": "0",
-    "PROPTEST_RNG_SEED": "1",
-}
+VOTE_PATH = "storage vote_path"
+SEEDS = "tests/broken_rules.py"
+EXTENSION_TEST = "tests/build/test_seeded_bugs.py::test_the_extension_has_no_switch"
 
 
-@dataclass(frozen=True)
-class Check:
-    """A command that finds a bug: it passes without it, and fails with it."""
+def target_folder() -> Path:
+    """Where the tests are built, and what came of them is kept."""
+    sys.path.insert(0, str(ROOT / "tools" / "build"))
+    from backend import CACHE
 
-    shown_as: str
-    command: tuple[str, ...]
-    folder: Path
-
-
-@dataclass(frozen=True)
-class Bug:
-    """A seeded bug."""
-
-    rules: str
-    name: str
-    where: str
-    check: Check
-    variable: str
-
-    def is_among(self, wanted: set[str]) -> bool:
-        """Whether it is called so, or breaks such a rule."""
-        return not wanted or bool(wanted & {self.name, self.rules, *self.rules.split()})
+    return Path(os.environ.get("SEEDED_BUGS_TARGET_DIR") or CACHE / "target-seeded-bugs")
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What became of a command: whether it passed, in how long, and what it said."""
+def compile_with_bugs(*arguments: str) -> list[dict[str, Any]]:
+    """Cargo's messages on what was compiled, for the release and with the bugs."""
+    target = target_folder()
+    from backend import build_environment
 
-    passed: bool
-    seconds: float
-    output: str
+    environment = {**os.environ, **build_environment(), "CARGO_TARGET_DIR": str(target)}
+    command = ["cargo", arguments[0], "--release", "--locked", "--features", "rustorium-types/seeded-bugs"]
+    command += [*arguments[1:], "--message-format", "json-render-diagnostics"]
+    done = subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode:
+        sys.exit("it did not compile with the bugs in it: cargo's messages above say why")
+    messages = map(json.loads, done.stdout.splitlines())
+    return [message for message in messages if message["reason"] == "compiler-artifact"]
 
 
 def build() -> dict[str, str]:
     """Builds the tests with the bugs in them: the program of each target, by `crate target`."""
-    sys.path.insert(0, str(ROOT / "tools" / "build"))
-    from backend import CACHE, build_environment
-
-    environment = {**os.environ, **build_environment()}
-    environment["CARGO_TARGET_DIR"] = os.environ.get("SEEDED_BUGS_TARGET_DIR") or str(CACHE / "target-seeded-bugs")
-    environment["CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS"] = "true"
-    environment["CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS"] = "true"
-    command = ["cargo", "test", "--no-run", "--release", "--locked", "--workspace", "--exclude", "rustorium-native"]
-    command += ["--tests", "--example", "vote_path"]
-    command += ["--features", "rustorium-types/seeded-bugs", "--message-format", "json-render-diagnostics"]
-    for crate in sorted(path.parent.name for path in (ROOT / "crates").glob("*/Cargo.toml")):
-        if crate not in SLOW:
-            command += ["--config", f"profile.release.package.rustorium-{crate}.opt-level=0"]
-    done = subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=False)
-    if done.returncode:
-        sys.exit("the tests did not compile with the bugs in them: cargo's messages above say why")
+    os.environ["CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS"] = "true"
+    os.environ["CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS"] = "true"
+    fast = [path.parent.name for path in sorted((ROOT / "crates").glob("*/Cargo.toml"))]
+    levels = [f"profile.release.package.rustorium-{crate}.opt-level=0" for crate in fast if crate not in SLOW]
+    options = ["--no-run", "--workspace", "--exclude", "rustorium-native", "--tests", "--example", "vote_path"]
     programs = {}
-    for message in map(json.loads, done.stdout.splitlines()):
-        if message["reason"] == "compiler-artifact" and message["executable"]:
-            target = message["target"]
-            name = "lib" if "lib" in target["kind"] else target["name"]
+    for message in compile_with_bugs("test", *options, *(word for level in levels for word in ("--config", level))):
+        if message["executable"]:
+            name = "lib" if "lib" in message["target"]["kind"] else message["target"]["name"]
             programs[f"{Path(message['manifest_path']).parent.name} {name}"] = message["executable"]
-    os.environ["VOTE_PATH"] = programs["storage vote_path"]  # for tests/disk, which else compiles one without bugs
+    os.environ["VOTE_PATH"] = programs[VOTE_PATH]  # for tests/disk, which else compiles one without bugs
     return programs
+
+
+def try_the_extension() -> int:
+    """Builds the extension as for a release but with the bugs in it, which its test must see; 1 where it doesn't."""
+    os.environ |= {"PYO3_BUILD_EXTENSION_MODULE": "1", "PYO3_PYTHON": sys.executable}
+    [built] = [message for message in compile_with_bugs("build", "-p", "rustorium-native") if _is_extension(message)]
+    check = Check(EXTENSION_TEST, (*PYTEST, EXTENSION_TEST), ROOT)
+    without, with_bugs = run(check), run(check, EXTENSION=built["filenames"][0])
+    if fault := unfit(check, without):
+        sys.exit(fault)
+    found = re.search(r"^E +(AssertionError.*)", with_bugs.output, re.MULTILINE)
+    if with_bugs.passed or not found:
+        sys.exit(f"{EXTENSION_TEST} takes an extension with the bugs in it for a release\n{with_bugs.output}")
+    print(f"{EXTENSION_TEST} fails where the bugs are in the extension, as it should: {found[1]}")
+    return 0
+
+
+def _is_extension(message: dict[str, Any]) -> bool:
+    return bool(message["target"]["name"] == "_native")
 
 
 def sites() -> dict[str, str]:
@@ -118,11 +113,13 @@ def rust_bugs(programs: dict[str, str]) -> Iterator[Bug]:
         sys.exit(f"in the code or in tools/seeded_table.py, but not in both: {', '.join(unknown)}")
     for rules, name, test in ROWS:
         if test.startswith("tests/"):
-            check = Check(test, (*PYTEST, *test.split()), ROOT)
+            check = Check(test, (*PYTEST, *test.split()), ROOT, (programs.get(VOTE_PATH, ""),))
         else:
             crate, target, *filters = test.split()
-            program = programs.get(f"{crate} {target}", "")
-            check = Check(test, (program, "--quiet", *filters), ROOT / "crates" / crate)
+            program = programs.get(f"{crate} {target}")
+            if programs and program is None:
+                sys.exit(f"{name}: there is no test target `{target}` of the crate `{crate}`")
+            check = Check(test, (program or "", "--quiet", *filters), ROOT / "crates" / crate, (program or "",))
         yield Bug(rules, name, places[name], check, "SEEDED_BUG")
 
 
@@ -134,7 +131,7 @@ def python_bugs() -> Iterator[Bug]:
     for name, broken in RULES.items():
         if isinstance(broken.shown_by, Seeds):
             shown_as = f"seeds of {broken.shown_by.mode.value} from {broken.shown_by.first} on"
-            command = (sys.executable, "tests/broken_rules.py")
+            command: tuple[str, ...] = (sys.executable, SEEDS)
         else:
             shown_as = broken.shown_by
             command = (*PYTEST, "-p", "broken_rules", shown_as)
@@ -147,65 +144,43 @@ def every(programs: dict[str, str]) -> list[Bug]:
     return sorted(found, key=lambda bug: (int(re.findall(r"\d+", f"{bug.rules} 99")[0]), bug.rules, bug.name))
 
 
-def run(check: Check, **bug: str) -> Outcome:
-    """Runs the command, with a bug or without."""
-    environment = {**os.environ, **PROPTEST, "CARGO_MANIFEST_DIR": str(check.folder), **bug}
-    environment["PYTHONPATH"] = os.pathsep.join([str(ROOT / "python"), str(ROOT / "tests")])
-    started = time.monotonic()
-    try:
-        done = subprocess.run(
-            check.command, cwd=check.folder, env=environment, capture_output=True, text=True, timeout=TIMEOUT_S
-        )
-        passed, output = done.returncode == 0, done.stdout + done.stderr
-    except subprocess.TimeoutExpired:
-        passed, output = False, f"no end in {TIMEOUT_S} s"
-    return Outcome(passed, time.monotonic() - started, output)
+def named_beside(bugs: Sequence[Bug]) -> list[str]:
+    """Where Rust code names a bug other than to switch it on: a test knows none."""
+    names = [f'"{bug.name}"' for bug in bugs if bug.variable == "SEEDED_BUG"]
+    found = []
+    for path in sorted((ROOT / "crates").rglob("*.rs")):
+        place = path.relative_to(ROOT)
+        text = path.read_text()
+        text = text if "tests" in place.parts else SITE.sub("", text)
+        found += [f"{place} names {name}" for name in names if name in text]
+    return found
 
 
-def unfit(check: Check, outcome: Outcome) -> str | None:
-    """What is wrong with a command that no bug is switched on for; none where it passes and tests something."""
-    if not outcome.passed:
-        return f"fails without a bug: {check.shown_as}\n{outcome.output}"
-    if check.folder != ROOT and not re.search(r"ok\. [1-9]\d* passed", outcome.output):
-        return f"tests nothing: {check.shown_as}"
-    return None
+def fail_without(bugs: Sequence[Bug], kept: Kept, jobs: int) -> list[str]:
+    """What is wrong with the commands while no bug is switched on."""
+    checks = list(dict.fromkeys(bug.check for bug in bugs if bug.check.command[-1] != SEEDS))
+    with ThreadPoolExecutor(jobs) as workers:
+        faults = [fault for fault in map(unfit, checks, workers.map(kept.run, checks)) if fault]
+    print(f"{len(checks) - len(faults)} of {len(checks)} commands pass without a bug", file=sys.stderr, flush=True)
+    return faults
 
 
-def finder(bug: Bug, outcome: Outcome) -> str:
-    """The first test that failed, or seed."""
-    if seed := re.search(r"^(seed \d+ \w+): FAILED", outcome.output, re.MULTILINE):
-        return seed[1]
-    if test := re.search(r"^FAILED (\S+)", outcome.output, re.MULTILINE):
-        return test[1].removeprefix("tests/")
-    if test := re.search(r"^    (\S+)$", outcome.output.rpartition("failures:")[2], re.MULTILINE):
-        return f"{' '.join(bug.check.shown_as.split()[:2])} {test[1]}"
-    return f"{bug.check.shown_as}, which ended or hung without naming a test"
-
-
-def hunt(bugs: Sequence[Bug], jobs: int) -> tuple[list[list[str]], list[str]]:
+def hunt(bugs: Sequence[Bug], kept: Kept, jobs: int) -> tuple[list[list[str]], list[str]]:
     """The catch table's rows, and the names of the bugs that survived."""
     rows, survivors = [], []
     with ThreadPoolExecutor(jobs) as workers:
-        outcomes = workers.map(lambda bug: run(bug.check, **{bug.variable: bug.name}), bugs)
+        outcomes = workers.map(lambda bug: kept.run(bug.check, **{bug.variable: bug.name}), bugs)
         for number, (bug, outcome) in enumerate(zip(bugs, outcomes, strict=True), 1):
-            # A command of the simulator says with its exit code that it found something; tests fail by it as well.
-            caught = "nothing" if outcome.passed else finder(bug, outcome)
-            print(f"{number}/{len(bugs)} {bug.name}: {caught}", file=sys.stderr, flush=True)
-            if outcome.passed:
+            caught = finder(bug, outcome)
+            if caught is None:
                 survivors.append(bug.name)
+            if not outcome.ended:
+                caught = f"nothing: no end in {TIMEOUT_S} s"
+            elif caught is None:
+                caught = "nothing" if outcome.passed else "no test by name: the program ended"
+            print(f"{number}/{len(bugs)} {bug.name}: {caught}", file=sys.stderr, flush=True)
             rows.append([bug.rules, bug.name, bug.where, caught, f"{outcome.seconds:.1f}"])
     return rows, survivors
-
-
-def table(rows: Sequence[Sequence[str]]) -> str:
-    """The rows in columns, as Markdown."""
-    rows = [["rule", "bug", "where", "caught by", "s"], *rows]
-    widths = [max(len(row[column]) for row in rows) for column in range(5)]
-    lines = [
-        "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in rows
-    ]
-    lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
-    return "\n".join(lines)
 
 
 def without_a_bug(bugs: Sequence[Bug]) -> list[str]:
@@ -214,36 +189,62 @@ def without_a_bug(bugs: Sequence[Bug]) -> list[str]:
     return [rule for rule in (f"R{number}" for number in range(1, RULES_MAX + 1)) if rule not in broken]
 
 
-def main() -> int:
-    """Prints the catch table; 1 where a bug survives or a rule has none."""
+def asked_for() -> argparse.Namespace:
+    """What the command line asks for."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help="bugs, or rules such as R21; none: all")
     parser.add_argument("--list", action="store_true", help="names the bugs, and runs nothing")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="commands at once")
-    arguments = parser.parse_args()
-    wanted = set(arguments.names)
-    if missing := without_a_bug(every({})):
+    parser.add_argument("--anew", action="store_true", help="runs again what an earlier run has done")
+    parser.add_argument("--extension", action="store_true", help="sees that the bugs would be noticed in the extension")
+    parser.add_argument("--write", action="store_true", help=f"writes {PAGE.relative_to(ROOT)}, if none survived")
+    return parser.parse_args()
+
+
+def chosen(wanted: set[str]) -> list[Bug]:
+    """The bugs with these names, or of these rules; ends with one sentence where the table isn't sound."""
+    bugs = every({})
+    if missing := without_a_bug(bugs):
         sys.exit(f"no bug breaks {', '.join(missing)}: seed one")
-    bugs = [bug for bug in every({}) if bug.is_among(wanted)]
-    if not bugs:
-        sys.exit(f"there is no bug or rule called {', '.join(sorted(wanted))}: --list names them")
-    if not arguments.list and any(bug.variable == "SEEDED_BUG" for bug in bugs):
-        bugs = [bug for bug in every(build()) if bug.is_among(wanted)]
+    if named := named_beside(bugs):
+        sys.exit(f"{'; '.join(named)}: a test must not know of a bug")
+    known = {word for bug in bugs for word in (bug.name, bug.rules, *bug.rules.split())}
+    if unknown := sorted(wanted - known):
+        sys.exit(f"there is no bug or rule called {', '.join(unknown)}: --list names them")
+    return [bug for bug in bugs if bug.is_among(wanted)]
+
+
+def main() -> int:
+    """Prints the catch table; 1 where a bug survives or a test is younger than its bug."""
+    arguments = asked_for()
+    if arguments.extension:
+        return try_the_extension()
+    wanted = set(arguments.names)
+    if arguments.write and wanted:
+        sys.exit("--write writes a page about all bugs: name none")
+    bugs = chosen(wanted)
     if arguments.list:
         print("\n".join(f"{bug.rules:12} {bug.name}" for bug in bugs))
         return 0
-    checks = list(dict.fromkeys(bug.check for bug in bugs if bug.check.command[-1] != "tests/broken_rules.py"))
-    with ThreadPoolExecutor(arguments.jobs) as workers:
-        faults = [fault for fault in map(unfit, checks, workers.map(run, checks)) if fault]
-    if faults:
+    if any(bug.variable == "SEEDED_BUG" for bug in bugs):
+        bugs = [bug for bug in every(build()) if bug.is_among(wanted)]
+    kept = Kept(target_folder() / "seeded-bugs.jsonl", arguments.anew)
+    if faults := fail_without(bugs, kept, arguments.jobs):
         sys.exit("\n".join(faults))
-    print(f"{len(checks)} commands pass without a bug", file=sys.stderr, flush=True)
-    rows, survivors = hunt(bugs, arguments.jobs)
+    rows, survivors = hunt(bugs, kept, arguments.jobs)
+    found = [(bug, row[3]) for bug, row in zip(bugs, rows, strict=True) if bug.name not in survivors]
+    folder = {"SEEDED_BUG": "crates", "BROKEN_RULE": SEEDS}
+    judged, young = younger_than_their_bug((bug.name, folder[bug.variable], by) for bug, by in found)
+    seconds = sum(float(row[4]) for row in rows)
+    summary = f"{len(rows)} bugs, {len(found)} found, {len(survivors)} survived"
     print(table(rows))
-    print(f"{len(rows) - len(survivors)} of {len(rows)} bugs caught")
+    print("\n".join(young) or f"{judged} of the tests were looked up in the history: each is older than its bug")
+    print(f"{summary}; {seconds:.0f} s in all commands")
     if survivors:
         print(f"survived: {', '.join(survivors)}: the tests have a hole there", file=sys.stderr)
-    return int(bool(survivors))
+    if arguments.write and not survivors and not young:
+        PAGE.write_text(page(rows, f"{summary}; the commands took {seconds:.0f} s together, {arguments.jobs} at once"))
+    return int(bool(survivors or young))
 
 
 if __name__ == "__main__":
