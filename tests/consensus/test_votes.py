@@ -168,6 +168,13 @@ def test_r6_an_invalid_first_proposal_leaves_room_for_a_valid_one() -> None:
     assert of(effects, Vote) == [Vote(VoteKind.NOTARIZE, 1, twin.digest)]
 
 
+def test_r6_a_first_proposal_that_turns_out_to_be_invalid_gives_way_to_the_valid_one_seen_after_it() -> None:
+    one, twin, third = block(1), block(1, tag=b"twin"), block(1, tag=b"third")
+    core = Core()
+    assert not of(core.feed(BlockSeen(one, PayloadStatus.PENDING), ready(twin), ready(third)), Vote)
+    assert of(core.feed(BlockSeen(one, PayloadStatus.INVALID)), Vote) == [Vote(VoteKind.NOTARIZE, 1, twin.digest)]
+
+
 def test_r6_no_notarize_outside_the_current_view() -> None:
     core = Core(me=2)
     core.feed(nullification(1))

@@ -72,8 +72,8 @@ class Chain:
             if self._status.get(block.digest) is not PayloadStatus.READY:  # a late PENDING takes nothing back
                 self._status[block.digest] = status
             first = self._proposals.setdefault(block.view, block.digest)
-            if self._status.get(first) is PayloadStatus.INVALID and status is not PayloadStatus.INVALID:
-                self._proposals[block.view] = block.digest  # R6: the first *valid* proposal counts
+            if self._status[first] is PayloadStatus.INVALID:
+                self._proposals[block.view] = self._first_valid(block.view) or first
         if wanted:
             self._resume_walk()
 
@@ -83,6 +83,11 @@ class Chain:
         if digest is None or self._status[digest] is PayloadStatus.INVALID:
             return None
         return self.blocks[digest], self._status[digest]
+
+    def _first_valid(self, view: int) -> bytes | None:
+        """R6: the first proposal of the view, as they came, that isn't known to break a rule."""
+        known = (digest for digest, block in self.blocks.items() if block.view == view)
+        return next((digest for digest in known if self._status[digest] is not PayloadStatus.INVALID), None)
 
     def final_facts(self) -> BlockFacts | None:
         return self.blocks.get(self.final_digest)
