@@ -114,6 +114,24 @@ def test_a_proof_of_something_else_or_older_is_refused() -> None:
     run([proven(ONE)], body)
 
 
+def test_a_client_never_goes_back_behind_what_it_was_shown_or_wrote() -> None:
+    asked: list[int] = []
+
+    def node(request: httpx2.Request) -> httpx2.Response:
+        asked.append(json.loads(request.content)["from_height"])
+        return proven(ONE)(request)
+
+    async def body(client: AsyncClient) -> None:
+        for _ in range(2):
+            assert await client.get(ACCOUNT, b"\x03") == VALUE
+        client._wrote(Receipt("", ACCOUNT, 0, 2, 0, 1, 1))
+        with pytest.raises(ProofRefused, match="height 1"):
+            await client.get(ACCOUNT, b"\x03")
+
+    run([node], body)
+    assert asked == [0, 1, 2]
+
+
 def test_reasons_are_typed_and_a_wait_ends() -> None:
     asked: list[dict[str, Any]] = []
 

@@ -374,6 +374,32 @@ fn all_that_lose_power_around_the_switch_go_on() {
     }
 }
 
+/// R32: nobody in the new epoch holds what it signed in the old one, to tell it that its journal is an old one.
+#[test]
+fn who_has_not_been_answered_when_its_epoch_ends_asks_on_in_the_next() {
+    let mut net = net(4);
+    net.stop(2);
+    goes_on(&mut net, 2);
+    let answers =
+        |message: &Message| matches!(message, Message::Response { response: Response::OwnSignatures { .. }, .. });
+    net.passes = Box::new(move |_, to, message| to != 2 || !answers(message));
+    net.wipe(2);
+    net.ports(2).may_retire = false;
+    operate_through(&mut net, vec![Operation::EndEpoch { epoch: Epoch(0) }], 1);
+    settle(&mut net);
+    assert_eq!((epoch(&net, 2), net.height(2)), (1, net.height(0)));
+    net.log.clear();
+    net.nullify();
+    settle(&mut net);
+    let signed = |message: &Message| matches!(message, Message::Vote(_) | Message::Proposal(_));
+    let asks = |message: &Message| matches!(message, Message::Request { request: Request::OwnSignatures { .. }, .. });
+    assert_eq!(net.between(2, 0).filter(|message| signed(message)).count(), 0);
+    assert!(net.between(2, 0).any(asks));
+    net.passes = Box::new(|_, _, _| true);
+    settle(&mut net);
+    assert!(net.between(2, 0).any(signed), "what waited is signed now");
+}
+
 #[test]
 fn effects_of_the_old_epoch_are_dropped_until_the_core_is_in_the_new_one() {
     let mut net = net(4);

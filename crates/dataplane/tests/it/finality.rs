@@ -2,10 +2,10 @@
 
 use crate::chain::N;
 use crate::net::Net;
-use rustorium_dataplane::port::{Effect, Input};
+use rustorium_dataplane::port::{Effect, Input, PayloadStatus};
 use rustorium_dataplane::shard::Event;
 use rustorium_storage::{MemStore, Store};
-use rustorium_types::{Height, Message, Request, TxId, VoteKind};
+use rustorium_types::{Height, Message, Request, TxId, View, VoteKind};
 
 #[test]
 fn transactions_become_final_on_all_nodes_with_equal_roots() {
@@ -91,6 +91,36 @@ fn a_block_that_is_final_before_it_was_ready_is_told_and_one_in_the_store_needs_
         net.run();
         assert_eq!((net.saw(index, seen), net.log.len()), (before + 1, sent), "node {index}");
     }
+}
+
+/// A node that took it for ready would vote for what it can't check.
+#[test]
+fn a_block_that_is_asked_for_while_it_waits_is_told_as_it_is() {
+    let mut net = Net::new();
+    net.passes = Box::new(|_, to, message| to != 2 || !matches!(message, Message::Batch(_)));
+    net.nodes[3].core.votes = false;
+    net.submit(1);
+    net.advance(39_000);
+    let (facts, status) = net.nodes[2].core.blocks[&View(1)];
+    assert_eq!((status, net.nodes[2].core.statuses(1).len()), (PayloadStatus::Pending, 1));
+    net.effects(2, vec![Effect::FetchBlock(facts.digest)]);
+    net.run();
+    assert_eq!(net.nodes[2].core.statuses(1), [PayloadStatus::Pending; 2]);
+}
+
+/// R9: to follow needs no decision.
+#[test]
+fn final_blocks_and_their_ancestors_are_fetched_and_executed_without_the_core() {
+    let mut net = Net::new();
+    net.nodes[3].core_held = true;
+    net.passes = Box::new(|_, to, message| to != 3 || !matches!(message, Message::Proposal(_)));
+    for index in [1, 2] {
+        net.submit(index);
+        net.run();
+    }
+    net.advance(1_000_000);
+    assert_eq!((net.height(0), net.height(3)), (2, 2));
+    assert_eq!(net.store(3).tip().unwrap().digest, net.store(0).tip().unwrap().digest);
 }
 
 #[test]

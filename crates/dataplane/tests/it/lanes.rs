@@ -142,6 +142,20 @@ fn a_lane_served_to_more_than_f_peers_is_costly_once() {
     assert_eq!(net.saw(1, costly), 1, "the same peers again are no news");
 }
 
+/// f of them may do that to an honest lane.
+#[test]
+fn a_lane_served_to_f_peers_costs_it_nothing() {
+    let mut net = Net::new();
+    let given = |to: usize| to == 1 || to == 2;
+    net.passes = Box::new(move |from, to, message| from != 3 || given(to) || !matches!(message, Message::Batch(_)));
+    net.nodes[0].core.votes = false;
+    net.nodes[2].core.votes = false;
+    net.submit(3);
+    net.advance(41_000);
+    assert_eq!(requests(&net, 0, 1), 1);
+    assert_eq!(net.saw(1, |input| matches!(input, Input::LaneCostly(..))), 0);
+}
+
 /// What node 1 proposes while it distrusts lane 3, whose batch only some were given.
 fn proposed_in_distrust(given: impl Fn(usize) -> bool + 'static) -> Header {
     let mut net = Net::new();

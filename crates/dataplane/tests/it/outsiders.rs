@@ -1,12 +1,15 @@
 //! Nodes outside the committee: they may ask, they hear what is final, and their word on the chain counts nothing.
 
-use crate::chain::account_of_lane;
+use crate::chain::{account_of_lane, context, put};
+use crate::forge;
 use crate::net::Net;
 use bytes::Bytes;
 use rustorium_dataplane::shard::Event;
 use rustorium_storage::Store;
 use rustorium_transport::Credit;
-use rustorium_types::{Height, Message, Parameters, PublicKey, Request, Response, VoteKind};
+use rustorium_types::{
+    BatchDigest, BlockDigest, Hash, Height, Message, Parameters, PublicKey, Report, Request, Response, View, VoteKind,
+};
 use std::cell::Cell;
 use std::rc::Rc;
 
@@ -112,4 +115,34 @@ fn a_follower_that_reaches_nobody_hands_on_once_it_does() {
     net.heartbeats();
     net.advance(2_000_000);
     assert!((0..5).all(|index| net.is_final(index, &id)));
+}
+
+/// Each of these would change something, were a member to say it.
+#[test]
+fn what_only_an_outsider_says_of_the_chain_is_not_heard() {
+    let news = |net: &Net| {
+        let transaction = put(&net.genesis, 0, 0).into_inner();
+        let batch = forge::batch(&net.genesis, 3, 0, BatchDigest::ZERO, &[transaction]);
+        let body = forge::body(&context(&net.genesis, 0), VoteKind::Nullify, 1, BlockDigest::ZERO);
+        let report = Report { executed: Height(90), root: Hash([1; 32]), ..Report::default() };
+        [
+            Message::Certificate(Box::new(forge::certificate(body, &[1, 2, 3]))),
+            Message::Batch(Box::new(batch)),
+            Message::Report(report),
+        ]
+    };
+    let heard = |net: &mut Net| (net.saw(0, |_| true), net.nodes[0].shard.view(), net.ports(0).journal.len());
+    let mut net = Net::new();
+    net.nobody_proposes();
+    let before = heard(&mut net);
+    for message in news(&net) {
+        say(&mut net, message);
+    }
+    assert_eq!(heard(&mut net), before);
+    for message in news(&net) {
+        net.inject(3, 0, message);
+    }
+    net.run();
+    let (inputs, view, records) = heard(&mut net);
+    assert!(inputs > before.0 && view == View(2) && records == before.2 + 2, "a member is heard");
 }

@@ -4,7 +4,7 @@ use crate::chain::v;
 use crate::forge;
 use crate::net::Net;
 use rustorium_dataplane::port::{Effect, Input};
-use rustorium_types::{Message, View, VoteKind};
+use rustorium_types::{Message, Request, View, VoteKind};
 
 fn silence(net: &Net, of: usize, silent: bool) -> usize {
     net.saw(0, |input| *input == Input::PeerSilence(v(of), silent))
@@ -101,6 +101,45 @@ fn a_heartbeat_brings_notarizations_above_the_last_finalization() {
     net.passes = Box::new(|from, _, _| from == 0);
     net.heartbeats();
     assert_eq!(net.saw(3, notarized), 1);
+}
+
+/// R18: any frame may be lost with a connection.
+#[test]
+fn a_resend_brings_the_own_proposal_and_the_own_votes_to_who_missed_them() {
+    let mut net = Net::new();
+    net.passes = Box::new(|from, _, message| from != 1 || matches!(message, Message::Batch(_)));
+    net.submit(1);
+    net.run();
+    assert_eq!((net.height(0), net.nodes[0].core.statuses(1).len()), (0, 0));
+    net.passes = Box::new(|_, _, _| true);
+    let told = net.log.len();
+    net.effects(1, vec![Effect::ResendVotes(View(1))]);
+    net.run();
+    let again = |message: &Message| matches!(message, Message::Heartbeat(heartbeat) if heartbeat.votes.len() == 1);
+    assert!(net.log[told..].iter().any(|(from, _, message)| *from == 1 && again(message)));
+    assert!((0..4).all(|index| net.height(index) == 1));
+}
+
+/// R4: else who missed the votes on the views between has to ask before it can judge the block.
+#[test]
+fn a_proposal_brings_the_nullifications_of_the_views_that_it_leaves_out() {
+    let mut net = Net::new();
+    net.nodes[1].core.proposes = false;
+    net.passes = Box::new(|_, to, message| to != 0 || matches!(message, Message::Proposal(_) | Message::Batch(_)));
+    net.submit(2);
+    net.nullify();
+    let carried = net.between(2, 0).find_map(|message| match message {
+        Message::Proposal(proposal) => Some(&proposal.nullifications),
+        _ => None,
+    });
+    let views: Vec<View> = carried.expect("node 2 leads view 2").iter().map(|c| c.body.view).collect();
+    assert_eq!(views, [View(1)]);
+    let notarizes = |message: &Message| matches!(message, Message::Vote(vote) if (vote.vote.body.kind, vote.vote.body.view) == (VoteKind::Notarize, View(2)));
+    assert_eq!(net.between(0, 1).filter(|message| notarizes(message)).count(), 1);
+    assert!(
+        !net.between(0, 1)
+            .any(|message| matches!(message, Message::Request { request: Request::Certificates { .. }, .. }))
+    );
 }
 
 #[test]

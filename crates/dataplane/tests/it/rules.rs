@@ -72,6 +72,40 @@ fn each_broken_rule_is_named() {
     }
 }
 
+const BREAKS_OF_A_CLOSING_BLOCK: [(&str, Break); 14] = [
+    ("the height is not the parent's plus one", |h, p| h.height = p.height),
+    ("the parent's view is another", |h, _| h.parent_view = View(13)),
+    ("the view is not above the parent's", |h, p| h.view = p.view),
+    ("the time is not above the parent's", |h, p| h.time_ms = p.time_ms),
+    ("a block after the epoch's end is no closing block", |h, _| h.ends_epoch = false),
+    ("a closing block names another next committee", |h, _| h.next_validator_set = Hash([3; 32])),
+    ("a closing block has a payload", |h, _| h.transactions = 1),
+    ("a closing block has a payload", |h, _| h.declared_work = 1),
+    ("a closing block has a payload", |h, _| h.load_history = 1),
+    ("a closing block has a payload", |h, p| list(h, p, 2, Cursor { next_seq: 6, tip: BatchDigest([6; 32]) })),
+    ("a closing block has a payload", |h, _| h.payload_root = Hash::ZERO),
+    ("a closing block claims what its parent doesn't", |h, _| h.result.height = h.result.height.next()),
+    ("a closing block claims what its parent doesn't", |h, _| h.result.root = Hash([9; 32])),
+    ("a closing block claims what its parent doesn't", |h, _| {
+        h.state = StateClaim::Rooted { height: Height(8), first: Height(1), root: Hash([9; 32]) };
+    }),
+];
+
+#[test]
+fn each_broken_rule_of_a_closing_block_is_named() {
+    let (mut parent, mut block, parameters) = at_height_ten();
+    (parent.ends_epoch, parent.next_validator_set) = (true, Hash([2; 32]));
+    (block.header.ends_epoch, block.header.next_validator_set) = (true, Hash([2; 32]));
+    assert_eq!(check_header(&parent, &block, &parameters), Ok(()));
+    for (number, (rule, break_it)) in BREAKS_OF_A_CLOSING_BLOCK.iter().enumerate() {
+        let mut block = block.clone();
+        break_it(&mut block.header, &parent);
+        assert_eq!(check_header(&parent, &block, &parameters), Err(*rule), "case {number}");
+    }
+    block.inline = BoundedVec::new(vec![put(&genesis(), 0, 0).into_inner()]).unwrap();
+    assert_eq!(check_header(&parent, &block, &parameters), Err("a closing block has a payload"));
+}
+
 #[test]
 fn what_is_allowed_passes() {
     let (parent, mut block, parameters) = at_height_ten();

@@ -12,7 +12,7 @@ use rustorium_dataplane::rooter::{RootMetrics, Rooter};
 use rustorium_dataplane::shard::Event;
 use rustorium_state::tables::Tables;
 use rustorium_storage::{Store, TreeStore};
-use rustorium_types::{Hash, Header, Height, Parameters, StateClaim};
+use rustorium_types::{Hash, Header, Height, Message, Parameters, Report, StateClaim};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
@@ -90,6 +90,20 @@ fn an_idle_chain_certifies_its_newest_state_with_one_more_block() {
     let header = net.store(0).tip().unwrap().header;
     assert_eq!((header.height, header.transactions), (Height(3), 1));
     assert_eq!(header.state, StateClaim::Rooted { height, first, root }, "a claim stands until there is a newer one");
+}
+
+/// R24: results may agree where trees don't.
+#[test]
+fn another_state_root_at_a_quorum_is_divergence() {
+    let mut net = rooted();
+    let tip = net.store(0).tip().unwrap();
+    let (executed, root, rooted) = (tip.height, tip.result_root, Height(1));
+    let report = Report { executed, root, rooted, state_root: Hash([3; 32]) };
+    for (from, told) in [(1, 0), (2, 0), (3, 1), (3, 1)] {
+        net.inject(from, 0, Message::Report(report));
+        net.run();
+        assert_eq!(net.saw(0, |input| matches!(input, Input::Diverged(_))), told);
+    }
 }
 
 #[test]

@@ -80,3 +80,40 @@ impl CompactionFilter for Filter {
         c"rustorium-pruned"
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustorium_types::{AccountId, Height, StateKey};
+
+    /// Of a compaction where heights from 10 and roots above 7 are needed: which of these rows it keeps.
+    fn kept(table: Table, keys: &[Vec<u8>]) -> Vec<bool> {
+        let mut filter = Filter { table, height: 10, root: 7, leaf: None };
+        keys.iter().map(|key| filter.is_needed(key)).collect()
+    }
+
+    fn at(heights: [u64; 2], key: impl Fn(Height) -> Vec<u8>) -> Vec<Vec<u8>> {
+        heights.map(|height| key(Height(height))).to_vec()
+    }
+
+    #[test]
+    fn each_table_lets_go_of_what_is_below_the_floor_and_of_nothing_else() {
+        let name = [3; NAMED_BYTES];
+        assert_eq!(kept(Table::Index, &at([9, 10], |h| rows::index_key(&name, h).to_vec())), [false, true]);
+        assert_eq!(kept(Table::Log, &at([8, 9], |h| rows::block_key(h).to_vec())), [false, true]);
+        assert_eq!(kept(Table::Log, &at([8, 9], |h| rows::batch_key(h, 4).to_vec())), [false, true]);
+        assert_eq!(kept(Table::Undo, &at([7, 8], |h| rows::undo_key(h, &name))), [false, true]);
+        assert_eq!(kept(Table::Meta, &at([9, 10], |h| rows::finalization_key(h).to_vec())), [false, true]);
+        assert_eq!(kept(Table::Meta, &[rows::FLOOR_KEY.to_vec()]), [true]);
+        assert_eq!(kept(Table::Tree, &[vec![0; 9], Vec::new()]), [true, true]);
+    }
+
+    #[test]
+    fn of_a_leaf_the_newest_row_at_or_below_the_floor_stays_and_none_that_it_replaced() {
+        let leaf = |name: u8| StateKey { account: AccountId([1; 32]), name: [name; 32] };
+        let rows = [(1, 12), (1, 11), (1, 9), (1, 8), (2, 10), (2, 9), (3, 4), (4, 11)];
+        let keys: Vec<_> = rows.iter().map(|(name, h)| rows::version_key(&leaf(*name), Height(*h)).to_vec()).collect();
+        assert!(keys.is_sorted(), "in a table's order");
+        assert_eq!(kept(Table::State, &keys), [true, true, true, false, true, false, true, true]);
+    }
+}
