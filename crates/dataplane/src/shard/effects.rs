@@ -27,12 +27,7 @@ impl<P: Ports> Shard<P> {
                 self.propose(now, view, &parent, claims, &distrusted_lanes);
             }
             Effect::Vote { kind, view, digest, carry } => self.vote(kind, view, digest, carry),
-            Effect::SendCertificate(name) => {
-                if let Some(certificate) = self.certificate(&name) {
-                    let frame = Message::Certificate(Box::new((**certificate).clone())).to_frame();
-                    self.ports.broadcast(Class::Consensus, frame.into());
-                }
-            }
+            Effect::SendCertificate(name) => self.send_certificate(&name),
             Effect::FetchBlock(digest) => self.fetch_block(now, digest),
             Effect::FetchCertificates { first, last, peer } => {
                 self.fetcher.want(now.ms(), Want::Certificates { first, last }, Some(peer));
@@ -42,6 +37,13 @@ impl<P: Ports> Shard<P> {
             Effect::ResendVotes(_) | Effect::Heartbeat(_) if self.only_follows() => self.recheck = true,
             Effect::ResendVotes(_) => self.resend(),
             Effect::Heartbeat(_) => self.heartbeat(),
+        }
+    }
+
+    fn send_certificate(&mut self, name: &CertificateName) {
+        if let Some(certificate) = self.certificate(name) {
+            let frame = Message::Certificate(Box::new((**certificate).clone())).to_frame();
+            self.ports.broadcast(Class::Consensus, frame.into());
         }
     }
 
@@ -83,6 +85,8 @@ impl<P: Ports> Shard<P> {
             && digest.and_then(|digest| self.status_of(&digest)) != Some(PayloadStatus::Ready);
         if unready && !seeded::bug("vote-for-what-is-not-ready") || self.guard.check(&body).is_err() {
             self.tell(Input::VoteRefused(kind, view));
+            // R2: what the vote was to carry goes by itself.
+            carry.iter().for_each(|name| self.send_certificate(name));
             return;
         }
         if let (VoteKind::Notarize, Some(digest)) = (kind, digest) {

@@ -111,11 +111,12 @@ impl<P: Ports> Shard<P> {
     /// Votes and proposals wait until this node may sign, as they would for a slow disk; others pass.
     pub(super) fn hold_back(&mut self, effect: Effect) -> Option<Effect> {
         let signs = matches!(effect, Effect::Vote { .. } | Effect::Propose { .. });
-        if self.key.past || self.context.me().is_none() {
+        if self.context.me().is_none() {
             return (!signs).then_some(effect);
         }
         match self.key.standing {
-            Standing::Retired => (!signs).then_some(effect),
+            _ if self.key.past => unsigned(effect),
+            Standing::Retired => unsigned(effect),
             Standing::Whole => Some(effect),
             _ if signs && !seeded::bug("signs-before-it-asked") => {
                 self.key.waiting.push(effect);
@@ -308,6 +309,15 @@ impl<P: Ports> Shard<P> {
         }
         self.ports.retire(lacks);
         self.tell(Input::KeyRetired);
+    }
+}
+
+/// What is left of an effect where nothing is signed: the certificate that a vote was to carry is sent on all the same (R2).
+fn unsigned(effect: Effect) -> Option<Effect> {
+    match effect {
+        Effect::Vote { carry, .. } => carry.map(Effect::SendCertificate),
+        Effect::Propose { .. } => None,
+        other => Some(other),
     }
 }
 

@@ -9,7 +9,7 @@ use rustorium_crypto::batch_digest;
 use rustorium_dataplane::port::{Effect, Input};
 use rustorium_storage::{RecordKind, Store};
 use rustorium_types::{
-    BatchDigest, BlockDigest, Cursor, Height, Message, Request, Response, SignedVote, View, VoteKind, encode,
+    BatchDigest, BlockDigest, Cursor, Epoch, Height, Message, Request, Response, SignedVote, View, VoteKind, encode,
 };
 
 /// Messages of node `from` that carry a signature which it made only now.
@@ -145,7 +145,9 @@ fn wiped_unheard(index: usize, submits: &[usize]) -> (Net, usize) {
     }
     let since = net.log.len();
     net.wipe(index);
-    net.effects(index, vec![Effect::Vote { kind: VoteKind::Nullify, view: View(1), digest: None, carry: None }]);
+    let enter = Effect::EnterView { view: View(1), because: None, leads: false, epoch: Epoch(0) };
+    let vote = Effect::Vote { kind: VoteKind::Nullify, view: View(1), digest: None, carry: None };
+    net.effects(index, vec![enter, vote]);
     net.advance(900_000);
     (net, since)
 }
@@ -292,6 +294,26 @@ fn what_waits_for_the_disk_when_the_key_retires_never_leaves() {
     net.nodes[3].disk_held = false;
     net.advance(100_000);
     assert_eq!(signed(&net, 3, since), 0);
+}
+
+/// R2: its core may have cast the vote that was to carry it before it heard of that.
+#[test]
+fn a_retired_key_signs_nothing_and_what_its_vote_was_to_carry_is_sent_on() {
+    let mut net = Net::new();
+    busy(&mut net, 1);
+    net.wipe(1);
+    net.advance(900_000);
+    assert!(retired(&mut net, 1).is_some());
+    net.nobody_proposes();
+    let (since, view) = (net.log.len(), net.nodes[1].core.view);
+    let context = chain::context(&net.genesis, 0);
+    let body = forge::body(&context, VoteKind::Notarize, view.0, BlockDigest([4; 32]));
+    (0..N).for_each(|index| net.traitor(index));
+    let notarization = Message::Certificate(Box::new(forge::certificate(body, &[0, 2, 3])));
+    net.inject(0, 1, notarization.clone());
+    net.run();
+    let sent = net.log[since..].iter().filter(|(from, to, message)| (*from, *to) == (1, 2) && *message == notarization);
+    assert_eq!((sent.count(), signed(&net, 1, since)), (1, 0));
 }
 
 #[test]

@@ -164,6 +164,36 @@ fn a_forged_body_of_a_final_block_is_replaced_by_the_real_one() {
     }
 }
 
+/// Its digest covers the header only: a body that isn't the header's says that the peer lies, and nothing of the block.
+#[test]
+fn a_forged_body_in_an_answer_is_asked_for_again_and_never_judged() {
+    let mut net = after_one_block();
+    let context = context(&net.genesis, 2);
+    let parent = net.store(0).tip().unwrap().header;
+    let (real, forged) = (put(&net.genesis, 5, 0).into_inner(), put(&net.genesis, 6, 0).into_inner());
+    let mut block = forge::child(&context, &parent, 2);
+    block.inline = BoundedVec::new(vec![real.clone()]).unwrap();
+    block.header.transactions = 1;
+    block.header.declared_work = rustorium_execution::declared_work(&real);
+    block.header.payload_root = payload_root(std::slice::from_ref(&real), &parent.cursors, &parent.cursors);
+    let forgery = Block { inline: BoundedVec::new(vec![forged]).unwrap(), ..block.clone() };
+    net.passes = Box::new(|_, to, message| to != 0 || !matches!(message, Message::Response { .. }));
+    net.effects(0, vec![Effect::FetchBlock(block_digest(&block.header))]);
+    net.run();
+    let mut answered = 0;
+    for answer in [forgery, block] {
+        let asked = |(from, to, message): &(usize, usize, Message)| match message {
+            Message::Request { id, request: Request::Block(_) } if *from == 0 => Some((*to, *id)),
+            _ => None,
+        };
+        let (peer, id) = net.log[answered..].iter().find_map(asked).expect("it asks on");
+        answered = net.log.len();
+        net.inject(peer, 0, Message::Response { id, response: Response::Block(Box::new(answer)) });
+        net.advance(10_000);
+    }
+    assert_eq!(net.nodes[0].core.statuses(2), [PayloadStatus::Ready]);
+}
+
 #[test]
 fn inline_transactions_with_bad_signatures_make_a_block_invalid() {
     let mut net = after_one_block();
@@ -188,4 +218,21 @@ fn a_vote_for_what_is_not_ready_is_refused() {
     net.effects(0, vec![Effect::Vote { kind: VoteKind::Notarize, view: View(2), digest, carry: None }]);
     net.run();
     assert_eq!(net.saw(0, |input| *input == Input::VoteRefused(VoteKind::Notarize, View(2))), 1);
+}
+
+/// R2: a certificate that a single node was shown must not stop there, whatever becomes of the vote that was to carry it.
+#[test]
+fn what_a_refused_vote_was_to_carry_is_sent_on_by_itself() {
+    let mut net = Net::new();
+    net.nobody_proposes();
+    (1..4).for_each(|index| net.traitor(index));
+    // The guard knows of a nullify that the core doesn't.
+    net.effects(0, vec![Effect::Vote { kind: VoteKind::Nullify, view: View(1), digest: None, carry: None }]);
+    net.run();
+    let body = forge::body(&context(&net.genesis, 0), VoteKind::Notarize, 1, BlockDigest([4; 32]));
+    let notarization = Message::Certificate(Box::new(forge::certificate(body, &[1, 2, 3])));
+    net.inject(1, 0, notarization.clone());
+    net.run();
+    assert_eq!(net.saw(0, |input| *input == Input::VoteRefused(VoteKind::Finalize, View(1))), 1);
+    assert_eq!(net.between(0, 2).filter(|message| **message == notarization).count(), 1);
 }
