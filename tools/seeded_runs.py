@@ -96,7 +96,8 @@ class Kept:
             path.unlink(missing_ok=True)
         for line in path.read_text().splitlines() if path.exists() else ():
             entry = json.loads(line)
-            self._known[entry.pop("key")] = Outcome(**entry)
+            key = entry.pop("key")
+            self._known[key] = Outcome(**entry)
 
     def run(self, check: Check, **bug: str) -> Outcome:
         """What came of the command, with a bug or without; runs it if that isn't known."""
