@@ -4,7 +4,7 @@
 mod common;
 
 use common::*;
-use rustorium_crypto::{asset_id, transaction_id, value_hash};
+use rustorium_crypto::{asset_id, domain, hash, merkle, transaction_id, value_hash};
 use rustorium_execution::work::{TRANSACTION, operation_work};
 use rustorium_execution::*;
 use rustorium_types::*;
@@ -354,4 +354,23 @@ fn a_state_that_cannot_be_read_or_decoded_is_an_error_not_a_result() {
         let error = execute(&input(&transaction), &MemState(&state)).unwrap_err();
         assert!(error.to_string().contains("corrupt"), "{error}");
     }
+}
+
+#[test]
+fn the_result_binds_each_key_and_value_that_changed() {
+    let mut world = World::new();
+    world.ok(0, vec![put(0, b"old", b"1")]);
+    let look = |value: &[u8]| {
+        let transaction = world.sign(0, vec![put(0, b"new", value), delete(0, b"old")]);
+        world.look(&world.next_header(), &[transaction])
+    };
+    let leaf = |write: &LeafWrite| {
+        let tag = [u8::from(write.value.is_some())];
+        Hash(hash(domain::DIFF, &[&write.key.to_bytes(), &tag, write.value.as_deref().unwrap_or_default()]))
+    };
+    let (one, other) = (look(b"a"), look(b"b"));
+    assert!(one.diff.iter().any(|write| write.value.is_none()));
+    assert_eq!(one.link.diff, merkle::root(&one.diff.iter().map(leaf).collect::<Vec<_>>()));
+    assert_ne!(one.link.diff, other.link.diff);
+    assert_ne!(one.result_root, other.result_root);
 }

@@ -42,3 +42,22 @@ impl Drop for Entered {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_site_has_so_many_at_once_and_one_that_leaves_makes_room() {
+        let all = Arc::<Addresses>::default();
+        let address = |last: u8| IpAddr::from([192, 0, 2, last]);
+        let mut held: Vec<Entered> = (0..2).map(|_| all.enter(address(1), 2).unwrap()).collect();
+        assert!(all.enter(address(1), 2).is_none());
+        held.push(all.enter(address(2), 2).unwrap());
+        held.remove(0);
+        held.push(all.enter(address(1), 2).unwrap());
+        assert!(all.enter(address(1), 2).is_none());
+        drop(held);
+        assert!(all.0.lock().is_empty(), "nothing is kept of who has left");
+    }
+}

@@ -234,6 +234,24 @@ fn lies_about_what_is_in_a_slot_are_refused() {
     lie(|parts| parts.nodes[1].1 = [0xff; 32]);
 }
 
+/// Else two files of different bytes would be the same proof.
+#[test]
+fn parts_out_of_order_or_twice_are_no_encoding_of_a_proof() {
+    let known = mixed();
+    let proof = known.open(&[parting_key(62, 3), parting_key(30, 2), spread_key(5)].map(state_key));
+    let malformed = |change: fn(&mut Parts)| {
+        let mut parts = Parts::of(&proof);
+        assert!(parts.nodes.len() > 1 && parts.leaves.len() > 1);
+        change(&mut parts);
+        matches!(StateProof::from_bytes(&parts.to_bytes()), Err(ProofBytesError::Malformed(_)))
+    };
+    assert!(malformed(|parts| parts.leaves.swap(0, 1)));
+    assert!(malformed(|parts| parts.leaves.push(*parts.leaves.last().unwrap())));
+    assert!(malformed(|parts| parts.nodes.swap(0, 1)));
+    assert!(malformed(|parts| parts.nodes.push(parts.nodes.last().unwrap().clone())));
+    assert!(malformed(|parts| parts.nodes.insert(0, (vec![], [0; 32]))));
+}
+
 #[test]
 fn counts_are_checked_before_anything_is_allocated() {
     let huge = [u32::MAX.to_le_bytes(), [0; 4], [0; 4], [0; 4]].concat();

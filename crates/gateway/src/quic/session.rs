@@ -173,3 +173,18 @@ impl Session {
         Some((chunks, used))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credit_is_what_was_given_and_no_more_is_taken() {
+        let session = Session::new(3, 0);
+        assert_eq!(session.take_credit(2), Ok(()));
+        assert_eq!(session.take_credit(2), Err(Violation::OverCredit));
+        session.give_credit(2);
+        assert_eq!(session.take_credit(3), Ok(()));
+        assert_eq!(session.take_credit(1), Err(Violation::OverCredit));
+    }
+}

@@ -2,7 +2,7 @@ use crate::client::*;
 use crate::world::{World, address};
 use axum::body::{Body, Bytes};
 use axum::http::header;
-use futures_util::FutureExt;
+use futures_util::{FutureExt, StreamExt};
 use proptest::prelude::*;
 use rustorium_crypto::transaction_id;
 use rustorium_gateway::http::HttpLimits;
@@ -10,7 +10,8 @@ use rustorium_gateway::json::OperationView;
 use rustorium_types::limits::*;
 use rustorium_types::*;
 use serde_json::json;
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 const PATH: &str = "/v1/transactions";
@@ -178,10 +179,15 @@ async fn a_body_without_a_length_is_bounded_too_and_a_slow_one_ends() {
     let world = World::new([1]);
     let limits = HttpLimits { body_timeout: Duration::from_millis(20), ..HttpLimits::default() };
     let router = app(&world, limits);
-    let chunk = Bytes::from(vec![0; 64 * 1024]);
-    let endless = futures_util::stream::repeat_with(move || Ok::<_, std::io::Error>(chunk.clone()));
-    let answer = post(&router, PATH, BINARY, Body::from_stream(endless)).await;
+    let (chunk, sent) = (Bytes::from(vec![0; 64 * 1024]), Arc::<AtomicUsize>::default());
+    let counted = sent.clone();
+    let large = futures_util::stream::repeat_with(move || {
+        counted.fetch_add(1, Ordering::Relaxed);
+        Ok::<_, std::io::Error>(chunk.clone())
+    });
+    let answer = post(&router, PATH, BINARY, Body::from_stream(large.take(64))).await;
     assert_eq!(answer.problem()["code"], "body_too_large");
+    assert_eq!(sent.load(Ordering::Relaxed), SUBMISSION_BYTES_MAX / (64 * 1024) + 1, "no more is read");
     let silent = futures_util::stream::pending::<Result<Bytes, std::io::Error>>();
     let answer = post(&router, PATH, BINARY, Body::from_stream(silent)).await;
     assert_eq!((answer.status.as_u16(), &answer.problem()["code"]), (408, &json!("body_too_slow")));

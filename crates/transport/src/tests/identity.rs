@@ -4,12 +4,25 @@ use super::*;
 use quinn::crypto::rustls::QuicClientConfig;
 use quinn::{ConnectionError, ServerConfig};
 use rustls::client::ResolvesClientCert;
+use rustls::client::danger::ServerCertVerifier;
+use rustls::server::danger::ClientCertVerifier;
 use rustls::sign::CertifiedKey;
 use rustls::{SignatureScheme, version::TLS13};
-use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 
 fn stranger() -> SigningKey {
     SigningKey::from_seed(&[99; 32])
+}
+
+#[test]
+fn a_certificate_is_taken_of_a_known_key_alone_in_both_directions() {
+    let pinned = tls::Pinned::new(tls::KnownKeys::new([node_0().public()], false), tls::provider());
+    let (name, now) = (ServerName::try_from(tls::SERVER_NAME).unwrap(), UnixTime::since_unix_epoch(Duration::ZERO));
+    for (key, known) in [(node_0(), true), (stranger(), false)] {
+        let (certificate, _) = tls::certified(&key).unwrap();
+        assert_eq!(pinned.verify_server_cert(&certificate[0], &[], &name, &[], now).is_ok(), known);
+        assert_eq!(pinned.verify_client_cert(&certificate[0], &[], now).is_ok(), known);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -139,3 +139,23 @@ fn readers_beside_commits_see_one_height_and_never_go_back() {
     assert!(stats.cache_hits > stats.cache_misses);
     assert_eq!(stats.commits, 200);
 }
+
+#[test]
+fn a_commit_that_could_not_be_written_is_told_nowhere_and_can_be_tried_again() {
+    let folder = TempDir::new().unwrap();
+    let (place, away) = (folder.path().join("db"), folder.path().join("away"));
+    let (store, model, mut chain) = (open(&place), MemStore::new(), Chain::default());
+    let first = chain.next(&busy_plan(1));
+    assert!(first.diff.iter().any(|write| write.value.is_some()));
+    // What rows are sealed under is drawn with the first of them, and its file has no place to be in.
+    fs::rename(&place, &away).unwrap();
+    assert!(store.commit(&first).is_err());
+    fs::rename(&away, &place).unwrap();
+    assert_eq!(store.tip(), None);
+    for write in &first.diff {
+        assert_eq!(store.state(&write.key), Ok(None));
+    }
+    store.commit(&first).unwrap();
+    model.commit(&first).unwrap();
+    assert_equal(&store, &model, &chain);
+}
