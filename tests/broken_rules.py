@@ -1,4 +1,5 @@
-"""Rules of the core, and of the model of its data plane, that aren't kept: what stands in place of what, what shows it.
+"""Rules of the core, of the model of its data plane and of the client that aren't kept: what stands in place of what,
+and what shows it.
 
 Invariants: each breaks one rule in one place; the tests and seeds that show it don't know of it. `test_mutations.py`
 plays the seeds, `tools/seeded_bugs.py` goes through all. As a pytest plugin (`BROKEN_RULE="R3: ..." python -m pytest -p
@@ -15,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from rustorium.client.state import StateMethods
 from rustorium.consensus import machine as machine_module
 from rustorium.consensus.chain import Chain, Parent
 from rustorium.consensus.leader import Work
@@ -231,11 +233,17 @@ def beats_not(machine: Any, effect: Any) -> None:
         EMIT(machine, effect)
 
 
+def asks_for_any_height(client: Any, *arguments: Any, **named: Any) -> Any:
+    client._seen_height = client._wrote_height = 0
+    return ASK(client, *arguments, **named)
+
+
 JUDGE, CERTIFICATE, START, OPEN_FRAME = Chain.judge, DataPlane._certificate, SimPort.start, SimPort._open_frame
 HAS_CONTENT, OWED = Chain.has_content, Work._owed_claim_since
 NEW_CHAIN, TAKE_END = Chain.__init__, Peers._take_end
 EMIT, FINALIZE, NEXT_PHASE, TAKE = Machine._emit, Machine._finalize, Pacemaker.next_phase, Machine._take
 NO_GUARDS = ((VoteGuard, "cast", cast_anything), (SimPort, "_sign", sign_anything))
+ASK = StateMethods._ask
 VOTES, TIME = "tests/consensus/test_votes.py", "tests/consensus/test_time.py"
 
 
@@ -312,6 +320,9 @@ RULES: dict[str, Broken] = {
         Mode.EPOCHS, 0, (World, "is_genuine", signed_in_any_epoch)
     ),
     "R32: the epoch's start is not on disk": _seeds(Mode.EPOCHS, 0, (SimPort, "start", begin_without_sync)),
+    "reads: a client goes back": _tests(
+        "tests/client/test_verified_reads.py", (StateMethods, "_ask", asks_for_any_height)
+    ),
 }
 
 

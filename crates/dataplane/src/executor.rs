@@ -16,6 +16,7 @@ use rustorium_gateway::{FinalBlock, Refused, Submitted};
 use rustorium_storage::{HeightCommit, Store, StoreError, TreeWrites};
 use rustorium_types::{
     BlockProof, EpochChange, Hash, Header, Height, LeafWrite, Receipt, ResultClaim, StateKey, TxId, ValidatorSet,
+    seeded,
 };
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -138,7 +139,7 @@ impl Executor {
         }
         let change = job.end.as_ref().map(|proof| self.end_of_epoch(header, proof)).transpose()?;
         self.store.commit(&commit).map_err(failed)?;
-        if change.is_some() {
+        if change.is_some() && !seeded::bug("epoch-start-not-synced") {
             // R32: nothing of the next epoch is signed before a restart would find that it has begun.
             self.store.sync().map_err(failed)?;
         }

@@ -88,7 +88,8 @@ pub(crate) fn govern<'a>(
 /// Whether the key alone decides: a validator's owner may replace its keys.
 fn owns(target: &ValidatorSet, key: &PublicKey, operation: &Operation) -> bool {
     let Operation::ReplaceKey { validator_key, .. } = operation else { return false };
-    target.iter().any(|validator| validator.validator_key == *validator_key && validator.owner_key == *key)
+    let is_owner = |validator: &Validator| validator.owner_key == *key || seeded::bug("key-replaced-by-anyone");
+    target.iter().any(|validator| validator.validator_key == *validator_key && is_owner(validator))
 }
 
 /// Counts the operator's approval. True where it was the last that was needed: all of them are then forgotten.
@@ -101,7 +102,8 @@ fn approve<'a>(
     let at = ledger.find(SYSTEM_ACCOUNT, Name::Approval(operation))?;
     let held: Option<Approvals> =
         ledger.bytes(at).map(|bytes| decode(&bytes, VALUE_BYTES_MAX)).transpose().map_err(corrupt)?;
-    let mut operators = held.filter(|held| held.epoch == actor.epoch).map_or(Vec::new(), |h| h.operators.into_vec());
+    let counts = |held: &Approvals| held.epoch == actor.epoch || seeded::bug("old-approvals-count");
+    let mut operators = held.filter(counts).map_or(Vec::new(), |held| held.operators.into_vec());
     if operators.contains(&actor.public_key) {
         return fail(FailureCode::AlreadyApproved);
     }

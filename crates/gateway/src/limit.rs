@@ -2,6 +2,7 @@
 
 use parking_lot::Mutex;
 use rustorium_transport::door::site;
+use rustorium_types::seeded;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -16,7 +17,7 @@ impl Addresses {
         let address = site(address);
         let mut open = self.0.lock();
         let count = open.entry(address).or_insert(0);
-        if *count >= max {
+        if *count >= max && !seeded::bug("connections-without-end") {
             return None;
         }
         *count += 1;

@@ -95,7 +95,9 @@ impl VoteGuard {
             {
                 Err(VoteConflict::OtherNotarize { view, voted })
             }
-            (VoteKind::Nullify, Cast { finalize: Some(_), .. }) => Err(VoteConflict::NullifyAfterFinalize { view }),
+            (VoteKind::Nullify, Cast { finalize: Some(_), .. }) if !seeded::bug("guard-nullify-after-finalize") => {
+                Err(VoteConflict::NullifyAfterFinalize { view })
+            }
             (VoteKind::Finalize, Cast { nullify: true, .. }) => Err(VoteConflict::FinalizeAfterNullify { view }),
             (VoteKind::Finalize, Cast { finalize: Some(voted), .. }) if voted != body.block => {
                 Err(VoteConflict::OtherFinalize { view, voted })

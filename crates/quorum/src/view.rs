@@ -104,7 +104,8 @@ impl ViewVotes {
                 self.ballots[kind as usize][at] = Ballot::Checked(new);
             }
             Some(old) => {
-                if let Some(evidence) = Evidence::two_votes(&old, &new) {
+                let two = Evidence::two_votes(&old, &new).filter(|_| !seeded::bug("two-votes-unnoticed"));
+                if let Some(evidence) = two {
                     self.reported.push(offence);
                     out.push(TallyEvent::Evidence(evidence));
                 }

@@ -322,7 +322,7 @@ pub fn verify_lines(
         summary.last_ts_ms = line.ts_ms;
     }
     match anchor {
-        Some(anchor) if anchor.seq > summary.head.seq => {
+        Some(anchor) if anchor.seq > summary.head.seq && !seeded::bug("audit-tail-not-anchored") => {
             Err(fault(summary.head.seq + 1, &format!("it is missing: {} lines were anchored", anchor.seq)))
         }
         _ => Ok(summary),

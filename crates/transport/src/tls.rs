@@ -110,7 +110,7 @@ impl KnownKeys {
     }
 
     fn accept(&self, key: &PublicKey) -> bool {
-        self.strangers || self.keys.read().contains(key)
+        self.strangers || self.keys.read().contains(key) || seeded::bug("any-node-key")
     }
 }
 

@@ -166,6 +166,7 @@ impl Lanes {
         }
         let (seq, mut held) = (body.seq, Held::new(batch, 0));
         let other = lane.at(seq).first().map(|other| other.batch.digest);
+        let wanted = wanted && !seeded::bug("listed-batch-not-kept");
         let in_window = seeded::bug("lane-without-a-window")
             || seq - lane.last_final.next_seq < self.window_batches
                 && lane.bytes.saturating_add(held.weight.bytes) <= self.window_bytes;

@@ -57,7 +57,7 @@ impl<P: Ports> Shard<P> {
 
     /// A block that the core knows by name alone: told at once where this node holds it, be it final and stored by now.
     fn fetch_block(&mut self, now: Now, digest: BlockDigest) {
-        if let Some(held) = self.tree.get_mut(&digest) {
+        if let Some(held) = self.tree.get_mut(&digest).filter(|_| !seeded::bug("held-block-not-told")) {
             held.told = None;
             return self.tell_block(&digest);
         }
@@ -188,7 +188,7 @@ impl<P: Ports> Shard<P> {
         let (report, held) = self.beside();
         let entered_by = self.entered_by.and_then(|name| self.certificate(&name)).map(|c| (**c).clone());
         let mut votes: Vec<SignedVote> = self.own_votes.values().flatten().rev().copied().collect();
-        votes.truncate(limits::HEARTBEAT_VOTES_MAX);
+        votes.truncate(if seeded::bug("heartbeat-without-votes") { 0 } else { limits::HEARTBEAT_VOTES_MAX });
         let heartbeat = Heartbeat {
             epoch: self.context.epoch(),
             finalization: self.tally.best_finalization().map(|c| (**c).clone()),
@@ -215,7 +215,8 @@ impl<P: Ports> Shard<P> {
         let notarizes = self.own_votes.values().flatten().filter(|vote| vote.body.kind == VoteKind::Notarize);
         let own = notarizes.filter_map(|vote| {
             let block = &self.tree.get(&vote.body.block)?.block;
-            self.context.is_me(block.header.proposer).then(|| self.proposal_frame((**block).clone(), vote))
+            let own = self.context.is_me(block.header.proposer) && !seeded::bug("proposals-not-resent");
+            own.then(|| self.proposal_frame((**block).clone(), vote))
         });
         let frames: Vec<Bytes> = own.collect();
         frames.into_iter().for_each(|frame| self.ports.broadcast(Class::Consensus, frame));

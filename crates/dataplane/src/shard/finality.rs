@@ -113,7 +113,9 @@ impl<P: Ports> Shard<P> {
     }
 
     fn fetch_ancestors(&mut self, now: Now, missing: BlockDigest, height: Option<Height>) {
-        self.fetcher.want(now.ms(), Want::Block(missing), None);
+        if !seeded::bug("ancestors-not-fetched") {
+            self.fetcher.want(now.ms(), Want::Block(missing), None);
+        }
         let root = self.tree.root().1.height;
         if height.is_some_and(|height| height.0 >= root.0 + RANGE_GAP) {
             let want = Want::FinalBlocks { first: root.next(), count: limits::SYNC_ITEMS_MAX as u32 };

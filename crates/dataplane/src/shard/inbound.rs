@@ -149,7 +149,8 @@ impl<P: Ports> Shard<P> {
         let header = &proposal.header;
         let (_, root) = self.tree.root();
         let in_window = header.view > root.view && header.view.0 <= self.view.0 + VIEW_WINDOW;
-        if header.proposer != peer || !in_window || !self.context.header_is_ours(header) {
+        let of_proposer = header.proposer == peer || seeded::bug("proposal-of-anyone");
+        if !of_proposer || !in_window || !self.context.header_is_ours(header) {
             return;
         }
         let digest = block_digest(header);
@@ -227,7 +228,7 @@ impl<P: Ports> Shard<P> {
         }
         let ahead_ms =
             header.time_ms.saturating_sub(now.wall_ms.saturating_add(self.context.parameters.clock_ahead_ms_max));
-        if ahead_ms > 0 {
+        if ahead_ms > 0 && !seeded::bug("block-from-the-future") {
             self.recheck_at(now.us.saturating_add(ahead_ms.saturating_mul(1000)));
             return PayloadStatus::Pending;
         }
@@ -337,7 +338,8 @@ impl<P: Ports> Shard<P> {
         match self.lanes.insert_journaled(checked.clone(), wanted, journal) {
             Inserted::Conflict { other, .. } => {
                 let other = self.lanes.get(lane, &other);
-                if let Some(evidence) = other.and_then(|other| Evidence::two_batches(&other, &checked)) {
+                let two = other.and_then(|other| Evidence::two_batches(&other, &checked));
+                if let Some(evidence) = two.filter(|_| !seeded::bug("two-batches-unnoticed")) {
                     self.ports.evidence(evidence);
                 }
             }
@@ -367,7 +369,9 @@ impl<P: Ports> Shard<P> {
             return;
         }
         let peers = self.served.entry((lane, self.view)).or_default();
-        if peers.insert(peer) && peers.len() == self.context.committee.faults() + 1 {
+        if peers.insert(peer)
+            && peers.len() == self.context.committee.faults() + usize::from(!seeded::bug("lane-costly-too-soon"))
+        {
             self.tell(Input::LaneCostly(lane, self.view));
         }
     }
@@ -414,7 +418,7 @@ impl<P: Ports> Shard<P> {
     /// Whether a fetched block's inline transactions are those of its header, as far as its parent is known to tell.
     fn inline_fits(&self, block: &Block) -> bool {
         let Some(parent) = self.tree.header(&block.header.parent) else { return block.inline.is_empty() };
-        block_payload_root(block, &parent.cursors) == block.header.payload_root
+        block_payload_root(block, &parent.cursors) == block.header.payload_root || seeded::bug("inline-not-bound")
     }
 
     fn on_final_blocks(&mut self, peer: ValidatorIndex, blocks: Vec<Block>, finalization: Certificate) {

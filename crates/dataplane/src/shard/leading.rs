@@ -162,7 +162,7 @@ impl<P: Ports> Shard<P> {
 
     fn nullifications_between(&self, parent: View, view: View) -> BoundedVec<Certificate, CARRIED_NULLIFICATIONS_MAX> {
         let first = View(parent.0 + 1).max(View(view.0.saturating_sub(CARRIED_NULLIFICATIONS_MAX as u64)));
-        let views = (first.0..view.0).map(View);
+        let views = (first.0..view.0).map(View).filter(|_| !seeded::bug("nullifications-not-carried"));
         let held = views.filter_map(|v| self.tally.certificate(VoteKind::Nullify, v)).map(|c| (**c).clone());
         BoundedVec::new(held.collect()).unwrap_or_default()
     }

@@ -97,7 +97,7 @@ impl<P: Ports> Shard<P> {
     /// R32: begins an epoch in place. The process has had its journal all along, so that nobody is asked where it was whole.
     pub(super) fn take_standing(&mut self, now: Now, whole: bool) {
         self.key.replaced_at.clear();
-        if whole && !self.is_retired() {
+        if (whole || seeded::bug("epoch-begins-unasked")) && !self.is_retired() {
             self.key.standing = Standing::Whole;
         } else {
             self.ask_soon(now);
@@ -140,7 +140,8 @@ impl<P: Ports> Shard<P> {
             let told = self.tally.best_finalization().map_or(View(0), |best| best.body.view);
             self.key.standing = Standing::CatchingUp(told);
         }
-        if matches!(self.key.standing, Standing::CatchingUp(told) if self.tree.root().1.view >= told) {
+        let caught_up = |told: View| self.tree.root().1.view >= told || seeded::bug("signs-while-behind");
+        if matches!(self.key.standing, Standing::CatchingUp(told) if caught_up(told)) {
             self.key.standing = Standing::Whole;
             tracing::info!(event = "may_sign", view = self.view.0, "no peer holds a signature that the journal lacks");
             self.cut_batches(now, false);

@@ -8,7 +8,7 @@ use crate::ipa::ProofError;
 use crate::multiproof::MultiProof;
 use crate::path::Prefix;
 use crate::slot::Leaf;
-use rustorium_types::{AccountId, Hash, StateKey};
+use rustorium_types::{AccountId, Hash, StateKey, seeded};
 use thiserror::Error;
 
 /// Bytes that a proof can have.
@@ -98,7 +98,7 @@ fn read_leaves(rest: &mut &[u8]) -> Result<Vec<Leaf>, ProofBytesError> {
     let mut leaves: Vec<Leaf> = Vec::with_capacity(count);
     for _ in 0..count {
         let key = StateKey { account: AccountId(read(rest)?), name: read(rest)? };
-        if leaves.last().is_some_and(|last| last.key >= key) {
+        if leaves.last().is_some_and(|last| last.key >= key) && !seeded::bug("proof-of-any-spelling") {
             return Err(ProofBytesError::Malformed("the keys do not ascend"));
         }
         leaves.push(Leaf { key, value: Hash(read(rest)?) });

@@ -52,7 +52,7 @@ pub(super) fn walk(nodes: &[ShownNode], leaves: &[Leaf], keys: &[StateKey]) -> O
                 Shown::Leaf(number) => {
                     met.1.insert(number);
                     let leaf = &leaves[number];
-                    break (leaf.key == *key).then_some(leaf.value);
+                    break (leaf.key == *key || seeded::bug("leaf-of-another-key")).then_some(leaf.value);
                 }
                 Shown::Nothing => break None,
             }

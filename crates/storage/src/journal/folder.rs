@@ -82,7 +82,8 @@ impl Folder {
         let lock_path = path.join("lock");
         let open = files::private_file().read(true).write(true).create(true).truncate(false).open(&lock_path);
         let lock = open.map_err(|e| JournalError::io("open", &lock_path, &e))?;
-        if files::try_lock(&lock).map_err(|e| JournalError::io("lock", &lock_path, &e))? {
+        let free = files::try_lock(&lock).map_err(|e| JournalError::io("lock", &lock_path, &e))?;
+        if free || seeded::bug("journal-open-twice") {
             Ok((folder, lock))
         } else {
             Err(JournalError::Locked { folder: path.to_owned() })
