@@ -314,10 +314,10 @@ RULES: dict[str, Broken] = {
     ),
     "R31: nobody is told of an end": _seeds(Mode.EPOCHS, 0, (Peers, "_of_another_epoch", lambda *_: None)),
     "R31: no end beside a newer finalization": _seeds(
-        Mode.EPOCHS, 0, (Peers, "_take_end", end_only_above_the_newest_finalization)
+        Mode.EPOCHS, 60, (Peers, "_take_end", end_only_above_the_newest_finalization)
     ),
     "R31: a committee's certificates count in every epoch": _seeds(
-        Mode.EPOCHS, 0, (World, "is_genuine", signed_in_any_epoch)
+        Mode.EPOCHS, 60, (World, "is_genuine", signed_in_any_epoch)
     ),
     "R32: the epoch's start is not on disk": _seeds(Mode.EPOCHS, 0, (SimPort, "start", begin_without_sync)),
     "reads: a client goes back": _tests(

@@ -237,8 +237,7 @@ def main() -> int:
         sys.exit("\n".join(faults))
     rows, survivors = hunt(bugs, kept, arguments.jobs)
     found = [(bug, row[3]) for bug, row in zip(bugs, rows, strict=True) if bug.name not in survivors]
-    folder = {"SEEDED_BUG": "crates", "BROKEN_RULE": SEEDS}
-    judged, young = younger_than_their_bug((bug.name, folder[bug.variable], by) for bug, by in found)
+    judged, young = younger_than_their_bug((bug.name, by) for bug, by in found)
     seconds = sum(float(row[4]) for row in rows)
     summary = f"{len(rows)} bugs, {len(found)} found, {len(survivors)} survived"
     print(table(rows))
