@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from seeded_history import younger_than_their_bug
-from seeded_pages import PAGE, page, table
+from seeded_pages import PAGE, page, rows_of, table
 from seeded_runs import ROOT, TIMEOUT_S, Bug, Check, Kept, finder, run, unfit
 from seeded_table import ROWS
 
@@ -187,6 +187,13 @@ def hunt(bugs: Sequence[Bug], kept: Kept, jobs: int) -> tuple[list[list[str]], l
     return rows, survivors
 
 
+def write_page(rows: Sequence[list[str]]) -> None:
+    """Writes the rows into the page, beside those of other bugs that there still are."""
+    before = rows_of(PAGE.read_text()) if PAGE.exists() else []
+    known = {row[1]: row for row in [*before, *rows]}
+    PAGE.write_text(page([known[bug.name] for bug in every({}) if bug.name in known]))
+
+
 def without_a_bug(bugs: Sequence[Bug]) -> list[str]:
     """Rules of the specification that no bug breaks."""
     broken = {rule for bug in bugs for rule in bug.rules.split()}
@@ -201,7 +208,7 @@ def asked_for() -> argparse.Namespace:
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="commands at once")
     parser.add_argument("--anew", action="store_true", help="runs again what an earlier run has done")
     parser.add_argument("--extension", action="store_true", help="sees that the bugs would be noticed in the extension")
-    parser.add_argument("--write", action="store_true", help=f"writes {PAGE.relative_to(ROOT)}, if none survived")
+    parser.add_argument("--write", action="store_true", help=f"writes {PAGE.relative_to(ROOT)}, where none survived")
     return parser.parse_args()
 
 
@@ -224,8 +231,6 @@ def main() -> int:
     if arguments.extension:
         return try_the_extension()
     wanted = set(arguments.names)
-    if arguments.write and wanted:
-        sys.exit("--write writes a page about all bugs: name none")
     bugs = chosen(wanted)
     if arguments.list:
         print("\n".join(f"{bug.rules:12} {bug.name}" for bug in bugs))
@@ -246,7 +251,7 @@ def main() -> int:
     if survivors:
         print(f"survived: {', '.join(survivors)}: the tests have a hole there", file=sys.stderr)
     if arguments.write and not survivors and not young:
-        PAGE.write_text(page(rows, f"{summary}; the commands took {seconds:.0f} s together, {arguments.jobs} at once"))
+        write_page(rows)
     return int(bool(survivors or young))
 
 

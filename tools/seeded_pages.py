@@ -20,18 +20,25 @@ def table(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(lines)
 
 
-def page(rows: Sequence[Sequence[str]], summary: str) -> str:
+def rows_of(text: str) -> list[list[str]]:
+    """The rows that a page has."""
+    lines = text.partition("\n|---")[2].splitlines()[1:]
+    return [[cell.strip(" `") for cell in line.strip("|").split("|")] for line in lines if line]
+
+
+def page(rows: Sequence[Sequence[str]]) -> str:
     """The page of the documentation. A place is a file there: its lines move on."""
     day = datetime.now(UTC).date().isoformat()
-    count = Counter(row[0] for row in rows)
-    per_rule = ", ".join(f"{rule} {number}" for rule, number in count.items())
+    per_rule = ", ".join(f"{rule} {number}" for rule, number in Counter(row[0] for row in rows).items())
+    seconds = sum(float(row[4]) for row in rows)
     plain = [f"| {rule} | {bug} | `{where.partition(':')[0]}` | `{by}` | {s} |" for rule, bug, where, by, s in rows]
     return "\n".join(
         [
             "# Seeded bugs",
             "",
             "Which test finds each bug that is in the code on purpose ([why](reliability.md#the-tests-tested)).",
-            f"Written on {day} by `just seeded-bugs --write`: {summary}.",
+            f"Last written on {day} by `just seeded-bugs --write`, which writes the rows of what it ran.",
+            f"{len(rows)} bugs, all found; {seconds:.0f} s in all commands.",
             "",
             f"Bugs by rule of [the specification](spec/consensus.md) or by what is checked besides: {per_rule}.",
             "",

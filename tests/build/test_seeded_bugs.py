@@ -48,7 +48,7 @@ def test_the_table_is_about_the_bugs_that_there_are() -> None:
     assert names_in_the_code() <= {name for _, name in listed}
     rows = (ROOT / "docs" / "seeded-bugs.md").read_text().partition("|---")[2].splitlines()[1:]
     seen = [tuple(cell.strip() for cell in row.split("|")[1:3]) for row in rows]
-    assert seen == listed, "run `just seeded-bugs --write`: its page is about other bugs"
+    assert seen == listed, "run `just seeded-bugs --write NAME` for bugs that are new: the page is about others"
 
 
 def test_a_name_that_is_none_is_refused() -> None:
