@@ -38,6 +38,7 @@ KINDS = {
     "table file": "db/*.sst",
     "write-ahead log": "db/*.log",
     "manifest": "db/MANIFEST-*",
+    "manifest length": "db/manifest-length",
     "current": "db/CURRENT",
     "options": "db/OPTIONS-*",
     "identity": "db/IDENTITY",

@@ -7,6 +7,7 @@ mod disk;
 mod epochs;
 mod filter;
 mod history;
+mod manifest;
 mod options;
 mod pruning;
 mod rotation;
@@ -93,6 +94,7 @@ impl RocksStore {
     pub fn open(path: &Path, config: &StoreConfig, at_rest: &AtRest) -> Result<Self, StoreError> {
         files::private_folder(path)
             .map_err(|e| StoreError::Io { path: path.display().to_string(), reason: e.to_string() })?;
+        manifest::check(path)?;
         let blocks = Cache::new_lru_cache(config.block_cache_bytes);
         let needed = Arc::<Needed>::default();
         let options = |table| options::table_options(table, config, &blocks, &needed);

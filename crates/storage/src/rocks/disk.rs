@@ -4,6 +4,7 @@
 //! all above it, stay.
 
 use super::filter::Needed;
+use super::manifest::Manifest;
 use crate::history::{Kept, nearest_root};
 use crate::rowkeys::RowKeys;
 use crate::rows::{self, Named, Table};
@@ -31,6 +32,7 @@ pub(super) struct Disk {
     roots: RwLock<Roots>,
     /// What compaction goes by.
     pub(super) needed: Arc<Needed>,
+    manifest: Manifest,
 }
 
 /// A row as it was opened: its key and contents.
@@ -50,7 +52,9 @@ struct Roots {
 impl Disk {
     pub(super) fn new(db: DB, path: &Path, keys: RowKeys, needed: Arc<Needed>) -> Result<Self, StoreError> {
         let (floor, swept, roots) = (AtomicU64::new(0), AtomicU64::new(0), RwLock::default());
-        let disk = Self { db, path: path.to_owned(), keys, floor, swept, roots, needed };
+        let manifest = Manifest::new(path);
+        let disk = Self { db, path: path.to_owned(), keys, floor, swept, roots, needed, manifest };
+        disk.manifest.keep()?;
         if let Some(row) = disk.get(Table::Meta, rows::FLOOR_KEY)? {
             let (floor, swept): (u64, u64) = rows::decode_row(Table::Meta, rows::FLOOR_KEY, &row)?;
             disk.floor.store(floor, Ordering::Release);
@@ -177,6 +181,7 @@ impl Disk {
         // Which leaves are yet to be swept up is in rows that are needed until then.
         let height = oldest_height.0.min(self.swept.load(Ordering::Acquire));
         self.db.flush_wal(true).map_err(|e| failure(&self.path, e.as_ref()))?;
+        self.manifest.keep()?;
         self.needed.height.store(height, Ordering::Release);
         self.needed.root.store(roots.map_or(0, |(oldest, _)| oldest.0), Ordering::Release);
         Ok(())
