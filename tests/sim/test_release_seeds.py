@@ -5,6 +5,7 @@ that never occurred fails the test.
 """
 
 import time
+from collections.abc import Callable
 
 import pytest
 
@@ -24,11 +25,14 @@ def check(reports: list[Report]) -> None:
 
 
 @pytest.mark.parametrize("mode", SEEDS, ids=lambda mode: mode.value)
-def test_seeds(mode: Mode) -> None:
+def test_seeds(mode: Mode, figure: Callable[[str], None]) -> None:
     start = time.process_time()
     reports = [run_seed(seed, mode) for seed in range(SEEDS[mode])]
     seconds = time.process_time() - start
-    print(f"{len(reports)} seeds {mode.value}, 4 nodes, 50 heights: {60 * len(reports) / seconds:.0f} a CPU minute")
+    rate = 60 * len(reports) / seconds
+    figure(
+        f"simulator, {mode.value}, 4 nodes, 50 heights: {len(reports)} seeds, {rate:.0f} a minute of one core's time"
+    )
     check(reports)
     assert sum(report.height for report in reports) > 25 * len(reports), "the runs must get somewhere"
     if mode is not Mode.SAFETY:
@@ -37,12 +41,15 @@ def test_seeds(mode: Mode) -> None:
 
 
 @pytest.mark.parametrize("mode", SEEDS, ids=lambda mode: mode.value)
-def test_the_same_seed_is_the_same_run_and_leaves_the_same_log(mode: Mode) -> None:
+def test_the_same_seed_is_the_same_run_and_leaves_the_same_log(mode: Mode, figure: Callable[[str], None]) -> None:
+    hashes = []
     for seed in range(3):
         first, second = list[str](), list[str]()
         one, other = (run_seed(seed, mode, Shape(heights=20), sink=sink.append) for sink in (first, second))
         assert first == second
         assert one == other
+        hashes.append(one.log_hash)
+    figure(f"simulator, {mode.value}: seeds played twice, equal hashes {' '.join(hashes)}")
 
 
 def test_different_seeds_are_different_runs() -> None:
