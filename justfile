@@ -45,6 +45,8 @@ lint: build
     {{ python }} tools/layers.py
     {{ python }} -m mypy
     {{ python }} -m mypy.stubtest rustorium._native
+    @# `just fuzz` compiles a workspace of its own, which nothing else here does
+    cargo metadata --locked --format-version 1 --manifest-path tests/fuzz/guided/Cargo.toml > /dev/null
     @# the two variables are maturin's, so that clippy and the wheel share one build of pyo3
     {{ with }} \
       config="$(compgen -G "$CARGO_TARGET_DIR/maturin/pyo3-config-*.txt" | head -n 1)"; \
@@ -156,3 +158,4 @@ lock:
     pin docs -c requirements/test.txt
     cargo update
     cargo update --manifest-path tools/rocksdb/Cargo.toml
+    cargo update --manifest-path tests/fuzz/guided/Cargo.toml
