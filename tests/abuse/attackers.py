@@ -77,6 +77,13 @@ def memory_bytes(pid: int) -> int:
     return int(line.split()[1]) * 1024
 
 
+def unread_bytes(node: NetNode) -> list[int]:
+    """What each connection to a node's HTTP face has in the system's hands that its client hasn't taken."""
+    port = f":{split_address(node.http.removeprefix('http://'))[1]:04X}"
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return [int(row[4].partition(":")[0], 16) for row in rows if row[1].endswith(port) and row[3] == "01"]
+
+
 def open_sockets_max() -> None:
     """As many open files as the machine lets this process have."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)

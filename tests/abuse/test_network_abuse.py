@@ -27,6 +27,7 @@ from attackers import (
     memory_bytes,
     open_sockets_max,
     problem_of,
+    unread_bytes,
 )
 
 from process_tools import DEADLINE_S, Load, assert_no_panic, assert_same_roots, counter, level, statuses, wait_for
@@ -42,6 +43,9 @@ BEATS = 8 * TIMES
 VICTIM = 0
 GROWTH_BYTES_MAX = 192 * MIB
 """What one attack may add to a node's memory: connections and streams up to their limits, and the load beside it."""
+
+UNREAD_BYTES_MAX = 128 * 1024
+"""What the system may hold for one client that reads nothing, beside the node's own memory."""
 
 
 @pytest.fixture(scope="module")
@@ -203,7 +207,8 @@ def test_event_streams_that_nobody_reads_are_bounded(net: Devnet) -> None:
         b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
     )
     codes: Counter[str] = Counter()
-    with ExitStack() as many, Watch(net, "event streams") as watch:
+    # The load is there before the attack, too: what is compared is the chain with and without the streams.
+    with ExitStack() as many, Load(net, "streams") as load, Watch(net, "event streams") as watch:
         for number in range(520):
             connection = many.enter_context(connect(node, f"127.0.1.{1 + number % 8}", receive_bytes=4096))
             connection.sendall(request if number % 2 else upgrade)
@@ -212,8 +217,10 @@ def test_event_streams_that_nobody_reads_are_bounded(net: Devnet) -> None:
                 codes[problem_of(body)["code"]] += 1
         assert codes["too_many_streams"] >= 520 - 512
         assert counter(net, VICTIM, "rustorium_gateway_event_streams") <= 512
-        with Load(net, "streams") as load:
-            load.wait_for_more(500)
+        load.wait_for_more(500)
+        unread = unread_bytes(node)
+        print(f"{len(unread)} connections, {max(unread)} bytes unread in one, {sum(unread) / MIB:.1f} MiB in all")
+        assert max(unread) <= UNREAD_BYTES_MAX
         watch.beat()
 
 

@@ -18,9 +18,9 @@ use rustorium_crypto::transaction_id;
 use rustorium_execution::{CommitteeRecord, prove_receipt};
 use rustorium_gateway::json::{Finding, Severity};
 use rustorium_gateway::{
-    At, Backend, BackendError, BlockRef, BlockView, ChainInfo, Committee, FinalBlock, ListedKeys, Listing, Place,
-    ProofStatus, ProveAt, Proven, ReadAt, Refused, StateValues, Status, Submitted, SubmittedSink, TransactionStatus,
-    Wait,
+    At, Backend, BackendError, BlockRef, BlockView, ChainInfo, Committee, FinalBlock, ListedKeys, Listing, Newest,
+    Place, ProofStatus, ProveAt, Proven, ReadAt, Refused, StateValues, Status, Submitted, SubmittedSink,
+    TransactionStatus, Wait,
 };
 use rustorium_storage::{Store, StoreError, StoredBlock};
 use rustorium_types::limits::PROOF_HEADERS_MAX;
@@ -32,7 +32,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 /// When a refused client should try again.
@@ -54,7 +54,6 @@ pub struct NodeBackend {
     pub(crate) gauges: Arc<ShardGauges>,
     pub(crate) progress: Arc<Progress>,
     pub(crate) metrics: Arc<NodeMetrics>,
-    pub(crate) published: broadcast::Sender<Arc<FinalBlock>>,
     /// None where the chain makes no state roots.
     pub(crate) proofs: Option<Arc<ProofPool>>,
     pub(crate) inbox: Arc<Inbox>,
@@ -319,6 +318,11 @@ impl Backend for NodeBackend {
         self.store.block(height).map_err(storage)?.map(|stored| self.block_view(stored)).transpose()
     }
 
+    fn final_block(&self, height: Height) -> Result<Option<FinalBlock>, BackendError> {
+        let stored = self.store.block(height).map_err(storage)?;
+        Ok(stored.map(|stored| FinalBlock::new(height, stored.block.header.time_ms, stored.digest, stored.receipts)))
+    }
+
     fn account_transactions(
         &self,
         id: &AccountId,
@@ -367,8 +371,8 @@ impl Backend for NodeBackend {
         }
     }
 
-    fn subscribe(&self) -> broadcast::Receiver<Arc<FinalBlock>> {
-        self.published.subscribe()
+    fn subscribe(&self) -> watch::Receiver<Newest> {
+        self.progress.newest.subscribe()
     }
 
     fn metrics(&self) -> String {

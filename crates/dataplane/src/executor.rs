@@ -12,17 +12,16 @@ use rustorium_crypto::{domain, hash::hash_value, transaction_id};
 use rustorium_execution::{
     CommitteeRecord, Input, Skip, StateRead, StateReadError, arrange, committee_key, execute, order,
 };
-use rustorium_gateway::{FinalBlock, Refused, Submitted};
+use rustorium_gateway::{FinalBlock, Newest, Refused, Submitted};
 use rustorium_storage::{HeightCommit, Store, StoreError, TreeWrites};
 use rustorium_types::{
-    BlockProof, EpochChange, Hash, Header, Height, LeafWrite, Receipt, ResultClaim, StateKey, TxId, ValidatorSet,
-    seeded,
+    BlockProof, EpochChange, Hash, Header, Height, LeafWrite, ResultClaim, StateKey, TxId, ValidatorSet, seeded,
 };
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
-use tokio::sync::{broadcast, watch};
+use tokio::sync::watch;
 
 /// State as of the last commit.
 pub struct StoredState<'a>(pub &'a dyn Store);
@@ -44,6 +43,8 @@ pub struct Progress {
     pub durable: AtomicU64,
     /// Told when a height is stored, and when the base of the state tree has moved: more can be proven then.
     pub moved: Arc<watch::Sender<()>>,
+    /// The newest executed height, and its block for event streams where there are any.
+    pub newest: watch::Sender<Newest>,
 }
 
 /// What the executing thread works with.
@@ -56,8 +57,6 @@ pub struct Executor {
     pub waiters: Arc<Waiters>,
     /// To the shard.
     pub events: Arc<Queue<Event>>,
-    /// To streams.
-    pub published: broadcast::Sender<Arc<FinalBlock>>,
     /// For failures.
     pub inbox: Arc<Inbox>,
     /// Heights reached.
@@ -210,12 +209,9 @@ impl Executor {
         let ended = change.map(|change| Box::new(Ended { change, payload_height }));
         let root = commit.result_root;
         self.events.push(Event::Executed(Executed { height, time_ms, root, touched, skipped, committee, ended }));
-        let receipts: Vec<Receipt> = commit.receipts;
-        if self.published.receiver_count() > 0 {
-            let block = FinalBlock { height, time_ms, digest: commit.digest, receipts };
-            // Nobody listening is not an error.
-            let _ = self.published.send(Arc::new(block));
-        }
+        let listened = self.progress.newest.receiver_count() > 0;
+        let block = listened.then(|| Arc::new(FinalBlock::new(height, time_ms, commit.digest, commit.receipts)));
+        self.progress.newest.send_replace(Newest { height, block });
     }
 }
 

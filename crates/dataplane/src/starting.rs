@@ -36,7 +36,7 @@ use rustorium_crypto::{SigningKey, locked};
 use rustorium_gateway::http::server::{HttpConfig, StartError};
 use rustorium_gateway::http::{HttpLimits, HttpServer};
 use rustorium_gateway::quic::{QuicFace, QuicLimits};
-use rustorium_gateway::{Backend, ChainInfo, FinalBlock, GatewayMetrics, Submitted};
+use rustorium_gateway::{Backend, ChainInfo, GatewayMetrics, Newest, Submitted};
 use rustorium_storage::{AuditSink, Durability, Journal, RocksStore, Store, StoreConfig, StoreError};
 use rustorium_transport::{FollowerLimits, Transport};
 use rustorium_txpool::PoolConfig;
@@ -47,7 +47,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Instant, SystemTime};
 use tokio::runtime::Runtime;
-use tokio::sync::broadcast;
 
 /// Cores a thread that checks signatures, and a thread of the network: more of them only contend, and check smaller batches.
 const CORES_PER_VERIFIER: usize = 2;
@@ -76,7 +75,6 @@ pub(crate) struct Starting {
     progress: Arc<Progress>,
     gauges: Arc<ShardGauges>,
     events: Arc<Queue<Event>>,
-    published: broadcast::Sender<Arc<FinalBlock>>,
     proofs: Option<Arc<ProofPool>>,
     stopping: Arc<AtomicBool>,
     offers: Arc<Offers>,
@@ -160,7 +158,6 @@ impl Starting {
             progress: Arc::default(),
             gauges: Arc::default(),
             events: Arc::default(),
-            published: broadcast::channel(PUBLISHED_MAX).0,
             stopping,
             offers,
             questions: Arc::default(),
@@ -174,6 +171,7 @@ impl Starting {
         let tip = recover::tip_of(&*self.store, &self.genesis).map_err(store_failed)?;
         self.progress.executed.store(tip.height.0, Ordering::Release);
         self.progress.claimed.store(tip.header.result.height.0, Ordering::Release);
+        self.progress.newest.send_replace(Newest { height: tip.height, block: None });
         let (journal, records) = self.open_journal(tip.height.0)?;
         if locked::refused() {
             let advice = "raise the memlock limit (ulimit -l) to 1024 KiB or more: keys may reach swap until then";
@@ -353,7 +351,6 @@ impl Starting {
             gauges: self.gauges.clone(),
             progress: self.progress.clone(),
             metrics: self.metrics.clone(),
-            published: self.published.clone(),
             proofs: self.proofs.clone(),
             inbox: self.inbox.clone(),
             stopping: self.stopping.clone(),
@@ -396,7 +393,6 @@ impl Starting {
             store: self.store.clone(),
             waiters: self.waiters.clone(),
             events: self.events.clone(),
-            published: self.published.clone(),
             inbox: self.inbox.clone(),
             progress: self.progress.clone(),
             metrics: self.metrics.clone(),

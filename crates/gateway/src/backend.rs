@@ -9,6 +9,7 @@ mod state;
 pub use listing::{KeyCursor, ListFrom, ListedKeys, Listing};
 pub use state::{ProveAt, Proven, ReadAt, StateValues};
 
+use crate::final_block::{FinalBlock, Newest};
 use crate::json::Finding;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -18,7 +19,7 @@ use rustorium_types::{
 };
 use std::sync::Arc;
 use thiserror::Error;
-use tokio::sync::broadcast;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 /// The chain that a node serves.
@@ -244,19 +245,6 @@ pub struct Status {
     pub evidence: Vec<EvidenceNote>,
 }
 
-/// A block that became final and was executed, for streams.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct FinalBlock {
-    /// Its height.
-    pub height: Height,
-    /// Its time, Unix ms.
-    pub time_ms: u64,
-    /// Its digest.
-    pub digest: BlockDigest,
-    /// Its receipts, in order.
-    pub receipts: Vec<Receipt>,
-}
-
 /// Why a node could not answer.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 pub enum BackendError {
@@ -340,7 +328,7 @@ pub struct Committee {
     pub next: ValidatorSet,
 }
 
-/// The node behind the gateway. Blocks become readable by `block` before `subscribe` tells of them.
+/// The node behind the gateway. Blocks become readable by `block` and `final_block` before `subscribe` tells of them.
 pub trait Backend: Send + Sync + 'static {
     /// The chain served.
     fn chain(&self) -> &ChainInfo;
@@ -402,8 +390,11 @@ pub trait Backend: Send + Sync + 'static {
     /// The epoch that goes on, its committee, and the one that operators want next.
     fn committee(&self) -> Result<Committee, BackendError>;
 
-    /// Blocks as they become final and executed, in height order.
-    fn subscribe(&self) -> broadcast::Receiver<Arc<FinalBlock>>;
+    /// A final, executed block as streams tell it; none where it was pruned.
+    fn final_block(&self, height: Height) -> Result<Option<FinalBlock>, BackendError>;
+
+    /// The newest block, as blocks become final and executed; some may be left out.
+    fn subscribe(&self) -> watch::Receiver<Newest>;
 
     /// All metrics in the OpenMetrics text format.
     fn metrics(&self) -> String;

@@ -15,6 +15,7 @@ pub mod state;
 pub mod submit;
 
 use crate::backend::Backend;
+use crate::final_block::FinalBlocks;
 use crate::metrics::GatewayMetrics;
 use crate::problem::{Code, Problem};
 use axum::Router;
@@ -47,6 +48,8 @@ pub struct HttpLimits {
     pub head_timeout: Duration,
     /// A client that takes none of an answer for this long is disconnected.
     pub write_stall_timeout: Duration,
+    /// Blocks that an event stream which had all may fall behind.
+    pub event_lag_blocks_max: u64,
     /// Longest silence on an event stream.
     pub keep_alive: Duration,
     /// Longest `timeout_ms`.
@@ -63,6 +66,7 @@ impl Default for HttpLimits {
             body_timeout: Duration::from_secs(10),
             head_timeout: Duration::from_secs(75),
             write_stall_timeout: Duration::from_secs(20),
+            event_lag_blocks_max: 1_024,
             keep_alive: Duration::from_secs(15),
             wait_ms_max: 60_000,
         }
@@ -76,6 +80,7 @@ pub struct App {
     pub(crate) metrics: GatewayMetrics,
     pub(crate) bodies: Arc<Semaphore>,
     pub(crate) streams: Arc<Semaphore>,
+    pub(crate) blocks: FinalBlocks,
     pub(crate) closing: watch::Receiver<bool>,
 }
 
@@ -92,7 +97,7 @@ impl App {
         let largest = body_limit(submit::Media::Json);
         let bodies = Arc::new(Semaphore::new(limits.body_bytes_in_flight_max.clamp(largest, Semaphore::MAX_PERMITS)));
         let streams = Arc::new(Semaphore::new(limits.event_streams_max));
-        Arc::new(Self { backend, limits, metrics, bodies, streams, closing })
+        Arc::new(Self { backend, limits, metrics, bodies, streams, blocks: FinalBlocks::default(), closing })
     }
 }
 

@@ -4,6 +4,7 @@
 //! bad input is a typed answer, never a 500 and never a panic; a slow reader is told and disconnected, never skipped.
 
 pub mod backend;
+mod final_block;
 pub mod http;
 pub mod json;
 mod limit;
@@ -14,4 +15,5 @@ pub mod quic;
 mod screen;
 
 pub use backend::*;
+pub use final_block::{FinalBlock, Newest};
 pub use metrics::GatewayMetrics;

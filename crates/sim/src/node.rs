@@ -143,7 +143,6 @@ impl Shared {
             store: self.store.clone(),
             waiters: self.waiters.clone(),
             events: self.events.clone(),
-            published: tokio::sync::broadcast::channel(1).0,
             inbox: self.inbox.clone(),
             progress: self.progress.clone(),
             metrics: self.metrics.clone(),

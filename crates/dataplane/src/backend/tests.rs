@@ -58,7 +58,6 @@ impl World {
             gauges: Arc::default(),
             progress: Arc::default(),
             metrics: Arc::default(),
-            published: broadcast::channel(1).0,
             proofs: None,
             inbox: Arc::new(Inbox::new().unwrap()),
             stopping: Arc::default(),

@@ -3,13 +3,13 @@
 use super::progress::FillProgress;
 use futures_util::future::{BoxFuture, ready};
 use rustorium_gateway::{
-    At, Backend, BackendError, BlockRef, BlockView, ChainInfo, Committee, FinalBlock, ListedKeys, Listing, Place,
-    ProofStatus, ProveAt, Proven, ReadAt, Refused, StateValues, Status, Submitted, SubmittedSink, TransactionStatus,
-    Wait,
+    At, Backend, BackendError, BlockRef, BlockView, ChainInfo, Committee, FinalBlock, ListedKeys, Listing, Newest,
+    Place, ProofStatus, ProveAt, Proven, ReadAt, Refused, StateValues, Status, Submitted, SubmittedSink,
+    TransactionStatus, Wait,
 };
-use rustorium_types::{AccountId, Epoch, EpochChange, Subject, Transaction, TxId, View};
+use rustorium_types::{AccountId, Epoch, EpochChange, Height, Subject, Transaction, TxId, View};
 use std::sync::Arc;
-use tokio::sync::broadcast;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 /// When whoever asks for more should try again.
@@ -81,7 +81,7 @@ impl Backend for FillFace {
         _: &AccountId,
         _: Option<Place>,
         _: usize,
-    ) -> Result<Vec<(rustorium_types::Height, u32, TxId)>, BackendError> {
+    ) -> Result<Vec<(Height, u32, TxId)>, BackendError> {
         self.not_yet()
     }
 
@@ -118,9 +118,13 @@ impl Backend for FillFace {
         self.not_yet()
     }
 
-    fn subscribe(&self) -> broadcast::Receiver<Arc<FinalBlock>> {
+    fn final_block(&self, _: Height) -> Result<Option<FinalBlock>, BackendError> {
+        self.not_yet()
+    }
+
+    fn subscribe(&self) -> watch::Receiver<Newest> {
         // Nothing becomes final here; the stream ends at once.
-        broadcast::channel(1).1
+        watch::Sender::default().subscribe()
     }
 
     fn metrics(&self) -> String {

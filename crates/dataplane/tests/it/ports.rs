@@ -180,7 +180,6 @@ impl TestPorts {
             store: self.store.clone(),
             waiters: self.waiters.clone(),
             events: events.clone(),
-            published: tokio::sync::broadcast::channel(1).0,
             inbox: inbox.clone(),
             progress: Arc::<Progress>::default(),
             metrics: Arc::<NodeMetrics>::default(),

@@ -11,13 +11,15 @@ use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
-use futures_util::stream;
+use futures_util::{SinkExt, stream};
 use serde::Deserialize;
 use std::convert::Infallible;
 use std::sync::Arc;
 use tokio::sync::OwnedSemaphorePermit;
 use utoipa::IntoParams;
 
+/// Bytes that wait to be written to a WebSocket, about.
+const WRITE_BUFFER_BYTES: usize = 16 * 1024;
 /// Bytes of a frame from a WebSocket client, which has nothing to say.
 const CLIENT_FRAME_BYTES_MAX: usize = 4 * 1024;
 
@@ -105,6 +107,7 @@ pub async fn websocket(
     let upgrade = upgrade.map_err(|error| Problem::new(Code::NotAWebSocket, error.body_text()))?;
     let slot = slot(&app)?;
     let upgrade = upgrade.max_message_size(CLIENT_FRAME_BYTES_MAX).max_frame_size(CLIENT_FRAME_BYTES_MAX);
+    let upgrade = upgrade.write_buffer_size(WRITE_BUFFER_BYTES);
     Ok(upgrade.on_upgrade(move |socket| serve(socket, feed, slot)))
 }
 
@@ -130,9 +133,10 @@ async fn serve(mut socket: WebSocket, mut feed: Feed, _slot: Slot) {
     }
 }
 
+/// All of them at once: a write for each would cost more than all the rest.
 async fn send(socket: &mut WebSocket, events: &[Event]) -> Result<(), axum::Error> {
     for event in events {
-        socket.send(Message::Text(event.to_frame().into())).await?;
+        socket.feed(Message::Text(event.to_frame().into())).await?;
     }
-    Ok(())
+    socket.flush().await
 }

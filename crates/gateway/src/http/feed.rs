@@ -1,17 +1,16 @@
 //! One subscriber's events: receipts and blocks in order, from any position on, without a gap or a duplicate.
 //!
-//! A receipt's id is `height.index`; the event of a block follows its receipts as `height.<number of receipts>`. What a
-//! subscriber has missed is read from storage, then it changes over to live blocks; whatever the changeover, only the
-//! position decides what comes next.
+//! A receipt's id is `height.index`; the event of a block follows its receipts as `height.<number of receipts>`. A block
+//! comes from where it is at hand: as it becomes final, from those that are kept for all subscribers, or from storage;
+//! only the position decides what comes next.
 //!
-//! *Invariants:* ids ascend by one step each, but for what the filter leaves out; a subscriber that falls behind the live
-//! blocks' buffer is told with `too_slow` and gets nothing after it.
+//! *Invariants:* ids ascend by one step each, but for what the filter leaves out; a subscriber that had all and then falls
+//! too many blocks behind is told with `too_slow` and gets nothing after it; a subscriber holds one block at most.
 
 use super::App;
 use super::params::place;
-use super::read::off_thread;
-use crate::backend::{BlockRef, FinalBlock, Place};
-use crate::json::ReceiptView;
+use crate::backend::Place;
+use crate::final_block::{FinalBlock, Newest};
 use crate::problem::{Code, Problem};
 use rustorium_types::{AccountId, Outcome, Receipt, TxId};
 use serde_json::{Value, json};
@@ -19,7 +18,6 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::sync::watch;
 
 /// Terms that a filter may have.
@@ -89,7 +87,7 @@ pub struct Event {
     /// `receipt`, `block`, `position`, `too_slow`, `closing`, `gone`.
     pub kind: &'static str,
     /// JSON.
-    pub data: String,
+    pub data: Arc<str>,
 }
 
 impl Event {
@@ -119,23 +117,17 @@ pub fn last_event_id(text: Option<&str>) -> Result<Option<Place>, Problem> {
     text.map(|text| place(text).ok_or_else(|| Problem::new(Code::BadEventId, detail))).transpose()
 }
 
-enum State {
-    /// Reads stored blocks.
-    CatchingUp,
-    /// Takes blocks as they become final.
-    Live,
-    /// Said its last event.
-    Ended,
-}
-
 /// One subscriber's place in the stream.
 pub struct Feed {
     app: Arc<App>,
     filter: Filter,
     next: Place,
     last: Option<Place>,
-    live: Option<broadcast::Receiver<Arc<FinalBlock>>>,
-    state: State,
+    newest: watch::Receiver<Newest>,
+    /// Whether it has had all there was, once.
+    level: bool,
+    /// Whether it has said its last event.
+    ended: bool,
     current: Option<Arc<FinalBlock>>,
     closing: watch::Receiver<bool>,
 }
@@ -143,91 +135,98 @@ pub struct Feed {
 impl Feed {
     /// A subscriber that has seen everything up to `after`, or that starts with the next block.
     pub fn new(app: Arc<App>, filter: Filter, after: Option<Place>) -> Self {
-        let closing = app.closing.clone();
-        match after {
-            Some((height, index)) => {
-                let next = (height, index.saturating_add(1));
-                Self { app, filter, next, last: after, live: None, state: State::CatchingUp, current: None, closing }
-            }
-            None => {
-                // Subscribed before the tip is read: what falls between is dropped as a duplicate, never lost.
-                let live = app.backend.subscribe();
-                let next = (app.backend.status().executed.height.next(), 0);
-                Self { app, filter, next, last: None, live: Some(live), state: State::Live, current: None, closing }
-            }
-        }
+        let (newest, closing) = (app.backend.subscribe(), app.closing.clone());
+        let next = match after {
+            Some((height, index)) => (height, index.saturating_add(1)),
+            None => (newest.borrow().height.next(), 0),
+        };
+        Self { app, filter, next, last: after, newest, level: false, ended: false, current: None, closing }
     }
 
     /// The next events; none after the last. Cancelling it loses nothing.
     pub async fn next(&mut self) -> Option<Vec<Event>> {
         loop {
-            if let Some(block) = self.current.clone() {
-                let events = self.take(&block);
-                if events.is_empty() {
-                    continue;
-                }
+            if self.ended {
+                return None;
+            }
+            if let Some(event) = self.too_slow() {
+                return Some(vec![event]);
+            }
+            let events = self.at_hand();
+            if !events.is_empty() {
                 return Some(events);
             }
-            let event = match self.state {
-                State::Ended => return None,
-                State::CatchingUp => self.catch_up().await,
-                State::Live => self.follow().await,
-            };
-            if let Some(event) = event {
+            if let Some(event) = self.fetch().await {
                 return Some(vec![event]);
             }
         }
     }
 
-    /// Events of the current block from the position on; moves the position.
-    fn take(&mut self, block: &FinalBlock) -> Vec<Event> {
+    /// Events of all blocks that are kept from the position on, up to a limit; moves the position.
+    fn at_hand(&mut self) -> Vec<Event> {
         let mut events = Vec::new();
+        while events.len() < EVENTS_AT_ONCE {
+            let Some(block) = self.current.take().or_else(|| self.app.blocks.kept(self.next.0)) else { break };
+            self.take(block, &mut events);
+        }
+        events
+    }
+
+    fn take(&mut self, block: Arc<FinalBlock>, events: &mut Vec<Event>) {
         let first = usize::try_from(self.next.1).unwrap_or(usize::MAX);
         for (offset, receipt) in block.receipts.iter().enumerate().skip(first).take(EVENTS_AT_ONCE) {
             let id = (block.height, u32::try_from(offset).unwrap_or(u32::MAX));
             self.last = Some(id);
             self.next = (block.height, id.1.saturating_add(1));
             if self.filter.receipt(receipt) {
-                let data = serde_json::to_string(&ReceiptView::from(receipt)).unwrap_or_default();
-                events.push(Event { id: Some(id), kind: "receipt", data });
+                events.push(Event { id: Some(id), kind: "receipt", data: block.words(offset) });
             }
         }
-        if usize::try_from(self.next.1).unwrap_or(usize::MAX) < block.receipts.len() {
-            return events;
+        let receipts = block.receipts.len();
+        if usize::try_from(self.next.1).unwrap_or(usize::MAX) < receipts {
+            self.current = Some(block);
+            return;
         }
-        let id = (block.height, u32::try_from(block.receipts.len()).unwrap_or(u32::MAX));
+        let id = (block.height, u32::try_from(receipts).unwrap_or(u32::MAX));
         if self.next.1 <= id.1 {
             self.last = Some(id);
             if self.filter.block() {
-                events.push(Event { id: Some(id), kind: "block", data: block_data(block) });
+                events.push(Event { id: Some(id), kind: "block", data: block.words(receipts) });
             }
         }
         self.next = (block.height.next(), 0);
-        self.current = None;
-        events
     }
 
-    async fn catch_up(&mut self) -> Option<Event> {
-        if *self.closing.borrow() {
-            return Some(self.end("closing", json!({ "detail": "The node is closing; resume at another." })));
-        }
-        let height = self.next.0;
-        // The tip is read first: a height at or below it that isn't stored was pruned.
-        let tip = self.app.backend.status().executed.height;
-        if height > tip {
-            if self.live.is_some() {
-                self.state = State::Live;
-            } else {
-                // Once more after subscribing: a block may have come between.
-                self.live = Some(self.app.backend.subscribe());
-            }
+    /// The end of a subscriber that had all, and then left too much unread.
+    fn too_slow(&mut self) -> Option<Event> {
+        let behind = (self.newest.borrow().height.0 + 1).saturating_sub(self.next.0.0);
+        if !self.level || self.current.is_some() || behind <= self.app.limits.event_lag_blocks_max {
             return None;
         }
-        match off_thread(&self.app, move |backend| backend.block(BlockRef::Height(height))).await {
-            Ok(Some(view)) => {
-                let header = &view.block.header;
-                let (time_ms, digest) = (header.time_ms, view.digest);
-                self.current = Some(Arc::new(FinalBlock { height, time_ms, digest, receipts: view.receipts }));
+        let detail =
+            "Events came faster than they were read; resume after the last id, with a narrower filter if need be.";
+        Some(self.end("too_slow", json!({ "missed_blocks": behind, "detail": detail })))
+    }
+
+    /// Comes by the next block, or waits for it.
+    async fn fetch(&mut self) -> Option<Event> {
+        if *self.closing.borrow() {
+            return Some(self.closing_event());
+        }
+        let height = self.next.0;
+        // Read first: a height at or below it that isn't stored was pruned.
+        let newest = self.newest.borrow_and_update().clone();
+        if height > newest.height {
+            self.level = true;
+            return self.wait().await;
+        }
+        if let Some(block) = newest.block.filter(|block| block.height == height) {
+            self.current = Some(self.app.blocks.keep(&block));
+            return None;
+        }
+        match self.app.blocks.read(&self.app.backend, height).await.map_err(Problem::from) {
+            Ok(Some(block)) => {
+                self.current = Some(block);
                 None
             }
             Ok(None) => {
@@ -240,44 +239,28 @@ impl Feed {
         }
     }
 
-    async fn follow(&mut self) -> Option<Event> {
-        let Some(live) = &mut self.live else {
-            self.state = State::CatchingUp;
-            return None;
-        };
-        let received = tokio::select! {
-            received = live.recv() => received,
-            () = closes(&mut self.closing) => Err(RecvError::Closed),
+    async fn wait(&mut self) -> Option<Event> {
+        tokio::select! {
+            changed = self.newest.changed() => match changed {
+                Ok(()) => None,
+                // Nothing more will become final here.
+                Err(_) => Some(self.closing_event()),
+            },
+            () = closes(&mut self.closing) => Some(self.closing_event()),
             () = tokio::time::sleep(self.app.limits.keep_alive) => {
-                return Some(Event { id: self.last, kind: "position", data: json!({ "next_height": self.next.0 }).to_string() });
-            }
-        };
-        match received {
-            // Seen before, or before the position asked for.
-            Ok(block) if block.height < self.next.0 => None,
-            Ok(block) if block.height == self.next.0 => {
-                self.current = Some(block);
-                None
-            }
-            // Something between is only in storage; so is this block.
-            Ok(_) => {
-                self.state = State::CatchingUp;
-                None
-            }
-            Err(RecvError::Lagged(blocks)) => {
-                let detail = "Events came faster than they were read; resume after the last id, with a narrower filter if need be.";
-                Some(self.end("too_slow", json!({ "missed_blocks": blocks, "detail": detail })))
-            }
-            Err(RecvError::Closed) => {
-                Some(self.end("closing", json!({ "detail": "The node is closing; resume at another." })))
+                let data = json!({ "next_height": self.next.0 }).to_string().into();
+                Some(Event { id: self.last, kind: "position", data })
             }
         }
     }
 
+    fn closing_event(&mut self) -> Event {
+        self.end("closing", json!({ "detail": "The node is closing; resume at another." }))
+    }
+
     fn end(&mut self, kind: &'static str, data: Value) -> Event {
-        self.state = State::Ended;
-        self.live = None;
-        Event { id: self.last, kind, data: data.to_string() }
+        self.ended = true;
+        Event { id: self.last, kind, data: data.to_string().into() }
     }
 }
 
@@ -286,16 +269,6 @@ async fn closes(closing: &mut watch::Receiver<bool>) {
     if closing.wait_for(|closing| *closing).await.is_err() {
         std::future::pending::<()>().await;
     }
-}
-
-fn block_data(block: &FinalBlock) -> String {
-    json!({
-        "height": block.height,
-        "time_ms": block.time_ms,
-        "digest": block.digest,
-        "receipts": block.receipts.len(),
-    })
-    .to_string()
 }
 
 /// How long a client should wait before it comes back.

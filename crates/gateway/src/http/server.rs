@@ -12,6 +12,7 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use serde_json::json;
+use socket2::SockRef;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
@@ -72,6 +73,9 @@ pub struct HttpServer {
     tasks: JoinSet<()>,
 }
 
+/// What the system takes of an answer before it can send it. Without a bound it is some MiB for each client that reads
+/// nothing: work and memory for answers that nobody has.
+const UNSENT_BYTES_MAX: u32 = 64 * 1024;
 /// How long requests under way may take to end after `close`.
 const CLOSE_GRACE: Duration = Duration::from_secs(3);
 
@@ -192,6 +196,8 @@ async fn accept(listener: TcpListener, router: Router, app: Arc<App>, mut closed
 async fn serve(stream: TcpStream, router: Router, limits: HttpLimits, mut closed: watch::Receiver<bool>, _held: Held) {
     // Latency only; the connection works without.
     let _ = stream.set_nodelay(true);
+    // A bound for who reads slowly; others never see it.
+    let _ = SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT_BYTES_MAX);
     let io = TokioIo::new(Stalling::new(stream, limits.write_stall_timeout));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

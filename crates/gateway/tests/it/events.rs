@@ -1,9 +1,9 @@
 use crate::client::*;
-use crate::world::{LAG, World, address};
+use crate::world::{World, address};
 use axum::Router;
 use axum::body::{Body, BodyDataStream};
 use axum::http::{Request, StatusCode};
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
 use rustorium_crypto::transaction_id;
 use rustorium_gateway::GatewayMetrics;
 use rustorium_gateway::http::{App, HttpLimits, router};
@@ -47,6 +47,14 @@ impl Reader {
             }
         }
         self.ready.pop_front()
+    }
+
+    /// Reads nothing, as there is nothing; the stream then knows that it has had all.
+    async fn level(&mut self) {
+        assert!(self.ready.is_empty());
+        while let Some(chunk) = self.body.next().now_or_never() {
+            assert!(chunk.unwrap().unwrap().starts_with(b"retry"), "something was left");
+        }
     }
 
     async fn ids(&mut self, count: usize) -> Vec<String> {
@@ -171,18 +179,47 @@ async fn filters_choose_and_the_position_moves_on_all_the_same() {
 #[tokio::test]
 async fn a_slow_reader_is_told_and_disconnected() {
     let world = World::new([1]);
-    let router = app(&world, HttpLimits::default());
-    let mut reader = Reader::open(&router, "", None).await;
-    blocks(&world, 1, 1);
-    assert_eq!(reader.ids(3).await, all_ids(1..=1));
-    blocks(&world, 2, LAG as u64 + 3);
+    let router = app(&world, HttpLimits { event_lag_blocks_max: 8, ..HttpLimits::default() });
+    let (mut reader, mut slower) = (Reader::open(&router, "", None).await, Reader::open(&router, "", None).await);
+    for each in [&mut reader, &mut slower] {
+        each.level().await;
+    }
+    blocks(&world, 1, 8);
+    assert_eq!(reader.ids(3 * 8).await, all_ids(1..=8), "so many are no fault");
+    reader.level().await;
+    blocks(&world, 9, 8);
+    assert_eq!(reader.ids(3 * 8).await, all_ids(9..=16));
+    let told = slower.next().await.unwrap();
+    assert_eq!((told.0, told.1.as_str(), &told.2["missed_blocks"]), (None, "too_slow", &json!(16)));
+    assert_eq!(slower.next().await, None);
+    reader.level().await;
+    blocks(&world, 17, 9);
     let told = reader.next().await.unwrap();
-    assert_eq!((told.0.as_deref(), told.1.as_str()), (Some("1.2"), "too_slow"));
-    assert_eq!(told.2["missed_blocks"], 3);
+    assert_eq!((told.0.as_deref(), told.1.as_str()), (Some("16.2"), "too_slow"));
     assert_eq!(reader.next().await, None);
     // What it was told is where it goes on.
     let mut reader = Reader::open(&router, "", told.0.as_deref()).await;
-    assert_eq!(reader.ids(3 * (LAG + 3)).await, all_ids(2..=LAG as u64 + 4));
+    assert_eq!(reader.ids(3 * 9).await, all_ids(17..=25));
+}
+
+#[tokio::test]
+async fn a_block_is_read_once_for_all_who_are_behind() {
+    let world = World::new([1]);
+    let router = app(&world, HttpLimits::default());
+    blocks(&world, 1, 30);
+    let mut readers = Vec::new();
+    for _ in 0..20 {
+        readers.push(Reader::open(&router, "", Some("0.0")).await);
+    }
+    let mut tasks = tokio::task::JoinSet::new();
+    for mut reader in readers {
+        tasks.spawn(async move { reader.ids(3 * 30).await });
+    }
+    while let Some(ids) = tasks.join_next().await {
+        assert_eq!(ids.unwrap(), all_ids(1..=30));
+    }
+    // The newest is at hand, and the first one is known to be had but for the end of it.
+    assert_eq!(world.stored_reads.load(Ordering::Relaxed), 30);
 }
 
 #[tokio::test]

@@ -12,11 +12,8 @@ use rustorium_types::*;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use tokio::sync::broadcast;
+use tokio::sync::watch;
 use tokio::time::Instant;
-
-/// Blocks that a subscriber may lag.
-pub const LAG: usize = 8;
 
 #[derive(Default)]
 struct Inner {
@@ -30,7 +27,7 @@ struct Inner {
 pub struct World {
     chain: ChainInfo,
     inner: Mutex<Inner>,
-    events: broadcast::Sender<Arc<FinalBlock>>,
+    events: watch::Sender<Newest>,
     /// Above 0: refuse everything, at the face.
     pub busy_ms: AtomicU64,
     /// Refuse everything, in the pool.
@@ -53,6 +50,8 @@ pub struct World {
     pub proven_height: AtomicU64,
     /// Calls of `submit_streaming`.
     pub streaming_calls: AtomicUsize,
+    /// Calls of `final_block`.
+    pub stored_reads: AtomicUsize,
 }
 
 pub fn key(seed: u8) -> SigningKey {
@@ -126,7 +125,7 @@ impl World {
         let world = Arc::new(Self {
             chain,
             inner: Mutex::new(Inner { nonces, ..Inner::default() }),
-            events: broadcast::channel(LAG).0,
+            events: watch::Sender::default(),
             busy_ms: AtomicU64::new(0),
             pool_full: AtomicBool::new(false),
             hold: AtomicBool::new(false),
@@ -141,6 +140,7 @@ impl World {
             ended_epochs: AtomicU64::new(0),
             proven_height: AtomicU64::new(0),
             streaming_calls: AtomicUsize::new(0),
+            stored_reads: AtomicUsize::new(0),
         });
         world.add_block(&mut world.inner.lock(), Vec::new());
         world
@@ -174,9 +174,8 @@ impl World {
 
     /// Makes a block of puts of account `seed`.
     pub fn finalize(&self, transactions: Vec<Transaction>) {
-        for end in self.take(transactions) {
-            assert!(matches!(end, Submitted::Final(..)), "{end:?}");
-        }
+        let ends = self.take(transactions);
+        assert!(ends.iter().all(|end| matches!(end, Submitted::Final(..))), "{ends:?}");
     }
 
     pub fn tip(&self) -> u64 {
@@ -186,19 +185,17 @@ impl World {
     fn add_block(&self, inner: &mut Inner, receipts: Vec<Receipt>) {
         let header = header(inner.blocks.len() as u64);
         let digest = block_digest(&header);
-        let (height, time_ms) = (header.height, header.time_ms);
-        let root = Hash([height.0 as u8; 32]);
-        let event = FinalBlock { height, time_ms, digest, receipts: receipts.clone() };
+        let told = FinalBlock::new(header.height, header.time_ms, digest, receipts.clone());
         inner.blocks.push(BlockView {
             proof: Some(proof(&header)),
             block: Block { header, inline: BoundedVec::default() },
             digest,
-            result_root: root,
+            result_root: Hash([told.height.0 as u8; 32]),
             link: ResultLink::default(),
             batches: vec![(ValidatorIndex(1), BatchDigest([9; 32]))],
             receipts,
         });
-        let _ = self.events.send(Arc::new(event));
+        self.events.send_replace(Newest { height: told.height, block: Some(Arc::new(told)) });
     }
 
     fn take(&self, transactions: Vec<Transaction>) -> Vec<Submitted> {
@@ -273,9 +270,9 @@ impl World {
     }
 
     fn receipt_proof_of(&self, receipt: &Receipt) -> Box<ReceiptProof> {
-        let header = header(receipt.height.0 + 1);
+        let (receipt, header) = (receipt.clone(), header(receipt.height.0 + 1));
         Box::new(ReceiptProof {
-            receipt: receipt.clone(),
+            receipt,
             receipts: 1,
             siblings: BoundedVec::default(),
             previous_root: Hash::ZERO,
@@ -288,9 +285,7 @@ impl World {
     fn upgrade(&self, end: Submitted, wait: Wait) -> Submitted {
         match (wait, end) {
             (Wait::Accepted, Submitted::Final(id, _)) => Submitted::Accepted(id),
-            (Wait::Certified, Submitted::Final(id, receipt)) => {
-                Submitted::Certified(id, self.receipt_proof_of(&receipt))
-            }
+            (Wait::Certified, Submitted::Final(id, end)) => Submitted::Certified(id, self.receipt_proof_of(&end)),
             (Wait::Final | Wait::Certified, Submitted::Accepted(id)) => Submitted::TimedOut(id),
             (_, end) => end,
         }
@@ -407,8 +402,7 @@ impl Backend for World {
         at: ProveAt,
         _: Instant,
     ) -> BoxFuture<'static, Result<Proven, BackendError>> {
-        let proven = self.prove_now(subjects, at);
-        async move { proven }.boxed()
+        std::future::ready(self.prove_now(subjects, at)).boxed()
     }
 
     fn epoch_changes(&self, from: Epoch, limit: usize) -> Result<Vec<EpochChange>, BackendError> {
@@ -490,7 +484,13 @@ impl Backend for World {
         }
     }
 
-    fn subscribe(&self) -> broadcast::Receiver<Arc<FinalBlock>> {
+    fn final_block(&self, height: Height) -> Result<Option<FinalBlock>, BackendError> {
+        self.stored_reads.fetch_add(1, Ordering::Relaxed);
+        let found = self.block(BlockRef::Height(height))?;
+        Ok(found.map(|found| FinalBlock::new(height, found.block.header.time_ms, found.digest, found.receipts)))
+    }
+
+    fn subscribe(&self) -> watch::Receiver<Newest> {
         self.events.subscribe()
     }
 

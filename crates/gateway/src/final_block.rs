@@ -1,0 +1,178 @@
+//! Final blocks as streams tell them: each is read once and put into words once, for however many subscribers.
+//!
+//! *Invariants:* a receipt's words are made when somebody first wants them, and never again while the block is kept; one
+//! stored block is read at a time, however many subscribers are behind; what is kept is bounded by its receipts.
+
+use crate::backend::{Backend, BackendError};
+use crate::json::ReceiptView;
+use parking_lot::Mutex;
+use rustorium_types::{BlockDigest, Height, Receipt};
+use serde_json::json;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, OnceLock};
+use tokio::sync::Semaphore;
+
+/// Receipts of all blocks that are kept, about 400 bytes each with their words. One block is always kept.
+const RECEIPTS_MAX: usize = 16 * 1024;
+/// What a block without receipts counts as.
+const BLOCK_RECEIPTS: usize = 8;
+
+/// A block that became final and was executed, for streams.
+#[derive(Debug)]
+pub struct FinalBlock {
+    /// Its height.
+    pub height: Height,
+    /// Its time, Unix ms.
+    pub time_ms: u64,
+    /// Its digest.
+    pub digest: BlockDigest,
+    /// Its receipts, in order.
+    pub receipts: Vec<Receipt>,
+    words: Box<[OnceLock<Arc<str>>]>,
+}
+
+impl FinalBlock {
+    /// A block that nobody has asked for yet.
+    pub fn new(height: Height, time_ms: u64, digest: BlockDigest, receipts: Vec<Receipt>) -> Self {
+        let words = (0..=receipts.len()).map(|_| OnceLock::new()).collect();
+        Self { height, time_ms, digest, receipts, words }
+    }
+
+    /// What the event of a receipt says, or, behind the last one, that of the block: JSON.
+    pub(crate) fn words(&self, index: usize) -> Arc<str> {
+        let make = || match self.receipts.get(index) {
+            Some(receipt) => serde_json::to_string(&ReceiptView::from(receipt)).unwrap_or_default().into(),
+            None => self.block_words().into(),
+        };
+        self.words.get(index).map_or_else(make, |words| words.get_or_init(make).clone())
+    }
+
+    fn block_words(&self) -> String {
+        json!({
+            "height": self.height,
+            "time_ms": self.time_ms,
+            "digest": self.digest,
+            "receipts": self.receipts.len(),
+        })
+        .to_string()
+    }
+}
+
+/// The newest executed height, and its block where somebody listened when it came.
+#[derive(Clone, Debug, Default)]
+pub struct Newest {
+    /// The height.
+    pub height: Height,
+    /// Its block.
+    pub block: Option<Arc<FinalBlock>>,
+}
+
+#[derive(Default)]
+struct Kept {
+    blocks: BTreeMap<Height, Arc<FinalBlock>>,
+    /// Their heights in the order in which they came.
+    order: VecDeque<Height>,
+    receipts: usize,
+}
+
+/// The blocks that subscribers were told of last.
+pub(crate) struct FinalBlocks {
+    kept: Mutex<Kept>,
+    reading: Arc<Semaphore>,
+}
+
+impl Default for FinalBlocks {
+    fn default() -> Self {
+        Self { kept: Mutex::default(), reading: Arc::new(Semaphore::new(1)) }
+    }
+}
+
+fn size(block: &FinalBlock) -> usize {
+    block.receipts.len() + BLOCK_RECEIPTS
+}
+
+impl FinalBlocks {
+    /// The block of a height, where it is kept.
+    pub(crate) fn kept(&self, height: Height) -> Option<Arc<FinalBlock>> {
+        self.kept.lock().blocks.get(&height).cloned()
+    }
+
+    /// Keeps a block, in the place of those that were kept longest; the one that is kept of its height.
+    pub(crate) fn keep(&self, block: &Arc<FinalBlock>) -> Arc<FinalBlock> {
+        let mut kept = self.kept.lock();
+        if let Some(known) = kept.blocks.get(&block.height) {
+            return known.clone();
+        }
+        while !kept.order.is_empty() && kept.receipts + size(block) > RECEIPTS_MAX {
+            let Some(oldest) = kept.order.pop_front().and_then(|height| kept.blocks.remove(&height)) else { break };
+            kept.receipts -= size(&oldest);
+        }
+        kept.receipts += size(block);
+        kept.order.push_back(block.height);
+        kept.blocks.insert(block.height, block.clone());
+        block.clone()
+    }
+
+    /// The block of a height that is executed; none where it was pruned.
+    pub(crate) async fn read(
+        &self,
+        backend: &Arc<dyn Backend>,
+        height: Height,
+    ) -> Result<Option<Arc<FinalBlock>>, BackendError> {
+        let interrupted = || BackendError::Unavailable("the read was interrupted".to_owned());
+        let turn = self.reading.clone().acquire_owned().await.map_err(|_| interrupted())?;
+        if let Some(kept) = self.kept(height) {
+            return Ok(Some(kept));
+        }
+        let backend = backend.clone();
+        // The turn is over when the read is, even where nobody waits for it any more.
+        let read = tokio::task::spawn_blocking(move || (backend.final_block(height), turn));
+        let (found, _turn) = read.await.map_err(|_| interrupted())?;
+        Ok(found?.map(|block| self.keep(&Arc::new(block))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustorium_types::{AccountId, Outcome, TxId};
+
+    fn block(height: u64, receipts: u32) -> Arc<FinalBlock> {
+        let receipt = |index| Receipt {
+            transaction: TxId([1; 32]),
+            sender: AccountId::default(),
+            nonce: 0,
+            height: Height(height),
+            index,
+            time_ms: 1,
+            work: 1,
+            outcome: Outcome::Ok,
+        };
+        Arc::new(FinalBlock::new(Height(height), 1, BlockDigest::ZERO, (0..receipts).map(receipt).collect()))
+    }
+
+    #[test]
+    fn words_are_made_once() {
+        let block = block(3, 2);
+        assert!(block.words.iter().all(|words| words.get().is_none()));
+        let (receipt, whole) = (block.words(1), block.words(2));
+        assert!(receipt.contains("\"index\":1") && whole.contains("\"receipts\":2"));
+        assert!(Arc::ptr_eq(&receipt, &block.words(1)) && Arc::ptr_eq(&whole, &block.words(2)));
+        assert!(block.words[0].get().is_none());
+    }
+
+    #[test]
+    fn what_is_kept_is_bounded_and_one_block_always_is() {
+        let blocks = FinalBlocks::default();
+        for height in 1..=10_000 {
+            blocks.keep(&block(height, 1));
+        }
+        let kept = blocks.kept.lock().blocks.len();
+        assert_eq!(kept, RECEIPTS_MAX / (1 + BLOCK_RECEIPTS));
+        assert!(blocks.kept(Height(10_000)).is_some() && blocks.kept(Height(10_000 - kept as u64)).is_none());
+        let large = block(10_001, RECEIPTS_MAX as u32 + 1);
+        assert!(Arc::ptr_eq(&blocks.keep(&large), &large));
+        assert!(Arc::ptr_eq(&blocks.keep(&block(10_001, 1)), &large), "the first of a height stays");
+        assert_eq!((blocks.kept.lock().blocks.len(), blocks.kept.lock().receipts), (1, size(&large)));
+    }
+}
