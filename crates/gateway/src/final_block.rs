@@ -173,6 +173,7 @@ mod tests {
         let large = block(10_001, RECEIPTS_MAX as u32 + 1);
         assert!(Arc::ptr_eq(&blocks.keep(&large), &large));
         assert!(Arc::ptr_eq(&blocks.keep(&block(10_001, 1)), &large), "the first of a height stays");
-        assert_eq!((blocks.kept.lock().blocks.len(), blocks.kept.lock().receipts), (1, size(&large)));
+        let kept = blocks.kept.lock();
+        assert_eq!((kept.blocks.len(), kept.receipts), (1, size(&large)));
     }
 }
