@@ -66,6 +66,7 @@ ROWS: list[tuple[str, str, str]] = [
     ("R27", "retired-key-beats", "dataplane it stale::a_retired_key"),
     ("R28", "end-unchecked", "dataplane it epochs::a_header_that_lies"),
     ("R28", "closing-block-claims", "dataplane it rules::each_broken_rule_of_a_closing"),
+    ("R28", "any-boundary-named", "dataplane it closing::a_closing_block_names"),
     ("R29", "effects-of-an-older-epoch", "dataplane it epochs::effects_of_the_old"),
     ("R30", "outsiders-count", "dataplane it outsiders::what_only"),
     ("R31", "vote-of-any-epoch", "quorum tally a_vote_of_another_epoch"),

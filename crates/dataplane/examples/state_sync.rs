@@ -78,7 +78,7 @@ fn first() -> Header {
         declared_work: 0,
         load_history: 0,
         validator_set: Hash::ZERO,
-        ends_epoch: false,
+        end: End::GoesOn,
         next_validator_set: Hash::ZERO,
         parameters: Hash::ZERO,
         shard_map: Hash::ZERO,

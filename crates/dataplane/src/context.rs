@@ -5,7 +5,7 @@ use rustorium_execution::ChainHashes;
 use rustorium_quorum::Committee;
 use rustorium_storage::{Store, StoreError};
 use rustorium_types::{
-    BlockDigest, BoundedVec, ChainId, Cursor, Epoch, EpochChange, Genesis, Hash, Header, Height, PROTOCOL_VERSION,
+    BlockDigest, BoundedVec, ChainId, Cursor, End, Epoch, EpochChange, Genesis, Hash, Header, Height, PROTOCOL_VERSION,
     Parameters, PublicKey, ShardId, ValidatorIndex, ValidatorSet, seeded,
 };
 use std::collections::BTreeMap;
@@ -65,7 +65,7 @@ impl Context {
         tip: &Header,
     ) -> Result<Self, StoreError> {
         let first = Self::new(genesis, key);
-        let epoch = if tip.ends_epoch { tip.epoch.next() } else { tip.epoch };
+        let epoch = if tip.ends_epoch() { tip.epoch.next() } else { tip.epoch };
         let Some(before) = epoch.0.checked_sub(1).map(Epoch) else { return Ok(first) };
         let what = "the end of the epoch before is missing";
         let change = store.epoch(before)?.ok_or(StoreError::Inconsistent { height: tip.height, what })?;
@@ -133,7 +133,7 @@ impl Context {
             && header.epoch == self.committee.epoch
             && header.cursors.len() == self.n()
             && header.validator_set == self.hashes.validator_set
-            && (header.ends_epoch || header.next_validator_set == self.hashes.validator_set)
+            && (header.ends_epoch() || header.next_validator_set == self.hashes.validator_set)
             && header.parameters == self.hashes.parameters
             && header.shard_map == self.hashes.shard_map
     }
@@ -145,7 +145,7 @@ impl Context {
         if header.epoch < self.epoch() {
             let cursors = vec![Cursor::default(); self.n()];
             seen.cursors = BoundedVec::new(cursors).unwrap_or_default();
-            (seen.epoch, seen.ends_epoch) = (self.epoch(), false);
+            (seen.epoch, seen.end) = (self.epoch(), End::GoesOn);
         }
         seen
     }
@@ -155,17 +155,18 @@ impl Context {
     pub fn check_change(&self, change: &EpochChange) -> Result<(), &'static str> {
         let boundary = &change.boundary;
         let ensure = |holds: bool, part| if holds { Ok(()) } else { Err(part) };
-        ensure(self.header_is_ours(boundary) && boundary.ends_epoch, "the boundary is not of this epoch")?;
+        ensure(self.header_is_ours(boundary) && boundary.ends_epoch(), "the boundary is not of this epoch")?;
+        ensure(boundary.end == End::Boundary, "the boundary is a closing block")?;
         ensure(boundary.height > Height(0), "the boundary is the genesis block")?;
-        ensure(rustorium_execution::is_boundary(change), "the boundary is a closing block, or its parent another")?;
         let set = Hash(rustorium_crypto::hash::hash_value(rustorium_crypto::domain::VALIDATOR_SET, &change.next));
         ensure(set == boundary.next_validator_set && !change.next.is_empty(), "the next committee is another")?;
         let mut last = (boundary, block_digest(boundary));
-        for header in &change.proof.descendants {
-            let closes = header.parent == last.1
+        if let Some((header, more)) = change.proof.descendants.split_first() {
+            let closes = header.end == End::Closing(last.1)
+                && header.view > boundary.view
                 && self.header_is_ours(header)
-                && crate::rules::check_closing(last.0, header).is_ok();
-            ensure(closes, "a closing header does not follow the one before it")?;
+                && crate::rules::check_closes(boundary, header).is_ok();
+            ensure(closes && more.is_empty(), "the closing header is not one of this boundary's")?;
             last = (header, block_digest(header));
         }
         let certificate = &change.proof.finalization;

@@ -171,20 +171,9 @@ impl Executor {
             );
             ("diverged", sentence)
         })?;
-        let parent = self.header_below(boundary).map_err(failed)?;
-        let change = EpochChange { parent, boundary: boundary.clone(), proof: proof.clone(), next };
+        let change = EpochChange { boundary: boundary.clone(), proof: proof.clone(), next };
         self.store.put_epoch(&change).map_err(failed)?;
         Ok(change)
-    }
-
-    fn header_below(&self, header: &Header) -> Result<Header, StoreError> {
-        if header.parent == self.context.genesis_digest {
-            return Ok(self.context.genesis_header.clone());
-        }
-        let below = Height(header.height.0.saturating_sub(1));
-        let what = "the block below the epoch's last one is missing";
-        let block = self.store.bare_block(below)?;
-        block.map(|block| block.header).ok_or(StoreError::Inconsistent { height: header.height, what })
     }
 
     fn tell(

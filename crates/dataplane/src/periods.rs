@@ -59,10 +59,10 @@ impl Periods {
         match &mut next.open {
             Some(open) if !open.ends_below(header.time_ms, filled, parameters) => {
                 open.filled |= filled;
-                open.last = header.ends_epoch;
+                open.last = header.ends_epoch();
             }
             open => {
-                let (first, since_ms, last) = (header.height, header.time_ms, header.ends_epoch);
+                let (first, since_ms, last) = (header.height, header.time_ms, header.ends_epoch());
                 let new = Open { first, since_ms, filled, last };
                 if let Some(ended) = open.replace(new) {
                     next.over.push(Period { first: ended.first, end: Height(header.height.0.saturating_sub(1)) });

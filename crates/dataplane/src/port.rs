@@ -44,7 +44,7 @@ impl BlockFacts {
             has_payload: header.transactions > 0,
             claimed_height: header.result.height,
             rooted_height: claimed_height(&header.state),
-            ends_epoch: header.ends_epoch,
+            ends_epoch: header.ends_epoch(),
         }
     }
 }

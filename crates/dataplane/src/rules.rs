@@ -3,7 +3,7 @@
 use crate::periods::claimed_height;
 use rustorium_crypto::{CheckedBatch, payload_root};
 use rustorium_txpool::{BlockCaps, Weight, weigh};
-use rustorium_types::{Block, Cursor, Header, Height, Parameters, seeded};
+use rustorium_types::{Block, BlockDigest, Cursor, End, Header, Height, Parameters, seeded};
 use std::sync::Arc;
 
 /// Batches per lane, in the order of their seqs.
@@ -12,10 +12,11 @@ pub type Payload = Vec<Vec<Arc<CheckedBatch>>>;
 /// Checks what header and parent alone decide. Errors: the broken rule, for the log.
 pub fn check_header(parent: &Header, block: &Block, parameters: &Parameters) -> Result<(), &'static str> {
     let header = &block.header;
-    if parent.ends_epoch {
+    if parent.ends_epoch() {
         check_closing(parent, header)?;
         return ensure(block.inline.is_empty(), "a closing block has a payload");
     }
+    ensure(!matches!(header.end, End::Closing(_)), "it closes an epoch whose end is not below it")?;
     check_place(parent, header)?;
     check_state_claim(parent, header, parameters)?;
     ensure(header.load_history == 0, "this protocol version keeps no load history")?;
@@ -44,15 +45,26 @@ fn check_place(parent: &Header, header: &Header) -> Result<(), &'static str> {
     ensure(header.time_ms > parent.time_ms || seeded::bug("time-stands-still"), "the time is not above the parent's")
 }
 
+/// The boundary that a child of this block, which ends the epoch, names: the block itself, or what it names itself.
+pub fn boundary_of(digest: &BlockDigest, header: &Header) -> BlockDigest {
+    if let End::Closing(boundary) = header.end { boundary } else { *digest }
+}
+
 /// Checks a child, in its own epoch, of a header that ends it (R28): it helps to finalize and changes nothing.
-pub fn check_closing(parent: &Header, header: &Header) -> Result<(), &'static str> {
+fn check_closing(parent: &Header, header: &Header) -> Result<(), &'static str> {
     check_place(parent, header)?;
-    ensure(header.ends_epoch, "a block after the epoch's end is no closing block")?;
-    ensure(header.next_validator_set == parent.next_validator_set, "a closing block names another next committee")?;
-    let root = payload_root(&[], &parent.cursors, &parent.cursors);
+    let named = End::Closing(boundary_of(&header.parent, parent));
+    ensure(header.end == named || seeded::bug("any-boundary-named"), "a block after the epoch's end doesn't close it")?;
+    check_closes(parent, header)
+}
+
+/// Checks that a closing block says what the boundary does, or the closing block before it.
+pub fn check_closes(before: &Header, header: &Header) -> Result<(), &'static str> {
+    ensure(header.next_validator_set == before.next_validator_set, "a closing block names another next committee")?;
+    let root = payload_root(&[], &before.cursors, &before.cursors);
     let empty = (header.transactions, header.declared_work, header.load_history) == (0, 0, 0);
-    ensure(empty && header.cursors == parent.cursors && header.payload_root == root, "a closing block has a payload")?;
-    let claims = (header.result, header.state) == (parent.result, parent.state);
+    ensure(empty && header.cursors == before.cursors && header.payload_root == root, "a closing block has a payload")?;
+    let claims = (header.result, header.state) == (before.result, before.state);
     ensure(claims || seeded::bug("closing-block-claims"), "a closing block claims what its parent doesn't")
 }
 

@@ -7,7 +7,7 @@ use crate::record::{AccountRecord, LEAF_KEY_BYTES, RECORD_BYTES, encode_amount};
 use rustorium_crypto::{account_id, block_digest, chain_id, domain, hash_value, payload_root, result_root};
 use rustorium_types::limits::{BATCH_BYTES_MAX, BATCH_TRANSACTIONS_MAX, TRANSACTION_BYTES_MAX};
 use rustorium_types::{
-    AccountId, BlockDigest, BoundedVec, ChainId, Cursor, Epoch, Genesis, GenesisAccount, Hash, Header, Height,
+    AccountId, BlockDigest, BoundedVec, ChainId, Cursor, End, Epoch, Genesis, GenesisAccount, Hash, Header, Height,
     LeafWrite, PROTOCOL_VERSION, Parameters, ResultClaim, ResultLink, SYSTEM_ACCOUNT, ShardId, StateClaim, StateKey,
     ValidatorIndex, View,
 };
@@ -121,7 +121,7 @@ pub fn genesis(genesis: &Genesis) -> GenesisState {
         declared_work: 0,
         load_history: 0,
         validator_set: hashes.validator_set,
-        ends_epoch: false,
+        end: End::GoesOn,
         next_validator_set: hashes.validator_set,
         parameters: hashes.parameters,
         shard_map: hashes.shard_map,

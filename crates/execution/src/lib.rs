@@ -23,7 +23,7 @@ pub use ledger::{StateRead, StateReadError};
 pub use order::{arrange, order};
 pub use proof::{
     Light, ProofRefused, Shown, ShownRead, Trust, Unprovable, check_read, check_receipt, check_transaction, header_of,
-    is_boundary, prove_receipt, subject_key, verify_block, verify_read, verify_receipt, verify_transaction,
+    prove_receipt, subject_key, verify_block, verify_read, verify_receipt, verify_transaction,
 };
 pub use record::{AccountRecord, LEAF_KEY_BYTES, decode_amount, decode_grant};
 pub use work::{declared_work, worst_case_work};

@@ -88,7 +88,7 @@ fn refused(change: impl FnOnce(&mut EpochChange)) -> ProofRefused {
 fn no_other_committee_comes_in() {
     assert_eq!(refused(|c| edit(&mut c.next, |set| set.swap(0, 1))), ProofRefused::OtherCommittee);
     assert_eq!(refused(|c| edit(&mut c.next, |set| set.truncate(3))), ProofRefused::OtherCommittee);
-    assert_eq!(refused(|c| c.boundary.ends_epoch = false), ProofRefused::NotAnEnd(Height(2)));
+    assert_eq!(refused(|c| c.boundary.end = End::GoesOn), ProofRefused::NotAnEnd(Height(2)));
     let own = |c: &mut EpochChange| {
         edit(&mut c.next, |set| set.swap(0, 1));
         c.boundary.next_validator_set = hash_of(&c.next);
@@ -104,9 +104,11 @@ fn no_other_committee_comes_in() {
         c.proof.finalization = signed(&c.proof.descendants[0], 0, 4);
     };
     assert_eq!(refused(payload_after_the_end), ProofRefused::NotAChain(0));
-    let mut other_parent = EpochChain::new(2).changes[0].clone();
-    other_parent.parent.time_ms -= 1;
-    assert_eq!(refused(|c| *c = other_parent), ProofRefused::NotTheFirstEnd(Height(2)));
+    let above_another_end = |c: &mut EpochChange| {
+        edit(&mut c.proof.descendants, |headers| headers[0].end = End::Closing(BlockDigest([9; 32])));
+        c.proof.finalization = signed(&c.proof.descendants[0], 0, 4);
+    };
+    assert_eq!(refused(above_another_end), ProofRefused::NotAChain(0));
     let later = EpochChain::new(2).changes[1].clone();
     let missing = ProofRefused::OtherEpoch { header: Epoch(1), trusted: Epoch(0) };
     assert_eq!(refused(|c| *c = later), missing);
@@ -120,10 +122,8 @@ fn a_closing_block_is_not_taken_for_the_boundary() {
     let proof = BlockProof { descendants: BoundedVec::default(), finalization: good.proof.finalization.clone() };
     assert!(Trust::genesis(&chain.genesis).check_final(&closing, &proof).is_ok(), "it is final, and ends the epoch");
     assert_eq!(closing.next_validator_set, good.boundary.next_validator_set);
-    let change = EpochChange { parent: good.boundary.clone(), boundary: closing, proof, next: good.next.clone() };
+    let change = EpochChange { boundary: closing, proof, next: good.next.clone() };
     assert_eq!(chain.light().follow(&change, 0), Err(ProofRefused::NotTheFirstEnd(Height(3))));
-    let hidden = EpochChange { parent: good.parent.clone(), ..change };
-    assert_eq!(chain.light().follow(&hidden, 0), Err(ProofRefused::NotTheFirstEnd(Height(3))));
 }
 
 #[test]
@@ -131,11 +131,11 @@ fn an_epoch_of_one_block_ends_above_the_boundary_before_it() {
     let chain = EpochChain::new(1);
     let mut light = chain.light();
     light.follow(&chain.changes[0], 0).unwrap();
-    let (parent, next) = (chain.changes[0].boundary.clone(), committee(&chain.genesis, 2));
+    let next = committee(&chain.genesis, 2);
     let (header, size) = (chain.firsts[1].0.clone(), chain.changes[0].next.len());
-    let boundary = Header { ends_epoch: true, next_validator_set: hash_of(&next), ..header };
+    let boundary = Header { end: End::Boundary, next_validator_set: hash_of(&next), ..header };
     let proof = BlockProof { descendants: BoundedVec::default(), finalization: signed(&boundary, 1, size) };
-    assert_eq!(light.follow(&EpochChange { parent, boundary, proof, next }, 0), Ok(Epoch(2)));
+    assert_eq!(light.follow(&EpochChange { boundary, proof, next }, 0), Ok(Epoch(2)));
 }
 
 #[test]

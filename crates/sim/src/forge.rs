@@ -4,9 +4,9 @@
 
 use rustorium_crypto::{SigningKey, block_digest, payload_root};
 use rustorium_types::{
-    Batch, BatchBody, BatchDigest, BlockDigest, BoundedVec, Certificate, ChainId, DecodeError, Epoch, Hash, Header,
-    Message, Proposal, Report, Request, Response, ShardId, SignedVote, StateClaim, Transaction, ValidatorIndex, View,
-    VoteBody, VoteKind, VoteMessage,
+    Batch, BatchBody, BatchDigest, BlockDigest, BoundedVec, Certificate, ChainId, DecodeError, End, Epoch, Hash,
+    Header, Message, Proposal, Report, Request, Response, ShardId, SignedVote, StateClaim, Transaction, ValidatorIndex,
+    View, VoteBody, VoteKind, VoteMessage,
 };
 
 /// A vote's frame with nothing beside it.
@@ -52,7 +52,7 @@ pub fn proposal(key: &SigningKey, frame: &[u8], change: Change) -> Result<Vec<u8
         *root = lie;
     }
     if let Some(ends) = change.ends_epoch {
-        header.ends_epoch = ends;
+        header.end = if ends { End::Boundary } else { End::GoesOn };
     }
     let body = VoteBody {
         chain: header.chain,
@@ -134,7 +134,7 @@ impl Summary {
             view: Some(header.view),
             block: Some(block_digest(header)),
             signer: Some(header.proposer),
-            ends_epoch: header.ends_epoch,
+            ends_epoch: header.ends_epoch(),
             ..Self::default()
         }
     }

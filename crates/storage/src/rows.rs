@@ -14,6 +14,8 @@
 //! | | `syncing` | which snapshot the store is being filled with: it has no tip then |
 //! | | `synced` | the height of the snapshot that it was filled with, and the headers that came with it |
 //! | | `f` height | finalization of that height's block |
+//! | | `epoch-end/` epoch | how the epoch ended |
+//! | | `committee/` height | what operators wanted of the committee from that height on |
 //! | `log` | height `b` | digest, link, result root, batches, block |
 //! | | height `d` | what the height wrote, until the tree's base has it |
 //! | | height `r` | receipts |
@@ -44,7 +46,7 @@ use rustorium_types::{
 };
 
 /// The store's format; a store of another is refused.
-pub(crate) const FORMAT: u32 = 3;
+pub(crate) const FORMAT: u32 = 4;
 /// The version of rows, bound into their seals.
 pub(crate) const ROW_VERSION: u8 = 3;
 /// Where the seal begins in a row.

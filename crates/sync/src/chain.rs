@@ -1,7 +1,7 @@
 //! Checks a run of final blocks: one chain from a known parent up to the block that a quorum finalized.
 
 use rustorium_crypto::{Verified, block_digest, block_payload_root, verify_certificate};
-use rustorium_types::{Block, BlockDigest, Certificate, Cursor, Header, Height, PublicKey, VoteKind, seeded};
+use rustorium_types::{Block, BlockDigest, Certificate, Cursor, End, Header, Height, PublicKey, VoteKind, seeded};
 use thiserror::Error;
 
 /// Why a run of blocks was refused; the peer that served it is wrong.
@@ -80,7 +80,7 @@ fn check(
     let last = blocks.last().ok_or(FinalBlocksRefused::Empty)?;
     let digests: Vec<BlockDigest> = blocks.iter().map(|block| block_digest(&block.header)).collect();
     let parents = std::iter::once(from).chain(&digests);
-    if let Some((block, _)) = blocks.iter().zip(parents).find(|(block, parent)| block.header.parent != **parent) {
+    if let Some((block, _)) = blocks.iter().zip(parents).find(|(block, parent)| block.header.finalizes() != **parent) {
         return Err(FinalBlocksRefused::Broken { height: block.header.height });
     }
     if let Some(pair) = blocks.windows(2).find(|pair| !follows(&pair[1].header, &pair[0].header)) {
@@ -100,9 +100,10 @@ fn check(
 /// What a header says of its parent, besides the digest. Digests already make it so where honest validators voted: this
 /// keeps a broken run from being taken for a longer one.
 fn follows(header: &Header, parent: &Header) -> bool {
+    // Of closing blocks, the last one alone stands behind the boundary.
+    let closes = matches!(header.end, End::Closing(_)) && header.height > parent.height;
     header.shard == parent.shard
-        && header.height == parent.height.next()
-        && header.parent_view == parent.view
+        && (closes || header.height == parent.height.next() && header.parent_view == parent.view)
         && (header.epoch, header.view) > (parent.epoch, parent.view)
 }
 

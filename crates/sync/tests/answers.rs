@@ -24,8 +24,8 @@ impl Source for Held {
         let boundary = self.blocks.last().filter(|_| epoch == Epoch(0))?;
         let finalization = finalization(boundary);
         let proof = BlockProof { descendants: BoundedVec::default(), finalization };
-        let (parent, boundary) = (self.blocks.first()?.header.clone(), boundary.header.clone());
-        Some(EpochChange { parent, boundary, proof, next: ValidatorSet::default() })
+        let boundary = boundary.header.clone();
+        Some(EpochChange { boundary, proof, next: ValidatorSet::default() })
     }
 
     fn block(&self, digest: &BlockDigest) -> Option<Block> {

@@ -42,6 +42,19 @@ pub enum StateClaim {
     },
 }
 
+/// What a header says of the end of its epoch.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, BorshSerialize, BorshDeserialize)]
+pub enum End {
+    /// The epoch goes on.
+    #[default]
+    GoesOn,
+    /// The chain of the epoch ends with this block, its boundary.
+    Boundary,
+    /// This block only helps to finalize the boundary, which it names: however many of its kind lie between, one header
+    /// and its finalization show that the boundary is final.
+    Closing(BlockDigest),
+}
+
 /// What is hashed into a block's digest.
 #[derive(Clone, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
 pub struct Header {
@@ -77,10 +90,9 @@ pub struct Header {
     pub load_history: u64,
     /// Hash of the committee.
     pub validator_set: Hash,
-    /// Whether the epoch's chain ends here: the first such header is the boundary block's, those above it are closing
-    /// blocks'.
-    pub ends_epoch: bool,
-    /// Hash of the next epoch's committee where `ends_epoch`; else of this one.
+    /// Whether the epoch's chain ends here.
+    pub end: End,
+    /// Hash of the next epoch's committee where the epoch ends; else of this one.
     pub next_validator_set: Hash,
     /// Hash of the chain parameters.
     pub parameters: Hash,
@@ -90,6 +102,21 @@ pub struct Header {
     pub result: ResultClaim,
     /// State claimed.
     pub state: StateClaim,
+}
+
+impl Header {
+    /// Whether it is an epoch's boundary or above it.
+    pub fn ends_epoch(&self) -> bool {
+        self.end != End::GoesOn
+    }
+
+    /// The newest block below it that its own finalization makes final: the parent, of a closing block the boundary.
+    pub fn finalizes(&self) -> BlockDigest {
+        match self.end {
+            End::Closing(boundary) => boundary,
+            End::GoesOn | End::Boundary => self.parent,
+        }
+    }
 }
 
 /// The kinds of vote, and of certificate.

@@ -24,9 +24,6 @@ pub struct ResultLink {
 /// From one committee to the next: what a light client, a joiner and a node that was away check with the old one.
 #[derive(Clone, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
 pub struct EpochChange {
-    /// The header below the boundary, which doesn't end the epoch: a closing block, whose parent does, looks like a boundary
-    /// by itself.
-    pub parent: Header,
     /// The epoch's boundary block, which names the next committee by hash.
     pub boundary: Header,
     /// Shows that it is final.

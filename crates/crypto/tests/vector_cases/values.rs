@@ -157,7 +157,7 @@ pub fn sample_headers() -> Vec<(&'static str, Header)> {
         declared_work: 345,
         load_history: 0b1011,
         validator_set: hashes[0],
-        ends_epoch: false,
+        end: End::GoesOn,
         next_validator_set: hashes[1],
         parameters: hashes[2],
         shard_map: hashes[3],
@@ -241,8 +241,7 @@ pub fn sample_messages() -> Vec<(&'static str, Message)> {
     let held = || list(vec![1, 2, 3, u64::MAX]);
     let finalization = certificate(VoteKind::Finalize, &[0, 1, 2]);
     let change = EpochChange {
-        parent: sample_headers().remove(1).1,
-        boundary: Header { ends_epoch: true, ..sample_headers().remove(0).1 },
+        boundary: Header { end: End::Boundary, ..sample_headers().remove(0).1 },
         proof: BlockProof { descendants: list(vec![]), finalization: finalization.clone() },
         next: sample_geneses().remove(0).1.validators,
     };

@@ -116,7 +116,7 @@ impl BlockTree {
         facts
     }
 
-    /// The way from the root (exclusive) up to `digest` (inclusive), or the ancestor that is missing and, where it is not
+    /// The way from the root (exclusive) up to `digest` (inclusive), of closing blocks with the last one alone, or the ancestor that is missing and, where it is not
     /// `digest` itself, its height.
     pub fn path(&self, digest: &BlockDigest) -> Result<Vec<BlockDigest>, (BlockDigest, Option<Height>)> {
         let mut path = Vec::new();
@@ -124,7 +124,7 @@ impl BlockTree {
         while at != self.root.0 {
             let header = &self.entries.get(&at).ok_or((at, height))?.block.header;
             path.push(at);
-            at = header.parent;
+            at = header.finalizes();
             height = header.height.0.checked_sub(1).map(Height);
         }
         path.reverse();

@@ -94,14 +94,14 @@ impl<P: Ports> Shard<P> {
 
     /// R28: whether a header says of the epoch's end what this node finds.
     pub(super) fn check_end(&self, parent: &Header, header: &Header) -> PayloadStatus {
-        if parent.ends_epoch {
+        if parent.ends_epoch() {
             return PayloadStatus::Ready;
         }
         match self.end_at(header.time_ms, header.result.height) {
             None => PayloadStatus::Pending,
-            Some(found) if found == (header.ends_epoch, header.next_validator_set) => PayloadStatus::Ready,
+            Some(found) if found == (header.ends_epoch(), header.next_validator_set) => PayloadStatus::Ready,
             Some(_) if seeded::bug("end-unchecked") => PayloadStatus::Ready,
-            Some((true, _)) if !header.ends_epoch => super::inbound::invalid(header.view, "the epoch's end is due"),
+            Some((true, _)) if !header.ends_epoch() => super::inbound::invalid(header.view, "the epoch's end is due"),
             Some((false, _)) => super::inbound::invalid(header.view, "it ends the epoch before its end is due"),
             Some(_) => super::inbound::invalid(header.view, "it names another next committee"),
         }
@@ -114,7 +114,7 @@ impl<P: Ports> Shard<P> {
         let ready = self.reports.claimable().map_or(Height(0), |claim| claim.height);
         let claim = ready.max(parent.result.height).min(self.executed);
         let time_ms = now.wall_ms.max(parent.time_ms.saturating_add(1));
-        !root.ends_epoch && self.end_at(time_ms, claim).is_some_and(|(due, _)| due)
+        !root.ends_epoch() && self.end_at(time_ms, claim).is_some_and(|(due, _)| due)
     }
 
     /// When the end is due by time alone, or it is asked again how the epoch ended; monotonic microseconds.
@@ -132,7 +132,7 @@ impl<P: Ports> Shard<P> {
         digest: &BlockDigest,
         above: &[BlockDigest],
     ) -> Result<Option<BlockProof>, &'static str> {
-        if self.tree.header(digest).is_none_or(|header| !header.ends_epoch) {
+        if self.tree.header(digest).is_none_or(|header| !header.ends_epoch()) {
             return Ok(None);
         }
         let last = above.last().unwrap_or(digest);
@@ -192,7 +192,7 @@ impl<P: Ports> Shard<P> {
     }
 
     fn asks_for_end(&self) -> bool {
-        self.only_follows() && !self.linked.is_empty() && !self.tree.root().1.ends_epoch
+        self.only_follows() && !self.linked.is_empty() && !self.tree.root().1.ends_epoch()
     }
 
     /// R31: who sends no heartbeats, and so is told nothing unasked, asks one peer after the other.
@@ -215,7 +215,7 @@ impl<P: Ports> Shard<P> {
     /// Someone shows how this epoch ended. Closing headers are all that there is of their blocks; the boundary and what is
     /// below are fetched.
     pub(super) fn on_epoch_end(&mut self, change: EpochChange) {
-        let known = self.tree.root().1.ends_epoch || change.boundary.epoch != self.context.epoch();
+        let known = self.tree.root().1.ends_epoch() || change.boundary.epoch != self.context.epoch();
         if known {
             return;
         }

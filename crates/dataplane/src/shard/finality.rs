@@ -93,7 +93,7 @@ impl<P: Ports> Shard<P> {
             }
         };
         for (place, digest) in path.iter().enumerate() {
-            if self.tree.root().1.ends_epoch {
+            if self.tree.root().1.ends_epoch() {
                 // R28: what is above the boundary is never executed.
                 return;
             }

@@ -9,7 +9,7 @@ use rustorium_crypto::{block_digest, payload_root};
 use rustorium_txpool::BlockCaps;
 use rustorium_types::limits::CARRIED_NULLIFICATIONS_MAX;
 use rustorium_types::{
-    Block, BlockDigest, BoundedVec, Certificate, Header, Height, Message, PROTOCOL_VERSION, Proposal, ResultClaim,
+    Block, BlockDigest, BoundedVec, Certificate, End, Header, Height, Message, PROTOCOL_VERSION, Proposal, ResultClaim,
     SignedVote, StateClaim, ValidatorIndex, View, VoteKind, seeded,
 };
 
@@ -26,7 +26,7 @@ impl<P: Ports> Shard<P> {
         let Some(parent_header) = self.tree.header(parent).cloned() else { return };
         self.cut_batches(now, true);
         self.held.update(me, &self.lanes.held());
-        let block = if parent_header.ends_epoch {
+        let block = if parent_header.ends_epoch() {
             self.closing_block(now, view, parent, &parent_header, me)
         } else {
             self.build_block(now, (view, me), parent, &parent_header, claims, distrusted)
@@ -101,7 +101,7 @@ impl<P: Ports> Shard<P> {
             declared_work: extension.work,
             load_history: 0,
             validator_set: self.context.hashes.validator_set,
-            ends_epoch: false,
+            end: End::GoesOn,
             next_validator_set: self.context.hashes.validator_set,
             parameters: self.context.hashes.parameters,
             shard_map: self.context.hashes.shard_map,
@@ -110,7 +110,7 @@ impl<P: Ports> Shard<P> {
         };
         header.state = self.state_claim(claims.1, &header, above);
         if let Some((true, next)) = self.end_at(header.time_ms, header.result.height) {
-            (header.ends_epoch, header.next_validator_set) = (true, next);
+            (header.end, header.next_validator_set) = (End::Boundary, next);
         }
         Block { header, inline: BoundedVec::default() }
     }
@@ -128,6 +128,7 @@ impl<P: Ports> Shard<P> {
             transactions: 0,
             declared_work: 0,
             load_history: 0,
+            end: End::Closing(rules::boundary_of(parent, above)),
             ..above.clone()
         };
         Block { header, inline: BoundedVec::default() }

@@ -289,7 +289,7 @@ impl<P: Ports> Shard<P> {
         let (height, parameters) = (parent.height.next(), &self.context.parameters);
         let lag_allows = rules::may_list(height, Height(claim.min(parent.height.0)), rooted, parameters);
         // R28: nothing is listed on a block that ends the epoch.
-        !parent.ends_epoch && lag_allows && (self.lanes.listable(&parent.cursors) || self.may_cut())
+        !parent.ends_epoch() && lag_allows && (self.lanes.listable(&parent.cursors) || self.may_cut())
     }
 
     fn unlisted(&self) -> Vec<Arc<CheckedBatch>> {

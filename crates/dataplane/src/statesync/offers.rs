@@ -105,7 +105,7 @@ impl Offers {
     fn is_due(&self, before: Height, root: Height) -> Result<bool, StoreError> {
         let (Some(before), Some(header)) = (self.header(before)?, self.header(root)?) else { return Ok(false) };
         let interval = |header: &Header| header.time_ms / self.interval_ms;
-        Ok(header.ends_epoch || interval(&header) > interval(&before))
+        Ok(header.ends_epoch() || interval(&header) > interval(&before))
     }
 
     fn header(&self, height: Height) -> Result<Option<Header>, StoreError> {

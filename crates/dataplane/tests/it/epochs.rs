@@ -9,8 +9,6 @@ use rustorium_dataplane::port::{Effect, Input, PayloadStatus};
 use rustorium_dataplane::shard::Event;
 use rustorium_storage::{EpochStore, Store};
 use rustorium_types::*;
-use std::cell::Cell;
-use std::rc::Rc;
 
 /// Account 0 is the one operator.
 fn parameters() -> Parameters {
@@ -112,7 +110,7 @@ fn heights_and_views_go_on_and_lanes_start_anew() {
     goes_on(&mut net, 5);
     let first = net.store(0).bare_block(boundary.height.next()).unwrap().unwrap().header;
     assert_eq!((first.epoch, first.parent, first.parent_view), (Epoch(1), block_digest(&boundary), boundary.view));
-    assert!(first.view > boundary.view && first.time_ms > boundary.time_ms && !first.ends_epoch);
+    assert!(first.view > boundary.view && first.time_ms > boundary.time_ms && !first.ends_epoch());
     let batches: u64 = first.cursors.iter().map(|cursor| cursor.next_seq).sum();
     assert!(first.cursors.len() == 5 && batches <= 1, "{:?}", first.cursors);
     assert_eq!(first.validator_set, boundary.next_validator_set);
@@ -167,11 +165,10 @@ fn the_end_comes_by_time_on_an_idle_chain_with_one_empty_block() {
     net.advance(100_000);
     assert_eq!((0..4).map(|index| (net.height(index), epoch(&net, index))).collect::<Vec<_>>(), [(1, 1); 4]);
     let boundary = net.store(0).bare_block(Height(1)).unwrap().unwrap().header;
-    assert!(boundary.ends_epoch && boundary.transactions == 0 && boundary.time_ms >= START_MS + 20_000);
+    assert!(boundary.ends_epoch() && boundary.transactions == 0 && boundary.time_ms >= START_MS + 20_000);
     assert_eq!(boundary.next_validator_set, boundary.validator_set, "the same committee goes on");
     let end = change(&net, 0, 0);
     let context = Context::new(&net.genesis, validator_key(0));
-    assert_eq!(block_digest(&end.parent), context.genesis_digest, "the genesis block is below it");
     assert_eq!(context.check_change(&end), Ok(()));
     net.advance(10_000_000);
     assert_eq!(net.height(0), 1, "an idle chain makes no further block");
@@ -183,26 +180,7 @@ fn the_end_comes_by_time_on_an_idle_chain_with_one_empty_block() {
 
 /// The operator asks for this, and whoever votes to finalize the boundary isn't heard: closing blocks must follow it.
 pub fn with_closing_blocks(net: &mut Net, operations: Vec<Operation>) {
-    let lost = {
-        let boundary = Rc::new(Cell::new(None));
-        let seen = boundary.clone();
-        let finalizes = move |body: &VoteBody| body.kind == VoteKind::Finalize && Some(body.view) == boundary.get();
-        move |message: &Message| {
-            if let Message::Proposal(proposal) = message
-                && proposal.header.ends_epoch
-                && seen.get().is_none()
-            {
-                seen.set(Some(proposal.header.view));
-            }
-            match message {
-                Message::Vote(vote) => finalizes(&vote.vote.body),
-                Message::Certificate(certificate) => finalizes(&certificate.body),
-                Message::Heartbeat(heartbeat) => heartbeat.votes.iter().any(|vote| finalizes(&vote.body)),
-                _ => false,
-            }
-        }
-    };
-    net.passes = Box::new(move |_, _, message| !lost(message));
+    crate::closing::lose_finality_of_the_end(net, 1);
     operate_through(net, operations, 1);
     net.passes = Box::new(|_, _, _| true);
     settle(net);
@@ -217,7 +195,7 @@ fn closing_blocks_finalize_a_boundary_that_lost_its_votes_and_are_no_heights() {
     let change = change(&net, 0, 0);
     assert!(!change.proof.descendants.is_empty(), "the boundary became final by a closing block");
     for header in &change.proof.descendants {
-        assert!(header.ends_epoch && header.transactions == 0 && header.result == change.boundary.result);
+        assert!(header.ends_epoch() && header.transactions == 0 && header.result == change.boundary.result);
         assert_eq!(net.store(0).height_of(&block_digest(header)).unwrap(), None, "a closing block isn't stored");
     }
     assert_eq!(Context::new(&net.genesis, validator_key(1)).check_change(&change), Ok(()));
@@ -253,7 +231,7 @@ fn a_change_shown_with_any_part_altered_is_refused() {
     let certificate = |spoil: fn(&mut Certificate)| -> Spoil { Box::new(move |c| spoil(&mut c.proof.finalization)) };
     let spoils: Vec<Spoil> = vec![
         Box::new(|c| c.boundary.time_ms += 1),
-        Box::new(|c| c.boundary.ends_epoch = false),
+        Box::new(|c| c.boundary.end = End::GoesOn),
         Box::new(|c| c.boundary.epoch = Epoch(1)),
         Box::new(|c| c.next = BoundedVec::new(c.next.as_slice()[..4].to_vec()).unwrap()),
         Box::new(|c| c.next = ValidatorSet::default()),
@@ -262,12 +240,11 @@ fn a_change_shown_with_any_part_altered_is_refused() {
             let twice = vec![closing.clone(), closing.clone()];
             c.proof.descendants = BoundedVec::new(twice).unwrap();
         }),
-        Box::new(|c| c.parent.time_ms -= 1),
+        Box::new(|c| c.boundary.end = End::Closing(c.boundary.parent)),
         Box::new(|c| {
             // The closing block in the boundary's place: final, too.
-            let closing = c.proof.descendants.as_slice().to_vec();
-            c.parent = std::mem::replace(&mut c.boundary, closing[0].clone());
-            c.proof.descendants = BoundedVec::new(closing[1..].to_vec()).unwrap();
+            c.boundary = c.proof.descendants[0].clone();
+            c.proof.descendants = BoundedVec::default();
         }),
         certificate(|c| c.signatures = BoundedVec::new(c.signatures.as_slice()[1..].to_vec()).unwrap()),
         certificate(|c| c.body.kind = VoteKind::Notarize),
@@ -476,7 +453,7 @@ fn a_header_that_lies_about_the_end_is_invalid() {
     goes_on(&mut early, 4);
     early.nobody_proposes();
     early.traitor(0);
-    let (leader, block) = forged(&early, |header| header.ends_epoch = true);
+    let (leader, block) = forged(&early, |header| header.end = End::Boundary);
     assert_eq!(status_of(&mut early, leader, &block), [PayloadStatus::Invalid]);
     // Not saying so when it is due.
     let mut late = Net::of(4, Parameters { epoch_ms: 60_000, ..parameters() });
@@ -488,7 +465,7 @@ fn a_header_that_lies_about_the_end_is_invalid() {
     // Another committee than the state has.
     let (leader, block) = forged(&late, |header| {
         header.time_ms = START_MS + 60_000;
-        header.ends_epoch = true;
+        header.end = End::Boundary;
         header.next_validator_set = Hash([7; 32]);
     });
     assert_eq!(status_of(&mut late, leader, &block), [PayloadStatus::Invalid]);

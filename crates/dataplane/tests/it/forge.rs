@@ -24,7 +24,7 @@ pub fn child(context: &Context, parent: &Header, view: u64) -> Block {
         declared_work: 0,
         load_history: 0,
         validator_set: context.hashes.validator_set,
-        ends_epoch: false,
+        end: End::GoesOn,
         next_validator_set: context.hashes.validator_set,
         parameters: context.hashes.parameters,
         shard_map: context.hashes.shard_map,

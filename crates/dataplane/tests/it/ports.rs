@@ -331,7 +331,7 @@ impl TestPorts {
 
     /// Whether a restart with the store's durable tip needs the record.
     fn needed(&self, record: &JournalRecord, position: u64) -> bool {
-        let now = if self.durable.ends_epoch { self.durable.epoch.next() } else { self.durable.epoch };
+        let now = if self.durable.ends_epoch() { self.durable.epoch.next() } else { self.durable.epoch };
         let epoch = match record.kind {
             RecordKind::Vote => from::<SignedVote>(&record.payload).body.epoch,
             RecordKind::Proposal => from::<Block>(&record.payload).header.epoch,
@@ -350,7 +350,7 @@ impl TestPorts {
                 let batch: Batch = from(&record.payload);
                 let listed =
                     self.durable.cursors.get(usize::from(batch.body.author.0)).map_or(0, |cursor| cursor.next_seq);
-                let listed = if self.durable.ends_epoch { 0 } else { listed };
+                let listed = if self.durable.ends_epoch() { 0 } else { listed };
                 let again = |other: &JournalRecord| other.lsn.0 >= position && other.payload == record.payload;
                 batch.body.seq >= listed && !self.journal.iter().any(again)
             }

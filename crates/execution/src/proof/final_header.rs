@@ -6,7 +6,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use rustorium_crypto::{block_digest, domain, hash_value, verify_certificate};
 use rustorium_types::limits::VALIDATORS_MAX;
 use rustorium_types::{
-    BlockDigest, BlockProof, ChainId, DecodeError, Epoch, EpochChange, Genesis, Hash, Header, Height, PublicKey,
+    BlockDigest, BlockProof, ChainId, DecodeError, End, Epoch, EpochChange, Genesis, Hash, Header, Height, PublicKey,
     ValidatorSet, VoteKind, decode, seeded,
 };
 
@@ -75,11 +75,11 @@ impl Trust {
     /// # Errors
     /// [`ProofRefused`].
     pub fn follow(&self, change: &EpochChange) -> Result<Self, ProofRefused> {
-        let EpochChange { boundary, proof, next, .. } = change;
-        if !boundary.ends_epoch {
+        let EpochChange { boundary, proof, next } = change;
+        if !boundary.ends_epoch() {
             return Err(ProofRefused::NotAnEnd(boundary.height));
         }
-        if !is_boundary(change) {
+        if boundary.end != End::Boundary && !seeded::bug("closing-block-is-a-boundary") {
             return Err(ProofRefused::NotTheFirstEnd(boundary.height));
         }
         let validator_set = Hash(hash_value(domain::VALIDATOR_SET, next));
@@ -153,16 +153,8 @@ pub fn verify_block(genesis: &Genesis, header: &Header, proof: &BlockProof) -> R
     Trust::genesis(genesis).check_final(header, proof).map(|_| ())
 }
 
-/// Whether what a change calls the boundary is no closing block above it: the first header of its epoch that ends it.
-pub fn is_boundary(change: &EpochChange) -> bool {
-    let EpochChange { parent, boundary, .. } = change;
-    let goes_on = parent.epoch < boundary.epoch
-        || (parent.epoch == boundary.epoch && !parent.ends_epoch)
-        || seeded::bug("closing-block-is-a-boundary");
-    boundary.ends_epoch && goes_on && block_digest(parent) == boundary.parent
-}
-
-/// The last of the headers from `header` on, each of which must be the child of the one before; with its digest.
+/// The last of the headers from `header` on, each of which must be the child of the one before, or the last a closing block
+/// that names the one before as its boundary; with its digest.
 fn check_descendants<'a>(
     header: &'a Header,
     digest: BlockDigest,
@@ -171,15 +163,19 @@ fn check_descendants<'a>(
     let mut last = (header, digest);
     for (index, child) in proof.descendants.iter().enumerate() {
         let (parent, digest) = last;
-        let follows = (child.parent == digest || seeded::bug("header-need-not-follow"))
-            && child.parent_view == parent.view
+        let follows = match parent.end {
+            End::GoesOn => child.parent_view == parent.view && child.height == parent.height.next(),
+            // What is above an epoch's end in the same epoch only helps to finalize it.
+            End::Boundary => child.end == End::Closing(digest) && child.transactions == 0,
+            End::Closing(_) => false,
+        };
+        let follows = (child.finalizes() == digest || seeded::bug("header-need-not-follow"))
+            && follows
             && child.view > parent.view
-            && child.height == parent.height.next()
+            && child.height > parent.height
             && child.time_ms > parent.time_ms
             && (child.chain, child.shard, child.epoch) == (parent.chain, parent.shard, parent.epoch)
-            && child.validator_set == parent.validator_set
-            // What follows an epoch's end in the same epoch only helps to finalize it.
-            && (!parent.ends_epoch || (child.ends_epoch && child.transactions == 0));
+            && child.validator_set == parent.validator_set;
         if !follows {
             return Err(ProofRefused::NotAChain(index));
         }

@@ -9,7 +9,7 @@ mod light;
 mod read;
 mod receipt;
 
-pub use final_header::{Trust, is_boundary, verify_block};
+pub use final_header::{Trust, verify_block};
 pub use light::{Light, Shown, header_of};
 pub use read::{ShownRead, check_read, subject_key, verify_read};
 pub use receipt::{check_receipt, check_transaction, prove_receipt, verify_receipt, verify_transaction};
@@ -52,8 +52,8 @@ pub enum ProofRefused {
     /// The header doesn't end its epoch.
     #[error("the header at height {0} ends no epoch")]
     NotAnEnd(Height),
-    /// A closing block, or it isn't shown that it's none.
-    #[error("the header at height {0} is not shown to be its epoch's last block: its parent must be given, and go on")]
+    /// A closing block.
+    #[error("the header at height {0} is of a closing block, which is above its epoch's last one")]
     NotTheFirstEnd(Height),
     /// Another committee than the header names.
     #[error("the next committee is not the one that the epoch's last block names")]

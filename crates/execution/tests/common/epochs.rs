@@ -66,24 +66,25 @@ impl EpochChain {
                 epoch: Epoch(epoch),
                 validator_set,
                 next_validator_set: validator_set,
-                ends_epoch: false,
+                end: End::GoesOn,
                 ..child(&last, ResultClaim::default())
             };
             let plain = BlockProof { descendants: BoundedVec::default(), finalization: signed(&first, epoch, size) };
             firsts.push((first.clone(), plain));
             let boundary = Header {
-                ends_epoch: true,
+                end: End::Boundary,
                 next_validator_set: hash_of(&next),
                 time_ms: first.time_ms + EPOCH_MS,
                 ..child(&first, first.result)
             };
             // A closing block made it final.
-            let closing = Header { transactions: 0, ..child(&boundary, boundary.result) };
+            let end = End::Closing(block_digest(&boundary));
+            let closing = Header { transactions: 0, end, ..child(&boundary, boundary.result) };
             let proof = BlockProof {
                 finalization: signed(&closing, epoch, size),
                 descendants: BoundedVec::new(vec![closing]).unwrap(),
             };
-            changes.push(EpochChange { parent: first, boundary: boundary.clone(), proof, next });
+            changes.push(EpochChange { boundary: boundary.clone(), proof, next });
             last = boundary;
         }
         changes.pop();

@@ -83,10 +83,10 @@ fn epoch_cases(cases: &mut Vec<Value>) {
     made["epochs"] = changes.into();
     cases.push(made);
     // A closing block is final, ends the epoch and names the next committee, as the boundary does.
-    let EpochChange { boundary: parent, proof, next, .. } = chain.changes[0].clone();
+    let EpochChange { proof, next, .. } = chain.changes[0].clone();
     let boundary = proof.descendants[0].clone();
     let proof = BlockProof { descendants: BoundedVec::default(), finalization: proof.finalization };
-    let closing = EpochChange { parent, boundary, proof, next };
+    let closing = EpochChange { boundary, proof, next };
     let (header, proof) = chain.firsts[1].clone();
     let block = Proof::Block(Box::new(HeaderProof { header, proof }));
     let name = "a committee after a closing block instead of the epoch's last one";

@@ -113,7 +113,7 @@ impl From<&Header> for HeaderView {
             declared_work: header.declared_work,
             load_history_hex: format!("{:016x}", header.load_history),
             validator_set: header.validator_set,
-            ends_epoch: header.ends_epoch,
+            ends_epoch: header.ends_epoch(),
             next_validator_set: header.next_validator_set,
             parameters: header.parameters,
             shard_map: header.shard_map,
@@ -218,7 +218,7 @@ pub struct EpochChangeView {
     pub next_validator_set: Hash,
     /// Validators in it.
     pub next_validators: usize,
-    /// Canonical bytes of the change: the header below the last block, the last block's, proof, next committee.
+    /// Canonical bytes of the change: the last block's header, proof, next committee.
     pub change_hex: String,
 }
 

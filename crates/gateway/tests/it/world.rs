@@ -80,7 +80,7 @@ fn header(height: u64) -> Header {
         declared_work: 0,
         load_history: 0,
         validator_set: Hash::ZERO,
-        ends_epoch: false,
+        end: End::GoesOn,
         next_validator_set: Hash::ZERO,
         parameters: Hash::ZERO,
         shard_map: Hash::ZERO,
@@ -407,9 +407,8 @@ impl Backend for World {
 
     fn epoch_changes(&self, from: Epoch, limit: usize) -> Result<Vec<EpochChange>, BackendError> {
         let change = |epoch: u64| {
-            let parent = Header { epoch: Epoch(epoch), ..header(10 * (epoch + 1) - 1) };
-            let boundary = Header { epoch: Epoch(epoch), ends_epoch: true, ..header(10 * (epoch + 1)) };
-            EpochChange { proof: proof(&boundary), parent, boundary, next: BoundedVec::default() }
+            let boundary = Header { epoch: Epoch(epoch), end: End::Boundary, ..header(10 * (epoch + 1)) };
+            EpochChange { proof: proof(&boundary), boundary, next: BoundedVec::default() }
         };
         Ok((from.0..self.ended_epochs.load(Ordering::Relaxed)).take(limit).map(change).collect())
     }

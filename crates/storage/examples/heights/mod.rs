@@ -124,7 +124,7 @@ fn header(height: u64, puts: u64, parent: BlockDigest) -> Header {
         declared_work: 0,
         load_history: 0,
         validator_set: Hash::ZERO,
-        ends_epoch: false,
+        end: End::GoesOn,
         next_validator_set: Hash::ZERO,
         parameters: Hash::ZERO,
         shard_map: Hash::ZERO,

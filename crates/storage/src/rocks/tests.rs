@@ -149,7 +149,7 @@ impl Chain {
             declared_work: 0,
             load_history: 0,
             validator_set: Hash::ZERO,
-            ends_epoch: false,
+            end: End::GoesOn,
             next_validator_set: Hash::ZERO,
             parameters: Hash::ZERO,
             shard_map: Hash::ZERO,

@@ -4,7 +4,7 @@
 use rustorium_crypto::{SigningKey, Verified, block_digest, certify, payload_root, verify_vote};
 use rustorium_types::{
     AccountId, Batch, BatchBody, BatchDigest, Block, BlockDigest, BoundedBytes, BoundedVec, Certificate, ChainId,
-    Cursor, Epoch, Hash, Header, Height, Operation, PublicKey, ResultClaim, ShardId, StateClaim, Transaction,
+    Cursor, End, Epoch, Hash, Header, Height, Operation, PublicKey, ResultClaim, ShardId, StateClaim, Transaction,
     TransactionBody, ValidatorIndex, View, VoteBody, VoteKind,
 };
 
@@ -67,7 +67,7 @@ pub fn genesis() -> Header {
         declared_work: 0,
         load_history: 0,
         validator_set: Hash::ZERO,
-        ends_epoch: false,
+        end: End::GoesOn,
         next_validator_set: Hash::ZERO,
         parameters: Hash::ZERO,
         shard_map: Hash::ZERO,

@@ -148,13 +148,18 @@ fn state_claim() -> impl Strategy<Value = StateClaim> {
     ]
 }
 
+fn end() -> impl Strategy<Value = End> {
+    let closing = id().prop_map(|digest| End::Closing(BlockDigest(digest)));
+    prop_oneof![Just(End::GoesOn), Just(End::Boundary), closing]
+}
+
 pub fn header() -> impl Strategy<Value = Header> {
     let cursor = (any::<u64>(), id()).prop_map(|(next_seq, tip)| Cursor { next_seq, tip: BatchDigest(tip) });
     let place = (any::<u16>(), id(), any::<u32>(), any::<u64>(), any::<u64>(), any::<u64>());
     let parent = (id(), any::<u64>(), any::<u16>(), any::<u64>());
     let payload = (hash(), bounded(cursor, 5), any::<u32>(), any::<u64>(), any::<u64>());
     let sets = (hash(), hash(), hash(), hash());
-    (place, parent, payload, sets, (any::<u64>(), hash(), state_claim())).prop_map(
+    (place, parent, payload, sets, (any::<u64>(), hash(), state_claim(), end())).prop_map(
         |(place, parent, payload, sets, claims)| Header {
             version: place.0,
             chain: ChainId(place.1),
@@ -172,7 +177,7 @@ pub fn header() -> impl Strategy<Value = Header> {
             declared_work: payload.3,
             load_history: payload.4,
             validator_set: sets.0,
-            ends_epoch: claims.0 % 2 == 1,
+            end: claims.3,
             next_validator_set: sets.1,
             parameters: sets.2,
             shard_map: sets.3,
@@ -357,9 +362,8 @@ fn response() -> impl Strategy<Value = Response> {
 
 pub fn epoch_change() -> impl Strategy<Value = EpochChange> {
     let descendants = bounded::<_, PROOF_HEADERS_MAX>(header(), 2);
-    (header(), header(), descendants, certificate(), bounded(validator(), 3)).prop_map(
-        |(parent, boundary, descendants, finalization, next)| EpochChange {
-            parent,
+    (header(), descendants, certificate(), bounded(validator(), 3)).prop_map(
+        |(boundary, descendants, finalization, next)| EpochChange {
             boundary,
             proof: BlockProof { descendants, finalization },
             next,

@@ -4,7 +4,7 @@ use super::*;
 use crate::epochs::EpochStore;
 
 fn change(epoch: u64) -> EpochChange {
-    let boundary = Header { epoch: Epoch(epoch), ends_epoch: true, ..Chain::default().header(0) };
+    let boundary = Header { epoch: Epoch(epoch), end: End::Boundary, ..Chain::default().header(0) };
     let body = VoteBody {
         chain: ChainId::ZERO,
         shard: ShardId(0),
@@ -15,8 +15,7 @@ fn change(epoch: u64) -> EpochChange {
     };
     let finalization = Certificate { body, signatures: BoundedVec::default() };
     let descendants = BoundedVec::new(vec![boundary.clone()]).unwrap();
-    let parent = Chain::default().header(0);
-    EpochChange { parent, boundary, proof: BlockProof { descendants, finalization }, next: ValidatorSet::default() }
+    EpochChange { boundary, proof: BlockProof { descendants, finalization }, next: ValidatorSet::default() }
 }
 
 fn fill(store: &dyn EpochStore) {
