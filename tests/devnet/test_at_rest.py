@@ -8,11 +8,13 @@ import threading
 from pathlib import Path
 
 import pytest
+from test_state_sync import VICTIM, eager, events, executed, snapshots, wipe
 
-from process_tools import assert_one_sentence, assert_same_roots, counter, level, start_home, wait_for
+from process_tools import Load, assert_one_sentence, assert_same_roots, counter, level, start_home, wait_for
 from rustorium.client import Client, Key
-from rustorium.client.operations import put
+from rustorium.client.operations import delete, grant, issue, put, require_value
 from rustorium.devnet import Devnet
+from rustorium.errors import TransactionFailed
 from rustorium.home import Home
 from rustorium.node.admin import call
 from rustorium.testing import DevnetFactory
@@ -60,28 +62,64 @@ def test_the_search_finds_what_is_there(tmp_path: Path) -> None:
         assert form in where
 
 
-def test_nothing_written_is_readable_in_a_home(devnet_factory: DevnetFactory) -> None:
-    net = devnet_factory()
-    secrets = {"value": WORD + b" value 7f3a", "name": WORD + b"/name/51c9", "old value": WORD + b" older 9e1d"}
-    key = Key.open(net.net.accounts[0].key_file)
-    with Client.from_net(net.path, key=key) as client:
-        client.send([put(key.address, secrets["name"], secrets["old value"])])
-        for number in range(WRITES):
-            client.put(secrets["name"] + b"/%d" % number, secrets["value"] * 20, wait="accepted")
-        client.send([put(key.address, secrets["name"], secrets["value"])])
-        assert client.read(key.address, secrets["name"]).value == secrets["value"]
-        # Reads put names into requests, and refusals put them into messages: neither is logged.
-        assert client.read(key.address, secrets["name"] + b"/absent").value is None
-    # All homes, and what the processes printed.
-    assert occurrences(net.root, secrets) == [], "while it runs"
-    net.stop()
-    assert occurrences(net.root, secrets) == [], "when it has stopped"
+SECRETS = {
+    "value": WORD + b" value 7f3a",
+    "name": WORD + b"/name/51c9",
+    "old value": WORD + b" older 9e1d",
+    "removed value": WORD + b" gone 20b7",
+    "granted prefix": WORD + b"/grant/88e0",
+    "symbol": WORD + b"SYM-4c2e",
+}
+
+
+def write_everywhere(client: Client, key: Key, other: Key) -> None:
+    """Has the strings in batches, receipts, values, names, indexes, roots with what they changed, and proofs."""
+    name = SECRETS["name"]
+    client.send([put(key.address, name, SECRETS["old value"]), put(key.address, b"gone", SECRETS["removed value"])])
+    client.send([grant(other.address, [SECRETS["granted prefix"]])])
+    client.send([issue(SECRETS["symbol"].decode(), other.address, 7)])
+    for number in range(WRITES):
+        client.put(name + b"/%d" % number, SECRETS["value"] * 20, wait="accepted")
+    assert client.get(key.address, name) == SECRETS["old value"], "proven: a root has it"
+    client.send([put(key.address, name, SECRETS["value"]), delete(key.address, b"gone")])
+    assert client.get(key.address, name) == SECRETS["value"], "proven: another root has changed it"
+    assert client.get(key.address, b"gone") is None
+    assert client.list_keys(key.address, name, limit=100, values=True).keys
+    # Reads put names into requests, and refusals put them into messages: neither is logged.
+    assert client.read(key.address, name + b"/absent").value is None
+    with pytest.raises(TransactionFailed):
+        client.send([require_value(key.address, name, SECRETS["old value"])])
+
+
+def test_nothing_written_is_readable_in_a_home(devnet_factory: DevnetFactory, tmp_path: Path) -> None:
+    # Which kinds of row a store has, and that each is sealed: crates/storage/src/rocks/tests/kinds.rs.
+    with eager(tmp_path / "net", 4) as net:
+        keys = [Key.open(account.key_file) for account in net.net.accounts]
+        with Client.from_net(net.path, key=keys[0]) as client:
+            write_everywhere(client, keys[0], keys[1])
+            filled_anew(net)
+            # All homes, and what the processes printed.
+            assert occurrences(net.root, SECRETS) == [], "while it runs"
+    assert occurrences(net.root, SECRETS) == [], "when it has stopped"
     for node in net.net.nodes:
         assert Path(node.home, "db", "keys").stat().st_mode & 0o777 == 0o600
-    # What was sealed opens again.
+    # What was sealed opens again, also what came from peers.
     again = devnet_factory(root=net.root)
-    with Client.from_net(again.path, key=key) as client:
-        assert client.read(key.address, secrets["name"]).value == secrets["value"]
+    with Client(again.net.nodes[VICTIM].http) as client:
+        assert client.read(keys[0].address, SECRETS["name"]).value == SECRETS["value"]
+
+
+def filled_anew(net: Devnet) -> None:
+    """One home loses its store, which peers fill from a snapshot."""
+    last = executed(net, VICTIM)
+    net.kill(VICTIM)
+    wipe(net, VICTIM)
+    with Load(net, "meanwhile") as load:
+        load.wait_for_more(20)
+        wait_for("a snapshot without the victim", lambda: min(snapshots(net, 0), default=0) > last + 1)
+    net.restart(VICTIM)
+    assert len(events(net, VICTIM, "state_synced")) == 1
+    wait_for("all are level", lambda: level(net))
 
 
 def test_a_node_that_runs_cannot_be_dumped_or_looked_into(devnet_factory: DevnetFactory) -> None:

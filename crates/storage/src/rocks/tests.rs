@@ -17,6 +17,7 @@ mod cache;
 mod damaged;
 mod epochs;
 mod history;
+mod kinds;
 mod rotation;
 mod sealed;
 mod soak;
@@ -97,6 +98,7 @@ struct Chain {
     blocks: Vec<(Height, BlockDigest)>,
     batches: Vec<BatchDigest>,
     transactions: Vec<TxId>,
+    secret: Option<[u8; 32]>,
 }
 
 impl Chain {
@@ -109,8 +111,8 @@ impl Chain {
             3 => Operation::CreateAccount { region: 1, public_key: [plan.to; 32], storage_bytes: 1 },
             _ => Operation::Put {
                 namespace: account(plan.sender),
-                key: Key::new(vec![plan.to]).unwrap(),
-                value: Value::new(vec![plan.to; 64]).unwrap(),
+                key: Key::new(self.secret.map_or(vec![plan.to], Vec::from)).unwrap(),
+                value: Value::new(self.secret.map_or(vec![plan.to; 64], Vec::from)).unwrap(),
             },
         };
         self.nonce += 1;
