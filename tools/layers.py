@@ -84,7 +84,6 @@ RUST = {
 }
 # A library that decides where a concern lives has few users.
 LIBRARIES = {
-    "aes-gcm": "crypto",
     "argon2": "crypto",
     "axum": "gateway",
     "ed25519-consensus": "crypto",
@@ -93,6 +92,7 @@ LIBRARIES = {
     "pyo3": "native",
     "quinn": "transport gateway",
     "rcgen": "transport",
+    "ring": "crypto",
     "rocksdb": "storage",
     "rustls": "transport gateway",
     "tokio": "transport gateway dataplane sim native",

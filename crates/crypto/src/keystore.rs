@@ -4,9 +4,8 @@
 //! version and public key are sealed along, so that no file passes for another; plain secrets are wiped when dropped.
 
 use crate::hash::hash;
+use crate::seal::{Cipher, TAG_BYTES};
 use crate::sign::SigningKey;
-use aes_gcm::aead::{Aead, Payload};
-use aes_gcm::{Aes256Gcm, KeyInit};
 use argon2::{Algorithm, Argon2, Params, Version};
 use getrandom::SysRng;
 use rand_core::{Rng, UnwrapErr};
@@ -147,8 +146,10 @@ pub fn seal_with_public(
     let mut file = KeyFile { version, kind, public, kdf, cipher, nonce: hex::encode(nonce), sealed: String::new() };
     let derived = derive(&file.kdf, passphrase).map_err(&corrupt)?;
     file.kdf.check = hex::encode(derived.check);
-    let payload = Payload { msg: secret, aad: &associated_data(&file) };
-    let sealed = derived.cipher.encrypt(&nonce.into(), payload).map_err(|_| corrupt("can't be sealed".into()))?;
+    let mut sealed = secret.to_vec();
+    // A key of its own for this file and its salt, and so for this nonce.
+    let tag = derived.cipher.seal_under(nonce, &associated_data(&file), &mut sealed);
+    sealed.extend_from_slice(&tag.map_err(|error| corrupt(error.to_string()))?);
     file.sealed = hex::encode(sealed);
     let text = serde_json::to_vec_pretty(&file).map_err(|error| corrupt(error.to_string()))?;
     write_new(path, &text)
@@ -168,9 +169,11 @@ pub fn open(path: &Path, kind: &str, passphrase: &[u8]) -> Result<Zeroizing<Vec<
     if derived.check != check {
         return Err(KeystoreError::WrongPassphrase(path.to_owned()));
     }
-    let payload = Payload { msg: &sealed, aad: &associated_data(&file) };
-    let secret = derived.cipher.decrypt(&nonce.into(), payload);
-    secret.map(Zeroizing::new).map_err(|_| corrupt("its contents were altered".into()))
+    let altered = || corrupt("its contents were altered".into());
+    let (sealed, tag) = sealed.split_last_chunk::<TAG_BYTES>().ok_or_else(altered)?;
+    let mut secret = Zeroizing::new(sealed.to_vec());
+    let good = derived.cipher.open_under(nonce, &associated_data(&file), &mut secret, tag);
+    if good { Ok(secret) } else { Err(altered()) }
 }
 
 /// The public key that a file says it belongs to; only `open` vouches for it.
@@ -196,7 +199,7 @@ pub fn open_signing_key(path: &Path, kind: &str, passphrase: &[u8]) -> Result<Si
 }
 
 struct Derived {
-    cipher: Aes256Gcm,
+    cipher: Cipher,
     check: [u8; 32],
 }
 
@@ -214,8 +217,8 @@ fn derive(kdf: &Kdf, passphrase: &[u8]) -> Result<Derived, String> {
     Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
         .hash_password_into(passphrase, &salt, &mut derived[..])
         .map_err(|error| error.to_string())?;
-    let (key, rest) = derived.split_at(32);
-    let cipher = Aes256Gcm::new_from_slice(key).map_err(|error| error.to_string())?;
+    let (key, rest) = derived.split_first_chunk::<32>().ok_or("it derives too few bytes")?;
+    let cipher = Cipher::new(key).map_err(|error| error.to_string())?;
     Ok(Derived { cipher, check: hash(DOMAIN, &[b"check", rest]) })
 }
 

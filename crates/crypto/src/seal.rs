@@ -18,11 +18,9 @@ mod log;
 pub use log::{LogOpener, LogSealer};
 
 use crate::locked::Locked;
-use aes_gcm::aead::AeadInOut;
-use aes_gcm::aead::inout::InOutBuf;
-use aes_gcm::{Aes256Gcm, KeyInit};
 use getrandom::SysRng;
 use rand_core::TryRng;
+use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, Tag, UnboundKey};
 use rustorium_types::{ChainId, seeded};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -128,8 +126,7 @@ impl MasterKey {
     }
 
     fn cipher(&self, context: &str, salt: &Salt) -> Result<Cipher, SealError> {
-        let key = self.derive(context, &salt.0);
-        Locked::new(Aes256Gcm::new((&*key).into())).map(Cipher).map_err(no_memory)
+        Cipher::new(&self.derive(context, &salt.0))
     }
 }
 
@@ -272,24 +269,54 @@ impl Place<'_> {
     }
 }
 
-struct Cipher(Locked<Aes256Gcm>);
+/// AES-256-GCM under one key, whose round keys lie in locked memory.
+pub(crate) struct Cipher(Locked<LessSafeKey>);
 
 impl Cipher {
+    pub(crate) fn new(key: &[u8; 32]) -> Result<Self, SealError> {
+        // It refuses keys of another length.
+        let key = UnboundKey::new(&AES_256_GCM, key).map_err(|_| SealError::WrongSize(key.len()))?;
+        Locked::new(LessSafeKey::new(key)).map(Self).map_err(no_memory)
+    }
+
     fn nonce(count: u64) -> [u8; 12] {
         let mut nonce = [0; 12];
         nonce[4..].copy_from_slice(&count.to_be_bytes());
         nonce
     }
 
-    /// Only for counts that this subkey never sealed under before.
-    fn seal(&self, count: u64, associated: &[u8], data: &mut [u8]) -> Result<[u8; TAG_BYTES], SealError> {
-        let tag = self.0.encrypt_inout_detached(&Self::nonce(count).into(), associated, data.into());
+    /// Only for nonces that this key never sealed under before.
+    pub(crate) fn seal_under(
+        &self,
+        nonce: [u8; 12],
+        associated: &[u8],
+        data: &mut [u8],
+    ) -> Result<[u8; TAG_BYTES], SealError> {
+        let nonce = Nonce::assume_unique_for_key(nonce);
+        let tag = self.0.seal_in_place_separate_tag(nonce, Aad::from(associated), data);
         // It refuses nothing but more than 64 GiB at once, which no row has.
-        tag.map(Into::into).map_err(|_| SealError::NoRoom)
+        tag.ok().and_then(|tag| tag.as_ref().try_into().ok()).ok_or(SealError::NoRoom)
     }
 
-    fn open(&self, count: u64, associated: &[u8], data: InOutBuf<'_, '_, u8>, tag: &[u8; TAG_BYTES]) -> bool {
-        self.0.decrypt_inout_detached(&Self::nonce(count).into(), associated, data, tag.into()).is_ok()
+    /// Opens in place; where that fails nothing of `data` is left.
+    pub(crate) fn open_under(
+        &self,
+        nonce: [u8; 12],
+        associated: &[u8],
+        data: &mut [u8],
+        tag: &[u8; TAG_BYTES],
+    ) -> bool {
+        let (nonce, tag) = (Nonce::assume_unique_for_key(nonce), Tag::from(*tag));
+        self.0.open_in_place_separate_tag(nonce, Aad::from(associated), tag, data, 0..).is_ok()
+    }
+
+    /// Only for counts that this subkey never sealed under before.
+    fn seal(&self, count: u64, associated: &[u8], data: &mut [u8]) -> Result<[u8; TAG_BYTES], SealError> {
+        self.seal_under(Self::nonce(count), associated, data)
+    }
+
+    fn open(&self, count: u64, associated: &[u8], data: &mut [u8], tag: &[u8; TAG_BYTES]) -> bool {
+        self.open_under(Self::nonce(count), associated, data, tag)
     }
 }
 
@@ -358,12 +385,9 @@ impl Opener {
         count[..6].copy_from_slice(&head[4..]);
         let version = u32::from_le_bytes([head[0], head[1], head[2], head[3]]);
         let cipher = self.cipher(version)?;
-        let mut out = vec![0; data.len()];
-        let open = |associated: &[u8]| {
-            let both = InOutBuf::new(data, &mut out).map_err(|_| OpenError::Short)?;
-            Ok::<_, OpenError>(cipher.open(u64::from_le_bytes(count), associated, both, tag))
-        };
-        let good = place.with(&self.at_rest.chain, version, open)??;
+        let mut out = data.to_vec();
+        let open = |associated: &[u8]| cipher.open(u64::from_le_bytes(count), associated, &mut out, tag);
+        let good = place.with(&self.at_rest.chain, version, open)?;
         if good { Ok(out) } else { Err(OpenError::Altered) }
     }
 

@@ -155,13 +155,52 @@ impl RocksStore {
         ];
         let sealer = self.disk.keys.sealer()?;
         let mut batch = WriteBatch::with_capacity_bytes(expected_bytes(commit));
+        let mut index = IndexRows::default();
         rows::encode_height(commit, tip, self.disk.keys.names(), scratch, &mut |table, key, row| {
+            if table == Table::Index {
+                index.push(key, row);
+                return Ok(());
+            }
             sealer.seal(table, key, row)?;
             batch.put_cf(families[table as usize], key, row);
             Ok(())
         })?;
+        index.sorted(|key, row| {
+            sealer.seal(Table::Index, key, row)?;
+            batch.put_cf(families[Table::Index as usize], key, row);
+            Ok(())
+        })?;
         self.commit_bytes.fetch_add(batch.size_in_bytes() as u64, Ordering::Relaxed);
         self.disk.write(batch)
+    }
+}
+
+/// Rows that come in no order, to be written in the order of their keys: the next one's place in memory is then near.
+#[derive(Default)]
+struct IndexRows {
+    /// Keys and rows, one behind the other.
+    bytes: Vec<u8>,
+    /// Where each key begins, the row behind it, and where that ends.
+    places: Vec<[usize; 3]>,
+}
+
+impl IndexRows {
+    fn push(&mut self, key: &[u8], row: &[u8]) {
+        let at = self.bytes.len();
+        self.bytes.extend_from_slice(key);
+        self.bytes.extend_from_slice(row);
+        self.places.push([at, at + key.len(), self.bytes.len()]);
+    }
+
+    fn sorted(mut self, mut put: impl FnMut(&[u8], &mut Vec<u8>) -> Result<(), StoreError>) -> Result<(), StoreError> {
+        self.places.sort_unstable_by(|a, b| self.bytes[a[0]..a[1]].cmp(&self.bytes[b[0]..b[1]]));
+        let mut row = Vec::new();
+        for [key, contents, end] in self.places {
+            row.clear();
+            row.extend_from_slice(&self.bytes[contents..end]);
+            put(&self.bytes[key..contents], &mut row)?;
+        }
+        Ok(())
     }
 }
 

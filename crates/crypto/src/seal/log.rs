@@ -38,9 +38,9 @@ impl LogOpener {
         Self { cipher, chain }
     }
 
-    /// Opens `data` in place; false, and unchanged, where it isn't what was sealed at this position with this head.
+    /// Opens `data` in place; false, and nothing of it left, where it isn't what was sealed at this position with this head.
     pub fn open_at(&self, position: u64, head: &[u8], data: &mut [u8], tag: &[u8; TAG_BYTES]) -> bool {
-        let open = |associated: &[u8]| self.cipher.open(position, associated, data.into(), tag);
+        let open = |associated: &[u8]| self.cipher.open(position, associated, data, tag);
         log_place(head).with(&self.chain, 0, open) == Ok(true)
     }
 }
