@@ -124,6 +124,12 @@ bench *ARGUMENTS: build
 bench-proofs *ARGUMENTS: build
     {{ python }} benches/proofs.py {{ ARGUMENTS }}
 
+# what keeping and proving state costs on this machine, beside RocksDB's own db_bench
+bench-state *ARGUMENTS: build (debian "db_bench" "rocksdb-tools")
+    {{ with }} cargo build --release --locked -q -p rustorium-storage --example store_bench; \
+      cargo build --release --locked -q -p rustorium-state --example tree; \
+      {{ python }} benches/state.py --programs "$CARGO_TARGET_DIR/release/examples" {{ ARGUMENTS }}
+
 # how often a live peer is suspected without a free core: `record SECONDS FILE`, then `judge FILE`
 bench-suspicion *ARGUMENTS: build
     {{ python }} benches/suspicion.py {{ ARGUMENTS }}

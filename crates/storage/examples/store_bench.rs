@@ -1,87 +1,130 @@
-//! Measures the store: state reads from the cache and from disk, and batches of 1,000 writes, sealed and plain.
+//! Measures the store: batches of 1,000 puts, sealed and plain; state reads from the cache and from disk; a single durable
+//! write beside a sync of the disk. One line of JSON a figure, for `just bench-state` and for people.
 //!
-//! `cargo run --release -p rustorium-storage --example store_bench [FOLDER]` (default: a folder of its own in the system's
-//! folder for such). *Plain* is RocksDB alone, set up alike: the same rows in the same batches, neither sealed nor cached.
+//! `cargo run --release -p rustorium-storage --example store_bench [FOLDER [RUN…]]` (default: a folder of its own in the
+//! system's folder for such, and all runs: sealed, sealed-sync, plain, plain-sync, reads, durable). *Plain* is RocksDB alone,
+//! set up alike: the same rows in the same batches, neither sealed nor cached. Times are the wall clock's, `cpu_ns` the
+//! processor time of all threads.
 
 mod heights;
 
 use heights::{cpu_us, heights};
 use rocksdb::{ColumnFamilyDescriptor, DB, Options, WriteBatch, WriteOptions};
 use rustorium_crypto::seal::{AtRest, MasterKey};
-use rustorium_storage::{HeightCommit, RocksStore, Store, StoreConfig};
-use rustorium_types::{ChainId, StateKey, encode_into};
+use rustorium_storage::{Durability, HeightCommit, Journal, RecordKind, RocksStore, Store, StoreConfig};
+use rustorium_types::{ChainId, StateKey, encode, encode_into};
+use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::error::Error;
+use std::fs::File;
 use std::hint::black_box;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::mpsc::channel;
 use std::time::Instant;
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
 const HEIGHTS: u64 = 200;
-const WRITES: u64 = 1_000;
+const PUTS: u64 = 1_000;
 const HOT: usize = 1_000;
+/// Single writes: so many of each kind.
+const SINGLE: u64 = 300;
 const FAMILIES: [&str; 3] = ["log", "index", "state"];
+const RUNS: [&str; 6] = ["sealed", "sealed-sync", "plain", "plain-sync", "reads", "durable"];
 
 fn main() -> Outcome<()> {
     let own = || std::env::temp_dir().join(format!("rustorium-store-bench-{}", std::process::id()));
     let folder = std::env::args().nth(1).map_or_else(own, PathBuf::from);
-    let commits = heights(HEIGHTS, WRITES)?;
-    for (name, sync) in [("no sync", false), ("a sync each", true)] {
-        let here = folder.join(name);
-        let plain = Plain::open(&here.join("plain"))?;
-        rate(&format!("plain RocksDB, {name}"), &commits, |commit| plain.commit(commit, sync))?;
-        let store = open(&here.join("sealed"))?;
-        rate(&format!("sealed store, {name}"), &commits, |commit| {
-            store.commit(commit)?;
-            if sync {
-                store.sync()?;
-            }
-            Ok(())
-        })?;
+    let mut named: Vec<String> = std::env::args().skip(2).collect();
+    if named.is_empty() {
+        named = RUNS.map(str::to_owned).to_vec();
     }
-    let keys: BTreeSet<StateKey> =
-        commits.iter().flat_map(|commit| commit.diff.iter().map(|write| write.key)).collect();
-    let keys: Vec<_> = keys.into_iter().collect();
-    println!("{} bytes on disk a write", bytes_below(&folder.join("no sync/sealed"))? / (HEIGHTS * WRITES));
-    reads(&open(&folder.join("no sync/sealed"))?, &keys)?;
-    std::fs::remove_dir_all(&folder)?;
+    for name in named {
+        let here = folder.join(&name);
+        let figure = match name.as_str() {
+            "sealed" | "sealed-sync" => sealed(&here, name == "sealed-sync")?,
+            "plain" | "plain-sync" => plain(&here, name == "plain-sync")?,
+            "reads" => reads(&here)?,
+            "durable" => durable(&here)?,
+            _ => return Err(format!("{name} is none of {}", RUNS.join(", ")).into()),
+        };
+        println!("{}", json!({ "run": name, "figure": figure }));
+        std::fs::remove_dir_all(&here)?;
+    }
     Ok(())
+}
+
+fn keys() -> Outcome<AtRest> {
+    Ok(AtRest::new(Arc::new(MasterKey::from_secret(&[7; 32])?), ChainId::ZERO))
+}
+
+fn open(folder: &Path) -> Outcome<RocksStore> {
+    Ok(RocksStore::open(folder, &StoreConfig::default(), &keys()?)?)
+}
+
+/// Batches of `PUTS` in the store.
+fn sealed(folder: &Path, sync: bool) -> Outcome<Value> {
+    let store = open(folder)?;
+    let mut figure = rate(&heights(HEIGHTS, PUTS)?, |commit| {
+        store.commit(commit)?;
+        if sync {
+            store.sync()?;
+        }
+        Ok(())
+    })?;
+    let row_bytes = store.stats().commit_bytes;
+    drop(store);
+    figure["row_bytes_a_put"] = json!(row_bytes / (HEIGHTS * PUTS));
+    figure["disk_bytes_a_put"] = json!(bytes_below(folder)? / (HEIGHTS * PUTS));
+    Ok(figure)
+}
+
+/// The same in RocksDB alone.
+fn plain(folder: &Path, sync: bool) -> Outcome<Value> {
+    let plain = Plain::open(folder)?;
+    rate(&heights(HEIGHTS, PUTS)?, |commit| plain.commit(commit, sync))
 }
 
 fn bytes_below(folder: &Path) -> Outcome<u64> {
     std::fs::read_dir(folder)?.map(|entry| Ok(entry?.metadata()?.len())).sum()
 }
 
-fn open(folder: &Path) -> Outcome<RocksStore> {
-    let keys = AtRest::new(Arc::new(MasterKey::from_secret(&[7; 32])?), ChainId::ZERO);
-    Ok(RocksStore::open(folder, &StoreConfig::default(), &keys)?)
-}
-
-/// Prints what batches of `WRITES` cost; the median batch tells more than the mean where a flush falls into some.
-fn rate(name: &str, commits: &[HeightCommit], mut commit: impl FnMut(&HeightCommit) -> Outcome<()>) -> Outcome<()> {
+/// What batches of `PUTS` cost; the median batch tells more than the mean where a flush falls into some.
+fn rate(commits: &[HeightCommit], mut commit: impl FnMut(&HeightCommit) -> Outcome<()>) -> Outcome<Value> {
     let (cpu, mut batches) = (cpu_us(), Vec::new());
     let start = Instant::now();
     for one in commits {
         let batch = Instant::now();
         commit(one)?;
-        batches.push(batch.elapsed().as_micros().max(1));
+        batches.push(batch.elapsed().as_micros());
     }
-    let (wall, cpu) = (start.elapsed().as_micros(), cpu_us() - cpu);
-    batches.sort_unstable();
-    let median = batches[batches.len() / 2];
-    let writes = u128::from(HEIGHTS * WRITES);
-    println!(
-        "{name:>28}: {:>7} writes/s in all, median batch {median:>6} us, {:>6} ns of CPU a write",
-        writes * 1_000_000 / wall,
-        u128::from(cpu) * 1000 / writes
-    );
-    Ok(())
+    let (wall, cpu) = (start.elapsed().as_micros().max(1), cpu_us() - cpu);
+    let puts = u128::from(HEIGHTS * PUTS);
+    Ok(json!({
+        "puts_per_s": puts * 1_000_000 / wall,
+        "median_batch_us": percentile(&mut batches, 500),
+        "cpu_ns_a_put": u128::from(cpu) * 1000 / puts,
+    }))
 }
 
-fn reads(store: &RocksStore, keys: &[StateKey]) -> Outcome<()> {
-    // Each key once, in an order that has nothing to do with theirs: all of them are misses.
+fn percentile(times: &mut [u128], per_mille: usize) -> u128 {
+    times.sort_unstable();
+    times.get(times.len() * per_mille / 1000).copied().unwrap_or_default()
+}
+
+/// State reads: each key once, then a few again and again.
+fn reads(folder: &Path) -> Outcome<Value> {
+    let commits = heights(HEIGHTS, PUTS)?;
+    let store = open(folder)?;
+    commits.iter().try_for_each(|commit| store.commit(commit))?;
+    drop(store);
+    let keys: BTreeSet<StateKey> =
+        commits.iter().flat_map(|commit| commit.diff.iter().map(|write| write.key)).collect();
+    let keys: Vec<_> = keys.into_iter().collect();
+    let store = open(folder)?;
+    // In an order that has nothing to do with theirs: all of them are misses.
     let step = keys.len() / 2 + 1;
     let mut missed = Vec::new();
     for n in 0..20_000 {
@@ -99,12 +142,41 @@ fn reads(store: &RocksStore, keys: &[StateKey]) -> Outcome<()> {
         black_box(store.state(key)?);
         hits.push(start.elapsed().as_nanos());
     }
-    for (name, times, of) in [("hit", &mut hits, 0), ("miss, warm system cache", &mut missed, misses)] {
-        times.sort_unstable();
-        let at = |per_mille: usize| times[times.len() * per_mille / 1000];
-        println!("cache {name}: p50 {} ns, p99 {} ns ({of} misses)", at(500), at(990));
+    let quantiles = |times: &mut [u128]| json!({ "p50_ns": percentile(times, 500), "p99_ns": percentile(times, 990) });
+    Ok(json!({ "hit": quantiles(&mut hits), "miss": quantiles(&mut missed), "misses": misses }))
+}
+
+/// One put at a time, each on disk before the next: a height in the store, a record of the same bytes in the journal, and
+/// the same bytes at the end of a file, in turns.
+fn durable(folder: &Path) -> Outcome<Value> {
+    let commits = heights(SINGLE, 1)?;
+    let store = open(&folder.join("store"))?;
+    let (tell, done) = channel();
+    let tell = Box::new(move |result| tell.send(result).unwrap_or_default());
+    let (journal, _) = Journal::open(&folder.join("journal"), Durability::Vote, &keys()?, tell)?;
+    let mut file = File::create(folder.join("file"))?;
+    let (mut stored, mut journaled, mut synced) = (Vec::new(), Vec::new(), Vec::new());
+    for commit in &commits {
+        let bytes = commit.batches.first().map(|batch| encode(&*batch.batch)).unwrap_or_default();
+        let start = Instant::now();
+        file.write_all(&bytes)?;
+        file.sync_data()?;
+        synced.push(start.elapsed().as_micros());
+        let start = Instant::now();
+        store.commit(commit)?;
+        store.sync()?;
+        stored.push(start.elapsed().as_micros());
+        let start = Instant::now();
+        let lsn = journal.append(RecordKind::Batch, &bytes);
+        journal.sync(lsn);
+        while done.recv()?? < lsn {}
+        journaled.push(start.elapsed().as_micros());
     }
-    Ok(())
+    Ok(json!({
+        "store_us": percentile(&mut stored, 500),
+        "journal_us": percentile(&mut journaled, 500),
+        "file_and_fdatasync_us": percentile(&mut synced, 500),
+    }))
 }
 
 /// RocksDB alone.
