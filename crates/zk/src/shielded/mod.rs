@@ -1,0 +1,1 @@
+//! Shielded value: its hash, notes and circuits.
