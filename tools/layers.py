@@ -85,6 +85,7 @@ RUST = {
 # A library that decides where a concern lives has few users.
 LIBRARIES = {
     "argon2": "crypto",
+    "ark-groth16": "zk",
     "axum": "gateway",
     "ed25519-consensus": "crypto",
     "hyper": "gateway",

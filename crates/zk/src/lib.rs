@@ -5,6 +5,26 @@
 //! panic or allocate more than a few times their length; a batch accepts exactly what each proof alone is accepted for,
 //! and both are pure functions of their arguments; nothing else in the workspace calls the raw verifier; without the
 //! feature `shielded` it compiles for wasm32.
+//!
+//! [`Key`] is checked when it is decoded, [`Claim`] is a proof and its inputs decoded for a key, [`verify_all`] says which
+//! of many hold, [`snarkjs`] reads the files of that tool into canonical bytes.
 
+mod batch;
+mod claim;
+mod curve;
+mod encoding;
+mod key;
+mod refused;
 #[cfg(feature = "shielded")]
 pub mod shielded;
+pub mod snarkjs;
+
+pub use batch::verify_all;
+pub use claim::{Claim, encode_input, encode_proof};
+pub use curve::{Curve, Suite};
+pub use encoding::SCALAR_BYTES;
+pub use key::{KEY_BYTES_MAX, Key, check_key, curve_and_inputs, encode_key};
+pub use refused::{Document, Part, Refused};
+
+/// Public inputs that a key may have.
+pub const INPUTS_MAX: usize = 64;

@@ -1,0 +1,198 @@
+//! Many claims at once: one equation that holds if all of theirs do, and finding those whose doesn't.
+//!
+//! Each claim's equation e(A, B) = e(α, β) · e(I, γ) · e(C, δ) is raised to a coefficient of 128 bits, and all are
+//! multiplied: claims of the same key share the three pairings on the right, all share the final exponentiation. The
+//! coefficients are a hash of the whole batch, so that every machine takes the same ones and nobody can choose a claim
+//! after its coefficient: a batch with a claim that doesn't hold passes with a chance of 2⁻¹²⁸ for each that is tried.
+//! A coefficient is a + λb of two numbers of 64 bits, λ the factor of the curve's endomorphism, which costs nothing: half the
+//! doublings of 128 bits, and as many coefficients, since no two pairs as small give the same.
+//! Every element is in a group of prime order (a claim's decoder saw to it), without which that would be untrue.
+//!
+//! The product is taken in groups of claims, all under coefficients of one hash. Where it isn't one, halves of the groups'
+//! products say which groups it is about; of such a group each claim's own product is computed, and halves of these say
+//! which claims. So one bad claim makes its own group be looked at, and nothing but bad ones cost about half as much again
+//! as verifying each alone.
+
+use crate::claim::{Claim, ClaimOf, Decoded};
+use crate::curve::Suite;
+use crate::key::Prepared;
+use crate::refused::Refused;
+use ark_ec::pairing::MillerLoopOutput;
+use ark_ec::scalar_mul::glv::GLVConfig;
+use ark_ec::{CurveGroup, VariableBaseMSM};
+use ark_ff::{AdditiveGroup, One};
+
+const BATCH_DOMAIN: &[u8] = b"rustorium/groth16-batch/v1\0";
+/// Claims in one group at most: twice as many would save a fiftieth, and double what one bad claim costs.
+const TOGETHER_MAX: usize = 32;
+
+/// Verifies all claims, on both curves and for any keys; for each what `Claim::verify` says of it.
+pub fn verify_all(claims: &[Claim]) -> Vec<Result<(), Refused>> {
+    let mut verdicts = vec![Err(Refused::NotProved); claims.len()];
+    let first = claims.iter().enumerate().filter_map(|(place, claim)| match &claim.of {
+        ClaimOf::Bn254(decoded) => Some(Entry { place, claim, decoded }),
+        ClaimOf::Bls12381(_) => None,
+    });
+    settle(first.collect(), &mut verdicts);
+    let second = claims.iter().enumerate().filter_map(|(place, claim)| match &claim.of {
+        ClaimOf::Bls12381(decoded) => Some(Entry { place, claim, decoded }),
+        ClaimOf::Bn254(_) => None,
+    });
+    settle(second.collect(), &mut verdicts);
+    verdicts
+}
+
+struct Entry<'a, E: Suite> {
+    place: usize,
+    claim: &'a Claim,
+    decoded: &'a Decoded<E>,
+}
+
+fn settle<E: Suite>(mut entries: Vec<Entry<'_, E>>, verdicts: &mut [Result<(), Refused>]) {
+    if let [entry] = &entries[..] {
+        verdicts[entry.place] = entry.claim.verify();
+        return;
+    }
+    // Claims of a key stand together, so that what they share is one run.
+    entries.sort_by_key(|entry| (entry.claim.key.digest, entry.place));
+    let coefficients = coefficients::<E>(&entries);
+    let groups: Vec<_> = entries.chunks(TOGETHER_MAX).zip(coefficients.chunks(TOGETHER_MAX)).collect();
+    let products: Vec<E::TargetField> =
+        groups.iter().map(|(entries, coefficients)| whole(entries, coefficients)).collect();
+    let mut good = vec![false; groups.len()];
+    find::<E>(&products, &mut good, false);
+    for ((entries, coefficients), good) in groups.into_iter().zip(good) {
+        let good = if good { vec![true; entries.len()] } else { find_bad(entries, coefficients) };
+        for (entry, good) in entries.iter().zip(good) {
+            if good {
+                verdicts[entry.place] = Ok(());
+            }
+        }
+    }
+}
+
+/// Which claims hold, of a group that doesn't as a whole.
+fn find_bad<E: Suite>(entries: &[Entry<'_, E>], coefficients: &[Coefficient<E::ScalarField>]) -> Vec<bool> {
+    let own = |(entry, coefficient): (&Entry<'_, E>, &_)| alone(entry.decoded, *coefficient);
+    let products: Vec<E::TargetField> = entries.iter().zip(coefficients).map(own).collect();
+    let mut good = vec![false; entries.len()];
+    find::<E>(&products, &mut good, true);
+    good
+}
+
+/// a + λb.
+#[derive(Clone, Copy)]
+struct Coefficient<F> {
+    a: u64,
+    b: u64,
+    scalar: F,
+}
+
+/// One coefficient for each claim, none of them zero, hashed from all of them.
+fn coefficients<E: Suite>(entries: &[Entry<'_, E>]) -> Vec<Coefficient<E::ScalarField>> {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(BATCH_DOMAIN).update(&[E::CURVE as u8]).update(&(entries.len() as u64).to_le_bytes());
+    for entry in entries {
+        // A key's digest fixes how long what follows it is.
+        hasher.update(&entry.claim.key.digest);
+        hasher.update(&entry.claim.input_bytes()).update(&entry.claim.proof_bytes());
+    }
+    let mut bytes = hasher.finalize_xof();
+    let mut next = || {
+        let mut halves = [[0; 8]; 2];
+        bytes.fill(halves.as_flattened_mut());
+        let [a, b] = halves.map(u64::from_le_bytes);
+        let a = if (a, b) == (0, 0) { 1 } else { a };
+        Coefficient { a, b, scalar: E::ScalarField::from(a) + E::First::LAMBDA * E::ScalarField::from(b) }
+    };
+    entries.iter().map(|_| next()).collect()
+}
+
+/// The Miller product of the claims' equation.
+fn whole<E: Suite>(entries: &[Entry<'_, E>], coefficients: &[Coefficient<E::ScalarField>]) -> E::TargetField {
+    let first: Vec<E::G1Affine> = entries.iter().map(|entry| entry.decoded.proof.a).collect();
+    let mut left = scaled::<E>(&first, coefficients);
+    let mut right: Vec<E::G2Prepared> = entries.iter().map(|entry| entry.decoded.proof.b.into()).collect();
+    let mut start = 0;
+    for run in entries.chunk_by(|a, b| a.claim.key.digest == b.claim.key.digest) {
+        let claims: Vec<&Decoded<E>> = run.iter().map(|entry| entry.decoded).collect();
+        shared(&claims, &coefficients[start..start + run.len()], &mut left, &mut right);
+        start += run.len();
+    }
+    E::multi_miller_loop(left, right).0
+}
+
+/// The same for one claim.
+fn alone<E: Suite>(claim: &Decoded<E>, coefficient: Coefficient<E::ScalarField>) -> E::TargetField {
+    let mut left = scaled::<E>(&[claim.proof.a], &[coefficient]);
+    let mut right = vec![claim.proof.b.into()];
+    shared(&[claim], &[coefficient], &mut left, &mut right);
+    E::multi_miller_loop(left, right).0
+}
+
+/// Adds the three pairings that claims of one key share: with −β·Σ, −γ and −δ.
+fn shared<E: Suite>(
+    claims: &[&Decoded<E>],
+    coefficients: &[Coefficient<E::ScalarField>],
+    left: &mut Vec<E::G1Affine>,
+    right: &mut Vec<E::G2Prepared>,
+) {
+    let Some(Prepared { key, lines, .. }) = claims.first().map(|claim| &*claim.key) else { return };
+    let sum: E::ScalarField = coefficients.iter().map(|coefficient| coefficient.scalar).sum();
+    let mut weights = vec![sum];
+    weights.resize(key.gamma_abc_g1.len(), E::ScalarField::ZERO);
+    for (claim, coefficient) in claims.iter().zip(coefficients) {
+        for (weight, input) in weights[1..].iter_mut().zip(&claim.inputs) {
+            *weight += coefficient.scalar * input;
+        }
+    }
+    let halves = coefficients.iter().map(|coefficient| coefficient.a).chain(coefficients.iter().map(|one| one.b));
+    let last = claims.iter().map(|claim| claim.proof.c);
+    let last: Vec<E::G1Affine> = last.clone().chain(last.map(|point| E::First::endomorphism_affine(&point))).collect();
+    let alpha = E::G1::from(key.alpha_g1) * -sum;
+    let inputs = E::G1::msm_unchecked(&key.gamma_abc_g1, &weights);
+    let last = E::G1::msm_u64(&last, &halves.collect::<Vec<u64>>());
+    left.extend(E::G1::normalize_batch(&[alpha, inputs, last]));
+    right.extend(lines.iter().cloned());
+}
+
+/// Each point times its coefficient, both halves of it at once.
+fn scaled<E: Suite>(points: &[E::G1Affine], coefficients: &[Coefficient<E::ScalarField>]) -> Vec<E::G1Affine> {
+    let turned: Vec<E::G1Affine> = points.iter().map(E::First::endomorphism_affine).collect();
+    let both: Vec<E::G1> = points.iter().zip(&turned).map(|(point, turned)| E::G1::from(*point) + *turned).collect();
+    let both = E::G1::normalize_batch(&both);
+    let scale = |((point, coefficient), (turned, both)): ((&E::G1Affine, &Coefficient<_>), (&_, &_))| {
+        let mut sum = E::G1::ZERO;
+        for bit in (0..u64::BITS).rev() {
+            sum.double_in_place();
+            match (coefficient.a >> bit & 1, coefficient.b >> bit & 1) {
+                (0, 0) => {}
+                (1, 0) => sum += point,
+                (0, 1) => sum += turned,
+                _ => sum += both,
+            }
+        }
+        sum
+    };
+    let scaled: Vec<E::G1> = points.iter().zip(coefficients).zip(turned.iter().zip(&both)).map(scale).collect();
+    E::G1::normalize_batch(&scaled)
+}
+
+/// Marks the claims whose equation holds, and says whether all do. `bad`: it is known that not all do.
+fn find<E: Suite>(products: &[E::TargetField], good: &mut [bool], bad: bool) -> bool {
+    if !bad && is_one::<E>(products.iter().product()) {
+        good.fill(true);
+        return true;
+    }
+    if products.len() > 1 {
+        let half = products.len() / 2;
+        let (first, second) = good.split_at_mut(half);
+        let first_good = find::<E>(&products[..half], first, false);
+        find::<E>(&products[half..], second, first_good);
+    }
+    false
+}
+
+fn is_one<E: Suite>(product: E::TargetField) -> bool {
+    E::final_exponentiation(MillerLoopOutput(product)).is_some_and(|output| output.0.is_one())
+}
