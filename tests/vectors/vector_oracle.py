@@ -182,6 +182,11 @@ class Reader:
             raise ValueError(f"an option's tag is {tag}")
         return read() if tag else None
 
+    def boolean(self) -> bool:
+        if (tag := self.integer(1)) > 1:
+            raise ValueError(f"{tag} is neither no nor yes")
+        return bool(tag)
+
     def hex32(self) -> str:
         return self.take(32).hex()
 
@@ -211,12 +216,17 @@ def _condition(r: Reader) -> dict[str, Any]:
         case 2:
             fields = {"type": "balance_at_least", "account": r.account(), "asset": r.hex32()}
             return fields | {"amount": str(r.integer(16))}
+        case 3:
+            fields = {"type": "proved", "verifier": r.hex32(), "input": r.integer(1)}
+            if (kind := r.integer(1)) > 1:
+                raise ValueError(f"no value of an input has tag {kind}")
+            return fields if kind else fields | {"value": r.hex32()}
         case tag:
             raise ValueError(f"no condition has tag {tag}")
 
 
 def _operation(r: Reader) -> dict[str, Any]:
-    match r.integer(1):
+    match tag := r.integer(1):
         case 0:
             fields = {"type": "create_account", "region": r.integer(1), "public_key": r.hex32()}
             return fields | {"storage_bytes": r.integer(8)}
@@ -235,6 +245,12 @@ def _operation(r: Reader) -> dict[str, Any]:
         case 6:
             fields = {"type": "grant", "to": r.account()}
             return fields | {"prefixes_hex": r.many(16, lambda: r.blob(512).hex())}
+        case _:
+            return _committee_operation(r, tag) if tag <= 10 else _proof_operation(r, tag)
+
+
+def _committee_operation(r: Reader, tag: int) -> dict[str, Any]:
+    match tag:
         case 7:
             fields = {"type": "add_validator", **_named("name", r.blob(64))}
             fields |= {"validator_key": r.hex32(), "node_key": r.hex32(), "owner_key": r.hex32()}
@@ -244,9 +260,19 @@ def _operation(r: Reader) -> dict[str, Any]:
         case 9:
             fields = {"type": "replace_key", "validator_key": r.hex32()}
             return fields | {"new_validator_key": r.hex32(), "new_node_key": r.hex32()}
-        case 10:
+        case _:
             return {"type": "end_epoch", "epoch": r.integer(8)}
-        case tag:
+
+
+def _proof_operation(r: Reader, tag: int) -> dict[str, Any]:
+    match tag:
+        case 11:
+            fields = {"type": "register_verifier", "key_hex": r.blob(6913).hex()}
+            return fields | {"named": r.many(4, lambda: {"index": r.integer(1), "once": r.boolean()})}
+        case 12:
+            fields = {"type": "verify_proof", "verifier": r.hex32(), "inputs": r.many(64, r.hex32)}
+            return fields | {"proof_hex": r.blob(384).hex()}
+        case _:
             raise ValueError(f"no operation has tag {tag}")
 
 

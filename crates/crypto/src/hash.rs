@@ -1,8 +1,8 @@
 //! BLAKE3 with a domain string before every use, so that no hash or signature of one purpose is valid for another.
 
 use rustorium_types::{
-    AccountId, AssetId, BatchBody, BatchDigest, Block, BlockDigest, ChainId, Cursor, Genesis, Hash, Header, Receipt,
-    StateKey, Transaction, TransactionBody, TxId, VoteBody, encode_into, seeded,
+    AccountId, AssetId, BatchBody, BatchDigest, Block, BlockDigest, ChainId, Cursor, Genesis, Hash, Header, NamedInput,
+    PublicInput, Receipt, StateKey, Transaction, TransactionBody, TxId, VerifierId, VoteBody, encode_into, seeded,
 };
 
 /// Domain strings: the first bytes of all that is hashed or signed.
@@ -23,6 +23,10 @@ pub mod domain {
     pub const ACCOUNT: &[u8] = b"rustorium/account/v1\0";
     /// An asset's id.
     pub const ASSET: &[u8] = b"rustorium/asset/v1\0";
+    /// A verifier's id.
+    pub const VERIFIER: &[u8] = b"rustorium/verifier/v1\0";
+    /// A statement's public inputs.
+    pub const STATEMENT: &[u8] = b"rustorium/statement/v1\0";
     /// A state leaf's name.
     pub const NAME: &[u8] = b"rustorium/name/v1\0";
     /// A leaf of a binary Merkle tree.
@@ -107,6 +111,27 @@ pub fn account_id(region: u8, public_key: &[u8; 32]) -> AccountId {
 /// The id of an issuer's asset.
 pub fn asset_id(issuer: &AccountId, symbol: &[u8]) -> AssetId {
     AssetId(hash(domain::ASSET, &[&issuer.0, symbol]))
+}
+
+/// The id of the verifier that an account makes of a key and the inputs that it names.
+pub fn verifier_id(owner: &AccountId, key: &[u8], named: &[NamedInput]) -> VerifierId {
+    let named: Vec<u8> = named.iter().flat_map(|input| [input.index, u8::from(input.once)]).collect();
+    let length = (key.len() as u32).to_le_bytes();
+    let mut id = hash(domain::VERIFIER, &[&owner.0, &length, key, &named]);
+    id[0] = owner.0[0];
+    VerifierId(id)
+}
+
+/// What a statement is recorded under: the hash of all its public inputs.
+pub fn statement_hash(inputs: &[PublicInput]) -> Hash {
+    Hash(hash(domain::STATEMENT, &[inputs.as_flattened()]))
+}
+
+/// A transaction's id as a public input: without its three highest bits it is below the order of either curve's group.
+pub fn transaction_input(id: &TxId) -> PublicInput {
+    let mut input = id.0;
+    input[0] &= 0x1f;
+    input
 }
 
 /// The key of an account's leaf that is called `name` (`kind` keeps the kinds of leaf apart).

@@ -4,13 +4,14 @@ use crate::context::Context;
 use crate::inbox::Inbox;
 use crate::landmarks;
 use crate::metrics::NodeMetrics;
+use crate::proving::Scoped;
 use crate::queue::Queue;
 use crate::rooting::RootJob;
 use crate::shard::{Ended, Event, Executed, ExecutionJob};
 use crate::waiters::Waiters;
 use rustorium_crypto::{domain, hash::hash_value, transaction_id};
 use rustorium_execution::{
-    CommitteeRecord, Input, Skip, StateRead, StateReadError, arrange, committee_key, execute, order,
+    CommitteeRecord, Input, Keys, Skip, StateRead, StateReadError, arrange, committee_key, execute_with, order,
 };
 use rustorium_gateway::{FinalBlock, Newest, Refused, Submitted};
 use rustorium_storage::{HeightCommit, Store, StoreError, TreeWrites};
@@ -65,6 +66,10 @@ pub struct Executor {
     pub metrics: Arc<NodeMetrics>,
     /// To the state tree; none where the chain makes no state roots.
     pub roots: Option<Arc<Queue<RootJob>>>,
+    /// Verifying keys that blocks used lately.
+    pub keys: Keys,
+    /// Who verifies a block's proofs.
+    pub provers: Scoped,
     /// Makes a certified answer.
     pub prove: Arc<dyn Fn(&TxId) -> Submitted + Send + Sync>,
 }
@@ -113,7 +118,7 @@ impl Executor {
         let transactions = arrange(header.view, inline, &job.payload);
         let parameters = &self.context.parameters;
         let input = Input { header, parameters, previous_root, transactions };
-        let execution = execute(&input, &StoredState(&*self.store))
+        let execution = execute_with(&input, &StoredState(&*self.store), &self.keys, &self.provers)
             .map_err(|error| read_code(&*self.store, "store-failed", &error))?;
         let executed_in = started.elapsed();
         let listed = order(header.view, job.payload.len()).flat_map(|lane| job.payload[lane].iter().cloned());

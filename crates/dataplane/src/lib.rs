@@ -25,6 +25,7 @@ mod opening;
 pub mod periods;
 pub mod port;
 pub mod proofs;
+pub mod proving;
 pub mod queue;
 pub mod recover;
 pub mod rooter;

@@ -17,6 +17,7 @@ use crate::opening::{
     address_book, open_notices, open_tables, read_genesis, refuse_missing_journal, seed, seed_book, shaper,
 };
 use crate::proofs::{ProofLimits, ProofMetrics, ProofPool};
+use crate::proving::Scoped;
 use crate::queue::Queue;
 use crate::recover;
 use crate::rooter::{RootMetrics, Rooter};
@@ -33,6 +34,7 @@ use crate::waiters::Waiters;
 use parking_lot::{Mutex, RwLock};
 use rustorium_crypto::seal::{AtRest, MasterKey};
 use rustorium_crypto::{SigningKey, locked};
+use rustorium_execution::Keys;
 use rustorium_gateway::http::server::{HttpConfig, StartError};
 use rustorium_gateway::http::{HttpLimits, HttpServer};
 use rustorium_gateway::quic::{QuicFace, QuicLimits};
@@ -397,6 +399,8 @@ impl Starting {
             progress: self.progress.clone(),
             metrics: self.metrics.clone(),
             roots: roots.as_ref().map(|(_, jobs)| jobs.clone()),
+            keys: Keys::default(),
+            provers: Scoped(threads_for(1)),
             prove: self.prover(),
         };
         let (events, gauges, start) = (self.events.clone(), self.gauges.clone(), self.start);

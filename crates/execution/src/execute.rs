@@ -7,8 +7,10 @@ use crate::keys::Name;
 use crate::ledger::{At, Ledger, StateRead, StateReadError, Stop};
 use crate::operations::{Actor, apply};
 use crate::record::AccountRecord;
+use crate::verifiers::{Keys, Proofs};
 use crate::work::{TRANSACTION, declared_work, operation_work};
 use rustorium_crypto::{domain, hash, merkle, receipt_leaf, result_root};
+use rustorium_state::workers::{Serial, Workers};
 use rustorium_types::{
     AccountId, FailureCode, Hash, Header, LeafWrite, Outcome, PROTOCOL_VERSION, Parameters, Receipt, ResultLink,
     Transaction, TxId, seeded,
@@ -86,7 +88,30 @@ pub struct Execution {
 
 /// Executes a block on the state before it. Errors only where that state can't be read.
 pub fn execute(input: &Input<'_>, state: &dyn StateRead) -> Result<Execution, StateReadError> {
+    execute_with(input, state, &Keys::default(), &Serial)
+}
+
+/// The same, with keys that were prepared before, and the block's proofs verified by these workers.
+pub fn execute_with<W: Workers>(
+    input: &Input<'_>,
+    state: &dyn StateRead,
+    keys: &Keys,
+    workers: &W,
+) -> Result<Execution, StateReadError> {
+    let (execution, proofs) = run(input, state, Proofs::assumed(keys))?;
+    match proofs.verify(workers) {
+        None => Ok(execution),
+        Some(known) => run(input, state, known).map(|(execution, _)| execution),
+    }
+}
+
+fn run<'a>(
+    input: &Input<'a>,
+    state: &'a dyn StateRead,
+    proofs: Proofs<'a>,
+) -> Result<(Execution, Proofs<'a>), StateReadError> {
     let mut run = Run {
+        proofs,
         header: input.header,
         parameters: input.parameters,
         ledger: Ledger::new(state, input.parameters.transaction_writes_max, input.transactions.len()),
@@ -95,7 +120,8 @@ pub fn execute(input: &Input<'_>, state: &dyn StateRead) -> Result<Execution, St
         touched: Vec::new(),
         seen: HashSet::new(),
     };
-    for (id, transaction) in &input.transactions {
+    for (place, (id, transaction)) in input.transactions.iter().enumerate() {
+        run.proofs.place.0 = place as u32;
         run.transaction(*id, transaction)?;
     }
     run.finish(&input.previous_root)
@@ -117,6 +143,7 @@ pub fn receipts_root(receipts: &[Receipt]) -> Hash {
 }
 
 struct Run<'a> {
+    proofs: Proofs<'a>,
     header: &'a Header,
     parameters: &'a Parameters,
     ledger: Ledger<'a>,
@@ -143,7 +170,7 @@ impl<'a> Run<'a> {
         if self.seen.insert(sender) {
             self.touched.push((sender, at));
         }
-        let (outcome, work) = self.operations(transaction)?;
+        let (outcome, work) = self.operations(id, transaction)?;
         self.receipts.push(Receipt {
             transaction: id,
             sender,
@@ -186,10 +213,10 @@ impl<'a> Run<'a> {
         Ok(AccountRecord { nonce: body.nonce + 1, ..spent })
     }
 
-    fn operations(&mut self, transaction: &'a Transaction) -> Result<(Outcome, u64), StateReadError> {
+    fn operations(&mut self, id: TxId, transaction: &'a Transaction) -> Result<(Outcome, u64), StateReadError> {
         let body = &transaction.body;
         let (time_ms, epoch) = (self.header.time_ms, self.header.epoch);
-        let actor = Actor { sender: body.sender, public_key: body.public_key, time_ms, epoch };
+        let actor = Actor { sender: body.sender, public_key: body.public_key, time_ms, epoch, transaction: id };
         let mut work = TRANSACTION;
         self.ledger.begin();
         if work > body.work_limit {
@@ -201,7 +228,8 @@ impl<'a> Run<'a> {
                 Err(Stop::Fail(FailureCode::WorkLimit))
             } else {
                 work = needed;
-                apply(&mut self.ledger, actor, self.parameters, operation)
+                self.proofs.place.1 = index as u16;
+                apply(&mut self.ledger, actor, self.parameters, &mut self.proofs, operation)
             };
             match done {
                 Ok(()) => {}
@@ -215,19 +243,20 @@ impl<'a> Run<'a> {
         Ok((Outcome::Ok, work))
     }
 
-    fn finish(self, previous_root: &Hash) -> Result<Execution, StateReadError> {
+    fn finish(self, previous_root: &Hash) -> Result<(Execution, Proofs<'a>), StateReadError> {
         let next_nonce = |(account, at): &(AccountId, At)| (*account, self.ledger.account(*at).map_or(0, |r| r.nonce));
         let touched = self.touched.iter().map(next_nonce).collect();
         let diff = self.ledger.into_diff();
         let link = ResultLink { receipts: receipts_root(&self.receipts), diff: diff_root(&diff), outbox: Hash::ZERO };
-        Ok(Execution {
+        let execution = Execution {
             result_root: result_root(previous_root, &link.receipts, &link.diff, &link.outbox),
             receipts: self.receipts,
             skipped: self.skipped,
             diff,
             link,
             touched,
-        })
+        };
+        Ok((execution, self.proofs))
     }
 }
 

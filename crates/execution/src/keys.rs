@@ -3,8 +3,9 @@
 //! *Invariants:* a leaf's key has the hash of its name's bytes, which begin with its kind: no two names are the same bytes.
 
 use crate::ledger::Kind;
-use rustorium_crypto::{domain, hash, state_key};
-use rustorium_types::{AccountId, AssetId, Operation, SYSTEM_ACCOUNT, StateKey, encode};
+use crate::verifiers::place_of;
+use rustorium_crypto::{domain, hash, state_key, statement_hash};
+use rustorium_types::{AccountId, AssetId, Hash, Operation, PublicInput, SYSTEM_ACCOUNT, StateKey, VerifierId, encode};
 use std::sync::LazyLock;
 
 const ACCOUNT: u8 = 0;
@@ -13,6 +14,9 @@ const DATA: u8 = 2;
 const GRANT: u8 = 3;
 const COMMITTEE: u8 = 4;
 const APPROVAL: u8 = 5;
+const VERIFIER: u8 = 6;
+const STATEMENT: u8 = 7;
+const INPUT: u8 = 8;
 
 // The same name in every account, so it is hashed once.
 static ACCOUNT_NAME: LazyLock<[u8; 32]> = LazyLock::new(|| state_key(AccountId::default(), ACCOUNT, &[]).name);
@@ -32,6 +36,12 @@ pub(crate) enum Name<'a> {
     Committee,
     /// The approvals of a change of the committee, in the system account.
     Approval(&'a Operation),
+    /// A verifier's key, under the verifier's id.
+    Verifier,
+    /// That a statement with these inputs was proved, under the verifier's id.
+    Statement(Hash),
+    /// That one was proved in which this input has this value, under the verifier's id.
+    Input(u8, PublicInput),
 }
 
 impl Name<'_> {
@@ -44,6 +54,9 @@ impl Name<'_> {
             Name::Grant(grantee) => grant_key(account, grantee),
             Name::Committee => state_key(account, COMMITTEE, &[]),
             Name::Approval(change) => state_key(account, APPROVAL, &encode(change)),
+            Name::Verifier => state_key(account, VERIFIER, &[]),
+            Name::Statement(inputs) => state_key(account, STATEMENT, &inputs.0),
+            Name::Input(index, value) => state_key(account, INPUT, &input_name(index, &value)),
         }
     }
 
@@ -52,7 +65,13 @@ impl Name<'_> {
         match self {
             Name::Account => Kind::Account,
             Name::Balance(_) => Kind::Amount,
-            Name::Data(_) | Name::Grant(_) | Name::Committee | Name::Approval(_) => Kind::Bytes,
+            Name::Data(_)
+            | Name::Grant(_)
+            | Name::Committee
+            | Name::Approval(_)
+            | Name::Verifier
+            | Name::Statement(_)
+            | Name::Input(..) => Kind::Bytes,
         }
     }
 
@@ -65,9 +84,18 @@ impl Name<'_> {
             Name::Grant(grantee) => (GRANT, &grantee.0),
             Name::Committee => (COMMITTEE, &[]),
             Name::Approval(change) => return [&[APPROVAL], &*encode(*change)].concat(),
+            Name::Verifier => (VERIFIER, &[]),
+            Name::Statement(inputs) => (STATEMENT, &inputs.0),
+            Name::Input(index, value) => return [&[INPUT], &input_name(*index, value)[..]].concat(),
         };
         [&[kind], rest].concat()
     }
+}
+
+fn input_name(index: u8, value: &PublicInput) -> [u8; 33] {
+    let mut name = [index; 33];
+    name[1..].copy_from_slice(value);
+    name
 }
 
 /// Whether these bytes are the name of the leaf at `key`.
@@ -100,6 +128,16 @@ pub fn grant_key(namespace: AccountId, grantee: AccountId) -> StateKey {
     state_key(namespace, GRANT, &grantee.0)
 }
 
+/// The key of a verifier's record.
+pub fn verifier_key(verifier: VerifierId) -> StateKey {
+    Name::Verifier.key(place_of(verifier))
+}
+
+/// The key of the record that a statement with these inputs was proved.
+pub fn statement_key(verifier: VerifierId, inputs: &[PublicInput]) -> StateKey {
+    Name::Statement(statement_hash(inputs)).key(place_of(verifier))
+}
+
 /// The key of the committee record.
 pub fn committee_key() -> StateKey {
     Name::Committee.key(SYSTEM_ACCOUNT)
@@ -121,6 +159,10 @@ mod tests {
             Name::Grant(account),
             Name::Committee,
             Name::Approval(&Operation::EndEpoch { epoch: rustorium_types::Epoch(0) }),
+            Name::Verifier,
+            Name::Statement(Hash([7; 32])),
+            Name::Input(7, [7; 32]),
+            Name::Input(8, [7; 32]),
         ];
         for (i, a) in names.iter().enumerate() {
             let same = |b: &Name<'_>| is_name(&b.key(account), &a.to_bytes());
@@ -143,6 +185,9 @@ mod tests {
             data_key(account, &[]),
             StateKey { account, ..committee_key() },
             Name::Approval(&Operation::EndEpoch { epoch: rustorium_types::Epoch(0) }).key(account),
+            verifier_key(VerifierId([7; 32])),
+            statement_key(VerifierId([7; 32]), &[]),
+            Name::Input(7, [7; 32]).key(account),
         ];
         for (i, a) in keys.iter().enumerate() {
             assert_eq!(a.account, account);

@@ -13,17 +13,21 @@ mod operations;
 pub mod order;
 pub mod proof;
 pub mod record;
+mod verifiers;
 pub mod work;
 
 pub use committee::CommitteeRecord;
-pub use execute::{Execution, Input, Skip, execute};
+pub use execute::{Execution, Input, Skip, execute, execute_with};
 pub use genesis::{ChainHashes, GenesisRefused, GenesisState, check_genesis, genesis, hashes};
-pub use keys::{account_key, balance_key, committee_key, data_key, grant_key, is_name, name_of_data};
+pub use keys::{
+    account_key, balance_key, committee_key, data_key, grant_key, is_name, name_of_data, statement_key, verifier_key,
+};
 pub use ledger::{StateRead, StateReadError};
 pub use order::{arrange, order};
 pub use proof::{
     Light, ProofRefused, Shown, ShownRead, Trust, Unprovable, check_read, check_receipt, check_transaction, header_of,
     prove_receipt, subject_key, verify_block, verify_read, verify_receipt, verify_transaction,
 };
-pub use record::{AccountRecord, LEAF_KEY_BYTES, decode_amount, decode_grant};
+pub use record::{AccountRecord, LEAF_KEY_BYTES, StatementRecord, VerifierRecord, decode_amount, decode_grant};
+pub use verifiers::Keys;
 pub use work::{declared_work, worst_case_work};

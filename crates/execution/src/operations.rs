@@ -7,9 +7,10 @@ use crate::committee::govern;
 use crate::keys::Name;
 use crate::ledger::{At, Leaf, Ledger, Stop, leaf_footprint};
 use crate::record::{AccountRecord, Prefixes, decode_grant};
+use crate::verifiers::{Proofs, is_proved, register, verify};
 use rustorium_crypto::{account_id, asset_id, value_hash};
 use rustorium_types::{
-    AccountId, AssetId, Condition, Epoch, FailureCode, Operation, Parameters, PublicKey, encode, seeded,
+    AccountId, AssetId, Condition, Epoch, FailureCode, Operation, Parameters, PublicKey, TxId, encode, seeded,
 };
 use std::borrow::Cow;
 
@@ -24,6 +25,7 @@ pub(crate) struct Actor {
     pub(crate) public_key: PublicKey,
     pub(crate) time_ms: u64,
     pub(crate) epoch: Epoch,
+    pub(crate) transaction: TxId,
 }
 
 /// Does one operation.
@@ -31,6 +33,7 @@ pub(crate) fn apply<'a>(
     ledger: &mut Ledger<'a>,
     actor: Actor,
     parameters: &Parameters,
+    proofs: &mut Proofs<'_>,
     operation: &'a Operation,
 ) -> Result<(), Stop> {
     let sender = actor.sender;
@@ -52,10 +55,14 @@ pub(crate) fn apply<'a>(
             }
             store(ledger, *namespace, at, Leaf::Absent)
         }
-        Operation::Require(condition) => require(ledger, condition),
+        Operation::Require(condition) => require(ledger, actor, condition),
         Operation::Transfer { to, asset, amount } => transfer(ledger, sender, *to, *asset, *amount),
         Operation::Issue { symbol, to, amount } => issue(ledger, sender, symbol.as_slice(), *to, *amount),
         Operation::Grant { to, prefixes } => grant(ledger, sender, *to, prefixes),
+        Operation::RegisterVerifier { key, named } => register(ledger, actor, key, named),
+        Operation::VerifyProof { verifier, inputs, proof } => {
+            verify(ledger, actor, proofs, *verifier, inputs, proof.as_slice())
+        }
         Operation::AddValidator { .. }
         | Operation::RemoveValidator { .. }
         | Operation::ReplaceKey { .. }
@@ -90,7 +97,7 @@ fn create_account(
     ledger.write(at, leaf)
 }
 
-fn require<'a>(ledger: &mut Ledger<'a>, condition: &'a Condition) -> Result<(), Stop> {
+fn require<'a>(ledger: &mut Ledger<'a>, actor: Actor, condition: &'a Condition) -> Result<(), Stop> {
     let holds = match condition {
         Condition::ValueHash { namespace, key, hash } => {
             let at = ledger.find(*namespace, Name::Data(key.as_slice()))?;
@@ -104,6 +111,7 @@ fn require<'a>(ledger: &mut Ledger<'a>, condition: &'a Condition) -> Result<(), 
             let at = ledger.find(*account, Name::Balance(*asset))?;
             ledger.amount(at) >= *amount
         }
+        Condition::Proved { verifier, input, equals } => is_proved(ledger, actor, *verifier, *input, *equals)?,
     };
     if holds { Ok(()) } else { fail(FailureCode::Precondition) }
 }

@@ -3,8 +3,11 @@
 //! *Invariants:* one encoding per value; a leaf that doesn't decode is a fault of the store, never of a transaction.
 
 use borsh::{BorshDeserialize, BorshSerialize};
-use rustorium_types::limits::{GRANT_PREFIXES_MAX, KEY_BYTES_MAX};
-use rustorium_types::{DecodeError, Key, Parameters, PublicKey, decode, encode, seeded};
+use rustorium_types::limits::{GRANT_PREFIXES_MAX, KEY_BYTES_MAX, NAMED_INPUTS_MAX, VERIFYING_KEY_BYTES_MAX};
+use rustorium_types::{
+    AccountId, BoundedBytes, BoundedVec, DecodeError, Key, NamedInput, Parameters, PublicKey, TxId, decode, encode,
+    seeded,
+};
 
 /// Bytes that every leaf is charged for its key, besides those of its value.
 pub const LEAF_KEY_BYTES: u64 = 64;
@@ -69,6 +72,33 @@ impl AccountRecord {
         self.quota_at_ms = at_ms;
         Some(self)
     }
+}
+
+/// A verifier's leaf.
+#[derive(Clone, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
+pub struct VerifierRecord {
+    /// Who registered it.
+    pub owner: AccountId,
+    /// The inputs by which its statements can be found, ascending.
+    pub named: BoundedVec<NamedInput, NAMED_INPUTS_MAX>,
+    /// The key's canonical bytes.
+    pub key: BoundedBytes<VERIFYING_KEY_BYTES_MAX>,
+}
+
+impl VerifierRecord {
+    /// Reads a leaf's value.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, DecodeError> {
+        decode(bytes, 32 + 4 + 2 * NAMED_INPUTS_MAX + 4 + VERIFYING_KEY_BYTES_MAX)
+    }
+}
+
+/// The leaf of a statement that was proved.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
+pub struct StatementRecord {
+    /// The transaction that proved it first.
+    pub transaction: TxId,
+    /// Its block's time, Unix ms.
+    pub time_ms: u64,
 }
 
 /// A balance leaf's value.

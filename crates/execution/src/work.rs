@@ -4,8 +4,9 @@
 //! batch), writes a leaf into the state tree (35 µs), reads one (2 µs), hashes and stores bytes.
 //! *Invariants:* costs depend on the transaction's bytes alone; what is used never exceeds `worst_case_work`.
 
-use rustorium_types::limits::VALUE_BYTES_MAX;
+use rustorium_types::limits::{NAMED_INPUTS_MAX, VALUE_BYTES_MAX, VERIFYING_KEY_BYTES_MAX};
 use rustorium_types::{AccountId, Condition, Operation, Transaction, TransactionBody};
+use rustorium_zk::Curve;
 
 /// Any transaction: its signature, and its sender's record read and written.
 pub const TRANSACTION: u64 = 250;
@@ -20,6 +21,17 @@ pub const HASH_VALUE: u64 = VALUE_BYTES_MAX as u64 / 160;
 
 /// The committee record, read, checked against all validators and written, and a change's approvals beside it.
 pub const COMMITTEE: u64 = 2 * (READ + WRITE) + 2 * VALUE_BYTES_MAX as u64 / BYTES_PER_UNIT;
+
+/// A proof on BN254 verified alone, decoding included.
+pub const PROOF_BN254: u64 = 18_000;
+/// The same on BLS12-381.
+pub const PROOF_BLS12_381: u64 = 25_000;
+/// A public input's share of it: decoded, and a multiple of a point of the key.
+pub const PROOF_INPUT: u64 = 600;
+/// A verifying key decoded, checked and prepared, but for its bytes.
+pub const VERIFYING_KEY: u64 = 15_000;
+/// A byte of a verifying key: its points are shown to be in their subgroups.
+pub const VERIFYING_KEY_BYTE: u64 = 6;
 
 /// What a transaction takes of the caps of batches and blocks, and of its sender's quota: what it declares, but at least
 /// the cost of looking at it.
@@ -42,11 +54,22 @@ pub fn operation_work(sender: &AccountId, operation: &Operation) -> u64 {
         Operation::Delete { namespace, key } => write_value(sender, namespace) + bytes(key.as_slice().len()),
         Operation::Require(Condition::ValueHash { key, .. }) => READ + HASH_VALUE + bytes(key.as_slice().len()),
         Operation::Require(Condition::Absent { key, .. }) => READ + bytes(key.as_slice().len()),
-        Operation::Require(Condition::BalanceAtLeast { .. }) => READ,
+        Operation::Require(Condition::BalanceAtLeast { .. } | Condition::Proved { .. }) => READ,
         Operation::Transfer { .. } => 3 * READ + 2 * WRITE,
         Operation::Issue { .. } => 2 * READ + WRITE,
         Operation::Grant { prefixes, .. } => {
             2 * READ + WRITE + bytes(prefixes.iter().map(|prefix| prefix.as_slice().len()).sum())
+        }
+        Operation::RegisterVerifier { key, .. } => {
+            let length = key.as_slice().len();
+            2 * (READ + WRITE) + bytes(length) + VERIFYING_KEY + VERIFYING_KEY_BYTE * length as u64
+        }
+        // At most so many named inputs, the statement itself and the sender's record, which pays for them.
+        Operation::VerifyProof { inputs, proof, .. } => {
+            let leaves = NAMED_INPUTS_MAX as u64 + 2;
+            let on_bn254 = Curve::of_proof(proof.as_slice().len()) == Some(Curve::Bn254);
+            let alone = if on_bn254 { PROOF_BN254 } else { PROOF_BLS12_381 };
+            READ + leaves * (READ + WRITE) + bytes(VERIFYING_KEY_BYTES_MAX) + alone + PROOF_INPUT * inputs.len() as u64
         }
         // The approver pays for the leaves' bytes, so that its record is read and written too.
         Operation::AddValidator { .. }

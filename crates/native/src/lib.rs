@@ -15,6 +15,7 @@ mod node;
 mod sim;
 mod sim_forge;
 mod storage_key;
+mod zk;
 
 use pyo3::prelude::*;
 
@@ -37,5 +38,6 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(logging::tracing_init, module)?)?;
     sim::register(module)?;
     sim_forge::register(module)?;
+    zk::register(module)?;
     Ok(())
 }

@@ -14,6 +14,7 @@ use rustorium_dataplane::inbox::Inbox;
 use rustorium_dataplane::keeper::Keeping;
 use rustorium_dataplane::metrics::NodeMetrics;
 use rustorium_dataplane::port::{Effect, Input};
+use rustorium_dataplane::proving::Scoped;
 use rustorium_dataplane::queue::Queue;
 use rustorium_dataplane::recover;
 use rustorium_dataplane::rooter::{RootMetrics, Rooter};
@@ -21,6 +22,7 @@ use rustorium_dataplane::rooting::RootJob;
 use rustorium_dataplane::shard::{Event, Now, Shard, WorkConfig};
 use rustorium_dataplane::verifier::{Submission, Verifier};
 use rustorium_dataplane::waiters::Waiters;
+use rustorium_execution::Keys as VerifyingKeys;
 use rustorium_gateway::{Submitted, Wait};
 use rustorium_quorum::Evidence;
 use rustorium_storage::{Fault, Store, StoreError};
@@ -147,6 +149,8 @@ impl Shared {
             progress: self.progress.clone(),
             metrics: self.metrics.clone(),
             roots,
+            keys: VerifyingKeys::default(),
+            provers: Scoped(1),
             prove: prover(self.store.clone()),
         }
     }

@@ -409,7 +409,7 @@ pub(crate) fn tip_after(previous: Option<&Tip>, commit: &HeightCommit) -> Tip {
     }
 }
 
-/// Accounts that a receipt's transaction belongs to: its sender, and where it succeeded those that it names.
+/// Accounts that a receipt's transaction belongs to: its sender, and where it succeeded those that it names; a verifier is one.
 pub(crate) fn touched(receipt: &Receipt, transaction: &Transaction, mut touch: impl FnMut(AccountId)) {
     use rustorium_types::{Operation, Outcome};
     touch(receipt.sender);
@@ -426,6 +426,10 @@ pub(crate) fn touched(receipt: &Receipt, transaction: &Transaction, mut touch: i
             | Operation::RemoveValidator { .. }
             | Operation::ReplaceKey { .. }
             | Operation::EndEpoch { .. } => touch(rustorium_types::SYSTEM_ACCOUNT),
+            Operation::RegisterVerifier { key, named } => {
+                touch(AccountId(rustorium_crypto::verifier_id(&receipt.sender, key.as_slice(), named).0));
+            }
+            Operation::VerifyProof { verifier, .. } => touch(AccountId(verifier.0)),
             Operation::Put { .. } | Operation::Delete { .. } | Operation::Require(_) => {}
         }
     }

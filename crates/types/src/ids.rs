@@ -79,6 +79,11 @@ digest_type!(
     /// The hash of an issuer's account id and its symbol.
     AssetId
 );
+digest_type!(
+    /// A registered verifying key: its first byte is the home region of the account that registered it, the rest a hash of
+    /// that account, the key and which inputs it names.
+    VerifierId
+);
 
 macro_rules! counter_type {
     ($(#[$doc:meta])* $name:ident($inner:ty)) => {

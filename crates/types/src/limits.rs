@@ -12,6 +12,14 @@ pub const VALUE_BYTES_MAX: usize = 64 * 1024;
 pub const SYMBOL_BYTES_MAX: usize = 16;
 /// Prefixes that one grant may name.
 pub const GRANT_PREFIXES_MAX: usize = 16;
+/// Bytes of a Groth16 verifying key: one of 64 public inputs on BLS12-381.
+pub const VERIFYING_KEY_BYTES_MAX: usize = 6_913;
+/// Bytes of a Groth16 proof, uncompressed on BLS12-381.
+pub const GROTH16_PROOF_BYTES_MAX: usize = 384;
+/// Public inputs of a statement.
+pub const PUBLIC_INPUTS_MAX: usize = 64;
+/// Public inputs that a verifier may name.
+pub const NAMED_INPUTS_MAX: usize = 4;
 /// Operators that the chain's parameters may name.
 pub const OPERATORS_MAX: usize = 16;
 /// Bytes of a validator's address ("host:port").

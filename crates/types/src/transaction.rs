@@ -3,7 +3,7 @@
 use crate::address::AccountId;
 use crate::codec::{BoundedBytes, BoundedVec};
 use crate::genesis::Validator;
-use crate::ids::{AssetId, BatchDigest, ChainId, Epoch, Hash, Height, ShardId, TxId, ValidatorIndex};
+use crate::ids::{AssetId, BatchDigest, ChainId, Epoch, Hash, Height, ShardId, TxId, ValidatorIndex, VerifierId};
 use crate::limits::*;
 use borsh::{BorshDeserialize, BorshSerialize};
 
@@ -55,6 +55,36 @@ pub enum Condition {
         /// Smallest units.
         amount: u128,
     },
+    /// A statement was proved to the verifier in which one of the inputs that it names has this value.
+    Proved {
+        /// The verifier.
+        verifier: VerifierId,
+        /// The input's index, from 0.
+        input: u8,
+        /// Its value.
+        equals: InputValue,
+    },
+}
+
+/// A public input of a statement: a number below the order of the curve's group, 32 bytes, big-endian.
+pub type PublicInput = [u8; 32];
+
+/// What a public input is to be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
+pub enum InputValue {
+    /// This number.
+    Number(PublicInput),
+    /// The id of the transaction that asks, as a number: its bytes, big-endian, without the three highest bits.
+    ThisTransaction,
+}
+
+/// A public input by which a verifier's statements can be found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
+pub struct NamedInput {
+    /// Its index, from 0.
+    pub index: u8,
+    /// Whether each value can be used once alone: a nullifier.
+    pub once: bool,
 }
 
 /// One step of a transaction.
@@ -135,6 +165,22 @@ pub enum Operation {
     EndEpoch {
         /// The epoch that goes on now.
         epoch: Epoch,
+    },
+    /// Takes a Groth16 verifying key, whose statements can be proved from then on.
+    RegisterVerifier {
+        /// Canonical bytes (`rustorium_zk::Key`).
+        key: BoundedBytes<VERIFYING_KEY_BYTES_MAX>,
+        /// The inputs that a `Require` can ask for, ascending.
+        named: BoundedVec<NamedInput, NAMED_INPUTS_MAX>,
+    },
+    /// Goes on only where the proof holds, and records its statement; recording it again changes nothing.
+    VerifyProof {
+        /// The verifier.
+        verifier: VerifierId,
+        /// The statement's public inputs, all of them, in order.
+        inputs: BoundedVec<PublicInput, PUBLIC_INPUTS_MAX>,
+        /// Canonical bytes of the proof.
+        proof: BoundedBytes<GROTH16_PROOF_BYTES_MAX>,
     },
 }
 
@@ -243,6 +289,18 @@ pub enum FailureCode {
     AlreadyApproved = 17,
     /// A name that isn't UTF-8, or an address that isn't printable ASCII.
     BadValidator = 18,
+    /// A verifying key that is refused, or named inputs that it hasn't, aren't ascending or come twice.
+    BadVerifier = 19,
+    /// The account registered this verifier before.
+    VerifierExists = 20,
+    /// No such verifier is registered.
+    NoSuchVerifier = 21,
+    /// Proof or inputs that no proof and no inputs for this verifier's key are.
+    BadProof = 22,
+    /// The proof doesn't prove the statement.
+    NotProved = 23,
+    /// An input that can be used once was used.
+    InputUsed = 24,
 }
 
 /// How a transaction that has a receipt ended.

@@ -72,7 +72,8 @@ fn the_bad_one_is_named_wherever_it_stands() {
 /// More claims than stand in one group, on each curve.
 #[test]
 fn bad_ones_are_named_in_every_group() {
-    let choices: Vec<(usize, bool)> = (0..160).map(|number| (number, ![3, 64, 65, 130, 159].contains(&number))).collect();
+    let choices: Vec<(usize, bool)> =
+        (0..160).map(|number| (number, ![3, 64, 65, 130, 159].contains(&number))).collect();
     check(&choices);
 }
 

@@ -62,6 +62,31 @@ def end_epoch(epoch: int) -> Operation:
     return {"type": "end_epoch", "epoch": epoch}
 
 
+def register_verifier(key: bytes, named: Sequence[int] = (), once: Sequence[int] = ()) -> Operation:
+    """Takes a Groth16 verifying key's canonical bytes (`zk.key_bytes`).
+
+    `named` are indices of public inputs that `require_proved` can ask for; those in `once`, nullifiers, are named too,
+    and each value of one can be used once alone.
+    """
+    inputs = [{"index": index, "once": index in once} for index in sorted({*named, *once})]
+    return {"type": "register_verifier", "key_hex": key.hex(), "named": inputs}
+
+
+def verify_proof(verifier: str, inputs: Sequence[bytes], proof: bytes) -> Operation:
+    """Goes on only where the proof holds, and records its statement; the canonical bytes come from `zk`."""
+    public = [each.hex() for each in inputs]
+    return {"type": "verify_proof", "verifier": verifier, "inputs": public, "proof_hex": proof.hex()}
+
+
+def require_proved(verifier: str, index: int, value: bytes | None = None) -> Operation:
+    """Goes on only where a statement was proved to the verifier in which its named input `index` has this value.
+
+    Without a value: the id of the transaction that asks, as a number without its three highest bits.
+    """
+    condition = {"type": "proved", "verifier": verifier, "input": index}
+    return {"type": "require", "condition": condition if value is None else condition | {"value": value.hex()}}
+
+
 def require_value(namespace: str, key: bytes, value: bytes) -> Operation:
     """Goes on only where the key has this value."""
     from rustorium import _native

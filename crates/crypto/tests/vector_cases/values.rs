@@ -1,7 +1,7 @@
 //! The values behind the vectors.
 
 use rustorium_crypto::{
-    SigningKey, account_id, asset_id, block_digest, merkle, payload_root, receipt_leaf, transaction_id,
+    SigningKey, account_id, asset_id, block_digest, merkle, payload_root, receipt_leaf, transaction_id, verifier_id,
 };
 use rustorium_types::*;
 
@@ -91,6 +91,15 @@ pub fn sample_transactions() -> Vec<(&'static str, u8, u8, Transaction)> {
         Operation::ReplaceKey { validator_key, new_validator_key, new_node_key },
         Operation::EndEpoch { epoch: Epoch(u64::MAX) },
     ];
+    let named = vec![NamedInput { index: 0, once: false }, NamedInput { index: 63, once: true }];
+    let verifier = verifier_id(&own, b"a key", &named);
+    let proved = |equals| Operation::Require(Condition::Proved { verifier, input: 63, equals });
+    let proofs = vec![
+        Operation::RegisterVerifier { key: bytes(b"a key"), named: list(named) },
+        Operation::VerifyProof { verifier, inputs: list(vec![[0; 32], [255; 32]]), proof: bytes(b"a proof") },
+        proved(InputValue::Number([1; 32])),
+        proved(InputValue::ThisTransaction),
+    ];
     let placed = |body: &mut TransactionBody| {
         body.location = Some(GeoLocation { latitude_e7: -900_000_000, longitude_e7: 1_800_000_000 });
     };
@@ -107,6 +116,7 @@ pub fn sample_transactions() -> Vec<(&'static str, u8, u8, Transaction)> {
         ("issue and transfer", 1, 0, signed(1, 0, 5, assets, as_is)),
         ("accounts and grants", 1, 0, signed(1, 0, 6, accounts, as_is)),
         ("changes of the committee", 1, 0, signed(1, 0, 7, committee, as_is)),
+        ("verifiers and proofs", 1, 0, signed(1, 0, 8, proofs, as_is)),
         ("a location at the map's corner", 2, 1, signed(2, 1, 7, vec![], placed)),
         ("a shard hint and the largest integers", 2, 1, signed(2, 1, 0, vec![], edge)),
     ]

@@ -1,6 +1,6 @@
 //! Transactions as the HTTP face writes them.
 
-use rustorium_types::{Condition, Operation, Transaction};
+use rustorium_types::{Condition, InputValue, Operation, Transaction};
 use serde_json::{Value, json};
 
 /// `name_hex` always, `name` where the bytes are text.
@@ -26,6 +26,12 @@ fn condition(condition: &Condition) -> Value {
         Condition::BalanceAtLeast { account, asset, amount } => {
             json!({ "type": "balance_at_least", "account": account, "asset": asset, "amount": amount.to_string() })
         }
+        Condition::Proved { verifier, input, equals } => match equals {
+            InputValue::Number(number) => {
+                json!({ "type": "proved", "verifier": verifier, "input": input, "value": hex::encode(number) })
+            }
+            InputValue::ThisTransaction => json!({ "type": "proved", "verifier": verifier, "input": input }),
+        },
     }
 }
 
@@ -77,6 +83,16 @@ fn operation(operation: &Operation) -> Value {
             "new_validator_key": hex::encode(new_validator_key), "new_node_key": hex::encode(new_node_key),
         }),
         Operation::EndEpoch { epoch } => json!({ "type": "end_epoch", "epoch": epoch }),
+        Operation::RegisterVerifier { key, named } => {
+            let named: Vec<Value> =
+                named.iter().map(|input| json!({ "index": input.index, "once": input.once })).collect();
+            json!({ "type": "register_verifier", "key_hex": hex::encode(key.as_slice()), "named": named })
+        }
+        Operation::VerifyProof { verifier, inputs, proof } => {
+            let inputs: Vec<String> = inputs.iter().map(hex::encode).collect();
+            let proof = hex::encode(proof.as_slice());
+            json!({ "type": "verify_proof", "verifier": verifier, "inputs": inputs, "proof_hex": proof })
+        }
     }
 }
 

@@ -10,13 +10,14 @@ use rustorium_dataplane::executor::{Executor, Progress};
 use rustorium_dataplane::inbox::Inbox;
 use rustorium_dataplane::metrics::NodeMetrics;
 use rustorium_dataplane::port::Input;
+use rustorium_dataplane::proving::Scoped;
 use rustorium_dataplane::queue::Queue;
 use rustorium_dataplane::rooting::{RootJob, Rooting};
 use rustorium_dataplane::serving::Serving;
 use rustorium_dataplane::shard::{Event, ExecutionJob, Ports};
 use rustorium_dataplane::tree_rows::Tree;
 use rustorium_dataplane::waiters::Waiters;
-use rustorium_execution::{AccountRecord, account_key};
+use rustorium_execution::{AccountRecord, Keys, account_key};
 use rustorium_gateway::Submitted;
 use rustorium_quorum::Evidence;
 use rustorium_state::tables::Tables;
@@ -184,6 +185,8 @@ impl TestPorts {
             progress: Arc::<Progress>::default(),
             metrics: Arc::<NodeMetrics>::default(),
             roots: Some(self.roots.clone()),
+            keys: Keys::default(),
+            provers: Scoped(2),
             prove: Arc::new(|id| Submitted::TimedOut(*id)),
         };
         executor.execute_all(&jobs);

@@ -97,6 +97,12 @@ pub fn failure_name(code: FailureCode) -> &'static str {
         FailureCode::WrongEpoch => "wrong_epoch",
         FailureCode::AlreadyApproved => "already_approved",
         FailureCode::BadValidator => "bad_validator",
+        FailureCode::BadVerifier => "bad_verifier",
+        FailureCode::VerifierExists => "verifier_exists",
+        FailureCode::NoSuchVerifier => "no_such_verifier",
+        FailureCode::BadProof => "bad_proof",
+        FailureCode::NotProved => "not_proved",
+        FailureCode::InputUsed => "input_used",
     }
 }
 

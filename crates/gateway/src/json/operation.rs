@@ -2,7 +2,8 @@
 
 use super::scalar::{Amount, Hex, text};
 use rustorium_types::{
-    AccountId, AssetId, BoundedBytes, BoundedVec, Condition, DecodeError, Epoch, Hash, Operation, Validator,
+    AccountId, AssetId, BoundedBytes, BoundedVec, Condition, DecodeError, Epoch, Hash, InputValue, NamedInput,
+    Operation, Validator, VerifierId,
 };
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -71,6 +72,28 @@ pub enum ConditionView {
         #[schema(value_type = String)]
         amount: Amount,
     },
+    /// A statement was proved to the verifier in which one of the inputs that it names has this value.
+    Proved {
+        /// The verifier.
+        #[schema(value_type = String)]
+        verifier: VerifierId,
+        /// The input's index, from 0.
+        input: u8,
+        /// Its value, 32 bytes, big-endian; none: the id of this transaction without its three highest bits.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schema(value_type = Option<String>)]
+        value: Option<Hex<32>>,
+    },
+}
+
+/// A public input by which a verifier's statements can be found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NamedInputView {
+    /// Its index, from 0.
+    pub index: u8,
+    /// Whether each value can be used once alone: a nullifier.
+    pub once: bool,
 }
 
 /// One step of a transaction.
@@ -206,6 +229,24 @@ pub enum OperationView {
         /// The epoch that goes on now.
         epoch: u64,
     },
+    /// Takes a Groth16 verifying key, whose statements can be proved from then on.
+    RegisterVerifier {
+        /// The key's canonical bytes as hex digits.
+        key_hex: String,
+        /// The inputs that a `require` can ask for, ascending.
+        named: Vec<NamedInputView>,
+    },
+    /// Goes on only where the proof holds, and records its statement.
+    VerifyProof {
+        /// The verifier.
+        #[schema(value_type = String)]
+        verifier: VerifierId,
+        /// The statement's public inputs, each 32 bytes, big-endian.
+        #[schema(value_type = Vec<String>)]
+        inputs: Vec<Hex<32>>,
+        /// The proof's canonical bytes as hex digits.
+        proof_hex: String,
+    },
 }
 
 type Pair = (Option<String>, Option<String>);
@@ -228,6 +269,13 @@ pub(super) fn bytes<const MAX: usize>(
     BoundedBytes::new(bytes).map_err(|error| ViewError::Bound(name, error))
 }
 
+fn list<T, const MAX: usize>(
+    name: &'static str,
+    values: impl Iterator<Item = T>,
+) -> Result<BoundedVec<T, MAX>, ViewError> {
+    BoundedVec::new(values.collect()).map_err(|error| ViewError::Bound(name, error))
+}
+
 impl From<&Condition> for ConditionView {
     fn from(condition: &Condition) -> Self {
         match condition {
@@ -241,6 +289,13 @@ impl From<&Condition> for ConditionView {
             }
             Condition::BalanceAtLeast { account, asset, amount } => {
                 Self::BalanceAtLeast { account: *account, asset: *asset, amount: Amount(*amount) }
+            }
+            Condition::Proved { verifier, input, equals } => {
+                let value = match equals {
+                    InputValue::Number(number) => Some(Hex(*number)),
+                    InputValue::ThisTransaction => None,
+                };
+                Self::Proved { verifier: *verifier, input: *input, value }
             }
         }
     }
@@ -259,6 +314,10 @@ impl TryFrom<ConditionView> for Condition {
             }
             ConditionView::BalanceAtLeast { account, asset, amount } => {
                 Self::BalanceAtLeast { account, asset, amount: amount.0 }
+            }
+            ConditionView::Proved { verifier, input, value } => {
+                let equals = value.map_or(InputValue::ThisTransaction, |number| InputValue::Number(number.0));
+                Self::Proved { verifier, input, equals }
             }
         })
     }
@@ -299,6 +358,15 @@ impl From<&Operation> for OperationView {
                 new_node_key: Hex(*new_node_key),
             },
             Operation::EndEpoch { epoch } => Self::EndEpoch { epoch: epoch.0 },
+            Operation::RegisterVerifier { key, named } => Self::RegisterVerifier {
+                key_hex: hex::encode(key.as_slice()),
+                named: named.iter().map(|input| NamedInputView { index: input.index, once: input.once }).collect(),
+            },
+            Operation::VerifyProof { verifier, inputs, proof } => Self::VerifyProof {
+                verifier: *verifier,
+                inputs: inputs.iter().map(|input| Hex(*input)).collect(),
+                proof_hex: hex::encode(proof.as_slice()),
+            },
         }
     }
 }
@@ -341,8 +409,8 @@ impl TryFrom<OperationView> for Operation {
             }
             OperationView::Grant { to, prefixes_hex } => {
                 let prefixes = prefixes_hex.into_iter().map(|digits| bytes("prefixes", None, Some(digits)));
-                let prefixes = BoundedVec::new(prefixes.collect::<Result<_, _>>()?);
-                Self::Grant { to, prefixes: prefixes.map_err(|error| ViewError::Bound("prefixes", error))? }
+                let prefixes: Vec<_> = prefixes.collect::<Result<_, _>>()?;
+                Self::Grant { to, prefixes: list("prefixes", prefixes.into_iter())? }
             }
             OperationView::AddValidator {
                 name,
@@ -372,6 +440,18 @@ impl TryFrom<OperationView> for Operation {
                 new_node_key: new_node_key.0,
             },
             OperationView::EndEpoch { epoch } => Self::EndEpoch { epoch: Epoch(epoch) },
+            OperationView::RegisterVerifier { key_hex, named } => Self::RegisterVerifier {
+                key: bytes("key", None, Some(key_hex))?,
+                named: list(
+                    "named",
+                    named.into_iter().map(|input| NamedInput { index: input.index, once: input.once }),
+                )?,
+            },
+            OperationView::VerifyProof { verifier, inputs, proof_hex } => Self::VerifyProof {
+                verifier,
+                inputs: list("inputs", inputs.into_iter().map(|input| input.0))?,
+                proof: bytes("proof", None, Some(proof_hex))?,
+            },
         })
     }
 }

@@ -221,6 +221,10 @@ fn operations() -> impl Strategy<Value = Operation> {
         }),
         (account.clone(), asset.clone(), any::<u128>())
             .prop_map(|(account, asset, amount)| Condition::BalanceAtLeast { account, asset, amount }),
+        (any::<[u8; 32]>(), any::<u8>(), any::<Option<[u8; 32]>>()).prop_map(|(verifier, input, number)| {
+            let equals = number.map_or(InputValue::ThisTransaction, InputValue::Number);
+            Condition::Proved { verifier: VerifierId(verifier), input, equals }
+        }),
     ];
     prop_oneof![
         (any::<u8>(), any::<[u8; 32]>(), any::<u64>()).prop_map(|(region, public_key, storage_bytes)| {
@@ -261,6 +265,18 @@ fn operations() -> impl Strategy<Value = Operation> {
             new_node_key
         }),
         any::<u64>().prop_map(|epoch| Operation::EndEpoch { epoch: Epoch(epoch) }),
+        (bytes(40), proptest::collection::vec(any::<(u8, bool)>(), 0..4)).prop_map(|(key, named)| {
+            let named = named.into_iter().map(|(index, once)| NamedInput { index, once }).collect();
+            let (key, named) = (BoundedBytes::new(key).unwrap(), BoundedVec::new(named).unwrap());
+            Operation::RegisterVerifier { key, named }
+        }),
+        (any::<[u8; 32]>(), proptest::collection::vec(any::<[u8; 32]>(), 0..5), bytes(40)).prop_map(
+            |(verifier, inputs, proof)| Operation::VerifyProof {
+                verifier: VerifierId(verifier),
+                inputs: BoundedVec::new(inputs).unwrap(),
+                proof: BoundedBytes::new(proof).unwrap(),
+            }
+        ),
     ]
 }
 

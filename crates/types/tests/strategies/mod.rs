@@ -51,7 +51,20 @@ fn condition() -> impl Strategy<Value = Condition> {
             asset: AssetId(asset),
             amount
         }),
+        (id(), any::<u8>(), input_value()).prop_map(|(verifier, input, equals)| Condition::Proved {
+            verifier: VerifierId(verifier),
+            input,
+            equals
+        }),
     ]
+}
+
+fn input_value() -> impl Strategy<Value = InputValue> {
+    prop_oneof![id().prop_map(InputValue::Number), Just(InputValue::ThisTransaction)]
+}
+
+fn named_input() -> impl Strategy<Value = NamedInput> {
+    any::<(u8, bool)>().prop_map(|(index, once)| NamedInput { index, once })
 }
 
 fn validator() -> impl Strategy<Value = Validator> {
@@ -92,6 +105,12 @@ pub fn operation() -> impl Strategy<Value = Operation> {
             new_node_key
         }),
         any::<u64>().prop_map(|epoch| Operation::EndEpoch { epoch: Epoch(epoch) }),
+        (bytes(40), bounded(named_input(), 4)).prop_map(|(key, named)| Operation::RegisterVerifier { key, named }),
+        (id(), bounded(id(), 5), bytes(40)).prop_map(|(verifier, inputs, proof)| Operation::VerifyProof {
+            verifier: VerifierId(verifier),
+            inputs,
+            proof
+        }),
     ]
 }
 

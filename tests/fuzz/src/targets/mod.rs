@@ -7,6 +7,7 @@ mod peers;
 mod proofs;
 mod state;
 mod text;
+mod zk;
 
 pub use disk::made;
 
@@ -49,6 +50,12 @@ pub const TARGETS: &[Target] = &[
     taking(MIB, target("proof", High, proofs::proof, proofs::proofs)),
     taking(MIB, target("epoch_change", Middle, proofs::epoch_change, proofs::epoch_changes)),
     target("checkpoint", Low, proofs::checkpoint, proofs::checkpoints),
+    // Groth16.
+    target("groth16_key", High, zk::key, zk::keys),
+    target("groth16_claim", High, zk::claim, zk::claims),
+    taking(MIB, target("snarkjs_key", Middle, zk::key_file, zk::key_files)),
+    target("snarkjs_proof", Middle, zk::proof_file, zk::proof_files),
+    target("snarkjs_inputs", Low, zk::inputs_file, zk::inputs_files),
     // The state and its copies.
     taking(MIB, target("state_proof", High, state::proof, state::proofs)),
     taking(MIB, target("state_chunk", Middle, state::chunk, state::chunks)),

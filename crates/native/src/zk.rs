@@ -1,0 +1,72 @@
+//! Groth16 keys, proofs and inputs for Python: snarkjs' JSON into canonical bytes, and verifying without a node.
+
+use crate::errors::{detached, native_error};
+use crate::ledger::value_error;
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+use rustorium_crypto::hash;
+use rustorium_types::{AccountId, NamedInput, TxId};
+use rustorium_zk::{Claim, Curve, Key, Refused, check_key, curve_and_inputs, snarkjs};
+
+fn refused(error: Refused) -> PyErr {
+    native_error(error.code(), format!("refused: {error}"))
+}
+
+/// The canonical bytes of a `verification_key.json`, or of canonical bytes themselves, checked.
+#[pyfunction]
+fn zk_key<'py>(py: Python<'py>, key: &[u8], json: bool) -> PyResult<Bound<'py, PyBytes>> {
+    let read = || if json { snarkjs::key_from_json(key) } else { check_key(key).map(|()| key.to_vec()) };
+    Ok(PyBytes::new(py, &detached(py, read)?.map_err(refused)?))
+}
+
+/// The curve of a key's canonical bytes as snarkjs calls it, and the number of its inputs.
+#[pyfunction]
+fn zk_describe(key: &[u8]) -> PyResult<(&'static str, usize)> {
+    let (curve, inputs) = curve_and_inputs(key).map_err(refused)?;
+    Ok((curve.label(), inputs))
+}
+
+/// The canonical bytes of a `proof.json`, whose points are checked.
+#[pyfunction]
+fn zk_proof<'py>(py: Python<'py>, json: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+    Ok(PyBytes::new(py, &detached(py, || snarkjs::proof_from_json(json))?.map_err(refused)?))
+}
+
+/// The canonical bytes of each input in a `public.json`; the curve is that of the proof's length.
+#[pyfunction]
+fn zk_inputs<'py>(py: Python<'py>, json: &[u8], proof_bytes: usize) -> PyResult<Vec<Bound<'py, PyBytes>>> {
+    let curve = Curve::of_proof(proof_bytes).ok_or_else(|| value_error("no curve's proofs have that many bytes"))?;
+    let inputs = detached(py, || snarkjs::inputs_from_json(json, curve))?.map_err(refused)?;
+    Ok(inputs.iter().map(|input| PyBytes::new(py, input)).collect())
+}
+
+/// Verifies a proof, all in canonical bytes. Errors: NativeError that says why it is refused.
+#[pyfunction]
+fn zk_verify(py: Python<'_>, key: &[u8], proof: &[u8], inputs: Vec<[u8; 32]>) -> PyResult<()> {
+    let verified = || Claim::new(&Key::from_bytes(key)?, proof, &inputs)?.verify();
+    detached(py, verified)?.map_err(refused)
+}
+
+/// The id of the verifier that an account makes of a key and the inputs that it names, (index, once) ascending.
+#[pyfunction]
+fn verifier_id(owner: &str, key: &[u8], named: Vec<(u8, bool)>) -> PyResult<String> {
+    let owner = AccountId::parse(owner).map_err(value_error)?;
+    let named: Vec<NamedInput> = named.into_iter().map(|(index, once)| NamedInput { index, once }).collect();
+    Ok(hash::verifier_id(&owner, key, &named).to_string())
+}
+
+/// A transaction's id as a public input.
+#[pyfunction]
+fn transaction_input<'py>(py: Python<'py>, id: &str) -> PyResult<Bound<'py, PyBytes>> {
+    Ok(PyBytes::new(py, &hash::transaction_input(&TxId::from_hex(id).map_err(value_error)?)))
+}
+
+pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_function(wrap_pyfunction!(zk_key, module)?)?;
+    module.add_function(wrap_pyfunction!(zk_describe, module)?)?;
+    module.add_function(wrap_pyfunction!(zk_proof, module)?)?;
+    module.add_function(wrap_pyfunction!(zk_inputs, module)?)?;
+    module.add_function(wrap_pyfunction!(zk_verify, module)?)?;
+    module.add_function(wrap_pyfunction!(verifier_id, module)?)?;
+    module.add_function(wrap_pyfunction!(transaction_input, module)?)
+}

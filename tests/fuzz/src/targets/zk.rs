@@ -1,0 +1,84 @@
+//! Groth16 keys, proofs and inputs, as bytes and as snarkjs' files.
+
+use rustorium_zk::{Claim, Curve, Key, SCALAR_BYTES, snarkjs};
+use std::sync::LazyLock;
+
+const CURVES: [Curve; 2] = [Curve::Bn254, Curve::Bls12381];
+
+fn file(curve: Curve, name: &str) -> Vec<u8> {
+    let path = format!("{}/../zk/{}/{name}", env!("CARGO_MANIFEST_DIR"), curve.label());
+    std::fs::read(path).unwrap_or_default()
+}
+
+fn files(name: &str) -> Vec<Vec<u8>> {
+    CURVES.into_iter().map(|curve| file(curve, name)).collect()
+}
+
+static KEYS: LazyLock<Vec<Key>> =
+    LazyLock::new(|| keys().iter().filter_map(|bytes| Key::from_bytes(bytes).ok()).collect());
+
+/// A key that decodes has no other bytes.
+pub fn key(bytes: &[u8]) {
+    if let Ok(key) = Key::from_bytes(bytes) {
+        assert!(key.to_bytes() == bytes, "a second encoding of a key");
+    }
+}
+
+pub fn keys() -> Vec<Vec<u8>> {
+    files("verification_key.json").iter().filter_map(|json| snarkjs::key_from_json(json).ok()).collect()
+}
+
+/// A proof and its inputs, the proof first; what decodes for a key has no other bytes.
+pub fn claim(bytes: &[u8]) {
+    for key in KEYS.iter() {
+        let Some((proof, inputs)) = bytes.split_at_checked(key.curve().proof_bytes()) else { continue };
+        let (inputs, rest) = inputs.as_chunks::<SCALAR_BYTES>();
+        if let Ok(claim) = Claim::new(key, proof, inputs) {
+            assert!(inputs.len() == key.inputs(), "another number of inputs than the key is for");
+            let again = [claim.proof_bytes(), claim.input_bytes(), rest.to_vec()].concat();
+            assert!(again == bytes, "a second encoding of a proof or an input");
+        }
+    }
+}
+
+pub fn claims() -> Vec<Vec<u8>> {
+    let claim = |curve: Curve| {
+        let proof = snarkjs::proof_from_json(&file(curve, "1.proof.json")).ok()?;
+        let inputs = snarkjs::inputs_from_json(&file(curve, "1.public.json"), curve).ok()?;
+        Some([proof, inputs.concat()].concat())
+    };
+    CURVES.into_iter().filter_map(claim).collect()
+}
+
+/// What is read of a file decodes as bytes.
+pub fn key_file(bytes: &[u8]) {
+    if let Ok(read) = snarkjs::key_from_json(bytes) {
+        assert!(Key::from_bytes(&read).is_ok_and(|key| key.to_bytes() == read), "a file gave bytes that are no key");
+    }
+}
+
+pub fn key_files() -> Vec<Vec<u8>> {
+    files("verification_key.json")
+}
+
+pub fn proof_file(bytes: &[u8]) {
+    if let Ok(read) = snarkjs::proof_from_json(bytes) {
+        assert!(Curve::of_proof(read.len()).is_some(), "a file gave bytes that are no proof");
+    }
+}
+
+pub fn proof_files() -> Vec<Vec<u8>> {
+    files("1.proof.json")
+}
+
+pub fn inputs_file(bytes: &[u8]) {
+    for curve in CURVES {
+        if let Ok(read) = snarkjs::inputs_from_json(bytes, curve) {
+            assert!(read.len() <= rustorium_zk::INPUTS_MAX, "more inputs than any key is for");
+        }
+    }
+}
+
+pub fn inputs_files() -> Vec<Vec<u8>> {
+    files("1.public.json")
+}
