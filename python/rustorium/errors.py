@@ -186,6 +186,12 @@ class ProofRefused(VerificationFailed):
     code = "proof-refused"
 
 
+class ZkRefused(VerificationFailed):
+    """A Groth16 key, proof or input is refused, or the proof doesn't prove its statement; `code` says which."""
+
+    code = "zk-refused"
+
+
 class TrustExpired(VerificationFailed):
     """What is to be trusted is older than the trust period: pin a newer checkpoint."""
 

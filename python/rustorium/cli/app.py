@@ -31,6 +31,7 @@ from rustorium.cli import (
     testnet,
     tx,
     verify,
+    zk,
 )
 from rustorium.cli.failure import explain, wants_json
 
@@ -69,6 +70,7 @@ app.add_typer(bench.group, name="bench")
 app.add_typer(config.group, name="config")
 app.add_typer(audit.group, name="audit")
 app.add_typer(sim.group, name="sim")
+app.add_typer(zk.group, name="zk")
 
 
 @app.callback(invoke_without_command=True)

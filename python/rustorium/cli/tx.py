@@ -46,7 +46,7 @@ def put(
     reached, raw_name, raw_value = wait_of(wait), text_to_bytes(name, encoding), text_to_bytes(value, encoding)
     signer = key_of(key, passphrase_file)
     with client_of(net, node, genesis, timeout_s) as client:
-        emit_one(_row(client.put(raw_name, raw_value, key=signer, namespace=namespace, wait=reached)), output)
+        emit_one(submitted_row(client.put(raw_name, raw_value, key=signer, namespace=namespace, wait=reached)), output)
 
 
 @group.command()
@@ -74,7 +74,7 @@ def transfer(
     signer = key_of(key, passphrase_file)
     with client_of(net, node, genesis, timeout_s) as client:
         named = asset or (found.asset if found is not None else "")
-        emit_one(_row(client.transfer(to, named, units, key=signer, wait=reached)), output)
+        emit_one(submitted_row(client.transfer(to, named, units, key=signer, wait=reached)), output)
 
 
 @group.command("status")
@@ -99,7 +99,8 @@ def tx_status(
     emit_one(row, output)
 
 
-def _row(submitted: "Submitted") -> dict[str, object]:
+def submitted_row(submitted: "Submitted") -> dict[str, object]:
+    """What became of a transaction, as a row."""
     row: dict[str, object] = {"id": submitted.id, "reached": submitted.reached}
     if submitted.receipt is not None:
         row |= _receipt(submitted.receipt)

@@ -6,6 +6,7 @@ outcome is called unknown, never guessed; no proof or certificate is taken on tr
 
 from typing import TYPE_CHECKING
 
+from rustorium.client import zk
 from rustorium.client.aio import AsyncClient
 from rustorium.client.blocking import Client
 from rustorium.client.keys import Key
@@ -19,4 +20,14 @@ if TYPE_CHECKING:
         return client, client, client
 
 
-__all__ = ["AsyncClient", "Client", "Key", "LightClient", "amount_of", "bytes_to_text", "text_to_bytes", "wait_of"]
+__all__ = [
+    "AsyncClient",
+    "Client",
+    "Key",
+    "LightClient",
+    "amount_of",
+    "bytes_to_text",
+    "text_to_bytes",
+    "wait_of",
+    "zk",
+]

@@ -20,6 +20,7 @@ from rustorium.client.keys import Key
 from rustorium.client.light import LightClient
 from rustorium.client.submit import Result
 from rustorium.client.wire import Answer
+from rustorium.client.zk import Document, Public
 from rustorium.net import read_net
 from rustorium.types import (
     Account,
@@ -190,6 +191,33 @@ class Client:
     ) -> Submitted:
         """Makes the account of a new key."""
         return self._call(self._client.create_account, new, storage_bytes, key=key, wait=wait, timeout_s=timeout_s)
+
+    def register_verifier(
+        self,
+        verifying_key: Document,
+        *,
+        named: Sequence[int] = (),
+        once: Sequence[int] = (),
+        key: Key | None = None,
+        wait: Wait = "final",
+        timeout_s: float | None = None,
+    ) -> Submitted:
+        """Registers a Groth16 verifying key."""
+        register = self._client.register_verifier
+        return self._call(register, verifying_key, named=named, once=once, key=key, wait=wait, timeout_s=timeout_s)
+
+    def submit_proof(
+        self,
+        verifier: str,
+        proof: Document,
+        public: Public,
+        *,
+        key: Key | None = None,
+        wait: Wait = "final",
+        timeout_s: float | None = None,
+    ) -> Submitted:
+        """Proves a statement to a verifier, which records it."""
+        return self._call(self._client.submit_proof, verifier, proof, public, key=key, wait=wait, timeout_s=timeout_s)
 
     def get_transaction(self, transaction: str) -> TransactionStatus:
         """Where it is, by id."""

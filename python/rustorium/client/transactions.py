@@ -7,16 +7,18 @@ out.
 from collections.abc import Callable, Iterable, Sequence
 
 import anyio
+from anyio import to_thread
 
 from rustorium import _native
 from rustorium.api import Operation
 from rustorium.client import operations as ops
-from rustorium.client import wire
+from rustorium.client import wire, zk
 from rustorium.client.base import ClientBase, hex_of
 from rustorium.client.events import EventStream
 from rustorium.client.keys import Key
 from rustorium.client.light import refusing
 from rustorium.client.submit import Result
+from rustorium.client.zk import Document, Public
 from rustorium.errors import ClientError, NotFound, NotReady, Refused, TransactionFailed, VerificationFailed
 from rustorium.types import Receipt, ReceiptPage, SignedTransaction, Submitted, TransactionStatus, Wait
 
@@ -149,6 +151,42 @@ class TransactionMethods(ClientBase):
         """Makes the account of a new key and gives it some of the signer's storage balance."""
         operation = ops.create_account(new.region, new.public_key, storage_bytes)
         return await self.send([operation], key=key, wait=wait, timeout_s=timeout_s)
+
+    async def register_verifier(
+        self,
+        verifying_key: Document,
+        *,
+        named: Sequence[int] = (),
+        once: Sequence[int] = (),
+        key: Key | None = None,
+        wait: Wait = "final",
+        timeout_s: float | None = None,
+    ) -> Submitted:
+        """Registers a Groth16 verifying key; `zk.verifier_id` says under which id.
+
+        `named`: indices of up to four public inputs that can be required. `once`: those of them that are nullifiers.
+        Errors: ZkRefused where the key is refused here already, and those of `send`."""
+        raw = await to_thread.run_sync(zk.key_bytes, verifying_key)
+        operation = ops.register_verifier(raw, named, once)
+        return await self.send([operation], key=key, wait=wait, timeout_s=timeout_s)
+
+    async def submit_proof(
+        self,
+        verifier: str,
+        proof: Document,
+        public: Public,
+        *,
+        key: Key | None = None,
+        wait: Wait = "final",
+        timeout_s: float | None = None,
+    ) -> Submitted:
+        """Proves a statement to a verifier, which records it.
+
+        Errors: ZkRefused where proof or inputs are none, and those of `send`: TransactionFailed with `not_proved` where
+        the proof doesn't hold, `input_used` where a nullifier was used."""
+        raw = await to_thread.run_sync(zk.proof_bytes, proof)
+        inputs = await to_thread.run_sync(zk.input_bytes, public, raw)
+        return await self.send([ops.verify_proof(verifier, inputs, raw)], key=key, wait=wait, timeout_s=timeout_s)
 
     async def get_transaction(self, transaction: str) -> TransactionStatus:
         """Where it is, by id; "unknown" only where no node knows it."""
