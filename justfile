@@ -65,13 +65,16 @@ debian COMMAND PACKAGE:
     @command -v {{ COMMAND }} > /dev/null || { apt-get update -qq && apt-get install -qq -y --no-install-recommends {{ PACKAGE }}; }
 
 # tests that need other tools: installs them, then runs them
-test-outside: build (debian "strace" "strace") (debian "go" "golang-go") (debian "promtool" "prometheus") (debian "systemd-analyze" "systemd")
+test-outside: build (debian "strace" "strace") (debian "go" "golang-go") (debian "promtool" "prometheus") (debian "systemd-analyze" "systemd") (debian "npm" "npm")
     #!/usr/bin/env bash
     set -euo pipefail
     deny=0.20.2 tools="${RUSTORIUM_BUILD_CACHE:-$HOME/.cache/rustorium-build}/cargo-deny"
     [ -x "$tools-$deny/bin/cargo-deny" ] || env -u CARGO_TARGET_DIR cargo install --locked --quiet --root "$tools-$deny" "cargo-deny@$deny"
     schemathesis=4.32.5 openapi="${RUSTORIUM_BUILD_CACHE:-$HOME/.cache/rustorium-build}/schemathesis"
     [ -x "$openapi-$schemathesis/bin/st" ] || { python3 -m venv "$openapi-$schemathesis" && "$openapi-$schemathesis/bin/pip" install -q --disable-pip-version-check "schemathesis==$schemathesis"; }
+    snarkjs=0.7.6 circom=0.2.23 circomlib=2.0.5
+    export RUSTORIUM_SNARKJS="${RUSTORIUM_BUILD_CACHE:-$HOME/.cache/rustorium-build}/snarkjs-$snarkjs"
+    [ -d "$RUSTORIUM_SNARKJS/node_modules/snarkjs" ] || npm install --silent --no-audit --no-fund --prefix "$RUSTORIUM_SNARKJS" "snarkjs@$snarkjs" "circom2@$circom" "circomlib@$circomlib"
     PATH="$tools-$deny/bin:$PATH:$openapi-$schemathesis/bin" {{ python }} -m pytest -m outside
 
 # coverage-guided fuzzing of one target after the other (all), SECONDS each, into target/fuzz; what is new and small goes to tests/fuzz/corpus by hand
@@ -129,6 +132,10 @@ bench-state *ARGUMENTS: build (debian "db_bench" "rocksdb-tools")
     {{ with }} cargo build --release --locked -q -p rustorium-storage --example store_bench; \
       cargo build --release --locked -q -p rustorium-state --example tree; \
       {{ python }} benches/state.py --programs "$CARGO_TARGET_DIR/release/examples" {{ ARGUMENTS }}
+
+# what verifying Groth16 proofs costs on this machine; RUSTORIUM_SNARKJS names a folder with snarkjs, to have it beside
+bench-zk *ARGUMENTS: build
+    {{ with }} {{ python }} benches/zk.py {{ ARGUMENTS }}
 
 # how often a live peer is suspected without a free core: `record SECONDS FILE`, then `judge FILE`
 bench-suspicion *ARGUMENTS: build

@@ -1,0 +1,125 @@
+"""What verifying Groth16 proofs costs: alone and in batches of 128, the wrapper included, beside plain ark-groth16 and,
+where it is installed, snarkjs.
+
+Invariants: processor time a proof, the least of the repetitions, since others share the machine; nothing passes or
+fails by time.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+from rustorium.client import Client, Key, zk
+from rustorium.client.operations import verify_proof
+from rustorium.devnet import Devnet
+from rustorium.types import Submitted
+
+ROOT = Path(__file__).resolve().parents[1]
+MADE = ROOT / "tests" / "zk"
+SENDERS = 4
+LABELS = {"BN254": "bn128", "BLS12-381": "bls12381"}
+ROWS = {
+    "decoding proof and inputs": "decode_ns",
+    "single, decoding included": "single_ns",
+    "in a batch of 128, decoding included": "batch_ns",
+    "in a batch of 128 with one bad proof": "one_bad_ns",
+    "in a batch of 128 bad ones": "all_bad_ns",
+    "single, and its key decoded and prepared": "fresh_key_ns",
+    "plain ark-groth16, prepared key, decoded before": "plain_ns",
+}
+SNARKJS = """
+const snarkjs = require(process.argv[1]), fs = require("fs");
+const [key, public, proof] = process.argv.slice(2, 5).map(path => JSON.parse(fs.readFileSync(path)));
+(async () => {
+    let least = Infinity;
+    for (let i = 0; i < Number(process.argv[5]); i++) {
+        const before = process.cpuUsage();
+        if (!await snarkjs.groth16.verify(key, public, proof)) throw new Error("refused");
+        const used = process.cpuUsage(before);
+        least = Math.min(least, used.user + used.system);
+    }
+    console.log(least * 1000);
+    process.exit(0);
+})();
+"""
+
+
+def ours(times: int) -> dict[str, dict[str, int]]:
+    """Nanoseconds by curve, of the crate's own example."""
+    command = ["cargo", "run", "--release", "--locked", "-q", "-p", "rustorium-zk", "--example", "zk_bench", "--"]
+    done = subprocess.run([*command, str(times)], cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    return {line.pop("curve"): line for line in lines}
+
+
+def snarkjs(curve: str, times: int) -> int | None:
+    """Nanoseconds of a verification by snarkjs, in a process that did it before; none where it isn't installed."""
+    tools = os.environ.get("RUSTORIUM_SNARKJS")
+    if tools is None or shutil.which("node") is None:
+        return None
+    folder = MADE / LABELS[curve]
+    files = [folder / "verification_key.json", folder / "1.public.json", folder / "1.proof.json"]
+    module = Path(tools) / "node_modules" / "snarkjs" / "build" / "main.cjs"
+    command = ["node", "-e", SNARKJS, str(module), *map(str, files), str(times)]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    return int(float(done.stdout))
+
+
+def devnet(folder: Path, proofs: int, batch_ns: int) -> str:
+    """The rate at which four validators on this machine take transactions with a proof each, all for one statement."""
+    folders = MADE / "bn128"
+    with Devnet.create(folder / "net", accounts=SENDERS) as net:
+        net.start()
+        keys = [Key.open(account.key_file) for account in net.net.accounts]
+        with Client.from_net(net.path, key=keys[0], timeout_s=60) as client:
+            client.register_verifier(folders / "verification_key.json")
+            verifier = zk.verifier_id(keys[0].address, folders / "verification_key.json")
+            raw = zk.proof_bytes(folders / "1.proof.json")
+            operation = verify_proof(verifier, zk.input_bytes(folders / "1.public.json", raw), raw)
+            each = [[operation]] * (proofs // SENDERS)
+            before, started = _spent(net), time.perf_counter()
+            with ThreadPoolExecutor(SENDERS) as pool:
+                send = partial(client.send_many, each, timeout_s=120)
+                results = [result for group in pool.map(lambda key: send(key=key), keys) for result in group]
+            seconds, cpu = time.perf_counter() - started, _spent(net) - before
+    done = sum(isinstance(result, Submitted) for result in results)
+    share, rate = 4 * done * batch_ns / 1e9 / cpu, done / seconds
+    return (
+        f"four validators took {done} of {len(results)} transactions with a proof each (BN254), {rate:.0f} a second; "
+        f"{cpu:.1f} s of CPU in the validators, {share:.0%} of it for the proofs"
+    )
+
+
+def _spent(net: Devnet) -> float:
+    fields = [Path(f"/proc/{node.pid}/stat").read_text().rsplit(")", 1)[1].split() for node in net.net.nodes]
+    return sum(int(one[11]) + int(one[12]) for one in fields) / os.sysconf("SC_CLK_TCK")
+
+
+def main() -> None:
+    """Prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--times", type=int, default=100, help="repetitions of the short measurements")
+    parser.add_argument("--devnet", type=int, default=0, metavar="PROOFS", help="send so many to four validators too")
+    arguments = parser.parse_args()
+    times = arguments.times
+    found = ours(times)
+    print(f"| CPU ms a proof | {' | '.join(found)} |\n|---|{'---|' * len(found)}")
+    for name, field in ROWS.items():
+        print(f"| {name} | {' | '.join(f'{curve[field] / 1e6:.2f}' for curve in found.values())} |")
+    beside = [snarkjs(curve, min(times, 30)) for curve in found]
+    shown = ["not installed" if ns is None else f"{ns / 1e6:.1f}" for ns in beside]
+    print(f"| snarkjs | {' | '.join(shown)} |")
+    if arguments.devnet:
+        with tempfile.TemporaryDirectory() as folder:
+            print(f"\n{devnet(Path(folder), arguments.devnet, found['BN254']['batch_ns'])}")
+
+
+if __name__ == "__main__":
+    main()
