@@ -1,1 +1,19 @@
-//! Shielded value: its hash, notes and circuits.
+//! Shielded value: notes whose owner, asset and amount nobody sees, moved by proofs (docs/spec/shielded.md).
+//!
+//! *Invariants:* knows nothing of transactions and accounts: what a proof is bound to comes as bytes; randomness comes
+//! from the caller, 32 bytes at a time, and is hashed with what it is used for; secrets are wiped when they are dropped;
+//! value enters the tree by the circuit alone, whose public value the ledger takes from and gives to accounts.
+
+pub mod circuit;
+pub mod error;
+pub mod field;
+pub mod keys;
+pub mod memo;
+pub mod note;
+pub mod poseidon;
+pub mod prove;
+pub mod scan;
+pub mod statement;
+pub mod transfer;
+pub mod tree;
+pub mod wire;

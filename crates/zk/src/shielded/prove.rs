@@ -1,0 +1,169 @@
+//! The prover of transfers, and the keys of a devnet.
+
+use ark_bn254::{Bn254, Fr};
+use ark_ff::Zero;
+use ark_groth16::r1cs_to_qap::LibsnarkReduction;
+use ark_groth16::{Groth16, ProvingKey};
+use ark_relations::gr1cs::{
+    ConstraintSynthesizer, ConstraintSystem, ConstraintSystemRef, Matrix, OptimizationGoal, R1CS_PREDICATE_LABEL,
+    SynthesisError, SynthesisMode,
+};
+use zeroize::Zeroizing;
+
+use super::circuit::TransferCircuit;
+use super::error::ShieldedError;
+use super::field::{Element, Stream, element_bytes};
+use super::transfer::Prepared;
+use crate::{encode_key, encode_proof};
+
+type Groth = Groth16<Bn254, LibsnarkReduction>;
+
+/// What the keys of a devnet are made from: everybody knows it, so everybody can prove anything under them.
+const DEVNET: &[u8] = b"rustorium/shielded-devnet-setup: FOR TESTS ONLY, anyone can forge proofs under these keys\0";
+const PROVE: &[u8] = b"rustorium/shielded-prove/v1\0";
+
+/// What whoever uses a devnet's keys must show.
+pub const DEVNET_WARNING: &str = "these proving keys are for tests only: they come from a public seed, so anyone can \
+     make value out of nothing in a shielded pool that trusts them";
+
+/// The constraints of the circuit, as matrices.
+pub struct Matrices {
+    rows: Vec<Matrix<Element>>,
+    instances: usize,
+    constraints: usize,
+    witnesses: usize,
+}
+
+impl Matrices {
+    /// Those of a transfer.
+    pub fn of_transfer() -> Result<Self, SynthesisError> {
+        let system = ConstraintSystem::new_ref();
+        system.set_optimization_goal(OptimizationGoal::Constraints);
+        system.set_mode(SynthesisMode::Setup);
+        TransferCircuit::blank().generate_constraints(system.clone())?;
+        Self::of(&system)
+    }
+
+    /// Those of a system that a circuit was put into.
+    pub fn of(system: &ConstraintSystemRef<Element>) -> Result<Self, SynthesisError> {
+        system.finalize();
+        let rows = system.to_matrices()?.remove(R1CS_PREDICATE_LABEL).unwrap_or_default();
+        Ok(Self {
+            rows,
+            instances: system.num_instance_variables(),
+            constraints: system.num_constraints(),
+            witnesses: system.num_witness_variables(),
+        })
+    }
+
+    /// How many constraints there are.
+    pub fn constraints(&self) -> usize {
+        self.constraints
+    }
+
+    /// How many variables the prover chooses.
+    pub fn witnesses(&self) -> usize {
+        self.witnesses
+    }
+
+    /// How many numbers the verifier gives, the constant 1 among them.
+    pub fn instances(&self) -> usize {
+        self.instances
+    }
+
+    /// How many entries are not 0, in all three.
+    pub fn entries(&self) -> usize {
+        self.rows.iter().flatten().map(Vec::len).sum()
+    }
+
+    /// A row's three linear combinations, as (coefficient, variable) each.
+    pub fn row(&self, constraint: usize) -> [&[(Element, usize)]; 3] {
+        std::array::from_fn(|at| {
+            self.rows.get(at).and_then(|matrix| matrix.get(constraint)).map_or(&[][..], Vec::as_slice)
+        })
+    }
+
+    /// The first constraint that an assignment breaks.
+    pub fn broken(&self, assignment: &[Element]) -> Option<usize> {
+        let sum = |terms: &[(Element, usize)]| {
+            terms.iter().map(|(factor, at)| *factor * assignment.get(*at).copied().unwrap_or_default()).sum::<Fr>()
+        };
+        (0..self.constraints).find(|constraint| {
+            let [a, b, c] = self.row(*constraint).map(sum);
+            !(a * b - c).is_zero()
+        })
+    }
+}
+
+/// The values of all variables in one transfer: the constant 1, public inputs, then what the prover chooses.
+pub fn assignment(circuit: TransferCircuit) -> Result<Zeroizing<Vec<Element>>, SynthesisError> {
+    let system = ConstraintSystem::new_ref();
+    system.set_mode(SynthesisMode::Prove { construct_matrices: false, generate_lc_assignments: false });
+    circuit.generate_constraints(system.clone())?;
+    let mut system = system.into_inner().ok_or(SynthesisError::MissingCS)?;
+    let witness = Zeroizing::new(std::mem::take(&mut system.assignments.witness_assignment));
+    let instance = std::mem::take(&mut system.assignments.instance_assignment);
+    Ok(Zeroizing::new([instance.as_slice(), &witness].concat()))
+}
+
+/// Proves transfers under one proving key.
+pub struct Prover {
+    key: ProvingKey<Bn254>,
+    matrices: Matrices,
+}
+
+impl Prover {
+    /// A devnet's prover: the same on every machine, and FOR TESTS ONLY ([`DEVNET_WARNING`]).
+    pub fn insecure_devnet() -> Result<Self, SynthesisError> {
+        let mut random = Stream::new(DEVNET, &[]);
+        let key = Groth::generate_random_parameters_with_reduction(TransferCircuit::blank(), &mut random)?;
+        Ok(Self { key, matrices: Matrices::of_transfer()? })
+    }
+
+    /// The circuit's constraints.
+    pub fn matrices(&self) -> &Matrices {
+        &self.matrices
+    }
+
+    /// The canonical bytes of the key that verifies its proofs.
+    pub fn verifying_key(&self) -> Vec<u8> {
+        encode_key(&self.key.vk)
+    }
+
+    /// The proving key.
+    pub fn proving_key(&self) -> &ProvingKey<Bn254> {
+        &self.key
+    }
+
+    /// All variables' values in a transfer that breaks no rule.
+    pub fn assignment(&self, transfer: &Prepared) -> Result<Zeroizing<Vec<Element>>, ShieldedError> {
+        let circuit = TransferCircuit { public: transfer.statement.public_inputs(), witness: transfer.witness.clone() };
+        let assignment = assignment(circuit).map_err(|_| ShieldedError::Unsatisfied)?;
+        if self.matrices.broken(&assignment).is_some() { Err(ShieldedError::Unsatisfied) } else { Ok(assignment) }
+    }
+
+    /// The canonical bytes of a proof of the transfer's statement.
+    ///
+    /// `entropy` must be 32 fresh random bytes; the whole witness is hashed with it, so the blinding of two proofs never
+    /// is the same by mistake.
+    pub fn prove(&self, transfer: &Prepared, entropy: &[u8; 32]) -> Result<Vec<u8>, ShieldedError> {
+        let assignment = self.assignment(transfer)?;
+        let mut hasher = blake3::Hasher::new();
+        for value in assignment.iter() {
+            hasher.update(&element_bytes(value));
+        }
+        let witness = Zeroizing::new(*hasher.finalize().as_bytes());
+        let mut random = Stream::new(PROVE, &[entropy, &*witness]);
+        Groth::create_proof_with_reduction_and_matrices(
+            &self.key,
+            random.element(),
+            random.element(),
+            &self.matrices.rows,
+            self.matrices.instances,
+            self.matrices.constraints,
+            &assignment,
+        )
+        .map(|proof| encode_proof(&proof))
+        .map_err(|_| ShieldedError::Unsatisfied)
+    }
+}

@@ -1,0 +1,220 @@
+//! A wallet's view of the pool: which notes are its own, where they lie in the tree, which of them are spent, and which
+//! to spend next.
+
+use std::collections::BTreeMap;
+
+use super::error::ShieldedError;
+use super::keys::{Address, FullViewingKey, IncomingViewingKey};
+use super::memo::{Memo, Opened, Sealed, Sent};
+use super::note::{AssetTag, Commitment, Note, Nullifier, Pool};
+use super::transfer::{Flow, Payment, Plan, amounts};
+use super::tree::{Path, Root, Tree};
+
+/// What the chain has of a transfer that a wallet looks at.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Record {
+    /// What it spent.
+    pub nullifiers: [Nullifier; 2],
+    /// What it appended to the tree.
+    pub commitments: [Commitment; 2],
+    /// What is encrypted with it.
+    pub sealed: Sealed,
+}
+
+/// What a wallet looks with.
+#[derive(Clone, PartialEq, Eq)]
+pub enum ViewingKey {
+    /// Sees what comes in.
+    Incoming(IncomingViewingKey),
+    /// Sees everything.
+    Full(FullViewingKey),
+}
+
+/// What a key sees of one transfer.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Look {
+    /// The new notes that are its own.
+    pub received: [Option<Opened>; 2],
+    /// Both new notes, when its owner sent them.
+    pub sent: Option<[Sent; 2]>,
+}
+
+impl ViewingKey {
+    fn incoming(&self) -> &IncomingViewingKey {
+        match self {
+            Self::Incoming(key) => key,
+            Self::Full(key) => key.incoming(),
+        }
+    }
+
+    /// The address that it watches.
+    pub fn address(&self) -> Address {
+        self.incoming().address()
+    }
+
+    /// Looks at one transfer. It needs no order: transfers may be looked at on several threads.
+    pub fn look(&self, record: &Record) -> Look {
+        let sent = match self {
+            Self::Incoming(_) => None,
+            Self::Full(key) => key.open_sent(&record.commitments, &record.sealed),
+        };
+        Look { received: self.incoming().open(&record.commitments, &record.sealed), sent }
+    }
+}
+
+/// A note of the wallet's that isn't spent.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Held {
+    /// The note and the message that came with it.
+    pub opened: Opened,
+    /// Its way to the root.
+    pub path: Path,
+}
+
+/// What happened to the wallet in some transfers.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct Happened {
+    /// New notes: the record's number, the leaf's position, the note.
+    pub received: Vec<(usize, u32, Opened)>,
+    /// Notes that were spent: the record's number, the leaf's position, the note.
+    pub spent: Vec<(usize, u32, Note)>,
+    /// What was sent: the record's number, both notes.
+    pub sent: Vec<(usize, [Sent; 2])>,
+}
+
+/// The unspent notes of one key, as of one root.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Wallet {
+    key: ViewingKey,
+    tree: Tree,
+    held: BTreeMap<u32, Held>,
+    by_nullifier: BTreeMap<Nullifier, u32>,
+}
+
+impl Wallet {
+    /// A wallet that has seen nothing of the pool yet.
+    pub fn new(key: ViewingKey) -> Self {
+        Self::since(key, Tree::default())
+    }
+
+    /// A wallet whose key got nothing before `tree` was the pool's.
+    pub fn since(key: ViewingKey, tree: Tree) -> Self {
+        Self { key, tree, held: BTreeMap::new(), by_nullifier: BTreeMap::new() }
+    }
+
+    /// The root that its notes' paths lead to.
+    pub fn root(&self) -> Root {
+        self.tree.root()
+    }
+
+    /// How many commitments it has seen: the next record's first position.
+    pub fn position(&self) -> u64 {
+        self.tree.count()
+    }
+
+    /// Its unspent notes by position. Without a full viewing key it can't know which are spent.
+    pub fn held(&self) -> &BTreeMap<u32, Held> {
+        &self.held
+    }
+
+    /// What its unspent notes of an asset are worth.
+    pub fn balance(&self, asset: AssetTag) -> u128 {
+        self.notes(asset).map(|held| u128::from(held.opened.note.value)).sum()
+    }
+
+    fn notes(&self, asset: AssetTag) -> impl Iterator<Item = &Held> {
+        self.held.values().filter(move |held| held.opened.note.asset == asset)
+    }
+
+    /// Takes in the next transfers, in the chain's order.
+    pub fn scan(&mut self, records: &[Record]) -> Result<Happened, ShieldedError> {
+        let looks = records.iter().map(|record| self.key.look(record)).collect();
+        self.take(records, looks)
+    }
+
+    /// Takes in the next transfers, in the chain's order, with what its key saw of each.
+    ///
+    /// All of them go into the tree at once, so the root is that behind the last: give whole blocks.
+    pub fn take(&mut self, records: &[Record], looks: Vec<Look>) -> Result<Happened, ShieldedError> {
+        let (wanted, free) = (2 * records.len() as u64, Tree::CAPACITY - self.tree.count());
+        if wanted > free {
+            return Err(ShieldedError::TreeFull { wanted, free });
+        }
+        let mut happened = Happened::default();
+        let mut position = self.tree.count();
+        for (number, (record, look)) in records.iter().zip(looks).enumerate() {
+            for nullifier in &record.nullifiers {
+                if let Some((position, note)) = self.spend(nullifier) {
+                    happened.spent.push((number, position, note));
+                }
+            }
+            for opened in look.received {
+                let at = position as u32;
+                if let Some(opened) = opened.filter(|opened| opened.note.value > 0) {
+                    happened.received.push((number, at, opened.clone()));
+                    self.hold(at, opened);
+                }
+                position += 1;
+            }
+            happened.sent.extend(look.sent.map(|sent| (number, sent)));
+        }
+        let leaves: Vec<Commitment> = records.iter().flat_map(|record| record.commitments).collect();
+        let mut paths: Vec<&mut Path> = self.held.values_mut().map(|held| &mut held.path).collect();
+        self.tree.append_following(&leaves, &mut paths)?;
+        Ok(happened)
+    }
+
+    fn hold(&mut self, position: u32, opened: Opened) {
+        if let ViewingKey::Full(key) = &self.key {
+            self.by_nullifier.insert(opened.note.nullifier(key.nullifier_key(), position), position);
+        }
+        self.held.insert(position, Held { opened, path: Path::new(position) });
+    }
+
+    fn spend(&mut self, nullifier: &Nullifier) -> Option<(u32, Note)> {
+        let position = self.by_nullifier.remove(nullifier)?;
+        self.held.remove(&position).map(|held| (position, held.opened.note))
+    }
+
+    /// At most two notes of an asset that are worth `wanted` or more: one if one does, and as little too much as can be.
+    pub fn select(&self, asset: AssetTag, wanted: u128) -> Result<Vec<(Note, Path)>, ShieldedError> {
+        let mut notes: Vec<&Held> = self.notes(asset).collect();
+        notes.sort_by_key(|held| held.opened.note.value);
+        let value = |at: usize| u128::from(notes[at].opened.note.value);
+        let chosen = if wanted == 0 {
+            Vec::new()
+        } else if let Some(single) = (0..notes.len()).find(|at| value(*at) >= wanted) {
+            vec![single]
+        } else {
+            let have = self.balance(asset);
+            if have < wanted {
+                return Err(ShieldedError::NotEnough { have, wanted });
+            }
+            let last = notes.len() - 1;
+            let second = (0..last).find(|at| value(*at) + value(last) >= wanted);
+            vec![second.ok_or(ShieldedError::Scattered { wanted })?, last]
+        };
+        Ok(chosen.into_iter().map(|at| (notes[at].opened.note.clone(), notes[at].path.clone())).collect())
+    }
+
+    /// A plan that pays `payment`, if any, and takes `public` in or out; what is left over comes back as change.
+    pub fn plan(
+        &self,
+        pool: Pool,
+        asset: AssetTag,
+        payment: Option<Payment>,
+        public: Option<Flow>,
+    ) -> Result<Plan, ShieldedError> {
+        let paid = payment.as_ref().map_or(0, |payment| u128::from(payment.value));
+        let (enters, leaves) = amounts(public);
+        let (enters, outs) = (u128::from(enters), paid + u128::from(leaves));
+        let spends = self.select(asset, outs.saturating_sub(enters))?;
+        let ins = spends.iter().map(|(note, _)| u128::from(note.value)).sum::<u128>() + enters;
+        let change = u64::try_from(ins - outs).map_err(|_| ShieldedError::Unbalanced { ins, outs })?;
+        let mut payments: Vec<Payment> = payment.into_iter().collect();
+        if change > 0 {
+            payments.push(Payment { to: self.key.address(), value: change, memo: Memo::empty() });
+        }
+        Ok(Plan { pool, asset, root: self.root(), spends, payments, public })
+    }
+}

@@ -1,0 +1,257 @@
+//! The tree of all commitments: four children a node, 16 levels, 2³² leaves, appended to a batch at a time.
+//!
+//! Only the frontier is kept: of each level the complete nodes that still lack a parent, three at most. A path that a
+//! wallet follows ([`Path`]) is kept up to date by the same pass that appends.
+
+use std::collections::VecDeque;
+use std::sync::LazyLock;
+
+use super::error::ShieldedError;
+use super::field::{Element, element_bytes, element_from_bytes};
+use super::note::Commitment;
+use super::poseidon::hash_node;
+use crate::SCALAR_BYTES;
+
+/// Children of a node.
+pub const ARITY: usize = 4;
+
+/// Levels between a leaf and the root: 4¹⁶ = 2³² leaves, of which the last is never used, so that no tree is full and
+/// the frontier says everything.
+pub const LEVELS: usize = 16;
+
+/// How many roots a proof may be about: the newest ones.
+pub const ROOTS_KEPT: usize = 1024;
+
+/// A root of the tree: what a proof says that its spent notes are below.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Root(pub Element);
+
+impl Root {
+    /// Its one encoding.
+    pub fn to_bytes(self) -> [u8; 32] {
+        element_bytes(&self.0)
+    }
+}
+
+/// The node over no leaf at each level, leaves first: an empty leaf is 0, which is no note's commitment that anyone
+/// could find.
+static EMPTY: LazyLock<[Element; LEVELS + 1]> = LazyLock::new(|| {
+    let mut nodes = [Element::from(0u64); LEVELS + 1];
+    for level in 0..LEVELS {
+        nodes[level + 1] = hash_node(&[nodes[level]; ARITY]);
+    }
+    nodes
+});
+
+/// The pool's tree.
+pub type Tree = Frontier<LEVELS>;
+
+/// A leaf's path to the root, as the tree stands now.
+pub type Path = Siblings<LEVELS>;
+
+/// What is kept of a tree of `DEPTH` levels (at most [`LEVELS`]).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Frontier<const DEPTH: usize> {
+    count: u64,
+    /// Of each level the complete nodes without a complete parent: as many as `count` says.
+    pending: [Vec<Element>; DEPTH],
+    root: Root,
+}
+
+/// The siblings of a leaf and of each node above it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Siblings<const DEPTH: usize> {
+    position: u32,
+    /// A level's three other children of the parent, in order.
+    siblings: [[Element; ARITY - 1]; DEPTH],
+}
+
+impl<const DEPTH: usize> Default for Frontier<DEPTH> {
+    fn default() -> Self {
+        Self { count: 0, pending: std::array::from_fn(|_| Vec::new()), root: Root(EMPTY[DEPTH]) }
+    }
+}
+
+impl<const DEPTH: usize> Frontier<DEPTH> {
+    /// How many leaves there can be.
+    pub const CAPACITY: u64 = (1 << (2 * DEPTH)) - 1;
+
+    /// How many leaves there are.
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// The root.
+    pub fn root(&self) -> Root {
+        self.root
+    }
+
+    /// Appends `leaves` and returns the new root. Each node above them is hashed once.
+    pub fn append(&mut self, leaves: &[Commitment]) -> Result<Root, ShieldedError> {
+        self.append_following(leaves, &mut [])
+    }
+
+    /// Appends `leaves` and brings each of `paths` up to date: of leaves that are there already, or among these.
+    pub fn append_following(
+        &mut self,
+        leaves: &[Commitment],
+        paths: &mut [&mut Siblings<DEPTH>],
+    ) -> Result<Root, ShieldedError> {
+        let (wanted, free) = (leaves.len() as u64, Self::CAPACITY - self.count);
+        if wanted > free {
+            return Err(ShieldedError::TreeFull { wanted, free });
+        }
+        if leaves.is_empty() {
+            return Ok(self.root);
+        }
+        let leaves = leaves.iter().map(|leaf| leaf.0).collect();
+        self.root = self.grow(wanted, leaves, paths);
+        Ok(self.root)
+    }
+
+    /// How many hashes appending `wanted` leaves takes: a third of a hash a leaf, and one or two a level.
+    pub fn hashes(&self, wanted: u64) -> u64 {
+        let span = |level: usize| {
+            let unit = 2 * (level + 1);
+            ((self.count + wanted - 1) >> unit) - (self.count >> unit) + 1
+        };
+        if wanted == 0 { 0 } else { (0..DEPTH).map(span).sum() }
+    }
+
+    /// Level by level: what is new, behind what was pending, makes the nodes above that are new or changed.
+    fn grow(&mut self, wanted: u64, mut fresh: Vec<Element>, paths: &mut [&mut Siblings<DEPTH>]) -> Root {
+        let after = self.count + wanted;
+        for level in 0..DEPTH {
+            let first = (self.count >> (2 * level)) & !(ARITY as u64 - 1);
+            let mut row = std::mem::take(&mut self.pending[level]);
+            row.append(&mut fresh);
+            for path in &mut *paths {
+                path.follow(level, first, &row);
+            }
+            fresh = row.chunks(ARITY).map(|group| hash_node(&padded(group, &EMPTY[level]))).collect();
+            // The last node may not be complete yet: it counts for the root, and is made again next time.
+            let complete = after >> (2 * level);
+            row.truncate((complete - first) as usize);
+            row.drain(..((complete & !(ARITY as u64 - 1)) - first) as usize);
+            self.pending[level] = row;
+        }
+        self.count = after;
+        Root(fresh.first().copied().unwrap_or(EMPTY[DEPTH]))
+    }
+
+    /// Its one encoding: the count, then the pending nodes, lowest level first.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut out = self.count.to_le_bytes().to_vec();
+        for node in self.pending.iter().flatten() {
+            out.extend_from_slice(&element_bytes(node));
+        }
+        out
+    }
+
+    /// The tree that `bytes` encode.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, ShieldedError> {
+        let (count, mut rest) = bytes.split_first_chunk().ok_or(ShieldedError::Frontier("they are too short"))?;
+        let count = u64::from_le_bytes(*count);
+        if count > Self::CAPACITY {
+            return Err(ShieldedError::Frontier("they count more leaves than a tree can have"));
+        }
+        let mut tree = Self { count, ..Self::default() };
+        for level in 0..DEPTH {
+            for _ in 0..(count >> (2 * level)) % ARITY as u64 {
+                let (node, after) =
+                    rest.split_first_chunk::<SCALAR_BYTES>().ok_or(ShieldedError::Frontier("they are too short"))?;
+                tree.pending[level].push(element_from_bytes(node)?);
+                rest = after;
+            }
+        }
+        if !rest.is_empty() {
+            return Err(ShieldedError::Frontier("they go on behind the end"));
+        }
+        tree.root = tree.grow(0, Vec::new(), &mut []);
+        Ok(tree)
+    }
+}
+
+fn padded(group: &[Element], empty: &Element) -> [Element; ARITY] {
+    std::array::from_fn(|at| *group.get(at).unwrap_or(empty))
+}
+
+impl<const DEPTH: usize> Siblings<DEPTH> {
+    /// The path of leaf number `position`, to be given to the very append that brings the leaf.
+    pub fn new(position: u32) -> Self {
+        Self { position, siblings: std::array::from_fn(|level| [EMPTY[level]; ARITY - 1]) }
+    }
+
+    /// The leaf's number.
+    pub fn position(&self) -> u32 {
+        self.position
+    }
+
+    /// The root that `leaf` and these siblings lead to.
+    pub fn root(&self, leaf: &Commitment) -> Root {
+        Root((0..DEPTH).fold(leaf.0, |node, level| hash_node(&self.children(level, node))))
+    }
+
+    /// The four children at a level, `node` being the one on the path.
+    pub fn children(&self, level: usize, node: Element) -> [Element; ARITY] {
+        let own = self.digit(level);
+        std::array::from_fn(|at| match at.cmp(&own) {
+            std::cmp::Ordering::Less => self.siblings[level][at],
+            std::cmp::Ordering::Equal => node,
+            std::cmp::Ordering::Greater => self.siblings[level][at - 1],
+        })
+    }
+
+    fn digit(&self, level: usize) -> usize {
+        (self.position >> (2 * level)) as usize % ARITY
+    }
+
+    /// Takes over what `row`, nodes of `level` from number `first` on, has of the siblings.
+    fn follow(&mut self, level: usize, first: u64, row: &[Element]) {
+        let own = u64::from(self.position) >> (2 * level);
+        let group = own & !(ARITY as u64 - 1);
+        for (at, sibling) in (0..ARITY as u64).filter(|at| group + at != own).zip(&mut self.siblings[level]) {
+            let node = (group + at).checked_sub(first).and_then(|index| row.get(index as usize));
+            if let Some(node) = node {
+                *sibling = *node;
+            }
+        }
+    }
+}
+
+/// The newest roots, oldest first.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RootWindow {
+    roots: VecDeque<Root>,
+    kept: usize,
+}
+
+impl Default for RootWindow {
+    /// The window of a new pool: an empty tree's root.
+    fn default() -> Self {
+        Self::new(ROOTS_KEPT)
+    }
+}
+
+impl RootWindow {
+    /// A window of the newest `kept` roots (at least one), of a new pool.
+    pub fn new(kept: usize) -> Self {
+        Self { roots: VecDeque::from([Tree::default().root()]), kept: kept.max(1) }
+    }
+
+    /// Takes the root after a block in; returns the one that is too old now.
+    pub fn push(&mut self, root: Root) -> Option<Root> {
+        self.roots.push_back(root);
+        if self.roots.len() > self.kept { self.roots.pop_front() } else { None }
+    }
+
+    /// Whether a proof may be about this root.
+    pub fn contains(&self, root: &Root) -> bool {
+        self.roots.contains(root)
+    }
+
+    /// The roots, oldest first.
+    pub fn roots(&self) -> impl ExactSizeIterator<Item = &Root> {
+        self.roots.iter()
+    }
+}
