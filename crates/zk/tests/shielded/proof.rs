@@ -131,4 +131,4 @@ fn a_devnets_keys_are_the_same_everywhere_and_say_what_they_are() {
     assert!(DEVNET_WARNING.contains("for tests only"));
 }
 
-const DEVNET_KEY: &str = "66bb281237b9abff0972c4fab472ffeec11aeb9ad41170e538c3cb70571e99bc";
+const DEVNET_KEY: &str = "3a31343d70cd80f8a8af6e3063886cd2536a35359911fcc3b7c9b45888447eea";
