@@ -205,5 +205,11 @@ fn what_the_watch_finds_is_shown_and_makes_a_node_not_ready() {
     }
     backend.tell_health(Vec::new(), &BTreeMap::new());
     assert_eq!(backend.status().ready, Ok(()));
-    assert!(!backend.metrics().contains("store-corrupt"));
+    let metrics = backend.metrics();
+    for line in
+        [r#"rustorium_node_finding{code="store-corrupt"} 0"#, "rustorium_node_findings 0", "rustorium_node_ready 1"]
+    {
+        assert!(metrics.lines().any(|known| known == line), "{line} is missing in {metrics}");
+    }
+    assert!(!metrics.contains("rustorium_node_peer_suspicion{"));
 }
