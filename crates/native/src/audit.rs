@@ -36,7 +36,8 @@ pub fn audit_verify(
 ) -> PyResult<(u64, [u8; 32], u64, u64)> {
     let anchor = anchor.map(|(seq, hash)| Head { seq, hash: Hash(hash) });
     let check = || {
-        let file = File::open(path).map_err(|error| native_error("not-found", format!("{path} can't be read: {error}")))?;
+        let file =
+            File::open(path).map_err(|error| native_error("not-found", format!("{path} can't be read: {error}")))?;
         verify_lines(BufReader::new(file), &node_key, anchor.as_ref())
             .map_err(|fault| native_error("audit-refused", format!("{path}: {fault}; keep it as evidence")))
     };
