@@ -6,10 +6,12 @@ use crate::ports::copy;
 use rustorium_dataplane::executor::{Executor, Progress};
 use rustorium_dataplane::inbox::Inbox;
 use rustorium_dataplane::metrics::NodeMetrics;
+use rustorium_dataplane::proving::Scoped;
 use rustorium_dataplane::queue::Queue;
 use rustorium_dataplane::recover;
 use rustorium_dataplane::shard::{Event, ExecutionJob};
 use rustorium_dataplane::waiters::Waiters;
+use rustorium_execution::Keys;
 use rustorium_gateway::Submitted;
 use rustorium_storage::{Fault, FaultyStore, MemStore};
 use rustorium_types::{Epoch, Genesis, Operation};
@@ -45,11 +47,12 @@ impl Alone {
             store: store.clone(),
             waiters: Arc::<Waiters>::default(),
             events: events.clone(),
-            published: tokio::sync::broadcast::channel(1).0,
             inbox: Arc::new(Inbox::new().unwrap()),
             progress: Arc::<Progress>::default(),
             metrics: Arc::<NodeMetrics>::default(),
             roots: None,
+            keys: Keys::default(),
+            provers: Scoped(1),
             prove: Arc::new(|id| Submitted::TimedOut(*id)),
         };
         Self { executor, store, events }

@@ -72,12 +72,13 @@ fn each_broken_rule_is_named() {
     }
 }
 
-const BREAKS_OF_A_CLOSING_BLOCK: [(&str, Break); 14] = [
+const BREAKS_OF_A_CLOSING_BLOCK: [(&str, Break); 15] = [
     ("the height is not the parent's plus one", |h, p| h.height = p.height),
     ("the parent's view is another", |h, _| h.parent_view = View(13)),
     ("the view is not above the parent's", |h, p| h.view = p.view),
     ("the time is not above the parent's", |h, p| h.time_ms = p.time_ms),
-    ("a block after the epoch's end is no closing block", |h, _| h.ends_epoch = false),
+    ("a block after the epoch's end doesn't close it", |h, _| h.end = End::GoesOn),
+    ("a block after the epoch's end doesn't close it", |h, _| h.end = End::Closing(BlockDigest([7; 32]))),
     ("a closing block names another next committee", |h, _| h.next_validator_set = Hash([3; 32])),
     ("a closing block has a payload", |h, _| h.transactions = 1),
     ("a closing block has a payload", |h, _| h.declared_work = 1),
@@ -94,8 +95,8 @@ const BREAKS_OF_A_CLOSING_BLOCK: [(&str, Break); 14] = [
 #[test]
 fn each_broken_rule_of_a_closing_block_is_named() {
     let (mut parent, mut block, parameters) = at_height_ten();
-    (parent.ends_epoch, parent.next_validator_set) = (true, Hash([2; 32]));
-    (block.header.ends_epoch, block.header.next_validator_set) = (true, Hash([2; 32]));
+    (parent.end, parent.next_validator_set) = (End::Boundary, Hash([2; 32]));
+    (block.header.end, block.header.next_validator_set) = (End::Closing(block.header.parent), Hash([2; 32]));
     assert_eq!(check_header(&parent, &block, &parameters), Ok(()));
     for (number, (rule, break_it)) in BREAKS_OF_A_CLOSING_BLOCK.iter().enumerate() {
         let mut block = block.clone();

@@ -25,8 +25,11 @@ _HEADER = struct.Struct("<H32sIQQQ32sQHQ32sI")
 VIEW_AT, PROPOSER_AT, TIME_AT = 46, 102, 104
 """Where a header says so."""
 _CURSOR_BYTES = 40
-_MIDDLE = struct.Struct("<IQQ32sB32s32s32sQ32sB")
-"""transactions, work, load, set, ends, next set, parameters, shard map, claimed height and root, kind of state claim"""
+_MIDDLE = struct.Struct("<IQQ32sB")
+"""transactions, work, load, set, kind of end; behind a closing block's the boundary's digest"""
+_CLOSING = 2
+_CLAIMS = struct.Struct("<32s32s32sQ32sB")
+"""next set, parameters, shard map, claimed height and root, kind of state claim"""
 _STATE = struct.Struct("<QQ32s")
 """height, first height of the period, root"""
 
@@ -77,8 +80,10 @@ def read_header(raw: bytes, at: int = 0) -> tuple[SeenHeader, int]:
     at += _HEADER.size
     tips = tuple(raw[at + lane * _CURSOR_BYTES + 8 : at + (lane + 1) * _CURSOR_BYTES] for lane in range(cursors))
     at += cursors * _CURSOR_BYTES
-    transactions, _, _, _, ends, next_set, _, _, claimed, root, state = _MIDDLE.unpack_from(raw, at)
-    at += _MIDDLE.size
+    transactions, _, _, _, ends = _MIDDLE.unpack_from(raw, at)
+    at += _MIDDLE.size + (32 if ends == _CLOSING else 0)
+    next_set, _, _, claimed, root, state = _CLAIMS.unpack_from(raw, at)
+    at += _CLAIMS.size
     rooted = None
     if state:
         rooted_height, _, state_root = _STATE.unpack_from(raw, at)
