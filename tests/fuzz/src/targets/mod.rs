@@ -51,8 +51,8 @@ pub const TARGETS: &[Target] = &[
     taking(MIB, target("epoch_change", Middle, proofs::epoch_change, proofs::epoch_changes)),
     target("checkpoint", Low, proofs::checkpoint, proofs::checkpoints),
     // Groth16.
-    target("groth16_key", High, zk::key, zk::keys),
-    target("groth16_claim", High, zk::claim, zk::claims),
+    taking(MIB, target("groth16_key", High, zk::key, zk::keys)),
+    taking(MIB, target("groth16_claim", High, zk::claim, zk::claims)),
     taking(MIB, target("snarkjs_key", Middle, zk::key_file, zk::key_files)),
     target("snarkjs_proof", Middle, zk::proof_file, zk::proof_files),
     target("snarkjs_inputs", Low, zk::inputs_file, zk::inputs_files),
