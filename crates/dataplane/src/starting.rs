@@ -56,8 +56,6 @@ const CORES_PER_NETWORK_THREAD: usize = 4;
 const THREADS_MAX: usize = 8;
 /// Long enough for a process that has the links to take them back, over half the globe: it dials again within 50 ms.
 const RIVAL_WAIT_US: u64 = 1_000_000;
-/// Blocks that a slow stream reader may be behind.
-const PUBLISHED_MAX: usize = 1024;
 
 /// What is open before the threads run.
 pub(crate) struct Starting {
