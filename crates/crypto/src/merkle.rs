@@ -45,6 +45,16 @@ pub fn path(leaves: &[Hash], index: usize) -> Option<Vec<Hash>> {
     Some(siblings)
 }
 
+/// The least number of leaves in which the one at `index` has a path of the same form as in `count`: paths don't tell more
+/// of it, so that who writes a number beside a path writes this one.
+pub fn least_count(index: usize, count: usize) -> usize {
+    if count < 2 {
+        return count;
+    }
+    let middle = split(count);
+    if index < middle { middle + 1 } else { middle + least_count(index - middle, count - middle) }
+}
+
 /// The root that `leaf` at `index` of `count` leaves has with these siblings; none where their number is wrong.
 pub fn root_from_path(leaf: Hash, index: usize, count: usize, siblings: &[Hash]) -> Option<Hash> {
     if index >= count {
@@ -80,6 +90,10 @@ mod tests {
                 if usize::from(other) != index {
                     prop_assert_ne!(root_from_path(Hash([other; 32]), index, count, &siblings), Some(root(&leaves)));
                 }
+                let least = least_count(index, count);
+                let same = |other: &usize| root_from_path(leaves[index], index, *other, &siblings) == Some(root(&leaves));
+                prop_assert_eq!(Some(least), (index + 1..=count).find(same));
+                prop_assert_eq!(least_count(index, least), least);
                 let mut longer = siblings.clone();
                 longer.push(Hash::ZERO);
                 prop_assert_eq!(root_from_path(leaves[index], index, count, &longer), None);

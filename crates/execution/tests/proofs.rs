@@ -173,6 +173,17 @@ fn a_proof_of_another_chain_is_refused() {
     assert_eq!(verify_receipt(&genesis, &proof), Err(ProofRefused::OtherChain));
 }
 
+#[test]
+fn a_receipt_proof_goes_with_one_number_of_receipts() {
+    for index in 0..5 {
+        let (genesis, proof) = proof_of(index);
+        for receipts in (0..40).chain([1 << 20, u32::MAX]) {
+            let changed = ReceiptProof { receipts, ..proof.clone() };
+            assert_eq!(verify_receipt(&genesis, &changed).is_ok(), receipts == proof.receipts, "{receipts} at {index}");
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
 

@@ -40,7 +40,8 @@ pub const RESULT_LINKS_MAX: usize = 4096;
 pub struct ReceiptProof {
     /// The receipt.
     pub receipt: Receipt,
-    /// Receipts of its height.
+    /// The least number of receipts of a height in which the place of this one has as many siblings on the same sides: the
+    /// true number can't be told from a path, and one proof has one encoding.
     pub receipts: u32,
     /// Sibling hashes in the height's receipts tree, nearest first.
     pub siblings: BoundedVec<Hash, 32>,

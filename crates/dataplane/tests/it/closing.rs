@@ -58,7 +58,6 @@ fn an_end_that_took_more_closing_blocks_than_a_proof_has_room_for_is_shown_by_on
     goes_on(&mut net, 4);
     // One that comes with nothing learns it from its peers.
     net.wipe(3);
-    net.ports(3).may_retire = false;
     for _ in 0..6 {
         settle(&mut net);
     }

@@ -25,7 +25,8 @@ pub fn prove_receipt(
     let siblings = merkle::path(&leaves, index).and_then(|path| BoundedVec::new(path).ok()).ok_or(no_such)?;
     let count = links.len();
     let links = BoundedVec::new(links).map_err(|_| Unprovable::TooManyLinks(count))?;
-    Ok(ReceiptProof { receipt, receipts: receipts.len() as u32, siblings, previous_root, links, header, proof })
+    let receipts = merkle::least_count(index, receipts.len()) as u32;
+    Ok(ReceiptProof { receipt, receipts, siblings, previous_root, links, header, proof })
 }
 
 /// Checks a receipt's proof against the genesis alone.
@@ -47,7 +48,8 @@ pub fn check_receipt(proof: &ReceiptProof) -> Result<(), ProofRefused> {
         return Err(ProofRefused::LinkCount { links: 0, needed: 1 });
     };
     let (index, count) = (receipt.index as usize, proof.receipts as usize);
-    if merkle::root_from_path(receipt_leaf(receipt), index, count, &proof.siblings) != Some(first.receipts) {
+    let root = merkle::root_from_path(receipt_leaf(receipt), index, count, &proof.siblings);
+    if root != Some(first.receipts) || merkle::least_count(index, count) != count {
         return Err(ProofRefused::NotInReceipts);
     }
     let claim = &proof.header.result;
