@@ -30,6 +30,9 @@ class Relay:
         self.front.bind(("127.0.0.1", 0))
         self.back = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.back.connect(address)
+        for end in (self.front, self.back):
+            # One that the selector found readable for an error has nothing to read once sending has told the error.
+            end.setblocking(False)
         self.dialler: tuple[str, int] | None = None
 
     def pass_on(self, arrived: socket.socket, bars: bool) -> None:

@@ -124,12 +124,12 @@ def test_handshakes_that_nobody_ends_are_answered_little_and_proved_first(net: D
     with Watch(net, "silent handshakes") as watch:
         floods = [Flood(program, net, node, "silent", face, 600) for face in ("peer", "client")]
         watch.beat()
-        for flood in floods:
-            said = flood.end()
-            assert said["answered"] > 0, "the packets were none"
-            assert said["worst_permille"] <= 3_000, "amplified"
-    for name, earlier in zip(names, before, strict=True):
-        assert counter(net, VICTIM, name) >= earlier + 600, name
+        ended = [flood.end() for flood in floods]
+    # The system drops what doesn't fit into a socket's buffer: what was answered was asked for a proof, all of it.
+    for name, earlier, said in zip(names, before, ended, strict=True):
+        assert said["answered"] > 0, "the packets were none"
+        assert said["worst_permille"] <= 3_000, "amplified"
+        assert counter(net, VICTIM, name) >= earlier + said["answered"], name
 
 
 def test_handshakes_of_one_address_have_a_rate(net: Devnet, program: Path) -> None:

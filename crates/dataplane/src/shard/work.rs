@@ -150,8 +150,9 @@ impl<P: Ports> Shard<P> {
         (0..n).map(move |rank| ValidatorIndex(((home + rank) % n) as u16))
     }
 
+    /// Who isn't in the committee hears none of its votes: to it silence says nothing.
     fn is_reachable(&self, peer: ValidatorIndex) -> bool {
-        self.connected.contains(&peer) && !self.signs.is_silent(peer)
+        self.connected.contains(&peer) && (self.context.me().is_none() || !self.signs.is_silent(peer))
     }
 
     fn forward(&mut self, home: ValidatorIndex, group: &[Transaction]) {

@@ -112,7 +112,6 @@ fn a_follower_that_reaches_nobody_hands_on_once_it_does() {
     net.advance(5_000_000);
     assert_eq!(handed_to(&net, 4), Vec::<usize>::new());
     net.link_all(4, true);
-    net.heartbeats();
     net.advance(2_000_000);
     assert!((0..5).all(|index| net.is_final(index, &id)));
 }
@@ -145,4 +144,13 @@ fn what_only_an_outsider_says_of_the_chain_is_not_heard() {
     net.run();
     let (inputs, view, records) = heard(&mut net);
     assert!(inputs > before.0 && view == View(2) && records == before.2 + 2, "a member is heard");
+}
+
+#[test]
+fn a_follower_hands_on_at_once_however_long_it_has_heard_no_vote() {
+    let mut net = Net::of(5, Parameters::default());
+    net.advance(5_000_000);
+    let id = net.submit_of(4, account_of_lane(2));
+    net.advance(100_000);
+    assert_eq!((handed_to(&net, 4), net.is_final(4, &id)), (vec![2], true));
 }
