@@ -98,6 +98,22 @@ def test_a_slow_disk_is_judged_by_enough_syncs() -> None:
     assert clock.look(syncs=20, sync_us=8_001_200) == []
 
 
+def test_a_slow_disk_that_has_nothing_to_do_is_slow_no_more() -> None:
+    clock = Clock()
+    assert clock.look(syncs=8, sync_us=8_000_000) == ["disk-slow"]
+    assert clock.looks(9, syncs=10, sync_us=8_400_000) == ["disk-slow"]
+    assert clock.look(syncs=10, sync_us=8_400_000) == [], "an idle chain makes no syncs to judge it by"
+    assert clock.look(syncs=16, sync_us=11_000_000) == ["disk-slow"], "and those that come are judged"
+
+
+def test_a_disk_that_hung_is_not_slow_besides() -> None:
+    clock = Clock()
+    assert clock.look(syncs=5, sync_us=1_000, busy_ms={"journal": 30_000}) == ["disk-stalled"]
+    assert clock.look(syncs=9, sync_us=30_001_000) == []
+    assert clock.look(syncs=17, sync_us=30_002_000) == []
+    assert clock.look(syncs=25, sync_us=38_002_000) == ["disk-slow"]
+
+
 def beats(clock: Clock, name: str = "node-1", up: bool = True) -> PeerVitals:
     """A peer that is heard every half second."""
     at_ms = clock.now_ms

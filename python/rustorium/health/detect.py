@@ -68,6 +68,8 @@ class Detector:
         self._found: dict[str, Finding] = {}
         self._syncs: tuple[int, int] = (0, 0)
         self._slow = ""
+        self._judged_ns = 0
+        self._hung = False
 
     @property
     def stretch(self) -> int:
@@ -128,8 +130,7 @@ class Detector:
             yield "peers-suspected", (suspected, 0)
 
     def _stage_signs(self, vitals: Vitals) -> Iterator[tuple[str, tuple[str, int]]]:
-        limit_ms = self._config.wedged_ms * self.stretch
-        late = {name: busy for name, busy in vitals.busy_ms.items() if busy >= limit_ms}
+        late = self._late(vitals)
         disk = sorted(DISK_STAGES & late.keys())
         if disk:
             said = ", ".join(f"{name} for {late[name] // 1000} s" for name in disk)
@@ -140,12 +141,23 @@ class Detector:
             said = ", ".join(f"{name} for {late[name] // 1000} s" for name in others)
             yield "wedged", (f"at one piece of work: {said}", 0)
 
+    def _late(self, vitals: Vitals) -> dict[str, int]:
+        """The stages that are at one piece of work for too long, ms."""
+        limit_ms = self._config.wedged_ms * self.stretch
+        return {name: busy for name, busy in vitals.busy_ms.items() if busy >= limit_ms}
+
     def _slow_disk(self, vitals: Vitals) -> str:
-        """Judged anew whenever enough syncs were made."""
+        """Judged anew whenever enough syncs were made; what was found lapses where none are, as on an idle chain."""
+        hung, self._hung = self._hung, bool(DISK_STAGES & self._late(vitals).keys())
+        if hung or self._hung:
+            # The one sync that hung would outweigh hundreds, and is told of by name.
+            self._syncs = (vitals.syncs, vitals.sync_us)
         syncs, took_us = vitals.syncs - self._syncs[0], vitals.sync_us - self._syncs[1]
         if syncs < SLOW_SYNCS_MIN:
+            if vitals.now_ns - self._judged_ns >= self._config.lasts_ms * self.stretch * NS_PER_MS:
+                self._slow = ""
             return self._slow
-        self._syncs = (vitals.syncs, vitals.sync_us)
+        self._syncs, self._judged_ns = (vitals.syncs, vitals.sync_us), vitals.now_ns
         mean_ms = took_us / syncs / 1000
         slow = mean_ms > self._config.disk_slow_ms * self.stretch
         self._slow = f"a sync of the journal takes {mean_ms:.0f} ms" if slow else ""
