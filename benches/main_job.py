@@ -118,6 +118,8 @@ def measure(devnet: Devnet, rate: int, seconds: int) -> Figures:
     after, wall = snapshot(devnet.net), time.monotonic() - wall
 
     def delta(name: str, label: str = "") -> float:
+        if not label and (name, "") not in after.sums:
+            raise SystemExit(f"the nodes have no metric {name}: was it renamed?")
         return after.sums[name, label] - before.sums[name, label]
 
     def buckets(name: str) -> list[tuple[str, float]]:
@@ -130,7 +132,7 @@ def measure(devnet: Devnet, rate: int, seconds: int) -> Figures:
     transactions = delta("rustorium_execution_transactions_total") / VALIDATORS
     kinds = sorted(label for (name, label) in after.sums if name == STEP)
     steps = {kind: delta(STEP, kind) / VALIDATORS for kind in kinds}
-    syncs, journal = delta("rustorium_storage_journal_syncs"), delta("rustorium_storage_journal_bytes")
+    syncs, journal = delta("rustorium_storage_journal_syncs_total"), delta("rustorium_storage_journal_bytes_total")
     memory = [memory_mb(node.pid) for node in devnet.net.nodes]
     blocks = delta("rustorium_execution_blocks_total") / VALIDATORS
     return report | {
