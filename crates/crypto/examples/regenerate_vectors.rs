@@ -8,7 +8,8 @@ mod vector_cases;
 use std::path::Path;
 
 fn main() -> std::io::Result<()> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/vectors");
+    let folder =
+        Path::new(&std::env::var("CARGO_MANIFEST_DIR").map_err(std::io::Error::other)?).join("../../tests/vectors");
     std::fs::create_dir_all(&folder)?;
     for (name, text) in vector_cases::files() {
         let path = folder.join(name);

@@ -8,7 +8,9 @@ mod common;
 use std::path::Path;
 
 fn main() -> std::io::Result<()> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/vectors").join(common::PROOF_VECTORS);
+    let path = Path::new(&std::env::var("CARGO_MANIFEST_DIR").map_err(std::io::Error::other)?)
+        .join("../../tests/vectors")
+        .join(common::PROOF_VECTORS);
     let text = common::proof_vectors();
     let changed = std::fs::read_to_string(&path).ok().as_ref() != Some(&text);
     std::fs::write(&path, text)?;

@@ -11,7 +11,7 @@ use serde_json::Value;
 use std::path::Path;
 
 fn text() -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/vectors").join(PROOF_VECTORS);
+    let path = Path::new(&std::env::var("CARGO_MANIFEST_DIR").unwrap()).join("../../tests/vectors").join(PROOF_VECTORS);
     std::fs::read_to_string(path).unwrap()
 }
 

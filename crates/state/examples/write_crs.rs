@@ -4,6 +4,6 @@ use rustorium_state::{WIDTH, crs};
 use std::path::Path;
 
 fn main() -> std::io::Result<()> {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/crs.bin");
+    let file = Path::new(&std::env::var("CARGO_MANIFEST_DIR").map_err(std::io::Error::other)?).join("src/crs.bin");
     std::fs::write(file, crs::encode(&crs::derive(WIDTH)))
 }

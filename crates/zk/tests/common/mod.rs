@@ -34,7 +34,10 @@ pub fn rng(seed: u64) -> StdRng {
 
 /// A file of `tests/zk`.
 pub fn file(curve: Curve, name: &str) -> Vec<u8> {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/zk").join(curve.label()).join(name);
+    let path = PathBuf::from(std::env::var("CARGO_MANIFEST_DIR").unwrap())
+        .join("../../tests/zk")
+        .join(curve.label())
+        .join(name);
     std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 

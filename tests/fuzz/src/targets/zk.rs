@@ -1,12 +1,13 @@
 //! Groth16 keys, proofs and inputs, as bytes and as snarkjs' files.
 
+use crate::corpus;
 use rustorium_zk::{Claim, Curve, Key, SCALAR_BYTES, snarkjs};
 use std::sync::LazyLock;
 
 const CURVES: [Curve; 2] = [Curve::Bn254, Curve::Bls12381];
 
 fn file(curve: Curve, name: &str) -> Vec<u8> {
-    let path = format!("{}/../zk/{}/{name}", env!("CARGO_MANIFEST_DIR"), curve.label());
+    let path = corpus::root().join("../zk").join(curve.label()).join(name);
     std::fs::read(path).unwrap_or_default()
 }
 
