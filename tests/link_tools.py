@@ -1,14 +1,18 @@
-"""Links between real nodes that a test can cut: each node dials its peers through datagram relays of the test.
+"""Links between real nodes that a test can cut or delay: each node dials its peers through datagram relays of the test.
 
-Invariants: a datagram between two islands is dropped and counted, others pass unchanged; no test sleeps: what it waits
-for is told by the nodes or by the count.
+Invariants: a datagram between two islands is dropped and counted, others pass unchanged, at once or when the delay of
+their link is over; no test sleeps: what it waits for is told by the nodes or by the count.
 """
 
+import heapq
+import itertools
 import re
 import selectors
 import socket
 import threading
+import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
@@ -35,16 +39,19 @@ class Relay:
             end.setblocking(False)
         self.dialler: tuple[str, int] | None = None
 
-    def pass_on(self, arrived: socket.socket, bars: bool) -> None:
-        """Moves a datagram over, or drops it. Errors: the other end's port is closed."""
+    def take(self, arrived: socket.socket) -> bytes:
+        """A datagram that came. Errors: the other end's port is closed."""
         if arrived is self.front:
             data, self.dialler = self.front.recvfrom(DATAGRAM_MAX)
-            if not bars:
-                self.back.send(data)
-        else:
-            data = self.back.recv(DATAGRAM_MAX)
-            if not bars and self.dialler is not None:
-                self.front.sendto(data, self.dialler)
+            return data
+        return self.back.recv(DATAGRAM_MAX)
+
+    def hand_over(self, arrived: socket.socket, data: bytes) -> None:
+        """Sends it on to the other side. Errors: the other end's port is closed."""
+        if arrived is self.front:
+            self.back.send(data)
+        elif self.dialler is not None:
+            self.front.sendto(data, self.dialler)
 
 
 class Wires:
@@ -53,6 +60,9 @@ class Wires:
     def __init__(self, net: Devnet) -> None:
         self.dropped = 0
         self._islands: Sequence[int] | None = None
+        self._slow: dict[frozenset[int], float] = {}
+        self._waiting: list[tuple[float, int, Relay, socket.socket, bytes]] = []
+        self._number = itertools.count()
         self._over = False
         self._selector = selectors.DefaultSelector()
         homes = [Home(Path(node.home)) for node in net.net.nodes]
@@ -78,6 +88,10 @@ class Wires:
         """Nodes hear only those of their own island; None: all hear all."""
         self._islands = islands
 
+    def delay(self, a: int, b: int, round_trip_s: float) -> None:
+        """Whatever goes between these two takes half of it longer each way."""
+        self._slow[frozenset((a, b))] = round_trip_s / 2
+
     def __enter__(self) -> Self:
         self._thread.start()
         return self
@@ -91,12 +105,26 @@ class Wires:
 
     def _run(self) -> None:
         while not self._over:
-            for key, _ in self._selector.select(POLL_S):
+            wait_s = self._waiting[0][0] - time.monotonic() if self._waiting else POLL_S
+            for key, _ in self._selector.select(max(0.0, min(POLL_S, wait_s))):
                 relay: Relay = key.data
                 islands = self._islands
                 bars = islands is not None and islands[relay.source] != islands[relay.target]
                 self.dropped += bars
                 try:
-                    relay.pass_on(key.fileobj, bars)  # type: ignore[arg-type]  # they are registered so
+                    data = relay.take(key.fileobj)  # type: ignore[arg-type]  # they are registered so
+                    if not bars:
+                        self._pass_on(relay, key.fileobj, data)  # type: ignore[arg-type]
                 except OSError:
                     continue  # nobody listens there now: the datagram is lost
+            while self._waiting and self._waiting[0][0] <= time.monotonic():
+                _, _, relay, arrived, data = heapq.heappop(self._waiting)
+                with suppress(OSError):
+                    relay.hand_over(arrived, data)
+
+    def _pass_on(self, relay: Relay, arrived: socket.socket, data: bytes) -> None:
+        delay_s = self._slow.get(frozenset(relay.ends), 0.0)
+        if delay_s:
+            heapq.heappush(self._waiting, (time.monotonic() + delay_s, next(self._number), relay, arrived, data))
+        else:
+            relay.hand_over(arrived, data)

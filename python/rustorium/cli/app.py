@@ -10,6 +10,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from rustorium.cli import (
+    analyze,
     audit,
     bench,
     block,
@@ -64,6 +65,7 @@ app.add_typer(block.group, name="block")
 app.add_typer(recover.group, name="recover")
 app.add_typer(status.group, name="status")
 app.add_typer(metrics.group, name="metrics")
+app.add_typer(analyze.group, name="analyze")
 app.add_typer(dashboards.group, name="dashboards")
 app.add_typer(logs.group, name="logs")
 app.add_typer(bench.group, name="bench")

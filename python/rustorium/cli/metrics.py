@@ -107,10 +107,10 @@ def _moment(scraper: "Scraper", out: Path | None, output: Format) -> tuple[list[
 
 def _record(scraper: "Scraper", out: Path, for_: str, every: str) -> tuple[list[dict[str, object]], bool]:
     from rustorium.errors import UsageError
-    from rustorium.observe.watching import create, seconds_of, watch
+    from rustorium.observe.watching import LOOK_S_MIN, create, seconds_of, watch
 
     for_s, every_s = seconds_of(for_, "--for"), seconds_of(every, "--every")
-    if every_s < 0.1:
+    if every_s < LOOK_S_MIN:
         raise UsageError("--every is at least 100ms: more often, asking would be what is measured")
     with create(out) as file, progress("recording") as advance:
         try:

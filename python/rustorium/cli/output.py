@@ -59,6 +59,28 @@ def lively() -> bool:
     return sys.stderr.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
 
 
+TONES = {"head": "bold", "bad": "bold yellow", "good": "green", "dim": "dim"}
+
+
+def pictured() -> bool:
+    """Whether standard output is a terminal that takes block characters."""
+    return sys.stdout.isatty() and "utf" in (sys.stdout.encoding or "").lower()
+
+
+def show(lines: Iterable[tuple[str, str]]) -> None:
+    """Prints lines, each with its tone (one of `TONES`, or none), coloured where standard output takes that."""
+    if not sys.stdout.isatty() or "NO_COLOR" in os.environ or os.environ.get("TERM") == "dumb":
+        for line, _ in lines:
+            print(line.rstrip())
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(highlight=False, soft_wrap=True)
+    for line, tone in lines:
+        console.print(Text(line.rstrip(), style=TONES.get(tone, "")))
+
+
 class Advance(Protocol):
     """Moves a progress bar on."""
 

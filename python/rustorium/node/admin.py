@@ -16,6 +16,7 @@ import trio
 from rustorium import _native
 from rustorium.errors import NodeError, NotReady, RustoriumError
 from rustorium.node.bridge import connect_unix, listen_unix
+from rustorium.node.profile import Profiler
 
 LINE_BYTES_MAX = 64 * 1024
 CONNECTIONS_MAX = 16
@@ -43,8 +44,11 @@ class Inspected(Protocol):
 class AdminServer:
     """Serves one node's socket."""
 
-    def __init__(self, path: Path, node: Inspected, stop: Callable[[str], None]) -> None:
-        self._path, self._node, self._stop = path, node, stop
+    def __init__(
+        self, path: Path, node: Inspected, stop: Callable[[str], None], profiler: Profiler | None = None
+    ) -> None:
+        """`profiler`: of the core's steps; none before there are any."""
+        self._path, self._node, self._stop, self._profiler = path, node, stop, profiler
         self._room = trio.CapacityLimiter(CONNECTIONS_MAX)
         self._operations: dict[str, Callable[[dict[str, Any]], object]] = {
             "status": lambda _: json.loads(self._node.status()),
@@ -55,6 +59,8 @@ class AdminServer:
             "rotation": lambda _: json.loads(self._node.rotation()),
             "snapshots": lambda _: json.loads(self._node.snapshots()),
             "create_snapshot": self._create_snapshot,
+            "profile_steps": self._profile_steps,
+            "take_profile": lambda _: self._steps().take(),
         }
 
     async def run(self) -> None:
@@ -122,6 +128,16 @@ class AdminServer:
             return json.loads(self._node.create_snapshot())
         except _native.NativeError as error:
             raise NodeError(error.args[0], code=error.code) from None
+
+    def _profile_steps(self, request: dict[str, Any]) -> object:
+        seconds = request.get("seconds")
+        self._steps().start(float(seconds) if isinstance(seconds, (int, float)) else 0.0)
+        return {}
+
+    def _steps(self) -> Profiler:
+        if self._profiler is None:
+            raise NodeError("the node runs no steps yet: try again when it is ready", code="not-ready")
+        return self._profiler
 
 
 def call(path: Path, operation: str, *, timeout_s: float = 5.0, **arguments: object) -> Any:

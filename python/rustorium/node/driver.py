@@ -15,6 +15,7 @@ import trio
 from rustorium.consensus.vocabulary import Effect, Input, Tick
 from rustorium.node.bridge import wait_for_inputs
 from rustorium.node.inputlog import InputLog
+from rustorium.node.profile import Profiler
 from rustorium.port import NativePort
 
 DRAIN_INPUTS_MAX = 256
@@ -48,6 +49,7 @@ class Driver:
         self._port = port
         self._replica = replica
         self._log = log
+        self.profiler = Profiler()
         self.steps = 0
 
     async def run(self) -> None:
@@ -75,11 +77,14 @@ class Driver:
             self._log.flush(FLUSH_BYTES if not ticked else 0)
 
     def _step(self, event: Input, effects: list[Effect]) -> None:
-        now = time.monotonic_ns()
+        now, kind, profiler = time.monotonic_ns(), type(event).__name__, self.profiler
         cpu = time.thread_time_ns()
-        caused = self._replica.on_input(now, event)
+        if profiler.on:
+            caused = profiler.run(kind, self._replica.on_input, now, event)
+        else:
+            caused = self._replica.on_input(now, event)
         cpu = time.thread_time_ns() - cpu
-        self._port.observe_step(type(event).__name__, cpu, time.monotonic_ns() - now)
+        self._port.observe_step(kind, cpu, time.monotonic_ns() - now)
         effects += caused
         self.steps += 1
         if self._log is not None:

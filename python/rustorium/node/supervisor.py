@@ -119,7 +119,7 @@ class Supervisor:
         replica = Replica(self._launch.config.consensus)
         inputs = self._input_log(replica)
         driver = Driver(node, replica, inputs)
-        admin = AdminServer(self._launch.home.admin_socket, node, self.stop)
+        admin = AdminServer(self._launch.home.admin_socket, node, self.stop, driver.profiler)
         calm_collector()
         try:
             async with trio.open_nursery() as nursery:

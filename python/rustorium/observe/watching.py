@@ -18,6 +18,8 @@ from rustorium.observe.scrape import Scrape, Target
 
 SILENT_LOOKS_MAX = 10
 """After so many looks to which no node answered the recording ends."""
+LOOK_S_MIN = 0.1
+"""Looks that come more often would be what is measured."""
 SECONDS_MAX = 30 * 24 * 3600.0
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 

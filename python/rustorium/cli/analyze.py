@@ -1,0 +1,145 @@
+"""`analyze performance`."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rustorium.cli.metrics import MetricsNodeOption
+from rustorium.cli.options import NetOption, home_of, net_of
+from rustorium.cli.output import Format, Output, emit_one, note, pictured, progress, show
+
+if TYPE_CHECKING:
+    from rustorium.home import Home
+    from rustorium.net import Net
+    from rustorium.observe.analysis.gather import Net as Gathered
+
+PROFILE_SPARE_S = 10.0
+"""A node goes on profiling for so long where nobody takes its profile."""
+
+group = typer.Typer(help="Find out where time goes.", no_args_is_help=True)
+
+
+@group.callback()
+def analyze() -> None:
+    """Find out where time goes."""
+
+
+@group.command()
+def performance(
+    recording: Annotated[
+        Path | None, typer.Argument(help="A recording of `metrics collect --for`, instead of live nodes.")
+    ] = None,
+    net: NetOption = None,
+    node: MetricsNodeOption = None,
+    home: Annotated[Path | None, typer.Option("--home", help="The folder of a node that runs here, alone.")] = None,
+    for_: Annotated[str, typer.Option("--for", help="How long to watch live nodes, such as 30s or 5m.")] = "10s",
+    every: Annotated[str, typer.Option("--every", help="How often to look at them.")] = "500ms",
+    html: Annotated[Path | None, typer.Option("--html", help="A new file: the report with charts.")] = None,
+    flame: Annotated[
+        Path | None, typer.Option("--flame", help="A new SVG file: Python steps of nodes that run here.")
+    ] = None,
+    timeout_s: Annotated[float, typer.Option("--timeout-s", min=0.1, help="Per node, seconds.")] = 3.0,
+    output: Output = Format.table,
+) -> None:
+    """Say where the time of transactions goes, stage by stage, which node, link or disk is the slowest, and what to
+    try."""
+    from rustorium.errors import UsageError
+    from rustorium.observe.analysis.page import page
+    from rustorium.observe.analysis.report import report_of
+    from rustorium.observe.analysis.text import lines
+
+    if sum((recording is not None, net is not None, bool(node), home is not None)) > 1:
+        raise UsageError("a recording, --net, --node and --home are four ways to say what is meant: use one of them")
+    if flame is not None and (recording is not None or node):
+        raise UsageError("--flame is drawn by nodes that run on this machine: name them with --net or --home")
+    if recording is not None:
+        gathered = _read(recording)
+    else:
+        found = net_of(net) if home is None and not node else None
+        with _profiles(_homes(found, home) if flame is not None else {}, for_, flame):
+            gathered = _watch(found, _urls(home) if home is not None else node or [], for_, every, timeout_s)
+    report = report_of(gathered)
+    if html is not None:
+        _write(html, page(report))
+        note(f"{html} has the report with charts")
+    if output is Format.table:
+        show(lines(report, plain=not pictured()))
+    else:
+        emit_one(report.as_json(), output)
+
+
+def _urls(home: Path) -> list[str]:
+    from rustorium.node.admin import call
+
+    return [f"http://{call(home_of(home).admin_socket, 'addresses')['metrics']}"]
+
+
+def _homes(net: "Net | None", home: Path | None) -> "dict[str, Home]":
+    from rustorium.home import Home
+
+    if home is not None:
+        return {home.name: home_of(home)}
+    return {node.name: Home(Path(node.home)) for node in net.nodes} if net is not None else {}
+
+
+@contextmanager
+def _profiles(homes: "dict[str, Home]", for_: str, out: Path | None) -> Iterator[None]:
+    """Has these nodes profile their steps meanwhile, and draws what they saw."""
+    from rustorium.errors import RustoriumError
+    from rustorium.node.admin import call
+    from rustorium.observe.flame import svg, tree
+    from rustorium.observe.watching import seconds_of
+
+    if out is None:
+        yield
+        return
+    seconds = seconds_of(for_, "--for")
+    for home in homes.values():
+        call(home.admin_socket, "profile_steps", seconds=seconds + PROFILE_SPARE_S)
+    profiles = {}
+    try:
+        yield
+    finally:
+        for name, home in homes.items():
+            with suppress(RustoriumError):
+                profiles[name] = call(home.admin_socket, "take_profile")
+    steps = sum(one["steps"] for one in profiles.values())
+    title = f"Python steps of {', '.join(profiles)}: {steps:,} in {seconds:g} s"
+    _write(out, svg(tree({name: one["paths"] for name, one in profiles.items()}), title))
+    note(f"{out} has the steps of {', '.join(profiles)} as a flame graph")
+
+
+def _write(path: Path, text: str) -> None:
+    from rustorium.observe.watching import create
+
+    with create(path) as file:
+        file.write(text.encode())
+
+
+def _read(recording: Path) -> "Gathered":
+    from rustorium.observe.analysis.gather import gather
+    from rustorium.observe.recording import Recording
+
+    return gather(Recording.open(recording.expanduser()))
+
+
+def _watch(net: "Net | None", nodes: list[str], for_: str, every: str, timeout_s: float) -> "Gathered":
+    """Records a live net into a file that is gone afterwards."""
+    from tempfile import TemporaryDirectory
+
+    from rustorium.errors import UsageError
+    from rustorium.observe.scrape import Scraper, targets_of
+    from rustorium.observe.watching import LOOK_S_MIN, create, seconds_of, watch
+
+    targets = targets_of(net, nodes)
+    for_s, every_s = seconds_of(for_, "--for"), seconds_of(every, "--every")
+    if every_s < LOOK_S_MIN:
+        raise UsageError("--every is at least 100ms: more often, asking would be what is measured")
+    with TemporaryDirectory(prefix="rustorium-") as folder, Scraper(targets, timeout_s) as scraper:
+        path = Path(folder) / "recording"
+        with create(path) as file, progress("watching") as advance:
+            watch(scraper, file, for_s=for_s, every_s=every_s, advance=advance, tell=note)
+        return _read(path)

@@ -1,0 +1,326 @@
+"""What is wrong or slow in a net, from what its nodes measured: which disk, link or node, how it shows, what to try.
+
+Invariants: PURE reasoning over what was gathered; a thing is slow beside the others of its kind and by an amount that
+matters, never by the ratio alone; each trouble is named once, at its root: a node that is far, not its links.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from rustorium.health.catalogue import FINDINGS
+from rustorium.observe.analysis.gather import Net, Node
+from rustorium.observe.analysis.links import Link
+from rustorium.observe.analysis.names import STAGES, STEP_CPU, STEP_WALL, SYNC
+
+RATIO = 3.0
+"""So many times the median of the others is slow."""
+DISK_MS_MIN, DISK_MS_ALWAYS = 5.0, 20.0
+"""A sync below the first is never slow; above the second always, whatever the others do."""
+LINK_MS_MIN = 10.0
+LINK_BEYOND_USUAL = 1.5
+LOST_PERCENT_MIN = 1.0
+QUEUED_BYTES_MIN = 256 * 1024
+UP_PERCENT_MIN = 99.0
+OWN_MS_MIN = {"submit": 5.0, "execute": 5.0, "persist": 10.0, "notify": 5.0}
+"""A node's own stage below it is never slow."""
+WAIT_MS_MIN = 2.0
+"""Of a step of the core that waits for a processor."""
+FULL_SHARE = 0.7
+FAILED_VIEWS_MIN = 0.01
+COUNT_MIN = 8
+"""Fewer measurements say nothing."""
+SHOWN_BY_OTHERS = frozenset({"disk-slow", "peers-lost", "catching-up"})
+"""Findings of a node for which there is a cause here with figures, or which are a consequence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Something that costs time."""
+
+    code: str
+    subject: str
+    """A node, or a link as `a – b`."""
+    weight: float
+    """About how many ms it costs where it is met; the list is ordered by it."""
+    evidence: str
+    advice: str
+
+
+def find(net: Net, links: Sequence[Link]) -> list[Cause]:
+    """All causes, the heaviest first."""
+    found = [*_away(net), *_disks(net), *_links(net, links), *_own(net), *_starved(net), *_refused(net)]
+    slow_disks = {cause.subject for cause in found if cause.code == "disk-slow"}
+    # Of a disk that is slow it needs no saying that its thread is busy.
+    found += [cause for cause in _full(net) if cause.code != "journal-full" or cause.subject not in slow_disks]
+    found += [*_views(net), *_findings(net)]
+    return sorted(found, key=lambda cause: -cause.weight)
+
+
+def faults(n: int) -> int:
+    """How many of n validators may fail."""
+    return max(0, (n - 1) // 3)
+
+
+def _others(values: dict[str, float], name: str) -> float:
+    """The median of all but one; 0 where it is alone."""
+    rest = [value for key, value in values.items() if key != name]
+    return median(rest) if rest else 0.0
+
+
+def _away(net: Net) -> Iterator[Cause]:
+    for node in net.nodes:
+        if node.looks < 2:
+            said = node.error or "it answered once only"
+            yield Cause(
+                "node-silent",
+                node.name,
+                1e9,
+                f"its metrics can't be had: {said}",
+                "start it, or look why nobody reaches it; without it this says nothing of it",
+            )
+        elif node.silent:
+            yield Cause(
+                "node-away",
+                node.name,
+                5e8,
+                f"{node.silent} of {node.silent + node.looks} looks had no answer: {node.error}",
+                "look at its log and at its machine at that time (`logs aggregate`)",
+            )
+        if node.restarts:
+            yield Cause(
+                "node-restarted",
+                node.name,
+                4e8,
+                f"it has started anew meanwhile, {node.restarts} time(s)",
+                "`audit show` and `recover manual --dry-run` of its home say why",
+            )
+
+
+def _disks(net: Net) -> Iterator[Cause]:
+    means = {node.name: spread.mean_ms for node in net.heard if (spread := node.spread(SYNC)).count >= COUNT_MIN}
+    syncs = {name: mean for name, mean in means.items() if mean is not None}
+    slow = {
+        name: mean
+        for name, mean in syncs.items()
+        if mean >= DISK_MS_ALWAYS or mean >= max(DISK_MS_MIN, RATIO * _others(syncs, name))
+    }
+    spared = faults(len(net.nodes)) >= len(slow)
+    for name, mean in slow.items():
+        p99 = next(node for node in net.nodes if node.name == name).spread(SYNC).quantile_ms(0.99)
+        others = _others(syncs, name)
+        effect = (
+            "a quorum forms without its votes, but the views that it leads wait for them"
+            if spared
+            else "a quorum needs its votes, and each waits for a sync"
+        )
+        yield Cause(
+            "disk-slow",
+            name,
+            2 * (mean - min(others, mean / 2)),
+            f"a sync takes {mean:.1f} ms (p99 {p99 or 0:.0f}), those of the others {others:.1f}; {effect}",
+            "take other load off this disk, or give safety/ and db/ a faster one (`doctor --home` measures it)",
+        )
+
+
+def _links(net: Net, links: Sequence[Link]) -> Iterator[Cause]:
+    yield from _links_down(net, links)
+    measured = {link.name: link.rtt_ms for link in links if link.rtt_ms is not None}
+    slow = [link for link in links if link.rtt_ms is not None and _is_slow(link, link.rtt_ms, measured)]
+    far = _far_nodes(net, links, slow)
+    for name, mean in far.items():
+        rest = [one.rtt_ms for one in links if name not in (one.a, one.b) and one.rtt_ms is not None]
+        yield Cause(
+            "node-far",
+            name,
+            mean,
+            f"all its links are slow: {mean:.0f} ms a round trip, the others {median(rest) if rest else 0:.1f}",
+            "look at its own network and load; where it is far away on purpose, a quorum of nearer nodes decides",
+        )
+    for link in slow:
+        if link.a in far or link.b in far or link.rtt_ms is None:
+            continue
+        beside = (
+            f"{link.usual_ms:.0f} ms are usual between their regions"
+            if link.usual_ms is not None
+            else (f"the others take {_others(measured, link.name):.1f}")
+        )
+        yield Cause(
+            "link-slow",
+            link.name,
+            link.rtt_ms,
+            f"a round trip takes {link.rtt_ms:.0f} ms; {beside}",
+            "look at the network between these two: route, provider, a full line",
+        )
+    for link in links:
+        if (link.lost_percent or 0.0) >= LOST_PERCENT_MIN:
+            yield Cause(
+                "link-lossy",
+                link.name,
+                (link.rtt_ms or 1.0) * (link.lost_percent or 0.0) / 10,
+                f"{link.lost_percent:.1f} % of its packets are lost: each costs a round trip more",
+                "look for a full line, a bad cable or radio, or a firewall that limits UDP between these two",
+            )
+        if link.queued_bytes >= QUEUED_BYTES_MIN:
+            yield Cause(
+                "link-full",
+                link.name,
+                link.queued_bytes / 2**14,
+                f"{link.queued_bytes / 2**20:.1f} MiB wait to be sent, on average",
+                "the line is too small for the load: give it more bandwidth, or send less",
+            )
+
+
+def _links_down(net: Net, links: Sequence[Link]) -> Iterator[Cause]:
+    silent = {node.name for node in net.nodes if node.looks < 2}
+    down = [link for link in links if link.up_percent < UP_PERCENT_MIN]
+    ends = {end for link in down for end in (link.a, link.b)} - silent
+    lost = {end for end in ends if all(link in down for link in links if end in (link.a, link.b))}
+    # One of whom every link is down, where the others have some that are up, is away itself.
+    lost = {end for end in lost if len(lost) < len(ends) and sum(end in (link.a, link.b) for link in links) > 1}
+    for end in sorted(lost):
+        yield Cause("node-unreached", end, 9e8, "no other node has a link to it", "start it, or look at its network")
+    for link in down:
+        if not (silent | lost) & {link.a, link.b}:
+            yield Cause(
+                "link-down",
+                link.name,
+                1e6 * (100 - link.up_percent),
+                f"it was up for {link.up_percent:.0f} % of the time",
+                "check that both run, that their addresses (p2p.peers) are right and that UDP passes both ways",
+            )
+
+
+def _is_slow(link: Link, rtt_ms: float, measured: dict[str, float]) -> bool:
+    if link.usual_ms is not None:
+        return rtt_ms >= LINK_BEYOND_USUAL * link.usual_ms + LINK_MS_MIN
+    return rtt_ms >= max(LINK_MS_MIN, RATIO * _others(measured, link.name)) and len(measured) > 1
+
+
+def _far_nodes(net: Net, links: Sequence[Link], slow: Sequence[Link]) -> dict[str, float]:
+    """Nodes of which nearly every link is slow, while links without them are not."""
+    found = {}
+    for node in net.nodes:
+        own = [one for one in links if node.name in (one.a, one.b) and one.rtt_ms is not None]
+        bad = [one for one in own if one in slow]
+        elsewhere = [one for one in slow if one not in own]
+        if len(own) >= 2 and len(bad) == len(own) and not elsewhere:
+            found[node.name] = sum(one.rtt_ms or 0.0 for one in own) / len(own)
+    return found
+
+
+def _own(net: Net) -> Iterator[Cause]:
+    """Work that one node does more slowly than the others do the same."""
+    for stage in (stage for stage in STAGES if stage.name in OWN_MS_MIN):
+        spreads = {node.name: node.spread(stage.metric) for node in net.heard}
+        means = {name: one.mean_ms or 0.0 for name, one in spreads.items() if one.count >= COUNT_MIN}
+        for name, mean in means.items():
+            others = _others(means, name)
+            if len(means) > 1 and mean >= max(OWN_MS_MIN[stage.name], RATIO * others):
+                disk = stage.name == "persist"
+                yield Cause(
+                    "disk-slow-store" if disk else "node-slow",
+                    name,
+                    mean - others,
+                    f"{stage.name} takes {mean:.1f} ms here and {others:.1f} on the others",
+                    stage.advice
+                    if disk
+                    else "look what else its machine does, and whether its cores are as fast as the others'",
+                )
+
+
+def _starved(net: Net) -> Iterator[Cause]:
+    found = []
+    for node in net.heard:
+        wall, cpu = node.spread(STEP_WALL), node.spread(STEP_CPU)
+        if wall.count >= COUNT_MIN and wall.mean_ms is not None and cpu.mean_ms is not None:
+            waits = wall.mean_ms - cpu.mean_ms
+            if waits >= WAIT_MS_MIN and wall.mean_ms >= RATIO * cpu.mean_ms:
+                found.append((node.name, waits, wall.mean_ms, cpu.mean_ms))
+    for name, waits, wall_ms, cpu_ms in found:
+        yield Cause(
+            "cpu-short",
+            name,
+            waits,
+            f"a step of the core takes {wall_ms:.1f} ms, {cpu_ms:.1f} of them on a processor: it waits for one",
+            "give its machine more cores, or take other processes off it",
+        )
+
+
+THREADS = (
+    ("execute", ("rustorium_execution_block_seconds", "rustorium_storage_commit_seconds"), "executing and storing"),
+    ("journal", (SYNC,), "syncing the journal"),
+    ("core", (STEP_CPU,), "the Python core's steps"),
+)
+FULL_ADVICE = {
+    "execute": "this thread is the limit: faster cores or disk, fewer operations, a larger storage.cache_bytes",
+    "journal": "the disk is the limit: use a faster one for safety/",
+    "core": "the core is the limit: longer txpool.batch_delay_us makes fewer and larger batches",
+}
+
+
+def _full(net: Net) -> Iterator[Cause]:
+    """A thread that is busy nearly all the time bounds what goes through."""
+    for node in net.heard:
+        for name, metrics, what in THREADS:
+            share = sum(node.spread(metric).total for metric in metrics) / node.seconds if node.seconds > 0 else 0.0
+            if share >= FULL_SHARE:
+                yield Cause(
+                    f"{name}-full",
+                    node.name,
+                    1000 * share,
+                    f"{what} takes {100 * min(share, 1.0):.0f} % of one thread's time",
+                    FULL_ADVICE[name],
+                )
+
+
+def _refused(net: Net) -> Iterator[Cause]:
+    for node in net.heard:
+        busy, done = node.count("rustorium_gateway_busy"), max(1.0, node.count("rustorium_execution_transactions"))
+        if busy > 0:
+            yield Cause(
+                "pool-full",
+                node.name,
+                1000 * busy / (busy + done),
+                f"{busy:.0f} transactions of clients were refused as busy",
+                "more comes than goes through: spread clients over more nodes, and look which stage is the limit",
+            )
+
+
+def _views(net: Net) -> Iterator[Cause]:
+    """Leaders that propose nothing in time cost all a time-out."""
+    reporter = max(net.heard, key=lambda node: node.count("rustorium_consensus_nullified_views"), default=None)
+    if reporter is None:
+        return
+    failed = reporter.count("rustorium_consensus_nullified_views")
+    views = reporter.spread("rustorium_consensus_view_seconds").count
+    if failed < 1 or failed < FAILED_VIEWS_MIN * views:
+        return
+    missing = [node.name for node in net.nodes if node.looks < 2]
+    said = f"; {', '.join(missing)} didn't answer" if missing else ""
+    yield Cause(
+        "views-fail",
+        reporter.name,
+        1e5 * failed / max(views, failed),
+        f"{failed:.0f} of {views:.0f} views ended without a block there{said}",
+        "a leader that is down or slow makes all wait: mend or remove the one named here, or read "
+        "`logs aggregate --level warn` for whose views fail",
+    )
+
+
+def _findings(net: Net) -> Iterator[Cause]:
+    """What nodes found wrong with themselves."""
+    for node in net.heard:
+        for code, gauge in _found(node).items():
+            if gauge > 0 and code in FINDINGS and code not in SHOWN_BY_OTHERS:
+                yield Cause(
+                    code,
+                    node.name,
+                    1e7 * gauge,
+                    f"it says so of itself, {100 * gauge:.0f} % of the time",
+                    FINDINGS[code].advice,
+                )
+
+
+def _found(node: Node) -> dict[str, float]:
+    return {code: gauge.mean for code, gauge in node.gauges_by("rustorium_node_finding", "code").items()}

@@ -1,0 +1,240 @@
+"""What a recording says of each node as a whole: how far its counters moved, what its gauges stood at, and how it went
+over time.
+
+Invariants: one pass; a counter that goes back is a restart and loses nothing that was seen; memory is bounded by the
+number of series and of points, however long the recording.
+"""
+
+import math
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from rustorium.observe.analysis.names import FINALITY, STAGES, TRANSACTIONS
+from rustorium.observe.exposition import Labels, quantile
+from rustorium.observe.recording import Look, Recording, Series
+
+POINTS_MAX = 1_024
+"""Of a node; beyond it every second one is dropped, and later ones come half as often."""
+COUNTED = ("counter", "histogram")
+
+Key = tuple[str, Labels]
+
+
+@dataclass(slots=True)
+class Gauge:
+    """The values that a gauge had."""
+
+    total: float = 0.0
+    count: int = 0
+    highest: float = -math.inf
+    last: float = math.nan
+
+    def add(self, value: float) -> None:
+        """One look's value."""
+        if math.isfinite(value):
+            self.total, self.count = self.total + value, self.count + 1
+            self.highest, self.last = max(self.highest, value), value
+
+    @property
+    def mean(self) -> float:
+        return self.total / self.count if self.count else math.nan
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """What a histogram counted in the time of the recording. Seconds."""
+
+    count: float
+    total: float
+    buckets: tuple[tuple[float, float], ...]
+
+    @property
+    def mean_ms(self) -> float | None:
+        return 1000 * self.total / self.count if self.count > 0 else None
+
+    def quantile_ms(self, share: float) -> float | None:
+        """None where nothing was counted."""
+        found = quantile(self.buckets, share)
+        return None if found is None else 1000 * found
+
+
+def together(spreads: Iterable[Spread]) -> Spread:
+    """Many nodes' as one."""
+    count, total, buckets = 0.0, 0.0, dict[float, float]()
+    for one in spreads:
+        count, total = count + one.count, total + one.total
+        for bound, value in one.buckets:
+            buckets[bound] = buckets.get(bound, 0.0) + value
+    return Spread(count, total, tuple(sorted(buckets.items())))
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A node at one moment, by what it had counted since the first look."""
+
+    at_ms: int
+    transactions: float
+    finality: tuple[float, float]
+    """Seconds and number of clients' transactions that became final."""
+    stages: tuple[tuple[float, float], ...]
+    """The same of each stage, in their order."""
+
+    def towards(self, later: "Point", at_ms: float) -> "Point":
+        """Between this one and a later one."""
+        apart_ms = later.at_ms - self.at_ms
+        part = min(1.0, max(0.0, (at_ms - self.at_ms) / apart_ms)) if apart_ms > 0 else 0.0
+
+        def mixed(a: tuple[float, float], b: tuple[float, float]) -> tuple[float, float]:
+            return a[0] + part * (b[0] - a[0]), a[1] + part * (b[1] - a[1])
+
+        return Point(
+            round(at_ms),
+            self.transactions + part * (later.transactions - self.transactions),
+            mixed(self.finality, later.finality),
+            tuple(mixed(a, b) for a, b in zip(self.stages, later.stages, strict=True)),
+        )
+
+
+@dataclass(slots=True)
+class Node:
+    """One node in the time of the recording."""
+
+    name: str
+    region: str
+    looks: int = 0
+    silent: int = 0
+    error: str = ""
+    """Why it didn't answer the last time that it didn't."""
+    restarts: int = 0
+    first_ms: int = 0
+    last_ms: int = 0
+    counted: dict[Key, float] = field(default_factory=dict)
+    gauges: dict[Key, Gauge] = field(default_factory=dict)
+    points: list[Point] = field(default_factory=list)
+    place: str = ""
+    """What others call it in the label `peer`; empty: it is no member."""
+    _before: dict[int, float] = field(default_factory=dict)
+    _every: int = 1
+
+    @property
+    def seconds(self) -> float:
+        return (self.last_ms - self.first_ms) / 1000
+
+    def count(self, name: str) -> float:
+        """How far a counter moved (named without `_total`), all its series together."""
+        return sum(value for (full, _), value in self.counted.items() if full == f"{name}_total")
+
+    def counts(self, name: str, label: str) -> dict[str, float]:
+        """The same by one label's value."""
+        found: dict[str, float] = {}
+        for (full, labels), value in self.counted.items():
+            if full == f"{name}_total":
+                said = dict(labels).get(label, "")
+                found[said] = found.get(said, 0.0) + value
+        return found
+
+    def gauge(self, name: str) -> Gauge | None:
+        """A gauge without labels."""
+        return self.gauges.get((name, ()))
+
+    def gauges_by(self, name: str, label: str) -> dict[str, Gauge]:
+        """The series of a gauge by one label's value; of several the one that stood highest."""
+        found: dict[str, Gauge] = {}
+        for (full, labels), value in self.gauges.items():
+            if full == name:
+                said = dict(labels).get(label, "")
+                if said not in found or found[said].highest < value.highest:
+                    found[said] = value
+        return found
+
+    def spread(self, name: str) -> Spread:
+        """A histogram, all its series together."""
+        count, total, buckets = 0.0, 0.0, dict[float, float]()
+        for (full, labels), value in self.counted.items():
+            if full == f"{name}_sum":
+                total += value
+            elif full == f"{name}_count":
+                count += value
+            elif full == f"{name}_bucket":
+                bound = float(dict(labels)["le"])
+                buckets[bound] = buckets.get(bound, 0.0) + value
+        return Spread(count, total, tuple(sorted(buckets.items())))
+
+    def take(self, look: Look, series: dict[int, Series], kinds: dict[str, tuple[str, str]]) -> None:
+        """One more look at it."""
+        if look.error:
+            self.silent, self.error = self.silent + 1, look.error
+            return
+        first = self.looks == 0
+        self.looks, self.last_ms = self.looks + 1, look.at_ms
+        if first:
+            self.first_ms = look.at_ms
+        before, now, back = self._before, dict[int, float](), False
+        for number, value in look.values.items():
+            one = series[number]
+            key = (one.name, one.labels)
+            if kinds[one.family][0] not in COUNTED:
+                self.gauges.setdefault(key, Gauge()).add(value)
+                continue
+            now[number] = value
+            was = before.get(number, value if first else 0.0)
+            back = back or (value < was and one.name == f"{TRANSACTIONS}_total")
+            self.counted[key] = self.counted.get(key, 0.0) + (value - was if value >= was else value)
+        self._before = now
+        self.restarts += back
+        for (name, labels), _ in self.gauges.items():
+            if name == "rustorium_node_build":
+                self.place = dict(labels).get("place", "")
+        self._point(look.at_ms)
+
+    def _point(self, at_ms: int) -> None:
+        if (self.looks - 1) % self._every:
+            return
+        self.points.append(
+            Point(at_ms, self.count(TRANSACTIONS), self._sum(FINALITY), tuple(self._sum(one.metric) for one in STAGES))
+        )
+        if len(self.points) > POINTS_MAX:
+            self.points, self._every = self.points[::2], self._every * 2
+
+    def _sum(self, name: str) -> tuple[float, float]:
+        return self.counted.get((f"{name}_sum", ()), 0.0), self.counted.get((f"{name}_count", ()), 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Net:
+    """All nodes of a recording."""
+
+    nodes: tuple[Node, ...]
+    started_ms: int
+    ended: bool
+    names: Mapping[str, str]
+    """By the place in the committee."""
+
+    @property
+    def seconds(self) -> float:
+        return max((node.seconds for node in self.nodes), default=0.0)
+
+    @property
+    def heard(self) -> list[Node]:
+        """Those that answered at least twice: of one look nothing moves."""
+        return [node for node in self.nodes if node.looks > 1]
+
+    def name_of(self, place: str) -> str:
+        """What a peer's label stands for."""
+        return self.names.get(place, f"validator {place}")
+
+
+def gather(recording: Recording) -> Net:
+    """Reads a recording to its end. Errors: RecordingError."""
+    nodes = {target.name: Node(target.name, target.region) for target in recording.nodes}
+    for look in recording:
+        nodes[look.node].take(look, recording.series, recording.families)
+    return Net(tuple(nodes.values()), recording.started_ms, recording.ended, _names(nodes.values()))
+
+
+def _names(nodes: Collection[Node]) -> dict[str, str]:
+    """A node that never answered has the one place that is left, where it is one."""
+    found = {node.place: node.name for node in nodes if node.place}
+    seen = {peer for node in nodes for peer in node.gauges_by("rustorium_transport_link_up", "peer")}
+    left, silent = seen - found.keys(), [node.name for node in nodes if not node.looks]
+    return found | dict(zip(left, silent, strict=True)) if len(left) == len(silent) == 1 else found

@@ -1,0 +1,77 @@
+"""The links of a net as both of their ends measured them, beside what the distance makes usual.
+
+Invariants: a link is named by its ends in the net's order; what nobody measured is None, never 0.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+
+from rustorium.netgen import RTT_MATRIX
+from rustorium.observe.analysis.gather import Gauge, Net, Node
+from rustorium.observe.analysis.names import RTT
+
+SENT_MIN = 200
+"""Packets below which a share that was lost says nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """The way between two validators, both directions."""
+
+    a: str
+    b: str
+    rtt_ms: float | None
+    """Mean of the looks of both ends."""
+    usual_ms: float | None
+    """What was measured once between the data centres of their regions; None where these have no such figure."""
+    lost_percent: float | None
+    queued_bytes: float
+    """That waited to be sent, on average, on the fuller side."""
+    up_percent: float
+
+    @property
+    def name(self) -> str:
+        return f"{self.a} – {self.b}"
+
+
+@cache
+def _usual() -> Mapping[tuple[str, str], float]:
+    table = json.loads(RTT_MATRIX.read_text())["aws"]
+    names = table["regions"]
+    return {(a, b): row[i] for a, row in zip(names, table["p50"], strict=True) for i, b in enumerate(names)}
+
+
+def links_of(net: Net) -> list[Link]:
+    """All links between nodes that were asked. One whose other end wasn't asked is known from this end alone."""
+    seen: dict[tuple[str, str], list[tuple[Node, str]]] = {}
+    order = {node.name: place for place, node in enumerate(net.nodes)}
+    for node in net.heard:
+        for peer in node.gauges_by("rustorium_transport_link_up", "peer"):
+            ends = sorted((node.name, net.name_of(peer)), key=lambda name: order.get(name, len(order)))
+            seen.setdefault((ends[0], ends[1]), []).append((node, peer))
+    regions = {node.name: node.region for node in net.nodes}
+    return [_link(a, b, regions, sides) for (a, b), sides in seen.items() if a != b]
+
+
+def _link(a: str, b: str, regions: Mapping[str, str], sides: list[tuple[Node, str]]) -> Link:
+    rtts = [one for node, peer in sides if (one := _gauge(node, RTT, peer)) is not None and one.count]
+    ups = [one.mean for node, peer in sides if (one := _gauge(node, "rustorium_transport_link_up", peer)) is not None]
+    sent = sum(node.counts("rustorium_transport_sent_packets", "peer").get(peer, 0.0) for node, peer in sides)
+    lost = sum(node.counts("rustorium_transport_lost_packets", "peer").get(peer, 0.0) for node, peer in sides)
+    queues = [_gauge(node, "rustorium_transport_queue_bytes", peer) for node, peer in sides]
+    count = sum(one.count for one in rtts)
+    return Link(
+        a,
+        b,
+        1000 * sum(one.total for one in rtts) / count if count else None,
+        _usual().get((regions.get(a, ""), regions.get(b, ""))),
+        100 * lost / sent if sent >= SENT_MIN else None,
+        max((one.mean for one in queues if one is not None and one.count), default=0.0),
+        100 * min(ups, default=0.0),
+    )
+
+
+def _gauge(node: Node, name: str, peer: str) -> Gauge | None:
+    return node.gauges_by(name, "peer").get(peer)

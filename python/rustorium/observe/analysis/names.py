@@ -1,0 +1,83 @@
+"""The stages of a transaction's way in its order, and the metrics in which a node measures them."""
+
+from dataclasses import dataclass
+
+TRANSACTIONS = "rustorium_execution_transactions"
+FINALITY = "rustorium_gateway_finality_seconds"
+SYNC = "rustorium_storage_journal_sync_seconds"
+STEP_CPU = "rustorium_python_step_cpu_seconds"
+STEP_WALL = "rustorium_python_step_wall_seconds"
+RTT = "rustorium_transport_rtt_seconds"
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A part of the way."""
+
+    name: str
+    metric: str
+    what: str
+    own: bool
+    """Whether it is one node's own work; else it waits for others too."""
+    advice: str
+    """What to try where most of the time goes here."""
+
+
+STAGES = (
+    Stage(
+        "submit",
+        "rustorium_txpool_verify_seconds",
+        "a client's transaction waits for its signature's check",
+        True,
+        "signatures are checked on all cores: give the nodes more of them, or spread clients over more nodes",
+    ),
+    Stage(
+        "pool",
+        "rustorium_txpool_gather_seconds",
+        "the oldest transaction of a batch waits for company",
+        True,
+        "txpool.batch_delay_us is what a batch waits at most: lower it, at the price of more and smaller batches",
+    ),
+    Stage(
+        "propose",
+        "rustorium_consensus_propose_seconds",
+        "from a view's start, or since there is work, until its proposal is here",
+        False,
+        "leaders propose late: look for a node that is slow or far, or for a load that leaves the core no time",
+    ),
+    Stage(
+        "notarize",
+        "rustorium_consensus_notarize_seconds",
+        "from the proposal to a quorum's first votes",
+        False,
+        "each vote is a sync of the voter's journal and a way to the others: look at disks and links below",
+    ),
+    Stage(
+        "finalize",
+        "rustorium_consensus_finalize_seconds",
+        "from the notarization to a quorum's second votes",
+        False,
+        "each vote is a sync of the voter's journal and a way to the others: look at disks and links below",
+    ),
+    Stage(
+        "execute",
+        "rustorium_execution_block_seconds",
+        "a block's transactions are executed",
+        True,
+        "one thread executes: use faster cores, fewer operations a transaction, or a larger storage.cache_bytes",
+    ),
+    Stage(
+        "persist",
+        "rustorium_storage_commit_seconds",
+        "a block's changes are written to the store",
+        True,
+        "use a faster disk for db/, or keep less of the history (storage.keep)",
+    ),
+    Stage(
+        "notify",
+        "rustorium_gateway_notify_seconds",
+        "those who wait for a block's outcome are told",
+        True,
+        "many clients wait at one node: spread them over more nodes",
+    ),
+)

@@ -1,0 +1,152 @@
+"""Steps are profiled by what is called in them: on a clock of the test's, so that every figure is known."""
+
+import re
+import sys
+
+import pytest
+from fake_port import FakePort
+
+from rustorium.consensus.vocabulary import Effect, Input, Tick
+from rustorium.errors import NodeError
+from rustorium.node.driver import Driver
+from rustorium.node.profile import PATHS_MAX, Profiler
+from rustorium.observe.flame import svg, tree
+
+NS = 1_000_000_000
+
+
+class Clock:
+    """Moves when a profiled function says so."""
+
+    def __init__(self) -> None:
+        self.now = 5 * NS
+
+    def __call__(self) -> int:
+        return self.now
+
+    def work(self, ns: int) -> None:
+        self.now += ns
+
+
+CLOCK = Clock()
+
+
+def inner(ns: int) -> None:
+    CLOCK.work(ns)
+
+
+def outer(ns: int) -> int:
+    CLOCK.work(10)
+    inner(ns)
+    inner(ns)
+    return len("four")
+
+
+def failing() -> None:
+    inner(3)
+    raise ValueError("wrong")
+
+
+def paths(profiler: Profiler) -> dict[str, tuple[int, int]]:
+    return {path.replace(f"{__name__}.", ""): (own_ns, calls) for path, own_ns, calls in profiler.take()["paths"]}
+
+
+def test_calls_and_times_are_those_that_were() -> None:
+    profiler = Profiler(CLOCK)
+    profiler.start(60)
+    for _ in range(2):
+        assert profiler.run("Tick", outer, 7) == 4
+    assert sys.getprofile() is None
+    found = paths(profiler)
+    assert {path: calls for path, (_, calls) in found.items()} == {
+        "Tick": 2,
+        "Tick;outer": 2,
+        "Tick;outer;Clock.work": 2,
+        "Tick;outer;inner": 4,
+        "Tick;outer;inner;Clock.work": 4,
+        "Tick;outer;len": 2,
+    }
+    assert (found["Tick;outer;Clock.work"][0], found["Tick;outer;inner;Clock.work"][0]) == (20, 28)
+    assert sum(own_ns for own_ns, _ in found.values()) == 48
+
+
+def test_what_a_step_raises_is_raised_and_the_next_is_profiled_rightly() -> None:
+    profiler = Profiler(CLOCK)
+    profiler.start(60)
+    with pytest.raises(ValueError, match="wrong"):
+        profiler.run("Tick", failing)
+    assert sys.getprofile() is None
+    profiler.run("Tick", inner, 4)
+    found = paths(profiler)
+    assert found["Tick;inner;Clock.work"] == (4, 1)
+    assert found["Tick;failing;inner;Clock.work"] == (3, 1)
+
+
+def test_it_ends_by_itself_and_is_one_at_a_time() -> None:
+    profiler = Profiler(CLOCK)
+    assert not profiler.on
+    profiler.start(60)
+    with pytest.raises(NodeError, match="being profiled already"):
+        profiler.start(60)
+    CLOCK.work(60 * NS)
+    assert not profiler.on
+    assert profiler.take() == {"seconds": 60.0, "steps": 0, "paths": []}
+    profiler.start(1)
+    for wrong in (0.0, -1.0, float("nan"), 1e9):
+        with pytest.raises(NodeError, match="up to 600 s"):
+            Profiler(CLOCK).start(wrong)
+
+
+def deep(depth: int) -> None:
+    if depth:
+        deep(depth - 1)
+
+
+def test_what_it_keeps_is_bounded() -> None:
+    profiler, limit = Profiler(CLOCK), sys.getrecursionlimit()
+    profiler.start(60)
+    sys.setrecursionlimit(3 * PATHS_MAX)
+    try:
+        profiler.run("Tick", deep, PATHS_MAX + 100)
+    finally:
+        sys.setrecursionlimit(limit)
+    assert profiler._paths == PATHS_MAX
+    profiler.run("Tick", inner, 1)
+    assert profiler._paths == PATHS_MAX
+
+
+class Replica:
+    def on_input(self, now: int, event: Input) -> list[Effect]:
+        return []
+
+    def next_deadline(self) -> int | None:
+        return None
+
+
+def test_the_drivers_steps_are_profiled_while_it_is_on_only() -> None:
+    port = FakePort()
+    driver = Driver(port, Replica())
+    port.push(Tick())
+    driver.turn()
+    driver.profiler.start(60)
+    port.push(Tick(), Tick())
+    driver.turn()
+    taken = driver.profiler.take()
+    port.push(Tick())
+    driver.turn()
+    assert (taken["steps"], driver.steps) == (2, 4)
+    assert [(path.rpartition(".")[2], calls) for path, _, calls in taken["paths"]] == [("Tick", 2), ("on_input", 2)]
+    assert port.observed == ["Tick"] * 4
+    port.close()
+
+
+def test_a_picture_has_a_box_a_function_as_wide_as_its_time() -> None:
+    profile = [("Tick", 0, 2), ("Tick;a.f", 30_000, 2), ("Tick;a.f;b.g<x>", 70_000, 4), ("Final", 100_000, 1)]
+    text = svg(tree({"node-0": profile}), "steps")
+    assert "<script" not in text
+    widths = dict(re.findall(r"<title>([^:]+):[^<]*</title><rect [^>]*width=\"([0-9.]+)\"", text))
+    assert widths == {"all": "1200.00", "Tick": "600.00", "a.f": "600.00", "b.g&lt;x&gt;": "420.00", "Final": "600.00"}
+    assert "a.f: 0.100 ms (50.0 %), 0.030 ms its own, 2 calls" in text
+    both = svg(tree({"node-0": profile, "node-1": profile}), "steps")
+    assert both.count("<title>node-") == 2
+    assert "no step ran meanwhile" in svg(tree({}), "steps")

@@ -1,0 +1,138 @@
+"""Recordings of nets that never ran: each figure is chosen, so that what is slow is known beforehand.
+
+Invariants: the same net gives the same bytes; what a node writes has the form of a real one's metrics.
+"""
+
+import bisect
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rustorium.observe.analysis.names import FINALITY, STAGES, STEP_CPU, STEP_WALL, SYNC
+from rustorium.observe.exposition import parse
+from rustorium.observe.recording import Recorder, Recording
+from rustorium.observe.scrape import Scrape, Target
+from rustorium.observe.watching import create
+
+BOUNDS = [0.00002 * 2**power for power in range(22)]
+STAGE_MS = {
+    "submit": 0.4, "pool": 2.0, "propose": 3.0, "notarize": 4.0, "finalize": 3.0, "execute": 0.8, "persist": 0.9,
+    "notify": 0.1,
+}  # fmt: skip
+
+
+@dataclass
+class SyntheticNet:
+    """A net of which everything is as fast as on one machine, but what a test makes slow."""
+
+    n: int = 4
+    regions: tuple[str, ...] = ("local",)
+    looks: int = 12
+    per_look: int = 50
+    """Views, and a transaction each."""
+    sync_ms: dict[int, float] = field(default_factory=dict)
+    rtt_ms: dict[tuple[int, int], float] = field(default_factory=dict)
+    usual_rtt_ms: float = 0.5
+    lost: dict[tuple[int, int], float] = field(default_factory=dict)
+    """Share of the packets, by link."""
+    down: set[tuple[int, int]] = field(default_factory=set)
+    queued: dict[tuple[int, int], int] = field(default_factory=dict)
+    stage_ms: dict[tuple[int, str], float] = field(default_factory=dict)
+    step_ms: dict[int, tuple[float, float]] = field(default_factory=dict)
+    """CPU and wall time of a step."""
+    busy: dict[int, int] = field(default_factory=dict)
+    """Refused each look."""
+    nullified: int = 0
+    """Views that end without a block, each look."""
+    findings: dict[int, str] = field(default_factory=dict)
+    silent: set[int] = field(default_factory=set)
+    restarts: dict[int, int] = field(default_factory=dict)
+    """At which look a node has started anew."""
+
+    def record(self, path: Path) -> Recording:
+        """Writes it; each node answers a few ms after the one before."""
+        targets = [
+            Target(f"node-{i}", f"http://127.0.0.1:{i + 1}", self.regions[i % len(self.regions)]) for i in range(self.n)
+        ]
+        with create(path) as out:
+            recorder = Recorder(out, targets, 1_000_000, 1_000)
+            for look in range(self.looks):
+                for index, target in enumerate(targets):
+                    at_ms = 1_000_000 + 1_000 * look + 3 * index
+                    if index in self.silent:
+                        recorder.add(Scrape(target.name, at_ms, 9, {}, "doesn't answer (refused)"))
+                    else:
+                        recorder.add(Scrape(target.name, at_ms, 3, parse(self.text(index, look).encode())))
+            recorder.end(1_000_000 + 1_000 * self.looks)
+        return Recording.open(path)
+
+    def text(self, index: int, look: int) -> str:
+        """What a node says at a look."""
+        since = self.restarts.get(index, 0)
+        done = (look + 1 if look < since else look - since + 1) * self.per_look
+        lines = [
+            *_gauge("rustorium_node_build", {f'name="node-{index}",place="{index}"': 1}),
+            *_gauge("rustorium_consensus_validators", {"": self.n}),
+            *_counter("rustorium_execution_transactions", {"": done}),
+            *_counter("rustorium_gateway_busy", {"": self.busy.get(index, 0) * look}),
+            *_counter("rustorium_consensus_nullified_views", {"": self.nullified * look}),
+            *_counter("rustorium_process_cpu_seconds", {"": 0.2 * look}),
+            *_gauge("rustorium_node_finding", {f'code="{code}"': 1 for i, code in self.findings.items() if i == index}),
+            *self._links(index, done),
+            *_histogram(FINALITY, done, sum(STAGE_MS.values()) + 2.0),
+            *_histogram("rustorium_consensus_view_seconds", done, 20.0),
+            *_histogram(SYNC, 2 * done, self.sync_ms.get(index, 0.6)),
+        ]
+        cpu_ms, wall_ms = self.step_ms.get(index, (0.1, 0.12))
+        lines += [*_histogram(STEP_CPU, 6 * done, cpu_ms), *_histogram(STEP_WALL, 6 * done, wall_ms)]
+        for stage in STAGES:
+            lines += _histogram(stage.metric, done, self.stage_ms.get((index, stage.name), STAGE_MS[stage.name]))
+        return "\n".join([*lines, "# EOF", ""])
+
+    def _links(self, index: int, done: int) -> list[str]:
+        peers = [peer for peer in range(self.n) if peer != index]
+        up = [peer for peer in peers if not self._of(self.down, index, peer) and peer not in self.silent]
+        rtts = {peer: self.rtt_ms.get((min(index, peer), max(index, peer)), self.usual_rtt_ms) / 1000 for peer in up}
+        lost = {peer: self.lost.get((min(index, peer), max(index, peer)), 0.0) for peer in up}
+        queued = {peer: self.queued.get((min(index, peer), max(index, peer)), 0) for peer in peers}
+        return [
+            *_gauge("rustorium_transport_link_up", {f'peer="{peer}"': int(peer in up) for peer in peers}),
+            *_gauge("rustorium_transport_rtt_seconds", {f'peer="{peer}"': rtt for peer, rtt in rtts.items()}),
+            *_counter("rustorium_transport_sent_packets", {f'peer="{peer}"': 40 * done for peer in up}),
+            *_counter("rustorium_transport_lost_packets", {f'peer="{p}"': int(40 * done * lost[p]) for p in up}),
+            *_gauge(
+                "rustorium_transport_queue_bytes",
+                {f'class="data",peer="{peer}"': size for peer, size in queued.items()},
+            ),
+        ]
+
+    @staticmethod
+    def _of(pairs: set[tuple[int, int]], a: int, b: int) -> bool:
+        return (min(a, b), max(a, b)) in pairs
+
+
+def _series(name: str, kind: str, suffix: str, values: Mapping[str, float]) -> list[str]:
+    lines = [f"# TYPE {name} {kind}"]
+    return lines + [
+        f"{name}{suffix}{{{labels}}} {value!r}" if labels else f"{name}{suffix} {value!r}"
+        for labels, value in values.items()
+    ]
+
+
+def _gauge(name: str, values: Mapping[str, float]) -> list[str]:
+    return _series(name, "gauge", "", values)
+
+
+def _counter(name: str, values: Mapping[str, float]) -> list[str]:
+    return _series(name, "counter", "_total", values)
+
+
+def _histogram(name: str, count: int, mean_ms: float) -> list[str]:
+    """All observations alike."""
+    place = bisect.bisect_left(BOUNDS, mean_ms / 1000)
+    lines = [f"# TYPE {name} histogram", f"{name}_sum {count * mean_ms / 1000!r}", f"{name}_count {count}"]
+    for number, bound in enumerate([*BOUNDS, math.inf]):
+        le = "+Inf" if bound == math.inf else repr(bound)
+        lines.append(f'{name}_bucket{{le="{le}"}} {count if number >= place else 0}')
+    return lines

@@ -1,0 +1,244 @@
+"""What stands out is found by name in recordings in which it was made so, and nothing is where all is well.
+
+Invariants: no node runs, no clock is read: each recording is made of chosen figures.
+"""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from cli_runner import Cli
+from synthetic import STAGE_MS, SyntheticNet
+
+from rustorium.observe.analysis.gather import POINTS_MAX, Node, gather
+from rustorium.observe.analysis.page import page
+from rustorium.observe.analysis.report import BINS_MAX, Report, report_of
+from rustorium.observe.analysis.text import bar, lines, spark
+from rustorium.observe.recording import Look, Recording, Series
+
+
+def report(net: SyntheticNet, folder: Path) -> Report:
+    return report_of(gather(net.record(folder / "recording")))
+
+
+def causes(net: SyntheticNet, folder: Path) -> list[tuple[str, str]]:
+    return [(cause.code, cause.subject) for cause in report(net, folder).causes]
+
+
+def test_nothing_stands_out_where_all_is_well(tmp_path: Path) -> None:
+    for number, net in enumerate((SyntheticNet(), SyntheticNet(n=1), SyntheticNet(n=7, usual_rtt_ms=9.0))):
+        (tmp_path / str(number)).mkdir()
+        assert causes(net, tmp_path / str(number)) == []
+
+
+def test_the_figures_are_those_that_were_recorded(tmp_path: Path) -> None:
+    found = report(SyntheticNet(), tmp_path)
+    assert (found.seconds, found.transactions, found.transactions_per_s, found.cut_off) == (11.0, 550, 50.0, False)
+    assert {row.stage: row.mean_ms for row in found.stages} == STAGE_MS
+    assert [row.stage for row in found.stages] == list(STAGE_MS)
+    assert sum(row.share for row in found.stages) == pytest.approx(100, abs=0.5)
+    assert (found.final_mean_ms, found.between_ms) == (16.2, 2.0)
+    assert found.stages[3].count == 4 * 550
+    assert found.stages[3].p50_ms == pytest.approx(4.0, rel=0.5)
+    assert all(one.transactions_per_s == pytest.approx(50, rel=0.02) for one in found.bins[:-1])
+    assert {one.final_ms for one in found.bins} == {16.2}
+    assert [row.quorum_rtt_ms for row in found.nodes] == [0.5] * 4
+
+
+SLOW = {
+    "disk": (SyntheticNet(sync_ms={2: 41.0}), [("disk-slow", "node-2")]),
+    "disk whose thread is never idle": (SyntheticNet(sync_ms={1: 12.0}, looks=9), [("disk-slow", "node-1")]),
+    "all disks": (
+        SyntheticNet(sync_ms=dict.fromkeys(range(4), 25.0), per_look=5),
+        [("disk-slow", f"node-{index}") for index in range(4)],
+    ),
+    "store": (SyntheticNet(stage_ms={(1, "persist"): 14.0}, per_look=5), [("disk-slow-store", "node-1")]),
+    "link": (SyntheticNet(rtt_ms={(0, 3): 180.0}), [("link-slow", "node-0 – node-3")]),
+    "two links": (
+        SyntheticNet(rtt_ms={(0, 3): 180.0, (1, 2): 60.0}, n=5),
+        [("link-slow", "node-0 – node-3"), ("link-slow", "node-1 – node-2")],
+    ),
+    "link beyond its distance": (
+        SyntheticNet(
+            regions=("us-east-1", "eu-west-1"), usual_rtt_ms=70.0, rtt_ms={(0, 1): 240.0, (0, 2): 5.0, (1, 3): 3.0}
+        ),
+        [("link-slow", "node-0 – node-1")],
+    ),
+    "lossy link": (SyntheticNet(lost={(1, 3): 0.05}), [("link-lossy", "node-1 – node-3")]),
+    "full link": (SyntheticNet(queued={(0, 2): 2**20}), [("link-full", "node-0 – node-2")]),
+    "cut link": (SyntheticNet(down={(0, 1)}), [("link-down", "node-0 – node-1")]),
+    "node far away": (
+        SyntheticNet(rtt_ms={(0, 3): 80.0, (1, 3): 80.0, (2, 3): 90.0}),
+        [("node-far", "node-3")],
+    ),
+    "node without links": (SyntheticNet(down={(0, 2), (1, 2), (2, 3)}), [("node-unreached", "node-2")]),
+    "node that is gone": (SyntheticNet(silent={1}), [("node-silent", "node-1")]),
+    "node that started anew": (SyntheticNet(restarts={2: 8}), [("node-restarted", "node-2")]),
+    "node that executes slowly": (SyntheticNet(stage_ms={(3, "execute"): 9.0}), [("node-slow", "node-3")]),
+    "node that checks slowly": (SyntheticNet(stage_ms={(0, "submit"): 8.0}), [("node-slow", "node-0")]),
+    "node without a core": (SyntheticNet(step_ms={1: (0.5, 6.0)}, per_look=20), [("cpu-short", "node-1")]),
+    "executing thread that is full": (
+        SyntheticNet(stage_ms={(i, s): 8.0 for i in range(4) for s in ("execute", "persist")}),
+        [("execute-full", f"node-{index}") for index in range(4)],
+    ),
+    "pool that is full": (SyntheticNet(busy={0: 30}), [("pool-full", "node-0")]),
+    "views that fail": (SyntheticNet(nullified=6), [("views-fail", "node-0")]),
+    "finding": (SyntheticNet(findings={3: "disk-low"}), [("disk-low", "node-3")]),
+}
+
+
+@pytest.mark.parametrize("what", SLOW)
+def test_what_was_made_slow_is_found_and_nothing_else(tmp_path: Path, what: str) -> None:
+    net, expected = SLOW[what]
+    assert sorted(causes(net, tmp_path)) == sorted(expected)
+
+
+def test_distance_alone_is_no_trouble(tmp_path: Path) -> None:
+    net = SyntheticNet(regions=("us-east-1", "eu-west-1", "sa-east-1", "ap-northeast-1"))
+    net.rtt_ms = {(0, 1): 70.0, (0, 2): 116.0, (0, 3): 150.0, (1, 2): 180.0, (1, 3): 205.0, (2, 3): 260.0}
+    found = report(net, tmp_path)
+    assert found.causes == ()
+    assert found.slowest_link is not None
+    assert (found.slowest_link.name, found.slowest_link.ms) == ("node-2 – node-3", 260.0)
+    assert [round(row.quorum_rtt_ms or 0) for row in found.nodes] == [116, 180, 180, 205]
+
+
+def test_whether_a_quorum_waits_for_slow_disks_is_said(tmp_path: Path) -> None:
+    [one] = report(SyntheticNet(sync_ms={2: 41.0}), tmp_path).causes
+    assert "a quorum forms without its votes" in one.evidence
+    assert "takes 41.0 ms" in one.evidence
+    assert "those of the others 0.6" in one.evidence
+    (tmp_path / "two").mkdir()
+    two = report(SyntheticNet(sync_ms={2: 41.0, 3: 30.0}), tmp_path / "two").causes
+    assert [cause.subject for cause in two] == ["node-2", "node-3"], "the slower first"
+    assert all("a quorum needs its votes" in cause.evidence for cause in two)
+
+
+def test_the_slowest_of_each_kind_is_named_beside_the_others(tmp_path: Path) -> None:
+    net = SyntheticNet(sync_ms={1: 2.0}, rtt_ms={(1, 2): 3.0}, stage_ms={(0, "execute"): 2.0})
+    found = report(net, tmp_path)
+    assert found.causes == (), "slower than others, and it matters to nobody"
+    assert [(one.name, one.ms, one.others_ms) for one in (found.slowest_disk, found.slowest_link) if one] == [
+        ("node-1", 2.0, 0.6),
+        ("node-1 – node-2", 3.0, 0.5),
+    ]
+    assert found.slowest_node is not None
+    assert found.slowest_node.name == "node-0"
+    stage = next(row for row in found.stages if row.stage == "execute")
+    assert (stage.slowest_node, stage.slowest_ms) == ("node-0", 2.0)
+
+
+def test_a_restart_loses_nothing_that_was_seen(tmp_path: Path) -> None:
+    found = report(SyntheticNet(restarts=dict.fromkeys(range(4), 6)), tmp_path)
+    assert found.transactions == 550
+    assert [row.restarts for row in found.nodes] == [1] * 4
+    assert {one.final_ms for one in found.bins} == {16.2}
+
+
+def test_long_recordings_take_bounded_room(tmp_path: Path) -> None:
+    node = Node("n", "")
+    series = {0: Series("rustorium_execution_transactions", "rustorium_execution_transactions_total", ())}
+    for number in range(5 * POINTS_MAX):
+        node.take(Look("n", number, 1, "", {0: float(number)}), series, {series[0].family: ("counter", "")})
+        assert len(node.points) <= POINTS_MAX
+    assert node.points[0].at_ms == 0
+    assert len(node.points) > POINTS_MAX // 4
+    assert node.count("rustorium_execution_transactions") == 5 * POINTS_MAX - 1
+    assert len(report(SyntheticNet(looks=BINS_MAX + 20, n=1), tmp_path).bins) == BINS_MAX
+
+
+def test_bars_and_lines_are_drawn_to_scale() -> None:
+    assert [bar(share, 8, plain=False) for share in (0, 0.5, 0.55, 1, 9)] == [
+        "",
+        "████",
+        "████▍",
+        "████████",
+        "████████",
+    ]
+    assert bar(0.5, 8, plain=True) == "####"
+    assert spark([0, 1, None, 4, 8], 60, plain=False) == "▁▂ ▅█"
+    assert spark([0, 1, None, 4, 8], 60, plain=True) == ".: +@"
+    assert spark([1.0] * 600 + [3.0] * 600, 2, plain=False) == "▃█"
+    assert spark([], 60, plain=False) == ""
+    assert spark([0.0], 60, plain=False) == "▁"
+
+
+def test_a_table_off_a_terminal_is_plain(cli: Cli, tmp_path: Path) -> None:
+    SyntheticNet(sync_ms={2: 41.0}).record(tmp_path / "r")
+    ended = cli("analyze", "performance", tmp_path / "r")
+    assert (ended.code, ended.err) == (0, "")
+    assert "\x1b" not in ended.out
+    assert re.search(r"^notarize +4.0 .* #+ +node-3", ended.out, re.MULTILINE)
+    assert "slowest disk  node-2: a sync takes 41.0 ms, the others 0.60" in ended.out
+    assert "disk-slow  node-2: a sync takes 41.0 ms" in ended.out
+    assert "try: take other load off this disk" in ended.out
+
+
+def test_json_is_the_report(cli: Cli, tmp_path: Path) -> None:
+    SyntheticNet(rtt_ms={(0, 3): 180.0}).record(tmp_path / "r")
+    found = json.loads(cli("analyze", "performance", tmp_path / "r", "-o", "json").out)
+    assert [(cause["code"], cause["subject"]) for cause in found["causes"]] == [("link-slow", "node-0 – node-3")]
+    assert found["slowest_link"] == {"name": "node-0 – node-3", "ms": 180.0, "others_ms": 0.5}
+    assert [row["stage"] for row in found["stages"]] == list(STAGE_MS)
+
+
+def test_an_idle_net_is_said_to_be_idle(cli: Cli, tmp_path: Path) -> None:
+    SyntheticNet(per_look=0).record(tmp_path / "r")
+    ended = cli("analyze", "performance", tmp_path / "r")
+    assert ended.code == 0
+    assert "nothing was executed meanwhile" in ended.out
+    assert "no disk, link or node stands out" in ended.out
+
+
+def test_a_page_needs_nothing_else_and_takes_no_names_for_markup(tmp_path: Path) -> None:
+    net = SyntheticNet(sync_ms={2: 41.0}, regions=("<script>alert(1)</script>",))
+    text = page(report(net, tmp_path))
+    assert "<script" not in text
+    assert "&lt;script&gt;alert(1)" in text
+    assert not re.search(r"(?:src=|href|url\(|@import|https?:)", text), "no request, and the policy forbids them too"
+    assert "default-src 'none'" in text
+    assert "node-2</strong>" in text
+    assert text.count("<svg") == text.count("</svg>") == 6
+    assert re.search(r'<text [^>]*>node-2</text><rect class="bad"', text), "the slowest disk has another colour"
+    assert page(report_of(gather(Recording.open(tmp_path / "recording")))) == text
+
+
+def test_the_page_is_a_new_file(cli: Cli, tmp_path: Path) -> None:
+    SyntheticNet().record(tmp_path / "r")
+    assert cli("analyze", "performance", tmp_path / "r", "--html", tmp_path / "page.html").code == 0
+    assert (tmp_path / "page.html").read_text().startswith("<!doctype html>")
+    cli("analyze", "performance", tmp_path / "r", "--html", tmp_path / "page.html").fails(2, "is there already")
+
+
+def test_a_recording_that_was_cut_off_is_good_up_to_there(cli: Cli, tmp_path: Path) -> None:
+    SyntheticNet().record(tmp_path / "r")
+    raw = (tmp_path / "r").read_bytes()
+    (tmp_path / "r").write_bytes(raw[: len(raw) // 2])
+    ended = cli("analyze", "performance", tmp_path / "r")
+    assert ended.code == 0
+    assert "was cut off" in ended.out
+
+
+def test_bad_arguments_are_one_sentence(cli: Cli, tmp_path: Path) -> None:
+    command = ("analyze", "performance")
+    cli(*command).fails(2, "no net is named")
+    cli(*command, tmp_path / "none").fails(2, "can't be read")
+    cli(*command, __file__).fails(1, "is no recording")
+    cli(*command, tmp_path / "none", "--node", "http://127.0.0.1:1").fails(2, "use one of them")
+    cli(*command, tmp_path / "none", "--flame", tmp_path / "f.svg").fails(2, "--net or --home")
+    cli(*command, "--node", "http://127.0.0.1:1", "--for", "soon").fails(2, "'soon' is no time")
+    cli(*command, "--node", "http://127.0.0.1:1", "--every", "1ms").fails(2, "at least 100ms")
+    cli(*command, "--node", "http://127.0.0.1:1").fails(5, "no node answers")
+    cli(*command, "--home", tmp_path).fails(5, "no node answers on")
+    SyntheticNet(looks=1).record(tmp_path / "short")
+    cli(*command, tmp_path / "short").fails(5, "no node answered twice")
+    SyntheticNet(silent=set(range(4))).record(tmp_path / "silent")
+    cli(*command, tmp_path / "silent").fails(5, "no node answered twice (node-0 doesn't answer (refused))")
+
+
+def test_what_is_coloured_says_the_same(tmp_path: Path) -> None:
+    found = report(SyntheticNet(), tmp_path)
+    assert [tone for text, tone in lines(found, plain=False) if text.startswith("no disk")] == ["good"]
+    plain = [text for text, _ in lines(found, plain=True)]
+    assert all(ord(letter) < 128 or letter == "–" for text in plain for letter in text)
