@@ -1,12 +1,17 @@
-"""`status check` shows what an operator must look after."""
+"""`status check` says whether the net and its nodes are well, why not, and what to do.
+
+Invariants: no node runs: what one says is written down here, and waiting is the test's.
+"""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_runner import Cli
+from cli_runner import Cli, Ended
 
+from rustorium.client.probe import silent, status_of
 from rustorium.home import Home
 from rustorium.node.recoverystate import RecoveryState, one_supervisor
 
@@ -31,6 +36,23 @@ ANSWER: dict[str, Any] = {
     "at": {"height": 9, "root": "00" * 32, "shard": 0},
 }
 EVIDENCE = {"validator": 2, "name": "node-2", "kind": "two_notarizes", "first": "view 7", "count": 3}
+FINDING = {
+    "code": "disk-stalled",
+    "severity": "not-ready",
+    "evidence": "a write or sync has not come back: journal for 31 s",
+    "advice": "look at the disk",
+    "since_ms": 1,
+}
+PEERS_LOST = FINDING | {"code": "peers-lost", "evidence": "2 of the 3 validators", "advice": "check them"}
+RETIRED = "the validator key is retired and signs nothing more"
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    home = Home(tmp_path / "home")
+    home.path.mkdir()
+    home.config.write_text("")
+    return home
 
 
 @pytest.fixture
@@ -41,62 +63,183 @@ def answering(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     return answer
 
 
-def test_a_node_that_is_well_needs_no_attention(cli: Cli, answering: dict[str, Any], tmp_path: Path) -> None:
-    assert answering["ready"]
-    ended = cli("status", "check", "--home", tmp_path)
-    head, row = ended.out.splitlines()
-    assert (ended.code, head.split()[-1], row.split()[-1]) == (0, "attention", "vote")
+@pytest.fixture
+def net(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
+    """Makes nodes answer over HTTP what is given, None for one that doesn't; gives the options that name them."""
+
+    def make(*answers: dict[str, Any] | None) -> list[str]:
+        said = [
+            silent(f"http://n{i}", "refused") if answer is None else status_of(ANSWER | {"node": f"node-{i}"} | answer)
+            for i, answer in enumerate(answers)
+        ]
+        monkeypatch.setattr("rustorium.client.probe.ask", lambda endpoints, timeout_s: said[: len(endpoints)])
+        return [word for i in range(len(answers)) for word in ("--node", f"http://n{i}")]
+
+    return make
 
 
-def test_unreachable_peers_and_evidence_are_named(cli: Cli, answering: dict[str, Any], tmp_path: Path) -> None:
-    answering |= {"peers_up": 1, "unreachable": ["node-1", "node-3"], "evidence": [EVIDENCE]}
-    ended = cli("status", "check", "--home", tmp_path)
-    assert ended.code == 0, "a quorum is there"
-    assert "can't reach node-1, node-3; node-2 signed two_notarizes in view 7 (3 in all)" in ended.out
-    raw = json.loads(cli("status", "check", "--home", tmp_path, "-o", "json").out)
-    assert (raw[0]["unreachable"], raw[0]["evidence"]) == (["node-1", "node-3"], [EVIDENCE])
+def levels(ended: Ended) -> dict[str, str]:
+    """The word for the net and for each node, of JSON output."""
+    rows = json.loads(ended.out)
+    return {"network": rows[0]["network"]["verdict"]} | {row["node"]: row["verdict"] for row in rows}
 
 
-def test_a_retired_key_is_said_and_not_ok(cli: Cli, answering: dict[str, Any], tmp_path: Path) -> None:
-    answering["key_retired_because"] = "the validator key is retired and signs nothing more"
-    ended = cli("status", "check", "--home", tmp_path)
+def problems(ended: Ended) -> list[str]:
+    rows = json.loads(ended.out)
+    found = [problem for row in (rows[0]["network"], *rows) for problem in row["problems"]]
+    assert all(problem["evidence"] and problem["advice"] for problem in found)
+    return [problem["code"] for problem in found]
+
+
+def test_a_node_and_a_net_that_are_well(cli: Cli, answering: dict[str, Any], home: Home) -> None:
+    ended = cli("status", "check", "--home", home.path)
+    lines = ended.out.splitlines()
+    assert (ended.code, len(lines)) == (0, 5)
+    assert lines[0] == "network  well       height 9, epoch 0, 4 of 4 validators connected, a quorum is 3"
+    assert lines[1] == "node-0   well       validator, height 9, view 12, 3 links up"
+    assert (lines[2], lines[3].split()[:2], lines[4].split()[0]) == ("", ["node", "role"], "node-0")
+    assert "\x1b" not in ended.out
+
+
+def test_a_missing_peer_and_evidence_leave_a_quorum_that_is_not_well(
+    cli: Cli, answering: dict[str, Any], home: Home
+) -> None:
+    answering |= {"peers_up": 2, "unreachable": ["node-1"], "evidence": [EVIDENCE]}
+    ended = cli("status", "check", "--home", home.path)
+    assert ended.code == 1
+    assert "evidence: node-2 signed two_notarizes in view 7 (3 in all)" in ended.out
+    assert "peers-unreachable: it has no link to node-1" in ended.out
+    assert "no-spare: 3 of 4 validators are connected with node-0: one more that fails" in ended.out
+    raw = cli("status", "check", "--home", home.path, "-o", "json")
+    assert (raw.code, problems(raw)) == (1, ["no-spare", "evidence", "peers-unreachable"])
+    assert json.loads(raw.out)[0]["evidence"] == [EVIDENCE]
+
+
+def test_without_a_quorum_nothing_is_ready(cli: Cli, answering: dict[str, Any], home: Home) -> None:
+    answering |= {"peers_up": 1, "unreachable": ["node-1", "node-3"], "ready": False, "findings": [PEERS_LOST]}
+    ended = cli("status", "check", "--home", home.path)
     assert ended.code == 5
-    assert "retired and signs nothing more" in ended.out
+    assert "no-quorum: 2 of the 3 validators that a quorum needs are connected with node-0" in ended.out
+    assert "do: start or reach node-1, node-3" in ended.out
+    assert ended.out.count("peers-") == 1, "once is enough"
 
 
-FINDING = {
-    "code": "disk-stalled",
-    "severity": "not-ready",
-    "evidence": "a write or sync has not come back: journal for 31 s",
-    "advice": "look at the disk",
-    "since_ms": 1,
-}
+def test_a_retired_key_is_said(cli: Cli, answering: dict[str, Any], home: Home) -> None:
+    answering["key_retired_because"] = RETIRED
+    ended = cli("status", "check", "--home", home.path)
+    assert ended.code == 1
+    assert f"key-retired: {RETIRED}" in ended.out
+    assert "node replace-key" in ended.out
 
 
-def test_what_is_wrong_stands_below_with_what_to_do(cli: Cli, answering: dict[str, Any], tmp_path: Path) -> None:
+def test_what_is_found_stands_with_what_to_do(cli: Cli, answering: dict[str, Any], home: Home) -> None:
     answering |= {"ready": False, "not_ready_because": "disk-stalled: …", "findings": [FINDING]}
-    ended = cli("status", "check", "--home", tmp_path)
+    ended = cli("status", "check", "--home", home.path)
     assert ended.code == 5
-    _, row, empty, head, found = ended.out.splitlines()
-    assert row.endswith("disk-stalled")
-    assert (empty, head.split()) == ("", ["node", "code", "severity", "evidence", "do"])
-    assert found.split()[:3] == ["node-0", "disk-stalled", "not-ready"]
-    assert found.endswith("journal for 31 s  look at the disk")
-    [raw] = json.loads(cli("status", "check", "--home", tmp_path, "-o", "json").out)
-    assert raw["findings"] == [FINDING]
+    at = ended.out.splitlines().index("  disk-stalled: a write or sync has not come back: journal for 31 s")
+    assert ended.out.splitlines()[at + 1] == "    do: look at the disk"
+    raw = cli("status", "check", "--home", home.path, "-o", "json")
+    assert problems(raw) == ["disk-stalled"]
+    assert json.loads(raw.out)[0]["findings"] == [FINDING]
+    answering |= {"findings": [FINDING | {"severity": "degraded"}], "ready": True}
+    assert cli("status", "check", "--home", home.path).code == 1
 
 
-def test_while_the_node_is_down_its_supervisor_says_why(cli: Cli, tmp_path: Path) -> None:
-    home = Home(tmp_path)
-    assert cli("status", "check", "--home", tmp_path).code == 5
+def test_why_it_is_not_ready_is_said_where_it_found_nothing(cli: Cli, answering: dict[str, Any], home: Home) -> None:
+    answering |= {"ready": False, "not_ready_because": "no quorum was seen yet"}
+    ended = cli("status", "check", "--home", home.path)
+    assert (ended.code, "not-ready: no quorum was seen yet" in ended.out) == (5, True)
+    answering |= {"filling": {"percent": 41, "banned": ["node-2"]}, "not_ready_because": "it is filled"}
+    ended = cli("status", "check", "--home", home.path)
+    assert "filling: its store is being filled, 41 %: it is filled" in ended.out
+    assert "peers-banned: it was filled with lies by node-2" in ended.out
+
+
+def test_a_net_is_judged_by_all_its_nodes(cli: Cli, net: Callable[..., list[str]]) -> None:
+    ended = cli("status", "check", *net({}, {}, {}, {}), "-o", "json")
+    assert (ended.code, set(levels(ended).values())) == (0, {"well"})
+    ended = cli("status", "check", *net({}, {}, None, {}), "-o", "json")
+    assert (ended.code, problems(ended)) == (5, ["no-answer"])
+    assert levels(ended) | {"http://n2": ""} == dict.fromkeys(("network", "node-0", "node-1", "node-3"), "well") | {
+        "http://n2": ""
+    }
+    evidence = {"evidence": [EVIDENCE]}
+    ended = cli("status", "check", *net(evidence, evidence, {}, {}), "-o", "json")
+    assert (ended.code, problems(ended)) == (1, ["evidence"]), "once for the net"
+
+
+def test_nodes_of_other_chains_or_other_results_are_told_apart(cli: Cli, net: Callable[..., list[str]]) -> None:
+    ended = cli("status", "check", *net({}, {"chain": "cd" * 32}), "-o", "json")
+    assert (ended.code, problems(ended)) == (5, ["other-chain"])
+    ended = cli("status", "check", *net({}, {"claimed": {"height": 8, "root": "11" * 32}}), "-o", "json")
+    assert (ended.code, problems(ended)) == (5, ["forked"])
+    ended = cli("status", "check", *net({}, {"claimed": {"height": 7, "root": "11" * 32}}))
+    assert ended.code == 0, "another height has another root"
+
+
+def test_a_net_that_is_not_reached(cli: Cli, net: Callable[..., list[str]]) -> None:
+    ended = cli("status", "check", *net(None, None))
+    assert (ended.code, ended.err) == (5, "")
+    assert "unreachable: none of 2 nodes answers" in ended.out
+    assert ended.out.count("no-answer: doesn't answer (refused)") == 2
+
+
+def test_a_node_and_its_net_on_one_screen(
+    cli: Cli, answering: dict[str, Any], home: Home, net: Callable[..., list[str]]
+) -> None:
+    answering["findings"] = [FINDING | {"severity": "degraded"}]
+    ended = cli("status", "check", "--home", home.path, *net({}, {}, {}, {}), "-o", "json")
+    assert levels(ended) == {
+        "network": "well", "node-0": "not well", "node-1": "well", "node-2": "well", "node-3": "well",
+    }  # fmt: skip
+    assert ended.code == 1
+
+
+def test_a_wrong_home_is_an_error_and_a_node_that_is_down_is_not(cli: Cli, home: Home, tmp_path: Path) -> None:
+    cli("status", "check", "--home", tmp_path / "nowhere").fails(3, "is no node's home", "--home")
+    ended = cli("status", "check", "--home", home.path)
+    assert (ended.code, ended.err) == (5, "")
+    assert "no-answer: doesn't answer (it doesn't run)" in ended.out
+    assert f"do: start it with `rustorium-node start --home {home.path}`" in ended.out
+    [row] = json.loads(cli("status", "check", "--home", home.path, "-o", "json").out)
+    assert (row["ready"], row["verdict"]) == (False, "not ready")
+    home.ended.parent.mkdir()
+    home.ended.write_text('{"code": "disk-full", "evidence": "no space is left", "at_ms": 1}')
+    ended = cli("status", "check", "--home", home.path)
+    assert "it ended with disk-full, no space is left" in ended.out
+    assert f"`rustorium-node recover manual --home {home.path}`" in ended.out
+
+
+def test_while_the_node_is_down_its_supervisor_says_why(cli: Cli, home: Home) -> None:
     with one_supervisor(home):
         RecoveryState(home).tell("waiting for space", code="disk-full", reason="free space on the disk")
-        ended = cli("status", "check", "--home", tmp_path)
+        ended = cli("status", "check", "--home", home.path)
         assert ended.code == 5
         assert "`recover auto` waiting for space: doesn't answer (free space on the disk)" in ended.out
-    ended = cli("status", "check", "--home", tmp_path)
-    assert (ended.code, ended.out) == (5, ""), "who says so is gone"
+        [row] = json.loads(cli("status", "check", "--home", home.path, "-o", "json").out)
+        assert row["recovery"]["state"] == "waiting for space"
+    assert "(it doesn't run)" in cli("status", "check", "--home", home.path).out, "who says so is gone"
     RecoveryState(home).tell("asks", code="journal-retired", reason="the key is retired")
-    assert "`recover auto` asks: doesn't answer (the key is retired)" in cli("status", "check", "--home", tmp_path).out
+    ended = cli("status", "check", "--home", home.path)
+    assert "`recover auto` asks: doesn't answer (the key is retired)" in ended.out
     RecoveryState(home).tell("stopped")
-    assert cli("status", "check", "--home", tmp_path).out == ""
+    assert "(it doesn't run)" in cli("status", "check", "--home", home.path).out
+
+
+def test_it_watches_until_it_is_interrupted(
+    cli: Cli, answering: dict[str, Any], home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[float] = []
+
+    def wait(seconds: float) -> None:
+        waits.append(seconds)
+        answering["height"] += 1
+        if len(waits) == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("rustorium.cli.status.wait", wait)
+    ended = cli("status", "check", "--home", home.path, "--watch", "--every-s", "7", "-o", "jsonl")
+    assert (ended.code, waits) == (130, [7.0] * 3)
+    rows = [json.loads(line) for line in ended.out.splitlines()]
+    assert [row["height"] for row in rows] == [9, 10, 11]
+    assert all(row["at_ms"] > 0 for row in rows)

@@ -81,6 +81,11 @@ def show(lines: Iterable[tuple[str, str]]) -> None:
         console.print(Text(line.rstrip(), style=TONES.get(tone, "")))
 
 
+def clear() -> None:
+    """Makes room for the next look: an empty screen on a terminal, an empty line elsewhere."""
+    print("\x1b[H\x1b[2J" if sys.stdout.isatty() and os.environ.get("TERM") != "dumb" else "", end="")
+
+
 class Advance(Protocol):
     """Moves a progress bar on."""
 

@@ -1,14 +1,18 @@
 """`status check`."""
 
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from rustorium.cli.options import HomeOption, NetOption, NodeOption, home_of, net_of
-from rustorium.cli.output import Format, Output, emit
+from rustorium.cli.output import Format, Output, clear, emit, show
 
 if TYPE_CHECKING:
+    from rustorium.health.verdict import Verdict
     from rustorium.home import Home
     from rustorium.types import NodeStatus
 
@@ -17,7 +21,6 @@ COLUMNS = [
     "node",
     "role",
     "ready",
-    "reason",
     "height",
     "view",
     "executed",
@@ -25,8 +28,9 @@ COLUMNS = [
     "peers_up",
     "pool_transactions",
     "durability",
-    "attention",
 ]
+wait = time.sleep
+"""Between two looks; a test's own in tests."""
 
 
 @group.callback()
@@ -40,55 +44,107 @@ def check(
     net: NetOption = None,
     node: NodeOption = None,
     timeout_s: Annotated[float, typer.Option("--timeout-s", min=0.1, help="Per node, seconds.")] = 3.0,
+    watch: Annotated[bool, typer.Option("--watch", help="Look again and again, until Ctrl-C.")] = False,
+    every_s: Annotated[float, typer.Option("--every-s", min=0.1, help="How often to look, seconds.")] = 2.0,
     output: Output = Format.table,
 ) -> None:
-    """Ask a node by its admin socket (--home), or nodes over HTTP (--net, --node): are they well, why not, what to do.
-    Exit code 5: one isn't ready, or its validator key is retired."""
+    """Ask a node by its admin socket (--home), nodes over HTTP (--net, --node), or both: are they and the net well, why
+    not, what to do. Exit code 0: all is well; 1: it works, and something should be looked at; 5: not ready, or nobody
+    answers."""
+    from rustorium.health.verdict import worst
+
+    look = _looker(home, net, node or [], timeout_s)
+    while True:
+        statuses, verdicts = look()
+        _print(statuses, verdicts, output, again=watch)
+        if not watch:
+            raise typer.Exit(int(worst(verdicts)))
+        wait(every_s)
+
+
+Look = Callable[[], "tuple[list[NodeStatus], list[Verdict]]"]
+
+
+def _looker(home: Path | None, net: Path | None, nodes: Sequence[str], timeout_s: float) -> Look:
+    """What looks. The net comes first among the verdicts, then each node in order. Errors: UsageError, HomeMissing."""
     from rustorium.client.probe import ask
+    from rustorium.health.verdict import of_net, of_node
 
-    found = net_of(net) if home is None and not node else None
-    if node or found is not None:
-        endpoints = node or (found.endpoints if found is not None else [])
-        statuses: list[NodeStatus] = ask(endpoints, timeout_s)
-    else:
-        statuses = [_of_home(home_of(home), timeout_s)]
-    rows = [{name: getattr(one, name) for name in COLUMNS} | {"chain": one.chain} for one in statuses]
-    if output is Format.table:
-        emit(rows, output, COLUMNS)
-        _explain(statuses)
-    else:
-        emit([one.raw or row for one, row in zip(statuses, rows, strict=True)], output)
-    if not all(one.ready and not one.retired for one in statuses):
-        raise typer.Exit(5)
+    found = net_of(net) if not nodes and (net is not None or home is None) else None
+    endpoints = list(nodes) or (found.endpoints if found is not None else [])
+    own = _known(home_of(home)) if home is not None or not endpoints else None
+
+    def look() -> "tuple[list[NodeStatus], list[Verdict]]":
+        mine, advice = _of_home(own, timeout_s) if own is not None else (None, "")
+        others = ask(endpoints, timeout_s) if endpoints else []
+        statuses = [mine] if mine is not None else []
+        statuses += [one for one in others if mine is None or one.node != mine.node]
+        verdicts = [of_net(statuses, all_asked=found is not None)]
+        return statuses, verdicts + [of_node(one, advice if one is mine else "") for one in statuses]
+
+    return look
 
 
-def _of_home(home: "Home", timeout_s: float) -> "NodeStatus":
-    """What the node says, or its supervisor while it doesn't run. Errors: NotReady where there is neither."""
+def _known(home: "Home") -> "Home":
+    """Errors: HomeMissing."""
+    from rustorium.errors import HomeMissing
+
+    if not home.config.is_file():
+        raise HomeMissing(f"{home.path} is no node's home, it has no config.toml: name another with --home")
+    return home
+
+
+def _of_home(home: "Home", timeout_s: float) -> "tuple[NodeStatus, str]":
+    """What the node says, or, while it doesn't run, what its supervisor or its end says; and then what to do."""
     from rustorium.client.probe import silent, status_of
     from rustorium.errors import NotReady
     from rustorium.node.admin import call
+    from rustorium.node.recoverystate import at_work, last_end
 
     try:
-        return status_of(call(home.admin_socket, "status", timeout_s=timeout_s))
-    except NotReady:
-        from rustorium.node.recoverystate import at_work
-
-        state = at_work(home)
-        if state is None:
-            raise
+        return status_of(call(home.admin_socket, "status", timeout_s=timeout_s)), ""
+    except NotReady as error:
+        state, hangs = at_work(home), error.code == "node-hangs"
+    if state is not None:
         said = silent(str(home.path), str(state.get("reason") or "it is not up yet"))
-        return replace(
-            said, reason=f"`recover auto` {state['state']}: {said.reason}", raw=said.raw | {"recovery": state}
-        )
+        reason = f"`recover auto` {state['state']}: {said.reason}"
+        do = f"`rustorium-node recover manual --dry-run --home {home.path}` says what is known and what would be done"
+        return replace(said, reason=reason, raw=said.raw | {"reason": reason, "recovery": state}), do
+    if hangs:
+        said = silent(str(home.path), f"it takes questions and has answered none for {timeout_s:g} s")
+        return said, "it hangs: restart it, and report its log"
+    if (end := last_end(home)) is not None:
+        said = silent(str(home.path), f"it doesn't run: it ended with {end[0]}, {end[1]}")
+        return said, f"`rustorium-node recover manual --home {home.path}` says what heals it, and does it"
+    said = silent(str(home.path), "it doesn't run")
+    return said, f"start it with `rustorium-node start --home {home.path}`, or under `recover auto`"
 
 
-def _explain(statuses: "list[NodeStatus]") -> None:
-    """What is wrong, and what to do."""
-    found = [
-        {"node": status.node, "code": one.code, "severity": one.severity, "evidence": one.evidence, "do": one.advice}
-        for status in statuses
-        for one in status.findings
-    ]
-    if found:
+def _print(statuses: "list[NodeStatus]", verdicts: "list[Verdict]", output: Format, *, again: bool) -> None:
+    rows = [{name: getattr(one, name) for name in COLUMNS} for one in statuses]
+    if output is Format.table:
+        if again:
+            clear()
+        show(_screen(verdicts))
         print()
-        emit(found, Format.table)
+        emit(rows, output, COLUMNS)
+        return
+    seen = {"at_ms": time.time_ns() // 1_000_000} if again else {}
+    net, *nodes = verdicts
+    emit(
+        [
+            seen | (one.raw or row) | verdict.as_json() | {"network": net.as_json()}
+            for one, row, verdict in zip(statuses, rows, nodes, strict=True)
+        ],
+        output,
+    )
+
+
+def _screen(verdicts: "list[Verdict]") -> Iterator[tuple[str, str]]:
+    width = max(len(verdict.subject) for verdict in verdicts)
+    for verdict in verdicts:
+        level = verdict.level
+        yield f"{verdict.subject:<{width}}  {level.words:<9}  {verdict.summary}", "bad" if level else "good"
+        for problem in verdict.problems:
+            yield f"  {problem.code}: {problem.evidence}", ""
+            yield f"    do: {problem.advice}", ""

@@ -19,6 +19,7 @@ from rustorium.home import Home, open_key_file
 from rustorium.homelock import stopped
 from rustorium.node.admin import call
 from rustorium.node.quarantine import free_space, move_aside, put_back
+from rustorium.node.recoverystate import last_end
 from rustorium.node.watch import free_bytes
 
 STOP_S = 60.0
@@ -55,12 +56,8 @@ def examine(home: Home, config: RecoverySection) -> tuple[bool, list[Step]]:
 
 def _at_rest(home: Home, config: RecoverySection) -> list[Trouble]:
     """What the files of a node that doesn't run tell."""
-    found = []
-    try:
-        ended = json.loads(home.ended.read_text())
-        found.append(Trouble(str(ended["code"]), str(ended["evidence"])))
-    except (OSError, ValueError, KeyError, TypeError):
-        pass
+    end = last_end(home)
+    found = [Trouble(*end)] if end is not None else []
     journal = any(home.safety.glob("segment-*"))
     store = any(home.db.glob("*.sst")) or any(home.db.glob("*.log"))
     if journal and not store:

@@ -88,6 +88,15 @@ def at_work(home: Home) -> dict[str, Any] | None:
     return state if state["state"] == "asks" or _held(home) else None
 
 
+def last_end(home: Home) -> tuple[str, str] | None:
+    """The code and the words that the node ended with, where that was a failure and it hasn't started since."""
+    try:
+        ended = json.loads(home.ended.read_text())
+        return str(ended["code"]), str(ended["evidence"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
 def _held(home: Home) -> bool:
     try:
         with one_supervisor(home):

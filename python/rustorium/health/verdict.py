@@ -1,0 +1,169 @@
+"""Whether a net and its nodes are well by what they say of themselves, why not, and what to do.
+
+Invariants: PURE; nothing that a node says is trusted further than a sentence about it; each trouble stands once, with
+its node or with the net.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+from rustorium.health.catalogue import FINDINGS
+from rustorium.types import NodeStatus
+
+
+class Level(IntEnum):
+    """How something is; the exit code of `status check` by it."""
+
+    WELL = 0
+    NOT_WELL = 1
+    """It works, and somebody should look at it."""
+    NOT_READY = 5
+    """It doesn't work, or can't be asked."""
+
+    @property
+    def words(self) -> str:
+        return {Level.WELL: "well", Level.NOT_WELL: "not well", Level.NOT_READY: "not ready"}[self]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something that isn't as it should be."""
+
+    code: str
+    level: Level
+    evidence: str
+    advice: str
+
+    def as_json(self) -> dict[str, str]:
+        return {
+            "code": self.code, "level": self.level.words, "evidence": self.evidence, "advice": self.advice,
+        }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What is to be said of a node, or of the net."""
+
+    subject: str
+    summary: str
+    problems: tuple[Problem, ...]
+
+    @property
+    def level(self) -> Level:
+        return max((problem.level for problem in self.problems), default=Level.WELL)
+
+    def as_json(self) -> dict[str, object]:
+        return {"verdict": self.level.words, "problems": [problem.as_json() for problem in self.problems]}
+
+
+def worst(verdicts: Iterable[Verdict]) -> Level:
+    """The level of all of them together."""
+    return max((verdict.level for verdict in verdicts), default=Level.WELL)
+
+
+def quorum(n: int) -> int:
+    """How many of n validators decide."""
+    return n - max(0, (n - 1) // 3)
+
+
+def of_node(status: NodeStatus, advice: str = "") -> Verdict:
+    """A node by its own words. `advice`: what to do where it doesn't answer."""
+    if not status.chain:
+        do = advice or "check that it runs, that this is the URL of its HTTP face, and the network in between"
+        return Verdict(status.node, "", (Problem("no-answer", Level.NOT_READY, status.reason, do),))
+    found = [
+        Problem(one.code, Level.NOT_READY if one.severity == "not-ready" else Level.NOT_WELL, one.evidence, one.advice)
+        for one in status.findings
+    ]
+    codes = {one.code for one in status.findings}
+    if not status.ready and not any(one.level is Level.NOT_READY for one in found):
+        found.insert(0, _not_ready(status))
+    if status.retired and "key-retired" not in codes:
+        found.append(Problem("key-retired", Level.NOT_WELL, status.retired, FINDINGS["key-retired"].advice))
+    if status.unreachable and "peers-lost" not in codes:
+        said = f"it has no link to {', '.join(status.unreachable)}"
+        found.append(Problem("peers-unreachable", Level.NOT_WELL, said, FINDINGS["peers-lost"].advice))
+    if status.filling is not None and (banned := status.filling.get("banned")):
+        said = f"it was filled with lies by {', '.join(map(str, banned)) if isinstance(banned, list) else banned}"
+        do = "those peers are passed over: look at them, and report what `audit show --event 'peer banned'` says"
+        found.append(Problem("peers-banned", Level.NOT_WELL, said, do))
+    summary = f"{status.role or 'node'}, height {status.executed:,}, view {status.view:,}, {status.peers_up} links up"
+    return Verdict(status.node, summary, tuple(found))
+
+
+def _not_ready(status: NodeStatus) -> Problem:
+    filling = status.filling
+    if filling is not None:
+        share = filling.get("percent")
+        said = f"its store is being filled{f', {share} %' if share is not None else ''}: {status.reason}"
+        return Problem("filling", Level.NOT_READY, said, "wait: it is ready when it has all that the others have")
+    do = "wait a moment and ask again; where it stays so, read its log (`logs aggregate --level warn`)"
+    return Problem("not-ready", Level.NOT_READY, status.reason or "it doesn't say why", do)
+
+
+def of_net(statuses: Sequence[NodeStatus], *, all_asked: bool) -> Verdict:
+    """The net by what these nodes say. `all_asked`: they are all of it, so that who doesn't answer is missing."""
+    heard = [status for status in statuses if status.chain]
+    if not heard:
+        which = f"none of {len(statuses)} nodes answers" if len(statuses) > 1 else "nobody was heard who knows it"
+        do = "start the nodes, or look at the network between this machine and them"
+        return Verdict("network", "", (Problem("unreachable", Level.NOT_READY, which, do),))
+    chains = {status.chain for status in heard}
+    if len(chains) > 1:
+        first = sorted(chains)[0]
+        others = ", ".join(status.node for status in heard if status.chain != first)
+        said = f"these nodes are of {len(chains)} different chains: {others} of others than {first[:12]}…"
+        return Verdict("network", "", (Problem("other-chain", Level.NOT_READY, said, "name nodes of one net"),))
+    found = [*_quorum(heard, len(statuses), all_asked=all_asked), *_roots(heard), *_liars(heard)]
+    newest = max(heard, key=lambda status: status.executed)
+    n, connected = _committee(newest)
+    seen = f", {connected} of {n} validators connected, a quorum is {quorum(n)}" if n else ""
+    return Verdict("network", f"height {newest.executed:,}, epoch {newest.epoch:,}{seen}", tuple(found))
+
+
+def _committee(status: NodeStatus) -> tuple[int, int]:
+    """Validators, and how many of them this node is or is linked with."""
+    own = int(status.role == "validator")
+    peers = status.raw.get("peers")
+    return (peers + own, status.peers_up + own) if isinstance(peers, int) else (0, 0)
+
+
+def _quorum(heard: Sequence[NodeStatus], asked: int, *, all_asked: bool) -> Iterable[Problem]:
+    """By who answers ready where all were asked, else by the best connected of those that were."""
+    best = max(heard, key=lambda status: _committee(status)[1])
+    n, connected = _committee(best)
+    ready = sum(status.ready and status.role == "validator" and not status.retired for status in heard)
+    counted = all_asked and asked >= n
+    have, how = (ready, "ready") if counted else (connected, f"connected with {best.node}")
+    if n and have < quorum(n):
+        missing = ", ".join(best.unreachable)
+        said = f"{have} of the {quorum(n)} validators that a quorum needs are {how}: nothing becomes final"
+        do = f"start or reach {missing}" if missing else "see the nodes below"
+        yield Problem("no-quorum", Level.NOT_READY, said, do)
+    elif n and have == quorum(n) < n:
+        said = f"{have} of {n} validators are {how}: one more that fails, and nothing becomes final"
+        yield Problem("no-spare", Level.NOT_WELL, said, "bring back who is missing")
+
+
+def _roots(heard: Sequence[NodeStatus]) -> Iterable[Problem]:
+    """One height has one result on all nodes."""
+    seen: dict[int, tuple[str, str]] = {}
+    for status in heard:
+        claimed = status.raw.get("claimed")
+        root = claimed.get("root") if isinstance(claimed, Mapping) else None
+        if not isinstance(root, str) or not status.claimed:
+            continue
+        other, known = seen.setdefault(status.claimed, (status.node, root))
+        if known != root:
+            said = f"{status.node} and {other} have other results at height {status.claimed}"
+            do = "stop relying on either and report it with both homes' `debug bundle`: this must never be"
+            yield Problem("forked", Level.NOT_READY, said, do)
+
+
+def _liars(heard: Sequence[NodeStatus]) -> Iterable[Problem]:
+    seen = {(one.name, one.kind): one for status in heard for one in status.evidence}
+    for one in seen.values():
+        said = f"{one.name} signed {one.kind} in {one.first} ({one.count} in all)"
+        do = "its operator must stop and explain it: its key is used twice, or it lies; operators can `node remove` it"
+        yield Problem("evidence", Level.NOT_WELL, said, do)
