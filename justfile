@@ -37,12 +37,13 @@ fmt: venv
     {{ python }} -m ruff format
     {{ python }} -m ruff check --fix-only --quiet
 
-# formatting, clippy, ruff, mypy, the extension's stubs, the layer check
+# formatting, clippy, ruff, mypy, the extension's stubs, the layer check, the reference pages
 lint: build
     cargo fmt --all --check
     {{ python }} -m ruff format --check
     {{ python }} -m ruff check
     {{ python }} tools/layers.py
+    {{ python }} tools/reference.py --check
     {{ python }} -m mypy
     {{ python }} -m mypy.stubtest rustorium._native
     @# `just fuzz` compiles a workspace of its own, which nothing else here does
@@ -149,6 +150,10 @@ bench-peers *ARGUMENTS: venv
 regenerate-vectors: venv
     {{ with }} cargo run --release --locked -p rustorium-crypto --example regenerate_vectors
     {{ with }} cargo run --release --locked -p rustorium-execution --example regenerate_proof_vectors
+
+# write docs/reference anew from the code: commands, HTTP face, Python
+reference: build
+    {{ python }} tools/reference.py
 
 # the documentation as a site in target/site
 docs: venv

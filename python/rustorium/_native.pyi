@@ -32,6 +32,7 @@ __all__ = [
     "home_lane",
     "load_run",
     "open_key",
+    "openapi",
     "parse_address",
     "payload_root",
     "public_key",
@@ -62,6 +63,9 @@ class NativeError(Exception):
     code: str
 
 def version() -> str: ...
+def openapi() -> str:
+    """The OpenAPI document of the HTTP face, JSON."""
+
 def generate_seed() -> bytes: ...
 def public_key(seed: bytes) -> bytes: ...
 def account_id(region: int, public_key: bytes) -> str: ...

@@ -12,6 +12,7 @@ mod light;
 mod load;
 mod logging;
 mod node;
+mod openapi;
 mod sim;
 mod sim_forge;
 mod storage_key;
@@ -30,6 +31,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(audit::audit_record, module)?)?;
     module.add_function(wrap_pyfunction!(audit::audit_verify, module)?)?;
     ledger::register(module)?;
+    module.add_function(wrap_pyfunction!(openapi::openapi, module)?)?;
     module.add_class::<light::Light>()?;
     module.add_function(wrap_pyfunction!(light::wrap_proof, module)?)?;
     module.add_function(wrap_pyfunction!(light::describe_change, module)?)?;

@@ -1,0 +1,236 @@
+"""Writes docs/reference from the code: every command's help, every path of the HTTP face, every public name of Python.
+
+`python tools/reference.py` writes the pages, `--check` says which isn't what the code makes (1 then). Needs a built
+extension, and no node.
+"""
+
+import ast
+import importlib
+import inspect
+import json
+import os
+import sys
+import textwrap
+from collections.abc import Iterator
+from dataclasses import is_dataclass
+from pathlib import Path
+from typing import Any
+
+os.environ["COLUMNS"] = "100"  # of the help texts, wherever this runs
+
+import typer
+from typer.testing import CliRunner
+
+from rustorium import _native
+from rustorium.cli.app import app
+
+FOLDER = Path(__file__).resolve().parents[1] / "docs" / "reference"
+WRITTEN = "<!-- written by `just reference`: change the code instead -->\n"
+PYTHON = {
+    "rustorium.client": ("Client", "AsyncClient", "LightClient", "Key", "amount_of", "bytes_to_text", "text_to_bytes"),
+    "rustorium.client.operations": None,
+    "rustorium.client.zk": None,
+    "rustorium.api": None,
+    "rustorium.types": None,
+    "rustorium.errors": None,
+    "rustorium.testing": None,
+}
+"""Modules, and what is public of them; None: what they define that has no underscore."""
+
+
+def commands(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Each command by its words, in the order of `--help`."""
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from commands(command, (*path, name))
+        else:
+            yield *path, name
+
+
+def command_line() -> str:
+    """Every command's help."""
+    runner, parts = CliRunner(), ["# The command line\n", WRITTEN]
+    parts.append(
+        "`rustorium` and `rustorium-node` are one program. Exit codes: 0 ok, 1 failed, 2 usage, 3 not found, "
+        "4 verification failed, 5 not ready, 130 interrupted. `--debug` anywhere on a line shows tracebacks.\n"
+    )
+    for words in commands(typer.main.get_command(app)):
+        text = runner.invoke(app, [*words, "--help"], prog_name="rustorium-node", color=False).output.strip()
+        text = "\n".join(line.rstrip() for line in text.splitlines())
+        parts.append(f"## {' '.join(words)}\n\n```text\n{text}\n```\n")
+    return "\n".join(parts)
+
+
+def schema_text(schema: dict[str, Any]) -> str:
+    """A type in a word or two."""
+    if "$ref" in schema:
+        name = schema["$ref"].rsplit("/", 1)[-1]
+        return f"[{name}](#{name.lower()})"
+    for several in ("oneOf", "anyOf", "allOf"):
+        if several in schema:
+            return " or ".join(schema_text(one) for one in schema[several])
+    kind = schema.get("type", "any")
+    if isinstance(kind, list):
+        return " or ".join(schema_text({**schema, "type": one}) for one in kind)
+    if kind == "array":
+        return f"list of {schema_text(schema.get('items', {}))}"
+    if "enum" in schema:
+        return ", ".join(f"`{value}`" for value in schema["enum"])
+    return str(kind)
+
+
+def line(text: str | None) -> str:
+    """For one cell of a table."""
+    return " ".join((text or "").split()).replace("|", "\\|")
+
+
+def http() -> str:
+    """Paths and types of the OpenAPI document."""
+    document = json.loads(_native.openapi())
+    parts = ["# The HTTP face\n", WRITTEN, line(document["info"]["description"]) + "\n"]
+    parts.append("Each node serves this as `/openapi.json`, and as a page to try it at `/docs`.\n")
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            parts.append(f"## {method.upper()} {path}\n")
+            said = [operation.get("summary"), operation.get("description")]
+            parts += [f"{text.strip()}\n" for text in said if text]
+            if parameters := operation.get("parameters"):
+                rows = [
+                    f"| `{one['name']}` | {one['in']}{', required' if one.get('required') else ''} "
+                    f"| {schema_text(one.get('schema', {}))} | {line(one.get('description'))} |"
+                    for one in parameters
+                ]
+                parts.append("\n".join(["| parameter | in | type | |", "|---|---|---|---|", *rows]) + "\n")
+            if body := operation.get("requestBody"):
+                kinds = [f"`{kind}`: {schema_text(one.get('schema', {}))}" for kind, one in body["content"].items()]
+                parts.append(f"Body: {'; '.join(kinds)}\n")
+            parts.append("\n".join(answers(operation)) + "\n")
+    parts.append("## Types\n")
+    for name, schema in document.get("components", {}).get("schemas", {}).items():
+        parts.append("\n".join(type_lines(name, schema)) + "\n")
+    return "\n".join(parts)
+
+
+def answers(operation: dict[str, Any]) -> Iterator[str]:
+    """What a path answers."""
+    yield "| answer | | |\n|---|---|---|"
+    for status, answer in operation["responses"].items():
+        kinds = [f"`{kind}`: {schema_text(one.get('schema', {}))}" for kind, one in answer.get("content", {}).items()]
+        yield f"| {status} | {line(answer.get('description'))} | {'; '.join(kinds)} |"
+
+
+def type_lines(name: str, schema: dict[str, Any]) -> Iterator[str]:
+    """One type and its fields."""
+    yield f"### {name}\n"
+    if text := schema.get("description"):
+        yield f"{text.strip()}\n"
+    properties: dict[str, Any] = dict(schema.get("properties", {}))
+    for part in schema.get("allOf", []):
+        properties.update(part.get("properties", {}))
+    if not properties:
+        yield schema_text(schema)
+        return
+    required = set(schema.get("required", ()))
+    yield "| field | type | |\n|---|---|---|"
+    for field, one in properties.items():
+        optional = "" if field in required else "may be absent. "
+        yield f"| `{field}` | {schema_text(one)} | {optional}{line(one.get('description'))} |"
+
+
+def python() -> str:
+    """Signatures and docstrings."""
+    parts = ["# Python\n", WRITTEN]
+    parts.append("`Client` has the methods of `AsyncClient`, blocking; both check what nodes say.\n")
+    for module_name, public in PYTHON.items():
+        module = importlib.import_module(module_name)
+        parts.append(f"## {module_name}\n\n{inspect.getdoc(module) or ''}\n")
+        names = public or [name for name, one in vars(module).items() if is_public(one, module_name, name)]
+        for name in names:
+            parts += described(name, getattr(module, name))
+    return "\n".join(parts)
+
+
+def is_public(one: object, module: str, name: str) -> bool:
+    """Whether it is the module's own, and public."""
+    is_code = inspect.isclass(one) or inspect.isfunction(one)
+    return not name.startswith("_") and is_code and one.__module__ == module
+
+
+def source(one: Any) -> Any:
+    """The statement that defines it: what it says, however this Python would print a type."""
+    return ast.parse(textwrap.dedent(inspect.getsource(one))).body[0]
+
+
+def signature(function: Any) -> str:
+    """As it is written, without `self`."""
+    node = source(function)
+    for arguments in (node.args.posonlyargs, node.args.args):
+        if arguments and arguments[0].arg in ("self", "cls"):
+            del arguments[0]
+    returns = f" -> {ast.unparse(node.returns)}" if node.returns else ""
+    return f"({ast.unparse(node.args)}){returns}"
+
+
+def fields(one: type) -> Iterator[str]:
+    """A dataclass's, each with the string below it."""
+    body = source(one).body
+    for node, after in zip(body, [*body[1:], None], strict=True):
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            value = f" = {ast.unparse(node.value)}" if node.value else ""
+            text = after.value if isinstance(after, ast.Expr) else None
+            said = f": {line(text.value)}" if isinstance(text, ast.Constant) and isinstance(text.value, str) else ""
+            yield f"- `{node.target.id}: {ast.unparse(node.annotation)}{value}`{said}"
+
+
+def described(name: str, one: Any) -> Iterator[str]:
+    """A function or a class with its methods."""
+    yield f"### {name}\n"
+    if not inspect.isclass(one):
+        yield f"```python\n{name}{signature(one)}\n```\n"
+    elif issubclass(one, BaseException):
+        yield f"Code `{one.code}`, exit code {one.exit_code}.\n"  # type: ignore[attr-defined]
+    elif "__init__" in vars(one) and not is_dataclass(one) and not getattr(one, "_is_protocol", False):
+        yield f"```python\n{name}{signature(one.__init__).removesuffix(' -> None')}\n```\n"
+    # a dataclass without a docstring has its signature for one
+    own = one.__doc__ or ""
+    if own and not own.startswith(f"{name}("):
+        yield f"{inspect.cleandoc(own)}\n"
+    listed = [*(fields(one) if is_dataclass(one) else ()), *methods(one)] if inspect.isclass(one) else []
+    if listed:
+        yield "\n".join(listed) + "\n"
+
+
+def methods(one: type) -> Iterator[str]:
+    """Public methods and properties, also those of this package's classes below."""
+    for name in sorted(dir(one)):
+        found = inspect.getattr_static(one, name)
+        owner = next((base for base in one.__mro__ if name in vars(base)), object)
+        if name.startswith("_") or not owner.__module__.startswith("rustorium") or issubclass(one, BaseException):
+            continue
+        function = getattr(found, "__func__", found)
+        if isinstance(found, property):
+            yield f"- `{name}`: {line(inspect.getdoc(found))}"
+        elif inspect.isfunction(function):
+            awaited = "await " if inspect.iscoroutinefunction(function) else ""
+            yield f"- `{awaited}{name}{signature(function)}`: {line(inspect.getdoc(function))}"
+
+
+PAGES = {"cli.md": command_line, "http.md": http, "python.md": python}
+
+
+def main() -> None:
+    """Writes, or compares."""
+    stale = []
+    for name, make in PAGES.items():
+        path, text = FOLDER / name, make().rstrip() + "\n"
+        if "--check" not in sys.argv:
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text)
+        elif not path.exists() or path.read_text() != text:
+            stale.append(str(path.relative_to(FOLDER.parents[1])))
+    if stale:
+        sys.exit(f"{', '.join(stale)}: not what the code makes; run `just reference`")
+
+
+if __name__ == "__main__":
+    main()
