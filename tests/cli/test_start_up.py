@@ -30,7 +30,7 @@ def test_help_imports_nothing_heavy() -> None:
 
 def test_every_command_has_help(cli: Cli) -> None:
     commands = (
-        "init start devnet query testnet keys tx block status bench config|testnet gen|keys new|keys show|tx put|"
+        "init start devnet top query testnet keys tx block status bench config|testnet gen|keys new|keys show|tx put|"
         "tx transfer|tx status|block show|status check|bench load|config show|metrics collect|metrics convert|"
         "analyze performance|dashboards export|logs aggregate|doctor|debug bundle|systemd print"
     )

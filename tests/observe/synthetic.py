@@ -73,6 +73,8 @@ class SyntheticNet:
         done = (look + 1 if look < since else look - since + 1) * self.per_look
         lines = [
             *_gauge("rustorium_node_build", {f'name="node-{index}",place="{index}"': 1}),
+            *_gauge("rustorium_node_ready", {"": 1}),
+            *_gauge("rustorium_consensus_height", {"": done}),
             *_gauge("rustorium_consensus_validators", {"": self.n}),
             *_counter("rustorium_execution_transactions", {"": done}),
             *_counter("rustorium_gateway_busy", {"": self.busy.get(index, 0) * look}),

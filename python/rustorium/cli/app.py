@@ -30,6 +30,7 @@ from rustorium.cli import (
     snapshot,
     status,
     testnet,
+    top,
     tx,
     verify,
     zk,
@@ -53,6 +54,7 @@ app.command("query")(query.query)
 app.command("verify")(verify.verify)
 app.command("checkpoint")(verify.checkpoint)
 app.command("replay")(replay.replay)
+app.command("top")(top.top)
 app.command("doctor")(care.doctor)
 app.add_typer(care.debug_group, name="debug")
 app.add_typer(care.systemd_group, name="systemd")

@@ -1,0 +1,1 @@
+"""A net in a terminal, live or from a recording."""

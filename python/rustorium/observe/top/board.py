@@ -1,0 +1,241 @@
+"""What `top` shows: from the newest looks at all nodes, a line each node, link and finding.
+
+Invariants: keeps the last looks and nothing else; rates and latencies are of the last `WINDOW` looks alone; a node that
+is silent or began anew shows no rate, never an old one.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from rustorium.health.catalogue import FINDINGS
+from rustorium.observe.analysis.gather import Spread, together
+from rustorium.observe.analysis.names import FINALITY, RTT, SYNC, TRANSACTIONS
+from rustorium.observe.exposition import Family
+from rustorium.observe.figures import Metrics
+from rustorium.observe.scrape import Scrape
+
+WINDOW = 10
+HISTORY_MAX = 240
+
+
+@dataclass(frozen=True, slots=True)
+class NodeLine:
+    """A node now."""
+
+    node: str
+    state: str
+    """`ready`, `not ready` or `silent`."""
+    height: int | None = None
+    view: int | None = None
+    transactions_per_s: float | None = None
+    final_p50_ms: float | None = None
+    final_p99_ms: float | None = None
+    sync_ms: float | None = None
+    pool: int | None = None
+    links: str = ""
+    """Up, of all."""
+    cpu_cores: float | None = None
+    memory_mib: int | None = None
+    findings: int = 0
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LinkLine:
+    """A link as one of its ends sees it."""
+
+    node: str
+    peer: str
+    up: bool
+    rtt_ms: float | None
+    lost_percent: float | None
+    queued_kib: float
+    sent_kib_per_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class FindingLine:
+    """What a node found wrong with itself, or that it doesn't answer."""
+
+    node: str
+    code: str
+    advice: str
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """All that is shown of one look."""
+
+    at_ms: int
+    nodes: tuple[NodeLine, ...]
+    links: tuple[LinkLine, ...]
+    findings: tuple[FindingLine, ...]
+    height: int | None
+    behind: int
+    """By how much the lowest node that answers is behind the highest."""
+    transactions_per_s: float | None
+    final_p50_ms: float | None
+    final_p99_ms: float | None
+    rates: tuple[float | None, ...]
+    """Transactions a second of the last looks."""
+
+
+@dataclass(slots=True)
+class _Kept:
+    looks: "deque[Scrape]" = field(default_factory=lambda: deque(maxlen=WINDOW + 1))
+
+    def take(self, scrape: Scrape) -> None:
+        if not scrape.ok:
+            self.looks.clear()
+            return
+        if self.looks and _count(scrape.families, TRANSACTIONS) < _count(self.looks[-1].families, TRANSACTIONS):
+            self.looks.clear()
+        self.looks.append(scrape)
+
+    @property
+    def seconds(self) -> float:
+        return (self.looks[-1].at_ms - self.looks[0].at_ms) / 1000 if len(self.looks) > 1 else 0.0
+
+    def rate(self, name: str) -> float | None:
+        """A second, in the window."""
+        if self.seconds <= 0:
+            return None
+        return max(0.0, _count(self.looks[-1].families, name) - _count(self.looks[0].families, name)) / self.seconds
+
+    def spread(self, name: str) -> Spread:
+        """What a histogram counted in the window."""
+        if len(self.looks) < 2:
+            return Spread(0.0, 0.0, ())
+        first, last = (_histogram(self.looks[place].families, name) for place in (0, -1))
+        before = dict(first.buckets)
+        moved = tuple((bound, max(0.0, count - before.get(bound, 0.0))) for bound, count in last.buckets)
+        return Spread(last.count - first.count, last.total - first.total, moved)
+
+
+class Board:
+    """Takes one look at all nodes after the other."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, _Kept] = {}
+        self._rates: deque[float | None] = deque(maxlen=HISTORY_MAX)
+
+    def take(self, scrapes: Sequence[Scrape]) -> Snapshot:
+        """The next look."""
+        for scrape in scrapes:
+            self._kept.setdefault(scrape.node, _Kept()).take(scrape)
+        names = {place: scrape.node for scrape in scrapes if (place := _place(scrape.families))}
+        nodes = tuple(self._node(scrape) for scrape in scrapes)
+        heights = [line.height for line in nodes if line.height is not None]
+        rates = [line.transactions_per_s for line in nodes if line.transactions_per_s is not None]
+        self._rates.append(max(rates) if rates else None)
+        final = together(self._kept[scrape.node].spread(FINALITY) for scrape in scrapes)
+        return Snapshot(
+            at_ms=max((scrape.at_ms for scrape in scrapes), default=0),
+            nodes=nodes,
+            links=tuple(line for scrape in scrapes for line in self._links(scrape, names)),
+            findings=tuple(line for scrape in scrapes for line in _findings(scrape)),
+            height=max(heights, default=None),
+            behind=max(heights, default=0) - min(heights, default=0),
+            transactions_per_s=self._rates[-1],
+            final_p50_ms=final.quantile_ms(0.5),
+            final_p99_ms=final.quantile_ms(0.99),
+            rates=tuple(self._rates),
+        )
+
+    def _node(self, scrape: Scrape) -> NodeLine:
+        if not scrape.ok:
+            return NodeLine(scrape.node, "silent", findings=1, error=scrape.error)
+        kept, metrics = self._kept[scrape.node], Metrics(scrape.families)
+        final, memory = kept.spread(FINALITY), metrics.value("rustorium_process_resident_memory_bytes")
+        up = _by(scrape.families, "rustorium_transport_link_up", "peer")
+        return NodeLine(
+            node=scrape.node,
+            state="ready" if metrics.value("rustorium_node_ready") else "not ready",
+            height=_whole(metrics.value("rustorium_consensus_height")),
+            view=_whole(metrics.value("rustorium_consensus_view")),
+            transactions_per_s=kept.rate(TRANSACTIONS),
+            final_p50_ms=final.quantile_ms(0.5),
+            final_p99_ms=final.quantile_ms(0.99),
+            sync_ms=kept.spread(SYNC).mean_ms,
+            pool=_whole(metrics.value("rustorium_txpool_transactions")),
+            links=f"{sum(value > 0 for value in up.values())}/{len(up)}",
+            cpu_cores=kept.rate("rustorium_process_cpu_seconds"),
+            memory_mib=None if memory is None else round(memory / 2**20),
+            findings=len(_codes(scrape.families)),
+        )
+
+    def _links(self, scrape: Scrape, names: dict[str, str]) -> list[LinkLine]:
+        kept, families = self._kept[scrape.node], scrape.families
+        first = kept.looks[0].families if len(kept.looks) > 1 else {}
+        up, rtts = _by(families, "rustorium_transport_link_up", "peer"), _by(families, RTT, "peer")
+        queued = _by(families, "rustorium_transport_queue_bytes", "peer")
+        sent, lost, bytes_ = (
+            _moved(first, families, f"rustorium_transport_{name}")
+            for name in ("sent_packets", "lost_packets", "sent_bytes")
+        )
+        return [
+            LinkLine(
+                scrape.node,
+                names.get(peer, f"validator {peer}"),
+                value > 0,
+                1000 * rtts[peer] if peer in rtts else None,
+                100 * lost.get(peer, 0.0) / sent[peer] if sent.get(peer) else None,
+                queued.get(peer, 0.0) / 1024,
+                bytes_[peer] / 1024 / kept.seconds if kept.seconds > 0 and peer in bytes_ else None,
+            )
+            for peer, value in up.items()
+        ]
+
+
+def _count(families: dict[str, Family], name: str) -> float:
+    return Metrics(families).value(name) or 0.0
+
+
+def _histogram(families: dict[str, Family], name: str) -> Spread:
+    family = families.get(name)
+    total = sum(one.value for one in family.samples if one.name == f"{name}_sum") if family is not None else 0.0
+    buckets = Metrics(families).histogram(name)
+    return Spread(buckets[-1][1] if buckets else 0.0, total, tuple(buckets))
+
+
+def _by(families: dict[str, Family], name: str, label: str) -> dict[str, float]:
+    """The sums of a metric's series by one label's value."""
+    found: dict[str, float] = {}
+    family = families.get(name)
+    for sample in family.samples if family is not None else ():
+        key = dict(sample.labels).get(label, "")
+        found[key] = found.get(key, 0.0) + sample.value
+    return found
+
+
+def _moved(first: dict[str, Family], last: dict[str, Family], name: str) -> dict[str, float]:
+    """Since the first look; nothing of those that began anew."""
+    before = _by(first, name, "peer")
+    return {
+        peer: value - before[peer]
+        for peer, value in _by(last, name, "peer").items()
+        if peer in before and value >= before[peer]
+    }
+
+
+def _place(families: dict[str, Family]) -> str:
+    family = families.get("rustorium_node_build")
+    return dict(family.samples[0].labels).get("place", "") if family is not None and family.samples else ""
+
+
+def _codes(families: dict[str, Family]) -> list[str]:
+    return sorted(code for code, value in _by(families, "rustorium_node_finding", "code").items() if value > 0)
+
+
+def _findings(scrape: Scrape) -> list[FindingLine]:
+    if not scrape.ok:
+        return [FindingLine(scrape.node, "silent", scrape.error)]
+    return [
+        FindingLine(scrape.node, code, FINDINGS[code].advice if code in FINDINGS else "see `status check`")
+        for code in _codes(scrape.families)
+    ]
+
+
+def _whole(value: float | None) -> int | None:
+    return None if value is None else int(value)

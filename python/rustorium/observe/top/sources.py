@@ -1,0 +1,47 @@
+"""Where `top` looks: at live nodes, or at a recording, one look after the other."""
+
+from collections.abc import Iterator
+from typing import Protocol
+
+from rustorium.observe.recording import Recording
+from rustorium.observe.scrape import Scrape, Scraper
+
+
+class Source(Protocol):
+    """Gives looks."""
+
+    def look(self) -> list[Scrape] | None:
+        """All nodes once, in the same order each time; None where there is no more."""
+        ...
+
+
+class Live:
+    """Nodes that are asked."""
+
+    def __init__(self, scraper: Scraper) -> None:
+        self._scraper = scraper
+
+    def look(self) -> list[Scrape] | None:
+        return self._scraper.scrape()
+
+
+class Replay:
+    """A recording from its beginning. Errors of `look`: RecordingError."""
+
+    def __init__(self, recording: Recording) -> None:
+        self._looks = self._rounds(recording)
+
+    def look(self) -> list[Scrape] | None:
+        return next(self._looks, None)
+
+    def _rounds(self, recording: Recording) -> Iterator[list[Scrape]]:
+        """Lines up to the one before a node comes again."""
+        found: dict[str, Scrape] = {}
+        for look in recording:
+            if look.node in found:
+                yield list(found.values())
+                found = {}
+            families = recording.families_at(look) if not look.error else {}
+            found[look.node] = Scrape(look.node, look.at_ms, look.took_ms, families, look.error)
+        if found:
+            yield list(found.values())
