@@ -80,7 +80,7 @@ impl<'a> Proofs<'a> {
         let size = self.reached.len().div_ceil(count).max(1);
         let (places, claims): (Vec<Place>, Vec<Claim>) = self.reached.into_iter().unzip();
         let verdicts = workers.map(claims.chunks(size).collect(), verify_all);
-        let holds = verdicts.iter().flatten().map(|verdict| verdict.is_ok());
+        let holds = verdicts.iter().flatten().map(|verdict| verdict.is_ok() || seeded::bug("any-proof-holds"));
         let verdicts: BTreeMap<Place, bool> = places.into_iter().zip(holds).collect();
         let right = verdicts.values().all(|holds| *holds);
         (!right).then(|| Self { verdicts: Some(verdicts), reached: Vec::new(), ..Self::assumed(self.keys) })
@@ -119,7 +119,7 @@ pub(crate) fn register(
     if ledger.footprint(at) > 0 {
         return fail(FailureCode::VerifierExists);
     }
-    if check_key(key.as_slice()).is_err() {
+    if check_key(key.as_slice()).is_err() && !seeded::bug("any-verifying-key") {
         return fail(FailureCode::BadVerifier);
     }
     let record = VerifierRecord { owner: actor.sender, named: named.clone(), key: key.clone() };
@@ -147,7 +147,7 @@ pub(crate) fn verify(
         let value = inputs.get(usize::from(input.index)).copied().unwrap_or_default();
         let at = ledger.find(place, Name::Input(input.index, value))?;
         let used = ledger.footprint(at) > 0;
-        if used && input.once {
+        if used && input.once && !seeded::bug("nullifier-used-twice") {
             return fail(FailureCode::InputUsed);
         }
         named.push((at, used));
