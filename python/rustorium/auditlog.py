@@ -8,10 +8,14 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rustorium.errors import HomeError, HomeMissing, UsageError
+from rustorium.errors import HomeError, HomeMissing, NotFound, UsageError, VerificationFailed
 from rustorium.home import Home, public_part
+
+if TYPE_CHECKING:
+    from rustorium.client import Client, Key
+    from rustorium.types import Submitted
 
 FILE_NAME = "audit.jsonl"
 LINE_BYTES_MAX = 64 * 1024
@@ -57,6 +61,32 @@ def check(log: Path, node_key: bytes, anchor: tuple[int, bytes] | None = None) -
 
     lines, digest, first_ms, last_ms = _native.audit_verify(str(log), node_key, anchor)
     return Checked(lines, f"{lines}:{digest.hex()}", first_ms, last_ms)
+
+
+def anchor_name(node_key: bytes) -> bytes:
+    """Under which key an operator's account keeps the head of a node's log."""
+    return b"rustorium/audit/" + node_key.hex().encode()
+
+
+def put_anchor(client: "Client", key: "Key", node_key: bytes, head: str) -> "Submitted":
+    """Writes a head into the ledger, under the account of `key`; final when this returns. Errors: ClientError."""
+    parse_anchor(head)
+    return client.put(anchor_name(node_key), head.encode(), key=key)
+
+
+def get_anchor(client: "Client", account: str, node_key: bytes) -> str:
+    """The head that an account put there last, proven. Errors: ClientError, NotFound, VerificationFailed."""
+    value = client.get(account, anchor_name(node_key))
+    if value is None:
+        raise NotFound(f"{account} has anchored no audit log of this node: run `audit anchor` with its key first")
+    try:
+        head = value.decode("ascii")
+        parse_anchor(head)
+    except (UnicodeDecodeError, UsageError):
+        raise VerificationFailed(
+            f"what {account} has in the ledger as the anchor of this audit log is none: anchor it again"
+        ) from None
+    return head
 
 
 def export_to(log: Path, out: Path) -> None:

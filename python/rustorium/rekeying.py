@@ -6,6 +6,7 @@ its journal is changed, so that no key ever meets another key's journal, whereve
 key's is kept in `retired/KEY`, and nothing reads it again.
 """
 
+import json
 import os
 import shutil
 import time
@@ -85,7 +86,11 @@ def replace_key(home: Home, client: "Client", owner: Path, opener: Opener) -> Re
             _sync(home.rekey, home.path)
         new = public(new_file)
         _make_journal(home, opener)
-        _ask(client, (old, new), opener.public(home.node_key, "node"), owner, opener)
+        node_seed = opener.seed(home.node_key, "node")
+        _ask(client, (old, new), _native.public_key(node_seed).hex(), owner, opener)
+        # Before the change: it may be interrupted, and written twice is better than not at all.
+        fields = json.dumps({"by": "operator", "old": old, "new": new})
+        _native.audit_record(str(home.path / "audit"), node_seed, "key replaced", fields)
     return _install(home)
 
 

@@ -2,13 +2,17 @@
 
 import json
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from cli_runner import Cli
 
 from rustorium import _native
 from rustorium.auditlog import check, log_of
+from rustorium.client import Key
 from rustorium.home import Home, find_passphrase
 
 LINES = 16
@@ -96,6 +100,55 @@ def test_ten_thousand_changes_are_all_found_and_placed(home: Home, tmp_path: Pat
             check(log, key)
         assert refused.value.code == "audit-refused"
         assert f"line {first} of the audit log" in str(refused.value), refused.value
+
+
+class Ledger:
+    """Keeps what accounts put; stands for a client and its net."""
+
+    def __init__(self) -> None:
+        self.values: dict[tuple[str, bytes], bytes] = {}
+
+    @contextmanager
+    def client(self, *_: object) -> Iterator["Ledger"]:
+        yield self
+
+    def put(self, name: bytes, value: bytes, *, key: Key) -> SimpleNamespace:
+        self.values[key.address, name] = value
+        return SimpleNamespace(id="ab" * 32)
+
+    def get(self, account: str, name: bytes) -> bytes | None:
+        return self.values.get((account, name))
+
+
+def test_an_anchor_in_the_ledger_shows_lines_that_are_missing_since(
+    cli: Cli, home: Home, tmp_path: Path, passphrase: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = Ledger()
+    monkeypatch.setattr("rustorium.cli.audit.client_of", ledger.client)
+    file, passed = tmp_path / "operator.key", ("--passphrase-file", passphrase)
+    account = json.loads(cli("keys", "new", file, *passed, "-o", "json").out)["address"]
+    verify = ("audit", "verify", "--home", home.path, "--account", account)
+    anchor = ("audit", "anchor", "--home", home.path, "--key", file, *passed)
+    cli(*verify).fails(3, "has anchored no audit log of this node")
+    made = json.loads(cli(*anchor, "-o", "json").out)
+    assert (made["head"], made["account"]) == (verified(cli, home)["head"], account)
+    assert list(ledger.values) == [(account, b"rustorium/audit/" + node_key(home).encode())]
+    assert verified(cli, home, "--account", account)["anchor"] == made["head"]
+    whole = log_of(home).read_bytes()
+    log_of(home).write_bytes(b"".join(whole.splitlines(keepends=True)[:-3]))
+    assert verified(cli, home)["lines"] == LINES - 3, "by itself it looks whole"
+    cli(*verify).fails(4, f"line {LINES - 2} ", "missing", "[audit-refused]")
+    cli(*anchor).fails(4, "missing")
+    assert ledger.values.popitem()[1] == made["head"].encode(), "an older anchor isn't replaced by one that hides"
+    log_of(home).write_bytes(whole)
+    assert json.loads(cli(*anchor, "-o", "json").out)["head"] == made["head"]
+    for name in list(ledger.values):
+        ledger.values[name] = b"\xff"
+    cli(*verify).fails(4, "anchor it again")
+    cli(*verify, "--anchor", made["head"]).fails(2, "give one of them")
+    log_of(home).write_bytes(b"")
+    ledger.values.clear()
+    cli(*anchor).fails(2, "nothing to anchor yet")
 
 
 def test_bad_input_gets_one_sentence(cli: Cli, home: Home, tmp_path: Path) -> None:

@@ -82,6 +82,11 @@ def test_calls(tmp_path: Path, folder: str) -> None:
         assert call(path, "rotate_keys") == {}
         assert call(path, "snapshots") == [{"height": 7, "time_ms": 1}]
         assert call(path, "create_snapshot") == {"height": 9, "time_ms": 2}
+        assert call(path, "note_anchor", fields={"head": "7:00"}) == {}
+        with pytest.raises(NotReady, match="runs no steps yet"):
+            call(path, "profile_steps", seconds=1)
+        assert node.audited.pop() == "profile ordered"
+        assert node.audited.pop() == "audit anchored"
         assert node.audited == ["stop ordered", "key rotation ordered", "rotated", "snapshot ordered", "snapshot made"]
         assert stopped == ["ordered by the admin socket"]
         with pytest.raises(NodeError, match="with one of: status, addresses, stop"):

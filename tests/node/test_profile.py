@@ -2,12 +2,14 @@
 
 import re
 import sys
+from pathlib import Path
 
 import pytest
 from fake_port import FakePort
 
 from rustorium.consensus.vocabulary import Effect, Input, Tick
 from rustorium.errors import NodeError
+from rustorium.node.admin import AdminServer
 from rustorium.node.driver import Driver
 from rustorium.node.profile import PATHS_MAX, Profiler
 from rustorium.observe.flame import svg, tree
@@ -138,6 +140,22 @@ def test_the_drivers_steps_are_profiled_while_it_is_on_only() -> None:
     assert [(path.rpartition(".")[2], calls) for path, _, calls in taken["paths"]] == [("Tick", 2), ("on_input", 2)]
     assert port.observed == ["Tick"] * 4
     port.close()
+
+
+def test_the_admin_socket_starts_it_and_takes_it(tmp_path: Path) -> None:
+    class Node:
+        def audit(self, event: str, fields_json: str) -> None:
+            audited.append(event)
+
+    audited: list[str] = []
+    server = AdminServer(tmp_path / "sock", Node(), lambda _: None, Profiler(CLOCK))  # type: ignore[arg-type]
+    assert server.answer(b'{"op": "profile_steps", "seconds": "long"}')["code"] == "bad-request"
+    assert server.answer(b'{"op": "profile_steps", "seconds": 5}') == {"ok": True, "result": {}}
+    assert server.answer(b'{"op": "profile_steps", "seconds": 5}')["code"] == "busy"
+    CLOCK.work(2 * NS)
+    taken = server.answer(b'{"op": "take_profile"}')
+    assert taken == {"ok": True, "result": {"seconds": 2.0, "steps": 0, "paths": []}}
+    assert audited == ["profile ordered"] * 3
 
 
 def test_a_picture_has_a_box_a_function_as_wide_as_its_time() -> None:

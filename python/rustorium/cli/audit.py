@@ -1,14 +1,29 @@
-"""`audit show`, `audit verify` and `audit export`."""
+"""`audit show`, `audit verify`, `audit anchor` and `audit export`."""
 
 from collections import deque
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rustorium.cli.options import HomeOption, home_of
+from rustorium.cli.options import (
+    GenesisOption,
+    HomeOption,
+    KeyOption,
+    NetOption,
+    NodeOption,
+    PassphraseOption,
+    TimeoutOption,
+    client_of,
+    home_of,
+    key_of,
+)
 from rustorium.cli.output import Format, Output, emit, emit_one, note
+
+if TYPE_CHECKING:
+    from rustorium.home import Home
 
 group = typer.Typer(help="A node's tamper-evident record of what operators and peers did.", no_args_is_help=True)
 
@@ -43,10 +58,68 @@ def verify(
     home: HomeOption = None,
     node_key: NodeKeyOption = None,
     anchor: AnchorOption = None,
+    account: Annotated[
+        str | None, typer.Option("--account", help="Address whose anchor in the ledger it must have: `audit anchor`.")
+    ] = None,
+    net: NetOption = None,
+    node: NodeOption = None,
+    genesis: GenesisOption = None,
+    timeout_s: TimeoutOption = 30.0,
     output: Output = Format.table,
 ) -> None:
-    """Check hash, signature and order of every line; name the first that isn't as it was written (exit code 4)."""
-    from rustorium.auditlog import check, log_of, parse_anchor, signer_of
+    """Check hash, signature and order of every line; name the first that isn't as it was written (exit code 4). With
+    --account, also that no line is missing that was there when the log was anchored."""
+    from rustorium.auditlog import check, get_anchor, parse_anchor
+    from rustorium.errors import UsageError
+
+    if anchor is not None and account is not None:
+        raise UsageError("--anchor and --account both say what the log must have: give one of them")
+    named, signer = _named(log, home, node_key)
+    if account is not None:
+        with client_of(net, node, genesis, timeout_s) as client:
+            anchor = get_anchor(client, account, signer)
+    found = asdict(check(named, signer, parse_anchor(anchor) if anchor is not None else None))
+    emit_one(found | ({"anchor": anchor} if anchor is not None else {}), output)
+
+
+@group.command("anchor")
+def anchor_(
+    key: KeyOption,
+    log: LogArgument = None,
+    home: HomeOption = None,
+    node_key: NodeKeyOption = None,
+    net: NetOption = None,
+    node: NodeOption = None,
+    genesis: GenesisOption = None,
+    timeout_s: TimeoutOption = 30.0,
+    passphrase_file: PassphraseOption = None,
+    output: Output = Format.table,
+) -> None:
+    """Check the log and write its head into the ledger, under the account of --key: from then on no line up to there
+    can be removed unseen (`audit verify --account`). An older anchor of this log must still hold."""
+    from rustorium.auditlog import check, get_anchor, parse_anchor, put_anchor
+    from rustorium.errors import NotFound, UsageError
+
+    named, signer = _named(log, home, node_key)
+    account = key_of(key, passphrase_file)
+    with client_of(net, node, genesis, timeout_s) as client:
+        try:
+            before = parse_anchor(get_anchor(client, account.address, signer))
+        except NotFound:
+            before = None
+        found = check(named, signer, before)
+        if not found.lines:
+            raise UsageError(f"{named} is empty: there is nothing to anchor yet")
+        done = put_anchor(client, account, signer, found.head)
+    fields = {"head": found.head, "account": account.address, "transaction": done.id}
+    if log is None:
+        _tell(home_of(home), fields)
+    emit_one(fields, output)
+
+
+def _named(log: Path | None, home: Path | None, node_key: str | None) -> tuple[Path, bytes]:
+    """A log, and the public key that must have signed it. Errors: UsageError, HomeError."""
+    from rustorium.auditlog import log_of, signer_of
     from rustorium.errors import UsageError
     from rustorium.home import is_node_key
 
@@ -55,8 +128,16 @@ def verify(
     if log is not None and (home is not None or node_key is None):
         raise UsageError("a log's file needs --node-key and no --home: it doesn't say by itself who may sign it")
     signer = bytes.fromhex(node_key) if node_key is not None else signer_of(home_of(home))
-    named = log.expanduser() if log is not None else log_of(home_of(home))
-    emit_one(asdict(check(named, signer, parse_anchor(anchor) if anchor is not None else None)), output)
+    return log.expanduser() if log is not None else log_of(home_of(home)), signer
+
+
+def _tell(home: "Home", fields: dict[str, str]) -> None:
+    """Has a node that runs write it down, too."""
+    from rustorium.errors import NotReady
+    from rustorium.node.admin import call
+
+    with suppress(NotReady):
+        call(home.admin_socket, "note_anchor", fields=fields)
 
 
 @group.command()

@@ -54,7 +54,8 @@ class AdminServer:
             "status": lambda _: json.loads(self._node.status()),
             "addresses": lambda _: self._node.addresses(),
             "stop": self._order_stop,
-            "note_recovery": self._note_recovery,
+            "note_recovery": lambda request: self._note(request, "recover"),
+            "note_anchor": lambda request: self._note(request, "audit anchored"),
             "rotate_keys": self._rotate_keys,
             "rotation": lambda _: json.loads(self._node.rotation()),
             "snapshots": lambda _: json.loads(self._node.snapshots()),
@@ -109,9 +110,9 @@ class AdminServer:
         self._stop("ordered by the admin socket")
         return {}
 
-    def _note_recovery(self, request: dict[str, Any]) -> object:
+    def _note(self, request: dict[str, Any], event: str) -> object:
         fields = request.get("fields")
-        self._node.audit("recover", json.dumps(fields if isinstance(fields, dict) else {}))
+        self._node.audit(event, json.dumps(fields if isinstance(fields, dict) else {}))
         return {}
 
     def _rotate_keys(self, _request: dict[str, Any]) -> object:
@@ -131,6 +132,7 @@ class AdminServer:
 
     def _profile_steps(self, request: dict[str, Any]) -> object:
         seconds = request.get("seconds")
+        self._node.audit("profile ordered", json.dumps({"by": "admin socket"}))
         self._steps().start(float(seconds) if isinstance(seconds, (int, float)) else 0.0)
         return {}
 

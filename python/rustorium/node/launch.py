@@ -30,6 +30,10 @@ class Launch:
     """JSON for the data plane; holds the seeds."""
     storage_key: _native.StorageKey
     """Opens what the node keeps on disk."""
+    public_keys: Mapping[str, str]
+    """Of the keys that it uses, by their names: `node_key`, and of a validator `validator_key`."""
+    settings: Mapping[str, object]
+    """What its configuration has besides defaults, by `section.key`."""
 
     def __repr__(self) -> str:
         return f"Launch(home={self.home.path}, index={self.index}, n={self.n})"
@@ -57,8 +61,10 @@ def prepare(home: Home, loaded: Loaded, passphrase_file: Path | None, environmen
     validator_seed = _validator_seed(home, config, passphrase_file, environment)
     storage_key = open_storage_key(home.storage_key, passphrase_file, environment)
     node_key, index = _native.public_key(node_seed).hex(), None
+    public_keys = {"node_key": node_key}
     if validator_seed is not None:
-        index = _index_of(home, validators, _native.public_key(validator_seed).hex(), node_key)
+        public_keys["validator_key"] = _native.public_key(validator_seed).hex()
+        index = _index_of(home, validators, public_keys["validator_key"], node_key)
     chain = _native.genesis_hash(genesis_bytes)
     native = {
         "home": str(home.path.absolute()),
@@ -83,7 +89,8 @@ def prepare(home: Home, loaded: Loaded, passphrase_file: Path | None, environmen
         "pool_transactions_max": config.txpool.transactions_max,
         "heartbeat_ms": config.consensus.heartbeat_ms,
     }
-    return Launch(home, config, chain, index, len(validators), json.dumps(native), storage_key)
+    settings = {key: value for key, value, origin in loaded.rows() if origin != "default"}
+    return Launch(home, config, chain, index, len(validators), json.dumps(native), storage_key, public_keys, settings)
 
 
 def resolve(address: str, key: str) -> str:

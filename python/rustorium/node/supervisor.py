@@ -17,6 +17,7 @@ from rustorium import _native
 from rustorium.errors import NodeError
 from rustorium.logs import Logger, configure
 from rustorium.node.admin import AdminServer
+from rustorium.node.auditing import record_configuration, record_refusals
 from rustorium.node.bridge import tell, wait_for_end
 from rustorium.node.driver import Driver, calm_collector, collect_when_idle
 from rustorium.node.inputlog import InputLog
@@ -128,7 +129,9 @@ class Supervisor:
                 nursery.start_soon(collect_when_idle, driver)
                 nursery.start_soon(self._report_ready, node)
                 nursery.start_soon(Watch(node, self._launch.config, self._launch.home.path, self._log).run)
-                self._note(node, "node started", addresses=node.addresses())
+                nursery.start_soon(record_refusals, node, self._log)
+                self._note(node, "node started", addresses=node.addresses(), keys=dict(self._launch.public_keys))
+                await record_configuration(node, self._launch.home, self._launch.settings, self._log)
                 await self._stopping.wait()
                 nursery.cancel_scope.cancel()
         finally:

@@ -1,0 +1,161 @@
+"""What goes into the audit log besides orders and troubles: with which configuration a node runs, and that peers were
+refused.
+
+Invariants: however many are refused, a line is written once a period at most, and the periods grow while it goes on; a
+disk or a face that fails is logged and ends nothing.
+"""
+
+import hashlib
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Protocol
+
+import trio
+
+from rustorium import _native
+from rustorium.auditlog import log_of, read
+from rustorium.config import split_address
+from rustorium.errors import RustoriumError
+from rustorium.home import Home
+from rustorium.logs import Logger
+
+CONFIGURATION = "configuration"
+SETTINGS_BYTES_MAX = 32 * 1024
+"""Of a line; above it the values are left out."""
+REFUSED = "peers refused"
+REASONS = frozenset(
+    {
+        "unknown_key",
+        "wrong_chain",
+        "wrong_version",
+        "bad_hello",
+        "frame_too_large",
+        "handshake",
+        "too_many",
+        "followers_full",
+    }
+)
+"""For which this node refuses; of the others' refusals their own logs tell."""
+SERIES = b"rustorium_transport_refusals_total{"
+LOOK_S = 60.0
+PERIOD_S_MAX = 3_600.0
+ANSWER_BYTES_MAX = 8 * 1024 * 1024
+ANSWER_S = 10.0
+
+
+class Audited(Protocol):
+    """What is needed of a node."""
+
+    def audit(self, event: str, fields_json: str) -> None: ...
+
+    def addresses(self) -> dict[str, str]: ...
+
+
+def configuration_change(home: Home, settings: Mapping[str, object]) -> dict[str, object] | None:
+    """What to record where the settings aren't those that the log has last; None where they are. Errors: HomeError."""
+    before = _last_configuration(home)
+    wanted = json.loads(json.dumps(settings))
+    digest = hashlib.sha256(json.dumps(wanted, sort_keys=True).encode()).hexdigest()
+    if before.get("sha256") == digest:
+        return None
+    known = before.get("settings")
+    known = known if isinstance(known, dict) else {}
+    changed = sorted(key for key in known.keys() | wanted.keys() if known.get(key) != wanted.get(key))
+    fields = {"sha256": digest, "changed": changed, "settings": wanted}
+    return fields if len(json.dumps(fields)) <= SETTINGS_BYTES_MAX else fields | {"settings": None}
+
+
+def _last_configuration(home: Home) -> dict[str, Any]:
+    found: object = None
+    for line in read(log_of(home)) if log_of(home).exists() else ():
+        if line["event"] == CONFIGURATION:
+            found = line["fields"]
+    return found if isinstance(found, dict) else {}
+
+
+async def record_configuration(node: Audited, home: Home, settings: Mapping[str, object], log: Logger) -> None:
+    """Writes down with what a node runs, where that changed since it was written down last."""
+
+    def record() -> None:
+        fields = configuration_change(home, settings)
+        if fields is not None:
+            node.audit(CONFIGURATION, json.dumps(fields))
+
+    try:
+        await trio.to_thread.run_sync(record)
+    except _native.NativeError as error:
+        log.error("audit failed", code=error.code, reason=error.args[0])
+    except RustoriumError as error:
+        log.error("audit failed", code=error.code, reason=error.message)
+
+
+class Refusals:
+    """When a line about refused peers is due, and what it says."""
+
+    def __init__(self) -> None:
+        self._told: dict[str, int] = {}
+        self._period_s = LOOK_S
+        self._due_s = 0.0
+        self._quiet_s = 0.0
+
+    def take(self, counts: Mapping[str, int], now_s: float) -> dict[str, object] | None:
+        """Counts since the node's start. What to write now: by how much each grew since the last line."""
+        grown = {reason: count - self._told.get(reason, 0) for reason, count in sorted(counts.items())}
+        grown = {reason: count for reason, count in grown.items() if count > 0}
+        if not grown:
+            if now_s - self._quiet_s >= PERIOD_S_MAX:
+                self._period_s = LOOK_S
+            return None
+        if now_s < self._due_s:
+            return None
+        self._told |= counts
+        self._quiet_s, self._due_s = now_s, now_s + self._period_s
+        self._period_s = min(PERIOD_S_MAX, 2 * self._period_s)
+        return {"refused": grown, "total": sum(counts.values())}
+
+
+async def own_metrics(node: Audited) -> bytes:
+    """What the node's metrics face says. Errors: OSError, TooSlowError, BrokenResourceError, ValueError."""
+    host, port = split_address(node.addresses()["metrics"])
+    with trio.fail_after(ANSWER_S):
+        async with await trio.open_tcp_stream(host, port) as stream:
+            await stream.send_all(b"GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
+            answer = bytearray()
+            async for chunk in stream:
+                answer += chunk
+                if len(answer) > ANSWER_BYTES_MAX:
+                    raise ValueError(f"the metrics are longer than {ANSWER_BYTES_MAX} bytes")
+    head, _, body = bytes(answer).partition(b"\r\n\r\n")
+    if not head.startswith(b"HTTP/1.1 200"):
+        raise ValueError(f"the metrics face answers {head[:40]!r}")
+    return body
+
+
+async def record_refusals(
+    node: Audited, log: Logger, metrics: Callable[[Audited], Awaitable[bytes]] = own_metrics
+) -> None:
+    """Until cancelled: reads the node's own metrics now and then."""
+    refusals = Refusals()
+    while True:
+        await trio.sleep(LOOK_S)
+        try:
+            counts = refusal_counts(await metrics(node))
+            fields = refusals.take(counts, trio.current_time())
+            if fields is not None:
+                await trio.to_thread.run_sync(node.audit, REFUSED, json.dumps(fields), abandon_on_cancel=True)
+        except (OSError, ValueError, trio.TooSlowError, trio.BrokenResourceError) as error:
+            log.warning("refusals not read", reason=str(error) or type(error).__name__)
+        except _native.NativeError as error:
+            log.error("audit failed", code=error.code, reason=error.args[0])
+
+
+def refusal_counts(text: bytes) -> dict[str, int]:
+    """By reason, of a node's metrics. Errors: ValueError."""
+    found = {}
+    for line in text.splitlines():
+        if line.startswith(SERIES):
+            labels, _, value = line[len(SERIES) :].partition(b"} ")
+            reason = labels.removeprefix(b'reason="').removesuffix(b'"').decode()
+            if reason in REASONS:
+                found[reason] = int(value)
+    return found
