@@ -5,6 +5,7 @@ Invariants: no node runs: what one says is written down here, and waiting is the
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from cli_runner import Cli, Ended
 
 from rustorium.client.probe import silent, status_of
 from rustorium.home import Home
+from rustorium.net import Net, NetNode
 from rustorium.node.recoverystate import RecoveryState, one_supervisor
 
 ANSWER: dict[str, Any] = {
@@ -122,6 +124,29 @@ def test_without_a_quorum_nothing_is_ready(cli: Cli, answering: dict[str, Any], 
     assert "no-quorum: 2 of the 3 validators that a quorum needs are connected with node-0" in ended.out
     assert "do: start or reach node-1, node-3" in ended.out
     assert ended.out.count("peers-") == 1, "once is enough"
+
+
+def test_a_follower_needs_one_link_and_judges_no_quorum(cli: Cli, answering: dict[str, Any], home: Home) -> None:
+    answering |= {"role": "follower", "peers": 4, "peers_up": 1}
+    ended = cli("status", "check", "--home", home.path)
+    assert (ended.code, "quorum that" in ended.out) == (0, False)
+
+
+def test_all_that_were_asked_are_counted_by_whether_they_are_ready(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, net: Callable[..., list[str]]
+) -> None:
+    away = ANSWER | {"ready": False, "not_ready_because": "it executes what it missed"}
+    net(away, {}, None, {})
+    named = Net(
+        "ab" * 32, "", "net", "", [NetNode(f"node-{i}", i, "", f"http://n{i}", "", "", "", 0, "") for i in range(4)], []
+    )
+    monkeypatch.setattr("rustorium.cli.status.net_of", lambda _: named)
+    ended = cli("status", "check", "-o", "json")
+    assert problems(ended) == ["no-quorum", "not-ready", "no-answer"]
+    assert "2 of the 3 validators that a quorum needs are ready" in ended.out
+    named = replace(named, nodes=named.nodes[:2])
+    ended = cli("status", "check", "-o", "json")
+    assert problems(ended) == ["not-ready"], "two of four were asked, and are linked with all"
 
 
 def test_a_retired_key_is_said(cli: Cli, answering: dict[str, Any], home: Home) -> None:

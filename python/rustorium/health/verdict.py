@@ -130,19 +130,24 @@ def _committee(status: NodeStatus) -> tuple[int, int]:
 
 
 def _quorum(heard: Sequence[NodeStatus], asked: int, *, all_asked: bool) -> Iterable[Problem]:
-    """By who answers ready where all were asked, else by the best connected of those that were."""
-    best = max(heard, key=lambda status: _committee(status)[1])
+    """By who answers ready where all were asked, else by the best connected validator of those that were: a follower
+    is linked with some of them, and that is enough for it."""
+    validators = [status for status in heard if status.role == "validator"]
+    if not validators:
+        return
+    best = max(validators, key=lambda status: _committee(status)[1])
     n, connected = _committee(best)
-    ready = sum(status.ready and status.role == "validator" and not status.retired for status in heard)
+    ready = sum(status.ready and not status.retired for status in validators)
     counted = all_asked and asked >= n
     have, how = (ready, "ready") if counted else (connected, f"connected with {best.node}")
+    where = "" if counted else " as far as it sees"
     if n and have < quorum(n):
         missing = ", ".join(best.unreachable)
-        said = f"{have} of the {quorum(n)} validators that a quorum needs are {how}: nothing becomes final"
+        said = f"{have} of the {quorum(n)} validators that a quorum needs are {how}: nothing becomes final{where}"
         do = f"start or reach {missing}" if missing else "see the nodes below"
         yield Problem("no-quorum", Level.NOT_READY, said, do)
     elif n and have == quorum(n) < n:
-        said = f"{have} of {n} validators are {how}: one more that fails, and nothing becomes final"
+        said = f"{have} of {n} validators are {how}: one more that fails, and nothing becomes final{where}"
         yield Problem("no-spare", Level.NOT_WELL, said, "bring back who is missing")
 
 
