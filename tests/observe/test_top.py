@@ -210,6 +210,9 @@ def test_a_narrow_terminal_has_the_columns_that_matter(tmp_path: Path, size: tup
         assert set(narrow) <= set(looked.columns)
         assert sum(len(max(column, key=len)) + 2 for column in zip(*looked.rows, strict=True)) <= size[0]
         assert all(len(line) <= size[0] for line in looked.head.splitlines())
+        head, table = looked.app.query_one("#head").region, looked.app.query_one("#nodes").region
+        assert (head.y, head.height, table.y) == (0, 4, 4), "all of the head is to be seen"
+        assert table.bottom == size[1] - 1, "and the keys below"
         other = next(one for one in BOTH if one != size)
         await looked.resize(*other)
         assert (looked.columns == narrow) == (other[0] < 90)

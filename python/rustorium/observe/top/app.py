@@ -118,7 +118,9 @@ class Top(App[None]):
     """Shows what a source sees, each `every_s`; with None only when it is told to (`r`)."""
 
     ENABLE_COMMAND_PALETTE = False
-    CSS = "#head { height: auto; } DataTable { height: 1fr; }"
+    CSS = (
+        "Screen { overflow: hidden; } #head { height: 4; } ContentSwitcher { height: 1fr; } DataTable { height: 1fr; }"
+    )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("n", "table('nodes')", "nodes"),
         Binding("l", "table('links')", "links"),
