@@ -104,6 +104,19 @@ def test_distance_alone_is_no_trouble(tmp_path: Path) -> None:
     assert [round(row.quorum_rtt_ms or 0) for row in found.nodes] == [116, 180, 180, 205]
 
 
+def test_distances_that_a_devnet_pretends_are_added(tmp_path: Path) -> None:
+    found = report(SyntheticNet(regions=("us-east-1", "eu-west-1", "sa-east-1", "ap-northeast-1")), tmp_path)
+    assert found.causes == ()
+    assert [link.pretended for link in found.links] == [True] * 6
+    assert found.slowest_link is not None
+    assert found.slowest_link.name == "node-2 – node-3"
+    assert found.slowest_link.ms == pytest.approx(0.5 + (found.links[5].usual_ms or 0), abs=0.01)
+    assert found.slowest_link.ms > 200
+    assert all((row.quorum_rtt_ms or 0) > 50 for row in found.nodes)
+    assert any("6 links are faster than their distance allows" in text for text, _ in lines(found, plain=True))
+    assert "6 links are faster" in page(found)
+
+
 def test_whether_a_quorum_waits_for_slow_disks_is_said(tmp_path: Path) -> None:
     [one] = report(SyntheticNet(sync_ms={2: 41.0}), tmp_path).causes
     assert "a quorum forms without its votes" in one.evidence

@@ -12,6 +12,8 @@ from rustorium.netgen import RTT_MATRIX
 from rustorium.observe.analysis.gather import Gauge, Net, Node
 from rustorium.observe.analysis.names import RTT
 
+PRETENDED_SHARE, PRETENDED_MS_MIN = 0.25, 10.0
+"""A round trip below this share of what is usual over a distance of at least so many ms is of another place."""
 SENT_MIN = 200
 """Packets below which a share that was lost says nothing."""
 
@@ -23,13 +25,15 @@ class Link:
     a: str
     b: str
     rtt_ms: float | None
-    """Mean of the looks of both ends."""
+    """Mean of the looks of both ends; of a link whose distance is pretended with that added."""
     usual_ms: float | None
     """What was measured once between the data centres of their regions; None where these have no such figure."""
     lost_percent: float | None
     queued_bytes: float
     """That waited to be sent, on average, on the fuller side."""
     up_percent: float
+    pretended: bool = False
+    """Whether it is faster than light between its regions: a devnet's, which delays above QUIC, or named wrongly."""
 
     @property
     def name(self) -> str:
@@ -62,14 +66,23 @@ def _link(a: str, b: str, regions: Mapping[str, str], sides: list[tuple[Node, st
     lost = sum(node.counts("rustorium_transport_lost_packets", "peer").get(peer, 0.0) for node, peer in sides)
     queues = [_gauge(node, "rustorium_transport_queue_bytes", peer) for node, peer in sides]
     count = sum(one.count for one in rtts)
+    rtt_ms = 1000 * sum(one.total for one in rtts) / count if count else None
+    usual_ms = _usual().get((regions.get(a, ""), regions.get(b, "")))
+    pretended = (
+        rtt_ms is not None
+        and usual_ms is not None
+        and usual_ms >= PRETENDED_MS_MIN
+        and rtt_ms < PRETENDED_SHARE * usual_ms
+    )
     return Link(
         a,
         b,
-        1000 * sum(one.total for one in rtts) / count if count else None,
-        _usual().get((regions.get(a, ""), regions.get(b, ""))),
+        (rtt_ms or 0.0) + (usual_ms or 0.0) if pretended else rtt_ms,
+        usual_ms,
         100 * lost / sent if sent >= SENT_MIN else None,
         max((one.mean for one in queues if one is not None and one.count), default=0.0),
         100 * min(ups, default=0.0),
+        pretended,
     )
 
 

@@ -9,7 +9,7 @@ from html import escape
 
 from rustorium.observe.analysis import charts
 from rustorium.observe.analysis.report import Report
-from rustorium.observe.analysis.text import final, ms
+from rustorium.observe.analysis.text import final, ms, pretended
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 HEAT_NODES_MAX = 40
@@ -168,6 +168,8 @@ def _links(report: Report) -> Iterable[str]:
     if not report.links:
         return
     yield "<h2>Links</h2>"
+    if (said := pretended(report)) is not None:
+        yield f'<p class="soft">{escape(said)}.</p>'
     names = list(dict.fromkeys(name for link in report.links for name in (link.a, link.b)))
     if len(names) <= HEAT_NODES_MAX:
         yield '<p class="soft">Round trips, ms.</p>'

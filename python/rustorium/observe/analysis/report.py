@@ -12,7 +12,7 @@ from rustorium.errors import NotReady
 from rustorium.observe.analysis.causes import Cause, faults, find
 from rustorium.observe.analysis.gather import Net, Node, Point, together
 from rustorium.observe.analysis.links import Link, links_of
-from rustorium.observe.analysis.names import FINALITY, RTT, STAGES, STEP_WALL, SYNC, TRANSACTIONS
+from rustorium.observe.analysis.names import FINALITY, STAGES, STEP_WALL, SYNC, TRANSACTIONS
 
 BINS_MAX = 240
 OWN = [stage.metric for stage in STAGES if stage.own and stage.name != "pool"]
@@ -119,7 +119,7 @@ def report_of(net: Net) -> Report:
     stages = _stages(net)
     final = together(node.spread(FINALITY) for node in net.heard)
     most = max(net.heard, key=lambda node: node.count(TRANSACTIONS))
-    nodes = tuple(_node(node) for node in net.heard)
+    nodes = tuple(_node(node, links) for node in net.heard)
     total = sum(row.mean_ms or 0.0 for row in stages)
     heaviest = max(stages, key=lambda row: row.share)
     return Report(
@@ -168,7 +168,7 @@ def _stages(net: Net) -> tuple[StageRow, ...]:
     return tuple(rows)
 
 
-def _node(node: Node) -> NodeRow:
+def _node(node: Node, links: Sequence[Link]) -> NodeRow:
     final = node.spread(FINALITY)
     stages = {stage.name: _round(node.spread(stage.metric).mean_ms) for stage in STAGES}
     own = [mean for metric in OWN if (mean := node.spread(metric).mean_ms) is not None]
@@ -185,19 +185,19 @@ def _node(node: Node) -> NodeRow:
         stages["execute"],
         _round(node.spread(STEP_WALL).mean_ms),
         _round(sum(own)) if own else None,
-        _round(_quorum_rtt_ms(node)),
+        _round(_quorum_rtt_ms(node, links)),
         round(node.count("rustorium_process_cpu_seconds") / node.seconds, 2) if node.seconds > 0 else 0.0,
         stages,
     )
 
 
-def _quorum_rtt_ms(node: Node) -> float | None:
+def _quorum_rtt_ms(node: Node, links: Sequence[Link]) -> float | None:
     """None for who is no member, and where too few links are up."""
     gauge = node.gauge("rustorium_consensus_validators")
     n = round(gauge.last) if gauge is not None and gauge.count else 0
-    rtts = sorted(one.mean for one in node.gauges_by(RTT, "peer").values() if one.count)
+    rtts = sorted(one.rtt_ms for one in links if node.name in (one.a, one.b) and one.rtt_ms is not None)
     others = n - faults(n) - 1
-    return 1000 * rtts[others - 1] if node.place and 0 < others <= len(rtts) else None
+    return rtts[others - 1] if node.place and 0 < others <= len(rtts) else None
 
 
 def _bins(net: Net) -> tuple[Bin, ...]:

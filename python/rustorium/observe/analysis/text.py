@@ -63,6 +63,17 @@ def final(report: Report) -> str:
     return f"final after {ms(report.final_mean_ms)} ms on average ({quantiles})"
 
 
+def pretended(report: Report) -> str | None:
+    """What is to be known of round trips that no distance explains."""
+    count = sum(link.pretended for link in report.links)
+    if not count:
+        return None
+    return (
+        f"{count} links are faster than their distance allows: a devnet's delays are made above QUIC, so that what is "
+        "usual between these regions is added to their round trips; elsewhere, correct the regions' names"
+    )
+
+
 def lines(report: Report, *, plain: bool) -> Iterator[Line]:
     """The whole report."""
     yield from _head(report, plain=plain)
@@ -119,6 +130,8 @@ def _slowest(report: Report) -> Iterator[Line]:
         if one is not None:
             others = f", the others {ms(one.others_ms)}" if one.others_ms is not None else ""
             yield (f"slowest {what}  {one.name}: {does} {ms(one.ms)} ms{others}", "")
+    if (said := pretended(report)) is not None:
+        yield (said, "dim")
 
 
 def _causes(report: Report) -> Iterator[Line]:
