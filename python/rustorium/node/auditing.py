@@ -26,6 +26,7 @@ REFUSED = "peers refused"
 REASONS = frozenset(
     {
         "unknown_key",
+        "unknown_here",
         "wrong_chain",
         "wrong_version",
         "bad_hello",
@@ -35,7 +36,7 @@ REASONS = frozenset(
         "followers_full",
     }
 )
-"""For which this node refuses; of the others' refusals their own logs tell."""
+"""All but `by_peer`, which others say when they stop, too."""
 SERIES = b"rustorium_transport_refusals_total{"
 LOOK_S = 60.0
 PERIOD_S_MAX = 3_600.0
