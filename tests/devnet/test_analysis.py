@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,13 +12,17 @@ from link_tools import Wires
 from process_tools import Load, assert_no_panic, wait_for
 from rustorium.cli import main
 from rustorium.devnet import Devnet
+from rustorium.observe.recording import Recorder
 from rustorium.observe.scrape import Scraper, targets_of
+from rustorium.observe.watching import Clock, create
 
 pytestmark = pytest.mark.alone
 
 FAR, DISK = (0, 3), 1
 FAR_MS, SYNC_MS = 160.0, 60
 FAR_LINK = "node-0 – node-3"
+MORE = 200
+"""Transactions that become final while it is recorded."""
 
 
 def measured(net: Devnet) -> bool:
@@ -25,6 +30,30 @@ def measured(net: Devnet) -> bool:
     with Scraper(targets_of(net.net, []), 10.0) as scraper:
         found = [scrape.families["rustorium_transport_rtt_seconds"].samples for scrape in scraper.scrape()]
     return all(len(samples) == 3 for samples in found) and max(s.value for x in found for s in x) > 0.8 * FAR_MS / 1000
+
+
+def record(net: Devnet, load: Load, path: Path) -> None:
+    """Until so many more are final."""
+    targets, wall_ms, goal = targets_of(net.net, []), Clock().wall_ms, len(load.told) + MORE
+    with Scraper(targets, 10.0) as scraper, create(path) as out:
+        recorder = Recorder(out, targets, wall_ms(), 100)
+
+        def look() -> bool:
+            for scrape in scraper.scrape():
+                recorder.add(scrape)
+            return len(load.told) >= goal or bool(load.faults)
+
+        wait_for(f"{MORE} more are final", look, 120.0)
+        recorder.end(wall_ms())
+
+
+def analyzed(capsys: pytest.CaptureFixture[str], *line: object) -> dict[str, Any]:
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as ended:
+        main(["analyze", "performance", *(str(part) for part in line), "-o", "json"])
+    out, err = capsys.readouterr()
+    assert ended.value.code == 0, err
+    return dict(json.loads(out))
 
 
 def test_the_slow_link_and_the_slow_disk_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -35,14 +64,11 @@ def test_the_slow_link_and_the_slow_disk_are_named(tmp_path: Path, capsys: pytes
             net.spawn(index, environment(Path(node.home), rules=slow))
         net.wait_ready()
         with Load(net, "analysed") as load:
-            load.wait_for_more(100)
-            wait_for("all links are measured", lambda: measured(net))
-            files = ["--html", tmp_path / "page.html", "--flame", tmp_path / "flame.svg"]
-            with pytest.raises(SystemExit) as ended:
-                main(["analyze", "performance", "--net", str(net.path), "--for", "5s", *map(str, files), "-o", "json"])
-            load.wait_for_more(1)
-        assert ended.value.code == 0
-        found = json.loads(capsys.readouterr().out)
+            load.wait_for_more(50)
+            wait_for("the long way is measured", lambda: measured(net))
+            record(net, load, tmp_path / "recording")
+            one_node_alone(net, tmp_path, capsys)
+        found = analyzed(capsys, tmp_path / "recording", "--html", tmp_path / "page.html")
         causes = {(cause["code"], cause["subject"]) for cause in found["causes"]}
         assert {("link-slow", FAR_LINK), ("disk-slow", f"node-{DISK}")} <= causes, found["causes"]
         # All others' syncs are skipped; links are also as slow as the machine makes them.
@@ -51,10 +77,20 @@ def test_the_slow_link_and_the_slow_disk_are_named(tmp_path: Path, capsys: pytes
         assert (found["slowest_link"]["name"], found["slowest_disk"]["name"]) == (FAR_LINK, f"node-{DISK}")
         assert found["slowest_link"]["ms"] >= 0.8 * FAR_MS
         assert found["slowest_disk"]["ms"] >= SYNC_MS
-        assert found["transactions"] > 0
+        assert found["transactions"] >= MORE
         assert all(row["mean_ms"] is not None and row["count"] > 0 for row in found["stages"]), found["stages"]
         assert FAR_LINK in (tmp_path / "page.html").read_text()
-        flame = (tmp_path / "flame.svg").read_text()
-        assert {f"node-{index}" for index in range(4)} <= set(re.findall(r"<title>([^:]+):", flame))
-        assert "replica.Replica.on_input" in flame
         assert_no_panic(net)
+
+
+def one_node_alone(net: Devnet, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """By its home, and with the steps of its core."""
+    node = net.net.nodes[DISK]
+    found = analyzed(capsys, "--home", node.home, "--for", "2s", "--flame", folder / "one.svg")
+    assert len(found["nodes"]) == 1
+    analyzed(capsys, "--net", net.path, "--for", "2s", "--flame", folder / "all.svg")
+    one, every = ((folder / name).read_text() for name in ("one.svg", "all.svg"))
+    for flame in (one, every):
+        assert "replica.Replica.on_input" in flame
+    assert {each.name for each in net.net.nodes} <= set(re.findall(r"<title>([^:]+):", every))
+    assert f"<title>{node.name}:" not in one, "it is the only one"
