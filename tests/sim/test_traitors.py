@@ -29,8 +29,10 @@ REGRESSIONS = [
     (1219, Mode.TWINS, Shape(4, 5)),
     (1711, Mode.TWINS, Shape(4, 5)),
     (110, Mode.TRAITORS, Shape(7, 10)),
+    (1234, Mode.PARTITIONS, Shape(7, 10)),
 ]
-"""Runs that found something. Twins: a batch that no block could list kept its transactions from all other lanes for
+"""Runs that found something. Partitions: a node asked only the two whose blocks it had seen for a batch, in turns, of
+which one withheld it. Twins: a batch that no block could list kept its transactions from all other lanes for
 good. Traitors: two of a kind answered each other without end."""
 
 

@@ -48,7 +48,8 @@ struct Asked {
 
 struct Entry {
     want: Want,
-    prefer: Option<ValidatorIndex>,
+    /// Peers that were to be asked first, the newest last: each is so once, so that two in turns don't keep others out.
+    preferred: Vec<ValidatorIndex>,
     /// Peers asked in this round.
     tried: Vec<ValidatorIndex>,
     round: u32,
@@ -94,7 +95,8 @@ impl Fetcher {
         }
     }
 
-    /// Asks for `want` from the next `poll` on, first of `prefer`. Again for a known want: a new preference ends a pause.
+    /// Asks for `want` from the next `poll` on, first of `prefer`. Again for a known want: a peer that
+    /// is preferred for the first time ends a pause.
     /// Dropped where `wants_max` things are wanted already: `contains` tells; want it again when some have come.
     pub fn want(&mut self, now_ms: u64, want: Want, prefer: Option<ValidatorIndex>) {
         if let Some(number) = self.by_want.get(&want).copied() {
@@ -105,18 +107,17 @@ impl Fetcher {
         }
         let number = self.number();
         let (tried, ids) = (Vec::new(), VecDeque::new());
-        self.entries.insert(number, Entry { want, prefer, tried, round: 0, current: None, due_ms: None, ids });
+        let preferred = prefer.into_iter().collect();
+        self.entries.insert(number, Entry { want, preferred, tried, round: 0, current: None, due_ms: None, ids });
         self.by_want.insert(want, number);
         self.make_ready(now_ms, number);
     }
 
     fn prefer(&mut self, now_ms: u64, number: u64, prefer: Option<ValidatorIndex>) {
         let Some(entry) = self.entries.get_mut(&number) else { return };
-        if prefer.is_none() || prefer == entry.prefer {
-            return;
-        }
-        entry.prefer = prefer;
-        entry.tried.retain(|peer| Some(*peer) != prefer);
+        let Some(prefer) = prefer.filter(|peer| !entry.preferred.contains(peer)) else { return };
+        entry.preferred.push(prefer);
+        entry.tried.retain(|peer| *peer != prefer);
         if entry.current.is_none() {
             self.make_ready(now_ms, number);
         }
@@ -193,7 +194,8 @@ impl Fetcher {
         }
         let busy = |peer: &ValidatorIndex| self.in_flight.get(peer).copied().unwrap_or(0);
         let free = |peer: &ValidatorIndex| busy(peer) < self.config.per_peer_in_flight_max;
-        let prefer = entry.prefer.filter(|peer| connected.contains(peer) && untried(peer) && free(peer));
+        let askable = |peer: &&ValidatorIndex| connected.contains(peer) && untried(peer) && free(peer);
+        let prefer = entry.preferred.iter().rev().find(askable).copied();
         // Spread over the peers: each want starts its round at another one.
         let start = (number % connected.len() as u64) as usize;
         let turn = connected[start..].iter().chain(&connected[..start]);

@@ -100,6 +100,21 @@ fn a_new_preference_ends_a_pause() {
 }
 
 #[test]
+fn preferences_that_come_in_turns_keep_nobody_from_being_asked() {
+    // Two blocks that wait for the same batch, each from a peer that should have it, and neither answers.
+    let mut fetcher = Fetcher::new(CONFIG);
+    let mut asked = Vec::new();
+    for turn in 0..8 {
+        for holder in [2, 1] {
+            fetcher.want(300 * turn, wanted(1), Some(ValidatorIndex(holder)));
+        }
+        asked.extend(poll(&mut fetcher, 300 * turn, &peers(5)).into_iter().map(|(peer, _, _)| peer.0));
+    }
+    let round: BTreeSet<u16> = asked.iter().take(5).copied().collect();
+    assert_eq!(round, (0..5).collect(), "all have been asked once: {asked:?}");
+}
+
+#[test]
 fn lost_links_and_missing_peers_delay_nothing_but_themselves() {
     let mut fetcher = Fetcher::new(CONFIG);
     fetcher.want(0, wanted(1), Some(ValidatorIndex(1)));
