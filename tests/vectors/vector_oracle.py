@@ -272,8 +272,21 @@ def _proof_operation(r: Reader, tag: int) -> dict[str, Any]:
         case 12:
             fields = {"type": "verify_proof", "verifier": r.hex32(), "inputs": r.many(64, r.hex32)}
             return fields | {"proof_hex": r.blob(384).hex()}
+        case 13:
+            fields = {"type": "shield", "pool": r.integer(4), "asset": r.hex32(), "amount": str(r.integer(8))}
+            return fields | {"transfer": _pool_transfer(r)}
+        case 14:
+            return {"type": "shielded_transfer", "pool": r.integer(4), "transfer": _pool_transfer(r)}
+        case 15:
+            fields = {"type": "unshield", "pool": r.integer(4), "asset": r.hex32(), "amount": str(r.integer(8))}
+            return fields | {"to": r.account(), "transfer": _pool_transfer(r)}
         case _:
             raise ValueError(f"no operation has tag {tag}")
+
+
+def _pool_transfer(r: Reader) -> dict[str, Any]:
+    fields = {"root": r.hex32(), "nullifiers": [r.hex32(), r.hex32()], "commitments": [r.hex32(), r.hex32()]}
+    return fields | {"sealed_hex": r.take(664).hex(), "proof_hex": r.take(256).hex()}
 
 
 def _location(r: Reader) -> dict[str, int]:

@@ -27,6 +27,10 @@ pub mod domain {
     pub const VERIFIER: &[u8] = b"rustorium/verifier/v1\0";
     /// A statement's public inputs.
     pub const STATEMENT: &[u8] = b"rustorium/statement/v1\0";
+    /// The account of a pool of shielded value.
+    pub const POOL: &[u8] = b"rustorium/pool/v1\0";
+    /// The chain of a pool's records.
+    pub const POOL_RECORD: &[u8] = b"rustorium/pool-record/v1\0";
     /// A state leaf's name.
     pub const NAME: &[u8] = b"rustorium/name/v1\0";
     /// A leaf of a binary Merkle tree.
@@ -120,6 +124,18 @@ pub fn verifier_id(owner: &AccountId, key: &[u8], named: &[NamedInput]) -> Verif
     let mut id = hash(domain::VERIFIER, &[&owner.0, &length, key, &named]);
     id[0] = owner.0[0];
     VerifierId(id)
+}
+
+/// The account under which a pool's leaves stand, on any chain: no key opens it. It is at home in region 0.
+pub fn pool_account(number: u32) -> AccountId {
+    let mut id = hash(domain::POOL, &[&number.to_le_bytes()]);
+    id[0] = 0;
+    AccountId(id)
+}
+
+/// The digest of a pool's records up to one, after that of those before it.
+pub fn pool_digest(before: &Hash, record: &[u8]) -> Hash {
+    Hash(hash(domain::POOL_RECORD, &[&before.0, record]))
 }
 
 /// What a statement is recorded under: the hash of all its public inputs.

@@ -57,6 +57,7 @@ fn genesis() -> Genesis {
         parameters: Parameters::default(),
         validators: BoundedVec::default(),
         accounts: BoundedVec::default(),
+        pools: BoundedVec::default(),
     }
 }
 

@@ -1,7 +1,8 @@
 //! The genesis as a JSON file for people; its canonical bytes are what is hashed.
 
 use rustorium_types::{
-    AssetId, BoundedBytes, BoundedVec, Genesis, GenesisAccount, PROTOCOL_VERSION, Parameters, PublicKey, Validator,
+    AssetId, BoundedBytes, BoundedVec, Genesis, GenesisAccount, GenesisPool, PROTOCOL_VERSION, Parameters, PublicKey,
+    Validator,
 };
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -42,6 +43,13 @@ struct AccountView {
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+struct PoolView {
+    number: u32,
+    key_hex: String,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct GenesisView {
     #[serde(default = "current_version")]
     version: u16,
@@ -51,6 +59,8 @@ struct GenesisView {
     parameters: Parameters,
     validators: Vec<ValidatorView>,
     accounts: Vec<AccountView>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pools: Vec<PoolView>,
 }
 
 fn current_version() -> u16 {
@@ -74,6 +84,7 @@ pub fn from_json(text: &str) -> Result<Genesis, GenesisFileError> {
     let view: GenesisView = serde_json::from_str(text).map_err(refuse)?;
     let validators: Result<Vec<_>, _> = view.validators.iter().map(validator).collect();
     let accounts: Result<Vec<_>, _> = view.accounts.iter().map(account).collect();
+    let pools: Result<Vec<_>, _> = view.pools.iter().map(pool).collect();
     let mut accounts = accounts?;
     accounts.sort_by_key(|account| (account.region, account.public_key));
     let genesis = Genesis {
@@ -83,6 +94,7 @@ pub fn from_json(text: &str) -> Result<Genesis, GenesisFileError> {
         parameters: view.parameters,
         validators: BoundedVec::new(validators?).map_err(refuse)?,
         accounts: BoundedVec::new(accounts).map_err(refuse)?,
+        pools: BoundedVec::new(pools?).map_err(refuse)?,
     };
     rustorium_execution::check_genesis(&genesis).map_err(refuse)?;
     Ok(genesis)
@@ -110,15 +122,20 @@ fn account(view: &AccountView) -> Result<GenesisAccount, GenesisFileError> {
     })
 }
 
+fn pool(view: &PoolView) -> Result<GenesisPool, GenesisFileError> {
+    let key = hex::decode(&view.key_hex).map_err(|_| refuse("a pool's key_hex is not hex digits"))?;
+    Ok(GenesisPool { number: view.number, key: BoundedBytes::new(key).map_err(refuse)? })
+}
+
 /// The JSON form of a genesis.
 pub fn to_json(genesis: &Genesis) -> String {
-    let hex = |key: &PublicKey| rustorium_types::Hash(*key).to_string();
+    let digits = |key: &PublicKey| rustorium_types::Hash(*key).to_string();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let validators = genesis.validators.iter().map(|v| ValidatorView {
         name: text(v.name.as_slice()),
-        validator_key: hex(&v.validator_key),
-        node_key: hex(&v.node_key),
-        owner_key: hex(&v.owner_key),
+        validator_key: digits(&v.validator_key),
+        node_key: digits(&v.node_key),
+        owner_key: digits(&v.owner_key),
         region: v.region,
         address: text(v.address.as_slice()),
     });
@@ -128,10 +145,12 @@ pub fn to_json(genesis: &Genesis) -> String {
     };
     let accounts = genesis.accounts.iter().map(|a| AccountView {
         region: a.region,
-        public_key: hex(&a.public_key),
+        public_key: digits(&a.public_key),
         storage_bytes: a.storage_bytes,
         balances: balances(a),
     });
+    let pools = genesis.pools.iter();
+    let pools = pools.map(|pool| PoolView { number: pool.number, key_hex: hex::encode(pool.key.as_slice()) });
     let view = GenesisView {
         version: genesis.version,
         name: text(genesis.name.as_slice()),
@@ -139,6 +158,7 @@ pub fn to_json(genesis: &Genesis) -> String {
         parameters: genesis.parameters.clone(),
         validators: validators.collect(),
         accounts: accounts.collect(),
+        pools: pools.collect(),
     };
     serde_json::to_string_pretty(&view).unwrap_or_default()
 }

@@ -50,6 +50,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         parameters: Parameters::default(),
         validators: BoundedVec::new(vec![validator])?,
         accounts: BoundedVec::new(accounts.collect())?,
+        pools: BoundedVec::default(),
     };
     let start = genesis(&made);
     let mut state = Memory(start.diff.into_iter().filter_map(|write| Some((write.key, write.value?))).collect());

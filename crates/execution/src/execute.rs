@@ -6,6 +6,7 @@
 use crate::keys::Name;
 use crate::ledger::{At, Ledger, StateRead, StateReadError, Stop};
 use crate::operations::{Actor, apply};
+use crate::pools::Pools;
 use crate::record::AccountRecord;
 use crate::verifiers::{Keys, Proofs};
 use crate::work::{TRANSACTION, declared_work, operation_work};
@@ -112,6 +113,7 @@ fn run<'a>(
 ) -> Result<(Execution, Proofs<'a>), StateReadError> {
     let mut run = Run {
         proofs,
+        pools: Pools::new(input.header.chain),
         header: input.header,
         parameters: input.parameters,
         ledger: Ledger::new(state, input.parameters.transaction_writes_max, input.transactions.len()),
@@ -144,6 +146,7 @@ pub fn receipts_root(receipts: &[Receipt]) -> Hash {
 
 struct Run<'a> {
     proofs: Proofs<'a>,
+    pools: Pools,
     header: &'a Header,
     parameters: &'a Parameters,
     ledger: Ledger<'a>,
@@ -219,6 +222,7 @@ impl<'a> Run<'a> {
         let actor = Actor { sender: body.sender, public_key: body.public_key, time_ms, epoch, transaction: id };
         let mut work = TRANSACTION;
         self.ledger.begin();
+        self.pools.begin();
         if work > body.work_limit {
             return Ok((Outcome::Failed { code: FailureCode::WorkLimit, operation: 0 }, work));
         }
@@ -229,13 +233,14 @@ impl<'a> Run<'a> {
             } else {
                 work = needed;
                 self.proofs.place.1 = index as u16;
-                apply(&mut self.ledger, actor, self.parameters, &mut self.proofs, operation)
+                apply(&mut self.ledger, actor, self.parameters, &mut self.proofs, &mut self.pools, operation)
             };
             match done {
                 Ok(()) => {}
                 Err(Stop::Read(error)) => return Err(error),
                 Err(Stop::Fail(code)) => {
                     self.ledger.roll_back();
+                    self.pools.roll_back();
                     return Ok((Outcome::Failed { code, operation: index as u16 }, work));
                 }
             }
@@ -243,9 +248,10 @@ impl<'a> Run<'a> {
         Ok((Outcome::Ok, work))
     }
 
-    fn finish(self, previous_root: &Hash) -> Result<(Execution, Proofs<'a>), StateReadError> {
+    fn finish(mut self, previous_root: &Hash) -> Result<(Execution, Proofs<'a>), StateReadError> {
         let next_nonce = |(account, at): &(AccountId, At)| (*account, self.ledger.account(*at).map_or(0, |r| r.nonce));
         let touched = self.touched.iter().map(next_nonce).collect();
+        self.pools.finish(&mut self.ledger)?;
         let diff = self.ledger.into_diff();
         let link = ResultLink { receipts: receipts_root(&self.receipts), diff: diff_root(&diff), outbox: Hash::ZERO };
         let execution = Execution {

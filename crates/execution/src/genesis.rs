@@ -3,8 +3,11 @@
 use crate::committee::CommitteeRecord;
 use crate::execute::diff_root;
 use crate::keys::Name;
+use crate::pools::{first_rows, is_pool_key};
 use crate::record::{AccountRecord, LEAF_KEY_BYTES, RECORD_BYTES, encode_amount};
-use rustorium_crypto::{account_id, block_digest, chain_id, domain, hash_value, payload_root, result_root};
+use rustorium_crypto::{
+    account_id, block_digest, chain_id, domain, hash_value, payload_root, pool_account, result_root,
+};
 use rustorium_types::limits::{BATCH_BYTES_MAX, BATCH_TRANSACTIONS_MAX, TRANSACTION_BYTES_MAX};
 use rustorium_types::{
     AccountId, BlockDigest, BoundedVec, ChainId, Cursor, End, Epoch, Genesis, GenesisAccount, Hash, Header, Height,
@@ -71,6 +74,12 @@ pub enum GenesisRefused {
     /// More of an asset than an amount can hold.
     #[error("the balances of one asset add up to more than 2^128; give less")]
     Supply,
+    /// Pools out of order or twice.
+    #[error("pool {0} is not above the one before it; sort pools by number, each once")]
+    PoolOrder(u32),
+    /// A pool whose key can't be one.
+    #[error("the key of pool {0} is no verifying key of shielded transfers; take the one that the ceremony gave")]
+    PoolKey(u32),
     /// A parameter looser than the formats or at odds with another.
     #[error("the parameter {0} is out of range; see the reference of chain parameters")]
     Parameter(&'static str),
@@ -99,6 +108,10 @@ pub fn genesis(genesis: &Genesis) -> GenesisState {
     let hashes = hashes(genesis);
     let mut diff: Vec<_> = genesis.accounts.iter().flat_map(|account| leaves(genesis, account)).collect();
     diff.push(first_write(SYSTEM_ACCOUNT, Name::Committee, CommitteeRecord::of_genesis(genesis).to_bytes()));
+    for pool in &genesis.pools {
+        let place = pool_account(pool.number);
+        diff.extend(first_rows(pool).into_iter().map(|(row, value)| first_write(place, Name::Pool(row), value)));
+    }
     diff.sort_unstable_by_key(|write| write.key);
     let link = ResultLink { receipts: Hash::ZERO, diff: diff_root(&diff), outbox: Hash::ZERO };
     let root = result_root(&Hash(hashes.chain.0), &link.receipts, &link.diff, &link.outbox);
@@ -161,6 +174,7 @@ pub fn check_genesis(genesis: &Genesis) -> Result<(), GenesisRefused> {
     }
     check_validators(genesis)?;
     check_accounts(genesis)?;
+    check_pools(genesis)?;
     check_parameters(&genesis.parameters).map_err(GenesisRefused::Parameter)
 }
 
@@ -209,6 +223,17 @@ fn check_accounts(genesis: &Genesis) -> Result<(), GenesisRefused> {
     let one_asset = amounts.chunk_by(|a, b| a.0 == b.0);
     let mut sums = one_asset.map(|same| same.iter().try_fold(0u128, |sum, (_, amount)| sum.checked_add(*amount)));
     if sums.any(|sum| sum.is_none()) { Err(GenesisRefused::Supply) } else { Ok(()) }
+}
+
+fn check_pools(genesis: &Genesis) -> Result<(), GenesisRefused> {
+    let pools = genesis.pools.as_slice();
+    if let Some(pair) = pools.windows(2).find(|pair| pair[0].number >= pair[1].number) {
+        return Err(GenesisRefused::PoolOrder(pair[1].number));
+    }
+    match pools.iter().find(|pool| !is_pool_key(pool.key.as_slice())) {
+        Some(pool) => Err(GenesisRefused::PoolKey(pool.number)),
+        None => Ok(()),
+    }
 }
 
 fn check_parameters(p: &Parameters) -> Result<(), &'static str> {

@@ -4,8 +4,9 @@
 
 use crate::ledger::Kind;
 use crate::verifiers::place_of;
-use rustorium_crypto::{domain, hash, state_key, statement_hash};
+use rustorium_crypto::{domain, hash, pool_account, state_key, statement_hash};
 use rustorium_types::{AccountId, AssetId, Hash, Operation, PublicInput, SYSTEM_ACCOUNT, StateKey, VerifierId, encode};
+use rustorium_zk::shielded::tree::ROOTS_KEPT;
 use std::sync::LazyLock;
 
 const ACCOUNT: u8 = 0;
@@ -20,6 +21,42 @@ const INPUT: u8 = 8;
 
 // The same name in every account, so it is hashed once.
 static ACCOUNT_NAME: LazyLock<[u8; 32]> = LazyLock::new(|| state_key(AccountId::default(), ACCOUNT, &[]).name);
+
+/// A value in the namespace of a pool's account.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PoolRow {
+    /// The verifying key of its transfers.
+    Key,
+    /// Its head: tree, newest root, digest of the records.
+    Head,
+    /// A root that a transfer may be about; it holds its number, 8 bytes, little-endian.
+    Root(PublicInput),
+    /// Of the newest roots the one whose number has this remainder.
+    Slot(u16),
+    /// A nullifier that was used; it holds the number of the transfer, 8 bytes, little-endian.
+    Spent(PublicInput),
+    /// What wallets are shown of the transfer with this number.
+    Record(u64),
+}
+
+impl PoolRow {
+    /// The slot of root number `number`.
+    pub fn slot(number: u64) -> Self {
+        Self::Slot((number % ROOTS_KEPT as u64) as u16)
+    }
+
+    /// The key in the namespace.
+    pub fn bytes(&self) -> Vec<u8> {
+        match self {
+            Self::Key => b"key".to_vec(),
+            Self::Head => b"head".to_vec(),
+            Self::Root(root) => [&b"root/"[..], root].concat(),
+            Self::Slot(slot) => [&b"slot/"[..], &slot.to_be_bytes()].concat(),
+            Self::Spent(nullifier) => [&b"spent/"[..], nullifier].concat(),
+            Self::Record(number) => [&b"record/"[..], &number.to_be_bytes()].concat(),
+        }
+    }
+}
 
 /// What a leaf of an account is called.
 #[derive(Clone, Copy, Debug)]
@@ -42,6 +79,8 @@ pub(crate) enum Name<'a> {
     Statement(Hash),
     /// That one was proved in which this input has this value, under the verifier's id.
     Input(u8, PublicInput),
+    /// A value in the namespace of a pool's account.
+    Pool(PoolRow),
 }
 
 impl Name<'_> {
@@ -57,6 +96,7 @@ impl Name<'_> {
             Name::Verifier => state_key(account, VERIFIER, &[]),
             Name::Statement(inputs) => state_key(account, STATEMENT, &inputs.0),
             Name::Input(index, value) => state_key(account, INPUT, &input_name(index, &value)),
+            Name::Pool(row) => data_key(account, &row.bytes()),
         }
     }
 
@@ -71,7 +111,8 @@ impl Name<'_> {
             | Name::Approval(_)
             | Name::Verifier
             | Name::Statement(_)
-            | Name::Input(..) => Kind::Bytes,
+            | Name::Input(..)
+            | Name::Pool(_) => Kind::Bytes,
         }
     }
 
@@ -87,6 +128,7 @@ impl Name<'_> {
             Name::Verifier => (VERIFIER, &[]),
             Name::Statement(inputs) => (STATEMENT, &inputs.0),
             Name::Input(index, value) => return [&[INPUT], &input_name(*index, value)[..]].concat(),
+            Name::Pool(row) => return [&[DATA], &row.bytes()[..]].concat(),
         };
         [&[kind], rest].concat()
     }
@@ -138,6 +180,11 @@ pub fn statement_key(verifier: VerifierId, inputs: &[PublicInput]) -> StateKey {
     Name::Statement(statement_hash(inputs)).key(place_of(verifier))
 }
 
+/// The key of a pool's leaf.
+pub fn pool_key(number: u32, row: PoolRow) -> StateKey {
+    Name::Pool(row).key(pool_account(number))
+}
+
 /// The key of the committee record.
 pub fn committee_key() -> StateKey {
     Name::Committee.key(SYSTEM_ACCOUNT)
@@ -163,6 +210,13 @@ mod tests {
             Name::Statement(Hash([7; 32])),
             Name::Input(7, [7; 32]),
             Name::Input(8, [7; 32]),
+            Name::Pool(PoolRow::Key),
+            Name::Pool(PoolRow::Head),
+            Name::Pool(PoolRow::Root([7; 32])),
+            Name::Pool(PoolRow::Spent([7; 32])),
+            Name::Pool(PoolRow::slot(7)),
+            Name::Pool(PoolRow::slot(8)),
+            Name::Pool(PoolRow::Record(7)),
         ];
         for (i, a) in names.iter().enumerate() {
             let same = |b: &Name<'_>| is_name(&b.key(account), &a.to_bytes());

@@ -186,6 +186,13 @@ impl<'a> Ledger<'a> {
         slot.written = true;
     }
 
+    /// Writes for good what no account pays for, behind all transactions.
+    pub(crate) fn write_unpaid(&mut self, at: At, leaf: Leaf<'a>) {
+        let slot = &mut self.slots[at.0 as usize];
+        slot.now = leaf;
+        slot.written = true;
+    }
+
     /// What changed, ascending by key.
     pub(crate) fn into_diff(self) -> Vec<LeafWrite> {
         let written = self.slots.into_iter().filter(|slot| slot.written);

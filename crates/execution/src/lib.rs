@@ -2,7 +2,7 @@
 //!
 //! *Invariants:* knows no clock, network or disk; reads nothing but the header, the chain parameters and the state it is
 //! given; no floats and no hash order in any result; a transaction's effects are all or nothing; storage bytes are
-//! conserved (what accounts have left plus what leaves take is constant) and so is every asset but for `Issue`.
+//! conserved (what accounts have left plus what leaves take is constant, but for a pool's head and newest roots) and so is every asset but for `Issue`.
 
 pub mod committee;
 pub mod execute;
@@ -11,6 +11,7 @@ pub mod keys;
 mod ledger;
 mod operations;
 pub mod order;
+mod pools;
 pub mod proof;
 pub mod record;
 mod verifiers;
@@ -20,14 +21,18 @@ pub use committee::CommitteeRecord;
 pub use execute::{Execution, Input, Skip, execute, execute_with};
 pub use genesis::{ChainHashes, GenesisRefused, GenesisState, check_genesis, genesis, hashes};
 pub use keys::{
-    account_key, balance_key, committee_key, data_key, grant_key, is_name, name_of_data, statement_key, verifier_key,
+    PoolRow, account_key, balance_key, committee_key, data_key, grant_key, is_name, name_of_data, pool_key,
+    statement_key, verifier_key,
 };
 pub use ledger::{StateRead, StateReadError};
 pub use order::{arrange, order};
+pub use pools::{pool_record, shielded_context};
 pub use proof::{
     Light, ProofRefused, Shown, ShownRead, Trust, Unprovable, check_read, check_receipt, check_transaction, header_of,
     prove_receipt, subject_key, verify_block, verify_read, verify_receipt, verify_transaction,
 };
-pub use record::{AccountRecord, LEAF_KEY_BYTES, StatementRecord, VerifierRecord, decode_amount, decode_grant};
+pub use record::{
+    AccountRecord, LEAF_KEY_BYTES, PoolHead, StatementRecord, VerifierRecord, decode_amount, decode_grant,
+};
 pub use verifiers::Keys;
 pub use work::{declared_work, worst_case_work};

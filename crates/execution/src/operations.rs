@@ -6,6 +6,7 @@
 use crate::committee::govern;
 use crate::keys::Name;
 use crate::ledger::{At, Leaf, Ledger, Stop, leaf_footprint};
+use crate::pools::{Pools, shielded};
 use crate::record::{AccountRecord, Prefixes, decode_grant};
 use crate::verifiers::{Proofs, is_proved, register, verify};
 use rustorium_crypto::{account_id, asset_id, value_hash};
@@ -34,6 +35,7 @@ pub(crate) fn apply<'a>(
     actor: Actor,
     parameters: &Parameters,
     proofs: &mut Proofs<'_>,
+    pools: &mut Pools,
     operation: &'a Operation,
 ) -> Result<(), Stop> {
     let sender = actor.sender;
@@ -62,6 +64,9 @@ pub(crate) fn apply<'a>(
         Operation::RegisterVerifier { key, named } => register(ledger, actor, key, named),
         Operation::VerifyProof { verifier, inputs, proof } => {
             verify(ledger, actor, proofs, *verifier, inputs, proof.as_slice())
+        }
+        Operation::Shield { .. } | Operation::ShieldedTransfer { .. } | Operation::Unshield { .. } => {
+            shielded(ledger, actor, proofs, pools, operation)
         }
         Operation::AddValidator { .. }
         | Operation::RemoveValidator { .. }
@@ -127,16 +132,27 @@ fn transfer(
         return fail(FailureCode::BadAmount);
     }
     check_exists(ledger, to)?;
-    let from = ledger.find(sender, Name::Balance(asset))?;
-    let Some(left) = ledger.amount(from).checked_sub(amount) else {
+    move_amount(ledger, sender, (sender, to), asset, amount)
+}
+
+/// Moves an amount between two balances; `payer` pays for the bytes that they gain, or gets those that they lose.
+pub(crate) fn move_amount(
+    ledger: &mut Ledger<'_>,
+    payer: AccountId,
+    (from, to): (AccountId, AccountId),
+    asset: AssetId,
+    amount: u128,
+) -> Result<(), Stop> {
+    let at = ledger.find(from, Name::Balance(asset))?;
+    let Some(left) = ledger.amount(at).checked_sub(amount) else {
         return fail(FailureCode::InsufficientBalance);
     };
     // An emptied leaf goes, and its bytes come back before the receiver's are paid.
     let leaf = if left == 0 { Leaf::Absent } else { Leaf::Amount(left) };
     if !seeded::bug("transfer-takes-nothing") {
-        store(ledger, sender, from, leaf)?;
+        store(ledger, payer, at, leaf)?;
     }
-    credit(ledger, sender, (to, asset), amount)
+    credit(ledger, payer, (to, asset), amount)
 }
 
 fn issue(ledger: &mut Ledger<'_>, sender: AccountId, symbol: &[u8], to: AccountId, amount: u128) -> Result<(), Stop> {
@@ -170,7 +186,7 @@ fn grant(ledger: &mut Ledger<'_>, sender: AccountId, to: AccountId, prefixes: &P
     store(ledger, sender, at, leaf)
 }
 
-fn check_exists(ledger: &mut Ledger<'_>, account: AccountId) -> Result<(), Stop> {
+pub(crate) fn check_exists(ledger: &mut Ledger<'_>, account: AccountId) -> Result<(), Stop> {
     let at = ledger.find(account, Name::Account)?;
     if ledger.account(at).is_some() { Ok(()) } else { fail(FailureCode::NoSuchAccount) }
 }

@@ -5,9 +5,11 @@
 use borsh::{BorshDeserialize, BorshSerialize};
 use rustorium_types::limits::{GRANT_PREFIXES_MAX, KEY_BYTES_MAX, NAMED_INPUTS_MAX, VERIFYING_KEY_BYTES_MAX};
 use rustorium_types::{
-    AccountId, BoundedBytes, BoundedVec, DecodeError, Key, NamedInput, Parameters, PublicKey, TxId, decode, encode,
-    seeded,
+    AccountId, BoundedBytes, BoundedVec, DecodeError, Hash, Key, NamedInput, Parameters, PublicInput, PublicKey, TxId,
+    decode, encode, seeded,
 };
+use rustorium_zk::SCALAR_BYTES;
+use rustorium_zk::shielded::tree::LEVELS;
 
 /// Bytes that every leaf is charged for its key, besides those of its value.
 pub const LEAF_KEY_BYTES: u64 = 64;
@@ -99,6 +101,34 @@ pub struct StatementRecord {
     pub transaction: TxId,
     /// Its block's time, Unix ms.
     pub time_ms: u64,
+}
+
+/// Bytes of a tree's frontier: the number of its leaves, and three nodes a level at most.
+pub const FRONTIER_BYTES_MAX: usize = 8 + 3 * LEVELS * SCALAR_BYTES;
+
+/// The head of a pool of shielded value.
+#[derive(Clone, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
+pub struct PoolHead {
+    /// The number of the newest root; an empty tree's has 0, and each block that appends adds one.
+    pub roots: u64,
+    /// The newest root.
+    pub root: PublicInput,
+    /// The digest of all records, in order; zero for none.
+    pub digest: Hash,
+    /// The tree's frontier.
+    pub frontier: BoundedBytes<FRONTIER_BYTES_MAX>,
+}
+
+impl PoolHead {
+    /// Reads a leaf's value.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, DecodeError> {
+        decode(bytes, 8 + 32 + 32 + 4 + FRONTIER_BYTES_MAX)
+    }
+
+    /// How many transfers there were: each appended two leaves.
+    pub fn transfers(&self) -> u64 {
+        self.frontier.as_slice().first_chunk().map_or(0, |count| u64::from_le_bytes(*count) / 2)
+    }
 }
 
 /// A balance leaf's value.

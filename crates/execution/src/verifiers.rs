@@ -45,10 +45,9 @@ impl Default for Keys {
 
 impl Keys {
     /// The verifier's key. What is stored was checked when it was registered: that it is refused is the store's fault.
-    fn get(&self, verifier: VerifierId, record: &VerifierRecord) -> Result<Key, StateReadError> {
+    fn get(&self, verifier: VerifierId, key: &[u8]) -> Result<Key, StateReadError> {
         let read = || {
-            Key::from_bytes(record.key.as_slice())
-                .map_err(|error| StateReadError(format!("the verifier {verifier} is corrupt: {error}")))
+            Key::from_bytes(key).map_err(|error| StateReadError(format!("the verifier {verifier} is corrupt: {error}")))
         };
         self.0.get_or_insert_with(&verifier, read)
     }
@@ -86,7 +85,13 @@ impl<'a> Proofs<'a> {
         (!right).then(|| Self { verdicts: Some(verdicts), reached: Vec::new(), ..Self::assumed(self.keys) })
     }
 
-    fn holds(&mut self, claim: Claim) -> bool {
+    /// A verifier's or a pool's key, of its stored bytes.
+    pub(crate) fn key(&self, verifier: VerifierId, key: &[u8]) -> Result<Key, StateReadError> {
+        self.keys.get(verifier, key)
+    }
+
+    /// Whether the claim holds, as far as is known.
+    pub(crate) fn holds(&mut self, claim: Claim) -> bool {
         match &self.verdicts {
             None => {
                 self.reached.push((self.place, claim));
@@ -139,7 +144,7 @@ pub(crate) fn verify(
     let Some(bytes) = ledger.bytes(at) else { return fail(FailureCode::NoSuchVerifier) };
     let record = VerifierRecord::from_bytes(&bytes)
         .map_err(|error| StateReadError(format!("the verifier {verifier} is corrupt: {error}")))?;
-    let key = proofs.keys.get(verifier, &record)?;
+    let key = proofs.key(verifier, record.key.as_slice())?;
     let Ok(claim) = Claim::new(&key, proof, inputs) else { return fail(FailureCode::BadProof) };
     // The decoder saw to it that there are as many inputs as the key is for, and named ones are among them.
     let mut named = Vec::with_capacity(record.named.len());

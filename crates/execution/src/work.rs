@@ -4,9 +4,12 @@
 //! batch), writes a leaf into the state tree (35 µs), reads one (2 µs), hashes and stores bytes.
 //! *Invariants:* costs depend on the transaction's bytes alone; what is used never exceeds `worst_case_work`.
 
+use crate::record::FRONTIER_BYTES_MAX;
 use rustorium_types::limits::{NAMED_INPUTS_MAX, VALUE_BYTES_MAX, VERIFYING_KEY_BYTES_MAX};
 use rustorium_types::{AccountId, Condition, Operation, Transaction, TransactionBody};
 use rustorium_zk::Curve;
+use rustorium_zk::shielded::scan::RECORD_BYTES;
+use rustorium_zk::shielded::statement::PUBLIC_INPUTS;
 
 /// Any transaction: its signature, and its sender's record read and written.
 pub const TRANSACTION: u64 = 250;
@@ -32,6 +35,11 @@ pub const PROOF_INPUT: u64 = 600;
 pub const VERIFYING_KEY: u64 = 15_000;
 /// A byte of a verifying key: its points are shown to be in their subgroups.
 pub const VERIFYING_KEY_BYTE: u64 = 6;
+
+/// A pool's frontier read, and two commitments appended alone: at most so many hashes of 21 µs.
+pub const POOL_TREE: u64 = 8_000;
+/// A pool's leaves that a block's end writes: head, newest root and its slot, the oldest root.
+pub const POOL_LEAVES: u64 = 4;
 
 /// What a transaction takes of the caps of batches and blocks, and of its sender's quota: what it declares, but at least
 /// the cost of looking at it.
@@ -70,6 +78,13 @@ pub fn operation_work(sender: &AccountId, operation: &Operation) -> u64 {
             let on_bn254 = Curve::of_proof(proof.as_slice().len()) == Some(Curve::Bn254);
             let alone = if on_bn254 { PROOF_BN254 } else { PROOF_BLS12_381 };
             READ + leaves * (READ + WRITE) + bytes(VERIFYING_KEY_BYTES_MAX) + alone + PROOF_INPUT * inputs.len() as u64
+        }
+        // Key, nullifiers, record, both balances, the receiver and the sender's record, which pays for them.
+        Operation::Shield { .. } | Operation::ShieldedTransfer { .. } | Operation::Unshield { .. } => {
+            let leaves = POOL_LEAVES + 7;
+            let length = VERIFYING_KEY_BYTES_MAX + FRONTIER_BYTES_MAX + 2 * RECORD_BYTES;
+            let proof = PROOF_BN254 + PROOF_INPUT * PUBLIC_INPUTS as u64;
+            2 * READ + leaves * (READ + WRITE) + bytes(length) + proof + POOL_TREE
         }
         // The approver pays for the leaves' bytes, so that its record is read and written too.
         Operation::AddValidator { .. }

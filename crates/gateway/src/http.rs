@@ -9,6 +9,7 @@ pub mod light;
 pub mod listing;
 pub mod openapi;
 pub mod params;
+pub mod pools;
 pub mod read;
 pub mod server;
 pub mod state;
@@ -125,6 +126,7 @@ fn routes() -> Vec<(&'static str, MethodRouter<Arc<App>>)> {
         ("/v1/blocks/{block}", get(read::block)),
         ("/v1/blocks/{block}/receipts", get(read::block_receipts)),
         ("/v1/epochs", get(light::epochs)),
+        ("/v1/pools/{pool}/records", get(pools::records)),
         ("/v1/events", get(events::stream)),
         ("/v1/events/ws", get(events::websocket)),
         ("/v1/status", get(health::status)),

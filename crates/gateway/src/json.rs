@@ -8,20 +8,24 @@
 
 pub mod answers;
 pub mod chain;
+pub mod condition;
 pub mod facts;
 pub mod finding;
 pub mod listing;
 pub mod operation;
+pub mod pool;
 pub mod scalar;
 pub mod state;
 pub mod status;
 
 pub use answers::*;
 pub use chain::*;
+pub use condition::ConditionView;
 pub use facts::{FactsView, KindFacts};
 pub use finding::{Finding, Severity};
 pub use listing::{KeysPage, ListedKey};
-pub use operation::{ConditionView, OperationView, ViewError};
+pub use operation::{OperationView, ViewError};
+pub use pool::{PoolRecordsPage, PoolTransferView};
 pub use scalar::{Amount, Hex};
 pub use state::*;
 pub use status::*;

@@ -76,6 +76,8 @@ codes! {
     AccountNotFound = "account_not_found", NOT_FOUND, "There is no such account";
     /// The key has no value.
     KeyNotFound = "key_not_found", NOT_FOUND, "The key has no value";
+    /// No such pool.
+    PoolNotFound = "pool_not_found", NOT_FOUND, "This chain has no such pool";
     /// No such block.
     BlockNotFound = "block_not_found", NOT_FOUND, "This node holds no such final block";
     /// A list of things to prove is empty, too long, or names one twice.

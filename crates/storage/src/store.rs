@@ -409,7 +409,8 @@ pub(crate) fn tip_after(previous: Option<&Tip>, commit: &HeightCommit) -> Tip {
     }
 }
 
-/// Accounts that a receipt's transaction belongs to: its sender, and where it succeeded those that it names; a verifier is one.
+/// Accounts that a receipt's transaction belongs to: its sender, and where it succeeded those that it names, verifiers and
+/// pools among them.
 pub(crate) fn touched(receipt: &Receipt, transaction: &Transaction, mut touch: impl FnMut(AccountId)) {
     use rustorium_types::{Operation, Outcome};
     touch(receipt.sender);
@@ -430,6 +431,13 @@ pub(crate) fn touched(receipt: &Receipt, transaction: &Transaction, mut touch: i
                 touch(AccountId(rustorium_crypto::verifier_id(&receipt.sender, key.as_slice(), named).0));
             }
             Operation::VerifyProof { verifier, .. } => touch(AccountId(verifier.0)),
+            Operation::Shield { pool, .. } | Operation::ShieldedTransfer { pool, .. } => {
+                touch(rustorium_crypto::pool_account(*pool));
+            }
+            Operation::Unshield { pool, to, .. } => {
+                touch(rustorium_crypto::pool_account(*pool));
+                touch(*to);
+            }
             Operation::Put { .. } | Operation::Delete { .. } | Operation::Require(_) => {}
         }
     }

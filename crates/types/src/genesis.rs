@@ -142,6 +142,15 @@ pub struct GenesisAccount {
     pub balances: BoundedVec<(AssetId, u128), 16>,
 }
 
+/// A pool of shielded value.
+#[derive(Clone, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
+pub struct GenesisPool {
+    /// Its number.
+    pub number: u32,
+    /// The verifying key of its transfers, in canonical bytes.
+    pub key: BoundedBytes<VERIFYING_KEY_BYTES_MAX>,
+}
+
 /// The start of a chain.
 #[derive(Clone, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
 pub struct Genesis {
@@ -157,6 +166,8 @@ pub struct Genesis {
     pub validators: ValidatorSet,
     /// The first accounts, ascending by (region, public key).
     pub accounts: BoundedVec<GenesisAccount, GENESIS_ACCOUNTS_MAX>,
+    /// The pools of shielded value, ascending by number.
+    pub pools: BoundedVec<GenesisPool, POOLS_MAX>,
 }
 
 /// The 64-byte key of a state leaf: account id, then BLAKE3 of the leaf's name.

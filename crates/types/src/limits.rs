@@ -20,6 +20,12 @@ pub const GROTH16_PROOF_BYTES_MAX: usize = 384;
 pub const PUBLIC_INPUTS_MAX: usize = 64;
 /// Public inputs that a verifier may name.
 pub const NAMED_INPUTS_MAX: usize = 4;
+/// Pools of shielded value that a genesis may name.
+pub const POOLS_MAX: usize = 16;
+/// Bytes of what is encrypted with a transfer of shielded value.
+pub const SEALED_BYTES: usize = 664;
+/// Bytes of a transfer's proof, on BN254.
+pub const TRANSFER_PROOF_BYTES: usize = 256;
 /// Operators that the chain's parameters may name.
 pub const OPERATORS_MAX: usize = 16;
 /// Bytes of a validator's address ("host:port").

@@ -87,6 +87,21 @@ pub struct NamedInput {
     pub once: bool,
 }
 
+/// A transfer of shielded value (docs/spec/shielded.md): its proof, what that is about, and what is encrypted with it.
+#[derive(Clone, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
+pub struct PoolTransfer {
+    /// The root of the pool's tree under which the spent notes lie.
+    pub root: PublicInput,
+    /// What stands for the spent notes; new to the pool.
+    pub nullifiers: [PublicInput; 2],
+    /// The new notes.
+    pub commitments: [PublicInput; 2],
+    /// What their receivers, and the sender, can decrypt.
+    pub sealed: [u8; SEALED_BYTES],
+    /// Canonical bytes of the proof.
+    pub proof: [u8; TRANSFER_PROOF_BYTES],
+}
+
 /// One step of a transaction.
 #[derive(Clone, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
 pub enum Operation {
@@ -181,6 +196,37 @@ pub enum Operation {
         inputs: BoundedVec<PublicInput, PUBLIC_INPUTS_MAX>,
         /// Canonical bytes of the proof.
         proof: BoundedBytes<GROTH16_PROOF_BYTES_MAX>,
+    },
+    /// Moves an amount of an asset from the sender into a pool's notes.
+    Shield {
+        /// The pool's number.
+        pool: u32,
+        /// The asset.
+        asset: AssetId,
+        /// Smallest units, above 0.
+        amount: u64,
+        /// The transfer.
+        transfer: Box<PoolTransfer>,
+    },
+    /// Makes new notes of notes, inside a pool.
+    ShieldedTransfer {
+        /// The pool's number.
+        pool: u32,
+        /// The transfer.
+        transfer: Box<PoolTransfer>,
+    },
+    /// Moves an amount of an asset out of a pool's notes.
+    Unshield {
+        /// The pool's number.
+        pool: u32,
+        /// The asset.
+        asset: AssetId,
+        /// Smallest units, above 0.
+        amount: u64,
+        /// The receiver; it must exist.
+        to: AccountId,
+        /// The transfer.
+        transfer: Box<PoolTransfer>,
     },
 }
 
@@ -301,6 +347,18 @@ pub enum FailureCode {
     NotProved = 23,
     /// An input that can be used once was used.
     InputUsed = 24,
+    /// The chain has no pool of this number.
+    NoSuchPool = 25,
+    /// A root, nullifier or commitment that is no element of the field, or a proof that doesn't decode.
+    BadTransfer = 26,
+    /// The transfer's root isn't among the pool's newest.
+    OldRoot = 27,
+    /// A note was spent before, or twice at once.
+    NoteSpent = 28,
+    /// The pool holds less of the asset than is to leave it.
+    PoolBalance = 29,
+    /// The pool's tree has no room for the transfer's notes.
+    PoolFull = 30,
 }
 
 /// How a transaction that has a receipt ended.

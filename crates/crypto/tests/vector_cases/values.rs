@@ -100,6 +100,17 @@ pub fn sample_transactions() -> Vec<(&'static str, u8, u8, Transaction)> {
         proved(InputValue::Number([1; 32])),
         proved(InputValue::ThisTransaction),
     ];
+    let transfer = || {
+        let (sealed, proof) = ([5; limits::SEALED_BYTES], [6; limits::TRANSFER_PROOF_BYTES]);
+        let (nullifiers, commitments) = ([[1; 32], [2; 32]], [[3; 32], [4; 32]]);
+        Box::new(PoolTransfer { root: [0; 32], nullifiers, commitments, sealed, proof })
+    };
+    let asset = AssetId([5; 32]);
+    let pools = vec![
+        Operation::Shield { pool: 1, asset, amount: 1, transfer: transfer() },
+        Operation::ShieldedTransfer { pool: u32::MAX, transfer: transfer() },
+        Operation::Unshield { pool: 1, asset, amount: u64::MAX, to: own, transfer: transfer() },
+    ];
     let placed = |body: &mut TransactionBody| {
         body.location = Some(GeoLocation { latitude_e7: -900_000_000, longitude_e7: 1_800_000_000 });
     };
@@ -117,6 +128,7 @@ pub fn sample_transactions() -> Vec<(&'static str, u8, u8, Transaction)> {
         ("accounts and grants", 1, 0, signed(1, 0, 6, accounts, as_is)),
         ("changes of the committee", 1, 0, signed(1, 0, 7, committee, as_is)),
         ("verifiers and proofs", 1, 0, signed(1, 0, 8, proofs, as_is)),
+        ("a pool of shielded value", 1, 0, signed(1, 0, 9, pools, as_is)),
         ("a location at the map's corner", 2, 1, signed(2, 1, 7, vec![], placed)),
         ("a shard hint and the largest integers", 2, 1, signed(2, 1, 0, vec![], edge)),
     ]
@@ -329,6 +341,9 @@ fn sample_snapshot(finalization: Certificate) -> Snapshot {
     }
 }
 
+/// A devnet's.
+const POOL_KEY: &[u8] = include_bytes!("../../../zk/src/shielded/devnet_verifying_key.bin");
+
 pub fn sample_geneses() -> Vec<(&'static str, Genesis)> {
     let validator = |seed: u8| Validator {
         name: bytes(format!("validator-{seed}").as_bytes()),
@@ -353,9 +368,11 @@ pub fn sample_geneses() -> Vec<(&'static str, Genesis)> {
         parameters: Parameters::default(),
         validators: list((0..4).map(validator).collect()),
         accounts: list(accounts),
+        pools: list(vec![GenesisPool { number: 1, key: bytes(POOL_KEY) }]),
     };
     let mut bare = four.clone();
     (bare.validators, bare.accounts, bare.name) = (list(vec![validator(0)]), list(vec![]), bytes(b""));
+    bare.pools = list(vec![]);
     vec![("four validators", four), ("one validator and no accounts", bare)]
 }
 

@@ -1,6 +1,6 @@
 //! Transactions as the HTTP face writes them.
 
-use rustorium_types::{Condition, InputValue, Operation, Transaction};
+use rustorium_types::{Condition, InputValue, Operation, PoolTransfer, Transaction};
 use serde_json::{Value, json};
 
 /// `name_hex` always, `name` where the bytes are text.
@@ -93,7 +93,25 @@ fn operation(operation: &Operation) -> Value {
             let proof = hex::encode(proof.as_slice());
             json!({ "type": "verify_proof", "verifier": verifier, "inputs": inputs, "proof_hex": proof })
         }
+        Operation::Shield { pool, asset, amount, transfer } => json!({
+            "type": "shield", "pool": pool, "asset": asset, "amount": amount.to_string(), "transfer": parts(transfer),
+        }),
+        Operation::ShieldedTransfer { pool, transfer } => {
+            json!({ "type": "shielded_transfer", "pool": pool, "transfer": parts(transfer) })
+        }
+        Operation::Unshield { pool, asset, amount, to, transfer } => json!({
+            "type": "unshield", "pool": pool, "asset": asset, "amount": amount.to_string(), "to": to,
+            "transfer": parts(transfer),
+        }),
     }
+}
+
+fn parts(transfer: &PoolTransfer) -> Value {
+    json!({
+        "root": hex::encode(transfer.root), "nullifiers": transfer.nullifiers.map(hex::encode),
+        "commitments": transfer.commitments.map(hex::encode), "sealed_hex": hex::encode(transfer.sealed),
+        "proof_hex": hex::encode(transfer.proof),
+    })
 }
 
 pub fn transaction(transaction: &Transaction) -> Value {

@@ -22,6 +22,21 @@ fn a_genesis_survives_the_round_trip() {
 }
 
 #[test]
+fn a_pool_has_a_number_and_a_key() {
+    let key: &[u8] = include_bytes!("../../../zk/src/shielded/devnet_verifying_key.bin");
+    let mut value = value();
+    value["pools"] = serde_json::json!([{ "number": 7, "key_hex": hex::encode(key) }]);
+    let read = from_json(&value.to_string()).unwrap();
+    assert_eq!((read.pools[0].number, read.pools[0].key.as_slice()), (7, key));
+    assert_eq!(from_json(&to_json(&read)).unwrap(), read);
+    assert_ne!(chain_id(&read), chain_id(&genesis()));
+    value["pools"][0]["key_hex"] = Value::from("no digits");
+    assert!(refused(&value).contains("hex digits"));
+    value["pools"][0]["key_hex"] = Value::from(hex::encode(&key[1..]));
+    assert!(refused(&value).contains("no verifying key of shielded transfers"));
+}
+
+#[test]
 fn the_order_of_accounts_does_not_matter() {
     let mut value = value();
     value["accounts"].as_array_mut().unwrap().reverse();

@@ -48,5 +48,6 @@ pub fn genesis_of(accounts: usize, storage_bytes: u64, parameters: Parameters) -
         parameters,
         validators: BoundedVec::new(validators.collect()).unwrap(),
         accounts: BoundedVec::new(accounts).unwrap(),
+        pools: BoundedVec::default(),
     }
 }

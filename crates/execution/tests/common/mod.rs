@@ -48,7 +48,10 @@ impl World {
     }
 
     pub fn with(parameters: Parameters) -> Self {
-        let made = make_genesis(parameters);
+        Self::of(make_genesis(parameters))
+    }
+
+    pub fn of(made: Genesis) -> Self {
         let start = genesis(&made);
         let state = start.diff.into_iter().map(|write| (write.key, write.value.unwrap())).collect();
         let header = Header { chain: hashes(&made).chain, ..start.header };

@@ -1,6 +1,6 @@
 //! The OpenAPI document, made from the routes' own code, and the page that shows it.
 
-use super::{events, health, light, listing, read, state, submit};
+use super::{events, health, light, listing, pools, read, state, submit};
 use axum::Json;
 use utoipa::OpenApi;
 use utoipa_swagger_ui::{Config, SwaggerUi};
@@ -26,6 +26,7 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
         read::block,
         read::block_receipts,
         light::epochs,
+        pools::records,
         events::stream,
         events::websocket,
         health::status,

@@ -103,6 +103,12 @@ pub fn failure_name(code: FailureCode) -> &'static str {
         FailureCode::BadProof => "bad_proof",
         FailureCode::NotProved => "not_proved",
         FailureCode::InputUsed => "input_used",
+        FailureCode::NoSuchPool => "no_such_pool",
+        FailureCode::BadTransfer => "bad_transfer",
+        FailureCode::OldRoot => "old_root",
+        FailureCode::NoteSpent => "note_spent",
+        FailureCode::PoolBalance => "pool_balance",
+        FailureCode::PoolFull => "pool_full",
     }
 }
 

@@ -1,9 +1,10 @@
-//! Operations and conditions as JSON, both ways.
+//! Operations as JSON, both ways.
 
+use super::condition::ConditionView;
+use super::pool::PoolTransferView;
 use super::scalar::{Amount, Hex, text};
 use rustorium_types::{
-    AccountId, AssetId, BoundedBytes, BoundedVec, Condition, DecodeError, Epoch, Hash, InputValue, NamedInput,
-    Operation, Validator, VerifierId,
+    AccountId, AssetId, BoundedBytes, BoundedVec, DecodeError, Epoch, NamedInput, Operation, Validator, VerifierId,
 };
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -24,66 +25,12 @@ pub enum ViewError {
     /// Not hex digits.
     #[error("`{0}_hex` is not an even number of hex digits")]
     Hex(&'static str),
+    /// A number over its limit.
+    #[error("`{0}` must be below 2^64; take several operations for more")]
+    Large(&'static str),
     /// Over a limit.
     #[error("`{0}`: {1}")]
     Bound(&'static str, DecodeError),
-}
-
-/// A precondition.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
-#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
-pub enum ConditionView {
-    /// The key's value has this BLAKE3 hash.
-    ValueHash {
-        /// Whose namespace.
-        #[schema(value_type = String, example = "rs1…")]
-        namespace: AccountId,
-        /// The key as text.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        key: Option<String>,
-        /// The key as hex digits.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        key_hex: Option<String>,
-        /// BLAKE3 of the value.
-        #[schema(value_type = String)]
-        hash: Hash,
-    },
-    /// The key has no value.
-    Absent {
-        /// Whose namespace.
-        #[schema(value_type = String)]
-        namespace: AccountId,
-        /// The key as text.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        key: Option<String>,
-        /// The key as hex digits.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        key_hex: Option<String>,
-    },
-    /// The account holds at least this much.
-    BalanceAtLeast {
-        /// The holder.
-        #[schema(value_type = String)]
-        account: AccountId,
-        /// The asset.
-        #[schema(value_type = String)]
-        asset: AssetId,
-        /// Smallest units.
-        #[schema(value_type = String)]
-        amount: Amount,
-    },
-    /// A statement was proved to the verifier in which one of the inputs that it names has this value.
-    Proved {
-        /// The verifier.
-        #[schema(value_type = String)]
-        verifier: VerifierId,
-        /// The input's index, from 0.
-        input: u8,
-        /// Its value, 32 bytes, big-endian; none: the id of this transaction without its three highest bits.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        #[schema(value_type = Option<String>)]
-        value: Option<Hex<32>>,
-    },
 }
 
 /// A public input by which a verifier's statements can be found.
@@ -247,11 +194,47 @@ pub enum OperationView {
         /// The proof's canonical bytes as hex digits.
         proof_hex: String,
     },
+    /// Moves an amount from the sender into a pool's notes.
+    Shield {
+        /// The pool's number.
+        pool: u32,
+        /// The asset.
+        #[schema(value_type = String)]
+        asset: AssetId,
+        /// Smallest units, below 2⁶⁴.
+        #[schema(value_type = String)]
+        amount: Amount,
+        /// The transfer.
+        transfer: Box<PoolTransferView>,
+    },
+    /// Makes new notes of notes, inside a pool.
+    ShieldedTransfer {
+        /// The pool's number.
+        pool: u32,
+        /// The transfer.
+        transfer: Box<PoolTransferView>,
+    },
+    /// Moves an amount out of a pool's notes.
+    Unshield {
+        /// The pool's number.
+        pool: u32,
+        /// The asset.
+        #[schema(value_type = String)]
+        asset: AssetId,
+        /// Smallest units, below 2⁶⁴.
+        #[schema(value_type = String)]
+        amount: Amount,
+        /// The receiver.
+        #[schema(value_type = String)]
+        to: AccountId,
+        /// The transfer.
+        transfer: Box<PoolTransferView>,
+    },
 }
 
 type Pair = (Option<String>, Option<String>);
 
-fn pair(bytes: &[u8]) -> Pair {
+pub(super) fn pair(bytes: &[u8]) -> Pair {
     (text(bytes), Some(hex::encode(bytes)))
 }
 
@@ -269,58 +252,15 @@ pub(super) fn bytes<const MAX: usize>(
     BoundedBytes::new(bytes).map_err(|error| ViewError::Bound(name, error))
 }
 
+fn amount_64(amount: Amount) -> Result<u64, ViewError> {
+    u64::try_from(amount.0).map_err(|_| ViewError::Large("amount"))
+}
+
 fn list<T, const MAX: usize>(
     name: &'static str,
     values: impl Iterator<Item = T>,
 ) -> Result<BoundedVec<T, MAX>, ViewError> {
     BoundedVec::new(values.collect()).map_err(|error| ViewError::Bound(name, error))
-}
-
-impl From<&Condition> for ConditionView {
-    fn from(condition: &Condition) -> Self {
-        match condition {
-            Condition::ValueHash { namespace, key, hash } => {
-                let (key, key_hex) = pair(key.as_slice());
-                Self::ValueHash { namespace: *namespace, key, key_hex, hash: *hash }
-            }
-            Condition::Absent { namespace, key } => {
-                let (key, key_hex) = pair(key.as_slice());
-                Self::Absent { namespace: *namespace, key, key_hex }
-            }
-            Condition::BalanceAtLeast { account, asset, amount } => {
-                Self::BalanceAtLeast { account: *account, asset: *asset, amount: Amount(*amount) }
-            }
-            Condition::Proved { verifier, input, equals } => {
-                let value = match equals {
-                    InputValue::Number(number) => Some(Hex(*number)),
-                    InputValue::ThisTransaction => None,
-                };
-                Self::Proved { verifier: *verifier, input: *input, value }
-            }
-        }
-    }
-}
-
-impl TryFrom<ConditionView> for Condition {
-    type Error = ViewError;
-
-    fn try_from(view: ConditionView) -> Result<Self, ViewError> {
-        Ok(match view {
-            ConditionView::ValueHash { namespace, key, key_hex, hash } => {
-                Self::ValueHash { namespace, key: bytes("key", key, key_hex)?, hash }
-            }
-            ConditionView::Absent { namespace, key, key_hex } => {
-                Self::Absent { namespace, key: bytes("key", key, key_hex)? }
-            }
-            ConditionView::BalanceAtLeast { account, asset, amount } => {
-                Self::BalanceAtLeast { account, asset, amount: amount.0 }
-            }
-            ConditionView::Proved { verifier, input, value } => {
-                let equals = value.map_or(InputValue::ThisTransaction, |number| InputValue::Number(number.0));
-                Self::Proved { verifier, input, equals }
-            }
-        })
-    }
 }
 
 impl From<&Operation> for OperationView {
@@ -366,6 +306,22 @@ impl From<&Operation> for OperationView {
                 verifier: *verifier,
                 inputs: inputs.iter().map(|input| Hex(*input)).collect(),
                 proof_hex: hex::encode(proof.as_slice()),
+            },
+            Operation::Shield { pool, asset, amount, transfer } => Self::Shield {
+                pool: *pool,
+                asset: *asset,
+                amount: Amount((*amount).into()),
+                transfer: Box::new((&**transfer).into()),
+            },
+            Operation::ShieldedTransfer { pool, transfer } => {
+                Self::ShieldedTransfer { pool: *pool, transfer: Box::new((&**transfer).into()) }
+            }
+            Operation::Unshield { pool, asset, amount, to, transfer } => Self::Unshield {
+                pool: *pool,
+                asset: *asset,
+                amount: Amount((*amount).into()),
+                to: *to,
+                transfer: Box::new((&**transfer).into()),
             },
         }
     }
@@ -452,6 +408,15 @@ impl TryFrom<OperationView> for Operation {
                 inputs: list("inputs", inputs.into_iter().map(|input| input.0))?,
                 proof: bytes("proof", None, Some(proof_hex))?,
             },
+            OperationView::Shield { pool, asset, amount, transfer } => {
+                Self::Shield { pool, asset, amount: amount_64(amount)?, transfer: (*transfer).into() }
+            }
+            OperationView::ShieldedTransfer { pool, transfer } => {
+                Self::ShieldedTransfer { pool, transfer: (*transfer).into() }
+            }
+            OperationView::Unshield { pool, asset, amount, to, transfer } => {
+                Self::Unshield { pool, asset, amount: amount_64(amount)?, to, transfer: (*transfer).into() }
+            }
         })
     }
 }

@@ -6,6 +6,7 @@ mod events;
 mod fuzz;
 mod key_pages;
 mod load;
+mod pools;
 mod proofs;
 mod quic;
 mod reads;

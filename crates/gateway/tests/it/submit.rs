@@ -277,7 +277,29 @@ fn operations() -> impl Strategy<Value = Operation> {
                 proof: BoundedBytes::new(proof).unwrap(),
             }
         ),
+        (any::<u32>(), any::<[u8; 32]>(), any::<u64>(), pool_transfer()).prop_map(|(pool, asset, amount, transfer)| {
+            Operation::Shield { pool, asset: AssetId(asset), amount, transfer }
+        }),
+        (any::<u32>(), pool_transfer()).prop_map(|(pool, transfer)| Operation::ShieldedTransfer { pool, transfer }),
+        (any::<u32>(), any::<[u8; 32]>(), any::<u64>(), any::<u8>(), pool_transfer()).prop_map(
+            |(pool, asset, amount, to, transfer)| Operation::Unshield {
+                pool,
+                asset: AssetId(asset),
+                amount,
+                to: AccountId([to; 32]),
+                transfer
+            }
+        ),
     ]
+}
+
+fn pool_transfer() -> impl Strategy<Value = Box<PoolTransfer>> {
+    (any::<[u8; 32]>(), any::<[[u8; 32]; 2]>(), any::<[[u8; 32]; 2]>(), any::<u8>(), any::<u8>()).prop_map(
+        |(root, nullifiers, commitments, sealed, proof)| {
+            let (sealed, proof) = ([sealed; limits::SEALED_BYTES], [proof; limits::TRANSFER_PROOF_BYTES]);
+            Box::new(PoolTransfer { root, nullifiers, commitments, sealed, proof })
+        },
+    )
 }
 
 proptest! {

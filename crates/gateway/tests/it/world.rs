@@ -113,6 +113,7 @@ impl World {
             parameters: Parameters::default(),
             validators: BoundedVec::default(),
             accounts: BoundedVec::default(),
+            pools: BoundedVec::default(),
         };
         let chain = ChainInfo {
             id: chain_id(&genesis),

@@ -111,7 +111,29 @@ pub fn operation() -> impl Strategy<Value = Operation> {
             inputs,
             proof
         }),
+        (any::<u32>(), id(), any::<u64>(), pool_transfer()).prop_map(|(pool, asset, amount, transfer)| {
+            Operation::Shield { pool, asset: AssetId(asset), amount, transfer }
+        }),
+        (any::<u32>(), pool_transfer()).prop_map(|(pool, transfer)| Operation::ShieldedTransfer { pool, transfer }),
+        (any::<u32>(), id(), any::<u64>(), account(), pool_transfer()).prop_map(
+            |(pool, asset, amount, to, transfer)| Operation::Unshield {
+                pool,
+                asset: AssetId(asset),
+                amount,
+                to,
+                transfer
+            }
+        ),
     ]
+}
+
+fn pool_transfer() -> impl Strategy<Value = Box<PoolTransfer>> {
+    (id(), [id(), id()], [id(), id()], any::<u8>(), any::<u8>()).prop_map(
+        |(root, nullifiers, commitments, sealed, proof)| {
+            let (sealed, proof) = ([sealed; limits::SEALED_BYTES], [proof; limits::TRANSFER_PROOF_BYTES]);
+            Box::new(PoolTransfer { root, nullifiers, commitments, sealed, proof })
+        },
+    )
 }
 
 pub fn transaction() -> impl Strategy<Value = Transaction> {
@@ -289,14 +311,16 @@ pub fn genesis() -> impl Strategy<Value = Genesis> {
     let account = (any::<u8>(), id(), any::<u64>(), bounded(balance, 3)).prop_map(
         |(region, public_key, storage_bytes, balances)| GenesisAccount { region, public_key, storage_bytes, balances },
     );
-    (any::<u16>(), bytes(12), any::<u64>(), bounded(validator(), 4), bounded(account, 4)).prop_map(
-        |(version, name, time_ms, validators, accounts)| Genesis {
+    let pool = (any::<u32>(), bytes(9)).prop_map(|(number, key)| GenesisPool { number, key });
+    (any::<u16>(), bytes(12), any::<u64>(), bounded(validator(), 4), bounded(account, 4), bounded(pool, 2)).prop_map(
+        |(version, name, time_ms, validators, accounts, pools)| Genesis {
             version,
             name,
             time_ms,
             parameters: Parameters::default(),
             validators,
             accounts,
+            pools,
         },
     )
 }

@@ -25,6 +25,9 @@ pub enum ShieldedError {
     /// A tree's bytes that can't be read.
     #[error("these bytes are no tree's frontier: {0}")]
     Frontier(&'static str),
+    /// Bytes that are no wallet's, or what this wallet can't do.
+    #[error("this is no use to a wallet: {0}")]
+    Wallet(&'static str),
     /// More than two notes on a side.
     #[error("a transfer spends at most two notes and makes at most two")]
     TooManyNotes,

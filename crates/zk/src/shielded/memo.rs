@@ -52,6 +52,10 @@ impl Memo {
         Ok(memo)
     }
 
+    pub(super) fn from_bytes(bytes: &[u8; MEMO_BYTES]) -> Self {
+        Self(*bytes)
+    }
+
     pub(super) fn bytes(&self) -> &[u8; MEMO_BYTES] {
         &self.0
     }

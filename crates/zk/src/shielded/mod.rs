@@ -14,6 +14,7 @@ pub mod poseidon;
 pub mod prove;
 pub mod scan;
 pub mod statement;
+pub mod store;
 pub mod transfer;
 pub mod tree;
 pub mod wire;

@@ -22,6 +22,9 @@ type Groth = Groth16<Bn254, LibsnarkReduction>;
 const DEVNET: &[u8] = b"rustorium/shielded-devnet-setup: FOR TESTS ONLY, anyone can forge proofs under these keys\0";
 const PROVE: &[u8] = b"rustorium/shielded-prove/v1\0";
 
+/// The canonical bytes of the key that verifies a devnet's proofs.
+pub const DEVNET_VERIFYING_KEY: &[u8] = include_bytes!("devnet_verifying_key.bin");
+
 /// What whoever uses a devnet's keys must show.
 pub const DEVNET_WARNING: &str = "these proving keys are for tests only: they come from a public seed, so anyone can \
      make value out of nothing in a shielded pool that trusts them";

@@ -4,11 +4,13 @@
 use std::collections::BTreeMap;
 
 use super::error::ShieldedError;
+use super::field::{element_bytes, element_from_bytes};
 use super::keys::{Address, FullViewingKey, IncomingViewingKey};
-use super::memo::{Memo, Opened, Sealed, Sent};
+use super::memo::{Memo, Opened, SEALED_BYTES, Sealed, Sent};
 use super::note::{AssetTag, Commitment, Note, Nullifier, Pool};
 use super::transfer::{Flow, Payment, Plan, amounts};
 use super::tree::{Path, Root, Tree};
+use crate::SCALAR_BYTES;
 
 /// What the chain has of a transfer that a wallet looks at.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -19,6 +21,35 @@ pub struct Record {
     pub commitments: [Commitment; 2],
     /// What is encrypted with it.
     pub sealed: Sealed,
+}
+
+/// Bytes of a record.
+pub const RECORD_BYTES: usize = 4 * SCALAR_BYTES + SEALED_BYTES;
+
+impl Record {
+    /// Its one encoding: nullifiers, commitments, what is encrypted.
+    pub fn to_bytes(&self) -> [u8; RECORD_BYTES] {
+        let mut out = [0; RECORD_BYTES];
+        let numbers = [self.nullifiers[0].0, self.nullifiers[1].0, self.commitments[0].0, self.commitments[1].0];
+        let (head, sealed) = out.split_at_mut(4 * SCALAR_BYTES);
+        for (place, number) in head.as_chunks_mut::<SCALAR_BYTES>().0.iter_mut().zip(&numbers) {
+            *place = element_bytes(number);
+        }
+        sealed.copy_from_slice(&self.sealed.to_bytes());
+        out
+    }
+
+    /// The record that `bytes` encode.
+    pub fn from_bytes(bytes: &[u8; RECORD_BYTES]) -> Result<Self, ShieldedError> {
+        let short = ShieldedError::NotAnElement;
+        let (numbers, sealed) = bytes.split_last_chunk::<SEALED_BYTES>().ok_or(short)?;
+        let [n0, n1, c0, c1] = numbers.as_chunks::<SCALAR_BYTES>().0 else { return Err(short) };
+        Ok(Self {
+            nullifiers: [Nullifier(element_from_bytes(n0)?), Nullifier(element_from_bytes(n1)?)],
+            commitments: [Commitment(element_from_bytes(c0)?), Commitment(element_from_bytes(c1)?)],
+            sealed: Sealed::from_bytes(sealed),
+        })
+    }
 }
 
 /// What a wallet looks with.
@@ -107,6 +138,15 @@ impl Wallet {
         self.tree.root()
     }
 
+    pub(super) fn tree(&self) -> &Tree {
+        &self.tree
+    }
+
+    /// The address that it watches.
+    pub fn address(&self) -> Address {
+        self.key.address()
+    }
+
     /// How many commitments it has seen: the next record's first position.
     pub fn position(&self) -> u64 {
         self.tree.count()
@@ -165,10 +205,14 @@ impl Wallet {
     }
 
     fn hold(&mut self, position: u32, opened: Opened) {
+        self.put(position, Held { opened, path: Path::new(position) });
+    }
+
+    pub(super) fn put(&mut self, position: u32, held: Held) {
         if let ViewingKey::Full(key) = &self.key {
-            self.by_nullifier.insert(opened.note.nullifier(key.nullifier_key(), position), position);
+            self.by_nullifier.insert(held.opened.note.nullifier(key.nullifier_key(), position), position);
         }
-        self.held.insert(position, Held { opened, path: Path::new(position) });
+        self.held.insert(position, held);
     }
 
     fn spend(&mut self, nullifier: &Nullifier) -> Option<(u32, Note)> {
@@ -195,6 +239,18 @@ impl Wallet {
             vec![second.ok_or(ShieldedError::Scattered { wanted })?, last]
         };
         Ok(chosen.into_iter().map(|at| (notes[at].opened.note.clone(), notes[at].path.clone())).collect())
+    }
+
+    /// A plan that makes one note of the two largest of an asset (W4). None where there are fewer than two.
+    pub fn merge(&self, pool: Pool, asset: AssetTag) -> Result<Option<Plan>, ShieldedError> {
+        let mut notes: Vec<&Held> = self.notes(asset).collect();
+        notes.sort_by_key(|held| std::cmp::Reverse(held.opened.note.value));
+        let [first, second, ..] = &notes[..] else { return Ok(None) };
+        let (ins, most) = (u128::from(first.opened.note.value) + u128::from(second.opened.note.value), u64::MAX);
+        let value = u64::try_from(ins).map_err(|_| ShieldedError::Unbalanced { ins, outs: most.into() })?;
+        let spends = [first, second].map(|held| (held.opened.note.clone(), held.path.clone())).to_vec();
+        let payments = vec![Payment { to: self.key.address(), value, memo: Memo::empty() }];
+        Ok(Some(Plan { pool, asset, root: self.root(), spends, payments, public: None }))
     }
 
     /// A plan that pays `payment`, if any, and takes `public` in or out; what is left over comes back as change.

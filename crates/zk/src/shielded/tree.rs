@@ -22,6 +22,9 @@ pub const LEVELS: usize = 16;
 /// How many roots a proof may be about: the newest ones.
 pub const ROOTS_KEPT: usize = 1024;
 
+/// Bytes of a path.
+pub const PATH_BYTES: usize = LEVELS * (ARITY - 1) * SCALAR_BYTES;
+
 /// A root of the tree: what a proof says that its spent notes are below.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Root(pub Element);
@@ -169,6 +172,27 @@ impl<const DEPTH: usize> Frontier<DEPTH> {
         }
         tree.root = tree.grow(0, Vec::new(), &mut []);
         Ok(tree)
+    }
+}
+
+impl Path {
+    /// Its one encoding, without the position: the siblings, lowest level first.
+    pub fn to_bytes(&self) -> [u8; PATH_BYTES] {
+        let mut out = [0; PATH_BYTES];
+        for (place, sibling) in out.as_chunks_mut::<SCALAR_BYTES>().0.iter_mut().zip(self.siblings.as_flattened()) {
+            *place = element_bytes(sibling);
+        }
+        out
+    }
+
+    /// The path that `bytes` encode.
+    pub fn from_bytes(position: u32, bytes: &[u8; PATH_BYTES]) -> Result<Self, ShieldedError> {
+        let mut path = Self::new(position);
+        let places = path.siblings.as_flattened_mut().iter_mut();
+        for (place, bytes) in places.zip(bytes.as_chunks::<SCALAR_BYTES>().0) {
+            *place = element_from_bytes(bytes)?;
+        }
+        Ok(path)
     }
 }
 

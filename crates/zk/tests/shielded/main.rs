@@ -4,6 +4,7 @@
 mod hash;
 mod keys;
 mod proof;
+mod store;
 mod tree;
 mod vectors;
 mod wallet;

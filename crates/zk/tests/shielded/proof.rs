@@ -9,7 +9,7 @@ use rustorium_zk::shielded::field::Element;
 use rustorium_zk::shielded::keys::SpendingKey;
 use rustorium_zk::shielded::memo::Memo;
 use rustorium_zk::shielded::note::{AssetTag, Pool};
-use rustorium_zk::shielded::prove::{DEVNET_WARNING, Prover};
+use rustorium_zk::shielded::prove::{DEVNET_VERIFYING_KEY, DEVNET_WARNING, Prover};
 use rustorium_zk::shielded::scan::{Record, ViewingKey, Wallet};
 use rustorium_zk::shielded::statement::{Binding, PUBLIC_INPUTS, PublicValue, Statement};
 use rustorium_zk::shielded::transfer::{Flow, Payment, Prepared, prepare};
@@ -128,6 +128,7 @@ fn what_breaks_a_rule_gets_no_proof() {
 #[test]
 fn a_devnets_keys_are_the_same_everywhere_and_say_what_they_are() {
     assert_eq!(blake3::hash(&PROVER.verifying_key()).to_hex().as_str(), DEVNET_KEY);
+    assert_eq!(PROVER.verifying_key(), DEVNET_VERIFYING_KEY);
     assert!(DEVNET_WARNING.contains("for tests only"));
 }
 

@@ -1,0 +1,288 @@
+//! Pools of shielded value: what moves in, inside and out, and what the block's end adds (docs/spec/shielded.md, L1–L11).
+//!
+//! *Invariants:* a pool's leaves are values in the namespace of its account, which no key opens; whatever a proof is about
+//! is computed here, of the chain, the pool, the sender and the operation; roots are looked up as they were before the
+//! block, nullifiers as the block's transactions so far left them; only the block's end changes tree, roots and digest,
+//! and what these take is bounded and paid by nobody.
+
+use crate::StateReadError;
+use crate::keys::{Name, PoolRow};
+use crate::ledger::{At, Leaf, Ledger, Stop};
+use crate::operations::{Actor, check_exists, fail, move_amount, store};
+use crate::record::PoolHead;
+use crate::verifiers::Proofs;
+use rustorium_crypto::{pool_account, pool_digest};
+use rustorium_types::limits::{PUBLIC_INPUTS_MAX, SEALED_BYTES, TRANSFER_PROOF_BYTES};
+use rustorium_types::{
+    AccountId, AssetId, BoundedBytes, ChainId, FailureCode, GenesisPool, Hash, Operation, PoolTransfer, PublicInput,
+    VerifierId, encode,
+};
+use rustorium_zk::shielded::error::ShieldedError;
+use rustorium_zk::shielded::field::element_from_bytes;
+use rustorium_zk::shielded::memo::{self, Sealed};
+use rustorium_zk::shielded::note::{AssetTag, Commitment, Nullifier, Pool};
+use rustorium_zk::shielded::scan::RECORD_BYTES;
+use rustorium_zk::shielded::statement::{PUBLIC_INPUTS, PublicValue, Statement};
+use rustorium_zk::shielded::transfer::binding;
+use rustorium_zk::shielded::tree::{ROOTS_KEPT, Root, Tree};
+use rustorium_zk::{Curve, curve_and_inputs};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::num::NonZeroU64;
+
+const _: () = assert!(SEALED_BYTES == memo::SEALED_BYTES);
+const _: () = assert!(TRANSFER_PROOF_BYTES == Curve::Bn254.proof_bytes());
+const _: () = assert!(PUBLIC_INPUTS <= PUBLIC_INPUTS_MAX);
+
+/// Bytes that a transfer's encoding has.
+const TRANSFER_BYTES: usize = 32 + RECORD_BYTES + TRANSFER_PROOF_BYTES;
+
+/// Value that crosses a pool's edge.
+#[derive(Clone, Copy)]
+enum Moved {
+    In(AssetId, u64),
+    Inside,
+    Out(AssetId, u64, AccountId),
+}
+
+/// A pool that the block's transactions touch.
+struct Open {
+    at: At,
+    head: PoolHead,
+    /// What they added so far; of these the first `kept` by transactions before the one that is executed now.
+    fresh: Vec<Fresh>,
+    kept: usize,
+}
+
+struct Fresh {
+    record: Vec<u8>,
+    commitments: [Commitment; 2],
+}
+
+/// The pools in one block.
+pub(crate) struct Pools {
+    chain: ChainId,
+    open: BTreeMap<u32, Open>,
+}
+
+/// What binds a transfer's proof to its operation and sender (L7): the sender's id and the operation's canonical bytes
+/// without its last field, the transfer itself.
+pub fn shielded_context(sender: &AccountId, operation: &Operation) -> Vec<u8> {
+    let mut context = sender.0.to_vec();
+    let mut bytes = encode(operation);
+    bytes.truncate(bytes.len().saturating_sub(TRANSFER_BYTES));
+    context.append(&mut bytes);
+    context
+}
+
+/// What a wallet is shown of a transfer.
+pub fn pool_record(transfer: &PoolTransfer) -> Vec<u8> {
+    let parts = [transfer.nullifiers.as_flattened(), transfer.commitments.as_flattened(), &transfer.sealed];
+    parts.concat()
+}
+
+/// The operation's pool, what it moves, and its transfer.
+fn parts(operation: &Operation) -> Option<(u32, Moved, &PoolTransfer)> {
+    match operation {
+        Operation::Shield { pool, asset, amount, transfer } => Some((*pool, Moved::In(*asset, *amount), transfer)),
+        Operation::ShieldedTransfer { pool, transfer } => Some((*pool, Moved::Inside, transfer)),
+        Operation::Unshield { pool, asset, amount, to, transfer } => {
+            Some((*pool, Moved::Out(*asset, *amount, *to), transfer))
+        }
+        _ => None,
+    }
+}
+
+/// Does an operation of a pool.
+pub(crate) fn shielded(
+    ledger: &mut Ledger<'_>,
+    actor: Actor,
+    proofs: &mut Proofs<'_>,
+    pools: &mut Pools,
+    operation: &Operation,
+) -> Result<(), Stop> {
+    let Some((number, moved, transfer)) = parts(operation) else { return fail(FailureCode::NoSuchPool) };
+    let (place, pool) = (pool_account(number), Pool { chain: pools.chain, number });
+    let open = pools.open(ledger, number)?;
+    let public = public_value(&pool, moved)?;
+    let sealed = Sealed::from_bytes(&transfer.sealed);
+    let binding = binding(&pool, &sealed, &shielded_context(&actor.sender, operation));
+    let Ok(part) = decode(transfer) else { return fail(FailureCode::BadTransfer) };
+    let Ok(statement) = Statement::new(part.root, part.nullifiers, part.commitments, public, binding) else {
+        return fail(FailureCode::NoteSpent);
+    };
+    let at = ledger.find(place, Name::Pool(PoolRow::Root(transfer.root)))?;
+    if ledger.footprint(at) == 0 {
+        return fail(FailureCode::OldRoot);
+    }
+    let mut spent = Vec::with_capacity(transfer.nullifiers.len());
+    for nullifier in transfer.nullifiers {
+        let at = ledger.find(place, Name::Pool(PoolRow::Spent(nullifier)))?;
+        if ledger.footprint(at) > 0 {
+            return fail(FailureCode::NoteSpent);
+        }
+        spent.push(at);
+    }
+    let position = open.head.transfers() + open.fresh.len() as u64;
+    if 2 * (position + 1) > Tree::CAPACITY {
+        return fail(FailureCode::PoolFull);
+    }
+    settle(ledger, actor.sender, place, moved)?;
+    let at = ledger.find(place, Name::Pool(PoolRow::Key))?;
+    let key = proofs.key(VerifierId(place.0), &ledger.bytes(at).unwrap_or_default())?;
+    let Ok(claim) = statement.claim(&key, &transfer.proof) else { return fail(FailureCode::BadTransfer) };
+    if !proofs.holds(claim) {
+        return fail(FailureCode::NotProved);
+    }
+    let record = pool_record(transfer);
+    for at in spent {
+        store(ledger, actor.sender, at, Leaf::Bytes(Cow::Owned(position.to_le_bytes().to_vec())))?;
+    }
+    let at = ledger.find(place, Name::Pool(PoolRow::Record(position)))?;
+    store(ledger, actor.sender, at, Leaf::Bytes(Cow::Owned(record.clone())))?;
+    open.fresh.push(Fresh { record, commitments: part.commitments });
+    Ok(())
+}
+
+/// A transfer's numbers.
+struct Numbers {
+    root: Root,
+    nullifiers: [Nullifier; 2],
+    commitments: [Commitment; 2],
+}
+
+fn decode(transfer: &PoolTransfer) -> Result<Numbers, ShieldedError> {
+    let element = |bytes: &PublicInput| element_from_bytes(bytes);
+    let [n0, n1] = &transfer.nullifiers;
+    let [c0, c1] = &transfer.commitments;
+    Ok(Numbers {
+        root: Root(element(&transfer.root)?),
+        nullifiers: [Nullifier(element(n0)?), Nullifier(element(n1)?)],
+        commitments: [Commitment(element(c0)?), Commitment(element(c1)?)],
+    })
+}
+
+fn public_value(pool: &Pool, moved: Moved) -> Result<PublicValue, Stop> {
+    let (Moved::In(asset, amount) | Moved::Out(asset, amount, _)) = moved else { return Ok(PublicValue::Hidden) };
+    let Some(amount) = NonZeroU64::new(amount) else { return fail(FailureCode::BadAmount) };
+    let tag = AssetTag::new(pool, &asset);
+    Ok(match moved {
+        Moved::Out(..) => PublicValue::Unshield(tag, amount),
+        Moved::In(..) | Moved::Inside => PublicValue::Shield(tag, amount),
+    })
+}
+
+/// Moves what crosses the pool's edge between accounts (L5, L8).
+fn settle(ledger: &mut Ledger<'_>, sender: AccountId, place: AccountId, moved: Moved) -> Result<(), Stop> {
+    match moved {
+        Moved::Inside => Ok(()),
+        Moved::In(asset, amount) => move_amount(ledger, sender, (sender, place), asset, amount.into()),
+        Moved::Out(asset, amount, to) => {
+            check_exists(ledger, to)?;
+            let at = ledger.find(place, Name::Balance(asset))?;
+            if ledger.amount(at) < u128::from(amount) {
+                return fail(FailureCode::PoolBalance);
+            }
+            move_amount(ledger, sender, (place, to), asset, amount.into())
+        }
+    }
+}
+
+impl Pools {
+    pub(crate) fn new(chain: ChainId) -> Self {
+        Self { chain, open: BTreeMap::new() }
+    }
+
+    /// Starts a transaction.
+    pub(crate) fn begin(&mut self) {
+        for open in self.open.values_mut() {
+            open.kept = open.fresh.len();
+        }
+    }
+
+    /// Takes back what was added since `begin`.
+    pub(crate) fn roll_back(&mut self) {
+        for open in self.open.values_mut() {
+            open.fresh.truncate(open.kept);
+        }
+    }
+
+    fn open(&mut self, ledger: &mut Ledger<'_>, number: u32) -> Result<&mut Open, Stop> {
+        match self.open.entry(number) {
+            Entry::Occupied(open) => Ok(open.into_mut()),
+            Entry::Vacant(place) => {
+                let at = ledger.find(pool_account(number), Name::Pool(PoolRow::Head))?;
+                let Some(bytes) = ledger.bytes(at) else { return fail(FailureCode::NoSuchPool) };
+                let head = PoolHead::from_bytes(&bytes).map_err(|error| corrupt(number, error))?;
+                Ok(place.insert(Open { at, head, fresh: Vec::new(), kept: 0 }))
+            }
+        }
+    }
+
+    /// Appends what the block's transactions added (L9).
+    pub(crate) fn finish(self, ledger: &mut Ledger<'_>) -> Result<(), StateReadError> {
+        for (number, open) in self.open.into_iter().filter(|(_, open)| !open.fresh.is_empty()) {
+            let (place, mut head) = (pool_account(number), open.head);
+            let commitments: Vec<Commitment> = open.fresh.iter().flat_map(|fresh| fresh.commitments).collect();
+            let mut tree = Tree::from_bytes(head.frontier.as_slice()).map_err(|error| corrupt(number, error))?;
+            // Each operation saw to it that there is room.
+            let root = tree.append(&commitments).map_err(|error| corrupt(number, error))?;
+            for fresh in &open.fresh {
+                head.digest = pool_digest(&head.digest, &fresh.record);
+            }
+            head.roots += 1;
+            head.root = root.to_bytes();
+            head.frontier = frontier(&tree);
+            let slot = ledger.find(place, Name::Pool(PoolRow::slot(head.roots)))?;
+            forget(ledger, place, slot, head.roots)?;
+            ledger.write_unpaid(slot, Leaf::Bytes(Cow::Owned(head.root.to_vec())));
+            let at = ledger.find(place, Name::Pool(PoolRow::Root(head.root)))?;
+            ledger.write_unpaid(at, Leaf::Bytes(Cow::Owned(head.roots.to_le_bytes().to_vec())));
+            ledger.write_unpaid(open.at, Leaf::Bytes(Cow::Owned(encode(&head))));
+        }
+        Ok(())
+    }
+}
+
+/// Removes the root that is too old when number `newest` comes, which takes its slot (T4).
+fn forget(ledger: &mut Ledger<'_>, place: AccountId, slot: At, newest: u64) -> Result<(), StateReadError> {
+    let Some(number) = newest.checked_sub(ROOTS_KEPT as u64) else { return Ok(()) };
+    let old: Option<PublicInput> = ledger.bytes(slot).and_then(|bytes| bytes.as_ref().try_into().ok());
+    let Some(old) = old else { return Ok(()) };
+    let at = ledger.find(place, Name::Pool(PoolRow::Root(old)))?;
+    // A tree that came back to a root, were there one, would have it anew.
+    let same = ledger.bytes(at).is_some_and(|bytes| bytes.as_ref() == number.to_le_bytes());
+    if same {
+        ledger.write_unpaid(at, Leaf::Absent);
+    }
+    Ok(())
+}
+
+fn corrupt(number: u32, error: impl std::fmt::Display) -> StateReadError {
+    StateReadError(format!("the pool {number} is corrupt: {error}"))
+}
+
+fn frontier(tree: &Tree) -> BoundedBytes<{ crate::record::FRONTIER_BYTES_MAX }> {
+    // Three nodes a level at most, by the encoding.
+    BoundedBytes::new(tree.to_bytes()).unwrap_or_default()
+}
+
+/// A pool's leaves at height 0, by row.
+pub(crate) fn first_rows(pool: &GenesisPool) -> Vec<(PoolRow, Vec<u8>)> {
+    let tree = Tree::default();
+    let root = tree.root().to_bytes();
+    let head = PoolHead { roots: 0, root, digest: Hash::ZERO, frontier: frontier(&tree) };
+    vec![
+        (PoolRow::Key, pool.key.as_slice().to_vec()),
+        (PoolRow::Head, encode(&head)),
+        (PoolRow::Root(root), 0u64.to_le_bytes().to_vec()),
+        (PoolRow::slot(0), root.to_vec()),
+    ]
+}
+
+/// Whether a key can be a pool's: on BN254, with as many inputs as a transfer's statement has, and sound.
+pub(crate) fn is_pool_key(key: &[u8]) -> bool {
+    curve_and_inputs(key).is_ok_and(|shape| shape == (Curve::Bn254, PUBLIC_INPUTS))
+        && rustorium_zk::check_key(key).is_ok()
+}

@@ -1,0 +1,65 @@
+//! What wallets look through: the records of a pool of shielded value.
+
+use super::Shared;
+use super::params::{Params, Segments};
+use super::read::{fresh, off_thread};
+use crate::backend::ReadAt;
+use crate::json::{AtView, PoolRecordsPage};
+use crate::problem::{Code, Problem};
+use axum::extract::State;
+use axum::response::Response;
+use rustorium_crypto::pool_account;
+use rustorium_execution::PoolRow;
+use rustorium_types::{BoundedBytes, Subject};
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+/// Records of a page, where the client says nothing, and at most: 0.8 MB.
+const RECORDS_MAX: u64 = 1_000;
+
+/// Which records are asked for.
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields, default)]
+#[into_params(parameter_in = Query)]
+pub struct RecordsParams {
+    /// The number of the first transfer wanted, from 0.
+    #[param(format = "uint64")]
+    pub from: u64,
+    /// Records of the page: 1,000 at most, and without it.
+    #[param(format = "uint64")]
+    pub limit: Option<u64>,
+}
+
+/// What a wallet looks at of a pool's transfers, in order: fewer than asked for where there are no more. They are on the
+/// node's word: the value `head` in the namespace of the pool's account, which can be proven, has their digest.
+#[utoipa::path(
+    get, path = "/v1/pools/{pool}/records",
+    params(("pool" = u32, Path, description = "The pool's number"), RecordsParams),
+    responses(
+        (status = 200, body = PoolRecordsPage),
+        (status = "4XX", description = "Problem", content_type = "application/problem+json"),
+    )
+)]
+pub async fn records(
+    State(app): Shared,
+    Segments(number): Segments<u32>,
+    Params(params): Params<RecordsParams>,
+) -> Result<Response, Problem> {
+    let limit = params.limit.unwrap_or(RECORDS_MAX);
+    if !(1..=RECORDS_MAX).contains(&limit) {
+        return Err(Problem::new(Code::BadQuery, format!("`limit` is 1 to {RECORDS_MAX}.")));
+    }
+    let account = pool_account(number);
+    let wanted = (params.from..params.from.saturating_add(limit)).map(PoolRow::Record);
+    // A pool's keys are far shorter than a key may be.
+    let subject = |row: PoolRow| Subject::Value(account, BoundedBytes::new(row.bytes()).unwrap_or_default());
+    let subjects: Vec<Subject> = std::iter::once(PoolRow::Head).chain(wanted).map(subject).collect();
+    let found = off_thread(&app, move |backend| backend.read(&subjects, ReadAt::Latest)).await?;
+    let mut values = found.values.into_iter();
+    if values.next().flatten().is_none() {
+        return Err(Problem::new(Code::PoolNotFound, format!("This chain has no pool {number}; see its genesis.")));
+    }
+    let records: Vec<Vec<u8>> = values.map_while(|value| value.map(BoundedBytes::into_vec)).collect();
+    let at = AtView::new(app.backend.chain().shard, found.at);
+    Ok(fresh(PoolRecordsPage { pool: number, from: params.from, records_hex: hex::encode(records.concat()), at }))
+}
