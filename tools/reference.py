@@ -29,6 +29,7 @@ WRITTEN = "<!-- written by `just reference`: change the code instead -->\n"
 PYTHON = {
     "rustorium.client": ("Client", "AsyncClient", "LightClient", "Key", "amount_of", "bytes_to_text", "text_to_bytes"),
     "rustorium.client.operations": None,
+    "rustorium.client.wallet": ("Wallet", "WalletEvent", "Holding"),
     "rustorium.client.zk": None,
     "rustorium.api": None,
     "rustorium.types": None,

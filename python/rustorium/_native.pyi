@@ -9,6 +9,8 @@ __all__ = [
     "Light",
     "NativeError",
     "Node",
+    "ShieldedProver",
+    "ShieldedWallet",
     "SimChain",
     "SimDisk",
     "SimNode",
@@ -22,6 +24,7 @@ __all__ = [
     "build_transaction",
     "describe_change",
     "describe_transaction",
+    "devnet_pool_key",
     "forbid_core_dumps",
     "format_address",
     "generate_seed",
@@ -35,9 +38,13 @@ __all__ = [
     "openapi",
     "parse_address",
     "payload_root",
+    "pool_account",
+    "pool_row",
+    "pool_transfers",
     "public_key",
     "read_journal",
     "seal_key",
+    "seal_secret",
     "sim_forge_batch",
     "sim_forge_proposal",
     "sim_forge_vote",
@@ -80,6 +87,7 @@ def audit_verify(path: str, node_key: bytes, anchor: tuple[int, bytes] | None = 
     `anchor`: a line's number and hash that it must have. Errors: NativeError (audit-refused, not-found)."""
 
 def seal_key(path: str, seed: bytes, kind: str, passphrase: bytes) -> None: ...
+def seal_secret(path: str, secret: bytes, kind: str, passphrase: bytes) -> None: ...
 def open_key(path: str, kind: str, passphrase: bytes) -> bytes: ...
 def value_hash(value: bytes) -> bytes: ...
 def build_transaction(
@@ -113,6 +121,67 @@ def zk_verify(key: bytes, proof: bytes, inputs: Sequence[bytes]) -> None:
 
 def verifier_id(owner: str, key: bytes, named: Sequence[tuple[int, bool]]) -> str: ...
 def transaction_input(id: str) -> bytes: ...
+def pool_account(number: int) -> str: ...
+def pool_row(row: str) -> bytes:
+    """The key, in that account's namespace, of the pool's `head` or verifying `key`. Errors: ValueError."""
+
+def pool_transfers(head: bytes) -> int:
+    """How many transfers a pool's head counts. Errors: ValueError."""
+
+def devnet_pool_key() -> tuple[bytes, str]:
+    """The key's canonical bytes, and the warning that goes with it."""
+
+@final
+class ShieldedProver:
+    """Proves transfers under one proving key."""
+
+    @staticmethod
+    def insecure_devnet() -> ShieldedProver:
+        """A devnet's: FOR TESTS ONLY. It takes about a second."""
+
+    def verifying_key(self) -> bytes: ...
+
+@final
+class ShieldedWallet:
+    """A wallet in one pool of one chain, in memory. Errors: NativeError, ValueError for what can't be parsed."""
+
+    @staticmethod
+    def from_seed(seed: bytes, account: int, chain: str, pool: int) -> ShieldedWallet: ...
+    @staticmethod
+    def from_viewing_key(text: str, chain: str, pool: int) -> ShieldedWallet: ...
+    def address(self) -> str: ...
+    def spends(self) -> bool: ...
+    def viewing_key(self, full: bool) -> str: ...
+    def transfers(self, ahead: bool) -> int: ...
+    def scan(self, records: bytes) -> str:
+        """Takes in records ahead of what is settled; what happened as JSON."""
+
+    def settle(self, head: bytes) -> None:
+        """Keeps what was taken in where it comes to a proven head; else all of it goes."""
+
+    def start(self, head: bytes) -> None:
+        """Starts at a proven head instead of the pool's first transfer."""
+
+    def forget(self) -> None: ...
+    def notes(self) -> list[tuple[int, str, int, bytes]]:
+        """Position, asset tag, value, memo."""
+
+    def asset_tag(self, asset: str) -> str: ...
+    def prove(
+        self,
+        prover: ShieldedProver,
+        kind: str,
+        sender: str,
+        asset: str,
+        amount: int,
+        to: str | None = None,
+        memo: bytes | None = None,
+    ) -> str:
+        """Proves a `shield`, `transfer`, `unshield` or `merge`; the operation as JSON."""
+
+    def save(self, more: bytes) -> bytes: ...
+    def load(self, sealed: bytes) -> bytes: ...
+
 def load_run(config_json: str) -> str: ...
 def tracing_init(path: str | None, level: str, node: str) -> None: ...
 

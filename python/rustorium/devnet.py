@@ -63,6 +63,8 @@ class Devnet:
         progress: Callable[[int, int], None] | None = None,
     ) -> Self:
         """Makes a new net's files. Errors: UsageError, HomeError, DevnetError."""
+        from rustorium import _native
+
         root = root.absolute()
         make_folder(root)
         lock = _lock(root)
@@ -72,7 +74,10 @@ class Devnet:
             ports = leases.take(4 * nodes)
             listen = [Listen(*(f"127.0.0.1:{port}" for port in ports[4 * i : 4 * i + 4])) for i in range(nodes)]
             passphrase = write_random_passphrase(root / "passphrase")
-            plan = NetPlan(name, listen, regions, accounts, links, durability, parameters=parameters or {})
+            pool_key, _ = _native.devnet_pool_key()
+            plan = NetPlan(
+                name, listen, regions, accounts, links, durability, pool_key=pool_key, parameters=parameters or {}
+            )
             files = generate(root, plan, passphrase, progress)
         except BaseException:
             leases.close()

@@ -192,6 +192,12 @@ class ZkRefused(VerificationFailed):
     code = "zk-refused"
 
 
+class WalletError(ClientError):
+    """A wallet of shielded value can't do what was asked; `code` says why: not-enough, scattered, wallet-locked, …"""
+
+    code = "wallet-failed"
+
+
 class TrustExpired(VerificationFailed):
     """What is to be trusted is older than the trust period: pin a newer checkpoint."""
 

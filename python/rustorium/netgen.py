@@ -32,6 +32,8 @@ OWNER_STORAGE_BYTES = 1 << 16
 ACCOUNT_AMOUNT = 1_000_000_000
 ASSET_SYMBOL = "COIN"
 VALIDATORS_MAX = 128
+POOL = 1
+"""The number of the one pool that a made genesis has."""
 RTT_MATRIX = Path(__file__).parent / "data" / "region_rtt_ms.json"
 
 
@@ -67,6 +69,8 @@ class NetPlan:
     durability: str = "vote"
     seed: int = 0
     """Of the link shaper."""
+    pool_key: bytes | None = None
+    """The verifying key of the pool of shielded value, number 1; None: no pool."""
     parameters: dict[str, Any] = field(default_factory=dict)
     """What differs from the default chain parameters. Operators, where it names none: the first account alone."""
 
@@ -155,7 +159,13 @@ def generate(
             for i, keys in enumerate(owner)
         ],
     }
-    defaults = json.loads(_native.genesis_describe(_native.genesis_encode(json.dumps(genesis))))["parameters"]
+    if plan.pool_key is not None:
+        genesis["pools"] = [{"number": POOL, "key_hex": plan.pool_key.hex()}]
+    try:
+        encoded = _native.genesis_encode(json.dumps(genesis))
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    defaults = json.loads(_native.genesis_describe(encoded))["parameters"]
     if unknown := [name for name in plan.parameters if name not in defaults]:
         raise UsageError(f"there is no chain parameter {unknown[0]}{nearest(unknown[0], defaults)}")
     operators = {"operators": [keys.public.hex() for _, keys in account[:1]], "operator_quorum": len(account[:1])}

@@ -96,6 +96,12 @@ fn seal_key(py: Python<'_>, path: &str, seed: &[u8], kind: &str, passphrase: &[u
         .map_err(keystore_error)
 }
 
+/// Seals a secret that is no signing key's seed.
+#[pyfunction]
+fn seal_secret(py: Python<'_>, path: &str, secret: &[u8], kind: &str, passphrase: &[u8]) -> PyResult<()> {
+    detached(py, || keystore::seal(Path::new(path), secret, kind, passphrase))?.map_err(keystore_error)
+}
+
 #[pyfunction]
 fn open_key<'py>(py: Python<'py>, path: &str, kind: &str, passphrase: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
     let secret = detached(py, || keystore::open(Path::new(path), kind, passphrase))?.map_err(keystore_error)?;
@@ -233,6 +239,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(value_hash, module)?)?;
     module.add_function(wrap_pyfunction!(home_lane, module)?)?;
     module.add_function(wrap_pyfunction!(seal_key, module)?)?;
+    module.add_function(wrap_pyfunction!(seal_secret, module)?)?;
     module.add_function(wrap_pyfunction!(open_key, module)?)?;
     module.add_function(wrap_pyfunction!(build_transaction, module)?)?;
     module.add_function(wrap_pyfunction!(describe_transaction, module)?)?;

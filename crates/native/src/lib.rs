@@ -16,6 +16,7 @@ mod openapi;
 mod sim;
 mod sim_forge;
 mod storage_key;
+mod wallet;
 mod zk;
 
 use pyo3::prelude::*;
@@ -41,5 +42,6 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     sim::register(module)?;
     sim_forge::register(module)?;
     zk::register(module)?;
+    wallet::register(module)?;
     Ok(())
 }

@@ -33,6 +33,7 @@ from rustorium.cli import (
     top,
     tx,
     verify,
+    wallet,
     zk,
 )
 from rustorium.cli.failure import explain, wants_json
@@ -75,6 +76,7 @@ app.add_typer(config.group, name="config")
 app.add_typer(audit.group, name="audit")
 app.add_typer(sim.group, name="sim")
 app.add_typer(zk.group, name="zk")
+app.add_typer(wallet.group, name="wallet")
 
 
 @app.callback(invoke_without_command=True)

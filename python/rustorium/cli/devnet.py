@@ -39,6 +39,7 @@ def devnet(
     output: Output = Format.table,
 ) -> None:
     """Run validators on this machine, each in its own process, until Ctrl-C."""
+    from rustorium import _native
     from rustorium.devnet import Devnet
     from rustorium.errors import UsageError
 
@@ -66,6 +67,7 @@ def devnet(
                     durability=durability,
                     progress=advance,
                 )
+            note(f"WARNING: its pool of shielded value is for tests: {_native.devnet_pool_key()[1]}")
         code = _run(net, stopping, ready_fd, faucet, timeout_s, output)
     raise typer.Exit(code)
 

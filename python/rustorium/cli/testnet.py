@@ -25,6 +25,11 @@ def gen(
     base_port: Annotated[
         int, typer.Option("--base-port", min=1024, max=65000, help="Ports are this, +1, +2, +10.")
     ] = 26650,
+    pool_key: Annotated[
+        Path | None,
+        typer.Option("--pool-key", help="Verifying key of the pool of shielded value. Default: a devnet's, for tests."),
+    ] = None,
+    no_pool: Annotated[bool, typer.Option("--no-pool", help="Make no pool of shielded value.")] = False,
     output: Output = Format.table,
 ) -> None:
     """Make a genesis, one home per validator, owner keys and account keys, sealed with a random passphrase."""
@@ -43,7 +48,8 @@ def gen(
         )
         for host in hosts
     ]
-    plan = NetPlan(name, listen, [region.strip() for region in regions.split(",")], accounts)
+    named = [region.strip() for region in regions.split(",")]
+    plan = NetPlan(name, listen, named, accounts, pool_key=_pool_key(pool_key, no_pool))
     passphrase = write_random_passphrase(root / "passphrase")
     with progress("making keys") as advance:
         files = generate(root, plan, passphrase, advance)
@@ -58,3 +64,20 @@ def gen(
         f"chain {files.chain}; copy each home and {root / 'passphrase'} to its machine, keep owners/ apart, then run "
         "`rustorium-node start --home HOME --passphrase-file FILE` there"
     )
+
+
+def _pool_key(path: Path | None, none: bool) -> bytes | None:
+    """A pool's verifying key: the named file's bytes, or a devnet's, which is said loudly. Errors: UsageError."""
+    from rustorium import _native
+    from rustorium.cli.options import content_of
+    from rustorium.errors import UsageError
+
+    if none:
+        if path is not None:
+            raise UsageError("give --pool-key or --no-pool, not both")
+        return None
+    if path is not None:
+        return content_of(path)
+    key, warning = _native.devnet_pool_key()
+    note(f"WARNING: the pool of shielded value has a devnet's key: {warning}; give --pool-key FILE or --no-pool")
+    return key

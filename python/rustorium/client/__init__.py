@@ -12,6 +12,7 @@ from rustorium.client.blocking import Client
 from rustorium.client.keys import Key
 from rustorium.client.light import LightClient
 from rustorium.client.text import amount_of, bytes_to_text, text_to_bytes, wait_of
+from rustorium.client.wallet import Wallet
 
 if TYPE_CHECKING:
     from rustorium.api import ConsensusEngine, Storage, TransactionProcessor
@@ -25,6 +26,7 @@ __all__ = [
     "Client",
     "Key",
     "LightClient",
+    "Wallet",
     "amount_of",
     "bytes_to_text",
     "text_to_bytes",

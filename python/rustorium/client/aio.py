@@ -9,11 +9,11 @@ from typing import Self
 
 from rustorium.client.base import TIMEOUT_S
 from rustorium.client.keys import Key
-from rustorium.client.listing import ListingMethods
+from rustorium.client.pools import PoolMethods
 from rustorium.net import read_net
 
 
-class AsyncClient(ListingMethods):
+class AsyncClient(PoolMethods):
     """One client of one chain; use it as `async with`. `key` signs where a method is given none.
 
     `genesis`: canonical bytes or the path of the genesis file. `checkpoint`: content or path of a checkpoint's file, to

@@ -18,6 +18,7 @@ from rustorium.client.aio import AsyncClient
 from rustorium.client.base import TIMEOUT_S
 from rustorium.client.keys import Key
 from rustorium.client.light import LightClient
+from rustorium.client.pools import RECORDS_MAX
 from rustorium.client.submit import Result
 from rustorium.client.wire import Answer
 from rustorium.client.zk import Document, Public
@@ -325,6 +326,22 @@ class Client:
     def verify_proof(self, proof: bytes) -> Shown:
         """What a proof file shows, checked against the genesis or checkpoint alone."""
         return self._call(self._client.verify_proof, proof)
+
+    def pool_head(self, pool: int = 1) -> bytes:
+        """The canonical bytes of a pool's head; proven."""
+        return self._call(self._client.pool_head, pool)
+
+    def pool_key(self, pool: int = 1) -> bytes:
+        """The canonical bytes of a pool's verifying key; proven."""
+        return self._call(self._client.pool_key, pool)
+
+    def pool_balance(self, asset: str, pool: int = 1) -> int:
+        """What a pool holds of an asset; proven."""
+        return self._call(self._client.pool_balance, asset, pool)
+
+    def pool_records(self, pool: int, first: int, limit: int = RECORDS_MAX) -> bytes:
+        """The records of transfers from number `first` on; unproven."""
+        return self._call(self._client.pool_records, pool, first, limit)
 
     @property
     def light(self) -> LightClient:

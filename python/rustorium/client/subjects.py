@@ -20,6 +20,10 @@ def subjects_of(operations: Sequence[Operation], signer: str) -> list[Subject]:
         elif kind == "transfer":
             asset = str(operation["asset"])
             found += [Subject(signer, asset=asset), Subject(str(operation["to"]), asset=asset)]
+        elif kind == "shield":
+            found.append(Subject(signer, asset=str(operation["asset"])))
+        elif kind == "unshield":
+            found.append(Subject(str(operation["to"]), asset=str(operation["asset"])))
         elif kind == "issue":
             symbol = operation.get("symbol")
             text = symbol if isinstance(symbol, str) else bytes.fromhex(str(operation["symbol_hex"])).decode()

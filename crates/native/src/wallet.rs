@@ -1,0 +1,450 @@
+//! Wallets of shielded value for Python: looking through records, proving transfers, and what a wallet's file holds.
+//!
+//! A wallet takes records in ahead of what it trusts; `settle` keeps them only where tree and digest come to what a proven
+//! head says.
+
+use crate::errors::{detached, native_error};
+use crate::ledger::value_error;
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+use rustorium_crypto::{SigningKey, hash};
+use rustorium_execution::{PoolHead, PoolRow, shielded_context};
+use rustorium_gateway::json::OperationView;
+use rustorium_types::limits::{SEALED_BYTES, TRANSFER_PROOF_BYTES};
+use rustorium_types::{AccountId, AssetId, ChainId, Hash, Operation, PoolTransfer};
+use rustorium_zk::shielded::error::ShieldedError;
+use rustorium_zk::shielded::field::element_bytes;
+use rustorium_zk::shielded::keys::{Address, FullViewingKey, IncomingViewingKey, SpendingKey};
+use rustorium_zk::shielded::memo::{Memo, Opened, Sent};
+use rustorium_zk::shielded::note::{AssetTag, Pool};
+use rustorium_zk::shielded::prove::{DEVNET_VERIFYING_KEY, DEVNET_WARNING, Prover};
+use rustorium_zk::shielded::scan::{Happened, RECORD_BYTES, Record, ViewingKey, Wallet};
+use rustorium_zk::shielded::store::{open_file, seal_file};
+use rustorium_zk::shielded::transfer::{Flow, Payment, Plan, Prepared, prepare};
+use rustorium_zk::shielded::tree::Tree;
+use serde_json::{Value, json};
+use std::num::NonZeroU64;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use zeroize::Zeroizing;
+
+fn refused(error: ShieldedError) -> PyErr {
+    let code = match error {
+        ShieldedError::Address(_) => "shielded-address",
+        ShieldedError::ViewingKey(_) => "viewing-key",
+        ShieldedError::NotEnough { .. } => "not-enough",
+        ShieldedError::Scattered { .. } => "scattered",
+        _ => "wallet-refused",
+    };
+    native_error(code, error.to_string())
+}
+
+fn other_chain() -> PyErr {
+    let sentence =
+        "a node's records don't come to what is proven of the pool: nothing of them is kept, ask another node";
+    native_error("records-refused", sentence)
+}
+
+/// 32 bytes of the system's randomness.
+fn fresh() -> Zeroizing<[u8; 32]> {
+    SigningKey::generate().to_seed()
+}
+
+/// Proves transfers under one proving key. It takes about a second to make.
+#[pyclass(frozen, module = "rustorium._native")]
+pub struct ShieldedProver {
+    prover: Prover,
+}
+
+#[pymethods]
+impl ShieldedProver {
+    /// A devnet's: FOR TESTS ONLY.
+    #[staticmethod]
+    fn insecure_devnet(py: Python<'_>) -> PyResult<Self> {
+        let made = detached(py, Prover::insecure_devnet)?;
+        Ok(Self { prover: made.map_err(|error| native_error("internal", format!("no proving key: {error}")))? })
+    }
+
+    /// The canonical bytes of the key that verifies its proofs.
+    fn verifying_key<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, &self.prover.verifying_key())
+    }
+}
+
+/// What a wallet is made of.
+enum Secret {
+    Spending(Box<SpendingKey>),
+    Viewing,
+}
+
+/// What it took in.
+#[derive(Clone)]
+struct Taken {
+    wallet: Wallet,
+    digest: Hash,
+}
+
+struct Inner {
+    taken: Taken,
+    ahead: Option<Taken>,
+}
+
+/// A wallet of one account of a seed, or of a viewing key, in one pool of one chain.
+#[pyclass(frozen, module = "rustorium._native")]
+pub struct ShieldedWallet {
+    secret: Secret,
+    key: ViewingKey,
+    /// What its file is sealed under.
+    sealing: Zeroizing<Vec<u8>>,
+    pool: Pool,
+    inner: Mutex<Inner>,
+}
+
+impl ShieldedWallet {
+    fn new(secret: Secret, key: ViewingKey, sealing: Zeroizing<Vec<u8>>, pool: Pool) -> Self {
+        let taken = Taken { wallet: Wallet::new(key.clone()), digest: Hash::ZERO };
+        Self { secret, key, sealing, pool, inner: Mutex::new(Inner { taken, ahead: None }) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take(&self, records: &[u8]) -> Result<Value, ShieldedError> {
+        let (records, over) = records.as_chunks::<RECORD_BYTES>();
+        if !over.is_empty() {
+            return Err(ShieldedError::Wallet("records end within one"));
+        }
+        let decoded = records.iter().map(Record::from_bytes).collect::<Result<Vec<_>, _>>()?;
+        let mut inner = self.lock();
+        let mut taken = inner.ahead.take().unwrap_or_else(|| inner.taken.clone());
+        let first = taken.wallet.position() / 2;
+        let happened = taken.wallet.scan(&decoded)?;
+        for record in records {
+            taken.digest = hash::pool_digest(&taken.digest, record);
+        }
+        inner.ahead = Some(taken);
+        Ok(events(first, &happened))
+    }
+
+    fn prepare(&self, wanted: &Wanted) -> Result<(Operation, Prepared), ShieldedError> {
+        let Secret::Spending(key) = &self.secret else {
+            return Err(ShieldedError::ViewingKey("it only looks: open the wallet of the seed to pay"));
+        };
+        let plan = self.plan(wanted)?;
+        let context = shielded_context(&wanted.sender, &wanted.operation);
+        Ok((wanted.operation.clone(), prepare(key, &plan, &context, &fresh())?))
+    }
+
+    fn plan(&self, wanted: &Wanted) -> Result<Plan, ShieldedError> {
+        let tag = AssetTag::new(&self.pool, &wanted.asset);
+        let inner = self.lock();
+        let wallet = &inner.taken.wallet;
+        if wanted.merge {
+            let missing = ShieldedError::Wallet("there are no two notes of this asset");
+            return wallet.merge(self.pool, tag)?.ok_or(missing);
+        }
+        wallet.plan(self.pool, tag, wanted.payment.clone(), wanted.flow)
+    }
+}
+
+/// A transfer that is to be proved.
+struct Wanted {
+    sender: AccountId,
+    asset: AssetId,
+    operation: Operation,
+    payment: Option<Payment>,
+    flow: Option<Flow>,
+    merge: bool,
+}
+
+#[pymethods]
+impl ShieldedWallet {
+    /// Of an account's number under a seed, which spends.
+    #[staticmethod]
+    fn from_seed(py: Python<'_>, seed: [u8; 32], account: u32, chain: &str, pool: u32) -> PyResult<Self> {
+        let pool = Pool { chain: ChainId::from_hex(chain).map_err(value_error)?, number: pool };
+        let seed = Zeroizing::new(seed);
+        detached(py, || {
+            let key = SpendingKey::derive(&seed, account);
+            let viewing = ViewingKey::Full(key.viewing().clone());
+            let sealing = Zeroizing::new([&seed[..], &account.to_le_bytes()].concat());
+            Self::new(Secret::Spending(Box::new(key)), viewing, sealing, pool)
+        })
+    }
+
+    /// Of a viewing key's text, full or incoming, which only looks.
+    #[staticmethod]
+    fn from_viewing_key(text: &str, chain: &str, pool: u32) -> PyResult<Self> {
+        let pool = Pool { chain: ChainId::from_hex(chain).map_err(value_error)?, number: pool };
+        let full = text.to_ascii_lowercase().starts_with("rszall1");
+        let key = if full {
+            ViewingKey::Full(FullViewingKey::parse(text).map_err(refused)?)
+        } else {
+            ViewingKey::Incoming(IncomingViewingKey::parse(text).map_err(refused)?)
+        };
+        let sealing = Zeroizing::new(text.to_ascii_lowercase().into_bytes());
+        Ok(Self::new(Secret::Viewing, key, sealing, pool))
+    }
+
+    /// Where it receives.
+    fn address(&self) -> String {
+        self.key.address().to_string()
+    }
+
+    /// Whether it can pay.
+    fn spends(&self) -> bool {
+        matches!(self.secret, Secret::Spending(_))
+    }
+
+    /// The text of its viewing key: `full`, or the one that sees only what comes in.
+    fn viewing_key(&self, full: bool) -> PyResult<String> {
+        let text = match (&self.key, full) {
+            (ViewingKey::Full(key), true) => key.reveal(),
+            (ViewingKey::Full(key), false) => key.incoming().reveal(),
+            (ViewingKey::Incoming(key), false) => key.reveal(),
+            (ViewingKey::Incoming(_), true) => Err(ShieldedError::ViewingKey("this wallet has the incoming one only")),
+        };
+        Ok(text.map_err(refused)?.to_string())
+    }
+
+    /// How many transfers it took in; with `ahead` those, too, that aren't settled.
+    fn transfers(&self, ahead: bool) -> u64 {
+        let inner = self.lock();
+        let taken = inner.ahead.as_ref().filter(|_| ahead).unwrap_or(&inner.taken);
+        taken.wallet.position() / 2
+    }
+
+    /// Takes in the records of the next transfers, ahead of what is settled; what happened as JSON.
+    fn scan(&self, py: Python<'_>, records: &[u8]) -> PyResult<String> {
+        Ok(detached(py, || self.take(records))?.map_err(refused)?.to_string())
+    }
+
+    /// Keeps what was taken in where it comes to a proven head (the value's bytes); else all of it goes.
+    fn settle(&self, head: &[u8]) -> PyResult<()> {
+        let head = PoolHead::from_bytes(head).map_err(value_error)?;
+        let mut inner = self.lock();
+        let found = inner.ahead.take().unwrap_or_else(|| inner.taken.clone());
+        let same = found.wallet.root().to_bytes() == head.root
+            && found.wallet.position() / 2 == head.transfers()
+            && found.digest == head.digest;
+        if !same {
+            return Err(other_chain());
+        }
+        inner.taken = found;
+        Ok(())
+    }
+
+    /// Starts at a proven head instead of the pool's first transfer: for a key that got nothing before (W5).
+    fn start(&self, head: &[u8]) -> PyResult<()> {
+        let head = PoolHead::from_bytes(head).map_err(value_error)?;
+        let tree = Tree::from_bytes(head.frontier.as_slice()).map_err(refused)?;
+        let mut inner = self.lock();
+        if inner.taken.wallet.position() > 0 {
+            let sentence = "this wallet has looked at transfers already: only a new one can start behind them";
+            return Err(native_error("wallet-refused", sentence));
+        }
+        let taken = Taken { wallet: Wallet::since(self.key.clone(), tree), digest: head.digest };
+        *inner = Inner { taken, ahead: None };
+        Ok(())
+    }
+
+    /// Forgets what was taken in and not settled.
+    fn forget(&self) {
+        self.lock().ahead = None;
+    }
+
+    /// The settled notes that aren't spent: position, asset tag, value, memo.
+    fn notes<'py>(&self, py: Python<'py>) -> Vec<(u32, String, u64, Bound<'py, PyBytes>)> {
+        let inner = self.lock();
+        let note = |(position, held): (&u32, &rustorium_zk::shielded::scan::Held)| {
+            let Opened { note, memo } = &held.opened;
+            (*position, tag_hex(&note.asset), note.value, PyBytes::new(py, memo.message()))
+        };
+        inner.taken.wallet.held().iter().map(note).collect()
+    }
+
+    /// What an asset is called in this pool's notes.
+    fn asset_tag(&self, asset: &str) -> PyResult<String> {
+        let asset = AssetId::from_hex(asset).map_err(value_error)?;
+        Ok(tag_hex(&AssetTag::new(&self.pool, &asset)))
+    }
+
+    /// Proves a transfer that `sender` is to send; the operation as JSON. `kind`: `shield` (to `to`, a shielded address, or
+    /// to itself), `transfer` (to `to`), `unshield` (to `to`, an account), `merge` (its two largest notes).
+    #[pyo3(signature = (prover, kind, sender, asset, amount, to=None, memo=None))]
+    #[expect(clippy::too_many_arguments, reason = "the parts of a payment, by name on the Python side")]
+    fn prove(
+        &self,
+        py: Python<'_>,
+        prover: &ShieldedProver,
+        kind: &str,
+        sender: &str,
+        asset: &str,
+        amount: u64,
+        to: Option<&str>,
+        memo: Option<&[u8]>,
+    ) -> PyResult<String> {
+        let wanted = self.wanted(kind, sender, asset, amount, to, memo.unwrap_or_default())?;
+        let proved = detached(py, || {
+            let (operation, made) = self.prepare(&wanted)?;
+            let proof = prover.prover.prove(&made, &fresh())?;
+            Ok(with_transfer(operation, &made, &proof))
+        })?;
+        serde_json::to_string(&OperationView::from(&proved.map_err(refused)?)).map_err(value_error)
+    }
+
+    /// What it settled, and `more` of the caller's, sealed for a file.
+    fn save<'py>(&self, py: Python<'py>, more: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+        let sealed = detached(py, || {
+            let inner = self.lock();
+            let wallet = inner.taken.wallet.to_bytes();
+            let length = (more.len() as u32).to_le_bytes();
+            let plain = Zeroizing::new([&inner.taken.digest.0[..], &length[..], more, wallet.as_slice()].concat());
+            seal_file(&self.sealing, &self.pool, &plain, &fresh())
+        })?;
+        Ok(PyBytes::new(py, &sealed.map_err(refused)?))
+    }
+
+    /// Takes over what `save` sealed; the caller's part of it.
+    fn load<'py>(&self, py: Python<'py>, sealed: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+        let read = detached(py, || {
+            let plain = open_file(&self.sealing, &self.pool, sealed)
+                .ok_or(ShieldedError::Wallet("it is another wallet's or pool's file, or was changed"))?;
+            let short = ShieldedError::Wallet("they are too short");
+            let (digest, rest) = plain.split_first_chunk().ok_or(short)?;
+            let (length, rest) = rest.split_first_chunk().ok_or(short)?;
+            let (more, wallet) = rest.split_at_checked(u32::from_le_bytes(*length) as usize).ok_or(short)?;
+            let wallet = Wallet::from_bytes(self.key.clone(), wallet)?;
+            *self.lock() = Inner { taken: Taken { wallet, digest: Hash(*digest) }, ahead: None };
+            Ok(more.to_vec())
+        })?;
+        Ok(PyBytes::new(py, &read.map_err(refused)?))
+    }
+}
+
+impl ShieldedWallet {
+    fn wanted(
+        &self,
+        kind: &str,
+        sender: &str,
+        asset: &str,
+        amount: u64,
+        to: Option<&str>,
+        memo: &[u8],
+    ) -> PyResult<Wanted> {
+        let sender = AccountId::parse(sender).map_err(value_error)?;
+        let asset = AssetId::from_hex(asset).map_err(value_error)?;
+        let pool = self.pool.number;
+        let memo = Memo::new(memo).map_err(refused)?;
+        let some = NonZeroU64::new(amount).ok_or_else(|| value_error("an amount is above 0 and below 2^64"));
+        let transfer = Box::new(PoolTransfer {
+            root: [0; 32],
+            nullifiers: [[0; 32]; 2],
+            commitments: [[0; 32]; 2],
+            sealed: [0; SEALED_BYTES],
+            proof: [0; TRANSFER_PROOF_BYTES],
+        });
+        let pay = |to: Option<&str>| {
+            let to = to.map_or(Ok(self.key.address()), Address::parse).map_err(refused)?;
+            Ok::<_, PyErr>(Some(Payment { to, value: amount, memo: memo.clone() }))
+        };
+        let (operation, payment, flow) = match (kind, to) {
+            ("shield", to) => (Operation::Shield { pool, asset, amount, transfer }, pay(to)?, Some(Flow::In(some?))),
+            ("transfer", Some(to)) => {
+                some?;
+                (Operation::ShieldedTransfer { pool, transfer }, pay(Some(to))?, None)
+            }
+            ("unshield", Some(to)) => {
+                let to = AccountId::parse(to).map_err(value_error)?;
+                (Operation::Unshield { pool, asset, amount, to, transfer }, None, Some(Flow::Out(some?)))
+            }
+            ("merge", None) => (Operation::ShieldedTransfer { pool, transfer }, None, None),
+            _ => return Err(value_error("a transfer is a shield, transfer, unshield or merge, with its receiver")),
+        };
+        Ok(Wanted { sender, asset, operation, payment, flow, merge: kind == "merge" })
+    }
+}
+
+fn with_transfer(mut operation: Operation, made: &Prepared, proof: &[u8]) -> Operation {
+    if let Operation::Shield { transfer, .. }
+    | Operation::ShieldedTransfer { transfer, .. }
+    | Operation::Unshield { transfer, .. } = &mut operation
+    {
+        transfer.root = made.statement.root().to_bytes();
+        transfer.nullifiers = made.statement.nullifiers().map(|nullifier| nullifier.to_bytes());
+        transfer.commitments = made.statement.commitments().map(|commitment| commitment.to_bytes());
+        transfer.sealed = made.sealed.to_bytes();
+        transfer.proof.copy_from_slice(proof);
+    }
+    operation
+}
+
+fn tag_hex(tag: &AssetTag) -> String {
+    hex::encode(element_bytes(&tag.0))
+}
+
+/// What happened to a wallet, with the numbers of transfers.
+fn events(first: u64, happened: &Happened) -> Value {
+    let number = |at: usize| first + at as u64;
+    let received = happened.received.iter().map(|(at, position, Opened { note, memo })| {
+        json!({
+            "type": "received", "transfer": number(*at), "position": position, "asset_tag": tag_hex(&note.asset),
+            "value": note.value.to_string(), "memo_hex": hex::encode(memo.message()),
+        })
+    });
+    let spent = happened.spent.iter().map(|(at, position, note)| {
+        json!({
+            "type": "spent", "transfer": number(*at), "position": position, "asset_tag": tag_hex(&note.asset),
+            "value": note.value.to_string(),
+        })
+    });
+    let one = |at: usize, Sent { to, opened: Opened { note, memo } }: &Sent| {
+        json!({
+            "type": "sent", "transfer": number(at), "to": to.to_string(), "asset_tag": tag_hex(&note.asset),
+            "value": note.value.to_string(), "memo_hex": hex::encode(memo.message()),
+        })
+    };
+    let sent = happened
+        .sent
+        .iter()
+        .flat_map(|(at, both)| both.iter().filter(|sent| sent.opened.note.value > 0).map(move |sent| one(*at, sent)));
+    received.chain(spent).chain(sent).collect()
+}
+
+/// The account under which a pool's leaves stand.
+#[pyfunction]
+fn pool_account(number: u32) -> String {
+    hash::pool_account(number).to_string()
+}
+
+/// The key, in that account's namespace, of the pool's `head` or verifying `key`.
+#[pyfunction]
+fn pool_row<'py>(py: Python<'py>, row: &str) -> PyResult<Bound<'py, PyBytes>> {
+    let row = match row {
+        "head" => PoolRow::Head,
+        "key" => PoolRow::Key,
+        _ => return Err(value_error("a pool's row is `head` or `key`")),
+    };
+    Ok(PyBytes::new(py, &row.bytes()))
+}
+
+/// The canonical bytes of a devnet's pool key, and the warning that goes with it.
+#[pyfunction]
+fn devnet_pool_key(py: Python<'_>) -> (Bound<'_, PyBytes>, &'static str) {
+    (PyBytes::new(py, DEVNET_VERIFYING_KEY), DEVNET_WARNING)
+}
+
+/// How many transfers a pool's head (the value's bytes) counts.
+#[pyfunction]
+fn pool_transfers(head: &[u8]) -> PyResult<u64> {
+    Ok(PoolHead::from_bytes(head).map_err(value_error)?.transfers())
+}
+
+pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<ShieldedProver>()?;
+    module.add_class::<ShieldedWallet>()?;
+    module.add_function(wrap_pyfunction!(pool_account, module)?)?;
+    module.add_function(wrap_pyfunction!(pool_row, module)?)?;
+    module.add_function(wrap_pyfunction!(devnet_pool_key, module)?)?;
+    module.add_function(wrap_pyfunction!(pool_transfers, module)?)
+}

@@ -1,0 +1,253 @@
+"""`wallet new`, `address`, `viewing-key`, `balance`, `scan`, `shield`, `transfer`, `unshield`: shielded value."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rustorium.cli.options import (
+    GenesisOption,
+    KeyOption,
+    NetOption,
+    NodeOption,
+    PassphraseOption,
+    TimeoutOption,
+    client_of,
+    content_of,
+    key_of,
+    net_of,
+)
+from rustorium.cli.output import Format, Output, emit, emit_one, note, progress
+from rustorium.cli.tx import submitted_row
+
+if TYPE_CHECKING:
+    from rustorium.client import Client, Wallet
+
+group = typer.Typer(help="Hold and pay shielded value: nobody sees who pays whom how much.", no_args_is_help=True)
+
+FileArgument = Annotated[Path, typer.Argument(help="The wallet's file.")]
+AmountArgument = Annotated[str, typer.Argument(help="Smallest units.")]
+AssetOption = Annotated[str | None, typer.Option("--asset", help="Asset id (hex). Default: the asset of --net.")]
+MemoOption = Annotated[str, typer.Option("--memo", help="A message to the receiver, at most 140 bytes.")]
+WalletPassphraseOption = Annotated[
+    Path | None, typer.Option("--wallet-passphrase-file", help="File (0600) that opens the wallet.")
+]
+
+
+@group.command()
+def new(
+    file: Annotated[Path, typer.Argument(help="Wallet file to make; it must not exist.")],
+    net: NetOption = None,
+    genesis: GenesisOption = None,
+    pool: Annotated[int, typer.Option("--pool", min=0, max=2**32 - 1, help="The pool's number.")] = 1,
+    account: Annotated[int, typer.Option("--account", min=0, max=2**32 - 1, help="Number under the seed.")] = 0,
+    viewing_key: Annotated[
+        Path | None, typer.Option("--viewing-key", help="File with a viewing key: a wallet that only looks.")
+    ] = None,
+    from_now: Annotated[
+        bool, typer.Option("--from-now", help="Ask the net and skip all transfers so far: a new seed got none of them.")
+    ] = False,
+    passphrase_file: PassphraseOption = None,
+    output: Output = Format.table,
+) -> None:
+    """Make a wallet for a chain's pool, sealed with a passphrase."""
+    from rustorium import _native
+    from rustorium.client import Wallet
+    from rustorium.errors import UsageError
+    from rustorium.home import new_passphrase, read_genesis
+
+    found = net_of(net)
+    named = genesis or (Path(found.genesis) if found is not None else None)
+    if named is None:
+        raise UsageError("no chain is named: give --net devnet.json or --genesis FILE")
+    if from_now and (found is None or viewing_key is not None):
+        raise UsageError("--from-now is for a new seed, and asks the net that --net names")
+    chain = _native.genesis_hash(read_genesis(named))
+    passphrase = new_passphrase(passphrase_file, os.environ)
+    text = content_of(viewing_key).decode(errors="replace").strip() if viewing_key is not None else None
+    with Wallet.create(
+        file.expanduser(), chain, passphrase=passphrase, pool=pool, account=account, viewing_key=text
+    ) as wallet:
+        if found is not None and found.asset:
+            wallet.know([found.asset])
+        if from_now:
+            with client_of(net, None, genesis, 30.0) as client:
+                wallet.start_now(client)
+        emit_one(_about(wallet), output)
+
+
+@group.command()
+def address(file: FileArgument, passphrase_file: PassphraseOption = None, output: Output = Format.table) -> None:
+    """Show where a wallet receives."""
+    with _open(file, passphrase_file) as wallet:
+        emit_one(_about(wallet), output)
+
+
+@group.command("viewing-key")
+def viewing_key(
+    file: FileArgument,
+    incoming: Annotated[bool, typer.Option("--incoming", help="The one that sees only what comes in.")] = False,
+    passphrase_file: PassphraseOption = None,
+    output: Output = Format.table,
+) -> None:
+    """Show a wallet's viewing key, for an auditor: who has it sees all of the wallet, and can't pay."""
+    with _open(file, passphrase_file) as wallet:
+        emit_one({"viewing_key": wallet.viewing_key(incoming=incoming)}, output)
+
+
+@group.command()
+def balance(
+    file: FileArgument,
+    asset: Annotated[list[str] | None, typer.Option("--asset", help="Asset id to name in the table; repeat.")] = None,
+    passphrase_file: PassphraseOption = None,
+    output: Output = Format.table,
+) -> None:
+    """Show what a wallet holds, as of its last scan."""
+    with _open(file, passphrase_file) as wallet:
+        wallet.know(asset or ())
+        _show(wallet, output)
+
+
+@group.command()
+def scan(
+    file: FileArgument,
+    net: NetOption = None,
+    node: NodeOption = None,
+    genesis: GenesisOption = None,
+    timeout_s: TimeoutOption = 30.0,
+    passphrase_file: PassphraseOption = None,
+    output: Output = Format.table,
+) -> None:
+    """Look through what happened in the pool since the last time, and show what the wallet saw."""
+    with (
+        _open(file, passphrase_file) as wallet,
+        client_of(net, node, genesis, timeout_s) as client,
+        progress("transfers looked at") as advance,
+    ):
+        events = wallet.scan(client, advance)
+    rows = [
+        {"event": event.kind, "transfer": event.transfer, "amount": event.amount, "to": event.to}
+        | {"memo": event.memo.decode(errors="replace") or None, "asset_tag": event.tag}
+        for event in events
+    ]
+    emit(rows, output, ["event", "transfer", "amount", "to", "memo"])
+
+
+@group.command()
+def shield(
+    file: FileArgument,
+    amount: AmountArgument,
+    key: KeyOption,
+    to: Annotated[str | None, typer.Option("--to", help="A shielded address. Default: this wallet's.")] = None,
+    memo: MemoOption = "",
+    asset: AssetOption = None,
+    net: NetOption = None,
+    node: NodeOption = None,
+    genesis: GenesisOption = None,
+    timeout_s: TimeoutOption = 60.0,
+    passphrase_file: PassphraseOption = None,
+    wallet_passphrase_file: WalletPassphraseOption = None,
+    output: Output = Format.table,
+) -> None:
+    """Move an amount of an account into the pool. Amount, asset and account show."""
+    from rustorium.client import amount_of
+
+    units, named, signer = amount_of(amount), _asset(asset, net), key_of(key, passphrase_file)
+    with (
+        _open(file, wallet_passphrase_file or passphrase_file) as wallet,
+        client_of(net, node, genesis, timeout_s) as client,
+    ):
+        _warn(wallet, client)
+        done = wallet.shield(client, named, units, key=signer, to=to, memo=memo.encode())
+    emit_one(submitted_row(done), output)
+
+
+@group.command()
+def transfer(
+    file: FileArgument,
+    to: Annotated[str, typer.Argument(help="The receiver's shielded address: rsz1…")],
+    amount: AmountArgument,
+    key: KeyOption,
+    memo: MemoOption = "",
+    asset: AssetOption = None,
+    net: NetOption = None,
+    node: NodeOption = None,
+    genesis: GenesisOption = None,
+    timeout_s: TimeoutOption = 60.0,
+    passphrase_file: PassphraseOption = None,
+    wallet_passphrase_file: WalletPassphraseOption = None,
+    output: Output = Format.table,
+) -> None:
+    """Pay an amount inside the pool. The account that sends the transaction shows, nothing else of it."""
+    from rustorium.client import amount_of
+
+    units, named, signer = amount_of(amount), _asset(asset, net), key_of(key, passphrase_file)
+    with (
+        _open(file, wallet_passphrase_file or passphrase_file) as wallet,
+        client_of(net, node, genesis, timeout_s) as client,
+    ):
+        _warn(wallet, client)
+        done = wallet.transfer(client, to, named, units, key=signer, memo=memo.encode())
+    emit_one(submitted_row(done), output)
+
+
+@group.command()
+def unshield(
+    file: FileArgument,
+    to: Annotated[str, typer.Argument(help="Address of the account that gets it: rs1…")],
+    amount: AmountArgument,
+    key: KeyOption,
+    asset: AssetOption = None,
+    net: NetOption = None,
+    node: NodeOption = None,
+    genesis: GenesisOption = None,
+    timeout_s: TimeoutOption = 60.0,
+    passphrase_file: PassphraseOption = None,
+    wallet_passphrase_file: WalletPassphraseOption = None,
+    output: Output = Format.table,
+) -> None:
+    """Move an amount out of the pool. Amount, asset and receiver show."""
+    from rustorium.client import amount_of
+
+    units, named, signer = amount_of(amount), _asset(asset, net), key_of(key, passphrase_file)
+    with (
+        _open(file, wallet_passphrase_file or passphrase_file) as wallet,
+        client_of(net, node, genesis, timeout_s) as client,
+    ):
+        _warn(wallet, client)
+        done = wallet.unshield(client, to, named, units, key=signer)
+    emit_one(submitted_row(done), output)
+
+
+def _open(file: Path, passphrase_file: Path | None) -> "Wallet":
+    from rustorium.client import Wallet
+
+    return Wallet.open(file.expanduser(), passphrase_file)
+
+
+def _asset(asset: str | None, net: Path | None) -> str:
+    from rustorium.errors import UsageError
+
+    found = net_of(net) if asset is None else None
+    named = asset or (found.asset if found is not None else "")
+    if not named:
+        raise UsageError("no asset is named: give --asset, or a --net that has one")
+    return named
+
+
+def _warn(wallet: "Wallet", client: "Client") -> None:
+    if (warning := wallet.warning(client)) is not None:
+        note(f"WARNING: {warning}")
+
+
+def _about(wallet: "Wallet") -> dict[str, object]:
+    return {"address": wallet.address, "chain": wallet.chain, "pool": wallet.pool, "pays": wallet.can_pay}
+
+
+def _show(wallet: "Wallet", output: Format) -> None:
+    rows = [
+        {"asset": holding.asset, "amount": holding.amount, "notes": holding.notes, "asset_tag": holding.tag}
+        for holding in wallet.balances()
+    ]
+    emit(rows, output)

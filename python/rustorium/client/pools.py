@@ -1,0 +1,48 @@
+"""Pools of shielded value: the head, proven, and the records that wallets look through, on the node's word.
+
+Invariants: nothing is called a pool's that a quorum didn't certify; records are for a wallet, which keeps none of them
+that don't come to a proven head.
+"""
+
+from rustorium import _native
+from rustorium.client import wire
+from rustorium.client.listing import ListingMethods
+from rustorium.errors import NotFound
+from rustorium.types import Subject, Value
+
+RECORDS_MAX = 1_000
+"""Of one page."""
+
+
+class PoolMethods(ListingMethods):
+    """The client's methods about pools."""
+
+    async def pool_head(self, pool: int = 1) -> bytes:
+        """The canonical bytes of a pool's head: tree, newest root, digest of all records; proven.
+
+        Errors: NotFound where the chain has no such pool; VerificationFailed, GenesisNeeded, NoStateRoot, Busy."""
+        return await self._pool_value(pool, _native.pool_row("head"))
+
+    async def pool_key(self, pool: int = 1) -> bytes:
+        """The canonical bytes of a pool's verifying key; proven. Errors: as `pool_head`."""
+        return await self._pool_value(pool, _native.pool_row("key"))
+
+    async def pool_balance(self, asset: str, pool: int = 1) -> int:
+        """What a pool holds of an asset, in smallest units; proven."""
+        return (await self.balance(_native.pool_account(pool), asset)).amount
+
+    async def pool_records(self, pool: int, first: int, limit: int = RECORDS_MAX) -> bytes:
+        """The records of transfers from number `first` on, at most 1,000, one behind the other; unproven.
+
+        Errors: NotFound where the chain has no such pool."""
+        page = await self._read(f"/v1/pools/{pool}/records", params={"from": first, "limit": limit})
+        return wire.parse(lambda answer: bytes.fromhex(answer["records_hex"]), page)
+
+    async def _pool_value(self, pool: int, row: bytes) -> bytes:
+        subject = Subject(_native.pool_account(pool), key=row)
+        held = (await self.proven([subject], at="current")).items[subject]
+        if not isinstance(held, Value) or held.value is None:
+            raise NotFound(
+                f"this chain has no pool {pool}: its genesis names the pools that it has", code="no-such-pool"
+            )
+        return held.value
