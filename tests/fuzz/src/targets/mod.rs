@@ -5,6 +5,7 @@ mod faces;
 mod ledger;
 mod peers;
 mod proofs;
+mod shielded;
 mod state;
 mod text;
 mod zk;
@@ -56,6 +57,12 @@ pub const TARGETS: &[Target] = &[
     taking(MIB, target("snarkjs_key", Middle, zk::key_file, zk::key_files)),
     target("snarkjs_proof", Middle, zk::proof_file, zk::proof_files),
     target("snarkjs_inputs", Low, zk::inputs_file, zk::inputs_files),
+    // Shielded value.
+    target("shielded_record", Middle, shielded::record, shielded::records),
+    target("shielded_wallet", High, shielded::wallet, shielded::wallets),
+    target("shielded_wallet_file", Low, shielded::wallet_file, shielded::wallet_files),
+    target("shielded_frontier", High, shielded::frontier, shielded::frontiers),
+    target("shielded_text", Middle, shielded::text, shielded::texts),
     // The state and its copies.
     taking(MIB, target("state_proof", High, state::proof, state::proofs)),
     taking(MIB, target("state_chunk", Middle, state::chunk, state::chunks)),
