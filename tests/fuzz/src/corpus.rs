@@ -6,7 +6,7 @@ use crate::Target;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// This crate's folder: as of now where cargo runs it, since clones share what was compiled.
 pub fn root() -> PathBuf {

@@ -34,7 +34,7 @@ pub fn rng(seed: u64) -> StdRng {
 
 /// A file of `tests/zk`.
 pub fn file(curve: Curve, name: &str) -> Vec<u8> {
-    let path = PathBuf::from(std::env::var("CARGO_MANIFEST_DIR").unwrap())
+    let path = PathBuf::from(std::env::var("CARGO_MANIFEST_DIR").expect("cargo runs this"))
         .join("../../tests/zk")
         .join(curve.label())
         .join(name);
