@@ -1,6 +1,6 @@
 """The Rust extension: ids, signing, proofs, and the node's data plane. What takes time releases the GIL."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Self, final
 
 from rustorium.consensus.vocabulary import Effect, Input
@@ -9,6 +9,7 @@ __all__ = [
     "Light",
     "NativeError",
     "Node",
+    "RollupProver",
     "ShieldedProver",
     "ShieldedWallet",
     "SimChain",
@@ -22,6 +23,12 @@ __all__ = [
     "audit_verify",
     "block_digest",
     "build_transaction",
+    "ceremony_begin",
+    "ceremony_circuits",
+    "ceremony_contribute",
+    "ceremony_finish",
+    "ceremony_second",
+    "ceremony_verify",
     "describe_change",
     "describe_transaction",
     "devnet_pool_key",
@@ -43,6 +50,9 @@ __all__ = [
     "pool_transfers",
     "public_key",
     "read_journal",
+    "rollup_apply",
+    "rollup_batch_hash",
+    "rollup_root",
     "seal_key",
     "seal_secret",
     "sim_forge_batch",
@@ -62,6 +72,7 @@ __all__ = [
     "zk_key",
     "zk_proof",
     "zk_verify",
+    "zk_verify_all",
 ]
 
 class NativeError(Exception):
@@ -118,6 +129,42 @@ def zk_proof(json: bytes) -> bytes: ...
 def zk_inputs(json: bytes, proof_bytes: int) -> list[bytes]: ...
 def zk_verify(key: bytes, proof: bytes, inputs: Sequence[bytes]) -> None:
     """All in canonical bytes. Errors: NativeError that says why it is refused."""
+
+def zk_verify_all(claims: Sequence[tuple[bytes, bytes, Sequence[bytes]]]) -> list[tuple[str, str] | None]:
+    """Many (key, proof, inputs) in canonical bytes as one equation; of each what is wrong with it: code, sentence."""
+
+def ceremony_circuits() -> list[str]: ...
+def ceremony_begin(circuit: str, power: int | None, ptau: bytes | None) -> bytes: ...
+def ceremony_second(circuit: str, powers: bytes, progress: Callable[[int, int], None]) -> bytes: ...
+def ceremony_contribute(
+    file: bytes, name: str, typed: bytes, beacon: tuple[bytes, int] | None, progress: Callable[[int, int], None]
+) -> tuple[bytes, str]:
+    """The file with one contribution more, and its hash. Errors: NativeError ceremony-refused, -not-possible."""
+
+def ceremony_verify(
+    file: bytes, progress: Callable[[int, int], None]
+) -> tuple[int, str | None, list[tuple[int, str, str, str]], bytes | None]:
+    """Phase, circuit, contributions as (phase, name, origin, hash), verifying key. Errors: ceremony-refused."""
+
+def ceremony_finish(file: bytes, progress: Callable[[int, int], None]) -> tuple[bytes, bytes]:
+    """The proving key's file and the verifying key's canonical bytes."""
+
+def rollup_root(balances: Sequence[int]) -> bytes: ...
+def rollup_apply(balances: Sequence[int], transfers: Sequence[tuple[int, int, int]]) -> list[int]: ...
+def rollup_batch_hash(transfers: Sequence[tuple[int, int, int]]) -> bytes: ...
+
+@final
+class RollupProver:
+    """Proves batches of a rollup's transfers (256 accounts, at most 12 transfers each)."""
+
+    @staticmethod
+    def insecure() -> RollupProver: ...
+    @staticmethod
+    def open(key: bytes) -> RollupProver: ...
+    def verifying_key(self) -> bytes: ...
+    def prove(
+        self, balances: Sequence[int], transfers: Sequence[tuple[int, int, int]]
+    ) -> tuple[bytes, list[bytes]]: ...
 
 def verifier_id(owner: str, key: bytes, named: Sequence[tuple[int, bool]]) -> str: ...
 def transaction_input(id: str) -> bytes: ...

@@ -198,6 +198,12 @@ class WalletError(ClientError):
     code = "wallet-failed"
 
 
+class CeremonyRefused(VerificationFailed):
+    """A ceremony's file, or a key that is said to come from one, doesn't show what it should."""
+
+    code = "ceremony-refused"
+
+
 class TrustExpired(VerificationFailed):
     """What is to be trusted is older than the trust period: pin a newer checkpoint."""
 

@@ -4,6 +4,7 @@
 //! contains panics; Rust threads never take the interpreter's lock.
 
 mod audit;
+mod ceremony;
 mod convert;
 mod errors;
 mod journal;
@@ -13,6 +14,7 @@ mod load;
 mod logging;
 mod node;
 mod openapi;
+mod rollup;
 mod sim;
 mod sim_forge;
 mod storage_key;
@@ -43,5 +45,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     sim_forge::register(module)?;
     zk::register(module)?;
     wallet::register(module)?;
+    ceremony::register(module)?;
+    rollup::register(module)?;
     Ok(())
 }

@@ -6,7 +6,8 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use rustorium_crypto::hash;
 use rustorium_types::{AccountId, NamedInput, TxId};
-use rustorium_zk::{Claim, Curve, Key, Refused, check_key, curve_and_inputs, snarkjs};
+use rustorium_zk::{Claim, Curve, Key, Refused, check_key, curve_and_inputs, snarkjs, verify_all};
+use std::collections::HashMap;
 
 fn refused(error: Refused) -> PyErr {
     native_error(error.code(), format!("refused: {error}"))
@@ -47,6 +48,34 @@ fn zk_verify(py: Python<'_>, key: &[u8], proof: &[u8], inputs: Vec<[u8; 32]>) ->
     detached(py, verified)?.map_err(refused)
 }
 
+/// Verifies many proofs as one equation, each (key, proof, inputs) in canonical bytes; for each what is wrong with it, as
+/// (code, sentence), or nothing.
+#[pyfunction]
+#[expect(clippy::type_complexity, reason = "tuples are what Python gives and gets")]
+fn zk_verify_all(
+    py: Python<'_>,
+    claims: Vec<(Vec<u8>, Vec<u8>, Vec<[u8; 32]>)>,
+) -> PyResult<Vec<Option<(&'static str, String)>>> {
+    let work = || {
+        // A block's proofs are mostly for few keys, and reading one takes as long as verifying a proof.
+        let mut keys: HashMap<&[u8], Result<Key, Refused>> = HashMap::new();
+        let mut good = Vec::with_capacity(claims.len());
+        let mut verdicts = Vec::with_capacity(claims.len());
+        for (key, proof, inputs) in &claims {
+            let key = keys.entry(key).or_insert_with(|| Key::from_bytes(key)).clone();
+            let claim = key.and_then(|key| Claim::new(&key, proof, inputs));
+            verdicts.push(claim.map(|claim| good.push(claim)));
+        }
+        let mut verified = verify_all(&good).into_iter();
+        for verdict in verdicts.iter_mut().filter(|verdict| verdict.is_ok()) {
+            *verdict = verified.next().unwrap_or(Err(Refused::NotProved));
+        }
+        let said = |error: Refused| (error.code(), format!("refused: {error}"));
+        verdicts.into_iter().map(|verdict| verdict.err().map(said)).collect()
+    };
+    detached(py, work)
+}
+
 /// The id of the verifier that an account makes of a key and the inputs that it names, (index, once) ascending.
 #[pyfunction]
 fn verifier_id(owner: &str, key: &[u8], named: Vec<(u8, bool)>) -> PyResult<String> {
@@ -67,6 +96,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(zk_proof, module)?)?;
     module.add_function(wrap_pyfunction!(zk_inputs, module)?)?;
     module.add_function(wrap_pyfunction!(zk_verify, module)?)?;
+    module.add_function(wrap_pyfunction!(zk_verify_all, module)?)?;
     module.add_function(wrap_pyfunction!(verifier_id, module)?)?;
     module.add_function(wrap_pyfunction!(transaction_input, module)?)
 }

@@ -13,7 +13,7 @@ type Prime<P> = <<P as ark_ec::CurveConfig>::BaseField as Field>::BasePrimeField
 pub const SCALAR_BYTES: usize = 32;
 
 /// The number that these big-endian bytes are, unless it is at or above the field's modulus.
-fn number<F: PrimeField>(bytes: &[u8]) -> Option<F> {
+pub(crate) fn number<F: PrimeField>(bytes: &[u8]) -> Option<F> {
     let mut limbs = F::BigInt::default();
     for (limb, chunk) in limbs.as_mut().iter_mut().zip(bytes.rchunks(8)) {
         *limb = chunk.iter().fold(0, |value, byte| value << 8 | u64::from(*byte));

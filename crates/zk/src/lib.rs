@@ -7,14 +7,18 @@
 //! feature `shielded` it compiles for wasm32.
 //!
 //! [`Key`] is checked when it is decoded, [`Claim`] is a proof and its inputs decoded for a key, [`verify_all`] says which
-//! of many hold, [`snarkjs`] reads the files of that tool into canonical bytes.
+//! of many hold, [`snarkjs`] reads the files of that tool into canonical bytes, [`ceremony`] makes the keys of our circuits.
 
 mod batch;
+#[cfg(feature = "shielded")]
+pub mod ceremony;
 mod claim;
 mod curve;
 mod encoding;
 mod key;
 mod refused;
+#[cfg(feature = "shielded")]
+pub mod rollup;
 #[cfg(feature = "shielded")]
 pub mod shielded;
 pub mod snarkjs;

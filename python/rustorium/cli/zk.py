@@ -1,10 +1,12 @@
-"""`zk register`, `zk submit`, `zk verify`: Groth16 keys and proofs, as snarkjs writes them or as canonical bytes."""
+"""`zk register`, `zk submit`, `zk verify`: Groth16 keys and proofs, as snarkjs writes them or as canonical bytes; and
+`zk ceremony`."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from rustorium.cli import ceremony
 from rustorium.cli.options import (
     GenesisOption,
     KeyOption,
@@ -19,6 +21,7 @@ from rustorium.cli.output import Format, Output, emit_one
 from rustorium.cli.tx import WaitOption, submitted_row
 
 group = typer.Typer(help="Register verifying keys, prove statements, verify proofs.", no_args_is_help=True)
+group.add_typer(ceremony.group, name="ceremony")
 
 VerifyingKeyHelp = "The verifying key: verification_key.json, or canonical bytes."
 ProofOption = Annotated[Path, typer.Option("--proof", help="The proof: proof.json, or canonical bytes.")]

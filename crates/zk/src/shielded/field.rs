@@ -41,12 +41,12 @@ pub(super) fn hash_to_element(domain: &[u8], parts: &[&[u8]]) -> Element {
 /// It serves where randomness is needed, too: a seed from the caller and whatever the randomness is used for go in, so
 /// that one seed by mistake used for two things still gives two streams.
 #[derive(ZeroizeOnDrop)]
-pub(super) struct Stream {
+pub(crate) struct Stream {
     output: blake3::OutputReader,
 }
 
 impl Stream {
-    pub(super) fn new(domain: &[u8], parts: &[&[u8]]) -> Self {
+    pub(crate) fn new(domain: &[u8], parts: &[&[u8]]) -> Self {
         let mut hasher = blake3::Hasher::new();
         hasher.update(domain);
         for part in parts {
@@ -57,13 +57,13 @@ impl Stream {
         Self { output }
     }
 
-    pub(super) fn bytes<const N: usize>(&mut self) -> [u8; N] {
+    pub(crate) fn bytes<const N: usize>(&mut self) -> [u8; N] {
         let mut out = [0; N];
         self.output.fill(&mut out);
         out
     }
 
-    pub(super) fn element(&mut self) -> Element {
+    pub(crate) fn element(&mut self) -> Element {
         let mut wide = self.bytes::<64>();
         let element = reduce(&wide);
         wide.zeroize();
@@ -92,6 +92,6 @@ impl ark_std::rand::RngCore for Stream {
 }
 
 /// The lowest `count` bits of `value`, lowest first.
-pub(super) fn bits(value: u64, count: usize) -> impl Iterator<Item = bool> {
+pub(crate) fn bits(value: u64, count: usize) -> impl Iterator<Item = bool> {
     BigInt::<1>::from(value).to_bits_le().into_iter().take(count)
 }

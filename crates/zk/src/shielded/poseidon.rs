@@ -26,6 +26,8 @@ pub enum HashDomain {
     Owner = 2,
     /// A nullifier, over nullifier key, commitment and position.
     Nullifier = 3,
+    /// A rollup's batch, over the hash of the transfers before and a transfer.
+    Batch = 4,
 }
 
 /// Full rounds before and after the partial ones.

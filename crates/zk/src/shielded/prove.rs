@@ -40,10 +40,15 @@ pub struct Matrices {
 impl Matrices {
     /// Those of a transfer.
     pub fn of_transfer() -> Result<Self, SynthesisError> {
+        Self::of_circuit(TransferCircuit::blank())
+    }
+
+    /// Those of any circuit, whatever values it was given.
+    pub fn of_circuit(circuit: impl ConstraintSynthesizer<Element>) -> Result<Self, SynthesisError> {
         let system = ConstraintSystem::new_ref();
         system.set_optimization_goal(OptimizationGoal::Constraints);
         system.set_mode(SynthesisMode::Setup);
-        TransferCircuit::blank().generate_constraints(system.clone())?;
+        circuit.generate_constraints(system.clone())?;
         Self::of(&system)
     }
 
@@ -98,8 +103,8 @@ impl Matrices {
     }
 }
 
-/// The values of all variables in one transfer: the constant 1, public inputs, then what the prover chooses.
-pub fn assignment(circuit: TransferCircuit) -> Result<Zeroizing<Vec<Element>>, SynthesisError> {
+/// The values of all variables in a circuit: the constant 1, public inputs, then what the prover chooses.
+pub fn assignment(circuit: impl ConstraintSynthesizer<Element>) -> Result<Zeroizing<Vec<Element>>, SynthesisError> {
     let system = ConstraintSystem::new_ref();
     system.set_mode(SynthesisMode::Prove { construct_matrices: false, generate_lc_assignments: false });
     circuit.generate_constraints(system.clone())?;
@@ -118,9 +123,22 @@ pub struct Prover {
 impl Prover {
     /// A devnet's prover: the same on every machine, and FOR TESTS ONLY ([`DEVNET_WARNING`]).
     pub fn insecure_devnet() -> Result<Self, SynthesisError> {
-        let mut random = Stream::new(DEVNET, &[]);
-        let key = Groth::generate_random_parameters_with_reduction(TransferCircuit::blank(), &mut random)?;
-        Ok(Self { key, matrices: Matrices::of_transfer()? })
+        Self::insecure(DEVNET, TransferCircuit::blank())
+    }
+
+    /// A circuit's prover under keys from a seed that everybody knows: FOR TESTS ONLY.
+    pub(crate) fn insecure(
+        seed: &[u8],
+        circuit: impl ConstraintSynthesizer<Element> + Clone,
+    ) -> Result<Self, SynthesisError> {
+        let mut random = Stream::new(seed, &[]);
+        let key = Groth::generate_random_parameters_with_reduction(circuit.clone(), &mut random)?;
+        Ok(Self { key, matrices: Matrices::of_circuit(circuit)? })
+    }
+
+    /// The prover of a circuit under a key that was made for it.
+    pub fn new(key: ProvingKey<Bn254>, matrices: Matrices) -> Self {
+        Self { key, matrices }
     }
 
     /// The circuit's constraints.
@@ -150,7 +168,19 @@ impl Prover {
     /// `entropy` must be 32 fresh random bytes; the whole witness is hashed with it, so the blinding of two proofs never
     /// is the same by mistake.
     pub fn prove(&self, transfer: &Prepared, entropy: &[u8; 32]) -> Result<Vec<u8>, ShieldedError> {
-        let assignment = self.assignment(transfer)?;
+        self.prove_checked(&self.assignment(transfer)?, entropy)
+    }
+
+    /// The same of any circuit's assignment, which is checked against its constraints first.
+    pub fn prove_assignment(&self, assignment: &[Element], entropy: &[u8; 32]) -> Result<Vec<u8>, ShieldedError> {
+        let variables = self.matrices.instances + self.matrices.witnesses;
+        if assignment.len() != variables || self.matrices.broken(assignment).is_some() {
+            return Err(ShieldedError::Unsatisfied);
+        }
+        self.prove_checked(assignment, entropy)
+    }
+
+    fn prove_checked(&self, assignment: &[Element], entropy: &[u8; 32]) -> Result<Vec<u8>, ShieldedError> {
         let mut hasher = blake3::Hasher::new();
         for value in assignment.iter() {
             hasher.update(&element_bytes(value));
@@ -164,7 +194,7 @@ impl Prover {
             &self.matrices.rows,
             self.matrices.instances,
             self.matrices.constraints,
-            &assignment,
+            assignment,
         )
         .map(|proof| encode_proof(&proof))
         .map_err(|_| ShieldedError::Unsatisfied)

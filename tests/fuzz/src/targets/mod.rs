@@ -57,6 +57,8 @@ pub const TARGETS: &[Target] = &[
     taking(MIB, target("snarkjs_key", Middle, zk::key_file, zk::key_files)),
     target("snarkjs_proof", Middle, zk::proof_file, zk::proof_files),
     target("snarkjs_inputs", Low, zk::inputs_file, zk::inputs_files),
+    taking(MIB, target("ceremony_file", High, zk::ceremony, zk::ceremonies)),
+    taking(MIB, target("ceremony_ptau", Middle, zk::ptau, zk::powers)),
     // Shielded value.
     target("shielded_record", Middle, shielded::record, shielded::records),
     target("shielded_wallet", High, shielded::wallet, shielded::wallets),

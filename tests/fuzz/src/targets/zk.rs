@@ -1,7 +1,9 @@
-//! Groth16 keys, proofs and inputs, as bytes and as snarkjs' files.
+//! Groth16 keys, proofs and inputs, as bytes and as snarkjs' files; a ceremony's files.
 
 use crate::corpus;
+use rustorium_zk::ceremony::{Source, Transcript};
 use rustorium_zk::{Claim, Curve, Key, SCALAR_BYTES, snarkjs};
+use std::ops::ControlFlow;
 use std::sync::LazyLock;
 
 const CURVES: [Curve; 2] = [Curve::Bn254, Curve::Bls12381];
@@ -82,4 +84,33 @@ pub fn inputs_file(bytes: &[u8]) {
 
 pub fn inputs_files() -> Vec<Vec<u8>> {
     files("1.public.json")
+}
+
+/// A file that is read has no other bytes.
+pub fn ceremony(bytes: &[u8]) {
+    if let Ok(read) = Transcript::from_bytes(bytes) {
+        assert!(read.to_bytes() == bytes, "a second encoding of a ceremony's file");
+    }
+}
+
+pub fn ceremonies() -> Vec<Vec<u8>> {
+    let imported = |bytes: Vec<u8>| {
+        let mut transcript = Transcript::import(&bytes, 2).ok()?;
+        let source = Source::Random { entropy: &[1; 32], typed: b"" };
+        transcript.contribute("seed", &source, &mut |_, _| ControlFlow::Continue(())).ok()?;
+        Some(transcript.to_bytes())
+    };
+    powers().into_iter().filter_map(imported).collect()
+}
+
+/// What is read of snarkjs' powers is a ceremony's file.
+pub fn ptau(bytes: &[u8]) {
+    if let Ok(read) = Transcript::import(bytes, 2) {
+        assert!(Transcript::from_bytes(&read.to_bytes()).is_ok_and(|again| again == read), "powers that are no file");
+    }
+}
+
+pub fn powers() -> Vec<Vec<u8>> {
+    let path = format!("{}/../zk/powers-4.ptau", env!("CARGO_MANIFEST_DIR"));
+    std::fs::read(path).into_iter().collect()
 }

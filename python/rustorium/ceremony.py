@@ -1,0 +1,196 @@
+"""The files of a ceremony, a trusted setup by many: made, passed on, verified, and turned into keys.
+
+Invariants: a file is written whole or not at all, and never over another; what came before is verified before anything
+is added; no secret gets to Python but what somebody typed.
+"""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+from rustorium import _native
+from rustorium.errors import CeremonyRefused, UsageError
+
+Progress = Callable[[int, int], None]
+"""Called with what is done and what there is to do; may raise, which stops the work."""
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+FILE_BYTES_MAX = 1 << 30
+PROVING_KEY, VERIFYING_KEY = "proving.key", "verifying.key"
+BEACON_LOG2 = 20
+
+
+@dataclass(frozen=True)
+class Contribution:
+    """One line of a ceremony's list: everybody who took part finds the hash that he was told in it."""
+
+    phase: int
+    number: int
+    name: str
+    origin: str
+    """"random", or "beacon VALUE 2^N" (how often it was hashed), or "import HASH" of a `.ptau`."""
+    hash: str
+
+
+@dataclass(frozen=True)
+class Ceremony:
+    """What a verified file says."""
+
+    phase: int
+    circuit: str | None
+    contributions: tuple[Contribution, ...]
+    verifying_key: bytes | None
+    """Canonical bytes; only in phase 2, after the first contribution to it."""
+
+
+def quiet(done: int, total: int) -> None:
+    """Hears and says nothing."""
+
+
+def circuits() -> list[str]:
+    """The circuits of this release."""
+    return _native.ceremony_circuits()
+
+
+def begin(
+    out: Path,
+    circuit: str,
+    *,
+    power: int | None = None,
+    ptau: Path | None = None,
+    powers: Path | None = None,
+    progress: Progress = quiet,
+) -> None:
+    """Writes the file of a phase 1 that is large enough for the circuit (or for 2^`power` constraints, for several),
+    which may start from a snarkjs `.ptau`; with `powers`, a finished phase 1, that of the circuit's phase 2.
+
+    Errors: UsageError, CeremonyRefused."""
+    if circuit not in circuits():
+        raise UsageError(f"there is no circuit {circuit!r}: name one of {', '.join(circuits())}")
+    if powers is not None and (ptau is not None or power is not None):
+        raise UsageError("a size and a .ptau are for phase 1, and powers start phase 2: give one of them")
+    if power is not None and not 1 <= power <= 255:
+        raise UsageError("the size of phase 1 is a power of two, from 1 on")
+    _free(out)
+    if powers is not None:
+        content = refusing(_native.ceremony_second, circuit, _read(powers), progress)
+    else:
+        content = refusing(_native.ceremony_begin, circuit, power, _read(ptau) if ptau is not None else None)
+    _write(out, content)
+
+
+def contribute(
+    file: Path,
+    out: Path,
+    name: str,
+    *,
+    typed: bytes = b"",
+    beacon: bytes | None = None,
+    beacon_log2: int = BEACON_LOG2,
+    progress: Progress = quiet,
+) -> str:
+    """Adds a contribution, and gives its hash, which its contributor keeps. The secret is made of the system's
+    randomness and what was typed, and forgotten; or, with 32 bytes of a `beacon`, of a value that everybody will know.
+
+    Errors: UsageError, CeremonyRefused."""
+    if beacon is not None and (len(beacon) != 32 or not 0 <= beacon_log2 <= 255):
+        raise UsageError("a beacon is 64 hex digits, hashed 2^0 to 2^28 times")
+    _free(out)
+    public = (beacon, beacon_log2) if beacon is not None else None
+    content, told = refusing(_native.ceremony_contribute, _read(file), name, typed, public, progress)
+    _write(out, content)
+    return told
+
+
+def verify(file: Path, *, progress: Progress = quiet) -> Ceremony:
+    """Verifies a file from itself alone. Errors: UsageError, CeremonyRefused."""
+    phase, circuit, lines, key = refusing(_native.ceremony_verify, _read(file), progress)
+    counts = {1: 0, 2: 0}
+    contributions = []
+    for of, name, origin, told in lines:
+        counts[of] += 1
+        contributions.append(Contribution(of, counts[of], name, origin, told))
+    return Ceremony(phase, circuit, tuple(contributions), key)
+
+
+def expect(ceremony: Ceremony, hashes: list[str], key: bytes | None = None) -> None:
+    """Checks that these contributions are in it, and that the key is what came out. Errors: CeremonyRefused."""
+    known = {contribution.hash for contribution in ceremony.contributions}
+    for wanted in hashes:
+        if wanted.lower() not in known:
+            raise CeremonyRefused(
+                f"no contribution has the hash {wanted}: it was left out, or what is before it differs"
+            )
+    if key is not None and key != ceremony.verifying_key:
+        raise CeremonyRefused("the verifying key is not the one that this ceremony made: don't trust it")
+
+
+def finish(file: Path, folder: Path, *, progress: Progress = quiet) -> dict[str, str]:
+    """Verifies the file and writes `proving.key` and `verifying.key` into the folder; gives their BLAKE3 hashes.
+
+    Errors: UsageError, CeremonyRefused."""
+    for name in (PROVING_KEY, VERIFYING_KEY):
+        _free(folder / name)
+    proving, verifying = refusing(_native.ceremony_finish, _read(file), progress)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"the folder {folder} can't be made ({error.strerror}): choose another place") from None
+    _write(folder / PROVING_KEY, proving)
+    _write(folder / VERIFYING_KEY, verifying)
+    return {"proving_key": _native.value_hash(proving).hex(), "verifying_key": _native.value_hash(verifying).hex()}
+
+
+def refusing(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Calls the extension. Errors: CeremonyRefused for a file that isn't right, UsageError for what can't be done."""
+    try:
+        return work(*args, **kwargs)
+    except _native.NativeError as error:
+        if error.code == "ceremony-refused":
+            raise CeremonyRefused(str(error.args[0])) from None
+        if error.code == "ceremony-not-possible":
+            raise UsageError(str(error.args[0]), code=error.code) from None
+        raise
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            if os.fstat(file.fileno()).st_size > FILE_BYTES_MAX:
+                raise UsageError(f"{path} has more bytes than any ceremony's file: name another")
+            return file.read()
+    except OSError as error:
+        raise UsageError(f"{path} can't be read ({error.strerror}): name a file that can") from None
+
+
+def _free(path: Path) -> None:
+    """Says before hours of work what would be said after."""
+    if path.exists():
+        raise UsageError(f"{path} is there already and is never overwritten: name another")
+
+
+def _write(path: Path, content: bytes) -> None:
+    """A new file, whole or not at all. Errors: UsageError, also where it exists."""
+    making = path.with_name(f".{path.name}.{os.getpid()}.making")
+    try:
+        with open(making, "xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            os.link(making, path)
+        finally:
+            making.unlink()
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except FileExistsError:
+        raise UsageError(f"{path} is there already and is never overwritten: name another") from None
+    except OSError as error:
+        raise UsageError(f"{path} can't be written ({error.strerror}): free space or choose another place") from None
