@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
+from rustorium import _native
 from rustorium.client import Client, Key, zk
 from rustorium.client.operations import verify_proof
 from rustorium.devnet import Devnet
@@ -25,6 +26,7 @@ ROOT = Path(__file__).resolve().parents[1]
 MADE = ROOT / "tests" / "zk"
 SENDERS = 4
 LABELS = {"BN254": "bn128", "BLS12-381": "bls12381"}
+BLOCKS = (1, 8, 32, 128, 512)
 ROWS = {
     "decoding proof and inputs": "decode_ns",
     "single, decoding included": "single_ns",
@@ -57,6 +59,22 @@ def ours(times: int) -> dict[str, dict[str, int]]:
     done = subprocess.run([*command, str(times)], cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     return {line.pop("curve"): line for line in lines}
+
+
+def block(curve: str, proofs: int, times: int) -> float:
+    """Milliseconds in which a client checks a block's proofs as one equation, their key decoded too."""
+    folder = MADE / LABELS[curve]
+    key, claims = zk.key_bytes(folder / "verification_key.json"), []
+    for name in ("1", "2", "3"):
+        proof = zk.proof_bytes(folder / f"{name}.proof.json")
+        claims.append((key, proof, zk.input_bytes(folder / f"{name}.public.json", proof)))
+    many, least = [claims[at % 3] for at in range(proofs)], float("inf")
+    for _ in range(times):
+        before = time.thread_time()
+        if any(_native.zk_verify_all(many)):
+            raise SystemExit("a good proof was refused")
+        least = min(least, time.thread_time() - before)
+    return least * 1000
 
 
 def snarkjs(curve: str, times: int) -> int | None:
@@ -116,6 +134,10 @@ def main() -> None:
     beside = [snarkjs(curve, min(times, 30)) for curve in found]
     shown = ["not installed" if ns is None else f"{ns / 1e6:.1f}" for ns in beside]
     print(f"| snarkjs | {' | '.join(shown)} |")
+    print(f"\n| a block's proofs by a client, CPU ms | {' | '.join(found)} |\n|---|{'---|' * len(found)}")
+    for proofs in BLOCKS:
+        shown = [f"{block(curve, proofs, max(3, times // (4 + proofs))):.1f}" for curve in found]
+        print(f"| {proofs} | {' | '.join(shown)} |")
     if arguments.devnet:
         with tempfile.TemporaryDirectory() as folder:
             print(f"\n{devnet(Path(folder), arguments.devnet, found['BN254']['batch_ns'])}")

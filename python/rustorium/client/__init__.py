@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from rustorium.client import zk
 from rustorium.client.aio import AsyncClient
 from rustorium.client.blocking import Client
+from rustorium.client.blockproofs import BlockProofs, Verifier
 from rustorium.client.keys import Key
 from rustorium.client.light import LightClient
 from rustorium.client.text import amount_of, bytes_to_text, text_to_bytes, wait_of
@@ -23,9 +24,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AsyncClient",
+    "BlockProofs",
     "Client",
     "Key",
     "LightClient",
+    "Verifier",
     "Wallet",
     "amount_of",
     "bytes_to_text",

@@ -16,6 +16,7 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 from rustorium.api import Operation
 from rustorium.client.aio import AsyncClient
 from rustorium.client.base import TIMEOUT_S
+from rustorium.client.blockproofs import BlockProofs, Verifier
 from rustorium.client.keys import Key
 from rustorium.client.light import LightClient
 from rustorium.client.pools import RECORDS_MAX
@@ -268,6 +269,10 @@ class Client:
     def prove_block(self, which: int | str) -> bytes:
         """The proof file of a final block's header."""
         return self._call(self._client.prove_block, which)
+
+    def verify_block_proofs(self, height: int, verifiers: Sequence[Verifier]) -> BlockProofs:
+        """Checks the Groth16 proofs in a final block on this side, as one equation."""
+        return self._call(self._client.verify_block_proofs, height, verifiers)
 
     def propose_block(
         self, transactions: Sequence[SignedTransaction], *, timeout_ms: int | None = None

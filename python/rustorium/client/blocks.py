@@ -3,20 +3,25 @@
 Invariants: a block that is called valid was checked here: certificate, ancestry and payload root.
 """
 
+import json
 from collections.abc import Sequence
 
 import anyio
+import anyio.to_thread
 
 from rustorium import _native
-from rustorium.client import wire
+from rustorium.client import blockproofs, wire
 from rustorium.client.base import hex_of
+from rustorium.client.blockproofs import BlockProofs, ProvedHere, Verifier
 from rustorium.client.light import refusing
 from rustorium.client.proofs import check_block, require_certificate
 from rustorium.client.transactions import TransactionMethods
-from rustorium.errors import ClientError, NotFound, NotReady
+from rustorium.errors import ClientError, NotFound, NotReady, ProofRefused
 from rustorium.types import Block, Receipt, SignedTransaction
 
 POLL_S_MIN, POLL_S_MAX = 0.02, 0.5
+READERS = 8
+"""Transactions of a block that are asked for at once."""
 
 
 class BlockMethods(TransactionMethods):
@@ -97,3 +102,27 @@ class BlockMethods(TransactionMethods):
         require_certificate(found)
         proof = refusing(_native.wrap_proof, "block", found.raw, found.proof)
         return await light.file(proof, await light.show(proof))
+
+    async def verify_block_proofs(self, height: int, verifiers: Sequence[Verifier]) -> BlockProofs:
+        """Checks the Groth16 proofs in a final block on this side: that they stand in transactions which a quorum
+        certified as executed there, and, as one equation, that those to these verifiers hold.
+
+        Errors: ZkRefused that names a bad one; NotFound, NotReady until the block's results are certified,
+        VerificationFailed, GenesisNeeded."""
+        receipts = await self.block_receipts(height)
+        if [(one.height, one.index) for one in receipts] != [(height, index) for index in range(len(receipts))]:
+            raise ProofRefused(f"the receipts of block {height} are not its own, in order: don't trust that node")
+        good = [receipt for receipt in receipts if receipt.ok]
+        found: list[list[ProvedHere]] = [[] for _ in good]
+        room = anyio.CapacityLimiter(READERS)
+
+        async def one(place: int, receipt: Receipt) -> None:
+            async with room:
+                facts = json.loads(await self.prove_transaction(receipt.transaction))["facts"]
+            found[place] = blockproofs.in_block(facts, receipt)
+
+        async with anyio.create_task_group() as tasks:
+            for place, receipt in enumerate(good):
+                tasks.start_soon(one, place, receipt)
+        proofs = [proof for proofs in found for proof in proofs]
+        return await anyio.to_thread.run_sync(blockproofs.check, height, proofs, verifiers)

@@ -203,11 +203,11 @@ impl<const N: usize> Contribution<N> {
             }
         }
         let context = self.context(before);
-        let each = self.shares.iter().zip(heads.iter().zip(&self.after)).enumerate();
+        let mut each = self.shares.iter().zip(heads.iter().zip(&self.after)).enumerate();
         let check = |(number, (share, (from, to))): (usize, (&Share, (&G1Affine, &G1Affine)))| {
             share.check(number, &context, [*from, *to])
         };
-        Ok(each.map(check).collect())
+        Ok(each.try_for_each(check))
     }
 
     fn write_head(&self, out: &mut Vec<u8>) {

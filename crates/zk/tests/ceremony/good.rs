@@ -54,9 +54,6 @@ fn a_file_is_its_one_encoding() {
         assert_eq!(read.to_bytes(), bytes);
         verify_bytes(&bytes).unwrap();
     }
-    if let Ok(path) = std::env::var("CEREMONY_SEED") {
-        std::fs::write(path, whole().to_bytes()).unwrap();
-    }
     let key = whole().finish().unwrap();
     let bytes = encode_proving_key(&relation(), &key);
     let read = decode_proving_key(&relation(), &bytes).unwrap();

@@ -1,0 +1,90 @@
+"""A block's Groth16 proofs, checked on this side as one equation: for who trusts no quorum to have done it.
+
+Invariants: what is checked was in a transaction that a quorum certified as executed in that block; a verifier's key is
+the one that its id names; a bad proof is named by its transaction and operation.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rustorium import _native
+from rustorium.client import wire, zk
+from rustorium.errors import ProofRefused, ZkRefused
+from rustorium.types import Receipt
+
+
+@dataclass(frozen=True)
+class Verifier:
+    """A verifier as its owner registered it; its id is a hash of all of this."""
+
+    owner: str
+    """The address of the account that registered it."""
+    key: zk.Document
+    named: Sequence[int] = ()
+    once: Sequence[int] = ()
+
+    @property
+    def id(self) -> str:
+        """The id that transactions name. Errors: ZkRefused, UsageError."""
+        return zk.verifier_id(self.owner, self.key, named=self.named, once=self.once)
+
+
+@dataclass(frozen=True)
+class ProvedHere:
+    """A proof that stands in a block."""
+
+    transaction: str
+    operation: int
+    """Which of the transaction's operations it is, from 0."""
+    verifier: str
+    inputs: tuple[bytes, ...]
+    proof: bytes
+
+
+@dataclass(frozen=True)
+class BlockProofs:
+    """What `verify_block_proofs` found."""
+
+    height: int
+    verified: tuple[ProvedHere, ...]
+    unknown: tuple[ProvedHere, ...]
+    """Those to verifiers that weren't given: the quorum accepted them, nothing was checked here."""
+
+
+def in_block(facts: Mapping[str, Any], receipt: Receipt) -> list[ProvedHere]:
+    """The proofs of a transaction, from what its proof file shows. Errors: ProofRefused where that is another one."""
+    return wire.parse(lambda shown: _in_block(shown, receipt), facts)
+
+
+def _in_block(facts: Mapping[str, Any], receipt: Receipt) -> list[ProvedHere]:
+    shown = facts["receipt"]
+    place = (receipt.transaction, receipt.height, receipt.index, "ok")
+    if (shown["id"], shown["height"], shown["index"], shown["outcome"]) != place:
+        raise ProofRefused(f"transaction {receipt.transaction} is not where the node listed it: don't trust that node")
+    return [
+        ProvedHere(
+            receipt.transaction,
+            number,
+            operation["verifier"],
+            tuple(bytes.fromhex(each) for each in operation["inputs"]),
+            bytes.fromhex(operation["proof_hex"]),
+        )
+        for number, operation in enumerate(facts["transaction"]["operations"])
+        if operation["type"] == "verify_proof"
+    ]
+
+
+def check(height: int, proofs: Sequence[ProvedHere], verifiers: Sequence[Verifier]) -> BlockProofs:
+    """Verifies them as one equation. Errors: ZkRefused, which names the first bad one."""
+    keys = {verifier.id: zk.key_bytes(verifier.key) for verifier in verifiers}
+    known = [proof for proof in proofs if proof.verifier in keys]
+    verdicts = _native.zk_verify_all([(keys[one.verifier], one.proof, list(one.inputs)) for one in known])
+    for proof, verdict in zip(known, verdicts, strict=True):
+        if verdict is not None:
+            code, sentence = verdict
+            raise ZkRefused(
+                f"operation {proof.operation} of transaction {proof.transaction}, which a quorum certified: {sentence}",
+                code=code,
+            )
+    return BlockProofs(height, tuple(known), tuple(proof for proof in proofs if proof.verifier not in keys))
