@@ -111,6 +111,5 @@ pub fn ptau(bytes: &[u8]) {
 }
 
 pub fn powers() -> Vec<Vec<u8>> {
-    let path = format!("{}/../zk/powers-4.ptau", env!("CARGO_MANIFEST_DIR"));
-    std::fs::read(path).into_iter().collect()
+    std::fs::read(corpus::root().join("../zk/powers-4.ptau")).into_iter().collect()
 }
