@@ -44,6 +44,7 @@ lint: build
     {{ python }} -m ruff check
     {{ python }} tools/layers.py
     {{ python }} tools/reference.py --check
+    {{ python }} tools/wasm.py
     {{ python }} -m mypy
     {{ python }} -m mypy.stubtest rustorium._native
     @# `just fuzz` compiles a workspace of its own, which nothing else here does
@@ -66,7 +67,7 @@ debian COMMAND PACKAGE:
     @command -v {{ COMMAND }} > /dev/null || { apt-get update -qq && apt-get install -qq -y --no-install-recommends {{ PACKAGE }}; }
 
 # tests that need other tools: installs them, then runs them
-test-outside: build (debian "strace" "strace") (debian "go" "golang-go") (debian "promtool" "prometheus") (debian "systemd-analyze" "systemd") (debian "npm" "npm")
+test-outside: build (debian "strace" "strace") (debian "go" "golang-go") (debian "promtool" "prometheus") (debian "systemd-analyze" "systemd") (debian "npm" "npm") (debian "chromium" "chromium")
     #!/usr/bin/env bash
     set -euo pipefail
     deny=0.20.2 tools="${RUSTORIUM_BUILD_CACHE:-$HOME/.cache/rustorium-build}/cargo-deny"
@@ -76,7 +77,9 @@ test-outside: build (debian "strace" "strace") (debian "go" "golang-go") (debian
     snarkjs=0.7.6 circom=0.2.23 circomlib=2.0.5
     export RUSTORIUM_SNARKJS="${RUSTORIUM_BUILD_CACHE:-$HOME/.cache/rustorium-build}/snarkjs-$snarkjs"
     [ -d "$RUSTORIUM_SNARKJS/node_modules/snarkjs" ] || npm install --silent --no-audit --no-fund --prefix "$RUSTORIUM_SNARKJS" "snarkjs@$snarkjs" "circom2@$circom" "circomlib@$circomlib"
-    PATH="$tools-$deny/bin:$PATH:$openapi-$schemathesis/bin" {{ python }} -m pytest -m outside
+    playwright=1.65.2 browser="${RUSTORIUM_BUILD_CACHE:-$HOME/.cache/rustorium-build}/playwright"
+    [ -d "$browser-$playwright/playwright" ] || {{ python }} -m pip install -q --disable-pip-version-check --target "$browser-$playwright" "playwright==$playwright"
+    PYTHONPATH="$browser-$playwright" PATH="$tools-$deny/bin:$PATH:$openapi-$schemathesis/bin" {{ python }} -m pytest -m outside
 
 # coverage-guided fuzzing of one target after the other (all), SECONDS each, into target/fuzz; what is new and small goes to tests/fuzz/corpus by hand
 fuzz SECONDS="60" *TARGETS: venv
@@ -154,6 +157,10 @@ regenerate-vectors: venv
 # write docs/reference anew from the code: commands, HTTP face, Python
 reference: build
     {{ python }} tools/reference.py
+
+# the light client of the explorer as a WebAssembly module, anew: after a change of what it is made of (needs Debian 12 or newer)
+wasm: venv
+    {{ python }} tools/wasm.py --build
 
 # the documentation as a site in target/site
 docs: venv

@@ -70,6 +70,7 @@ RUST = {
     "zk": _crate("types crypto", CLOCK, INPUT_OUTPUT, FLOATS),
     "state": _crate("types crypto", CLOCK, INPUT_OUTPUT, FLOATS),
     "execution": _crate("types crypto zk state", CLOCK, INPUT_OUTPUT, FLOATS),
+    "light": _crate("types execution", CLOCK, INPUT_OUTPUT, FLOATS),
     "storage": _crate("types crypto state"),
     "txpool": _crate("types crypto execution", CLOCK, INPUT_OUTPUT),
     "quorum": _crate("types crypto", CLOCK, INPUT_OUTPUT),

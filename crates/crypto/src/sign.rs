@@ -1,14 +1,14 @@
 //! Ed25519 by the ZIP-215 rules, single and in batches, which always agree; and `Verified`, the mark that only this makes.
 
+#[cfg(not(target_family = "wasm"))]
+mod random;
+
 use crate::hash::{batch_digest, domain, signed_bytes, vote_bytes};
-use ed25519_zebra::{Signature as ZebraSignature, SigningKey as Inner, VerificationKey, VerificationKeyBytes, batch};
-use getrandom::SysRng;
-use rand_core::{Rng, TryCryptoRng, TryRng, UnwrapErr};
+use ed25519_zebra::{Signature as ZebraSignature, SigningKey as Inner, VerificationKey, VerificationKeyBytes};
 use rustorium_types::{
     Batch, BatchBody, BatchDigest, Certificate, PublicKey, Signature, SignedVote, Transaction, TransactionBody, TxId,
     ValidatorIndex, VoteBody, quorum, seeded,
 };
-use std::convert::Infallible;
 use std::ops::Deref;
 use std::sync::Arc;
 use zeroize::Zeroizing;
@@ -39,13 +39,6 @@ pub struct SigningKey {
 }
 
 impl SigningKey {
-    /// A new key from the operating system's randomness.
-    pub fn generate() -> Self {
-        let mut seed = Zeroizing::new([0; 32]);
-        UnwrapErr(SysRng).fill_bytes(&mut *seed);
-        Self::from_seed(&seed)
-    }
-
     /// The key of a 32-byte seed (RFC 8032).
     pub fn from_seed(seed: &[u8; 32]) -> Self {
         Self::wrap(Inner::from(*seed))
@@ -103,53 +96,18 @@ pub fn verify(key: &PublicKey, bytes: &[u8], signature: &Signature) -> bool {
     VerificationKey::try_from(*key).and_then(|key| key.verify(&ZebraSignature::from(*signature), bytes)).is_ok()
 }
 
-/// The random weights of a batch's equation: one draw from the operating system a batch, stretched by BLAKE3's XOF, instead
-/// of a system call a signature. Nobody can foresee it before the batch is fixed, which is all that soundness asks.
-struct BatchRng(blake3::OutputReader);
-
-impl BatchRng {
-    fn new() -> Self {
-        let mut seed = [0; 32];
-        UnwrapErr(SysRng).fill_bytes(&mut seed);
-        Self(blake3::Hasher::new_keyed(&seed).finalize_xof())
-    }
-}
-
-impl TryRng for BatchRng {
-    type Error = Infallible;
-
-    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
-        let mut bytes = [0; 4];
-        self.0.fill(&mut bytes);
-        Ok(u32::from_le_bytes(bytes))
-    }
-    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
-        let mut bytes = [0; 8];
-        self.0.fill(&mut bytes);
-        Ok(u64::from_le_bytes(bytes))
-    }
-    fn try_fill_bytes(&mut self, out: &mut [u8]) -> Result<(), Infallible> {
-        self.0.fill(out);
-        Ok(())
-    }
-}
-
-impl TryCryptoRng for BatchRng {}
-
-/// Below this many signatures one by one is cheaper.
-const TOGETHER_MIN: usize = 2;
+/// Below this many signatures one by one is cheaper. For wasm32, where there is no randomness to weigh them with, they are
+/// never checked together: the two always agree.
+const TOGETHER_MIN: usize = if cfg!(target_family = "wasm") { usize::MAX } else { 2 };
 
 /// Whether all `(key, bytes, signature)` hold; cheaper than one by one from two on.
 pub fn verify_all<'a>(items: impl IntoIterator<Item = (&'a PublicKey, &'a [u8], &'a Signature)>) -> bool {
     let items: Vec<_> = items.into_iter().collect();
-    if items.len() < TOGETHER_MIN {
-        return items.into_iter().all(|(key, bytes, signature)| verify(key, bytes, signature));
+    #[cfg(not(target_family = "wasm"))]
+    if items.len() >= TOGETHER_MIN {
+        return random::verify_together(&items);
     }
-    let mut verifier = batch::Verifier::new();
-    for (key, bytes, signature) in items {
-        verifier.queue((VerificationKeyBytes::from(*key), ZebraSignature::from(*signature), &bytes));
-    }
-    verifier.verify(BatchRng::new()).is_ok()
+    items.into_iter().all(|(key, bytes, signature)| verify(key, bytes, signature))
 }
 
 /// Checks transactions' signatures together and bisects to name the bad ones: one result each, in order, with the id.

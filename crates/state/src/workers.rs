@@ -25,7 +25,7 @@ impl Workers for Serial {
     }
 }
 
-#[cfg(feature = "host")]
+#[cfg(all(feature = "host", not(target_family = "wasm")))]
 impl Workers for rayon::ThreadPool {
     fn count(&self) -> usize {
         self.current_num_threads()

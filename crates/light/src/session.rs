@@ -1,0 +1,128 @@
+//! The client's state, and the questions that it answers.
+
+use crate::words;
+use rustorium_execution::{Light, ProofRefused, Trust, header_of};
+use rustorium_types::limits::GENESIS_BYTES_MAX;
+use rustorium_types::{
+    Block, BlockProof, EpochChange, Genesis, HeaderProof, PROOF_BYTES_MAX, Proof, ReadProof, ReceiptProof, Transaction,
+    TransactionProof, decode,
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::fmt::Display;
+
+/// Bytes of a question: a proof in hex digits and a little.
+pub const QUESTION_BYTES_MAX: usize = 2 * PROOF_BYTES_MAX + 64 * 1024;
+
+/// What a page asks. Bytes are hex digits, as the HTTP API gives them; times are Unix ms.
+#[derive(Deserialize)]
+#[serde(tag = "ask", rename_all = "snake_case", deny_unknown_fields)]
+enum Question {
+    /// To start anew at a genesis.
+    Start { genesis_hex: String },
+    /// To take the change that ended a known epoch.
+    Follow { change_hex: String, now_ms: u64 },
+    /// What a proof shows. A transaction's has the transaction beside the proof of its receipt, a block's the block.
+    Check { kind: String, part_hex: Option<String>, proof_hex: String, now_ms: u64 },
+}
+
+/// Why a question has no other answer.
+enum Refusal {
+    /// The proof, the change or the genesis is not what it should be.
+    Refused(String),
+    /// Changes from the first of these epochs to before the second are needed first.
+    Missing(u64, u64),
+}
+
+impl Refusal {
+    fn because(error: impl Display) -> Self {
+        Self::Refused(error.to_string())
+    }
+}
+
+impl From<ProofRefused> for Refusal {
+    fn from(error: ProofRefused) -> Self {
+        Self::because(error)
+    }
+}
+
+/// A light client of one chain, or of none yet.
+#[derive(Default)]
+pub struct Session {
+    light: Option<Light>,
+}
+
+impl Session {
+    /// Answers a question: `{"shown": …}`, `{"started": …}`, `{"epoch": …}`, `{"missing": [from, to]}` or
+    /// `{"refused": "…"}`.
+    pub fn answer(&mut self, question: &[u8]) -> String {
+        let answer = match serde_json::from_slice(question) {
+            Ok(question) => self.dispatch(question).unwrap_or_else(|refusal| match refusal {
+                Refusal::Refused(why) => json!({ "refused": why }),
+                Refusal::Missing(from, to) => json!({ "missing": [from, to] }),
+            }),
+            Err(error) => json!({ "refused": format!("the question can't be read: {error}") }),
+        };
+        answer.to_string()
+    }
+
+    fn dispatch(&mut self, question: Question) -> Result<Value, Refusal> {
+        match question {
+            Question::Start { genesis_hex } => self.start(&genesis_hex),
+            Question::Follow { change_hex, now_ms } => {
+                let change: EpochChange = read(&change_hex, PROOF_BYTES_MAX)?;
+                let epoch = self.light()?.follow(&change, now_ms)?;
+                Ok(json!({ "epoch": epoch }))
+            }
+            Question::Check { kind, part_hex, proof_hex, now_ms } => {
+                self.check(&proof_of(&kind, part_hex.as_deref(), &proof_hex)?, now_ms)
+            }
+        }
+    }
+
+    fn light(&mut self) -> Result<&mut Light, Refusal> {
+        self.light.as_mut().ok_or_else(|| Refusal::because("no genesis was given yet"))
+    }
+
+    fn start(&mut self, genesis_hex: &str) -> Result<Value, Refusal> {
+        let genesis: Genesis = read(genesis_hex, GENESIS_BYTES_MAX)?;
+        let trust = Trust::genesis(&genesis);
+        let started = json!({ "chain": trust.chain, "validators": trust.validators.len() });
+        self.light = Some(Light::new(trust, None));
+        Ok(json!({ "started": started }))
+    }
+
+    fn check(&mut self, proof: &Proof, now_ms: u64) -> Result<Value, Refusal> {
+        let light = self.light()?;
+        let epoch = header_of(proof).epoch;
+        if let Some(known) = light.known_up_to(epoch).filter(|known| *known < epoch) {
+            return Err(Refusal::Missing(known.0, epoch.0));
+        }
+        let shown = light.check(proof, now_ms)?;
+        let chain = light.newest().chain;
+        words::shown(chain, proof, &shown).map(|facts| json!({ "shown": facts })).map_err(Refusal::because)
+    }
+}
+
+fn read<T: borsh::BorshDeserialize>(digits: &str, bytes_max: usize) -> Result<T, Refusal> {
+    let bytes = hex::decode(digits).map_err(|_| Refusal::because("not hex digits"))?;
+    decode(&bytes, bytes_max).map_err(Refusal::because)
+}
+
+fn proof_of(kind: &str, part_hex: Option<&str>, proof_hex: &str) -> Result<Proof, Refusal> {
+    let proof = |digits| read::<BlockProof>(digits, PROOF_BYTES_MAX);
+    Ok(match (kind, part_hex) {
+        ("read", None) => Proof::Read(Box::new(read::<ReadProof>(proof_hex, PROOF_BYTES_MAX)?)),
+        ("transaction", Some(part)) => Proof::Transaction(Box::new(TransactionProof {
+            transaction: read::<Transaction>(part, PROOF_BYTES_MAX)?,
+            receipt: read::<ReceiptProof>(proof_hex, PROOF_BYTES_MAX)?,
+        })),
+        ("block", Some(part)) => {
+            let header = read::<Block>(part, PROOF_BYTES_MAX)?.header;
+            Proof::Block(Box::new(HeaderProof { header, proof: proof(proof_hex)? }))
+        }
+        // A proof that says itself what it is of, as proof files have it.
+        ("any", None) => read(proof_hex, PROOF_BYTES_MAX)?,
+        _ => return Err(Refusal::because("there is no such kind of proof, or a part of it is missing")),
+    })
+}

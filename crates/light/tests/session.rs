@@ -1,0 +1,132 @@
+//! What a page is told is what the conformance vectors say, and nothing makes the client panic.
+#![allow(clippy::unwrap_used)]
+
+use proptest::prelude::*;
+use rustorium_light::Session;
+use serde_json::{Value, json};
+use std::path::Path;
+
+fn cases() -> Vec<Value> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/vectors/proofs.json");
+    let file: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    file["cases"].as_array().unwrap().clone()
+}
+
+fn ask(session: &mut Session, question: &Value) -> Value {
+    serde_json::from_str(&session.answer(question.to_string().as_bytes())).unwrap()
+}
+
+fn started(case: &Value) -> Session {
+    let mut session = Session::default();
+    let answer = ask(&mut session, &json!({ "ask": "start", "genesis_hex": case["genesis"] }));
+    assert!(answer["started"]["validators"].as_u64().unwrap() > 0, "{answer}");
+    session
+}
+
+fn check(session: &mut Session, proof_hex: &Value) -> Value {
+    ask(session, &json!({ "ask": "check", "kind": "any", "proof_hex": proof_hex, "now_ms": 0 }))
+}
+
+fn values(shown: &Value) -> Vec<Value> {
+    let item = |item: &Value| match item["type"].as_str().unwrap() {
+        "value" => item["value_hex"].clone(),
+        "balance" => json!(
+            item["balance"]
+                .as_str()
+                .unwrap()
+                .parse::<u128>()
+                .unwrap()
+                .to_le_bytes()
+                .map(|b| format!("{b:02x}"))
+                .concat()
+        ),
+        _ => item["record"]["public_key"].clone(),
+    };
+    shown["items"].as_array().unwrap().iter().map(item).collect()
+}
+
+#[test]
+fn each_vector_shows_what_it_says() {
+    for case in cases() {
+        let (name, says) = (&case["name"], &case["shows"]);
+        let mut session = started(&case);
+        let changes = case["epochs"].as_array().cloned().unwrap_or_default();
+        if !changes.is_empty() {
+            assert_eq!(check(&mut session, &case["bytes"])["missing"], json!([0, changes.len()]), "{name}");
+        }
+        let follow = |change| ask(&mut session, &json!({ "ask": "follow", "change_hex": change, "now_ms": 0 }));
+        let refused = changes.iter().map(follow).find(|answer| !answer["refused"].is_null());
+        let answer = refused.unwrap_or_else(|| check(&mut session, &case["bytes"]));
+        if says.is_null() {
+            assert!(answer["refused"].as_str().is_some_and(|why| why.len() > 10), "{name}: {answer}");
+            continue;
+        }
+        let shown = &answer["shown"];
+        assert_eq!((&shown["kind"], &shown["claimed_by"]["height"]), (&case["type"], &says["claimed_by"]), "{name}");
+        match case["type"].as_str().unwrap() {
+            "read" => {
+                assert_eq!((&shown["height"], &shown["state_root"]), (&says["height"], &says["state_root"]), "{name}");
+                let said = says["values"].as_array().unwrap().iter();
+                for (found, said) in values(shown).iter().zip(said) {
+                    // Of an account's record the key stands first.
+                    let same =
+                        found == said || found.as_str().is_some_and(|key| said.as_str().unwrap().starts_with(key));
+                    assert!(same, "{name}: {found} for {said}");
+                }
+            }
+            "block" => assert_eq!(shown["header"]["height"], says["height"], "{name}"),
+            kind => {
+                let receipt = if kind == "receipt" { &shown["receipt"] } else { &shown["executed"]["receipt"] };
+                for field in ["id", "height", "index"] {
+                    assert_eq!(receipt[field], says[field], "{name}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn without_a_genesis_or_with_another_nothing_is_shown() {
+    let cases = cases();
+    let (read, receipt) = (&cases[0], &cases[5]);
+    assert!(check(&mut Session::default(), &read["bytes"])["refused"].is_string());
+    assert_ne!(read["genesis"], receipt["genesis"]);
+    assert!(check(&mut started(receipt), &read["bytes"])["refused"].is_string());
+}
+
+#[test]
+fn a_kind_and_its_parts_must_fit() {
+    let cases = cases();
+    let mut session = started(&cases[0]);
+    for (kind, part) in
+        [("read", json!("00")), ("transaction", Value::Null), ("block", Value::Null), ("other", Value::Null)]
+    {
+        let question =
+            json!({ "ask": "check", "kind": kind, "part_hex": part, "proof_hex": cases[0]["bytes"], "now_ms": 0 });
+        assert!(ask(&mut session, &question)["refused"].as_str().unwrap().contains("no such kind"), "{kind}");
+    }
+    // The bytes of a proof file say what they are of; those of a read alone don't.
+    let inner = Value::from(&cases[0]["bytes"].as_str().unwrap()[2..]);
+    let question = json!({ "ask": "check", "kind": "read", "proof_hex": inner, "now_ms": 0 });
+    assert!(ask(&mut session, &question)["shown"].is_object());
+}
+
+proptest! {
+    #[test]
+    fn any_question_has_an_answer(question in proptest::collection::vec(any::<u8>(), 0..200)) {
+        let answer: Value = serde_json::from_str(&Session::default().answer(&question)).unwrap();
+        prop_assert!(answer["refused"].is_string());
+    }
+
+    #[test]
+    fn a_proof_with_another_digit_is_refused(at in any::<prop::sample::Index>(), digit in 0_u8..16) {
+        let case = &cases()[0];
+        let mut digits = case["bytes"].as_str().unwrap().as_bytes().to_vec();
+        let at = at.index(digits.len());
+        let other = b"0123456789abcdef"[usize::from(digit)];
+        prop_assume!(digits[at] != other);
+        digits[at] = other;
+        let answer = check(&mut started(case), &json!(String::from_utf8(digits).unwrap()));
+        prop_assert!(answer["shown"].is_null(), "{}", answer);
+    }
+}
