@@ -1,6 +1,6 @@
 //! The HTTP face: routes, what they share, and their limits.
 //!
-//! *Invariants:* every route is in `routes()` and in the OpenAPI document; every error is a `Problem`.
+//! *Invariants:* every route of the API is in `routes()` and in the OpenAPI document; every error is a `Problem`.
 
 pub mod events;
 pub mod feed;
@@ -14,6 +14,7 @@ pub mod read;
 pub mod server;
 pub mod state;
 pub mod submit;
+mod ui;
 
 use crate::backend::Backend;
 use crate::final_block::FinalBlocks;
@@ -112,7 +113,7 @@ pub(crate) fn body_limit(media: submit::Media) -> usize {
 
 const SUBMIT_PATH: &str = "/v1/transactions";
 
-/// Every route of the API with its path; `/docs` is beside it.
+/// Every route of the API with its path; `/docs` and the explorer are beside it.
 fn routes() -> Vec<(&'static str, MethodRouter<Arc<App>>)> {
     vec![
         (SUBMIT_PATH, post(submit::submit)),
@@ -151,7 +152,7 @@ pub fn router(app: Arc<App>) -> Router {
     let router = routes().into_iter().fold(Router::new(), |router, (path, methods)| router.route(path, methods));
     // A wildcard never matches nothing, and an empty key is a key.
     let router = router.route("/v1/accounts/{address}/keys/", get(state::empty_key));
-    finish(router.merge(docs), app)
+    finish(router.merge(docs).merge(ui::routes()), app)
 }
 
 /// The router of the metrics listener, which has nothing else.

@@ -114,8 +114,9 @@ def _show(net: "Devnet", faucet: str | None, output: Format) -> None:
         emit(msgspec.to_builtins(net.net.accounts[:16]), output)
     if len(net.net.accounts) > 16:
         print(f"and {len(net.net.accounts) - 16} more accounts in {net.path}")
+    print(f"\nlook: {net.net.nodes[0].http}/ui/", flush=True)
     if net.net.accounts:
-        print(f"\ntry: rustorium tx put --net {net.path} --key {net.net.accounts[0].key_file} hello world", flush=True)
+        print(f"try: rustorium tx put --net {net.path} --key {net.net.accounts[0].key_file} hello world", flush=True)
 
 
 def _watch(net: "Devnet", stopping: threading.Event) -> None:

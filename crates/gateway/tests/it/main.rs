@@ -12,4 +12,5 @@ mod quic;
 mod reads;
 mod server;
 mod submit;
+mod ui;
 mod world;

@@ -1,0 +1,136 @@
+//! The explorer: a page at `/ui/` and its files, which are part of the program.
+//!
+//! The files stand in `crates/gateway/ui` as they are served: nothing bundles or rewrites them. All of them have one folder,
+//! whose name is the hash of them all, so that they can be kept for ever and never mix with those of another build; the page
+//! itself is asked for anew and names the folder.
+//!
+//! *Invariants:* only the files of the table below are served, each by its exact name; the page may load nothing from
+//! anywhere else, and runs no script and no style that stands in it.
+
+use super::params::none_match;
+use super::read::IMMUTABLE;
+use super::{App, unknown_route};
+use crate::problem::Problem;
+use axum::Router;
+use axum::extract::Request;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse, Redirect, Response};
+use axum::routing::get;
+use std::sync::{Arc, OnceLock};
+
+/// The page; `BASE` in it stands for the folder of the other files.
+const PAGE: &str = include_str!("../../ui/index.html");
+const BASE: &str = "{base}";
+
+const SCRIPT: &str = "text/javascript; charset=utf-8";
+const STYLE: &str = "text/css; charset=utf-8";
+const PICTURE: &str = "image/svg+xml";
+const MODULE: &str = "application/wasm";
+
+/// A file as it is served.
+struct File {
+    name: &'static str,
+    media: &'static str,
+    bytes: &'static [u8],
+}
+
+const fn file(name: &'static str, media: &'static str, bytes: &'static [u8]) -> File {
+    File { name, media, bytes }
+}
+
+/// All files but the page.
+const FILES: &[File] = &[
+    file("account.js", SCRIPT, include_bytes!("../../ui/account.js")),
+    file("api.js", SCRIPT, include_bytes!("../../ui/api.js")),
+    file("app.css", STYLE, include_bytes!("../../ui/app.css")),
+    file("blocks.js", SCRIPT, include_bytes!("../../ui/blocks.js")),
+    file("charts.js", SCRIPT, include_bytes!("../../ui/charts.js")),
+    file("dom.js", SCRIPT, include_bytes!("../../ui/dom.js")),
+    file("icon.svg", PICTURE, include_bytes!("../../ui/icon.svg")),
+    file("key.js", SCRIPT, include_bytes!("../../ui/key.js")),
+    file("land.js", SCRIPT, include_bytes!("../../ui/land.js")),
+    file("light.wasm", MODULE, include_bytes!("../../ui/light.wasm")),
+    file("live.js", SCRIPT, include_bytes!("../../ui/live.js")),
+    file("main.js", SCRIPT, include_bytes!("../../ui/main.js")),
+    file("map.js", SCRIPT, include_bytes!("../../ui/map.js")),
+    file("overview.js", SCRIPT, include_bytes!("../../ui/overview.js")),
+    file("proof.js", SCRIPT, include_bytes!("../../ui/proof.js")),
+    file("regions.js", SCRIPT, include_bytes!("../../ui/regions.js")),
+    file("theme.js", SCRIPT, include_bytes!("../../ui/theme.js")),
+    file("transaction.js", SCRIPT, include_bytes!("../../ui/transaction.js")),
+    file("validators.js", SCRIPT, include_bytes!("../../ui/validators.js")),
+];
+
+/// Nothing but what the page's own node serves; WebAssembly may be compiled; no text becomes script or markup.
+const POLICY: &str = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; img-src 'self'; \
+                      connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
+                      require-trusted-types-for 'script'; trusted-types 'none'";
+
+/// The explorer as it is served: its folder, and the page that names it.
+struct Explorer {
+    folder: String,
+    page: String,
+    etag: String,
+}
+
+fn explorer() -> &'static Explorer {
+    static EXPLORER: OnceLock<Explorer> = OnceLock::new();
+    EXPLORER.get_or_init(|| {
+        let mut bytes = PAGE.as_bytes().to_vec();
+        for file in FILES {
+            bytes.extend_from_slice(file.name.as_bytes());
+            bytes.extend_from_slice(&(file.bytes.len() as u64).to_le_bytes());
+            bytes.extend_from_slice(file.bytes);
+        }
+        let hash = rustorium_crypto::value_hash(&bytes).to_string();
+        let folder = hash[..16].to_owned();
+        let page = PAGE.replace(BASE, &format!("/ui/{folder}/"));
+        Explorer { etag: format!("\"{folder}\""), folder, page }
+    })
+}
+
+/// The routes of the explorer.
+pub(super) fn routes() -> Router<Arc<App>> {
+    Router::new()
+        .route("/ui", get(|| async { Redirect::permanent("/ui/") }))
+        .route("/ui/", get(page))
+        .route("/ui/{folder}/{file}", get(one))
+        .layer(from_fn(secure))
+}
+
+async fn page(headers: HeaderMap) -> Response {
+    let explorer = explorer();
+    let cache = [(header::ETAG, explorer.etag.as_str()), (header::CACHE_CONTROL, "no-cache")];
+    if none_match(&headers, &explorer.etag) {
+        return (StatusCode::NOT_MODIFIED, cache).into_response();
+    }
+    (cache, [(header::CONTENT_TYPE, "text/html; charset=utf-8")], explorer.page.as_str()).into_response()
+}
+
+async fn one(request: Request) -> Result<Response, Problem> {
+    let path = request.uri().path();
+    let name = path.strip_prefix("/ui/").and_then(|rest| rest.strip_prefix(explorer().folder.as_str()));
+    let name = name.and_then(|rest| rest.strip_prefix('/'));
+    let Some(file) = FILES.iter().find(|file| Some(file.name) == name) else {
+        return Err(unknown_route(request).await);
+    };
+    // The folder's name is a hash of all files, so that it tells this one's version, too.
+    let etag = explorer().etag.as_str();
+    let cache = [(header::ETAG, etag), (header::CACHE_CONTROL, IMMUTABLE)];
+    if none_match(request.headers(), etag) {
+        return Ok((StatusCode::NOT_MODIFIED, cache).into_response());
+    }
+    Ok((cache, [(header::CONTENT_TYPE, file.media)], file.bytes).into_response())
+}
+
+/// What a browser may do with the page, whatever is in it.
+async fn secure(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers.insert("cross-origin-opener-policy", HeaderValue::from_static("same-origin"));
+    headers.insert("cross-origin-resource-policy", HeaderValue::from_static("same-origin"));
+    response
+}

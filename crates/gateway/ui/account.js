@@ -1,0 +1,159 @@
+// An account: its record and balances with their proofs, its keys, its transactions.
+
+import { read } from "./api.js";
+import {
+  accountHref,
+  balanceHref,
+  blockHref,
+  bytes,
+  card,
+  copied,
+  count,
+  empty,
+  facts,
+  h,
+  idLink,
+  keyHref,
+  readable,
+  table,
+  transactionHref,
+} from "./dom.js";
+import { keyForm } from "./key.js";
+import { proven } from "./proof.js";
+import { regionName } from "./regions.js";
+
+const PAGE = 12;
+
+/** A list that grows by pages: `load(next)` gives rows and what comes next. */
+async function paged(caption, columns, load, nothing) {
+  const list = table(caption, columns, []);
+  const more = h("button", { type: "button", class: "button quiet" }, "More");
+  let next = "";
+  async function step() {
+    do {
+      const page = await load(next);
+      list.body.append(...page.rows.map(list.makeRow));
+      next = page.next ?? "";
+      // A page may be empty and have a next one all the same.
+    } while (next && !list.body.hasChildNodes());
+    more.hidden = !next;
+  }
+  await step();
+  more.addEventListener("click", () =>
+    step().catch((error) => {
+      more.textContent = error.detail ?? error.message;
+    }),
+  );
+  return list.body.hasChildNodes() ? h("div", {}, list, h("p", { class: "more" }, more)) : nothing;
+}
+
+const keys = (address, signal) =>
+  paged(
+    "Keys of this account",
+    ["Key", ["Size", "number"]],
+    async (next) => {
+      const page = await read(
+        `/v1/accounts/${address}/keys?limit=${PAGE}${next && `&cursor=${encodeURIComponent(next)}`}`,
+        signal,
+      );
+      const rows = page.keys.map((key) => [
+        h("a", { href: keyHref(address, key.key_hex) }, readable(key.key_hex)),
+        bytes(key.value_bytes),
+      ]);
+      return { rows, next: page.next };
+    },
+    empty("No keys", "Nothing was written under this address, or all of it was removed."),
+  );
+
+const transactions = (address, signal) =>
+  paged(
+    "Transactions of this account, newest first",
+    ["Transaction", ["Block", "number"], ["Place", "number"]],
+    async (next) => {
+      const page = await read(`/v1/accounts/${address}/transactions?limit=${PAGE}${next && `&before=${next}`}`, signal);
+      const rows = page.transactions.map((one) => [
+        idLink(transactionHref(one.id), one.id),
+        h("a", { href: blockHref(one.height) }, count(one.height)),
+        count(one.index),
+      ]);
+      return { rows, next: page.next };
+    },
+    empty("It sent no transaction", "What others sent to it is in their accounts."),
+  );
+
+function recordFacts(address, record) {
+  return facts(
+    ["Address", copied(address)],
+    ["Public key", h("span", { class: "mono whole" }, record.public_key)],
+    ["Home region", regionName(record.region)],
+    ["Next nonce", count(record.nonce)],
+    ["Work left", `${count(record.quota_left)} units`],
+    ["Storage left", bytes(record.storage_bytes_left)],
+  );
+}
+
+export async function account({ signal }, address) {
+  const absent = [
+    h("p", { class: "lead" }, "There is no such account"),
+    h("p", { class: "muted" }, "Check the address. An account is made by a transaction of one that exists."),
+    facts(["Address", copied(address)]),
+  ];
+  const words = ({ record }) => (record === null ? absent : recordFacts(address, record));
+  const [{ place, panel }, keyList, sent] = await Promise.all([
+    proven({ account: address }, words, signal),
+    keys(address, signal),
+    transactions(address, signal),
+  ]);
+  const element = h(
+    "div",
+    { class: "stack" },
+    h("h1", {}, "Account"),
+    card(null, place),
+    panel,
+    card("Keys", keyForm(address, keyHref), keyList),
+    card("Balance", balanceForm(address)),
+    card("Transactions", sent),
+  );
+  return { title: "Account", element };
+}
+
+function balanceForm(address) {
+  const input = h("input", {
+    type: "text",
+    id: "asset",
+    autocomplete: "off",
+    spellcheck: "false",
+    placeholder: "64 hex digits",
+    pattern: "[0-9a-fA-F]{64}",
+    required: true,
+    title: "An asset’s id: 64 hex digits",
+  });
+  const form = h(
+    "form",
+    { class: "inline" },
+    h("label", { for: "asset" }, "Balance of an asset"),
+    input,
+    h("button", { class: "button", type: "submit" }, "Check"),
+  );
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    location.hash = balanceHref(address, input.value.toLowerCase());
+  });
+  return form;
+}
+
+export async function balance({ signal }, address, asset) {
+  const words = ({ balance: units }, { height }) => [
+    h("p", { class: "figure" }, count(units)),
+    h("p", { class: "muted" }, `smallest units, after height ${count(height)}`),
+  ];
+  const { place, panel } = await proven({ account: address, asset }, words, signal);
+  const about = facts(
+    ["Account", copied(address, h("a", { class: "mono whole", href: accountHref(address) }, address))],
+    ["Asset", copied(asset)],
+  );
+  return {
+    title: "Balance",
+    element: h("div", { class: "stack" }, h("h1", {}, "Balance"), card(null, place), panel, card(null, about)),
+  };
+}

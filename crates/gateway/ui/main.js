@@ -1,0 +1,278 @@
+// The page's frame: which view is shown, the search, the colours, and whether the node is reached.
+
+import { account, balance } from "./account.js";
+import { exists, Problem } from "./api.js";
+import { block, blocks } from "./blocks.js";
+import {
+  accountHref,
+  blockHref,
+  card,
+  empty,
+  freshen,
+  h,
+  keyHref,
+  s,
+  say,
+  sentence,
+  short,
+  toHex,
+  transactionHref,
+} from "./dom.js";
+import { key } from "./key.js";
+import { height, live, start, watch } from "./live.js";
+import { overview } from "./overview.js";
+import { transaction } from "./transaction.js";
+import { validators } from "./validators.js";
+
+const main = document.getElementById("main");
+const progress = document.getElementById("progress");
+const FRESHEN_EVERY_MS = 5000;
+
+/** Patterns of addresses behind the `#`, and what shows them. */
+const ROUTES = [
+  [/^\/$/, "overview", overview],
+  [/^\/blocks$/, "blocks", blocks],
+  [/^\/blocks\/([^/]+)$/, "blocks", block],
+  [/^\/transactions\/([^/]+)$/, "blocks", transaction],
+  [/^\/accounts\/([^/]+)$/, "accounts", account],
+  [/^\/accounts\/([^/]+)\/keys\/([0-9a-f]*)$/, "accounts", key],
+  [/^\/accounts\/([^/]+)\/balances\/([^/]+)$/, "accounts", balance],
+  [/^\/validators$/, "validators", validators],
+  [/^\/search\/(.*)$/, "search", found],
+];
+
+let current = new AbortController();
+let first = true;
+/** Whether what is shown is that the node wasn’t reached. */
+let unreached = false;
+
+function failure(error, retry) {
+  const problem =
+    error instanceof Problem
+      ? error
+      : new Problem(
+          "page",
+          "This page failed",
+          `${error.message}. Load it again; if it stays so, look in the browser’s console.`,
+        );
+  const again = h("button", { type: "button", class: "button", onclick: retry }, "Try again");
+  return {
+    title: problem.title,
+    element: h(
+      "div",
+      { class: "stack" },
+      h(
+        "section",
+        { class: "card notice", role: "alert" },
+        h("h1", {}, problem.title),
+        h("p", {}, sentence(problem.detail)),
+        h("p", {}, again, " ", h("a", { class: "button quiet", href: "#/" }, "Overview")),
+      ),
+    ),
+  };
+}
+
+async function show() {
+  current.abort();
+  current = new AbortController();
+  const { signal } = current;
+  const path = decodeURI(location.hash.slice(1) || "/");
+  const match = ROUTES.map(([pattern, name, view]) => [pattern.exec(path), name, view]).find(([groups]) => groups);
+  const busy = setTimeout(() => {
+    progress.hidden = false;
+    main.setAttribute("aria-busy", "true");
+  }, 120);
+  let shown;
+  unreached = false;
+  try {
+    if (!match)
+      throw new Problem(
+        "no_page",
+        "There is no such page",
+        "Check the address, or search for a height, an id or an account above.",
+      );
+    shown = await match[2]({ signal }, ...match[0].slice(1));
+  } catch (error) {
+    if (signal.aborted) return;
+    unreached = error.code === "unreachable";
+    shown = failure(error, show);
+  } finally {
+    clearTimeout(busy);
+    if (!signal.aborted) {
+      progress.hidden = true;
+      main.removeAttribute("aria-busy");
+    }
+  }
+  if (signal.aborted) return;
+  place(shown, match?.[1]);
+}
+
+function place(shown, name) {
+  main.replaceChildren(shown.element);
+  document.title = `${shown.title} · Rustorium`;
+  for (const link of document.querySelectorAll("[data-nav]")) {
+    if (link.dataset.nav === name) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
+  if (first) first = false;
+  else {
+    // Who listens or uses the keyboard goes on in what has come.
+    const heading = main.querySelector("h1");
+    heading?.setAttribute("tabindex", "-1");
+    heading?.focus({ preventScroll: true });
+    scrollTo(0, 0);
+  }
+}
+
+/** Where a search leads; null where nothing of this shape is known. */
+async function target(text) {
+  const number = text.replaceAll(",", "").replace(/^#/, "");
+  if (/^\d{1,19}$/.test(number)) return blockHref(number);
+  if (/^[0-9a-fA-F]{64}$/.test(text)) {
+    const id = text.toLowerCase();
+    if (await exists(`/v1/transactions/${id}`)) return transactionHref(id);
+    return (await exists(`/v1/blocks/${id}`)) ? blockHref(id) : null;
+  }
+  const [address, ...rest] = text.split("/");
+  if (/^rs1[0-9a-z]+$/i.test(address)) {
+    const owner = address.toLowerCase();
+    return rest.length > 0 ? keyHref(owner, toHex(rest.join("/"))) : accountHref(owner);
+  }
+  const here = /^#\/accounts\/([^/]+)/.exec(location.hash);
+  return here ? keyHref(here[1], toHex(text)) : null;
+}
+
+function found(_, text) {
+  const element = h(
+    "div",
+    { class: "stack" },
+    h(
+      "section",
+      { class: "card", role: "alert" },
+      h("h1", {}, "Nothing found"),
+      empty(
+        `Nothing here is called “${short(text, 40, 12)}”.`,
+        "A height (42), a transaction’s or block’s id (64 hex digits), an address (rs1…), or a key of an account (rs1…/invoice/17). On an account’s page a key’s name is enough.",
+        "A transaction that was just sent may still be on its way; one that expired is nowhere.",
+      ),
+    ),
+  );
+  return { title: "Nothing found", element };
+}
+
+function search() {
+  const form = document.getElementById("search");
+  const input = document.getElementById("query");
+  let searches = 0;
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    const text = input.value.trim();
+    if (!text) return;
+    searches += 1;
+    const mine = searches;
+    input.value = "";
+    input.blur();
+    let to;
+    try {
+      to = await target(text);
+    } catch (error) {
+      if (mine !== searches) return;
+      current.abort();
+      const again = () => {
+        input.value = text;
+        form.requestSubmit();
+      };
+      place(failure(error, again), "search");
+      return;
+    }
+    // Who has searched again meanwhile wants that.
+    if (mine === searches) location.hash = to ?? `#/search/${encodeURI(text)}`;
+  });
+  document.addEventListener("keydown", (event) => {
+    const typing = event.target instanceof HTMLInputElement;
+    if (event.key === "/" && !typing && !event.ctrlKey && !event.metaKey && !event.altKey) {
+      event.preventDefault();
+      input.focus();
+    } else if (event.key === "Escape" && event.target === input) {
+      input.value = "";
+      input.blur();
+    }
+  });
+}
+
+const THEMES = {
+  system: ["Colours: as the system", "M12 3a9 9 0 0 0 0 18z", true],
+  light: [
+    "Colours: light",
+    "M12 2v3M12 19v3M2 12h3M19 12h3M4.9 4.9 7 7M17 17l2.1 2.1M4.9 19.1 7 17M17 7l2.1-2.1",
+    false,
+  ],
+  dark: ["Colours: dark", "M20 14.5A8.5 8.5 0 0 1 9.5 4 8.5 8.5 0 1 0 20 14.5z", null],
+};
+
+function theme() {
+  const button = document.getElementById("theme");
+  const order = Object.keys(THEMES);
+  const draw = () => {
+    const [words, path, whole] = THEMES[document.documentElement.dataset.theme ?? "system"];
+    button.setAttribute("aria-label", words);
+    button.title = words;
+    const circle = whole === null ? null : s("circle", { class: "line", cx: 12, cy: 12, r: whole ? 9 : 4.5 });
+    button.replaceChildren(
+      s(
+        "svg",
+        { viewBox: "0 0 24 24", width: 20, height: 20, "aria-hidden": "true" },
+        circle,
+        s("path", { class: whole === false ? "line" : "solid", d: path }),
+      ),
+    );
+  };
+  button.addEventListener("click", () => {
+    const root = document.documentElement;
+    const next = order[(order.indexOf(root.dataset.theme ?? "system") + 1) % order.length];
+    if (next === "system") delete root.dataset.theme;
+    else root.dataset.theme = next;
+    try {
+      localStorage.setItem("rustorium-theme", next);
+    } catch {
+      // It holds for this visit.
+    }
+    draw();
+  });
+  draw();
+}
+
+const WORDS = { connecting: "Connecting", live: "Live", offline: "Not connected" };
+
+function connection() {
+  const pill = document.getElementById("connection");
+  const about = document.getElementById("about");
+  let before = live.connection;
+  watch(() => {
+    if (before !== "live" && live.connection === "live" && unreached) show();
+    before = live.connection;
+    pill.dataset.state = live.connection;
+    say(pill.querySelector(".word"), WORDS[live.connection]);
+    pill.title =
+      live.connection === "offline"
+        ? "The node doesn’t answer; the page tries again by itself"
+        : `Newest height ${height()}`;
+    if (live.chain && live.status)
+      say(
+        about,
+        `${live.chain.name} · chain ${short(live.chain.chain)} · ${live.status.node}, version ${live.status.version}`,
+      );
+  });
+}
+
+document.getElementById("skip").addEventListener("click", (event) => {
+  event.preventDefault();
+  main.focus();
+});
+addEventListener("hashchange", show);
+setInterval(() => freshen(main), FRESHEN_EVERY_MS);
+theme();
+search();
+connection();
+start();
+show();

@@ -1,0 +1,209 @@
+// One transaction: what became of it, what it does, and the proof of both.
+
+import { read } from "./api.js";
+import {
+  accountHref,
+  balanceHref,
+  blockHref,
+  card,
+  copied,
+  count,
+  facts,
+  h,
+  idLink,
+  keyHref,
+  readable,
+  say,
+  when,
+} from "./dom.js";
+import { checked, unproven } from "./proof.js";
+
+const AGAIN_MS = 1000;
+
+const NAMES = {
+  put: "Set a key",
+  delete: "Remove a key",
+  transfer: "Transfer",
+  issue: "Issue an asset",
+  grant: "Grant writing",
+  create_account: "Create an account",
+  require: "Require",
+  add_validator: "Add a validator",
+  remove_validator: "Remove a validator",
+  replace_key: "Replace a validator’s keys",
+  end_epoch: "End the epoch",
+  register_verifier: "Register a verifier",
+  verify_proof: "Verify a Groth16 proof",
+  shield: "Shield an amount",
+  shielded_transfer: "Transfer shielded value",
+  unshield: "Unshield an amount",
+};
+
+const account = (address) => idLink(accountHref(address), address, 10, 6);
+
+/** What an operation does, as rows; `said` is how the node decodes the rare kinds. */
+function rows(operation, said) {
+  const keyRow = () => [
+    "Key",
+    h("a", { href: keyHref(operation.namespace, operation.key_hex) }, readable(operation.key_hex)),
+  ];
+  switch (operation.type) {
+    case "put":
+      return [["Account", account(operation.namespace)], keyRow(), ["Value", readable(operation.value_hex)]];
+    case "delete":
+      return [["Account", account(operation.namespace)], keyRow()];
+    case "transfer":
+      return [
+        ["To", account(operation.to)],
+        ["Amount", count(operation.amount)],
+        ["Asset", idLink(balanceHref(operation.to, operation.asset), operation.asset)],
+      ];
+    case "issue":
+      return [
+        ["To", account(operation.to)],
+        ["Amount", count(operation.amount)],
+        ["Symbol", readable(operation.symbol_hex)],
+      ];
+    case "grant":
+      return [
+        ["To", account(operation.to)],
+        [
+          "Prefixes",
+          operation.prefixes_hex.length === 0
+            ? "none: the right is taken back"
+            : operation.prefixes_hex.map((prefix) =>
+                h("p", {}, prefix === "" ? "the whole namespace" : readable(prefix)),
+              ),
+        ],
+      ];
+    case "create_account":
+      return [
+        ["Key", h("span", { class: "mono whole" }, operation.public_key)],
+        ["Region", `byte ${operation.region}`],
+        ["Storage", `${count(operation.storage_bytes)} bytes`],
+      ];
+    default: {
+      const { type: _, ...words } = said ?? {};
+      return [
+        ["As the node decodes it", h("code", { class: "whole" }, JSON.stringify(words))],
+        ["Bytes", h("span", { class: "mono whole" }, operation.bytes_hex ?? "–")],
+      ];
+    }
+  }
+}
+
+const operations = (list, said) =>
+  h(
+    "ol",
+    { class: "operations" },
+    list.map((operation, index) =>
+      h("li", {}, h("h3", {}, NAMES[operation.type] ?? operation.type), facts(...rows(operation, said?.[index]))),
+    ),
+  );
+
+const SAME = ["id", "sender", "nonce", "height", "index", "outcome"];
+
+/** What is wrong with what the proof shows, beside what the node says. */
+function judge(answer) {
+  return ({ executed: { receipt, transaction } }) => {
+    if (SAME.some((name) => receipt[name] !== answer.receipt[name]))
+      return "the node says something else of this transaction than its proof shows";
+    const compared = (operation, said) =>
+      operation.type === said.type &&
+      Object.entries(operation).every(
+        ([name, value]) => name === "bytes_hex" || JSON.stringify(value) === JSON.stringify(said[name]),
+      );
+    const said = answer.transaction.operations;
+    const same =
+      transaction.operations.length === said.length &&
+      transaction.operations.every((operation, index) => compared(operation, said[index]));
+    return same ? null : "the node says other operations than those that its proof shows";
+  };
+}
+
+function summary({ receipt, transaction, status }) {
+  const outcome =
+    receipt.outcome === "ok" ? "Done" : `Failed: ${receipt.failure.code}, operation ${receipt.failure.operation}`;
+  return facts(
+    ["Id", copied(receipt.id)],
+    [
+      "Outcome",
+      h("span", { class: `tag ${receipt.outcome}` }, outcome),
+      " ",
+      h("span", { class: "muted" }, receipt.outcome === "ok" ? "" : "nothing of it had an effect"),
+    ],
+    ["State", status === "certified" ? "final and certified" : "final; certified with the next claim"],
+    [
+      "Block",
+      h("a", { href: blockHref(receipt.height) }, count(receipt.height)),
+      `, place ${count(receipt.index)}, `,
+      when(receipt.time_ms),
+    ],
+    ["Sender", account(receipt.sender), `, nonce ${count(receipt.nonce)}`],
+    ["Work", `${count(receipt.work)} of at most ${count(transaction.work_limit)} units`],
+    ["Signature", h("span", { class: "mono whole" }, transaction.signature)],
+  );
+}
+
+/** Asks again until the transaction is certified, or the page is left. */
+async function until(id, signal, take) {
+  for (;;) {
+    const answer = await read(`/v1/transactions/${id}?proof=1`, signal);
+    take(answer);
+    if (answer.proof_hex) return;
+    await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
+    if (signal.aborted) return;
+  }
+}
+
+export async function transaction({ signal }, id) {
+  const state = h("p", { class: "lead" });
+  const [about, proof, actions] = [h("div", {}), h("div", {}), h("div", {})];
+  const element = h("div", { class: "stack" }, h("h1", {}, "Transaction"), state, about, proof, actions);
+  let known = false;
+
+  function take(answer) {
+    if (answer.status === "pending") {
+      say(state, "It waits in this node’s pool. The page shows when it is final.");
+      return;
+    }
+    say(state, "");
+    state.hidden = true;
+    about.replaceChildren(card(null, summary(answer)));
+    const said = answer.transaction.operations;
+    const show = (list) =>
+      actions.replaceChildren(
+        card(list.length === 1 ? "Operation" : `Operations, all or nothing`, operations(list, said)),
+      );
+    show(said);
+    proof.replaceChildren(
+      answer.proof_hex
+        ? checked(
+            { kind: "transaction", part_hex: answer.transaction_hex, proof_hex: answer.proof_hex },
+            {
+              signal,
+              judge: judge(answer),
+              done: (shown) => show(shown.executed.transaction.operations),
+              refuse: () => [about, actions].forEach((part) => part.classList.add("doubtful")),
+            },
+          )
+        : unproven(
+            "Not certified yet",
+            "It is final: a quorum has it on disk. Its receipt can be proven once the next block claims its result; the page goes on asking.",
+          ),
+    );
+  }
+
+  await new Promise((resolve, reject) => {
+    until(id, signal, (answer) => {
+      take(answer);
+      known = true;
+      resolve();
+    }).catch((error) => {
+      if (!known) reject(error);
+      else if (error.name !== "AbortError")
+        proof.replaceChildren(unproven("Not checked", error.detail ?? error.message));
+    });
+  });
+  return { title: "Transaction", element };
+}
