@@ -13,8 +13,10 @@
 //!
 //! Source: NIST SP 800-38D, section 8.2.1 (deterministic construction of the nonce); BLAKE3's `derive_key` mode.
 
+mod backup;
 mod log;
 
+pub use backup::{BACKUP_OVERHEAD, BackupKey, ObjectRefused};
 pub use log::{LogOpener, LogSealer};
 
 use crate::locked::Locked;
@@ -192,6 +194,16 @@ impl KeyedHash {
         let mut half = [0; 16];
         half.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
         half
+    }
+
+    /// The same hash whole: for names that nobody may be able to make two contents of.
+    pub(crate) fn whole(&self, tag: u8, parts: &[&[u8]]) -> [u8; 32] {
+        let mut hasher = blake3::Hasher::new_keyed(&self.0);
+        hasher.update(&[tag]);
+        for part in parts {
+            hasher.update(part);
+        }
+        *hasher.finalize().as_bytes()
     }
 }
 

@@ -30,7 +30,7 @@ pub use faulty::{Fault, FaultyStore};
 pub use history::{HistoryStore, Kept, Pruning, StateView, StoredValue, Walk, Walked, nearest_root};
 pub use journal::{Durability, Journal, JournalError, JournalRecord, JournalStats, Lsn, RecordKind, SYNC_BUCKETS_US};
 pub use mem::MemStore;
-pub use rocks::{RocksStore, Rotation, StoreConfig};
+pub use rocks::{Changes, RocksStore, Rotation, StoreConfig};
 pub use store::{
     HeightCommit, StateAtTip, Store, StoreError, StoreStats, StoredBlock, StoredLink, StoredTransaction, Tip,
 };

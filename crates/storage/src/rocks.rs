@@ -3,6 +3,7 @@
 //! *Invariants:* readers see a height with all its parts or not at all; the cache changes only after the write succeeded;
 //! every row but the format's is sealed, and whoever writes one holds the writer's lock.
 
+mod checkpoint;
 mod disk;
 mod epochs;
 mod filter;
@@ -10,11 +11,13 @@ mod history;
 mod manifest;
 mod options;
 mod pruning;
+mod rollback;
 mod rotation;
 mod synced;
 mod tree;
 mod versions;
 
+pub use rollback::Changes;
 pub use rotation::Rotation;
 
 use crate::cache::{RowCache, StateCache};
@@ -92,6 +95,15 @@ impl RocksStore {
     /// Opens the store in the folder, made where missing. Errors: open elsewhere, another format, sealed under another key
     /// or for another chain, without its key file, damaged, a full disk.
     pub fn open(path: &Path, config: &StoreConfig, at_rest: &AtRest) -> Result<Self, StoreError> {
+        Self::open_as(path, config, at_rest, false)
+    }
+
+    /// Opens a store that nobody writes to, to be read: no row and no file of it changes. Errors: those of `open`.
+    pub fn open_to_read(path: &Path, config: &StoreConfig, at_rest: &AtRest) -> Result<Self, StoreError> {
+        Self::open_as(path, config, at_rest, true)
+    }
+
+    fn open_as(path: &Path, config: &StoreConfig, at_rest: &AtRest, to_read: bool) -> Result<Self, StoreError> {
         files::private_folder(path)
             .map_err(|e| StoreError::Io { path: path.display().to_string(), reason: e.to_string() })?;
         manifest::check(path)?;
@@ -99,8 +111,13 @@ impl RocksStore {
         let needed = Arc::<Needed>::default();
         let options = |table| options::table_options(table, config, &blocks, &needed);
         let families = Table::ALL.map(|table| ColumnFamilyDescriptor::new(table.name(), options(table)));
-        let db = DB::open_cf_descriptors(&options::database_options(config), path, families)
-            .map_err(|e| failure(path, e.as_ref()))?;
+        let database = options::database_options(config);
+        let db = if to_read {
+            DB::open_cf_descriptors_read_only(&database, path, families, false)
+        } else {
+            DB::open_cf_descriptors(&database, path, families)
+        };
+        let db = db.map_err(|e| failure(path, e.as_ref()))?;
         let keys = open_keys(&db, path, at_rest)?;
         let store = Self {
             disk: Arc::new(Disk::new(db, path, keys, needed)?),

@@ -247,6 +247,13 @@ impl Disk {
         }
     }
 
+    /// Forgets the roots above one; those that are left. No view stands on any.
+    pub(super) fn roots_end_at(&self, base: Height) -> Vec<Height> {
+        let mut roots = self.roots.write();
+        roots.kept.retain(|root| *root <= base);
+        roots.kept.clone()
+    }
+
     /// Roots above one, ascending, also the one that is being written.
     pub(super) fn roots_above(&self, root: Height) -> Vec<Height> {
         let roots = self.roots.read();

@@ -7,10 +7,10 @@ use crate::store::StoreError;
 use rocksdb::{Direction, IteratorMode, WriteBatch};
 use rustorium_types::{Epoch, EpochChange, Height, encode};
 
-const EPOCH_PREFIX: &[u8] = b"epoch-end/";
-const RECORD_PREFIX: &[u8] = b"committee/";
+pub(super) const EPOCH_PREFIX: &[u8] = b"epoch-end/";
+pub(super) const RECORD_PREFIX: &[u8] = b"committee/";
 
-fn row_key(prefix: &[u8], number: u64) -> Vec<u8> {
+pub(super) fn row_key(prefix: &[u8], number: u64) -> Vec<u8> {
     [prefix, &number.to_be_bytes()].concat()
 }
 

@@ -9,8 +9,7 @@ use rustorium_crypto::seal::{HEAD_BYTES, Keyed, MasterKey};
 use rustorium_crypto::{self as crypto, CheckedBatch, SigningKey, Verified};
 use rustorium_types::*;
 use std::fs;
-use std::sync::LazyLock;
-use std::sync::atomic::AtomicBool;
+use std::sync::{LazyLock, atomic::AtomicBool};
 use tempfile::TempDir;
 
 mod cache;
@@ -18,6 +17,7 @@ mod damaged;
 mod epochs;
 mod history;
 mod kinds;
+mod rollback;
 mod rotation;
 mod sealed;
 mod soak;

@@ -95,7 +95,7 @@ fn answers(view: &dyn StateView) -> Answers {
 }
 
 /// `more`: a view had the store keep more roots than the model does.
-fn assert_same_past(rocks: &dyn Store, model: &dyn Store, more: bool) {
+pub(super) fn assert_same_past(rocks: &dyn Store, model: &dyn Store, more: bool) {
     assert!(rocks.roots().starts_with(&model.roots()));
     if !more {
         assert_eq!((rocks.kept(), rocks.roots()), (model.kept(), model.roots()));

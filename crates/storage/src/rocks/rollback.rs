@@ -1,0 +1,184 @@
+//! Takes back what a store has above a height, so that it is as it was when that height was its tip.
+//!
+//! *Invariants:* the tree's base becomes a root that was kept, and what the heights above it wrote is found in their values
+//! and kept for the next fold; only for a store that nobody uses: it is no single write, and a kill leaves a store that is
+//! to be thrown away.
+
+use super::RocksStore;
+use super::epochs::{EPOCH_PREFIX, RECORD_PREFIX, row_key};
+use crate::history::{HistoryStore, nearest_root};
+use crate::rows::{self, Table};
+use crate::store::{Store, StoreError, Tip};
+use crate::tree::TreeWrites;
+use rocksdb::{Direction, IteratorMode, WriteBatch};
+use rustorium_crypto::value_hash;
+use rustorium_types::{EpochChange, Hash, Height, LeafWrite, encode_into};
+use std::collections::BTreeMap;
+
+/// Rows that one write removes.
+const STEP_ROWS: usize = if cfg!(test) { 4 } else { 4096 };
+/// Behind every key of every table.
+const KEY_END: [u8; 128] = [u8::MAX; 128];
+
+/// What heights wrote, each key once and ascending.
+pub type Changes = BTreeMap<Height, Vec<LeafWrite>>;
+
+impl RocksStore {
+    /// Makes a kept height the tip, and the newest kept root up to it the tree's base. Errors: `Ahead`, `Pruned`, and
+    /// `ProofPruned` where no root up to it is kept; then nothing has changed.
+    pub fn roll_back(&self, to: Height) -> Result<(), StoreError> {
+        let tip = self.tip().ok_or(StoreError::Ahead { height: to, tip: None })?;
+        if to > tip.height {
+            return Err(StoreError::Ahead { height: to, tip: Some(tip.height) });
+        }
+        self.disk.check_kept(to)?;
+        let mut roots = self.roots();
+        roots.reverse();
+        let base = roots.iter().rfind(|root| **root <= to).copied();
+        if base.is_none() && !roots.is_empty() {
+            return Err(StoreError::ProofPruned { height: to, nearest: nearest_root(&roots, to) });
+        }
+        if to == tip.height {
+            return Ok(());
+        }
+        let stored = self.stored(to)?.ok_or_else(|| self.gone(to))?;
+        let _writer = self.writer.lock();
+        if let Some(base) = base {
+            self.undo_tree(&roots, base)?;
+            for (height, writes) in self.changes(base, to)? {
+                self.note_writes(height, &writes)?;
+            }
+        }
+        self.forget_above(to)?;
+        let payload_height = self.payload_height(to)?;
+        let mut batch = WriteBatch::default();
+        let mut contents = Vec::new();
+        encode_into(&(to, payload_height), &mut contents);
+        self.disk.put_sealed(&mut batch, Table::Meta, rows::TIP_KEY, &contents)?;
+        self.disk.write(batch)?;
+        let (head, block) = stored;
+        let (digest, result_root) = (head.digest, head.link.result_root);
+        *self.tip.write() = Some(Tip { height: to, digest, header: block.header, result_root, payload_height }.into());
+        self.cache.clear();
+        self.tree_rows.clear();
+        self.disk.sync()
+    }
+
+    /// What the heights above one, up to another, wrote. They must be above every height at which anything was pruned.
+    pub fn changes(&self, above: Height, to: Height) -> Result<Changes, StoreError> {
+        let mut changes = Changes::new();
+        let mut state = self.disk.all_of(Table::State)?;
+        state.seek_to_first();
+        while let Some((key, row)) = state.item() {
+            let (leaf, height) = rows::version_of_leaf(key)?;
+            if height > above && height <= to {
+                let contents = self.disk.keys.open_row(Table::State, key, row)?;
+                let stored = rows::decode_leaf(key, contents)?;
+                let (name, value) = stored.map_or((Vec::new(), None), |leaf| (leaf.name, Some(leaf.value)));
+                changes.entry(height).or_default().push(LeafWrite { key: leaf, name, value });
+            }
+            state.next();
+        }
+        state.status().map_err(|e| self.disk.row_failure(Table::State, &[], &e))?;
+        Ok(changes)
+    }
+
+    fn gone(&self, height: Height) -> StoreError {
+        rows::corrupt(Table::Log, &rows::block_key(height), "it is missing".into())
+    }
+
+    /// Gives the base the rows that it had at a root: what the newest root changed is taken back first.
+    fn undo_tree(&self, roots: &[Height], base: Height) -> Result<(), StoreError> {
+        let tree = self.disk.family(Table::Tree)?;
+        for root in roots.iter().rev().take_while(|root| **root > base) {
+            let mut batch = WriteBatch::default();
+            let mut undo = self.disk.all_of(Table::Undo)?;
+            undo.seek(rows::undo_key(*root, &[]));
+            while let Some((key, row)) = undo.item().filter(|(key, _)| key.starts_with(&root.0.to_be_bytes())) {
+                let contents = self.disk.keys.open_row(Table::Undo, key, row)?;
+                let slot = &key[size_of::<Height>()..];
+                match rows::decode_before(key, contents)? {
+                    Some(before) => self.disk.put_sealed(&mut batch, Table::Tree, slot, &before)?,
+                    None => batch.delete_cf(tree, slot),
+                }
+                self.write_full(&mut batch)?;
+                undo.next();
+            }
+            undo.status().map_err(|e| self.disk.row_failure(Table::Undo, &[], &e))?;
+            self.disk.write(batch)?;
+        }
+        let kept = self.disk.roots_end_at(base);
+        let (mut batch, mut contents) = (WriteBatch::default(), Vec::new());
+        batch.delete_range_cf(self.disk.family(Table::Undo)?, &rows::undo_key(base.next(), &[])[..], &KEY_END[..]);
+        encode_into(&kept, &mut contents);
+        self.disk.put_sealed(&mut batch, Table::Meta, rows::TREE_ROOTS_KEY, &contents)?;
+        self.disk.write(batch)
+    }
+
+    /// What `put_tree_writes` kept before the base had it.
+    fn note_writes(&self, height: Height, changes: &[LeafWrite]) -> Result<(), StoreError> {
+        let hashed = |write: &LeafWrite| (write.key, write.value.as_deref().map(value_hash));
+        let writes: TreeWrites = changes.iter().map(hashed).collect();
+        let (mut batch, mut contents) = (WriteBatch::default(), Vec::new());
+        encode_into(&writes, &mut contents);
+        self.disk.put_sealed(&mut batch, Table::Log, &rows::tree_writes_key(height), &contents)?;
+        self.disk.write(batch)
+    }
+
+    /// Removes all rows of heights above one, but for those of the tree.
+    fn forget_above(&self, to: Height) -> Result<(), StoreError> {
+        self.remove(Table::State, |key| rows::version_of_leaf(key).map(|(_, height)| height > to))?;
+        self.remove(Table::Index, |key| rows::index_height(key).map(|height| height > to))?;
+        let mut batch = WriteBatch::default();
+        let meta = self.disk.family(Table::Meta)?;
+        batch.delete_range_cf(self.disk.family(Table::Log)?, &to.next().0.to_be_bytes()[..], &KEY_END[..]);
+        batch.delete_range_cf(meta, rows::finalization_key(to.next()), rows::finalization_key(Height(u64::MAX)));
+        batch.delete_range_cf(meta, row_key(RECORD_PREFIX, to.0.saturating_add(1)), row_key(RECORD_PREFIX, u64::MAX));
+        let mode = IteratorMode::From(EPOCH_PREFIX, Direction::Forward);
+        for item in self.disk.db.iterator_cf(meta, mode) {
+            let (key, row) = item.map_err(|e| self.disk.row_failure(Table::Meta, EPOCH_PREFIX, &e))?;
+            if !key.starts_with(EPOCH_PREFIX) {
+                break;
+            }
+            let contents = self.disk.keys.open_row(Table::Meta, &key, &row)?;
+            let change: EpochChange = rows::decode_row(Table::Meta, &key, &contents)?;
+            if change.boundary.height > to {
+                batch.delete_cf(meta, &key);
+            }
+        }
+        self.disk.write(batch)
+    }
+
+    /// Removes the rows of a table whose keys are of heights that go.
+    fn remove(&self, table: Table, goes: impl Fn(&[u8]) -> Result<bool, StoreError>) -> Result<(), StoreError> {
+        let family = self.disk.family(table)?;
+        let mut batch = WriteBatch::default();
+        let mut rows = self.disk.all_of(table)?;
+        rows.seek_to_first();
+        while let Some(key) = rows.key() {
+            if goes(key)? {
+                batch.delete_cf(family, key);
+                self.write_full(&mut batch)?;
+            }
+            rows.next();
+        }
+        rows.status().map_err(|e| self.disk.row_failure(table, &[], &e))?;
+        self.disk.write(batch)
+    }
+
+    fn write_full(&self, batch: &mut WriteBatch) -> Result<(), StoreError> {
+        if batch.len() < STEP_ROWS { Ok(()) } else { self.disk.write(std::mem::take(batch)) }
+    }
+
+    /// The newest height up to one that listed a transaction or changed state, as far as heights are kept.
+    fn payload_height(&self, to: Height) -> Result<Height, StoreError> {
+        let floor = self.disk.floor();
+        for height in (floor.0 + 1..=to.0).rev().map(Height) {
+            let (head, block) = self.stored(height)?.ok_or_else(|| self.gone(height))?;
+            if block.header.transactions > 0 || head.link.link.diff != Hash::ZERO {
+                return Ok(height);
+            }
+        }
+        Ok(floor)
+    }
+}
