@@ -78,10 +78,13 @@ RUST = {
     "sync": _crate("types crypto state", CLOCK, INPUT_OUTPUT),
     "gateway": _crate("types crypto execution storage txpool transport"),
     "dataplane": _crate("types crypto zk state execution storage txpool quorum transport sync gateway"),
+    "backup": _crate("types crypto execution state storage dataplane"),
     "sim": _crate(
         "types crypto zk state execution storage txpool quorum transport sync gateway dataplane", CLOCK, INPUT_OUTPUT
     ),
-    "native": _crate("types crypto zk state execution storage txpool quorum transport sync gateway dataplane sim"),
+    "native": _crate(
+        "types crypto zk state execution storage txpool quorum transport sync gateway dataplane backup sim"
+    ),
 }
 # A library that decides where a concern lives has few users.
 LIBRARIES = {
@@ -90,14 +93,15 @@ LIBRARIES = {
     "axum": "gateway",
     "ed25519-consensus": "crypto",
     "hyper": "gateway",
-    "object_store": "storage",
+    "object_store": "backup",
     "pyo3": "native",
     "quinn": "transport gateway",
     "rcgen": "transport",
+    "reqwest": "backup",
     "ring": "crypto",
     "rocksdb": "storage",
-    "rustls": "transport gateway",
-    "tokio": "transport gateway dataplane sim native",
+    "rustls": "transport gateway backup",
+    "tokio": "transport gateway dataplane backup sim native",
     "tracing-subscriber": "native",
     "utoipa": "gateway",
 }

@@ -1,14 +1,17 @@
 """The Rust extension: ids, signing, proofs, and the node's data plane. What takes time releases the GIL."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, Self, final
 
 from rustorium.consensus.vocabulary import Effect, Input
 
 __all__ = [
+    "Backups",
     "Light",
     "NativeError",
     "Node",
+    "Restoring",
     "RollupProver",
     "ShieldedProver",
     "ShieldedWallet",
@@ -29,6 +32,7 @@ __all__ = [
     "ceremony_finish",
     "ceremony_second",
     "ceremony_verify",
+    "copy_store",
     "describe_change",
     "describe_transaction",
     "devnet_pool_key",
@@ -41,6 +45,7 @@ __all__ = [
     "genesis_state",
     "home_lane",
     "load_run",
+    "new_backup_key",
     "open_key",
     "openapi",
     "parse_address",
@@ -257,6 +262,51 @@ class StorageKey:
     def open(path: str, passphrase: bytes) -> StorageKey: ...
 
 def forbid_core_dumps() -> None: ...
+def new_backup_key(path: str, passphrase: bytes) -> None: ...
+def copy_store(store: str, to: str, chain: str, key: StorageKey) -> None:
+    """Copies the store of a node that doesn't run to a new folder on the same disk. Errors: NativeError."""
+
+@final
+class Backups:
+    """The backups at a folder or `s3://BUCKET/PREFIX`. Each call works until its end; `progress` and `stop` are for
+    other threads. What calls give is JSON. Errors: NativeError."""
+
+    def __new__(
+        cls,
+        destination: str,
+        key_file: str,
+        passphrase: bytes,
+        *,
+        endpoint: str | None = None,
+        region: str | None = None,
+        allow_http: bool = False,
+        make: bool = False,
+    ) -> Self: ...
+    def create(
+        self,
+        home: Path,
+        store: Path,
+        node: str,
+        node_key: bytes,
+        validator: bool,
+        chain: str,
+        key: StorageKey,
+    ) -> str: ...
+    def list(self) -> str: ...
+    def verify(self) -> str: ...
+    def retain(self, keep: int) -> str: ...
+    def fetch(self, home: Path, height: int | None = None, backup: str | None = None) -> Restoring: ...
+    def progress(self) -> str: ...
+    def stop(self) -> None: ...
+
+@final
+class Restoring:
+    """A home that was fetched and isn't in place yet. Errors: NativeError."""
+
+    def folder(self) -> Path: ...
+    def prove(self, chain: str, key: StorageKey) -> str: ...
+    def settle(self) -> None: ...
+
 def read_journal(folder: str, chain: str, key: StorageKey) -> list[tuple[int, int, bytes]]:
     """The records (position, kind, payload) of the journal of a node that doesn't run. Errors: NativeError."""
 
@@ -285,6 +335,8 @@ class Node:
     def observe_step(self, input_kind: str, cpu_ns: int, wall_ns: int) -> None: ...
     def audit(self, event: str, fields_json: str) -> None: ...
     def rotate_keys(self) -> None: ...
+    def copy_store(self) -> None: ...
+    def copying(self) -> str: ...
     def snapshots(self) -> str: ...
     def create_snapshot(self) -> str: ...
     def rotation(self) -> str: ...

@@ -36,6 +36,12 @@ class FakeNode:
     def rotation(self) -> str:
         return '{"running": false}'
 
+    def copy_store(self) -> None:
+        self.audited.append("copied")
+
+    def copying(self) -> str:
+        return '{"running": false, "failed": null}'
+
     def snapshots(self) -> str:
         return '[{"height": 7, "time_ms": 1}]'
 

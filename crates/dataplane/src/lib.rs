@@ -11,6 +11,7 @@ pub mod clients;
 mod codes;
 pub mod config;
 pub mod context;
+pub mod copier;
 pub mod executor;
 pub mod genesis_file;
 mod inbound;
@@ -46,3 +47,4 @@ pub mod waiters;
 pub use codes::journal_code;
 
 pub use node::{Node, NodeError, StartHandle};
+pub use opening::open_tables;

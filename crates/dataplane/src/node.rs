@@ -2,6 +2,7 @@
 
 use crate::backend::NodeBackend;
 use crate::config::NodeConfig;
+use crate::copier::Copier;
 use crate::inbox::Inbox;
 use crate::metrics::NodeMetrics;
 use crate::port::Effect;
@@ -82,6 +83,7 @@ pub struct Node {
     pub(crate) backend: Arc<NodeBackend>,
     pub(crate) audit: Arc<AuditSink>,
     pub(crate) rotator: Arc<Rotator>,
+    pub(crate) copier: Arc<Copier>,
     pub(crate) offers: Arc<Offers>,
     pub(crate) questions: Arc<Queue<Question>>,
     pub(crate) metrics: Arc<NodeMetrics>,
@@ -147,6 +149,11 @@ impl Node {
         &self.rotator
     }
 
+    /// Copies of the store for backups.
+    pub fn copier(&self) -> &Arc<Copier> {
+        &self.copier
+    }
+
     /// The snapshots that it offers.
     pub fn offers(&self) -> &Offers {
         &self.offers
@@ -180,6 +187,7 @@ impl Node {
             }
         }
         self.rotator.join();
+        self.copier.join();
         if let Err(error) = running.store.sync() {
             tracing::error!(event = "store_sync_failed", reason = %error);
         }

@@ -62,8 +62,9 @@ pub(crate) fn refuse_missing_journal(folder: &Path, height: u64) -> Result<(), N
 /// Width of the state tree's tables, bits: 200 MiB, once a machine and shared.
 const TABLE_WIDTH: u32 = 10;
 
-/// The state tree's tables, in the user's cache folder (`XDG_CACHE_HOME`), or in the home of one who has none.
-pub(crate) fn open_tables(home: &Path) -> Result<Tables, NodeError> {
+/// The state tree's tables, in the user's cache folder (`XDG_CACHE_HOME`), or in the home of one who has none. Errors:
+/// they can be neither read nor made there.
+pub fn open_tables(home: &Path) -> Result<Tables, NodeError> {
     let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
     let cache = cache.or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache")));
     let folder = cache.unwrap_or_else(|| home.to_owned()).join("rustorium");

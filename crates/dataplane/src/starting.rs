@@ -5,6 +5,7 @@ use crate::clients::{Clients, prover};
 use crate::codes::{journal_code, start_code, transport_code};
 use crate::config::{DurabilitySetting, NodeConfig};
 use crate::context::Context;
+use crate::copier::Copier;
 use crate::executor::{Executor, Progress, store_code};
 use crate::inbound::Inbound;
 use crate::inbox::Inbox;
@@ -67,6 +68,7 @@ pub(crate) struct Starting {
     at_rest: AtRest,
     audit: Arc<AuditSink>,
     rotator: Arc<Rotator>,
+    copier: Arc<Copier>,
     notices: Arc<Notices>,
     links: Arc<Links>,
     metrics: Arc<NodeMetrics>,
@@ -146,6 +148,7 @@ impl Starting {
             genesis,
             node_key,
             rotator: Arc::new(Rotator::new(store.clone(), audit.clone(), stopping.clone())),
+            copier: Arc::new(Copier::new(store.clone(), &config.home)),
             store,
             at_rest,
             audit,
@@ -244,6 +247,7 @@ impl Starting {
             backend,
             audit: self.audit,
             rotator: self.rotator,
+            copier: self.copier,
             offers: self.offers,
             questions: self.questions,
             metrics: self.metrics,

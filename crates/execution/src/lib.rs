@@ -18,7 +18,7 @@ mod verifiers;
 pub mod work;
 
 pub use committee::CommitteeRecord;
-pub use execute::{Execution, Input, Skip, execute, execute_with};
+pub use execute::{Execution, Input, Skip, diff_root, execute, execute_with, receipts_root};
 pub use genesis::{ChainHashes, GenesisRefused, GenesisState, check_genesis, genesis, hashes};
 pub use keys::{
     PoolRow, account_key, balance_key, committee_key, data_key, grant_key, is_name, name_of_data, pool_key,

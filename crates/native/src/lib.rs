@@ -4,6 +4,7 @@
 //! contains panics; Rust threads never take the interpreter's lock.
 
 mod audit;
+mod backup;
 mod ceremony;
 mod convert;
 mod errors;
@@ -30,6 +31,10 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<node::Starting>()?;
     module.add_class::<storage_key::StorageKey>()?;
     module.add_function(wrap_pyfunction!(storage_key::forbid_core_dumps, module)?)?;
+    module.add_class::<backup::Backups>()?;
+    module.add_class::<backup::Restoring>()?;
+    module.add_function(wrap_pyfunction!(backup::new_backup_key, module)?)?;
+    module.add_function(wrap_pyfunction!(backup::copy_store, module)?)?;
     module.add_function(wrap_pyfunction!(journal::read_journal, module)?)?;
     module.add_function(wrap_pyfunction!(audit::audit_record, module)?)?;
     module.add_function(wrap_pyfunction!(audit::audit_verify, module)?)?;

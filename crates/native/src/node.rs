@@ -134,6 +134,17 @@ impl Node {
         serde_json::to_string(&self.inner.rotator().status()).unwrap_or_default()
     }
 
+    /// Has the store copied to the home's folder `checkpoint`, without waiting.
+    fn copy_store(&self, py: Python<'_>) -> PyResult<()> {
+        let copier = self.inner.copier();
+        detached(py, || copier.copy())?.map_err(node_error)
+    }
+
+    /// What became of the copy: JSON.
+    fn copying(&self) -> String {
+        serde_json::to_string(&self.inner.copier().status()).unwrap_or_default()
+    }
+
     /// The snapshots that are offered, newest first: JSON, heights and block times.
     fn snapshots(&self) -> String {
         let notes = self.inner.offers().list();

@@ -12,6 +12,7 @@ import typer
 from rustorium.cli import (
     analyze,
     audit,
+    backup,
     bench,
     block,
     care,
@@ -74,6 +75,7 @@ app.add_typer(logs.group, name="logs")
 app.add_typer(bench.group, name="bench")
 app.add_typer(config.group, name="config")
 app.add_typer(audit.group, name="audit")
+app.add_typer(backup.group, name="backup")
 app.add_typer(sim.group, name="sim")
 app.add_typer(zk.group, name="zk")
 app.add_typer(wallet.group, name="wallet")

@@ -10,7 +10,18 @@ from itertools import pairwise
 
 import typer
 
-NATIVE_EXIT_CODES = {"proof-refused": 4, "audit-refused": 4, "key-missing": 3, "not-found": 3, "home-missing": 3}
+NATIVE_EXIT_CODES = {
+    "usage": 2,
+    "key-missing": 3,
+    "not-found": 3,
+    "home-missing": 3,
+    "proof-refused": 4,
+    "audit-refused": 4,
+    "backup-damaged": 4,
+    "backup-refused": 4,
+    "not-ready": 5,
+    "interrupted": 130,
+}
 FACTS = ("transaction", "failure", "operation", "retry_after_ms")
 """Attributes of errors that a script may want besides the sentence."""
 

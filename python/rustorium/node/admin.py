@@ -36,6 +36,10 @@ class Inspected(Protocol):
 
     def rotation(self) -> str: ...
 
+    def copy_store(self) -> None: ...
+
+    def copying(self) -> str: ...
+
     def snapshots(self) -> str: ...
 
     def create_snapshot(self) -> str: ...
@@ -58,6 +62,9 @@ class AdminServer:
             "note_anchor": lambda request: self._note(request, "audit anchored"),
             "rotate_keys": self._rotate_keys,
             "rotation": lambda _: json.loads(self._node.rotation()),
+            "copy_store": self._copy_store,
+            "copying": lambda _: json.loads(self._node.copying()),
+            "note_backup": self._note_backup,
             "snapshots": lambda _: json.loads(self._node.snapshots()),
             "create_snapshot": self._create_snapshot,
             "profile_steps": self._profile_steps,
@@ -113,6 +120,19 @@ class AdminServer:
     def _note(self, request: dict[str, Any], event: str) -> object:
         fields = request.get("fields")
         self._node.audit(event, json.dumps(fields if isinstance(fields, dict) else {}))
+        return {}
+
+    def _note_backup(self, request: dict[str, Any]) -> object:
+        fields = request.get("fields")
+        self._node.audit("backup", json.dumps(fields if isinstance(fields, dict) else {}))
+        return {}
+
+    def _copy_store(self, _request: dict[str, Any]) -> object:
+        self._node.audit("copy of the store ordered", json.dumps({"by": "admin socket"}))
+        try:
+            self._node.copy_store()
+        except _native.NativeError as error:
+            raise NodeError(error.args[0], code=error.code) from None
         return {}
 
     def _rotate_keys(self, _request: dict[str, Any]) -> object:

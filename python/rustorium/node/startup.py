@@ -66,6 +66,12 @@ class _Start:
     def rotation(self) -> str:
         raise self._not_ready()
 
+    def copy_store(self) -> None:
+        raise self._not_ready()
+
+    def copying(self) -> str:
+        raise self._not_ready()
+
     def snapshots(self) -> str:
         raise self._not_ready()
 

@@ -1,0 +1,137 @@
+//! Reads all that is at a destination, and names what isn't as it was written.
+
+use crate::Backups;
+use crate::chain::check_certificate;
+use crate::error::BackupError;
+use crate::manifest::{BackupId, HEAD, Manifest, PIECES, PieceName, manifest_object, piece_object};
+use crate::work::in_parallel;
+use parking_lot::Mutex;
+use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Backups and files that are named with a damaged object: enough to know what it means.
+const NAMED_MAX: usize = 8;
+
+/// An object that is missing or isn't what was written.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Damage {
+    /// Its name at the destination.
+    pub object: String,
+    /// What is wrong.
+    pub what: String,
+    /// Some of the backups that need it.
+    pub backups: Vec<BackupId>,
+    /// Some of the files that it is a piece of.
+    pub files: Vec<String>,
+}
+
+/// What a check found.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Verified {
+    /// Backups.
+    pub backups: u64,
+    /// Pieces that they need.
+    pub pieces: u64,
+    /// Bytes read of them.
+    pub bytes: u64,
+    /// Pieces that no backup needs.
+    pub unneeded: u64,
+    /// What is wrong, by object.
+    pub damaged: Vec<Damage>,
+}
+
+/// Which files of which backups need a piece, and its bytes.
+#[derive(Default)]
+struct Needed {
+    bytes: u64,
+    backups: BTreeSet<BackupId>,
+    files: BTreeSet<String>,
+}
+
+impl Backups {
+    /// Reads every object, and checks each backup's certificate. Errors: nothing is there, the destination.
+    pub fn verify(&self) -> Result<Verified, BackupError> {
+        self.work.begin("reading manifests", 0);
+        let manifests = self.manifests()?;
+        if manifests.is_empty() {
+            return Err(BackupError::Empty(self.place.shown()));
+        }
+        let mut damaged: BTreeMap<String, Damage> = BTreeMap::new();
+        let mut found = |object: String, what: String, backups: Vec<BackupId>, files: Vec<String>| {
+            damaged.entry(object.clone()).or_insert(Damage { object, what, backups, files });
+        };
+        match self.checked_head()? {
+            Ok(Some(_)) => {}
+            Ok(None) => found(HEAD.to_owned(), "it is missing".to_owned(), Vec::new(), Vec::new()),
+            Err(fault) => found(HEAD.to_owned(), fault.to_string(), Vec::new(), Vec::new()),
+        }
+        let mut good = Vec::new();
+        for (id, manifest) in &manifests {
+            match manifest {
+                Ok(manifest) if manifest.files.iter().all(|file| file.sized().is_some()) => good.push((id, manifest)),
+                Ok(_) => found(
+                    manifest_object(id),
+                    "it names files of other sizes than their pieces".into(),
+                    vec![*id],
+                    vec![],
+                ),
+                Err(fault) => found(manifest_object(id), fault.to_string(), vec![*id], Vec::new()),
+            }
+        }
+        let needed = needed(&good);
+        let listed = self.place.list(PIECES)?;
+        let unneeded = listed.len() - needed.keys().filter(|name| listed.contains_key(&piece_object(name))).count();
+        for (name, what) in self.read_pieces(&needed)? {
+            let Needed { backups, files, .. } = &needed[&name];
+            let backups = backups.iter().copied().take(NAMED_MAX).collect();
+            found(piece_object(&name), what, backups, files.iter().take(NAMED_MAX).cloned().collect());
+        }
+        for (id, manifest) in &good {
+            if let Some(what) = self.certificate_fault(manifest)? {
+                found(manifest_object(id), what, vec![**id], Vec::new());
+            }
+        }
+        Ok(Verified {
+            backups: manifests.len() as u64,
+            pieces: needed.len() as u64,
+            bytes: needed.values().map(|needed| needed.bytes).sum(),
+            unneeded: unneeded as u64,
+            damaged: damaged.into_values().collect(),
+        })
+    }
+
+    /// Reads pieces; what is wrong with those that are damaged.
+    fn read_pieces(&self, needed: &BTreeMap<PieceName, Needed>) -> Result<BTreeMap<PieceName, String>, BackupError> {
+        self.work.begin("reading", needed.values().map(|needed| needed.bytes).sum());
+        let bad = Mutex::new(BTreeMap::new());
+        in_parallel(needed.iter(), |(name, needed)| {
+            if let Err(fault) = self.piece(name, needed.bytes)? {
+                bad.lock().insert(*name, fault.to_string());
+            }
+            self.work.advance(needed.bytes)
+        })?;
+        Ok(bad.into_inner())
+    }
+
+    /// Why a backup's certificate doesn't hold under the genesis in it. Damaged pieces are told of elsewhere.
+    fn certificate_fault(&self, manifest: &Manifest) -> Result<Option<String>, BackupError> {
+        let parts = (self.small_file(manifest, "genesis.json")?, self.small_file(manifest, crate::manifest::EPOCHS)?);
+        let (Ok(genesis), Ok(epochs)) = parts else { return Ok(None) };
+        Ok(check_certificate(manifest, &genesis, &epochs).err())
+    }
+}
+
+fn needed(manifests: &[(&BackupId, &Manifest)]) -> BTreeMap<PieceName, Needed> {
+    let mut needed: BTreeMap<PieceName, Needed> = BTreeMap::new();
+    for (id, manifest) in manifests {
+        for file in &manifest.files {
+            for (name, bytes) in file.sized().into_iter().flatten() {
+                let entry = needed.entry(*name).or_default();
+                entry.bytes = bytes;
+                entry.backups.insert(**id);
+                entry.files.insert(file.path.clone());
+            }
+        }
+    }
+    needed
+}

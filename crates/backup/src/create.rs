@@ -1,0 +1,213 @@
+//! Makes a backup of a home from a copy of its store: uploads what isn't there yet, and last the manifest.
+//!
+//! *Invariants:* only files that are named here are ever read: no journal, no passphrase, no log; a piece that is there in
+//! full is not written again; the manifest is written when every piece is.
+
+use crate::Backups;
+use crate::chain::{Vouched, vouched};
+use crate::error::BackupError;
+use crate::manifest::{BackupId, EPOCHS, Manifest, PIECE_BYTES, PIECES, PieceName, StoredFile, piece_object};
+use crate::work::in_parallel;
+use parking_lot::Mutex;
+use rustorium_crypto::seal::{AtRest, BACKUP_OVERHEAD};
+use rustorium_storage::{RocksStore, StoreConfig, audit};
+use rustorium_types::{Height, PublicKey, encode};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Files of a home that are taken whole, where they are there. The keys among them are sealed by a passphrase.
+const HOME_FILES: [&str; 5] = ["config.toml", "genesis.json", "node.key", "validator.key", "storage.key"];
+const AUDIT: &str = "audit";
+/// The store's folder in a home.
+pub(crate) const STORE: &str = "db";
+/// Files beside the store's that are of the process which has it open.
+const NOT_THE_STORES: [&str; 3] = ["LOCK", "LOG", "IDENTITY"];
+
+/// What is backed up.
+#[derive(Clone, Debug)]
+pub struct Home {
+    /// The home's folder.
+    pub folder: PathBuf,
+    /// A copy of its store, which nobody else uses (`RocksStore::checkpoint`).
+    pub store: PathBuf,
+    /// The node's name.
+    pub node: String,
+    /// Its key.
+    pub node_key: PublicKey,
+    /// Whether it is to vote.
+    pub validator: bool,
+    /// The version of this program.
+    pub program: String,
+}
+
+/// A backup that was made.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Created {
+    /// Its name.
+    pub id: BackupId,
+    /// The newest height that it can be restored to: that its certificate vouches for.
+    pub height: Height,
+    /// The oldest.
+    pub from_height: Height,
+    /// Bytes of all its files.
+    pub bytes: u64,
+    /// Bytes that were not there yet.
+    pub new_bytes: u64,
+    /// Pieces that were not there yet.
+    pub new_pieces: u64,
+}
+
+/// A file to be stored: from the disk, or made here.
+struct Source {
+    path: String,
+    bytes: u64,
+    contents: Contents,
+}
+
+enum Contents {
+    Disk(File, PathBuf),
+    Memory(Vec<u8>),
+}
+
+impl Source {
+    fn of_file(path: String, place: &Path, bytes: Option<u64>) -> Result<Self, BackupError> {
+        let failed = BackupError::io("read", place);
+        let file = File::open(place).map_err(&failed)?;
+        let bytes = bytes.map_or_else(|| file.metadata().map(|found| found.len()), Ok).map_err(&failed)?;
+        Ok(Self { path, bytes, contents: Contents::Disk(file, place.to_owned()) })
+    }
+
+    fn piece(&self, at: u64) -> Result<Vec<u8>, BackupError> {
+        let offset = at * PIECE_BYTES as u64;
+        let bytes = (self.bytes - offset).min(PIECE_BYTES as u64) as usize;
+        match &self.contents {
+            Contents::Memory(contents) => Ok(contents.iter().skip(offset as usize).take(bytes).copied().collect()),
+            Contents::Disk(file, path) => {
+                let mut piece = vec![0; bytes];
+                file.read_exact_at(&mut piece, offset).map_err(BackupError::io("read", path))?;
+                Ok(piece)
+            }
+        }
+    }
+}
+
+impl Backups {
+    /// Makes a backup. `at_rest` opens the store's copy. Errors: another home's backups are there, nothing certified yet, the
+    /// destination, the disk; what was uploaded by then is used by the next one.
+    pub fn create(&self, home: &Home, at_rest: &AtRest) -> Result<Created, BackupError> {
+        self.work.begin("looking", 0);
+        let manifests = self.manifests()?;
+        for manifest in manifests.values().flatten() {
+            if (manifest.chain, manifest.node_key) != (at_rest.chain(), home.node_key) {
+                let (place, node) = (self.place.shown(), manifest.node.clone());
+                return Err(BackupError::OtherHome { place, node });
+            }
+        }
+        self.place.clear_unfinished()?;
+        let vouched = {
+            let store = RocksStore::open_to_read(&home.store, &StoreConfig::default(), at_rest)?;
+            vouched(&store)?
+        };
+        let sources = sources(home, &vouched)?;
+        let known = self.place.list(PIECES)?;
+        let (files, new_pieces, new_bytes) = self.store_pieces(&sources, &known)?;
+        let Vouched { header, certificate, oldest, newest, .. } = vouched;
+        let manifest = Manifest {
+            chain: at_rest.chain(),
+            node_key: home.node_key,
+            node: home.node.clone(),
+            validator: home.validator,
+            program: home.program.clone(),
+            made_ms: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_millis() as u64),
+            header,
+            certificate,
+            oldest,
+            newest,
+            files,
+        };
+        let id = BackupId::draw()?;
+        self.put_manifest(&id, &manifest)?;
+        // What is lost is missed for as long as the head names it: `retain` alone takes names out.
+        self.put_head(manifests.keys().copied().chain([id]).collect())?;
+        let bytes = manifest.files.iter().map(|file| file.bytes).sum();
+        Ok(Created { id, height: newest, from_height: oldest, bytes, new_bytes, new_pieces })
+    }
+
+    /// Uploads the pieces that aren't known; the files as the manifest names them, and how many pieces and bytes were new.
+    fn store_pieces(
+        &self,
+        sources: &[Source],
+        known: &BTreeMap<String, u64>,
+    ) -> Result<(Vec<StoredFile>, u64, u64), BackupError> {
+        self.work.begin("uploading", sources.iter().map(|source| source.bytes).sum());
+        let pieces = |source: &Source| source.bytes.div_ceil(PIECE_BYTES as u64);
+        let all = sources.iter().enumerate().flat_map(|(file, source)| (0..pieces(source)).map(move |at| (file, at)));
+        let named: Mutex<BTreeMap<(usize, u64), PieceName>> = Mutex::default();
+        let fresh: Mutex<BTreeMap<PieceName, u64>> = Mutex::default();
+        in_parallel(all, |(file, at)| {
+            let contents = sources[file].piece(at)?;
+            let (name, bytes) = (self.key.name_of(&contents), contents.len() as u64);
+            named.lock().insert((file, at), name);
+            let there = known.get(&piece_object(&name)) == Some(&(bytes + BACKUP_OVERHEAD as u64));
+            if !there && fresh.lock().insert(name, bytes).is_none() {
+                self.put_piece(&name, &contents)?;
+            }
+            self.work.advance(bytes)
+        })?;
+        let named = named.into_inner();
+        let stored = |(file, source): (usize, &Source)| StoredFile {
+            path: source.path.clone(),
+            bytes: source.bytes,
+            pieces: named.range((file, 0)..(file + 1, 0)).map(|(_, name)| *name).collect(),
+        };
+        let fresh = fresh.into_inner();
+        Ok((sources.iter().enumerate().map(stored).collect(), fresh.len() as u64, fresh.values().sum()))
+    }
+}
+
+/// Everything that goes into a backup.
+fn sources(home: &Home, vouched: &Vouched) -> Result<Vec<Source>, BackupError> {
+    let mut sources = Vec::new();
+    for name in HOME_FILES {
+        let place = home.folder.join(name);
+        if place.exists() {
+            sources.push(Source::of_file(name.to_owned(), &place, None)?);
+        }
+    }
+    let log = home.folder.join(AUDIT).join(audit::FILE_NAME);
+    if log.exists() {
+        let bytes = whole_lines(&log).map_err(BackupError::io("read", &log))?;
+        sources.push(Source::of_file(format!("{AUDIT}/{}", audit::FILE_NAME), &log, Some(bytes))?);
+    }
+    let failed = BackupError::io("read", &home.store);
+    for entry in fs::read_dir(&home.store).map_err(&failed)? {
+        let entry = entry.map_err(&failed)?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let is_file = entry.file_type().map_err(&failed)?.is_file();
+        if is_file && !NOT_THE_STORES.iter().any(|not| name.starts_with(not)) {
+            sources.push(Source::of_file(format!("{STORE}/{name}"), &entry.path(), None)?);
+        }
+    }
+    let contents = encode(&vouched.changes);
+    let (path, bytes) = (EPOCHS.to_owned(), contents.len() as u64);
+    sources.push(Source { path, bytes, contents: Contents::Memory(contents) });
+    sources.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(sources)
+}
+
+/// Bytes of a log up to the end of its last line: its node may be writing the next.
+fn whole_lines(path: &Path) -> std::io::Result<u64> {
+    let (mut reader, mut line, mut whole) = (BufReader::new(File::open(path)?), Vec::new(), 0);
+    while reader.read_until(b'\n', &mut line)? > 0 {
+        if line.ends_with(b"\n") {
+            whole += line.len() as u64;
+        }
+        line.clear();
+    }
+    Ok(whole)
+}

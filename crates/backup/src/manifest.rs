@@ -1,0 +1,309 @@
+//! What a backup is made of: pieces of files under names by what they hold, a manifest for each backup, and which there are.
+//!
+//! *Invariants:* all of it is sealed; a manifest opens under its own name alone, a piece under the hash of its contents; what
+//! is read is bounded.
+//!
+//! | object | holds |
+//! |---|---|
+//! | `pieces/` two digits `/` ⟨keyed hash of contents⟩ | at most 4 MiB of a file |
+//! | `manifests/` ⟨random id⟩ | which files a backup has, of which pieces, and the height that its certificate is of |
+//! | `head` | the ids of all manifests: one that was removed is missed |
+
+use crate::Backups;
+use crate::error::BackupError;
+use borsh::{BorshDeserialize, BorshSerialize};
+use rustorium_crypto::seal::{BACKUP_OVERHEAD, FreshSalt, ObjectRefused};
+use rustorium_types::{Certificate, ChainId, Header, Height, PublicKey, decode, encode};
+use serde::{Serialize, Serializer};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+pub(crate) const PIECES: &str = "pieces";
+pub(crate) const MANIFESTS: &str = "manifests";
+pub(crate) const HEAD: &str = "head";
+
+/// Bytes of a file that one object holds.
+pub(crate) const PIECE_BYTES: usize = 4 << 20;
+/// Bytes of a manifest: names of pieces of some TiB.
+const MANIFEST_BYTES_MAX: usize = 64 << 20;
+
+const FORMAT: u32 = 1;
+const KIND_PIECE: u8 = 1;
+const KIND_MANIFEST: u8 = 2;
+const KIND_HEAD: u8 = 3;
+
+/// Files of a backup that are no files of the home's.
+pub(crate) const EPOCHS: &str = "epochs";
+
+/// A backup's name.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, BorshSerialize, BorshDeserialize)]
+pub struct BackupId(pub [u8; 16]);
+
+impl BackupId {
+    pub(crate) fn draw() -> Result<Self, BackupError> {
+        Ok(Self(FreshSalt::draw()?.salt().0))
+    }
+
+    /// Of 32 hex digits.
+    pub fn from_hex(text: &str) -> Option<Self> {
+        let mut bytes = [0; 16];
+        hex::decode_to_slice(text, &mut bytes).ok().map(|()| Self(bytes))
+    }
+}
+
+impl fmt::Display for BackupId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex::encode(self.0))
+    }
+}
+
+impl Serialize for BackupId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// The name of a piece: a keyed hash of what it holds.
+pub(crate) type PieceName = [u8; 32];
+
+/// The object of a piece.
+pub(crate) fn piece_object(name: &PieceName) -> String {
+    let digits = hex::encode(name);
+    format!("{PIECES}/{}/{digits}", &digits[..2])
+}
+
+pub(crate) fn manifest_object(id: &BackupId) -> String {
+    format!("{MANIFESTS}/{id}")
+}
+
+/// A file of a backup.
+#[derive(Clone, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
+pub(crate) struct StoredFile {
+    /// Where in the home, with `/` between folders.
+    pub path: String,
+    pub bytes: u64,
+    /// Its pieces in order; all but the last have `PIECE_BYTES`.
+    pub pieces: Vec<PieceName>,
+}
+
+impl StoredFile {
+    /// Each piece with its bytes. Errors: there are more or fewer than the file's bytes need.
+    pub fn sized(&self) -> Option<impl Iterator<Item = (&PieceName, u64)>> {
+        let full = PIECE_BYTES as u64;
+        let right = self.bytes.div_ceil(full) == self.pieces.len() as u64;
+        let size = move |at: usize| (self.bytes - at as u64 * full).min(full);
+        right.then(|| self.pieces.iter().enumerate().map(move |(at, name)| (name, size(at))))
+    }
+}
+
+/// What a backup is.
+#[derive(Clone, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
+pub(crate) struct Manifest {
+    pub chain: ChainId,
+    /// Whose home.
+    pub node_key: PublicKey,
+    pub node: String,
+    /// Whether its home has, or is to have, a validator's key.
+    pub validator: bool,
+    /// The version that wrote it.
+    pub program: String,
+    /// Unix ms.
+    pub made_ms: u64,
+    /// The newest header that a certificate in the store makes final, and that certificate; genesis has none.
+    pub header: Header,
+    pub certificate: Option<Certificate>,
+    /// Heights that it can be restored to: those that the header vouches for, from the oldest kept root on.
+    pub oldest: Height,
+    pub newest: Height,
+    pub files: Vec<StoredFile>,
+}
+
+#[derive(BorshSerialize, BorshDeserialize)]
+struct Versioned {
+    format: u32,
+    contents: Vec<u8>,
+}
+
+#[derive(Default, BorshSerialize, BorshDeserialize)]
+struct Head {
+    manifests: Vec<BackupId>,
+}
+
+/// A backup as it is listed.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Listed {
+    /// Its name.
+    pub id: BackupId,
+    /// When it was made, Unix ms.
+    pub made_ms: u64,
+    /// The newest height that it can be restored to.
+    pub height: Height,
+    /// The oldest.
+    pub from_height: Height,
+    /// The node.
+    pub node: String,
+    /// The chain.
+    pub chain: ChainId,
+    /// The version that made it.
+    pub program: String,
+    /// Bytes of its files.
+    pub bytes: u64,
+    /// `good`, or what is wrong with it.
+    pub state: String,
+}
+
+/// What an object holds, or why that can't be told.
+pub(crate) type Opened<T> = Result<T, Fault>;
+
+impl Backups {
+    /// Every manifest, opened or not; also those that the head names and that are missing. Errors: nothing there opens
+    /// under this key, or the destination fails.
+    pub(crate) fn manifests(&self) -> Result<BTreeMap<BackupId, Opened<Manifest>>, BackupError> {
+        let listed = self.place.list(MANIFESTS)?;
+        let mut ids: BTreeSet<BackupId> = listed.keys().filter_map(|name| manifest_id(name)).collect();
+        ids.extend(self.head()?.unwrap_or_default());
+        let mut found = BTreeMap::new();
+        let mut other_key = !ids.is_empty();
+        for id in ids {
+            let opened = self.manifest(&id)?;
+            other_key &= matches!(opened, Err(Fault::Refused(ObjectRefused::OtherKey)));
+            found.insert(id, opened);
+        }
+        if other_key { Err(BackupError::OtherKey(self.place.shown())) } else { Ok(found) }
+    }
+
+    fn manifest(&self, id: &BackupId) -> Result<Opened<Manifest>, BackupError> {
+        Ok(self.opened(&manifest_object(id), KIND_MANIFEST, &id.0, MANIFEST_BYTES_MAX)?.and_then(|contents| {
+            let decoded = decode::<Versioned>(&contents, MANIFEST_BYTES_MAX).map_err(|_| Fault::Malformed)?;
+            if decoded.format != FORMAT {
+                return Err(Fault::Format(decoded.format));
+            }
+            decode::<Manifest>(&decoded.contents, MANIFEST_BYTES_MAX).map_err(|_| Fault::Malformed)
+        }))
+    }
+
+    /// Writes a manifest, and nothing after it that the backup needs.
+    pub(crate) fn put_manifest(&self, id: &BackupId, manifest: &Manifest) -> Result<(), BackupError> {
+        let contents = encode(&Versioned { format: FORMAT, contents: encode(manifest) });
+        self.place.put(&manifest_object(id), self.key.seal(KIND_MANIFEST, &id.0, &contents)?)
+    }
+
+    /// The ids that the head names; none without a head. One that doesn't open counts as none here.
+    pub(crate) fn head(&self) -> Result<Option<Vec<BackupId>>, BackupError> {
+        Ok(self.checked_head()?.unwrap_or(None))
+    }
+
+    /// The same, told from a head that doesn't open.
+    pub(crate) fn checked_head(&self) -> Result<Opened<Option<Vec<BackupId>>>, BackupError> {
+        Ok(match self.opened(HEAD, KIND_HEAD, &[], MANIFEST_BYTES_MAX)? {
+            Err(Fault::Missing) => Ok(None),
+            Err(fault) => Err(fault),
+            Ok(contents) => match decode::<Head>(&contents, MANIFEST_BYTES_MAX) {
+                Ok(head) => Ok(Some(head.manifests)),
+                Err(_) => Err(Fault::Malformed),
+            },
+        })
+    }
+
+    pub(crate) fn put_head(&self, manifests: Vec<BackupId>) -> Result<(), BackupError> {
+        self.place.put(HEAD, self.key.seal(KIND_HEAD, &[], &encode(&Head { manifests }))?)
+    }
+
+    /// A piece's contents, whole and what its name says.
+    pub(crate) fn piece(&self, name: &PieceName, bytes: u64) -> Result<Opened<Vec<u8>>, BackupError> {
+        let opened = self.opened(&piece_object(name), KIND_PIECE, name, PIECE_BYTES)?;
+        Ok(opened.and_then(|contents| {
+            let right = contents.len() as u64 == bytes && self.key.name_of(&contents) == *name;
+            if right { Ok(contents) } else { Err(Fault::OtherContents) }
+        }))
+    }
+
+    pub(crate) fn put_piece(&self, name: &PieceName, contents: &[u8]) -> Result<(), BackupError> {
+        self.place.put(&piece_object(name), self.key.seal(KIND_PIECE, name, contents)?)
+    }
+
+    /// The contents of a file that is small.
+    pub(crate) fn small_file(&self, manifest: &Manifest, path: &str) -> Result<Opened<Vec<u8>>, BackupError> {
+        let Some(file) = manifest.files.iter().find(|file| file.path == path) else {
+            return Ok(Err(Fault::Missing));
+        };
+        let Some(pieces) = file.sized() else { return Ok(Err(Fault::Malformed)) };
+        let mut contents = Vec::new();
+        for (name, bytes) in pieces {
+            match self.piece(name, bytes)? {
+                Ok(piece) => contents.extend(piece),
+                Err(fault) => return Ok(Err(fault)),
+            }
+        }
+        Ok(Ok(contents))
+    }
+
+    fn opened(&self, object: &str, kind: u8, name: &[u8], bytes_max: usize) -> Result<Opened<Vec<u8>>, BackupError> {
+        let Some(sealed) = self.place.get(object, bytes_max + BACKUP_OVERHEAD)? else { return Ok(Err(Fault::Missing)) };
+        Ok(self.key.open(kind, name, &sealed).map_err(Fault::Refused))
+    }
+
+    /// All backups, the newest last; with what is wrong with those that aren't good as far as names and sizes tell. Errors:
+    /// no backup, another key.
+    pub fn list(&self) -> Result<Vec<Listed>, BackupError> {
+        self.work.begin("listing", 0);
+        let manifests = self.manifests()?;
+        let pieces = self.place.list(PIECES)?;
+        if manifests.is_empty() {
+            return Err(BackupError::Empty(self.place.shown()));
+        }
+        let mut rows: Vec<Listed> = manifests.iter().map(|(id, manifest)| listed(id, manifest, &pieces)).collect();
+        rows.sort_by_key(|row| (row.made_ms, row.id));
+        Ok(rows)
+    }
+}
+
+fn listed(id: &BackupId, manifest: &Opened<Manifest>, pieces: &BTreeMap<String, u64>) -> Listed {
+    let nothing = |state| Listed {
+        id: *id,
+        made_ms: 0,
+        height: Height(0),
+        from_height: Height(0),
+        node: String::new(),
+        chain: ChainId::ZERO,
+        program: String::new(),
+        bytes: 0,
+        state,
+    };
+    let manifest = match manifest {
+        Ok(manifest) => manifest,
+        Err(what) => return nothing(format!("damaged: {what}")),
+    };
+    let there =
+        |(name, bytes): (&PieceName, u64)| pieces.get(&piece_object(name)) == Some(&(bytes + BACKUP_OVERHEAD as u64));
+    let whole = manifest.files.iter().all(|file| file.sized().is_some_and(|mut pieces| pieces.all(there)));
+    Listed {
+        made_ms: manifest.made_ms,
+        height: manifest.newest,
+        from_height: manifest.oldest,
+        node: manifest.node.clone(),
+        chain: manifest.chain,
+        program: manifest.program.clone(),
+        bytes: manifest.files.iter().map(|file| file.bytes).sum(),
+        ..nothing(if whole { "good" } else { "damaged: pieces are missing or cut short" }.to_owned())
+    }
+}
+
+fn manifest_id(object: &str) -> Option<BackupId> {
+    BackupId::from_hex(object.strip_prefix(MANIFESTS)?.strip_prefix('/')?)
+}
+
+/// Why an object is not what was written.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub(crate) enum Fault {
+    #[error("it is missing")]
+    Missing,
+    #[error("{0}")]
+    Refused(ObjectRefused),
+    #[error("its format {0} is another version's")]
+    Format(u32),
+    #[error("it is no object of a backup")]
+    Malformed,
+    #[error("it holds something else than its name says")]
+    OtherContents,
+}

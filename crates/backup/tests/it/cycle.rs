@@ -1,0 +1,252 @@
+//! A backup is made, listed, checked, restored and removed.
+
+use crate::world::{NEVER, World, files};
+use rustorium_backup::{BackupError, Progress, Work};
+use rustorium_storage::{RocksStore, Store, StoreConfig, retired};
+use rustorium_types::Height;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::sync::Arc;
+
+const MIB: usize = 1 << 20;
+
+/// Bytes that are different wherever they are, so that no two pieces are the same.
+fn noise(seed: u64, bytes: usize) -> Vec<u8> {
+    let word =
+        |n: u64| (n + seed).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(31).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    (0..bytes as u64 / 8).flat_map(|n| word(n).to_le_bytes()).collect()
+}
+
+#[test]
+fn a_home_comes_back_without_its_journal_and_with_its_key_retired() {
+    let world = World::new();
+    let made = world.create().unwrap();
+    assert_eq!((made.height, made.from_height), (Height(0), Height(0)));
+    let rows = world.backups().list().unwrap();
+    assert_eq!(rows.len(), 1);
+    assert_eq!((rows[0].id, rows[0].state.as_str(), rows[0].bytes), (made.id, "good", made.bytes));
+    let verified = world.backups().verify().unwrap();
+    assert_eq!((verified.backups, verified.damaged.len(), verified.unneeded), (1, 0, 0));
+
+    let home = world.root.path().join("restored");
+    let restored = world.restore_to(&home, None).unwrap();
+    assert!(restored.key_retired);
+    assert_eq!((restored.id, restored.height), (made.id, Height(0)));
+    for name in ["config.toml", "genesis.json", "node.key", "validator.key", "storage.key", "audit/audit.jsonl"] {
+        assert_eq!(fs::read(home.join(name)).unwrap(), fs::read(world.home().join(name)).unwrap(), "{name}");
+        assert_eq!(fs::metadata(home.join(name)).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+    for name in NEVER {
+        assert!(!home.join(name).exists(), "{name} is in no backup");
+    }
+    let reason = retired::read(&home.join("safety")).unwrap().unwrap();
+    assert!(reason.contains("signs nothing more") && reason.contains("replace-key"), "{reason}");
+    assert_eq!(fs::metadata(&home).unwrap().permissions().mode() & 0o777, 0o700);
+    assert!(!world.root.path().join("restored.restoring").exists());
+    let store = RocksStore::open(&home.join("db"), &StoreConfig::default(), &world.at_rest).unwrap();
+    assert_eq!(store.tip(), world.store().tip());
+}
+
+#[test]
+fn a_follower_gets_an_empty_journal_and_no_mark() {
+    let mut world = World::new();
+    world.validator = false;
+    fs::remove_file(world.home().join("validator.key")).unwrap();
+    world.create().unwrap();
+    let home = world.root.path().join("restored");
+    assert!(!world.restore_to(&home, None).unwrap().key_retired);
+    assert_eq!(retired::read(&home.join("safety")).unwrap(), None);
+    assert!(
+        fs::read_dir(home.join("safety")).unwrap().any(|e| e
+            .unwrap()
+            .file_name()
+            .to_str()
+            .unwrap()
+            .starts_with("segment-"))
+    );
+}
+
+#[test]
+fn nothing_at_the_destination_can_be_read() {
+    let world = World::new();
+    world.create().unwrap();
+    for (name, bytes) in world.objects() {
+        for known in ["contents of", "validator", "backups", "config.toml", "one", "genesis", "CURRENT", "MANIFEST"] {
+            let found = bytes.windows(known.len()).any(|window| window == known.as_bytes());
+            // Three letters may come by chance.
+            assert!(!found || known.len() <= 3, "{known} in {name}");
+        }
+        let plain = name.starts_with("pieces/") || name.starts_with("manifests/") || name == "head";
+        assert!(plain && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '/'), "{name}");
+    }
+}
+
+#[test]
+fn only_what_is_new_is_uploaded() {
+    let world = World::new();
+    let mut config = noise(1, 9 * MIB);
+    fs::write(world.home().join("config.toml"), &config).unwrap();
+    let first = world.create().unwrap();
+    assert!(first.new_bytes as usize > 9 * MIB && first.new_bytes == first.bytes);
+    let again = world.create().unwrap();
+    assert!((again.new_bytes as usize) < MIB / 4, "{again:?}");
+    config.extend(noise(2, MIB));
+    fs::write(world.home().join("config.toml"), &config).unwrap();
+    let grown = world.create().unwrap();
+    let expected = (2 * MIB, 2 * MIB + MIB / 4);
+    assert!((expected.0..expected.1).contains(&(grown.new_bytes as usize)), "its last piece alone: {grown:?}");
+    assert_eq!(world.backups().verify().unwrap().damaged, []);
+    // Each comes back as it was.
+    for (at, id, bytes) in [(0, first.id, 9), (1, grown.id, 10)] {
+        let home = world.root.path().join(format!("restored-{at}"));
+        world.restore_to(&home, Some(id)).unwrap();
+        assert_eq!(fs::read(home.join("config.toml")).unwrap(), &config[..bytes * MIB]);
+    }
+}
+
+#[test]
+fn old_backups_go_with_what_only_they_need() {
+    let world = World::new();
+    let mut ids = Vec::new();
+    for seed in 0..4 {
+        fs::write(world.home().join("config.toml"), noise(seed, 5 * MIB)).unwrap();
+        ids.push(world.create().unwrap().id);
+    }
+    let before = world.objects().len();
+    let gone = world.backups().retain(2).unwrap();
+    assert_eq!((gone.kept, &gone.removed[..]), (2, &ids[..2]));
+    assert!(gone.removed_pieces >= 4 && gone.removed_bytes > 10 * MIB as u64, "{gone:?}");
+    assert_eq!(world.objects().len() as u64, before as u64 - gone.removed_pieces - 2);
+    let verified = world.backups().verify().unwrap();
+    assert_eq!((verified.backups, verified.unneeded, verified.damaged.len()), (2, 0, 0));
+    assert_eq!(world.backups().retain(2).unwrap().removed, []);
+    // One that was cut short after the manifests went is gone on with.
+    let pieces: Vec<_> = world.objects().into_iter().filter(|(name, _)| name.starts_with("pieces/")).collect();
+    world.backups().retain(1).unwrap();
+    for (name, bytes) in &pieces {
+        fs::write(world.destination().join(name), bytes).unwrap();
+    }
+    let verified = world.backups().verify().unwrap();
+    assert!(verified.unneeded > 0 && verified.damaged.is_empty(), "{verified:?}");
+    assert!(world.backups().retain(1).unwrap().removed_pieces > 0);
+    assert_eq!(world.backups().verify().unwrap().unneeded, 0);
+    assert!(world.backups().retain(0).unwrap().kept == 1, "one always stays");
+}
+
+#[test]
+fn an_upload_that_was_cut_anywhere_is_no_backup_and_is_gone_on_with() {
+    let world = World::new();
+    fs::write(world.home().join("config.toml"), noise(3, 9 * MIB)).unwrap();
+    world.create().unwrap();
+    let objects = world.objects();
+    let pieces: Vec<_> = objects.iter().filter(|(name, _)| name.starts_with("pieces/")).collect();
+    for cut in 0..=pieces.len() {
+        fs::remove_dir_all(world.destination()).unwrap();
+        for (name, bytes) in &pieces[..cut] {
+            let path = world.destination().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, bytes).unwrap();
+        }
+        // What was being written when it was cut.
+        if let Some((name, bytes)) = pieces.get(cut) {
+            let path = world.destination().join(format!("{name}#1"));
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, &bytes[..bytes.len() / 2]).unwrap();
+        }
+        fs::create_dir_all(world.destination()).unwrap();
+        assert!(matches!(world.backups().list(), Err(BackupError::Empty(_))), "{cut}");
+        assert!(matches!(world.backups().verify(), Err(BackupError::Empty(_))), "{cut}");
+        let made = world.create().unwrap();
+        // The copy of the store has another manifest, the rest is the same.
+        assert!(made.new_pieces <= (pieces.len() - cut) as u64 + 4, "{cut}: {made:?}");
+        assert_eq!(world.backups().verify().unwrap().damaged, [], "{cut}");
+        assert!(world.objects().keys().all(|name| !name.contains('#')), "{cut}");
+    }
+}
+
+#[test]
+fn work_that_is_stopped_leaves_no_backup_and_no_home() {
+    let world = World::new();
+    let work = Arc::<Work>::default();
+    work.stop();
+    let stopped = world.keyed(5, &work).unwrap();
+    assert!(matches!(stopped.create(&world.source(), &world.at_rest), Err(BackupError::Stopped)));
+    assert!(matches!(world.backups().list(), Err(BackupError::Empty(_))));
+    world.create().unwrap();
+    let home = world.root.path().join("restored");
+    assert!(matches!(stopped.fetch(&home, None, None), Err(BackupError::Stopped)));
+    assert!(!home.exists());
+    assert_ne!(work.progress(), Progress::default());
+    world.restore_to(&home, None).unwrap();
+}
+
+#[test]
+fn a_restore_that_was_ended_is_begun_anew_and_nothing_else_is_touched() {
+    let world = World::new();
+    world.create().unwrap();
+    let home = world.root.path().join("restored");
+    let staged = world.root.path().join("restored.restoring");
+    {
+        let restoring = world.backups().fetch(&home, None, None).unwrap();
+        assert_eq!(restoring.folder(), staged);
+        assert!(matches!(world.backups().fetch(&home, None, None), Err(BackupError::Busy(_))));
+    }
+    fs::write(staged.join("db/left-behind"), "of a killed restore").unwrap();
+    assert!(!home.exists() && staged.exists());
+    world.restore_to(&home, None).unwrap();
+    assert!(!home.join("db/left-behind").exists() && !staged.exists());
+    // What is there is never written over.
+    let before = files(&home);
+    assert!(matches!(world.restore_to(&home, None), Err(BackupError::Exists(_))));
+    assert_eq!(files(&home), before);
+    let other = world.root.path().join("other");
+    fs::create_dir_all(world.root.path().join("other.restoring")).unwrap();
+    fs::write(world.root.path().join("other.restoring/mine"), "keep").unwrap();
+    assert!(matches!(world.restore_to(&other, None), Err(BackupError::Exists(_))));
+    assert!(world.root.path().join("other.restoring/mine").exists());
+    let file = world.root.path().join("file");
+    fs::write(&file, "a file").unwrap();
+    assert!(matches!(world.restore_to(&file, None), Err(BackupError::Exists(_))));
+    let empty = world.root.path().join("empty");
+    fs::create_dir(&empty).unwrap();
+    world.restore_to(&empty, None).unwrap();
+    // Something that comes while it is restored stays.
+    let late = world.root.path().join("late");
+    let restoring = world.backups().fetch(&late, None, None).unwrap();
+    restoring.prove(&world.at_rest).unwrap();
+    fs::create_dir(&late).unwrap();
+    fs::write(late.join("mine"), "keep").unwrap();
+    assert!(matches!(restoring.settle(), Err(BackupError::Exists(_))));
+    assert_eq!(fs::read_dir(&late).unwrap().count(), 1);
+}
+
+#[test]
+fn another_key_home_height_or_place_is_told_apart() {
+    let world = World::new();
+    assert!(matches!(world.backups().list(), Err(BackupError::Empty(_))));
+    let made = world.create().unwrap();
+    let other_key = world.keyed(6, &Arc::default()).unwrap();
+    for error in
+        [other_key.list().err(), other_key.verify().err(), other_key.create(&world.source(), &world.at_rest).err()]
+    {
+        assert!(matches!(error, Some(BackupError::OtherKey(_))), "{error:?}");
+    }
+    let mut source = world.source();
+    source.node_key = [9; 32];
+    let error = world.backups().create(&source, &world.at_rest).unwrap_err();
+    assert!(matches!(&error, BackupError::OtherHome { node, .. } if node == "one"), "{error}");
+    let home = world.root.path().join("restored");
+    let error = world.backups().fetch(&home, Some(Height(7)), None).err().unwrap();
+    assert!(error.to_string().contains("0 to 0"), "{error}");
+    let unknown = rustorium_backup::BackupId([1; 16]);
+    assert!(matches!(world.backups().fetch(&home, None, Some(unknown)), Err(BackupError::Damaged { .. })));
+    assert!(world.backups().fetch(&home, Some(Height(0)), Some(made.id)).is_ok());
+    use rustorium_backup::{Destination, DestinationOptions};
+    let open = |name: &str| Destination::open(name, &DestinationOptions::default()).err().map(|error| error.code());
+    assert_eq!(open("gs://bucket/x"), Some("usage"));
+    assert_eq!(open("s3:///x"), Some("usage"));
+    assert_eq!(open("/nowhere/at/all"), Some("not-found"));
+    let plain = DestinationOptions { endpoint: Some("http://127.0.0.1:1".into()), ..DestinationOptions::default() };
+    let error = Destination::open("s3://bucket/prefix", &plain).err().unwrap();
+    assert!(error.to_string().contains("--allow-http"), "{error}");
+}

@@ -1,0 +1,8 @@
+//! Backups of a home whose chain is at its genesis, to a folder.
+
+#![allow(clippy::unwrap_used)]
+
+mod cycle;
+mod damage;
+mod forged;
+mod world;

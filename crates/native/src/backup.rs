@@ -1,0 +1,166 @@
+//! Backups as Python sees them: each call works until its end on the thread that called it; others look at it and stop it.
+
+use crate::errors::{detached, native_error};
+use crate::ledger::keystore_error;
+use crate::storage_key::StorageKey;
+use parking_lot::Mutex;
+use pyo3::prelude::*;
+use rustorium_backup::{
+    BackupError, BackupId, Backups as Inner, Destination, DestinationOptions, Home, Restoring as Staged, Work,
+};
+use rustorium_crypto::keystore;
+use rustorium_crypto::seal::{AtRest, BackupKey, MasterKey, SealError};
+use rustorium_dataplane::executor::store_code;
+use rustorium_storage::{RocksStore, StoreConfig};
+use rustorium_types::{ChainId, Height};
+use serde::Serialize;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// The kind of a backup key's file.
+const KIND: &str = "backup";
+
+fn backup_error(error: BackupError) -> PyErr {
+    native_error(error.code(), error.to_string())
+}
+
+fn json<T: Serialize>(value: &T) -> PyResult<String> {
+    serde_json::to_string(value).map_err(|error| native_error("internal", format!("no JSON: {error}")))
+}
+
+fn at_rest(key: &StorageKey, chain: &str) -> PyResult<AtRest> {
+    let chain = ChainId::from_hex(chain).map_err(|error| native_error("chain-invalid", error.to_string()))?;
+    Ok(AtRest::new(key.shared(), chain))
+}
+
+/// Seals a new random backup key into a file that must not exist.
+#[pyfunction]
+pub fn new_backup_key(py: Python<'_>, path: &str, passphrase: &[u8]) -> PyResult<()> {
+    let failed = |error: SealError| native_error("key-invalid", error.to_string());
+    let secret = MasterKey::draw().map_err(failed)?;
+    detached(py, || keystore::seal(Path::new(path), &*secret, KIND, passphrase))?.map_err(keystore_error)
+}
+
+/// Copies the store of a node that doesn't run to a new folder on the same disk.
+#[pyfunction]
+pub fn copy_store(py: Python<'_>, store: &str, to: &str, chain: &str, key: &StorageKey) -> PyResult<()> {
+    let at_rest = at_rest(key, chain)?;
+    let copy = || RocksStore::open(Path::new(store), &StoreConfig::default(), &at_rest)?.checkpoint(Path::new(to));
+    detached(py, copy)?.map_err(|error| native_error(store_code(&error), error.to_string()))
+}
+
+/// The backups at one destination.
+#[pyclass(frozen, module = "rustorium._native")]
+pub struct Backups {
+    inner: Inner,
+    work: Arc<Work>,
+}
+
+#[pymethods]
+impl Backups {
+    /// At a folder or `s3://BUCKET/PREFIX`, under the key in a file.
+    #[new]
+    #[pyo3(signature = (destination, key_file, passphrase, *, endpoint=None, region=None, allow_http=false, make=false))]
+    #[allow(clippy::too_many_arguments)]
+    fn new(
+        py: Python<'_>,
+        destination: &str,
+        key_file: &str,
+        passphrase: &[u8],
+        endpoint: Option<String>,
+        region: Option<String>,
+        allow_http: bool,
+        make: bool,
+    ) -> PyResult<Self> {
+        let options = DestinationOptions { endpoint, region, allow_http, make };
+        let work = Arc::<Work>::default();
+        let opened = detached(py, || keystore::open(Path::new(key_file), KIND, passphrase))?.map_err(keystore_error)?;
+        let key = BackupKey::from_secret(&opened).map_err(|error| native_error("key-invalid", error.to_string()))?;
+        let place = detached(py, || Destination::open(destination, &options))?.map_err(backup_error)?;
+        Ok(Self { inner: Inner::new(place, key, work.clone()), work })
+    }
+
+    /// JSON of what was made.
+    #[allow(clippy::too_many_arguments)]
+    fn create(
+        &self,
+        py: Python<'_>,
+        home: PathBuf,
+        store: PathBuf,
+        node: String,
+        node_key: [u8; 32],
+        validator: bool,
+        chain: &str,
+        key: &StorageKey,
+    ) -> PyResult<String> {
+        let at_rest = at_rest(key, chain)?;
+        let program = env!("CARGO_PKG_VERSION").to_owned();
+        let home = Home { folder: home, store, node, node_key, validator, program };
+        json(&detached(py, || self.inner.create(&home, &at_rest))?.map_err(backup_error)?)
+    }
+
+    /// JSON of all backups, the newest last.
+    fn list(&self, py: Python<'_>) -> PyResult<String> {
+        json(&detached(py, || self.inner.list())?.map_err(backup_error)?)
+    }
+
+    /// JSON of what is wrong with which object.
+    fn verify(&self, py: Python<'_>) -> PyResult<String> {
+        json(&detached(py, || self.inner.verify())?.map_err(backup_error)?)
+    }
+
+    /// Keeps the newest so many; JSON of what was removed.
+    fn retain(&self, py: Python<'_>, keep: u64) -> PyResult<String> {
+        json(&detached(py, || self.inner.retain(keep))?.map_err(backup_error)?)
+    }
+
+    /// Fetches a backup's files to a folder beside the home.
+    #[pyo3(signature = (home, height=None, backup=None))]
+    fn fetch(&self, py: Python<'_>, home: PathBuf, height: Option<u64>, backup: Option<&str>) -> PyResult<Restoring> {
+        let wrong = || native_error("usage", "a backup is named by 32 hex digits, as `backup list` prints them");
+        let backup = backup.map(|text| BackupId::from_hex(text).ok_or_else(wrong)).transpose()?;
+        let staged = detached(py, || self.inner.fetch(&home, height.map(Height), backup))?.map_err(backup_error)?;
+        Ok(Restoring { staged: Mutex::new(Some(staged)) })
+    }
+
+    /// JSON: what is being done, how much of how much.
+    fn progress(&self) -> PyResult<String> {
+        json(&self.work.progress())
+    }
+
+    /// Ends what is being done at its next step.
+    fn stop(&self) {
+        self.work.stop();
+    }
+}
+
+/// A home that was fetched and isn't in place yet.
+#[pyclass(frozen, module = "rustorium._native")]
+pub struct Restoring {
+    staged: Mutex<Option<Staged>>,
+}
+
+fn settled() -> PyErr {
+    native_error("internal", "it is in place already")
+}
+
+#[pymethods]
+impl Restoring {
+    /// Where its files are for now.
+    fn folder(&self) -> PyResult<PathBuf> {
+        self.staged.lock().as_ref().map(|staged| staged.folder().to_owned()).ok_or_else(settled)
+    }
+
+    /// Checks everything, takes the store back to the height, retires a validator's key; JSON of what was restored.
+    fn prove(&self, py: Python<'_>, chain: &str, key: &StorageKey) -> PyResult<String> {
+        let at_rest = at_rest(key, chain)?;
+        let prove = || self.staged.lock().as_ref().map(|staged| staged.prove(&at_rest));
+        json(&detached(py, prove)?.ok_or_else(settled)?.map_err(backup_error)?)
+    }
+
+    /// Puts the home in place.
+    fn settle(&self, py: Python<'_>) -> PyResult<()> {
+        let staged = self.staged.lock().take().ok_or_else(settled)?;
+        detached(py, || staged.settle())?.map_err(backup_error)
+    }
+}

@@ -1,0 +1,254 @@
+"""`backup create`, `list`, `verify`, `restore`, `prune` and `schedule`."""
+
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rustorium.cli.options import HomeOption, PassphraseOption, home_of
+from rustorium.cli.output import Format, Output, emit, emit_one, note, progress
+
+if TYPE_CHECKING:
+    from rustorium.home import Home
+    from rustorium.node.backups import Opener, Place
+
+group = typer.Typer(
+    help="Backups of a node's home, in a folder or an S3-compatible store: incremental, encrypted, checked against "
+    "certificates when restored.",
+    no_args_is_help=True,
+)
+
+_WHERE = "A folder, or s3://BUCKET/PREFIX; credentials come from AWS_* variables."
+ToOption = Annotated[str, typer.Option("--to", help=_WHERE)]
+FromOption = Annotated[str, typer.Option("--from", help=_WHERE)]
+KeyFileOption = Annotated[
+    Path | None, typer.Option("--key", help="The key that backups are sealed under. Default: backup.key of the home.")
+]
+EndpointOption = Annotated[
+    str | None, typer.Option("--endpoint", help="URL of the S3-compatible store. Default: AWS_ENDPOINT_URL, or AWS.")
+]
+RegionOption = Annotated[str | None, typer.Option("--region", help="Its region. Default: AWS_REGION, or us-east-1.")]
+HttpOption = Annotated[bool, typer.Option("--allow-http", help="Let its URL be plain HTTP.")]
+KeepOption = Annotated[int | None, typer.Option("--keep", min=1, help="Then remove all but the newest so many.")]
+
+
+def _home(path: Path | None) -> "Home | None":
+    from rustorium.home import default_home
+
+    return home_of(path) if path is not None or default_home(os.environ) is not None else None
+
+
+def _opener(passphrase_file: Path | None, home: "Home | None" = None) -> "Opener":
+    from rustorium.node.backups import Opener
+
+    opener = Opener(passphrase_file, os.environ)
+    return opener if home is None else opener.of_home(home)
+
+
+def _place(destination: str, endpoint: str | None, region: str | None, allow_http: bool) -> "Place":
+    from rustorium.node.backups import Place
+
+    named = destination if "://" in destination else str(Path(destination).expanduser().absolute())
+    return Place(named, endpoint, region, allow_http)
+
+
+def _make_key(home: "Home", key: Path | None, opener: "Opener") -> Path:
+    from rustorium.node.backups import key_of, make_key
+
+    file = key_of(home, key)
+    if make_key(file, home, opener):
+        note(f"made the backup key {file}: keep a copy of it off this machine, since without it no backup opens")
+    return file
+
+
+@group.command()
+def create(
+    to: ToOption,
+    home: HomeOption = None,
+    keep: KeepOption = None,
+    key: KeyFileOption = None,
+    passphrase_file: PassphraseOption = None,
+    endpoint: EndpointOption = None,
+    region: RegionOption = None,
+    allow_http: HttpOption = False,
+    output: Output = Format.table,
+) -> None:
+    """Back a home up, its node running or not. What is there already isn't uploaded again."""
+    from rustorium.node import backups
+
+    found = home_of(home)
+    opener, place = _opener(passphrase_file, found), _place(to, endpoint, region, allow_http)
+    file = _make_key(found, key, opener)
+    with progress("backup") as advance:
+        made = backups.create(found, place, file, opener, advance, keep)
+    emit_one(made, output)
+
+
+@group.command("list")
+def list_(
+    place_: FromOption,
+    home: HomeOption = None,
+    key: KeyFileOption = None,
+    passphrase_file: PassphraseOption = None,
+    endpoint: EndpointOption = None,
+    region: RegionOption = None,
+    allow_http: HttpOption = False,
+    output: Output = Format.table,
+) -> None:
+    """Show the backups that are there, the newest last, and whether they are whole as far as names and sizes tell."""
+    import json
+
+    from rustorium.node.backups import key_of
+
+    place = _place(place_, endpoint, region, allow_http)
+    found = _home(home)
+    opened = _opener(passphrase_file, found).backups(place, key_of(found, key))
+    rows = json.loads(opened.list())
+    emit(rows, output, ["id", "made_ms", "from_height", "height", "node", "bytes", "state"])
+
+
+@group.command()
+def verify(
+    place_: FromOption,
+    home: HomeOption = None,
+    key: KeyFileOption = None,
+    passphrase_file: PassphraseOption = None,
+    endpoint: EndpointOption = None,
+    region: RegionOption = None,
+    allow_http: HttpOption = False,
+    output: Output = Format.table,
+) -> None:
+    """Read every object, check it and each backup's certificate, and name what is damaged or missing (exit code 4)."""
+    from rustorium.node import backups
+
+    place, of = _place(place_, endpoint, region, allow_http), _home(home)
+    with progress("verified") as advance:
+        found = backups.verify(place, backups.key_of(of, key), _opener(passphrase_file, of), advance)
+    damaged = found["damaged"]
+    if output is Format.table:
+        emit_one({**found, "damaged": len(damaged)}, output)
+        emit(damaged, output, ["object", "what", "backups", "files"])
+    else:
+        emit_one(found, output)
+    if damaged:
+        raise backups.damage(place, found)
+
+
+@group.command()
+def restore(
+    place_: FromOption,
+    home: Annotated[Path, typer.Option("--home", help="The home to make; nothing may be there.")],
+    key: Annotated[Path, typer.Option("--key", help="The key that the backups were sealed under.")],
+    height: Annotated[
+        int | None, typer.Option("--height", min=0, help="As of this height. Default: the newest that is certified.")
+    ] = None,
+    backup: Annotated[str | None, typer.Option("--backup", help="From this backup, by its id.")] = None,
+    passphrase_file: PassphraseOption = None,
+    endpoint: EndpointOption = None,
+    region: RegionOption = None,
+    allow_http: HttpOption = False,
+    output: Output = Format.table,
+) -> None:
+    """Restore a home as of a height, after a check of all of it against the chain's certificates. A validator's key is
+    retired by it."""
+    from rustorium.home import Home
+    from rustorium.node import backups
+
+    place = _place(place_, endpoint, region, allow_http)
+    target = Home(home.expanduser().absolute())
+    file = backups.key_of(None, key)
+    with progress("restored") as advance:
+        made = backups.restore(target, place, file, _opener(passphrase_file), advance, height, backup)
+    emit_one(made, output)
+    if made["key_retired"]:
+        note(
+            "its validator key signs nothing more, since nothing tells what it has signed: the node follows the chain; "
+            f"give it a new one with `rustorium-node node replace-key --home {target.path}`"
+        )
+
+
+@group.command()
+def prune(
+    to: ToOption,
+    keep: Annotated[int, typer.Option("--keep", min=1, help="Backups to keep, the newest.")],
+    home: HomeOption = None,
+    key: KeyFileOption = None,
+    passphrase_file: PassphraseOption = None,
+    endpoint: EndpointOption = None,
+    region: RegionOption = None,
+    allow_http: HttpOption = False,
+    output: Output = Format.table,
+) -> None:
+    """Remove all but the newest backups of a home, and what none of these needs."""
+    from rustorium.node import backups
+
+    found = home_of(home)
+    place = _place(to, endpoint, region, allow_http)
+    with progress("removed") as advance:
+        gone = backups.retain(found, place, backups.key_of(found, key), _opener(passphrase_file, found), advance, keep)
+    emit_one(gone, output)
+
+
+@group.command()
+def schedule(
+    to: ToOption,
+    home: HomeOption = None,
+    every: Annotated[str, typer.Option("--every", help="How often: a number and s, m, h or d.")] = "6h",
+    keep: Annotated[int, typer.Option("--keep", min=1, help="Backups to keep, the newest.")] = 14,
+    now: Annotated[bool, typer.Option("--run", help="Make backups in the foreground until it is ended.")] = False,
+    install: Annotated[
+        Path | None, typer.Option("--install", help="Write the systemd units to this folder: /etc/systemd/system.")
+    ] = None,
+    user: Annotated[str, typer.Option("--user", help="Who makes the backups.")] = "rustorium",
+    command: Annotated[Path | None, typer.Option("--command", help="Path of rustorium-node.")] = None,
+    key: KeyFileOption = None,
+    passphrase_file: PassphraseOption = None,
+    endpoint: EndpointOption = None,
+    region: RegionOption = None,
+    allow_http: HttpOption = False,
+    output: Output = Format.table,
+) -> None:
+    """Print a systemd service and timer that back the home up and keep the newest backups; or write them, or do the
+    same here."""
+    from rustorium.errors import UsageError
+    from rustorium.node import backups
+    from rustorium.node import schedule as timing
+    from rustorium.observe.backupunits import BackupUnits, unit_files
+
+    found = home_of(home)
+    place = _place(to, endpoint, region, allow_http)
+    every_s = timing.parse_interval(every)
+    if now and install is not None:
+        raise UsageError("--run makes backups here and --install leaves them to systemd: give one of them")
+    if now:
+        opener = _opener(passphrase_file, found)
+        file = _make_key(found, key, opener)
+
+        def once() -> None:
+            with progress("backup") as advance:
+                emit_one(backups.create(found, place, file, opener, advance, keep), output)
+            sys.stdout.flush()
+
+        timing.every(every_s, once, note)
+        return
+    name = found.load_config().config.node.name
+    named = command or shutil.which("rustorium-node") or shutil.which(sys.argv[0])
+    if named is None or not Path(named).expanduser().is_file():
+        raise UsageError("there is no rustorium-node on the PATH: name it with --command")
+    flags = ["--key", str(key.expanduser().absolute())] if key is not None else []
+    flags += [
+        part for flag, value in (("--endpoint", endpoint), ("--region", region)) if value for part in (flag, value)
+    ]
+    flags += ["--allow-http"] if allow_http else []
+    units = BackupUnits(
+        name, found.path, Path(named).expanduser().absolute(), user, place.destination, every_s, keep, tuple(flags)
+    )
+    for file_name, text in unit_files(units).items():
+        if install is None:
+            print(f"# {file_name}\n{text}", end="")
+        else:
+            timing.put(install.expanduser() / file_name, text)
+            note(f"wrote {install / file_name}")

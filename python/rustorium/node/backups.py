@@ -1,0 +1,263 @@
+"""Backups of a home: made while its node runs or not, listed, checked, thinned out and restored.
+
+Invariants: SYNC; one process at a time makes or removes backups of a home; a copy of the store is removed whatever
+became of the backup; what is made, removed and restored is in the audit log; a restored home is put in place last.
+"""
+
+import fcntl
+import json
+import os
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from rustorium import _native
+from rustorium.errors import HomeError, KeyFileMissing, NodeError, NotReady, UsageError, VerificationFailed
+from rustorium.home import Home, find_passphrase, make_folder, open_key_file, open_storage_key
+from rustorium.node.admin import call
+
+KEY_NAME = "backup.key"
+COPY_NAME = "checkpoint"
+"""Where in a home the copy of the store is while a backup is made."""
+POLL_S = 0.05
+Advance = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where backups lie, and how that is reached."""
+
+    destination: str
+    endpoint: str | None = None
+    region: str | None = None
+    allow_http: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Opener:
+    """What opens key files."""
+
+    passphrase_file: Path | None
+    environment: Mapping[str, str]
+
+    def of_home(self, home: Home) -> "Opener":
+        """The same, with the passphrase file that the home's configuration names where none was named."""
+        named = home.load_config().config.keys.passphrase_file
+        if self.passphrase_file is not None or not named:
+            return self
+        return replace(self, passphrase_file=home.path / named)
+
+    def backups(self, place: Place, key: Path, *, make: bool = False) -> _native.Backups:
+        """Errors: KeyFileMissing, KeyFileError, NativeError."""
+        if not key.is_file():
+            raise KeyFileMissing(
+                f"there is no backup key {key}, without which no backup opens: name the one that they were made with "
+                "by --key"
+            )
+        passphrase = find_passphrase(key, self.passphrase_file, self.environment)
+        return _native.Backups(
+            place.destination,
+            str(key),
+            passphrase,
+            endpoint=place.endpoint,
+            region=place.region,
+            allow_http=place.allow_http,
+            make=make,
+        )
+
+
+def key_of(home: Home | None, named: Path | None) -> Path:
+    """The backup key's file. Errors: UsageError."""
+    if named is not None:
+        return named.expanduser().absolute()
+    if home is None:
+        raise UsageError("name the key that the backups were made with by --key, or its home by --home")
+    return home.path / KEY_NAME
+
+
+def make_key(key: Path, home: Home, opener: Opener) -> bool:
+    """Makes a key where there is none, sealed with the passphrase of the home's keys; whether it was made."""
+    if key.exists():
+        return False
+    _native.new_backup_key(str(key), find_passphrase(home.node_key, opener.passphrase_file, opener.environment))
+    return True
+
+
+def run(backups: _native.Backups, work: Callable[[], str], advance: Advance) -> Any:
+    """Does the work on a thread and tells how far it is; an interrupt stops it. What it gives, decoded."""
+    done: list[str] = []
+    failed: list[BaseException] = []
+
+    def main() -> None:
+        try:
+            done.append(work())
+        except BaseException as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=main, name="backup")
+    thread.start()
+    try:
+        while thread.is_alive():
+            progress = json.loads(backups.progress())
+            if progress["total"]:
+                advance(progress["done"], progress["total"])
+            thread.join(POLL_S)
+    except BaseException:
+        backups.stop()
+        raise
+    finally:
+        thread.join()
+    if failed:
+        raise failed[0]
+    return json.loads(done[0])
+
+
+def create(
+    home: Home, place: Place, key: Path, opener: Opener, advance: Advance, keep: int | None = None
+) -> dict[str, object]:
+    """Makes a backup; with `keep`, then removes all but the newest so many. Errors: HomeError, KeyFileError,
+    NodeError, NativeError."""
+    with only_one(home):
+        backups = opener.backups(place, key, make=True)
+        node_key = _native.public_key(open_key_file(home.node_key, "node", opener.passphrase_file, opener.environment))
+        storage = open_storage_key(home.storage_key, opener.passphrase_file, opener.environment)
+        chain = _native.genesis_hash(home.genesis_bytes())
+        config = home.load_config().config
+        copied = home.path / COPY_NAME
+        _remove(copied)
+        try:
+            _copy_store(home, copied, chain, storage)
+            validator = config.node.role == "validator"
+            made: dict[str, object] = run(
+                backups,
+                lambda: backups.create(home.path, copied, config.node.name, node_key, validator, chain, storage),
+                advance,
+            )
+        finally:
+            _remove(copied)
+        _audit(home, opener, "backup", {"act": "create", "destination": place.destination, **made})
+        if keep is not None:
+            made |= _retain(home, backups, place, opener, advance, keep)
+        return made
+
+
+def retain(home: Home, place: Place, key: Path, opener: Opener, advance: Advance, keep: int) -> dict[str, object]:
+    """Removes all but the newest backups, and what no backup needs. Errors: as `create`."""
+    with only_one(home):
+        return _retain(home, opener.backups(place, key), place, opener, advance, keep)
+
+
+def _retain(
+    home: Home, backups: _native.Backups, place: Place, opener: Opener, advance: Advance, keep: int
+) -> dict[str, object]:
+    gone: dict[str, object] = run(backups, lambda: backups.retain(keep), advance)
+    if gone["removed"]:
+        _audit(home, opener, "backup", {"act": "remove", "destination": place.destination, **gone})
+    return gone
+
+
+def verify(place: Place, key: Path, opener: Opener, advance: Advance) -> dict[str, Any]:
+    """Reads all that is there. Errors: KeyFileError, NativeError; what is damaged is in what it gives."""
+    backups = opener.backups(place, key)
+    found: dict[str, Any] = run(backups, backups.verify, advance)
+    return found
+
+
+def damage(place: Place, found: Mapping[str, Any]) -> VerificationFailed:
+    """The error for what `verify` found damaged."""
+    first = found["damaged"][0]
+    more = len(found["damaged"]) - 1
+    others = f" and {more} other object{'s' if more > 1 else ''}" if more else ""
+    return VerificationFailed(
+        f"{first['object']} in {place.destination} is damaged ({first['what']}){others}: don't rely on the backups "
+        "that need it, and make another one",
+        code="backup-damaged",
+    )
+
+
+def restore(
+    home: Home,
+    place: Place,
+    key: Path,
+    opener: Opener,
+    advance: Advance,
+    height: int | None = None,
+    backup: str | None = None,
+) -> dict[str, object]:
+    """Restores a home that isn't there yet. Errors: KeyFileError, NativeError; then there is still none."""
+    backups = opener.backups(place, key)
+    fetched: list[_native.Restoring] = []
+
+    def fetch() -> str:
+        fetched.append(backups.fetch(home.path, height, backup))
+        return "null"
+
+    run(backups, fetch, advance)
+    [restoring] = fetched
+    staged = Home(restoring.folder())
+    storage = open_storage_key(staged.storage_key, opener.passphrase_file, opener.environment)
+    chain = _native.genesis_hash(staged.genesis_bytes())
+    restored: dict[str, object] = run(backups, lambda: restoring.prove(chain, storage), advance)
+    _audit(staged, opener, "restored", {"destination": place.destination, **restored})
+    restoring.settle()
+    return {"home": str(home.path), **restored}
+
+
+@contextmanager
+def only_one(home: Home) -> Iterator[None]:
+    """Keeps others from making and removing backups of the home. Errors: HomeError, HomeMissing."""
+    home.load_config()
+    make_folder(home.path / "run")
+    path = home.path / "run" / "backup.lock"
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise HomeError(
+                f"another process makes or removes backups of {home.path}: wait for its end, then run this again",
+                code="backup-running",
+            ) from None
+        yield
+    finally:
+        os.close(handle)
+
+
+def _copy_store(home: Home, to: Path, chain: str, storage: _native.StorageKey) -> None:
+    """By the node where it runs, else here. Errors: NodeError, NativeError."""
+    try:
+        call(home.admin_socket, "copy_store")
+    except NotReady as error:
+        if error.code != "node-not-running":
+            raise
+        _native.copy_store(str(home.db), str(to), chain, storage)
+        return
+    while (status := call(home.admin_socket, "copying"))["running"]:
+        time.sleep(POLL_S)
+    if status["failed"] is not None:
+        raise NodeError(f"the node can't copy its store: {status['failed']}", code="copy-failed")
+
+
+def _audit(home: Home, opener: Opener, event: str, fields: Mapping[str, object]) -> None:
+    """In the node's audit log, by the node where it runs. Errors: NativeError, KeyFileError, NodeError."""
+    noted = {"by": "operator", **fields}
+    try:
+        call(home.admin_socket, "note_backup", fields=noted)
+    except NotReady as error:
+        if error.code != "node-not-running":
+            raise
+        seed = open_key_file(home.node_key, "node", opener.passphrase_file, opener.environment)
+        _native.audit_record(str(home.path / "audit"), seed, event, json.dumps(noted))
+
+
+def _remove(folder: Path) -> None:
+    try:
+        if folder.exists():
+            shutil.rmtree(folder)
+    except OSError as error:
+        raise HomeError(f"{folder} can't be removed ({error.strerror}): remove it, then run this again") from None

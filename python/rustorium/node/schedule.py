@@ -1,0 +1,68 @@
+"""Something done again and again at an interval, in the foreground, until a signal ends it.
+
+Invariants: SYNC; one that fails is told of and doesn't end the others; a signal ends it between two of them, or
+interrupts the one that is under way.
+"""
+
+import re
+import signal
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+
+from rustorium._native import NativeError
+from rustorium.errors import RustoriumError, UsageError
+from rustorium.home import write_private
+
+UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+EVERY_S_MAX = 365 * 86400
+
+
+def parse_interval(text: str) -> int:
+    """Seconds of `90s`, `15m`, `6h` or `1d`. Errors: UsageError."""
+    found = re.fullmatch(r"([1-9][0-9]{0,8})([smhd])", text)
+    seconds = int(found[1]) * UNITS_S[found[2]] if found is not None else 0
+    if not 1 <= seconds <= EVERY_S_MAX:
+        raise UsageError(f"`{text}` is no interval: give a number and s, m, h or d, up to a year, such as 6h")
+    return seconds
+
+
+def every(
+    interval_s: float,
+    once: Callable[[], None],
+    tell: Callable[[str], None],
+    wait: Callable[[float], bool] | None = None,
+) -> None:
+    """Calls `once` now and then at each interval from its beginning; late, where it took longer. `wait` sleeps for so
+    many seconds and says whether to end. SIGTERM ends it as Ctrl-C does."""
+    ended = threading.Event()
+    if wait is None:
+        wait = ended.wait
+
+        def end(_number: int, _frame: FrameType | None) -> None:
+            ended.set()
+            raise KeyboardInterrupt
+
+        signal.signal(signal.SIGTERM, end)
+    while True:
+        began = time.monotonic()
+        try:
+            once()
+        except (RustoriumError, NativeError) as error:
+            tell(f"failed, and is tried again in {interval_s:g} s: {error.args[0]}")
+        if wait(max(0.0, interval_s - (time.monotonic() - began))):
+            return
+
+
+def put(path: Path, text: str) -> None:
+    """Writes a file that isn't there, or is as it would be written. Errors: UsageError, HomeError."""
+    if path.exists():
+        if path.read_text(encoding="utf-8") == text:
+            return
+        raise UsageError(f"{path} is there and differs from what is to be written: move it away, then run this again")
+    if not path.parent.is_dir():
+        raise UsageError(f"there is no folder {path.parent}: name one that is there")
+    write_private(path, text)
+    path.chmod(0o644)

@@ -1,0 +1,215 @@
+"""Backups on real processes: made while the node works, restored as of a height, cut short; and a restored validator
+never signs again."""
+
+import json
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from process_tools import Load, assert_no_panic, assert_one_sentence, level, statuses, wait_for
+from rustorium.client import Client, Key
+from rustorium.devnet import Devnet
+from rustorium.node.admin import call
+from rustorium.testing import DevnetFactory
+
+pytestmark = pytest.mark.alone
+
+VICTIM = 3
+COMMAND_S = 240.0
+
+
+def command(*arguments: object) -> list[str]:
+    return [sys.executable, "-m", "rustorium.cli", "backup", *(str(one) for one in arguments)]
+
+
+def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command(*arguments), capture_output=True, text=True, timeout=COMMAND_S, check=False)
+
+
+def answer(*arguments: object) -> Any:
+    ended = run(*arguments, "-o", "json")
+    assert ended.returncode == 0, ended.stderr
+    return json.loads(ended.stdout)
+
+
+def audited(home: Path, event: str) -> list[dict[str, Any]]:
+    lines = map(json.loads, (home / "audit" / "audit.jsonl").read_text().splitlines())
+    return [line["fields"] for line in lines if line["event"] == event]
+
+
+def home_of(net: Devnet, index: int = VICTIM) -> Path:
+    return Path(net.net.nodes[index].home)
+
+
+def owner_of(net: Devnet) -> str:
+    return Key.open(net.net.accounts[0].key_file).address
+
+
+def client_of(net: Devnet, indexes: tuple[int, ...] = (0, 1, 2)) -> Client:
+    key = Key.open(net.net.accounts[0].key_file)
+    nodes = [net.net.nodes[index].http for index in indexes]
+    return Client(nodes, genesis=Path(net.net.genesis), key=key)
+
+
+def test_a_validator_comes_back_from_a_backup_and_never_signs(devnet_factory: DevnetFactory, tmp_path: Path) -> None:
+    net = devnet_factory(nodes=4, accounts=2)
+    home, place = home_of(net), tmp_path / "backups"
+    with Load(net, "before") as load:
+        load.wait_for_more(200)
+        first = answer("create", "--home", home, "--to", place)
+        load.wait_for_more(200)
+        second = answer("create", "--home", home, "--to", place)
+    assert first["height"] < second["height"]
+    assert 0 < second["new_bytes"] < second["bytes"], "what is there already isn't uploaded again"
+    assert not (home / "checkpoint").exists()
+    made = [one for one in audited(home, "backup") if one["act"] == "create"]
+    assert [one["id"] for one in made] == [first["id"], second["id"]]
+    rows = answer("list", "--home", home, "--from", place)
+    assert [(row["id"], row["height"], row["state"]) for row in rows] == [
+        (one["id"], one["height"], "good") for one in (first, second)
+    ]
+    assert answer("verify", "--home", home, "--from", place)["damaged"] == []
+
+    # The machine is lost but for the key, which lies elsewhere.
+    key = tmp_path / "backup.key"
+    shutil.copy(home / "backup.key", key)
+    refused = run("restore", "--from", place, "--key", key, "--home", home, *passphrase(net))
+    assert_one_sentence(refused, 1, "never overwritten", "[home-exists]")
+    assert net.terminate(VICTIM) == 0
+    lost = tmp_path / "lost"
+    home.rename(lost)
+    restored = answer("restore", "--from", place, "--key", key, "--home", home, *passphrase(net))
+    assert (restored["height"], restored["state"], restored["key_retired"]) == (second["height"], "state-root", True)
+    assert [one["id"] for one in audited(home, "restored")] == [second["id"]]
+    assert not any((home / "safety").glob("segment-*")), "no journal is in a backup"
+    net.restart(VICTIM)
+    [status] = statuses(net, [VICTIM])
+    assert "restored from the backup" in status.retired
+    with client_of(net) as client:
+        client.put(b"after", b"1")
+        wait_for("all are level", lambda: level(net))
+        # Three of four are a quorum, and the restored one is none of them: without another the chain stands still.
+        assert client.get(owner_of(net), b"after") == b"1"
+    assert all(one.evidence == () for one in statuses(net)), "it has contradicted nothing"
+    signs = (home / "log" / "node.jsonl").read_text().count('"may_sign"')
+    assert signs == 0
+    # It makes backups as before, with the key that is put back.
+    shutil.copy(key, home / "backup.key")
+    third = answer("create", "--home", home, "--to", place, "--keep", 2)
+    assert third["removed"] == [first["id"]]
+    assert answer("verify", "--home", home, "--from", place)["unneeded"] == 0
+    assert_no_panic(net)
+
+
+def passphrase(net: Devnet) -> tuple[str, str]:
+    return "--passphrase-file", str(net.root / "passphrase")
+
+
+def test_a_home_is_restored_as_of_an_older_height(devnet_factory: DevnetFactory, tmp_path: Path) -> None:
+    net = devnet_factory(nodes=4, accounts=1)
+    home, place = home_of(net), tmp_path / "backups"
+    owner = owner_of(net)
+    with client_of(net) as client:
+        heights = []
+        for number in range(12):
+            receipt = client.put(b"counted", b"%d" % number).receipt
+            client.put(b"key-%d" % number, b"x")
+            assert receipt is not None
+            heights.append(receipt.height)
+        assert client.get(owner, b"counted") == b"11"
+        wait_for("all are level", lambda: level(net))
+    assert net.terminate(VICTIM) == 0
+    made = answer("create", "--home", home, "--to", place, *passphrase(net))
+    assert made["height"] >= heights[-1], "what is certified on an idle chain is all of it"
+    key, whole = home / "backup.key", tmp_path / "lost"
+    moved = tmp_path / "backup.key"
+    shutil.copy(key, moved)
+    target = ("--home", tmp_path / "x", *passphrase(net))
+    missing = run("restore", "--from", place, "--key", moved, "--height", made["height"] + 1, *target)
+    assert_one_sentence(missing, 3, "no backup", str(made["height"]), "[not-found]")
+    home.rename(whole)
+    older = heights[5]
+    assert made["from_height"] <= older
+    restored = answer("restore", "--from", place, "--key", moved, "--home", home, "--height", older, *passphrase(net))
+    assert restored["height"] == older
+    # Alone it shows the past; with its peers it goes on from there.
+    for index in range(3):
+        assert net.terminate(index) == 0
+    net.spawn(VICTIM)
+    wait_for("it answers", lambda: answers(net))
+    assert call(home / "run" / "admin.sock", "status")["executed"] == older
+    with Client(net.net.nodes[VICTIM].http) as client:
+        assert client.read(owner, b"counted").value == b"5"
+        assert client.read(owner, b"key-6").value is None
+    for index in range(3):
+        net.spawn(index)
+    net.wait_ready()
+    wait_for("all are level", lambda: level(net))
+    with Client(net.net.nodes[VICTIM].http, genesis=Path(net.net.genesis)) as client:
+        assert client.get(owner, b"counted") == b"11", "proven by the restored node"
+    assert_no_panic(net)
+
+
+def answers(net: Devnet) -> bool:
+    try:
+        return len(statuses(net, [VICTIM])) == 1
+    except Exception:
+        return False
+
+
+def test_a_kill_within_upload_or_restore_leaves_nothing_that_passes_for_whole(
+    devnet_factory: DevnetFactory, tmp_path: Path
+) -> None:
+    net = devnet_factory(nodes=1, accounts=2)
+    home = home_of(net, 0)
+    with Load(net, "some") as load:
+        load.wait_for_more(300)
+    # Enough that there is a middle.
+    with open(home / "config.toml", "a") as file:
+        file.write(f"# {random.Random(7).randbytes(20 << 20).hex()}\n")
+    whole = tmp_path / "whole"
+    made = answer("create", "--home", home, "--to", whole)
+    for wanted in (1, pieces(whole) // 2):
+        place = tmp_path / f"cut-{wanted}"
+        cut_upload(home, place, wanted)
+        assert_one_sentence(run("list", "--home", home, "--from", place), 3, "holds no backup")
+        there = pieces(place)
+        again = answer("create", "--home", home, "--to", place)
+        assert again["new_pieces"] <= pieces(place) - there + 4, "what was uploaded is used"
+        assert answer("verify", "--home", home, "--from", place)["damaged"] == []
+    target, key = tmp_path / "restored", home / "backup.key"
+    restore = ("restore", "--from", whole, "--key", key, "--home", target, *passphrase(net))
+    staged = tmp_path / "restored.restoring"
+    killed(command(*restore), lambda: (staged / "db").is_dir())
+    assert not target.exists()
+    assert answer(*restore)["id"] == made["id"]
+    assert not staged.exists()
+    assert (target / "safety" / "retired").exists()
+
+
+def cut_upload(home: Path, place: Path, wanted: int) -> None:
+    """Ends an upload when so many pieces are there."""
+    killed(command("create", "--home", home, "--to", place), lambda: pieces(place) >= wanted)
+    assert not (place / "manifests").exists(), "it was cut before its end"
+
+
+def pieces(place: Path) -> int:
+    return sum(1 for path in (place / "pieces").rglob("*") if path.is_file()) if place.exists() else 0
+
+
+def killed(line: list[str], when: Callable[[], bool]) -> None:
+    """Ends the command by SIGKILL as soon as the condition holds."""
+    process = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + COMMAND_S
+    while not when() and process.poll() is None:
+        assert time.monotonic() < deadline
+    process.send_signal(signal.SIGKILL)
+    process.wait()

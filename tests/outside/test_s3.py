@@ -1,0 +1,124 @@
+"""Backups in a real S3 server: made, checked, damaged, cut in the middle of an upload, thinned out and restored."""
+
+import json
+import random
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from s3_tools import Line, Server, minio
+
+from process_tools import Load, assert_one_sentence
+from rustorium.testing import DevnetFactory
+
+pytestmark = pytest.mark.outside
+
+BUCKET = "backups"
+COMMAND_S = 300.0
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with minio(tmp_path_factory.mktemp("minio")) as server:
+        server.make_bucket(BUCKET)
+        yield server
+
+
+class Backup:
+    """The group's commands, with a server's credentials."""
+
+    def __init__(self, server: Server, home: Path, root: Path) -> None:
+        self.server, self.home = server, home
+        self._passphrase = ("--passphrase-file", str(root / "passphrase"))
+
+    def run(self, *arguments: object, url: str | None = None) -> subprocess.CompletedProcess[str]:
+        line = [sys.executable, "-m", "rustorium.cli", "backup", *(str(one) for one in arguments), *self._passphrase]
+        environment = self.server.environment()
+        if url is not None:
+            environment["AWS_ENDPOINT_URL"] = url
+        return subprocess.run(line, capture_output=True, text=True, timeout=COMMAND_S, check=False, env=environment)
+
+    def __call__(self, *arguments: object, url: str | None = None) -> Any:
+        ended = self.run(*arguments, "--allow-http", "-o", "json", url=url)
+        assert ended.returncode == 0, ended.stderr
+        return json.loads(ended.stdout)
+
+
+@pytest.fixture
+def backup(server: Server, devnet_factory: DevnetFactory) -> Backup:
+    """A home with a chain and 20 MiB that don't compress."""
+    net = devnet_factory(nodes=1, accounts=2)
+    with Load(net, "some") as load:
+        load.wait_for_more(200)
+    home = Path(net.net.nodes[0].home)
+    with open(home / "config.toml", "a") as file:
+        file.write(f"# {random.Random(7).randbytes(10 << 20).hex()}\n")
+    return Backup(server, home, net.root)
+
+
+def test_a_home_goes_to_a_bucket_and_comes_back(backup: Backup, tmp_path: Path) -> None:
+    home, place = backup.home, f"s3://{BUCKET}/whole/node-0"
+    assert_one_sentence(backup.run("create", "--home", home, "--to", place), 2, "--allow-http", "[usage]")
+    first = backup("create", "--home", home, "--to", place)
+    second = backup("create", "--home", home, "--to", place)
+    assert second["new_bytes"] < first["bytes"] / 4
+    rows = backup("list", "--home", home, "--from", place)
+    assert [(row["id"], row["state"]) for row in rows] == [(first["id"], "good"), (second["id"], "good")]
+    verified = backup("verify", "--home", home, "--from", place)
+    assert (verified["backups"], verified["damaged"]) == (2, [])
+    restored = backup("restore", "--from", place, "--key", home / "backup.key", "--home", tmp_path / "restored")
+    assert (restored["id"], restored["key_retired"]) == (second["id"], True)
+    assert (tmp_path / "restored" / "config.toml").read_bytes() == (home / "config.toml").read_bytes()
+    gone = backup("prune", "--home", home, "--to", place, "--keep", 1)
+    assert gone["removed"] == [first["id"]]
+    assert backup("verify", "--home", home, "--from", place)["unneeded"] == 0
+    damaged_objects_are_named(backup, place)
+
+
+def damaged_objects_are_named(backup: Backup, place: str) -> None:
+    listing = backup.server.request("GET", f"/{BUCKET}", query="list-type=2&prefix=whole%2F").text
+    names = [part.partition("</Key>")[0] for part in listing.split("<Key>")[1:]]
+    assert len(names) > 10
+    for name in (names[0], *[name for name in names if "/pieces/" in name][:2], names[-1]):
+        path = f"/{BUCKET}/{name}"
+        good = backup.server.request("GET", path).content
+        bad = good[:-1] + bytes([good[-1] ^ 1])
+        for harm in (lambda path=path, bad=bad: backup.server.request("PUT", path, bad),
+                     lambda path=path: backup.server.request("DELETE", path)):  # fmt: skip
+            assert harm().status_code in (200, 204)
+            ended = backup.run("verify", "--home", backup.home, "--from", place, "--allow-http")
+            assert_one_sentence(ended, 4, name.removeprefix("whole/node-0/"), "damaged", "[backup-damaged]")
+        assert backup.server.request("PUT", path, good).status_code == 200
+    assert backup("verify", "--home", backup.home, "--from", place)["damaged"] == []
+
+
+def test_an_upload_that_is_cut_is_no_backup_and_is_gone_on_with(backup: Backup) -> None:
+    home, place = backup.home, f"s3://{BUCKET}/cut"
+    line = Line(backup.server, 12 << 20, heals=False)
+    ended = backup.run("create", "--home", home, "--to", place, "--allow-http", url=line.url)
+    line.close()
+    assert line.cuts >= 1
+    assert_one_sentence(ended, 1, "can't be reached or written", "run this again", "[backup-place-failed]")
+    assert_one_sentence(backup.run("list", "--home", home, "--from", place, "--allow-http"), 3, "holds no backup")
+    made = backup("create", "--home", home, "--to", place)
+    assert made["new_bytes"] < made["bytes"], "what had arrived is used"
+    assert backup("verify", "--home", home, "--from", place)["damaged"] == []
+
+
+def test_a_line_that_breaks_now_and_then_costs_tries_alone(backup: Backup) -> None:
+    home, place = backup.home, f"s3://{BUCKET}/breaks"
+    line = Line(backup.server, 6 << 20, heals=True)
+    made = backup("create", "--home", home, "--to", place, url=line.url)
+    line.close()
+    assert line.cuts >= 1
+    assert backup("verify", "--home", home, "--from", place)["damaged"] == []
+    assert backup("list", "--home", home, "--from", place)[0]["id"] == made["id"]
+
+
+def test_a_bucket_that_is_not_there_or_not_ours_is_one_sentence(backup: Backup) -> None:
+    home = backup.home
+    ended = backup.run("create", "--home", home, "--to", "s3://no-such-bucket/x", "--allow-http")
+    assert_one_sentence(ended, 1, "s3://no-such-bucket/x can't be reached or written", "[backup-place-failed]")
