@@ -17,7 +17,6 @@ import pytest
 from process_tools import Load, assert_no_panic, assert_one_sentence, level, statuses, wait_for
 from rustorium.client import Client, Key
 from rustorium.devnet import Devnet
-from rustorium.node.admin import call
 from rustorium.testing import DevnetFactory
 
 pytestmark = pytest.mark.alone
@@ -144,8 +143,7 @@ def test_a_home_is_restored_as_of_an_older_height(devnet_factory: DevnetFactory,
     for index in range(3):
         assert net.terminate(index) == 0
     net.spawn(VICTIM)
-    wait_for("it answers", lambda: answers(net))
-    assert call(home / "run" / "admin.sock", "status")["executed"] == older
+    wait_for("it shows that height", lambda: statuses(net, [VICTIM])[0].executed == older)
     with Client(net.net.nodes[VICTIM].http) as client:
         assert client.read(owner, b"counted").value == b"5"
         assert client.read(owner, b"key-6").value is None
@@ -156,13 +154,6 @@ def test_a_home_is_restored_as_of_an_older_height(devnet_factory: DevnetFactory,
     with Client(net.net.nodes[VICTIM].http, genesis=Path(net.net.genesis)) as client:
         assert client.get(owner, b"counted") == b"11", "proven by the restored node"
     assert_no_panic(net)
-
-
-def answers(net: Devnet) -> bool:
-    try:
-        return len(statuses(net, [VICTIM])) == 1
-    except Exception:
-        return False
 
 
 def test_a_kill_within_upload_or_restore_leaves_nothing_that_passes_for_whole(
