@@ -1,4 +1,4 @@
-"""A real S3 server (MinIO) on loopback, and a line to it that can be cut.
+"""An S3 server of its own (moto's) on loopback, and a line to it that can be cut.
 
 Source of the signatures: AWS Signature Version 4.
 """
@@ -72,28 +72,19 @@ class Server:
 
 
 @contextmanager
-def minio(folder: Path) -> Iterator[Server]:
-    """MinIO with its files in a folder."""
+def s3_server(folder: Path) -> Iterator[Server]:
+    """A server with nothing in it."""
     leases = PortLeases()
-    port, console = leases.take(2)
-    command = ["minio", "server", str(folder / "data"), "--quiet", "--address", f"127.0.0.1:{port}"]
-    command += ["--console-address", f"127.0.0.1:{console}"]
-    environment = os.environ | {
-        "MINIO_ROOT_USER": USER,
-        "MINIO_ROOT_PASSWORD": PASSWORD,
-        "MINIO_BROWSER": "off",
-        "MINIO_UPDATE": "off",
-        "HOME": str(folder),
-    }
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / "minio.log", "wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment)
+    [port] = leases.take(1)
+    with open(folder / "server.log", "wb") as log:
+        command = ["moto_server", "-H", "127.0.0.1", "-p", str(port)]
+        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
     server = Server(port)
 
     def up() -> bool:
-        assert process.poll() is None, (folder / "minio.log").read_text()
+        assert process.poll() is None, (folder / "server.log").read_text()
         with suppress(httpx2.HTTPError):
-            return httpx2.get(f"{server.url}/minio/health/ready", trust_env=False, timeout=5).status_code == 200
+            return httpx2.get(f"{server.url}/moto-api/", trust_env=False, timeout=5).status_code == 200
         return False
 
     try:

@@ -1,4 +1,4 @@
-"""Backups in a real S3 server: made, checked, damaged, cut in the middle of an upload, thinned out and restored."""
+"""Backups in an S3 server: made, checked, damaged, cut in the middle of an upload, thinned out and restored."""
 
 import json
 import random
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from s3_tools import Line, Server, minio
+from s3_tools import Line, Server, s3_server
 
 from process_tools import Load, assert_one_sentence
 from rustorium.testing import DevnetFactory
@@ -22,7 +22,7 @@ COMMAND_S = 300.0
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with minio(tmp_path_factory.mktemp("minio")) as server:
+    with s3_server(tmp_path_factory.mktemp("s3")) as server:
         server.make_bucket(BUCKET)
         yield server
 
