@@ -36,6 +36,7 @@ pub fn genesis() -> Genesis {
         parameters: rustorium_types::Parameters::default(),
         validators: BoundedVec::new(vec![validator]).unwrap(),
         accounts: BoundedVec::new(accounts).unwrap(),
+        pools: BoundedVec::default(),
     }
 }
 

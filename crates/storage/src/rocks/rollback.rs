@@ -45,8 +45,10 @@ impl RocksStore {
         let _writer = self.writer.lock();
         if let Some(base) = base {
             self.undo_tree(&roots, base)?;
-            for (height, writes) in self.changes(base, to)? {
-                self.note_writes(height, &writes)?;
+            let mut changes = self.changes(base, to)?;
+            // Heights that wrote nothing have a row, too: whoever goes on from the base asks for each.
+            for height in (base.0 + 1..=to.0).map(Height) {
+                self.note_writes(height, &changes.remove(&height).unwrap_or_default())?;
             }
         }
         self.forget_above(to)?;
