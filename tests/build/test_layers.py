@@ -78,7 +78,11 @@ PLANTED = [
     ("crates/types/src/ids.rs", "use std::time::Instant;", "`types` may not use Instant"),
     ("crates/types/src/ids.rs", "pub fn f(x: f64) {}", "`types` may not use f64"),
     ("crates/types/Cargo.toml", 'rustorium-crypto = "1"', "`types` may not depend on `crypto`"),
-    ("crates/types/Cargo.toml", 'tokio = "1"', "only transport gateway dataplane backup sim native may depend on `tokio`"),
+    (
+        "crates/types/Cargo.toml",
+        'tokio = "1"',
+        "only transport gateway dataplane backup sim native may depend on `tokio`",
+    ),
     ("crates/types/src/lib.rs", "x\n" * 500, "504 lines, at most 500"),
     ("tests/test_long.py", "x = 1\n" * 501, "502 lines, at most 500"),
 ]

@@ -61,7 +61,7 @@ impl BackupKey {
     /// Takes the secret of a `backup.key`, which has as many bytes as a master key; the caller wipes its own copy.
     pub fn from_secret(secret: &[u8]) -> Result<Self, SealError> {
         let master = MasterKey::from_secret(secret)?;
-        let names = Locked::copy_of(&*master.derive(NAMES, &[])).map(KeyedHash).map_err(no_memory)?;
+        let names = Locked::copy_of(&master.derive(NAMES, &[])).map(KeyedHash).map_err(no_memory)?;
         Ok(Self { master, names })
     }
 
