@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from process_tools import assert_no_panic
+from process_tools import assert_no_panic, wait_for
 from rustorium.auditlog import log_of, read, signer_of
 from rustorium.devnet import Devnet
 from rustorium.home import Home
@@ -32,6 +32,7 @@ def events(home: Home, name: str) -> list[dict[str, Any]]:
 def test_starts_are_told_and_a_cut_tail_shows_in_the_ledger(devnet_factory: DevnetFactory, tmp_path: Path) -> None:
     net = devnet_factory(nodes=1, accounts=1)
     home, account = Home(Path(net.net.nodes[0].home)), net.net.accounts[0]
+    wait_for("its start is told", lambda: events(home, "configuration"))
     [started], [configured] = events(home, "node started"), events(home, "configuration")
     assert started["keys"] == {"node_key": signer_of(home).hex(), "validator_key": public(home.validator_key)}
     assert configured["settings"]["p2p.listen"] == net.net.nodes[0].p2p
@@ -39,6 +40,7 @@ def test_starts_are_told_and_a_cut_tail_shows_in_the_ledger(devnet_factory: Devn
     with open(home.config, "a") as file:
         file.write('\n[log]\nlevel = "debug"\n')
     net.restart(0)
+    wait_for("so is the next one", lambda: len(events(home, "configuration")) == 2)
     assert [one["changed"] for one in events(home, "configuration")[1:]] == [["log.level"]]
     assert len(events(home, "node started")) == 2
     cut_off(net, home, account.address, Path(account.key_file), tmp_path)
