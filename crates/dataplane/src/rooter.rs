@@ -20,8 +20,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::watch;
 
-/// How long the newest height must have been executed before it is rooted ahead: under load the next one is on its way.
-const QUIET: Duration = Duration::from_millis(20);
 /// How far the thread steps back behind the others.
 const NICE: i32 = 5;
 /// The rooting thread's parts.
@@ -123,7 +121,9 @@ impl Rooter {
 
     /// How long nothing may come until the newest state is rooted ahead; none where it isn't to be.
     pub fn ahead_in(&self, now_ms: u64) -> Option<Duration> {
-        self.rooting.ahead_from_ms().map(|at| Duration::from_millis(at.saturating_sub(now_ms)).max(QUIET))
+        self.rooting
+            .ahead_from_ms()
+            .map(|at| Duration::from_millis(at.saturating_sub(now_ms)).max(self.rooting.quiet()))
     }
 
     /// Takes what waits, or roots ahead where nothing does and it is time. Errors: a code and a sentence.

@@ -17,11 +17,20 @@ fn rooting(tables: &Arc<Tables>) -> Rooting<MemKv, Serial> {
 
 /// A height with one transaction, which sets one key of its own, so long after the first one's.
 fn job(height: u64, after_ms: u64) -> RootJob {
+    job_of(1, height, after_ms)
+}
+
+/// The same with so many keys.
+fn job_of(keys: u64, height: u64, after_ms: u64) -> RootJob {
     let start = context(&genesis(), 0).genesis_header.clone();
     let time_ms = start.time_ms + after_ms;
     let header = Header { height: Height(height), time_ms, transactions: 1, ..start };
-    let key = StateKey { account: AccountId([height as u8; 32]), name: [7; 32] };
-    RootJob { header, diff: vec![(key, Some(Hash([height as u8; 32])))] }
+    let key = |n: u64| {
+        let mut name = [7; 32];
+        name[..8].copy_from_slice(&n.to_le_bytes());
+        StateKey { account: AccountId([height as u8; 32]), name }
+    };
+    RootJob { header, diff: (0..keys).map(|n| (key(n), Some(Hash([height as u8; 32])))).collect() }
 }
 
 fn ends(rooted: Option<RootedPeriod>) -> (u64, Hash) {
@@ -48,6 +57,18 @@ fn a_root_ahead_is_that_of_its_period_only_while_nothing_follows() {
     let of_three = ends(ahead.root_ahead().unwrap());
     assert_eq!(ends(ahead.take(job(4, 2 * PERIOD_MS)).unwrap()), of_three);
     assert_eq!(ends(plain.take(job(4, 2 * PERIOD_MS)).unwrap()), of_three);
+}
+
+#[test]
+fn a_dear_root_waits_longer_for_what_would_make_it_worthless() {
+    let mut rooting = rooting(&Arc::new(Tables::build(4).unwrap()));
+    rooting.take(job(1, 0)).unwrap();
+    let cheap = rooting.quiet();
+    rooting.take(job_of(5_000, 2, 1)).unwrap();
+    assert!(rooting.quiet() >= 10 * cheap, "{:?} after {cheap:?}", rooting.quiet());
+    // The period is over: what it wrote is rooted.
+    rooting.take(job(3, PERIOD_MS)).unwrap();
+    assert_eq!(rooting.quiet(), cheap);
 }
 
 #[test]
