@@ -16,7 +16,6 @@ from rustorium.client import Client, Key, LightClient
 from rustorium.client.operations import delete, put, transfer
 from rustorium.devnet import Devnet
 from rustorium.errors import Busy, NotFound, ProofPruned, ProofRefused, VerificationFailed
-from rustorium.home import read_genesis
 from rustorium.testing import DevnetFactory
 from rustorium.types import Balance, Subject, Value
 
@@ -214,6 +213,6 @@ def test_a_light_client_needs_no_node_for_what_it_was_given(devnet: Devnet, key:
         client.put(b"light", b"1")
         state = client.prove([Subject(key.address, key=b"light")])
         checkpoint = client.light.checkpoint()
-    light = LightClient(read_genesis(Path(devnet.net.genesis)))
+    light = LightClient(devnet.net.genesis)
     assert light.show_file(state.proof).state == state
     assert LightClient(checkpoint, checkpoint=True).show_file(state.proof).state == state

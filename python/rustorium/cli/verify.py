@@ -26,12 +26,11 @@ def verify(
     """Check a proof file, without any node; print what it shows, or refuse it (exit code 4)."""
     from rustorium.client.light import LightClient
     from rustorium.errors import UsageError
-    from rustorium.home import read_genesis
 
     if (genesis is None) == (checkpoint is None):
         raise UsageError("a proof needs something to trust: give --genesis FILE or --checkpoint FILE")
     if genesis is not None:
-        light = LightClient(read_genesis(genesis.expanduser()))
+        light = LightClient(genesis.expanduser())
     else:
         assert checkpoint is not None
         light = LightClient(content_of(checkpoint), checkpoint=True)

@@ -7,6 +7,7 @@ beside a proof is compared with what the proof shows; without a way to fetch epo
 import json
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 from typing import Any, Literal, ParamSpec, TypeVar, cast
 
 import anyio.to_thread
@@ -15,6 +16,7 @@ from rustorium import _native
 from rustorium.client import prooffile, wire
 from rustorium.client.prooffile import ProofFile
 from rustorium.errors import EpochUnknown, ProofRefused, TrustExpired, VerificationFailed
+from rustorium.home import read_genesis
 from rustorium.types import Account, At, Balance, Block, Claim, Held, ProvenState, Shown, Subject, Value
 
 FetchChanges = Callable[[int], Awaitable[Sequence[bytes]]]
@@ -32,18 +34,21 @@ WAY_BYTES_MAX = 4 * 1024 * 1024
 class LightClient:
     """Checks proofs of one chain.
 
-    `anchor`: canonical bytes of the genesis, or the content of a checkpoint's file with `checkpoint=True`.
-    `trust_period_s`: committees that retired longer ago prove nothing. Errors: VerificationFailed."""
+    `anchor`: the path of the genesis file, or with `checkpoint=True` of a checkpoint's; or the canonical bytes of the
+    genesis, or the content of the checkpoint's file. `trust_period_s`: committees that retired longer ago prove
+    nothing. Errors: VerificationFailed, HomeMissing and HomeError with what is wrong in a genesis file, OSError."""
 
     def __init__(
         self,
-        anchor: bytes,
+        anchor: bytes | str | Path,
         *,
         checkpoint: bool = False,
         trust_period_s: float | None = None,
         fetch: FetchChanges | None = None,
     ) -> None:
         period_ms = int(trust_period_s * 1000) if trust_period_s is not None else None
+        if not isinstance(anchor, bytes):
+            anchor = Path(anchor).read_bytes() if checkpoint else read_genesis(Path(anchor))
         make = _native.Light.from_checkpoint if checkpoint else _native.Light.from_genesis
         claimed, start = prooffile.parse_checkpoint(anchor) if checkpoint else (None, anchor)
         self._light = refusing(make, start, period_ms)
