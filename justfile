@@ -102,6 +102,10 @@ torture: build (debian "go" "golang-go")
     RUSTORIUM_ABUSE_TIMES=20 RUSTORIUM_HOSTILE_INPUTS=100000 {{ python }} -m pytest -s tests/abuse --timeout 3600
     RUSTORIUM_HISTORY_SEEDS="$(seq -s, 1 20)" RUSTORIUM_HISTORY_OPERATIONS=300 {{ python }} -m pytest -s -m outside tests/outside/test_consistency.py
 
+# four validators under load for MINUTES, a fault in every round: memory, files, threads and disk must not grow, nothing is lost
+soak MINUTES="60" SEED="0" *OPTIONS: build
+    PYTHONPATH=tests {{ python }} tests/soak.py --minutes {{ MINUTES }} --seed {{ SEED }} {{ OPTIONS }}
+
 # play COUNT seeds of the simulator from FIRST on; MODE: safety liveness epochs traitors partitions twins
 sim FIRST="0" COUNT="200" MODE="liveness" *OPTIONS: build
     {{ python }} -m rustorium.cli sim run --seed {{ FIRST }} --count {{ COUNT }} --mode {{ MODE }} --jobs 2 {{ OPTIONS }}

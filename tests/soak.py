@@ -1,0 +1,196 @@
+"""Four validators under load for as long as one likes, with a fault in every round: nothing that may not grow does, and
+nothing is lost. `just soak MINUTES SEED`.
+
+Invariants: the order of faults follows from the seed; a round ends when all nodes are level again; a figure has grown
+when the median of the run's last third is above that of its middle third by more than its allowance: the first third
+may fill caches, and one high round means nothing.
+"""
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from statistics import median
+from typing import Any
+
+from process_tools import assert_no_panic, assert_same_roots, level, statuses, wait_for
+from rustorium.client.load import run_load
+from rustorium.devnet import Devnet
+
+KEEP_HEIGHTS = 1000
+ROUND_S = 20
+LEVEL_S = 120.0
+ALLOWED = {"pss_mb": (1.05, 12.0), "files": (1.0, 6.0), "threads": (1.0, 3.0), "disk_mb": (1.10, 8.0)}
+"""Of each figure: by which factor and how much more the last third may be."""
+SAME_KEYS = 7
+"""The load's salt: every round writes the keys of the first, so that the state has a size."""
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """What a round left behind: its fault, the load's report, and each node's figures."""
+
+    fault: str
+    load: dict[str, Any]
+    nodes: list[dict[str, float]]
+
+
+def grown(series: Sequence[float], figure: str) -> bool:
+    """Whether the last third is above the middle one by more than its allowance. Fewer than six rounds say nothing."""
+    third = len(series) // 3
+    if third < 2:
+        return False
+    factor, more = ALLOWED[figure]
+    return median(series[-third:]) > factor * median(series[third : 2 * third]) + more
+
+
+def verdicts(rounds: Sequence[Round]) -> list[str]:
+    """A sentence for each thing that is wrong."""
+    wrong = [f"round {n}: {one.load['lost']} transactions lost" for n, one in enumerate(rounds, 1) if one.load["lost"]]
+    for index in range(len(rounds[0].nodes)):
+        for figure in ALLOWED:
+            series = [one.nodes[index][figure] for one in rounds]
+            if grown(series, figure):
+                wrong.append(f"node-{index}: {figure} grows: {' '.join(f'{value:.0f}' for value in series)}")
+    return wrong
+
+
+def figures(net: Devnet, index: int) -> dict[str, float]:
+    """Of one node: proportional memory, open files, threads, bytes of its home."""
+    process = Path(f"/proc/{net.net.nodes[index].pid}")
+    rollup = dict(line.split(":", 1) for line in (process / "smaps_rollup").read_text().splitlines()[1:])
+    home = subprocess.run(["du", "-s", "-B1", net.net.nodes[index].home], capture_output=True, text=True, check=False)
+    return {
+        "pss_mb": int(rollup["Pss"].split()[0]) * 1024 / 1e6,
+        "files": len(os.listdir(process / "fd")),
+        "threads": len(os.listdir(process / "task")),
+        "disk_mb": int(home.stdout.split()[0]) / 1e6,
+    }
+
+
+def cli(*arguments: str) -> None:
+    """A command of an operator's; it ends well."""
+    done = subprocess.run(
+        [sys.executable, "-m", "rustorium.cli", *arguments], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, f"{' '.join(arguments)}: {done.stderr}"
+
+
+def heights(net: Devnet, indexes: Sequence[int] | None = None) -> list[int]:
+    return [status.executed for status in statuses(net, indexes)]
+
+
+class Faults:
+    """What is done to one node while the load goes on."""
+
+    def __init__(self, net: Devnet, folder: Path) -> None:
+        self.net, self.folder = net, folder
+        self.all: dict[str, Callable[[int], None]] = {
+            "none": lambda _: None,
+            "kill": self.kill,
+            "terminate": self.terminate,
+            "freeze": self.freeze,
+            "rotate": lambda index: cli("keys", "rotate", "--home", self.net.net.nodes[index].home),
+            "backup": self.backup,
+        }
+
+    def kill(self, index: int) -> None:
+        self.net.kill(index)
+        self.net.restart(index)
+
+    def terminate(self, index: int) -> None:
+        assert self.net.terminate(index) == 0
+        self.net.restart(index)
+
+    def freeze(self, index: int) -> None:
+        """Until the others have gone on by a hundred heights without it."""
+        others = [other for other in range(len(self.net.net.nodes)) if other != index]
+        self.net.signal(index, signal.SIGSTOP)
+        try:
+            goal = max(one.executed for one in statuses(self.net, others)) + 100
+            wait_for(
+                "the others go on", lambda: min(one.executed for one in statuses(self.net, others)) > goal, LEVEL_S
+            )
+        finally:
+            self.net.signal(index, signal.SIGCONT)
+
+    def backup(self, index: int) -> None:
+        to = str(self.folder / f"backups-{index}")  # each home has a backup key of its own
+        cli("backup", "create", "--home", self.net.net.nodes[index].home, "--to", to)
+        cli("backup", "prune", "--to", to, "--keep", "1", "--home", self.net.net.nodes[index].home)
+
+
+def play(net: Devnet, faults: Faults, fault: str, index: int, rate: int) -> Round:
+    """One round: load, and in the midst of it a fault of one node."""
+    reports: list[dict[str, Any]] = []
+
+    def load() -> None:
+        reports.append(run_load(net.net, rate_per_s=rate, seconds=ROUND_S, salt=SAME_KEYS))
+
+    sending = threading.Thread(target=load)
+    before = max(heights(net))
+    sending.start()
+    wait_for("the load has begun", lambda: max(heights(net)) > before + 10, LEVEL_S)
+    faults.all[fault](index)
+    sending.join()
+    wait_for("all are level", lambda: level(net), LEVEL_S)
+    found = statuses(net)
+    assert all(not one.evidence and not one.retired for one in found), found
+    return Round(fault, reports[0], [figures(net, node) for node in range(len(net.net.nodes))])
+
+
+def soak(folder: Path, minutes: float, rate: int, seed: int) -> list[Round]:
+    """Rounds until the time is over, each told in a line."""
+    luck, rounds = Random(seed), []
+    with Devnet.create(folder / "net", accounts=8) as net:
+        for node in net.net.nodes:
+            with open(Path(node.home, "config.toml"), "a") as file:
+                file.write(f"\n[storage]\nkeep = {KEEP_HEIGHTS}\nproofs_kept = 20\n")
+        net.start()
+        faults, end = Faults(net, folder), time.monotonic() + 60 * minutes
+        while time.monotonic() < end:
+            fault, index = luck.choice(sorted(faults.all)), luck.randrange(len(net.net.nodes))
+            rounds.append(play(net, faults, fault, index, rate))
+            tell(len(rounds), index, rounds[-1], max(heights(net)))
+        height = assert_same_roots(net, max(1, max(heights(net)) - KEEP_HEIGHTS // 2))
+        assert_no_panic(net)
+    windows = height // KEEP_HEIGHTS
+    print(f"{len(rounds)} rounds, height {height}, {windows} windows of {KEEP_HEIGHTS} heights; seed {seed}")
+    return rounds
+
+
+def tell(number: int, index: int, one: Round, height: int) -> None:
+    """The round in a line: the highest figure of all nodes."""
+    most = {figure: max(node[figure] for node in one.nodes) for figure in ALLOWED}
+    shown = "  ".join(f"{figure} {value:.0f}" for figure, value in most.items())
+    report = one.load
+    print(
+        f"round {number}: {one.fault} of node-{index}, height {height}, {report['achieved_per_s']:.0f} tx/s, "
+        f"p50 {report['p50_ms']:.1f} p99 {report['p99_ms']:.0f} ms, lost {report['lost']}  {shown}",
+        flush=True,
+    )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", type=float, default=60)
+    parser.add_argument("--rate", type=int, default=100, help="transactions a second")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="rustorium-soak-") as folder:
+        rounds = soak(Path(folder), options.minutes, options.rate, options.seed)
+    wrong = verdicts(rounds)
+    print("\n".join(wrong) or "nothing grew, nothing was lost")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
