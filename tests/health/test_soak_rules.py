@@ -18,6 +18,12 @@ def test_what_fills_first_and_then_stays_has_not_grown() -> None:
         assert verdicts(rounds(figure, [10, 40, 80, 100, 101, 99, 100, 900, 100])) == []
 
 
+def test_a_disk_that_comes_and_goes_has_not_grown_and_one_whose_ebbs_rise_has() -> None:
+    ebb_and_flood = [72.0, 95, 143, 109, 124, 176, 131, 137, 160]
+    assert verdicts(rounds("disk_mb", ebb_and_flood)) == []
+    assert verdicts(rounds("disk_mb", [value + 60 * n for n, value in enumerate(ebb_and_flood)]))
+
+
 def test_what_grows_is_named_with_its_node() -> None:
     for figure in ALLOWED:
         [wrong] = verdicts(rounds(figure, [50.0 * n for n in range(1, 13)]))
