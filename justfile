@@ -79,9 +79,9 @@ test-outside: build (debian "strace" "strace") (debian "go" "golang-go") (debian
     [ -d "$RUSTORIUM_SNARKJS/node_modules/snarkjs" ] || npm install --silent --no-audit --no-fund --prefix "$RUSTORIUM_SNARKJS" "snarkjs@$snarkjs" "circom2@$circom" "circomlib@$circomlib"
     playwright=1.65.2 browser="${RUSTORIUM_BUILD_CACHE:-$HOME/.cache/rustorium-build}/playwright"
     [ -d "$browser-$playwright/playwright" ] || {{ python }} -m pip install -q --disable-pip-version-check --target "$browser-$playwright" "playwright==$playwright"
-    moto=5.2.5 store="${RUSTORIUM_BUILD_CACHE:-$HOME/.cache/rustorium-build}/moto"
-    [ -x "$store-$moto/bin/moto_server" ] || { python3 -m venv "$store-$moto" && "$store-$moto/bin/pip" install -q --disable-pip-version-check "moto[server]==$moto"; }
-    PYTHONPATH="$browser-$playwright" PATH="$tools-$deny/bin:$PATH:$store-$moto/bin:$openapi-$schemathesis/bin" {{ python }} -m pytest -m outside
+    versitygw=1.8.0 store="${RUSTORIUM_BUILD_CACHE:-$HOME/.cache/rustorium-build}/versitygw" # a minute on two cores, once
+    [ -x "$store-$versitygw/versitygw" ] || GOBIN="$store-$versitygw" go install "github.com/versity/versitygw/cmd/versitygw@v$versitygw"
+    PYTHONPATH="$browser-$playwright" PATH="$tools-$deny/bin:$PATH:$store-$versitygw:$openapi-$schemathesis/bin" {{ python }} -m pytest -m outside
 
 # coverage-guided fuzzing of one target after the other (all), SECONDS each, into target/fuzz; what is new and small goes to tests/fuzz/corpus by hand
 fuzz SECONDS="60" *TARGETS: venv
