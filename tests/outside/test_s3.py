@@ -12,7 +12,7 @@ import pytest
 from s3_tools import Line, Server, s3_server
 
 from process_tools import Load, assert_one_sentence
-from rustorium.testing import DevnetFactory
+from rustorium.devnet import Devnet
 
 pytestmark = pytest.mark.outside
 
@@ -48,16 +48,17 @@ class Backup:
         return json.loads(ended.stdout)
 
 
-@pytest.fixture
-def backup(server: Server, devnet_factory: DevnetFactory) -> Backup:
-    """A home with a chain and 20 MiB that don't compress."""
-    net = devnet_factory(nodes=1, accounts=2)
-    with Load(net, "some") as load:
-        load.wait_for_more(200)
-    home = Path(net.net.nodes[0].home)
-    with open(home / "config.toml", "a") as file:
-        file.write(f"# {random.Random(7).randbytes(10 << 20).hex()}\n")
-    return Backup(server, home, net.root)
+@pytest.fixture(scope="module")
+def backup(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backup]:
+    """A home with a chain and 20 MiB that don't compress; each test has a prefix of its own in the bucket."""
+    with Devnet.create(tmp_path_factory.mktemp("backed-up") / "net", nodes=1, accounts=2) as net:
+        net.start()
+        with Load(net, "some") as load:
+            load.wait_for_more(200)
+        home = Path(net.net.nodes[0].home)
+        with open(home / "config.toml", "a") as file:
+            file.write(f"# {random.Random(7).randbytes(10 << 20).hex()}\n")
+        yield Backup(server, home, net.root)
 
 
 def test_a_home_goes_to_a_bucket_and_comes_back(backup: Backup, tmp_path: Path) -> None:
