@@ -58,7 +58,8 @@ lint: build
 # every test of Rust and Python that needs nothing but Python, Rust and C++
 test: build
     {{ with }} {{ checked }} cargo test --release --locked --no-fail-fast --workspace --exclude rustorium-native
-    {{ python }} -m pytest -n 2 --dist worksteal -m "not outside and not alone"
+    {{ python }} -m pytest -n 2 --dist worksteal -m "not outside and not nodes and not alone"
+    {{ python }} -m pytest -n 2 --dist loadfile -m "nodes"
     {{ python }} -m pytest -m "alone"
 
 # a command from Debian's package of that name, where the machine lacks it (needs root and apt)

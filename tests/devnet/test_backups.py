@@ -19,7 +19,7 @@ from rustorium.client import Client, Key
 from rustorium.devnet import Devnet
 from rustorium.testing import DevnetFactory
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.nodes
 
 VICTIM = 3
 COMMAND_S = 240.0

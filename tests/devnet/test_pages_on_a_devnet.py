@@ -12,13 +12,14 @@ from typing import Any
 
 import pytest
 
+from process_tools import wait_for
 from rustorium.cli import main
 from rustorium.client import Client, Key, LightClient, Verifier, zk
 from rustorium.devnet import Devnet
 from rustorium.home import read_genesis
 from rustorium.types import Subject
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.nodes
 ROOT = Path(__file__).resolve().parents[2]
 MADE = ROOT / "tests" / "zk" / "bn128"
 BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -85,7 +86,8 @@ def test_zk(devnet: Devnet, folder: Path) -> None:
     key = Key.open(second.key_file)
     done = run_python(folder, code, key=key, value=value)
     with Client.from_net(devnet.path) as client:
-        assert client.get(key.address, b"door") == b"open"
+        # Another client than the one that wrote: it sees what is proven.
+        wait_for("the door is open", lambda: client.get(key.address, b"door") == b"open")
         last = client.account_transactions(zk.address_of(done["verifier"])).transactions[0]
         receipt = client.get_transaction(last).receipt
         assert receipt is not None

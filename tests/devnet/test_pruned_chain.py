@@ -13,7 +13,7 @@ from rustorium.node.quarantine import quarantined
 from rustorium.types import Subject
 from supervised import Supervised
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.nodes
 KEEP = 1000
 
 
