@@ -92,7 +92,7 @@ fuzz SECONDS="60" *TARGETS: venv
 fuzz-million *ARGUMENTS: venv
     {{ with }} {{ checked }} cargo run --release --locked -q -p rustorium-fuzz -- --threads 2 {{ ARGUMENTS }}
 
-# crashes, disks and histories, all of it: power cuts at every call, kill -9 under load, damage in each kind of file, bad
+# crashes, disks and histories, all of it: power cuts at every call, kill -9 under load and of all at once, damage in each kind of file, bad
 # disks, clients' records
 torture: build (debian "go" "golang-go")
     #!/usr/bin/env bash
@@ -100,6 +100,7 @@ torture: build (debian "go" "golang-go")
     export RUSTORIUM_CUT_STRIDE=1 RUSTORIUM_CUT_LIVES=500 RUSTORIUM_CUT_ROUNDS=20 RUSTORIUM_KILL_ROUNDS=30
     export RUSTORIUM_DAMAGE_SEEDS=5 RUSTORIUM_DISKS=long
     {{ python }} -m pytest -s tests/disk --timeout 7200
+    RUSTORIUM_FAULT_ROUNDS=20 {{ python }} -m pytest -s tests/devnet/test_faults.py --timeout 3600
     RUSTORIUM_ABUSE_TIMES=20 RUSTORIUM_HOSTILE_INPUTS=100000 {{ python }} -m pytest -s tests/abuse --timeout 3600
     RUSTORIUM_HISTORY_SEEDS="$(seq -s, 1 20)" RUSTORIUM_HISTORY_OPERATIONS=300 {{ python }} -m pytest -s -m outside tests/outside/test_consistency.py
 
