@@ -16,7 +16,6 @@ from process_tools import wait_for
 from rustorium.cli import main
 from rustorium.client import Client, Key, LightClient, Verifier, zk
 from rustorium.devnet import Devnet
-from rustorium.home import read_genesis
 from rustorium.types import Subject
 
 pytestmark = pytest.mark.nodes
@@ -70,7 +69,7 @@ def test_proofs(devnet: Devnet, folder: Path) -> None:
     [code] = shown("proofs.md", "python")
     names = {"address": key.address, "names": [b"invoice/17", b"invoice/99"], "asset": devnet.net.asset, "key": key}
     names |= {"Client": Client, "Subject": Subject, "LightClient": LightClient}
-    done = run_python(folder, code, genesis_bytes=read_genesis(Path(devnet.net.genesis)), **names)
+    done = run_python(folder, code, **names)
     assert done["state"].items[Subject(key.address, key=b"invoice/17")].value == b"paid"
 
 
