@@ -58,7 +58,8 @@ lint: build
 # every test of Rust and Python that needs nothing but Python, Rust and C++
 test: build
     {{ with }} {{ checked }} cargo test --release --locked --no-fail-fast --workspace --exclude rustorium-native
-    {{ python }} -m pytest -n 2 --dist worksteal -m "not outside and not alone"
+    {{ python }} -m pytest -n 2 --dist worksteal -m "not outside and not nodes and not alone"
+    {{ python }} -m pytest -n 2 --dist loadfile -m "nodes"
     {{ python }} -m pytest -m "alone"
 
 # a command from Debian's package of that name, where the machine lacks it (needs root and apt)
@@ -79,9 +80,9 @@ test-outside: build (debian "strace" "strace") (debian "go" "golang-go") (debian
     [ -d "$RUSTORIUM_SNARKJS/node_modules/snarkjs" ] || npm install --silent --no-audit --no-fund --prefix "$RUSTORIUM_SNARKJS" "snarkjs@$snarkjs" "circom2@$circom" "circomlib@$circomlib"
     playwright=1.65.2 browser="${RUSTORIUM_BUILD_CACHE:-$HOME/.cache/rustorium-build}/playwright"
     [ -d "$browser-$playwright/playwright" ] || {{ python }} -m pip install -q --disable-pip-version-check --target "$browser-$playwright" "playwright==$playwright"
-    moto=5.2.5 store="${RUSTORIUM_BUILD_CACHE:-$HOME/.cache/rustorium-build}/moto"
-    [ -x "$store-$moto/bin/moto_server" ] || { python3 -m venv "$store-$moto" && "$store-$moto/bin/pip" install -q --disable-pip-version-check "moto[server]==$moto"; }
-    PYTHONPATH="$browser-$playwright" PATH="$tools-$deny/bin:$PATH:$store-$moto/bin:$openapi-$schemathesis/bin" {{ python }} -m pytest -m outside
+    versitygw=1.8.0 store="${RUSTORIUM_BUILD_CACHE:-$HOME/.cache/rustorium-build}/versitygw" # a minute on two cores, once
+    [ -x "$store-$versitygw/versitygw" ] || GOBIN="$store-$versitygw" go install "github.com/versity/versitygw/cmd/versitygw@v$versitygw"
+    PYTHONPATH="$browser-$playwright" PATH="$tools-$deny/bin:$PATH:$store-$versitygw:$openapi-$schemathesis/bin" {{ python }} -m pytest -m outside
 
 # coverage-guided fuzzing of one target after the other (all), SECONDS each, into target/fuzz; what is new and small goes to tests/fuzz/corpus by hand
 fuzz SECONDS="60" *TARGETS: venv
@@ -91,7 +92,7 @@ fuzz SECONDS="60" *TARGETS: venv
 fuzz-million *ARGUMENTS: venv
     {{ with }} {{ checked }} cargo run --release --locked -q -p rustorium-fuzz -- --threads 2 {{ ARGUMENTS }}
 
-# crashes, disks and histories, all of it: power cuts at every call, kill -9 under load, damage in each kind of file, bad
+# crashes, disks and histories, all of it: power cuts at every call, kill -9 under load and of all at once, damage in each kind of file, bad
 # disks, clients' records
 torture: build (debian "go" "golang-go")
     #!/usr/bin/env bash
@@ -99,6 +100,7 @@ torture: build (debian "go" "golang-go")
     export RUSTORIUM_CUT_STRIDE=1 RUSTORIUM_CUT_LIVES=500 RUSTORIUM_CUT_ROUNDS=20 RUSTORIUM_KILL_ROUNDS=30
     export RUSTORIUM_DAMAGE_SEEDS=5 RUSTORIUM_DISKS=long
     {{ python }} -m pytest -s tests/disk --timeout 7200
+    RUSTORIUM_FAULT_ROUNDS=20 {{ python }} -m pytest -s tests/devnet/test_faults.py --timeout 3600
     RUSTORIUM_ABUSE_TIMES=20 RUSTORIUM_HOSTILE_INPUTS=100000 {{ python }} -m pytest -s tests/abuse --timeout 3600
     RUSTORIUM_HISTORY_SEEDS="$(seq -s, 1 20)" RUSTORIUM_HISTORY_OPERATIONS=300 {{ python }} -m pytest -s -m outside tests/outside/test_consistency.py
 

@@ -73,10 +73,19 @@ class Devnet:
             links = matrix_for(regions, matrix)
             ports = leases.take(4 * nodes)
             listen = [Listen(*(f"127.0.0.1:{port}" for port in ports[4 * i : 4 * i + 4])) for i in range(nodes)]
+            drawn = not (root / "passphrase").exists()  # one that is there may be anybody's
             passphrase = write_random_passphrase(root / "passphrase")
             pool_key, _ = _native.devnet_pool_key()
             plan = NetPlan(
-                name, listen, regions, accounts, links, durability, pool_key=pool_key, parameters=parameters or {}
+                name,
+                listen,
+                regions,
+                accounts,
+                links,
+                durability,
+                pool_key=pool_key,
+                random_passphrase=drawn,
+                parameters=parameters or {},
             )
             files = generate(root, plan, passphrase, progress)
         except BaseException:

@@ -71,6 +71,8 @@ class NetPlan:
     """Of the link shaper."""
     pool_key: bytes | None = None
     """The verifying key of the pool of shielded value, number 1; None: no pool."""
+    random_passphrase: bool = False
+    """Whether the keys' passphrase was drawn at random, with 128 bits at least: sealing need not be slow then."""
     parameters: dict[str, Any] = field(default_factory=dict)
     """What differs from the default chain parameters. Operators, where it names none: the first account alone."""
 
@@ -183,7 +185,7 @@ def generate(
     seal += [(home.validator_key, "validator", keys) for home, keys in zip(homes, validator, strict=True)]
     seal += [(root / "owners" / f"{name}.key", "owner", keys) for name, keys in zip(names, owner, strict=True)]
     seal += [(path, account_kind(region), keys) for path, (region, keys) in zip(key_files, account, strict=True)]
-    _seal_all(seal, [home.storage_key for home in homes], passphrase, progress)
+    _seal_all(seal, [home.storage_key for home in homes], passphrase, plan.random_passphrase, progress)
     return NetFiles(
         plan.name,
         chain,
@@ -264,17 +266,19 @@ def _seal_all(
     items: list[tuple[Path, str, _Keys]],
     storage_keys: list[Path],
     passphrase: bytes,
+    random_passphrase: bool,
     progress: Callable[[int, int], None] | None,
 ) -> None:
-    """Sealing is slow on purpose (Argon2id) and runs outside the GIL, so that threads help."""
+    """Sealing is slow on purpose (Argon2id) where a person may have chosen the passphrase, and runs outside the GIL, so
+    that threads help."""
     from rustorium import _native
 
     def seal(item: tuple[Path, str, _Keys | None]) -> None:
         path, kind, keys = item
         if keys is None:
-            _native.StorageKey.create(str(path), passphrase)
+            _native.StorageKey.create(str(path), passphrase, random_passphrase)
         else:
-            _native.seal_key(str(path), keys.seed, kind, passphrase)
+            _native.seal_key(str(path), keys.seed, kind, passphrase, random_passphrase)
 
     work: list[tuple[Path, str, _Keys | None]] = [*items, *((path, "storage", None) for path in storage_keys)]
     with ThreadPoolExecutor(max_workers=4) as pool:

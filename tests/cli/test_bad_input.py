@@ -26,7 +26,7 @@ from rustorium.errors import Busy, Refused
 from rustorium.testing import DevnetFactory
 from rustorium.types import SignedTransaction
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.nodes
 TWO_DAYS_MS = 48 * 3_600_000
 """Further ahead than the chain allows."""
 

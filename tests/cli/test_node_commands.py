@@ -17,7 +17,7 @@ from rustorium.joining import runs
 from rustorium.node.admin import call
 from rustorium.testing import DevnetFactory
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.nodes
 
 
 @pytest.fixture

@@ -58,7 +58,7 @@ def test_a_batchs_hash_names_every_transfer_in_its_place() -> None:
     assert batch_hash([one, Transfer(0, 0, 0)]) == batch_hash([one])
 
 
-@pytest.mark.alone
+@pytest.mark.nodes
 def test_a_proof_is_of_its_batch_alone() -> None:
     prover = Prover.insecure()
     batch = [Transfer(0, 1, 60), Transfer(1, 200, 5)]

@@ -14,12 +14,12 @@ from process_tools import Load, assert_one_sentence, assert_same_roots, counter,
 from rustorium.client import Client, Key
 from rustorium.client.operations import delete, grant, issue, put, require_value
 from rustorium.devnet import Devnet
-from rustorium.errors import TransactionFailed
+from rustorium.errors import NotReady, TransactionFailed
 from rustorium.home import Home
 from rustorium.node.admin import call
 from rustorium.testing import DevnetFactory
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.nodes
 
 WORD = b"Zinnober"
 WRITES = 100
@@ -122,9 +122,8 @@ def filled_anew(net: Devnet) -> None:
     wait_for("all are level", lambda: level(net))
 
 
-def test_a_node_that_runs_cannot_be_dumped_or_looked_into(devnet_factory: DevnetFactory) -> None:
-    net = devnet_factory()
-    for node in net.net.nodes:
+def test_a_node_that_runs_cannot_be_dumped_or_looked_into(devnet: Devnet) -> None:
+    for node in devnet.net.nodes:
         limits = Path(f"/proc/{node.pid}/limits").read_text()
         [core] = [line for line in limits.splitlines() if line.startswith("Max core file size")]
         assert core.split()[4:6] == ["0", "0"]
@@ -137,7 +136,7 @@ def test_a_node_that_runs_cannot_be_dumped_or_looked_into(devnet_factory: Devnet
 
 
 def test_the_wrong_missing_or_damaged_key_is_one_sentence(devnet_factory: DevnetFactory) -> None:
-    net = devnet_factory()
+    net = devnet_factory(nodes=2, accounts=1)
     with Client.from_net(net.path, key=Key.open(net.net.accounts[0].key_file)) as client:
         client.put(b"a", b"b")
     net.stop()
@@ -193,7 +192,7 @@ def test_keys_rotate_under_load_and_over_a_kill(devnet_factory: DevnetFactory) -
         net.kill(0)
         net.spawn(0)
         net.wait_ready()
-        wait_for("the rotation's end", lambda: not call(Home(home).admin_socket, "rotation")["running"])
+        wait_for("the rotation's end", lambda: rotation(home) is False)
         wait_for("all nodes at one height", lambda: level(net))
     with Client(net.net.nodes[0].http) as client:
         for name in written[::50]:
@@ -201,6 +200,14 @@ def test_keys_rotate_under_load_and_over_a_kill(devnet_factory: DevnetFactory) -
     assert_same_roots(net)
     events = [json.loads(line)["event"] for line in (home / "audit" / "audit.jsonl").read_text().splitlines()]
     assert {"key rotation ordered", "keys rotated"} <= set(events)
+
+
+def rotation(home: Path) -> bool | None:
+    """Whether one is running; None where the admin socket isn't there yet, which comes after the HTTP face."""
+    try:
+        return bool(call(Home(home).admin_socket, "rotation")["running"])
+    except NotReady:
+        return None
 
 
 def test_no_node_to_rotate_is_one_sentence(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from rustorium.devnet import Devnet
 from rustorium.home import Home
 from rustorium.testing import DevnetFactory
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.nodes
 
 
 def audit(*line: object, code: int = 0) -> tuple[Any, str]:

@@ -2,24 +2,24 @@
 never signs again."""
 
 import json
+import os
 import random
 import shutil
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import disk_layer
 from process_tools import Load, assert_no_panic, assert_one_sentence, level, statuses, wait_for
 from rustorium.client import Client, Key
 from rustorium.devnet import Devnet
 from rustorium.testing import DevnetFactory
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.nodes
 
 VICTIM = 3
 COMMAND_S = 240.0
@@ -168,9 +168,10 @@ def test_a_kill_within_upload_or_restore_leaves_nothing_that_passes_for_whole(
         file.write(f"# {random.Random(7).randbytes(20 << 20).hex()}\n")
     whole = tmp_path / "whole"
     made = answer("create", "--home", home, "--to", whole)
-    for wanted in (1, pieces(whole) // 2):
-        place = tmp_path / f"cut-{wanted}"
-        cut_upload(home, place, wanted)
+    for calls in (3, 2 * pieces(whole)):  # each piece takes more than four
+        place = tmp_path / f"cut-{calls}"
+        killed(place, "/pieces/", calls, "create", "--home", home, "--to", place)
+        assert not (place / "manifests").exists(), "it was cut before its end"
         assert_one_sentence(run("list", "--home", home, "--from", place), 3, "holds no backup")
         there = pieces(place)
         again = answer("create", "--home", home, "--to", place)
@@ -179,28 +180,23 @@ def test_a_kill_within_upload_or_restore_leaves_nothing_that_passes_for_whole(
     target, key = tmp_path / "restored", home / "backup.key"
     restore = ("restore", "--from", whole, "--key", key, "--home", target, *passphrase(net))
     staged = tmp_path / "restored.restoring"
-    killed(command(*restore), lambda: (staged / "db").is_dir())
+    killed(staged, "/db/", 3, *restore)
+    assert (staged / "db").is_dir()
     assert not target.exists()
     assert answer(*restore)["id"] == made["id"]
     assert not staged.exists()
     assert (target / "safety" / "retired").exists()
 
 
-def cut_upload(home: Path, place: Path, wanted: int) -> None:
-    """Ends an upload when so many pieces are there."""
-    killed(command("create", "--home", home, "--to", place), lambda: pieces(place) >= wanted)
-    assert not (place / "manifests").exists(), "it was cut before its end"
-
-
 def pieces(place: Path) -> int:
     return sum(1 for path in (place / "pieces").rglob("*") if path.is_file()) if place.exists() else 0
 
 
-def killed(line: list[str], when: Callable[[], bool]) -> None:
-    """Ends the command by SIGKILL as soon as the condition holds."""
-    process = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + COMMAND_S
-    while not when() and process.poll() is None:
-        assert time.monotonic() < deadline
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+def killed(folder: Path, path: str, calls: int, *arguments: object) -> None:
+    """Has a command end by SIGKILL before its so-many-th write, sync or change of names on such paths of a folder."""
+    environment = {
+        **os.environ,
+        **disk_layer.environment(folder, rules=[disk_layer.rule("cut", path=path, from_=calls)]),
+    }
+    ended = subprocess.run(command(*arguments), env=environment, capture_output=True, timeout=COMMAND_S, check=False)
+    assert ended.returncode == -signal.SIGKILL, ended

@@ -11,7 +11,7 @@ from rustorium.client import Client, Key
 from rustorium.devnet import Devnet
 from rustorium.testing import DevnetFactory
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.nodes
 
 FREE_PORTS = [part for name in ("p2p", "http", "client", "metrics") for part in (f"--{name}-listen", "127.0.0.1:0")]
 

@@ -19,7 +19,7 @@ from rustorium.net import read_net
 from rustorium.testing import DevnetFactory
 from rustorium.types import Submitted
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.nodes
 
 
 def cli(*arguments: object, code: int = 0) -> str:

@@ -20,7 +20,7 @@ from rustorium.errors import NotReady
 from rustorium.node.admin import call
 from rustorium.types import Submitted
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.nodes
 LIAR, VICTIM = 2, 3
 PUTS, VALUE_BYTES = 100, 20_000
 """Of each of two accounts: more than one part of a snapshot holds."""

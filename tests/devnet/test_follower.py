@@ -13,7 +13,7 @@ from rustorium.client.operations import put
 from rustorium.devnet import Devnet
 from rustorium.types import Submitted
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.nodes
 EPOCH_MS = 8_000
 
 

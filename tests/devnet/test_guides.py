@@ -47,7 +47,7 @@ def script(page: str, folder: Path) -> str:
     return "\n".join(parts) + "\n"
 
 
-@pytest.mark.alone
+@pytest.mark.nodes
 @pytest.mark.parametrize("page", ["tutorial.md", "operator.md"])
 def test_every_block_of_a_guide_runs(page: str, tmp_path: Path) -> None:
     bin_folder = Path(sys.executable).parent

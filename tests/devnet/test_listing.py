@@ -11,7 +11,7 @@ from rustorium.client.operations import delete, put
 from rustorium.devnet import Devnet
 from rustorium.errors import ClientError
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.nodes
 
 
 @pytest.fixture

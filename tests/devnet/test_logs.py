@@ -15,7 +15,7 @@ from rustorium.observe.nodelogs.find import find_logs
 from rustorium.observe.nodelogs.merge import Merger, log_files
 from rustorium.testing import DevnetFactory
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.nodes
 
 
 def landmarks(net: Devnet) -> set[str]:

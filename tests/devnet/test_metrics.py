@@ -17,7 +17,7 @@ from rustorium.observe.exposition import Family
 from rustorium.observe.figures import Metrics, figures
 from rustorium.observe.scrape import Scraper, targets_of
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.nodes
 
 METRIC = re.compile(r"\brustorium_[a-z0-9_]+")
 

@@ -9,7 +9,7 @@ import pytest
 
 from rustorium.devnet import Devnet
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.nodes
 ROOT = Path(__file__).resolve().parents[2]
 
 

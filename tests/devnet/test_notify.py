@@ -8,7 +8,7 @@ import pytest
 from process_tools import wait_for
 from rustorium.testing import DevnetFactory
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.nodes
 
 
 def test_a_node_speaks_to_its_service_manager(devnet_factory: DevnetFactory, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from link_tools import Wires
 from process_tools import Load, assert_no_panic, assert_none_missing, assert_same_roots, level, statuses, wait_for
 from rustorium.devnet import Devnet
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.nodes
 
 QUORUM = 3
 DROPPED_MORE = 100

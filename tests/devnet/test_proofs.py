@@ -19,7 +19,7 @@ from rustorium.errors import Busy, NotFound, ProofPruned, ProofRefused, Verifica
 from rustorium.testing import DevnetFactory
 from rustorium.types import Balance, Subject, Value
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.nodes
 
 
 def cli(*arguments: object, code: int = 0) -> "subprocess.CompletedProcess[str]":

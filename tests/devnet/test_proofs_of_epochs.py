@@ -16,7 +16,7 @@ from rustorium.home import read_genesis
 from rustorium.testing import DevnetFactory
 from rustorium.types import ProvenState, Subject, Value
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.nodes
 NAME = b"term"
 
 

@@ -13,7 +13,7 @@ from rustorium.node.quarantine import quarantined
 from rustorium.types import Subject
 from supervised import Supervised
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.nodes
 KEEP = 1000
 
 
@@ -24,7 +24,8 @@ def test_what_is_older_than_a_node_keeps_is_refused_and_not_needed_by_who_joins(
             load.wait_for_more(100)
             net.kill(VICTIM)
             others = [0, 1, 2]
-            wait_for("more heights than are kept", lambda: min(s.height for s in statuses(net, others)) > KEEP + 300)
+            goal = KEEP + 300
+            wait_for("more heights than are kept", lambda: min(s.height for s in statuses(net, others)) > goal, 200.0)
             load.stop()
             pruned(net, client, load)
         away_for_too_long(net)

@@ -15,7 +15,7 @@ from rustorium.devnet import Devnet
 README = (Path(__file__).resolve().parents[2] / "README.md").read_text()
 
 
-@pytest.mark.alone
+@pytest.mark.nodes
 def test_the_python_example(devnet: Devnet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     (tmp_path / "net").symlink_to(devnet.root)
@@ -25,7 +25,7 @@ def test_the_python_example(devnet: Devnet, tmp_path: Path, monkeypatch: pytest.
     assert run["shown"].receipt.ok
 
 
-@pytest.mark.alone
+@pytest.mark.nodes
 def test_the_commands_of_the_devnet(devnet: Devnet, tmp_path: Path) -> None:
     account = json.loads(devnet.path.read_text())["accounts"][0]
     (tmp_path / "net").symlink_to(devnet.root)

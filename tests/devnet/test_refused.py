@@ -12,7 +12,7 @@ QUOTA = {"quota_work_max": 3_000, "quota_work_per_s": 1_000}
 """Fewer puts than are sent at once have room in it."""
 
 
-@pytest.mark.alone
+@pytest.mark.nodes
 def test_too_little_quota_is_waited_for_and_never_called_refused(devnet_factory: DevnetFactory) -> None:
     """A block skips what has too little quota, and what follows it, and a later one executes them: a client that were
     told to sign them again would have them twice."""

@@ -38,7 +38,7 @@ def run_command(net: Devnet, *more: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.alone
+@pytest.mark.nodes
 def test_a_retired_validator_votes_with_its_new_key(devnet_factory: DevnetFactory) -> None:
     net = devnet_factory(nodes=4, accounts=1)
     home = Home(Path(net.net.nodes[VICTIM].home))

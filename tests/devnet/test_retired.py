@@ -12,7 +12,7 @@ from rustorium.devnet import Devnet
 from rustorium.node.admin import call
 from rustorium.testing import DevnetFactory
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.nodes
 VICTIM = 3
 
 

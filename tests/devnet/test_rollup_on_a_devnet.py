@@ -14,7 +14,7 @@ from rustorium.devnet import Devnet
 from rustorium.errors import TransactionFailed
 from rustorium.rollup import Prover, State, Transfer
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.nodes
 ROOT = Path(__file__).resolve().parents[2]
 
 

@@ -14,7 +14,7 @@ from rustorium.devnet import Devnet
 from rustorium.errors import NotFound, TransactionFailed, WalletError
 from rustorium.testing import DevnetFactory
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.nodes
 
 
 def run_cli(*arguments: object, code: int = 0) -> "subprocess.CompletedProcess[str]":

@@ -16,7 +16,7 @@ from rustorium.devnet import Devnet
 from rustorium.errors import NodeError, NotReady
 from rustorium.node.admin import call
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.nodes
 VICTIM = 3
 EPOCH_MS = 5_000
 

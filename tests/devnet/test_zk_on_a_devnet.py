@@ -13,7 +13,7 @@ from rustorium.client.operations import put, require_proved, verify_proof
 from rustorium.devnet import Devnet
 from rustorium.errors import TransactionFailed, ZkRefused
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.nodes
 
 MADE = Path(__file__).resolve().parents[1] / "zk"
 NULLIFIER, BOUND = 1, 3

@@ -11,7 +11,7 @@ from disk_layer import environment, rule
 from process_tools import Load, assert_no_panic, assert_none_missing, assert_same_roots, level, statuses, wait_for
 from rustorium.devnet import Devnet
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.nodes
 
 VICTIM = 3
 LONG = os.environ.get("RUSTORIUM_DISKS") == "long"

@@ -22,7 +22,7 @@ from rustorium.client import Client
 from rustorium.devnet import Devnet
 from rustorium.errors import RustoriumError
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.nodes
 
 SEEDS = int(os.environ.get("RUSTORIUM_DAMAGE_SEEDS", "0"))
 ONLY = os.environ.get("RUSTORIUM_DAMAGE_KINDS", "")

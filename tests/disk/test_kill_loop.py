@@ -10,7 +10,7 @@ import pytest
 from process_tools import Load, assert_no_panic, assert_none_missing, assert_same_roots, level, statuses, wait_for
 from rustorium.devnet import Devnet
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.nodes
 
 ROUNDS = int(os.environ.get("RUSTORIUM_KILL_ROUNDS", "2"))
 SEED = int(os.environ.get("RUSTORIUM_KILL_SEED", "0"))

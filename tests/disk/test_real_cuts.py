@@ -18,7 +18,7 @@ from power_cut import VARIANTS, Disk, Op, read_folder, read_trace, write_folder
 from process_tools import Load, assert_no_panic, assert_none_missing, assert_same_roots, level, statuses, wait_for
 from rustorium.devnet import Devnet
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.nodes
 
 ROUNDS = int(os.environ.get("RUSTORIUM_CUT_ROUNDS", "2"))
 SEED = int(os.environ.get("RUSTORIUM_CUT_SEED", "0"))

@@ -9,7 +9,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rustorium.observe.analysis.names import FINALITY, STAGES, STEP_CPU, STEP_WALL, SYNC
+from rustorium.observe.analysis.names import (
+    FINALITY,
+    LEADER_PROPOSALS,
+    LEADER_SECONDS,
+    STAGES,
+    STEP_CPU,
+    STEP_WALL,
+    SYNC,
+)
 from rustorium.observe.exposition import parse
 from rustorium.observe.recording import Recorder, Recording
 from rustorium.observe.scrape import Scrape, Target
@@ -43,6 +51,10 @@ class SyntheticNet:
     """CPU and wall time of a step."""
     busy: dict[int, int] = field(default_factory=dict)
     """Refused each look."""
+    late_ms: dict[int, float] = field(default_factory=dict)
+    """How long after there is work a leader's proposals come."""
+    loses: dict[int, float] = field(default_factory=dict)
+    """Share of its views in which a leader proposes nothing."""
     nullified: int = 0
     """Views that end without a block, each look."""
     findings: dict[int, str] = field(default_factory=dict)
@@ -82,6 +94,7 @@ class SyntheticNet:
             *_counter("rustorium_process_cpu_seconds", {"": 0.2 * look}),
             *_gauge("rustorium_node_finding", {f'code="{code}"': 1 for i, code in self.findings.items() if i == index}),
             *self._links(index, done),
+            *self._leaders(done),
             *_histogram(FINALITY, done, sum(STAGE_MS.values()) + 2.0),
             *_histogram("rustorium_consensus_view_seconds", done, 20.0),
             *_histogram(SYNC, 2 * done, self.sync_ms.get(index, 0.6)),
@@ -91,6 +104,14 @@ class SyntheticNet:
         for stage in STAGES:
             lines += _histogram(stage.metric, done, self.stage_ms.get((index, stage.name), STAGE_MS[stage.name]))
         return "\n".join([*lines, "# EOF", ""])
+
+    def _leaders(self, done: int) -> list[str]:
+        came = {leader: int(done / self.n * (1 - self.loses.get(leader, 0.0))) for leader in range(self.n)}
+        after = {leader: self.late_ms.get(leader, STAGE_MS["propose"]) / 1000 for leader in came}
+        return [
+            *_counter(LEADER_SECONDS, {f'peer="{leader}"': count * after[leader] for leader, count in came.items()}),
+            *_counter(LEADER_PROPOSALS, {f'peer="{leader}"': count for leader, count in came.items()}),
+        ]
 
     def _links(self, index: int, done: int) -> list[str]:
         peers = [peer for peer in range(self.n) if peer != index]

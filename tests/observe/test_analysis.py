@@ -44,6 +44,7 @@ def test_the_figures_are_those_that_were_recorded(tmp_path: Path) -> None:
     assert all(one.transactions_per_s == pytest.approx(50, rel=0.02) for one in found.bins[:-1])
     assert {one.final_ms for one in found.bins} == {16.2}
     assert [row.quorum_rtt_ms for row in found.nodes] == [0.5] * 4
+    assert [row.proposes_ms for row in found.nodes] == [3.0] * 4
 
 
 SLOW = {
@@ -84,6 +85,21 @@ SLOW = {
     ),
     "pool that is full": (SyntheticNet(busy={0: 30}), [("pool-full", "node-0")]),
     "views that fail": (SyntheticNet(nullified=6), [("views-fail", "node-0")]),
+    "leader that proposes nothing": (SyntheticNet(nullified=12, loses={2: 1.0}), [("views-fail", "node-2")]),
+    "leader that loses most of its views": (SyntheticNet(nullified=9, loses={3: 0.8}), [("views-fail", "node-3")]),
+    "leader that is late": (SyntheticNet(late_ms={1: 45.0}), [("leader-late", "node-1")]),
+    "leader that is late because of its disk": (
+        SyntheticNet(late_ms={1: 45.0}, sync_ms={1: 40.0}),
+        [("disk-slow", "node-1")],
+    ),
+    "leader that is late because it is far": (
+        SyntheticNet(late_ms={3: 90.0}, rtt_ms={(0, 3): 80.0, (1, 3): 80.0, (2, 3): 90.0}),
+        [("node-far", "node-3")],
+    ),
+    "two leaders that are late": (
+        SyntheticNet(n=7, late_ms={1: 45.0, 5: 90.0}),
+        [("leader-late", "node-1"), ("leader-late", "node-5")],
+    ),
     "finding": (SyntheticNet(findings={3: "disk-low"}), [("disk-low", "node-3")]),
 }
 
@@ -126,6 +142,15 @@ def test_whether_a_quorum_waits_for_slow_disks_is_said(tmp_path: Path) -> None:
     two = report(SyntheticNet(sync_ms={2: 41.0, 3: 30.0}), tmp_path / "two").causes
     assert [cause.subject for cause in two] == ["node-2", "node-3"], "the slower first"
     assert all("a quorum needs its votes" in cause.evidence for cause in two)
+
+
+def test_a_late_leader_is_told_by_what_its_way_doesnt_explain(tmp_path: Path) -> None:
+    net = SyntheticNet(regions=("us-east-1", "eu-west-1"), usual_rtt_ms=70.0, rtt_ms={(0, 2): 5.0, (1, 3): 3.0})
+    net.late_ms = dict.fromkeys(range(4), 75.0) | {3: 130.0}
+    [late] = report(net, tmp_path).causes
+    assert (late.code, late.subject) == ("leader-late", "node-3")
+    assert late.evidence.startswith("its proposals come 130 ms after there is work, 60 of them not on the way")
+    assert "the other leaders': 5.0" in late.evidence
 
 
 def test_the_slowest_of_each_kind_is_named_beside_the_others(tmp_path: Path) -> None:

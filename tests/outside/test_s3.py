@@ -12,7 +12,7 @@ import pytest
 from s3_tools import Line, Server, s3_server
 
 from process_tools import Load, assert_one_sentence
-from rustorium.testing import DevnetFactory
+from rustorium.devnet import Devnet
 
 pytestmark = pytest.mark.outside
 
@@ -34,9 +34,10 @@ class Backup:
         self.server, self.home = server, home
         self._passphrase = ("--passphrase-file", str(root / "passphrase"))
 
-    def run(self, *arguments: object, url: str | None = None) -> subprocess.CompletedProcess[str]:
+    def run(self, *arguments: object, url: str | None = None, **more: str) -> subprocess.CompletedProcess[str]:
+        """A command's end; `more`: variables of its environment."""
         line = [sys.executable, "-m", "rustorium.cli", "backup", *(str(one) for one in arguments), *self._passphrase]
-        environment = self.server.environment()
+        environment = self.server.environment() | more
         if url is not None:
             environment["AWS_ENDPOINT_URL"] = url
         return subprocess.run(line, capture_output=True, text=True, timeout=COMMAND_S, check=False, env=environment)
@@ -47,16 +48,17 @@ class Backup:
         return json.loads(ended.stdout)
 
 
-@pytest.fixture
-def backup(server: Server, devnet_factory: DevnetFactory) -> Backup:
-    """A home with a chain and 20 MiB that don't compress."""
-    net = devnet_factory(nodes=1, accounts=2)
-    with Load(net, "some") as load:
-        load.wait_for_more(200)
-    home = Path(net.net.nodes[0].home)
-    with open(home / "config.toml", "a") as file:
-        file.write(f"# {random.Random(7).randbytes(10 << 20).hex()}\n")
-    return Backup(server, home, net.root)
+@pytest.fixture(scope="module")
+def backup(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backup]:
+    """A home with a chain and 20 MiB that don't compress; each test has a prefix of its own in the bucket."""
+    with Devnet.create(tmp_path_factory.mktemp("backed-up") / "net", nodes=1, accounts=2) as net:
+        net.start()
+        with Load(net, "some") as load:
+            load.wait_for_more(200)
+        home = Path(net.net.nodes[0].home)
+        with open(home / "config.toml", "a") as file:
+            file.write(f"# {random.Random(7).randbytes(10 << 20).hex()}\n")
+        yield Backup(server, home, net.root)
 
 
 def test_a_home_goes_to_a_bucket_and_comes_back(backup: Backup, tmp_path: Path) -> None:
@@ -79,8 +81,7 @@ def test_a_home_goes_to_a_bucket_and_comes_back(backup: Backup, tmp_path: Path) 
 
 
 def damaged_objects_are_named(backup: Backup, place: str) -> None:
-    listing = backup.server.request("GET", f"/{BUCKET}", query="list-type=2&prefix=whole%2F").text
-    names = [part.partition("</Key>")[0] for part in listing.split("<Key>")[1:]]
+    names = list(backup.server.sizes(BUCKET, "whole"))
     assert len(names) > 10
     for name in (names[0], *[name for name in names if "/pieces/" in name][:2], names[-1]):
         path = f"/{BUCKET}/{name}"
@@ -103,9 +104,13 @@ def test_an_upload_that_is_cut_is_no_backup_and_is_gone_on_with(backup: Backup) 
     assert line.cuts >= 1
     assert_one_sentence(ended, 1, "can't be reached or written", "run this again", "[backup-place-failed]")
     assert_one_sentence(backup.run("list", "--home", home, "--from", place, "--allow-http"), 3, "holds no backup")
+    arrived = backup.server.sizes(BUCKET, "cut")
+    assert arrived, "it was cut in the middle"
     made = backup("create", "--home", home, "--to", place)
     assert made["new_bytes"] < made["bytes"], "what had arrived is used"
     assert backup("verify", "--home", home, "--from", place)["damaged"] == []
+    whole = backup.server.sizes(BUCKET, "cut")
+    assert {name: whole.get(name) for name in arrived} == arrived, "what had arrived was whole, and is used"
 
 
 def test_a_line_that_breaks_now_and_then_costs_tries_alone(backup: Backup) -> None:
@@ -119,6 +124,17 @@ def test_a_line_that_breaks_now_and_then_costs_tries_alone(backup: Backup) -> No
 
 
 def test_a_bucket_that_is_not_there_or_not_ours_is_one_sentence(backup: Backup) -> None:
-    home = backup.home
-    ended = backup.run("create", "--home", home, "--to", "s3://no-such-bucket/x", "--allow-http")
-    assert_one_sentence(ended, 1, "s3://no-such-bucket/x can't be reached or written", "[backup-place-failed]")
+    at = ("--home", backup.home, "--allow-http")
+    nowhere, ours = "s3://no-such-bucket/x", f"s3://{BUCKET}/refused"
+    for command, to in (("create", "--to"), ("list", "--from"), ("verify", "--from")):
+        ended = backup.run(command, *at, to, nowhere)
+        assert_one_sentence(ended, 1, f"{nowhere} can't be reached or written", "NoSuchBucket", "[backup-place-failed]")
+        for wrong, says in (
+            ({"AWS_SECRET_ACCESS_KEY": "another-password"}, ("SignatureDoesNotMatch",)),
+            ({"AWS_ACCESS_KEY_ID": "nobody"}, ("UserNotFound", "InvalidAccessKeyId")),
+        ):
+            ended = backup.run(command, *at, to, ours, **wrong)
+            assert_one_sentence(ended, 1, f"{ours} can't be reached or written", "[backup-place-failed]")
+            assert any(code in ended.stderr for code in says), ended.stderr
+            assert "<" not in ended.stderr, "no markup"
+    assert backup.server.sizes(BUCKET, "refused") == {}, "nothing of it was taken"

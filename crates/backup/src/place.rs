@@ -25,6 +25,8 @@ const CONNECT: Duration = Duration::from_secs(10);
 const RETRIES: usize = 5;
 const RETRY: Duration = Duration::from_secs(180);
 const NETWORK_THREADS: usize = 2;
+/// Of what a store says; a proxy may answer with a page.
+const REASON_CHARS_MAX: usize = 400;
 /// Where in a folder there are objects.
 const OURS: [&str; 2] = [PIECES, MANIFESTS];
 
@@ -189,7 +191,18 @@ fn reason(error: &(dyn std::error::Error + 'static)) -> String {
         }
         cause = error.source();
     }
-    said.split_whitespace().collect::<Vec<_>>().join(" ").trim_end_matches(['.', ':']).to_owned()
+    let said = without_markup(&said).split_whitespace().collect::<Vec<_>>().join(" ");
+    let short: String = said.chars().take(REASON_CHARS_MAX).collect();
+    short.trim_end_matches(['.', ':']).to_owned()
+}
+
+/// A store answers in XML: of that its code and its message.
+fn without_markup(said: &str) -> String {
+    let between = |tag: &str| Some(said.split_once(&format!("<{tag}>"))?.1.split_once(&format!("</{tag}>"))?.0);
+    match (said.find('<'), between("Code"), between("Message")) {
+        (Some(at), Some(code), Some(message)) => format!("{}{code}: {message}", &said[..at]),
+        _ => said.to_owned(),
+    }
 }
 
 /// The store names what it is writing `NAME#NUMBER`, which no object is called.
@@ -206,4 +219,19 @@ fn clear_unfinished(folder: &Path) -> Result<(), BackupError> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_markup;
+
+    #[test]
+    fn what_a_store_says_in_xml_becomes_words() {
+        let head = "Server returned non-2xx status code: 403 Forbidden: ";
+        let body = "<?xml version=\"1.0\"?> <Error><Code>SignatureDoesNotMatch</Code><Message>Check your key</Message></Error>";
+        assert_eq!(without_markup(&format!("{head}{body}")), format!("{head}SignatureDoesNotMatch: Check your key"));
+        for other in ["connection refused", "a < b", "<html>no</html>", "<Code>only", ""] {
+            assert_eq!(without_markup(other), other);
+        }
+    }
 }

@@ -26,6 +26,9 @@ const CIPHER: &str = "aes-256-gcm";
 const MEMORY_KIB: u32 = 65_536;
 const PASSES: u32 = 3;
 const LANES: u32 = 1;
+/// Of a passphrase that nobody can guess: making each guess dear adds nothing to its 128 bits.
+const MEMORY_KIB_RANDOM: u32 = 64;
+const PASSES_RANDOM: u32 = 1;
 /// A file that asks for more than this is refused: it would only stall the node.
 const MEMORY_KIB_MAX: u32 = 1024 * 1024;
 const PASSES_MAX: u32 = 16;
@@ -61,7 +64,7 @@ pub enum KeystoreError {
         what: String,
     },
     /// A key for another purpose.
-    #[error("{path} holds a {found} key and not a {wanted} key: name the right file")]
+    #[error("the key in {path} is for another purpose ({found}, not {wanted}): name the right file")]
     OtherKind {
         /// The file.
         path: PathBuf,
@@ -86,6 +89,15 @@ pub enum KeystoreError {
         /// Why.
         source: io::Error,
     },
+}
+
+/// Where a passphrase comes from: how dear each guess at it must be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A person may have chosen it.
+    Chosen,
+    /// It was drawn at random and has 128 bits at least.
+    Random,
 }
 
 #[derive(Clone, Serialize, Deserialize)]
@@ -115,7 +127,7 @@ struct KeyFile {
 
 /// Writes `secret` to a new file, sealed under `passphrase`. `kind` says what it is for.
 pub fn seal(path: &Path, secret: &[u8], kind: &str, passphrase: &[u8]) -> Result<(), KeystoreError> {
-    seal_with_public(path, secret, kind, None, passphrase)
+    seal_with_public(path, secret, kind, None, passphrase, Origin::Chosen)
 }
 
 /// `seal`, with a public key that can be read without the passphrase (`public`).
@@ -125,6 +137,7 @@ pub fn seal_with_public(
     kind: &str,
     public: Option<&PublicKey>,
     passphrase: &[u8],
+    origin: Origin,
 ) -> Result<(), KeystoreError> {
     if passphrase.is_empty() {
         return Err(KeystoreError::EmptyPassphrase);
@@ -141,7 +154,11 @@ pub fn seal_with_public(
     UnwrapErr(SysRng).fill_bytes(&mut nonce);
     let public = public.map(hex::encode);
     let (algorithm, salt) = (ALGORITHM.to_owned(), hex::encode(salt));
-    let kdf = Kdf { algorithm, m_kib: MEMORY_KIB, t: PASSES, p: LANES, salt, check: String::new() };
+    let (m_kib, t) = match origin {
+        Origin::Chosen => (MEMORY_KIB, PASSES),
+        Origin::Random => (MEMORY_KIB_RANDOM, PASSES_RANDOM),
+    };
+    let kdf = Kdf { algorithm, m_kib, t, p: LANES, salt, check: String::new() };
     let (version, kind, cipher) = (VERSION, kind.to_owned(), CIPHER.to_owned());
     let mut file = KeyFile { version, kind, public, kdf, cipher, nonce: hex::encode(nonce), sealed: String::new() };
     let derived = derive(&file.kdf, passphrase).map_err(&corrupt)?;
@@ -184,7 +201,7 @@ pub fn public(path: &Path) -> Result<Option<PublicKey>, KeystoreError> {
 
 /// Writes a signing key to a new file, with its public key.
 pub fn seal_signing_key(path: &Path, key: &SigningKey, kind: &str, passphrase: &[u8]) -> Result<(), KeystoreError> {
-    seal_with_public(path, &key.to_seed()[..], kind, Some(&key.public()), passphrase)
+    seal_with_public(path, &key.to_seed()[..], kind, Some(&key.public()), passphrase, Origin::Chosen)
 }
 
 /// Reads a signing key.
@@ -319,11 +336,29 @@ mod tests {
         seal(&path, b"secret", "validator", b"right").unwrap();
         let before = fs::read(&path).unwrap();
         assert!(matches!(open(&path, "validator", b"wrong"), Err(KeystoreError::WrongPassphrase(_))));
-        assert!(matches!(open(&path, "node", b"right"), Err(KeystoreError::OtherKind { .. })));
+        let other = open(&path, "node", b"right").unwrap_err();
+        assert!(matches!(other, KeystoreError::OtherKind { .. }));
+        assert!(other.to_string().contains("another purpose (validator, not node): name the right file"), "{other}");
         assert!(matches!(seal(&path, b"other", "validator", b"right"), Err(KeystoreError::Exists(_))));
         assert!(matches!(write_new(&path, b"other"), Err(KeystoreError::Exists(_))));
         assert_eq!(fs::read(&path).unwrap(), before, "the first file is untouched");
         assert_eq!(open(&path, "validator", b"right").unwrap().as_slice(), b"secret");
+    }
+
+    #[test]
+    fn what_a_person_may_have_chosen_is_stretched_and_what_was_drawn_opens_as_well() {
+        let costs = |path: &Path| {
+            let file: KeyFile = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+            (file.kdf.m_kib, file.kdf.t)
+        };
+        let (folder, path) = place();
+        seal(&path, b"secret", "node", b"p").unwrap();
+        assert_eq!(costs(&path), (65_536, 3), "64 MiB, three passes: what the documentation promises");
+        let drawn = folder.path().join("drawn.key");
+        seal_with_public(&drawn, b"secret", "node", None, b"0123456789abcdef", Origin::Random).unwrap();
+        assert_eq!(costs(&drawn), (64, 1));
+        assert_eq!(open(&drawn, "node", b"0123456789abcdef").unwrap().as_slice(), b"secret");
+        assert!(matches!(open(&drawn, "node", b"0123456789abcdee"), Err(KeystoreError::WrongPassphrase(_))));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Metric, Registry};
 use rustorium_storage::HeightCommit;
+use rustorium_types::ValidatorIndex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -25,7 +26,7 @@ pub struct FindingLabel {
     code: String,
 }
 
-/// A peer's name.
+/// A peer's name, or its place in the committee.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
 pub struct PeerLabel {
     peer: String,
@@ -61,6 +62,8 @@ pub struct NodeMetrics {
     execution: Histogram,
     commit: Histogram,
     stages: [Histogram; STAGES.len()],
+    leader_seconds: Family<PeerLabel, Counter<f64, AtomicU64>>,
+    leader_proposals: Family<PeerLabel, Counter>,
     block_views: Histogram,
     block_interval: Histogram,
     block_transactions: Histogram,
@@ -112,6 +115,8 @@ impl NodeMetrics {
             execution: seconds(),
             commit: seconds(),
             stages: std::array::from_fn(|_| long_seconds()),
+            leader_seconds: Family::default(),
+            leader_proposals: Family::default(),
             block_views: Histogram::new(exponential_buckets(1.0, 2.0, 8)),
             block_interval: Histogram::new(exponential_buckets(0.001, 2.0, 18)),
             block_transactions: Histogram::new(exponential_buckets(1.0, 4.0, 8)),
@@ -145,6 +150,10 @@ impl NodeMetrics {
         for ((name, help), stage) in STAGES.iter().zip(&self.stages) {
             self.add(name, help, stage);
         }
+        let help = "The time of propose_seconds by whose proposal it was: the same views, each leader's together";
+        self.add("rustorium_consensus_leader_propose_seconds", help, &self.leader_seconds);
+        let help = "Proposals that came while their view was the current one and there was work, by their leader";
+        self.add("rustorium_consensus_leader_proposals", help, &self.leader_proposals);
         let help = "Views from a final block's parent to it; 1 where none between them failed";
         self.add("rustorium_consensus_block_views", help, &self.block_views);
         let help = "Time from a final block's parent to it, by their headers";
@@ -181,6 +190,13 @@ impl NodeMetrics {
 
     pub(crate) fn stage(&self, stage: Stage, us: u64) {
         self.stages[stage as usize].observe(Duration::from_micros(us).as_secs_f64());
+    }
+
+    /// One validator's: two series each, as a histogram of every member would be too many.
+    pub(crate) fn proposed(&self, proposer: ValidatorIndex, us: u64) {
+        let label = PeerLabel { peer: proposer.0.to_string() };
+        self.leader_seconds.get_or_create(&label).inc_by(Duration::from_micros(us).as_secs_f64());
+        self.leader_proposals.get_or_create(&label).inc();
     }
 
     pub(crate) fn executed(&self, commit: &HeightCommit, above_ms: u64, skipped: usize, times: [Duration; 2]) {

@@ -170,6 +170,10 @@ impl Ports for ThreadPorts {
         self.metrics.stage(stage, us);
     }
 
+    fn proposed(&mut self, proposer: ValidatorIndex, us: u64) {
+        self.metrics.proposed(proposer, us);
+    }
+
     fn retire(&mut self, lacks: &str) {
         if let Err(sentence) = self.notices.retire(lacks) {
             self.clients.inbox.fail("journal-retired", &sentence);

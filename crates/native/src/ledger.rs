@@ -4,7 +4,7 @@ use crate::errors::{detached, native_error};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
-use rustorium_crypto::keystore::{self, KeystoreError};
+use rustorium_crypto::keystore::{self, KeystoreError, Origin};
 use rustorium_crypto::{SigningKey, hash};
 use rustorium_dataplane::genesis_file;
 use rustorium_gateway::json::{HeaderView, OperationView, ReceiptView, TransactionView};
@@ -89,10 +89,23 @@ pub fn keystore_error(error: KeystoreError) -> PyErr {
     native_error(code, error.to_string())
 }
 
+/// Where a passphrase comes from, as Python says it.
+pub fn origin(random_passphrase: bool) -> Origin {
+    if random_passphrase { Origin::Random } else { Origin::Chosen }
+}
+
 #[pyfunction]
-fn seal_key(py: Python<'_>, path: &str, seed: &[u8], kind: &str, passphrase: &[u8]) -> PyResult<()> {
-    let public = key(seed)?.public();
-    detached(py, || keystore::seal_with_public(Path::new(path), seed, kind, Some(&public), passphrase))?
+#[pyo3(signature = (path, seed, kind, passphrase, random_passphrase = false))]
+fn seal_key(
+    py: Python<'_>,
+    path: &str,
+    seed: &[u8],
+    kind: &str,
+    passphrase: &[u8],
+    random_passphrase: bool,
+) -> PyResult<()> {
+    let (public, origin) = (key(seed)?.public(), origin(random_passphrase));
+    detached(py, || keystore::seal_with_public(Path::new(path), seed, kind, Some(&public), passphrase, origin))?
         .map_err(keystore_error)
 }
 

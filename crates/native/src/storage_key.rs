@@ -1,7 +1,7 @@
 //! The key of what a node keeps on disk: made, opened and handed on in Rust, so that Python never holds its bytes.
 
 use crate::errors::{detached, native_error};
-use crate::ledger::keystore_error;
+use crate::ledger::{keystore_error, origin};
 use pyo3::prelude::*;
 use rustorium_crypto::seal::{MasterKey, SealError};
 use rustorium_crypto::{keystore, locked};
@@ -31,9 +31,12 @@ fn seal_error(error: SealError) -> PyErr {
 impl StorageKey {
     /// Seals a new random key into a file that must not exist.
     #[staticmethod]
-    fn create(py: Python<'_>, path: &str, passphrase: &[u8]) -> PyResult<()> {
+    #[pyo3(signature = (path, passphrase, random_passphrase = false))]
+    fn create(py: Python<'_>, path: &str, passphrase: &[u8], random_passphrase: bool) -> PyResult<()> {
         let secret = MasterKey::draw().map_err(seal_error)?;
-        detached(py, || keystore::seal(Path::new(path), &*secret, KIND, passphrase))?.map_err(keystore_error)
+        let origin = origin(random_passphrase);
+        detached(py, || keystore::seal_with_public(Path::new(path), &*secret, KIND, None, passphrase, origin))?
+            .map_err(keystore_error)
     }
 
     /// Opens such a file.

@@ -1,6 +1,7 @@
 """How commands speak: data on standard output as a table, JSON or JSON lines; notes and progress on standard error.
 
-Invariants: no colour and no progress bar off a terminal or with NO_COLOR; JSON holds what the table holds and more.
+Invariants: no colour and no progress bar off a terminal or with NO_COLOR; JSON holds what the table holds and more, and
+moments as Unix ms, which a table shows as dates in UTC.
 """
 
 import json
@@ -8,6 +9,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Protocol
 
@@ -34,17 +36,20 @@ def emit(rows: Sequence[Mapping[str, object]], form: Format, columns: Sequence[s
             print(json.dumps(row, ensure_ascii=False))
     elif rows:
         names = list(columns or rows[0])
+        moments = {name for name in names if any(_is_moment(name, row.get(name)) for row in rows)}
         _print_table(
-            [name.replace("_", " ") for name in names], [[text(row.get(name)) for name in names] for row in rows]
+            [_title(name, moment=name in moments) for name in names],
+            [[_cell(name, row.get(name)) for name in names] for row in rows],
         )
 
 
 def emit_one(row: Mapping[str, object], form: Format) -> None:
     """Prints one thing; as a table, one line per field."""
     if form is Format.table:
-        width = max((len(name) for name in row), default=0)
+        titles = {name: _title(name, moment=_is_moment(name, value)) for name, value in row.items()}
+        width = max((len(title) for title in titles.values()), default=0)
         for name, value in row.items():
-            print(f"{name.replace('_', ' '):<{width}}  {text(value)}")
+            print(f"{titles[name]:<{width}}  {_cell(name, value)}")
     else:
         print(json.dumps(row, indent=1 if form is Format.json else None, ensure_ascii=False))
 
@@ -110,6 +115,22 @@ def progress(what: str) -> Iterator[Advance]:
             bar.update(task, completed=done, total=total, rate=f"{speed:,.0f}/s" if speed else "")
 
         yield advance
+
+
+def _is_moment(name: str, value: object) -> bool:
+    """Whether it is a time since 1970 in ms, and no duration: one of thirty years at least."""
+    return name.endswith("_ms") and isinstance(value, int) and 10**12 <= value < 10**14
+
+
+def _title(name: str, *, moment: bool) -> str:
+    return (name.removesuffix("_ms") if moment else name).replace("_", " ")
+
+
+def _cell(name: str, value: object) -> str:
+    if not _is_moment(name, value):
+        return text(value)
+    at = datetime.fromtimestamp(int(str(value)) / 1000, UTC)
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def text(value: object) -> str:

@@ -72,5 +72,7 @@ def describe(path: Path, passphrase_file: Path | None, environment: Mapping[str,
 def _region(path: Path, kind: str) -> int:
     name, _, region = kind.partition(":")
     if name != "account" or not region.isdigit() or int(region) > 255:
-        raise KeyFileError(f"{path} holds a {name} key: name the key file of an account", code="key-wrong-kind")
+        raise KeyFileError(
+            f"the key in {path} is no account's ({name}): name the key file of an account", code="key-wrong-kind"
+        )
     return int(region)

@@ -230,11 +230,7 @@ def only_one(home: Home) -> Iterator[None]:
 
 def _copy_store(home: Home, to: Path, chain: str, storage: _native.StorageKey) -> None:
     """By the node where it runs, else here. Errors: NodeError, NativeError."""
-    try:
-        call(home.admin_socket, "copy_store")
-    except NotReady as error:
-        if error.code != "node-not-running":
-            raise
+    if not _node_does(home, "copy_store"):
         _native.copy_store(str(home.db), str(to), chain, storage)
         return
     while (status := call(home.admin_socket, "copying"))["running"]:
@@ -246,13 +242,20 @@ def _copy_store(home: Home, to: Path, chain: str, storage: _native.StorageKey) -
 def _audit(home: Home, opener: Opener, event: str, fields: Mapping[str, object]) -> None:
     """In the node's audit log, by the node where it runs. Errors: NativeError, KeyFileError, NodeError."""
     noted = {"by": "operator", **fields}
+    if not _node_does(home, "note_backup", fields=noted):
+        seed = open_key_file(home.node_key, "node", opener.passphrase_file, opener.environment)
+        _native.audit_record(str(home.path / "audit"), seed, event, json.dumps(noted))
+
+
+def _node_does(home: Home, command: str, **arguments: Any) -> bool:
+    """Asks the home's node to; whether there is one that runs. Errors: NodeError."""
     try:
-        call(home.admin_socket, "note_backup", fields=noted)
+        call(home.admin_socket, command, **arguments)
     except NotReady as error:
         if error.code != "node-not-running":
             raise
-        seed = open_key_file(home.node_key, "node", opener.passphrase_file, opener.environment)
-        _native.audit_record(str(home.path / "audit"), seed, event, json.dumps(noted))
+        return False
+    return True
 
 
 def _remove(folder: Path) -> None:

@@ -128,6 +128,18 @@ CONSENSUS = Board(
         _times(
             "To the proposal", "rustorium_consensus_propose_seconds", "From a view's start, or since there is work."
         ),
+        Panel(
+            "To the proposal, by leader",
+            (
+                (
+                    f"{_rate('rustorium_consensus_leader_propose_seconds_total', 'peer')} / "
+                    f"{_rate('rustorium_consensus_leader_proposals_total', 'peer')}",
+                    "leader {{peer}}",
+                ),
+            ),
+            "s",
+            help="As all that are picked see it: who is far above the others makes everybody wait.",
+        ),
         _times("Payload", "rustorium_consensus_payload_seconds", "From the proposal until all that it lists is here."),
         _times("Notarization", "rustorium_consensus_notarize_seconds", "From the proposal."),
         _times("Finalization", "rustorium_consensus_finalize_seconds", "From the notarization."),

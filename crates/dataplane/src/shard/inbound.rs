@@ -174,9 +174,9 @@ impl<P: Ports> Shard<P> {
 
     pub(super) fn keep_block(&mut self, digest: BlockDigest, block: Block) {
         let has_inline = !block.inline.is_empty();
-        let view = block.header.view;
+        let (view, proposer) = (block.header.view, block.header.proposer);
         if self.tree.insert(digest, block) {
-            self.measure_proposed(view);
+            self.measure_proposed(view, proposer);
             self.fetcher.cancel(&Want::Block(digest));
             if has_inline && let Some(entry) = self.tree.get(&digest) {
                 let block = entry.block.clone();

@@ -39,7 +39,7 @@ impl<P: Ports> Shard<P> {
         }
         self.tree.claim_first(view, me, digest);
         self.tree.insert(digest, block.clone());
-        self.measure_proposed(view);
+        self.measure_proposed(view, me);
         if let Some(entry) = self.tree.get_mut(&digest) {
             entry.status = PayloadStatus::Ready;
         }

@@ -187,6 +187,8 @@ pub trait Ports {
     fn epoch_end(&self, epoch: Epoch) -> Option<EpochChange>;
     /// A stage took so long. Only a node shows it.
     fn measured(&mut self, _stage: Stage, _us: u64) {}
+    /// A validator's proposal came so long after there was something to propose. Only a node shows it.
+    fn proposed(&mut self, _proposer: ValidatorIndex, _us: u64) {}
     /// Keeps and shows evidence of a validator's misbehaviour.
     fn evidence(&mut self, evidence: Evidence);
     /// Makes known, now and after every restart, that this node's key signs nothing more. `lacks`: what it signed and

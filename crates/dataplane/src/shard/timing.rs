@@ -3,7 +3,7 @@
 //! *Invariants:* only measures: nothing is decided by it; bounded by the window of views.
 
 use super::{Ports, Shard, VIEW_WINDOW};
-use rustorium_types::{View, VoteKind};
+use rustorium_types::{ValidatorIndex, View, VoteKind};
 use std::collections::BTreeMap;
 
 /// A stage of a block's way, as this node sees it.
@@ -87,9 +87,10 @@ impl<P: Ports> Shard<P> {
         }
     }
 
-    pub(super) fn measure_proposed(&mut self, view: View) {
+    pub(super) fn measure_proposed(&mut self, view: View, proposer: ValidatorIndex) {
         if let Some(us) = self.timing.proposed(view, self.view) {
             self.ports.measured(Stage::Propose, us);
+            self.ports.proposed(proposer, us);
         }
     }
 

@@ -10,6 +10,7 @@ from statistics import median
 
 from rustorium.health.catalogue import FINDINGS
 from rustorium.observe.analysis.gather import Net, Node
+from rustorium.observe.analysis.leaders import Leader, leaders_of
 from rustorium.observe.analysis.links import Link
 from rustorium.observe.analysis.names import STAGES, STEP_CPU, STEP_WALL, SYNC
 
@@ -26,6 +27,10 @@ OWN_MS_MIN = {"submit": 5.0, "execute": 5.0, "persist": 10.0, "notify": 5.0}
 """A node's own stage below it is never slow."""
 WAIT_MS_MIN = 2.0
 """Of a step of the core that waits for a processor."""
+LATE_MS_MIN = 10.0
+"""A proposal that comes less than this after what its way explains is never late."""
+FEW_SHARE = 0.5
+"""A leader of whom came less than this share of the others' proposals loses its views."""
 FULL_SHARE = 0.7
 FAILED_VIEWS_MIN = 0.01
 COUNT_MIN = 8
@@ -53,8 +58,25 @@ def find(net: Net, links: Sequence[Link]) -> list[Cause]:
     slow_disks = {cause.subject for cause in found if cause.code == "disk-slow"}
     # Of a disk that is slow it needs no saying that its thread is busy.
     found += [cause for cause in _full(net) if cause.code != "journal-full" or cause.subject not in slow_disks]
-    found += [*_views(net), *_findings(net)]
+    leaders = leaders_of(net, links)
+    found += _late(leaders, {cause.subject for cause in found if cause.code in EXPLAINS_LATE})
+    found += [*_views(net, leaders), *_findings(net)]
     return sorted(found, key=lambda cause: -cause.weight)
+
+
+EXPLAINS_LATE = frozenset(
+    {
+        "disk-slow",
+        "disk-slow-store",
+        "node-slow",
+        "node-far",
+        "node-away",
+        "node-restarted",
+        "cpu-short",
+        "journal-full",
+    }
+)
+"""Causes of which it is a consequence that a node's proposals are late."""
 
 
 def faults(n: int) -> int:
@@ -287,7 +309,34 @@ def _refused(net: Net) -> Iterator[Cause]:
             )
 
 
-def _views(net: Net) -> Iterator[Cause]:
+def _late(leaders: Sequence[Leader], explained: set[str]) -> Iterator[Cause]:
+    """Leaders for whose proposals everybody waits."""
+    known = {one.name: one.late_ms for one in leaders if one.proposals >= COUNT_MIN}
+    for one in leaders:
+        if one.name in explained or one.name not in known or len(known) < 2:
+            continue
+        others = _others(known, one.name)
+        if one.late_ms >= max(LATE_MS_MIN, RATIO * others):
+            yield Cause(
+                "leader-late",
+                one.name,
+                one.late_ms - others,
+                f"its proposals come {one.after_ms:.0f} ms after there is work, {one.late_ms:.0f} of them not on the "
+                f"way (the other leaders': {others:.1f}); in each view that it leads all wait for it",
+                "look what its machine does meanwhile and how fast its cores and its disk are (`doctor --home`, and "
+                "`analyze performance --flame` for the steps of its core)",
+            )
+
+
+def _losing(leaders: Sequence[Leader]) -> list[str]:
+    """Whose proposals come in few of their views, or never."""
+    counts = {one.name: one.proposals for one in leaders}
+    return [
+        name for name, count in counts.items() if count < FEW_SHARE * _others(counts, name) >= COUNT_MIN * FEW_SHARE
+    ]
+
+
+def _views(net: Net, leaders: Sequence[Leader]) -> Iterator[Cause]:
     """Leaders that propose nothing in time cost all a time-out."""
     reporter = max(net.heard, key=lambda node: node.count("rustorium_consensus_nullified_views"), default=None)
     if reporter is None:
@@ -297,12 +346,14 @@ def _views(net: Net) -> Iterator[Cause]:
     if failed < 1 or failed < FAILED_VIEWS_MIN * views:
         return
     missing = [node.name for node in net.nodes if node.looks < 2]
+    losing = _losing(leaders)
     said = f"; {', '.join(missing)} didn't answer" if missing else ""
+    said += f"; few proposals or none came from {', '.join(losing)}" if losing else ""
     yield Cause(
         "views-fail",
-        reporter.name,
+        losing[0] if len(losing) == 1 else reporter.name,
         1e5 * failed / max(views, failed),
-        f"{failed:.0f} of {views:.0f} views ended without a block there{said}",
+        f"{failed:.0f} of {views:.0f} views ended without a block at {reporter.name}{said}",
         "a leader that is down or slow makes all wait: mend or remove the one named here, or read "
         "`logs aggregate --level warn` for whose views fail",
     )

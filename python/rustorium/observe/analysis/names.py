@@ -8,6 +8,8 @@ SYNC = "rustorium_storage_journal_sync_seconds"
 STEP_CPU = "rustorium_python_step_cpu_seconds"
 STEP_WALL = "rustorium_python_step_wall_seconds"
 RTT = "rustorium_transport_rtt_seconds"
+LEADER_SECONDS = "rustorium_consensus_leader_propose_seconds"
+LEADER_PROPOSALS = "rustorium_consensus_leader_proposals"
 
 
 @dataclass(frozen=True, slots=True)

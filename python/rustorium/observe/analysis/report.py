@@ -11,6 +11,7 @@ from typing import Any
 from rustorium.errors import NotReady
 from rustorium.observe.analysis.causes import Cause, faults, find
 from rustorium.observe.analysis.gather import Net, Node, Point, together
+from rustorium.observe.analysis.leaders import leaders_of
 from rustorium.observe.analysis.links import Link, links_of
 from rustorium.observe.analysis.names import FINALITY, STAGES, STEP_WALL, SYNC, TRANSACTIONS
 
@@ -51,6 +52,8 @@ class NodeRow:
     step_ms: float | None
     own_ms: float | None
     """Mean times of the stages that are its own work, together."""
+    proposes_ms: float | None
+    """Mean time after which its proposals come where there is work, as the others see it."""
     quorum_rtt_ms: float | None
     """The round trip to the farthest of the nearest peers that make a quorum with it."""
     cpu_cores: float
@@ -119,7 +122,8 @@ def report_of(net: Net) -> Report:
     stages = _stages(net)
     final = together(node.spread(FINALITY) for node in net.heard)
     most = max(net.heard, key=lambda node: node.count(TRANSACTIONS))
-    nodes = tuple(_node(node, links) for node in net.heard)
+    after = {leader.name: leader.after_ms for leader in leaders_of(net, links)}
+    nodes = tuple(_node(node, links, after.get(node.name)) for node in net.heard)
     total = sum(row.mean_ms or 0.0 for row in stages)
     heaviest = max(stages, key=lambda row: row.share)
     return Report(
@@ -168,7 +172,7 @@ def _stages(net: Net) -> tuple[StageRow, ...]:
     return tuple(rows)
 
 
-def _node(node: Node, links: Sequence[Link]) -> NodeRow:
+def _node(node: Node, links: Sequence[Link], proposes_ms: float | None) -> NodeRow:
     final = node.spread(FINALITY)
     stages = {stage.name: _round(node.spread(stage.metric).mean_ms) for stage in STAGES}
     own = [mean for metric in OWN if (mean := node.spread(metric).mean_ms) is not None]
@@ -185,6 +189,7 @@ def _node(node: Node, links: Sequence[Link]) -> NodeRow:
         stages["execute"],
         _round(node.spread(STEP_WALL).mean_ms),
         _round(sum(own)) if own else None,
+        _round(proposes_ms),
         _round(_quorum_rtt_ms(node, links)),
         round(node.count("rustorium_process_cpu_seconds") / node.seconds, 2) if node.seconds > 0 else 0.0,
         stages,

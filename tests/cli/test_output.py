@@ -1,0 +1,27 @@
+"""Tables are for people: moments are dates there, and numbers in JSON."""
+
+import json
+
+import pytest
+
+from rustorium.cli.output import Format, emit, emit_one
+
+ROWS = [{"id": "a", "made_ms": 1795699745918, "took_ms": 1500}, {"id": "b", "made_ms": None, "took_ms": 0}]
+
+
+def test_a_table_shows_moments_as_dates_and_durations_as_numbers(capsys: pytest.CaptureFixture[str]) -> None:
+    emit(ROWS, Format.table)
+    emit_one(ROWS[0], Format.table)
+    assert [line.split() for line in capsys.readouterr().out.splitlines()] == [
+        ["id", "made", "took", "ms"],
+        ["a", "2026-11-26T13:29:05.918Z", "1500"],
+        ["b", "-", "0"],
+        ["id", "a"],
+        ["made", "2026-11-26T13:29:05.918Z"],
+        ["took", "ms", "1500"],
+    ]
+
+
+def test_json_has_them_as_numbers(capsys: pytest.CaptureFixture[str]) -> None:
+    emit(ROWS, Format.json)
+    assert json.loads(capsys.readouterr().out) == ROWS
