@@ -5,6 +5,7 @@ known one; every number has its unit in its name.
 """
 
 import difflib
+import ipaddress
 import json
 import tomllib
 import types
@@ -58,6 +59,33 @@ class HttpSection:
     """[http]: the gateway's HTTP face."""
 
     listen: str = "127.0.0.1:26651"
+
+
+@dataclass(frozen=True, slots=True)
+class GatewaySection:
+    """[gateway]: who may use the HTTP and QUIC faces: everybody ("open"), or bearers of a token that
+    `rustorium-node admin token create --gateway` made ("token")."""
+
+    submit: typing.Literal["open", "token"] = "open"
+    """Submissions, on both faces."""
+    read: typing.Literal["open", "token"] = "open"
+    """Reads, proofs and event streams. /livez, /readyz, /healthz, /openapi.json, /docs and the explorer's files stay
+    open, and so do the metrics, which have an address of their own."""
+
+
+@dataclass(frozen=True, slots=True)
+class AdminSection:
+    """[admin]: the admin plane besides the socket run/admin.sock."""
+
+    listen: str = ""
+    """host:port for callers with a token (HTTP); a loopback address, as it speaks no TLS. Empty: the socket only."""
+
+    def __post_init__(self) -> None:
+        if self.listen and not is_loopback(split_address(self.listen)[0]):
+            raise ValueError(
+                f"listen is {self.listen}, which others on the network reach, and the admin plane speaks no TLS: "
+                "listen on 127.0.0.1, and lead to it by an SSH tunnel or a reverse proxy that speaks TLS"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +225,8 @@ class Config:
     node: NodeSection = field(default_factory=NodeSection)
     p2p: P2pSection = field(default_factory=P2pSection)
     http: HttpSection = field(default_factory=HttpSection)
+    gateway: GatewaySection = field(default_factory=GatewaySection)
+    admin: AdminSection = field(default_factory=AdminSection)
     client: ClientSection = field(default_factory=ClientSection)
     metrics: MetricsSection = field(default_factory=MetricsSection)
     storage: StorageSection = field(default_factory=StorageSection)
@@ -291,6 +321,14 @@ def split_address(address: str) -> tuple[str, int]:
     if not colon or not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
         raise ValueError(f"{address!r} is not host:port")
     return host.strip("[]"), int(port)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches it: a loopback address, or the name localhost."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def nearest(unknown: str, known: typing.Iterable[str]) -> str:

@@ -74,6 +74,24 @@ class NodeError(RustoriumError):
     code = "node-failed"
 
 
+class AccessRefused(RustoriumError):
+    """The admin plane doesn't let this caller do this; `code` says why: token-missing, token-unknown, token-expired,
+    role-too-low, not-the-owner, tokens-invalid, tokens-exposed."""
+
+    code = "access-refused"
+
+
+class TooManyCalls(AccessRefused):
+    """A caller asked too often; trying again after `retry_after_ms` makes sense."""
+
+    code = "too-many-calls"
+    exit_code = 5
+
+    def __init__(self, message: str, *, retry_after_ms: int) -> None:
+        super().__init__(message)
+        self.retry_after_ms = retry_after_ms
+
+
 class NotReady(RustoriumError):
     """The node or net runs, but it isn't synced or sees no quorum yet."""
 

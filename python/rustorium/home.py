@@ -92,6 +92,11 @@ class Home:
         return self.path / "run" / "admin.sock"
 
     @property
+    def tokens(self) -> Path:
+        """Hashes of the tokens that its node takes."""
+        return self.path / "tokens.json"
+
+    @property
     def input_log(self) -> Path:
         return self.path / "log" / "inputs"
 

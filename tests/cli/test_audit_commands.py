@@ -109,7 +109,7 @@ class Ledger:
         self.values: dict[tuple[str, bytes], bytes] = {}
 
     @contextmanager
-    def client(self, *_: object) -> Iterator["Ledger"]:
+    def client(self, *_: object, token_file: Path | None) -> Iterator["Ledger"]:
         yield self
 
     def put(self, name: bytes, value: bytes, *, key: Key) -> SimpleNamespace:

@@ -32,7 +32,8 @@ def test_every_command_has_help(cli: Cli) -> None:
     commands = (
         "init start devnet top query testnet keys tx block status bench config|testnet gen|keys new|keys show|tx put|"
         "tx transfer|tx status|block show|status check|bench load|config show|metrics collect|metrics convert|"
-        "analyze performance|dashboards export|logs aggregate|doctor|debug bundle|systemd print"
+        "analyze performance|dashboards export|logs aggregate|doctor|debug bundle|systemd print|admin whoami|"
+        "admin stop|admin token create|admin token list|admin token revoke"
     )
     top, *lines = commands.split("|")
     for line in [*top.split(), *lines]:

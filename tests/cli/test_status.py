@@ -74,7 +74,9 @@ def net(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
             silent(f"http://n{i}", "refused") if answer is None else status_of(ANSWER | {"node": f"node-{i}"} | answer)
             for i, answer in enumerate(answers)
         ]
-        monkeypatch.setattr("rustorium.client.probe.ask", lambda endpoints, timeout_s: said[: len(endpoints)])
+        monkeypatch.setattr(
+            "rustorium.client.probe.ask", lambda endpoints, timeout_s, token=None: said[: len(endpoints)]
+        )
         return [word for i in range(len(answers)) for word in ("--node", f"http://n{i}")]
 
     return make

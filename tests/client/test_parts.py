@@ -5,6 +5,7 @@ import json
 from contextlib import suppress
 from pathlib import Path
 
+import httpx2
 import pytest
 import trio
 from hypothesis import given
@@ -15,7 +16,7 @@ from rustorium.client.endpoints import Endpoints
 from rustorium.client.keys import describe
 from rustorium.client.nonces import Nonces
 from rustorium.client.wire import frame, groups, node_status, parse, receipt, submitted, transaction_status
-from rustorium.errors import BadResponse, GenesisNeeded, KeyFileError, ProofRefused, UsageError
+from rustorium.errors import BadResponse, GenesisNeeded, KeyFileError, ProofRefused, Refused, UsageError
 from rustorium.types import At, Block, SignedTransaction
 
 
@@ -31,6 +32,36 @@ def test_both_clients_have_the_same_methods() -> None:
     blocking, asynchronous = methods(Client), methods(AsyncClient)
     assert blocking.pop("close") == asynchronous.pop("aclose")
     assert blocking == asynchronous
+
+
+def test_a_token_goes_with_every_request_and_what_a_node_says_of_it_is_said() -> None:
+    token, seen = "rsk_0123456789abcdef_" + "A" * 43, list[tuple[str, str | None]]()
+
+    def handle(request: httpx2.Request) -> httpx2.Response:
+        seen.append((request.url.path, request.headers.get("authorization")))
+        problem = {"code": "token_expired", "detail": "That token has expired; ask for another one."}
+        return httpx2.Response(401, json=problem)
+
+    async def main(token: str | None) -> None:
+        client = AsyncClient("http://n0", token=token, transport=httpx2.MockTransport(handle))
+        async with client:
+            signed = SignedTransaction("0" * 64, b"x", "rs1", 0, 2**40)
+            for work in (
+                client.status,
+                lambda: client.submit_transaction(signed),
+                client.subscribe_transactions(after="0.0").__anext__,
+            ):
+                with pytest.raises(Refused, match="that token has expired; ask for another one") as refused:
+                    await work()
+                assert refused.value.code == "token_expired"
+
+    trio.run(main, token)
+    trio.run(main, None)
+    paths = ["/v1/status", "/v1/transactions", "/v1/events"]
+    assert seen == [(path, shown) for shown in (f"Bearer {token}", None) for path in paths]
+    for wrong in ("", "Bearer x", "rsk_a b", "rsk_\n", "rsk_\u00e9"):
+        with pytest.raises(UsageError, match="the token is none"):
+            AsyncClient("http://n0", token=wrong)
 
 
 def test_nonces_come_in_order_and_come_back_after_a_refusal() -> None:

@@ -1,17 +1,26 @@
-"""A real node's audit log: what its starts leave in it, and that a head in the ledger shows what was cut off since."""
+"""A real node's audit log: what starts and callers leave in it, and that a head in the ledger shows what was cut off
+since; with a gateway and an admin plane that ask for tokens."""
 
 import json
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from process_tools import assert_no_panic, wait_for
+from rustorium import _native
 from rustorium.auditlog import log_of, read, signer_of
+from rustorium.client import Client, Key
+from rustorium.client.load import run_load
 from rustorium.devnet import Devnet
+from rustorium.errors import AccessRefused, Refused
 from rustorium.home import Home
+from rustorium.node.admin import call
+from rustorium.node.adminclient import Remote
 from rustorium.testing import DevnetFactory
 
 pytestmark = pytest.mark.nodes
@@ -29,7 +38,9 @@ def events(home: Home, name: str) -> list[dict[str, Any]]:
     return [line["fields"] for line in read(log_of(home)) if line["event"] == name]
 
 
-def test_starts_are_told_and_a_cut_tail_shows_in_the_ledger(devnet_factory: DevnetFactory, tmp_path: Path) -> None:
+def test_starts_and_callers_are_told_and_a_cut_tail_shows_in_the_ledger(
+    devnet_factory: DevnetFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     net = devnet_factory(nodes=1, accounts=1)
     home, account = Home(Path(net.net.nodes[0].home)), net.net.accounts[0]
     wait_for("its start is told", lambda: events(home, "configuration"))
@@ -38,13 +49,62 @@ def test_starts_are_told_and_a_cut_tail_shows_in_the_ledger(devnet_factory: Devn
     assert configured["settings"]["p2p.listen"] == net.net.nodes[0].p2p
     net.terminate(0)
     with open(home.config, "a") as file:
-        file.write('\n[log]\nlevel = "debug"\n')
+        file.write('\n[log]\nlevel = "debug"\n[gateway]\nsubmit = "token"\nread = "token"\n')
+        file.write('[admin]\nlisten = "127.0.0.1:0"\n')
     net.restart(0)
     wait_for("so is the next one", lambda: len(events(home, "configuration")) == 2)
-    assert [one["changed"] for one in events(home, "configuration")[1:]] == [["log.level"]]
+    changed = ["admin.listen", "gateway.read", "gateway.submit", "log.level"]
+    assert [one["changed"] for one in events(home, "configuration")[1:]] == [changed]
     assert len(events(home, "node started")) == 2
+    token = tokens_decide(net, home, Key.open(account.key_file), tmp_path)
+    monkeypatch.setenv("RUSTORIUM_TOKEN_FILE", str(token))
     cut_off(net, home, account.address, Path(account.key_file), tmp_path)
     assert_no_panic(net)
+
+
+def refused(code: str, work: Callable[[], object]) -> None:
+    with pytest.raises((Refused, AccessRefused)) as found:
+        work()
+    assert found.value.code == code
+
+
+def tokens_decide(net: Devnet, home: Home, key: Key, folder: Path) -> Path:
+    """Who has which token may do what, over HTTP, QUIC and the admin plane; gives the file of one that submits."""
+    socket = home.admin_socket
+    dash = call(socket, "create_token", name="dash", role="read", gateway="read", expires_in_ms=3_600_000)
+    app = call(socket, "create_token", name="app", gateway="submit")
+    with Client.from_net(net.path) as client:
+        refused("token_missing", client.status)
+    file = folder / "app.token"
+    file.write_text(f"{app['token']}\n")
+    file.chmod(0o600)
+    with (
+        Client.from_net(net.path, key=key, token=dash["token"]) as reader,
+        Client.from_net(net.path, key=key, token=app["token"]) as writer,
+    ):
+        assert reader.status().ready
+        refused("token_scope", lambda: reader.put(b"k", b"no"))
+        written = writer.put(b"k", b"yes")
+        with closing(reader.subscribe_transactions(after="0.0")) as stream:  # type: ignore[type-var]
+            assert next(stream).receipt.transaction == written.id
+        assert reader.get(key.address, b"k") == b"yes"
+        remote = Remote(f"http://{call(socket, 'addresses')['admin']}", dash["token"])
+        assert call(remote, "status")["ready"]
+        refused("role-too-low", lambda: call(remote, "create_snapshot"))
+        call(socket, "revoke_token", name="dash")
+        refused("token_unknown", reader.status)
+        refused("token-unknown", lambda: call(remote, "status"))
+    report = run_load(net.net, rate_per_s=50, seconds=1, token=app["token"])
+    assert (report["finalized"], report["lost"]) == (50, 0)
+    with pytest.raises(_native.NativeError, match="token_unknown"):
+        run_load(net.net, rate_per_s=50, seconds=1, token=app["token"][:-1] + "_")
+    assert [one["name"] for one in events(home, "token creation ordered")] == ["dash", "app"]
+    kinds = [(row["by"], row["call"], row["outcome"]) for line in events(home, "admin calls") for row in line["calls"]]
+    assert ("token dash", "create_snapshot", "role-too-low") in kinds
+    log = log_of(home).read_text()
+    assert dash["token"][21:] not in log
+    assert app["token"][21:] not in log
+    return file
 
 
 def public(file: Path) -> str:

@@ -2,78 +2,14 @@
 
 import json
 import os
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-import trio
-import trio.testing
+from admin_tools import calls, serving
 
 from rustorium.errors import NodeError, NotReady
-from rustorium.node.admin import LINE_BYTES_MAX, AdminServer, call
+from rustorium.node.admin import LINE_BYTES_MAX, call
 from rustorium.node.bridge import connect_unix, listen_unix
-
-
-class FakeNode:
-    def __init__(self) -> None:
-        self.audited: list[str] = []
-
-    def status(self) -> str:
-        return '{"height": 7}'
-
-    def addresses(self) -> dict[str, str]:
-        return {"http": "127.0.0.1:1"}
-
-    def audit(self, event: str, fields_json: str) -> None:
-        json.loads(fields_json)
-        self.audited.append(event)
-
-    def rotate_keys(self) -> None:
-        self.audited.append("rotated")
-
-    def rotation(self) -> str:
-        return '{"running": false}'
-
-    def copy_store(self) -> None:
-        self.audited.append("copied")
-
-    def copying(self) -> str:
-        return '{"running": false, "failed": null}'
-
-    def snapshots(self) -> str:
-        return '[{"height": 7, "time_ms": 1}]'
-
-    def create_snapshot(self) -> str:
-        self.audited.append("snapshot made")
-        return '{"height": 9, "time_ms": 2}'
-
-
-@contextmanager
-def serving(path: Path) -> Iterator[tuple[FakeNode, list[str]]]:
-    """A server on a thread of its own."""
-    node, stopped = FakeNode(), list[str]()
-    ready = threading.Event()
-    token: list[tuple[trio.lowlevel.TrioToken, trio.CancelScope]] = []
-
-    async def main() -> None:
-        with trio.CancelScope() as scope:
-            token.append((trio.lowlevel.current_trio_token(), scope))
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(AdminServer(path, node, stopped.append).run)
-                await trio.testing.wait_all_tasks_blocked()
-                ready.set()
-
-    thread = threading.Thread(target=trio.run, args=(main,))
-    thread.start()
-    ready.wait(10)
-    try:
-        yield node, stopped
-    finally:
-        token[0][0].run_sync_soon(token[0][1].cancel)
-        thread.join(10)
-        assert not path.exists()
 
 
 @pytest.mark.parametrize("folder", ["run", "a-very-long-folder-name" * 8])
@@ -97,6 +33,15 @@ def test_calls(tmp_path: Path, folder: str) -> None:
         assert stopped == ["ordered by the admin socket"]
         with pytest.raises(NodeError, match="with one of: status, addresses, stop"):
             call(path, "reboot")
+    me = f"uid {os.geteuid()}"
+    told = calls(node)
+    assert told[me, "status", "ok"] == 1
+    assert told[me, "profile_steps", "not-ready"] == 1
+    assert told[me, "unknown", "bad-request"] == 1
+    assert sum(told.values()) == 10, "every call is in the audit log, one way or the other"
+    by = {"by": "admin socket", "uid": os.geteuid(), "pid": os.getpid(), "role": "admin"}
+    assert node.said("stop ordered") == [by]
+    assert node.said("audit anchored") == [{"head": "7:00", "caller": by}]
 
 
 def test_a_node_that_hangs_is_told_from_one_that_is_not_there(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from rustorium.node.auditing import (
     SETTINGS_BYTES_MAX,
     Refusals,
     configuration_change,
+    denial_counts,
     own_metrics,
     record_refusals,
     refusal_counts,
@@ -91,11 +92,15 @@ METRICS = b"""# TYPE rustorium_transport_refusals counter
 rustorium_transport_refusals_total{reason="wrong_chain"} %d
 rustorium_transport_refusals_total{reason="by_peer"} 9
 rustorium_transport_peers 3
+rustorium_gateway_unauthorized_total{face="http",reason="token_missing"} 7
+rustorium_gateway_unauthorized_total{face="http",reason="token_scope"} 0
+rustorium_gateway_unauthorized_total{face="quic",reason="token_expired"} 2
 """
 
 
 def test_what_this_node_refused_is_read_of_its_metrics() -> None:
     assert refusal_counts(METRICS % 4) == {"wrong_chain": 4}
+    assert denial_counts(METRICS % 4) == {"http token_missing": 7, "quic token_expired": 2}
     with pytest.raises(ValueError, match="invalid literal"):
         refusal_counts(METRICS.replace(b"%d", b"many"))
 
@@ -128,11 +133,12 @@ def test_it_goes_on_where_its_metrics_fail_and_writes_in_time() -> None:
         node = FakeNode("")
         async with trio.open_nursery() as nursery:
             nursery.start_soon(record_refusals, node, structlog.get_logger(), metrics)
-            while len(node.lines) < 2:  # noqa: ASYNC110
+            while len(node.lines) < 3:  # noqa: ASYNC110
                 await trio.sleep(LOOK_S)
             nursery.cancel_scope.cancel()
         assert node.lines == [
             ("peers refused", {"refused": {"wrong_chain": 4}, "total": 4}),
+            ("clients refused", {"refused": {"http token_missing": 7, "quic token_expired": 2}, "total": 9}),
             ("peers refused", {"refused": {"wrong_chain": 2}, "total": 6}),
         ]
 

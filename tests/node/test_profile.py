@@ -3,13 +3,16 @@
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import trio
 from fake_port import FakePort
 
 from rustorium.consensus.vocabulary import Effect, Input, Tick
 from rustorium.errors import NodeError
 from rustorium.node.admin import AdminServer
+from rustorium.node.admincalls import socket_owner
 from rustorium.node.driver import Driver
 from rustorium.node.profile import PATHS_MAX, Profiler
 from rustorium.observe.flame import svg, tree
@@ -149,13 +152,21 @@ def test_the_admin_socket_starts_it_and_takes_it(tmp_path: Path) -> None:
 
     audited: list[str] = []
     server = AdminServer(tmp_path / "sock", Node(), lambda _: None, Profiler(CLOCK))  # type: ignore[arg-type]
-    assert server.answer(b'{"op": "profile_steps", "seconds": "long"}')["code"] == "bad-request"
-    assert server.answer(b'{"op": "profile_steps", "seconds": 5}') == {"ok": True, "result": {}}
-    assert server.answer(b'{"op": "profile_steps", "seconds": 5}')["code"] == "busy"
+
+    async def ask(line: bytes) -> dict[str, Any]:
+        return server.answer(line, socket_owner(0, 1))
+
+    def answer(line: bytes) -> dict[str, Any]:
+        return trio.run(ask, line)
+
+    for bad in (b'"long"', b"1e400", b"1" + b"0" * 400, b"NaN", b"-1", b"null"):
+        assert answer(b'{"op": "profile_steps", "seconds": ' + bad + b"}")["code"] == "bad-request"
+    assert answer(b'{"op": "profile_steps", "seconds": 5}') == {"ok": True, "result": {}}
+    assert answer(b'{"op": "profile_steps", "seconds": 5}')["code"] == "busy"
     CLOCK.work(2 * NS)
-    taken = server.answer(b'{"op": "take_profile"}')
+    taken = answer(b'{"op": "take_profile"}')
     assert taken == {"ok": True, "result": {"seconds": 2.0, "steps": 0, "paths": []}}
-    assert audited == ["profile ordered"] * 3
+    assert audited == ["profile ordered"] * 8
 
 
 def test_a_picture_has_a_box_a_function_as_wide_as_its_time() -> None:

@@ -17,6 +17,9 @@ from rustorium.observe.masking import MASK, Masker
 TOKEN = "canary-token-5b1f"
 PASSWORD = "canary-pass word"
 BEARER = "canaryBearer0123456789"
+ACCESS = "rsk_0123456789abcdef_canaryAccessTokenCanaryAccessTokenCanary012"
+"""A token of ours, which is masked wherever it stands."""
+FILED = "rsk_fedcba9876543210_canaryFiledTokenCanaryFiledTokenCanary_0123"
 AWS = "AKIACANARYCANARY0123"
 PEM = "canaryPEMcanaryPEM"
 LOOSE = (
@@ -27,6 +30,8 @@ LOOSE = (
     PASSWORD,
     "hunter2canary",
     BEARER,
+    ACCESS,
+    FILED,
     AWS,
     PEM,
     "dbpasscanary",
@@ -74,8 +79,15 @@ def plant(net: Devnet, monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
             log.write(f"leak {form.decode()} leak\n")
         log.write(json.dumps({"ts": 1, "level": "info", "event": "x", "api_token": TOKEN, "password": PASSWORD}) + "\n")
         log.write(
+            f"{ACCESS}\nGET /x?y={ACCESS}&z\n"
             f"Authorization: Bearer {BEARER}\n{AWS}\n-----BEGIN PRIVATE KEY-----\n{PEM}\n-----END PRIVATE KEY-----\n"
         )
+    filed = net.root / "client.token"
+    filed.write_text(f"{FILED}\n")
+    filed.chmod(0o600)
+    monkeypatch.setenv("RUSTORIUM_TOKEN_FILE", str(filed))
+    with open(home.path / "log" / "node.jsonl", "a") as log:
+        log.write("".join(f"leak {form.decode()} leak\n" for form in forms(FILED.encode())))
     (home.path / "run" / "recovery.json").write_text(json.dumps({"state": "asks", "reason": f"secret={TOKEN}"}))
     monkeypatch.setenv("RUSTORIUM_ADMIN_TOKEN", TOKEN)
     monkeypatch.setenv("OTHER_SECRET", "canary-elsewhere")
@@ -135,7 +147,7 @@ def test_a_broken_home_is_bundled_too(cli: Cli, tmp_path: Path) -> None:
     out = tmp_path / "bundle.tar.gz"
     assert cli("debug", "bundle", "--home", home, "--out", out).code == 0
     parts = content(out)
-    assert b"there is no section [admin]" in parts["rustorium-debug/config.json.missing"]
+    assert b"there is no key `api_token` in [admin]" in parts["rustorium-debug/config.json.missing"]
     assert all(TOKEN.encode() not in text for text in parts.values())
 
 

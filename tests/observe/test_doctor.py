@@ -57,6 +57,7 @@ def test_each_thing_that_is_wrong_is_found_with_what_to_do(cli: Cli, home: Path,
     (home / "genesis.json").write_text("{")
     home.chmod(0o755)
     (tmp_path / "net" / "passphrase").chmod(0o644)
+    (home / "tokens.json").touch(0o644)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         text = (home / "config.toml").read_text()
         address = next(line for line in text.split("[http]")[1].splitlines() if line.startswith("listen"))
@@ -70,12 +71,20 @@ def test_each_thing_that_is_wrong_is_found_with_what_to_do(cli: Cli, home: Path,
         "genesis": ("fail", None),
         "folder": ("warn", "chmod 700"),
         "passphrase": ("fail", None),
+        "tokens.json": ("fail", None),
         "http.listen": ("fail", "stop the other process"),
     }
     for name, (result, do) in expected.items():
         assert found[name]["result"] == result, found[name]
         assert do is None or do in found[name]["do"]
+    assert "chmod 600" in found["tokens.json"]["seen"]
     assert found["client.listen"]["result"] == "ok"
+    (home / "tokens.json").unlink()
+    for text in ('[gateway]\nsubmit = "token"\n', '[admin]\nlisten = "127.0.0.1:0"\n'):
+        (home / "config.toml").write_text(text)
+        found = checks(cli, home, 1)
+        assert (found["tokens.json"]["result"], "admin token create" in found["tokens.json"]["do"]) == ("warn", True)
+    assert found["admin.listen"]["result"] == "ok"
 
 
 def test_a_broken_configuration_is_one_check_and_the_machine_is_looked_at(cli: Cli, tmp_path: Path) -> None:

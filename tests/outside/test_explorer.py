@@ -128,6 +128,37 @@ def test_what_becomes_final_comes_without_loading_and_without_flicker(tab: Explo
     expect(label).to_have_attribute("aria-label", re.compile(r"[1-9]\d* at most"))
 
 
+def test_a_node_that_asks_for_a_token_is_shown_one(browser: "Browser", world: World) -> None:
+    token = "rsk_0123456789abcdef_" + "A" * 43
+
+    def gate(route: "Route") -> None:
+        if route.request.headers.get("authorization") == f"Bearer {token}":
+            route.continue_()
+            return
+        code = "token_unknown" if "authorization" in route.request.headers else "token_missing"
+        body = {"code": code, "title": "A token is needed", "detail": "Send a token.", "status": 401}
+        route.fulfill(status=401, content_type="application/problem+json", body=json.dumps(body))
+
+    with explorer(browser, world.base) as tab:
+        tab.page.route("**/v1/**", gate)
+        for address in ("#/", f"#/accounts/{world.address}"):
+            tab.open(address)
+            tab.heading("A token is needed")
+        for wrong in ("not\u00a0one", "rsk_wrong"):
+            tab.page.locator("#token").fill(wrong)
+            tab.page.get_by_role("button", name="Use it in this tab").click()
+            tab.heading("A token is needed")
+        tab.page.locator("#token").fill(token)
+        tab.page.get_by_role("button", name="Use it in this tab").click()
+        tab.heading("Account")
+        tab.proof("verified")
+        expect(tab.page.locator("#connection")).to_have_text("Live")
+        written = world.client.put(b"by token", b"1")
+        tab.open("#/")
+        newest = tab.page.locator("table", has_text="Sender").locator("tbody tr").first
+        expect(newest.locator("a").first).to_have_attribute("title", written.id)
+
+
 def test_search_finds_whatever_has_a_name(tab: Explorer, world: World) -> None:
     tab.open()
     found = {

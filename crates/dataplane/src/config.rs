@@ -1,5 +1,6 @@
 //! What a node is started with: one JSON object, made by the Python side from file, environment and flags.
 
+use rustorium_gateway::gate::Rules;
 use rustorium_transport::PeerAddress;
 use rustorium_types::Hash;
 use serde::Deserialize;
@@ -84,6 +85,9 @@ pub struct NodeConfig {
     pub validator_seed_hex: Option<String>,
     /// The node key's seed, hex.
     pub node_seed_hex: String,
+    /// What of the gateway needs a token.
+    #[serde(default)]
+    pub gateway: Rules,
     /// Where peers are listened for.
     pub p2p_listen: SocketAddr,
     /// Where HTTP clients are listened for.

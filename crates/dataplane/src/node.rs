@@ -16,9 +16,10 @@ use crate::verifier::Verifier;
 use crate::vitals::{Vitals, VitalsNote};
 use parking_lot::Mutex;
 use rustorium_crypto::seal::MasterKey;
-use rustorium_gateway::Backend;
+use rustorium_gateway::gate::Rules;
 use rustorium_gateway::http::HttpServer;
 use rustorium_gateway::quic::QuicFace;
+use rustorium_gateway::{Backend, Gate};
 use rustorium_storage::{AuditSink, Store};
 use rustorium_transport::Transport;
 use std::collections::BTreeMap;
@@ -50,6 +51,7 @@ impl NodeError {
 pub struct StartHandle {
     pub(crate) events: Arc<Queue<JoinEvent>>,
     pub(crate) early: Arc<OnceLock<EarlyFace>>,
+    gate: Arc<Gate>,
 }
 
 /// What there is of a node while its store is filled.
@@ -59,6 +61,16 @@ pub(crate) struct EarlyFace {
 }
 
 impl StartHandle {
+    /// With what of the node's gateway needs a token.
+    pub fn new(rules: Rules) -> Self {
+        Self { gate: Gate::with(rules), ..Self::default() }
+    }
+
+    /// Who may read and submit, now and when the node runs.
+    pub fn gate(&self) -> &Arc<Gate> {
+        &self.gate
+    }
+
     /// The start ends with the code `stopped`, unless the store is filled already; the next one goes on with what is
     /// stored by then.
     pub fn stop(&self) {
@@ -87,6 +99,7 @@ pub struct Node {
     pub(crate) offers: Arc<Offers>,
     pub(crate) questions: Arc<Queue<Question>>,
     pub(crate) metrics: Arc<NodeMetrics>,
+    pub(crate) gate: Arc<Gate>,
     pub(crate) addresses: BTreeMap<&'static str, String>,
     pub(crate) stopping: Arc<AtomicBool>,
     pub(crate) running: Mutex<Option<Running>>,
@@ -132,6 +145,11 @@ impl Node {
     /// The node's figures.
     pub fn metrics(&self) -> &NodeMetrics {
         &self.metrics
+    }
+
+    /// Who may read and submit.
+    pub fn gate(&self) -> &Gate {
+        &self.gate
     }
 
     /// The audit log.

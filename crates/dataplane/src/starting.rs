@@ -39,7 +39,7 @@ use rustorium_execution::Keys;
 use rustorium_gateway::http::server::{HttpConfig, StartError};
 use rustorium_gateway::http::{HttpLimits, HttpServer};
 use rustorium_gateway::quic::{QuicFace, QuicLimits};
-use rustorium_gateway::{Backend, ChainInfo, GatewayMetrics, Newest, Submitted};
+use rustorium_gateway::{Backend, ChainInfo, Gate, GatewayMetrics, Newest, Submitted};
 use rustorium_storage::{AuditSink, Durability, Journal, RocksStore, Store, StoreConfig, StoreError};
 use rustorium_transport::{FollowerLimits, Transport};
 use rustorium_txpool::PoolConfig;
@@ -81,6 +81,7 @@ pub(crate) struct Starting {
     stopping: Arc<AtomicBool>,
     offers: Arc<Offers>,
     questions: Arc<Queue<Question>>,
+    gate: Arc<Gate>,
     start: Instant,
 }
 
@@ -163,6 +164,7 @@ impl Starting {
             events: Arc::default(),
             stopping,
             offers,
+            gate: handle.gate().clone(),
             questions: Arc::default(),
             start: Instant::now(),
             config,
@@ -251,6 +253,7 @@ impl Starting {
             offers: self.offers,
             questions: self.questions,
             metrics: self.metrics,
+            gate: self.gate,
             addresses,
             stopping: self.stopping,
             running: Mutex::new(Some(Running { runtime, transport, http, quic, verifier, store, threads, vitals })),
@@ -369,6 +372,7 @@ impl Starting {
             listen: self.config.http_listen,
             metrics_listen: Some(self.config.metrics_listen),
             limits: HttpLimits::default(),
+            gate: self.gate.clone(),
         };
         let backend: Arc<dyn Backend> = backend;
         let failed = |error: StartError| NodeError::new(start_code(&error), error.to_string());
@@ -377,7 +381,8 @@ impl Starting {
         let tls = rustorium_transport::tls::client_face_server(&self.node_key)
             .map_err(|error| NodeError::new("system", error.to_string()))?;
         let quic =
-            QuicFace::start(self.config.client_listen, tls, backend, QuicLimits::default(), metrics).map_err(failed)?;
+            QuicFace::start(self.config.client_listen, tls, backend, self.gate.clone(), QuicLimits::default(), metrics);
+        let quic = quic.map_err(failed)?;
         Ok((http, quic))
     }
 

@@ -1,7 +1,9 @@
 //! The HTTP face: routes, what they share, and their limits.
 //!
-//! *Invariants:* every route of the API is in `routes()` and in the OpenAPI document; every error is a `Problem`.
+//! *Invariants:* every route of the API is in `routes()` and in the OpenAPI document; each says there whether it asks for a
+//! token; every error is a `Problem`.
 
+mod access;
 pub mod events;
 pub mod feed;
 pub mod health;
@@ -18,8 +20,10 @@ mod ui;
 
 use crate::backend::Backend;
 use crate::final_block::FinalBlocks;
+use crate::gate::Gate;
 use crate::metrics::GatewayMetrics;
 use crate::problem::{Code, Problem};
+use access::Need;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, Method, header};
@@ -78,6 +82,7 @@ impl Default for HttpLimits {
 /// What all routes share.
 pub struct App {
     pub(crate) backend: Arc<dyn Backend>,
+    pub(crate) gate: Arc<Gate>,
     pub(crate) limits: HttpLimits,
     pub(crate) metrics: GatewayMetrics,
     pub(crate) bodies: Arc<Semaphore>,
@@ -89,9 +94,10 @@ pub struct App {
 pub(crate) type Shared = State<Arc<App>>;
 
 impl App {
-    /// Joins a node and limits. `closing` turning true ends event streams.
+    /// Joins a node, its gate and limits. `closing` turning true ends event streams.
     pub fn new(
         backend: Arc<dyn Backend>,
+        gate: Arc<Gate>,
         limits: HttpLimits,
         metrics: GatewayMetrics,
         closing: watch::Receiver<bool>,
@@ -99,7 +105,7 @@ impl App {
         let largest = body_limit(submit::Media::Json);
         let bodies = Arc::new(Semaphore::new(limits.body_bytes_in_flight_max.clamp(largest, Semaphore::MAX_PERMITS)));
         let streams = Arc::new(Semaphore::new(limits.event_streams_max));
-        Arc::new(Self { backend, limits, metrics, bodies, streams, blocks: FinalBlocks::default(), closing })
+        Arc::new(Self { backend, gate, limits, metrics, bodies, streams, blocks: FinalBlocks::default(), closing })
     }
 }
 
@@ -113,46 +119,62 @@ pub(crate) fn body_limit(media: submit::Media) -> usize {
 
 const SUBMIT_PATH: &str = "/v1/transactions";
 
-/// Every route of the API with its path; `/docs` and the explorer are beside it.
-fn routes() -> Vec<(&'static str, MethodRouter<Arc<App>>)> {
+/// Every route of the API with its path and what it is for; `/docs` and the explorer are beside it.
+fn routes() -> Vec<(&'static str, Need, MethodRouter<Arc<App>>)> {
     vec![
-        (SUBMIT_PATH, post(submit::submit)),
-        ("/v1/transactions/{id}", get(read::transaction)),
-        ("/v1/accounts/{address}", get(state::account)),
-        ("/v1/accounts/{address}/balances/{asset}", get(state::balance)),
-        ("/v1/accounts/{address}/keys", get(listing::keys)),
-        ("/v1/accounts/{address}/keys/{*key}", get(state::value)),
-        ("/v1/proofs", post(state::prove)),
-        ("/v1/accounts/{address}/transactions", get(read::account_transactions)),
-        ("/v1/blocks/{block}", get(read::block)),
-        ("/v1/blocks/{block}/receipts", get(read::block_receipts)),
-        ("/v1/epochs", get(light::epochs)),
-        ("/v1/pools/{pool}/records", get(pools::records)),
-        ("/v1/events", get(events::stream)),
-        ("/v1/events/ws", get(events::websocket)),
-        ("/v1/status", get(health::status)),
-        ("/v1/chain", get(health::chain)),
-        ("/v1/validators", get(health::validators)),
-        ("/v1/genesis", get(health::genesis)),
-        ("/livez", get(health::livez)),
-        ("/readyz", get(health::readyz)),
-        ("/healthz", get(health::healthz)),
-        ("/openapi.json", get(openapi::document)),
+        (SUBMIT_PATH, Need::Submit, post(submit::submit)),
+        ("/v1/transactions/{id}", Need::Read, get(read::transaction)),
+        ("/v1/accounts/{address}", Need::Read, get(state::account)),
+        ("/v1/accounts/{address}/balances/{asset}", Need::Read, get(state::balance)),
+        ("/v1/accounts/{address}/keys", Need::Read, get(listing::keys)),
+        ("/v1/accounts/{address}/keys/{*key}", Need::Read, get(state::value)),
+        ("/v1/proofs", Need::Read, post(state::prove)),
+        ("/v1/accounts/{address}/transactions", Need::Read, get(read::account_transactions)),
+        ("/v1/blocks/{block}", Need::Read, get(read::block)),
+        ("/v1/blocks/{block}/receipts", Need::Read, get(read::block_receipts)),
+        ("/v1/epochs", Need::Read, get(light::epochs)),
+        ("/v1/pools/{pool}/records", Need::Read, get(pools::records)),
+        ("/v1/events", Need::Read, get(events::stream)),
+        ("/v1/events/ws", Need::Read, get(events::websocket)),
+        ("/v1/status", Need::Read, get(health::status)),
+        ("/v1/chain", Need::Read, get(health::chain)),
+        ("/v1/validators", Need::Read, get(health::validators)),
+        ("/v1/genesis", Need::Read, get(health::genesis)),
+        ("/livez", Need::Nothing, get(health::livez)),
+        ("/readyz", Need::Nothing, get(health::readyz)),
+        ("/healthz", Need::Nothing, get(health::healthz)),
+        ("/openapi.json", Need::Nothing, get(openapi::document)),
     ]
 }
 
 /// The paths of all routes, in the router's notation.
 pub fn route_paths() -> Vec<&'static str> {
-    routes().into_iter().map(|(path, _)| path).collect()
+    routes().into_iter().map(|(path, ..)| path).collect()
+}
+
+/// The paths of the routes that may ask for a token, in the router's notation.
+pub(crate) fn guarded_paths() -> Vec<&'static str> {
+    routes().into_iter().filter(|(_, need, _)| *need != Need::Nothing).map(|(path, ..)| path).collect()
 }
 
 /// The API's router.
 pub fn router(app: Arc<App>) -> Router {
     let docs: Router<Arc<App>> = openapi::docs().into();
-    let router = routes().into_iter().fold(Router::new(), |router, (path, methods)| router.route(path, methods));
     // A wildcard never matches nothing, and an empty key is a key.
-    let router = router.route("/v1/accounts/{address}/keys/", get(state::empty_key));
+    let empty_key = ("/v1/accounts/{address}/keys/", Need::Read, get(state::empty_key));
+    let all = routes().into_iter().chain([empty_key]);
+    let router =
+        all.fold(Router::new(), |router, (path, need, methods)| router.route(path, guard(&app, need, methods)));
     finish(router.merge(docs).merge(ui::routes()), app)
+}
+
+/// On the route itself, so that no spelling of a path leads around it.
+fn guard(app: &Arc<App>, need: Need, methods: MethodRouter<Arc<App>>) -> MethodRouter<Arc<App>> {
+    match need {
+        Need::Nothing => methods,
+        Need::Read => methods.route_layer(from_fn_with_state(app.clone(), access::read)),
+        Need::Submit => methods.route_layer(from_fn_with_state(app.clone(), access::submit)),
+    }
 }
 
 /// The router of the metrics listener, which has nothing else.

@@ -5,6 +5,7 @@
 
 pub mod backend;
 mod final_block;
+pub mod gate;
 pub mod http;
 pub mod json;
 mod limit;
@@ -16,4 +17,5 @@ mod screen;
 
 pub use backend::*;
 pub use final_block::{FinalBlock, Newest};
+pub use gate::Gate;
 pub use metrics::GatewayMetrics;

@@ -70,6 +70,8 @@ pub struct LoadConfig {
     pub face: Face,
     /// The nodes.
     pub targets: Vec<LoadTarget>,
+    /// What the nodes ask for, where they do.
+    pub token: Option<String>,
     /// The senders.
     pub accounts: Vec<LoadAccount>,
     /// Transactions per second.
@@ -188,10 +190,11 @@ enum Link {
 
 async fn connect(config: &LoadConfig, target: usize) -> Result<Link, LoadError> {
     let LoadTarget { address, node_key } = &config.targets[target];
+    let token = config.token.as_deref();
     match config.face {
-        Face::Http => Ok(Link::Http(http::HttpLink::connect(*address).await?)),
+        Face::Http => Ok(Link::Http(http::HttpLink::connect(*address, token).await?)),
         Face::Quic => {
-            let client = QuicClient::connect(*address, node_key).await?;
+            let client = QuicClient::connect(*address, node_key, token).await?;
             if client.chain != config.chain {
                 return Err(LoadError::WrongChain { address: *address, chain: client.chain });
             }

@@ -1,5 +1,6 @@
 //! The gateway's own counters, for the node's one registry.
 
+use crate::gate::{Denied, Scope};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -20,6 +21,13 @@ struct StatusLabel {
     status: u16,
 }
 
+/// Why somebody was sent away.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct DeniedLabel {
+    face: &'static str,
+    reason: &'static str,
+}
+
 /// What an HTTP request asks for.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
 struct KindLabel {
@@ -33,6 +41,7 @@ pub struct GatewayMetrics {
     submitted: Family<FaceLabel, Counter>,
     busy: Family<FaceLabel, Counter>,
     refused_connections: Family<FaceLabel, Counter>,
+    unauthorized: Family<DeniedLabel, Counter>,
     address_proofs: Counter,
     connections: Family<FaceLabel, Gauge>,
     event_streams: Gauge,
@@ -47,6 +56,7 @@ impl Default for GatewayMetrics {
             submitted: Family::default(),
             busy: Family::default(),
             refused_connections: Family::default(),
+            unauthorized: Family::default(),
             address_proofs: Counter::default(),
             connections: Family::default(),
             event_streams: Gauge::default(),
@@ -58,6 +68,9 @@ impl Default for GatewayMetrics {
             drop(metrics.busy.get_or_create(&FaceLabel { face }));
             drop(metrics.refused_connections.get_or_create(&FaceLabel { face }));
             drop(metrics.connections.get_or_create(&FaceLabel { face }));
+            for reason in [Denied::Missing, Denied::Unknown, Denied::Expired, Denied::Scope(Scope::Submit)] {
+                drop(metrics.unauthorized.get_or_create(&DeniedLabel { face, reason: reason.code() }));
+            }
         }
         for kind in [SUBMIT, READ] {
             drop(metrics.times.get_or_create(&KindLabel { kind }));
@@ -93,6 +106,11 @@ impl GatewayMetrics {
             self.refused_connections.clone(),
         );
         registry.register(
+            "unauthorized",
+            "Requests and connections refused for want of a token that is good for them",
+            self.unauthorized.clone(),
+        );
+        registry.register(
             "address_proofs",
             "Attempts to connect to the QUIC face whose address had to be proved first",
             self.address_proofs.clone(),
@@ -117,6 +135,10 @@ impl GatewayMetrics {
 
     pub(crate) fn refused_connection(&self, face: &'static str) {
         self.refused_connections.get_or_create(&FaceLabel { face }).inc();
+    }
+
+    pub(crate) fn unauthorized(&self, face: &'static str, reason: &'static str) {
+        self.unauthorized.get_or_create(&DeniedLabel { face, reason }).inc();
     }
 
     pub(crate) fn address_proof(&self) {

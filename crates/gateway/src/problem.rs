@@ -3,6 +3,7 @@
 //! *Invariants:* a code never changes its meaning; bad input is never a 500.
 
 use crate::backend::{At, BackendError};
+use crate::gate::Denied;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
@@ -36,6 +37,14 @@ macro_rules! codes {
 }
 
 codes! {
+    /// A token is needed and none was given.
+    TokenMissing = "token_missing", UNAUTHORIZED, "A token is needed";
+    /// The token is none that this node takes.
+    TokenUnknown = "token_unknown", UNAUTHORIZED, "The token is not known";
+    /// The token's time is over.
+    TokenExpired = "token_expired", UNAUTHORIZED, "The token has expired";
+    /// The token is good for less.
+    TokenScope = "token_scope", FORBIDDEN, "The token is not good for this";
     /// A query parameter is unknown or has a bad value.
     BadQuery = "bad_query", BAD_REQUEST, "A query parameter is unknown or has a bad value";
     /// A part of the path does not parse.
@@ -174,6 +183,18 @@ impl Problem {
     /// The HTTP status.
     pub fn status(&self) -> StatusCode {
         self.status
+    }
+}
+
+impl From<Denied> for Problem {
+    fn from(denied: Denied) -> Self {
+        let code = match denied {
+            Denied::Missing => Code::TokenMissing,
+            Denied::Unknown => Code::TokenUnknown,
+            Denied::Expired => Code::TokenExpired,
+            Denied::Scope(_) => Code::TokenScope,
+        };
+        Self::new(code, denied.sentence())
     }
 }
 

@@ -1,5 +1,7 @@
 // Asks the node that served this page. Every failure is a `Problem` that says what to do.
 
+import { bearing } from "./token.js";
+
 /** Why there is no answer. */
 export class Problem extends Error {
   constructor(code, title, detail, status = 0, body = {}) {
@@ -21,7 +23,7 @@ const unreachable = () =>
 async function ask(path, signal, options = {}) {
   let response;
   try {
-    response = await fetch(path, { signal, ...options });
+    response = await fetch(path, { signal, ...options, headers: { ...bearing(), ...options.headers } });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw unreachable();
@@ -75,7 +77,6 @@ export async function post(path, body, signal) {
 /** The bytes at a path. */
 export async function readBytes(path, signal) {
   const response = await ask(path, signal);
-  if (!response.ok)
-    throw new Problem("unknown", "The node refused", `It answered ${response.status} to ${path}.`, response.status);
+  if (!response.ok) await answerOf(response);
   return new Uint8Array(await response.arrayBuffer());
 }

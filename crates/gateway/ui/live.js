@@ -3,6 +3,7 @@
 // One stream for the whole page. What is kept is bounded; who draws is told a few times a second at most.
 
 import { clock, read } from "./api.js";
+import { bearing, TokenStream, wantsToken } from "./token.js";
 
 const BLOCKS_MAX = 16_384;
 const BACKFILL = 200;
@@ -15,8 +16,8 @@ const AFTER = 4294967295;
 export const CLOCKS_DIFFER_MS = 2000;
 
 const listeners = new Set();
-/** @type {{blocks: object[], status: object|null, chain: object|null, connection: string}} */
-export const live = { blocks: [], status: null, chain: null, connection: "connecting" };
+/** @type {{blocks: object[], status: object|null, chain: object|null, connection: string, denied: Error|null}} */
+export const live = { blocks: [], status: null, chain: null, connection: "connecting", denied: null };
 
 let stream = null;
 let waiting = false;
@@ -71,14 +72,21 @@ function again() {
 async function open() {
   try {
     await refresh();
-  } catch {
-    again();
+  } catch (error) {
+    if (!wantsToken(error)) {
+      again();
+      return;
+    }
+    // The page asks for a token and begins anew with it.
+    live.denied = error;
+    connected("offline");
     return;
   }
   const tip = live.status.at.height;
   shown = Math.max(shown, tip);
   const seen = live.blocks.at(-1)?.height ?? Math.max(tip - BACKFILL, 0);
-  stream = new EventSource(`/v1/events?filter=blocks&last_event_id=${seen}.${AFTER}`);
+  const path = `/v1/events?filter=blocks&last_event_id=${seen}.${AFTER}`;
+  stream = bearing().authorization ? new TokenStream(path) : new EventSource(path);
   stream.addEventListener("open", () => connected("live"));
   stream.addEventListener("block", take);
   for (const end of ["too_slow", "gone", "closing"]) {

@@ -21,6 +21,7 @@ import {
 import { key } from "./key.js";
 import { height, live, start, watch } from "./live.js";
 import { overview } from "./overview.js";
+import { tokenForm, wantsToken } from "./token.js";
 import { transaction } from "./transaction.js";
 import { validators } from "./validators.js";
 
@@ -66,6 +67,7 @@ function failure(error, retry) {
         { class: "card notice", role: "alert" },
         h("h1", {}, problem.title),
         h("p", {}, sentence(problem.detail)),
+        wantsToken(problem) ? tokenForm() : null,
         h("p", {}, again, " ", h("a", { class: "button quiet", href: "#/" }, "Overview")),
       ),
     ),
@@ -85,6 +87,7 @@ async function show() {
   let shown;
   unreached = false;
   try {
+    if (live.denied) throw live.denied;
     if (!match)
       throw new Problem(
         "no_page",
@@ -249,12 +252,13 @@ function connection() {
   const about = document.getElementById("about");
   let before = live.connection;
   watch(() => {
+    if (live.denied && !document.getElementById("token")) show();
     if (before !== "live" && live.connection === "live" && unreached) show();
     before = live.connection;
     pill.dataset.state = live.connection;
     say(pill.querySelector(".word"), WORDS[live.connection]);
     pill.title =
-      live.connection === "offline"
+      live.connection === "offline" && !live.denied
         ? "The node doesn’t answer; the page tries again by itself"
         : `Newest height ${height()}`;
     if (live.chain && live.status)

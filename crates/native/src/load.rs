@@ -45,6 +45,9 @@ struct Settings {
     /// In the order of the committee.
     nodes: Vec<NodeSettings>,
     senders: Vec<SenderSettings>,
+    /// What the nodes ask for, where they do.
+    #[serde(default)]
+    token: Option<String>,
 }
 
 impl Settings {
@@ -70,6 +73,7 @@ impl Settings {
             chain: self.chain,
             face,
             targets: self.nodes.into_iter().map(target).collect(),
+            token: self.token,
             accounts: self.senders.into_iter().map(account).collect(),
             rate_per_s: self.rate_per_s,
             seconds: self.seconds,

@@ -10,6 +10,7 @@ use rustorium_dataplane::config::NodeConfig;
 use rustorium_dataplane::statesync::OfferNote;
 use rustorium_dataplane::{Node as Inner, NodeError, StartHandle};
 use rustorium_gateway::Backend;
+use rustorium_gateway::gate::TokenEntry;
 use rustorium_gateway::json::{Finding, StatusAnswer};
 use rustorium_storage::AuditSink;
 use std::collections::BTreeMap;
@@ -49,8 +50,8 @@ impl Starting {
     fn new(config_json: &str, storage_key: &StorageKey) -> PyResult<Self> {
         let config: NodeConfig = serde_json::from_str(config_json)
             .map_err(|error| native_error("config-invalid", format!("the node's settings are not usable: {error}")))?;
-        let with = Mutex::new(Some((config, storage_key.shared())));
-        Ok(Self { handle: StartHandle::default(), with })
+        let handle = StartHandle::new(config.gateway);
+        Ok(Self { handle, with: Mutex::new(Some((config, storage_key.shared()))) })
     }
 
     /// Starts the node, once. Errors: NativeError, `stopped` where it was stopped before its store was filled.
@@ -75,9 +76,20 @@ impl Starting {
         Ok(serde_json::to_string(&StatusAnswer::new(chain.id, chain.shard, backend.status())).unwrap_or_default())
     }
 
+    /// As a node's.
+    fn set_tokens(&self, tokens_json: &str) -> PyResult<()> {
+        self.handle.gate().set(tokens(tokens_json)?);
+        Ok(())
+    }
+
     fn audit(&self, py: Python<'_>, event: &str, fields_json: &str) -> PyResult<()> {
         record(py, self.handle.audit().ok_or_else(not_yet)?, event, fields_json)
     }
+}
+
+fn tokens(tokens_json: &str) -> PyResult<Vec<TokenEntry>> {
+    serde_json::from_str(tokens_json)
+        .map_err(|error| native_error("internal", format!("the gateway's tokens are not as JSON: {error}")))
 }
 
 fn record(py: Python<'_>, audit: &AuditSink, event: &str, fields_json: &str) -> PyResult<()> {
@@ -123,6 +135,12 @@ impl Node {
 
     fn audit(&self, py: Python<'_>, event: &str, fields_json: &str) -> PyResult<()> {
         record(py, self.inner.audit(), event, fields_json)
+    }
+
+    /// Replaces the tokens that the gateway takes: a JSON list of id, hash, scope and expires_ms.
+    fn set_tokens(&self, tokens_json: &str) -> PyResult<()> {
+        self.inner.gate().set(tokens(tokens_json)?);
+        Ok(())
     }
 
     fn rotate_keys(&self, py: Python<'_>) -> PyResult<()> {

@@ -10,6 +10,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from rustorium.cli import (
+    admin,
     analyze,
     audit,
     backup,
@@ -74,6 +75,7 @@ app.add_typer(dashboards.group, name="dashboards")
 app.add_typer(logs.group, name="logs")
 app.add_typer(bench.group, name="bench")
 app.add_typer(config.group, name="config")
+app.add_typer(admin.group, name="admin")
 app.add_typer(audit.group, name="audit")
 app.add_typer(backup.group, name="backup")
 app.add_typer(sim.group, name="sim")

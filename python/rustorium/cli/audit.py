@@ -16,6 +16,7 @@ from rustorium.cli.options import (
     NodeOption,
     PassphraseOption,
     TimeoutOption,
+    TokenFileOption,
     client_of,
     home_of,
     key_of,
@@ -64,6 +65,7 @@ def verify(
     net: NetOption = None,
     node: NodeOption = None,
     genesis: GenesisOption = None,
+    token_file: TokenFileOption = None,
     timeout_s: TimeoutOption = 30.0,
     output: Output = Format.table,
 ) -> None:
@@ -76,7 +78,7 @@ def verify(
         raise UsageError("--anchor and --account both say what the log must have: give one of them")
     named, signer = _named(log, home, node_key)
     if account is not None:
-        with client_of(net, node, genesis, timeout_s) as client:
+        with client_of(net, node, genesis, timeout_s, token_file=token_file) as client:
             anchor = get_anchor(client, account, signer)
     found = asdict(check(named, signer, parse_anchor(anchor) if anchor is not None else None))
     emit_one(found | ({"anchor": anchor} if anchor is not None else {}), output)
@@ -91,6 +93,7 @@ def anchor_(
     net: NetOption = None,
     node: NodeOption = None,
     genesis: GenesisOption = None,
+    token_file: TokenFileOption = None,
     timeout_s: TimeoutOption = 30.0,
     passphrase_file: PassphraseOption = None,
     output: Output = Format.table,
@@ -102,7 +105,7 @@ def anchor_(
 
     named, signer = _named(log, home, node_key)
     account = key_of(key, passphrase_file)
-    with client_of(net, node, genesis, timeout_s) as client:
+    with client_of(net, node, genesis, timeout_s, token_file=token_file) as client:
         try:
             before = parse_anchor(get_anchor(client, account.address, signer))
         except NotFound:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from rustorium.cli.options import NetOption, PassphraseOption, net_of
+from rustorium.cli.options import NetOption, PassphraseOption, TokenFileOption, net_of, token_of
 from rustorium.cli.output import Format, Output, emit_one, note
 
 group = typer.Typer(help="Measure a net.", no_args_is_help=True)
@@ -25,6 +25,7 @@ def load(
     connections: Annotated[int | None, typer.Option("--connections", min=1, help="To each node.")] = None,
     salt: Annotated[int | None, typer.Option("--salt", min=0, help="Of keys and values; default: the clock.")] = None,
     passphrase_file: PassphraseOption = None,
+    token_file: TokenFileOption = None,
     output: Output = Format.table,
 ) -> None:
     """Offer signed Puts at a fixed rate; measure from each intended send time to the final transaction's receipt."""
@@ -46,5 +47,6 @@ def load(
         salt=salt,
         connections=connections,
         passphrase_file=passphrase_file,
+        token=token_of(token_file),
     )
     emit_one(report, output)

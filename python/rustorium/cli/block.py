@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from rustorium.cli.options import GenesisOption, NetOption, NodeOption, TimeoutOption, client_of
+from rustorium.cli.options import GenesisOption, NetOption, NodeOption, TimeoutOption, TokenFileOption, client_of
 from rustorium.cli.output import Format, Output, emit_one
 
 group = typer.Typer(help="Look at final blocks.", no_args_is_help=True)
@@ -22,13 +22,14 @@ def show(
     net: NetOption = None,
     node: NodeOption = None,
     genesis: GenesisOption = None,
+    token_file: TokenFileOption = None,
     timeout_s: TimeoutOption = 10.0,
     output: Output = Format.table,
 ) -> None:
     """Show a final block, its certificate checked."""
     import msgspec
 
-    with client_of(net, node, genesis, timeout_s) as client:
+    with client_of(net, node, genesis, timeout_s, token_file=token_file) as client:
         found = client.block(int(which) if which.isdigit() else which)
         if verify:
             client.validate_block(found)

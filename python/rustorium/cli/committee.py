@@ -14,6 +14,7 @@ from rustorium.cli.options import (
     NodeOption,
     PassphraseOption,
     TimeoutOption,
+    TokenFileOption,
     client_of,
     home_of,
     key_of,
@@ -36,13 +37,14 @@ def list_(
     net: NetOption = None,
     node: NodeOption = None,
     genesis: GenesisOption = None,
+    token_file: TokenFileOption = None,
     timeout_s: TimeoutOption = 10.0,
     output: Output = Format.table,
 ) -> None:
     """The committee of the epoch that goes on."""
     from rustorium.regions import region_name
 
-    with client_of(net, node, genesis, timeout_s) as client:
+    with client_of(net, node, genesis, timeout_s, token_file=token_file) as client:
         answer = client.validators()
     found = None if node else net_of(net)
     labels = [one.region for one in found.nodes] if found is not None else []
@@ -67,6 +69,7 @@ def add(
     net: NetOption = None,
     node: NodeOption = None,
     genesis: GenesisOption = None,
+    token_file: TokenFileOption = None,
     timeout_s: TimeoutOption = 120.0,
     passphrase_file: PassphraseOption = None,
     output: Output = Format.table,
@@ -99,7 +102,7 @@ def add(
     check_operator(content, signer)
     path = home.expanduser().absolute()
     owner = path.with_name(f"{path.name}.owner.key")
-    with client_of(net, node, file, min(timeout_s, ANSWER_S)) as client:
+    with client_of(net, node, file, min(timeout_s, ANSWER_S), token_file=token_file) as client:
         known = client.validators()
     if byte is None:
         byte = in_turn([int(one["region"]) for one in known["validators"]])
@@ -113,7 +116,7 @@ def add(
         note(f"made {path} and {owner}; the node starts and follows")
     pid = start_and_sync(joiner, passphrase, timeout_s)
     note(f"{joiner.name} is synced; it is being admitted")
-    with client_of(net, node, file, timeout_s) as client:
+    with client_of(net, node, file, timeout_s, token_file=token_file) as client:
         admit(client, joiner, signer)
         note("admitted; it votes from the next epoch on")
         epoch = wait_for_committee(client, joiner.validator_key, True, timeout_s)
@@ -131,6 +134,7 @@ def remove(
     net: NetOption = None,
     node: NodeOption = None,
     genesis: GenesisOption = None,
+    token_file: TokenFileOption = None,
     timeout_s: TimeoutOption = 60.0,
     passphrase_file: PassphraseOption = None,
     output: Output = Format.table,
@@ -140,7 +144,7 @@ def remove(
     from rustorium.joining import remove as send_removal
 
     signer = key_of(key, passphrase_file)
-    with client_of(net, node, genesis, timeout_s) as client:
+    with client_of(net, node, genesis, timeout_s, token_file=token_file) as client:
         one = find(client.validators()["validators"], validator)
         send_removal(client, one, signer)
         left = len(client.validators()["next"])
@@ -162,6 +166,7 @@ def replace_key(
     ] = None,
     net: NetOption = None,
     node: NodeOption = None,
+    token_file: TokenFileOption = None,
     timeout_s: TimeoutOption = 60.0,
     passphrase_file: PassphraseOption = None,
     output: Output = Format.table,
@@ -183,7 +188,7 @@ def replace_key(
     others = node
     if not others and (known := net_of(net)) is not None:
         others = [one.http for one in known.nodes if Path(one.home) != found.path]
-    with stopped(found), client_of(None, others, found.genesis, timeout_s) as client:
+    with stopped(found), client_of(None, others, found.genesis, timeout_s, token_file=token_file) as client:
         done = replace(found, client, owner.expanduser(), Opener(passphrase_file, os.environ))
     emit_one(
         {"home": str(found.path), "old_validator_key": done.old_key, "validator_key": done.new_key,

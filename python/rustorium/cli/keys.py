@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from rustorium.cli.options import HomeOption, PassphraseOption, home_of
+from rustorium.cli.options import AdminTokenOption, AdminUrlOption, HomeOption, PassphraseOption, plane_of
 from rustorium.cli.output import Format, Output, emit_one, progress
 
 group = typer.Typer(help="Make and show account keys; rotate a node's storage keys.", no_args_is_help=True)
@@ -43,9 +43,14 @@ def show(
 
 
 @group.command()
-def rotate(home: HomeOption = None, output: Output = Format.table) -> None:
+def rotate(
+    home: HomeOption = None,
+    admin_url: AdminUrlOption = None,
+    token_file: AdminTokenOption = None,
+    output: Output = Format.table,
+) -> None:
     """Seal all that a running node has stored anew, under a new key version. It goes on when this command is ended."""
     from rustorium.node.rotation import rotate as rotate_node
 
     with progress("rows sealed anew") as advance:
-        emit_one(rotate_node(home_of(home), advance), output)
+        emit_one(rotate_node(plane_of(home, admin_url, token_file), advance), output)

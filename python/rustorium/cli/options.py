@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from rustorium.client import Client, Key
     from rustorium.home import Home
     from rustorium.net import Net
+    from rustorium.node.adminclient import Remote
 
 HomeOption = Annotated[
     Path | None,
@@ -27,6 +28,22 @@ CheckpointOption = Annotated[
     Path | None, typer.Option("--checkpoint", help="A checkpoint's file, to start at instead of the genesis.")
 ]
 KeyOption = Annotated[Path, typer.Option("--key", help="Key file of the account that signs.")]
+TokenFileOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--token-file", help="File (0600) with a token, where the nodes ask for one. Default: RUSTORIUM_TOKEN_FILE."
+    ),
+]
+AdminUrlOption = Annotated[
+    str | None,
+    typer.Option("--admin-url", help="A node's admin plane, instead of its home: http://127.0.0.1:26661, https://…."),
+]
+AdminTokenOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--token-file", help="File (0600) with a token, with --admin-url. Default: RUSTORIUM_ADMIN_TOKEN_FILE."
+    ),
+]
 TimeoutOption = Annotated[float, typer.Option("--timeout-s", min=0.1, help="How long to wait, seconds.")]
 EncodingHelp = "How keys and values are written: utf8, hex or base64."
 
@@ -50,22 +67,57 @@ def net_of(path: Path | None) -> "Net | None":
     return read_net(named.expanduser()) if named is not None else None
 
 
+def token_of(path: Path | None) -> str | None:
+    """The token to show to nodes' gateways, where one is named. Errors: KeyFileError."""
+    if path is None and not os.environ.get("RUSTORIUM_TOKEN_FILE"):
+        return None
+    from rustorium.tokens import named_token
+
+    return named_token(path, os.environ)
+
+
+def plane_of(home: Path | None, admin_url: str | None, token_file: Path | None) -> "Path | Remote":
+    """The admin plane that a command is about: a home's socket, or one elsewhere. Errors: UsageError, KeyFileError."""
+    from rustorium.errors import UsageError
+
+    if admin_url is None:
+        if token_file is not None:
+            raise UsageError("--token-file says who calls an admin plane elsewhere: name it by --admin-url")
+        return home_of(home).admin_socket
+    from rustorium.node.adminclient import Remote
+    from rustorium.tokens import ADMIN_VARIABLE, named_token
+
+    if home is not None:
+        raise UsageError("--home and --admin-url both name a node: give one of them")
+    token = named_token(token_file, os.environ, ADMIN_VARIABLE)
+    if token is None:
+        raise UsageError("an admin plane elsewhere asks for a token: name its file by --token-file")
+    return Remote(admin_url, token)
+
+
 def client_of(
-    net: Path | None, nodes: list[str] | None, genesis: Path | None, timeout_s: float, checkpoint: Path | None = None
+    net: Path | None,
+    nodes: list[str] | None,
+    genesis: Path | None,
+    timeout_s: float,
+    checkpoint: Path | None = None,
+    *,
+    token_file: Path | None,
 ) -> "Client":
-    """A client of the named net or nodes. Errors: UsageError."""
+    """A client of the named net or nodes. Errors: UsageError, KeyFileError."""
     from rustorium.client import Client
     from rustorium.errors import UsageError
     from rustorium.home import read_genesis
 
+    token = token_of(token_file)
     if nodes:
         pinned = read_genesis(genesis) if genesis is not None else None
-        return Client(nodes, genesis=pinned, checkpoint=_content(checkpoint), timeout_s=timeout_s)
+        return Client(nodes, genesis=pinned, checkpoint=_content(checkpoint), timeout_s=timeout_s, token=token)
     found = net_of(net)
     if found is None:
         raise UsageError("no net is named: give --net devnet.json, or --node URL with --genesis FILE")
     pinned = read_genesis(Path(found.genesis))
-    return Client(found.endpoints, genesis=pinned, checkpoint=_content(checkpoint), timeout_s=timeout_s)
+    return Client(found.endpoints, genesis=pinned, checkpoint=_content(checkpoint), timeout_s=timeout_s, token=token)
 
 
 def content_of(path: Path) -> bytes:

@@ -12,6 +12,7 @@ from rustorium.cli.options import (
     NetOption,
     NodeOption,
     TimeoutOption,
+    TokenFileOption,
     client_of,
 )
 from rustorium.cli.output import Format, Output, emit, emit_one, note
@@ -45,6 +46,7 @@ def query(
     net: NetOption = None,
     node: NodeOption = None,
     genesis: GenesisOption = None,
+    token_file: TokenFileOption = None,
     checkpoint: CheckpointOption = None,
     encoding: Annotated[str, typer.Option(help=EncodingHelp)] = "utf8",
     timeout_s: TimeoutOption = 10.0,
@@ -60,7 +62,7 @@ def query(
     if prefix is not None:
         if proof_out is not None or not (at is None or at == "latest" or at.isdigit()):
             raise UsageError("a list has no proof, and --at is latest or a height: read its keys to have them proved")
-        with client_of(net, node, genesis, timeout_s, checkpoint) as client:
+        with client_of(net, node, genesis, timeout_s, checkpoint, token_file=token_file) as client:
             height = int(at) if at is not None and at.isdigit() else None
             emit(list(_listed(client, account, text_to_bytes(prefix, encoding), height, encoding)), output)
         return
@@ -73,7 +75,7 @@ def query(
         raise UsageError("--proof-out needs a proof: leave out --no-verify")
     subjects = [Subject(account, key=text_to_bytes(name, encoding)) for name in dict.fromkeys(names or [])]
     subjects = subjects or [Subject(account, asset=asset)]
-    with client_of(net, node, genesis, timeout_s, checkpoint) as client:
+    with client_of(net, node, genesis, timeout_s, checkpoint, token_file=token_file) as client:
         items: Mapping[Subject, Held]
         if verify:
             state = _proven(client, subjects, where, proof_out)

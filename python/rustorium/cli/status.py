@@ -8,12 +8,22 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rustorium.cli.options import HomeOption, NetOption, NodeOption, home_of, net_of
+from rustorium.cli.options import (
+    AdminUrlOption,
+    HomeOption,
+    NetOption,
+    NodeOption,
+    home_of,
+    net_of,
+    plane_of,
+    token_of,
+)
 from rustorium.cli.output import Format, Output, clear, emit, show
 
 if TYPE_CHECKING:
     from rustorium.health.verdict import Verdict
     from rustorium.home import Home
+    from rustorium.node.adminclient import Remote
     from rustorium.types import NodeStatus
 
 group = typer.Typer(help="See how nodes are.", no_args_is_help=True)
@@ -43,17 +53,27 @@ def check(
     home: HomeOption = None,
     net: NetOption = None,
     node: NodeOption = None,
+    admin_url: AdminUrlOption = None,
+    token_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--token-file",
+            help="File (0600) with a token for --admin-url, and for nodes that ask for one. Default: "
+            "RUSTORIUM_ADMIN_TOKEN_FILE, RUSTORIUM_TOKEN_FILE.",
+        ),
+    ] = None,
     timeout_s: Annotated[float, typer.Option("--timeout-s", min=0.1, help="Per node, seconds.")] = 3.0,
     watch: Annotated[bool, typer.Option("--watch", help="Look again and again, until Ctrl-C.")] = False,
     every_s: Annotated[float, typer.Option("--every-s", min=0.1, help="How often to look, seconds.")] = 2.0,
     output: Output = Format.table,
 ) -> None:
-    """Ask a node by its admin socket (--home), nodes over HTTP (--net, --node), or both: are they and the net well, why
-    not, what to do. Exit code 0: all is well; 1: it works, and something should be looked at; 5: not ready, or nobody
-    answers."""
+    """Ask a node by its admin plane (--home, --admin-url), nodes over HTTP (--net, --node), or both: are they and the
+    net well, why not, what to do. Exit code 0: all is well; 1: it works, and something should be looked at; 5: not
+    ready, or nobody answers."""
     from rustorium.health.verdict import worst
 
-    look = _looker(home, net, node or [], timeout_s)
+    plane = plane_of(home, admin_url, token_file) if admin_url is not None else None
+    look = _looker(plane or home, net, node or [], timeout_s, token_of(token_file))
     while True:
         statuses, verdicts = look()
         _print(statuses, verdicts, output, again=watch)
@@ -65,18 +85,24 @@ def check(
 Look = Callable[[], "tuple[list[NodeStatus], list[Verdict]]"]
 
 
-def _looker(home: Path | None, net: Path | None, nodes: Sequence[str], timeout_s: float) -> Look:
+def _looker(
+    home: "Path | Remote | None", net: Path | None, nodes: Sequence[str], timeout_s: float, token: str | None
+) -> Look:
     """What looks. The net comes first among the verdicts, then each node in order. Errors: UsageError, HomeMissing."""
     from rustorium.client.probe import ask
     from rustorium.health.verdict import of_net, of_node
 
     found = net_of(net) if not nodes and (net is not None or home is None) else None
     endpoints = list(nodes) or (found.endpoints if found is not None else [])
-    own = _known(home_of(home)) if home is not None or not endpoints else None
+    own: Home | Remote | None = None
+    if home is None or isinstance(home, Path):
+        own = _known(home_of(home)) if home is not None or not endpoints else None
+    else:
+        own = home
 
     def look() -> "tuple[list[NodeStatus], list[Verdict]]":
-        mine, advice = _of_home(own, timeout_s) if own is not None else (None, "")
-        others = ask(endpoints, timeout_s) if endpoints else []
+        mine, advice = _own(own, timeout_s) if own is not None else (None, "")
+        others = ask(endpoints, timeout_s, token) if endpoints else []
         statuses = [mine] if mine is not None else []
         statuses += [one for one in others if mine is None or one.node != mine.node]
         verdicts = [of_net(statuses, all_asked=found is not None)]
@@ -92,6 +118,20 @@ def _known(home: "Home") -> "Home":
     if not home.config.is_file():
         raise HomeMissing(f"{home.path} is no node's home, it has no config.toml: name another with --home")
     return home
+
+
+def _own(node: "Home | Remote", timeout_s: float) -> "tuple[NodeStatus, str]":
+    from rustorium.client.probe import silent, status_of
+    from rustorium.errors import AccessRefused, NotReady
+    from rustorium.home import Home
+    from rustorium.node.admin import call
+
+    if isinstance(node, Home):
+        return _of_home(node, timeout_s)
+    try:
+        return status_of(call(node, "status", timeout_s=timeout_s)), ""
+    except (NotReady, AccessRefused) as error:
+        return silent(node.url, error.message), "look at it on its own machine: `status check --home`"
 
 
 def _of_home(home: "Home", timeout_s: float) -> "tuple[NodeStatus, str]":

@@ -12,6 +12,7 @@ from rustorium.cli.options import (
     NodeOption,
     PassphraseOption,
     TimeoutOption,
+    TokenFileOption,
     client_of,
     key_of,
     net_of,
@@ -33,6 +34,7 @@ def put(
     net: NetOption = None,
     node: NodeOption = None,
     genesis: GenesisOption = None,
+    token_file: TokenFileOption = None,
     namespace: Annotated[str | None, typer.Option(help="Another account that granted this one the key.")] = None,
     encoding: Annotated[str, typer.Option(help=EncodingHelp)] = "utf8",
     wait: WaitOption = "final",
@@ -45,7 +47,7 @@ def put(
 
     reached, raw_name, raw_value = wait_of(wait), text_to_bytes(name, encoding), text_to_bytes(value, encoding)
     signer = key_of(key, passphrase_file)
-    with client_of(net, node, genesis, timeout_s) as client:
+    with client_of(net, node, genesis, timeout_s, token_file=token_file) as client:
         emit_one(submitted_row(client.put(raw_name, raw_value, key=signer, namespace=namespace, wait=reached)), output)
 
 
@@ -58,6 +60,7 @@ def transfer(
     net: NetOption = None,
     node: NodeOption = None,
     genesis: GenesisOption = None,
+    token_file: TokenFileOption = None,
     wait: WaitOption = "final",
     timeout_s: TimeoutOption = 30.0,
     passphrase_file: PassphraseOption = None,
@@ -72,7 +75,7 @@ def transfer(
     if asset is None and (found is None or not found.asset):
         raise UsageError("no asset is named: give --asset, or a --net that has one")
     signer = key_of(key, passphrase_file)
-    with client_of(net, node, genesis, timeout_s) as client:
+    with client_of(net, node, genesis, timeout_s, token_file=token_file) as client:
         named = asset or (found.asset if found is not None else "")
         emit_one(submitted_row(client.transfer(to, named, units, key=signer, wait=reached)), output)
 
@@ -83,13 +86,14 @@ def tx_status(
     net: NetOption = None,
     node: NodeOption = None,
     genesis: GenesisOption = None,
+    token_file: TokenFileOption = None,
     timeout_s: TimeoutOption = 10.0,
     output: Output = Format.table,
 ) -> None:
     """Show where a transaction is: pending, or final with its receipt."""
     from rustorium.errors import NotFound
 
-    with client_of(net, node, genesis, timeout_s) as client:
+    with client_of(net, node, genesis, timeout_s, token_file=token_file) as client:
         found = client.get_transaction(transaction)
     if found.state == "unknown":
         raise NotFound(f"no node knows transaction {transaction}: check the id, or send it again")

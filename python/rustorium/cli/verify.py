@@ -11,6 +11,7 @@ from rustorium.cli.options import (
     NetOption,
     NodeOption,
     TimeoutOption,
+    TokenFileOption,
     client_of,
     content_of,
 )
@@ -60,12 +61,13 @@ def checkpoint(
     net: NetOption = None,
     node: NodeOption = None,
     genesis: GenesisOption = None,
+    token_file: TokenFileOption = None,
     timeout_s: TimeoutOption = 10.0,
 ) -> None:
     """Follow the committees from the genesis to the newest, and write a checkpoint, from where others can start."""
     from rustorium.errors import UsageError
 
-    with client_of(net, node, genesis, timeout_s) as client:
+    with client_of(net, node, genesis, timeout_s, token_file=token_file) as client:
         trusted = client.catch_up()
         try:
             out.write_bytes(client.light.checkpoint())

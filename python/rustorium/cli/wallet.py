@@ -13,6 +13,7 @@ from rustorium.cli.options import (
     NodeOption,
     PassphraseOption,
     TimeoutOption,
+    TokenFileOption,
     client_of,
     content_of,
     key_of,
@@ -40,6 +41,7 @@ def new(
     file: Annotated[Path, typer.Argument(help="Wallet file to make; it must not exist.")],
     net: NetOption = None,
     genesis: GenesisOption = None,
+    token_file: TokenFileOption = None,
     pool: Annotated[int, typer.Option("--pool", min=0, max=2**32 - 1, help="The pool's number.")] = 1,
     account: Annotated[int, typer.Option("--account", min=0, max=2**32 - 1, help="Number under the seed.")] = 0,
     viewing_key: Annotated[
@@ -72,7 +74,7 @@ def new(
         if found is not None and found.asset:
             wallet.know([found.asset])
         if from_now:
-            with client_of(net, None, genesis, 30.0) as client:
+            with client_of(net, None, genesis, 30.0, token_file=token_file) as client:
                 wallet.start_now(client)
         emit_one(_about(wallet), output)
 
@@ -115,6 +117,7 @@ def scan(
     net: NetOption = None,
     node: NodeOption = None,
     genesis: GenesisOption = None,
+    token_file: TokenFileOption = None,
     timeout_s: TimeoutOption = 30.0,
     passphrase_file: PassphraseOption = None,
     output: Output = Format.table,
@@ -122,7 +125,7 @@ def scan(
     """Look through what happened in the pool since the last time, and show what the wallet saw."""
     with (
         _open(file, passphrase_file) as wallet,
-        client_of(net, node, genesis, timeout_s) as client,
+        client_of(net, node, genesis, timeout_s, token_file=token_file) as client,
         progress("transfers looked at") as advance,
     ):
         events = wallet.scan(client, advance)
@@ -145,6 +148,7 @@ def shield(
     net: NetOption = None,
     node: NodeOption = None,
     genesis: GenesisOption = None,
+    token_file: TokenFileOption = None,
     timeout_s: TimeoutOption = 60.0,
     passphrase_file: PassphraseOption = None,
     wallet_passphrase_file: WalletPassphraseOption = None,
@@ -156,7 +160,7 @@ def shield(
     units, named, signer = amount_of(amount), _asset(asset, net), key_of(key, passphrase_file)
     with (
         _open(file, wallet_passphrase_file or passphrase_file) as wallet,
-        client_of(net, node, genesis, timeout_s) as client,
+        client_of(net, node, genesis, timeout_s, token_file=token_file) as client,
     ):
         _warn(wallet, client)
         done = wallet.shield(client, named, units, key=signer, to=to, memo=memo.encode())
@@ -174,6 +178,7 @@ def transfer(
     net: NetOption = None,
     node: NodeOption = None,
     genesis: GenesisOption = None,
+    token_file: TokenFileOption = None,
     timeout_s: TimeoutOption = 60.0,
     passphrase_file: PassphraseOption = None,
     wallet_passphrase_file: WalletPassphraseOption = None,
@@ -185,7 +190,7 @@ def transfer(
     units, named, signer = amount_of(amount), _asset(asset, net), key_of(key, passphrase_file)
     with (
         _open(file, wallet_passphrase_file or passphrase_file) as wallet,
-        client_of(net, node, genesis, timeout_s) as client,
+        client_of(net, node, genesis, timeout_s, token_file=token_file) as client,
     ):
         _warn(wallet, client)
         done = wallet.transfer(client, to, named, units, key=signer, memo=memo.encode())
@@ -202,6 +207,7 @@ def unshield(
     net: NetOption = None,
     node: NodeOption = None,
     genesis: GenesisOption = None,
+    token_file: TokenFileOption = None,
     timeout_s: TimeoutOption = 60.0,
     passphrase_file: PassphraseOption = None,
     wallet_passphrase_file: WalletPassphraseOption = None,
@@ -213,7 +219,7 @@ def unshield(
     units, named, signer = amount_of(amount), _asset(asset, net), key_of(key, passphrase_file)
     with (
         _open(file, wallet_passphrase_file or passphrase_file) as wallet,
-        client_of(net, node, genesis, timeout_s) as client,
+        client_of(net, node, genesis, timeout_s, token_file=token_file) as client,
     ):
         _warn(wallet, client)
         done = wallet.unshield(client, to, named, units, key=signer)

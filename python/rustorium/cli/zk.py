@@ -14,6 +14,7 @@ from rustorium.cli.options import (
     NodeOption,
     PassphraseOption,
     TimeoutOption,
+    TokenFileOption,
     client_of,
     key_of,
 )
@@ -43,6 +44,7 @@ def register(
     net: NetOption = None,
     node: NodeOption = None,
     genesis: GenesisOption = None,
+    token_file: TokenFileOption = None,
     wait: WaitOption = "final",
     timeout_s: TimeoutOption = 30.0,
     passphrase_file: PassphraseOption = None,
@@ -54,7 +56,7 @@ def register(
     reached, raw = wait_of(wait), zk.key_bytes(verifying_key)
     signer = key_of(key, passphrase_file)
     verifier = zk.verifier_id(signer.address, raw, named=named or (), once=once or ())
-    with client_of(net, node, genesis, timeout_s) as client:
+    with client_of(net, node, genesis, timeout_s, token_file=token_file) as client:
         done = client.register_verifier(raw, named=named or (), once=once or (), key=signer, wait=reached)
     emit_one({"verifier": verifier} | submitted_row(done), output)
 
@@ -68,6 +70,7 @@ def submit(
     net: NetOption = None,
     node: NodeOption = None,
     genesis: GenesisOption = None,
+    token_file: TokenFileOption = None,
     wait: WaitOption = "final",
     timeout_s: TimeoutOption = 30.0,
     passphrase_file: PassphraseOption = None,
@@ -77,7 +80,7 @@ def submit(
     from rustorium.client import wait_of
 
     reached, signer = wait_of(wait), key_of(key, passphrase_file)
-    with client_of(net, node, genesis, timeout_s) as client:
+    with client_of(net, node, genesis, timeout_s, token_file=token_file) as client:
         emit_one(submitted_row(client.submit_proof(verifier, proof, public, key=signer, wait=reached)), output)
 
 

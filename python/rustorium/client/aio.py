@@ -18,13 +18,16 @@ class AsyncClient(PoolMethods):
 
     `genesis`: canonical bytes or the path of the genesis file. `checkpoint`: content or path of a checkpoint's file, to
     start at instead. Without either nothing can be proven (GenesisNeeded). `trust_period_s`: committees that retired
-    longer ago prove nothing."""
+    longer ago prove nothing. `token`: a gateway token (`rsk_…`), for nodes whose operators ask for one; it goes to
+    `endpoints` and nowhere else, in the clear where these are `http://`."""
 
     @classmethod
-    def from_net(cls, path: str | Path, *, key: Key | None = None, timeout_s: float = TIMEOUT_S) -> Self:
+    def from_net(
+        cls, path: str | Path, *, key: Key | None = None, timeout_s: float = TIMEOUT_S, token: str | None = None
+    ) -> Self:
         """A client of the net in a `devnet.json`. Errors: UsageError, HomeError."""
         net = read_net(Path(path))
-        return cls(net.endpoints, genesis=Path(net.genesis), key=key, timeout_s=timeout_s)
+        return cls(net.endpoints, genesis=Path(net.genesis), key=key, timeout_s=timeout_s, token=token)
 
     async def __aenter__(self) -> Self:
         await self._transport.__aenter__()

@@ -40,9 +40,10 @@ class ClientBase:
         key: Key | None = None,
         timeout_s: float = TIMEOUT_S,
         transport: httpx2.AsyncBaseTransport | None = None,
+        token: str | None = None,
     ) -> None:
         urls = [endpoints] if isinstance(endpoints, str) else endpoints
-        self._transport = Transport(urls, transport)
+        self._transport = Transport(urls, transport, token)
         self._genesis = read_genesis(Path(genesis)) if isinstance(genesis, (str, Path)) else genesis
         self._checkpoint = Path(checkpoint).read_bytes() if isinstance(checkpoint, (str, Path)) else checkpoint
         self._trust_period_s = trust_period_s

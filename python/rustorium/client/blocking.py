@@ -60,6 +60,7 @@ class Client:
         key: Key | None = None,
         timeout_s: float = TIMEOUT_S,
         transport: httpx2.AsyncBaseTransport | None = None,
+        token: str | None = None,
     ) -> None:
         self._loop: AbstractContextManager[BlockingPortal] | None = start_blocking_portal("asyncio")
         self._portal = self._loop.__enter__()
@@ -73,6 +74,7 @@ class Client:
                 key=key,
                 timeout_s=timeout_s,
                 transport=transport,
+                token=token,
             )
             self._client = self._portal.call(make)
         except BaseException:
@@ -80,10 +82,12 @@ class Client:
             raise
 
     @classmethod
-    def from_net(cls, path: str | Path, *, key: Key | None = None, timeout_s: float = TIMEOUT_S) -> Self:
+    def from_net(
+        cls, path: str | Path, *, key: Key | None = None, timeout_s: float = TIMEOUT_S, token: str | None = None
+    ) -> Self:
         """A client of the net in a `devnet.json`. Errors: UsageError, HomeError."""
         net = read_net(Path(path))
-        return cls(net.endpoints, genesis=Path(net.genesis), key=key, timeout_s=timeout_s)
+        return cls(net.endpoints, genesis=Path(net.genesis), key=key, timeout_s=timeout_s, token=token)
 
     def __enter__(self) -> Self:
         return self

@@ -32,6 +32,7 @@ def run_load(
     salt: int | None = None,
     connections: int | None = None,
     passphrase_file: Path | None = None,
+    token: str | None = None,
 ) -> dict[str, Any]:
     """The generator's report: offered and achieved rate, percentiles in ms, rejected, lost, its own CPU seconds.
 
@@ -49,7 +50,8 @@ def run_load(
         "seed": time.time_ns() if salt is None else salt,
         "connections": connections or CONNECTIONS[face],
         "nodes": _nodes(net),
-        "senders": _senders(net, keys),
+        "senders": _senders(net, keys, token),
+        "token": token,
     }
     report: dict[str, Any] = json.loads(_native.load_run(json.dumps(settings)))
     return report
@@ -64,8 +66,8 @@ def _nodes(net: Net) -> list[dict[str, str]]:
     ]
 
 
-def _senders(net: Net, keys: list[Key]) -> list[dict[str, object]]:
-    with Client(net.endpoints) as client:
+def _senders(net: Net, keys: list[Key], token: str | None) -> list[dict[str, object]]:
+    with Client(net.endpoints, token=token) as client:
         return [
             {"seed_hex": key.seed.hex(), "region": key.region, "nonce": client.account(key.address, verify=False).nonce}
             for key in keys

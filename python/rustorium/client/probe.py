@@ -11,7 +11,8 @@ from typing import Any
 
 import httpx2
 
-from rustorium.client.wire import node_status, parse
+from rustorium.client.transport import bearing
+from rustorium.client.wire import node_status, parse, problem
 from rustorium.errors import RustoriumError
 from rustorium.net import NetNode
 from rustorium.types import NodeStatus
@@ -21,13 +22,17 @@ TIMEOUT_S = 1.0
 TRANSACTIONS = "rustorium_execution_transactions_total "
 
 
-def ask(endpoints: Sequence[str], timeout_s: float) -> list[NodeStatus]:
-    """Each node's status, in the order of `endpoints`."""
-    with httpx2.Client(verify=False, trust_env=False, timeout=timeout_s) as client:
+def ask(endpoints: Sequence[str], timeout_s: float, token: str | None = None) -> list[NodeStatus]:
+    """Each node's status, in the order of `endpoints`. `token`: what they ask for, where they do."""
+    secure = any(url.startswith("https://") for url in endpoints)
+    with httpx2.Client(verify=secure, headers=bearing(token), trust_env=False, timeout=timeout_s) as client:
 
         def one(url: str) -> NodeStatus:
             try:
-                return status_of(client.get(f"{url.rstrip('/')}/v1/status").json())
+                answer = client.get(f"{url.rstrip('/')}/v1/status")
+                if answer.status_code in (401, 403):
+                    return silent(url, problem(answer.status_code, answer.json()).message)
+                return status_of(answer.json())
             except (httpx2.HTTPError, OSError, ValueError, RustoriumError) as error:
                 return silent(url, str(error) or type(error).__name__)
 

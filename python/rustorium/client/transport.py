@@ -33,10 +33,22 @@ ATTEMPT_S_MIN = 1.0
 READ_ATTEMPT_S = 5.0
 
 
+def bearing(token: str | None) -> dict[str, str]:
+    """The headers of who has a token. Errors: UsageError where it is none."""
+    if token is None:
+        return {}
+    if not token.isascii() or not token.isprintable() or " " in token or not token.startswith("rsk_"):
+        raise UsageError("the token is none: it is one word that begins with rsk_, as `admin token create` printed it")
+    return {"authorization": f"Bearer {token}"}
+
+
 class Transport:
     """The HTTP side of one client."""
 
-    def __init__(self, urls: Sequence[str], transport: httpx2.AsyncBaseTransport | None = None) -> None:
+    def __init__(
+        self, urls: Sequence[str], transport: httpx2.AsyncBaseTransport | None = None, token: str | None = None
+    ) -> None:
+        """`token`: what the nodes ask for, where they do."""
         if not urls:
             raise UsageError("a client needs at least one endpoint: give the URL of a node's HTTP face")
         for url in urls:
@@ -48,6 +60,7 @@ class Transport:
         secure = any(url.startswith("https://") for url in urls)
         self.http = httpx2.AsyncClient(
             transport=transport,
+            headers=bearing(token),
             verify=secure,
             trust_env=False,
             limits=httpx2.Limits(max_connections=CONNECTIONS_MAX, max_keepalive_connections=CONNECTIONS_MAX),

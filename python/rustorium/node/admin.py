@@ -1,186 +1,161 @@
-"""The admin socket `run/admin.sock` (0600): one JSON request per line, one JSON answer per line.
+"""The admin socket `run/admin.sock` (0600): one JSON request per line, one JSON answer per line; and its callers.
 
-A request is {"op": name, ...}; an answer {"ok": true, "result": …} or {"ok": false, "code": …, "message": …}.
+A request is {"op": name, ...}; an answer {"ok": true, "result": …} or {"ok": false, "code": …, "message": …}. The same
+calls go over HTTP where `[admin] listen` says so (`adminhttp`).
 
-Invariants: who can open the socket owns the node, so that nothing more is asked; lines, connections and waiting are
-bounded; an operator's act is written to the audit log before it takes effect.
+Invariants: on the socket only the node's own user and root are answered, and are its admins; lines, connections and
+waiting are bounded, on either side without room that the other needs.
 """
 
 import json
+import os
+import socket
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import trio
 
-from rustorium import _native
-from rustorium.errors import NodeError, NotReady, RustoriumError
-from rustorium.node.bridge import connect_unix, listen_unix
+from rustorium.errors import NotReady, RustoriumError
+from rustorium.node.admincalls import Caller, Inspected, Plane, socket_owner
+from rustorium.node.adminclient import Remote, ask_remote, error_of
+from rustorium.node.adminhttp import AdminHttp
+from rustorium.node.admintrail import Trail
+from rustorium.node.bridge import connect_unix, listen_unix, owner_of
+from rustorium.node.keyring import Keyring
 from rustorium.node.profile import Profiler
 
 LINE_BYTES_MAX = 64 * 1024
 CONNECTIONS_MAX = 16
 IDLE_S = 30.0
+NO_NODE = "node-not-running"
 
 
-class Inspected(Protocol):
-    """What the socket needs of a node."""
+@dataclass(frozen=True, slots=True)
+class Callers:
+    """What a node knows of those who call its admin plane, while it starts and then while it runs."""
 
-    def status(self) -> str: ...
+    keyring: Keyring
+    listener: socket.socket | None = None
+    """Where those call who have a token; None: nowhere."""
+    trail: Trail = field(default_factory=Trail)
 
-    def addresses(self) -> dict[str, str]: ...
-
-    def audit(self, event: str, fields_json: str) -> None: ...
-
-    def rotate_keys(self) -> None: ...
-
-    def rotation(self) -> str: ...
-
-    def copy_store(self) -> None: ...
-
-    def copying(self) -> str: ...
-
-    def snapshots(self) -> str: ...
-
-    def create_snapshot(self) -> str: ...
+    @property
+    def addresses(self) -> dict[str, str]:
+        """Where they call, by face."""
+        return {"admin": address_of(self.listener)} if self.listener is not None else {}
 
 
 class AdminServer:
-    """Serves one node's socket."""
+    """Serves one node's admin plane."""
 
     def __init__(
-        self, path: Path, node: Inspected, stop: Callable[[str], None], profiler: Profiler | None = None
+        self,
+        path: Path,
+        node: Inspected,
+        stop: Callable[[str], None],
+        profiler: Profiler | None = None,
+        callers: Callers | None = None,
     ) -> None:
-        """`profiler`: of the core's steps; none before there are any."""
-        self._path, self._node, self._stop, self._profiler = path, node, stop, profiler
+        """`profiler`: of the core's steps; none before there are any. `callers`: without them nobody has a token."""
+        self._path, self._callers = path, callers
+        keyring, addresses = (None, {}) if callers is None else (callers.keyring, callers.addresses)
+        self.plane = Plane(node, stop, profiler, keyring, addresses, Trail() if callers is None else callers.trail)
+        self._audit = node.audit
         self._room = trio.CapacityLimiter(CONNECTIONS_MAX)
-        self._operations: dict[str, Callable[[dict[str, Any]], object]] = {
-            "status": lambda _: json.loads(self._node.status()),
-            "addresses": lambda _: self._node.addresses(),
-            "stop": self._order_stop,
-            "note_recovery": lambda request: self._note(request, "recover"),
-            "note_anchor": lambda request: self._note(request, "audit anchored"),
-            "rotate_keys": self._rotate_keys,
-            "rotation": lambda _: json.loads(self._node.rotation()),
-            "copy_store": self._copy_store,
-            "copying": lambda _: json.loads(self._node.copying()),
-            "note_backup": self._note_backup,
-            "snapshots": lambda _: json.loads(self._node.snapshots()),
-            "create_snapshot": self._create_snapshot,
-            "profile_steps": self._profile_steps,
-            "take_profile": lambda _: self._steps().take(),
-        }
 
     async def run(self) -> None:
         """Until cancelled; the socket's file goes with it."""
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        listener = trio.SocketListener(trio.socket.from_stdlib_socket(listen_unix(self._path)))
+        local = trio.SocketListener(trio.socket.from_stdlib_socket(listen_unix(self._path)))
         try:
-            await trio.serve_listeners(self._connection, [listener])
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(trio.serve_listeners, self._connection, [local])
+                nursery.start_soon(self.plane.trail.run, self._audit)
+                if self._callers is not None:
+                    nursery.start_soon(self._callers.keyring.watch, self._faulty)
+                if self._callers is not None and self._callers.listener is not None:
+                    remote = trio.SocketListener(trio.socket.from_stdlib_socket(self._callers.listener.dup()))
+                    nursery.start_soon(trio.serve_listeners, AdminHttp(self.plane).connection, [remote])
         finally:
             self._path.unlink(missing_ok=True)
 
-    def answer(self, line: bytes) -> dict[str, object]:
+    def answer(self, line: bytes, caller: Caller) -> dict[str, object]:
         """The answer to one request line."""
         try:
             request = json.loads(line)
-            operation = self._operations[request["op"]]
+            operation = request["op"] if isinstance(request["op"], str) else ""
         except (ValueError, TypeError, KeyError, RecursionError):
-            known = ", ".join(self._operations)
-            return {"ok": False, "code": "bad-request", "message": f'send {{"op": …}} with one of: {known}'}
+            request, operation = {}, ""
         try:
-            return {"ok": True, "result": operation(request)}
+            return {"ok": True, "result": self.plane.perform(operation, request, caller)}
         except RustoriumError as error:
             return {"ok": False, "code": error.code, "message": error.message}
+
+    def _faulty(self, error: RustoriumError) -> None:
+        self.plane.trail.note("tokens.json", "load", error.code, trio.current_time())
 
     async def _connection(self, stream: trio.SocketStream) -> None:
         if self._room.available_tokens == 0:
             await stream.aclose()
             return
         async with self._room, stream:
-            buffer = bytearray()
-            with trio.move_on_after(IDLE_S) as idle:
-                try:
-                    async for chunk in stream:
-                        buffer += chunk
-                        while b"\n" in buffer:
-                            line, _, buffer = buffer.partition(b"\n")
-                            await stream.send_all(json.dumps(self.answer(bytes(line))).encode() + b"\n")
-                            idle.deadline = trio.current_time() + IDLE_S
-                        if len(buffer) > LINE_BYTES_MAX:
-                            return
-                except trio.BrokenResourceError:
-                    return
+            pid, uid = owner_of(stream.socket)
+            if uid not in (os.geteuid(), 0):
+                refused = self.plane.refuse_user(uid)
+                with trio.move_on_after(IDLE_S):
+                    await _send(stream, {"ok": False, "code": refused.code, "message": refused.message})
+                return
+            await self._serve(stream, socket_owner(uid, pid))
 
-    def _order_stop(self, _request: dict[str, Any]) -> object:
-        self._node.audit("stop ordered", json.dumps({"by": "admin socket"}))
-        self._stop("ordered by the admin socket")
-        return {}
-
-    def _note(self, request: dict[str, Any], event: str) -> object:
-        fields = request.get("fields")
-        self._node.audit(event, json.dumps(fields if isinstance(fields, dict) else {}))
-        return {}
-
-    def _note_backup(self, request: dict[str, Any]) -> object:
-        fields = request.get("fields")
-        self._node.audit("backup", json.dumps(fields if isinstance(fields, dict) else {}))
-        return {}
-
-    def _copy_store(self, _request: dict[str, Any]) -> object:
-        self._node.audit("copy of the store ordered", json.dumps({"by": "admin socket"}))
-        try:
-            self._node.copy_store()
-        except _native.NativeError as error:
-            raise NodeError(error.args[0], code=error.code) from None
-        return {}
-
-    def _rotate_keys(self, _request: dict[str, Any]) -> object:
-        self._node.audit("key rotation ordered", json.dumps({"by": "admin socket"}))
-        try:
-            self._node.rotate_keys()
-        except _native.NativeError as error:
-            raise NodeError(error.args[0], code=error.code) from None
-        return {}
-
-    def _create_snapshot(self, _request: dict[str, Any]) -> object:
-        self._node.audit("snapshot ordered", json.dumps({"by": "admin socket"}))
-        try:
-            return json.loads(self._node.create_snapshot())
-        except _native.NativeError as error:
-            raise NodeError(error.args[0], code=error.code) from None
-
-    def _profile_steps(self, request: dict[str, Any]) -> object:
-        seconds = request.get("seconds")
-        self._node.audit("profile ordered", json.dumps({"by": "admin socket"}))
-        self._steps().start(float(seconds) if isinstance(seconds, (int, float)) else 0.0)
-        return {}
-
-    def _steps(self) -> Profiler:
-        if self._profiler is None:
-            raise NodeError("the node runs no steps yet: try again when it is ready", code="not-ready")
-        return self._profiler
+    async def _serve(self, stream: trio.SocketStream, caller: Caller) -> None:
+        buffer = bytearray()
+        with trio.move_on_after(IDLE_S) as idle:
+            try:
+                async for chunk in stream:
+                    buffer += chunk
+                    while b"\n" in buffer:
+                        line, _, buffer = buffer.partition(b"\n")
+                        await _send(stream, self.answer(bytes(line), caller))
+                        idle.deadline = trio.current_time() + IDLE_S
+                    if len(buffer) > LINE_BYTES_MAX:
+                        return
+            except trio.BrokenResourceError:
+                return
 
 
-def call(path: Path, operation: str, *, timeout_s: float = 5.0, **arguments: object) -> Any:
-    """Asks a running node over its socket (blocking). Errors: NotReady where none runs, NodeError with its answer."""
+async def _send(stream: trio.SocketStream, answer: dict[str, object]) -> None:
+    await stream.send_all(json.dumps(answer).encode() + b"\n")
+
+
+def address_of(listener: socket.socket) -> str:
+    """Where it listens."""
+    host, port = listener.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def call(plane: Path | Remote, operation: str, *, timeout_s: float = 5.0, **arguments: object) -> Any:
+    """Asks a running node over its socket, or with a token from elsewhere (blocking).
+
+    Errors: NotReady where none runs, AccessRefused, NodeError with its answer."""
+    if isinstance(plane, Remote):
+        return ask_remote(plane, operation, timeout_s, arguments)
     try:
-        with connect_unix(path, timeout_s) as connection, connection.makefile("rwb") as file:
+        with connect_unix(plane, timeout_s) as connection, connection.makefile("rwb") as file:
             file.write(json.dumps({"op": operation, **arguments}).encode() + b"\n")
             file.flush()
             answer = json.loads(file.readline(16 * 1024 * 1024))
     except TimeoutError:
         raise NotReady(
-            f"the node behind {path} takes questions and has answered none for {timeout_s:g} s: it hangs, restart it",
+            f"the node behind {plane} takes questions and has answered none for {timeout_s:g} s: it hangs, restart it",
             code="node-hangs",
         ) from None
     except (OSError, ValueError):
         raise NotReady(
-            f"no node answers on {path}: start it with `rustorium-node start --home {path.parent.parent}`",
-            code="node-not-running",
+            f"no node answers on {plane}: start it with `rustorium-node start --home {plane.parent.parent}`",
+            code=NO_NODE,
         ) from None
     if not answer["ok"]:
-        if answer["code"] == NotReady.code:
-            raise NotReady(answer["message"])
-        raise NodeError(answer["message"], code=answer["code"])
+        raise error_of(str(answer["code"]), str(answer["message"]))
     return answer["result"]

@@ -1,5 +1,5 @@
-"""What goes into the audit log besides orders and troubles: with which configuration a node runs, and that peers were
-refused.
+"""What goes into the audit log besides orders and troubles: with which configuration a node runs, and that peers and
+clients were refused.
 
 Invariants: however many are refused, a line is written once a period at most, and the periods grow while it goes on; a
 disk or a face that fails is logged and ends nothing.
@@ -7,6 +7,7 @@ disk or a face that fails is logged and ends nothing.
 
 import hashlib
 import json
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
@@ -23,6 +24,7 @@ CONFIGURATION = "configuration"
 SETTINGS_BYTES_MAX = 32 * 1024
 """Of a line; above it the values are left out."""
 REFUSED = "peers refused"
+DENIED = "clients refused"
 REASONS = frozenset(
     {
         "unknown_key",
@@ -38,6 +40,8 @@ REASONS = frozenset(
 )
 """All but `by_peer`, which others say when they stop, too."""
 SERIES = b"rustorium_transport_refusals_total{"
+DENIED_SERIES = b"rustorium_gateway_unauthorized_total{"
+LABELS = re.compile(rb'(?:face="([a-z]+)",)?reason="([a-z_]+)"')
 LOOK_S = 60.0
 PERIOD_S_MAX = 3_600.0
 ANSWER_BYTES_MAX = 8 * 1024 * 1024
@@ -136,27 +140,39 @@ async def record_refusals(
     node: Audited, log: Logger, metrics: Callable[[Audited], Awaitable[bytes]] = own_metrics
 ) -> None:
     """Until cancelled: reads the node's own metrics now and then."""
-    refusals = Refusals()
+    peers, clients = Refusals(), Refusals()
     while True:
         await trio.sleep(LOOK_S)
         try:
-            counts = refusal_counts(await metrics(node))
-            fields = refusals.take(counts, trio.current_time())
-            if fields is not None:
-                await trio.to_thread.run_sync(node.audit, REFUSED, json.dumps(fields), abandon_on_cancel=True)
+            text = await metrics(node)
+            for event, refusals, counts in (
+                (REFUSED, peers, refusal_counts(text)),
+                (DENIED, clients, denial_counts(text)),
+            ):
+                fields = refusals.take(counts, trio.current_time())
+                if fields is not None:
+                    await trio.to_thread.run_sync(node.audit, event, json.dumps(fields), abandon_on_cancel=True)
         except (OSError, ValueError, trio.TooSlowError, trio.BrokenResourceError) as error:
             log.warning("refusals not read", reason=str(error) or type(error).__name__)
         except _native.NativeError as error:
             log.error("audit failed", code=error.code, reason=error.args[0])
 
 
-def refusal_counts(text: bytes) -> dict[str, int]:
-    """By reason, of a node's metrics. Errors: ValueError."""
+def denial_counts(text: bytes) -> dict[str, int]:
+    """Clients that lacked a token that was good for what they asked, by face and reason. Errors: ValueError."""
+    return {name: count for name, count in _counts(text, DENIED_SERIES).items() if count}
+
+
+def _counts(text: bytes, series: bytes) -> dict[str, int]:
     found = {}
     for line in text.splitlines():
-        if line.startswith(SERIES):
-            labels, _, value = line[len(SERIES) :].partition(b"} ")
-            reason = labels.removeprefix(b'reason="').removesuffix(b'"').decode()
-            if reason in REASONS:
-                found[reason] = int(value)
+        if line.startswith(series):
+            labels, _, value = line[len(series) :].partition(b"} ")
+            if (name := LABELS.fullmatch(labels)) is not None:
+                found[" ".join(part.decode() for part in name.groups() if part)] = int(value)
     return found
+
+
+def refusal_counts(text: bytes) -> dict[str, int]:
+    """By reason, of a node's metrics. Errors: ValueError."""
+    return {reason: count for reason, count in _counts(text, SERIES).items() if reason in REASONS}

@@ -3,13 +3,18 @@
 Invariants: one wake per eventfd signal; the descriptor belongs to the port, which also resets it while it is drained.
 """
 
+import errno
 import os
 import socket
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import trio
+
+from rustorium.config import split_address
+from rustorium.errors import NodeError
 
 UNIX_PATH_BYTES_MAX = 107
 
@@ -66,6 +71,27 @@ def listen_unix(path: Path) -> socket.socket:
     finally:
         os.umask(mask)
     return listener
+
+
+def owner_of(connection: trio.socket.SocketType) -> tuple[int, int]:
+    """Process and user at the other end of a Unix socket, as the kernel had them when it connected."""
+    pid, uid, _ = struct.unpack(
+        "3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    )
+    return pid, uid
+
+
+def listen_tcp(address: str) -> socket.socket:
+    """A listening socket. Errors: NodeError (port-in-use, system)."""
+    host, port = split_address(address)
+    try:
+        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=16)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise NodeError(
+                f"{address} is in use: stop the other process or set another port in config.toml", code="port-in-use"
+            ) from None
+        raise NodeError(f"can't listen on {address}: {error.strerror}", code="system") from None
 
 
 def connect_unix(path: Path, timeout_s: float) -> socket.socket:

@@ -77,6 +77,7 @@ def prepare(home: Home, loaded: Loaded, passphrase_file: Path | None, environmen
         "client_listen": resolve(config.client.listen, "client.listen"),
         "metrics_listen": resolve(config.metrics.listen, "metrics.listen"),
         **_peers(home, config, validators, node_key),
+        "gateway": {"submit": config.gateway.submit, "read": config.gateway.read},
         "followers_max": config.p2p.followers_max,
         "durability": config.storage.durability,
         "cache_bytes": config.storage.cache_bytes,

@@ -12,20 +12,24 @@ import trio
 
 from rustorium import _native
 from rustorium.errors import NodeError
-from rustorium.node.admin import AdminServer
+from rustorium.node.admin import AdminServer, Callers
 from rustorium.node.launch import Launch
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
-async def start(launch: Launch, ended: trio.Event, stop: Callable[[str], None]) -> _native.Node | None:
+async def start(
+    launch: Launch, ended: trio.Event, stop: Callable[[str], None], callers: Callers
+) -> _native.Node | None:
     """The running data plane; None where it was told to end before. `stop` sets `ended`. Errors: NativeError."""
     starting = _native.Starting(launch.native_config, launch.storage_key)
+    callers.keyring.tell(starting.set_tokens)
+    admin = AdminServer(launch.home.admin_socket, _Start(starting), stop, None, callers)
     node: _native.Node | None = None
     failed: _native.NativeError | None = None
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(AdminServer(launch.home.admin_socket, _Start(starting), stop).run)
+        nursery.start_soon(admin.run)
         nursery.start_soon(_end, starting, ended)
         try:
             node = await trio.to_thread.run_sync(starting.run)

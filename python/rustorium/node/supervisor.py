@@ -16,11 +16,12 @@ import trio
 from rustorium import _native
 from rustorium.errors import NodeError
 from rustorium.logs import Logger, configure
-from rustorium.node.admin import AdminServer
+from rustorium.node.admin import AdminServer, Callers
 from rustorium.node.auditing import record_configuration, record_refusals
-from rustorium.node.bridge import tell, wait_for_end
+from rustorium.node.bridge import listen_tcp, tell, wait_for_end
 from rustorium.node.driver import Driver, calm_collector, collect_when_idle
 from rustorium.node.inputlog import InputLog
+from rustorium.node.keyring import Keyring
 from rustorium.node.launch import Launch
 from rustorium.node.notify import Notifier
 from rustorium.node.startup import start
@@ -64,11 +65,15 @@ def _run(launch: Launch, descriptors: Descriptors) -> None:
         log_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     log = configure(log_path, config.log.level, config.node.name)
     _native.tracing_init(str(log_path) if log_path is not None else None, config.log.level, config.node.name)
-    supervisor = Supervisor(launch, log, descriptors)
+    keyring = Keyring(home.tokens)
+    listener = listen_tcp(config.admin.listen) if config.admin.listen else None
+    supervisor = Supervisor(launch, log, descriptors, Callers(keyring, listener))
     try:
         trio.run(supervisor.run)
     finally:
         supervisor.close()
+        if listener is not None:
+            listener.close()
     if supervisor.refusal is not None:
         raise supervisor.refusal
     if isinstance(supervisor.fault, _native.NativeError):
@@ -84,8 +89,9 @@ def _run(launch: Launch, descriptors: Descriptors) -> None:
 class Supervisor:
     """Starts one node, and runs its tasks."""
 
-    def __init__(self, launch: Launch, log: Logger, descriptors: Descriptors) -> None:
+    def __init__(self, launch: Launch, log: Logger, descriptors: Descriptors, callers: Callers) -> None:
         self._launch, self._log, self._descriptors = launch, log, descriptors
+        self._callers = callers
         self._stopping = trio.Event()
         self._notifier = Notifier(os.environ, os.getpid())
         self._reason = "told to"
@@ -102,7 +108,7 @@ class Supervisor:
             if self._descriptors.stop is not None:
                 nursery.start_soon(self._parent_end, self._descriptors.stop)
             try:
-                self._running = await start(self._launch, self._stopping, self.stop)
+                self._running = await start(self._launch, self._stopping, self.stop, self._callers)
             except _native.NativeError as error:
                 self.refusal = error
             if self._running is not None:
@@ -120,7 +126,8 @@ class Supervisor:
         replica = Replica(self._launch.config.consensus)
         inputs = self._input_log(replica)
         driver = Driver(node, replica, inputs)
-        admin = AdminServer(self._launch.home.admin_socket, node, self.stop, driver.profiler)
+        self._callers.keyring.tell(node.set_tokens)
+        admin = AdminServer(self._launch.home.admin_socket, node, self.stop, driver.profiler, self._callers)
         calm_collector()
         try:
             async with trio.open_nursery() as nursery:
@@ -130,7 +137,7 @@ class Supervisor:
                 nursery.start_soon(self._report_ready, node)
                 nursery.start_soon(Watch(node, self._launch.config, self._launch.home.path, self._log).run)
                 nursery.start_soon(record_refusals, node, self._log)
-                self._note(node, "node started", addresses=node.addresses(), keys=dict(self._launch.public_keys))
+                self._note(node, "node started", addresses=self._addresses(node), keys=dict(self._launch.public_keys))
                 await record_configuration(node, self._launch.home, self._launch.settings, self._log)
                 await self._stopping.wait()
                 nursery.cancel_scope.cancel()
@@ -153,6 +160,9 @@ class Supervisor:
         status = json.loads(self._running.status())
         height = status["at"]["height"]
         return f"height {height}" if status["ready"] else f"height {height}, not ready: {status['not_ready_because']}"
+
+    def _addresses(self, node: _native.Node) -> dict[str, str]:
+        return {**node.addresses(), **self._callers.addresses}
 
     def _note(self, node: _native.Node, event: str, **fields: object) -> None:
         """Into the log and the audit log."""
@@ -197,4 +207,4 @@ class Supervisor:
             await trio.sleep(READY_POLL_S)
         self._log.info("node ready")
         if self._descriptors.ready is not None:
-            tell(self._descriptors.ready, json.dumps(node.addresses()))
+            tell(self._descriptors.ready, json.dumps(self._addresses(node)))

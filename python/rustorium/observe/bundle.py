@@ -20,6 +20,7 @@ from rustorium.home import CREDENTIAL_NAME, PASSPHRASE_NEAR_KEY, PASSPHRASE_VARI
 from rustorium.node.admin import call
 from rustorium.observe.doctor import examine
 from rustorium.observe.masking import MASK, Masker, passphrases, sealed
+from rustorium.tokens import ADMIN_VARIABLE, CLIENT_VARIABLE
 
 TAIL_BYTES = 4 * 1024 * 1024
 FILES_MAX = 2_000
@@ -66,6 +67,8 @@ def _secrets(home: Home) -> list[bytes]:
     more += [Path(os.environ[PASSPHRASE_VARIABLE])] if os.environ.get(PASSPHRASE_VARIABLE) else []
     if credentials := os.environ.get("CREDENTIALS_DIRECTORY"):
         more.append(Path(credentials) / CREDENTIAL_NAME)
+    # Files of tokens have lines, as those of passphrases do.
+    more += [Path(os.environ[name]) for name in (ADMIN_VARIABLE, CLIENT_VARIABLE) if os.environ.get(name)]
     found += passphrases(more)
     found += [value.encode() for name, value in os.environ.items() if _is_secret(name)]
     return found

@@ -21,6 +21,7 @@ from rustorium.errors import NotReady, RustoriumError
 from rustorium.home import Home, known_passphrase, public_part
 from rustorium.node.admin import call
 from rustorium.node.watch import free_bytes
+from rustorium.tokens import load
 
 FILES_MIN = 4_096
 MEMORY_BYTES_MIN = 2 * 1024**3
@@ -124,6 +125,7 @@ def _home(home: Home) -> Iterator[Check]:
     yield from _guarded("genesis", lambda: [_genesis(home)])
     yield from _files(home, config)
     yield from _guarded("passphrase", lambda: [_passphrase(home, config)])
+    yield from _guarded("tokens.json", lambda: [_tokens(home, config)])
     yield from _disk(home, config)
     running = _running(home)
     yield running
@@ -157,6 +159,16 @@ def _files(home: Home, config: Config) -> Iterator[Check]:
         f"mode {mode:o}",
         f"chmod 700 {home.path}" if exposed else "",
     )
+
+
+def _tokens(home: Home, config: Config) -> Check:
+    known = load(home.tokens)
+    do = f"make one by `rustorium-node admin token create --home {home.path}`"
+    if "token" in (config.gateway.submit, config.gateway.read) and all(token.gateway is None for token in known):
+        return Check("tokens.json", Result.warn, "the gateway asks for tokens, and there is none", do)
+    if config.admin.listen and all(token.role is None for token in known):
+        return Check("tokens.json", Result.warn, "admin.listen is set, and nobody has a token with a role", do)
+    return Check("tokens.json", Result.ok, f"{len(known)} tokens")
 
 
 def _key(path: Path, kind: str) -> Check:
@@ -239,6 +251,8 @@ def _ports(config: Config) -> Iterator[Check]:
         "client.listen": (config.client.listen, socket.SOCK_DGRAM),
         "metrics.listen": (config.metrics.listen, socket.SOCK_STREAM),
     }
+    if config.admin.listen:
+        faces["admin.listen"] = (config.admin.listen, socket.SOCK_STREAM)
     for name, (address, kind) in faces.items():
         host, port = split_address(address)
         try:

@@ -24,6 +24,7 @@ _LOOKS = (
     re.compile(r"(?i)\b((?:bearer|basic)\s+)([A-Za-z0-9._~+/=-]{8,})"),
     re.compile(r"(://)([^\s/@]{1,400}+)(?=@)"),
     re.compile(r"(-----BEGIN [A-Z ]*PRIVATE KEY-----)(.*?)(?=-----END|\Z)", re.DOTALL),
+    re.compile(r"()(rsk_[0-9A-Za-z_-]{16,200}+)"),
     re.compile(r"()\b((?:AKIA|ASIA)[A-Z0-9]{16})\b"),
 )
 _PATHS = re.compile(r"(?i)(?:passphrase|password|secret|token|credential)s?[_-]?(?:file|path|directory)")

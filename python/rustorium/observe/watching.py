@@ -20,7 +20,6 @@ SILENT_LOOKS_MAX = 10
 """After so many looks to which no node answered the recording ends."""
 LOOK_S_MIN = 0.1
 """Looks that come more often would be what is measured."""
-SECONDS_MAX = 30 * 24 * 3600.0
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -54,7 +53,7 @@ class Clock:
     wait: Callable[[float], object] = threading.Event().wait
 
 
-def seconds_of(text: str, what: str) -> float:
+def seconds_of(text: str, what: str, days_max: int = 30) -> float:
     """A time such as 90s, 5m or 250ms. Errors: UsageError."""
     digits = text.rstrip("abcdefghijklmnopqrstuvwxyz")
     unit = text[len(digits) :]
@@ -62,8 +61,8 @@ def seconds_of(text: str, what: str) -> float:
     if not plain or unit not in UNITS:
         raise UsageError(f"{what} {text!r} is no time: write a number and ms, s, m, h or d, such as 90s or 5m")
     seconds = float(digits) * UNITS[unit]
-    if not 0 < seconds <= SECONDS_MAX:
-        raise UsageError(f"{what} {text!r} is out of bounds: up to 30 days, and above zero")
+    if not 0 < seconds <= days_max * 24 * 3600.0:
+        raise UsageError(f"{what} {text!r} is out of bounds: up to {days_max} days, and above zero")
     return seconds
 
 

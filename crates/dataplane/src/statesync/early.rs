@@ -118,7 +118,12 @@ impl Early<'_> {
 
     /// Whoever asks over HTTP is told how far it is.
     fn show(&self, runtime: &Runtime, face: Arc<FillFace>) -> Result<HttpServer, NodeError> {
-        let http = HttpConfig { listen: self.config.http_listen, metrics_listen: None, limits: HttpLimits::default() };
+        let http = HttpConfig {
+            listen: self.config.http_listen,
+            metrics_listen: None,
+            limits: HttpLimits::default(),
+            gate: self.handle.gate().clone(),
+        };
         let started = runtime.block_on(HttpServer::start(http, face, GatewayMetrics::default()));
         started.map_err(|error| NodeError::new(start_code(&error), error.to_string()))
     }

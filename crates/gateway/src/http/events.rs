@@ -3,8 +3,10 @@
 use super::feed::{Event, Feed, Filter, RECONNECT, last_event_id};
 use super::params::Params;
 use super::{App, Shared};
+use crate::gate::Pass;
 use crate::metrics::Open;
 use crate::problem::{Code, Problem};
+use axum::Extension;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
@@ -22,6 +24,9 @@ use utoipa::IntoParams;
 const WRITE_BUFFER_BYTES: usize = 16 * 1024;
 /// Bytes of a frame from a WebSocket client, which has nothing to say.
 const CLIENT_FRAME_BYTES_MAX: usize = 4 * 1024;
+
+/// What an end for want of a token says.
+const REVOKED: &str = "the token was revoked or has expired: open it with another one";
 
 /// What to stream, and from where.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
@@ -69,24 +74,37 @@ fn feed(app: &Arc<App>, params: &EventParams, headers: &HeaderMap) -> Result<Fee
 )]
 pub async fn stream(
     State(app): Shared,
+    Extension(pass): Extension<Pass>,
     Params(params): Params<EventParams>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let feed = feed(&app, &params, &headers)?;
     let slot = slot(&app)?;
     let hello = Some(format!("retry: {}\n\n", RECONNECT.as_millis()));
-    let chunks = stream::unfold((feed, slot, hello), |(mut feed, slot, hello)| async move {
-        let text = match hello {
-            Some(hello) => hello,
-            None => feed.next().await?.iter().fold(String::new(), |mut text, event| {
-                event.write_sse(&mut text);
-                text
-            }),
-        };
-        Some((Ok::<_, Infallible>(Bytes::from(text)), (feed, slot, None)))
+    let chunks = stream::unfold((feed, slot, hello), move |(mut feed, slot, hello)| {
+        let (app, pass) = (app.clone(), pass.clone());
+        async move {
+            let text = match hello {
+                Some(hello) => hello,
+                None => written(&allowed(&app, &pass, feed.next().await)?),
+            };
+            Some((Ok::<_, Infallible>(Bytes::from(text)), (feed, slot, None)))
+        }
     });
     let head = [(header::CONTENT_TYPE, "text/event-stream"), (header::CACHE_CONTROL, "no-store")];
     Ok((head, Body::from_stream(chunks)).into_response())
+}
+
+/// What was read while a token was good for it; an idle stream looks at each sign of life.
+fn allowed(app: &App, pass: &Pass, events: Option<Vec<Event>>) -> Option<Vec<Event>> {
+    events.filter(|_| app.gate.holds(pass))
+}
+
+fn written(events: &[Event]) -> String {
+    events.iter().fold(String::new(), |mut text, event| {
+        event.write_sse(&mut text);
+        text
+    })
 }
 
 /// The same events over a WebSocket: text frames `{"id", "event", "data"}`.
@@ -99,6 +117,7 @@ pub async fn stream(
 )]
 pub async fn websocket(
     State(app): Shared,
+    Extension(pass): Extension<Pass>,
     Params(params): Params<EventParams>,
     headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
@@ -108,10 +127,10 @@ pub async fn websocket(
     let slot = slot(&app)?;
     let upgrade = upgrade.max_message_size(CLIENT_FRAME_BYTES_MAX).max_frame_size(CLIENT_FRAME_BYTES_MAX);
     let upgrade = upgrade.write_buffer_size(WRITE_BUFFER_BYTES);
-    Ok(upgrade.on_upgrade(move |socket| serve(socket, feed, slot)))
+    Ok(upgrade.on_upgrade(move |socket| async move { serve(socket, feed, &app, &pass, slot).await }))
 }
 
-async fn serve(mut socket: WebSocket, mut feed: Feed, _slot: Slot) {
+async fn serve(mut socket: WebSocket, mut feed: Feed, app: &App, pass: &Pass, _slot: Slot) {
     loop {
         let events = tokio::select! {
             events = feed.next() => events,
@@ -121,8 +140,10 @@ async fn serve(mut socket: WebSocket, mut feed: Feed, _slot: Slot) {
                 Some(Ok(_)) => continue,
             },
         };
-        let Some(events) = events else {
-            let goodbye = CloseFrame { code: 1001, reason: "the last event says why".into() };
+        let held = app.gate.holds(pass);
+        let Some(events) = events.filter(|_| held) else {
+            let (code, reason) = if held { (1001, "the last event says why") } else { (1008, REVOKED) };
+            let goodbye = CloseFrame { code, reason: reason.into() };
             // The client may be gone already; there is no one else to tell.
             let _ = socket.send(Message::Close(Some(goodbye))).await;
             return;

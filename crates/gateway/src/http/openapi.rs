@@ -1,8 +1,9 @@
 //! The OpenAPI document, made from the routes' own code, and the page that shows it.
 
-use super::{events, health, light, listing, pools, read, state, submit};
+use super::{events, guarded_paths, health, light, listing, pools, read, state, submit};
 use axum::Json;
-use utoipa::OpenApi;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
+use utoipa::{Modify, OpenApi};
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 #[derive(OpenApi)]
@@ -37,9 +38,34 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
         health::readyz,
         health::healthz,
         document,
-    )
+    ),
+    modifiers(&Guarded)
 )]
 struct Api;
+
+/// The scheme's name in the document.
+const SCHEME: &str = "token";
+
+/// Says where a node may ask for a token.
+struct Guarded;
+
+impl Modify for Guarded {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let about =
+            "A token of the node's operator, where its configuration asks for one: `[gateway] submit` and `read`";
+        let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("rsk_…").description(Some(about));
+        let components = document.components.get_or_insert_default();
+        components.add_security_scheme(SCHEME, SecurityScheme::Http(scheme.build()));
+        // Nothing, or a token.
+        let either = vec![SecurityRequirement::default(), SecurityRequirement::new::<_, [&str; 0], &str>(SCHEME, [])];
+        for path in guarded_paths() {
+            let Some(item) = document.paths.paths.get_mut(&path.replace("{*", "{")) else { continue };
+            for operation in [&mut item.get, &mut item.post].into_iter().flatten() {
+                operation.security = Some(either.clone());
+            }
+        }
+    }
+}
 
 /// The OpenAPI document.
 pub fn api() -> utoipa::openapi::OpenApi {

@@ -4,6 +4,7 @@
 
 use super::{App, HttpLimits, metrics_router, router};
 use crate::backend::Backend;
+use crate::gate::Gate;
 use crate::limit::{Addresses, Entered};
 use crate::metrics::{GatewayMetrics, HTTP, Open};
 use crate::problem::Code;
@@ -55,7 +56,7 @@ impl StartError {
 }
 
 /// Where the HTTP face listens.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct HttpConfig {
     /// The API.
     pub listen: SocketAddr,
@@ -63,6 +64,8 @@ pub struct HttpConfig {
     pub metrics_listen: Option<SocketAddr>,
     /// Bounds.
     pub limits: HttpLimits,
+    /// Who may read and submit.
+    pub gate: Arc<Gate>,
 }
 
 /// The running HTTP face.
@@ -112,7 +115,7 @@ impl HttpServer {
         };
         let address = local(&listener, config.listen)?;
         let mut server = Self { address, metrics_address: None, closing, tasks: JoinSet::new() };
-        let app = App::new(backend, config.limits, metrics, closed.clone());
+        let app = App::new(backend, config.gate, config.limits, metrics, closed.clone());
         if let Some(listener) = metrics_listener {
             server.metrics_address = listener.local_addr().ok();
             server.tasks.spawn(accept(listener, metrics_router(app.clone()), app.clone(), closed.clone()));

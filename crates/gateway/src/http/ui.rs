@@ -58,6 +58,7 @@ const FILES: &[File] = &[
     file("proof.js", SCRIPT, include_bytes!("../../ui/proof.js")),
     file("regions.js", SCRIPT, include_bytes!("../../ui/regions.js")),
     file("theme.js", SCRIPT, include_bytes!("../../ui/theme.js")),
+    file("token.js", SCRIPT, include_bytes!("../../ui/token.js")),
     file("transaction.js", SCRIPT, include_bytes!("../../ui/transaction.js")),
     file("validators.js", SCRIPT, include_bytes!("../../ui/validators.js")),
 ];

@@ -21,24 +21,29 @@ const RECONNECT: Duration = Duration::from_millis(50);
 /// A connection to a node's HTTP face.
 pub(super) struct HttpLink {
     address: SocketAddr,
+    authorization: Option<String>,
     send: SendRequest<Body>,
 }
 
 impl HttpLink {
-    /// Connects.
-    pub async fn connect(address: SocketAddr) -> Result<Self, LoadError> {
+    /// Connects; `token` where the node asks for one.
+    pub async fn connect(address: SocketAddr, token: Option<&str>) -> Result<Self, LoadError> {
         let failed = |what: String| LoadError::Http { address, what };
         let stream = TcpStream::connect(address).await.map_err(|error| failed(error.to_string()))?;
         // Latency only; the connection works without.
         let _ = stream.set_nodelay(true);
         let (send, connection) = handshake(TokioIo::new(stream)).await.map_err(|error| failed(error.to_string()))?;
         tokio::spawn(connection);
-        Ok(Self { address, send })
+        Ok(Self { address, authorization: token.map(|token| format!("Bearer {token}")), send })
     }
 
     /// One submission's answer; none where the connection broke.
     async fn submit(&mut self, body: Vec<u8>, timeout_ms: u64) -> Option<Bytes> {
-        let request = Request::post(format!("/v1/transactions?wait=final&timeout_ms={timeout_ms}"))
+        let mut request = Request::post(format!("/v1/transactions?wait=final&timeout_ms={timeout_ms}"));
+        if let Some(authorization) = &self.authorization {
+            request = request.header(header::AUTHORIZATION, authorization);
+        }
+        let request = request
             .header(header::HOST, self.address.to_string())
             .header(header::CONTENT_TYPE, "application/octet-stream")
             .body(Body::from(body))

@@ -5,7 +5,7 @@ use super::wire::{
 };
 use quinn::{ConnectionError, Endpoint, RecvStream, SendStream, VarInt};
 use rustorium_transport::tls;
-use rustorium_types::{ChainId, PublicKey, decode};
+use rustorium_types::{BoundedBytes, ChainId, PublicKey, decode};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use thiserror::Error;
@@ -107,10 +107,24 @@ fn local_address(remote: SocketAddr) -> SocketAddr {
     }
 }
 
+fn hello(token: Option<&str>) -> Result<Vec<u8>, String> {
+    let hello = match token {
+        None => ClientFrame::Hello { version: FACE_VERSION },
+        Some(text) => {
+            let token = BoundedBytes::new(text.as_bytes().to_vec()).map_err(|_| "the token is too long".to_owned())?;
+            ClientFrame::HelloWithToken { version: FACE_VERSION, token }
+        }
+    };
+    let mut bytes = Vec::new();
+    write_frame(&hello, &mut bytes);
+    Ok(bytes)
+}
+
 impl QuicClient {
-    /// Connects to the node at `address`, which must prove `node_key`.
-    pub async fn connect(address: SocketAddr, node_key: &PublicKey) -> Result<Self, ClientError> {
+    /// Connects to the node at `address`, which must prove `node_key`; `token` where the node asks for one.
+    pub async fn connect(address: SocketAddr, node_key: &PublicKey, token: Option<&str>) -> Result<Self, ClientError> {
         let setup = |what: String| ClientError::Setup { address, what };
+        let hello = hello(token).map_err(setup)?;
         let config = tls::client_face_client(node_key).map_err(|error| setup(error.to_string()))?;
         let endpoint = Endpoint::client(local_address(address)).map_err(|error| setup(error.to_string()))?;
         let connecting = endpoint.connect_with(config, address, tls::SERVER_NAME);
@@ -118,8 +132,6 @@ impl QuicClient {
         let connection = connecting.await.map_err(|why| ClientError::Connect { address, why })?;
         let link = Link { connection, address, _endpoint: endpoint };
         let (mut send, recv) = link.connection.open_bi().await.map_err(|why| ClientError::Connect { address, why })?;
-        let mut hello = Vec::new();
-        write_frame(&ClientFrame::Hello { version: FACE_VERSION }, &mut hello);
         send.write_all(&hello).await.map_err(|error| link.lost(error))?;
         let mut results = Results { recv, buffer: Vec::new(), link: link.clone() };
         let ServerFrame::Hello { version: FACE_VERSION, chain, credit } = results.next().await? else {

@@ -5,13 +5,14 @@ use super::wire::{
     CLIENT_FRAME_BYTES_MAX, ClientFrame, FACE_VERSION, LENGTH_BYTES, ServerFrame, SubmitHead, write_frame,
 };
 use crate::backend::{Backend, Submitted};
+use crate::gate::{Denied, Gate, Pass, Scope};
 use crate::http::server::StartError;
 use crate::limit::Addresses;
 use crate::metrics::{GatewayMetrics, QUIC};
 use crate::screen::{Screened, screen};
 use quinn::{Connection, Endpoint, EndpointConfig, Incoming, RecvStream, SendStream, TokioRuntime, VarInt};
 use rustorium_transport::door::{Door, DoorLimits, Verdict};
-use rustorium_types::decode;
+use rustorium_types::{BoundedBytes, decode};
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
@@ -68,6 +69,9 @@ pub enum Violation {
     /// No hello in time, or results were not read.
     #[error("too_slow: the client said or read nothing for too long")]
     TooSlow,
+    /// No token that is good for submissions.
+    #[error("{}: {}", .0.code(), .0.sentence())]
+    Denied(Denied),
     /// The node stops.
     #[error("closing: the node is closing; connect to another")]
     Closing,
@@ -82,6 +86,7 @@ impl Violation {
             Self::Version => 3,
             Self::TooSlow => 4,
             Self::Closing => 5,
+            Self::Denied(_) => 6,
         }
     }
 
@@ -93,6 +98,7 @@ impl Violation {
 /// What all sessions share.
 struct Face {
     backend: Arc<dyn Backend>,
+    gate: Arc<Gate>,
     limits: QuicLimits,
     metrics: GatewayMetrics,
     total: Arc<Semaphore>,
@@ -120,6 +126,7 @@ impl QuicFace {
         listen: SocketAddr,
         mut config: quinn::ServerConfig,
         backend: Arc<dyn Backend>,
+        gate: Arc<Gate>,
         limits: QuicLimits,
         metrics: GatewayMetrics,
     ) -> Result<Self, StartError> {
@@ -135,7 +142,7 @@ impl QuicFace {
         let address = endpoint.local_addr().map_err(failed)?;
         let total = Arc::new(Semaphore::new(limits.connections_max));
         let door = Door::new(limits.handshakes);
-        let face = Arc::new(Face { backend, limits, metrics, total, addresses: Arc::default(), door });
+        let face = Arc::new(Face { backend, gate, limits, metrics, total, addresses: Arc::default(), door });
         let mut accepting = JoinSet::new();
         accepting.spawn(accept(endpoint.clone(), face));
         Ok(Self { endpoint, address, accepting })
@@ -207,41 +214,56 @@ fn admit(incoming: Incoming, face: &Arc<Face>, connections: &mut JoinSet<()>) {
 
 async fn serve(connection: &Connection, face: &Arc<Face>) {
     let streams = timeout(face.limits.hello_timeout, open(connection, face)).await;
-    let (send, recv) = match streams {
-        Ok(Ok(Some(streams))) => streams,
+    let (send, recv, pass) = match streams {
+        Ok(Ok(Some(opened))) => opened,
         Ok(Ok(None)) => return,
-        Ok(Err(violation)) => return violation.close(connection),
+        Ok(Err(violation)) => return refuse(violation, connection, face),
         Err(_) => return Violation::TooSlow.close(connection),
     };
     let session = Arc::new(Session::new(face.limits.credit, face.limits.proof_bytes_waiting_max));
     let ended = tokio::select! {
-        ended = read(recv, face, &session) => ended,
+        ended = read(recv, face, &session, &pass) => ended,
         ended = write(send, &session, face.limits.write_stall_timeout) => ended,
     };
     session.close();
     if let Err(violation) = ended {
         tracing::debug!(event = "client_closed", peer = %connection.remote_address(), %violation, "a client was disconnected");
-        violation.close(connection);
+        refuse(violation, connection, face);
     }
 }
 
+fn refuse(violation: Violation, connection: &Connection, face: &Face) {
+    if let Violation::Denied(denied) = violation {
+        face.metrics.unauthorized(QUIC, denied.code());
+    }
+    violation.close(connection);
+}
+
+/// Both halves of a session's stream, and leave to submit.
+type Opened = (SendStream, RecvStream, Pass);
+
 /// Waits for the stream and the hello, and answers it; none where the client is gone.
-async fn open(connection: &Connection, face: &Face) -> Result<Option<(SendStream, RecvStream)>, Violation> {
+async fn open(connection: &Connection, face: &Face) -> Result<Option<Opened>, Violation> {
     let Ok((mut send, mut recv)) = connection.accept_bi().await else { return Ok(None) };
     let mut buffer = Vec::new();
     if !read_frame(&mut recv, &mut buffer).await? {
         return Ok(None);
     }
-    match decode::<ClientFrame>(&buffer, CLIENT_FRAME_BYTES_MAX) {
-        Ok(ClientFrame::Hello { version: FACE_VERSION }) => {}
-        Ok(ClientFrame::Hello { .. }) => return Err(Violation::Version),
+    let (version, token) = match decode::<ClientFrame>(&buffer, CLIENT_FRAME_BYTES_MAX) {
+        Ok(ClientFrame::Hello { version }) => (version, None),
+        Ok(ClientFrame::HelloWithToken { version, token }) => (version, Some(token)),
         _ => return Err(Violation::Malformed),
+    };
+    if version != FACE_VERSION {
+        return Err(Violation::Version);
     }
+    let token = token.as_ref().map(BoundedBytes::as_slice);
+    let pass = face.gate.check(Scope::Submit, token).map_err(Violation::Denied)?;
     let hello =
         ServerFrame::Hello { version: FACE_VERSION, chain: face.backend.chain().id, credit: face.limits.credit };
     let mut out = Vec::new();
     write_frame(&hello, &mut out);
-    Ok(send.write_all(&out).await.is_ok().then_some((send, recv)))
+    Ok(send.write_all(&out).await.is_ok().then_some((send, recv, pass)))
 }
 
 /// Reads one frame into `buffer`; false at the end of the stream.
@@ -258,9 +280,12 @@ async fn read_frame(recv: &mut RecvStream, buffer: &mut Vec<u8>) -> Result<bool,
     Ok(recv.read_exact(buffer).await.is_ok())
 }
 
-async fn read(mut recv: RecvStream, face: &Face, session: &Arc<Session>) -> Result<(), Violation> {
+async fn read(mut recv: RecvStream, face: &Face, session: &Arc<Session>, pass: &Pass) -> Result<(), Violation> {
     let mut buffer = Vec::new();
     while read_frame(&mut recv, &mut buffer).await? {
+        if !face.gate.holds(pass) {
+            return Err(Violation::Denied(Denied::Unknown));
+        }
         submit(face, session, &buffer)?;
     }
     Ok(())

@@ -5,6 +5,7 @@
 //! result (alone, or in a `Busy` run), and `Credit` gives back what the results before it have used.
 
 use crate::backend::{Submitted, Wait};
+use crate::gate::TOKEN_BYTES;
 use borsh::{BorshDeserialize, BorshSerialize};
 use rustorium_types::limits::{SUBMISSION_BYTES_MAX, SUBMISSION_TRANSACTIONS_MAX};
 use rustorium_types::{BoundedBytes, BoundedVec, ChainId, Receipt, ReceiptProof, Transaction, TxId, encode_into};
@@ -59,6 +60,13 @@ pub enum ClientFrame {
         wait: WireWait,
         /// The transactions.
         transactions: BoundedVec<Transaction, SUBMISSION_TRANSACTIONS_MAX>,
+    },
+    /// First, in place of `Hello`, where the node asks for a token.
+    HelloWithToken {
+        /// `FACE_VERSION`.
+        version: u16,
+        /// The token's text.
+        token: BoundedBytes<TOKEN_BYTES>,
     },
 }
 

@@ -4,8 +4,8 @@ use crate::world::World;
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode, header};
-use rustorium_gateway::GatewayMetrics;
 use rustorium_gateway::http::{App, HttpLimits, router};
+use rustorium_gateway::{Gate, GatewayMetrics};
 use rustorium_types::{Transaction, encode};
 use serde_json::Value;
 use std::sync::Arc;
@@ -37,7 +37,12 @@ impl Answer {
 }
 
 pub fn app(world: &Arc<World>, limits: HttpLimits) -> Router {
-    router(App::new(world.clone(), limits, GatewayMetrics::default(), watch::channel(false).1))
+    guarded(world, limits, Gate::open())
+}
+
+/// The same with a gate.
+pub fn guarded(world: &Arc<World>, limits: HttpLimits, gate: Arc<Gate>) -> Router {
+    router(App::new(world.clone(), gate, limits, GatewayMetrics::default(), watch::channel(false).1))
 }
 
 pub async fn send(router: &Router, request: Request<Body>) -> Answer {

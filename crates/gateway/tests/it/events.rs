@@ -5,8 +5,8 @@ use axum::body::{Body, BodyDataStream};
 use axum::http::{Request, StatusCode};
 use futures_util::{FutureExt, StreamExt};
 use rustorium_crypto::transaction_id;
-use rustorium_gateway::GatewayMetrics;
 use rustorium_gateway::http::{App, HttpLimits, router};
+use rustorium_gateway::{Gate, GatewayMetrics};
 use serde_json::{Value, json};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -239,7 +239,7 @@ async fn streams_are_limited_and_end_when_the_node_closes() {
     let world = World::new([1]);
     let (close, closing) = watch::channel(false);
     let limits = HttpLimits { event_streams_max: 1, ..HttpLimits::default() };
-    let router = router(App::new(Arc::clone(&world) as _, limits, GatewayMetrics::default(), closing));
+    let router = router(App::new(Arc::clone(&world) as _, Gate::open(), limits, GatewayMetrics::default(), closing));
     let mut reader = Reader::open(&router, "", None).await;
     let refused = get(&router, "/v1/events").await;
     assert_eq!((refused.status.as_u16(), &refused.problem()["code"]), (429, &json!("too_many_streams")));

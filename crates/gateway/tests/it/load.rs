@@ -4,7 +4,7 @@ use rustorium_gateway::http::server::HttpConfig;
 use rustorium_gateway::http::{HttpLimits, HttpServer};
 use rustorium_gateway::load::{Face, LoadAccount, LoadConfig, LoadError, LoadReport, LoadTarget, run};
 use rustorium_gateway::quic::QuicLimits;
-use rustorium_gateway::{Backend, GatewayMetrics};
+use rustorium_gateway::{Backend, Gate, GatewayMetrics};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -20,6 +20,7 @@ fn config(world: &World, face: Face, addresses: &[SocketAddr]) -> LoadConfig {
     LoadConfig {
         chain: world.chain().id,
         face,
+        token: None,
         accounts: SENDERS.into_iter().map(account).collect(),
         targets,
         rate_per_s: 200,
@@ -62,8 +63,12 @@ async fn quic_load_is_final_to_the_last() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn http_load_is_final_to_the_last() {
     let world = World::new(SENDERS);
-    let listen =
-        HttpConfig { listen: "127.0.0.1:0".parse().unwrap(), metrics_listen: None, limits: HttpLimits::default() };
+    let listen = HttpConfig {
+        listen: "127.0.0.1:0".parse().unwrap(),
+        metrics_listen: None,
+        limits: HttpLimits::default(),
+        gate: Gate::open(),
+    };
     let server = HttpServer::start(listen, world.clone(), GatewayMetrics::default()).await.unwrap();
     let report = run_off_thread(config(&world, Face::Http, &[server.local_addr()])).await.unwrap();
     check_sum(&report);

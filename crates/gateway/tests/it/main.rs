@@ -1,6 +1,7 @@
 //! The gateway against a small node in memory: every route, every bad input, the streams, the QUIC face, the load generator.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "tests and their helpers")]
 
+mod access;
 mod client;
 mod events;
 mod fuzz;

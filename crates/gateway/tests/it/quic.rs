@@ -6,7 +6,7 @@ use rustorium_gateway::quic::wire::{
     write_submit,
 };
 use rustorium_gateway::quic::{ClientError, QuicClient, QuicFace, QuicLimits, Results};
-use rustorium_gateway::{Backend, GatewayMetrics};
+use rustorium_gateway::{Backend, Gate, GatewayMetrics};
 use rustorium_transport::tls;
 use rustorium_types::{ChainId, Transaction, encode};
 use std::net::SocketAddr;
@@ -17,9 +17,13 @@ use std::time::Duration;
 const NODE: u8 = 200;
 
 pub fn start(world: &Arc<World>, limits: QuicLimits) -> QuicFace {
+    guarded(world, Gate::open(), limits)
+}
+
+pub fn guarded(world: &Arc<World>, gate: Arc<Gate>, limits: QuicLimits) -> QuicFace {
     let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
     let config = tls::client_face_server(&key(NODE)).unwrap();
-    QuicFace::start(any, config, world.clone(), limits, GatewayMetrics::default()).unwrap()
+    QuicFace::start(any, config, world.clone(), gate, limits, GatewayMetrics::default()).unwrap()
 }
 
 pub fn node_key() -> [u8; 32] {
@@ -27,12 +31,16 @@ pub fn node_key() -> [u8; 32] {
 }
 
 async fn connect(face: &QuicFace) -> QuicClient {
-    QuicClient::connect(face.local_addr(), &node_key()).await.unwrap()
+    QuicClient::connect(face.local_addr(), &node_key(), None).await.unwrap()
 }
 
 async fn submit(client: &mut QuicClient, wait: WireWait, transactions: &[Transaction]) -> u64 {
     let encoded: Vec<Vec<u8>> = transactions.iter().map(encode).collect();
     client.submitter.submit(wait, encoded.iter().map(Vec::as_slice)).await.unwrap()
+}
+
+pub async fn send_one(world: &World, client: &mut QuicClient, nonce: u64) {
+    submit(client, WireWait::Final, &[world.put(1, nonce, b"k", b"v")]).await;
 }
 
 /// Results and credit until `count` transactions have a result; a busy run counts each.
@@ -187,7 +195,7 @@ async fn each_violation_has_its_code() {
 async fn a_node_with_another_key_is_not_spoken_to() {
     let world = World::new([1]);
     let face = start(&world, QuicLimits::default());
-    let other = QuicClient::connect(face.local_addr(), &key(201).public()).await;
+    let other = QuicClient::connect(face.local_addr(), &key(201).public(), None).await;
     assert!(matches!(other, Err(ClientError::Connect { .. })));
     face.close().await;
 }
@@ -198,7 +206,10 @@ async fn connections_are_limited() {
     let limits = QuicLimits { connections_per_address_max: 1, connections_max: 4, ..QuicLimits::default() };
     let face = start(&world, limits);
     let client = connect(&face).await;
-    assert!(matches!(QuicClient::connect(face.local_addr(), &node_key()).await, Err(ClientError::Connect { .. })));
+    assert!(matches!(
+        QuicClient::connect(face.local_addr(), &node_key(), None).await,
+        Err(ClientError::Connect { .. })
+    ));
     drop(client);
     face.close().await;
 }
@@ -208,8 +219,14 @@ async fn a_port_in_use_is_said_so() {
     let world = World::new([1]);
     let face = start(&world, QuicLimits::default());
     let config = tls::client_face_server(&key(NODE)).unwrap();
-    let again =
-        QuicFace::start(face.local_addr(), config, world.clone(), QuicLimits::default(), GatewayMetrics::default());
+    let again = QuicFace::start(
+        face.local_addr(),
+        config,
+        world.clone(),
+        Gate::open(),
+        QuicLimits::default(),
+        GatewayMetrics::default(),
+    );
     assert!(matches!(again, Err(StartError::PortInUse { .. })));
     face.close().await;
 }

@@ -7,9 +7,9 @@ use hyper_util::rt::TokioIo;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 use rustorium_crypto::transaction_id;
-use rustorium_gateway::GatewayMetrics;
 use rustorium_gateway::http::server::{HttpConfig, StartError};
 use rustorium_gateway::http::{HttpLimits, HttpServer};
+use rustorium_gateway::{Gate, GatewayMetrics};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use tokio_tungstenite::tungstenite::Message;
 
 async fn start(world: &Arc<World>, limits: HttpLimits) -> HttpServer {
     let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
-    let config = HttpConfig { listen: any, metrics_listen: Some(any), limits };
+    let config = HttpConfig { listen: any, metrics_listen: Some(any), limits, gate: Gate::open() };
     HttpServer::start(config, world.clone(), GatewayMetrics::default()).await.unwrap()
 }
 
@@ -51,7 +51,12 @@ async fn serves_the_api_and_keeps_metrics_apart() {
 async fn a_port_in_use_is_said_so() {
     let world = World::new([1]);
     let server = start(&world, HttpLimits::default()).await;
-    let config = HttpConfig { listen: server.local_addr(), metrics_listen: None, limits: HttpLimits::default() };
+    let config = HttpConfig {
+        listen: server.local_addr(),
+        metrics_listen: None,
+        limits: HttpLimits::default(),
+        gate: Gate::open(),
+    };
     let refused = HttpServer::start(config, world.clone(), GatewayMetrics::default()).await;
     assert!(matches!(refused, Err(StartError::PortInUse { address }) if address == server.local_addr()));
     server.close().await;
@@ -121,7 +126,8 @@ async fn a_head_that_never_ends_and_a_reader_that_never_reads_are_dropped() {
     };
     let (mut registry, metrics) = (Registry::default(), GatewayMetrics::default());
     metrics.register(&mut registry);
-    let config = HttpConfig { listen: "127.0.0.1:0".parse().unwrap(), metrics_listen: None, limits };
+    let config =
+        HttpConfig { listen: "127.0.0.1:0".parse().unwrap(), metrics_listen: None, limits, gate: Gate::open() };
     let server = HttpServer::start(config, world.clone(), metrics).await.unwrap();
     let mut slow = TcpStream::connect(server.local_addr()).await.unwrap();
     slow.write_all(b"GET /livez HTT").await.unwrap();

@@ -6,9 +6,9 @@ use crate::world::{World, address};
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, header};
-use rustorium_gateway::GatewayMetrics;
 use rustorium_gateway::http::{App, HttpLimits, router};
 use rustorium_gateway::quic::wire::*;
+use rustorium_gateway::{Gate, GatewayMetrics};
 use rustorium_types::*;
 use std::sync::LazyLock;
 use tokio::runtime::{Builder, Runtime};
@@ -22,7 +22,7 @@ thread_local! {
 /// A node that knows one account. What a mutation gets executed stays: later inputs meet a chain that is longer.
 static ROUTER: LazyLock<Router> = LazyLock::new(|| {
     let world = World::new([1]);
-    router(App::new(world, HttpLimits::default(), GatewayMetrics::default(), watch::channel(false).1))
+    router(App::new(world, Gate::open(), HttpLimits::default(), GatewayMetrics::default(), watch::channel(false).1))
 });
 
 /// Bytes of the longest answer: the OpenAPI document's script.
@@ -125,7 +125,9 @@ pub fn client_frames() -> Vec<Vec<u8>> {
         encode(&ClientFrame::Submit { number: 7, wait, transactions })
     };
     let hello = encode(&ClientFrame::Hello { version: FACE_VERSION });
-    vec![hello, submit(WireWait::Final, 1), submit(WireWait::Certified, 4), submit(WireWait::Accepted, 0)]
+    let token = BoundedBytes::new(b"rsk_0123456789abcdef_secret".to_vec()).unwrap();
+    let with_token = encode(&ClientFrame::HelloWithToken { version: FACE_VERSION, token });
+    vec![hello, with_token, submit(WireWait::Final, 1), submit(WireWait::Certified, 4), submit(WireWait::Accepted, 0)]
 }
 
 pub fn server_frame(input: &[u8]) {

@@ -1,0 +1,307 @@
+//! Who may read and who may submit: everybody, or bearers of a token whose hash is known here.
+//!
+//! A token's text is `rsk_ID_SECRET`; ID finds it, and the hash of the whole text is compared. The list comes from outside and
+//! may be replaced at any time; what is open by then asks `holds` before it goes on.
+//!
+//! *Invariants:* no token's text is kept or shown; the comparison's time says nothing of the hash; what isn't exactly a token
+//! is refused before anything is hashed.
+
+use axum::http::{HeaderMap, header};
+use parking_lot::RwLock;
+use rustorium_crypto::value_hash;
+use rustorium_types::Hash;
+use serde::Deserialize;
+use std::collections::HashMap;
+use std::hint::black_box;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+/// What is hashed before a token's text.
+pub const TOKEN_DOMAIN: &[u8] = b"rustorium/token/v1\0";
+/// Bytes of a token: prefix, id, `_`, secret.
+pub const TOKEN_BYTES: usize = PREFIX.len() + ID_BYTES + 1 + SECRET_BYTES;
+const PREFIX: &[u8] = b"rsk_";
+const ID_BYTES: usize = 16;
+const SECRET_BYTES: usize = 43;
+
+/// Whether something needs a token.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Access {
+    /// Everybody may.
+    #[default]
+    Open,
+    /// Bearers of a token may.
+    Token,
+}
+
+/// What needs a token.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rules {
+    /// Submissions, over HTTP and QUIC.
+    pub submit: Access,
+    /// All other questions, but for whether the node is well.
+    pub read: Access,
+}
+
+/// What a token is good for; the later includes the earlier.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scope {
+    /// Reads, proofs and event streams.
+    Read,
+    /// Submissions, too.
+    Submit,
+}
+
+impl Scope {
+    /// As in the list of tokens.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Submit => "submit",
+        }
+    }
+}
+
+/// A token as it is known here.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TokenEntry {
+    /// The public part of its text.
+    pub id: String,
+    /// Of `TOKEN_DOMAIN` and its text.
+    pub hash: Hash,
+    /// What it is good for.
+    pub scope: Scope,
+    /// From when on it is good for nothing, Unix ms.
+    pub expires_ms: Option<u64>,
+}
+
+/// Why somebody may not.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Denied {
+    /// No token was given.
+    Missing,
+    /// What was given is no token that is good here; it may have been once.
+    Unknown,
+    /// Its time is over.
+    Expired,
+    /// It is good for less.
+    Scope(Scope),
+}
+
+impl Denied {
+    /// The stable code.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Missing => "token_missing",
+            Self::Unknown => "token_unknown",
+            Self::Expired => "token_expired",
+            Self::Scope(_) => "token_scope",
+        }
+    }
+
+    /// What is wrong, and what to do.
+    pub fn sentence(self) -> &'static str {
+        match self {
+            Self::Missing => "This node asks for a token here; send it as `Authorization: Bearer rsk_…`.",
+            Self::Unknown => "That token is none of this node's, or was revoked; ask its operator for another one.",
+            Self::Expired => "That token has expired; ask the node's operator for another one.",
+            Self::Scope(Scope::Submit) => "That token only reads; ask the node's operator for one that submits.",
+            Self::Scope(Scope::Read) => "That token doesn't read here; ask the node's operator for one that does.",
+        }
+    }
+}
+
+/// Leave that was given. It holds as long as `Gate::holds` says.
+#[derive(Clone, Debug)]
+pub struct Pass(Option<(String, Hash, Scope)>);
+
+/// The rules and the tokens of a node's faces.
+pub struct Gate {
+    rules: Rules,
+    tokens: RwLock<HashMap<String, TokenEntry>>,
+    now_ms: fn() -> u64,
+}
+
+fn wall_ms() -> u64 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
+}
+
+impl Default for Gate {
+    fn default() -> Self {
+        Self::new(Rules::default(), wall_ms)
+    }
+}
+
+impl Gate {
+    /// With rules, and no tokens yet. `now_ms`: the time, Unix ms.
+    pub fn new(rules: Rules, now_ms: fn() -> u64) -> Self {
+        Self { rules, tokens: RwLock::default(), now_ms }
+    }
+
+    /// By the machine's clock.
+    pub fn with(rules: Rules) -> Arc<Self> {
+        Arc::new(Self::new(rules, wall_ms))
+    }
+
+    /// Everybody may do everything.
+    pub fn open() -> Arc<Self> {
+        Arc::default()
+    }
+
+    /// Replaces the tokens.
+    pub fn set(&self, tokens: Vec<TokenEntry>) {
+        *self.tokens.write() = tokens.into_iter().map(|token| (token.id.clone(), token)).collect();
+    }
+
+    /// Whether who gives this token, or none, may do this.
+    pub fn check(&self, need: Scope, given: Option<&[u8]>) -> Result<Pass, Denied> {
+        let rule = match need {
+            Scope::Read => self.rules.read,
+            Scope::Submit => self.rules.submit,
+        };
+        if rule == Access::Open {
+            return Ok(Pass(None));
+        }
+        let text = given.ok_or(Denied::Missing)?;
+        let id = id_of(text).ok_or(Denied::Unknown)?;
+        let hash = value_hash(&[TOKEN_DOMAIN, text].concat());
+        // Who names an id that isn't there waits as long as who names one that is.
+        let known = self.tokens.read().get(id).cloned();
+        let expected = known.as_ref().map_or(Hash::ZERO, |token| token.hash);
+        let same = same(&hash, &expected);
+        let token = known.filter(|_| same).ok_or(Denied::Unknown)?;
+        self.still(&token, need)?;
+        Ok(Pass(Some((token.id, token.hash, need))))
+    }
+
+    /// Whether leave that was given is still so: its token may have been revoked or have expired.
+    pub fn holds(&self, pass: &Pass) -> bool {
+        let Some((id, hash, need)) = &pass.0 else { return true };
+        let tokens = self.tokens.read();
+        tokens.get(id).is_some_and(|token| token.hash == *hash && self.still(token, *need).is_ok())
+    }
+
+    fn still(&self, token: &TokenEntry, need: Scope) -> Result<(), Denied> {
+        if token.expires_ms.is_some_and(|end| (self.now_ms)() >= end) {
+            return Err(Denied::Expired);
+        }
+        if token.scope < need { Err(Denied::Scope(need)) } else { Ok(()) }
+    }
+}
+
+/// The token that a request bears; none where it has no such header.
+pub(crate) fn bearer(headers: &HeaderMap) -> Result<Option<&[u8]>, Denied> {
+    let mut given = headers.get_all(header::AUTHORIZATION).iter();
+    let Some(first) = given.next() else { return Ok(None) };
+    if given.next().is_some() {
+        return Err(Denied::Unknown);
+    }
+    let (scheme, token) = first.as_bytes().split_at_checked(7).ok_or(Denied::Unknown)?;
+    if scheme.eq_ignore_ascii_case(b"bearer ") { Ok(Some(token.trim_ascii())) } else { Err(Denied::Unknown) }
+}
+
+/// The id in a token's text; none where it isn't one.
+fn id_of(text: &[u8]) -> Option<&str> {
+    let rest = text.strip_prefix(PREFIX).filter(|_| text.len() == TOKEN_BYTES)?;
+    let (id, rest) = rest.split_at_checked(ID_BYTES)?;
+    let secret = rest.strip_prefix(b"_")?;
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+    (id.iter().all(u8::is_ascii_hexdigit) && secret.iter().all(plain)).then(|| std::str::from_utf8(id).ok())?
+}
+
+/// Looks at every byte, whatever differs.
+fn same(a: &Hash, b: &Hash) -> bool {
+    let differing = a.0.iter().zip(&b.0).fold(0, |differing, (a, b)| black_box(differing | (a ^ b)));
+    black_box(differing) == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::cell::Cell;
+
+    thread_local! { static NOW: Cell<u64> = const { Cell::new(1_000) }; }
+
+    const TEXT: &str = "rsk_0123456789abcdef_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+
+    fn hash_of(text: &str) -> Hash {
+        value_hash(&[TOKEN_DOMAIN, text.as_bytes()].concat())
+    }
+
+    fn entry(scope: Scope, expires_ms: Option<u64>) -> TokenEntry {
+        TokenEntry { id: "0123456789abcdef".to_owned(), hash: hash_of(TEXT), scope, expires_ms }
+    }
+
+    fn gate(rules: Rules, tokens: Vec<TokenEntry>) -> Gate {
+        let gate = Gate::new(rules, || NOW.get());
+        gate.set(tokens);
+        gate
+    }
+
+    const CLOSED: Rules = Rules { submit: Access::Token, read: Access::Token };
+
+    fn ask(gate: &Gate, need: Scope, text: &str) -> Option<Denied> {
+        gate.check(need, Some(text.as_bytes())).err()
+    }
+
+    #[test]
+    fn rules_say_what_needs_a_token_and_scopes_what_it_is_good_for() {
+        let submit_only = gate(Rules { submit: Access::Token, read: Access::Open }, vec![entry(Scope::Read, None)]);
+        assert!(submit_only.check(Scope::Read, None).is_ok());
+        assert_eq!(submit_only.check(Scope::Submit, None).err(), Some(Denied::Missing));
+        assert_eq!(ask(&submit_only, Scope::Submit, TEXT), Some(Denied::Scope(Scope::Submit)));
+        let all = gate(CLOSED, vec![entry(Scope::Submit, None)]);
+        assert_eq!((ask(&all, Scope::Read, TEXT), ask(&all, Scope::Submit, TEXT)), (None, None));
+        let other = TEXT.replace("_A", "_B");
+        assert_eq!(ask(&all, Scope::Read, &other), Some(Denied::Unknown));
+        assert_eq!(ask(&all, Scope::Read, &TEXT.replace("abcdef", "abcde0")), Some(Denied::Unknown));
+    }
+
+    #[test]
+    fn leave_ends_with_the_token_and_with_its_time() {
+        NOW.set(1_000);
+        let gate = gate(CLOSED, vec![entry(Scope::Read, Some(2_000))]);
+        let pass = gate.check(Scope::Read, Some(TEXT.as_bytes())).unwrap();
+        assert!(gate.holds(&pass));
+        NOW.set(2_000);
+        assert!(!gate.holds(&pass));
+        assert_eq!(ask(&gate, Scope::Read, TEXT), Some(Denied::Expired));
+        gate.set(vec![entry(Scope::Submit, None)]);
+        assert!(gate.holds(&pass), "the same token, prolonged");
+        gate.set(vec![TokenEntry { hash: hash_of("another"), ..entry(Scope::Submit, None) }]);
+        assert!(!gate.holds(&pass), "another token of the same id");
+        gate.set(Vec::new());
+        assert!(!gate.holds(&pass));
+        assert!(Gate::default().holds(&Gate::default().check(Scope::Submit, None).unwrap()));
+    }
+
+    #[test]
+    fn the_hash_is_that_of_the_file_of_tokens() {
+        // tests/node/test_tokens.py has the same.
+        assert_eq!(hash_of(TEXT).to_string(), "5b4db791475e3abf83f54b0fcb3e78520441070f96e11f84779d8464a7606852");
+    }
+
+    #[test]
+    fn every_byte_of_a_hash_counts() {
+        for place in 0..32 {
+            let mut other = hash_of(TEXT);
+            other.0[place] ^= 1;
+            assert!(!same(&other, &hash_of(TEXT)), "{place}");
+        }
+        assert!(same(&hash_of(TEXT), &hash_of(TEXT)));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_no_token_is_refused(bytes in proptest::collection::vec(any::<u8>(), 0..100)) {
+            let gate = gate(CLOSED, vec![entry(Scope::Submit, None)]);
+            prop_assert!(gate.check(Scope::Read, Some(&bytes)).is_err());
+        }
+    }
+}

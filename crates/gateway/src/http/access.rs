@@ -1,0 +1,61 @@
+//! Asks for a token before anything else is done for a request.
+
+use super::Shared;
+use crate::gate::{Denied, Scope, bearer};
+use crate::metrics::HTTP;
+use crate::problem::Problem;
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+/// What a route is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Need {
+    /// Whoever looks whether the node is there and well, and what its API is.
+    Nothing,
+    /// A question.
+    Read,
+    /// A submission.
+    Submit,
+}
+
+/// Lets readers through.
+pub(super) async fn read(state: Shared, request: Request, next: Next) -> Response {
+    guard(state, Scope::Read, request, next).await
+}
+
+/// Lets submitters through.
+pub(super) async fn submit(state: Shared, request: Request, next: Next) -> Response {
+    guard(state, Scope::Submit, request, next).await
+}
+
+async fn guard(State(app): Shared, need: Scope, mut request: Request, next: Next) -> Response {
+    let pass = match bearer(request.headers()) {
+        Ok(given) => app.gate.check(need, given),
+        Err(denied) => app.gate.check(need, None).map_err(|_| denied),
+    };
+    match pass {
+        Ok(pass) => {
+            request.extensions_mut().insert(pass);
+            next.run(request).await
+        }
+        Err(denied) => {
+            app.metrics.unauthorized(HTTP, denied.code());
+            refuse(denied)
+        }
+    }
+}
+
+/// RFC 9457 with the challenge of RFC 6750, section 3.
+fn refuse(denied: Denied) -> Response {
+    let challenge = match denied {
+        Denied::Missing => "Bearer realm=\"rustorium\"",
+        Denied::Unknown | Denied::Expired => "Bearer realm=\"rustorium\", error=\"invalid_token\"",
+        Denied::Scope(Scope::Read) => "Bearer realm=\"rustorium\", error=\"insufficient_scope\", scope=\"read\"",
+        Denied::Scope(Scope::Submit) => "Bearer realm=\"rustorium\", error=\"insufficient_scope\", scope=\"submit\"",
+    };
+    let mut response = Problem::from(denied).into_response();
+    response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+    response
+}

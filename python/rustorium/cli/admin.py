@@ -1,0 +1,148 @@
+"""`admin whoami`, `admin stop` and `admin token`."""
+
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rustorium.cli.options import AdminTokenOption, AdminUrlOption, HomeOption, PassphraseOption, home_of, plane_of
+from rustorium.cli.output import Format, Output, emit, emit_one, note
+
+if TYPE_CHECKING:
+    from rustorium.home import Home
+
+group = typer.Typer(help="A node's admin plane: who may use it, and how far.", no_args_is_help=True)
+tokens = typer.Typer(
+    help="Tokens for the admin plane and the gateway. Changes take effect at once.", no_args_is_help=True
+)
+group.add_typer(tokens, name="token")
+
+NameArgument = Annotated[str, typer.Argument(help="The token's name.", show_default=False)]
+COLUMNS = ["name", "id", "role", "gateway", "created_ms", "expires_ms", "expired"]
+DAYS_MAX = 3650
+
+
+@group.command()
+def whoami(
+    home: HomeOption = None,
+    admin_url: AdminUrlOption = None,
+    token_file: AdminTokenOption = None,
+    output: Output = Format.table,
+) -> None:
+    """Show as whom a running node's admin plane knows the caller, and with which role."""
+    from rustorium.node.admin import call
+
+    emit_one(call(plane_of(home, admin_url, token_file), "whoami"), output)
+
+
+@group.command()
+def stop(
+    home: HomeOption = None,
+    admin_url: AdminUrlOption = None,
+    token_file: AdminTokenOption = None,
+) -> None:
+    """Have a running node stop in good order. Under `recover auto` or a service manager it may be started again."""
+    from rustorium.node.admin import call
+
+    call(plane_of(home, admin_url, token_file), "stop")
+    note("it stops: what it was at is finished first")
+
+
+@tokens.command()
+def create(
+    name: Annotated[str, typer.Option("--name", help="What it is called, in lists and in the audit log.")],
+    role: Annotated[
+        str | None, typer.Option("--role", help="At the admin plane: read, operate or admin; each has those before it.")
+    ] = None,
+    gateway: Annotated[
+        str | None, typer.Option("--gateway", help="At the gateway: read, or submit, which reads too.")
+    ] = None,
+    expires: Annotated[str, typer.Option("--expires", help="When it ends: 12h, 90d, up to 3650d, or never.")] = "90d",
+    out: Annotated[
+        Path | None, typer.Option("--out", help="A new file (0600) for the token, instead of standard output.")
+    ] = None,
+    home: HomeOption = None,
+    admin_url: AdminUrlOption = None,
+    token_file: AdminTokenOption = None,
+    passphrase_file: PassphraseOption = None,
+    output: Output = Format.table,
+) -> None:
+    """Make a token and show it, this once. A running node makes it; of one that doesn't run, the audit log is written
+    with its node key."""
+    from rustorium.home import write_private
+    from rustorium.node.tokenwork import asked
+    from rustorium.observe.watching import seconds_of
+
+    life = None if expires == "never" else round(1000 * seconds_of(expires, "--expires", DAYS_MAX))
+    arguments = {"name": name, "role": role, "gateway": gateway, "expires_in_ms": life}
+    asked(arguments)
+    if out is not None:
+        # Before there is a token that nobody could read.
+        write_private(out.expanduser(), "")
+    try:
+        made = _do("create_token", arguments, home, admin_url, token_file, passphrase_file)
+    except BaseException:
+        if out is not None:
+            out.expanduser().unlink(missing_ok=True)
+        raise
+    if out is not None:
+        out.expanduser().write_text(f"{made.pop('token')}\n")
+        made["file"] = str(out)
+    emit_one(made, output)
+    note("keep the token where only its user reads it; it isn't shown again")
+
+
+@tokens.command("list")
+def list_(
+    home: HomeOption = None,
+    admin_url: AdminUrlOption = None,
+    token_file: AdminTokenOption = None,
+    output: Output = Format.table,
+) -> None:
+    """List the tokens that there are, without what would let anybody in."""
+    emit(_do("tokens", {}, home, admin_url, token_file, None), output, COLUMNS)
+
+
+@tokens.command()
+def revoke(
+    name: NameArgument,
+    home: HomeOption = None,
+    admin_url: AdminUrlOption = None,
+    token_file: AdminTokenOption = None,
+    passphrase_file: PassphraseOption = None,
+    output: Output = Format.table,
+) -> None:
+    """Take a token away. Who used it is let in no more, and what it had open ends."""
+    emit_one(_do("revoke_token", {"name": name}, home, admin_url, token_file, passphrase_file), output)
+
+
+def _do(
+    operation: str,
+    arguments: Mapping[str, Any],
+    home: Path | None,
+    admin_url: str | None,
+    token_file: Path | None,
+    passphrase_file: Path | None,
+) -> Any:
+    """By the node where it runs, else here. Errors: RustoriumError, NativeError."""
+    from rustorium.errors import NotReady
+    from rustorium.node.admin import call
+
+    plane = plane_of(home, admin_url, token_file)
+    try:
+        return call(plane, operation, **arguments)
+    except NotReady as error:
+        if not isinstance(plane, Path) or error.code != "node-not-running":
+            raise
+    return _at_rest(operation, arguments, home_of(home), passphrase_file)
+
+
+def _at_rest(operation: str, arguments: Mapping[str, Any], home: "Home", passphrase_file: Path | None) -> Any:
+    """In a home whose node doesn't run. Errors: RustoriumError, NativeError."""
+    from rustorium.node.tokenwork import at_rest
+
+    home.load_config()
+    return at_rest(home, operation, arguments, passphrase_file, os.environ, time.time_ns() // 1_000_000)

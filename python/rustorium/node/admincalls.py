@@ -1,0 +1,292 @@
+"""The calls of the admin plane: what each does, which role it needs, and what is written down of it.
+
+Invariants: who calls is known before anything is done; a call that changes something is in the audit log before it
+takes effect, and isn't carried out where that fails, but for `stop`; every call is counted in the trail, refused ones
+too; how often a caller asks is bounded, and a refusal costs it as much as ten calls.
+"""
+
+import json
+import time
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+import trio
+
+from rustorium import _native
+from rustorium.errors import AccessRefused, HomeError, NodeError, RustoriumError, TooManyCalls
+from rustorium.node.admintrail import Trail
+from rustorium.node.keyring import Keyring
+from rustorium.node.profile import SECONDS_MAX, Profiler
+from rustorium.node.ratelimit import Buckets
+from rustorium.node.tokenwork import CREATION, REVOCATION, create, fields_of, take_away
+from rustorium.tokens import Role, Token
+
+OWNER_RATE_PER_S = 100.0
+OWNER_BURST = 200.0
+TOKEN_RATE_PER_S = 20.0
+TOKEN_BURST = 100.0
+REFUSAL_COST = 10.0
+
+Arguments = Mapping[str, Any]
+
+
+class Inspected(Protocol):
+    """What the calls need of a node."""
+
+    def status(self) -> str: ...
+
+    def addresses(self) -> dict[str, str]: ...
+
+    def audit(self, event: str, fields_json: str) -> None: ...
+
+    def rotate_keys(self) -> None: ...
+
+    def rotation(self) -> str: ...
+
+    def copy_store(self) -> None: ...
+
+    def copying(self) -> str: ...
+
+    def snapshots(self) -> str: ...
+
+    def create_snapshot(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who calls, as far as is known, and how far it may go."""
+
+    by: str
+    """As the trail has it."""
+    role: Role
+    fields: Mapping[str, object]
+    """As an audit line has it."""
+    owner: bool = False
+    """By the node's own socket."""
+
+    def known(self) -> dict[str, object]:
+        """Every line about a call says this."""
+        return {**self.fields, "role": self.role.value}
+
+
+def socket_owner(uid: int, pid: int) -> Caller:
+    """The node's own user, or root, on its socket."""
+    return Caller(f"uid {uid}", Role.admin, {"by": "admin socket", "uid": uid, "pid": pid}, owner=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """A call: the least role that may make it, what it does, and the audit line written before it does it."""
+
+    role: Role
+    run: Callable[[Arguments, Caller], object]
+    event: str | None = None
+    told: Callable[[Arguments], dict[str, object]] = lambda _: {}
+
+
+class Plane:
+    """The admin plane of one node."""
+
+    def __init__(
+        self,
+        node: Inspected,
+        stop: Callable[[str], None],
+        profiler: Profiler | None = None,
+        keyring: Keyring | None = None,
+        addresses: Mapping[str, str] | None = None,
+        trail: Trail | None = None,
+        now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+    ) -> None:
+        """`profiler`: of the core's steps; `keyring`: without one, nobody has a token; `addresses`: where the node
+        listens besides what it says itself."""
+        self._node, self._stop, self._profiler, self._keyring = node, stop, profiler, keyring
+        self._addresses, self._now_ms = dict(addresses or {}), now_ms
+        self.trail = Trail() if trail is None else trail
+        self._owners = Buckets(OWNER_RATE_PER_S, OWNER_BURST)
+        self._bearers = Buckets(TOKEN_RATE_PER_S, TOKEN_BURST)
+        self._strangers = Buckets(TOKEN_RATE_PER_S, TOKEN_BURST)
+        self.operations = self._table()
+
+    def _table(self) -> dict[str, Operation]:
+        def look(run: Callable[[], object]) -> Operation:
+            return Operation(Role.read, lambda _arguments, _caller: _native_call(run))
+
+        def note(event: str) -> Operation:
+            return Operation(Role.operate, lambda _arguments, _caller: {}, event, _fields)
+
+        def act(role: Role, event: str, run: Callable[[Arguments], object], told: Any = lambda _: {}) -> Operation:
+            return Operation(role, lambda arguments, _caller: run(arguments), event, told)
+
+        return {
+            "status": look(lambda: json.loads(self._node.status())),
+            "addresses": look(lambda: {**self._node.addresses(), **self._addresses}),
+            "stop": Operation(Role.operate, self._order_stop, "stop ordered"),
+            "note_recovery": note("recover"),
+            "note_anchor": note("audit anchored"),
+            "rotate_keys": act(Role.admin, "key rotation ordered", lambda _: self._order(self._node.rotate_keys)),
+            "rotation": look(lambda: json.loads(self._node.rotation())),
+            "copy_store": act(Role.operate, "copy of the store ordered", lambda _: self._order(self._node.copy_store)),
+            "copying": look(lambda: json.loads(self._node.copying())),
+            "note_backup": note("backup"),
+            "snapshots": look(lambda: json.loads(self._node.snapshots())),
+            "create_snapshot": act(
+                Role.operate, "snapshot ordered", lambda _: json.loads(_native_call(self._node.create_snapshot))
+            ),
+            "profile_steps": act(Role.operate, "profile ordered", self._profile_steps),
+            "take_profile": Operation(Role.operate, lambda _arguments, _caller: self._steps().take()),
+            "whoami": Operation(Role.read, lambda _arguments, caller: caller.known()),
+            "tokens": Operation(Role.admin, lambda _arguments, _caller: self._list_tokens()),
+            "create_token": act(Role.admin, CREATION, partial(self._change_tokens, create), fields_of),
+            "revoke_token": act(Role.admin, REVOCATION, partial(self._change_tokens, take_away), fields_of),
+        }
+
+    # ---- who calls -------------------------------------------------------------------------------------------------
+
+    def bearer(self, text: str | None, address: str, call: str) -> Caller:
+        """Who has this token. Errors: AccessRefused, TooManyCalls."""
+        try:
+            token, role = self._check(text)
+        except AccessRefused as error:
+            self._note(f"address {address}", call, error.code)
+            self._spend(self._strangers, address, REFUSAL_COST)
+            raise
+        fields = {"by": "token", "token": token.name, "id": token.id, "address": address}
+        return Caller(f"token {token.name}", role, fields)
+
+    def _check(self, text: str | None) -> tuple[Token, Role]:
+        if self._keyring is None:
+            raise AccessRefused("this node takes no tokens: use its admin socket", code="token-unknown")
+        try:
+            token = self._keyring.check(text, self._now_ms())
+        except HomeError as error:
+            # A stranger need not know what is in which file.
+            raise AccessRefused(
+                "the node can't read its tokens: its owner sees why by `admin token list` on its machine",
+                code=error.code,
+            ) from None
+        if token.role is None:
+            raise AccessRefused(
+                f"the token {token.name} is for the gateway alone: make one with --role", code="role-too-low"
+            )
+        return token, token.role
+
+    def refuse_user(self, uid: int) -> AccessRefused:
+        """Who may open the socket although it isn't theirs."""
+        self._note(f"uid {uid}", "any", "not-the-owner")
+        return AccessRefused(
+            "the admin socket is for the node's own user and root: use a token, and check the socket's owner and mode",
+            code="not-the-owner",
+        )
+
+    def _note(self, by: str, call: str, outcome: str) -> None:
+        self.trail.note(by, call if call in self.operations else "unknown", outcome, trio.current_time())
+
+    def _spend(self, buckets: Buckets, key: Hashable, cost: float) -> None:
+        wait_s = buckets.take(key, trio.current_time(), cost)
+        if wait_s > 0:
+            retry_after_ms = max(1, round(1000 * wait_s))
+            raise TooManyCalls(
+                f"too many calls were made, or too many refused: try again in {retry_after_ms} ms",
+                retry_after_ms=retry_after_ms,
+            )
+
+    # ---- what is called --------------------------------------------------------------------------------------------
+
+    def perform(self, call: str, arguments: Arguments, caller: Caller) -> object:
+        """Does it, where the caller may. Errors: RustoriumError, of which none names a secret."""
+        outcome = "ok"
+        try:
+            return self._perform(call, arguments, caller)
+        except RustoriumError as error:
+            outcome = error.code
+            raise
+        except RecursionError:
+            outcome = "bad-request"
+            raise NodeError("the arguments are nested too deeply: send what the call needs", code=outcome) from None
+        except BaseException:
+            outcome = "fault"
+            raise
+        finally:
+            self._note(caller.by, call, outcome)
+
+    def _perform(self, call: str, arguments: Arguments, caller: Caller) -> object:
+        buckets = self._owners if caller.owner else self._bearers
+        self._spend(buckets, caller.by, 1.0)
+        operation = self.operations.get(call)
+        if operation is None:
+            raise NodeError(f'send {{"op": …}} with one of: {", ".join(self.operations)}', code="bad-request")
+        if not caller.role.covers(operation.role):
+            self._spend(buckets, caller.by, REFUSAL_COST - 1.0)
+            raise AccessRefused(
+                f"{call} needs the role {operation.role}, and {caller.by} has {caller.role}: use one that has it",
+                code="role-too-low",
+            )
+        if operation.event is not None:
+            self._audit(operation.event, operation.told(arguments) | self._calling(operation, caller), call)
+        return operation.run(arguments, caller)
+
+    @staticmethod
+    def _calling(operation: Operation, caller: Caller) -> dict[str, object]:
+        # What a note says of its author stays beside who brought it.
+        return {"caller": caller.known()} if operation.told is _fields else caller.known()
+
+    def _audit(self, event: str, fields: Mapping[str, object], call: str) -> None:
+        try:
+            _native_call(self._node.audit, event, json.dumps(fields))
+        except NodeError:
+            # A full disk must not keep anybody from ending the node; the trail has it, and tries again.
+            if call != "stop":
+                raise
+
+    def _order_stop(self, _arguments: Arguments, caller: Caller) -> object:
+        self._stop(f"ordered by {'the admin socket' if caller.owner else caller.by}")
+        return {}
+
+    @staticmethod
+    def _order(work: Callable[[], None]) -> object:
+        _native_call(work)
+        return {}
+
+    def _profile_steps(self, arguments: Arguments) -> object:
+        seconds = arguments.get("seconds")
+        wanted = seconds if isinstance(seconds, (int, float)) and 0 < seconds <= SECONDS_MAX else 0.0
+        self._steps().start(float(wanted))
+        return {}
+
+    def _steps(self) -> Profiler:
+        if self._profiler is None:
+            raise NodeError("the node runs no steps yet: try again when it is ready", code="not-ready")
+        return self._profiler
+
+    def _tokens(self) -> Keyring:
+        if self._keyring is None:
+            raise NodeError("this node takes no tokens", code="not-ready")
+        return self._keyring
+
+    def _list_tokens(self) -> object:
+        keyring = self._tokens()
+        keyring.refresh()
+        if keyring.fault is not None:
+            raise keyring.fault
+        return [token.shown(self._now_ms()) for token in keyring.tokens]
+
+    def _change_tokens(self, change: Callable[[Path, Arguments, int], object], arguments: Arguments) -> object:
+        keyring = self._tokens()
+        done = change(keyring.path, arguments, self._now_ms())
+        keyring.refresh()
+        return done
+
+
+def _fields(arguments: Arguments) -> dict[str, object]:
+    fields = arguments.get("fields")
+    return dict(fields) if isinstance(fields, dict) else {}
+
+
+def _native_call(work: Callable[..., Any], *arguments: object) -> Any:
+    try:
+        return work(*arguments)
+    except _native.NativeError as error:
+        raise NodeError(error.args[0], code=error.code) from None

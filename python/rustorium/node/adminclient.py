@@ -1,0 +1,81 @@
+"""Asks a node's admin plane from elsewhere, with a token.
+
+Invariants: SYNC; a token goes to this machine or over TLS, never in the clear over a network; it is in no error.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+from rustorium.config import is_loopback
+from rustorium.errors import (
+    AccessRefused,
+    NodeError,
+    NotFound,
+    NotReady,
+    RustoriumError,
+    TooManyCalls,
+    UsageError,
+)
+
+PATH = "/v1/admin/"
+ACCESS_CODES = frozenset({"token-missing", "token-unknown", "token-expired", "role-too-low", "not-the-owner"})
+ACCESS_CODES |= {"tokens-invalid", "tokens-exposed"}
+USAGE_CODES = frozenset({"usage", "token-exists", "token-limit"})
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """Where an admin plane is, and the token to show there. Errors: UsageError."""
+
+    url: str
+    token: str = field(repr=False)
+
+    def __post_init__(self) -> None:
+        try:
+            parts = urlsplit(self.url)
+            host = parts.hostname
+        except ValueError:
+            parts, host = urlsplit(""), None
+        if parts.scheme not in ("http", "https") or not host:
+            raise UsageError(f"{self.url!r} is no URL of an admin plane: give one such as http://127.0.0.1:26661")
+        if parts.scheme == "http" and not is_loopback(host):
+            raise UsageError(
+                f"{self.url} would carry the token over the network in the clear: use https://, or an SSH tunnel to "
+                "the node's machine and http://127.0.0.1"
+            )
+
+
+def ask_remote(remote: Remote, operation: str, timeout_s: float, arguments: Mapping[str, object]) -> Any:
+    """The result of a call. Errors: NotReady, AccessRefused, NodeError with what the node says."""
+    import httpx2
+
+    headers = {"authorization": f"Bearer {remote.token}"}
+    try:
+        with httpx2.Client(verify=remote.url.startswith("https:"), trust_env=False, timeout=timeout_s) as client:
+            answer = client.post(f"{remote.url.rstrip('/')}{PATH}{operation}", json=dict(arguments), headers=headers)
+        found = answer.json()
+        if answer.status_code == 200:
+            return found
+        code, message = str(found["code"]), str(found["detail"])
+    except (httpx2.HTTPError, OSError, ValueError, KeyError, TypeError) as error:
+        raise NotReady(
+            f"no admin plane answers on {remote.url} ({type(error).__name__}): check the URL, the tunnel, and "
+            "`[admin] listen` of the node",
+            code="node-not-running",
+        ) from None
+    raise error_of(code, message, found.get("retry_after_ms"))
+
+
+def error_of(code: str, message: str, retry_after_ms: object = None) -> RustoriumError:
+    """The error that an answer's code stands for."""
+    if code == TooManyCalls.code:
+        return TooManyCalls(message, retry_after_ms=retry_after_ms if isinstance(retry_after_ms, int) else 1000)
+    if code in ACCESS_CODES:
+        return AccessRefused(message, code=code)
+    if code in USAGE_CODES:
+        return UsageError(message, code=code)
+    if code == NotFound.code:
+        return NotFound(message)
+    return NotReady(message) if code == NotReady.code else NodeError(message, code=code)

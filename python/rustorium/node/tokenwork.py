@@ -1,0 +1,73 @@
+"""Tokens made, listed and taken away: by the running node, or in a home at rest; either way in the audit log first.
+
+Invariants: SYNC; the same orders, the same answers and the same lines of the audit log, whether the node runs or not;
+what was asked for goes into the log as far as it is of the right kind, and the token never.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rustorium import _native
+from rustorium.errors import UsageError
+from rustorium.home import Home, open_key_file
+from rustorium.tokens import Role, Scope, issue, load, revoke
+
+EXPIRES_MS_MAX = 3650 * 24 * 3_600_000
+CREATION = "token creation ordered"
+REVOCATION = "token revocation ordered"
+
+Arguments = Mapping[str, Any]
+
+
+def asked(arguments: Arguments) -> tuple[Role | None, Scope | None, int | None]:
+    """Role, scope and life of the token that is asked for. Errors: UsageError."""
+    try:
+        role, gateway = arguments.get("role"), arguments.get("gateway")
+        found = Role(role) if role is not None else None, Scope(gateway) if gateway is not None else None
+    except (ValueError, TypeError):
+        raise UsageError("a role is read, operate or admin, and a scope at the gateway read or submit") from None
+    if found == (None, None):
+        raise UsageError("a token that is good for nothing helps nobody: give a role, a scope at the gateway, or both")
+    life = arguments.get("expires_in_ms")
+    if life is not None and (isinstance(life, bool) or not isinstance(life, int) or not 0 < life <= EXPIRES_MS_MAX):
+        raise UsageError("a token ends within 3650 days, or never: give a time such as 90d")
+    return *found, life
+
+
+def fields_of(arguments: Arguments) -> dict[str, object]:
+    """What the audit log says of an order: bounded, as names that are none are refused only after it."""
+    names = ("name", "role", "gateway", "expires_in_ms")
+    return {name: str(value)[:64] for name in names if isinstance(value := arguments.get(name), (str, int))}
+
+
+def create(path: Path, arguments: Arguments, now_ms: int) -> dict[str, object]:
+    """Makes a token; its text is in `token`. Errors: UsageError, HomeError."""
+    role, gateway, life_ms = asked(arguments)
+    expires_ms = now_ms + life_ms if life_ms is not None else None
+    token, text = issue(path, str(arguments.get("name")), role, gateway, expires_ms, now_ms)
+    return {**token.shown(now_ms), "token": text}
+
+
+def take_away(path: Path, arguments: Arguments, now_ms: int) -> dict[str, object]:
+    """Revokes a token. Errors: NotFound, HomeError."""
+    return revoke(path, str(arguments.get("name"))).shown(now_ms)
+
+
+def at_rest(
+    home: Home,
+    operation: str,
+    arguments: Arguments,
+    passphrase_file: Path | None,
+    environment: Mapping[str, str],
+    now_ms: int,
+) -> Any:
+    """`tokens`, `create_token` or `revoke_token` where no node runs. Errors: RustoriumError, NativeError."""
+    if operation == "tokens":
+        return [token.shown(now_ms) for token in load(home.tokens)]
+    event, work = {"create_token": (CREATION, create), "revoke_token": (REVOCATION, take_away)}[operation]
+    seed = open_key_file(home.node_key, "node", passphrase_file, environment)
+    fields = {"by": "operator", **fields_of(arguments)}
+    _native.audit_record(str(home.path / "audit"), seed, event, json.dumps(fields))
+    return work(home.tokens, arguments, now_ms)

@@ -1,0 +1,309 @@
+"""A home's tokens: who may use its node's admin plane and its gateway from elsewhere, and how far.
+
+The file `tokens.json` (0600) has, of each, a name, what it is good for, its times, and a hash; the token itself is
+shown when it is made, and never again. Its text is `rsk_ID_SECRET`, with 256 random bits in SECRET.
+
+Invariants: SYNC; a token is in no file, log or error of ours; what can't be understood to the last field lets nobody
+in; hashes are compared in constant time; a change is on disk before it is told, and never half.
+"""
+
+import enum
+import fcntl
+import hmac
+import json
+import os
+import re
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from rustorium import _native
+from rustorium.errors import AccessRefused, HomeError, KeyFileError, NotFound, UsageError
+
+FORMAT = 1
+TOKENS_MAX = 256
+FILE_BYTES_MAX = 1024 * 1024
+DOMAIN = b"rustorium/token/v1\0"
+"""Hashed before a token's text, as the gateway has it."""
+TEXT = re.compile(r"rsk_([0-9a-f]{16})_([A-Za-z0-9_-]{43})", re.ASCII)
+NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}", re.ASCII)
+ADMIN_VARIABLE = "RUSTORIUM_ADMIN_TOKEN_FILE"
+CLIENT_VARIABLE = "RUSTORIUM_TOKEN_FILE"
+
+
+class Role(enum.StrEnum):
+    """How far a caller of the admin plane may go; each includes those before it."""
+
+    read = "read"
+    operate = "operate"
+    admin = "admin"
+
+    def covers(self, needed: "Role") -> bool:
+        """Whether this is enough."""
+        ranks = list(Role)
+        return ranks.index(self) >= ranks.index(needed)
+
+
+class Scope(enum.StrEnum):
+    """What a client may do at the gateway; the later includes the earlier."""
+
+    read = "read"
+    submit = "submit"
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """What is known of a token. Times are Unix ms."""
+
+    id: str
+    name: str
+    role: Role | None
+    """At the admin plane; None: it is not let in there."""
+    gateway: Scope | None
+    created_ms: int
+    expires_ms: int | None
+    hash: str
+
+    def expired(self, now_ms: int) -> bool:
+        """Whether its time is over."""
+        return self.expires_ms is not None and now_ms >= self.expires_ms
+
+    def shown(self, now_ms: int) -> dict[str, object]:
+        """As lists have it: without the hash."""
+        return {
+            "name": self.name,
+            "id": self.id,
+            "role": self.role,
+            "gateway": self.gateway,
+            "created_ms": self.created_ms,
+            "expires_ms": self.expires_ms,
+            "expired": self.expired(now_ms),
+        }
+
+
+class _Row(msgspec.Struct, forbid_unknown_fields=True):
+    id: str
+    name: str
+    role: Literal["read", "operate", "admin"] | None
+    gateway: Literal["read", "submit"] | None
+    created_ms: int
+    expires_ms: int | None
+    hash: str
+
+
+class _File(msgspec.Struct, forbid_unknown_fields=True):
+    format: int
+    tokens: list[_Row]
+
+
+def load(path: Path) -> tuple[Token, ...]:
+    """The tokens in a file; none where there is no file. Errors: HomeError (tokens-invalid, tokens-exposed)."""
+    try:
+        with open(path, "rb") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            content = file.read(FILE_BYTES_MAX + 1)
+    except FileNotFoundError:
+        return ()
+    except OSError as error:
+        raise _invalid(path, f"it can't be read ({error.strerror})") from None
+    if mode & 0o077:
+        raise HomeError(f"others may read {path}: run `chmod 600 {path}`", code="tokens-exposed")
+    if len(content) > FILE_BYTES_MAX:
+        raise _invalid(path, f"it is longer than {FILE_BYTES_MAX} bytes")
+    return _parse(path, content)
+
+
+def _parse(path: Path, content: bytes) -> tuple[Token, ...]:
+    try:
+        version = json.loads(content)["format"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise _invalid(path, "it is no file of tokens") from None
+    if version != FORMAT:
+        raise _invalid(path, f"it has format {json.dumps(version)[:20]}, and this release reads format {FORMAT}")
+    try:
+        rows = msgspec.json.decode(content, type=_File).tokens
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise _invalid(path, str(error)[:200]) from None
+    tokens = tuple(
+        Token(
+            row.id,
+            row.name,
+            Role(row.role) if row.role is not None else None,
+            Scope(row.gateway) if row.gateway is not None else None,
+            row.created_ms,
+            row.expires_ms,
+            row.hash,
+        )
+        for row in rows
+    )
+    if (wrong := _wrong(tokens)) is not None:
+        raise _invalid(path, wrong)
+    return tokens
+
+
+def _wrong(tokens: tuple[Token, ...]) -> str | None:
+    if len(tokens) > TOKENS_MAX:
+        return f"it has more than {TOKENS_MAX} tokens"
+    for token in tokens:
+        if re.fullmatch("[0-9a-f]{16}", token.id) is None or re.fullmatch("[0-9a-f]{64}", token.hash) is None:
+            return "an id or hash in it has the wrong digits"
+        if NAME.fullmatch(token.name) is None:
+            return "a name in it is none"
+        if not 0 <= token.created_ms < 2**63 or not 0 <= (token.expires_ms or 0) < 2**63:
+            return f"a time of {token.name} is none"
+    if len({token.name for token in tokens}) < len(tokens) or len({token.id for token in tokens}) < len(tokens):
+        return "a name or id comes twice in it"
+    return None
+
+
+def _invalid(path: Path, what: str) -> HomeError:
+    return HomeError(
+        f"{path} is not usable: {what}; put a good copy back, or remove it and make new tokens, and nobody who has a "
+        "token is let in until then",
+        code="tokens-invalid",
+    )
+
+
+@contextmanager
+def _changing(path: Path) -> Iterator[None]:
+    """One process at a time changes a file."""
+    handle = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _store(path: Path, tokens: tuple[Token, ...]) -> None:
+    rows = [
+        {
+            "id": token.id,
+            "name": token.name,
+            "role": token.role,
+            "gateway": token.gateway,
+            "created_ms": token.created_ms,
+            "expires_ms": token.expires_ms,
+            "hash": token.hash,
+        }
+        for token in tokens
+    ]
+    text = json.dumps({"format": FORMAT, "tokens": rows}, indent=1) + "\n"
+    fresh = path.with_suffix(".new")
+    try:
+        handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with open(handle, "w", encoding="ascii") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(fresh, path)
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        raise HomeError(f"{path} can't be written ({error.strerror}): free space or check its owner") from None
+
+
+def issue(
+    path: Path, name: str, role: Role | None, gateway: Scope | None, expires_ms: int | None, now_ms: int
+) -> tuple[Token, str]:
+    """Makes a token and writes down its hash; gives what is known of it, and its text. Errors: UsageError (also
+    `token-exists`), HomeError."""
+    if NAME.fullmatch(name) is None:
+        raise UsageError(f"{name!r} is no name of a token: give up to 64 of a-z, 0-9, `.`, `_` and `-`")
+    with _changing(path):
+        known = load(path)
+        if any(token.name == name for token in known):
+            raise UsageError(f"there is a token {name} already: revoke it, or choose another name", code="token-exists")
+        if len(known) >= TOKENS_MAX:
+            raise UsageError(f"there are {TOKENS_MAX} tokens already: revoke one that nobody needs", code="token-limit")
+        identity, secret = secrets.token_hex(8), secrets.token_urlsafe(32)
+        text = f"rsk_{identity}_{secret}"
+        made = Token(identity, name, role, gateway, now_ms, expires_ms, hash_of(text))
+        _store(path, (*known, made))
+    return made, text
+
+
+def revoke(path: Path, name: str) -> Token:
+    """Takes a token away. Errors: NotFound, HomeError."""
+    with _changing(path):
+        known = load(path)
+        found = next((token for token in known if token.name == name), None)
+        if found is None:
+            names = ", ".join(token.name for token in known) or "there is none"
+            raise NotFound(f"there is no token {name!r}: name one of the list ({names})")
+        _store(path, tuple(token for token in known if token is not found))
+    return found
+
+
+def hash_of(text: str) -> str:
+    """What is kept of a token, hex."""
+    return _native.value_hash(DOMAIN + text.encode()).hex()
+
+
+def authenticate(tokens: Mapping[str, Token], text: str | None, now_ms: int) -> Token:
+    """The token, by its id in `tokens`, whose text this is. Errors: AccessRefused (token-missing, token-unknown,
+    token-expired)."""
+    if text is None:
+        raise AccessRefused(
+            "the admin plane asks for a token: send it as `Authorization: Bearer rsk_…`, or name its file by "
+            "--token-file",
+            code="token-missing",
+        )
+    found = TEXT.fullmatch(text)
+    token = tokens.get(found[1]) if found is not None else None
+    # Who names an id that isn't there waits as long as who names one that is.
+    expected = token.hash if token is not None else "0" * 64
+    same = hmac.compare_digest(hash_of(text[:256]), expected)
+    if token is None or not same:
+        raise AccessRefused(
+            "that token is none of this node's, or was revoked: ask its operator for another one", code="token-unknown"
+        )
+    if token.expired(now_ms):
+        raise AccessRefused(
+            f"the token {token.name} has expired: ask the node's operator for another one", code="token-expired"
+        )
+    return token
+
+
+def for_gateway(tokens: tuple[Token, ...]) -> str:
+    """What the gateway needs to know, JSON."""
+    rows = [
+        {"id": token.id, "hash": token.hash, "scope": token.gateway, "expires_ms": token.expires_ms}
+        for token in tokens
+        if token.gateway is not None
+    ]
+    return json.dumps(rows)
+
+
+def read_token(path: Path) -> str:
+    """The token in a file that only its owner reads. Errors: KeyFileError."""
+    try:
+        mode, content = path.stat().st_mode, path.read_bytes()[:257]
+    except OSError as error:
+        raise KeyFileError(
+            f"the token file {path} can't be read ({error.strerror}): name another by --token-file",
+            code="token-file-missing",
+        ) from None
+    if mode & 0o077:
+        raise KeyFileError(f"others may read the token file {path}: run `chmod 600 {path}`", code="token-file-exposed")
+    text = content.strip().decode("ascii", "replace")
+    if TEXT.fullmatch(text) is None:
+        raise KeyFileError(
+            f"{path} holds no token: it has one line, rsk_…, as `admin token create` printed it",
+            code="token-file-invalid",
+        )
+    return text
+
+
+def named_token(named: Path | None, environment: Mapping[str, str], variable: str = CLIENT_VARIABLE) -> str | None:
+    """The token in the file that is named, or else in the one that the variable names. Errors: KeyFileError."""
+    path = named or (Path(environment[variable]) if environment.get(variable) else None)
+    return read_token(path.expanduser()) if path is not None else None
