@@ -71,6 +71,7 @@ __all__ = [
     "verify_block",
     "verify_receipt_proof",
     "version",
+    "versions",
     "wrap_proof",
     "zk_describe",
     "zk_inputs",
@@ -101,6 +102,10 @@ def audit_record(folder: str, node_seed: bytes, event: str, fields_json: str) ->
 def audit_verify(path: str, node_key: bytes, anchor: tuple[int, bytes] | None = None) -> tuple[int, bytes, int, int]:
     """Lines, hash of the last, first and last time in Unix ms of an audit log of which every line is as it was written.
     `anchor`: a line's number and hash that it must have. Errors: NativeError (audit-refused, not-found)."""
+
+def versions() -> dict[str, int]:
+    """Which versions this build reads and writes: `store`, `safety journal`, `store keys`, `backup`, `peer protocol`
+    (the newest), `protocol`."""
 
 def seal_key(path: str, seed: bytes, kind: str, passphrase: bytes) -> None: ...
 def seal_secret(path: str, secret: bytes, kind: str, passphrase: bytes) -> None: ...

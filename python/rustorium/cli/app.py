@@ -33,6 +33,7 @@ from rustorium.cli import (
     testnet,
     top,
     tx,
+    upgrade,
     verify,
     wallet,
     zk,
@@ -51,6 +52,7 @@ app = typer.Typer(
 )
 app.command("init")(node.init)
 app.command("start")(node.start)
+app.command("upgrade")(upgrade.upgrade)
 app.command("devnet")(devnet.devnet)
 app.command("query")(query.query)
 app.command("verify")(verify.verify)

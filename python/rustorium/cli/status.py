@@ -28,6 +28,8 @@ COLUMNS = [
     "peers_up",
     "pool_transactions",
     "durability",
+    "release",
+    "home_format",
 ]
 wait = time.sleep
 """Between two looks; a test's own in tests."""
@@ -69,6 +71,7 @@ def _looker(home: Path | None, net: Path | None, nodes: Sequence[str], timeout_s
     """What looks. The net comes first among the verdicts, then each node in order. Errors: UsageError, HomeMissing."""
     from rustorium.client.probe import ask
     from rustorium.health.verdict import of_net, of_node
+    from rustorium.homeformat import look as look_at
 
     found = net_of(net) if not nodes and (net is not None or home is None) else None
     endpoints = list(nodes) or (found.endpoints if found is not None else [])
@@ -76,6 +79,8 @@ def _looker(home: Path | None, net: Path | None, nodes: Sequence[str], timeout_s
 
     def look() -> "tuple[list[NodeStatus], list[Verdict]]":
         mine, advice = _of_home(own, timeout_s) if own is not None else (None, "")
+        if mine is not None and own is not None:
+            mine = replace(mine, raw=mine.raw | {"home_format": look_at(own.path).format})
         others = ask(endpoints, timeout_s) if endpoints else []
         statuses = [mine] if mine is not None else []
         statuses += [one for one in others if mine is None or one.node != mine.node]
