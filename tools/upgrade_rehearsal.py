@@ -187,12 +187,15 @@ class Rolling:
         must(ended.returncode == 0, f"{arguments} of {release} ended with {ended.returncode}: {ended.stderr}")
         return ended.stdout
 
-    def start(self, index: int, release: Path) -> float:
-        """Starts a validator; the seconds until it says that it is ready."""
+    def spawn(self, index: int, release: Path) -> None:
+        """Starts a validator."""
         must(index not in self.processes, "a validator that runs is started")
         with (self.home(index) / "log" / "rehearsal.log").open("ab") as said:
             command = [str(release / "rustorium-node"), "start", "--home", str(self.home(index))]
             self.processes[index] = subprocess.Popen(command, stdout=said, stderr=said, env=clean())
+
+    def wait_ready(self, index: int) -> float:
+        """Until it says that it is ready; the seconds that took."""
         return wait_for(f"{self.net.nodes[index].name} is ready", lambda: self._ready(index))
 
     def stop(self, index: int) -> None:
@@ -246,7 +249,9 @@ def devnet(before: Path, now: Path, root: Path) -> Iterator[Rolling]:
     rolling = Rolling(read_net(root), before, now)
     try:
         for index in range(4):
-            rolling.start(index, before)
+            rolling.spawn(index, before)
+        for index in range(4):
+            rolling.wait_ready(index)
         yield rolling
     finally:
         rolling.end()
@@ -283,7 +288,8 @@ def change(rolling: Rolling, load: Load, index: int, release: Path, *upgrade: st
     stopped = time.monotonic()
     rolling.does(rolling.now, "upgrade", "--home", rolling.home(index), *upgrade)
     moved = time.monotonic()
-    ready_s = rolling.start(index, release)
+    rolling.spawn(index, release)
+    ready_s = rolling.wait_ready(index)
     down_s = time.monotonic() - begun
     goal = rolling.grows(f"after {rolling.net.nodes[index].name} changed its release")
     load.wait_for_more(100)
@@ -313,7 +319,8 @@ def roll(rolling: Rolling, load: Load) -> dict[str, Any]:
             rolling.does(rolling.now, "upgrade", "--home", rolling.home(0))
             said["old release, new home"] = refuses(rolling, rolling.before, 0, "there is no section [home]")
             rolling.does(rolling.now, "upgrade", "--home", rolling.home(0), "--back")
-            rolling.start(0, rolling.before)
+            rolling.spawn(0, rolling.before)
+            rolling.wait_ready(0)
             rolling.grows("after both refused")
         rows.append(change(rolling, load, index, rolling.now))
     rows.append(change(rolling, load, 1, rolling.before, "--back"))
