@@ -1,5 +1,6 @@
 //! A node stops where a quorum goes on with a protocol version that it doesn't know, and at nobody's mere word.
 
+use crate::catch_up::grow;
 use crate::forge::{body, certificate, child, proposal};
 use crate::net::Net;
 use rustorium_crypto::block_digest;
@@ -28,6 +29,14 @@ fn certified(net: &mut Net, block: &Block, kind: VoteKind, signers: &[usize]) ->
     certificate(body(&context, kind, block.header.view.0, block_digest(&block.header)), signers)
 }
 
+/// From now on the node hears no answers but those that a test makes, and nobody hears of certificates with votes that were
+/// never cast; since when it asks.
+fn alone(net: &mut Net) -> usize {
+    let answers = |message: &Message| matches!(message, Message::Response { .. });
+    net.passes = Box::new(move |from, to, message| from != STOPPED && (to != STOPPED || !answers(message)));
+    net.log.len()
+}
+
 /// Answers what the node asks for from now on, once, with this.
 fn answer(net: &mut Net, since: usize, response: impl Fn(&Request) -> Option<Response>) -> usize {
     let asked: Vec<_> = net.log[since..].iter().filter(|(from, ..)| *from == STOPPED).cloned().collect();
@@ -46,8 +55,7 @@ fn answer(net: &mut Net, since: usize, response: impl Fn(&Request) -> Option<Res
 
 /// Lets the node hear a certificate, and answers its questions for the block; whether it asked.
 fn hears(net: &mut Net, block: &Block, heard: Certificate) -> bool {
-    net.passes = Box::new(|_, to, message| to != STOPPED || !matches!(message, Message::Response { .. }));
-    let since = net.log.len();
+    let since = alone(net);
     net.inject(0, STOPPED, Message::Certificate(Box::new(heard)));
     net.advance(500_000);
     let digest = block_digest(&block.header);
@@ -71,23 +79,38 @@ fn it_stops_at_a_block_of_a_version_that_it_does_not_know_once_a_quorum_voted_fo
 
 #[test]
 fn who_comes_late_stops_at_the_first_such_block_in_a_range() {
-    let (mut net, block) = net();
+    let mut net = Net::new();
+    net.stop(STOPPED);
+    grow(&mut net, 20);
+    let tip = net.store(0).tip().unwrap().header;
+    let mut block = child(&net.ports(0).context.clone(), &tip, tip.view.0 + 1);
+    block.header.version = NEWER;
     let finalization = certified(&mut net, &block, VoteKind::Finalize, &[0, 1, 2]);
+    let since = alone(&mut net);
     net.power_loss(STOPPED, 0);
-    net.passes = Box::new(|_, to, message| to != STOPPED || !matches!(message, Message::Response { .. }));
-    let since = net.log.len();
-    // A certificate of a block far above: the range between is asked for.
-    let mut far = block.clone();
-    far.header.height = Height(block.header.height.0 + 9);
-    let heard = certified(&mut net, &far, VoteKind::Finalize, &[0, 1, 2]);
-    net.inject(0, STOPPED, Message::Certificate(Box::new(heard)));
-    net.advance(3_000_000);
-    let blocks = BoundedVec::new(vec![block.clone()]).unwrap();
-    let range = |request: &Request| {
-        let answer = Response::FinalBlocks { blocks: blocks.clone(), finalization: Some(finalization.clone()) };
-        matches!(request, Request::FinalBlocks { .. }).then_some(answer)
+    // The newest block by its digest, as it is; then the range up to it, which ends one block later.
+    let known = net.store(0).bare_block(tip.height).unwrap().unwrap();
+    net.advance(500_000);
+    let newest = |request: &Request| match request {
+        Request::Block(digest) if *digest == block_digest(&known.header) => {
+            Some(Response::Block(Box::new(known.clone())))
+        }
+        _ => None,
     };
-    assert!(answer(&mut net, since, range) > 0, "it asks for a range");
+    assert!(answer(&mut net, since, newest) > 0, "it asks for the newest block");
+    let store = net.store(0).clone();
+    let range = |request: &Request| {
+        let Request::FinalBlocks { first, .. } = request else { return None };
+        let heights = (first.0..=tip.height.0).map(Height);
+        let mut blocks: Vec<Block> = heights.map(|height| store.bare_block(height).unwrap().unwrap()).collect();
+        blocks.push(block.clone());
+        Some(Response::FinalBlocks {
+            blocks: BoundedVec::new(blocks).unwrap(),
+            finalization: Some(finalization.clone()),
+        })
+    };
+    net.advance(500_000);
+    assert!(answer(&mut net, since, range) > 0, "it asks for the range");
     let stopped = Ending::Version { version: NEWER, height: block.header.height };
     assert_eq!(net.ports(STOPPED).ended, Some(stopped));
 }
@@ -108,7 +131,7 @@ fn a_leader_or_less_than_a_quorum_stops_nobody() {
     let mut other = block.clone();
     other.header.time_ms += 1;
     let digest = block_digest(&block.header);
-    let since = net.log.len();
+    let since = alone(&mut net);
     net.inject(0, STOPPED, Message::Certificate(Box::new(heard)));
     net.advance(500_000);
     answer(&mut net, since, |request| match request {
