@@ -157,6 +157,10 @@ bench-suspicion *ARGUMENTS: build
 bench-peers *ARGUMENTS: venv
     {{ python }} benches/peers/cometbft.py {{ ARGUMENTS }}
 
+# upgrade a devnet of the release before to this one, validator by validator under load; REF: a tag or commit, by default the newest tag before HEAD
+upgrade-rehearsal *REF: build
+    {{ with }} {{ python }} tools/upgrade_rehearsal.py {{ REF }}
+
 # write the conformance vectors anew: only for a change of the protocol that is meant
 regenerate-vectors: venv
     {{ with }} cargo run --release --locked -p rustorium-crypto --example regenerate_vectors

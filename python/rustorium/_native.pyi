@@ -71,6 +71,7 @@ __all__ = [
     "verify_block",
     "verify_receipt_proof",
     "version",
+    "versions",
     "wrap_proof",
     "zk_describe",
     "zk_inputs",
@@ -105,6 +106,10 @@ def audit_verify(path: str, node_key: bytes, anchor: tuple[int, bytes] | None = 
 def seal_key(path: str, seed: bytes, kind: str, passphrase: bytes, random_passphrase: bool = False) -> None:
     """Seals a signing key's seed into a new file. `random_passphrase`: it was drawn and has 128 bits at least, so that
     guesses needn't be made dear. Errors: NativeError."""
+
+def versions() -> dict[str, int]:
+    """Which versions this build reads and writes: `store`, `safety journal`, `store keys`, `backup`, `peer protocol`
+    (the newest), `protocol`."""
 
 def seal_secret(path: str, secret: bytes, kind: str, passphrase: bytes) -> None: ...
 def open_key(path: str, kind: str, passphrase: bytes) -> bytes: ...

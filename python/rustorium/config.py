@@ -20,11 +20,26 @@ from rustorium.consensus.pacemaker import ConsensusConfig
 from rustorium.errors import ConfigError
 
 ENV_PREFIX = "RUSTORIUM_"
+HOME_NOTE = ("# Older releases don't know this section and refuse the home: see `rustorium-node upgrade --help`.",)
 ENV_SEPARATOR = "__"
 
+HOME_FORMAT = 2
+"""The format of homes that this release writes and starts (`homeformat`)."""
 KEEP_MIN = 1_000
 """Heights that a node keeps at least: what a restart and a peer that was away for a moment ask for."""
 PROOFS_KEPT_MAX = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class HomeSection:
+    """[home]"""
+
+    format: int = 1
+    """Which format the home has, for releases that know no other sign of it; `init` and `upgrade` write it."""
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.format <= HOME_FORMAT:
+            raise ValueError(f"needs format from 1 to {HOME_FORMAT}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +237,7 @@ class ShaperSection:
 class Config:
     """Everything in `config.toml`."""
 
+    home: HomeSection = field(default_factory=HomeSection)
     node: NodeSection = field(default_factory=NodeSection)
     p2p: P2pSection = field(default_factory=P2pSection)
     http: HttpSection = field(default_factory=HttpSection)
@@ -307,7 +323,7 @@ def render(config: Config) -> str:
         changed = [key.name for key in keys_of(values) if getattr(values, key.name) != getattr(default, key.name)]
         tables = [key for key in changed if isinstance(getattr(values, key), dict)]
         if changed:
-            lines += ["", f"[{section.name}]"]
+            lines += ["", *(HOME_NOTE if section.name == "home" else ()), f"[{section.name}]"]
         lines += [f"{key} = {_toml(getattr(values, key))}" for key in changed if key not in tables]
         for table in tables:
             lines += ["", f"[{section.name}.{table}]"]

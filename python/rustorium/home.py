@@ -8,11 +8,12 @@ import os
 import re
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rustorium.config import Config, Loaded, load, render
+from rustorium import homeformat
+from rustorium.config import Config, HomeSection, Loaded, load, render
 from rustorium.errors import HomeError, HomeMissing, KeyFileError, KeyFileMissing
 
 if TYPE_CHECKING:
@@ -103,7 +104,9 @@ class Home:
     def load_config(
         self, environment: Mapping[str, str] | None = None, flags: Mapping[str, object] | None = None
     ) -> Loaded:
-        """Reads `config.toml`. Errors: HomeMissing, ConfigError."""
+        """Reads `config.toml`. Errors: HomeMissing, HomeError where a newer release wrote the home, ConfigError."""
+        # What a newer release writes there may well be unknown here, and no reason to name the nearest known key.
+        homeformat.refuse_newer(self.path)
         return load(_read_text(self.config), environment, flags, source=str(self.config))
 
     def genesis_bytes(self) -> bytes:
@@ -111,7 +114,10 @@ class Home:
         return read_genesis(self.genesis)
 
     def create(self, config: Config, genesis_json: str | None) -> None:
-        """Makes folders, `config.toml` and, where given, `genesis.json`. Errors: HomeError where something is there."""
+        """Makes folders, `config.toml`, `format.json` and, where given, `genesis.json`. Errors: HomeError where
+        something is there, or the genesis is none."""
+        from rustorium import _native
+
         if self.path.exists() and any(self.path.iterdir()):
             raise HomeError(
                 f"{self.path} is not empty: choose another --home, or remove it if nothing in it is needed",
@@ -120,9 +126,11 @@ class Home:
         make_folder(self.path)
         for name in ("safety", "db", "audit", "log", "run"):
             make_folder(self.path / name)
-        write_private(self.config, render(config))
+        write_private(self.config, render(replace(config, home=HomeSection(homeformat.FORMAT))))
         if genesis_json is not None:
             write_private(self.genesis, genesis_json)
+        chain = _native.genesis_hash(self.genesis_bytes()) if genesis_json is not None else None
+        homeformat.record(self.path, chain)
 
 
 def default_home(environment: Mapping[str, str]) -> Path | None:
@@ -152,6 +160,7 @@ def open_key_file(path: Path, kind: str, passphrase_file: Path | None, environme
         raise KeyFileMissing(
             f"there is no key file {path}: name an existing one, or make one with `rustorium keys new {path}`",
         )
+    homeformat.check_key_file(path)
     return _native.open_key(str(path), kind, find_passphrase(path, passphrase_file, environment))
 
 
@@ -163,6 +172,7 @@ def open_storage_key(path: Path, passphrase_file: Path | None, environment: Mapp
         raise KeyFileMissing(
             f"there is no key file {path}, without which nothing that this home stored opens: restore it from a backup"
         )
+    homeformat.check_key_file(path)
     return _native.StorageKey.open(str(path), find_passphrase(path, passphrase_file, environment))
 
 

@@ -10,11 +10,14 @@ from contextlib import contextmanager
 
 from rustorium.errors import HomeError
 from rustorium.home import Home
+from rustorium.homeformat import refuse_newer
 
 
 @contextmanager
 def stopped(home: Home) -> Iterator[None]:
-    """Keeps the home's node from starting meanwhile. Errors: HomeError where it runs."""
+    """Keeps the home's node from starting meanwhile. Errors: HomeError where it runs, or a newer release wrote the
+    home."""
+    refuse_newer(home.path)
     held: list[int] = []
     try:
         _hold(home, held)

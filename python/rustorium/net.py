@@ -11,6 +11,8 @@ import msgspec
 
 from rustorium.errors import UsageError
 
+FORMAT = 1
+
 
 @dataclass(frozen=True, slots=True)
 class NetNode:
@@ -48,6 +50,8 @@ class Net:
     """An asset that every account holds."""
     nodes: list[NetNode]
     accounts: list[NetAccount]
+    format: int = FORMAT
+    """Which this file has; one without it has format 1."""
 
     @property
     def endpoints(self) -> list[str]:
@@ -60,11 +64,24 @@ class Net:
         os.replace(partial, path)
 
 
+class _Format(msgspec.Struct):
+    """What of the file is the same in every format."""
+
+    format: int = FORMAT
+
+
 def read_net(path: Path) -> Net:
     """Reads a `devnet.json`, or the one in that folder. Errors: UsageError."""
     file = path / "devnet.json" if path.is_dir() else path
     try:
-        return msgspec.json.decode(file.read_bytes(), type=Net)
+        content = file.read_bytes()
+        found = msgspec.json.decode(content, type=_Format).format
+        if found > FORMAT:
+            raise UsageError(
+                f"{file} has format {found}, and this release knows formats up to {FORMAT}: use the release that wrote "
+                "it, or a newer one"
+            )
+        return msgspec.json.decode(content, type=Net)
     except OSError as error:
         raise UsageError(f"{file} can't be read ({error.strerror}): name the devnet.json of a running devnet") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:

@@ -254,6 +254,17 @@ class NodeStatus:
     """What is wrong with it, with what to do about each."""
 
     @property
+    def release(self) -> str:
+        """Which release it runs; empty where it doesn't say."""
+        return str(self.raw.get("version") or "")
+
+    @property
+    def home_format(self) -> int | None:
+        """The format of its home, where that was looked at."""
+        found = self.raw.get("home_format")
+        return found if isinstance(found, int) else None
+
+    @property
     def attention(self) -> str:
         """What its operator must look after, besides that it isn't ready; empty where there is nothing."""
         found = [self.retired] if self.retired else []

@@ -94,7 +94,18 @@ def test_nobody_is_asked_where_there_is_no_terminal(cli: Cli, home: Home, monkey
     assert home.db.exists()
 
 
-@pytest.mark.parametrize("code", ["journal-retired", "journal-corrupt", "wrong-storage-key", "config-invalid"])
+@pytest.mark.parametrize(
+    "code",
+    [
+        "journal-retired",
+        "journal-corrupt",
+        "wrong-storage-key",
+        "config-invalid",
+        "home-newer",
+        "format-unknown",
+        "protocol-newer",
+    ],
+)
 def test_what_only_a_person_decides_is_said(cli: Cli, home: Home, passphrase: Path, code: str) -> None:
     ended_with(home, code)
     before = picture(home)

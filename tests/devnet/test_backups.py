@@ -15,6 +15,7 @@ import pytest
 
 import disk_layer
 from process_tools import Load, assert_no_panic, assert_one_sentence, level, statuses, wait_for
+from rustorium import homeformat
 from rustorium.client import Client, Key
 from rustorium.devnet import Devnet
 from rustorium.testing import DevnetFactory
@@ -87,6 +88,7 @@ def test_a_validator_comes_back_from_a_backup_and_never_signs(devnet_factory: De
     home.rename(lost)
     restored = answer("restore", "--from", place, "--key", key, "--home", home, *passphrase(net))
     assert (restored["height"], restored["state"], restored["key_retired"]) == (second["height"], "state-root", True)
+    assert restored["home_format"] == homeformat.FORMAT
     assert [one["id"] for one in audited(home, "restored")] == [second["id"]]
     assert not any((home / "safety").glob("segment-*")), "no journal is in a backup"
     net.restart(VICTIM)

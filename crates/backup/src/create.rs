@@ -21,7 +21,8 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Files of a home that are taken whole, where they are there. The keys among them are sealed by a passphrase.
-const HOME_FILES: [&str; 5] = ["config.toml", "genesis.json", "node.key", "validator.key", "storage.key"];
+const HOME_FILES: [&str; 6] =
+    ["format.json", "config.toml", "genesis.json", "node.key", "validator.key", "storage.key"];
 const AUDIT: &str = "audit";
 /// The store's folder in a home.
 pub(crate) const STORE: &str = "db";

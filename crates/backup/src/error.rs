@@ -1,5 +1,6 @@
 //! Why a backup can't be made, checked or restored: one sentence each, and a stable code.
 
+use crate::manifest::FORMAT;
 use rustorium_crypto::seal::SealError;
 use rustorium_dataplane::executor::store_code;
 use rustorium_storage::StoreError;
@@ -65,7 +66,9 @@ pub enum BackupError {
     #[error("the store has no height yet that certificates vouch for: wait for a final block, then try again")]
     NothingProven,
     /// Written by another version.
-    #[error("the backup {id} has format {found}, which this version can't read: use the version that wrote it")]
+    #[error(
+        "the backup {id} has format {found}, and this release reads {FORMAT}: use the release that wrote it, or a newer one"
+    )]
     Format {
         /// Which.
         id: String,

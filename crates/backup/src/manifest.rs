@@ -27,7 +27,8 @@ pub(crate) const PIECE_BYTES: usize = 4 << 20;
 /// Bytes of a manifest: names of pieces of some TiB.
 const MANIFEST_BYTES_MAX: usize = 64 << 20;
 
-const FORMAT: u32 = 1;
+/// The format of manifests and heads.
+pub const FORMAT: u32 = 1;
 const KIND_PIECE: u8 = 1;
 const KIND_MANIFEST: u8 = 2;
 const KIND_HEAD: u8 = 3;
@@ -300,7 +301,7 @@ pub(crate) enum Fault {
     Missing,
     #[error("{0}")]
     Refused(ObjectRefused),
-    #[error("its format {0} is another version's")]
+    #[error("it has format {0}, and this release reads {FORMAT}: use the release that wrote it, or a newer one")]
     Format(u32),
     #[error("it is no object of a backup")]
     Malformed,

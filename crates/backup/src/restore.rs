@@ -7,7 +7,7 @@ use crate::Backups;
 use crate::chain::{check_certificate, check_chain, read_genesis, unproven};
 use crate::create::STORE;
 use crate::error::BackupError;
-use crate::manifest::{BackupId, EPOCHS, Manifest, StoredFile, piece_object};
+use crate::manifest::{BackupId, EPOCHS, Fault, Manifest, Opened, StoredFile, piece_object};
 use crate::state::{Shown, check_state};
 use crate::work::{Work, in_parallel};
 use rustix::fs::FlockOperation;
@@ -116,6 +116,10 @@ impl Backups {
         if let Some((id, manifest)) = chosen {
             return Ok((*id, manifest.clone()));
         }
+        let mut asked = manifests.iter().filter(|(id, _)| backup.is_none_or(|wanted| wanted == **id));
+        if let Some((id, found)) = asked.find_map(|(id, manifest)| Some((id, other_format(manifest)?))) {
+            return Err(BackupError::Format { id: id.to_string(), found });
+        }
         if let Some(id) = backup
             && good().all(|(found, _)| *found != id)
         {
@@ -193,6 +197,14 @@ impl Restoring {
         })?;
         let parent = parent_of(&self.home);
         File::open(parent).and_then(|folder| folder.sync_all()).map_err(BackupError::io("written", parent))
+    }
+}
+
+/// The format of a manifest that another release wrote.
+fn other_format(manifest: &Opened<Manifest>) -> Option<u32> {
+    match manifest {
+        Err(Fault::Format(found)) => Some(*found),
+        _ => None,
     }
 }
 

@@ -16,7 +16,7 @@ use rustorium_state::tables::Tables;
 use rustorium_state::tree::{MemKv, update};
 use rustorium_state::workers::Serial;
 use rustorium_storage::{HeightCommit, RocksStore, Store, StoreConfig, TreeStore};
-use rustorium_transport::{Config, FollowerLimits, Frame, Handler, Peer, Transport};
+use rustorium_transport::{Config, FollowerLimits, Frame, Handler, Peer, SPOKEN, Transport};
 use rustorium_types::*;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
@@ -178,6 +178,7 @@ fn link(me: u8, sockets: &mut [Option<UdpSocket>], addresses: &[SocketAddr], han
         listen: addresses[usize::from(me)],
         identity: key(100 + me),
         chain: CHAIN,
+        versions: SPOKEN,
         peers: (0..addresses.len() as u8).map(peer).collect(),
         queue_frames: Config::QUEUES.0,
         queue_bytes: Config::QUEUES.1,

@@ -27,6 +27,7 @@ pub fn journal_code(error: &JournalError) -> &'static str {
         E::DiskFull { .. } => "disk-full",
         E::Corrupt { .. } => "journal-retired",
         E::OtherKey { .. } => "wrong-storage-key",
+        E::Version { .. } => "format-unknown",
         _ => "journal-failed",
     }
 }

@@ -138,6 +138,12 @@ impl Context {
             && header.shard_map == self.hashes.shard_map
     }
 
+    /// Whether a header is of this chain and of a protocol version that this release doesn't know. What it says besides isn't
+    /// known to be understood.
+    pub fn is_of_newer_version(&self, header: &Header) -> bool {
+        header.chain == self.committee.chain && header.version > PROTOCOL_VERSION
+    }
+
     /// A final block as this epoch's blocks see it. The boundary block before the epoch is a parent like any other, but
     /// that lanes start anew above it, and nothing ends with it.
     pub fn as_parent(&self, header: &Header) -> Header {
@@ -155,6 +161,9 @@ impl Context {
     pub fn check_change(&self, change: &EpochChange) -> Result<(), &'static str> {
         let boundary = &change.boundary;
         let ensure = |holds: bool, part| if holds { Ok(()) } else { Err(part) };
+        let newer =
+            "the boundary is of a newer protocol version: install the newest release if a quorum's nodes say so";
+        ensure(!self.is_of_newer_version(boundary), newer)?;
         ensure(self.header_is_ours(boundary) && boundary.ends_epoch(), "the boundary is not of this epoch")?;
         ensure(boundary.end == End::Boundary, "the boundary is a closing block")?;
         ensure(boundary.height > Height(0), "the boundary is the genesis block")?;

@@ -227,6 +227,7 @@ pub fn store_code(error: &StoreError) -> &'static str {
         StoreError::DiskFull { .. } => "disk-full",
         StoreError::Locked { .. } => "home-locked",
         StoreError::Corrupt { .. } | StoreError::Damaged { .. } => "store-corrupt",
+        StoreError::Format { .. } => "format-unknown",
         StoreError::OtherKey { .. } => "wrong-storage-key",
         StoreError::KeysMissing { .. } | StoreError::KeysDamaged { .. } => "store-keys-lost",
         _ => "store-failed",

@@ -327,6 +327,7 @@ impl Starting {
             listen: self.config.p2p_listen,
             identity: self.node_key.clone(),
             chain: self.context.chain(),
+            versions: rustorium_transport::SPOKEN,
             peers: self.links.to_dial(),
             queue_frames,
             queue_bytes,

@@ -9,7 +9,7 @@ use crate::notices::Notices;
 use crate::port::Input;
 use crate::queue::Queue;
 use crate::serving::Serving;
-use crate::shard::{Event, ExecutionJob, Now, Ports, Shard, Stage};
+use crate::shard::{Ending, Event, ExecutionJob, Now, Ports, Shard, Stage};
 use crate::verifier::Verifier;
 use crate::vitals::Arrivals;
 use bytes::Bytes;
@@ -19,8 +19,8 @@ use rustorium_sync::{Source, answer};
 use rustorium_transport::{Credit, Transport};
 use rustorium_txpool::{AccountView, Refused};
 use rustorium_types::{
-    AccountId, Batch, Block, BlockDigest, Class, Epoch, EpochChange, PublicKey, Request, Response, Transaction, TxId,
-    ValidatorIndex,
+    AccountId, Batch, Block, BlockDigest, Class, Epoch, EpochChange, PROTOCOL_VERSION, PublicKey, Request, Response,
+    Transaction, TxId, ValidatorIndex,
 };
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -180,12 +180,23 @@ impl Ports for ThreadPorts {
         }
     }
 
-    fn yield_to_rival(&mut self) {
-        let sentence = "another process runs with this node's keys, as peers say that it takes over the links: this one \
-                        signed nothing and stops; stop the other one first, and never start a copy of a home beside it";
-        self.clients.inbox.fail("key-in-use", sentence);
+    fn end(&mut self, why: Ending) {
+        match why {
+            Ending::Rival => self.clients.inbox.fail("key-in-use", RIVAL),
+            Ending::Version { version, height } => {
+                let (release, known) = (env!("CARGO_PKG_VERSION"), PROTOCOL_VERSION);
+                let sentence = format!(
+                    "the chain goes on with protocol version {version} from height {height}, and this release ({release}) \
+                     knows version {known} at most: install a newer release, which says whether the home needs `upgrade`"
+                );
+                self.clients.inbox.fail("protocol-newer", &sentence);
+            }
+        }
     }
 }
+
+const RIVAL: &str = "another process runs with this node's keys, as peers say that it takes over the links: this one signed \
+                     nothing and stops; stop the other one first, and never start a copy of a home beside it";
 
 /// Reads both clocks, the monotonic one since `start`.
 pub fn now(start: Instant) -> Now {

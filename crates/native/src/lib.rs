@@ -19,6 +19,7 @@ mod rollup;
 mod sim;
 mod sim_forge;
 mod storage_key;
+mod versions;
 mod wallet;
 mod zk;
 
@@ -39,6 +40,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(audit::audit_record, module)?)?;
     module.add_function(wrap_pyfunction!(audit::audit_verify, module)?)?;
     ledger::register(module)?;
+    module.add_function(wrap_pyfunction!(versions::versions, module)?)?;
     module.add_function(wrap_pyfunction!(openapi::openapi, module)?)?;
     module.add_class::<light::Light>()?;
     module.add_function(wrap_pyfunction!(light::wrap_proof, module)?)?;

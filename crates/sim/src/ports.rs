@@ -8,7 +8,7 @@ use rustorium_dataplane::clients::Clients;
 use rustorium_dataplane::context::Context;
 use rustorium_dataplane::port::Input;
 use rustorium_dataplane::serving::Serving;
-use rustorium_dataplane::shard::{ExecutionJob, Ports};
+use rustorium_dataplane::shard::{Ending, ExecutionJob, Ports};
 use rustorium_dataplane::verifier::Verifier;
 use rustorium_quorum::Evidence;
 use rustorium_storage::RecordKind;
@@ -166,5 +166,5 @@ impl Ports for SimPorts {
     }
 
     /// Links are never taken over here: each node is one process.
-    fn yield_to_rival(&mut self) {}
+    fn end(&mut self, _why: Ending) {}
 }

@@ -41,3 +41,12 @@ pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
 pub(crate) fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
+
+/// What to do about a file of another format than this release's.
+pub(crate) fn other_format(found: u32, supported: u32) -> &'static str {
+    if found > supported {
+        "install the release that wrote it, or a newer one; nothing was changed"
+    } else {
+        "it is older than any that can be upgraded, so start the release that wrote it; nothing was changed"
+    }
+}

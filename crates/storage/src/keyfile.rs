@@ -27,7 +27,7 @@ use std::path::{Path, PathBuf};
 pub(crate) const FILE_NAME: &str = "keys";
 const NEW_NAME: &str = "keys.new";
 const MAGIC: &[u8; 8] = b"RSTKEYS\n";
-const FORMAT: u32 = 1;
+pub(crate) const FORMAT: u32 = 1;
 const HEAD_BYTES: usize = 64;
 const ENTRY_BYTES: usize = 20;
 const CHECK_BYTES: usize = 16;
@@ -135,6 +135,7 @@ impl KeyFile {
     }
 
     fn decode(mut self, bytes: &[u8]) -> Result<Self, StoreError> {
+        self.decode_format(bytes)?;
         let parts = bytes.split_first_chunk::<HEAD_BYTES>().filter(|_| bytes.len() as u64 <= BYTES_MAX);
         let Some((head, (entries, _))) = parts.and_then(|(head, rest)| {
             Some((head, rest.split_last_chunk::<CHECK_BYTES>()?)).filter(|(_, (e, _))| e.len() % ENTRY_BYTES == 0)
@@ -147,10 +148,6 @@ impl KeyFile {
         let path = || self.path().display().to_string();
         if head[16..48] == self.chain.0 && head[48..] != self.hash.of(TAG_KEY, &[&self.chain.0]) {
             return Err(StoreError::OtherKey { path: path() });
-        }
-        let format = u32_at(head, 8);
-        if format != FORMAT {
-            return Err(StoreError::Format { found: format, supported: FORMAT });
         }
         let mut chain = ChainId::ZERO;
         chain.0.copy_from_slice(&head[16..48]);
@@ -170,6 +167,33 @@ impl KeyFile {
         } else {
             Err(self.damaged("its check doesn't fit"))
         }
+    }
+
+    /// Refuses a store whose key file is of another format, before anything else of the store is opened. Whatever else is
+    /// wrong with the file is for `open` to say.
+    pub(crate) fn check_format(folder: &Path, at_rest: &AtRest) -> Result<(), StoreError> {
+        match Self::open(folder, at_rest, false) {
+            Err(refused @ StoreError::Format { .. }) => Err(refused),
+            _ => Ok(()),
+        }
+    }
+
+    /// Errors: another format, which may have another layout; or this one, with a damaged number.
+    fn decode_format(&self, bytes: &[u8]) -> Result<(), StoreError> {
+        let head: Option<&[u8; 12]> = bytes.first_chunk();
+        let Some(found) = head.filter(|head| head.starts_with(MAGIC)).map(|head| u32_at(head, 8)) else {
+            return Ok(());
+        };
+        if found == FORMAT {
+            return Ok(());
+        }
+        let mut named = bytes.to_vec();
+        named[8..12].copy_from_slice(&FORMAT.to_le_bytes());
+        let whole = named.split_last_chunk().is_some_and(|(all, check)| *check == self.hash.of(TAG_FILE, &[all]));
+        if whole {
+            return Err(self.damaged("its format is another number than its check is of"));
+        }
+        Err(StoreError::Format { path: self.path().display().to_string(), found, supported: FORMAT })
     }
 
     fn damaged(&self, what: &'static str) -> StoreError {
@@ -280,6 +304,30 @@ mod tests {
             fs::write(&path, &good[..cut]).unwrap();
             assert!(matches!(open(folder.path()), Err(StoreError::KeysDamaged { .. })), "cut at {cut}");
         }
+    }
+
+    #[test]
+    fn another_format_is_named_before_anything_else_is_said() {
+        let folder = tempfile::tempdir().unwrap();
+        let check = || KeyFile::check_format(folder.path(), &at_rest(1, 2));
+        check().unwrap();
+        let file = with_versions(folder.path(), 1);
+        check().unwrap();
+        let path = folder.path().join(FILE_NAME);
+        let mut bytes = fs::read(&path).unwrap();
+        bytes[8..12].copy_from_slice(&(FORMAT + 1).to_le_bytes());
+        fs::write(&path, &bytes).unwrap();
+        assert!(matches!(open(folder.path()), Err(StoreError::KeysDamaged { .. })), "only its number is another");
+        let end = bytes.len() - CHECK_BYTES;
+        let sealed = file.hash.of(TAG_FILE, &[&bytes[..end]]);
+        bytes[end..].copy_from_slice(&sealed);
+        fs::write(&path, &bytes).unwrap();
+        let named = path.display().to_string();
+        let newer = StoreError::Format { path: named.clone(), found: FORMAT + 1, supported: FORMAT };
+        assert_eq!(check(), Err(newer.clone()));
+        assert_eq!(open(folder.path()).err(), Some(newer.clone()));
+        let said = newer.to_string();
+        assert!(said.contains(&named) && said.contains("install the release that wrote it, or a newer one"), "{said}");
     }
 
     proptest! {

@@ -22,6 +22,7 @@ pub use rotation::Rotation;
 
 use crate::cache::{RowCache, StateCache};
 use crate::files;
+use crate::keyfile::KeyFile;
 use crate::rowkeys::RowKeys;
 use crate::rows::{self, Scratch, Table};
 use crate::store::{
@@ -106,6 +107,7 @@ impl RocksStore {
     fn open_as(path: &Path, config: &StoreConfig, at_rest: &AtRest, to_read: bool) -> Result<Self, StoreError> {
         files::private_folder(path)
             .map_err(|e| StoreError::Io { path: path.display().to_string(), reason: e.to_string() })?;
+        KeyFile::check_format(path, at_rest)?;
         manifest::check(path)?;
         let blocks = Cache::new_lru_cache(config.block_cache_bytes);
         let needed = Arc::<Needed>::default();
@@ -226,7 +228,7 @@ fn open_keys(db: &DB, path: &Path, at_rest: &AtRest) -> Result<RowKeys, StoreErr
     match db.get(rows::FORMAT_KEY).map_err(|e| row_failure(path, Table::Meta, rows::FORMAT_KEY, &e))? {
         Some(row) => match rows::decode_format(&row)? {
             rows::FORMAT => RowKeys::open(path, at_rest, false),
-            found => Err(StoreError::Format { found, supported: rows::FORMAT }),
+            found => Err(StoreError::Format { path: path.display().to_string(), found, supported: rows::FORMAT }),
         },
         None => {
             let keys = RowKeys::open(path, at_rest, true)?;

@@ -191,8 +191,10 @@ pub enum StoreError {
     #[error("{0}")]
     Seal(#[from] SealError),
     /// Written by another version of this program.
-    #[error("the store's format is {found} and this version reads {supported}: start the version that wrote it")]
+    #[error("{path} has format {found}, and this release reads {supported}: {}", crate::files::other_format(*found, *supported))]
     Format {
+        /// The file or folder.
+        path: String,
         /// Format on disk.
         found: u32,
         /// Format of this build.

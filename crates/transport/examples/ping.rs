@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use rustorium_crypto::SigningKey;
-use rustorium_transport::{Config, FollowerLimits, Frame, Handler, Peer, Transport};
+use rustorium_transport::{Config, FollowerLimits, Frame, Handler, Peer, SPOKEN, Transport};
 use rustorium_types::{ChainId, Class, PublicKey, ValidatorIndex};
 use std::error::Error;
 use std::io::Write;
@@ -58,6 +58,7 @@ fn config(me: u16, keys: &[SigningKey; 2], addresses: [SocketAddr; 2]) -> Config
         listen: addresses[usize::from(me)],
         identity: keys[usize::from(me)].clone(),
         chain: ChainId::ZERO,
+        versions: SPOKEN,
         peers: peers.to_vec(),
         queue_frames: Config::QUEUES.0,
         queue_bytes: Config::QUEUES.1,

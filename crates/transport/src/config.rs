@@ -2,6 +2,7 @@
 
 use crate::Shaper;
 use crate::address::PeerAddress;
+use crate::framing::Versions;
 use crate::tls::TlsError;
 use rustorium_crypto::SigningKey;
 use rustorium_types::limits::VALIDATORS_MAX;
@@ -62,6 +63,8 @@ pub struct Config {
     pub identity: SigningKey,
     /// The chain; a peer on another one is refused.
     pub chain: ChainId,
+    /// The versions of the protocol that it speaks; a peer with none of them is refused.
+    pub versions: Versions,
     /// The committee; an entry for this node itself is checked and skipped.
     pub peers: Vec<Peer>,
     /// Per class and peer: frames that wait to be sent, and frames read and not yet processed.

@@ -7,9 +7,11 @@ use crate::refusal::Refusal;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use rustorium_types::limits::FRAME_BYTES_MAX;
 use rustorium_types::{ChainId, Class, seeded};
+use std::fmt;
 
-/// The version of the protocol between validators.
-pub const PROTOCOL_VERSION: u16 = 2;
+/// The versions of the protocol between nodes that this release speaks. A release that adds one keeps the one before: a
+/// net is upgraded node by node.
+pub const SPOKEN: Versions = Versions { newest: 2, oldest: 2 };
 /// Bytes of a greeting.
 pub const HELLO_BYTES: usize = 39;
 
@@ -22,6 +24,45 @@ const RESERVED_BYTES_MAX: usize = 64 * 1024;
 
 pub(crate) const CLASSES: [Class; 3] = [Class::Consensus, Class::Data, Class::Sync];
 
+/// Versions of the protocol between nodes, from the oldest to the newest. Both sides greet before they know each other, and
+/// then speak the newest that both have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Versions {
+    /// The highest.
+    pub newest: u8,
+    /// The lowest; not above the highest, nor more than 255 below it.
+    pub oldest: u8,
+}
+
+impl Versions {
+    /// Its two bytes: the newest, and how many below it are spoken too. A single version looks as it did before there were
+    /// ranges.
+    fn to_wire(self) -> [u8; 2] {
+        [self.newest, self.newest.saturating_sub(self.oldest)]
+    }
+
+    /// None: it would begin below zero.
+    fn from_wire([newest, older]: [u8; 2]) -> Option<Self> {
+        newest.checked_sub(older).map(|oldest| Self { newest, oldest })
+    }
+
+    /// The newest version that both have.
+    pub fn common(self, other: Self) -> Option<u8> {
+        let newest = self.newest.min(other.newest);
+        (newest >= self.oldest.max(other.oldest)).then_some(newest)
+    }
+}
+
+impl fmt::Display for Versions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.oldest == self.newest {
+            write!(f, "version {}", self.newest)
+        } else {
+            write!(f, "versions {} to {}", self.oldest, self.newest)
+        }
+    }
+}
+
 /// What each side says first on each stream; who it is, its key has shown, and which place that has differs by epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Hello {
@@ -29,6 +70,8 @@ pub struct Hello {
     pub chain: ChainId,
     /// What the stream carries.
     pub class: Class,
+    /// What it speaks.
+    pub versions: Versions,
 }
 
 impl Hello {
@@ -37,31 +80,31 @@ impl Hello {
         let mut bytes = [0; HELLO_BYTES];
         let mut out = &mut bytes[..];
         out.put_slice(&MAGIC);
-        out.put_u16_le(PROTOCOL_VERSION);
+        out.put_slice(&self.versions.to_wire());
         out.put_slice(self.chain.as_bytes());
         out.put_u8(self.class as u8);
         bytes
     }
 
-    /// Reads a greeting; one of another version or chain is refused with what it says.
-    pub fn parse(bytes: &[u8; HELLO_BYTES], chain: &ChainId) -> Result<Self, Refusal> {
+    /// Reads a greeting and says which version to speak; one of other versions or of another chain is refused with what it
+    /// says.
+    pub fn parse(bytes: &[u8; HELLO_BYTES], chain: &ChainId, ours: Versions) -> Result<(Self, u8), Refusal> {
         let mut rest = &bytes[..];
         let mut magic = [0; 4];
         rest.copy_to_slice(&mut magic);
         if magic != MAGIC {
             return Err(Refusal::BadHello("it doesn't start with the protocol's mark"));
         }
-        let theirs = rest.get_u16_le();
-        if theirs != PROTOCOL_VERSION {
-            return Err(Refusal::WrongVersion { theirs, ours: PROTOCOL_VERSION });
-        }
+        let theirs = Versions::from_wire([rest.get_u8(), rest.get_u8()]);
+        let theirs = theirs.ok_or(Refusal::BadHello("its versions make no range"))?;
+        let common = theirs.common(ours).ok_or(Refusal::WrongVersion { theirs, ours })?;
         let mut id = [0; 32];
         rest.copy_to_slice(&mut id);
         if id != chain.0 && !seeded::bug("peer-of-any-chain") {
             return Err(Refusal::WrongChain { theirs: ChainId(id), ours: *chain });
         }
         let class = CLASSES.get(usize::from(rest.get_u8())).ok_or(Refusal::BadHello("it names no class"))?;
-        Ok(Self { chain: *chain, class: *class })
+        Ok((Self { chain: *chain, class: *class, versions: theirs }, common))
     }
 }
 
@@ -177,23 +220,61 @@ mod tests {
 
         #[test]
         fn any_greeting_is_read_or_refused(bytes in any::<[u8; HELLO_BYTES]>(), chain in any::<[u8; 32]>()) {
-            let _ = Hello::parse(&bytes, &ChainId(chain));
+            let _ = Hello::parse(&bytes, &ChainId(chain), SPOKEN);
         }
+
+        #[test]
+        fn both_sides_choose_one_version_that_both_have(a in versions(), b in versions()) {
+            let chain = ChainId([7; 32]);
+            let told = |says: Versions, to: Versions| {
+                let bytes = Hello { chain, class: Class::Data, versions: says }.to_bytes();
+                Hello::parse(&bytes, &chain, to).map(|(hello, common)| (hello.versions, common))
+            };
+            let has = |v: Versions, version: u8| (v.oldest..=v.newest).contains(&version);
+            match (told(a, b), told(b, a)) {
+                (Ok((seen, common)), Ok((_, other))) => {
+                    prop_assert_eq!((seen, common), (a, other));
+                    prop_assert!(has(a, common) && has(b, common));
+                    prop_assert!(common == u8::MAX || !has(a, common + 1) || !has(b, common + 1));
+                }
+                (Err(refused), Err(other)) => {
+                    prop_assert_eq!(refused, Refusal::WrongVersion { theirs: a, ours: b });
+                    prop_assert_eq!(other, Refusal::WrongVersion { theirs: b, ours: a });
+                    prop_assert!((a.oldest..=a.newest).all(|version| !has(b, version)));
+                }
+                one => prop_assert!(false, "one side talks and the other doesn't: {:?}", one),
+            }
+        }
+    }
+
+    fn versions() -> impl Strategy<Value = Versions> {
+        (any::<u8>(), any::<u8>()).prop_map(|(a, b)| Versions { newest: a.max(b), oldest: a.min(b) })
+    }
+
+    /// What the release before ranges said and took: version 2 as a little-endian u16, and nothing else.
+    #[test]
+    fn a_greeting_of_one_version_is_as_it_was_before_ranges() {
+        let hello = Hello { chain: ChainId([7; 32]), class: Class::Data, versions: Versions { newest: 2, oldest: 2 } };
+        assert_eq!(hello.to_bytes()[4..6], 2u16.to_le_bytes());
+        assert_eq!(SPOKEN.common(Versions { newest: 2, oldest: 2 }), Some(2));
     }
 
     #[test]
     fn a_greeting_names_chain_version_and_class() {
         let chain = ChainId([7; 32]);
-        let hello = Hello { chain, class: Class::Sync };
-        assert_eq!(Hello::parse(&hello.to_bytes(), &chain).unwrap(), hello);
-        let other = Hello::parse(&hello.to_bytes(), &ChainId([8; 32]));
+        let hello = Hello { chain, class: Class::Sync, versions: SPOKEN };
+        assert_eq!(Hello::parse(&hello.to_bytes(), &chain, SPOKEN).unwrap(), (hello, SPOKEN.newest));
+        let other = Hello::parse(&hello.to_bytes(), &ChainId([8; 32]), SPOKEN);
         assert_eq!(other, Err(Refusal::WrongChain { theirs: chain, ours: ChainId([8; 32]) }));
         let mut bytes = hello.to_bytes();
         bytes[4] = 9;
-        assert_eq!(Hello::parse(&bytes, &chain), Err(Refusal::WrongVersion { theirs: 9, ours: PROTOCOL_VERSION }));
-        bytes = hello.to_bytes();
-        bytes[HELLO_BYTES - 1] = 3;
-        assert!(matches!(Hello::parse(&bytes, &chain), Err(Refusal::BadHello(_))));
+        let theirs = Versions { newest: 9, oldest: 9 };
+        assert_eq!(Hello::parse(&bytes, &chain, SPOKEN), Err(Refusal::WrongVersion { theirs, ours: SPOKEN }));
+        for (at, wrong) in [(5, 10), (HELLO_BYTES - 1, 3)] {
+            bytes = hello.to_bytes();
+            bytes[at] = wrong;
+            assert!(matches!(Hello::parse(&bytes, &chain, SPOKEN), Err(Refusal::BadHello(_))), "{at}");
+        }
     }
 
     #[test]

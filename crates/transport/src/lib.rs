@@ -28,7 +28,7 @@ mod tests;
 
 pub use address::{ADDRESS_BYTES_MAX, BadAddress, PeerAddress};
 pub use config::{Config, FollowerLimits, Peer, SEEDS_MAX, SendError, TransportError};
-pub use framing::PROTOCOL_VERSION;
+pub use framing::{SPOKEN, Versions};
 pub use link::{Credit, Frame, LinkStatus};
 pub use metrics::TransportMetrics;
 pub use refusal::{CloseCode, Refusal};
@@ -87,6 +87,7 @@ pub(crate) struct Doors {
 pub(crate) struct Shared {
     pub identity: SigningKey,
     pub chain: ChainId,
+    pub versions: Versions,
     pub endpoint: Endpoint,
     pub handler: Arc<dyn Handler>,
     pub roster: Arc<Roster>,
@@ -104,7 +105,7 @@ pub(crate) struct Shared {
 
 impl Shared {
     pub fn hello(&self, class: Class) -> Hello {
-        Hello { chain: self.chain, class }
+        Hello { chain: self.chain, class, versions: self.versions }
     }
 
     pub fn server_config(&self, address: SocketAddr) -> Arc<quinn::ServerConfig> {
@@ -186,6 +187,7 @@ impl Transport {
         let shared = Arc::new(Shared {
             identity: config.identity,
             chain: config.chain,
+            versions: config.versions,
             endpoint,
             handler,
             roster: Arc::new(Roster::new(config.followers)),

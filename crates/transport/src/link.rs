@@ -51,6 +51,8 @@ pub struct LinkStatus {
     pub up: bool,
     /// The smoothed round trip, while up.
     pub rtt_us: Option<u64>,
+    /// The version of the protocol that both sides speak, once it has been up.
+    pub version: Option<u8>,
     /// Bytes of frames handed to the network since the start.
     pub sent_bytes: u64,
     /// Bytes of frames received since the start.
@@ -112,6 +114,7 @@ pub(crate) struct Link {
     credit_max: [usize; 3],
     shaper: Option<Mutex<LinkShaper>>,
     connection: Mutex<Option<Connection>>,
+    version: Mutex<Option<u8>>,
     last_error: Mutex<Option<String>>,
 }
 
@@ -135,6 +138,7 @@ impl Link {
             credit_max,
             shaper: shaper.map(Mutex::new),
             connection: Mutex::new(None),
+            version: Mutex::new(None),
             last_error: Mutex::new(None),
         }
     }
@@ -215,7 +219,8 @@ impl Link {
         Credit(self.credits[class].clone().acquire_many_owned(cost).await.ok())
     }
 
-    pub fn raise(&self, connection: Connection) {
+    pub fn raise(&self, connection: Connection, version: u8) {
+        *self.version.lock() = Some(version);
         *self.connection.lock() = Some(connection);
         self.ups.fetch_add(1, Relaxed);
         self.outboxes.iter().for_each(Outbox::open);
@@ -241,6 +246,10 @@ impl Link {
         Some(connection.stats().path)
     }
 
+    pub fn version(&self) -> Option<u8> {
+        *self.version.lock()
+    }
+
     pub fn status(&self) -> LinkStatus {
         let depths = CLASSES.map(|class| self.outboxes[class as usize].depth());
         let rtt_us = self.rtt_us();
@@ -249,6 +258,7 @@ impl Link {
             index: self.index(),
             up: rtt_us.is_some(),
             rtt_us,
+            version: self.version(),
             sent_bytes: self.counters.iter().map(|c| c.sent_bytes.load(Relaxed)).sum(),
             received_bytes: self.counters.iter().map(|c| c.received_bytes.load(Relaxed)).sum(),
             queue_frames: depths.map(|(frames, _)| frames),

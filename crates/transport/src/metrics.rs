@@ -80,6 +80,13 @@ impl TransportMetrics {
             let up = i64::from(link.rtt_us().is_some());
             gauge(up, family.encode_family(&[("peer", peer.to_string())])?)?;
         }
+        let help = "Version of the protocol between nodes that is spoken on the link to a peer";
+        let mut family = encoder.encode_descriptor("rustorium_transport_protocol_version", help, None, kind)?;
+        for (peer, link) in self.roster.numbered() {
+            if let Some(version) = link.version() {
+                gauge(i64::from(version), family.encode_family(&[("peer", peer.to_string())])?)?;
+            }
+        }
         let help = "Smoothed round trip of the link to a peer that is up";
         let mut family = encoder.encode_descriptor("rustorium_transport_rtt", help, Some(&Unit::Seconds), kind)?;
         for (peer, link) in self.roster.numbered() {

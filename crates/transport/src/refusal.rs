@@ -1,5 +1,6 @@
 //! Why a connection isn't taken or doesn't go on, in words for the operator and in codes for the peer.
 
+use crate::framing::Versions;
 use quinn::{ConnectionError, TransportErrorCode, VarInt};
 use rustorium_types::ChainId;
 use std::fmt;
@@ -98,13 +99,15 @@ pub enum Refusal {
         /// This node's.
         ours: ChainId,
     },
-    /// Another version of the protocol.
-    #[error("the other end speaks version {theirs} of the peer protocol, this node {ours}; upgrade the older one")]
+    /// No version of the protocol that both speak.
+    #[error(
+        "the other end speaks {theirs} of the peer protocol and this node {ours}: install the newer release on the older one, one version after the other"
+    )]
     WrongVersion {
         /// The peer's.
-        theirs: u16,
+        theirs: Versions,
         /// This node's.
-        ours: u16,
+        ours: Versions,
     },
     /// A greeting that can't be read.
     #[error("the other end's greeting is malformed: {0}")]

@@ -84,6 +84,8 @@ impl From<Refusal> for End {
 struct Streams {
     outgoing: [SendStream; 3],
     incoming: [RecvStream; 3],
+    /// The version that both sides speak.
+    version: u8,
 }
 
 /// Runs `connection` until it ends or `stop` tells to close it. Returns whether the link was up.
@@ -136,7 +138,7 @@ async fn greet(shared: &Shared, connection: &Connection) -> Result<Streams, End>
     for (class, stream) in CLASSES.into_iter().zip(&mut outgoing) {
         stream.write_all(&shared.hello(class).to_bytes()).await?;
     }
-    let mut incoming = [None, None, None];
+    let (mut incoming, mut spoken) = ([None, None, None], None);
     for _ in CLASSES {
         let mut stream = connection.accept_uni().await?;
         let mut bytes = [0; HELLO_BYTES];
@@ -144,15 +146,18 @@ async fn greet(shared: &Shared, connection: &Connection) -> Result<Streams, End>
             ReadExactError::FinishedEarly(_) => End::Refused(Refusal::BadHello("it ends early")),
             ReadExactError::ReadError(error) => error.into(),
         })?;
-        let hello = Hello::parse(&bytes, &shared.chain)?;
+        let (hello, version) = Hello::parse(&bytes, &shared.chain, shared.versions)?;
+        if *spoken.get_or_insert(version) != version {
+            return Err(Refusal::BadHello("its streams differ in their versions").into());
+        }
         if incoming[hello.class as usize].replace(stream).is_some() {
             return Err(Refusal::BadHello("two streams of one class").into());
         }
     }
-    let [Some(consensus), Some(data), Some(sync)] = incoming else {
+    let ([Some(consensus), Some(data), Some(sync)], Some(version)) = (incoming, spoken) else {
         return Err(Refusal::BadHello("a class has no stream").into());
     };
-    Ok(Streams { outgoing, incoming: [consensus, data, sync] })
+    Ok(Streams { outgoing, incoming: [consensus, data, sync], version })
 }
 
 async fn open(connection: &Connection, class: Class) -> Result<SendStream, End> {
@@ -172,7 +177,7 @@ async fn carry(
     // Its node's last session may still be ending: what the handler hears of a key alternates.
     let turn = shared.turn(&link.node_key);
     let _held = turn.lock().await;
-    link.raise(connection.clone());
+    link.raise(connection.clone(), streams.version);
     shared.handler.link(&link.node_key, true);
     let mut tasks = JoinSet::new();
     for (class, stream) in CLASSES.into_iter().zip(streams.outgoing) {

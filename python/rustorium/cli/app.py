@@ -34,6 +34,7 @@ from rustorium.cli import (
     testnet,
     top,
     tx,
+    upgrade,
     verify,
     wallet,
     zk,
@@ -52,6 +53,7 @@ app = typer.Typer(
 )
 app.command("init")(node.init)
 app.command("start")(node.start)
+app.command("upgrade")(upgrade.upgrade)
 app.command("devnet")(devnet.devnet)
 app.command("query")(query.query)
 app.command("verify")(verify.verify)

@@ -155,6 +155,7 @@ def restore(
     """Restore a home as of a height, after a check of all of it against the chain's certificates. A validator's key is
     retired by it."""
     from rustorium.home import Home
+    from rustorium.homeformat import FORMAT
     from rustorium.node import backups
 
     place = _place(place_, endpoint, region, allow_http)
@@ -163,6 +164,8 @@ def restore(
     with progress("restored") as advance:
         made = backups.restore(target, place, file, _opener(passphrase_file), advance, height, backup)
     emit_one(made, output)
+    if made["home_format"] != FORMAT:
+        note(f"it is a home of an older release: run `rustorium-node upgrade --home {target.path}` before you start it")
     if made["key_retired"]:
         note(
             "its validator key signs nothing more, since nothing tells what it has signed: the node follows the chain; "

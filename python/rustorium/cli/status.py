@@ -38,6 +38,8 @@ COLUMNS = [
     "peers_up",
     "pool_transactions",
     "durability",
+    "release",
+    "home_format",
 ]
 wait = time.sleep
 """Between two looks; a test's own in tests."""
@@ -124,10 +126,12 @@ def _own(node: "Home | Remote", timeout_s: float) -> "tuple[NodeStatus, str]":
     from rustorium.client.probe import silent, status_of
     from rustorium.errors import AccessRefused, NotReady
     from rustorium.home import Home
+    from rustorium.homeformat import look
     from rustorium.node.admin import call
 
     if isinstance(node, Home):
-        return _of_home(node, timeout_s)
+        mine, advice = _of_home(node, timeout_s)
+        return replace(mine, raw=mine.raw | {"home_format": look(node.path).format}), advice
     try:
         return status_of(call(node, "status", timeout_s=timeout_s)), ""
     except (NotReady, AccessRefused) as error:

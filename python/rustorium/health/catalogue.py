@@ -111,6 +111,11 @@ ENDINGS: Mapping[str, Act] = {
     "rekey-unfinished": Act.ASK,
     "home-locked": Act.ASK,
     "wrong-storage-key": Act.ASK,
+    "home-newer": Act.ASK,
+    "home-older": Act.ASK,
+    "upgrade-unfinished": Act.ASK,
+    "format-unknown": Act.ASK,
+    "protocol-newer": Act.ASK,
 }
 """By the code that a node ended with. One that isn't listed (a configuration, a key, a genesis) is for a person."""
 

@@ -19,6 +19,7 @@ from typing import Any
 from rustorium import _native
 from rustorium.errors import HomeError, KeyFileMissing, NodeError, NotReady, UsageError, VerificationFailed
 from rustorium.home import Home, find_passphrase, make_folder, open_key_file, open_storage_key
+from rustorium.homeformat import look, refuse_newer
 from rustorium.node.admin import call
 
 KEY_NAME = "backup.key"
@@ -200,12 +201,14 @@ def restore(
     run(backups, fetch, advance)
     [restoring] = fetched
     staged = Home(restoring.folder())
+    # The rest of a newer release's home may be as unknown here as its format.
+    refuse_newer(staged.path)
     storage = open_storage_key(staged.storage_key, opener.passphrase_file, opener.environment)
     chain = _native.genesis_hash(staged.genesis_bytes())
     restored: dict[str, object] = run(backups, lambda: restoring.prove(chain, storage), advance)
     _audit(staged, opener, "restored", {"destination": place.destination, **restored})
     restoring.settle()
-    return {"home": str(home.path), **restored}
+    return {"home": str(home.path), "home_format": look(home.path).format, **restored}
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from rustorium import _native
+from rustorium import _native, homeformat
 from rustorium.config import Config, Loaded, split_address
 from rustorium.errors import ConfigError, HomeError, KeyFileMissing
 from rustorium.home import SEEDS_MAX, Home, is_node_key, open_key_file, open_storage_key
@@ -44,6 +44,7 @@ def prepare(home: Home, loaded: Loaded, passphrase_file: Path | None, environmen
     # Before the first secret is in memory.
     _native.forbid_core_dumps()
     config = loaded.config
+    found = homeformat.require_current(home.path)
     genesis_bytes = home.genesis_bytes()
     genesis = json.loads(_native.genesis_describe(genesis_bytes))
     validators: list[dict[str, Any]] = genesis["validators"]
@@ -66,6 +67,7 @@ def prepare(home: Home, loaded: Loaded, passphrase_file: Path | None, environmen
         public_keys["validator_key"] = _native.public_key(validator_seed).hex()
         index = _index_of(home, validators, public_keys["validator_key"], node_key)
     chain = _native.genesis_hash(genesis_bytes)
+    homeformat.check_chain(found, home.path, chain)
     native = {
         "home": str(home.path.absolute()),
         "name": config.node.name,

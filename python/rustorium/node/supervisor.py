@@ -13,8 +13,9 @@ from dataclasses import dataclass
 
 import trio
 
-from rustorium import _native
-from rustorium.errors import NodeError
+from rustorium import __version__, _native
+from rustorium.errors import HomeError, NodeError
+from rustorium.homeformat import record
 from rustorium.logs import Logger, configure
 from rustorium.node.admin import AdminServer, Callers
 from rustorium.node.auditing import record_configuration, record_refusals
@@ -138,6 +139,7 @@ class Supervisor:
                 nursery.start_soon(Watch(node, self._launch.config, self._launch.home.path, self._log).run)
                 nursery.start_soon(record_refusals, node, self._log)
                 self._note(node, "node started", addresses=self._addresses(node), keys=dict(self._launch.public_keys))
+                self._record_release(node)
                 await record_configuration(node, self._launch.home, self._launch.settings, self._log)
                 await self._stopping.wait()
                 nursery.cancel_scope.cancel()
@@ -145,6 +147,15 @@ class Supervisor:
             if inputs is not None:
                 inputs.close()
             self._note(node, "node stopped", reason=self._reason)
+
+    def _record_release(self, node: _native.Node) -> None:
+        """Writes down which release wrote to the home last, where that is another one."""
+        try:
+            if record(self._launch.home.path, self._launch.chain):
+                self._note(node, "release changed", release=__version__)
+        except HomeError as error:
+            # The next start writes it.
+            self._log.error("format not written", code=error.code, reason=error.message)
 
     def stop(self, reason: str) -> None:
         """Ends `run`."""

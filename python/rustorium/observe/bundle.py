@@ -24,7 +24,7 @@ from rustorium.tokens import ADMIN_VARIABLE, CLIENT_VARIABLE
 
 TAIL_BYTES = 4 * 1024 * 1024
 FILES_MAX = 2_000
-LOGS = ("log/node.jsonl", "log/stderr.log", "log/recovery.jsonl", "run/recovery.json", "run/ended.json")
+LOGS = ("format.json", "log/node.jsonl", "log/stderr.log", "log/recovery.jsonl", "run/recovery.json", "run/ended.json")
 PROC = ("cpuinfo", "meminfo", "loadavg", "version", "self/limits", "self/mounts", "sys/fs/file-nr", "net/snmp")
 SECRET_VARIABLES = ("PASS", "SECRET", "TOKEN", "KEY", "CREDENTIAL")
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from rustorium import homeformat
 from rustorium.config import Config, split_address
 from rustorium.errors import NotReady, RustoriumError
 from rustorium.home import Home, known_passphrase, public_part
@@ -122,6 +123,7 @@ def _text(path: str) -> str:
 def _home(home: Home) -> Iterator[Check]:
     config = home.load_config(os.environ).config
     yield Check("configuration", Result.ok, str(home.config))
+    yield from _guarded("home format", lambda: [_format(home)])
     yield from _guarded("genesis", lambda: [_genesis(home)])
     yield from _files(home, config)
     yield from _guarded("passphrase", lambda: [_passphrase(home, config)])
@@ -132,6 +134,16 @@ def _home(home: Home) -> Iterator[Check]:
     if running.result is not Result.ok:
         yield from _ports(config)
     yield from _peers(config)
+
+
+def _format(home: Home) -> Check:
+    found = homeformat.require_current(home.path)
+    release = found.written.release if found.written is not None else "none"
+    seen = f"format {found.format}, last written by release {release}"
+    if found.marked == homeformat.FORMAT:
+        return Check("home format", Result.ok, seen)
+    do = f"`rustorium-node upgrade --home {home.path}` puts it there: an older release would start this home without it"
+    return Check("home format", Result.warn, f"{seen}; config.toml lacks home.format", do)
 
 
 def _genesis(home: Home) -> Check:

@@ -1,7 +1,8 @@
 //! Every object that is altered, cut, removed or put in another's place is found and named, and nothing is restored of it.
 
 use crate::world::World;
-use rustorium_backup::BackupError;
+use rustorium_backup::{BackupError, FORMAT};
+use rustorium_crypto::seal::BackupKey;
 use std::collections::BTreeMap;
 use std::fs;
 
@@ -135,4 +136,21 @@ fn a_backup_whose_pieces_are_gone_or_cut_is_not_listed_as_good() {
         put_back(&world, &objects);
     }
     assert!(brought_back >= 6, "{brought_back}");
+}
+
+#[test]
+fn a_backup_of_a_newer_release_is_named_so_and_hides_no_other() {
+    let world = World::new();
+    let older = world.create().unwrap().id;
+    let newer = world.create().unwrap().id;
+    // A manifest is sealed under its id, and begins with its format.
+    let contents = [(FORMAT + 1).to_le_bytes().as_slice(), &3u32.to_le_bytes(), b"new"].concat();
+    let sealed = BackupKey::from_secret(&[5; 32]).unwrap().seal(2, &newer.0, &contents).unwrap();
+    fs::write(world.destination().join(format!("manifests/{newer}")), sealed).unwrap();
+    let home = world.root.path().join("restored");
+    let refused = world.restore_to(&home, Some(newer)).unwrap_err();
+    assert!(matches!(&refused, BackupError::Format { id, found } if *id == newer.to_string() && *found == FORMAT + 1));
+    assert!(refused.to_string().contains("use the release that wrote it"), "{refused}");
+    assert!(!home.exists());
+    assert_eq!(world.restore_to(&home, Some(older)).unwrap().id, older);
 }

@@ -395,6 +395,8 @@ impl<P: Ports> Shard<P> {
                 } else if ours {
                     // The digest covers the header only: a peer forged the rest, another has the real one.
                     self.fetcher.want(now.ms(), Want::Block(digest), None);
+                } else {
+                    self.note_fetched(&block.header, digest);
                 }
             }
             (Want::Batch { lane, digest }, Response::Batch(batch))
@@ -438,6 +440,7 @@ impl<P: Ports> Shard<P> {
                 let blocks = blocks.into_iter().skip(skipped).take(chain.complete);
                 for (digest, block) in chain.digests.into_iter().zip(blocks) {
                     if !self.context.header_is_ours(&block.header) {
+                        self.note_certified(&block.header);
                         break;
                     }
                     self.keep_block(digest, block);

@@ -15,6 +15,7 @@ mod signs;
 mod stale;
 mod state_claims;
 mod timing;
+mod versions;
 mod work;
 
 use crate::context::Context;
@@ -35,7 +36,7 @@ use rustorium_types::{
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
-pub use ports::{Admitted, Ended, Event, Executed, ExecutionJob, Now, Ports};
+pub use ports::{Admitted, Ended, Ending, Event, Executed, ExecutionJob, Now, Ports};
 pub use recovery::{Floor, Journaled, Records};
 pub use timing::Stage;
 pub use work::WorkConfig;

@@ -143,6 +143,20 @@ pub struct ExecutionJob {
     pub end: Option<BlockProof>,
 }
 
+/// Why a node can't go on, though nothing failed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Ending {
+    /// Another process runs with its keys, and this one has signed nothing yet.
+    Rival,
+    /// A quorum certified a block of a protocol version that this release doesn't know.
+    Version {
+        /// Its version.
+        version: u16,
+        /// Its height.
+        height: Height,
+    },
+}
+
 /// What a shard does to the world: the threads of a node, or a test.
 pub trait Ports {
     /// An epoch begins: to its committee's members is sent from now on, and their keys are checked against.
@@ -194,6 +208,6 @@ pub trait Ports {
     /// Makes known, now and after every restart, that this node's key signs nothing more. `lacks`: what it signed and
     /// the journal doesn't hold, such as "batch 7 of its lane".
     fn retire(&mut self, lacks: &str);
-    /// Ends the node: another process runs with its keys, and this one has signed nothing yet.
-    fn yield_to_rival(&mut self);
+    /// Ends the node.
+    fn end(&mut self, why: Ending);
 }

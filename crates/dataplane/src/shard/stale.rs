@@ -5,7 +5,7 @@
 //! (R27); what the journal may have let go of (below its floor) is never held against it; of two processes with one key,
 //! the one that has not signed yet ends.
 
-use super::{Now, Ports, Shard};
+use super::{Ending, Now, Ports, Shard};
 use crate::port::{Effect, Input};
 use bytes::Bytes;
 use rustorium_crypto::{CheckedBatch, verify_batch, verify_vote};
@@ -175,7 +175,7 @@ impl<P: Ports> Shard<P> {
         let members = self.key.replaced_at.iter().filter(|key| self.context.place(key).is_some()).count();
         let is_member = self.context.me().is_some();
         if is_member && members > self.context.n() - self.context.committee.quorum() && !self.is_whole() {
-            self.ports.yield_to_rival();
+            self.ports.end(Ending::Rival);
         }
     }
 

@@ -22,7 +22,7 @@ use rustorium_gateway::http::server::HttpConfig;
 use rustorium_gateway::http::{HttpLimits, HttpServer};
 use rustorium_storage::{AuditSink, Durability, Journal, Store};
 use rustorium_sync::state::Ban;
-use rustorium_transport::{Config, FollowerLimits, Frame, Handler, Peer, Transport};
+use rustorium_transport::{Config, FollowerLimits, Frame, Handler, Peer, SPOKEN, Transport};
 use rustorium_types::{Class, Genesis, Hash, Message, PublicKey, Response, ValidatorIndex};
 use std::sync::Arc;
 use std::time::Duration;
@@ -177,6 +177,7 @@ impl Early<'_> {
             listen: self.config.p2p_listen,
             identity: self.node_key.clone(),
             chain: rustorium_crypto::chain_id(self.genesis),
+            versions: SPOKEN,
             peers: peers.chain(others).collect(),
             queue_frames,
             queue_bytes,

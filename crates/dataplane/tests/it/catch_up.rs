@@ -5,7 +5,7 @@ use rustorium_storage::{HistoryStore, Store, TreeStore};
 use rustorium_types::{BlockDigest, Height, Message, Request};
 
 /// Blocks without node 3, whose views the others give up.
-fn grow(net: &mut Net, blocks: u64) {
+pub fn grow(net: &mut Net, blocks: u64) {
     let goal = net.height(0) + blocks;
     let mut lane = 0;
     while net.height(0) < goal {

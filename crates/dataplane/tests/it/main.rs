@@ -33,4 +33,5 @@ mod state_claims;
 mod state_sync;
 mod validity;
 mod verifier;
+mod versions;
 mod waiters;

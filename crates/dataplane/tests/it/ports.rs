@@ -14,7 +14,7 @@ use rustorium_dataplane::proving::Scoped;
 use rustorium_dataplane::queue::Queue;
 use rustorium_dataplane::rooting::{RootJob, Rooting};
 use rustorium_dataplane::serving::Serving;
-use rustorium_dataplane::shard::{Event, ExecutionJob, Ports};
+use rustorium_dataplane::shard::{Ending, Event, ExecutionJob, Ports};
 use rustorium_dataplane::tree_rows::Tree;
 use rustorium_dataplane::waiters::Waiters;
 use rustorium_execution::{AccountRecord, Keys, account_key};
@@ -116,7 +116,7 @@ pub struct TestPorts {
     /// Whether this test takes something away that the node had signed.
     pub may_retire: bool,
     /// Whether it ended for another process with its keys.
-    pub yielded: bool,
+    pub ended: Option<Ending>,
 }
 
 impl TestPorts {
@@ -154,7 +154,7 @@ impl TestPorts {
             roots: Arc::default(),
             retired: None,
             may_retire: false,
-            yielded: false,
+            ended: None,
         }
     }
 
@@ -491,7 +491,7 @@ impl Ports for TestPorts {
         assert!(self.retired.replace(lacks.to_owned()).is_none(), "retired twice");
     }
 
-    fn yield_to_rival(&mut self) {
-        self.yielded = true;
+    fn end(&mut self, why: Ending) {
+        self.ended = Some(why);
     }
 }

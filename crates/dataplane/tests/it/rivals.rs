@@ -3,6 +3,7 @@
 
 use crate::net::Net;
 use rustorium_dataplane::port::{Effect, Input};
+use rustorium_dataplane::shard::Ending;
 use rustorium_types::{Message, VoteKind};
 
 const WAIT_US: u64 = 1_000_000;
@@ -37,7 +38,7 @@ fn it_listens_before_it_signs() {
     assert_eq!(said_votes(&net, since), 0);
     net.advance(2000);
     assert!(said_votes(&net, since) > 0);
-    assert!(!net.ports(3).yielded);
+    assert_eq!(net.ports(3).ended, None);
 }
 
 #[test]
@@ -46,9 +47,9 @@ fn it_ends_when_more_than_one_peer_took_its_links() {
     let since = net.log.len();
     nullify(&mut net);
     net.rival_at(3, &[0, 0, 0]);
-    assert!(!net.ports(3).yielded, "one peer may lie, as often as it likes");
+    assert_eq!(net.ports(3).ended, None, "one peer may lie, as often as it likes");
     net.rival_at(3, &[2]);
-    assert!(net.ports(3).yielded);
+    assert_eq!(net.ports(3).ended, Some(Ending::Rival));
     assert_eq!(said_votes(&net, since), 0);
     assert_eq!(net.saw(3, |input| *input == Input::KeyRetired), 0, "it may start again once the other one has ended");
 }
@@ -58,7 +59,7 @@ fn one_that_signs_already_goes_on() {
     let mut net = listening();
     net.advance(WAIT_US + 1000);
     net.rival_at(3, &[0, 1, 2]);
-    assert!(!net.ports(3).yielded);
+    assert_eq!(net.ports(3).ended, None);
     let since = net.log.len();
     nullify(&mut net);
     net.advance(1000);

@@ -14,7 +14,7 @@ use rustorium_dataplane::statesync::{JoinEvent, Joined, Joiner, Offers};
 use rustorium_state::tables::Tables;
 use rustorium_storage::{EpochStore, HistoryStore, MemStore, Store, SyncStore, TreeStore};
 use rustorium_sync::state::{Ban, Snapshots, answer_state, check_snapshot};
-use rustorium_transport::{Config, FollowerLimits, Frame, Handler, Peer, Transport};
+use rustorium_transport::{Config, FollowerLimits, Frame, Handler, Peer, SPOKEN, Transport};
 use rustorium_types::*;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -201,6 +201,7 @@ impl World {
             listen: self.addresses[usize::from(me)],
             identity: node_key(me),
             chain: context(&self.net.genesis, 0).chain(),
+            versions: SPOKEN,
             peers: (0..4).map(peer).collect(),
             queue_frames: Config::QUEUES.0,
             queue_bytes: Config::QUEUES.1,

@@ -3,7 +3,9 @@
 //! *Invariants:* a file called `segment-*.log` is fully allocated and its header is either zero or whole; segments are
 //! freed oldest first and a segment is begun only after the one before is synced, so that a gap means damage.
 
-use super::format::{HEADER_BYTES, Header, HeaderState, JournalKeys, PAGE, RECORD_OVERHEAD, durable_beyond, parse};
+use super::format::{
+    FORMAT, HEADER_BYTES, Header, HeaderState, JournalKeys, PAGE, RECORD_OVERHEAD, durable_beyond, parse,
+};
 use super::{Durability, JournalError, JournalRecord, Lsn, RecordKind};
 use crate::files;
 use rustix::fs::FallocateFlags;
@@ -95,16 +97,23 @@ impl Folder {
         let mut layout = Layout { sealed: VecDeque::new(), free: Vec::new(), next_number: 1 };
         let mut found = Vec::new();
         let mut buffer = Vec::new();
-        for (number, path) in self.segment_paths()? {
+        let (segments, unfinished) = self.segment_paths()?;
+        for (number, path) in segments {
             layout.next_number = layout.next_number.max(number.saturating_add(1));
             let segment = open_segment(path)?;
             match self.read_header(&segment)? {
                 HeaderState::Free => layout.free.push(segment),
                 HeaderState::Used(header) => found.push(self.read_segment(segment, header, &mut buffer)?),
-                HeaderState::Version(found) => return Err(JournalError::Version { file: segment.path, found }),
+                HeaderState::Version(found) => {
+                    return Err(JournalError::Version { file: segment.path, found, supported: FORMAT });
+                }
                 HeaderState::OtherKey => return Err(JournalError::OtherKey { file: segment.path }),
                 HeaderState::Bad => return Err(corrupt(&segment, 0, "its header doesn't check")),
             }
+        }
+        // Not before all of them are known to be of this format: what another release wrote is left as it is.
+        for path in unfinished {
+            fs::remove_file(&path).map_err(|e| JournalError::io("remove", &path, &e))?;
         }
         found.sort_by_key(|f| (f.header.first, f.end));
         let (whole, next) = check_chain(&found)?;
@@ -128,15 +137,15 @@ impl Folder {
         Ok(Recovered { records, layout, next })
     }
 
-    fn segment_paths(&self) -> Result<Vec<(u32, PathBuf)>, JournalError> {
+    /// Segments by their numbers, and files whose preparation was cut short; these never held a record.
+    fn segment_paths(&self) -> Result<(Vec<(u32, PathBuf)>, Vec<PathBuf>), JournalError> {
         let fail = |e: io::Error| JournalError::io("list", &self.path, &e);
-        let mut paths = Vec::new();
+        let (mut paths, mut unfinished) = (Vec::new(), Vec::new());
         for entry in fs::read_dir(&self.path).map_err(fail)? {
             let path = entry.map_err(fail)?.path();
             let name = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_prefix("segment-"));
             match name.and_then(|name| name.split_once('.')) {
-                // A file whose preparation was cut short; it never held a record.
-                Some((_, "new")) => fs::remove_file(&path).map_err(|e| JournalError::io("remove", &path, &e))?,
+                Some((_, "new")) => unfinished.push(path),
                 Some((number, "log")) => match number.parse() {
                     Ok(number) => paths.push((number, path)),
                     Err(_) => continue,
@@ -145,7 +154,7 @@ impl Folder {
             }
         }
         paths.sort();
-        Ok(paths)
+        Ok((paths, unfinished))
     }
 
     /// A new segment file, written once with zeros: to overwrite allocated blocks syncs in half the time of appending.

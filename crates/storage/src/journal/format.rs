@@ -35,7 +35,8 @@ pub(super) const RECORD_OVERHEAD: usize = 37;
 pub(super) const HEADER_BYTES: usize = 80;
 
 const MAGIC: &[u8; 8] = b"RSTJRNL\n";
-const FORMAT: u32 = 2;
+/// The format of segments.
+pub(crate) const FORMAT: u32 = 2;
 const HEADER_CHECK_AT: usize = 64;
 /// Where the check of a header of format 1 stands.
 const HEADER_CHECK_1_AT: usize = 48;
@@ -143,7 +144,7 @@ impl Header {
     }
 }
 
-fn header_check(bytes: &[u8]) -> [u8; 16] {
+pub(super) fn header_check(bytes: &[u8]) -> [u8; 16] {
     first_half(&blake3::derive_key(HEADER_CONTEXT, bytes))
 }
 

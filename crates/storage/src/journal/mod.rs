@@ -10,6 +10,8 @@ mod format;
 mod stats;
 mod writer;
 
+pub(crate) use format::FORMAT;
+
 use crate::files;
 use bytes::Bytes;
 use parking_lot::{Condvar, Mutex};
@@ -110,14 +112,14 @@ pub enum JournalError {
     #[error("{0}")]
     Seal(#[from] SealError),
     /// Written by another version of this program.
-    #[error(
-        "the journal file {file} has format {found}, which this version can't read: start the version that wrote it"
-    )]
+    #[error("{file} has format {found}, and this release reads {supported}: {}", crate::files::other_format(*found, *supported))]
     Version {
         /// The file.
         file: PathBuf,
         /// Its format.
         found: u32,
+        /// Format of this build.
+        supported: u32,
     },
     /// No room left.
     #[error("the disk that holds {path} is full: free space on it, then restart the node; no vote was lost")]

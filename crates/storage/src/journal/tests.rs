@@ -1,4 +1,4 @@
-use super::format::{HEADER_BYTES, Header, HeaderState, JournalKeys, PAGE, RECORD_OVERHEAD};
+use super::format::{HEADER_BYTES, Header, HeaderState, JournalKeys, PAGE, RECORD_OVERHEAD, header_check};
 use super::*;
 use proptest::prelude::*;
 use rustorium_crypto::seal::{MasterKey, Salt};
@@ -408,6 +408,34 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0usize..100).prop_map(Step::Release),
         1 => Just(Step::Reopen),
     ]
+}
+
+/// Names and contents of all files but the lock.
+fn files_of(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut paths: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.retain(|path| path.file_name().unwrap() != "lock");
+    paths.sort();
+    paths.into_iter().map(|path| (path.clone(), fs::read(path).unwrap())).collect()
+}
+
+#[test]
+fn a_journal_of_a_newer_release_is_refused_by_name_and_left_as_it_is() {
+    let folder = TempDir::new().unwrap();
+    let journal = open(folder.path(), Durability::Vote);
+    journal.append_synced(b"a vote");
+    drop(journal);
+    let (path, mut bytes) = files_of(folder.path()).swap_remove(0);
+    bytes[8..12].copy_from_slice(&(FORMAT + 1).to_le_bytes());
+    let check = header_check(&bytes[..64]);
+    bytes[64..HEADER_BYTES].copy_from_slice(&check);
+    fs::write(&path, &bytes).unwrap();
+    fs::write(folder.path().join("segment-00000099.new"), b"cut short").unwrap();
+    let before = files_of(folder.path());
+    let Err(refused) = try_open(folder.path(), Durability::Vote) else { panic!("it was opened") };
+    assert!(matches!(&refused, JournalError::Version { file, found, .. } if *file == path && *found == FORMAT + 1));
+    let said = refused.to_string();
+    assert!(said.contains("install the release that wrote it, or a newer one"), "{said}");
+    assert_eq!(files_of(folder.path()), before);
 }
 
 proptest! {

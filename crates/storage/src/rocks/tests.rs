@@ -477,7 +477,7 @@ fn a_damaged_row_is_named_and_another_format_is_refused() {
     store.disk.db.put_cf(store.disk.family(Table::Meta).unwrap(), rows::FORMAT_KEY, row).unwrap();
     drop(store);
     let refused = try_open(folder.path()).err();
-    assert_eq!(refused, Some(StoreError::Format { found: 9, supported: rows::FORMAT }));
+    assert!(matches!(refused, Some(StoreError::Format { found: 9, supported: rows::FORMAT, .. })), "{refused:?}");
 }
 
 #[test]

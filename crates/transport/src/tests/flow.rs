@@ -149,7 +149,7 @@ async fn an_oversized_frame_closes_the_link_with_a_reason() {
 async fn a_bad_greeting_is_refused() {
     let mut committee = Committee::new(2);
     let mut b = committee.start(1);
-    let good = |class| Hello { chain: CHAIN, class }.to_bytes().to_vec();
+    let good = |class| Hello { chain: CHAIN, class, versions: SPOKEN }.to_bytes().to_vec();
     let twice = RawPeer::greet(&committee, |_| good(Class::Data)).await;
     assert_eq!(twice.closed_with().await.0, CloseCode::BadHello);
     let junk = RawPeer::greet(&committee, |_| vec![0xff; HELLO_BYTES]).await;

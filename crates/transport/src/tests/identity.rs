@@ -70,6 +70,40 @@ async fn another_chain_is_refused_on_both_sides() {
     }
 }
 
+fn speaking(committee: &mut Committee, me: u16, oldest: u8, newest: u8) -> Node {
+    let mut config = committee.config(me);
+    config.versions = Versions { newest, oldest };
+    committee.start_with(config)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn neighbours_one_version_apart_talk_and_others_are_told_which_is_older() {
+    for (theirs, common) in [((2, 3), Some(2)), ((1, 2), Some(2)), ((3, 4), None), ((0, 1), None)] {
+        let mut committee = Committee::new(2);
+        let mut a = speaking(&mut committee, 0, theirs.0, theirs.1);
+        let mut b = speaking(&mut committee, 1, 2, 2);
+        let Some(version) = common else {
+            for node in [&mut a, &mut b] {
+                match node.refusal().await {
+                    Refusal::WrongVersion { theirs, ours } => assert_ne!(theirs, ours),
+                    Refusal::ByPeer { code: CloseCode::WrongVersion, reason } => {
+                        assert!(reason.contains("install the newer release"), "{reason}");
+                    }
+                    other => panic!("refused otherwise: {other}"),
+                }
+                assert!(node.transport.status()[0].last_error.is_some());
+            }
+            continue;
+        };
+        for node in [&mut a, &mut b] {
+            node.link(true).await;
+            assert_eq!(node.transport.status()[0].version, Some(version));
+        }
+        a.send(1, Class::Consensus, "of another release");
+        assert_eq!(b.frame().await.bytes, "of another release");
+    }
+}
+
 /// Shows whatever certificates, and signs with whatever key.
 #[derive(Debug)]
 struct Shows(Arc<CertifiedKey>);

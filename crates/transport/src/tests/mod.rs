@@ -84,6 +84,7 @@ impl Committee {
             listen: self.addresses[usize::from(me)],
             identity: self.keys[usize::from(me)].clone(),
             chain: CHAIN,
+            versions: SPOKEN,
             peers: self.peers(&all),
             queue_frames: Config::QUEUES.0,
             queue_bytes: Config::QUEUES.1,
@@ -196,7 +197,7 @@ impl RawPeer {
     }
 
     pub async fn greet_well(committee: &Committee) -> Self {
-        let hello = |class| Hello { chain: CHAIN, class }.to_bytes().to_vec();
+        let hello = |class| Hello { chain: CHAIN, class, versions: SPOKEN }.to_bytes().to_vec();
         Self::greet(committee, hello).await
     }
 

@@ -5,7 +5,7 @@ use crate::corpus::of_type;
 use bytes::Bytes;
 use rustorium_crypto::block_digest;
 use rustorium_sync::check_final_blocks;
-use rustorium_transport::framing::{Decoder, HELLO_BYTES, Hello, Step};
+use rustorium_transport::framing::{Decoder, HELLO_BYTES, Hello, SPOKEN, Step};
 use rustorium_types::limits::FRAME_BYTES_MAX;
 use rustorium_types::{BlockDigest, ChainId, Class, Message, Response, encode};
 
@@ -13,14 +13,15 @@ const CHAIN: ChainId = ChainId([7; 32]);
 
 pub fn greeting(input: &[u8]) {
     let Ok(bytes) = <&[u8; HELLO_BYTES]>::try_from(input) else { return };
-    if let Ok(hello) = Hello::parse(bytes, &CHAIN) {
+    if let Ok((hello, version)) = Hello::parse(bytes, &CHAIN, SPOKEN) {
         assert_eq!(hello.to_bytes(), *bytes);
+        assert!((SPOKEN.oldest..=SPOKEN.newest).contains(&version));
     }
 }
 
 pub fn greetings() -> Vec<Vec<u8>> {
     let classes = [Class::Consensus, Class::Data, Class::Sync];
-    classes.map(|class| Hello { chain: CHAIN, class }.to_bytes().to_vec()).to_vec()
+    classes.map(|class| Hello { chain: CHAIN, class, versions: SPOKEN }.to_bytes().to_vec()).to_vec()
 }
 
 /// The first byte says how the rest is cut into chunks.

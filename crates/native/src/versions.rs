@@ -1,0 +1,15 @@
+//! Which versions this build reads and writes, by what they are of.
+
+use pyo3::prelude::*;
+use std::collections::BTreeMap;
+
+/// Versions by name: what of a home is written in Rust, `backup`, `peer protocol` (the newest), `protocol`.
+#[pyfunction]
+pub fn versions() -> BTreeMap<&'static str, u32> {
+    let others = [
+        ("backup", rustorium_backup::FORMAT),
+        ("peer protocol", u32::from(rustorium_transport::SPOKEN.newest)),
+        ("protocol", u32::from(rustorium_types::PROTOCOL_VERSION)),
+    ];
+    rustorium_storage::FORMATS.into_iter().chain(others).collect()
+}

@@ -1,0 +1,51 @@
+"""`upgrade`."""
+
+import json
+import os
+from collections.abc import Mapping
+from typing import Annotated
+
+import typer
+
+from rustorium.cli.options import HomeOption, PassphraseOption, home_of
+from rustorium.cli.output import Format, Output, emit, note, progress
+
+
+def upgrade(
+    home: HomeOption = None,
+    back: Annotated[
+        bool,
+        typer.Option("--back", help="Return to the format of the release before; chain and journal stay."),
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be changed.")] = False,
+    passphrase_file: PassphraseOption = None,
+    output: Output = Format.table,
+) -> None:
+    """Bring a stopped node's home to this release's format, or back to the former one. Interrupted, it goes on when it
+    is run again. The safety journal, the keys and the store stay as they are."""
+    from rustorium import _native
+    from rustorium.home import open_key_file
+    from rustorium.upgrading import carry_out, plan
+
+    found = home_of(home)
+    todo = plan(found, back=back)
+    rows = todo.rows(found)
+    if dry_run:
+        emit(rows, output, ["step", "change", "state"])
+        note(f"{found.path} would go from format {todo.start} to {todo.end}" if rows else _nothing(todo.end))
+        return
+    named = found.load_config().config.keys.passphrase_file
+    passphrase = passphrase_file or (found.path / named if named else None)
+
+    def audit(fields: Mapping[str, object]) -> None:
+        seed = open_key_file(found.node_key, "node", passphrase, os.environ)
+        _native.audit_record(str(found.path / "audit"), seed, "upgrade", json.dumps({"by": "operator", **fields}))
+
+    with progress("upgraded") as advance:
+        done = carry_out(found, back=back, audit=audit, advance=advance)
+    emit([row | {"state": "done"} for row in rows], output, ["step", "change", "state"])
+    note(f"{found.path} has format {done.end}: start it with its release" if rows else _nothing(done.end))
+
+
+def _nothing(number: int) -> str:
+    return f"the home has format {number} already: there is nothing to do"

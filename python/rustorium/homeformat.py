@@ -1,0 +1,308 @@
+"""Which format a home has: one file of the home says so, and this module alone reads and writes it.
+
+Invariants: SYNC; looking changes nothing; a home of a newer format is refused before anything of it is written; a file
+is replaced by renaming, so that it is the old one or the new one, whole, and on disk when the call returns.
+"""
+
+import json
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from rustorium import __version__
+from rustorium.config import HOME_FORMAT
+from rustorium.errors import HomeError
+
+FORMAT = HOME_FORMAT
+"""What this release writes, and starts."""
+FILE = "format.json"
+UPGRADE = "upgrade"
+"""The folder in a home with what an upgrade needs to go on or back."""
+PENDING = f"{UPGRADE}/pending.json"
+CONFIG = "config.toml"
+KEY_FILE = 1
+"""Version of key files."""
+T = TypeVar("T")
+BYTES_MAX = 1 << 20
+NUMBER_MAX = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A format: the release that came with it, and which formats the parts of such a home have at most."""
+
+    release: str
+    parts: Mapping[str, int]
+
+
+FORMATS: Mapping[int, Known] = {
+    1: Known("0.1.0", {"store": 4, "safety journal": 2, "store keys": 1, "key files": 1}),
+    2: Known("0.2.0", {"store": 4, "safety journal": 2, "store keys": 1, "key files": 1}),
+}
+"""A part's format changes together with the home's; a test compares this with what the code writes."""
+
+
+class Written(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What `format.json` holds."""
+
+    format: int
+    release: str
+    """Which wrote to the home last."""
+    chain: str | None
+    """The genesis' hash; None where the home has no genesis yet."""
+    parts: dict[str, int]
+
+
+class Pending(msgspec.Struct, frozen=True, rename={"from_": "from"}):
+    """What `upgrade/pending.json` holds: an upgrade, or a way back, that has begun."""
+
+    from_: int
+    to: int
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a home's files say."""
+
+    written: Written | None
+    marked: int
+    """`home.format` in `config.toml`."""
+    pending: Pending | None
+
+    @property
+    def format(self) -> int:
+        """Homes of the first release have no such file."""
+        return self.written.format if self.written is not None else 1
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether an upgrade or a way back was begun and not ended."""
+        return self.pending is not None or (self.written is None and self.marked > 1)
+
+
+def look(folder: Path) -> Found:
+    """What a home's files say. Errors: HomeError: home-newer, format-invalid."""
+    _refuse(_numbers(folder))
+    content, pending = _json(folder / FILE), _json(folder / PENDING)
+    return Found(
+        _convert(folder / FILE, content, Written) if content is not None else None,
+        _marked(folder),
+        _convert(folder / PENDING, pending, Pending) if pending is not None else None,
+    )
+
+
+def refuse_newer(folder: Path) -> None:
+    """Refuses a home, or a part of it, that a newer release wrote. Errors: HomeError: home-newer, format-invalid."""
+    look(folder)
+    _refuse(_parts(folder))
+
+
+def require_current(folder: Path) -> Found:
+    """What a home must say to be started. Errors: HomeError: home-newer, home-older, upgrade-unfinished,
+    format-invalid."""
+    refuse_newer(folder)
+    found = look(folder)
+    command = f"`rustorium-node upgrade --home {folder}`"
+    if found.unfinished:
+        raise HomeError(
+            f"an upgrade of {folder} was begun and has not ended: run {command} again, which goes on with it, or with "
+            "--back, which takes it back",
+            code="upgrade-unfinished",
+        )
+    if found.format < FORMAT:
+        raise HomeError(
+            f"{folder} has format {found.format}, that of release {FORMATS[found.format].release}, and this release "
+            f"({__version__}) starts format {FORMAT}: run {command}; with --dry-run it says what it would change",
+            code="home-older",
+        )
+    return found
+
+
+def check_chain(found: Found, folder: Path, chain: str) -> None:
+    """Errors: HomeError where the home is of another chain than its genesis."""
+    said = found.written.chain if found.written is not None else None
+    if said is not None and said != chain:
+        raise HomeError(
+            f"{folder / FILE} says that the home is of chain {said}, and {folder / 'genesis.json'} is that of {chain}: "
+            "put the right genesis there",
+            code="wrong-genesis",
+        )
+
+
+def check_key_file(path: Path) -> None:
+    """Refuses a key file of a newer release; whatever else is wrong with it is for who opens it to say. Errors:
+    HomeError."""
+    version = _key_version(path)
+    if version is not None and version > KEY_FILE:
+        raise newer(path, version, KEY_FILE)
+
+
+def newer(path: Path, found: int, known: int, release: str | None = None) -> HomeError:
+    """The refusal of what a newer release wrote."""
+    which = f"release {release}, which wrote it," if release else "the release that wrote it"
+    return HomeError(
+        f"{path} has format {found}, and this release ({__version__}) knows formats up to {known}: install {which} or "
+        "a newer one, or restore a backup from before; nothing was changed",
+        code="home-newer",
+    )
+
+
+def record(folder: Path, chain: str | None) -> bool:
+    """Writes down that this release wrote to the home; whether that is news. Errors: HomeError."""
+    from rustorium import _native
+
+    versions = {**_native.versions(), "key files": KEY_FILE}
+    parts = {name: versions[name] for name in FORMATS[FORMAT].parts}
+    wanted = Written(FORMAT, __version__, chain, parts)
+    content = _json(folder / FILE)
+    if content is not None and _convert(folder / FILE, content, Written) == wanted:
+        return False
+    replace_file(folder / FILE, msgspec.json.format(msgspec.json.encode(wanted), indent=1) + b"\n")
+    return True
+
+
+# ---- files -----------------------------------------------------------------------------------------------------------
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Replaces a file (0600), or makes it. Errors: HomeError."""
+    unfinished = path.with_name(f".{path.name}.new")
+    try:
+        handle = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with open(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(handle)
+        unfinished.rename(path)
+        sync_folder(path.parent)
+    except OSError as error:
+        raise HomeError(
+            f"{path} can't be written ({error.strerror}): mend that, then run this again; it is as it was"
+        ) from None
+
+
+def remove_file(path: Path) -> None:
+    """Removes a file, where it is there. Errors: HomeError."""
+    try:
+        path.unlink(missing_ok=True)
+        if path.parent.is_dir():
+            sync_folder(path.parent)
+    except OSError as error:
+        raise HomeError(f"{path} can't be removed ({error.strerror}): mend that, then run this again") from None
+
+
+def sync_folder(path: Path) -> None:
+    """Makes names in a folder survive a power cut. Errors: OSError."""
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+# ---- numbers ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Number:
+    path: Path
+    found: int
+    known: int
+    release: str | None = None
+
+
+def _refuse(numbers: Iterator[_Number]) -> None:
+    for number in numbers:
+        if number.found > number.known:
+            raise newer(number.path, number.found, number.known, number.release)
+        if number.found < 1:
+            raise _invalid(number.path, f"it names format {number.found}")
+
+
+def _numbers(folder: Path) -> Iterator[_Number]:
+    """The home's format, wherever it stands."""
+    content = _json(folder / FILE)
+    if content is not None:
+        release = content.get("release")
+        said = release if isinstance(release, str) and len(release) < 64 else None
+        yield _Number(folder / FILE, _whole(folder / FILE, content, "format"), FORMAT, said)
+    yield _Number(folder / CONFIG, _marked(folder), FORMAT)
+    pending = _json(folder / PENDING)
+    if pending is not None:
+        for name in ("from", "to"):
+            yield _Number(folder / PENDING, _whole(folder / PENDING, pending, name), FORMAT)
+
+
+def _parts(folder: Path) -> Iterator[_Number]:
+    """The formats of a home's parts, as far as they show without a key: journal and store are checked where they are
+    opened."""
+    known = FORMATS[FORMAT].parts
+    content = _json(folder / FILE)
+    if content is not None:
+        for name, number in _convert(folder / FILE, content, Written).parts.items():
+            # A part that this release has never heard of is a newer one's.
+            yield _Number(folder / FILE, max(number, 1), known.get(name, 0))
+    for path in sorted(folder.glob("*.key")):
+        if (found := _key_version(path)) is not None:
+            yield _Number(path, found, known["key files"])
+
+
+def _key_version(path: Path) -> int | None:
+    try:
+        with path.open("rb") as file:
+            version = json.loads(file.read(BYTES_MAX))["version"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return version if type(version) is int and version > 0 else None
+
+
+def _marked(folder: Path) -> int:
+    """`home.format` in `config.toml`, 1 where it has none; what else is wrong there is for its strict reader to say."""
+    try:
+        with (folder / CONFIG).open("rb") as file:
+            number = tomllib.loads(file.read(BYTES_MAX).decode())["home"]["format"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return 1
+    return number if type(number) is int and 1 <= number <= NUMBER_MAX else 1
+
+
+def _json(path: Path) -> dict[str, Any] | None:
+    """The object in a file; None where there is no file. Errors: HomeError."""
+    try:
+        with path.open("rb") as file:
+            content = json.loads(file.read(BYTES_MAX))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError, RecursionError) as error:
+        raise _invalid(path, str(error)) from None
+    if not isinstance(content, dict):
+        raise _invalid(path, "it is no object")
+    return content
+
+
+def _whole(path: Path, content: Mapping[str, Any], name: str) -> int:
+    number = content.get(name)
+    if type(number) is not int or not 0 <= number <= NUMBER_MAX:
+        raise _invalid(path, f"its `{name}` is no number of a format")
+    return number
+
+
+def _convert(path: Path, content: Mapping[str, Any], kind: type[T]) -> T:
+    try:
+        return msgspec.convert(content, kind)
+    except msgspec.ValidationError as error:
+        raise _invalid(path, str(error)) from None
+
+
+def _invalid(path: Path, why: str) -> HomeError:
+    folder = path.parent if path.parent.name != UPGRADE else path.parent.parent
+    return HomeError(
+        f"{path} is damaged ({why}): move it away and run `rustorium-node upgrade --home {folder}`, which writes it "
+        "anew",
+        code="format-invalid",
+    )

@@ -1,0 +1,240 @@
+"""Takes a home to this release's format, and back to the former one.
+
+Invariants: SYNC; the home's node is stopped meanwhile; neither the safety journal nor a key nor the store is touched,
+so that the way back never brings an old journal back, and what the chain made since stays; each step may be done
+twice, and wherever the process ends, another run goes on with it or takes it back.
+"""
+
+import tomllib
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import msgspec
+
+from rustorium import __version__
+from rustorium import homeformat as files
+from rustorium.errors import HomeError, HomeMissing
+from rustorium.home import Home, make_folder
+from rustorium.homeformat import FORMAT, FORMATS, Found, Pending
+from rustorium.homelock import stopped
+
+Audit = Callable[[Mapping[str, object]], None]
+Advance = Callable[[int, int], None]
+
+
+class Step(Protocol):
+    """A part of the way between two formats."""
+
+    name: str
+    """The file that it changes."""
+    does: str
+    undoes: str
+
+    def done(self, home: Home) -> bool:
+        """Whether it is done, wholly."""
+
+    def do(self, home: Home) -> None:
+        """Does it, or the rest of it. Errors: HomeError."""
+
+    def undo(self, home: Home) -> None:
+        """Takes it back, whatever of it was done. Errors: HomeError."""
+
+
+class ConfigSection:
+    """`config.toml` gets a section that releases without formats don't know: they read it strictly, and so refuse the
+    home before they open anything."""
+
+    name = "config.toml"
+    does = "adds the section [home] with the format, so that older releases refuse the home; keeps a copy of the file"
+    undoes = "takes the section [home] out, and leaves all else as it is"
+
+    def done(self, home: Home) -> bool:
+        return _format_in(_text(home)) == FORMAT
+
+    def do(self, home: Home) -> None:
+        text = _text(home)
+        if self.done(home):
+            return
+        copy = _kept(home) / self.name
+        make_folder(copy.parent)
+        if not copy.exists():
+            files.replace_file(copy, text.encode())
+        changed = text + SECTION
+        if _format_in(changed) != FORMAT:
+            raise HomeError(
+                f"{home.config} has a section [home] already: write `format = {FORMAT}` into it, then run this again",
+                code="upgrade-refused",
+            )
+        files.replace_file(home.config, changed.encode())
+
+    def undo(self, home: Home) -> None:
+        text = _text(home)
+        if "home" not in _tree(text):
+            return
+        without = text.replace(SECTION, "", 1) if SECTION in text else _without_section(text)
+        if _tree(without) != {name: value for name, value in _tree(text).items() if name != "home"}:
+            raise HomeError(
+                f"the section [home] can't be taken out of {home.config} without changing more: take it out by hand, "
+                "then run this again",
+                code="upgrade-refused",
+            )
+        files.replace_file(home.config, without.encode())
+
+
+class FormatFile:
+    """`format.json`, which is written last and removed first: with it the home is of the new format."""
+
+    name = files.FILE
+    does = "writes down the home's format, the release that wrote it and the chain"
+    undoes = "is removed"
+
+    def done(self, home: Home) -> bool:
+        written = files.look(home.path).written
+        return written is not None and written.format == FORMAT
+
+    def do(self, home: Home) -> None:
+        files.record(home.path, _chain(home))
+
+    def undo(self, home: Home) -> None:
+        files.remove_file(home.path / files.FILE)
+
+
+SECTION = f"""
+# Older releases don't know this section and refuse the home: `rustorium-node upgrade --back` takes it out again.
+[home]
+format = {FORMAT}
+"""
+STEPS: Mapping[int, tuple[Step, ...]] = {2: (ConfigSection(), FormatFile())}
+"""By the format that they lead to from the one before, in order; the way back goes from the last to the first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to be done, in this order."""
+
+    start: int
+    end: int
+    steps: tuple[Step, ...]
+
+    @property
+    def back(self) -> bool:
+        return self.end < self.start
+
+    def rows(self, home: Home) -> list[dict[str, object]]:
+        """A row for each step: `step`, `change`, `state`."""
+        rows: list[dict[str, object]] = []
+        for step in self.steps:
+            done = step.done(home) != self.back
+            rows.append({"step": step.name, "change": step.undoes if self.back else step.does,
+                         "state": "done" if done else "to do"})  # fmt: skip
+        return rows
+
+
+def plan(home: Home, *, back: bool) -> Plan:
+    """What there is to do; looks only. Errors: HomeMissing, HomeError."""
+    if not home.config.is_file():
+        raise HomeMissing(f"{home.path} is no node's home, it has no config.toml: name another with --home")
+    files.refuse_newer(home.path)
+    found = files.look(home.path)
+    if back:
+        return _back(home, found)
+    if found.format == FORMAT and not found.unfinished:
+        # A configuration that was written anew lacks what an upgrade put there.
+        return Plan(FORMAT, FORMAT, tuple(step for step in STEPS[FORMAT] if not step.done(home)))
+    start = FORMAT - 1 if found.unfinished else found.format
+    return Plan(start, FORMAT, tuple(step for number in range(start + 1, FORMAT + 1) for step in STEPS[number]))
+
+
+def _back(home: Home, found: Found) -> Plan:
+    target = FORMAT - 1
+    if found.format <= target and not found.unfinished:
+        return Plan(target, target, ())
+    former = FORMATS[target]
+    for name, number in (found.written.parts if found.written is not None else {}).items():
+        if number > former.parts.get(name, 0):
+            raise HomeError(
+                f"the {name} of {home.path} has format {number} by now, and {former.release} reads "
+                f"{former.parts.get(name, 0)}: there is no way back but a backup from before",
+                code="upgrade-refused",
+            )
+    return Plan(FORMAT, target, tuple(reversed(STEPS[FORMAT])))
+
+
+def carry_out(home: Home, *, back: bool, audit: Audit, advance: Advance = lambda done, total: None) -> Plan:
+    """Does what there is to do with the node stopped; what that was. Errors: HomeMissing, HomeError, `audit`'s."""
+    plan(home, back=back)
+    with stopped(home):
+        todo = plan(home, back=back)
+        pending = files.look(home.path).pending
+        if not todo.steps and pending is None:
+            return todo
+        fields = {"from": todo.start, "to": todo.end, "release": __version__}
+        # Before the first change: it may be interrupted, and written twice is better than not at all.
+        audit({**fields, "state": "begun"})
+        make_folder(home.path / files.UPGRADE)
+        files.replace_file(home.path / files.PENDING, msgspec.json.encode(Pending(todo.start, todo.end)))
+        for number, step in enumerate(todo.steps, start=1):
+            if todo.back:
+                step.undo(home)
+            else:
+                step.do(home)
+            advance(number, len(todo.steps))
+        files.remove_file(home.path / files.PENDING)
+        if todo.back:
+            _forget(_kept(home))
+        audit({**fields, "state": "done"})
+        return todo
+
+
+def _kept(home: Home) -> Path:
+    """Where files are kept as they were before this format."""
+    return home.path / files.UPGRADE / str(FORMAT)
+
+
+def _forget(keep: Path) -> None:
+    """What was kept for a way back that was gone. It is of no use to anybody, so that a fault of it is none."""
+    with suppress(OSError):
+        for path in keep.iterdir():
+            path.unlink()
+        keep.rmdir()
+        keep.parent.rmdir()
+
+
+def _chain(home: Home) -> str | None:
+    from rustorium import _native
+
+    return _native.genesis_hash(home.genesis_bytes()) if home.genesis.is_file() else None
+
+
+def _text(home: Home) -> str:
+    try:
+        return home.config.read_bytes().decode()
+    except (OSError, UnicodeDecodeError) as error:
+        raise HomeError(f"{home.config} can't be read ({error}): check its owner and mode") from None
+
+
+def _tree(text: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except (ValueError, RecursionError):
+        return {"": text}
+
+
+def _format_in(text: str) -> object:
+    section = _tree(text).get("home")
+    return section.get("format") if isinstance(section, dict) else None
+
+
+def _without_section(text: str) -> str:
+    """The text without the lines of its section [home], and the comments right above it."""
+    lines = text.splitlines(keepends=True)
+    first = next((at for at, line in enumerate(lines) if line.strip() == "[home]"), None)
+    if first is None:
+        return text
+    after = next((at for at in range(first + 1, len(lines)) if lines[at].lstrip().startswith("[")), len(lines))
+    while first and lines[first - 1].startswith("# Older releases"):
+        first -= 1
+    return "".join(lines[:first] + lines[after:])
