@@ -95,8 +95,8 @@ impl ShieldedProver {
     /// Under a ceremony's `proving.key` (its bytes), which must be for the verifying key whose canonical bytes are given.
     #[staticmethod]
     fn open(py: Python<'_>, file: &[u8], verifying_key: &[u8]) -> PyResult<Self> {
-        let relation = Relation::transfer().map_err(internal)?;
-        let opened = detached(py, || open_prover(relation, file, verifying_key))?;
+        let open = || Relation::transfer().map(|relation| open_prover(relation, file, verifying_key));
+        let opened = detached(py, open)?.map_err(internal)?;
         Self::new(opened.map_err(|error| native_error(error.code(), error.to_string()))?)
     }
 

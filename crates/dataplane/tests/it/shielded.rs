@@ -3,7 +3,7 @@
 
 use crate::chain::{self, account, account_of_lane, admitted, gold, id_of};
 use crate::net::Net;
-use crate::state_sync::{World, root, same_state};
+use crate::state_sync::{World, fold, root, same_state};
 use rustorium_dataplane::shard::Event;
 use rustorium_dataplane::statesync::Joined;
 use rustorium_execution::{PoolHead, PoolRow, pool_key, shielded_context};
@@ -184,9 +184,10 @@ fn a_node_that_is_filled_loses_power_and_forgets_refuses_spent_notes_and_knows_w
 
     // It forgets all heights that it may.
     root(&mut net, 2);
-    let below = net.store(VICTIM).tip().unwrap().height;
-    let pruned = net.store(VICTIM).prune(below).unwrap();
-    assert!(pruned.oldest_height > net.store(0).kept().oldest_height);
+    fold(&net, net.store(VICTIM).clone());
+    let (store, kept) = (net.store(VICTIM), net.store(VICTIM).kept().oldest_height);
+    let pruned = store.prune(store.tip().unwrap().height).unwrap();
+    assert!(pruned.oldest_height > kept, "{pruned:?}");
     goes_on(&mut net, &mut payer, &old, &later[1]);
     old.push(later[1].clone());
 

@@ -48,7 +48,7 @@ pub fn root(net: &mut Net, rounds: u64) {
     fold(net, net.store(0).clone());
 }
 
-fn fold(net: &Net, store: Arc<dyn Store>) {
+pub fn fold(net: &Net, store: Arc<dyn Store>) {
     let (events, inbox) = (Arc::<Queue<Event>>::default(), Arc::new(Inbox::new().unwrap()));
     let metrics = RootMetrics::new(&NodeMetrics::new());
     Rooter::new(store, tables(), &net.genesis.parameters, events, inbox, metrics).unwrap();
