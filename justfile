@@ -75,9 +75,7 @@ test-outside: build (debian "strace" "strace") (debian "go" "golang-go") (debian
     [ -x "$tools-$deny/bin/cargo-deny" ] || env -u CARGO_TARGET_DIR cargo install --locked --quiet --root "$tools-$deny" "cargo-deny@$deny"
     schemathesis=4.32.5 openapi="${RUSTORIUM_BUILD_CACHE:-$HOME/.cache/rustorium-build}/schemathesis"
     [ -x "$openapi-$schemathesis/bin/st" ] || { python3 -m venv "$openapi-$schemathesis" && "$openapi-$schemathesis/bin/pip" install -q --disable-pip-version-check "schemathesis==$schemathesis"; }
-    snarkjs=0.7.6 circom=0.2.23 circomlib=2.0.5
-    export RUSTORIUM_SNARKJS="${RUSTORIUM_BUILD_CACHE:-$HOME/.cache/rustorium-build}/snarkjs-$snarkjs"
-    [ -d "$RUSTORIUM_SNARKJS/node_modules/snarkjs" ] || npm install --silent --no-audit --no-fund --prefix "$RUSTORIUM_SNARKJS" "snarkjs@$snarkjs" "circom2@$circom" "circomlib@$circomlib"
+    RUSTORIUM_SNARKJS="$({{ just_executable() }} snarkjs)"; export RUSTORIUM_SNARKJS
     playwright=1.65.2 browser="${RUSTORIUM_BUILD_CACHE:-$HOME/.cache/rustorium-build}/playwright"
     [ -d "$browser-$playwright/playwright" ] || {{ python }} -m pip install -q --disable-pip-version-check --target "$browser-$playwright" "playwright==$playwright"
     versitygw=1.8.0 store="${RUSTORIUM_BUILD_CACHE:-$HOME/.cache/rustorium-build}/versitygw" # a minute on two cores, once
@@ -92,8 +90,8 @@ fuzz SECONDS="60" *TARGETS: venv
 fuzz-million *ARGUMENTS: venv
     {{ with }} {{ checked }} cargo run --release --locked -q -p rustorium-fuzz -- --threads 2 {{ ARGUMENTS }}
 
-# crashes, disks and histories, all of it: power cuts at every call, kill -9 under load and of all at once, damage in each kind of file, bad
-# disks, clients' records
+# crashes, disks and histories, all of it: power cuts at every call, kill -9 under load and of all at once, damage in each
+# kind of file, bad disks, clients' records; and a ceremony of the real circuit, from nobody's secret to a payment
 torture: build (debian "go" "golang-go")
     #!/usr/bin/env bash
     set -euo pipefail
@@ -102,6 +100,7 @@ torture: build (debian "go" "golang-go")
     {{ python }} -m pytest -s tests/disk --timeout 7200
     RUSTORIUM_FAULT_ROUNDS=20 {{ python }} -m pytest -s tests/devnet/test_faults.py --timeout 3600
     RUSTORIUM_ABUSE_TIMES=20 RUSTORIUM_HOSTILE_INPUTS=100000 {{ python }} -m pytest -s tests/abuse --timeout 3600
+    RUSTORIUM_CEREMONY=long {{ python }} -m pytest -s tests/devnet/test_whole_ceremony.py --timeout 1800
     RUSTORIUM_HISTORY_SEEDS="$(seq -s, 1 20)" RUSTORIUM_HISTORY_OPERATIONS=300 {{ python }} -m pytest -s -m outside tests/outside/test_consistency.py
 
 # four validators under load for MINUTES, a fault in every round: memory, files, threads and disk must not grow, nothing is lost
@@ -145,9 +144,19 @@ bench-state *ARGUMENTS: build (debian "db_bench" "rocksdb-tools")
       cargo build --release --locked -q -p rustorium-state --example tree; \
       {{ python }} benches/state.py --programs "$CARGO_TARGET_DIR/release/examples" {{ ARGUMENTS }}
 
-# what verifying Groth16 proofs costs on this machine; RUSTORIUM_SNARKJS names a folder with snarkjs, to have it beside
+# snarkjs and what it is tested with, once per machine; prints the folder
+[private]
+snarkjs: (debian "npm" "npm")
+    #!/usr/bin/env bash
+    set -euo pipefail
+    snarkjs=0.7.6 circom=0.2.23 circomlib=2.0.5
+    folder="${RUSTORIUM_BUILD_CACHE:-$HOME/.cache/rustorium-build}/snarkjs-$snarkjs"
+    [ -d "$folder/node_modules/snarkjs" ] || npm install --silent --no-audit --no-fund --prefix "$folder" "snarkjs@$snarkjs" "circom2@$circom" "circomlib@$circomlib" > /dev/null
+    echo "$folder"
+
+# what Groth16 proofs and shielded value cost on this machine, beside snarkjs and plain ark-groth16; `--devnet 5000` sends so many too
 bench-zk *ARGUMENTS: build
-    {{ with }} {{ python }} benches/zk.py {{ ARGUMENTS }}
+    @{{ with }} RUSTORIUM_SNARKJS="$({{ just_executable() }} snarkjs)"; export RUSTORIUM_SNARKJS; {{ python }} benches/zk.py {{ ARGUMENTS }}
 
 # how often a live peer is suspected without a free core: `record SECONDS FILE`, then `judge FILE`
 bench-suspicion *ARGUMENTS: build

@@ -30,6 +30,7 @@ PYTHON = {
     "rustorium.client": ("Client", "AsyncClient", "LightClient", "Key", "amount_of", "bytes_to_text", "text_to_bytes"),
     "rustorium.client.operations": None,
     "rustorium.client.wallet": ("Wallet", "WalletEvent", "Holding"),
+    "rustorium.client.walletaio": ("AsyncWallet",),
     "rustorium.client.zk": None,
     "rustorium.client.blockproofs": ("Verifier", "BlockProofs", "ProvedHere"),
     "rustorium.rollup": None,

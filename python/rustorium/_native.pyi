@@ -199,7 +199,17 @@ class ShieldedProver:
     def insecure_devnet() -> ShieldedProver:
         """A devnet's: FOR TESTS ONLY. It takes about a second."""
 
+    @staticmethod
+    def insecure_of_seed(seed: bytes) -> ShieldedProver:
+        """Under keys of any 32 bytes: FOR TESTS ONLY. It takes about a second."""
+
+    @staticmethod
+    def open(file: bytes, verifying_key: bytes) -> ShieldedProver:
+        """Under a ceremony's `proving.key`. Errors: NativeError, also where it is for another verifying key."""
+
     def verifying_key(self) -> bytes: ...
+    def file(self) -> bytes:
+        """The proving key, as `open` takes it: a ceremony's or a seed's, not a devnet's."""
 
 @final
 class ShieldedWallet:

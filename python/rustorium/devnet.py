@@ -60,9 +60,11 @@ class Devnet:
         durability: str = "vote",
         name: str = "devnet",
         parameters: dict[str, Any] | None = None,
+        pool_key: bytes | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> Self:
-        """Makes a new net's files. Errors: UsageError, HomeError, DevnetError."""
+        """Makes a new net's files. `pool_key`: the canonical bytes of its pool's verifying key; None: a devnet's, for
+        tests. Errors: UsageError, HomeError, DevnetError."""
         from rustorium import _native
 
         root = root.absolute()
@@ -75,7 +77,7 @@ class Devnet:
             listen = [Listen(*(f"127.0.0.1:{port}" for port in ports[4 * i : 4 * i + 4])) for i in range(nodes)]
             drawn = not (root / "passphrase").exists()  # one that is there may be anybody's
             passphrase = write_random_passphrase(root / "passphrase")
-            pool_key, _ = _native.devnet_pool_key()
+            pool_key = pool_key or _native.devnet_pool_key()[0]
             plan = NetPlan(
                 name,
                 listen,

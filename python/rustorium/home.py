@@ -142,6 +142,12 @@ def default_home(environment: Mapping[str, str]) -> Path | None:
     return homes[0] if len(homes) == 1 else None
 
 
+def proving_key_place(verifying_key_hash: str) -> Path:
+    """Where wallets look for the proving key of a pool whose verifying key has this BLAKE3 hash (hex)."""
+    root = Path(os.environ.get("RUSTORIUM_HOME") or Path.home() / ".rustorium")
+    return root / "proving-keys" / f"{verifying_key_hash}.key"
+
+
 def read_genesis(path: Path) -> bytes:
     """Canonical bytes of a genesis file (JSON). Errors: HomeMissing, HomeError with what is wrong in it."""
     from rustorium import _native

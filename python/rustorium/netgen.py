@@ -162,7 +162,8 @@ def generate(
         ],
     }
     if plan.pool_key is not None:
-        genesis["pools"] = [{"number": POOL, "key_hex": plan.pool_key.hex()}]
+        hashed = _native.value_hash(plan.pool_key).hex()
+        genesis["pools"] = [{"number": POOL, "key_hash": hashed, "key_hex": plan.pool_key.hex()}]
     try:
         encoded = _native.genesis_encode(json.dumps(genesis))
     except ValueError as error:

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 from cli_runner import Cli
 
-from rustorium.home import Home
+from rustorium import _native
+from rustorium.errors import HomeError
+from rustorium.home import Home, read_genesis
 
 
 def make_home(cli: Cli, tmp_path: Path, passphrase: Path) -> tuple[Path, dict[str, str]]:
@@ -185,7 +187,16 @@ def test_testnet_gen_makes_homes_that_know_each_other(cli: Cli, tmp_path: Path) 
     assert config.p2p.peers == {"node-1": "b.example:26650", "node-2": "10.0.0.3:7", "node-3": "10.0.0.4:26650"}
     genesis = {(Path(row["home"]) / "genesis.json").read_text() for row in rows}
     assert len(genesis) == 1
-    assert len(json.loads(genesis.pop())["validators"]) == 4
+    made = json.loads(genesis.pop())
+    assert len(made["validators"]) == 4
+    # The pool's key is pinned by its hash, which is said for people to compare.
+    [pool] = made["pools"]
+    assert pool["key_hash"] == _native.value_hash(bytes.fromhex(pool["key_hex"])).hex()
+    assert f"BLAKE3 hash {pool['key_hash']}" in ended.err
+    pool["key_hash"] = "0" * 64
+    (out / "changed.json").write_text(json.dumps(made))
+    with pytest.raises(HomeError, match="one of the two was changed"):
+        read_genesis(out / "changed.json")
     assert len(list((out / "owners").iterdir())) == 4
     ended = cli("testnet", "gen", "10.0.0.1", "--out", out)
     assert ended.code == 1

@@ -7,9 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import trio
 
 from rustorium import _native
-from rustorium.client import Client, Key, Wallet
+from rustorium.client import AsyncClient, AsyncWallet, Client, Key, Wallet
 from rustorium.devnet import Devnet
 from rustorium.errors import NotFound, TransactionFailed, WalletError
 from rustorium.testing import DevnetFactory
@@ -41,6 +42,8 @@ def test_from_the_command_line(devnet: Devnet, tmp_path: Path) -> None:
     done = run_cli("wallet", "shield", alice, 1000, *signed)
     assert json.loads(done.stdout)["outcome"] == "ok"
     assert "for tests only" in done.stderr
+    pinned = json.loads(Path(devnet.net.genesis).read_text())["pools"][0]["key_hash"]
+    assert f"the pool's verifying key has the BLAKE3 hash {pinned}" in done.stderr
     to = json.loads(run_cli("wallet", "address", bob, "-o", "json").stdout)["address"]
     run_cli("wallet", "transfer", alice, to, 300, "--memo", "rent", *signed)
     seen = json.loads(run_cli("wallet", "scan", bob, "--net", devnet.path, "-o", "json").stdout)
@@ -61,13 +64,18 @@ def test_from_the_command_line(devnet: Devnet, tmp_path: Path) -> None:
     assert key.startswith("rszall1")
 
 
-def test_from_python_over_a_restart(devnet_factory: DevnetFactory, tmp_path: Path) -> None:
-    devnet = devnet_factory()
+def test_from_python_over_a_restart_under_a_key_of_its_own(devnet_factory: DevnetFactory, tmp_path: Path) -> None:
+    """The chain's key is what a ceremony would leave, and the wallet's file of it (a whole one: tests/cli)."""
+    made = _native.ShieldedProver.insecure_of_seed(bytes([7]) * 32)
+    proving_key = tmp_path / "proving.key"
+    proving_key.write_bytes(made.file())
+    devnet = devnet_factory(pool_key=made.verifying_key())
     signer = Key.open(devnet.net.accounts[2].key_file)
     receiver, asset = devnet.net.accounts[3].address, devnet.net.asset
-    with Wallet.open(make(devnet, tmp_path, "one"), tmp_path / "passphrase") as wallet:
+    with Wallet.open(make(devnet, tmp_path, "one"), tmp_path / "passphrase", proving_key=proving_key) as wallet:
         with Client.from_net(devnet.path) as client:
             before = client.pool_balance(asset)
+            assert wallet.warning(client) is None
             had = client.balance(receiver, asset).amount
             for amount in (10, 20, 30):
                 wallet.shield(client, asset, amount, key=signer)
@@ -92,6 +100,27 @@ def test_from_python_over_a_restart(devnet_factory: DevnetFactory, tmp_path: Pat
                 assert sum(event.amount for event in events if event.kind == "spent") == 110
                 with pytest.raises(WalletError, match="only looks"):
                     auditor.unshield(client, receiver, asset, 5, key=signer)
+
+
+def test_from_python_asynchronously(devnet: Devnet, tmp_path: Path) -> None:
+    signer, asset = Key.open(devnet.net.accounts[3].key_file), devnet.net.asset
+    file = make(devnet, tmp_path, "async")
+
+    async def body() -> None:
+        async with (
+            await AsyncWallet.open(file, tmp_path / "passphrase") as wallet,
+            AsyncClient.from_net(devnet.path) as client,
+        ):
+            warning = await wallet.warning(client)
+            assert warning is not None
+            assert "for tests only" in warning
+            await wallet.start_now(client)
+            await wallet.shield(client, asset, 9, key=signer)
+            await wallet.unshield(client, signer.address, asset, 4, key=signer)
+            assert await wallet.scan(client) == []
+            assert wallet.balance(asset) == 5
+
+    trio.run(body)
 
 
 def test_what_must_not_pass(devnet: Devnet, tmp_path: Path) -> None:

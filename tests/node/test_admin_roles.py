@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import trio
 import trio.testing
-from admin_tools import FakeNode, calls
 from hypothesis import given
 from hypothesis import strategies as st
 
+from admin_tools import FakeNode, calls
 from rustorium import _native
 from rustorium.errors import AccessRefused, NodeError, RustoriumError, TooManyCalls
 from rustorium.node.admincalls import OWNER_BURST, TOKEN_BURST, Caller, Plane, socket_owner

@@ -1,8 +1,9 @@
 //! The genesis as a JSON file for people; its canonical bytes are what is hashed.
 
+use rustorium_crypto::hash::value_hash;
 use rustorium_types::{
-    AssetId, BoundedBytes, BoundedVec, Genesis, GenesisAccount, GenesisPool, PROTOCOL_VERSION, Parameters, PublicKey,
-    Validator,
+    AssetId, BoundedBytes, BoundedVec, Genesis, GenesisAccount, GenesisPool, Hash, PROTOCOL_VERSION, Parameters,
+    PublicKey, Validator,
 };
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -45,6 +46,9 @@ struct AccountView {
 #[serde(deny_unknown_fields)]
 struct PoolView {
     number: u32,
+    /// BLAKE3 of the key, for people to compare; written always, checked where it is given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    key_hash: Option<Hash>,
     key_hex: String,
 }
 
@@ -72,7 +76,7 @@ fn refuse(what: impl std::fmt::Display) -> GenesisFileError {
 }
 
 fn key(text: &str) -> Result<PublicKey, GenesisFileError> {
-    rustorium_types::Hash::from_hex(text).map(|hash| hash.0).map_err(refuse)
+    Hash::from_hex(text).map(|hash| hash.0).map_err(refuse)
 }
 
 fn bounded<const MAX: usize>(text: &str) -> Result<BoundedBytes<MAX>, GenesisFileError> {
@@ -124,12 +128,20 @@ fn account(view: &AccountView) -> Result<GenesisAccount, GenesisFileError> {
 
 fn pool(view: &PoolView) -> Result<GenesisPool, GenesisFileError> {
     let key = hex::decode(&view.key_hex).map_err(|_| refuse("a pool's key_hex is not hex digits"))?;
+    let found = value_hash(&key);
+    if let Some(pinned) = view.key_hash.filter(|pinned| *pinned != found) {
+        return Err(refuse(format!(
+            "pool {}'s key has the BLAKE3 hash {found} and key_hash pins {pinned}: one of the two was changed, ask who \
+             made the genesis",
+            view.number
+        )));
+    }
     Ok(GenesisPool { number: view.number, key: BoundedBytes::new(key).map_err(refuse)? })
 }
 
 /// The JSON form of a genesis.
 pub fn to_json(genesis: &Genesis) -> String {
-    let digits = |key: &PublicKey| rustorium_types::Hash(*key).to_string();
+    let digits = |key: &PublicKey| Hash(*key).to_string();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let validators = genesis.validators.iter().map(|v| ValidatorView {
         name: text(v.name.as_slice()),
@@ -150,7 +162,11 @@ pub fn to_json(genesis: &Genesis) -> String {
         balances: balances(a),
     });
     let pools = genesis.pools.iter();
-    let pools = pools.map(|pool| PoolView { number: pool.number, key_hex: hex::encode(pool.key.as_slice()) });
+    let pools = pools.map(|pool| PoolView {
+        number: pool.number,
+        key_hash: Some(value_hash(pool.key.as_slice())),
+        key_hex: hex::encode(pool.key.as_slice()),
+    });
     let view = GenesisView {
         version: genesis.version,
         name: text(genesis.name.as_slice()),

@@ -12,6 +12,8 @@ use rustorium_execution::{PoolHead, PoolRow, shielded_context};
 use rustorium_gateway::json::OperationView;
 use rustorium_types::limits::{SEALED_BYTES, TRANSFER_PROOF_BYTES};
 use rustorium_types::{AccountId, AssetId, ChainId, Hash, Operation, PoolTransfer};
+use rustorium_zk::Key;
+use rustorium_zk::ceremony::{Relation, encode_proving_key, open_prover};
 use rustorium_zk::shielded::error::ShieldedError;
 use rustorium_zk::shielded::field::element_bytes;
 use rustorium_zk::shielded::keys::{Address, FullViewingKey, IncomingViewingKey, SpendingKey};
@@ -33,6 +35,7 @@ fn refused(error: ShieldedError) -> PyErr {
         ShieldedError::ViewingKey(_) => "viewing-key",
         ShieldedError::NotEnough { .. } => "not-enough",
         ShieldedError::Scattered { .. } => "scattered",
+        ShieldedError::ProvingKey => "other-proving-key",
         _ => "wallet-refused",
     };
     native_error(code, error.to_string())
@@ -53,6 +56,26 @@ fn fresh() -> Zeroizing<[u8; 32]> {
 #[pyclass(frozen, module = "rustorium._native")]
 pub struct ShieldedProver {
     prover: Prover,
+    /// What the chain verifies its proofs with.
+    key: Key,
+}
+
+impl ShieldedProver {
+    fn new(prover: Prover) -> PyResult<Self> {
+        let key = Key::from_bytes(&prover.verifying_key());
+        Ok(Self { prover, key: key.map_err(|error| native_error(error.code(), error.to_string()))? })
+    }
+
+    /// A proof that holds: a proving key whose parts don't belong together makes some that don't.
+    fn prove(&self, made: &Prepared) -> Result<Vec<u8>, ShieldedError> {
+        let proof = self.prover.prove(made, &fresh())?;
+        let holds = made.statement.claim(&self.key, &proof).and_then(|claim| claim.verify());
+        holds.map(|()| proof).map_err(|_| ShieldedError::ProvingKey)
+    }
+}
+
+fn internal(error: impl std::fmt::Display) -> PyErr {
+    native_error("internal", format!("no proving key: {error}"))
 }
 
 #[pymethods]
@@ -60,13 +83,32 @@ impl ShieldedProver {
     /// A devnet's: FOR TESTS ONLY.
     #[staticmethod]
     fn insecure_devnet(py: Python<'_>) -> PyResult<Self> {
-        let made = detached(py, Prover::insecure_devnet)?;
-        Ok(Self { prover: made.map_err(|error| native_error("internal", format!("no proving key: {error}")))? })
+        Self::new(detached(py, Prover::insecure_devnet)?.map_err(internal)?)
+    }
+
+    /// Under keys of any seed: FOR TESTS ONLY.
+    #[staticmethod]
+    fn insecure_of_seed(py: Python<'_>, seed: [u8; 32]) -> PyResult<Self> {
+        Self::new(detached(py, || Prover::insecure_of_seed(&seed))?.map_err(internal)?)
+    }
+
+    /// Under a ceremony's `proving.key` (its bytes), which must be for the verifying key whose canonical bytes are given.
+    #[staticmethod]
+    fn open(py: Python<'_>, file: &[u8], verifying_key: &[u8]) -> PyResult<Self> {
+        let open = || Relation::transfer().map(|relation| open_prover(relation, file, verifying_key));
+        let opened = detached(py, open)?.map_err(internal)?;
+        Self::new(opened.map_err(|error| native_error(error.code(), error.to_string()))?)
     }
 
     /// The canonical bytes of the key that verifies its proofs.
     fn verifying_key<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
         PyBytes::new(py, &self.prover.verifying_key())
+    }
+
+    /// The file that `open` opens, of keys whose γ is the generator: a ceremony's or a seed's, not a devnet's.
+    fn file<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        let encode = || Relation::transfer().map(|relation| encode_proving_key(&relation, self.prover.proving_key()));
+        Ok(PyBytes::new(py, &detached(py, encode)?.map_err(internal)?))
     }
 }
 
@@ -287,7 +329,7 @@ impl ShieldedWallet {
         let wanted = self.wanted(kind, sender, asset, amount, to, memo.unwrap_or_default())?;
         let proved = detached(py, || {
             let (operation, made) = self.prepare(&wanted)?;
-            let proof = prover.prover.prove(&made, &fresh())?;
+            let proof = prover.prove(&made)?;
             Ok(with_transfer(operation, &made, &proof))
         })?;
         serde_json::to_string(&OperationView::from(&proved.map_err(refused)?)).map_err(value_error)

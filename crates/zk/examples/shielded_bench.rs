@@ -1,7 +1,12 @@
-//! Prints what shielded transfers cost: `cargo run --release -p rustorium-zk --example shielded_bench [RUNS]`.
+//! Prints what shielded transfers cost: `cargo run --release -p rustorium-zk --example shielded_bench [RUNS [FOLDER]]`.
 //!
-//! Times are medians of the thread's processor time.
+//! Times are medians of the thread's processor time. The last line is JSON, for `benches/zk.py`. A folder gets the transfer
+//! that is measured as `transfer.zkey` and `transfer.wtns`, for snarkjs to prove the same.
 
+#[path = "common/zkey.rs"]
+mod zkey;
+
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::hint::black_box;
 use std::io::Write;
@@ -14,11 +19,13 @@ use ark_ec::VariableBaseMSM;
 use ark_ec::pairing::Pairing;
 use ark_ff::PrimeField;
 use ark_groth16::Groth16;
+use ark_groth16::r1cs_to_qap::LibsnarkReduction;
 use ark_relations::gr1cs::{
     ConstraintSynthesizer, ConstraintSystem, ConstraintSystemRef, SynthesisError, SynthesisMode,
 };
 use rustix::time::{ClockId, clock_gettime};
 use rustorium_types::{AssetId, ChainId};
+use rustorium_zk::shielded::circuit::TransferCircuit;
 use rustorium_zk::shielded::field::Element;
 use rustorium_zk::shielded::keys::SpendingKey;
 use rustorium_zk::shielded::memo::{Memo, SEALED_BYTES};
@@ -31,20 +38,35 @@ use rustorium_zk::shielded::tree::{LEVELS, Path, Tree};
 use rustorium_zk::shielded::wire::{Circuit, Wire};
 use rustorium_zk::{Key, verify_all};
 
+/// What `benches/zk.py` reads, by name.
+type Figures = BTreeMap<&'static str, u128>;
+
+type Plain = Groth16<Bn254, LibsnarkReduction>;
+
 const POOL: Pool = Pool { chain: ChainId([7; 32]), number: 0 };
 
 fn main() -> Result<(), Box<dyn Error>> {
     let runs: usize = std::env::args().nth(1).map_or(Ok(11), |text| text.parse())?;
-    let mut out = std::io::stdout().lock();
-    constraints(&mut out)?;
+    let folder = std::env::args().nth(2);
+    let (mut out, mut figures) = (std::io::stdout().lock(), Figures::new());
+    figures.insert("constraints", constraints(&mut out)? as u128);
     hashes(&mut out)?;
-    appends(&mut out)?;
+    appends(&mut out, &mut figures)?;
     let asset = AssetTag::new(&POOL, &AssetId([1; 32]));
     let (wallet, key) = funded(asset)?;
     let transfer = transfer(&wallet, &key, asset)?;
-    proofs(&mut out, &transfer, runs)?;
-    other_curve(&mut out, runs)?;
-    scans(&mut out, &transfer, runs)?;
+    let prover = proofs(&mut out, &transfer, runs, &mut figures)?;
+    if let Some(folder) = folder {
+        let assignment = prover.assignment(&transfer)?;
+        let zkey = zkey::key(prover.proving_key(), prover.matrices());
+        std::fs::write(std::path::Path::new(&folder).join("transfer.zkey"), zkey)?;
+        std::fs::write(std::path::Path::new(&folder).join("transfer.wtns"), zkey::witness(&assignment))?;
+    } else {
+        other_curve(&mut out, runs)?;
+    }
+    scans(&mut out, &transfer, runs, &mut figures)?;
+    let figures: Vec<String> = figures.iter().map(|(name, value)| format!("\"{name}\": {value}")).collect();
+    writeln!(out, "{{{}}}", figures.join(", "))?;
     Ok(())
 }
 
@@ -94,7 +116,7 @@ fn level<const CHILDREN: usize, const WIDTH: usize>() -> Result<usize, Synthesis
     })
 }
 
-fn constraints(out: &mut impl Write) -> Result<(), Box<dyn Error>> {
+fn constraints(out: &mut impl Write) -> Result<usize, Box<dyn Error>> {
     let matrices = Matrices::of_transfer()?;
     let total = matrices.constraints();
     writeln!(out, "transfer: constraints           {total:>10}")?;
@@ -106,7 +128,7 @@ fn constraints(out: &mut impl Write) -> Result<(), Box<dyn Error>> {
         let with = total - paths + 2 * levels * each;
         writeln!(out, "  arity {arity}, {levels:>2} levels of {each:>3}      {with:>10}")?;
     }
-    Ok(())
+    Ok(total)
 }
 
 fn hash_time<const WIDTH: usize>() -> Duration {
@@ -137,13 +159,20 @@ fn leaves(count: u64) -> Vec<Commitment> {
     (0..count).map(|at| Commitment(Element::from(at + 1))).collect()
 }
 
-fn appends(out: &mut impl Write) -> Result<(), Box<dyn Error>> {
+fn appends(out: &mut impl Write, figures: &mut Figures) -> Result<(), Box<dyn Error>> {
     let mut start = Tree::default();
     start.append(&leaves(12_345))?;
     for count in [2u32, 16, 128, 1_000, 4_000] {
         let batch = leaves(count.into());
         let time = median(11, || start.clone().append(&batch).map(|root| root.0));
         let hashes = start.hashes(count.into());
+        let name = match count {
+            16 => Some("hashes_of_16_leaves"),
+            128 => Some("hashes_of_128_leaves"),
+            1_000 => Some("hashes_of_1000_leaves"),
+            _ => None,
+        };
+        figures.extend(name.map(|name| (name, u128::from(hashes))));
         let (whole, tenths) = (10 * hashes / u64::from(count) / 10, 10 * hashes / u64::from(count) % 10);
         writeln!(
             out,
@@ -185,7 +214,12 @@ fn transfer(wallet: &Wallet, key: &SpendingKey, asset: AssetTag) -> Result<Prepa
     Ok(prepare(key, &plan, b"context", &[9; 32])?)
 }
 
-fn proofs(out: &mut impl Write, transfer: &Prepared, runs: usize) -> Result<(), Box<dyn Error>> {
+fn proofs(
+    out: &mut impl Write,
+    transfer: &Prepared,
+    runs: usize,
+    figures: &mut Figures,
+) -> Result<Prover, Box<dyn Error>> {
     writeln!(out, "({DEVNET_WARNING})")?;
     let start = now();
     let prover = Prover::insecure_devnet()?;
@@ -194,6 +228,13 @@ fn proofs(out: &mut impl Write, transfer: &Prepared, runs: usize) -> Result<(), 
     writeln!(out, "witness, checked                {:>10} us", witness.as_micros())?;
     let prove = median(runs, || prover.prove(transfer, &[3; 32]).is_ok());
     writeln!(out, "prove                           {:>10} ms", prove.as_millis())?;
+    let circuit = || TransferCircuit { public: transfer.statement.public_inputs(), witness: transfer.witness.clone() };
+    let mut random = ark_std::test_rng();
+    let plain = median(runs.div_ceil(2), || {
+        Plain::create_random_proof_with_reduction(circuit(), prover.proving_key(), &mut random).is_ok()
+    });
+    writeln!(out, "  plain ark-groth16             {:>10} ms", plain.as_millis())?;
+    figures.extend([("prove_ns", prove.as_nanos()), ("plain_prove_ns", plain.as_nanos())]);
     let proof = prover.prove(transfer, &[3; 32])?;
     let key = Key::from_bytes(&prover.verifying_key())?;
     let verify = median(10 * runs, || transfer.statement.claim(&key, &proof)?.verify());
@@ -201,12 +242,13 @@ fn proofs(out: &mut impl Write, transfer: &Prepared, runs: usize) -> Result<(), 
     let claims = vec![transfer.statement.claim(&key, &proof)?; 128];
     let batch = median(runs, || verify_all(&claims).iter().all(Result::is_ok)) / 128;
     writeln!(out, "verify, one of a batch of 128   {:>10} us", batch.as_micros())?;
+    figures.extend([("verify_ns", verify.as_nanos()), ("verify_batch_ns", batch.as_nanos())]);
     let (points, inputs) = (&prover.proving_key().vk.gamma_abc_g1, transfer.statement.public_inputs());
     let sum = median(10 * runs, || G1Projective::msm_unchecked(&points[1..], &inputs));
     writeln!(out, "  of it for the 8 inputs        {:>10} us", sum.as_micros())?;
     let sum = median(10 * runs, || G1Projective::msm_unchecked(&points[1..2], &inputs[..1]));
     writeln!(out, "  for one input instead         {:>10} us", sum.as_micros())?;
-    Ok(())
+    Ok(prover)
 }
 
 /// Products in a row: as many constraints and variables as a transfer has.
@@ -243,7 +285,7 @@ fn other_curve(out: &mut impl Write, runs: usize) -> Result<(), Box<dyn Error>> 
     Ok(())
 }
 
-fn scans(out: &mut impl Write, transfer: &Prepared, runs: usize) -> Result<(), Box<dyn Error>> {
+fn scans(out: &mut impl Write, transfer: &Prepared, runs: usize, figures: &mut Figures) -> Result<(), Box<dyn Error>> {
     const TRANSFERS: u32 = 1_000;
     let records = vec![record(transfer); TRANSFERS as usize];
     let stranger = SpendingKey::derive(&[4; 32], 0);
@@ -257,9 +299,10 @@ fn scans(out: &mut impl Write, transfer: &Prepared, runs: usize) -> Result<(), B
         writeln!(out, "trial decryption, {what:<8}      {:>10} ns an output, {rate} a second", each.as_nanos())?;
     }
     let mut wallet = Wallet::new(ViewingKey::Full(stranger.viewing().clone()));
-    let scan = median(1, || wallet.scan(&records).is_ok()) / (2 * TRANSFERS);
+    let scan = median(runs, || wallet.scan(&records).is_ok()) / (2 * TRANSFERS);
     let rate = Duration::from_secs(1).as_nanos() / scan.as_nanos().max(1);
     writeln!(out, "whole scan with the tree        {:>10} ns an output, {rate} a second", scan.as_nanos())?;
+    figures.insert("scan_ns", scan.as_nanos());
     let path = Path::new(0);
     let root = median(101, || path.root(&Commitment(Element::from(1u64))));
     writeln!(out, "path to a root                  {:>10} us", root.as_micros())?;

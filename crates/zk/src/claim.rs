@@ -6,7 +6,6 @@ use crate::key::{Key, KeyOf, Prepared};
 use crate::refused::{Document, Part, Refused};
 use ark_bls12_381::Bls12_381;
 use ark_bn254::Bn254;
-use ark_ec::VariableBaseMSM;
 use ark_ff::{BigInteger, PrimeField};
 use ark_groth16::{Groth16, Proof};
 use std::sync::Arc;
@@ -99,9 +98,9 @@ impl<E: Suite> Decoded<E> {
     /// The one call of the raw verifier.
     #[expect(clippy::disallowed_methods, reason = "this is the wrapper")]
     fn holds(&self) -> bool {
-        let ic = &self.key.key.gamma_abc_g1;
-        let inputs = E::G1::msm_unchecked(&ic[1..], &self.inputs) + ic[0];
-        Groth16::<E>::verify_proof_with_prepared_inputs(self.key.alone(), &self.proof, &inputs).unwrap_or(false)
+        let alone = self.key.alone();
+        let inputs = alone.multiples.sum(&self.inputs) + self.key.key.gamma_abc_g1[0];
+        Groth16::<E>::verify_proof_with_prepared_inputs(&alone.key, &self.proof, &inputs).unwrap_or(false)
     }
 
     fn input_bytes(&self) -> Vec<u8> {

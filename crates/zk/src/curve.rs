@@ -4,7 +4,7 @@ use ark_bls12_381::Bls12_381;
 use ark_bn254::Bn254;
 use ark_ec::pairing::Pairing;
 use ark_ec::scalar_mul::glv::GLVConfig;
-use ark_ec::short_weierstrass::{Affine, SWCurveConfig};
+use ark_ec::short_weierstrass::{Affine, Projective, SWCurveConfig};
 use ark_ff::Field;
 
 /// A pairing-friendly curve that proofs are verified on.
@@ -70,7 +70,14 @@ impl std::fmt::Display for Curve {
 }
 
 /// A curve's groups as arkworks has them.
-pub trait Suite: Pairing<G1Affine = Affine<Self::First>, G2Affine = Affine<Self::Second>> {
+pub trait Suite:
+    Pairing<
+        G1 = Projective<Self::First>,
+        G1Affine = Affine<Self::First>,
+        G2 = Projective<Self::Second>,
+        G2Affine = Affine<Self::Second>,
+    >
+{
     /// Which one it is.
     const CURVE: Curve;
     /// The first group.

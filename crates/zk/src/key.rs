@@ -3,6 +3,7 @@
 use crate::INPUTS_MAX;
 use crate::curve::{Curve, Suite};
 use crate::encoding::{point, point_bytes, write_point};
+use crate::inputs::Multiples;
 use crate::refused::{Document, Part, Refused};
 use ark_bls12_381::Bls12_381;
 use ark_bn254::Bn254;
@@ -35,8 +36,22 @@ pub(crate) struct Prepared<E: Suite> {
     pub(crate) key: VerifyingKey<E>,
     /// The lines of β, −γ and −δ.
     pub(crate) lines: [E::G2Prepared; 3],
-    /// For verifying alone, which takes e(α, β) besides: made when it is first wanted, since a batch does without.
-    alone: OnceLock<PreparedVerifyingKey<E>>,
+    /// Made when it is first wanted, since a batch does without.
+    alone: OnceLock<Alone<E>>,
+}
+
+/// What verifying alone takes of a key besides.
+pub(crate) struct Alone<E: Suite> {
+    /// With e(α, β).
+    pub(crate) key: PreparedVerifyingKey<E>,
+    /// Of the points that inputs multiply.
+    pub(crate) multiples: Multiples<E::First>,
+}
+
+impl<E: Suite> std::fmt::Debug for Alone<E> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Alone").field("key", &self.key).finish_non_exhaustive()
+    }
 }
 
 impl Key {
@@ -87,14 +102,17 @@ impl<E: Suite> Prepared<E> {
         self.key.gamma_abc_g1.len() - 1
     }
 
-    pub(crate) fn alone(&self) -> &PreparedVerifyingKey<E> {
-        self.alone.get_or_init(|| PreparedVerifyingKey {
-            vk: self.key.clone(),
-            alpha_g1_beta_g2: E::final_exponentiation(E::miller_loop(self.key.alpha_g1, self.lines[0].clone()))
-                .map(|output| output.0)
-                .unwrap_or_default(),
-            gamma_g2_neg_pc: self.lines[1].clone(),
-            delta_g2_neg_pc: self.lines[2].clone(),
+    pub(crate) fn alone(&self) -> &Alone<E> {
+        self.alone.get_or_init(|| {
+            let key = PreparedVerifyingKey {
+                vk: self.key.clone(),
+                alpha_g1_beta_g2: E::final_exponentiation(E::miller_loop(self.key.alpha_g1, self.lines[0].clone()))
+                    .map(|output| output.0)
+                    .unwrap_or_default(),
+                gamma_g2_neg_pc: self.lines[1].clone(),
+                delta_g2_neg_pc: self.lines[2].clone(),
+            };
+            Alone { key, multiples: Multiples::of(&self.key.gamma_abc_g1[1..]) }
         })
     }
 }

@@ -15,6 +15,7 @@ pub mod ceremony;
 mod claim;
 mod curve;
 mod encoding;
+mod inputs;
 mod key;
 mod refused;
 #[cfg(feature = "shielded")]

@@ -33,6 +33,7 @@ def gen(
     output: Output = Format.table,
 ) -> None:
     """Make a genesis, one home per validator, owner keys and account keys, sealed with a random passphrase."""
+    from rustorium import _native
     from rustorium.home import make_folder, write_random_passphrase
     from rustorium.netgen import Listen, NetPlan, generate
 
@@ -60,6 +61,8 @@ def gen(
         ],
         output,
     )
+    if plan.pool_key is not None:
+        note(f"the pool's verifying key has the BLAKE3 hash {_native.value_hash(plan.pool_key).hex()}")
     note(
         f"chain {files.chain}; copy each home and {root / 'passphrase'} to its machine, keep owners/ apart, then run "
         "`rustorium-node start --home HOME --passphrase-file FILE` there"

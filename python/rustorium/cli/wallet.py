@@ -1,6 +1,8 @@
 """`wallet new`, `address`, `viewing-key`, `balance`, `scan`, `shield`, `transfer`, `unshield`: shielded value."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -33,6 +35,15 @@ AssetOption = Annotated[str | None, typer.Option("--asset", help="Asset id (hex)
 MemoOption = Annotated[str, typer.Option("--memo", help="A message to the receiver, at most 140 bytes.")]
 WalletPassphraseOption = Annotated[
     Path | None, typer.Option("--wallet-passphrase-file", help="File (0600) that opens the wallet.")
+]
+
+ProvingKeyOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--proving-key",
+        help="The proving.key of the ceremony that made the pool's key. Default: proving-keys/HASH.key in "
+        "RUSTORIUM_HOME or ~/.rustorium, or a devnet's on a devnet.",
+    ),
 ]
 
 
@@ -150,20 +161,16 @@ def shield(
     genesis: GenesisOption = None,
     token_file: TokenFileOption = None,
     timeout_s: TimeoutOption = 60.0,
+    proving_key: ProvingKeyOption = None,
     passphrase_file: PassphraseOption = None,
     wallet_passphrase_file: WalletPassphraseOption = None,
     output: Output = Format.table,
 ) -> None:
     """Move an amount of an account into the pool. Amount, asset and account show."""
-    from rustorium.client import amount_of
-
-    units, named, signer = amount_of(amount), _asset(asset, net), key_of(key, passphrase_file)
-    with (
-        _open(file, wallet_passphrase_file or passphrase_file) as wallet,
-        client_of(net, node, genesis, timeout_s, token_file=token_file) as client,
-    ):
-        _warn(wallet, client)
-        done = wallet.shield(client, named, units, key=signer, to=to, memo=memo.encode())
+    named = _Payment(amount, asset, net, key, passphrase_file)
+    opens = (file, wallet_passphrase_file or passphrase_file, proving_key)
+    with _paying(opens, net, node, genesis, timeout_s, token_file) as (wallet, client):
+        done = wallet.shield(client, named.asset, named.units, key=named.signer, to=to, memo=memo.encode())
     emit_one(submitted_row(done), output)
 
 
@@ -180,20 +187,16 @@ def transfer(
     genesis: GenesisOption = None,
     token_file: TokenFileOption = None,
     timeout_s: TimeoutOption = 60.0,
+    proving_key: ProvingKeyOption = None,
     passphrase_file: PassphraseOption = None,
     wallet_passphrase_file: WalletPassphraseOption = None,
     output: Output = Format.table,
 ) -> None:
     """Pay an amount inside the pool. The account that sends the transaction shows, nothing else of it."""
-    from rustorium.client import amount_of
-
-    units, named, signer = amount_of(amount), _asset(asset, net), key_of(key, passphrase_file)
-    with (
-        _open(file, wallet_passphrase_file or passphrase_file) as wallet,
-        client_of(net, node, genesis, timeout_s, token_file=token_file) as client,
-    ):
-        _warn(wallet, client)
-        done = wallet.transfer(client, to, named, units, key=signer, memo=memo.encode())
+    named = _Payment(amount, asset, net, key, passphrase_file)
+    opens = (file, wallet_passphrase_file or passphrase_file, proving_key)
+    with _paying(opens, net, node, genesis, timeout_s, token_file) as (wallet, client):
+        done = wallet.transfer(client, to, named.asset, named.units, key=named.signer, memo=memo.encode())
     emit_one(submitted_row(done), output)
 
 
@@ -209,27 +212,53 @@ def unshield(
     genesis: GenesisOption = None,
     token_file: TokenFileOption = None,
     timeout_s: TimeoutOption = 60.0,
+    proving_key: ProvingKeyOption = None,
     passphrase_file: PassphraseOption = None,
     wallet_passphrase_file: WalletPassphraseOption = None,
     output: Output = Format.table,
 ) -> None:
     """Move an amount out of the pool. Amount, asset and receiver show."""
-    from rustorium.client import amount_of
-
-    units, named, signer = amount_of(amount), _asset(asset, net), key_of(key, passphrase_file)
-    with (
-        _open(file, wallet_passphrase_file or passphrase_file) as wallet,
-        client_of(net, node, genesis, timeout_s, token_file=token_file) as client,
-    ):
-        _warn(wallet, client)
-        done = wallet.unshield(client, to, named, units, key=signer)
+    named = _Payment(amount, asset, net, key, passphrase_file)
+    opens = (file, wallet_passphrase_file or passphrase_file, proving_key)
+    with _paying(opens, net, node, genesis, timeout_s, token_file) as (wallet, client):
+        done = wallet.unshield(client, to, named.asset, named.units, key=named.signer)
     emit_one(submitted_row(done), output)
 
 
-def _open(file: Path, passphrase_file: Path | None) -> "Wallet":
+class _Payment:
+    """What a payment names: units, an asset, and the account that sends it. Errors: UsageError, KeyFileError."""
+
+    def __init__(
+        self, amount: str, asset: str | None, net: Path | None, key: Path, passphrase_file: Path | None
+    ) -> None:
+        from rustorium.client import amount_of
+
+        self.units, self.asset, self.signer = amount_of(amount), _asset(asset, net), key_of(key, passphrase_file)
+
+
+@contextmanager
+def _paying(
+    opens: tuple[Path, Path | None, Path | None],
+    net: Path | None,
+    node: list[str] | None,
+    genesis: Path | None,
+    timeout_s: float,
+    token_file: Path | None,
+) -> "Iterator[tuple[Wallet, Client]]":
+    """Wallet and client, after it was said which key the pool has, for a person to compare, and what must be known."""
+    from rustorium import _native
+
+    with _open(*opens) as wallet, client_of(net, node, genesis, timeout_s, token_file=token_file) as client:
+        note(f"the pool's verifying key has the BLAKE3 hash {_native.value_hash(client.pool_key(wallet.pool)).hex()}")
+        if (warning := wallet.warning(client)) is not None:
+            note(f"WARNING: {warning}")
+        yield wallet, client
+
+
+def _open(file: Path, passphrase_file: Path | None, proving_key: Path | None = None) -> "Wallet":
     from rustorium.client import Wallet
 
-    return Wallet.open(file.expanduser(), passphrase_file)
+    return Wallet.open(file.expanduser(), passphrase_file, proving_key=proving_key)
 
 
 def _asset(asset: str | None, net: Path | None) -> str:
@@ -240,11 +269,6 @@ def _asset(asset: str | None, net: Path | None) -> str:
     if not named:
         raise UsageError("no asset is named: give --asset, or a --net that has one")
     return named
-
-
-def _warn(wallet: "Wallet", client: "Client") -> None:
-    if (warning := wallet.warning(client)) is not None:
-        note(f"WARNING: {warning}")
 
 
 def _about(wallet: "Wallet") -> dict[str, object]:

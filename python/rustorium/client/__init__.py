@@ -14,6 +14,7 @@ from rustorium.client.keys import Key
 from rustorium.client.light import LightClient
 from rustorium.client.text import amount_of, bytes_to_text, text_to_bytes, wait_of
 from rustorium.client.wallet import Wallet
+from rustorium.client.walletaio import AsyncWallet
 
 if TYPE_CHECKING:
     from rustorium.api import ConsensusEngine, Storage, TransactionProcessor
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AsyncClient",
+    "AsyncWallet",
     "BlockProofs",
     "Client",
     "Key",

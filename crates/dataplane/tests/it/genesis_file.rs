@@ -30,6 +30,15 @@ fn a_pool_has_a_number_and_a_key() {
     assert_eq!((read.pools[0].number, read.pools[0].key.as_slice()), (7, key));
     assert_eq!(from_json(&to_json(&read)).unwrap(), read);
     assert_ne!(chain_id(&read), chain_id(&genesis()));
+    // The key's hash is pinned beside it, and read where it is there.
+    let mut written: Value = serde_json::from_str(&to_json(&read)).unwrap();
+    let pinned = rustorium_crypto::hash::value_hash(key).to_string();
+    assert_eq!(written["pools"][0]["key_hash"], pinned);
+    written["pools"][0]["key_hash"] = Value::from("0".repeat(64));
+    let said = refused(&written);
+    assert!(said.contains(&pinned) && said.contains("one of the two was changed"), "{said}");
+    written["pools"][0]["key_hash"] = Value::from("0".repeat(63));
+    assert!(refused(&written).contains("hex"));
     value["pools"][0]["key_hex"] = Value::from("no digits");
     assert!(refused(&value).contains("hex digits"));
     value["pools"][0]["key_hex"] = Value::from(hex::encode(&key[1..]));

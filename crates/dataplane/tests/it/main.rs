@@ -28,6 +28,7 @@ mod rivals;
 mod rooting;
 mod rules;
 mod seeds;
+mod shielded;
 mod stale;
 mod state_claims;
 mod state_sync;

@@ -82,7 +82,11 @@ impl Net {
 
     /// So many nodes, of which the first four are the genesis' validators.
     pub fn of(count: usize, parameters: Parameters) -> Self {
-        let genesis = chain::genesis_with(parameters);
+        Self::on(chain::genesis_with(parameters), count)
+    }
+
+    /// So many nodes of this chain.
+    pub fn on(genesis: Genesis, count: usize) -> Self {
         let now = Now { us: 1_000_000, wall_ms: chain::START_MS + 1000 };
         let witness = Rc::<RefCell<Witness>>::default();
         let config = WorkConfig::default();

@@ -35,7 +35,7 @@ fn rooted(rounds: u64) -> Net {
     net
 }
 
-fn root(net: &mut Net, rounds: u64) {
+pub fn root(net: &mut Net, rounds: u64) {
     for round in 0..rounds {
         net.submit((round % 4) as usize);
         net.advance(60_000);
@@ -48,7 +48,7 @@ fn root(net: &mut Net, rounds: u64) {
     fold(net, net.store(0).clone());
 }
 
-fn fold(net: &Net, store: Arc<dyn Store>) {
+pub fn fold(net: &Net, store: Arc<dyn Store>) {
     let (events, inbox) = (Arc::<Queue<Event>>::default(), Arc::new(Inbox::new().unwrap()));
     let metrics = RootMetrics::new(&NodeMetrics::new());
     Rooter::new(store, tables(), &net.genesis.parameters, events, inbox, metrics).unwrap();
@@ -174,16 +174,16 @@ impl Handler for Hears {
 }
 
 /// Node 3, which joins, and peers 0 to 2, which are started one by one.
-struct World {
+pub struct World {
     runtime: Runtime,
     sockets: Vec<Option<UdpSocket>>,
     addresses: Vec<SocketAddr>,
-    net: Net,
+    pub net: Net,
     peers: Vec<Transport>,
 }
 
 impl World {
-    fn new(net: Net) -> Self {
+    pub fn new(net: Net) -> Self {
         let sockets: Vec<_> = (0..4).map(|_| UdpSocket::bind("127.0.0.1:0").unwrap()).collect();
         let addresses = sockets.iter().map(|socket| socket.local_addr().unwrap()).collect();
         let runtime = runtime();
@@ -214,7 +214,7 @@ impl World {
         }
     }
 
-    fn serve(&mut self, me: u8, lies: bool) {
+    pub fn serve(&mut self, me: u8, lies: bool) {
         self.serve_ends(me, lies, false, self.net.store(0).clone());
     }
 
@@ -228,7 +228,7 @@ impl World {
         self.peers.push(transport);
     }
 
-    fn join(&mut self, store: Arc<MemStore>) -> Joining {
+    pub fn join(&mut self, store: Arc<MemStore>) -> Joining {
         let events = Arc::<Queue<JoinEvent>>::default();
         let runtime = runtime();
         let transport = self.transport(3, Arc::new(Hears(events.clone())), runtime.handle());
@@ -252,7 +252,7 @@ fn runtime() -> Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
 }
 
-struct Joining {
+pub struct Joining {
     events: Arc<Queue<JoinEvent>>,
     bans: Receiver<Ban>,
     transport: Transport,
@@ -262,7 +262,7 @@ struct Joining {
 }
 
 impl Joining {
-    fn end(self) -> Joined {
+    pub fn end(self) -> Joined {
         let joined = self.thread.join().unwrap().unwrap();
         self.runtime.block_on(self.transport.close());
         drop(self.transport);
@@ -271,7 +271,7 @@ impl Joining {
     }
 }
 
-fn same_state(net: &Net, store: &MemStore) {
+pub fn same_state(net: &Net, store: &MemStore) {
     let root = store.tip().unwrap().height;
     let (view, mine) = (net.store(0).view_at(root).unwrap(), store.view_at(root).unwrap());
     let walk = rustorium_storage::Walk {

@@ -62,6 +62,22 @@ fn value_comes_in_moves_and_leaves() {
     assert_eq!((supply(&world), paid_storage(&world)), (all, storage));
 }
 
+#[test]
+fn a_pool_under_a_key_of_its_own_takes_proofs_of_that_keys_file_alone() {
+    let mut world = World::of(make_pool_genesis(&[NUMBER], &OPENED.verifying_key()));
+    let (mut alice, mut bob) = (Payer::with(0, &OPENED), Payer::with(1, &OPENED));
+    let forged = Payer::new(0).shield(&world, 600);
+    world.fails(0, vec![forged], FailureCode::NotProved);
+    let shield = alice.shield(&world, 600);
+    world.ok(0, vec![shield]);
+    alice.scan(&world);
+    let pay = alice.pay(&world, bob.address(), 250);
+    world.ok(0, vec![pay]);
+    bob.scan(&world);
+    let tag = AssetTag::new(&pool_of(&world, NUMBER), &gold());
+    assert_eq!((pool_balance(&world), bob.wallet.balance(tag)), (600, 250));
+}
+
 fn nullifiers(operation: &Operation) -> [PublicInput; 2] {
     let mut found = [[0; 32]; 2];
     with(operation.clone(), |transfer| found = transfer.nullifiers);

@@ -4,6 +4,7 @@ use crate::common::*;
 use rustorium_execution::*;
 use rustorium_types::limits::{SEALED_BYTES, TRANSFER_PROOF_BYTES};
 use rustorium_types::*;
+use rustorium_zk::ceremony::{Relation, encode_proving_key, open_prover};
 use rustorium_zk::shielded::keys::{Address, SpendingKey};
 use rustorium_zk::shielded::memo::Memo;
 use rustorium_zk::shielded::note::{AssetTag, Pool};
@@ -15,6 +16,12 @@ use std::sync::LazyLock;
 
 pub const NUMBER: u32 = 1;
 pub static PROVER: LazyLock<Prover> = LazyLock::new(|| Prover::insecure_devnet().unwrap());
+/// Under another key, as a wallet opens it from a ceremony's file.
+pub static OPENED: LazyLock<Prover> = LazyLock::new(|| {
+    let made = Prover::insecure_of_seed(&[7; 32]).unwrap();
+    let file = encode_proving_key(&Relation::transfer().unwrap(), made.proving_key());
+    open_prover(Relation::transfer().unwrap(), &file, &made.verifying_key()).unwrap()
+});
 
 pub fn make_pool_genesis(numbers: &[u32], key: &[u8]) -> Genesis {
     let pool = |number: &u32| GenesisPool { number: *number, key: BoundedBytes::new(key.to_vec()).unwrap() };
@@ -62,6 +69,7 @@ pub struct Payer {
     pub number: usize,
     pub key: SpendingKey,
     pub wallet: Wallet,
+    prover: &'static Prover,
     entropy: u8,
 }
 
@@ -69,7 +77,12 @@ impl Payer {
     pub fn new(number: usize) -> Self {
         let key = SpendingKey::derive(&[number as u8; 32], 0);
         let wallet = Wallet::new(ViewingKey::Full(key.viewing().clone()));
-        Self { number, key, wallet, entropy: 0 }
+        Self { number, key, wallet, prover: &PROVER, entropy: 0 }
+    }
+
+    /// The same, who proves under another key.
+    pub fn with(number: usize, prover: &'static Prover) -> Self {
+        Self { prover, ..Self::new(number) }
     }
 
     pub fn address(&self) -> Address {
@@ -121,7 +134,7 @@ impl Payer {
         self.entropy += 1;
         let context = shielded_context(&account(self.number), &operation);
         let made = prepare(&self.key, plan, &context, &[self.entropy; 32]).unwrap();
-        let proof = PROVER.prove(&made, &[self.entropy; 32]).unwrap();
+        let proof = self.prover.prove(&made, &[self.entropy; 32]).unwrap();
         let statement = &made.statement;
         with(operation, |transfer| {
             transfer.root = statement.root().to_bytes();

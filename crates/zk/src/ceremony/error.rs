@@ -88,6 +88,17 @@ pub enum CeremonyError {
         /// The one at hand.
         wanted: String,
     },
+    /// A proving key whose proofs are for another verifying key.
+    #[error(
+        "the proving key belongs to the verifying key {found}, and the chain's is {wanted}: take the proving.key of the \
+         ceremony that made the chain's (both are BLAKE3 hashes, as `zk ceremony finalize` prints them)"
+    )]
+    OtherKey {
+        /// The hash of the key that it belongs to.
+        found: String,
+        /// The hash of the one at hand.
+        wanted: String,
+    },
     /// Powers that are too few for the circuit.
     #[error("the powers are of 2^{have} and the circuit needs 2^{need}: begin with larger ones")]
     TooFew {
@@ -137,6 +148,7 @@ impl CeremonyError {
             }
             Self::Unfit(_) | Self::TooFew { .. } => "ceremony-not-possible",
             Self::Interrupted => "ceremony-interrupted",
+            Self::OtherKey { .. } => "other-proving-key",
             _ => "ceremony-refused",
         }
     }

@@ -7,6 +7,7 @@ use super::error::CeremonyError;
 use super::points::Reader;
 use super::relation::Relation;
 use super::setup;
+use crate::shielded::prove::Prover;
 
 const MAGIC: &[u8] = b"rustorium-proving-key/v1\0";
 const WHAT: &str = "proving key";
@@ -39,4 +40,16 @@ pub fn decode_proving_key(relation: &Relation, bytes: &[u8]) -> Result<ProvingKe
     reader.end()?;
     crate::check_key(&crate::encode_key(&key.vk))?;
     Ok(key)
+}
+
+/// The prover under the proving key that `bytes` are, for a circuit that others verify under the key `verifying` (its
+/// canonical bytes). Errors: those of [`decode_proving_key`], and `OtherKey` where it makes proofs for another key.
+pub fn open_prover(relation: Relation, bytes: &[u8], verifying: &[u8]) -> Result<Prover, CeremonyError> {
+    let key = decode_proving_key(&relation, bytes)?;
+    let own = crate::encode_key(&key.vk);
+    if own != verifying {
+        let hash = |key: &[u8]| blake3::hash(key).to_hex().to_string();
+        return Err(CeremonyError::OtherKey { found: hash(&own), wanted: hash(verifying) });
+    }
+    Ok(Prover::new(key, relation.into_matrices()))
 }

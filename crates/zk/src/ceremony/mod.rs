@@ -21,7 +21,7 @@ mod share;
 mod transcript;
 
 pub use error::{CeremonyError, Fault, Place};
-pub use keyfile::{decode_proving_key, encode_proving_key};
+pub use keyfile::{decode_proving_key, encode_proving_key, open_prover};
 pub use points::Progress;
 pub use powers::POWER_MAX;
 pub use relation::{CIRCUITS, Relation};

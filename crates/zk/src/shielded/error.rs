@@ -54,6 +54,12 @@ pub enum ShieldedError {
     /// A witness that breaks the circuit's rules.
     #[error("the transfer breaks a rule of the circuit, so there is no proof of it")]
     Unsatisfied,
+    /// A proving key whose parts don't belong together.
+    #[error(
+        "the proof doesn't hold under the chain's key: the proving key was changed, make it anew from the ceremony's file \
+         with `zk ceremony finalize`"
+    )]
+    ProvingKey,
     /// A memo that doesn't fit.
     #[error("a memo has at most {max} bytes, this one has {got}")]
     MemoTooLong {

@@ -1,7 +1,8 @@
 //! The prover of transfers, and the keys of a devnet.
 
-use ark_bn254::{Bn254, Fr};
-use ark_ff::Zero;
+use ark_bn254::{Bn254, Fr, G1Projective, G2Projective};
+use ark_ec::PrimeGroup;
+use ark_ff::{One, Zero};
 use ark_groth16::r1cs_to_qap::LibsnarkReduction;
 use ark_groth16::{Groth16, ProvingKey};
 use ark_relations::gr1cs::{
@@ -20,6 +21,7 @@ type Groth = Groth16<Bn254, LibsnarkReduction>;
 
 /// What the keys of a devnet are made from: everybody knows it, so everybody can prove anything under them.
 const DEVNET: &[u8] = b"rustorium/shielded-devnet-setup: FOR TESTS ONLY, anyone can forge proofs under these keys\0";
+const SEEDED: &[u8] = b"rustorium/shielded-setup-of-a-seed: FOR TESTS ONLY\0";
 const PROVE: &[u8] = b"rustorium/shielded-prove/v1\0";
 
 /// The canonical bytes of the key that verifies a devnet's proofs.
@@ -124,6 +126,18 @@ impl Prover {
     /// A devnet's prover: the same on every machine, and FOR TESTS ONLY ([`DEVNET_WARNING`]).
     pub fn insecure_devnet() -> Result<Self, SynthesisError> {
         Self::insecure(DEVNET, TransferCircuit::blank())
+    }
+
+    /// A prover of transfers under keys of any seed, γ the generator as a ceremony has it: FOR TESTS ONLY, whoever knows the
+    /// seed can forge proofs.
+    pub fn insecure_of_seed(seed: &[u8; 32]) -> Result<Self, SynthesisError> {
+        let mut random = Stream::new(SEEDED, &[seed]);
+        let [alpha, beta, delta] = std::array::from_fn(|_| random.element());
+        let (first, second, gamma) = (G1Projective::generator(), G2Projective::generator(), Fr::one());
+        let circuit = TransferCircuit::blank();
+        let made = circuit.clone();
+        let key = Groth::generate_parameters_with_qap(made, alpha, beta, gamma, delta, first, second, &mut random)?;
+        Ok(Self { key, matrices: Matrices::of_circuit(circuit)? })
     }
 
     /// A circuit's prover under keys from a seed that everybody knows: FOR TESTS ONLY.

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use super::small::{BEACON, Cubic, add, add_beacon, on, powers, relation, relation_of, verify, verify_bytes, whole};
 use ark_ff::AdditiveGroup;
 use rustorium_zk::ceremony::{
-    Beacon, CeremonyError, Origin, Relation, Source, Transcript, decode_proving_key, encode_proving_key,
+    Beacon, CeremonyError, Origin, Relation, Source, Transcript, decode_proving_key, encode_proving_key, open_prover,
 };
 use rustorium_zk::shielded::field::Element;
 use rustorium_zk::shielded::prove::{Prover, assignment};
@@ -29,6 +29,24 @@ fn proofs_under_its_key_verify_and_no_others_do() {
     assert_eq!(other.verify(), Err(Refused::NotProved));
     values[1] = Element::ZERO;
     assert!(prover.prove_assignment(&values, &[1; 32]).is_err());
+}
+
+#[test]
+fn a_proving_key_opens_for_the_verifying_key_that_came_out_with_it_alone() {
+    let key = whole().finish().unwrap();
+    let (bytes, verifying) = (encode_proving_key(&relation(), &key), rustorium_zk::encode_key(&key.vk));
+    let prover = open_prover(relation(), &bytes, &verifying).unwrap();
+    assert_eq!(prover.verifying_key(), verifying);
+    // Another ceremony of the same circuit ends elsewhere.
+    let mut other = powers().begin_second(&relation(), &mut on).unwrap();
+    add(&mut other, "mallory", 99);
+    let other = rustorium_zk::encode_key(&other.finish().unwrap().vk);
+    let Err(error) = open_prover(relation(), &bytes, &other) else { panic!("it opened for another key") };
+    let hash = |key: &[u8]| blake3::hash(key).to_hex().to_string();
+    assert_eq!(error, CeremonyError::OtherKey { found: hash(&verifying), wanted: hash(&other) });
+    assert_eq!(error.code(), "other-proving-key");
+    assert!(open_prover(relation(), &bytes[1..], &verifying).is_err());
+    assert!(open_prover(relation_of("cubic", 6), &bytes, &verifying).is_err());
 }
 
 #[test]

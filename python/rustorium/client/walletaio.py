@@ -1,0 +1,194 @@
+"""The asynchronous wallet of shielded value, on trio or asyncio, and what the blocking one does on its client's loop.
+
+Invariants: what the chain says of a pool is kept only where it comes to a proven head; looking, proving and the disk
+are a thread's, never the event loop's, and none of them holds the GIL; one thing at a time is done with a wallet.
+"""
+
+import json
+from collections.abc import Callable, Iterable
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Any, ParamSpec, Self, TypeVar
+
+import anyio
+import anyio.to_thread
+
+from rustorium import _native
+from rustorium.client.aio import AsyncClient
+from rustorium.client.keys import Key
+from rustorium.client.pools import RECORDS_MAX
+from rustorium.client.walletfile import WalletEvent, WalletFile, check_amount, event_of, refusing
+from rustorium.errors import NotReady, WalletError
+from rustorium.types import Submitted
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+Progress = Callable[[int, int], None]
+"""Called with the transfers that were looked at, and all there are."""
+MERGES_MAX = 64
+"""Payments to itself before one that needs more than two notes."""
+
+
+async def in_thread(work: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
+    """Runs it off the event loop, to its end."""
+    return await anyio.to_thread.run_sync(partial(work, *arguments, **named))
+
+
+async def check_chain(wallet: WalletFile, client: AsyncClient) -> None:
+    """Errors: WalletError where the nodes serve another chain."""
+    if (chain := await client.chain()) != wallet.chain:
+        raise WalletError(f"this wallet is for chain {wallet.chain}, the nodes serve {chain}: name its own net")
+
+
+async def warning(wallet: WalletFile, client: AsyncClient) -> str | None:
+    """That a pool's keys are for tests, where they are."""
+    key, warning = _native.devnet_pool_key()
+    return warning if await client.pool_key(wallet.pool) == key else None
+
+
+async def start_now(wallet: WalletFile, client: AsyncClient) -> None:
+    """Skips what was in the pool before."""
+    await check_chain(wallet, client)
+    refusing(wallet._native.start, await client.pool_head(wallet.pool))
+    await in_thread(wallet._save)
+
+
+async def scan(wallet: WalletFile, client: AsyncClient, on_progress: Progress | None = None) -> list[WalletEvent]:
+    """Looks through what happened since the last time."""
+    await check_chain(wallet, client)
+    native, head = wallet._native, await client.pool_head(wallet.pool)
+    total, events = _native.pool_transfers(head), []
+    try:
+        seen = native.transfers(False)
+        while seen < total:
+            records = await client.pool_records(wallet.pool, seen, min(RECORDS_MAX, total - seen))
+            if not records:
+                raise NotReady("the node hasn't executed the pool's newest transfers yet: scan again in a moment")
+            found = json.loads(await in_thread(refusing, native.scan, records))
+            events += [event_of(event) for event in found]
+            seen = native.transfers(True)
+            if on_progress is not None:
+                on_progress(seen, total)
+        refusing(native.settle, head)
+    finally:
+        native.forget()
+    await in_thread(wallet._save)
+    return events
+
+
+async def pay(
+    wallet: WalletFile,
+    client: AsyncClient,
+    kind: str,
+    asset: str,
+    amount: int,
+    key: Key,
+    to: str | None = None,
+    memo: bytes = b"",
+) -> Submitted:
+    """Proves and sends a `shield`, `transfer` or `unshield`, after payments to itself where it takes over two notes.
+
+    Errors: WalletError where the notes don't do or nothing is there to prove with; those of `client.send`."""
+    check_amount(amount)
+    await check_chain(wallet, client)
+    await in_thread(wallet._know, [asset])
+    prover = await in_thread(wallet._proves, await client.pool_key(wallet.pool))
+
+    async def prove(kind: str, amount: int, *more: Any) -> dict[str, Any]:
+        proved = await in_thread(refusing, wallet._native.prove, prover, kind, key.address, asset, amount, *more)
+        operation: dict[str, Any] = json.loads(proved)
+        return operation
+
+    for _ in range(MERGES_MAX):
+        await scan(wallet, client)
+        try:
+            operation = await prove(kind, amount, to, memo)
+        except WalletError as error:
+            if error.code != "scattered":
+                raise
+            await client.send([await prove("merge", 0)], key=key)
+            continue
+        done = await client.send([operation], key=key)
+        await scan(wallet, client)
+        return done
+    raise WalletError("the amount is scattered over very many notes: pay a smaller one first", code="scattered")
+
+
+class AsyncWallet(WalletFile):
+    """One key's notes in one pool of one chain, for an `AsyncClient`. See `Wallet` for what the methods do; `create`,
+    `open` and `know` wait for the disk, and are asynchronous, too: `async with await AsyncWallet.open(…) as wallet`."""
+
+    def __init__(self, *parts: Any) -> None:
+        super().__init__(*parts)
+        self._turn = anyio.Lock()
+
+    @classmethod
+    async def create(
+        cls,
+        path: str | Path,
+        chain: str,
+        *,
+        passphrase: bytes,
+        pool: int = 1,
+        account: int = 0,
+        seed: bytes | None = None,
+        viewing_key: str | None = None,
+        proving_key: str | Path | None = None,
+    ) -> Self:
+        """Makes a wallet's file. Errors: as `Wallet.create`."""
+        return await in_thread(cls._create, path, chain, passphrase, pool, account, seed, viewing_key, proving_key)
+
+    @classmethod
+    async def open(
+        cls, path: str | Path, passphrase_file: str | Path | None = None, *, proving_key: str | Path | None = None
+    ) -> Self:
+        """Opens a wallet's file. Errors: as `Wallet.open`."""
+        return await in_thread(cls._open, path, passphrase_file, proving_key)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    async def warning(self, client: AsyncClient) -> str | None:
+        """What whoever uses this pool must know: that its keys are for tests, where they are."""
+        return await warning(self, client)
+
+    async def start_now(self, client: AsyncClient) -> None:
+        """Skips what was in the pool before. Errors: WalletError after a scan."""
+        async with self._turn:
+            await start_now(self, client)
+
+    async def scan(self, client: AsyncClient, on_progress: Progress | None = None) -> list[WalletEvent]:
+        """Looks through what happened in the pool since the last time; what of it was this wallet's."""
+        async with self._turn:
+            return await scan(self, client, on_progress)
+
+    async def know(self, assets: Iterable[str]) -> None:
+        """Tells it ids of assets, so that balances name them."""
+        async with self._turn:
+            await in_thread(self._know, list(assets))
+
+    async def shield(
+        self, client: AsyncClient, asset: str, amount: int, *, key: Key, to: str | None = None, memo: bytes = b""
+    ) -> Submitted:
+        """Moves an amount of the key's account into the pool, to a shielded address or to this wallet."""
+        async with self._turn:
+            return await pay(self, client, "shield", asset, amount, key, to, memo)
+
+    async def transfer(
+        self, client: AsyncClient, to: str, asset: str, amount: int, *, key: Key, memo: bytes = b""
+    ) -> Submitted:
+        """Pays an amount to a shielded address."""
+        async with self._turn:
+            return await pay(self, client, "transfer", asset, amount, key, to, memo)
+
+    async def unshield(self, client: AsyncClient, to: str, asset: str, amount: int, *, key: Key) -> Submitted:
+        """Moves an amount out of the pool, to an account."""
+        async with self._turn:
+            return await pay(self, client, "unshield", asset, amount, key, to)

@@ -1,0 +1,238 @@
+"""A wallet of shielded value on this machine: its sealed secret, what it found, and the keys that it proves with.
+
+Invariants: secrets and notes are on disk only sealed; one process at a time uses a wallet's file; nothing here talks to
+a node.
+"""
+
+import fcntl
+import json
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, ParamSpec, Self, TypeVar
+
+from rustorium import _native
+from rustorium.errors import KeyFileError, UsageError, WalletError
+from rustorium.home import make_folder, open_key_file, proving_key_place
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+KIND = "shielded"
+AMOUNT_MAX = 2**64 - 1
+PROVING_KEY_BYTES_MAX = 1 << 28
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """What a wallet holds of an asset: `asset` is None where it knows the tag alone."""
+
+    asset: str | None
+    tag: str
+    amount: int
+    notes: int
+
+
+@dataclass(frozen=True, slots=True)
+class WalletEvent:
+    """Something that a wallet saw: a note `received`, `spent` or `sent`, in transfer number `transfer` of the pool."""
+
+    kind: str
+    transfer: int
+    amount: int
+    tag: str
+    to: str | None
+    memo: bytes
+
+
+class WalletFile:
+    """What `Wallet` and `AsyncWallet` share: all that takes no node and no time."""
+
+    def __init__(self, path: Path, secret: dict[str, Any], lock: IO[bytes], proving_key: Path | None) -> None:
+        self.path, self._lock = path, lock
+        self.chain, self.pool = str(secret["chain"]), int(secret["pool"])
+        if "seed" in secret:
+            seed = bytes.fromhex(secret["seed"])
+            self._native = _native.ShieldedWallet.from_seed(seed, secret["account"], self.chain, self.pool)
+        else:
+            self._native = _native.ShieldedWallet.from_viewing_key(secret["viewing_key"], self.chain, self.pool)
+        self._assets: list[str] = []
+        self._proving_key = proving_key
+        self._prover: _native.ShieldedProver | None = None
+        if self._notes.exists():
+            more = json.loads(refusing(self._native.load, self._notes.read_bytes()))
+            self._assets = [str(asset) for asset in more["assets"]]
+
+    @classmethod
+    def _create(
+        cls,
+        path: str | Path,
+        chain: str,
+        passphrase: bytes,
+        pool: int,
+        account: int,
+        seed: bytes | None,
+        viewing_key: str | None,
+        proving_key: str | Path | None,
+    ) -> Self:
+        file = Path(path).absolute()
+        make_folder(file.parent)
+        secret: dict[str, Any] = {"chain": chain, "pool": pool}
+        if viewing_key is not None:
+            refusing(_native.ShieldedWallet.from_viewing_key, viewing_key, chain, pool)
+            secret |= {"viewing_key": viewing_key}
+        else:
+            secret |= {"seed": (seed or _native.generate_seed()).hex(), "account": account}
+        _native.seal_secret(str(file), json.dumps(secret).encode(), KIND, passphrase)
+        return cls(file, secret, _locked(file), _path(proving_key))
+
+    @classmethod
+    def _open(cls, path: str | Path, passphrase_file: str | Path | None, proving_key: str | Path | None) -> Self:
+        file = Path(path).absolute()
+        try:
+            secret = json.loads(open_key_file(file, KIND, _path(passphrase_file), os.environ))
+        except ValueError:
+            raise KeyFileError(f"{file} holds no wallet: name a file that `wallet new` made") from None
+        lock = _locked(file)
+        try:
+            return cls(file, secret, lock, _path(proving_key))
+        except BaseException:
+            lock.close()
+            raise
+
+    def close(self) -> None:
+        """Lets others open it; idempotent."""
+        self._lock.close()
+
+    @property
+    def address(self) -> str:
+        """Where it receives: `rsz1…`."""
+        return self._native.address()
+
+    @property
+    def can_pay(self) -> bool:
+        """Whether it is of a seed, not of a viewing key."""
+        return self._native.spends()
+
+    def viewing_key(self, *, incoming: bool = False) -> str:
+        """Its full viewing key, which sees all that it does, or the one that sees only what comes in. Neither pays.
+
+        Errors: WalletError where it has the other one alone."""
+        return refusing(self._native.viewing_key, not incoming)
+
+    def balances(self) -> list[Holding]:
+        """What it holds, as of the last scan. An incoming viewing key doesn't know what was spent."""
+        names = {self._native.asset_tag(asset): asset for asset in self._assets}
+        sums: dict[str, list[int]] = {}
+        for _, tag, value, _ in self._native.notes():
+            sums.setdefault(tag, []).append(value)
+        return [Holding(names.get(tag), tag, sum(values), len(values)) for tag, values in sorted(sums.items())]
+
+    def balance(self, asset: str) -> int:
+        """What it holds of an asset, in smallest units, as of the last scan."""
+        tag = self._native.asset_tag(asset)
+        return sum(holding.amount for holding in self.balances() if holding.tag == tag)
+
+    def _know(self, assets: Iterable[str]) -> None:
+        wanted = [asset for asset in dict.fromkeys(assets) if asset not in self._assets]
+        for asset in wanted:
+            self._native.asset_tag(asset)
+        self._assets += wanted
+        if wanted:
+            self._save()
+
+    def _proves(self, key: bytes) -> _native.ShieldedProver:
+        """What proves for a pool of this verifying key: a ceremony's `proving.key`, or a devnet's. Made once.
+
+        Errors: WalletError where there is none, or it is another key's."""
+        if self._prover is not None and self._prover.verifying_key() == key:
+            return self._prover
+        devnets, _ = _native.devnet_pool_key()
+        hashed = _native.value_hash(key).hex()
+        named = self._proving_key
+        if named is None and key == devnets:
+            self._prover = _native.ShieldedProver.insecure_devnet()
+            return self._prover
+        file = named or proving_key_place(hashed)
+        if named is None and not file.exists():
+            raise WalletError(
+                f"this pool's verifying key has the BLAKE3 hash {hashed}, and there is no proving key for it at "
+                f"{file}: put the ceremony's proving.key there, or name it (--proving-key FILE)",
+                code="no-proving-key",
+            )
+        self._prover = refusing(_native.ShieldedProver.open, _content(file), key)
+        return self._prover
+
+    @property
+    def _notes(self) -> Path:
+        return self.path.with_name(f"{self.path.name}.notes")
+
+    def _save(self) -> None:
+        """By way of a rename, so that a crash leaves the old file or the new one."""
+        sealed = self._native.save(json.dumps({"assets": self._assets}).encode())
+        partial = self._notes.with_name(f"{self._notes.name}.partial")
+        try:
+            handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            with open(handle, "wb") as file:
+                file.write(sealed)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.rename(self._notes)
+        except OSError as error:
+            raise WalletError(f"{self._notes} can't be written ({error.strerror}): free space or move it") from None
+
+
+def check_amount(amount: int) -> None:
+    """Errors: UsageError where no note is worth that."""
+    if not 0 < amount <= AMOUNT_MAX:
+        raise UsageError(f"{amount} can't be moved at once: an amount is above 0 and below 2^64")
+
+
+def event_of(event: dict[str, Any]) -> WalletEvent:
+    """What the extension tells of one note."""
+    return WalletEvent(
+        kind=str(event["type"]),
+        transfer=int(event["transfer"]),
+        amount=int(event["value"]),
+        tag=str(event["asset_tag"]),
+        to=event.get("to"),
+        memo=bytes.fromhex(event.get("memo_hex", "")),
+    )
+
+
+def refusing(work: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
+    """Calls the extension. Errors: WalletError with its code, UsageError for what can't be parsed."""
+    try:
+        return work(*arguments, **named)
+    except _native.NativeError as error:
+        raise WalletError(str(error.args[0]), code=error.code) from None
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+
+
+def _locked(path: Path) -> IO[bytes]:
+    file = path.open("rb")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        raise WalletError(f"another process uses {path}: wait until it ends", code="wallet-locked") from None
+    return file
+
+
+def _path(named: str | Path | None) -> Path | None:
+    return Path(named).expanduser() if named is not None else None
+
+
+def _content(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            if os.fstat(file.fileno()).st_size > PROVING_KEY_BYTES_MAX:
+                raise UsageError(f"{path} has more bytes than any proving key: name a ceremony's proving.key")
+            return file.read()
+    except OSError as error:
+        raise UsageError(f"{path} can't be read ({error.strerror}): name a file that can") from None
+
+
+__all__: Sequence[str] = ["Holding", "WalletEvent", "WalletFile"]
