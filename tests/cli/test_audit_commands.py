@@ -48,7 +48,7 @@ def test_events_are_shown_by_name_and_the_newest_alone(cli: Cli, home: Home) -> 
     assert [line["fields"]["number"] for line in starts] == [8, 12]
     table = cli("audit", "show", "--home", home.path, "--last", "1").out
     assert "peer refused" in table
-    assert table.splitlines()[0].split() == ["seq", "ts", "ms", "event", "fields"]
+    assert table.splitlines()[0].split() == ["seq", "time", "event", "fields"]
 
 
 def test_missing_last_lines_show_against_a_head_that_was_kept(cli: Cli, home: Home) -> None:

@@ -101,7 +101,7 @@ def test_start_with_the_wrong_passphrase(cli: Cli, home: Path, tmp_path: Path) -
 
 def test_start_with_the_keys_swapped(cli: Cli, home: Path, passphrase: Path) -> None:
     (home / "validator.key").write_bytes((home / "node.key").read_bytes())
-    cli("start", "--home", home, "--passphrase-file", passphrase).fails(1, "validator.key", "node key")
+    cli("start", "--home", home, "--passphrase-file", passphrase).fails(1, "validator.key", "(node, not validator)")
 
 
 def test_start_with_another_chains_genesis(cli: Cli, home: Path, tmp_path: Path, passphrase: Path) -> None:

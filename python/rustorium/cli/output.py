@@ -123,7 +123,9 @@ def _is_moment(name: str, value: object) -> bool:
 
 
 def _title(name: str, *, moment: bool) -> str:
-    return (name.removesuffix("_ms") if moment else name).replace("_", " ")
+    if moment:
+        name = "time" if name == "ts_ms" else name.removesuffix("_ms")
+    return name.replace("_", " ")
 
 
 def _cell(name: str, value: object) -> str:
