@@ -138,7 +138,7 @@ impl Folder {
     }
 
     /// Segments by their numbers, and files whose preparation was cut short; these never held a record.
-    fn segment_paths(&self) -> Result<(Vec<(u32, PathBuf)>, Vec<PathBuf>), JournalError> {
+    fn segment_paths(&self) -> Result<Paths, JournalError> {
         let fail = |e: io::Error| JournalError::io("list", &self.path, &e);
         let (mut paths, mut unfinished) = (Vec::new(), Vec::new());
         for entry in fs::read_dir(&self.path).map_err(fail)? {
@@ -254,6 +254,9 @@ impl Folder {
         Ok(Found { segment, header, end, records, beyond })
     }
 }
+
+/// Segments by their numbers, and files whose preparation was cut short.
+type Paths = (Vec<(u32, PathBuf)>, Vec<PathBuf>);
 
 /// The records of a segment's bytes, the position after the last, and where one stands that proves more to have been durable.
 type Records = (Vec<JournalRecord>, u64, Option<usize>);
