@@ -1,9 +1,10 @@
 """A rolling upgrade, really done: a devnet of the release before goes to this one, one by one, under load.
 
-`just upgrade-rehearsal [REF]` builds REF (the newest tag before HEAD) into a virtual environment of its own, makes a
-net of four with it, and upgrades one validator after the other while clients write; before the last one, another goes
-back to the release before and forward again. Nothing final may be lost, heights must grow after each step, all roots
-must agree, and each release must refuse the other's homes. The figures are one JSON object on standard output.
+`just upgrade-rehearsal [REF]` builds REF (the release before: the newest tag, or the commit named here) into a virtual
+environment of its own, makes a net of four with it, and upgrades one validator after the other while clients write;
+before the last one, another goes back to the release before and forward again. Nothing final may be lost, heights must
+grow after each step, all roots must agree, and each release must refuse the other's homes. The figures are one JSON
+object on standard output.
 """
 
 import argparse
@@ -70,12 +71,16 @@ def must(holds: bool, what: str) -> None:
 # ---- the release before ----------------------------------------------------------------------------------------------
 
 
-def newest_tag() -> str:
-    """The newest tag that can be reached before HEAD."""
+BEFORE = "813f8d930d5191994fb7354035341d51918a4859"
+"""0.1.0, for clones that have no tags: changed with each release."""
+
+
+def release_before() -> str:
+    """The newest tag that can be reached before HEAD; without one, `BEFORE`."""
     try:
         return output("git", "describe", "--tags", "--abbrev=0", "HEAD^")
     except subprocess.CalledProcessError:
-        sys.exit("no tag can be reached from before HEAD: name the commit of the release before")
+        return BEFORE
 
 
 def built(ref: str, cache: Path) -> Path:
@@ -356,11 +361,13 @@ def check(rolling: Rolling, load: Load, path: Path) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument(
-        "ref", nargs="?", help="the release before: a tag or commit; default: the newest tag before HEAD"
+        "ref",
+        nargs="?",
+        help="the release before: a tag or commit; default: the newest tag before HEAD, or the commit named here",
     )
     parser.add_argument("--cache", type=Path, default=ROOT / "target" / "rehearsal", help="where builds are kept")
     options = parser.parse_args()
-    ref = options.ref or newest_tag()
+    ref = options.ref or release_before()
     before, now = built(ref, options.cache), Path(sys.executable).parent
     with tempfile.TemporaryDirectory(prefix="rehearsal-") as root, devnet(before, now, Path(root)) as rolling:
         path = Path(root) / "devnet.json"
