@@ -11,6 +11,7 @@ import json
 import os
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -104,7 +105,9 @@ class AdminServer:
             pid, uid = owner_of(stream.socket)
             if uid not in (os.geteuid(), 0):
                 refused = self.plane.refuse_user(uid)
-                with trio.move_on_after(IDLE_S):
+                with trio.move_on_after(IDLE_S), suppress(trio.BrokenResourceError):
+                    # An end with something unread would take the answer away.
+                    await stream.receive_some(LINE_BYTES_MAX)
                     await _send(stream, {"ok": False, "code": refused.code, "message": refused.message})
                 return
             await self._serve(stream, socket_owner(uid, pid))

@@ -3,8 +3,8 @@
 The answer is the call's result, or a problem (RFC 9457) with its stable code. It speaks no TLS and listens on loopback
 only (`config`): an SSH tunnel or a reverse proxy leads to it.
 
-Invariants: nothing of a body is read before its sender is known; heads, bodies, connections and waiting are bounded;
-what can't be understood is a problem, never a fault.
+Invariants: nothing of a body is looked at before its sender is known; heads, bodies, connections and waiting are
+bounded; what can't be understood is a problem, never a fault.
 """
 
 import json
@@ -31,6 +31,7 @@ HEAD_BYTES_MAX = 16 * 1024
 CONNECTIONS_MAX = 16
 IDLE_S = 30.0
 REQUEST_S = 10.0
+LINGER_S = 1.0
 READ_BYTES = 16 * 1024
 STATUSES = {"role-too-low": 403, "bad-request": 400, "not-ready": 503, "busy": 503, "unknown-route": 404}
 STATUSES |= {
@@ -163,6 +164,16 @@ class _Link:
             await self.answer(status, problem, *more)
         except trio.TooSlowError:
             return
+        if self.machine.their_state is not h11.DONE:
+            await self._linger()
+
+    async def _linger(self) -> None:
+        """Lets a sender end and read its answer: a close with something unread would take that away."""
+        left = BODY_BYTES_MAX
+        with trio.move_on_after(LINGER_S):
+            await self._stream.send_eof()
+            while left > 0 and (chunk := await self._stream.receive_some(READ_BYTES)):
+                left -= len(chunk)
 
     async def _send(self, event: Any) -> None:
         await self._stream.send_all(self.machine.send(event) or b"")
