@@ -4,7 +4,7 @@
 mod made;
 
 use made::genesis_of;
-pub use made::{START_MS, account, gold, signer};
+pub use made::{START_MS, account, signer};
 use rustorium_crypto::{SigningKey, Verified, transaction_id, verify_transactions};
 use rustorium_dataplane::context::Context;
 use rustorium_txpool::home_lane;

@@ -1,7 +1,7 @@
 //! A pool of shielded value on a node that was filled from a snapshot, lost power, and forgot the past: it refuses a note
 //! that was spent before, takes roots of the window, and appends where the others do.
 
-use crate::chain::{self, account, account_of_lane, admitted, gold, id_of};
+use crate::chain::{self, account, account_of_lane, admitted, id_of};
 use crate::net::Net;
 use crate::state_sync::{World, fold, root, same_state};
 use rustorium_dataplane::shard::Event;
@@ -19,6 +19,8 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 
 const POOL: u32 = 1;
+/// Of which each account of the genesis has 1,000.
+const GOLD: AssetId = AssetId([7; 32]);
 /// The node that is filled, loses power and forgets.
 const VICTIM: usize = 3;
 
@@ -71,13 +73,13 @@ impl Payer {
             proof: [0; TRANSFER_PROOF_BYTES],
         });
         let mut operation = match flow {
-            Flow::In(amount) => Operation::Shield { pool: POOL, asset: gold(), amount: amount.get(), transfer },
+            Flow::In(amount) => Operation::Shield { pool: POOL, asset: GOLD, amount: amount.get(), transfer },
             Flow::Out(amount) => {
-                Operation::Unshield { pool: POOL, asset: gold(), amount: amount.get(), to: account(1), transfer }
+                Operation::Unshield { pool: POOL, asset: GOLD, amount: amount.get(), to: account(1), transfer }
             }
         };
         self.entropy += 1;
-        let plan = self.wallet.plan(pool, AssetTag::new(&pool, &gold()), None, Some(flow)).unwrap();
+        let plan = self.wallet.plan(pool, AssetTag::new(&pool, &GOLD), None, Some(flow)).unwrap();
         let made = prepare(&self.key, &plan, &shielded_context(&sender, &operation), &[self.entropy; 32]).unwrap();
         let proof = self.prover.prove(&made, &[self.entropy; 32]).unwrap();
         let (Operation::Shield { transfer, .. } | Operation::Unshield { transfer, .. }) = &mut operation else {
