@@ -76,7 +76,7 @@ def test_proofs(devnet: Devnet, folder: Path) -> None:
 def test_zk(devnet: Devnet, folder: Path) -> None:
     for name, file in (("verification_key", "verification_key"), ("proof", "1.proof"), ("public", "1.public")):
         shutil.copyfile(MADE / f"{file}.json", folder / f"{name}.json")
-    first, second = (devnet.net.accounts[number] for number in (1, 2))
+    first, second = (devnet.net.accounts[number] for number in (1, 3))
     verifier = zk.verifier_id(first.address, "verification_key.json", named=[NAMED], once=[1])
     [lines] = shown("zk.md", "sh")
     assert verifier in run_shell(folder, lines, VERIFIER=verifier, ACCOUNT__key=first.key_file)

@@ -145,7 +145,9 @@ class WalletFile:
     def _proves(self, key: bytes) -> _native.ShieldedProver:
         """What proves for a pool of this verifying key: a ceremony's `proving.key`, or a devnet's. Made once.
 
-        Errors: WalletError where there is none, or it is another key's."""
+        Errors: WalletError where there is none, it is another key's, or the wallet can't pay."""
+        if not self.can_pay:
+            raise WalletError("a wallet of a viewing key only looks: open that of the seed to pay", code="viewing-key")
         if self._prover is not None and self._prover.verifying_key() == key:
             return self._prover
         devnets, _ = _native.devnet_pool_key()
