@@ -37,7 +37,9 @@ fn first(points: &[G1Affine]) -> Vec<u8> {
     let mut out = Vec::with_capacity(64 * points.len());
     for point in points {
         let (x, y) = point.xy().unwrap_or_default();
-        [x, y].map(|part| coordinate(part, &mut out));
+        for part in [x, y] {
+            coordinate(part, &mut out);
+        }
     }
     out
 }
@@ -46,7 +48,9 @@ fn second(points: &[G2Affine]) -> Vec<u8> {
     let mut out = Vec::with_capacity(128 * points.len());
     for point in points {
         let (x, y) = point.xy().unwrap_or_default();
-        [x.c0, x.c1, y.c0, y.c1].map(|part| coordinate(part, &mut out));
+        for part in [x.c0, x.c1, y.c0, y.c1] {
+            coordinate(part, &mut out);
+        }
     }
     out
 }
