@@ -30,7 +30,7 @@ from rustorium.net import Net
 
 ROOT = Path(__file__).resolve().parent.parent
 RATES = (100, 1_000, 5_000, 10_000, 15_000)
-ROOTED_RATES = (100, 1_000, 8_000)
+ROOTED_RATES = (100, 1_000, 10_000)
 """With state roots on; all others are measured without, as before there were any."""
 VALIDATORS = 4
 ACCOUNTS = 16
