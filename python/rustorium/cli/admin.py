@@ -130,12 +130,13 @@ def _do(
     """By the node where it runs, else here. Errors: RustoriumError, NativeError."""
     from rustorium.errors import NotReady
     from rustorium.node.admin import call
+    from rustorium.node.adminclient import NO_NODE
 
     plane = plane_of(home, admin_url, token_file)
     try:
         return call(plane, operation, **arguments)
     except NotReady as error:
-        if not isinstance(plane, Path) or error.code != "node-not-running":
+        if not isinstance(plane, Path) or error.code != NO_NODE:
             raise
     return _at_rest(operation, arguments, home_of(home), passphrase_file)
 

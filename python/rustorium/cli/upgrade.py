@@ -1,6 +1,5 @@
 """`upgrade`."""
 
-import json
 import os
 from collections.abc import Mapping
 from typing import Annotated
@@ -23,8 +22,7 @@ def upgrade(
 ) -> None:
     """Bring a stopped node's home to this release's format, or back to the former one. Interrupted, it goes on when it
     is run again. The safety journal, the keys and the store stay as they are."""
-    from rustorium import _native
-    from rustorium.home import open_key_file
+    from rustorium.node.noting import note_by_operator
     from rustorium.upgrading import carry_out, plan
 
     found = home_of(home)
@@ -38,8 +36,7 @@ def upgrade(
     passphrase = passphrase_file or (found.path / named if named else None)
 
     def audit(fields: Mapping[str, object]) -> None:
-        seed = open_key_file(found.node_key, "node", passphrase, os.environ)
-        _native.audit_record(str(found.path / "audit"), seed, "upgrade", json.dumps({"by": "operator", **fields}))
+        note_by_operator(found, "upgrade", fields, passphrase, os.environ)
 
     with progress("upgraded") as advance:
         done = carry_out(found, back=back, audit=audit, advance=advance)

@@ -20,7 +20,7 @@ import trio
 
 from rustorium.errors import NotReady, RustoriumError
 from rustorium.node.admincalls import Caller, Inspected, Plane, socket_owner
-from rustorium.node.adminclient import Remote, ask_remote, error_of
+from rustorium.node.adminclient import NO_NODE, Remote, ask_remote, error_of
 from rustorium.node.adminhttp import AdminHttp
 from rustorium.node.admintrail import Trail
 from rustorium.node.bridge import connect_unix, listen_unix, owner_of
@@ -30,7 +30,6 @@ from rustorium.node.profile import Profiler
 LINE_BYTES_MAX = 64 * 1024
 CONNECTIONS_MAX = 16
 IDLE_S = 30.0
-NO_NODE = "node-not-running"
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,8 @@ from rustorium.errors import (
 )
 
 PATH = "/v1/admin/"
+NO_NODE = "node-not-running"
+"""The code of an admin plane that nobody answers on."""
 ACCESS_CODES = frozenset({"token-missing", "token-unknown", "token-expired", "role-too-low", "not-the-owner"})
 ACCESS_CODES |= {"tokens-invalid", "tokens-exposed"}
 USAGE_CODES = frozenset({"usage", "token-exists", "token-limit"})
@@ -63,7 +65,7 @@ def ask_remote(remote: Remote, operation: str, timeout_s: float, arguments: Mapp
         raise NotReady(
             f"no admin plane answers on {remote.url} ({type(error).__name__}): check the URL, the tunnel, and "
             "`[admin] listen` of the node",
-            code="node-not-running",
+            code=NO_NODE,
         ) from None
     raise error_of(code, message, found.get("retry_after_ms"))
 

@@ -21,6 +21,8 @@ from rustorium.errors import HomeError, KeyFileMissing, NodeError, NotReady, Usa
 from rustorium.home import Home, find_passphrase, make_folder, open_key_file, open_storage_key
 from rustorium.homeformat import look, refuse_newer
 from rustorium.node.admin import call
+from rustorium.node.adminclient import NO_NODE
+from rustorium.node.noting import note_by_operator
 
 KEY_NAME = "backup.key"
 COPY_NAME = "checkpoint"
@@ -244,10 +246,8 @@ def _copy_store(home: Home, to: Path, chain: str, storage: _native.StorageKey) -
 
 def _audit(home: Home, opener: Opener, event: str, fields: Mapping[str, object]) -> None:
     """In the node's audit log, by the node where it runs. Errors: NativeError, KeyFileError, NodeError."""
-    noted = {"by": "operator", **fields}
-    if not _node_does(home, "note_backup", fields=noted):
-        seed = open_key_file(home.node_key, "node", opener.passphrase_file, opener.environment)
-        _native.audit_record(str(home.path / "audit"), seed, event, json.dumps(noted))
+    if not _node_does(home, "note_backup", fields={"by": "operator", **fields}):
+        note_by_operator(home, event, fields, opener.passphrase_file, opener.environment)
 
 
 def _node_does(home: Home, command: str, **arguments: Any) -> bool:
@@ -255,7 +255,7 @@ def _node_does(home: Home, command: str, **arguments: Any) -> bool:
     try:
         call(home.admin_socket, command, **arguments)
     except NotReady as error:
-        if error.code != "node-not-running":
+        if error.code != NO_NODE:
             raise
         return False
     return True

@@ -4,20 +4,19 @@ Invariants: SYNC; looking changes nothing; an act is in the audit log before it 
 node, which is the operator's or the service manager's to do.
 """
 
-import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from rustorium import _native
 from rustorium.config import RecoverySection
 from rustorium.errors import HomeError, NotReady
 from rustorium.health.catalogue import FINDINGS, Act
 from rustorium.health.plan import Step, Trouble, by_hand
-from rustorium.home import Home, open_key_file
+from rustorium.home import Home
 from rustorium.homelock import stopped
 from rustorium.node.admin import call
+from rustorium.node.noting import note_by_operator
 from rustorium.node.quarantine import free_space, move_aside, put_back
 from rustorium.node.recoverystate import last_end
 from rustorium.node.watch import free_bytes
@@ -37,9 +36,7 @@ class Operator:
 
     def audit(self, fields: Mapping[str, object]) -> None:
         """Errors: NativeError, KeyFileError."""
-        text = json.dumps({"by": "operator", **fields})
-        seed = open_key_file(self.home.node_key, "node", self.passphrase_file, self.environment)
-        _native.audit_record(str(self.home.path / "audit"), seed, "recover", text)
+        note_by_operator(self.home, "recover", fields, self.passphrase_file, self.environment)
 
 
 def examine(home: Home, config: RecoverySection) -> tuple[bool, list[Step]]:

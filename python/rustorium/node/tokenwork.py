@@ -4,14 +4,13 @@ Invariants: SYNC; the same orders, the same answers and the same lines of the au
 what was asked for goes into the log as far as it is of the right kind, and the token never.
 """
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rustorium import _native
 from rustorium.errors import UsageError
-from rustorium.home import Home, open_key_file
+from rustorium.home import Home
+from rustorium.node.noting import note_by_operator
 from rustorium.tokens import Role, Scope, issue, load, revoke
 
 EXPIRES_MS_MAX = 3650 * 24 * 3_600_000
@@ -67,7 +66,5 @@ def at_rest(
     if operation == "tokens":
         return [token.shown(now_ms) for token in load(home.tokens)]
     event, work = {"create_token": (CREATION, create), "revoke_token": (REVOCATION, take_away)}[operation]
-    seed = open_key_file(home.node_key, "node", passphrase_file, environment)
-    fields = {"by": "operator", **fields_of(arguments)}
-    _native.audit_record(str(home.path / "audit"), seed, event, json.dumps(fields))
+    note_by_operator(home, event, fields_of(arguments), passphrase_file, environment)
     return work(home.tokens, arguments, now_ms)

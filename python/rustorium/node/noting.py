@@ -1,0 +1,23 @@
+"""What an operator's command did to a home, in the audit log of that home, while no node of it runs to write it.
+
+Invariants: SYNC; signed with the node's own key, as all lines of that log are.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from rustorium import _native
+from rustorium.home import Home, open_key_file
+
+
+def note_by_operator(
+    home: Home,
+    event: str,
+    fields: Mapping[str, object],
+    passphrase_file: Path | None,
+    environment: Mapping[str, str],
+) -> None:
+    """Appends a line. Errors: NativeError, KeyFileError."""
+    seed = open_key_file(home.node_key, "node", passphrase_file, environment)
+    _native.audit_record(str(home.path / "audit"), seed, event, json.dumps({"by": "operator", **fields}))
