@@ -318,4 +318,23 @@ mod tests {
         let [a, b, c] = of(1, b"");
         assert!(a != b && b != c && a != c);
     }
+    /// Whoever may go on from powers of her own needs nobody's secret but her own to forge.
+    #[test]
+    fn what_does_not_follow_from_what_was_there_is_named() {
+        let (start, source) = ([7; 32], Source::Random { entropy: &[1; 32], typed: b"" });
+        let heads = |secret: u64| [scale(generator_1().into(), Fr::from(secret)).into_affine()];
+        let alice = Contribution::new("alice", &source, &[Fr::from(5u64)], &start, heads(5));
+        let checked = |after: u64| {
+            let secret = [Fr::from(3u64)];
+            let mallory = Contribution::new("mallory", &source, &secret, &alice.hash(&start), heads(after));
+            let mut report = |_, _| ControlFlow::Continue(());
+            let mut steps = Steps::new(2, &mut report);
+            check_chain(2, &[alice.clone(), mallory], start, &mut steps).map(|(_, heads)| heads)
+        };
+        assert_eq!(checked(15), Ok(heads(15)));
+        let place = Place { phase: 2, number: 2, name: "mallory".to_owned() };
+        for other in [3, 5, 14] {
+            assert_eq!(checked(other), Err(CeremonyError::Contribution(place.clone(), Fault::Chain)), "{other}");
+        }
+    }
 }
