@@ -40,7 +40,9 @@ pub enum BackupError {
         node: String,
     },
     /// No backup has that height.
-    #[error("no backup in {place} reaches height {height}: there are {kept}")]
+    #[error(
+        "no backup in {place} reaches height {height} (kept: {kept}): name a kept height with --height, or another place with --from"
+    )]
     NoSuchHeight {
         /// The destination.
         place: String,

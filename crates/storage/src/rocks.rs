@@ -227,7 +227,7 @@ impl IndexRows {
 fn open_keys(db: &DB, path: &Path, at_rest: &AtRest) -> Result<RowKeys, StoreError> {
     match db.get(rows::FORMAT_KEY).map_err(|e| row_failure(path, Table::Meta, rows::FORMAT_KEY, &e))? {
         Some(row) => match rows::decode_format(&row)? {
-            rows::FORMAT => RowKeys::open(path, at_rest, false),
+            found if found == rows::FORMAT || seeded::bug("store-of-any-format") => RowKeys::open(path, at_rest, false),
             found => Err(StoreError::Format { path: path.display().to_string(), found, supported: rows::FORMAT }),
         },
         None => {

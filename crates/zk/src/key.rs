@@ -9,6 +9,7 @@ use ark_bls12_381::Bls12_381;
 use ark_bn254::Bn254;
 use ark_ec::short_weierstrass::SWCurveConfig;
 use ark_groth16::{PreparedVerifyingKey, VerifyingKey};
+use rustorium_types::seeded;
 use std::ops::Neg;
 use std::sync::{Arc, OnceLock};
 
@@ -161,7 +162,8 @@ fn check<E: Suite>(key: &VerifyingKey<E>) -> Result<(), Refused> {
     if key.delta_g2 == generator || key.delta_g2 == generator.neg() {
         return Err(Refused::DeltaIsGenerator);
     }
-    if key.delta_g2 == key.gamma_g2 || key.delta_g2 == key.gamma_g2.neg() {
+    let known = key.delta_g2 == key.gamma_g2 || key.delta_g2 == key.gamma_g2.neg();
+    if known && !seeded::bug("key-that-proves-anything") {
         return Err(Refused::GammaIsDelta);
     }
     Ok(())

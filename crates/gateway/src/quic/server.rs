@@ -12,7 +12,7 @@ use crate::metrics::{GatewayMetrics, QUIC};
 use crate::screen::{Screened, screen};
 use quinn::{Connection, Endpoint, EndpointConfig, Incoming, RecvStream, SendStream, TokioRuntime, VarInt};
 use rustorium_transport::door::{Door, DoorLimits, Verdict};
-use rustorium_types::{BoundedBytes, decode};
+use rustorium_types::{BoundedBytes, decode, seeded};
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
@@ -258,7 +258,8 @@ async fn open(connection: &Connection, face: &Face) -> Result<Option<Opened>, Vi
         return Err(Violation::Version);
     }
     let token = token.as_ref().map(BoundedBytes::as_slice);
-    let pass = face.gate.check(Scope::Submit, token).map_err(Violation::Denied)?;
+    let need = if seeded::bug("session-of-a-reader") { Scope::Read } else { Scope::Submit };
+    let pass = face.gate.check(need, token).map_err(Violation::Denied)?;
     let hello =
         ServerFrame::Hello { version: FACE_VERSION, chain: face.backend.chain().id, credit: face.limits.credit };
     let mut out = Vec::new();

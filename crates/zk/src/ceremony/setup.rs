@@ -1,5 +1,6 @@
 //! Phase 2: a circuit's Groth16 key under the powers, and δ, which contributors multiply.
 
+use rustorium_types::seeded;
 use std::ops::Range;
 
 use ark_bn254::{Bn254, Fr, G1Affine, G1Projective, G2Affine, G2Projective};
@@ -211,7 +212,8 @@ pub(super) fn check(
         sum_1(&powers.beta, a) + sum_1(&powers.alpha, b) + sum_1(plain, c)
     };
     let inputs = sum_1(&key.vk.gamma_abc_g1, &factors[..instances]);
-    wrong(inputs == of(&a_in, &b_in, &c_in), "the public inputs")?;
+    let right = inputs == of(&a_in, &b_in, &c_in) || seeded::bug("key-of-another-circuit");
+    wrong(right, "the public inputs")?;
     let private = sum_1(&key.l_query, &factors[instances..]);
     wrong(same_ratio([private.into_affine(), of(&a, &b, &c).into_affine()], delta), "the private variables")?;
     let factors = coefficients(random, size - 1);
