@@ -281,6 +281,24 @@ class StorageKey:
 
 def forbid_core_dumps() -> None: ...
 def new_backup_key(path: str, passphrase: bytes) -> None: ...
+def restart_base(store: str, genesis: bytes, key: StorageKey) -> str:
+    """JSON of the newest final block in the store of a node that doesn't run, and of the committee above it. Errors:
+    NativeError."""
+
+def restart_plan(store: str, genesis: bytes, key: StorageKey, transactions: list[bytes], time_ms: int) -> str:
+    """JSON of the plan that these changes of the committee make there (R33). Errors: NativeError."""
+
+def restart_sign(seed: bytes, chain: str, epoch: int, view: int, end: str) -> bytes: ...
+def restart_apply(
+    store: str,
+    genesis: bytes,
+    key: StorageKey,
+    transactions: list[bytes],
+    time_ms: int,
+    signatures: list[tuple[int, bytes]],
+) -> str:
+    """Puts a plan that a quorum of owners signed, each for a place, into the store; JSON of it. Errors: NativeError."""
+
 def copy_store(store: str, to: str, chain: str, key: StorageKey) -> None:
     """Copies the store of a node that doesn't run to a new folder on the same disk. Errors: NativeError."""
 

@@ -89,6 +89,11 @@ class Home:
         return (self.rekey / "old" / "validator.key").exists()
 
     @property
+    def restart(self) -> Path:
+        """Says that the validator's owner has signed its epoch's end (R33), of which the store doesn't know yet."""
+        return self.path / "restart.json"
+
+    @property
     def admin_socket(self) -> Path:
         return self.path / "run" / "admin.sock"
 

@@ -65,33 +65,54 @@ class Opener:
         return _native.public_key(self.seed(path, kind)).hex()
 
 
+def found_passphrase(home: Home, named: Path | None) -> Path | None:
+    """The passphrase file that was named, or the one of the home's configuration. Errors: HomeError, ConfigError."""
+    if named is None and (configured := home.load_config().config.keys.passphrase_file):
+        return home.path / configured
+    return named
+
+
+def owner_file(home: Home, named: Path | None) -> Path:
+    """The owner's key file that was named, or the one beside the home, or the devnet's."""
+    beside = home.path.with_name(f"{home.path.name}.owner.key")
+    in_devnet = home.path.parent.parent / "owners" / f"{home.path.name}.key"
+    return (named or (in_devnet if in_devnet.is_file() and not beside.is_file() else beside)).expanduser()
+
+
 def replace_key(home: Home, client: "Client", owner: Path, opener: Opener) -> Rekeyed:
     """Makes the key, has the chain name it and puts it in place; goes on where an earlier call ended. The home must be
     `stopped`. Errors: HomeError, KeyFileError, UsageError, NotFound, Refused, TransactionFailed, VerificationFailed."""
     from rustorium import _native
 
     if not home.key_change_begun:
-        if not home.validator_key.is_file():
-            raise KeyFileMissing(f"there is no key file {home.validator_key}: bring the old one back, retired or not")
-        passphrase = find_passphrase(home.validator_key, opener.passphrase_file, opener.environment)
-
-        def public(path: Path) -> str:
-            return _native.public_key(_native.open_key(str(path), "validator", passphrase)).hex()
-
-        old = public(home.validator_key)
-        make_folder(home.rekey)
-        new_file = home.rekey / "validator.key"
-        if not new_file.exists():
-            _native.seal_key(str(new_file), _native.generate_seed(), "validator", passphrase)
-            _sync(home.rekey, home.path)
-        new = public(new_file)
-        _make_journal(home, opener)
+        old, new = prepare(home, opener)
         node_seed = opener.seed(home.node_key, "node")
         _ask(client, (old, new), _native.public_key(node_seed).hex(), owner, opener)
         # Before the change: it may be interrupted, and written twice is better than not at all.
         fields = json.dumps({"by": "operator", "old": old, "new": new})
         _native.audit_record(str(home.path / "audit"), node_seed, "key replaced", fields)
-    return _install(home)
+    return install(home)
+
+
+def prepare(home: Home, opener: Opener) -> tuple[str, str]:
+    """Makes the new key and its empty journal beside the old ones, unless an earlier call did; the old public key and
+    the new one. Errors: KeyFileMissing, KeyFileError, HomeError, NativeError."""
+    from rustorium import _native
+
+    if not home.validator_key.is_file():
+        raise KeyFileMissing(f"there is no key file {home.validator_key}: bring the old one back, retired or not")
+    passphrase = find_passphrase(home.validator_key, opener.passphrase_file, opener.environment)
+
+    def public(path: Path) -> str:
+        return _native.public_key(_native.open_key(str(path), "validator", passphrase)).hex()
+
+    make_folder(home.rekey)
+    new_file = home.rekey / "validator.key"
+    if not new_file.exists():
+        _native.seal_key(str(new_file), _native.generate_seed(), "validator", passphrase)
+        _sync(home.rekey, home.path)
+    _make_journal(home, opener)
+    return public(home.validator_key), public(new_file)
 
 
 def _make_journal(home: Home, opener: Opener) -> None:
@@ -113,7 +134,7 @@ def _make_journal(home: Home, opener: Opener) -> None:
 def _ask(client: "Client", keys: tuple[str, str], node_key: str, owner: Path, opener: Opener) -> None:
     """Has the chain name the new of the keys (old, new), unless it does already; certified when this returns."""
     one = _named(client, keys)
-    signer = _owner(owner, one, opener)
+    signer = owner_of(owner, one, opener)
     if one["validator_key"] == keys[0]:
         try:
             client.send([operations.replace_key(*keys, node_key)], key=signer, wait="final")
@@ -179,7 +200,7 @@ def _named(client: "Client", keys: tuple[str, str]) -> Mapping[str, Any]:
     )
 
 
-def _owner(path: Path, validator: Mapping[str, Any], opener: Opener) -> "Key":
+def owner_of(path: Path, validator: Mapping[str, Any], opener: Opener) -> "Key":
     """The owner's account, which is in the validator's region where its key file doesn't say. Errors: UsageError."""
     from rustorium.client import Key
 
@@ -195,7 +216,7 @@ def _owner(path: Path, validator: Mapping[str, Any], opener: Opener) -> "Key":
     return key
 
 
-def _install(home: Home) -> Rekeyed:
+def install(home: Home) -> Rekeyed:
     """Old key away, old journal away, new journal there, new key there: each step is on disk before the next, and is
     passed over where an earlier call did it."""
     aside = home.rekey / "old"

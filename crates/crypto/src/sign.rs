@@ -6,8 +6,8 @@ mod random;
 use crate::hash::{batch_digest, domain, signed_bytes, vote_bytes};
 use ed25519_zebra::{Signature as ZebraSignature, SigningKey as Inner, VerificationKey, VerificationKeyBytes};
 use rustorium_types::{
-    Batch, BatchBody, BatchDigest, Certificate, PublicKey, Signature, SignedVote, Transaction, TransactionBody, TxId,
-    ValidatorIndex, VoteBody, quorum, seeded,
+    Batch, BatchBody, BatchDigest, Certificate, End, Header, PublicKey, Signature, SignedVote, Transaction,
+    TransactionBody, TxId, ValidatorIndex, VoteBody, quorum, seeded,
 };
 use std::ops::Deref;
 use std::sync::Arc;
@@ -257,6 +257,20 @@ pub fn verify_certificate(keys: &[PublicKey], certificate: Certificate) -> Optio
     let items =
         signatures.iter().map(|(signer, signature)| (&keys[usize::from(signer.0)], bytes.as_slice(), signature));
     (verify_all(items) || seeded::bug("certificate-signatures-unchecked")).then(|| Verified(certificate.clone()))
+}
+
+/// Checks the finalization of the block of `header`, whose committee has these keys and these owners, place by place: a quorum
+/// of the keys; for the boundary of an epoch that is empty, a quorum of the owners will do (R33), for where more of the keys
+/// than may be sign nothing more.
+pub fn verify_finalization(
+    keys: &[PublicKey],
+    owners: &[PublicKey],
+    header: &Header,
+    certificate: &Certificate,
+) -> Option<Verified<Certificate>> {
+    let good = verify_certificate(keys, certificate.clone());
+    let owners_may = header.end == End::Boundary && header.transactions == 0;
+    good.or_else(|| owners_may.then(|| verify_certificate(owners, certificate.clone())).flatten())
 }
 
 /// Makes a certificate of verified votes on one body, by ascending signer; none below a quorum or with a stray vote.

@@ -1,12 +1,12 @@
 //! What never changes while a shard's epoch runs: committee, keys, parameters and the hashes that headers carry.
 
-use rustorium_crypto::{SigningKey, block_digest};
+use rustorium_crypto::{SigningKey, Verified, block_digest};
 use rustorium_execution::ChainHashes;
 use rustorium_quorum::Committee;
 use rustorium_storage::{Store, StoreError};
 use rustorium_types::{
-    BlockDigest, BoundedVec, ChainId, Cursor, End, Epoch, EpochChange, Genesis, Hash, Header, Height, PROTOCOL_VERSION,
-    Parameters, PublicKey, ShardId, ValidatorIndex, ValidatorSet, seeded,
+    BlockDigest, BoundedVec, Certificate, ChainId, Cursor, End, Epoch, EpochChange, Genesis, Hash, Header, Height,
+    PROTOCOL_VERSION, Parameters, PublicKey, ShardId, ValidatorIndex, ValidatorSet, seeded,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -156,6 +156,16 @@ impl Context {
         seen
     }
 
+    /// The keys of the members' owners, in the order of their places.
+    pub fn owners(&self) -> Vec<PublicKey> {
+        self.validators.iter().map(|validator| validator.owner_key).collect()
+    }
+
+    /// A finalization of the block of this header, of this epoch, where its signatures hold.
+    pub fn finalization_of(&self, header: &Header, certificate: &Certificate) -> Option<Verified<Certificate>> {
+        rustorium_crypto::verify_finalization(&self.committee.keys, &self.owners(), header, certificate)
+    }
+
     /// Checks the end of this epoch, as someone shows it: the boundary, closing blocks above it and a finalization of the
     /// last, and the next committee. Errors: the broken part, for the log.
     pub fn check_change(&self, change: &EpochChange) -> Result<(), &'static str> {
@@ -181,7 +191,7 @@ impl Context {
         let certificate = &change.proof.finalization;
         let body = self.committee.body(rustorium_types::VoteKind::Finalize, last.0.view, last.1);
         ensure(certificate.body == body, "the certificate finalizes another block")?;
-        let good = rustorium_crypto::verify_certificate(&self.committee.keys, certificate.clone()).is_some();
+        let good = self.finalization_of(last.0, certificate).is_some();
         ensure(good || seeded::bug("end-without-a-quorum"), "the finalization lacks a quorum of good signatures")
     }
 }

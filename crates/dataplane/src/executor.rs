@@ -16,12 +16,13 @@ use rustorium_execution::{
 use rustorium_gateway::{FinalBlock, Newest, Refused, Submitted};
 use rustorium_storage::{HeightCommit, Store, StoreError, TreeWrites};
 use rustorium_types::{
-    BlockProof, EpochChange, Hash, Header, Height, LeafWrite, ResultClaim, StateKey, TxId, ValidatorSet, seeded,
+    BlockProof, EpochChange, Hash, Header, Height, LeafWrite, Parameters, ResultClaim, StateKey, TxId, ValidatorSet,
+    seeded,
 };
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 /// State as of the last commit.
@@ -110,75 +111,23 @@ impl Executor {
         job: &ExecutionJob,
         (previous_root, above_ms): (Hash, u64),
     ) -> Result<(), (&'static str, String)> {
+        let rooted = self.roots.is_some();
+        let rules = Rules { parameters: &self.context.parameters, previous_root, rooted };
         let started = Instant::now();
-        let block = &job.block;
-        let header = &block.header;
-        let inline_ids: Vec<TxId> = block.inline.iter().map(|t| transaction_id(&t.body)).collect();
-        let inline = inline_ids.iter().copied().zip(block.inline.as_slice());
-        let transactions = arrange(header.view, inline, &job.payload);
-        let parameters = &self.context.parameters;
-        let input = Input { header, parameters, previous_root, transactions };
-        let execution = execute_with(&input, &StoredState(&*self.store), &self.keys, &self.provers)
-            .map_err(|error| read_code(&*self.store, "store-failed", &error))?;
-        let executed_in = started.elapsed();
-        let listed = order(header.view, job.payload.len()).flat_map(|lane| job.payload[lane].iter().cloned());
-        let commit = HeightCommit {
-            digest: job.digest,
-            block: (**block).clone(),
-            inline_ids,
-            batches: listed.collect(),
-            receipts: execution.receipts,
-            diff: execution.diff,
-            link: execution.link,
-            result_root: execution.result_root,
-            finalization: job.finalization.clone(),
-        };
-        let failed = |error: StoreError| (store_code(&error), error.to_string());
-        let writes = self.roots.as_ref().map(|_| tree_writes(&commit.diff));
-        if let Some(writes) = &writes {
-            self.store.put_tree_writes(header.height, writes).map_err(failed)?;
-        }
-        if let Some(record) = committee_of(&commit.diff) {
-            self.store.put_committee_record(header.height, record).map_err(failed)?;
-        }
-        let change = job.end.as_ref().map(|proof| self.end_of_epoch(header, proof)).transpose()?;
-        self.store.commit(&commit).map_err(failed)?;
-        if change.is_some() && !seeded::bug("epoch-start-not-synced") {
-            // R32: nothing of the next epoch is signed before a restart would find that it has begun.
-            self.store.sync().map_err(failed)?;
-        }
+        let stored = execute_and_store(&*self.store, &rules, (&self.keys, &self.provers), job)?;
+        let Stored { commit, change, skipped, touched, writes, executed_in } = stored;
         if let (Some(roots), Some(diff)) = (&self.roots, writes) {
-            roots.push(RootJob { header: header.clone(), diff });
+            roots.push(RootJob { header: job.block.header.clone(), diff });
         }
         let times = [executed_in, started.elapsed().saturating_sub(executed_in)];
-        self.metrics.executed(&commit, above_ms, execution.skipped.len(), times);
+        self.metrics.executed(&commit, above_ms, skipped.len(), times);
         landmarks::executed(&commit, above_ms);
-        self.progress.executed.store(header.height.0, Ordering::Release);
+        self.progress.executed.store(job.block.header.height.0, Ordering::Release);
         self.progress.moved.send_replace(());
         let told = Instant::now();
-        self.tell(commit, change, execution.skipped, execution.touched);
+        self.tell(commit, change, skipped, touched);
         self.metrics.notified(told.elapsed());
         Ok(())
-    }
-
-    /// The end of an epoch whose boundary is this, kept in the store before the boundary is.
-    fn end_of_epoch(&self, boundary: &Header, proof: &BlockProof) -> Result<EpochChange, (&'static str, String)> {
-        let failed = |error: StoreError| (store_code(&error), error.to_string());
-        let record = self.store.committee_record(boundary.result.height).map_err(failed)?;
-        let next = record.and_then(|bytes| CommitteeRecord::from_bytes(&bytes).ok()).map(|record| record.target);
-        let certified =
-            |set: &ValidatorSet| Hash(hash_value(domain::VALIDATOR_SET, set)) == boundary.next_validator_set;
-        let next = next.filter(certified).ok_or_else(|| {
-            let sentence = format!(
-                "the committee that a quorum certified at height {} is not the one in this node's state: its execution \
-                 is another; sync the store anew",
-                boundary.height
-            );
-            ("diverged", sentence)
-        })?;
-        let change = EpochChange { boundary: boundary.clone(), proof: proof.clone(), next };
-        self.store.put_epoch(&change).map_err(failed)?;
-        Ok(change)
     }
 
     fn tell(
@@ -207,6 +156,102 @@ impl Executor {
         let block = listened.then(|| Arc::new(FinalBlock::new(height, time_ms, commit.digest, commit.receipts)));
         self.progress.newest.send_replace(Newest { height, block });
     }
+}
+
+/// What a block is executed by.
+pub struct Rules<'a> {
+    /// The chain's.
+    pub parameters: &'a Parameters,
+    /// The result root of the height below.
+    pub previous_root: Hash,
+    /// Whether what it writes is kept for the state tree.
+    pub rooted: bool,
+}
+
+/// An executed block that is in the store.
+pub struct Stored {
+    /// What was stored.
+    pub commit: HeightCommit,
+    /// How its epoch ended, where it is the boundary.
+    pub change: Option<EpochChange>,
+    /// Transactions without a receipt.
+    pub skipped: Vec<(TxId, Skip)>,
+    /// Accounts that used a nonce, with the next one.
+    pub touched: Vec<(rustorium_types::AccountId, u64)>,
+    /// For the state tree.
+    pub writes: Option<TreeWrites>,
+    /// How long it took without the store.
+    pub executed_in: Duration,
+}
+
+/// Executes the block above the store's tip and stores it. Errors: code and sentence.
+pub fn execute_and_store(
+    store: &dyn Store,
+    rules: &Rules<'_>,
+    (keys, provers): (&Keys, &Scoped),
+    job: &ExecutionJob,
+) -> Result<Stored, (&'static str, String)> {
+    let started = Instant::now();
+    let block = &job.block;
+    let header = &block.header;
+    let inline_ids: Vec<TxId> = block.inline.iter().map(|t| transaction_id(&t.body)).collect();
+    let inline = inline_ids.iter().copied().zip(block.inline.as_slice());
+    let transactions = arrange(header.view, inline, &job.payload);
+    let Rules { parameters, previous_root, rooted } = *rules;
+    let input = Input { header, parameters, previous_root, transactions };
+    let execution = execute_with(&input, &StoredState(store), keys, provers)
+        .map_err(|error| read_code(store, "store-failed", &error))?;
+    let executed_in = started.elapsed();
+    let listed = order(header.view, job.payload.len()).flat_map(|lane| job.payload[lane].iter().cloned());
+    let commit = HeightCommit {
+        digest: job.digest,
+        block: (**block).clone(),
+        inline_ids,
+        batches: listed.collect(),
+        receipts: execution.receipts,
+        diff: execution.diff,
+        link: execution.link,
+        result_root: execution.result_root,
+        finalization: job.finalization.clone(),
+    };
+    let failed = |error: StoreError| (store_code(&error), error.to_string());
+    let writes = rooted.then(|| tree_writes(&commit.diff));
+    if let Some(writes) = &writes {
+        store.put_tree_writes(header.height, writes).map_err(failed)?;
+    }
+    if let Some(record) = committee_of(&commit.diff) {
+        store.put_committee_record(header.height, record).map_err(failed)?;
+    }
+    let change = job.end.as_ref().map(|proof| end_of_epoch(store, header, proof)).transpose()?;
+    store.commit(&commit).map_err(failed)?;
+    if change.is_some() && !seeded::bug("epoch-start-not-synced") {
+        // R32: nothing of the next epoch is signed before a restart would find that it has begun.
+        store.sync().map_err(failed)?;
+    }
+    Ok(Stored { commit, change, skipped: execution.skipped, touched: execution.touched, writes, executed_in })
+}
+
+/// The end of an epoch whose boundary is this, kept in the store before the boundary is.
+fn end_of_epoch(
+    store: &dyn Store,
+    boundary: &Header,
+    proof: &BlockProof,
+) -> Result<EpochChange, (&'static str, String)> {
+    let failed = |error: StoreError| (store_code(&error), error.to_string());
+    let record = store.committee_record(boundary.result.height).map_err(failed)?;
+    let next = record.and_then(|bytes| CommitteeRecord::from_bytes(&bytes).ok()).map(|record| record.target);
+    let certified = |set: &ValidatorSet| Hash(hash_value(domain::VALIDATOR_SET, set)) == boundary.next_validator_set;
+    let next = next.filter(certified).ok_or_else(|| {
+        let sentence = format!(
+            "the committee that a quorum certified at height {} is not the one in this node's state: its execution \
+             is another; sync the store anew",
+            boundary.height
+        );
+        ("diverged", sentence)
+    })?;
+    let change = EpochChange { boundary: boundary.clone(), proof: proof.clone(), next };
+    store.put_epoch(&change).map_err(failed)?;
+    Ok(change)
 }
 
 /// The committee record that a diff writes.

@@ -29,6 +29,7 @@ pub mod proofs;
 pub mod proving;
 pub mod queue;
 pub mod recover;
+pub mod restart;
 pub mod rooter;
 pub mod rooting;
 pub mod rotator;

@@ -28,7 +28,7 @@ fn json<T: Serialize>(value: &T) -> PyResult<String> {
     serde_json::to_string(value).map_err(|error| native_error("internal", format!("no JSON: {error}")))
 }
 
-fn at_rest(key: &StorageKey, chain: &str) -> PyResult<AtRest> {
+pub(crate) fn at_rest(key: &StorageKey, chain: &str) -> PyResult<AtRest> {
     let chain = ChainId::from_hex(chain).map_err(|error| native_error("chain-invalid", error.to_string()))?;
     Ok(AtRest::new(key.shared(), chain))
 }

@@ -15,6 +15,7 @@ mod load;
 mod logging;
 mod node;
 mod openapi;
+mod restart;
 mod rollup;
 mod sim;
 mod sim_forge;
@@ -53,6 +54,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     zk::register(module)?;
     wallet::register(module)?;
     ceremony::register(module)?;
+    restart::register(module)?;
     rollup::register(module)?;
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! Checks a run of final blocks: one chain from a known parent up to the block that a quorum finalized.
 
-use rustorium_crypto::{Verified, block_digest, block_payload_root, verify_certificate};
+use rustorium_crypto::{Verified, block_digest, block_payload_root, verify_finalization};
 use rustorium_types::{Block, BlockDigest, Certificate, Cursor, End, Header, Height, PublicKey, VoteKind, seeded};
 use thiserror::Error;
 
@@ -46,14 +46,16 @@ pub struct FinalChain {
 }
 
 /// Checks that `blocks` follow the block called `from`, each its predecessor's child, up to the one that `finalization`
-/// certifies. The first block's inline transactions are left to the caller (`check_final_chain` does it all).
+/// certifies, under the committee's keys or its owners'. The first block's inline transactions are left to the caller
+/// (`check_final_chain` does it all).
 pub fn check_final_blocks(
     blocks: &[Block],
     finalization: &Certificate,
     from: &BlockDigest,
     keys: &[PublicKey],
+    owners: &[PublicKey],
 ) -> Result<FinalChain, FinalBlocksRefused> {
-    check(blocks, finalization, from, None, keys)
+    check(blocks, finalization, from, None, (keys, owners))
 }
 
 /// `check_final_blocks` after a known parent, with the payload root of each block that counts as complete.
@@ -62,12 +64,13 @@ pub fn check_final_chain(
     blocks: &[Block],
     finalization: &Certificate,
     keys: &[PublicKey],
+    owners: &[PublicKey],
 ) -> Result<FinalChain, FinalBlocksRefused> {
     let first = blocks.first().ok_or(FinalBlocksRefused::Empty)?;
     if !follows(&first.header, parent) {
         return Err(FinalBlocksRefused::Broken { height: first.header.height });
     }
-    check(blocks, finalization, &block_digest(parent), Some(&parent.cursors), keys)
+    check(blocks, finalization, &block_digest(parent), Some(&parent.cursors), (keys, owners))
 }
 
 fn check(
@@ -75,7 +78,7 @@ fn check(
     finalization: &Certificate,
     from: &BlockDigest,
     cursors: Option<&[Cursor]>,
-    keys: &[PublicKey],
+    (keys, owners): (&[PublicKey], &[PublicKey]),
 ) -> Result<FinalChain, FinalBlocksRefused> {
     let last = blocks.last().ok_or(FinalBlocksRefused::Empty)?;
     let digests: Vec<BlockDigest> = blocks.iter().map(|block| block_digest(&block.header)).collect();
@@ -93,7 +96,8 @@ fn check(
     if complete == 0 {
         return Err(FinalBlocksRefused::Payload { height: blocks[0].header.height });
     }
-    let finalization = verify_certificate(keys, finalization.clone()).ok_or(FinalBlocksRefused::Certificate)?;
+    let finalization = verify_finalization(keys, owners, &last.header, finalization);
+    let finalization = finalization.ok_or(FinalBlocksRefused::Certificate)?;
     Ok(FinalChain { digests, complete, finalization })
 }
 

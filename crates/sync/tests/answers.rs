@@ -111,7 +111,7 @@ fn a_served_run_checks_out_whatever_the_count_and_the_finalized_heights() {
         for (first, count) in [(1, 1), (1, 5), (4, 2), (20, 100), (21, 0), (1, u32::MAX)] {
             let (blocks, finalization) = final_blocks(&source, first, count);
             let parent = first.checked_sub(2).map_or_else(genesis, |at| source.blocks[at as usize].header.clone());
-            let chain = check_final_chain(&parent, &blocks, &finalization, &keys()).unwrap();
+            let chain = check_final_chain(&parent, &blocks, &finalization, &keys(), &[]).unwrap();
             assert!(chain.complete >= 1 && chain.complete <= (count as usize).clamp(1, SYNC_ITEMS_MAX));
             assert_eq!(blocks[..chain.complete], source.blocks[first as usize - 1..][..chain.complete]);
             assert_eq!(*chain.digests.last().unwrap(), chain.finalization.body.block);
@@ -124,10 +124,10 @@ fn blocks_beyond_a_frame_are_sent_as_headers_that_reach_the_certificate() {
     let source = held(100, 60_000, 100);
     let (blocks, finalization) = final_blocks(&source, 1, 100);
     assert_eq!(blocks.len(), 100);
-    let chain = check_final_chain(&genesis(), &blocks, &finalization, &keys()).unwrap();
+    let chain = check_final_chain(&genesis(), &blocks, &finalization, &keys(), &[]).unwrap();
     assert!(chain.complete * 60_000 > ANSWER_BYTES_MAX - 200_000 && chain.complete < 100, "{}", chain.complete);
     assert!(blocks[chain.complete..].iter().all(|block| block.inline.is_empty()));
-    assert_eq!(check_final_blocks(&blocks, &finalization, &block_digest(&genesis()), &keys()), Ok(chain));
+    assert_eq!(check_final_blocks(&blocks, &finalization, &block_digest(&genesis()), &keys(), &[]), Ok(chain));
 }
 
 #[test]
@@ -146,12 +146,12 @@ fn broken_runs_are_refused_with_the_reason() {
     let good = finalization(&blocks[4]);
     let from = block_digest(&genesis());
     let refused = |blocks: &[Block], certificate: &Certificate| {
-        let plain = check_final_blocks(blocks, certificate, &from, &keys()).unwrap_err();
-        assert_eq!(check_final_chain(&genesis(), blocks, certificate, &keys()), Err(plain.clone()));
+        let plain = check_final_blocks(blocks, certificate, &from, &keys(), &[]).unwrap_err();
+        assert_eq!(check_final_chain(&genesis(), blocks, certificate, &keys(), &[]), Err(plain.clone()));
         assert!(!plain.to_string().is_empty());
         plain
     };
-    assert!(check_final_blocks(&blocks, &good, &from, &keys()).is_ok());
+    assert!(check_final_blocks(&blocks, &good, &from, &keys(), &[]).is_ok());
     assert_eq!(refused(&[], &good), FinalBlocksRefused::Empty);
     assert_eq!(refused(&blocks[1..], &good), FinalBlocksRefused::Broken { height: Height(2) });
     let gap = [&blocks[..2], &blocks[3..]].concat();
@@ -177,7 +177,7 @@ fn broken_runs_are_refused_with_the_reason() {
     let forged = Certificate { body: good.body, signatures: BoundedVec::new(forged).unwrap() };
     assert_eq!(refused(&blocks, &forged), FinalBlocksRefused::Certificate);
     let strangers: Vec<_> = (10..14).map(|index| key(index).public()).collect();
-    let other_keys = check_final_blocks(&blocks, &good, &from, &strangers);
+    let other_keys = check_final_blocks(&blocks, &good, &from, &strangers, &[]);
     assert_eq!(other_keys, Err(FinalBlocksRefused::Certificate));
 }
 
@@ -186,9 +186,9 @@ fn altered_transactions_count_as_incomplete() {
     let mut blocks = run(5, 10);
     let good = finalization(&blocks[4]);
     blocks[2].inline = BoundedVec::new(vec![transaction(11)]).unwrap();
-    assert_eq!(check_final_chain(&genesis(), &blocks, &good, &keys()).unwrap().complete, 2);
+    assert_eq!(check_final_chain(&genesis(), &blocks, &good, &keys(), &[]).unwrap().complete, 2);
     blocks[0].inline = BoundedVec::default();
-    let refused = check_final_chain(&genesis(), &blocks, &good, &keys());
+    let refused = check_final_chain(&genesis(), &blocks, &good, &keys(), &[]);
     assert_eq!(refused, Err(FinalBlocksRefused::Payload { height: Height(1) }));
 }
 
@@ -203,8 +203,8 @@ fn a_header_that_lies_about_its_parent_is_refused() {
         let mut blocks = run(2, 1);
         change(&mut blocks[1]);
         let certificate = finalization(&blocks[1]);
-        let refused = check_final_chain(&genesis(), &blocks, &certificate, &keys());
+        let refused = check_final_chain(&genesis(), &blocks, &certificate, &keys(), &[]);
         assert!(matches!(refused, Err(FinalBlocksRefused::Broken { .. })), "{refused:?}");
-        assert!(check_final_chain(&genesis(), &blocks[..1], &finalization(&blocks[0]), &keys()).is_ok());
+        assert!(check_final_chain(&genesis(), &blocks[..1], &finalization(&blocks[0]), &keys(), &[]).is_ok());
     }
 }

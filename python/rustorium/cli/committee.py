@@ -175,21 +175,16 @@ def replace_key(
 
     The home's genesis is used. Run it again where it was interrupted; then `start`."""
     from rustorium.homelock import stopped
-    from rustorium.rekeying import Opener
+    from rustorium.rekeying import Opener, found_passphrase, owner_file
     from rustorium.rekeying import replace_key as replace
 
     found = home_of(home)
-    named = found.load_config().config.keys.passphrase_file
-    if passphrase_file is None and named:
-        passphrase_file = found.path / named
-    beside = found.path.with_name(f"{found.path.name}.owner.key")
-    in_devnet = found.path.parent.parent / "owners" / f"{found.path.name}.key"
-    owner = owner_key or (in_devnet if in_devnet.is_file() and not beside.is_file() else beside)
+    owner, opener = owner_file(found, owner_key), Opener(found_passphrase(found, passphrase_file), os.environ)
     others = node
     if not others and (known := net_of(net)) is not None:
         others = [one.http for one in known.nodes if Path(one.home) != found.path]
     with stopped(found), client_of(None, others, found.genesis, timeout_s, token_file=token_file) as client:
-        done = replace(found, client, owner.expanduser(), Opener(passphrase_file, os.environ))
+        done = replace(found, client, owner, opener)
     emit_one(
         {"home": str(found.path), "old_validator_key": done.old_key, "validator_key": done.new_key,
          "old_files": str(done.kept)},

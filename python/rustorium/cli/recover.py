@@ -8,6 +8,7 @@ import typer
 
 from rustorium.cli.options import HomeOption, PassphraseOption, home_of
 from rustorium.cli.output import Format, Output, emit, emit_one, note
+from rustorium.cli.restart import group as committee
 
 if TYPE_CHECKING:
     from rustorium.config import RecoverySection
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from rustorium.node.manual import Operator
 
 group = typer.Typer(help="Heal a node: without hands, or step by step.", no_args_is_help=True)
+group.add_typer(committee, name="committee")
 COLUMNS = ["trouble", "evidence", "act", "what", "undo"]
 DryOption = Annotated[bool, typer.Option("--dry-run", help="Print what would be done, and change nothing.")]
 

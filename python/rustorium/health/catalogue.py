@@ -109,6 +109,7 @@ ENDINGS: Mapping[str, Act] = {
     "journal-retired": Act.ASK,
     "journal-corrupt": Act.ASK,
     "rekey-unfinished": Act.ASK,
+    "restart-begun": Act.ASK,
     "home-locked": Act.ASK,
     "wrong-storage-key": Act.ASK,
     "home-newer": Act.ASK,

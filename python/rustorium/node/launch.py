@@ -58,6 +58,12 @@ def prepare(home: Home, loaded: Loaded, passphrase_file: Path | None, environmen
             f"run `rustorium-node node replace-key --home {home.path}` again",
             code="rekey-unfinished",
         )
+    if home.restart.exists():
+        raise HomeError(
+            f"the owner of {home.path} has signed the end of its epoch, in which the node must sign nothing more: "
+            "put the plan into the home with `rustorium-node recover committee apply`",
+            code="restart-begun",
+        )
     node_seed = open_key_file(home.node_key, "node", passphrase_file, environment)
     validator_seed = _validator_seed(home, config, passphrase_file, environment)
     storage_key = open_storage_key(home.storage_key, passphrase_file, environment)

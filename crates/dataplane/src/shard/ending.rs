@@ -12,8 +12,8 @@ use rustorium_crypto::{block_digest, domain, hash::hash_value};
 use rustorium_execution::CommitteeRecord;
 use rustorium_transport::Credit;
 use rustorium_types::{
-    Block, BlockDigest, BlockProof, BoundedVec, Class, Epoch, EpochChange, Hash, Header, Height, Message, PublicKey,
-    Request, ResultClaim, VoteKind, seeded,
+    Block, BlockDigest, BlockProof, BoundedVec, Certificate, Class, Epoch, EpochChange, Hash, Header, Height, Message,
+    PublicKey, Request, ResultClaim, VoteKind, seeded,
 };
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -224,11 +224,13 @@ impl<P: Ports> Shard<P> {
             return;
         }
         let certified = change.proof.finalization.body.block;
-        self.proven =
-            rustorium_crypto::verify_certificate(&self.context.committee.keys, change.proof.finalization.clone())
-                .map(|finalization| (certified, finalization));
+        let last = change.proof.descendants.last().unwrap_or(&change.boundary);
+        self.proven = self.context.finalization_of(last, &change.proof.finalization).map(|found| (certified, found));
         for header in change.proof.descendants.into_vec() {
             self.keep_block(block_digest(&header), Block { header, inline: BoundedVec::default() });
+        }
+        if self.note_owners_end(&change.proof.finalization) {
+            return;
         }
         self.watch_certificate(&change.proof.finalization);
         let mut events = Vec::new();
@@ -236,6 +238,16 @@ impl<P: Ports> Shard<P> {
             tracing::warn!(event = "certificate_refused", reason = %refused);
         }
         self.on_tally(events);
+    }
+
+    /// R33: a finalization that holds and isn't the members' is their owners', of which the core is told nothing: the block is
+    /// final, and the next epoch begins. Whether it is one.
+    pub(super) fn note_owners_end(&mut self, finalization: &Certificate) -> bool {
+        let members = rustorium_crypto::verify_certificate(&self.context.committee.keys, finalization.clone());
+        if members.is_none() {
+            self.is_final(finalization.body.view, finalization.body.block);
+        }
+        members.is_none()
     }
 
     /// R29: an effect of the core's from before it went into this epoch.

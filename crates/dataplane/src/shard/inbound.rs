@@ -433,9 +433,9 @@ impl<P: Ports> Shard<P> {
         {
             return;
         }
-        let keys = &self.context.committee.keys;
+        let (keys, owners) = (&self.context.committee.keys, self.context.owners());
         // The root's own digest: of a boundary, what it is called in the epoch before.
-        match rustorium_sync::check_final_blocks(&blocks[skipped..], &finalization, root_digest, keys) {
+        match rustorium_sync::check_final_blocks(&blocks[skipped..], &finalization, root_digest, keys, &owners) {
             Ok(chain) => {
                 let blocks = blocks.into_iter().skip(skipped).take(chain.complete);
                 for (digest, block) in chain.digests.into_iter().zip(blocks) {
@@ -446,7 +446,9 @@ impl<P: Ports> Shard<P> {
                     self.keep_block(digest, block);
                     self.proven = Some((digest, chain.finalization.clone()));
                 }
-                self.add_certificate(peer, finalization);
+                if !self.note_owners_end(&finalization) {
+                    self.add_certificate(peer, finalization);
+                }
             }
             Err(refused) => tracing::warn!(event = "sync_refused", peer = peer.0, reason = %refused),
         }

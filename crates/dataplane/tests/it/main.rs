@@ -24,6 +24,7 @@ mod queue;
 mod recover;
 mod recovery;
 mod release;
+mod restart;
 mod rivals;
 mod rooting;
 mod rules;

@@ -371,6 +371,18 @@ impl Net {
         self.link_all(index, true);
     }
 
+    /// A stopped node whose store was changed meanwhile starts again with its journal.
+    pub fn reopen(&mut self, index: usize) {
+        let old = &mut self.nodes[index].shard.ports;
+        let mut ports = TestPorts::new(old.context.clone(), old.store.clone(), self.witness.clone());
+        ports.durable = ports.store.tip().unwrap().header;
+        ports.journal = std::mem::take(&mut old.journal);
+        (ports.next, ports.wanted, ports.synced) = (old.next, old.wanted, old.synced);
+        (ports.retired, ports.may_retire, ports.lost) = (old.retired.take(), old.may_retire, old.lost);
+        self.nodes[index] = Node::start(&self.genesis, index, ports, self.now, &self.config);
+        self.link_all(index, true);
+    }
+
     /// A wiped node that starts with this store, which was filled from a snapshot.
     pub fn filled(&mut self, index: usize, store: Arc<MemStore>) {
         let context = self.nodes[index].shard.ports.context.clone();

@@ -71,7 +71,7 @@ fn what_is_offered_is_certified_and_the_newest_two() {
     assert_eq!(snapshot.height, listed[0].height);
     assert!(offers.newest(snapshot.height).is_none());
     let committee = context(&net.genesis, 3).committee.clone();
-    let checked = check_snapshot(&committee.chain, &committee.keys, snapshot).unwrap();
+    let checked = check_snapshot(&committee.chain, &committee.keys, &[], snapshot).unwrap();
     assert_eq!(checked.snapshot.result_root, net.store(0).block(checked.header.height).unwrap().unwrap().result_root);
     // Whoever looks at the same chain offers the same heights.
     fold(&net, net.store(1).clone());

@@ -3,7 +3,7 @@
 use super::ProofRefused;
 use crate::genesis::{genesis as genesis_state, hashes};
 use borsh::{BorshDeserialize, BorshSerialize};
-use rustorium_crypto::{block_digest, domain, hash_value, verify_certificate};
+use rustorium_crypto::{block_digest, domain, hash_value, verify_finalization};
 use rustorium_types::limits::VALIDATORS_MAX;
 use rustorium_types::{
     BlockDigest, BlockProof, ChainId, DecodeError, End, Epoch, EpochChange, Genesis, Hash, Header, Height, PublicKey,
@@ -121,7 +121,8 @@ impl Trust {
             return Err(ProofRefused::OtherBlock);
         }
         let keys: Vec<PublicKey> = self.validators.iter().map(|validator| validator.validator_key).collect();
-        match verify_certificate(&keys, proof.finalization.clone()) {
+        let owners: Vec<PublicKey> = self.validators.iter().map(|validator| validator.owner_key).collect();
+        match verify_finalization(&keys, &owners, last, &proof.finalization) {
             Some(_) => Ok(digest),
             None => Err(ProofRefused::BadCertificate),
         }

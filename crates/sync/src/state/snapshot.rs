@@ -1,7 +1,7 @@
 //! Checks an offered snapshot: which state root a quorum certified, and that all else belongs to the same chain.
 
 use rustorium_crypto::hash::result_root;
-use rustorium_crypto::{block_digest, verify_certificate};
+use rustorium_crypto::{block_digest, verify_finalization};
 use rustorium_types::{
     BlockDigest, ChainId, Epoch, Hash, Header, Height, PublicKey, Snapshot, StateClaim, VoteKind, seeded,
 };
@@ -48,10 +48,11 @@ pub fn certifying_epoch(snapshot: &Snapshot) -> Epoch {
     snapshot.finalization.body.epoch
 }
 
-/// Checks a snapshot with the keys of the committee of `certifying_epoch`.
+/// Checks a snapshot with the keys of the committee of `certifying_epoch` and of its owners.
 pub fn check_snapshot(
     chain: &ChainId,
     keys: &[PublicKey],
+    owners: &[PublicKey],
     snapshot: Snapshot,
 ) -> Result<CheckedSnapshot, SnapshotRefused> {
     let at = snapshot.height;
@@ -91,9 +92,8 @@ pub fn check_snapshot(
             && (body.shard, body.epoch, body.view) == (last.shard, last.epoch, last.view)
             && body.block == *digest
     });
-    if !(finalizes || seeded::bug("snapshot-of-another-block"))
-        || verify_certificate(keys, snapshot.finalization.clone()).is_none()
-    {
+    let signed = last.and_then(|last| verify_finalization(keys, owners, last, &snapshot.finalization));
+    if !(finalizes || seeded::bug("snapshot-of-another-block")) || signed.is_none() {
         return Err(SnapshotRefused::Certificate);
     }
     Ok(CheckedSnapshot { header: header.clone(), digest: digests[place], state_root, snapshot })

@@ -86,7 +86,7 @@ pub fn final_blocks(input: &[u8]) {
         return;
     };
     let from = blocks.first().map_or(BlockDigest::ZERO, |block| block.header.parent);
-    assert!(check_final_blocks(&blocks, &finalization, &from, &[[9; 32]; 4]).is_err());
+    assert!(check_final_blocks(&blocks, &finalization, &from, &[[9; 32]; 4], &[[8; 32]; 4]).is_err());
     if let Some(last) = blocks.last() {
         assert_eq!(block_digest(&last.header), block_digest(&last.header.clone()));
     }

@@ -1,0 +1,167 @@
+//! R33 for Python: a plan on a stopped home's store, an owner's signature of it, and both blocks put into the store.
+
+use crate::backup::at_rest;
+use crate::errors::{detached, native_error};
+use crate::ledger::{genesis_of, key, value_error};
+use crate::storage_key::StorageKey;
+use pyo3::prelude::*;
+use rustorium_crypto::hash::{account_id, chain_id, transaction_id};
+use rustorium_dataplane::executor::store_code;
+use rustorium_dataplane::restart::Plan;
+use rustorium_dataplane::{NodeError, recover};
+use rustorium_execution::{AccountRecord, account_key};
+use rustorium_storage::{EpochStore, RocksStore, Store, StoreConfig, StoreError};
+use rustorium_types::limits::TRANSACTION_BYTES_MAX;
+use rustorium_types::{
+    BlockDigest, ChainId, Epoch, Genesis, ShardId, Signature, Transaction, Validator, ValidatorIndex, View, VoteBody,
+    VoteKind, decode, quorum,
+};
+use serde_json::{Value, json};
+use std::path::Path;
+
+fn failed(error: &StoreError) -> PyErr {
+    native_error(store_code(error), error.to_string())
+}
+
+fn refused(error: NodeError) -> PyErr {
+    native_error(error.code, error.sentence)
+}
+
+fn opened(path: &str, genesis: &Genesis, key: &StorageKey) -> PyResult<RocksStore> {
+    let at_rest = at_rest(key, &chain_id(genesis).to_string())?;
+    let store = RocksStore::open(Path::new(path), &StoreConfig::default(), &at_rest).map_err(|error| failed(&error))?;
+    recover::tip_of(&store, genesis).map_err(|error| failed(&error))?;
+    Ok(store)
+}
+
+fn transactions_of(raw: Vec<Vec<u8>>) -> PyResult<Vec<Transaction>> {
+    raw.iter().map(|bytes| decode(bytes, TRANSACTION_BYTES_MAX).map_err(value_error)).collect()
+}
+
+fn member(place: usize, validator: &Validator, store: &RocksStore) -> PyResult<Value> {
+    let owner = account_id(validator.region, &validator.owner_key);
+    let bytes = store.state(&account_key(owner)).map_err(|error| failed(&error))?;
+    let record = bytes.map(|bytes| AccountRecord::from_bytes(&bytes)).transpose().map_err(value_error)?;
+    Ok(json!({
+        "place": place,
+        "name": String::from_utf8_lossy(validator.name.as_slice()),
+        "region": validator.region,
+        "validator_key": hex::encode(validator.validator_key),
+        "owner_key": hex::encode(validator.owner_key),
+        "owner": owner.to_string(),
+        "owner_nonce": record.map(|record| record.nonce),
+    }))
+}
+
+fn members(set: &[Validator], store: &RocksStore) -> PyResult<Vec<Value>> {
+    set.iter().enumerate().map(|(place, validator)| member(place, validator, store)).collect()
+}
+
+/// JSON of the newest final block of a stopped node's store, and of the committee above it.
+#[pyfunction]
+fn restart_base(py: Python<'_>, store: &str, genesis: &[u8], key: &StorageKey) -> PyResult<String> {
+    let genesis = genesis_of(genesis)?;
+    let looked = || {
+        let store = opened(store, &genesis, key)?;
+        let tip = store.tip().ok_or_else(|| native_error("not-ready", "the store has no block yet"))?;
+        let header = &tip.header;
+        let epoch = if header.ends_epoch() { header.epoch.next() } else { header.epoch };
+        let before = epoch.0.checked_sub(1).map(|before| store.epoch(Epoch(before))).transpose();
+        let before = before.map_err(|error| failed(&error))?.flatten();
+        let set = before.map_or_else(|| genesis.validators.clone(), |change| change.next);
+        let facts = json!({
+            "epoch": epoch.0,
+            "height": tip.height.0,
+            "base": tip.digest.to_string(),
+            "time_ms": header.time_ms,
+            "quorum": quorum(set.len()),
+            "members": members(&set, &store)?,
+        });
+        Ok(facts.to_string())
+    };
+    detached(py, looked)?
+}
+
+fn facts(plan: &Plan, store: &RocksStore) -> PyResult<String> {
+    let [changes, boundary] = plan.blocks.each_ref().map(|block| &block.header);
+    let ids = plan.blocks[0].inline.iter().map(|transaction| transaction_id(&transaction.body).to_string());
+    let facts = json!({
+        "epoch": plan.context.epoch().0,
+        "base": plan.base.digest.to_string(),
+        "height": plan.base.height.0,
+        "time_ms": changes.time_ms,
+        "transactions": ids.collect::<Vec<_>>(),
+        "end": plan.digests[1].to_string(),
+        "end_height": boundary.height.0,
+        "view": boundary.view.0,
+        "quorum": quorum(plan.context.n()),
+        "members": members(&plan.context.validators, store)?,
+        "next": members(&plan.next, store)?,
+    });
+    Ok(facts.to_string())
+}
+
+/// JSON of the plan that these changes make on the newest final block of a stopped node's store.
+#[pyfunction]
+fn restart_plan(
+    py: Python<'_>,
+    store: &str,
+    genesis: &[u8],
+    key: &StorageKey,
+    transactions: Vec<Vec<u8>>,
+    time_ms: u64,
+) -> PyResult<String> {
+    let (genesis, transactions) = (genesis_of(genesis)?, transactions_of(transactions)?);
+    let planned = || {
+        let store = opened(store, &genesis, key)?;
+        facts(&Plan::new(&genesis, &store, transactions, time_ms).map_err(refused)?, &store)
+    };
+    detached(py, planned)?
+}
+
+/// An owner's signature of a plan's end.
+#[pyfunction]
+fn restart_sign(seed: &[u8], chain: &str, epoch: u64, view: u64, end: &str) -> PyResult<[u8; 64]> {
+    let body = VoteBody {
+        chain: ChainId::from_hex(chain).map_err(value_error)?,
+        shard: ShardId(0),
+        epoch: Epoch(epoch),
+        view: View(view),
+        kind: VoteKind::Finalize,
+        block: BlockDigest::from_hex(end).map_err(value_error)?,
+    };
+    Ok(key(seed)?.sign_vote(ValidatorIndex(0), body).signature)
+}
+
+/// Puts a plan that a quorum of owners signed (by their places) into a stopped node's store; JSON of the plan.
+#[pyfunction]
+fn restart_apply(
+    py: Python<'_>,
+    store: &str,
+    genesis: &[u8],
+    key: &StorageKey,
+    transactions: Vec<Vec<u8>>,
+    time_ms: u64,
+    signatures: Vec<(u16, [u8; 64])>,
+) -> PyResult<String> {
+    let (genesis, transactions) = (genesis_of(genesis)?, transactions_of(transactions)?);
+    let signatures: Vec<(ValidatorIndex, Signature)> =
+        signatures.into_iter().map(|(place, signature)| (ValidatorIndex(place), signature)).collect();
+    let applied = || {
+        let store = opened(store, &genesis, key)?;
+        let plan = Plan::new(&genesis, &store, transactions, time_ms).map_err(refused)?;
+        let certificate = plan.certificate(signatures).map_err(refused)?;
+        plan.apply(&store, &certificate).map_err(refused)?;
+        facts(&plan, &store)
+    };
+    detached(py, applied)?
+}
+
+/// Adds the functions to the module.
+pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_function(wrap_pyfunction!(restart_base, module)?)?;
+    module.add_function(wrap_pyfunction!(restart_plan, module)?)?;
+    module.add_function(wrap_pyfunction!(restart_sign, module)?)?;
+    module.add_function(wrap_pyfunction!(restart_apply, module)?)?;
+    Ok(())
+}

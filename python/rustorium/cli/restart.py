@@ -1,0 +1,129 @@
+"""`recover committee`: the owners of a committee that can't sign any more bring it back."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rustorium.cli.options import HomeOption, PassphraseOption, home_of
+from rustorium.cli.output import Format, Output, emit, emit_one, note
+
+if TYPE_CHECKING:
+    from rustorium.home import Home
+    from rustorium.rekeying import Opener
+
+group = typer.Typer(
+    help="Restart a committee of which so many keys are retired that no quorum signs: offline, by its owners.",
+    no_args_is_help=True,
+)
+PlanArgument = Annotated[Path, typer.Argument(metavar="FILE", help="The plan, which goes from owner to owner.")]
+OwnerOption = Annotated[
+    Path | None,
+    typer.Option("--owner-key", help="The owner's key file. Default: HOME.owner.key, or a devnet's owners/NAME.key."),
+]
+
+
+@contextmanager
+def _stopped(home: Path | None, passphrase_file: Path | None) -> "Iterator[tuple[Home, Opener]]":
+    from rustorium.homelock import stopped
+    from rustorium.rekeying import Opener, found_passphrase
+
+    found = home_of(home)
+    with stopped(found):
+        yield found, Opener(found_passphrase(found, passphrase_file), os.environ)
+
+
+@group.command()
+def begin(
+    plan: PlanArgument, home: HomeOption = None, passphrase_file: PassphraseOption = None,
+    output: Output = Format.table,
+) -> None:  # fmt: skip
+    """Write a plan that goes on from the newest final block of a stopped home. All homes must have that block."""
+    from rustorium import restarting
+
+    with _stopped(home, passphrase_file) as (found, opener):
+        made = restarting.begin(found, opener)
+        restarting.write(plan, made, new=True)
+    emit_one({"file": str(plan), "epoch": made.epoch, "height": made.height, "base": made.base}, output)
+    note("next: `recover committee replace` with the home of each member whose key is retired")
+
+
+@group.command()
+def replace(
+    plan: PlanArgument, home: HomeOption = None, owner_key: OwnerOption = None,
+    passphrase_file: PassphraseOption = None, output: Output = Format.table,
+) -> None:  # fmt: skip
+    """Give a stopped home's validator a new key in the plan, signed by its owner. Signatures that the plan has are
+    void then: replace all keys first."""
+    from rustorium import restarting
+    from rustorium.rekeying import owner_file
+
+    with _stopped(home, passphrase_file) as (found, opener):
+        changed = restarting.read(plan)
+        old, new = restarting.replace(found, owner_file(found, owner_key), opener, changed)
+        restarting.write(plan, changed)
+    emit_one({"home": str(found.path), "old_validator_key": old, "validator_key": new}, output)
+    note("next, once every retired key is replaced: `recover committee sign` with the homes of a quorum of members")
+
+
+@group.command()
+def show(
+    plan: PlanArgument, home: HomeOption = None, passphrase_file: PassphraseOption = None,
+    output: Output = Format.table,
+) -> None:  # fmt: skip
+    """Work the plan out anew from a stopped home's store, and show whose keys it replaces and who has signed."""
+    from rustorium import restarting
+
+    with _stopped(home, passphrase_file) as (found, opener):
+        looked = restarting.read(plan)
+        facts = restarting.show(found, opener, looked)
+    signed = set(looked.signatures)
+    rows = [_row(before, after, signed) for before, after in zip(facts["members"], facts["next"], strict=True)]
+    emit(rows, output, ["place", "name", "validator_key", "new_validator_key", "signed"])
+    note(f"{len(signed)} of {facts['quorum']} owners have signed; it goes on from height {facts['height']}")
+
+
+def _row(before: dict[str, Any], after: dict[str, Any], signed: set[str]) -> dict[str, object]:
+    new = after["validator_key"] if after["validator_key"] != before["validator_key"] else "-"
+    return {
+        "place": before["place"],
+        "name": before["name"],
+        "validator_key": before["validator_key"],
+        "new_validator_key": new,
+        "signed": str(before["place"]) in signed,
+    }
+
+
+@group.command()
+def sign(
+    plan: PlanArgument, home: HomeOption = None, owner_key: OwnerOption = None,
+    passphrase_file: PassphraseOption = None, output: Output = Format.table,
+) -> None:  # fmt: skip
+    """Work the plan out anew and sign it as the owner of a stopped home's validator. Its node doesn't start again
+    before `apply`: the epoch is over for it."""
+    from rustorium import restarting
+    from rustorium.rekeying import owner_file
+
+    with _stopped(home, passphrase_file) as (found, opener):
+        signed = restarting.read(plan)
+        place = restarting.sign(found, owner_file(found, owner_key), opener, signed)
+        restarting.write(plan, signed)
+    emit_one({"place": place, "end": signed.end, "signatures": len(signed.signatures)}, output)
+    note("next, once a quorum has signed: `recover committee apply` with every home")
+
+
+@group.command()
+def apply(
+    plan: PlanArgument, home: HomeOption = None, passphrase_file: PassphraseOption = None,
+    output: Output = Format.table,
+) -> None:  # fmt: skip
+    """Put a plan that a quorum of owners signed into a stopped home's store, and the home's new key in place."""
+    from rustorium import restarting
+
+    with _stopped(home, passphrase_file) as (found, opener):
+        done = restarting.apply(found, opener, restarting.read(plan))
+    emit_one({"home": str(found.path), **done}, output)
+    note(f"next: `rustorium-node start --home {found.path}`")

@@ -1,0 +1,225 @@
+"""Brings back a committee of which so many keys are retired that no quorum signs any more: its owners end the epoch.
+
+Rule R33 of the specification. The plan is a file that goes from home to home: `begin` writes it at the newest final
+block, `replace` adds a new key for each that is retired, `sign` has an owner sign what came of it, `apply` puts it into
+a store.
+
+Invariants: SYNC, on homes that are `stopped`; every owner's home makes the plan anew from its own store before it is
+signed; a home whose owner has signed starts no more until the plan is in its store; a change of the plan voids its
+signatures.
+"""
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from rustorium import _native
+from rustorium.client import operations
+from rustorium.errors import HomeError, NotFound, UsageError
+from rustorium.home import Home, open_storage_key, public_part, write_private
+from rustorium.node.noting import note_by_operator
+from rustorium.rekeying import Opener, install, owner_of, prepare
+
+FORMAT = 1
+VALID_MS = 24 * 3_600_000
+"""How long after the plan's time its transactions are good: for its own block alone."""
+
+
+class Plan(msgspec.Struct, forbid_unknown_fields=True):
+    """The file that the owners pass on. Hexadecimal digits but for numbers."""
+
+    format: int
+    chain: str
+    epoch: int
+    base: str
+    """Digest of the newest final block."""
+    height: int
+    """Its height."""
+    time_ms: int
+    """Of the block with the changes, Unix ms."""
+    transactions: list[str] = []
+    """Canonical bytes."""
+    end: str = ""
+    """Digest of the boundary that is signed; none before the first signature."""
+    view: int = 0
+    signatures: dict[str, str] = {}
+    """By place in the committee."""
+
+    def raw(self) -> list[bytes]:
+        """The transactions' bytes."""
+        return [bytes.fromhex(one) for one in self.transactions]
+
+
+def read(path: Path) -> Plan:
+    """Errors: UsageError where it is no plan."""
+    try:
+        plan = msgspec.json.decode(path.read_bytes(), type=Plan)
+        plan.raw()
+        signed = [(int(place), bytes.fromhex(text)) for place, text in plan.signatures.items()]
+    except OSError as error:
+        raise UsageError(f"{path} can't be read ({error.strerror}): name the plan's file") from None
+    except (ValueError, msgspec.DecodeError) as error:
+        raise UsageError(f"{path} is no plan of a restart ({error}): name the file that `begin` wrote") from None
+    if plan.format != FORMAT:
+        raise UsageError(f"{path} has format {plan.format}, and this release reads {FORMAT}: use the one that wrote it")
+    if any(not 0 <= place < 1 << 16 or len(signature) != 64 for place, signature in signed):
+        raise UsageError(f"{path} holds a signature that is none: have its owner sign again")
+    return plan
+
+
+def write(path: Path, plan: Plan, *, new: bool = False) -> None:
+    """Puts it in the file's place at once. Errors: UsageError."""
+    text = msgspec.json.format(msgspec.json.encode(plan), indent=2)
+    beside = path.with_name(f".{path.name}.new")
+    try:
+        if new and path.exists():
+            raise UsageError(f"{path} is there already: name another file, or go on with that one")
+        beside.write_bytes(text + b"\n")
+        beside.replace(path)
+    except OSError as error:
+        raise UsageError(f"{path} can't be written ({error.strerror}): name a place where it can") from None
+
+
+def begin(home: Home, opener: Opener) -> Plan:
+    """A plan without changes, above the home's newest final block. Errors: NativeError, HomeError."""
+    base = _base(home, opener)
+    time_ms = max(time.time_ns() // 1_000_000, base["time_ms"] + 1)
+    return Plan(FORMAT, _chain(home), base["epoch"], base["base"], base["height"], time_ms)
+
+
+def replace(home: Home, owner: Path, opener: Opener, plan: Plan) -> tuple[str, str]:
+    """Makes the home a new validator key and adds it to the plan; the old public key and the new one. The owner's
+    signature goes with it. Errors: HomeError, KeyFileError, NotFound, UsageError, NativeError."""
+    member, signer = _member(home, owner, opener, plan)
+    old, new = prepare(home, opener)
+    node_key = opener.public(home.node_key, "node")
+    wanted = operations.replace_key(old, new, node_key)
+    described = [json.loads(_native.describe_transaction(raw)) for raw in plan.raw()]
+    own = [one for one in described if one["sender"] == signer.address]
+    if any(_replaces(one, old, new) for one in own):
+        return old, new
+    nonce = int(member["owner_nonce"] or 0) + len(own)
+    expires_ms = plan.time_ms + VALID_MS
+    _, raw = _native.build_transaction(
+        signer.seed, plan.chain, signer.region, nonce, expires_ms, None, json.dumps([wanted])
+    )
+    plan.transactions.append(raw.hex())
+    plan.end, plan.view, plan.signatures = "", 0, {}
+    return old, new
+
+
+def show(home: Home, opener: Opener, plan: Plan) -> dict[str, Any]:
+    """What the plan makes of the home's chain, worked out anew. Errors: UsageError, NativeError."""
+    _check_base(home, opener, plan)
+    facts: dict[str, Any] = json.loads(
+        _native.restart_plan(str(home.db), home.genesis_bytes(), _storage_key(home, opener), plan.raw(), plan.time_ms)
+    )
+    if plan.end and plan.end != facts["end"]:
+        raise UsageError(
+            f"the plan's file says that it ends with block {plan.end}, and with this home's store it ends with "
+            f"{facts['end']}: one of the stores is wrong, or the file was changed; have each owner look at both"
+        )
+    return facts
+
+
+def sign(home: Home, owner: Path, opener: Opener, plan: Plan) -> int:
+    """Adds the signature of the home's owner; the home's place. From now on its node doesn't start before the plan is
+    in its store. Errors: those of `show`, HomeError, KeyFileError, NotFound."""
+    facts = show(home, opener, plan)
+    member, signer = _member(home, owner, opener, plan)
+    _hold(home, {"epoch": plan.epoch, "end": facts["end"]})
+    signature = _native.restart_sign(signer.seed, plan.chain, plan.epoch, facts["view"], facts["end"])
+    plan.end, plan.view = facts["end"], facts["view"]
+    plan.signatures[str(member["place"])] = signature.hex()
+    _note(home, opener, "restart signed", {"epoch": plan.epoch, "end": plan.end})
+    return int(member["place"])
+
+
+def apply(home: Home, opener: Opener, plan: Plan) -> dict[str, Any]:
+    """Puts the plan into the home's store, and the home's new key in place where it has one; goes on where an earlier
+    call ended. What is there now. Errors: UsageError, NativeError, HomeError."""
+    if not plan.end:
+        raise UsageError("nobody has signed the plan yet: have the owners sign it with `recover committee sign`")
+    base = _base(home, opener)
+    if base["base"] != plan.end:
+        _check_base(home, opener, plan)
+        signatures = [(int(place), bytes.fromhex(text)) for place, text in plan.signatures.items()]
+        storage_key, genesis = _storage_key(home, opener), home.genesis_bytes()
+        _native.restart_apply(str(home.db), genesis, storage_key, plan.raw(), plan.time_ms, signatures)
+        base = _base(home, opener)
+        signed_by = sorted(map(int, plan.signatures))
+        _note(home, opener, "restart applied", {"epoch": plan.epoch, "end": plan.end, "signed_by": signed_by})
+    keys = {str(one["validator_key"]) for one in base["members"]}
+    rekeyed = None
+    new = home.rekey / "validator.key"
+    if home.key_change_begun or (new.is_file() and public_part(new)[1] in keys):
+        rekeyed = install(home).new_key
+    home.restart.unlink(missing_ok=True)
+    return {"epoch": base["epoch"], "height": base["height"], "new_validator_key": rekeyed}
+
+
+def _hold(home: Home, why: dict[str, Any]) -> None:
+    """Keeps the node from starting; on disk when this returns."""
+    home.restart.unlink(missing_ok=True)
+    write_private(home.restart, json.dumps(why))
+    for path in (home.restart, home.path):
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _chain(home: Home) -> str:
+    return _native.genesis_hash(home.genesis_bytes())
+
+
+def _storage_key(home: Home, opener: Opener) -> _native.StorageKey:
+    return open_storage_key(home.storage_key, opener.passphrase_file, opener.environment)
+
+
+def _base(home: Home, opener: Opener) -> dict[str, Any]:
+    if not home.db.is_dir():
+        raise HomeError(f"{home.path} has no store: start its node until its peers have filled it, then stop it")
+    facts: dict[str, Any] = json.loads(
+        _native.restart_base(str(home.db), home.genesis_bytes(), _storage_key(home, opener))
+    )
+    return facts
+
+
+def _check_base(home: Home, opener: Opener, plan: Plan) -> dict[str, Any]:
+    """The home's newest final block and committee, where they are the plan's. Errors: UsageError."""
+    base, chain = _base(home, opener), _chain(home)
+    if chain != plan.chain:
+        raise UsageError(f"the plan is of the chain {plan.chain}, and {home.path} is of {chain}: name another --home")
+    if base["base"] != plan.base:
+        raise UsageError(
+            f"the plan goes on from height {plan.height}, and the newest final block of {home.path} is at height "
+            f"{base['height']}: start the nodes until all have the highest, stop them, and begin again from there"
+        )
+    return base
+
+
+def _member(home: Home, owner: Path, opener: Opener, plan: Plan) -> tuple[dict[str, Any], Any]:
+    """The home's place in the committee, and its owner's key."""
+    key = opener.public(home.validator_key, "validator")
+    for member in _check_base(home, opener, plan)["members"]:
+        if member["validator_key"] == key:
+            return member, owner_of(owner, member, opener)
+    raise NotFound(
+        f"the validator key of {home.path}, {key}, is no member's of the epoch {plan.epoch}: name a member's --home",
+        code="no_such_validator",
+    )
+
+
+def _replaces(transaction: dict[str, Any], old: str, new: str) -> bool:
+    wanted = {"type": "replace_key", "validator_key": old, "new_validator_key": new}
+    return any(wanted == {name: one.get(name) for name in wanted} for one in transaction["operations"])
+
+
+def _note(home: Home, opener: Opener, event: str, fields: dict[str, Any]) -> None:
+    note_by_operator(home, event, fields, opener.passphrase_file, opener.environment)

@@ -1,0 +1,79 @@
+"""The file that the owners of a committee pass on may be anybody's."""
+
+import json
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from rustorium.errors import UsageError
+from rustorium.restarting import FORMAT, Plan, read, write
+
+GOOD = {
+    "format": FORMAT,
+    "chain": "11" * 32,
+    "epoch": 3,
+    "base": "22" * 32,
+    "height": 9,
+    "time_ms": 1_700_000_000_000,
+    "transactions": ["00ff"],
+    "end": "33" * 32,
+    "view": 12,
+    "signatures": {"0": "44" * 64},
+}
+one_folder = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200)
+others = st.none() | st.booleans() | st.integers() | st.text(max_size=8) | st.lists(st.text(max_size=4), max_size=2)
+
+
+def refused(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+    with pytest.raises(UsageError) as error:
+        read(path)
+    assert str(path) in str(error.value)
+
+
+def test_a_plan_is_written_and_read_and_never_written_over(tmp_path: Path) -> None:
+    path = tmp_path / "plan.json"
+    path.write_text(json.dumps(GOOD))
+    plan = read(path)
+    write(tmp_path / "again.json", plan, new=True)
+    assert read(tmp_path / "again.json") == plan
+    with pytest.raises(UsageError, match="is there already"):
+        write(tmp_path / "again.json", plan, new=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["again.json", "plan.json"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"format": FORMAT + 1},
+        {"format": "1"},
+        {"transactions": ["0"]},
+        {"transactions": ["zz"]},
+        {"signatures": {"0": "44"}},
+        {"signatures": {"-1": "44" * 64}},
+        {"signatures": {"65536": "44" * 64}},
+        {"signatures": {"one": "44" * 64}},
+        {"height": None},
+        {"more": 1},
+    ],
+)
+def test_what_is_no_plan_is_refused_by_name(tmp_path: Path, change: dict[str, object]) -> None:
+    refused(tmp_path / "plan.json", json.dumps({**GOOD, **change}).encode())
+
+
+@one_folder
+@given(content=st.binary(max_size=200))
+def test_any_bytes_are_refused(tmp_path: Path, content: bytes) -> None:
+    refused(tmp_path / "plan.json", content)
+
+
+@one_folder
+@given(name=st.sampled_from(sorted(GOOD)), value=others)
+def test_any_field_is_what_it_should_be_or_refused(tmp_path: Path, name: str, value: object) -> None:
+    path = tmp_path / "plan.json"
+    path.write_text(json.dumps({**GOOD, name: value}))
+    with suppress(UsageError):
+        assert isinstance(read(path), Plan)

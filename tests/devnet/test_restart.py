@@ -1,0 +1,108 @@
+"""R33 on real processes: half of a committee loses its keys, and its owners bring the chain back offline."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from process_tools import assert_no_panic, assert_one_sentence, assert_same_roots, level, statuses, wait_for
+from rustorium.client import Client, Key
+from rustorium.devnet import Devnet
+from rustorium.errors import RustoriumError
+from rustorium.home import Home, public_part, read_genesis
+from rustorium.testing import DevnetFactory
+
+pytestmark = pytest.mark.nodes
+LOST = (2, 3)
+COMMAND_S = 120.0
+
+
+def recover(net: Devnet, step: str, plan: Path, node: int, *more: str) -> subprocess.CompletedProcess[str]:
+    command = ["recover", "committee", step, str(plan), "--home", net.net.nodes[node].home, *more]
+    return subprocess.run(
+        [sys.executable, "-m", "rustorium.cli", *command],
+        capture_output=True,
+        text=True,
+        timeout=COMMAND_S,
+        check=False,
+    )
+
+
+def done(net: Devnet, step: str, plan: Path, node: int) -> Any:
+    ended = recover(net, step, plan, node, "-o", "json")
+    assert ended.returncode == 0, ended.stderr
+    return json.loads(ended.stdout)
+
+
+def without_half_of_its_keys(net: Devnet, client: Client) -> None:
+    """Two of four lose all that they signed, come back, and follow; then no quorum signs, and all are stopped."""
+    for number in range(20):
+        client.put(b"before-%d" % number, b"1", wait="final")
+    for victim in LOST:
+        assert net.terminate(victim) == 0
+        for lost in ("db", "safety"):
+            shutil.rmtree(Path(net.net.nodes[victim].home, lost))
+        net.restart(victim)
+        wait_for("it knows", lambda victim=victim: statuses(net, [victim])[0].retired != "")
+    wait_for("all are level", lambda: level(net))
+    with pytest.raises(RustoriumError):
+        client.put(b"nobody signs", b"1", wait="final")
+    for node in range(4):
+        assert net.terminate(node) == 0
+
+
+def test_the_owners_of_a_committee_that_can_not_sign_bring_it_back(devnet_factory: DevnetFactory) -> None:
+    net = devnet_factory(nodes=4, accounts=1)
+    homes = [Home(Path(node.home)) for node in net.net.nodes]
+    key = Key.open(net.net.accounts[0].key_file)
+    genesis = read_genesis(Path(net.net.genesis))
+    plan = net.root / "plan.json"
+    with Client(net.net.endpoints, genesis=genesis, key=key, timeout_s=4.0) as client:
+        without_half_of_its_keys(net, client)
+    base = done(net, "begin", plan, 0)
+    old = [public_part(home.validator_key)[1] for home in homes]
+    assert_one_sentence(recover(net, "sign", plan, 0), 1, "nothing in it changes the committee", "[restart-refused]")
+    for victim in LOST:
+        assert done(net, "replace", plan, victim)["old_validator_key"] == old[victim]
+        done(net, "replace", plan, victim)  # again, and nothing more
+    assert len(json.loads(plan.read_text())["transactions"]) == 2
+    wrong = str(net.root / "owners" / "node-1.key")
+    assert_one_sentence(recover(net, "sign", plan, 0, "--owner-key", wrong), 2, "the owner of node-0", "--owner-key")
+    for node in (0, 2):
+        done(net, "sign", plan, node)
+    assert_one_sentence(recover(net, "apply", plan, 1), 1, "2 of 3 owners", "[restart-refused]")
+    done(net, "sign", plan, 1)
+    assert [row["signed"] for row in done(net, "show", plan, 3)] == [True, True, True, False]
+    started = [sys.executable, "-m", "rustorium.cli", "start", "--home", net.net.nodes[0].home]
+    refused = subprocess.run(started, capture_output=True, text=True, timeout=COMMAND_S, check=False)
+    assert_one_sentence(refused, 1, "recover committee apply", "[restart-begun]")
+    assert public_part(homes[3].validator_key)[1] == old[3], "nothing has changed yet"
+    signed = plan.read_text()
+    later = json.loads(signed)
+    later["time_ms"] += 1
+    plan.write_text(json.dumps(later))
+    assert_one_sentence(recover(net, "apply", plan, 1), 1, "signature", "[restart-refused]")
+    plan.write_text(signed)
+    for node in range(4):
+        applied = done(net, "apply", plan, node)
+        assert (applied["epoch"], applied["height"]) == (1, base["height"] + 2)
+        assert (applied["new_validator_key"] is not None) == (node in LOST)
+    done(net, "apply", plan, 3)  # again, and nothing more
+    for node in range(4):
+        net.spawn(node)
+    net.wait_ready()
+    # Three of four are a quorum: without the first one, the chain goes on only where both new keys sign.
+    assert net.terminate(0) == 0
+    with Client(net.net.endpoints[1:], genesis=genesis, key=key, timeout_s=60.0) as client:
+        for number in range(5):
+            client.put(b"after-%d" % number, b"2", wait="final")
+        assert client.get(key.address, b"before-7") == b"1", "verified from the genesis on, over the owners' end"
+    net.restart(0)
+    wait_for("all are level", lambda: level(net))
+    assert_same_roots(net)
+    assert all(one.retired == "" and one.evidence == () for one in statuses(net))
+    assert_no_panic(net)
