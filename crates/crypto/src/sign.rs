@@ -269,7 +269,8 @@ pub fn verify_finalization(
     certificate: &Certificate,
 ) -> Option<Verified<Certificate>> {
     let good = verify_certificate(keys, certificate.clone());
-    let owners_may = header.end == End::Boundary && header.transactions == 0;
+    let boundary = header.end == End::Boundary && header.transactions == 0;
+    let owners_may = boundary || seeded::bug("owners-finalize-any-block");
     good.or_else(|| owners_may.then(|| verify_certificate(owners, certificate.clone())).flatten())
 }
 

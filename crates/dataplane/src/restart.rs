@@ -20,7 +20,7 @@ use rustorium_txpool::{BlockCaps, weigh};
 use rustorium_types::{
     Block, BlockDigest, BlockProof, BoundedVec, Certificate, End, Genesis, Hash, Header, Operation, Outcome,
     PROTOCOL_VERSION, Parameters, PublicKey, ResultClaim, Signature, Transaction, ValidatorIndex, ValidatorSet,
-    VoteBody, VoteKind, quorum,
+    VoteBody, VoteKind, quorum, seeded,
 };
 use std::sync::Arc;
 
@@ -151,7 +151,7 @@ fn checked(transactions: Vec<Transaction>, context: &Context) -> Result<Vec<Tran
                 Operation::ReplaceKey { .. } | Operation::AddValidator { .. } | Operation::RemoveValidator { .. }
             )
         };
-        if !transaction.body.data.iter().all(changes) {
+        if !transaction.body.data.iter().all(changes) && !seeded::bug("restart-of-anything") {
             return Err(refused(format!("the transaction {id} does something else than change the committee")));
         }
     }

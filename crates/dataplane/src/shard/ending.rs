@@ -244,7 +244,7 @@ impl<P: Ports> Shard<P> {
     /// final, and the next epoch begins. Whether it is one.
     pub(super) fn note_owners_end(&mut self, finalization: &Certificate) -> bool {
         let members = rustorium_crypto::verify_certificate(&self.context.committee.keys, finalization.clone());
-        if members.is_none() {
+        if members.is_none() && !seeded::bug("owners-end-not-taken") {
             self.is_final(finalization.body.view, finalization.body.block);
         }
         members.is_none()
