@@ -82,7 +82,7 @@ test-outside: build (debian "strace" "strace") (debian "go" "golang-go") (debian
     [ -x "$store-$versitygw/versitygw" ] || GOBIN="$store-$versitygw" go install "github.com/versity/versitygw/cmd/versitygw@v$versitygw"
     PYTHONPATH="$browser-$playwright" PATH="$tools-$deny/bin:$PATH:$store-$versitygw:$openapi-$schemathesis/bin" {{ python }} -m pytest -m outside
 
-# coverage-guided fuzzing of one target after the other (all), SECONDS each, into target/fuzz; what is new and small goes to tests/fuzz/corpus by hand
+# coverage-guided fuzzing of one target after the other (all), SECONDS each; the fewest small inputs that cover what is new go to tests/fuzz/corpus
 fuzz SECONDS="60" *TARGETS: venv
     {{ with }} SECONDS_EACH={{ SECONDS }} tests/fuzz/guided/run {{ TARGETS }}
 

@@ -1,12 +1,13 @@
 //! The inputs that a run begins with: a target's seeds, and the files of its folder in `corpus`.
 //!
-//! *Invariants:* nothing of the conformance vectors is stored twice: they are read where they are.
+//! *Invariants:* nothing of the conformance vectors is stored twice: they are read where they are; what coverage has shown to
+//! be different is in one file a target, since it is hundreds of inputs of some bytes.
 
 use crate::Target;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// This crate's folder: as of now where cargo runs it, since clones share what was compiled.
 pub fn root() -> PathBuf {
@@ -18,16 +19,64 @@ pub fn folder(target: &Target) -> PathBuf {
     root().join("corpus").join(target.name)
 }
 
+/// The file of inputs that a coverage-guided run found: each a length (u32, little endian) and its bytes, ascending.
+const GUIDED: &str = "guided";
+
 /// The stored inputs by file name, in its order.
 pub fn stored(target: &Target) -> Vec<(String, Vec<u8>)> {
     let Ok(entries) = fs::read_dir(folder(target)) else { return Vec::new() };
     let mut files: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
     files.sort();
-    files
-        .iter()
-        .map(|path| (path.file_name().unwrap().to_string_lossy().into_owned(), fs::read(path).unwrap()))
-        .collect()
+    let mut inputs = Vec::new();
+    for path in files {
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        let bytes = fs::read(&path).unwrap();
+        if name == GUIDED {
+            inputs.extend(unpacked(&bytes).into_iter().enumerate().map(|(at, one)| (format!("{name}-{at}"), one)));
+        } else {
+            inputs.push((name, bytes));
+        }
+    }
+    inputs
 }
+
+fn unpacked(mut bytes: &[u8]) -> Vec<Vec<u8>> {
+    let mut inputs = Vec::new();
+    while let Some((length, rest)) = bytes.split_first_chunk() {
+        let (input, rest) = rest.split_at(u32::from_le_bytes(*length) as usize);
+        inputs.push(input.to_vec());
+        bytes = rest;
+    }
+    assert!(bytes.is_empty(), "a file of inputs ends within a length");
+    inputs
+}
+
+/// Adds the inputs in a folder to those that coverage-guided runs found before, but for what a run began with; how many
+/// there are then.
+pub fn pack(target: &Target, found: &Path) -> std::io::Result<usize> {
+    let path = folder(target).join(GUIDED);
+    let before = if path.exists() { unpacked(&fs::read(&path)?) } else { Vec::new() };
+    let mut inputs = BTreeSet::from_iter(before);
+    for entry in fs::read_dir(found)? {
+        let entry = entry?;
+        if !entry.file_name().to_string_lossy().starts_with(SEED) {
+            inputs.insert(fs::read(entry.path())?);
+        }
+    }
+    let mut bytes = Vec::new();
+    for input in &inputs {
+        bytes.extend_from_slice(&u32::try_from(input.len()).map_err(std::io::Error::other)?.to_le_bytes());
+        bytes.extend_from_slice(input);
+    }
+    if !inputs.is_empty() {
+        fs::create_dir_all(folder(target))?;
+        fs::write(path, bytes)?;
+    }
+    Ok(inputs.len())
+}
+
+/// What the files that a run begins with are called.
+pub const SEED: &str = "seed-";
 
 /// All inputs of a target; at least the empty one.
 pub fn all(target: &Target) -> Vec<Vec<u8>> {

@@ -2,7 +2,8 @@
 //! something was found, which is stored in the target's corpus as `found-…`.
 //!
 //! `rustorium-fuzz make` writes the good inputs whose salts are random, where they are missing; `names` lists the targets;
-//! `seeds TARGET FOLDER` writes what a target begins with, for the coverage-guided program.
+//! `seeds TARGET FOLDER` writes what a target begins with, for the coverage-guided program, and `pack TARGET FOLDER` stores what
+//! that found.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a program of tests")]
 
 use rustorium_fuzz::run::{Figures, Finding, all};
@@ -67,7 +68,7 @@ fn make() -> std::io::Result<()> {
 
 fn seeds(target: &Target, folder: &Path) -> std::io::Result<()> {
     let mut inputs = corpus::all(target).into_iter().enumerate();
-    inputs.try_for_each(|(number, input)| std::fs::write(folder.join(format!("seed-{number}")), input))
+    inputs.try_for_each(|(number, input)| std::fs::write(folder.join(format!("{}{number}", corpus::SEED)), input))
 }
 
 fn main() -> ExitCode {
@@ -77,6 +78,10 @@ fn main() -> ExitCode {
         ["make"] => make().unwrap(),
         ["names"] => TARGETS.iter().for_each(|target| println!("{}", target.name)),
         ["seeds", name, folder] => seeds(target(name).unwrap(), Path::new(folder)).unwrap(),
+        ["pack", name, folder] => {
+            let count = corpus::pack(target(name).unwrap(), Path::new(folder)).unwrap();
+            println!("{name}: {count} inputs are stored");
+        }
         _ => return long_form(),
     }
     ExitCode::SUCCESS
