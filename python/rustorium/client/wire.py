@@ -19,6 +19,7 @@ from rustorium.errors import (
     Refused,
     RustoriumError,
 )
+from rustorium.health.catalogue import retired_because
 from rustorium.types import (
     SUBMISSION_BYTES_MAX,
     SUBMISSION_TRANSACTIONS_MAX,
@@ -225,7 +226,7 @@ def node_status(answer: Answer) -> NodeStatus:
         raw=dict(answer),
         unreachable=tuple(str(name) for name in answer["unreachable"]),
         role=str(answer["role"]),
-        retired=str(answer.get("key_retired_because") or ""),
+        retired=retired_because(answer.get("key_retired_because")),
         evidence=tuple(evidence(one) for one in answer["evidence"]),
         filling=answer.get("filling"),
         # A node of an earlier version does not look at itself.
