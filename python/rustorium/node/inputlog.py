@@ -6,7 +6,8 @@ input: [now_ns, kind, input, kinds of the effects, effects]. Any segment can be 
 effects are there whole: a hash of them costs more time, and can't tell what was done.
 
 Invariants: at most `bytes_max` bytes on disk; a torn last frame is the end, anything else that doesn't fit is an error;
-a full disk stops the log, never the node; decoding makes no object but the core's own classes.
+a full disk stops the log, never the node; decoding makes no object but the core's own classes; a log that anybody made
+is replayed or refused by an InputLogError (but may take as long as it likes: interrupt it).
 """
 
 import os
@@ -166,7 +167,7 @@ def _replay_segment(path: Path) -> Iterator[Step]:
     try:
         replica = Replica(ConsensusConfig(**header.config))
         thaw(replica, header.state)
-    except (TypeError, ValueError, LookupError, AttributeError) as error:
+    except (TypeError, ValueError, LookupError, AttributeError, RecursionError) as error:
         raise InputLogError(f"{path} holds a state that this build can't restore ({error})") from None
     for number, frame in enumerate(frames):
         entry = _decode(path, frame, _Entry)
@@ -174,7 +175,11 @@ def _replay_segment(path: Path) -> Iterator[Step]:
             raise InputLogError(f"{path}: step {number} has an unknown kind of input")
         event: Input = _decode(path, bytes(entry.event), _INPUTS[entry.tag])
         recorded = _recorded(path, number, entry)
-        effects = replica.on_input(entry.now, event)
+        try:
+            effects = replica.on_input(entry.now, event)
+        except Exception as error:
+            # The step was logged after it was taken, so that whatever the core raises now is a difference too.
+            raise InputLogError(f"{path}: step {number} now fails ({type(error).__name__}: {error})") from error
         if effects != recorded:
             raise InputLogError(f"{path}: step {number} {_difference(recorded, effects)}")
         yield Step(path.name, entry.now, event, tuple(effects))
@@ -199,12 +204,16 @@ def _difference(recorded: list[Effect], effects: list[Effect]) -> str:
 def _decode(path: Path, frame: bytes, kind: Any) -> Any:
     try:
         return msgspec.msgpack.decode(frame, type=kind)
-    except (msgspec.DecodeError, ValueError) as error:
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise InputLogError(f"{path} is corrupt: {error}") from None
 
 
 def _frames(path: Path) -> Iterator[bytes]:
-    with open(path, "rb") as file:
+    try:
+        file = open(path, "rb")  # noqa: SIM115
+    except OSError as error:
+        raise InputLogError(f"{path} can't be read ({error.strerror}): name a segment or a node's log/inputs") from None
+    with file:
         while len(head := file.read(_LENGTH.size)) == _LENGTH.size:
             (length,) = _LENGTH.unpack(head)
             if length > FRAME_BYTES_MAX:
