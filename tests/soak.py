@@ -4,7 +4,8 @@ nothing is lost. `just soak MINUTES SEED`.
 Invariants: the order of faults follows from the seed; a round ends when all nodes are level again; a figure has grown
 when it is higher in the run's last third than in its middle third by more than its allowance: the first third may fill
 caches, and one high round means nothing. The disk goes up and down by itself, as logs fill and tables are merged: its
-lowest ebb must be above the former flood.
+lowest ebb must be above the former flood. A live node may be suspected once a node-day; what the round's own fault
+silenced isn't counted.
 """
 
 import argparse
@@ -25,6 +26,7 @@ from typing import Any
 from process_tools import assert_no_panic, assert_same_roots, level, statuses, wait_for
 from rustorium.client.load import run_load
 from rustorium.devnet import Devnet
+from soak_suspicions import Logs, Suspicion, too_many, unfounded
 
 KEEP_HEIGHTS = 1000
 ROUND_S = 20
@@ -37,6 +39,8 @@ ALLOWED: dict[str, tuple[Statistic, Statistic, float, float]] = {
     "disk_mb": (min, max, 1.0, 8.0),
 }
 """What of the last third is compared with what of the middle one, by which factor and how much more it may be."""
+SILENCING = frozenset({"kill", "terminate", "freeze"})
+"""Faults after which others may well suspect the node."""
 SAME_KEYS = 7
 """The load's salt: every round writes the keys of the first, so that the state has a size."""
 
@@ -48,6 +52,9 @@ class Round:
     fault: str
     load: dict[str, Any]
     nodes: list[dict[str, float]]
+    seconds: float = 0.0
+    suspected: Sequence[Suspicion] = ()
+    """Live nodes that others suspected."""
 
 
 def grown(series: Sequence[float], figure: str) -> bool:
@@ -67,7 +74,19 @@ def verdicts(rounds: Sequence[Round]) -> list[str]:
             series = [one.nodes[index][figure] for one in rounds]
             if grown(series, figure):
                 wrong.append(f"node-{index}: {figure} grows: {' '.join(f'{value:.0f}' for value in series)}")
+    count, node_hours = suspicions(rounds)
+    if too_many(count, node_hours):
+        wrong += [
+            f"round {n}: {each.watcher} suspected {each.peer}, which lived, after {each.silent_ms} ms"
+            for n, one in enumerate(rounds, 1)
+            for each in one.suspected
+        ]
     return wrong
+
+
+def suspicions(rounds: Sequence[Round]) -> tuple[int, float]:
+    """How many live nodes were suspected, and in how many node-hours."""
+    return sum(len(one.suspected) for one in rounds), sum(one.seconds * len(one.nodes) for one in rounds) / 3600
 
 
 def figures(net: Devnet, index: int) -> dict[str, float]:
@@ -135,9 +154,10 @@ class Faults:
         cli("backup", "prune", "--to", to, "--keep", "1", "--home", self.net.net.nodes[index].home)
 
 
-def play(net: Devnet, faults: Faults, fault: str, index: int, rate: int) -> Round:
+def play(net: Devnet, faults: Faults, logs: Logs, fault: str, index: int, rate: int) -> Round:
     """One round: load, and in the midst of it a fault of one node."""
     reports: list[dict[str, Any]] = []
+    began = time.monotonic()
 
     def load() -> None:
         reports.append(run_load(net.net, rate_per_s=rate, seconds=ROUND_S, salt=SAME_KEYS))
@@ -151,7 +171,9 @@ def play(net: Devnet, faults: Faults, fault: str, index: int, rate: int) -> Roun
     wait_for("all are level", lambda: level(net), LEVEL_S)
     found = statuses(net)
     assert all(not one.evidence and not one.retired for one in found), found
-    return Round(fault, reports[0], [figures(net, node) for node in range(len(net.net.nodes))])
+    suspected = unfounded(logs.new(), net.net.nodes[index].name if fault in SILENCING else None)
+    nodes = [figures(net, node) for node in range(len(net.net.nodes))]
+    return Round(fault, reports[0], nodes, time.monotonic() - began, suspected)
 
 
 def soak(folder: Path, minutes: float, rate: int, seed: int) -> list[Round]:
@@ -163,13 +185,17 @@ def soak(folder: Path, minutes: float, rate: int, seed: int) -> list[Round]:
                 file.write(f"\n[storage]\nkeep = {KEEP_HEIGHTS}\nproofs_kept = 20\n")
         net.start()
         faults, end = Faults(net, folder), time.monotonic() + 60 * minutes
+        logs = Logs({node.name: node.home for node in net.net.nodes})
+        logs.new()  # while they start, they are silent
         while time.monotonic() < end:
             fault, index = luck.choice(sorted(faults.all)), luck.randrange(len(net.net.nodes))
-            rounds.append(play(net, faults, fault, index, rate))
+            rounds.append(play(net, faults, logs, fault, index, rate))
             tell(len(rounds), index, rounds[-1], max(heights(net)))
         height = assert_same_roots(net, max(1, max(heights(net)) - KEEP_HEIGHTS // 2))
         assert_no_panic(net)
     windows = height // KEEP_HEIGHTS
+    count, node_hours = suspicions(rounds)
+    print(f"{count} live nodes suspected in {node_hours:.2f} node-hours: {count / node_hours:.2f} a node-hour")
     print(f"{len(rounds)} rounds, height {height}, {windows} windows of {KEEP_HEIGHTS} heights; seed {seed}")
     return rounds
 
@@ -181,7 +207,8 @@ def tell(number: int, index: int, one: Round, height: int) -> None:
     report = one.load
     print(
         f"round {number}: {one.fault} of node-{index}, height {height}, {report['achieved_per_s']:.0f} tx/s, "
-        f"p50 {report['p50_ms']:.1f} p99 {report['p99_ms']:.0f} ms, lost {report['lost']}  {shown}",
+        f"p50 {report['p50_ms']:.1f} p99 {report['p99_ms']:.0f} ms, lost {report['lost']}, "
+        f"live suspected {len(one.suspected)}  {shown}",
         flush=True,
     )
 
@@ -195,7 +222,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="rustorium-soak-") as folder:
         rounds = soak(Path(folder), options.minutes, options.rate, options.seed)
     wrong = verdicts(rounds)
-    print("\n".join(wrong) or "nothing grew, nothing was lost")
+    print("\n".join(wrong) or "nothing grew, nothing was lost, nobody was suspected for nothing")
     return 1 if wrong else 0
 
 

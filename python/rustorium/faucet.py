@@ -69,7 +69,7 @@ def _handler(faucet: Faucet) -> type[BaseHTTPRequestHandler]:
                 self._answer(200, faucet.fund(json.loads(self.rfile.read(length))), "application/json")
             except RustoriumError as error:
                 self._answer(409, {"code": error.code, "detail": error.message}, "application/problem+json")
-            except (ValueError, KeyError, TypeError) as error:
+            except (ValueError, KeyError, TypeError, RecursionError) as error:
                 detail = f'send {{"region": 0, "public_key": "<64 hex digits>"}} ({error})'
                 self._answer(400, {"code": "bad_body", "detail": detail}, "application/problem+json")
 

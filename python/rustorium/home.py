@@ -192,7 +192,7 @@ def public_part(path: Path) -> tuple[str, str]:
     try:
         content = json.loads(_read_text(path))
         return str(content["kind"]), str(content.get("public") or "")
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise KeyFileError(f"{path} is not a Rustorium key file: name another", code="key-invalid") from None
 
 

@@ -4,7 +4,8 @@ The file `tokens.json` (0600) has, of each, a name, what it is good for, its tim
 shown when it is made, and never again. Its text is `rsk_ID_SECRET`, with 256 random bits in SECRET.
 
 Invariants: SYNC; a token is in no file, log or error of ours; what can't be understood to the last field lets nobody
-in; hashes are compared in constant time; a change is on disk before it is told, and never half.
+in, and a bit that was flipped on disk is no other right; hashes are compared in constant time; a change is on disk
+before it is told, and never half.
 """
 
 import enum
@@ -30,6 +31,8 @@ TOKENS_MAX = 256
 FILE_BYTES_MAX = 1024 * 1024
 DOMAIN = b"rustorium/token/v1\0"
 """Hashed before a token's text, as the gateway has it."""
+FILE_DOMAIN = b"rustorium/tokens/v1\0"
+"""Hashed before the rows of a file."""
 TEXT = re.compile(r"rsk_([0-9a-f]{16})_([A-Za-z0-9_-]{43})", re.ASCII)
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}", re.ASCII)
 ADMIN_VARIABLE = "RUSTORIUM_ADMIN_TOKEN_FILE"
@@ -99,6 +102,7 @@ class _Row(msgspec.Struct, forbid_unknown_fields=True):
 class _File(msgspec.Struct, forbid_unknown_fields=True):
     format: int
     tokens: list[_Row]
+    checksum: str
 
 
 def load(path: Path) -> tuple[Token, ...]:
@@ -126,7 +130,7 @@ def _parse(path: Path, content: bytes) -> tuple[Token, ...]:
     if version != FORMAT:
         raise _invalid(path, f"it has format {json.dumps(version)[:20]}, and this release reads format {FORMAT}")
     try:
-        rows = msgspec.json.decode(content, type=_File).tokens
+        file = msgspec.json.decode(content, type=_File)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise _invalid(path, str(error)[:200]) from None
     tokens = tuple(
@@ -139,10 +143,12 @@ def _parse(path: Path, content: bytes) -> tuple[Token, ...]:
             row.expires_ms,
             row.hash,
         )
-        for row in rows
+        for row in file.tokens
     )
     if (wrong := _wrong(tokens)) is not None:
         raise _invalid(path, wrong)
+    if file.checksum != checksum(_rows(tokens)):
+        raise _invalid(path, "its checksum is that of other tokens")
     return tokens
 
 
@@ -180,8 +186,8 @@ def _changing(path: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def _store(path: Path, tokens: tuple[Token, ...]) -> None:
-    rows = [
+def _rows(tokens: tuple[Token, ...]) -> list[dict[str, object]]:
+    return [
         {
             "id": token.id,
             "name": token.name,
@@ -193,7 +199,16 @@ def _store(path: Path, tokens: tuple[Token, ...]) -> None:
         }
         for token in tokens
     ]
-    text = json.dumps({"format": FORMAT, "tokens": rows}, indent=1) + "\n"
+
+
+def checksum(rows: list[dict[str, object]]) -> str:
+    """Of a file's rows, hex: against damage, since who may write the file may write this too."""
+    return _native.value_hash(FILE_DOMAIN + json.dumps(rows).encode()).hex()
+
+
+def _store(path: Path, tokens: tuple[Token, ...]) -> None:
+    rows = _rows(tokens)
+    text = json.dumps({"format": FORMAT, "tokens": rows, "checksum": checksum(rows)}, indent=1) + "\n"
     fresh = path.with_suffix(".new")
     try:
         handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)

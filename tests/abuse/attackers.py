@@ -1,7 +1,7 @@
 """What the tests of abuse share: the flood program, sockets that misbehave, and looks at what a node spends.
 
 Invariants: an attacker knows addresses and public keys and nothing else; what is measured is printed, what is asserted
-is a limit, a count or a bound of bytes, never a time.
+is a limit, a count or a bound of bytes, and a time in the long form alone.
 """
 
 import json
@@ -14,8 +14,11 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
+
+import httpx2
 
 from process_tools import DEADLINE_S
 from rustorium.client import Client, Key
@@ -163,3 +166,17 @@ def problem_of(body: bytes) -> dict[str, Any]:
     problem: dict[str, Any] = json.loads(body)
     assert {"code", "title", "detail", "status"} <= problem.keys()
     return problem
+
+
+def submit_flood(http: str, body: bytes, times: int) -> Counter[str]:
+    """Submits the same 500 transactions again and again; how often they were refused with which code."""
+    codes: Counter[str] = Counter()
+    with httpx2.Client(trust_env=False, timeout=DEADLINE_S) as client:
+        for _ in range(times):
+            headers = {"Content-Type": "application/octet-stream"}
+            answer = client.post(f"{http}/v1/transactions?wait=accepted", content=body, headers=headers)
+            assert 400 <= answer.status_code < 500 or answer.status_code == 503, answer.text
+            results = answer.json().get("results", [])
+            codes.update(result["code"] for result in results)
+            codes["busy"] += 0 if results else 500
+    return codes

@@ -1,7 +1,8 @@
 """Outsiders against the ports of real nodes: what they send is answered little or not at all, what they may hold is
 bounded and counted, and the chain goes on.
 
-`RUSTORIUM_ABUSE_TIMES` makes the floods that much larger (`just torture`).
+`RUSTORIUM_ABUSE_TIMES` makes the floods that much larger (`just torture`). Only then a median that more than doubles
+fails: no test of `just test` fails by the clock.
 """
 
 import os
@@ -11,11 +12,11 @@ import socket
 import time
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
+from multiprocessing import get_context
 from pathlib import Path
 
-import httpx2
 import pytest
 from attackers import (
     MIB,
@@ -27,6 +28,7 @@ from attackers import (
     memory_bytes,
     open_sockets_max,
     problem_of,
+    submit_flood,
     unread_bytes,
 )
 
@@ -43,6 +45,9 @@ BEATS = 8 * TIMES
 VICTIM = 0
 GROWTH_BYTES_MAX = 192 * MIB
 """What one attack may add to a node's memory: connections and streams up to their limits, and the load beside it."""
+
+SLOWER_TIMES_MAX, SLACK_MS = 2.0, 10.0
+"""How much longer finality may take during an attack, and what a busy machine may add to the median."""
 
 UNREAD_BYTES_MAX = 128 * 1024
 """What the system may hold for one client that reads nothing, beside the node's own memory."""
@@ -101,6 +106,7 @@ class Watch:
         if error[0] is None:
             assert grown <= GROWTH_BYTES_MAX
             assert during >= BEATS
+            assert TIMES == 1 or attacked <= SLOWER_TIMES_MAX * calm + SLACK_MS, f"{attacked} ms, and {calm} ms before"
 
     def _memory(self) -> int:
         return memory_bytes(self._net.net.nodes[VICTIM].pid)
@@ -247,20 +253,11 @@ def test_floods_of_transactions_are_refused_with_their_reasons(net: Devnet) -> N
         "malformed_transaction": body_of([secrets.token_bytes(200) for _ in range(500)]),
     }
 
-    def attack(body: bytes) -> Counter[str]:
-        codes: Counter[str] = Counter()
-        with httpx2.Client(trust_env=False, timeout=DEADLINE_S) as client:
-            for _ in range(6 * TIMES):
-                headers = {"Content-Type": "application/octet-stream"}
-                answer = client.post(f"{node.http}/v1/transactions?wait=accepted", content=body, headers=headers)
-                assert 400 <= answer.status_code < 500 or answer.status_code == 503, answer.text
-                results = answer.json().get("results", [])
-                codes.update(result["code"] for result in results)
-                codes["busy"] += 0 if results else 500
-        return codes
-
-    with Watch(net, "transaction floods") as watch, ThreadPoolExecutor(4) as pool:
-        running = {kind: pool.submit(attack, body) for kind, body in kinds.items()}
+    # Attackers bring machines of their own: as threads they would take the interpreter from the pulse, which is what is
+    # measured, and as processes like others the processor from the nodes.
+    spawned = ProcessPoolExecutor(4, get_context("spawn"), os.nice, (19,))
+    with spawned as pool, Watch(net, "transaction floods") as watch:
+        running = {kind: pool.submit(submit_flood, node.http, body, 6 * TIMES) for kind, body in kinds.items()}
         watch.beat()
         for kind, future in running.items():
             codes = future.result()

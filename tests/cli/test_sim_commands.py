@@ -99,7 +99,7 @@ def test_the_core_steps_through_what_a_node_logged(cli: Cli, input_log: Path) ->
 def test_a_log_that_was_tampered_with(cli: Cli, input_log: Path, tmp_path: Path) -> None:
     (segment,) = input_log.iterdir()
     raw = bytearray(segment.read_bytes())
-    raw[-1] ^= 1  # the kind of the last step's last effect
+    raw[-1] ^= 1  # of the last step's last effect
     segment.write_bytes(raw)
     cli("replay", segment).fails(4, "had the effects")
     cli("replay", tmp_path).fails(4, "holds no log of core inputs")

@@ -15,6 +15,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
+from damaged_kinds import KINDS, RECORDS, make_files, read, retire
 
 from power_cut import read_folder, write_folder
 from process_tools import Load, level, statuses, wait_for
@@ -27,30 +28,11 @@ pytestmark = pytest.mark.nodes
 SEEDS = int(os.environ.get("RUSTORIUM_DAMAGE_SEEDS", "0"))
 ONLY = os.environ.get("RUSTORIUM_DAMAGE_KINDS", "")
 VICTIM, HEALTHY = 3, 0
-KINDS = {
-    "config": "config.toml",
-    "genesis": "genesis.json",
-    "node key": "node.key",
-    "validator key": "validator.key",
-    "storage key": "storage.key",
-    "journal segment": "safety/segment-*.log",
-    "key versions": "db/keys",
-    "table file": "db/*.sst",
-    "write-ahead log": "db/*.log",
-    "manifest": "db/MANIFEST-*",
-    "manifest length": "db/manifest-length",
-    "current": "db/CURRENT",
-    "options": "db/OPTIONS-*",
-    "identity": "db/IDENTITY",
-    "audit log": "audit/audit.jsonl",
-    "input log": "log/inputs/*",
-    "node log": "log/node.jsonl",
-    "state tables": "cache/rustorium/*.tbl",
-}
-"""Where each kind of file lies in a home; the tables in a cache folder, which the long form has in the home."""
-QUICK = ("config", "journal segment", "table file", "audit log")
-"""The store's other files are damaged in `crates/storage/src/rocks/tests/damaged.rs`, the journal's in its tests."""
+QUICK = ("config", "journal segment", "table file", "retirement")
+"""The store's other files are damaged in `crates/storage/src/rocks/tests/damaged.rs`, the journal's and the audit log's
+in their tests, and those that Python reads in `tests/abuse/test_hostile_files.py`."""
 DAMAGES = ("flip", "cut")
+RETIRED = "key retired, follows"
 
 
 def damage(path: Path, how: str, luck: Random) -> str:
@@ -105,6 +87,7 @@ class Bench:
     def __init__(self, root: Path) -> None:
         self.net = Devnet.create(root, accounts=2)
         self.home = Path(self.net.net.nodes[VICTIM].home)
+        self.where = ""
         self.cache = {"XDG_CACHE_HOME": str(self.home / "cache")} if SEEDS else {}
         for index in range(4):
             self.net.spawn(index, self.cache if index == VICTIM else None)
@@ -126,6 +109,7 @@ class Bench:
         self.right = self.answers(HEALTHY)
         assert not any(isinstance(answer, Refused) for answer in self.right), self.right
         assert self.net.terminate(VICTIM) == 0
+        make_files(self.home)
         self.whole = read_folder(self.home)
 
     def _restart(self) -> None:
@@ -139,6 +123,24 @@ class Bench:
 
     def files(self, kind: str) -> list[Path]:
         return sorted(path for path in self.home.glob(KINDS[kind]) if path.stat().st_size)
+
+    def damaged(self, kind: str, how: str, seed: int) -> str:
+        """Damages a file of this kind; where, and what became of the victim."""
+        if kind == "retirement":
+            retire(self.home)
+        files = self.files(kind)
+        assert files, f"a home has no {kind} ({KINDS[kind]})"
+        before, luck = read(kind, self.home), Random(f"{kind} {how} {seed}")
+        self.where = damage(luck.choice(files), how, luck)
+        found = read(kind, self.home)
+        if kind in RECORDS:
+            return "read as before" if found == before else "read as another record"
+        outcome = self.outcome()
+        assert kind != "retirement" or outcome == RETIRED, f"its key is retired: {outcome}"
+        if found is None:
+            return outcome
+        assert found == before or isinstance(found, str), f"a wrong content: {found}, not {before}"
+        return f"{outcome}; read {'as before' if found == before else found}"
 
     def outcome(self) -> str:
         """What became of the damaged victim. Fails on a wrong answer and on an end without a reason."""
@@ -157,7 +159,7 @@ class Bench:
         if code != 0:
             return self._stopped()
         assert refused <= {"storage", "unavailable", "internal"}, refused
-        kept = "key retired, follows" if retired else "answers all as before"
+        kept = RETIRED if retired else "answers all as before"
         return f"refuses some by name {sorted(refused)}" if refused else kept
 
     def _stopped(self) -> str:
@@ -196,18 +198,14 @@ def test_damage_is_found_and_never_answered_with(bench: Bench) -> None:
     table: dict[tuple[str, str], list[str]] = defaultdict(list)
     failures = []
     for kind, how, seed in cases():
-        files = bench.files(kind)
-        assert files, f"a home has no {kind} ({KINDS[kind]})"
-        luck = Random(f"{kind} {how} {seed}")
-        where = damage(luck.choice(files), how, luck)
         try:
-            outcome = bench.outcome()
+            outcome = bench.damaged(kind, how, seed)
         except AssertionError as error:
             outcome = "FAILED"
-            failures.append(f"{kind}, {how} {seed} ({where}): {error}")
+            failures.append(f"{kind}, {how} {seed} ({bench.where}): {error}")
             print(failures[-1])
             bench.net.kill(VICTIM)
         table[kind, how].append(outcome)
-        print(f"{kind:16} {how:5} {where:50} {outcome}", flush=True)
+        print(f"{kind:19} {how:5} {bench.where:50} {outcome}", flush=True)
         bench.put_back()
     assert failures == []

@@ -151,6 +151,19 @@ def test_a_watcher_that_was_away_suspects_nobody(lags_ms: list[int]) -> None:
 
 
 @PROFILE
+@given(st.integers(0, 30_000))
+def test_a_node_that_was_stopped_suspects_nobody(lag_ms: int) -> None:
+    """What it heard before the stop is in the reading after it, and nothing that came meanwhile."""
+    clock = Clock()
+    for _ in range(20):
+        clock.look(peers=[beats(clock)])
+    assert "peers-suspected" not in clock.look(lag_ms=lag_ms, peers=[beats(clock)])
+    # One that has died since is suspected soon.
+    codes = [clock.look(peers=[PeerVitals("node-1", True)]) for _ in range(10)]
+    assert codes[-1] == ["peers-suspected"]
+
+
+@PROFILE
 @given(st.lists(st.integers(400, 700), min_size=2, max_size=300), st.integers(0, 10_000), st.integers(1, 9))
 def test_phi_grows_with_silence_and_shrinks_with_the_watchers_lateness(
     gaps_ms: list[int], more_ms: int, stretch: int

@@ -1,9 +1,13 @@
 """The rules of the soak (`just soak`) fail where something grows or is lost, and only there."""
 
+import json
+from pathlib import Path
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from soak import ALLOWED, Round, grown, verdicts
+from soak import ALLOWED, Round, grown, suspicions, verdicts
+from soak_suspicions import Logs, Suspicion, unfounded
 
 FLAT = dict.fromkeys(ALLOWED, 100.0)
 
@@ -37,3 +41,36 @@ def test_a_lost_transaction_is_told_with_its_round() -> None:
 @given(st.sampled_from(sorted(ALLOWED)), st.lists(st.floats(1, 1e4), min_size=6, max_size=40))
 def test_a_series_that_falls_has_not_grown(figure: str, series: list[float]) -> None:
     assert not grown(sorted(series, reverse=True), figure)
+
+
+def trouble(event: str, reason: str, code: str = "peers-suspected") -> bytes:
+    """A line of a node's log."""
+    return json.dumps({"ts": 1, "event": event, "code": code, "reason": reason}).encode() + b"\n"
+
+
+def test_each_suspicion_that_begins_is_read_once_with_all_whom_it_names(tmp_path: Path) -> None:
+    log = tmp_path / "log" / "node.jsonl"
+    log.parent.mkdir()
+    log.write_bytes(trouble("trouble", "node-1 not heard for 9 ms (phi 19.4)"))
+    logs = Logs({"node-0": str(tmp_path)})
+    assert logs.new() == [Suspicion("node-0", "node-1", 9)]
+    both = trouble("trouble", "node-1 not heard for 2770 ms (phi 19.4), node-2 not heard for 2771 ms (phi 18.0)")
+    other = trouble("trouble", "a sync of the journal takes 900 ms", "disk-slow")
+    over = trouble("trouble over", "")
+    with open(log, "ab") as file:
+        file.write(other + both + over + b'{"event": "trouble", "code": "peers-sus')
+    found = logs.new()
+    assert found == [Suspicion("node-0", "node-1", 2770), Suspicion("node-0", "node-2", 2771)]
+    assert logs.new() == []
+    assert unfounded(found, None) == found
+    assert unfounded(found, "node-2") == found[:1]
+
+
+def test_more_suspicions_than_one_a_node_day_are_told() -> None:
+    suspected = [Suspicion("node-0", "node-1", 2770)]
+    short = [Round("none", {"lost": 0}, [FLAT] * 4, 20.0, suspected)]
+    assert verdicts(short) == ["round 1: node-0 suspected node-1, which lived, after 2770 ms"]
+    day = [Round("none", {"lost": 0}, [FLAT] * 4, 6 * 3600.0), *short]
+    assert suspicions(day)[0] == 1
+    assert verdicts(day) == []
+    assert len(verdicts([*day, *short])) == 2

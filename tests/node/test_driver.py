@@ -1,22 +1,27 @@
 """The loop drains once per wake, steps, submits once, and ticks when the replica's deadline has come."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import trio
 from fake_port import FakePort
 
+from rustorium.consensus.leader import leader_of
 from rustorium.consensus.pacemaker import ConsensusConfig
 from rustorium.consensus.vocabulary import (
     BlockFacts,
+    BlockSeen,
     Effect,
     EnterView,
     Heartbeat,
     Input,
+    PayloadStatus,
     Recovered,
     ResendVotes,
     Tick,
+    Vote,
     WorkSeen,
 )
 from rustorium.errors import InputLogError
@@ -182,8 +187,46 @@ def test_other_effects_than_recorded_are_named(tmp_path: Path) -> None:
     event = Recovered(GENESIS, 0, 0, 1, 4)
     log.append(1, event, [Heartbeat(9), Heartbeat(9), Heartbeat(9)])
     log.close()
-    with pytest.raises(InputLogError, match="step 0 had the effects Heartbeat, Heartbeat, Heartbeat and now has"):
+    with pytest.raises(
+        InputLogError, match="step 0 had the effects Heartbeat, Heartbeat, Heartbeat and now has"
+    ) as said:
         list(replay(tmp_path))
+    assert "effect 0 was Heartbeat(view=9), and now is EnterView(view=1, " in str(said.value)
+
+
+def other_digest(vote: Vote) -> Vote:
+    return replace(vote, digest=bytes(32))
+
+
+def other_view(vote: Vote) -> Vote:
+    return replace(vote, view=vote.view + 1)
+
+
+@pytest.mark.parametrize("change", [other_digest, other_view])
+def test_a_core_that_votes_for_something_else_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: Callable[[Vote], Vote]
+) -> None:
+    replica = Replica(ConsensusConfig())
+    log = make_log(tmp_path, replica)
+    block = BlockFacts(1, 1, b"\x07" * 32, 0, GENESIS.digest, leader_of(1, 4), 10, True, 0)
+    events: list[Input] = [Recovered(GENESIS, 0, 0, 2, 4), BlockSeen(block, PayloadStatus.READY)]
+    for now, event in enumerate(events):
+        effects = replica.on_input(now, event)
+        log.append(now, event, effects)
+    log.close()
+    (vote,) = (effect for effect in effects if isinstance(effect, Vote))
+    assert vote.digest == block.digest
+    list(replay(tmp_path))
+
+    step = Replica.on_input
+
+    def changed(core: Replica, now: int, event: Input) -> list[Effect]:
+        return [change(one) if isinstance(one, Vote) else one for one in step(core, now, event)]
+
+    monkeypatch.setattr(Replica, "on_input", changed)
+    with pytest.raises(InputLogError) as said:
+        list(replay(tmp_path))
+    assert f"was {vote}, and now is {change(vote)}" in str(said.value)
 
 
 def test_another_version_is_refused(tmp_path: Path) -> None:
@@ -191,8 +234,8 @@ def test_another_version_is_refused(tmp_path: Path) -> None:
     make_log(tmp_path, replica).close()
     path = tmp_path / "00000001.inputs"
     content = path.read_bytes()
-    path.write_bytes(content.replace(b"\xa7version\x01", b"\xa7version\x02"))
-    with pytest.raises(InputLogError, match="version 2 and this build reads 1"):
+    path.write_bytes(content.replace(b"\xa7version\x02", b"\xa7version\x01"))
+    with pytest.raises(InputLogError, match="has version 1 and this build reads 2: replay it there"):
         list(replay(tmp_path))
 
 

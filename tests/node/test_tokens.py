@@ -22,6 +22,7 @@ from rustorium.tokens import (
     Scope,
     Token,
     authenticate,
+    checksum,
     for_gateway,
     hash_of,
     issue,
@@ -136,7 +137,25 @@ def rows(*changes: dict[str, Any]) -> str:
         "hash": "0" * 64,
     }
     tokens = [{key: value for key, value in (good | change).items() if value != "gone"} for change in changes]
-    return json.dumps({"format": 1, "tokens": tokens})
+    return json.dumps({"format": 1, "tokens": tokens, "checksum": checksum(tokens)})
+
+
+def loaded_or_code(path: Path) -> tuple[Token, ...] | str:
+    try:
+        return load(path)
+    except HomeError as error:
+        return error.code
+
+
+def test_a_flipped_bit_or_a_cut_is_never_another_right(tmp_path: Path) -> None:
+    path = tmp_path / "tokens.json"
+    made(path, expires_ms=NOW + 1000)
+    made(path, "other", role=Role.operate)
+    good, known = path.read_bytes(), load(path)
+    flipped = [good[:at] + bytes([good[at] ^ 1 << bit]) + good[at + 1 :] for at in range(len(good)) for bit in range(8)]
+    for content in flipped + [good[:at] for at in range(len(good) - 1)]:
+        path.write_bytes(content)
+        assert loaded_or_code(path) in (known, "tokens-invalid"), content
 
 
 @pytest.mark.parametrize(
@@ -159,6 +178,7 @@ def rows(*changes: dict[str, Any]) -> str:
         (rows({}, {}), "twice"),
         (rows({}, {"name": "b"}), "twice"),
         (rows(*({"id": f"{n:016x}", "name": f"n{n}"} for n in range(TOKENS_MAX + 1))), "more than 256"),
+        (rows({}).replace('"expires_ms": null', '"expires_ms": 9999'), "its checksum is that of other tokens"),
         (" " * 2_000_000, "longer than"),
     ],
 )

@@ -15,7 +15,7 @@ from rustorium.sim.release import checkers as checkers_module
 from rustorium.sim.release.checkers import Checkers
 from rustorium.sim.release.clients import Clients
 from rustorium.sim.release.frames import SeenHeader, proposed_in, read_header, votes_in
-from rustorium.sim.release.ondisk import BATCH, CERTIFICATE, NO_INLINE, PROPOSAL, VOTE, OnDisk
+from rustorium.sim.release.ondisk import BATCH, CERTIFICATE, PROPOSAL, VOTE, OnDisk, batch_digest, block_digest
 from rustorium.sim.release.port import CONSENSUS
 from rustorium.sim.release.run import run_seed
 from rustorium.sim.release.scenario import Mode, Shape, build_world, draw_plan
@@ -57,8 +57,10 @@ def test_their_reader_reads_what_the_extension_reads() -> None:
             assert found is not None
             header, raw, signature = found
             assert (header.epoch, header.view, header.proposer) == (said["epoch"], said["view"], said["signer"])
-            assert bytes.fromhex(_native.block_digest(raw + NO_INLINE)) == said["block"]
+            assert block_digest(raw) == said["block"]
             assert len(signature) == 64
+        elif said["message"] == "batch":
+            assert batch_digest(frame[1:]) == said["batch"]
         elif said["message"] == "heartbeat":
             seen["heartbeat votes"] = seen.get("heartbeat votes", 0) + len(list(votes_in(frame)))
         seen[said["message"]] = seen.get(said["message"], 0) + 1

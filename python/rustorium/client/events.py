@@ -140,9 +140,7 @@ class _Link:
         if response.status_code == 200:
             return cls(response)
         try:
-            body = msgspec.json.decode(await response.aread() or b"null")
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            body = None
+            body = wire.decoded(await response.aread())
         finally:
             await response.aclose()
         error = wire.problem(response.status_code, body)

@@ -9,10 +9,9 @@ from typing import Any, Self, TypeVar
 
 import anyio
 import httpx2
-import msgspec
 
 from rustorium.client.endpoints import Endpoint, Endpoints
-from rustorium.client.wire import problem
+from rustorium.client.wire import decoded, problem
 from rustorium.errors import (
     Busy,
     ClientError,
@@ -156,10 +155,7 @@ class Transport:
             sent = not isinstance(error, (httpx2.ConnectError, httpx2.ConnectTimeout))
             message = f"{endpoint.url} doesn't answer ({name}): check that the node runs"
             raise Unreachable(message, sent=sent) from None
-        try:
-            body = msgspec.json.decode(response.content) if response.content else None
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            body = None
+        body = decoded(response.content)
         if response.status_code >= 300:
             error_found = problem(response.status_code, body)
             if isinstance(error_found, (Busy, NotReady)) or response.status_code >= 500:

@@ -7,6 +7,8 @@ import struct
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
+import msgspec
+
 from rustorium.errors import (
     BadResponse,
     Busy,
@@ -19,6 +21,7 @@ from rustorium.errors import (
     Refused,
     RustoriumError,
 )
+from rustorium.health.catalogue import retired_because
 from rustorium.types import (
     SUBMISSION_BYTES_MAX,
     SUBMISSION_TRANSACTIONS_MAX,
@@ -41,6 +44,8 @@ from rustorium.types import (
 Answer = Mapping[str, Any]
 T = TypeVar("T")
 SUBMISSION_MEDIA = "application/octet-stream"
+RETRY_MS, RETRY_MS_MAX = 100, 60_000
+PROBLEM_CHARACTERS_MAX = 300
 _U32 = struct.Struct("<I")
 _NO_EFFECT_YET = ("busy", "pool_full", "sender_full", "unavailable", "not_ready")
 
@@ -65,12 +70,20 @@ def groups(transactions: list[SignedTransaction]) -> list[list[SignedTransaction
     return result
 
 
+def decoded(content: bytes) -> Any:
+    """The JSON of a body; None where it has none."""
+    try:
+        return msgspec.json.decode(content) if content else None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
 def parse(what: Callable[[Any], T], answer: object) -> T:
     """Reads an answer. Errors: BadResponse."""
     try:
         return what(answer)
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-        name = f"{type(error).__name__}: {error}"
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError, RecursionError) as error:
+        name = f"{type(error).__name__}: {error}"[:PROBLEM_CHARACTERS_MAX]
         raise BadResponse(f"a node's answer can't be read ({name}): it may run another version") from None
 
 
@@ -89,12 +102,17 @@ def problem(status: int, body: object) -> RustoriumError:
     if code == "not_ready":
         return NotReady(message)
     if code in _NO_EFFECT_YET or status in (429, 503):
-        return Busy(message, code=code, retry_after_ms=int(fields.get("retry_after_ms") or 100))
+        return Busy(message, code=code, retry_after_ms=_retry_ms(fields.get("retry_after_ms")))
     if status == 404:
         return NotFound(message, code=code, details=fields)
     if status >= 500:
         return ClientError(message, code=code)
     return Refused(message, code=code, details=fields)
+
+
+def _retry_ms(field: object) -> int:
+    """When a node says to try again; a sensible time whatever it says."""
+    return min(max(field, 1), RETRY_MS_MAX) if isinstance(field, int) else RETRY_MS
 
 
 def _height(field: object) -> int | None:
@@ -115,7 +133,7 @@ def submitted(answer: Answer) -> Submitted | Refused | str:
     if status == "refused":
         message = str(answer["message"]).rstrip(".")
         if answer.get("retry_after_ms") is not None or answer["code"] in _NO_EFFECT_YET:
-            return Busy(message, code=answer["code"], retry_after_ms=int(answer.get("retry_after_ms") or 100))
+            return Busy(message, code=str(answer["code"]), retry_after_ms=_retry_ms(answer.get("retry_after_ms")))
         return Refused(message, code=str(answer["code"]), details=answer)
     raise ValueError(f"unknown status {status!r}")
 
@@ -225,7 +243,7 @@ def node_status(answer: Answer) -> NodeStatus:
         raw=dict(answer),
         unreachable=tuple(str(name) for name in answer["unreachable"]),
         role=str(answer["role"]),
-        retired=str(answer.get("key_retired_because") or ""),
+        retired=retired_because(answer.get("key_retired_because")),
         evidence=tuple(evidence(one) for one in answer["evidence"]),
         filling=answer.get("filling"),
         # A node of an earlier version does not look at itself.

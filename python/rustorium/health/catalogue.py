@@ -128,3 +128,9 @@ def act_for(code: str) -> Act:
     if code in FINDINGS:
         return FINDINGS[code].act
     return ENDINGS.get(code, Act.ASK)
+
+
+def retired_because(said: object) -> str:
+    """Why a key is retired, as its node says it; empty where it isn't. A mark that was cut short says nothing more,
+    and is a mark all the same."""
+    return "" if said is None else str(said) or "the validator key signs nothing more, and its mark doesn't say why"

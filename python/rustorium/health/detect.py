@@ -102,9 +102,10 @@ class Detector:
         # Who is in the committee changes with the epoch.
         self._accruals = {peer.name: known.get(peer.name) or Accrual(self._heartbeat_ns) for peer in vitals.peers}
         for peer in vitals.peers:
-            self._accruals[peer.name].lagged(lag_ns)
             for at_ns in peer.heard_ns:
                 self._accruals[peer.name].heard(at_ns)
+            # Last: what was heard may be from before the watcher was away, and then its silence is the watcher's.
+            self._accruals[peer.name].lagged(lag_ns)
 
     def _signs(self, vitals: Vitals) -> Iterator[tuple[str, tuple[str, int]]]:
         """Codes, each with evidence and for how long it must last, ms."""

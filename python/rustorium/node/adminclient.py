@@ -3,6 +3,7 @@
 Invariants: SYNC; a token goes to this machine or over TLS, never in the clear over a network; it is in no error.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -57,17 +58,26 @@ def ask_remote(remote: Remote, operation: str, timeout_s: float, arguments: Mapp
     try:
         with httpx2.Client(verify=remote.url.startswith("https:"), trust_env=False, timeout=timeout_s) as client:
             answer = client.post(f"{remote.url.rstrip('/')}{PATH}{operation}", json=dict(arguments), headers=headers)
-        found = answer.json()
-        if answer.status_code == 200:
-            return found
-        code, message = str(found["code"]), str(found["detail"])
-    except (httpx2.HTTPError, OSError, ValueError, KeyError, TypeError) as error:
+        return said(answer.status_code, answer.content)
+    except (httpx2.HTTPError, OSError, ValueError) as error:
         raise NotReady(
             f"no admin plane answers on {remote.url} ({type(error).__name__}): check the URL, the tunnel, and "
             "`[admin] listen` of the node",
             code=NO_NODE,
         ) from None
-    raise error_of(code, message, found.get("retry_after_ms"))
+
+
+def said(status: int, content: bytes) -> Any:
+    """What an answer says. Errors: ValueError where it is none of an admin plane's, else the error that it stands
+    for."""
+    try:
+        found = json.loads(content)
+        if status == 200:
+            return found
+        code, message, retry_after_ms = str(found["code"]), str(found["detail"]), found.get("retry_after_ms")
+    except (KeyError, TypeError, RecursionError):
+        raise ValueError("no answer of an admin plane") from None
+    raise error_of(code, message, retry_after_ms)
 
 
 def error_of(code: str, message: str, retry_after_ms: object = None) -> RustoriumError:

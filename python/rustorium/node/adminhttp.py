@@ -72,7 +72,7 @@ class AdminHttp:
                 return False
             with trio.fail_after(REQUEST_S):
                 call, caller = self._who(request, link.address)
-                arguments = _arguments(await link.body())
+                arguments = arguments_of(await link.body())
             await link.answer(200, self._plane.perform(call, arguments, caller))
         except h11.RemoteProtocolError as error:
             await link.refuse(NodeError(f"that is no HTTP/1.1 request: {error}", code="bad-request"))
@@ -194,8 +194,8 @@ def status_of(error: RustoriumError) -> int:
     return 503 if isinstance(error, NotReady) else 409
 
 
-def _arguments(body: bytes) -> dict[str, Any]:
-    """Errors: NodeError."""
+def arguments_of(body: bytes) -> dict[str, Any]:
+    """A call's arguments. Errors: NodeError."""
     try:
         found = json.loads(body or b"{}")
     except (ValueError, RecursionError):

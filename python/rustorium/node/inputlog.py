@@ -2,16 +2,19 @@
 
 Format: a folder of segments `NNNNNNNN.inputs`; each is a sequence of msgpack frames (u32 length, little endian): first
 a header with version, node, committee size, configuration and the replica's state at that point, then one frame per
-input: [now_ns, kind, input, kinds of the effects]. Any segment can be replayed without those before it.
+input: [now_ns, kind, input, kinds of the effects, effects]. Any segment can be replayed without those before it. The
+effects are there whole: a hash of them costs more time, and can't tell what was done.
 
 Invariants: at most `bytes_max` bytes on disk; a torn last frame is the end, anything else that doesn't fit is an error;
-a full disk stops the log, never the node; decoding makes no object but the core's own classes.
+a full disk stops the log, never the node; decoding makes no object but the core's own classes; a log that anybody made
+is replayed or refused by an InputLogError (but may take as long as it likes: interrupt it).
 """
 
 import os
 import struct
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import IO, Any, get_args
 
@@ -23,7 +26,7 @@ from rustorium.errors import InputLogError
 from rustorium.node.statecodec import freeze, thaw
 from rustorium.replica import Replica
 
-VERSION = 1
+VERSION = 2
 SEGMENTS = 4
 FRAME_BYTES_MAX = 256 * 1024 * 1024
 _LENGTH = struct.Struct("<I")
@@ -47,7 +50,8 @@ class _Entry(msgspec.Struct, frozen=True, array_like=True):
     now: int
     tag: int
     event: msgspec.Raw
-    effects: bytes
+    kinds: bytes
+    effects: list[msgspec.Raw]
 
 
 class InputLog:
@@ -72,7 +76,7 @@ class InputLog:
         """Buffers one step."""
         if self.fault is None:
             tags = bytes([_EFFECT_TAG[type(effect)] for effect in effects])
-            frame = self._encoder.encode((now, _INPUT_TAG[type(event)], event, tags))
+            frame = self._encoder.encode((now, _INPUT_TAG[type(event)], event, tags, effects))
             self._pending += _LENGTH.pack(len(frame)) + frame
 
     def flush(self, at_least: int = 0) -> None:
@@ -141,7 +145,7 @@ class Step:
 
 def replay(path: Path) -> Iterator[Step]:
     """Steps a replica through a segment, or through a folder's segments in order. Errors: InputLogError where the log
-    can't be read, or where a step has other effects than it had when it was recorded."""
+    can't be read, or where a step has other effects, in kind or content, than it had when it was recorded."""
     segments = _segments(path) if path.is_dir() else [path]
     if not segments:
         raise InputLogError(f"{path} holds no log of core inputs: name a segment or a node's log/inputs")
@@ -163,30 +167,53 @@ def _replay_segment(path: Path) -> Iterator[Step]:
     try:
         replica = Replica(ConsensusConfig(**header.config))
         thaw(replica, header.state)
-    except (TypeError, ValueError, LookupError, AttributeError) as error:
+    except (TypeError, ValueError, LookupError, AttributeError, RecursionError) as error:
         raise InputLogError(f"{path} holds a state that this build can't restore ({error})") from None
     for number, frame in enumerate(frames):
         entry = _decode(path, frame, _Entry)
         if entry.tag >= len(_INPUTS):
             raise InputLogError(f"{path}: step {number} has an unknown kind of input")
         event: Input = _decode(path, bytes(entry.event), _INPUTS[entry.tag])
-        effects = replica.on_input(entry.now, event)
-        if bytes(_EFFECT_TAG[type(effect)] for effect in effects) != entry.effects:
-            recorded = ", ".join(_EFFECTS[tag].__name__ for tag in entry.effects if tag < len(_EFFECTS)) or "nothing"
-            now = ", ".join(type(effect).__name__ for effect in effects) or "nothing"
-            raise InputLogError(f"{path}: step {number} had the effects {recorded} and now has {now}")
+        recorded = _recorded(path, number, entry)
+        try:
+            effects = replica.on_input(entry.now, event)
+        except Exception as error:
+            # The step was logged after it was taken, so that whatever the core raises now is a difference too.
+            raise InputLogError(f"{path}: step {number} now fails ({type(error).__name__}: {error})") from error
+        if effects != recorded:
+            raise InputLogError(f"{path}: step {number} {_difference(recorded, effects)}")
         yield Step(path.name, entry.now, event, tuple(effects))
+
+
+def _recorded(path: Path, number: int, entry: _Entry) -> list[Effect]:
+    """The effects that a step had."""
+    if len(entry.kinds) != len(entry.effects) or any(tag >= len(_EFFECTS) for tag in entry.kinds):
+        raise InputLogError(f"{path}: step {number} has an unknown kind of effect")
+    pairs = zip(entry.kinds, entry.effects, strict=True)
+    return [_decode(path, bytes(effect), _EFFECTS[tag]) for tag, effect in pairs]
+
+
+def _difference(recorded: list[Effect], effects: list[Effect]) -> str:
+    """The kinds of both, and the first effect that isn't what it was."""
+    then, now = (", ".join(type(effect).__name__ for effect in one) or "nothing" for one in (recorded, effects))
+    pairs = enumerate(zip_longest(recorded, effects, fillvalue="nothing"))
+    place, (was, is_now) = next((place, pair) for place, pair in pairs if pair[0] != pair[1])
+    return f"had the effects {then} and now has {now}; effect {place} was {was}, and now is {is_now}"
 
 
 def _decode(path: Path, frame: bytes, kind: Any) -> Any:
     try:
         return msgspec.msgpack.decode(frame, type=kind)
-    except (msgspec.DecodeError, ValueError) as error:
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise InputLogError(f"{path} is corrupt: {error}") from None
 
 
 def _frames(path: Path) -> Iterator[bytes]:
-    with open(path, "rb") as file:
+    try:
+        file = open(path, "rb")  # noqa: SIM115
+    except OSError as error:
+        raise InputLogError(f"{path} can't be read ({error.strerror}): name a segment or a node's log/inputs") from None
+    with file:
         while len(head := file.read(_LENGTH.size)) == _LENGTH.size:
             (length,) = _LENGTH.unpack(head)
             if length > FRAME_BYTES_MAX:

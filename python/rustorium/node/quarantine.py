@@ -45,7 +45,7 @@ def quarantined(home: Home) -> list[Quarantined]:
         try:
             why = json.loads((path / WHY).read_text())
             found.append(Quarantined(path, str(why["code"]), str(why["evidence"]), int(why["at_ms"])))
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
             found.append(Quarantined(path, UNKNOWN, "its why.json can't be read", 0))
     return found
 

@@ -6,12 +6,13 @@ word, never the supervisor.
 
 import fcntl
 import json
+import operator
 import os
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from rustorium.errors import HomeError
@@ -32,8 +33,9 @@ class RecoveryState:
         self.state: dict[str, Any] = {}
 
     def history(self) -> list[Done]:
-        """What earlier supervisors did."""
-        return [Done(one["at_ms"], Act(one["act"]), one["code"]) for one in self.acts]
+        """What earlier supervisors did. A clock that was set back, or damage, is no reason to wait for years."""
+        now_ms = wall_ms()
+        return [replace(one, at_ms=min(one.at_ms, now_ms)) for one in map(_done, self.acts)]
 
     def did(self, step: Step, now_ms: int) -> None:
         """A step is about to be carried out."""
@@ -67,12 +69,20 @@ def one_supervisor(home: Home) -> Iterator[None]:
 
 
 def read_recovery(home: Home) -> dict[str, Any]:
-    """What `run/recovery.json` holds; empty where there is none that can be read."""
+    """What `run/recovery.json` holds; empty where there is none that can be read to the last act."""
     try:
-        found = json.loads(home.recovery.read_text())
-        return dict(found)
-    except (OSError, ValueError, TypeError):
-        return {}
+        found = json.loads(home.recovery.read_bytes())
+        if isinstance(found["state"], str):
+            _ = [_done(act) for act in found["acts"]]
+            return dict(found)
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        pass
+    return {}
+
+
+def _done(act: dict[str, Any]) -> Done:
+    """An act of the file. Errors: TypeError, KeyError, ValueError."""
+    return Done(operator.index(act["at_ms"]), Act(act["act"]), str(act["code"]))
 
 
 def wall_ms() -> int:
@@ -91,9 +101,9 @@ def at_work(home: Home) -> dict[str, Any] | None:
 def last_end(home: Home) -> tuple[str, str] | None:
     """The code and the words that the node ended with, where that was a failure and it hasn't started since."""
     try:
-        ended = json.loads(home.ended.read_text())
+        ended = json.loads(home.ended.read_bytes())
         return str(ended["code"]), str(ended["evidence"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
 
 

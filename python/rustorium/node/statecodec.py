@@ -114,4 +114,8 @@ def _find(name: str) -> Any:
     module, _, kind = name.partition(":")
     if not (module + ".").startswith(MODULES) or module not in sys.modules:
         raise TypeError(f"{name} is not part of the core's state")
-    return getattr(sys.modules[module], kind)
+    found = getattr(sys.modules[module], kind)
+    if not isinstance(found, type):
+        raise TypeError(f"{name} is no class")
+    _allowed(found)
+    return found

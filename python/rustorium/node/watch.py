@@ -16,7 +16,7 @@ import trio
 
 from rustorium import _native
 from rustorium.config import Config
-from rustorium.health.catalogue import Finding
+from rustorium.health.catalogue import Finding, retired_because
 from rustorium.health.detect import Detector, PeerVitals, Vitals
 from rustorium.logs import Logger
 
@@ -93,7 +93,7 @@ class Watch:
             damaged=read["damaged"] or "",
             diverged=read["diverged"],
             unserved=read["unserved"],
-            retired=status.get("key_retired_because") or "",
+            retired=retired_because(status.get("key_retired_because")),
             synced=read["synced"],
             executed=status["at"]["height"],
             quorum_lost=quorum_lost(status),

@@ -1,8 +1,8 @@
 """Independent checks of every run of the release stages: on what leaves nodes, what their disks hold, what they execute
 and what they tell clients.
 
-Invariants: shares no code with what it checks; what was once final stays final through every crash; the first breach
-ends the run with a sentence that names it.
+Invariants: shares no code with what it checks but plain BLAKE3; what was once final stays final through every
+crash; the first breach ends the run with a sentence that names it.
 """
 
 from collections import Counter

@@ -16,7 +16,8 @@ BLOCK, BATCH = 0, 1
 _BODY = struct.Struct("<32sIQQB32s")
 """chain, shard, epoch, view, kind, block"""
 BODY_BYTES = _BODY.size
-VOTE_BYTES = BODY_BYTES + 2 + 64
+SIGNATURE_BYTES = 64
+VOTE_BYTES = BODY_BYTES + 2 + SIGNATURE_BYTES
 BATCH_HEAD_BYTES = 32 + 4 + 8 + 2 + 8 + 32
 """chain, shard, epoch, author, seq, digest of the one before; transactions follow"""
 REPORT_BYTES = 2 * (8 + 32)
@@ -161,4 +162,4 @@ def notarization_at(proposal_frame: bytes) -> int | None:
     proposed = proposed_in(proposal_frame)
     if proposed is None or not proposed[2]:
         return None
-    return 1 + len(proposed[1]) + 4 + 64
+    return 1 + len(proposed[1]) + 4 + SIGNATURE_BYTES

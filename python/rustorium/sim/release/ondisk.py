@@ -1,22 +1,35 @@
 """What a node's journal has on disk, as seen from outside: what a vote that leaves may rest on (R21).
 
-Invariants: knows what was synced once, also where the journal has let go of it since; a power cut takes nothing of it.
+Invariants: reads and hashes by itself, with nothing of the extension but plain BLAKE3; knows what was synced once,
+also where the journal has let go of it since; a power cut takes nothing of it.
 """
 
 from collections.abc import Iterable
 
 from rustorium import _native
-from rustorium.sim.release.frames import BATCH_TAG, NOTARIZE, SeenHeader, SeenVote, certified_in, read_header, read_vote
+from rustorium.sim.release.frames import (
+    NOTARIZE,
+    SIGNATURE_BYTES,
+    SeenHeader,
+    SeenVote,
+    certified_in,
+    read_header,
+    read_vote,
+)
 
 VOTE, PROPOSAL, BATCH, CERTIFICATE = 1, 2, 3, 4
 """The kinds of records."""
-NO_INLINE = b"\0\0\0\0"
 NO_BATCH = bytes(32)
 
 
 def block_digest(header: bytes) -> bytes:
     """The digest of a block with this header."""
-    return bytes.fromhex(_native.block_digest(header + NO_INLINE))
+    return _native.value_hash(b"rustorium/header/v1\0" + header)
+
+
+def batch_digest(batch: bytes) -> bytes:
+    """The digest of a batch: of all but its author's signature, with which it ends."""
+    return _native.value_hash(b"rustorium/batch/v1\0" + batch[:-SIGNATURE_BYTES])
 
 
 class OnDisk:
@@ -42,7 +55,7 @@ class OnDisk:
                 header, end = read_header(raw)
                 self._blocks[block_digest(raw[:end])] = header
             elif kind == BATCH:
-                self._batches.add(_native.sim_read_frame(bytes([BATCH_TAG]) + raw)["batch"])
+                self._batches.add(batch_digest(raw))
             elif kind == CERTIFICATE and (certified := certified_in(raw)).kind == NOTARIZE:
                 self._notarized.add((certified.epoch, certified.view, certified.block))
 

@@ -1,0 +1,44 @@
+"""An event stream whose node sends any bytes, in chunks that end anywhere."""
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, cast
+
+from rustorium.client.events import EventStream, _Link
+from rustorium.client.transport import Transport
+
+
+class Answer:
+    """What the stream reads of a response."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    async def aiter_bytes(self) -> AsyncIterator[bytes]:
+        for at in range(0, len(self._content), 100):
+            yield self._content[at : at + 100]
+
+
+def stream_bytes(receipt: Mapping[str, object]) -> bytes:
+    """A stream of three events and a comment."""
+    frames = [f"event: receipt\nid: {height}.0\ndata: {json.dumps(receipt)}\n\n" for height in (1, 2)]
+    return "".join([": alive\n\n", *frames, "event: height\nid: 3.0\ndata: {}\n\n"]).encode()
+
+
+def read_stream(content: bytes) -> int:
+    """All events of the stream; how many. Errors: what the stream raises."""
+    stream = EventStream(cast(Transport, None), "", "0.0")
+    link = _Link(cast(Any, Answer(content)))
+
+    async def main() -> int:
+        seen = 0
+        while (found := await link.next()) is not None:
+            seen += stream._take(found) is not None
+        return seen
+
+    steps = main()
+    try:
+        steps.send(None)  # it never waits
+    except StopIteration as ended:
+        return int(ended.value)
+    raise AssertionError("it waits for something")

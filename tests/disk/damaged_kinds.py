@@ -1,0 +1,98 @@
+"""The kinds of files in a home that `test_damage.py` damages, those that a devnet's home lacks, and who else reads
+them.
+
+Invariants: what a reader makes of a damaged file is what it made of the whole one, an error of ours with a code, or,
+of the supervisor's records alone, another record: a node doesn't go by them.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from rustorium import _native
+from rustorium.errors import RustoriumError
+from rustorium.health.catalogue import Act
+from rustorium.health.plan import Step, Trouble
+from rustorium.home import Home, read_passphrase
+from rustorium.node.recoverystate import RecoveryState, at_work, last_end, read_recovery, wall_ms
+from rustorium.tokens import Role, Scope, issue, load
+
+KINDS = {
+    "config": "config.toml",
+    "format": "format.json",
+    "genesis": "genesis.json",
+    "node key": "node.key",
+    "validator key": "validator.key",
+    "storage key": "storage.key",
+    "backup key": "backup.key",
+    "tokens": "tokens.json",
+    "journal segment": "safety/segment-*.log",
+    "retirement": "safety/retired",
+    "key versions": "db/keys",
+    "table file": "db/*.sst",
+    "write-ahead log": "db/*.log",
+    "manifest": "db/MANIFEST-*",
+    "manifest length": "db/manifest-length",
+    "current": "db/CURRENT",
+    "options": "db/OPTIONS-*",
+    "identity": "db/IDENTITY",
+    "audit log": "audit/audit.jsonl",
+    "input log": "log/inputs/*",
+    "node log": "log/node.jsonl",
+    "state tables": "cache/rustorium/*.tbl",
+    "supervisor's record": "run/recovery.json",
+    "end's record": "run/ended.json",
+}
+"""Where each kind of file lies in a home; the tables in a cache folder, which the long form has in the home."""
+RECORDS = ("supervisor's record", "end's record")
+"""No node reads them: it need not be started to see what they do."""
+RETIRED = "the validator key is retired and signs nothing more: a peer showed a vote with its signature"
+
+
+def make_files(home: Path) -> None:
+    """Those that only some homes have."""
+    issue(home / "tokens.json", "ops", Role.operate, Scope.submit, wall_ms() + 10**9, wall_ms())
+    _native.new_backup_key(str(home / "backup.key"), _passphrase(home))
+    state = RecoveryState(Home(home))
+    state.did(Step(Act.REFILL, Trouble("store-corrupt", "a row is not what was written"), 0, "it is filled anew"), 1)
+    state.tell("asks", reason="a person is needed", code="journal-retired")
+    (home / "run" / "ended.json").write_text('{"code": "disk-full", "evidence": "no space left", "at_ms": 1}')
+
+
+def retire(home: Path) -> None:
+    """The mark that the data plane leaves."""
+    (home / "safety" / "retired").write_text(RETIRED)
+
+
+def _passphrase(home: Path) -> bytes:
+    return read_passphrase(home.parent.parent / "passphrase")
+
+
+def _backup_key(home: Path) -> object:
+    place = str(home.parent / "backups")
+    _native.Backups(place, str(home / "backup.key"), _passphrase(home), make=True)
+    return "opens"
+
+
+def _supervisor(home: Path) -> object:
+    """As `recover auto` and `status check` read it."""
+    found = Home(home)
+    at_work(found)
+    return RecoveryState(found).history(), read_recovery(found)
+
+
+READERS: dict[str, Callable[[Path], object]] = {
+    "tokens": lambda home: load(home / "tokens.json"),
+    "backup key": _backup_key,
+    "supervisor's record": _supervisor,
+    "end's record": lambda home: last_end(Home(home)),
+}
+
+
+def read(kind: str, home: Path) -> object:
+    """What else reads files of this kind than the node: what it finds, or the code of its refusal; None: nothing."""
+    if kind not in READERS:
+        return None
+    try:
+        return READERS[kind](home)
+    except (RustoriumError, _native.NativeError) as error:
+        return f"[{error.code}]"

@@ -1,0 +1,55 @@
+"""What is left of `run/recovery.json` and `run/ended.json` when they are damaged: another record at most, and never a
+reason to end or to wait for years.
+"""
+
+import json
+from pathlib import Path
+
+from rustorium.health.catalogue import Act, retired_because
+from rustorium.health.plan import Step, Trouble
+from rustorium.home import Home
+from rustorium.node.recoverystate import RecoveryState, at_work, last_end, read_recovery, wall_ms
+
+
+def home_of(folder: Path) -> Home:
+    """One whose supervisor asks a person, after an act."""
+    home = Home(folder)
+    state = RecoveryState(home)
+    state.did(Step(Act.REFILL, Trouble("store-corrupt", "a row is not what was written"), 0, "it is filled anew"), 1)
+    state.tell("asks", reason="a person is needed")
+    home.ended.write_text(json.dumps({"code": "disk-full", "evidence": "no space left", "at_ms": 1}))
+    return home
+
+
+def test_a_flipped_bit_or_a_cut_is_another_record_at_most(tmp_path: Path) -> None:
+    home = home_of(tmp_path)
+    for path in (home.recovery, home.ended):
+        good = path.read_bytes()
+        flips = [
+            good[:at] + bytes([good[at] ^ 1 << bit]) + good[at + 1 :] for at in range(len(good)) for bit in range(8)
+        ]
+        for content in flips + [good[:at] for at in range(len(good))]:
+            path.write_bytes(content)
+            at_work(home)
+            last_end(home)
+            assert all(done.at_ms <= wall_ms() for done in RecoveryState(home).history())
+        path.write_bytes(good)
+    assert read_recovery(home)["state"] == "asks"
+    assert [done.act for done in RecoveryState(home).history()] == [Act.REFILL]
+
+
+def test_an_act_of_the_future_was_done_now(tmp_path: Path) -> None:
+    """A clock that was set back must not keep a node from its next refill for years."""
+    home = home_of(tmp_path)
+    found = json.loads(home.recovery.read_bytes())
+    found["acts"][0]["at_ms"] = 2**60
+    home.recovery.write_text(json.dumps(found))
+    before = wall_ms()
+    [done] = RecoveryState(home).history()
+    assert before <= done.at_ms <= wall_ms()
+
+
+def test_a_mark_that_was_cut_to_nothing_is_a_mark() -> None:
+    assert retired_because(None) == ""
+    assert retired_because("a peer showed a vote") == "a peer showed a vote"
+    assert "signs nothing more" in retired_because("")
