@@ -1,0 +1,83 @@
+"""A store that is whole and yet not to go on from, on real processes: its state is another than the chain's."""
+
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from test_recover import QUICK, VICTIM, assert_holds, findings, victim, votes_again
+from test_state_sync import eager, events, snapshots
+
+from process_tools import Load, assert_same_roots, level, wait_for
+from rust_example import rust_example
+from rustorium.consensus.vocabulary import Diverged, EnterView, Propose, Vote
+from rustorium.devnet import Devnet
+from rustorium.home import Home
+from rustorium.node.inputlog import replay
+from rustorium.node.quarantine import quarantined
+from supervised import Supervised, audited
+
+pytestmark = pytest.mark.alone
+
+
+@pytest.fixture(scope="module")
+def wrong_state() -> Path:
+    return rust_example("wrong_state")
+
+
+@pytest.fixture
+def net(tmp_path: Path) -> Iterator[Devnet]:
+    with eager(tmp_path / "net", 4, recovery=QUICK) as net:
+        yield net
+
+
+def stop_under_load(net: Devnet) -> Load:
+    """Stops the victim while others write; what was final then."""
+    with Load(net, "before") as load:
+        load.wait_for_more(100)
+        net.terminate(VICTIM)
+        load.wait_for_more(50)
+    return load
+
+
+def test_a_node_whose_state_is_another_signs_nothing_and_is_filled_anew(
+    net: Devnet, wrong_state: Path, figure: Callable[[str], None]
+) -> None:
+    home = Home(Path(net.net.nodes[VICTIM].home))
+    before = stop_under_load(net)
+    changed_at = int(subprocess.check_output([wrong_state, home.path, net.root / "passphrase", net.net.chain]))
+    net.spawn(VICTIM)
+    with Load(net, "found") as load:
+        took_s = wait_for("it finds out", lambda: "diverged" in findings(net))
+        load.wait_for_more(50)
+        assert victim(net).ready is False
+    net.terminate(VICTIM)
+    assert_signed_nothing_more(home)
+    [begun] = [one for one in audited(home, "trouble") if one["state"] == "begun" and one["code"] == "diverged"]
+    assert begun["evidence"].startswith("a quorum has another result than this node from height ")
+    found_at = int(begun["evidence"].split()[-2])
+    assert found_at >= changed_at
+    figure(
+        f"a state that is another from height {changed_at} on was found at {found_at}, {took_s:.1f} s after the start"
+    )
+    wait_for("there is a snapshot", lambda: min(snapshots(net, 0), default=0) > 1)
+    with Supervised(net, VICTIM) as node:
+        node.wait_for_act("refill", "diverged", [])
+        wait_for("it is level again", lambda: level(net))
+        [synced] = events(net, VICTIM, "state_synced")
+        votes_again(net)
+        assert_holds(net, (before.told + load.told)[::7])
+        assert_same_roots(net, int(str(synced["height"])) + 1)
+        [aside] = quarantined(home)
+        assert (aside.code, aside.kept) == ("diverged", True), "evidence, also of a node that has long been well"
+        [done] = node.audited("recover")
+        assert (done["act"], done["code"]) == ("refill", "diverged")
+
+
+def assert_signed_nothing_more(home: Home) -> None:
+    """By what the core was told and did: it went on through views, and voted in none of them."""
+    steps = list(replay(home.input_log))
+    told = max(number for number, step in enumerate(steps) if isinstance(step.event, Diverged))
+    effects = [effect for step in steps[told:] for effect in step.effects]
+    assert any(isinstance(effect, EnterView) for effect in effects)
+    assert not any(isinstance(effect, Vote | Propose) for effect in effects)
