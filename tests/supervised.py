@@ -88,3 +88,9 @@ def audited(home: Home, event: str) -> list[dict[str, Any]]:
     lines = [json.loads(line) for line in (home.path / "audit" / "audit.jsonl").read_text().splitlines()]
     assert [line["seq"] for line in lines] == list(range(1, len(lines) + 1))
     return [line["fields"] for line in lines if line["event"] == event]
+
+
+def recover_manually(home: Home, *options: str) -> Any:
+    """What `recover manual` prints as JSON."""
+    command = [sys.executable, "-m", "rustorium.cli", "recover", "manual", "--home", str(home.path), "-o", "json"]
+    return json.loads(subprocess.run([*command, *options], check=True, capture_output=True, timeout=DEADLINE_S).stdout)

@@ -1,4 +1,5 @@
-"""A store that is whole and yet not to go on from, on real processes: its state is another than the chain's."""
+"""Stores that are whole and yet not to go on from, on real processes: one whose state is another than the chain's, and
+one that comes back from `quarantine/`."""
 
 import subprocess
 from collections.abc import Callable, Iterator
@@ -8,14 +9,15 @@ import pytest
 from test_recover import QUICK, VICTIM, assert_holds, findings, victim, votes_again
 from test_state_sync import eager, events, snapshots
 
-from process_tools import Load, assert_same_roots, level, wait_for
+from process_tools import Load, assert_same_roots, level, start_home, statuses, wait_for
 from rust_example import rust_example
+from rustorium.client import Client
 from rustorium.consensus.vocabulary import Diverged, EnterView, Propose, Vote
 from rustorium.devnet import Devnet
 from rustorium.home import Home
 from rustorium.node.inputlog import replay
 from rustorium.node.quarantine import quarantined
-from supervised import Supervised, audited
+from supervised import Supervised, audited, recover_manually
 
 pytestmark = pytest.mark.alone
 
@@ -81,3 +83,41 @@ def assert_signed_nothing_more(home: Home) -> None:
     effects = [effect for step in steps[told:] for effect in step.effects]
     assert any(isinstance(effect, EnterView) for effect in effects)
     assert not any(isinstance(effect, Vote | Propose) for effect in effects)
+
+
+def test_a_store_that_was_mended_comes_back_and_the_node_goes_on_from_it(net: Devnet) -> None:
+    home = Home(Path(net.net.nodes[VICTIM].home))
+    before = stop_under_load(net)
+    last = before.told[-1]
+    # What is in memory becomes a table file when the next process opens the store.
+    net.restart(VICTIM)
+    net.terminate(VICTIM)
+    lost = max(home.db.glob("*.sst"))
+    mended = net.root / lost.name
+    lost.rename(mended)
+    assert start_home(home.path).returncode == 1
+    assert [one["act"] for one in recover_manually(home, "--dry-run")] == ["refill"]
+    recover_manually(home, "--yes")
+    wait_for("there is a snapshot", lambda: min(snapshots(net, 0), default=0) > 1)
+    net.restart(VICTIM)
+    wait_for("it is level again", lambda: level(net))
+    assert len(events(net, VICTIM, "state_synced")) == 1
+    net.terminate(VICTIM)
+    with Load(net, "meanwhile") as load:
+        load.wait_for_more(50)
+    [aside] = quarantined(home)
+    mended.rename(aside.path / "db" / lost.name)
+    undone = recover_manually(home, "--undo", "--yes")
+    assert (undone["put_back"], undone["code"]) == (aside.path.name, "store-corrupt")
+    net.restart(VICTIM)
+    wait_for("it is level again", lambda: level(net))
+    assert len(events(net, VICTIM, "state_synced")) == 1, "from the store, not from a snapshot"
+    # The filled store knew no block below the snapshot.
+    assert_same_roots(net)
+    with Client(net.net.nodes[VICTIM].http) as client:
+        assert client.get_transaction(last[0]).state == "final"
+    assert_holds(net, load.told[::5])
+    assert [one.code for one in quarantined(home)] == ["undone"]
+    votes_again(net)
+    assert [one["act"] for one in audited(home, "recover")] == ["refill", "undo"]
+    assert [status.retired for status in statuses(net)] == [""] * 4
