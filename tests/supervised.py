@@ -80,7 +80,17 @@ class Supervised:
         wait_for(f"{act} because of {code}", lambda: (act, code) in self.acts()[len(after) :])
 
     def audited(self, event: str) -> list[dict[str, Any]]:
-        """The fields of such records, whose chain is whole as far as numbers tell."""
-        lines = [json.loads(line) for line in (self.home.path / "audit" / "audit.jsonl").read_text().splitlines()]
-        assert [line["seq"] for line in lines] == list(range(1, len(lines) + 1))
-        return [line["fields"] for line in lines if line["event"] == event]
+        return audited(self.home, event)
+
+
+def audited(home: Home, event: str) -> list[dict[str, Any]]:
+    """The fields of such records of a node's audit log, whose chain is whole as far as numbers tell."""
+    lines = [json.loads(line) for line in (home.path / "audit" / "audit.jsonl").read_text().splitlines()]
+    assert [line["seq"] for line in lines] == list(range(1, len(lines) + 1))
+    return [line["fields"] for line in lines if line["event"] == event]
+
+
+def recover_manually(home: Home, *options: str) -> Any:
+    """What `recover manual` prints as JSON."""
+    command = [sys.executable, "-m", "rustorium.cli", "recover", "manual", "--home", str(home.path), "-o", "json"]
+    return json.loads(subprocess.run([*command, *options], check=True, capture_output=True, timeout=DEADLINE_S).stdout)

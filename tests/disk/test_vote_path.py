@@ -13,7 +13,6 @@ import re
 import signal
 import socket
 import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -25,8 +24,9 @@ from typing import Any
 
 import pytest
 
-from disk_layer import ROOT, environment, rule
+from disk_layer import environment, rule
 from power_cut import VARIANTS, Disk, Op, Record, read_folder, read_trace, write_folder
+from rust_example import rust_example
 
 STRIDE = int(os.environ.get("RUSTORIUM_CUT_STRIDE", "31"))
 LIVES = int(os.environ.get("RUSTORIUM_CUT_LIVES", "8"))
@@ -39,19 +39,7 @@ AT_ONCE = 200
 
 @pytest.fixture(scope="session")
 def vote_path() -> Path:
-    """The example: the one that is named, or else built with the flags of `just test`, which has compiled it then."""
-    if built := os.environ.get("VOTE_PATH"):
-        return Path(built)
-    exports = subprocess.run(
-        [sys.executable, ROOT / "tools/build/backend.py"], check=True, capture_output=True, text=True
-    ).stdout
-    checked = "CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS=true CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS=true"
-    build = "cargo build --release --locked --workspace --exclude rustorium-native --example vote_path"
-    command = ["bash", "-ec", f"{exports}\n{checked} {build} --message-format=json-render-diagnostics"]
-    done = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
-    artifacts = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
-    [program] = [found["executable"] for found in artifacts if found.get("executable")]
-    return Path(program)
+    return rust_example("vote_path")
 
 
 @dataclass

@@ -33,9 +33,11 @@ class RecoveryState:
         self.state: dict[str, Any] = {}
 
     def history(self) -> list[Done]:
-        """What earlier supervisors did. A clock that was set back, or damage, is no reason to wait for years."""
+        """What earlier supervisors did; what a newer release knows to do is nothing to this one. A clock that was set
+        back, or damage, is no reason to wait for years."""
         now_ms = wall_ms()
-        return [replace(one, at_ms=min(one.at_ms, now_ms)) for one in map(_done, self.acts)]
+        known = [one for act in self.acts if (one := _done(act)) is not None]
+        return [replace(one, at_ms=min(one.at_ms, now_ms)) for one in known]
 
     def did(self, step: Step, now_ms: int) -> None:
         """A step is about to be carried out."""
@@ -80,9 +82,18 @@ def read_recovery(home: Home) -> dict[str, Any]:
     return {}
 
 
-def _done(act: dict[str, Any]) -> Done:
-    """An act of the file. Errors: TypeError, KeyError, ValueError."""
-    return Done(operator.index(act["at_ms"]), Act(act["act"]), str(act["code"]))
+def _done(act: dict[str, Any]) -> Done | None:
+    """An act of the file; None where this release doesn't know it. Errors: TypeError, KeyError."""
+    at_ms, name, code = operator.index(act["at_ms"]), act["act"], str(act["code"])
+    return Done(at_ms, Act(name), code) if name in set(Act) else None
+
+
+def order_prune(home: Home) -> None:
+    """Has the next start keep `recovery.keep_when_low` heights, and only that start. Errors: HomeError."""
+    try:
+        home.prune.touch(mode=0o600)
+    except OSError as error:
+        raise HomeError(f"{home.prune} can't be made ({error.strerror}): free a little space and try again") from None
 
 
 def wall_ms() -> int:
