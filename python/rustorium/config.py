@@ -204,6 +204,9 @@ class RecoverySection:
     disk_free_bytes_min: int = 256 * 1024 * 1024
     restarts_per_hour_max: int = 6
     refills_per_day_max: int = 2
+    keep_when_low: int = 0
+    """On a disk that stays low the node is started again with so many of the newest heights kept (fewer than
+    storage.keep), and the older ones are gone for good. 0: history is never cut by itself."""
     settle_ms: int = 600_000
     """A node that was well for so long is healthy again: what was moved aside is removed."""
 
@@ -212,6 +215,8 @@ class RecoverySection:
             raise ValueError("needs times of at least 10 ms")
         if self.restarts_per_hour_max < 1 or min(self.refills_per_day_max, self.disk_free_bytes_min) < 0:
             raise ValueError("needs restarts_per_hour_max >= 1, refills_per_day_max >= 0, disk_free_bytes_min >= 0")
+        if self.keep_when_low != 0 and self.keep_when_low < KEEP_MIN:
+            raise ValueError(f"keep_when_low must be 0 or a number of heights from {KEEP_MIN}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,6 +314,11 @@ def load(
     for path in ("p2p.listen", "http.listen", "client.listen", "metrics.listen"):
         section, _, key = path.partition(".")
         _check_address(getattr(getattr(config, section), key), f"{origins.get(path, source)}: {path}")
+    if isinstance(config.storage.keep, int) and config.recovery.keep_when_low >= config.storage.keep:
+        raise ConfigError(
+            f"{origins.get('recovery.keep_when_low', source)}: recovery.keep_when_low is not below storage.keep, which "
+            f"is {config.storage.keep}: lower it, or leave it out"
+        )
     for name, address in config.p2p.peers.items():
         _check_address(address, f'{source}: p2p.peers."{name}"')
     return Loaded(config, origins)

@@ -74,6 +74,11 @@ class Home:
         return self.path / "run" / "ended.json"
 
     @property
+    def prune(self) -> Path:
+        """Where it is there, the next start keeps `recovery.keep_when_low` heights."""
+        return self.path / "run" / "prune"
+
+    @property
     def safety(self) -> Path:
         """The safety journal's folder, which is of the validator key."""
         return self.path / "safety"

@@ -157,6 +157,29 @@ def test_evidence_is_removed_by_nobody_and_space_is_made_of_the_rest(home: Home,
     assert [one["act"] for one in recovered(home)] == ["free"]
 
 
+def test_history_is_cut_by_hand_only_where_nothing_else_makes_room(cli: Cli, home: Home, passphrase: Path) -> None:
+    secret = ("--passphrase-file", passphrase)
+    with open(home.config, "a") as file:
+        file.write("\n[recovery]\nkeep_when_low = 1000\ndisk_free_bytes_min = 1000000000000000000\n")
+    home.input_log.mkdir(parents=True)
+    (home.input_log / "00000001.inputs").touch()
+
+    def step() -> dict[str, str]:
+        [one] = json.loads(cli("recover", "auto", "--home", home.path, "--dry-run", "-o", "json").out)
+        return dict(one)
+
+    assert step()["act"] == "free"
+    assert cli("recover", "manual", "--home", home.path, "--yes", *secret).code == 0
+    shown = step()
+    assert (shown["act"], shown["undo"]) == ("prune", "")
+    assert "nothing brings them back" in shown["what"]
+    assert not home.prune.exists()
+    done = cli("recover", "manual", "--home", home.path, "--yes", *secret)
+    assert "start the node again" in done.err
+    assert home.prune.exists()
+    assert [(one["act"], one["code"]) for one in recovered(home)] == [("free", "disk-low"), ("prune", "disk-low")]
+
+
 def test_auto_ends_with_the_reason_where_a_person_must_decide(home: Home, passphrase: Path) -> None:
     command = [sys.executable, "-m", "rustorium.cli", "recover", "auto", "--home", str(home.path)]
     ended = subprocess.run(

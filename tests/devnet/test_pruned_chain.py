@@ -1,5 +1,8 @@
-"""A chain whose start nobody keeps: what is older is refused by name, and who joins is filled all the same."""
+"""A chain whose start only an archive node keeps, until its disk is low and its operator lets it forget: what is older
+is refused by name, and who joins is filled all the same."""
 
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -7,27 +10,44 @@ from test_state_sync import VICTIM, eager, events, wipe
 
 from process_tools import Load, level, statuses, wait_for
 from rustorium.client import Client, Key
+from rustorium.client.probe import ask
 from rustorium.devnet import Devnet
 from rustorium.errors import ProofPruned, Pruned
 from rustorium.node.quarantine import quarantined
+from rustorium.node.recoverystate import read_recovery
 from rustorium.types import Subject
 from supervised import Supervised
 
 pytestmark = pytest.mark.nodes
 KEEP = 1000
+OTHERS = [0, 1, 2]
+ARCHIVE = 2
+KEEPS_ALL = {"RUSTORIUM_STORAGE__KEEP": "archive"}
+LOW = {
+    "RUSTORIUM_RECOVERY__KEEP_WHEN_LOW": str(KEEP),
+    "RUSTORIUM_RECOVERY__DISK_FREE_BYTES_MIN": str(1 << 60),
+    "RUSTORIUM_RECOVERY__LASTS_MS": "1000",
+    "RUSTORIUM_RECOVERY__WATCH_MS": "200",
+}
+"""Less is free on any disk."""
 
 
-def test_what_is_older_than_a_node_keeps_is_refused_and_not_needed_by_who_joins(tmp_path: Path) -> None:
+def test_what_is_older_than_a_node_keeps_is_refused_and_not_needed_by_who_joins(
+    tmp_path: Path, figure: Callable[[str], None]
+) -> None:
     with eager(tmp_path, 4, storage=f"keep = {KEEP}\nproofs_kept = 5") as net:
+        net.terminate(ARCHIVE)
+        net.spawn(ARCHIVE, KEEPS_ALL)
+        net.wait_ready(indexes=[ARCHIVE])
         client = Client(net.net.nodes[0].http, genesis=Path(net.net.genesis), timeout_s=20.0)
         with client, Load(net, "early") as load:
             load.wait_for_more(100)
             net.kill(VICTIM)
-            others = [0, 1, 2]
             goal = KEEP + 300
-            wait_for("more heights than are kept", lambda: min(s.height for s in statuses(net, others)) > goal, 200.0)
+            wait_for("more heights than are kept", lambda: min(s.height for s in statuses(net, OTHERS)) > goal, 200.0)
             load.stop()
             pruned(net, client, load)
+        figure(f"an archive on a low disk had forgotten {cut_on_a_low_disk(net):.0f} s after its supervisor's start")
         away_for_too_long(net)
         wiped_and_filled(net)
 
@@ -38,11 +58,7 @@ def pruned(net: Devnet, client: Client, load: Load) -> None:
 
     def gone() -> bool:
         client.put(b"more", b"x", key=key)
-        try:
-            client.block(1, proof=False)
-        except Pruned as refused:
-            return (refused.oldest or 0) > 1
-        return False
+        return is_pruned(client)
 
     wait_for("block 1 is pruned", gone)
     _, address, name, value = load.told[0]
@@ -52,6 +68,47 @@ def pruned(net: Devnet, client: Client, load: Load) -> None:
         client.prove([Subject(address)], at=1)
     # The newest state is whole, and proven: values outlive the blocks that wrote them.
     assert client.get(address, name) == value
+
+
+def cut_on_a_low_disk(net: Devnet) -> float:
+    """What nobody needs goes first; then the archive is started with fewer heights, once, and forgets the rest. The
+    seconds that took."""
+    with Client(net.net.nodes[ARCHIVE].http) as client:
+        assert client.block(1, proof=False).height == 1
+        net.terminate(ARCHIVE)
+        began = time.monotonic()
+        with Supervised(net, ARCHIVE, KEEPS_ALL | LOW) as node:
+            node.wait_for_act("prune", "disk-low", [])
+            wait_for("it says so", lambda: "history-cut" in found(net))
+            wait_for("it takes part", lambda: all(status.ready for status in statuses(net, OTHERS)))
+            with Load(net, "cut") as load:
+                wait_for("block 1 is pruned", lambda: is_pruned(client))
+            took_s = time.monotonic() - began
+            assert node.acts() == [("free", "disk-low"), ("prune", "disk-low")]
+            audited = {one["act"]: one for one in node.audited("recover")}
+            assert audited.keys() == {"free", "prune"}
+            assert "nothing brings them back" in audited["prune"]["why"]
+            assert [one["undo"] for one in read_recovery(node.home)["acts"]] == ["", ""]
+        net.spawn(ARCHIVE, KEEPS_ALL)
+        net.wait_ready(indexes=[ARCHIVE])
+        assert "history-cut" not in found(net), "for that start only"
+        assert is_pruned(client)
+        _, address, name, value = load.told[0]
+        assert client.get(address, name, verify=False) == value
+    return took_s
+
+
+def found(net: Devnet) -> set[str]:
+    [status] = ask([net.net.nodes[ARCHIVE].http], 2.0)
+    return {one.code for one in status.findings}
+
+
+def is_pruned(client: Client) -> bool:
+    try:
+        client.block(1, proof=False)
+    except Pruned as refused:
+        return (refused.oldest or 0) > 1
+    return False
 
 
 def away_for_too_long(net: Devnet) -> None:

@@ -45,6 +45,7 @@ class Clock:
         ({"busy_ms": {"journal": 30_000}}, "disk-stalled"),
         ({"busy_ms": {"keep": 30_000, "shard": 31_000}}, "disk-stalled"),
         ({"damaged": "a row is damaged"}, "store-corrupt"),
+        ({"keep_few": 1000}, "history-cut"),
         ({"diverged": 7}, "diverged"),
         ({"free_bytes": 1 << 20}, "disk-low"),
         ({"retired": "the key is retired"}, "key-retired"),

@@ -9,6 +9,7 @@ from rustorium.health.catalogue import ENDINGS, FINDINGS, Act, Finding
 from rustorium.health.plan import DAY_MS, HOUR_MS, PAUSE_MS, Done, Planner, Step, Trouble, by_hand, is_well
 
 CONFIG = RecoverySection()
+CUTTING = RecoverySection(keep_when_low=1000)
 PROFILE = settings(max_examples=100, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 CODES = [*ENDINGS, "config-invalid", "genesis-missing", "never-heard-of"]
 NOW = 10 * DAY_MS
@@ -31,7 +32,9 @@ events = st.lists(
 def test_no_sequence_of_endings_breaks_the_limits(
     endings: list[tuple[str, int, bool, bool]], restarts: int, refills: int
 ) -> None:
-    config = RecoverySection(restarts_per_hour_max=restarts, refills_per_day_max=refills)
+    config = RecoverySection(
+        restarts_per_hour_max=restarts, refills_per_day_max=refills, keep_when_low=1000 * (restarts % 2)
+    )
     planner, now_ms, done = Planner(config), NOW, list[Done]()
     for code, lived_ms, room, again in endings:
         now_ms += lived_ms
@@ -45,9 +48,11 @@ def test_no_sequence_of_endings_breaks_the_limits(
             continue
         now_ms = carry_out(planner, step, now_ms)
         done.append(Done(now_ms, step.act, code))
-        for act, span_ms, most in ((Act.RESTART, HOUR_MS, restarts), (Act.REFILL, DAY_MS, refills)):
-            within = [one for one in done if one.act is act and now_ms - span_ms < one.at_ms <= now_ms]
-            assert len(within) <= most, (act, within)
+        starts = (Act.RESTART, Act.PRUNE)
+        for acts, span_ms, most in ((starts, HOUR_MS, restarts), ((Act.REFILL,), DAY_MS, refills)):
+            within = [one for one in done if one.act in acts and now_ms - span_ms < one.at_ms <= now_ms]
+            assert len(within) <= most, (acts, within)
+        assert config.keep_when_low or step.act is not Act.PRUNE, "history is its operator's"
 
 
 @pytest.mark.parametrize("code", [*sorted(code for code, act in ENDINGS.items() if act is Act.ASK), "config-invalid"])
@@ -96,6 +101,51 @@ def test_a_full_disk_is_freed_only_where_it_is_full() -> None:
     planner = Planner(CONFIG)
     assert planner.ended(Trouble("disk-full", "no space"), NOW, room=False).act is Act.FREE
     assert planner.ended(Trouble("disk-full", "no space"), NOW, room=True).act is Act.RESTART
+
+
+def test_history_is_cut_where_that_is_allowed_and_nothing_else_made_room() -> None:
+    low, cut = Finding("disk-low", "1 MiB", NOW), Finding("history-cut", "1000", NOW)
+    planner, now_ms = Planner(CUTTING), NOW
+
+    def running(*findings: Finding) -> Step | None:
+        return planner.running(findings, now_ms)
+
+    first = running(low)
+    assert first is not None
+    assert first.act is Act.FREE, "what nobody needs goes first"
+    freed_ms = carry_out(planner, first, now_ms)
+    now_ms = freed_ms + CUTTING.lasts_ms - 1
+    assert running(low) is None, "the node has yet to see whether that was enough"
+    now_ms += 1
+    assert running() is None, "it was"
+    step = running(low)
+    assert step is not None
+    assert (step.act, step.undo, step.not_before_ms - now_ms) == (Act.PRUNE, "", PAUSE_MS)
+    assert "nothing brings them back" in step.why
+    assert Planner(CONFIG, [Done(freed_ms, Act.FREE, "disk-low")]).running([low], now_ms) is None
+    now_ms = carry_out(planner, step, now_ms) + 60_000
+    assert running(low) is None, "once an hour"
+    now_ms += HOUR_MS
+    again = running(low, cut)
+    assert again is not None
+    assert again.act is Act.FREE
+    now_ms = carry_out(planner, again, now_ms) + CUTTING.lasts_ms
+    assert running(low, cut) is None, "it keeps no more than that already"
+    assert running(low) is not None
+
+
+def test_a_full_disk_that_nothing_spare_is_on_has_its_history_cut_once() -> None:
+    full, planner = Trouble("disk-full", "no space"), Planner(CUTTING)
+    acts = []
+    for minute in range(3):
+        step = planner.ended(full, NOW + 60_000 * minute, room=False)
+        carry_out(planner, step, NOW + 60_000 * minute)
+        acts.append(step.act)
+    assert acts == [Act.FREE, Act.PRUNE, Act.FREE]
+    assert planner.ended(full, NOW + 200_000, room=True).act is Act.RESTART
+    assert by_hand(full, alone=False).act is Act.FREE
+    assert by_hand(full, alone=False, prune=True).act is Act.PRUNE
+    assert by_hand(Trouble("store-corrupt", "a row"), alone=False, prune=True).act is Act.REFILL
 
 
 def test_of_a_running_nodes_troubles_the_worst_is_healed_and_waiting_is_left_alone() -> None:

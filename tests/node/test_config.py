@@ -35,6 +35,11 @@ def test_flags_beat_environment_beats_file() -> None:
         ("[storage]\ncache_bytes = 1", "cache_bytes must be at least 1048576"),
         ("[storage]\nkeep = 999", 'keep must be "archive" or a number of heights from 1000'),
         ("[storage]\nkeep = 'all'", 'keep must be "archive" or a number of heights from 1000'),
+        ("[recovery]\nkeep_when_low = 999", "keep_when_low must be 0 or a number of heights from 1000"),
+        (
+            "[storage]\nkeep = 2000\n[recovery]\nkeep_when_low = 2000",
+            "is not below storage.keep, which is 2000: lower it",
+        ),
         ("[storage]\nproofs_kept = 0", "needs proofs_kept from 1 to 1000"),
         ("[consensus]\ndelta_floor_ms = 0", "needs 0 < delta_floor_ms"),
         ("[consensus]\ndelta_flor_ms = 1", "did you mean `delta_floor_ms`?"),

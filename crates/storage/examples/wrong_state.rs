@@ -2,7 +2,7 @@
 //!
 //! `wrong_state HOME PASSPHRASE_FILE CHAIN`: takes the newest height that changed state back and stores it again as the node
 //! would, but with one bit of what the first account has left to store turned. All rows are sealed and well-formed, and the
-//! chain's own roots stand beside them, as after a bit that turned in memory: only what follows from the state is wrong.
+//! chain's own result root stands beside them, as after a bit that turned in memory: only what follows is wrong.
 
 use rustorium_crypto::seal::{AtRest, MasterKey};
 use rustorium_crypto::{CheckedBatch, keystore, transaction_id, value_hash, verify_batch};

@@ -29,6 +29,8 @@ class Act(StrEnum):
     """The store is moved aside, and peers fill a new one with what they can prove."""
     FREE = "free"
     """What is not needed to go on is removed: stores that were moved aside, logs of inputs."""
+    PRUNE = "prune"
+    """The node is started anew with fewer heights kept, where its operator allows that."""
     ASK = "ask"
     """Nothing, until a person has done something."""
 
@@ -69,6 +71,11 @@ FINDINGS: Mapping[str, Kind] = {
         Severity.DEGRADED, Act.WAIT, "votes leave late: take other load off the disk, or give the node a faster one"
     ),
     "disk-low": Kind(Severity.DEGRADED, Act.FREE, "free space on the disk, or lower storage.keep"),
+    "history-cut": Kind(
+        Severity.DEGRADED,
+        Act.WAIT,
+        "give the node a larger disk, or lower storage.keep: what was cut is gone from here",
+    ),
     "store-corrupt": Kind(Severity.NOT_READY, Act.REFILL, f"check the disk; {_REFILL}"),
     "diverged": Kind(
         Severity.NOT_READY, Act.REFILL, f"report the store that is kept: it tells what went wrong; {_REFILL}", keep=True

@@ -44,6 +44,8 @@ class Vitals:
     """Journal syncs since the start, and the time that they took."""
     free_bytes: int | None = None
     """On the disk that holds the home."""
+    keep_few: int | None = None
+    """How many heights are kept in this start alone; None: as many as configured."""
     damaged: str = ""
     diverged: int | None = None
     unserved: int | None = None
@@ -114,6 +116,8 @@ class Detector:
             yield "disk-slow", (slow, 0)
         if vitals.free_bytes is not None and vitals.free_bytes < config.disk_free_bytes_min:
             yield "disk-low", (f"{vitals.free_bytes >> 20} MiB are free on the home's disk", 0)
+        if vitals.keep_few is not None:
+            yield "history-cut", (f"until its next start it keeps {vitals.keep_few} heights, as its disk was low", 0)
         if vitals.damaged:
             yield "store-corrupt", (vitals.damaged, 0)
         if vitals.diverged is not None:

@@ -2,7 +2,8 @@
 
 Invariants: PURE. A step never names a file: what a step touches is fixed by its act, and no act touches `safety/` or
 a key. At most `restarts_per_hour_max` starts an hour and `refills_per_day_max` refills a day, over restarts of the
-supervisor too; nothing that a node ends with makes two starts follow each other at once.
+supervisor too; nothing that a node ends with makes two starts follow each other at once. History is cut only where the
+operator allows it, and only after all else that can go has gone.
 """
 
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ SPACE_PAUSE_MS = 5_000
 """How often a full disk is looked at again."""
 STALLED_RESTART = 10
 """A disk that answers nothing for so many times `wedged_ms`: perhaps the next process reaches it."""
+STARTS = (Act.RESTART, Act.PRUNE)
 AGAIN = frozenset({"store-failed", "state-tree-failed"})
 """Where a restart doesn't help, the store is to blame."""
 
@@ -59,6 +61,8 @@ SENTENCES = {
     Act.REFILL: "the store is moved to quarantine/ and the node started on an empty one, which its peers fill with "
     "what they can prove; the safety journal and the keys stay",
     Act.FREE: "stores in quarantine/ and logs of core inputs are removed, and the node is started when there is room",
+    Act.PRUNE: "the node is started again and keeps only recovery.keep_when_low heights until its next start: older "
+    "blocks, receipts and values go, and nothing brings them back",
     Act.WAIT: "nothing is done: it passes, or it is for others",
     Act.ASK: "nothing is done by itself",
 }
@@ -66,9 +70,12 @@ ALONE = "this node has no peers that could fill a new store: restore the home fr
 UNDO = "`rustorium-node recover manual --undo` puts the store back, until the node has been well again for a while"
 
 
-def by_hand(trouble: Trouble, *, alone: bool) -> Step:
-    """What a person may have done about it now, whatever was done before. `alone`: there are no peers."""
+def by_hand(trouble: Trouble, *, alone: bool, prune: bool = False) -> Step:
+    """What a person may have done about it now, whatever was done before. `alone`: there are no peers; `prune`: nothing
+    can be removed any more, and history may be cut."""
     act = act_for(trouble.code)
+    if act is Act.FREE and prune:
+        act = Act.PRUNE
     if act is Act.REFILL and alone:
         return Step(Act.ASK, trouble, 0, ALONE)
     return Step(act, trouble, 0, _sentence(act, trouble), UNDO if act is Act.REFILL else "")
@@ -86,7 +93,7 @@ class Planner:
 
     def __init__(self, config: RecoverySection, history: Sequence[Done] = (), *, alone: bool = False) -> None:
         self._config, self._alone = config, alone
-        self._history = [one for one in history if one.act in (Act.RESTART, Act.REFILL, Act.FREE)]
+        self._history = [one for one in history if one.act not in (Act.WAIT, Act.ASK)]
 
     def did(self, done: Done) -> None:
         """A step was carried out."""
@@ -98,28 +105,33 @@ class Planner:
         act = ENDINGS.get(trouble.code, Act.ASK)
         if act is Act.FREE and room:
             act = Act.RESTART
-        if act is Act.RESTART and trouble.code in AGAIN and self._since(now_ms, HOUR_MS, Act.RESTART, trouble.code):
+        if act is Act.FREE and self._may_prune(now_ms):
+            act = Act.PRUNE
+        again = trouble.code in AGAIN and self._since(now_ms, HOUR_MS, Act.RESTART, code=trouble.code)
+        if act is Act.RESTART and again:
             act = Act.REFILL
         return self._step(act, trouble, now_ms)
 
     def running(self, findings: Sequence[Finding], now_ms: int) -> Step | None:
         """What is to be done about a node that runs; none where it is to be left alone."""
-        steps = [self._running(finding, now_ms) for finding in findings]
-        due = [step for step in steps if step.act in (Act.REFILL, Act.RESTART, Act.FREE)]
-        order = (Act.REFILL, Act.RESTART, Act.FREE)
+        cut = any(finding.code == "history-cut" for finding in findings)
+        steps = [self._running(finding, now_ms, cut=cut) for finding in findings]
+        order = (Act.REFILL, Act.RESTART, Act.PRUNE, Act.FREE)
+        due = [step for step in steps if step.act in order]
         return min(due, key=lambda step: order.index(step.act), default=None)
 
-    def _running(self, finding: Finding, now_ms: int) -> Step:
+    def _running(self, finding: Finding, now_ms: int, *, cut: bool) -> Step:
         act, trouble = act_for(finding.code), Trouble(finding.code, finding.evidence)
         lasted_ms = now_ms - finding.since_ms
         if finding.code == "disk-stalled" and lasted_ms >= STALLED_RESTART * self._config.wedged_ms:
             act = Act.RESTART
-        if act is Act.FREE:
-            # Once in a while: what can be removed is removed by the first time.
-            recent = self._since(now_ms, HOUR_MS, Act.FREE)
-            return (
-                self._held(trouble, now_ms, "room was made a while ago") if recent else self._step(act, trouble, now_ms)
-            )
+        # Once in a while: what can be removed is removed by the first time.
+        if act is Act.FREE and (recent := self._since(now_ms, HOUR_MS, Act.FREE)):
+            # Where that was enough, the node's next looks say so.
+            told = now_ms >= recent[-1].at_ms + self._config.lasts_ms
+            if cut or not told or not self._may_prune(now_ms):
+                return self._held(trouble, now_ms, "room was made a while ago")
+            act = Act.PRUNE
         step = self._step(act, trouble, now_ms)
         # A node that runs is better than one that waits for its turn.
         return step if step.not_before_ms <= now_ms + PAUSE_MS_MAX else self._held(trouble, now_ms, step.why)
@@ -134,14 +146,14 @@ class Planner:
             return Step(Act.ASK, trouble, now_ms, "recovery.refills_per_day_max is 0: run `recover manual`")
         if act is Act.REFILL:
             return self._limited(act, trouble, now_ms, DAY_MS, self._config.refills_per_day_max)
-        if act is Act.RESTART:
+        if act in STARTS:
             return self._limited(act, trouble, now_ms, HOUR_MS, self._config.restarts_per_hour_max)
         if act is Act.FREE:
             return Step(act, trouble, now_ms + SPACE_PAUSE_MS * bool(self._since(now_ms, HOUR_MS, act)), SENTENCES[act])
         return Step(act, trouble, now_ms, _sentence(act, trouble))
 
     def _limited(self, act: Act, trouble: Trouble, now_ms: int, span_ms: int, most: int) -> Step:
-        done = self._since(now_ms, span_ms, act)
+        done = self._since(now_ms, span_ms, *((Act.REFILL,) if act is Act.REFILL else STARTS))
         undo = UNDO if act is Act.REFILL else ""
         if len(done) >= most:
             # When the oldest that counts no longer does.
@@ -149,13 +161,18 @@ class Planner:
             spans = "an hour" if span_ms == HOUR_MS else "a day"
             why = f"it was done {len(done)} times within {spans}, and no more than {most} are allowed"
             return Step(act, trouble, max(now_ms, due_ms), why, undo)
-        starts = self._since(now_ms, HOUR_MS, Act.RESTART) + self._since(now_ms, HOUR_MS, Act.REFILL)
+        starts = self._since(now_ms, HOUR_MS, Act.REFILL, *STARTS)
         pause_ms = min(PAUSE_MS_MAX, PAUSE_MS << min(len(starts), 16)) if act is Act.RESTART else PAUSE_MS
         return Step(act, trouble, now_ms + pause_ms, SENTENCES[act], undo)
 
-    def _since(self, now_ms: int, span_ms: int, act: Act, code: str = "") -> list[Done]:
+    def _may_prune(self, now_ms: int) -> bool:
+        """Whether history may be cut now: once an hour, after what isn't needed was removed."""
+        freed, pruned = (self._since(now_ms, HOUR_MS, act) for act in (Act.FREE, Act.PRUNE))
+        return self._config.keep_when_low > 0 and bool(freed) and not pruned
+
+    def _since(self, now_ms: int, span_ms: int, *acts: Act, code: str = "") -> list[Done]:
         def counts(one: Done) -> bool:
-            return one.act is act and one.at_ms > now_ms - span_ms and code in ("", one.code)
+            return one.act in acts and one.at_ms > now_ms - span_ms and code in ("", one.code)
 
         return [one for one in self._history if counts(one)]
 

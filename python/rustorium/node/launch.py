@@ -32,6 +32,8 @@ class Launch:
     """Opens what the node keeps on disk."""
     public_keys: Mapping[str, str]
     """Of the keys that it uses, by their names: `node_key`, and of a validator `validator_key`."""
+    keep_few: int | None
+    """How many heights this start keeps, where that was ordered because of a disk that is low."""
     settings: Mapping[str, object]
     """What its configuration has besides defaults, by `section.key`."""
 
@@ -68,6 +70,8 @@ def prepare(home: Home, loaded: Loaded, passphrase_file: Path | None, environmen
         index = _index_of(home, validators, public_keys["validator_key"], node_key)
     chain = _native.genesis_hash(genesis_bytes)
     homeformat.check_chain(found, home.path, chain)
+    keep_few = config.recovery.keep_when_low or None if home.prune.exists() else None
+    keep_heights = None if config.storage.keep == "archive" else config.storage.keep
     native = {
         "home": str(home.path.absolute()),
         "name": config.node.name,
@@ -83,7 +87,7 @@ def prepare(home: Home, loaded: Loaded, passphrase_file: Path | None, environmen
         "followers_max": config.p2p.followers_max,
         "durability": config.storage.durability,
         "cache_bytes": config.storage.cache_bytes,
-        "keep_heights": None if config.storage.keep == "archive" else config.storage.keep,
+        "keep_heights": keep_few or keep_heights,
         "proofs_kept": config.storage.proofs_kept,
         "snapshot_interval_ms": config.sync.snapshot_interval_ms,
         "state_sync_beyond_heights": config.sync.beyond_heights,
@@ -93,7 +97,9 @@ def prepare(home: Home, loaded: Loaded, passphrase_file: Path | None, environmen
         "heartbeat_ms": config.consensus.heartbeat_ms,
     }
     settings = {key: value for key, value, origin in loaded.rows() if origin != "default"}
-    return Launch(home, config, chain, index, len(validators), json.dumps(native), storage_key, public_keys, settings)
+    return Launch(
+        home, config, chain, index, len(validators), json.dumps(native), storage_key, public_keys, keep_few, settings
+    )
 
 
 def resolve(address: str, key: str) -> str:

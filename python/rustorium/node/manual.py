@@ -17,8 +17,8 @@ from rustorium.home import Home
 from rustorium.homelock import stopped
 from rustorium.node.admin import call
 from rustorium.node.noting import note_by_operator
-from rustorium.node.quarantine import free_space, move_aside, put_back
-from rustorium.node.recoverystate import last_end
+from rustorium.node.quarantine import free_space, move_aside, put_back, spare
+from rustorium.node.recoverystate import last_end, order_prune
 from rustorium.node.watch import free_bytes
 
 STOP_S = 60.0
@@ -44,11 +44,18 @@ def examine(home: Home, config: RecoverySection) -> tuple[bool, list[Step]]:
     try:
         status = call(home.admin_socket, "status")
     except NotReady:
-        return False, [
-            by_hand(trouble, alone=not home.load_config().config.p2p.peers) for trouble in _at_rest(home, config)
-        ]
+        alone, prune = not home.load_config().config.p2p.peers, _may_prune(home, config, running=False)
+        return False, [by_hand(trouble, alone=alone, prune=prune) for trouble in _at_rest(home, config)]
     findings = [Trouble(str(f["code"]), str(f["evidence"])) for f in status.get("findings") or []]
-    return True, [by_hand(trouble, alone=not status["peers"]) for trouble in findings if trouble.code in FINDINGS]
+    cut = any(trouble.code == "history-cut" for trouble in findings)
+    alone, prune = not status["peers"], not cut and _may_prune(home, config, running=True)
+    return True, [by_hand(trouble, alone=alone, prune=prune) for trouble in findings if trouble.code in FINDINGS]
+
+
+def _may_prune(home: Home, config: RecoverySection, *, running: bool) -> bool:
+    free = free_bytes(home.path)
+    low = free is not None and free < config.disk_free_bytes_min
+    return config.keep_when_low > 0 and low and not spare(home, running=running)
 
 
 def _at_rest(home: Home, config: RecoverySection) -> list[Trouble]:
@@ -80,6 +87,12 @@ def carry_out(operator: Operator, step: Step, *, running: bool) -> str:
             if running:
                 stop(home)
             operator.audit(fields)
+            return RESTART
+        case Act.PRUNE:
+            if running:
+                stop(home)
+            operator.audit(fields)
+            order_prune(home)
             return RESTART
         case Act.REFILL:
             if running:

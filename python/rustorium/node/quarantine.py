@@ -104,12 +104,18 @@ def remove(home: Home, *, evidence_too: bool = False) -> list[Path]:
     return gone
 
 
-def free_space(home: Home, *, running: bool = False) -> list[Path]:
-    """Removes what is not needed to go on: stores that are no evidence, and logs of core inputs, but for the one that a
-    running node writes. What was removed."""
-    gone = remove(home)
+def spare(home: Home, *, running: bool = False) -> list[Path]:
+    """What is not needed to go on: stores that are no evidence, and logs of core inputs, but for the one that a running
+    node writes."""
     logs = sorted(home.input_log.glob("*.inputs"))
-    for path in logs[:-1] if running else logs:
+    return [one.path for one in quarantined(home) if not one.kept] + (logs[:-1] if running else logs)
+
+
+def free_space(home: Home, *, running: bool = False) -> list[Path]:
+    """Removes what is spare. What was removed."""
+    logs = [path for path in spare(home, running=running) if path.parent == home.input_log]
+    gone = remove(home)
+    for path in logs:
         with suppress(OSError):
             path.unlink()
             gone.append(path)

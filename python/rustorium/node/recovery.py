@@ -30,7 +30,7 @@ from rustorium.logs import Logger
 from rustorium.node.admin import call
 from rustorium.node.notify import VARIABLES, Notifier
 from rustorium.node.quarantine import free_space, move_aside, remove
-from rustorium.node.recoverystate import RecoveryState, one_supervisor, say, wall_ms
+from rustorium.node.recoverystate import RecoveryState, one_supervisor, order_prune, say, wall_ms
 from rustorium.node.supervisor import END_SIGNALS
 from rustorium.node.watch import free_bytes
 
@@ -273,16 +273,30 @@ class Recovery:
         if step.act is Act.REFILL:
             await self._refill(step)
         elif step.act is Act.FREE:
-            await self._free(running)
+            await self._free(step, running)
+        elif step.act is Act.PRUNE:
+            await trio.to_thread.run_sync(self._order_prune)
 
     async def _refill(self, step: Step) -> None:
         aside = await trio.to_thread.run_sync(move_aside, self._home, step.trouble.code, step.trouble.evidence)
         if aside is not None:
             say(f"the store is in {aside}; {step.undo}")
 
-    async def _free(self, running: bool) -> None:
+    def _order_prune(self) -> None:
+        try:
+            order_prune(self._home)
+        except RustoriumError as error:
+            # Not one file more: then the node waits for space like any other.
+            self._log.error("prune failed", code=error.code, reason=error.message)
+
+    async def _free(self, step: Step, running: bool) -> None:
         gone = await trio.to_thread.run_sync(lambda: free_space(self._home, running=running))
         say(f"removed {', '.join(str(path) for path in gone) or 'nothing, for there was nothing to remove'}")
+        if not running and not self._has_room():
+            after = self._planner.ended(step.trouble, wall_ms(), room=False)
+            if after.act is Act.PRUNE:
+                await self._carry_out(after)
+                return
         while not running and not self._has_room() and not self._stopping.is_set():
             least = self._config.disk_free_bytes_min >> 20
             self._journal.tell(

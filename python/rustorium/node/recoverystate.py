@@ -32,8 +32,9 @@ class RecoveryState:
         self.state: dict[str, Any] = {}
 
     def history(self) -> list[Done]:
-        """What earlier supervisors did."""
-        return [Done(one["at_ms"], Act(one["act"]), one["code"]) for one in self.acts]
+        """What earlier supervisors did; what a newer release knows to do is nothing to this one."""
+        known = set(Act)
+        return [Done(one["at_ms"], Act(one["act"]), one["code"]) for one in self.acts if one["act"] in known]
 
     def did(self, step: Step, now_ms: int) -> None:
         """A step is about to be carried out."""
@@ -73,6 +74,14 @@ def read_recovery(home: Home) -> dict[str, Any]:
         return dict(found)
     except (OSError, ValueError, TypeError):
         return {}
+
+
+def order_prune(home: Home) -> None:
+    """Has the next start keep `recovery.keep_when_low` heights, and only that start. Errors: HomeError."""
+    try:
+        home.prune.touch(mode=0o600)
+    except OSError as error:
+        raise HomeError(f"{home.prune} can't be made ({error.strerror}): free a little space and try again") from None
 
 
 def wall_ms() -> int:

@@ -47,8 +47,9 @@ def run(launch: Launch, descriptors: Descriptors) -> None:
     """Runs the node until it is told to stop. Errors: NodeError, NativeError."""
     ended = launch.home.ended
     try:
-        with suppress(OSError):
-            ended.unlink()
+        for order in (ended, launch.home.prune):
+            with suppress(OSError):
+                order.unlink()
         _run(launch, descriptors)
     except (NodeError, _native.NativeError) as error:
         # For `recover manual`. A full disk may be the reason.
@@ -136,7 +137,7 @@ class Supervisor:
                 nursery.start_soon(admin.run)
                 nursery.start_soon(collect_when_idle, driver)
                 nursery.start_soon(self._report_ready, node)
-                nursery.start_soon(Watch(node, self._launch.config, self._launch.home.path, self._log).run)
+                nursery.start_soon(self._watch(node).run)
                 nursery.start_soon(record_refusals, node, self._log)
                 self._note(node, "node started", addresses=self._addresses(node), keys=dict(self._launch.public_keys))
                 self._record_release(node)
@@ -147,6 +148,10 @@ class Supervisor:
             if inputs is not None:
                 inputs.close()
             self._note(node, "node stopped", reason=self._reason)
+
+    def _watch(self, node: _native.Node) -> Watch:
+        launch = self._launch
+        return Watch(node, launch.config, launch.home.path, self._log, keep_few=launch.keep_few)
 
     def _record_release(self, node: _native.Node) -> None:
         """Writes down which release wrote to the home last, where that is another one."""

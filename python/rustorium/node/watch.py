@@ -44,8 +44,8 @@ class Watched(Protocol):
 class Watch:
     """Watches one node until cancelled."""
 
-    def __init__(self, node: Watched, config: Config, home: Path, log: Logger) -> None:
-        self._node, self._home, self._log = node, home, log
+    def __init__(self, node: Watched, config: Config, home: Path, log: Logger, *, keep_few: int | None = None) -> None:
+        self._node, self._home, self._log, self._keep_few = node, home, log, keep_few
         self._period_s = config.recovery.watch_ms / 1000
         self._detector = Detector(config.recovery, config.consensus.heartbeat_ms)
         self._known: dict[str, Finding] = {}
@@ -90,6 +90,7 @@ class Watch:
             syncs=read["syncs"],
             sync_us=read["sync_us"],
             free_bytes=free_bytes(self._home),
+            keep_few=self._keep_few,
             damaged=read["damaged"] or "",
             diverged=read["diverged"],
             unserved=read["unserved"],

@@ -1,4 +1,5 @@
-//! A store that keeps a window of heights doesn't grow with the heights that it has seen.
+//! A store that keeps a window of heights doesn't grow with the heights that it has seen, and one that begins to keep a
+//! window gets as small.
 
 use super::history::prune_all;
 use super::*;
@@ -41,10 +42,10 @@ fn bytes_on_disk(store: &RocksStore, folder: &Path) -> u64 {
     fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().metadata().unwrap().len()).sum()
 }
 
-/// Bytes on disk at the end of each window, and the store and chain after the last.
-fn soak(folder: &Path, keep: Option<u64>) -> (Vec<u64>, RocksStore, Chain) {
-    let (store, mut chain, mut sizes) = (soaking(folder), Chain::default(), Vec::new());
-    for _ in 0..WINDOWS {
+/// Bytes on disk at the end of each window, and the store after the last.
+fn soak(folder: &Path, chain: &mut Chain, windows: u64, keep: Option<u64>) -> (Vec<u64>, RocksStore) {
+    let (store, mut sizes) = (soaking(folder), Vec::new());
+    for _ in 0..windows {
         for _ in 0..WINDOW {
             let height = chain.height;
             store.commit(&chain.next(&soak_plan(height))).unwrap();
@@ -57,21 +58,27 @@ fn soak(folder: &Path, keep: Option<u64>) -> (Vec<u64>, RocksStore, Chain) {
         }
         sizes.push(bytes_on_disk(&store, folder));
     }
-    (sizes, store, chain)
+    (sizes, store)
 }
 
 #[test]
 fn the_disk_stops_growing_when_the_window_is_full() {
     let folders = [TempDir::new().unwrap(), TempDir::new().unwrap()];
-    let (pruned, store, chain) = soak(folders[0].path(), Some(WINDOW));
-    let (archive, ..) = soak(folders[1].path(), None);
+    let mut chains = [Chain::default(), Chain::default()];
+    let (pruned, store) = soak(folders[0].path(), &mut chains[0], WINDOWS, Some(WINDOW));
+    let (archive, _) = soak(folders[1].path(), &mut chains[1], WINDOWS, None);
     let text = format!("pruned {pruned:?}, archive {archive:?}");
     assert!(archive[19] > 3 * archive[4], "what is written does add up: {text}");
     // A single size says how many files happened to wait for their compaction: five windows together say more.
     let about = |first: usize| pruned[first..first + 5].iter().sum::<u64>();
     assert!(about(15) * 10 <= about(3) * 13, "{text}");
     assert!(pruned[19] * 5 < archive[19], "{text}");
+    // What kept everything until now, started again with a window: no compaction is ordered.
+    let (shrunk, _) = soak(folders[1].path(), &mut chains[1], 2, Some(WINDOW));
+    let text = format!("archive {archive:?}, then {shrunk:?}");
+    assert!(shrunk[0] * 3 < archive[19] && shrunk[1] * 5 < archive[19], "{text}");
     // What is kept is all there.
+    let chain = &chains[0];
     let oldest = store.kept().oldest_height;
     assert!(oldest.0 >= WINDOW * (WINDOWS - 1) - PERIOD);
     for height in (oldest.0..chain.height).map(Height) {
