@@ -401,6 +401,25 @@ mod tests {
     }
 
     #[test]
+    fn what_a_file_may_ask_of_whoever_opens_it_ends_at_its_limits() {
+        let (_folder, path) = place();
+        seal_with_public(&path, b"secret", "node", None, b"0123456789abcdef", Origin::Random).unwrap();
+        let opened_with = |passes: u32, lanes: u32| {
+            edit(&path, |json| {
+                // Little memory, so that even far too many passes would be done soon.
+                (json["kdf"]["m_kib"], json["kdf"]["t"], json["kdf"]["p"]) = (256.into(), passes.into(), lanes.into());
+            });
+            open(&path, "node", b"0123456789abcdef").unwrap_err()
+        };
+        let tried = opened_with(PASSES_MAX, LANES_MAX);
+        assert!(matches!(tried, KeystoreError::WrongPassphrase(_)), "it costs so much, and is another key: {tried}");
+        for (passes, lanes) in [(PASSES_MAX + 1, 1), (500, 1), (1, LANES_MAX + 1)] {
+            let refused = opened_with(passes, lanes);
+            assert!(refused.to_string().contains("over its limits"), "{passes} passes, {lanes} lanes: {refused}");
+        }
+    }
+
+    #[test]
     fn hostile_files_are_refused_before_any_work() {
         let (_folder, path) = place();
         seal(&path, b"secret", "node", b"p").unwrap();
