@@ -274,9 +274,12 @@ impl Place<'_> {
         if !seeded::bug("seal-unbound-from-its-key") {
             key.copy_from_slice(self.key);
         }
+        let chain = if seeded::bug("seal-unbound-from-its-chain") { &ChainId::ZERO } else { chain };
         bytes[..32].copy_from_slice(&chain.0);
+        let version = if seeded::bug("seal-unbound-from-its-version") { 0 } else { version };
         bytes[32..36].copy_from_slice(&version.to_le_bytes());
-        bytes[36..PLACE_BYTES].copy_from_slice(&[self.table, self.format]);
+        let table = if seeded::bug("seal-unbound-from-its-table") { 0 } else { self.table };
+        bytes[36..PLACE_BYTES].copy_from_slice(&[table, self.format]);
         Ok(then(&bytes[..length]))
     }
 }
