@@ -171,7 +171,7 @@ pub enum Keyed {
 
 impl Keyed {
     fn context(self) -> &'static str {
-        match self {
+        match if seeded::bug("one-hash-for-all-uses") { Self::Names } else { self } {
             Self::Names => "rustorium 2026 at rest: names v1",
             Self::KeyFile => "rustorium 2026 at rest: key file v1",
             Self::JournalHeader => "rustorium 2026 at rest: journal header v1",
@@ -355,7 +355,7 @@ impl Sealer {
         let (head, data) =
             row.get_mut(at..).and_then(|row| row.split_first_chunk_mut::<HEAD_BYTES>()).ok_or(SealError::NoRoom)?;
         let count = self.next.fetch_add(u64::from(!seeded::bug("seal-nonce-not-counted")), Ordering::Relaxed);
-        if count >= COUNT_MAX {
+        if count >= COUNT_MAX && !seeded::bug("subkey-without-end") {
             return Err(SealError::UsedUp);
         }
         head[..4].copy_from_slice(&self.version.to_le_bytes());
