@@ -1,10 +1,10 @@
 """Power cut at every call on the vote path: whatever had been sent is on the disk, and no cut costs the key.
 
 `crates/storage/examples/vote_path.rs` is started three times on one home, each time ended as by kill -9, under the
-layer that records its calls. After each of them (`RUSTORIUM_CUT_STRIDE`: after each so-many-th) the home is rebuilt
-as a power cut would have left it, in eleven ways, and opened: store and journal have to open, and to hold what the
-datagrams before that point promised. One run gives all points: what a process does after a cut changes nothing of
-what it did before.
+layer that records its calls. After each of them (`RUSTORIUM_CUT_STRIDE`: after each so-many-th, and where a start has
+said again what it found) the home is rebuilt as a power cut would have left it, in eleven ways, and opened: store and
+journal have to open, and to hold what the datagrams before that point promised. One run gives all points: what a
+process does after a cut changes nothing of what it did before.
 """
 
 import json
@@ -117,14 +117,21 @@ class Cut:
     image: dict[str, bytes | None]
 
 
+def said_again(records: Sequence[Record]) -> set[int]:
+    """Behind datagrams in a row: where a start has sent again what it found, and has done nothing else yet."""
+    sent = [record.op == Op.SEND for record in records]
+    runs = (call for call in range(1, len(sent)) if sent[call - 1] and sent[call])
+    return {call for call in runs if not any(sent[call + 1 : call + 2])}
+
+
 def cuts(records: Sequence[Record], home: Path, stride: int, variants: Sequence[tuple[str, str]]) -> Iterator[Cut]:
-    """Every stride-th point, with homes that were not there before."""
-    disk, promise, seen = Disk(home), Promise(), set[int]()
+    """Every stride-th point and where a start has said again what it found, with homes that were not there before."""
+    disk, promise, seen, again = Disk(home), Promise(), set[int](), said_again(records)
     for call, record in enumerate(records):
         disk.play(record)
         if record.op == Op.SEND:
             promise.add(record.data)
-        if call % stride and call + 1 < len(records):
+        if call % stride and call + 1 < len(records) and call not in again:
             continue
         frozen = Promise(dict(promise.votes), promise.height, promise.retired)
         for variant in variants:

@@ -9,7 +9,7 @@ use crate::sign::SigningKey;
 use argon2::{Algorithm, Argon2, Params, Version};
 use getrandom::SysRng;
 use rand_core::{Rng, UnwrapErr};
-use rustorium_types::PublicKey;
+use rustorium_types::{PublicKey, seeded};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
@@ -155,8 +155,8 @@ pub fn seal_with_public(
     let public = public.map(hex::encode);
     let (algorithm, salt) = (ALGORITHM.to_owned(), hex::encode(salt));
     let (m_kib, t) = match origin {
-        Origin::Chosen => (MEMORY_KIB, PASSES),
-        Origin::Random => (MEMORY_KIB_RANDOM, PASSES_RANDOM),
+        Origin::Chosen if !seeded::bug("passphrase-not-stretched") => (MEMORY_KIB, PASSES),
+        _ => (MEMORY_KIB_RANDOM, PASSES_RANDOM),
     };
     let kdf = Kdf { algorithm, m_kib, t, p: LANES, salt, check: String::new() };
     let (version, kind, cipher) = (VERSION, kind.to_owned(), CIPHER.to_owned());
@@ -176,7 +176,7 @@ pub fn seal_with_public(
 pub fn open(path: &Path, kind: &str, passphrase: &[u8]) -> Result<Zeroizing<Vec<u8>>, KeystoreError> {
     let corrupt = corrupt(path);
     let file = read(path)?;
-    if file.kind != kind {
+    if file.kind != kind && !seeded::bug("key-of-any-purpose") {
         return Err(KeystoreError::OtherKind { path: path.to_owned(), found: file.kind, wanted: kind.to_owned() });
     }
     let nonce: [u8; 12] = digits(&file.nonce, "nonce").map_err(&corrupt)?;
@@ -225,7 +225,7 @@ fn derive(kdf: &Kdf, passphrase: &[u8]) -> Result<Derived, String> {
         && kdf.m_kib <= MEMORY_KIB_MAX
         && (1..=PASSES_MAX).contains(&kdf.t)
         && (1..=LANES_MAX).contains(&kdf.p);
-    if !allowed {
+    if !allowed && !seeded::bug("key-file-costs-anything") {
         return Err("its key derivation is unknown or over its limits".into());
     }
     let salt: [u8; 16] = digits(&kdf.salt, "salt")?;
@@ -244,7 +244,8 @@ fn associated_data(file: &KeyFile) -> Vec<u8> {
     let public = file.public.as_deref().unwrap_or_default();
     let mut bytes = DOMAIN.to_vec();
     bytes.extend_from_slice(&file.version.to_le_bytes());
-    for part in [&file.kind, public, &file.cipher, &file.kdf.salt] {
+    let kind = if seeded::bug("purpose-not-sealed") { "" } else { &file.kind };
+    for part in [kind, public, &file.cipher, &file.kdf.salt] {
         bytes.extend_from_slice(&(part.len() as u64).to_le_bytes());
         bytes.extend_from_slice(part.as_bytes());
     }
@@ -273,7 +274,7 @@ fn read(path: &Path) -> Result<KeyFile, KeystoreError> {
     let file = File::open(path).map_err(io_error(path))?;
     let metadata = file.metadata().map_err(io_error(path))?;
     let mode = metadata.permissions().mode() & 0o7777;
-    if mode & 0o077 != 0 {
+    if mode & 0o077 != 0 && !seeded::bug("key-file-open-to-others") {
         return Err(KeystoreError::Permissions { path: path.to_owned(), mode });
     }
     let mut text = Vec::new();
@@ -398,6 +399,25 @@ mod tests {
         fs::write(&path, &original).unwrap();
         edit(&path, |json| json["kind"] = "validator".into());
         assert!(matches!(open(&path, "validator", b"p"), Err(KeystoreError::Corrupt { .. })), "kind is sealed along");
+    }
+
+    #[test]
+    fn what_a_file_may_ask_of_whoever_opens_it_ends_at_its_limits() {
+        let (_folder, path) = place();
+        seal_with_public(&path, b"secret", "node", None, b"0123456789abcdef", Origin::Random).unwrap();
+        let opened_with = |passes: u32, lanes: u32| {
+            edit(&path, |json| {
+                // Little memory, so that even far too many passes would be done soon.
+                (json["kdf"]["m_kib"], json["kdf"]["t"], json["kdf"]["p"]) = (256.into(), passes.into(), lanes.into());
+            });
+            open(&path, "node", b"0123456789abcdef").unwrap_err()
+        };
+        let tried = opened_with(PASSES_MAX, LANES_MAX);
+        assert!(matches!(tried, KeystoreError::WrongPassphrase(_)), "it costs so much, and is another key: {tried}");
+        for (passes, lanes) in [(PASSES_MAX + 1, 1), (500, 1), (1, LANES_MAX + 1)] {
+            let refused = opened_with(passes, lanes);
+            assert!(refused.to_string().contains("over its limits"), "{passes} passes, {lanes} lanes: {refused}");
+        }
     }
 
     #[test]

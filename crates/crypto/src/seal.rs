@@ -171,7 +171,7 @@ pub enum Keyed {
 
 impl Keyed {
     fn context(self) -> &'static str {
-        match self {
+        match if seeded::bug("one-hash-for-all-uses") { Self::Names } else { self } {
             Self::Names => "rustorium 2026 at rest: names v1",
             Self::KeyFile => "rustorium 2026 at rest: key file v1",
             Self::JournalHeader => "rustorium 2026 at rest: journal header v1",
@@ -274,9 +274,12 @@ impl Place<'_> {
         if !seeded::bug("seal-unbound-from-its-key") {
             key.copy_from_slice(self.key);
         }
+        let chain = if seeded::bug("seal-unbound-from-its-chain") { &ChainId::ZERO } else { chain };
         bytes[..32].copy_from_slice(&chain.0);
+        let version = if seeded::bug("seal-unbound-from-its-version") { 0 } else { version };
         bytes[32..36].copy_from_slice(&version.to_le_bytes());
-        bytes[36..PLACE_BYTES].copy_from_slice(&[self.table, self.format]);
+        let table = if seeded::bug("seal-unbound-from-its-table") { 0 } else { self.table };
+        bytes[36..PLACE_BYTES].copy_from_slice(&[table, self.format]);
         Ok(then(&bytes[..length]))
     }
 }
@@ -352,7 +355,7 @@ impl Sealer {
         let (head, data) =
             row.get_mut(at..).and_then(|row| row.split_first_chunk_mut::<HEAD_BYTES>()).ok_or(SealError::NoRoom)?;
         let count = self.next.fetch_add(u64::from(!seeded::bug("seal-nonce-not-counted")), Ordering::Relaxed);
-        if count >= COUNT_MAX {
+        if count >= COUNT_MAX && !seeded::bug("subkey-without-end") {
             return Err(SealError::UsedUp);
         }
         head[..4].copy_from_slice(&self.version.to_le_bytes());

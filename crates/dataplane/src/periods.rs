@@ -97,7 +97,7 @@ impl Periods {
 impl Open {
     fn ends_below(&self, time_ms: u64, filled: bool, parameters: &Parameters) -> bool {
         let after = |ms: u64| time_ms >= self.since_ms.saturating_add(ms);
-        self.last
+        self.last && !seeded::bug("boundary-ends-no-period")
             || after(parameters.root_period_ms) && !seeded::bug("period-without-end")
             || !filled && self.filled && after(parameters.root_period_idle_ms) && !seeded::bug("idle-period-goes-on")
     }

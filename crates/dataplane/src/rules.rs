@@ -22,13 +22,16 @@ pub fn check_header(parent: &Header, block: &Block, parameters: &Parameters) -> 
     ensure(header.load_history == 0, "this protocol version keeps no load history")?;
     ensure(cursors_advance(&parent.cursors, &header.cursors), "a lane's cursor goes back")?;
     let root = payload_root(&block.inline, &parent.cursors, &header.cursors);
-    ensure(root == header.payload_root, "the payload root is another")?;
-    ensure(header.transactions <= parameters.block_transactions_max, "there are too many transactions")?;
-    ensure(header.declared_work <= parameters.block_work_max, "there is too much declared work")?;
-    ensure(header.result.height <= parent.height, "it claims a height that is not an ancestor's")?;
+    ensure(root == header.payload_root || seeded::bug("payload-root-unchecked"), "the payload root is another")?;
+    let capped = !seeded::bug("sums-without-caps");
+    ensure(header.transactions <= parameters.block_transactions_max || !capped, "there are too many transactions")?;
+    ensure(header.declared_work <= parameters.block_work_max || !capped, "there is too much declared work")?;
+    let below = header.result.height <= parent.height || seeded::bug("claim-above-the-parent");
+    ensure(below, "it claims a height that is not an ancestor's")?;
     ensure(header.result.height >= parent.result.height || seeded::bug("claims-go-back"), "its claim goes back")?;
     let same_height = header.result.height == parent.result.height;
-    ensure(!same_height || header.result.root == parent.result.root, "its claim changes a root")?;
+    let same_root = header.result.root == parent.result.root || seeded::bug("claim-changes-its-root");
+    ensure(!same_height || same_root, "its claim changes a root")?;
     let rooted = claimed_height(&header.state);
     let may_list = may_list(header.height, header.result.height, rooted, parameters);
     ensure(header.transactions == 0 || may_list, "it lists transactions too far above its claims")
@@ -39,9 +42,12 @@ fn ensure(holds: bool, rule: &'static str) -> Result<(), &'static str> {
 }
 
 fn check_place(parent: &Header, header: &Header) -> Result<(), &'static str> {
-    ensure(header.height == parent.height.next(), "the height is not the parent's plus one")?;
+    ensure(
+        header.height == parent.height.next() || seeded::bug("heights-with-a-gap"),
+        "the height is not the parent's plus one",
+    )?;
     ensure(header.parent_view == parent.view, "the parent's view is another")?;
-    ensure(header.view > parent.view, "the view is not above the parent's")?;
+    ensure(header.view > parent.view || seeded::bug("views-stand-still"), "the view is not above the parent's")?;
     ensure(header.time_ms > parent.time_ms || seeded::bug("time-stands-still"), "the time is not above the parent's")
 }
 
@@ -60,10 +66,12 @@ fn check_closing(parent: &Header, header: &Header) -> Result<(), &'static str> {
 
 /// Checks that a closing block says what the boundary does, or the closing block before it.
 pub fn check_closes(before: &Header, header: &Header) -> Result<(), &'static str> {
-    ensure(header.next_validator_set == before.next_validator_set, "a closing block names another next committee")?;
+    let next = header.next_validator_set == before.next_validator_set || seeded::bug("closing-block-names-others");
+    ensure(next, "a closing block names another next committee")?;
     let root = payload_root(&[], &before.cursors, &before.cursors);
     let empty = (header.transactions, header.declared_work, header.load_history) == (0, 0, 0);
-    ensure(empty && header.cursors == before.cursors && header.payload_root == root, "a closing block has a payload")?;
+    let empty = empty && header.cursors == before.cursors && header.payload_root == root;
+    ensure(empty || seeded::bug("closing-block-lists"), "a closing block has a payload")?;
     let claims = (header.result, header.state) == (before.result, before.state);
     ensure(claims || seeded::bug("closing-block-claims"), "a closing block claims what its parent doesn't")
 }
@@ -83,9 +91,9 @@ fn check_state_claim(parent: &Header, header: &Header, parameters: &Parameters) 
         Ok(())
     } else if !parameters.state_roots {
         Err("this chain makes no state roots")
-    } else if now <= before {
+    } else if now <= before && !seeded::bug("root-claims-go-back") {
         Err("its state claim goes back or changes a root")
-    } else if now > header.result.height {
+    } else if now > header.result.height && !seeded::bug("root-above-its-result") {
         Err("it claims a state root above its result")
     } else {
         Ok(())
@@ -110,5 +118,6 @@ pub fn check_payload(block: &Block, listed: Weight, parameters: &Parameters) -> 
     if !sums && !seeded::bug("sums-unchecked") {
         return Err("the header's sums are not the payload's");
     }
-    if BlockCaps::for_parameters(parameters).hold(&total) { Ok(()) } else { Err("the payload is over a block's caps") }
+    let held = BlockCaps::for_parameters(parameters).hold(&total) || seeded::bug("blocks-without-caps");
+    if held { Ok(()) } else { Err("the payload is over a block's caps") }
 }

@@ -59,6 +59,24 @@ fn a_checkpoint_is_where_it_goes_on() {
     assert!(Trust::from_checkpoint(&bytes[1..]).is_err());
 }
 
+/// What is below a checkpoint's block is of no epoch that its committee has a say in.
+#[test]
+fn no_other_block_at_or_below_the_trusted_one_is_taken_from_its_committee() {
+    let chain = EpochChain::new(2);
+    let mut light = chain.light();
+    chain.changes.iter().for_each(|change| assert!(light.follow(change, 0).is_ok()));
+    let (trust, (header, _)) = (light.newest(), &chain.firsts[2]);
+    let checked = |height: Height| {
+        let header = Header { height, ..header.clone() };
+        let finalization = signed(&header, trust.epoch.0, trust.validators.len());
+        trust.check_final(&header, &BlockProof { descendants: BoundedVec::default(), finalization })
+    };
+    assert!(checked(trust.height.next()).is_ok());
+    for height in [trust.height, Height(trust.height.0 - 1), Height(1)] {
+        assert_eq!(checked(height), Err(ProofRefused::Below(height)));
+    }
+}
+
 #[test]
 fn long_retired_committees_prove_nothing() {
     let chain = EpochChain::new(3);

@@ -79,7 +79,7 @@ impl NodeChunk {
                     (node.slot_of(prefix.as_slice()), inner_scalar(prefix, commitment))
                 }
             };
-            if place != id {
+            if place != id && !seeded::bug("chunk-of-another-place") {
                 return Err(ChunkError::Misplaced(*index));
             }
             lanes.push(Lane { index: *index, scalar });
@@ -128,7 +128,8 @@ impl NodeChunk {
     pub fn from_bytes(mut bytes: &[u8]) -> Result<Self, ChunkError> {
         let mut slots: Vec<(u8, ChunkSlot)> = Vec::new();
         while let Some((&index, rest)) = bytes.split_first() {
-            if slots.last().is_some_and(|(last, _)| *last >= index) {
+            let ascends = slots.last().is_none_or(|(last, _)| *last < index);
+            if !ascends && !seeded::bug("chunk-in-any-order") {
                 return Err(ChunkError::Malformed("its slots do not ascend"));
             }
             bytes = rest;

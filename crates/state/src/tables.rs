@@ -16,6 +16,7 @@ use crate::scalar::signed_digits;
 use ark_ec::CurveGroup;
 use ark_ed_on_bls12_381_bandersnatch::{EdwardsProjective, Fq};
 use ark_ff::{BigInt, PrimeField};
+use rustorium_types::seeded;
 
 /// Bytes of one entry.
 const ENTRY: usize = 64;
@@ -157,11 +158,12 @@ impl Tables {
         }
         let (header, entries) = bytes.split_at(HEADER);
         let hash = blake3::hash(entries);
-        if pinned(width).is_some_and(|pinned| hash != pinned) {
+        let checked = !seeded::bug("table-of-any-entries");
+        if pinned(width).is_some_and(|pinned| hash != pinned) && checked {
             return Err(damaged("its entries"));
         }
         let want = [&MAGIC[..], &width.to_le_bytes(), hash.as_bytes()].concat();
-        if header[..want.len()] != want {
+        if header[..want.len()] != want && checked {
             return Err(damaged("its header"));
         }
         Ok(Self { shape, memory })

@@ -1,6 +1,6 @@
 //! Proofs of the tree: they hold for what is so, for all kinds of absence, and nothing else passes.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 mod model;
 
@@ -306,6 +306,19 @@ fn chunks_carry_the_whole_tree() {
     sync(&known, Prefix::EMPTY, known.root, &mut leaves);
     assert_eq!(leaves, known.values);
     assert_eq!(NodeChunk::read(&MemKv::default(), &Prefix::EMPTY).unwrap().to_bytes().len(), 0);
+}
+
+/// Else two files of different bytes would be the same chunk: a commitment is a sum, which has no order.
+#[test]
+fn slots_out_of_order_or_twice_are_no_encoding_of_a_chunk() {
+    let known = known((1..4).map(|byte| parting_key(0, byte)));
+    let bytes = NodeChunk::read(&known.tree, &Prefix::EMPTY).unwrap().to_bytes();
+    let [one, two, three] = bytes.as_chunks::<98>().0 else { panic!("three leaves, each in a slot of its own") };
+    assert!(NodeChunk::from_bytes(&[*one, *two, *three].concat()).is_ok());
+    for wrong in [[two, one, three], [one, three, two], [one, two, two]] {
+        let wrong = wrong.map(|slot| *slot).concat();
+        assert!(matches!(NodeChunk::from_bytes(&wrong), Err(ChunkError::Malformed(_))));
+    }
 }
 
 #[test]

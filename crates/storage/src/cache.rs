@@ -43,7 +43,8 @@ impl<K: Clone + Eq + Hash> RowCache<K> {
     pub fn new(bytes: usize) -> Self {
         let items = (bytes / TYPICAL_ENTRY_BYTES).max(64);
         let mut options = OptionsBuilder::new();
-        options.shards(SHARDS).estimated_items_capacity(items).weight_capacity(bytes as u64);
+        let capacity = if seeded::bug("cache-without-end") { u64::from(u32::MAX) } else { bytes as u64 };
+        options.shards(SHARDS).estimated_items_capacity(items).weight_capacity(capacity);
         let inner = match options.build() {
             Ok(options) => {
                 Cache::with_options(options, Bytes, DefaultHashBuilder::default(), DefaultLifecycle::default())
@@ -75,7 +76,11 @@ impl<K: Clone + Eq + Hash> RowCache<K> {
         if let Some(guard) = guard {
             let entry = value.as_deref().map(Box::from);
             if Bytes.weight(key, &entry) <= self.item_bytes_max {
-                let _overtaken = guard.insert(entry);
+                if seeded::bug("overtaken-read-stays") {
+                    self.inner.insert(key.clone(), entry);
+                } else {
+                    let _overtaken = guard.insert(entry);
+                }
             }
         }
         Ok(value)

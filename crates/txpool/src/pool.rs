@@ -196,7 +196,7 @@ impl Pool {
     }
 
     fn check_room(&self, bytes: u64) -> Result<(), Refused> {
-        if self.has_room(1, bytes) { Ok(()) } else { Err(Refused::PoolFull) }
+        if self.has_room(1, bytes) || seeded::bug("pool-without-end") { Ok(()) } else { Err(Refused::PoolFull) }
     }
 
     /// Whether that many more would fit: asked before signatures are checked, so that being busy costs little.

@@ -26,7 +26,7 @@ pub(crate) struct Entry {
 impl Entry {
     fn is_open(&self, now_ms: u64) -> bool {
         (!self.elsewhere || seeded::bug("pool-cuts-what-others-list"))
-            && self.not_before_ms <= now_ms
+            && (self.not_before_ms <= now_ms || seeded::bug("pool-cuts-at-once"))
             && self.transaction.is_some()
     }
 }

@@ -6,6 +6,7 @@
 use crate::refused::{Part, Refused};
 use ark_ec::short_weierstrass::{Affine, SWCurveConfig};
 use ark_ff::{BigInteger, Field, PrimeField};
+use rustorium_types::seeded;
 
 type Prime<P> = <<P as ark_ec::CurveConfig>::BaseField as Field>::BasePrimeField;
 
@@ -28,7 +29,8 @@ fn write_number<F: PrimeField>(value: F, bytes: usize, out: &mut Vec<u8>) {
 
 /// The scalar that exactly these bytes are.
 pub(crate) fn scalar<F: PrimeField>(bytes: &[u8; SCALAR_BYTES], part: Part) -> Result<F, Refused> {
-    number(bytes).ok_or(Refused::InputNotReduced(part))
+    let reduced = || seeded::bug("input-of-any-size").then(|| F::from_be_bytes_mod_order(bytes));
+    number(bytes).or_else(reduced).ok_or(Refused::InputNotReduced(part))
 }
 
 /// Bytes of a point of a group whose field has coordinates of `coordinate_bytes`.
@@ -39,20 +41,22 @@ pub(crate) fn point_bytes<P: SWCurveConfig>(coordinate_bytes: usize) -> usize {
 /// The point of the group that exactly these bytes are: on the curve, in its subgroup, not infinity.
 pub(crate) fn point<P: SWCurveConfig>(bytes: &[u8], coordinate_bytes: usize, part: Part) -> Result<Affine<P>, Refused> {
     if bytes.iter().all(|byte| *byte == 0) {
-        return Err(Refused::Identity(part));
+        return if seeded::bug("infinity-is-a-point") { Ok(Affine::identity()) } else { Err(Refused::Identity(part)) };
     }
     let (x, y) = bytes.split_at(bytes.len() / 2);
     let coordinate = |bytes: &[u8]| -> Option<P::BaseField> {
         // The highest power of u comes first.
-        let parts: Option<Vec<Prime<P>>> = bytes.rchunks(coordinate_bytes).map(number).collect();
+        let reduced = |bytes| seeded::bug("coordinate-of-any-size").then(|| Prime::<P>::from_be_bytes_mod_order(bytes));
+        let part = |bytes| number(bytes).or_else(|| reduced(bytes));
+        let parts: Option<Vec<Prime<P>>> = bytes.rchunks(coordinate_bytes).map(part).collect();
         P::BaseField::from_base_prime_field_elems(parts?)
     };
     let not_reduced = || Refused::CoordinateNotReduced(part);
     let point = Affine::new_unchecked(coordinate(x).ok_or_else(not_reduced)?, coordinate(y).ok_or_else(not_reduced)?);
-    if !point.is_on_curve() {
+    if !point.is_on_curve() && !seeded::bug("point-off-its-curve") {
         return Err(Refused::NotOnCurve(part));
     }
-    if !point.is_in_correct_subgroup_assuming_on_curve() {
+    if !point.is_in_correct_subgroup_assuming_on_curve() && !seeded::bug("point-outside-its-group") {
         return Err(Refused::WrongSubgroup(part));
     }
     Ok(point)

@@ -112,6 +112,9 @@ impl<P: Ports> Shard<P> {
         let position = self.append(RecordKind::Vote, &encode(vote));
         self.retained.note(vote.body.view, position);
         self.ports.sync(position);
+        if seeded::bug("heartbeat-before-its-sync") {
+            self.own_votes.entry(vote.body.view).or_default().push(*vote);
+        }
         self.outbox.push_back((position, outgoing));
     }
 

@@ -88,7 +88,9 @@ impl<P: Ports> Shard<P> {
         let wanted = self.ending.wanted.range(..=claimed).next_back().filter(|_| claimed <= self.executed)?.1;
         let (own, epoch) = (self.context.hashes.validator_set, self.context.epoch());
         let end_ms = self.context.start_ms.saturating_add(self.context.parameters.epoch_ms);
-        let due = time_ms >= end_ms || wanted.set != own || wanted.end_asked == Some(epoch);
+        let by_time = time_ms >= end_ms && !seeded::bug("epoch-without-end");
+        let asked = wanted.end_asked == Some(epoch) && !seeded::bug("asked-end-unheard");
+        let due = by_time || wanted.set != own || asked;
         Some((due, if due { wanted.set } else { own }))
     }
 

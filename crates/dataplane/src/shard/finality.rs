@@ -247,8 +247,8 @@ impl<P: Ports> Shard<P> {
             self.floor = Floor { epoch: self.context.epoch(), view: forgotten, own_lane, position };
             self.ports.sync(position);
         }
-        let floor =
-            Some(self.floor.position).filter(|position| *position > 0).into_iter().chain(self.later.first_position());
+        let kept = |position: &u64| *position > 0 && !seeded::bug("floor-let-go");
+        let floor = Some(self.floor.position).filter(kept).into_iter().chain(self.later.first_position());
         // Where nothing is needed, as on an idle chain, all but the newest record may go.
         self.ports.release(needed.into_iter().chain(floor).min().unwrap_or(self.appended));
     }

@@ -108,7 +108,7 @@ impl<P: Ports> Shard<P> {
         let floor = journaled.floor;
         // Places in a lane are of one epoch, views go on.
         let own_lane = if floor.epoch == context.epoch() { floor.own_lane } else { Cursor::default() };
-        let past = floor.epoch > context.epoch();
+        let past = floor.epoch > context.epoch() && !seeded::bug("signs-in-a-forgotten-epoch");
         let Journaled { records, later, .. } = journaled;
         let (tip_view, tip_height) = (tip.1.view, tip.1.height);
         let mut shard = Self::empty(context, config, ports, tip, journaled.periods);

@@ -173,8 +173,10 @@ impl<P: Ports> Shard<P> {
     pub(super) fn on_replaced(&mut self, node_key: &PublicKey) {
         self.key.replaced_at.insert(*node_key);
         let members = self.key.replaced_at.iter().filter(|key| self.context.place(key).is_some()).count();
-        let is_member = self.context.me().is_some();
-        if is_member && members > self.context.n() - self.context.committee.quorum() && !self.is_whole() {
+        let is_member = self.context.me().is_some() && !seeded::bug("rival-unnoticed");
+        let liars_max = self.context.n() - self.context.committee.quorum();
+        let enough = members > if seeded::bug("rival-on-one-peers-word") { 0 } else { liars_max };
+        if is_member && enough && (!self.is_whole() || seeded::bug("rival-ends-who-signs")) {
             self.ports.end(Ending::Rival);
         }
     }
@@ -266,7 +268,7 @@ impl<P: Ports> Shard<P> {
 
     /// A certificate, not verified yet, perhaps with this node's signature in it.
     pub(super) fn watch_certificate(&mut self, certificate: &Certificate) {
-        let Some(me) = self.context.me() else { return };
+        let Some(me) = self.context.me().filter(|_| !seeded::bug("certificates-not-watched")) else { return };
         if let Some((_, signature)) = certificate.signatures.iter().find(|(signer, _)| *signer == me) {
             self.watch_vote(&SignedVote { body: certificate.body, signer: me, signature: *signature });
         }
@@ -277,7 +279,8 @@ impl<P: Ports> Shard<P> {
         let Some(me) = self.context.me() else { return };
         let body = &checked.batch.body;
         let forgotten = self.tree.root_cursors().get(usize::from(me.0)).map_or(0, |cursor| cursor.next_seq);
-        let known = body.seq < forgotten.max(self.key.floor_seq) || self.lanes.get(me, &checked.digest).is_some();
+        let floor_seq = if seeded::bug("lane-without-a-floor") { 0 } else { self.key.floor_seq };
+        let known = body.seq < forgotten.max(floor_seq) || self.lanes.get(me, &checked.digest).is_some();
         if body.author == me && !known && !seeded::bug("lost-batch-unnoticed") {
             self.retire(&format!("batch {} of its lane", body.seq));
         }

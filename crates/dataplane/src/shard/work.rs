@@ -10,7 +10,7 @@ use rustorium_txpool::{Admission, BlockCaps, CutLimits, PoolConfig, home_lane, l
 use rustorium_types::limits::VALIDATORS_MAX;
 use rustorium_types::{
     AccountId, BatchBody, BatchDigest, BoundedVec, Class, Height, Message, PublicKey, Request, Transaction, TxId,
-    ValidatorIndex, View, VoteKind,
+    ValidatorIndex, View, VoteKind, seeded,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -134,7 +134,8 @@ impl<P: Ports> Shard<P> {
     /// How long this node leaves another lane's transaction to those before it in rank.
     fn patience_ms(&self, sender: &AccountId) -> u64 {
         let rank = |me| lane_rank(sender, self.context.epoch(), self.context.n(), me);
-        self.config.forward_delay_ms * self.context.me().map_or(0, rank) as u64
+        let delay_ms = if seeded::bug("other-lanes-list-at-once") { 0 } else { self.config.forward_delay_ms };
+        delay_ms * self.context.me().map_or(0, rank) as u64
     }
 
     /// The first validator from the sender's home lane on that can be reached; none: nobody can.
@@ -306,7 +307,7 @@ impl<P: Ports> Shard<P> {
     pub(super) fn send_work(&mut self, peer: Option<ValidatorIndex>) {
         let mut messages = self.open_notarizations();
         messages.push(Message::Report(self.own_report()));
-        let sent = self.own_lane.sent;
+        let sent = if seeded::bug("work-before-its-sync") { u64::MAX } else { self.own_lane.sent };
         let may_leave =
             |batch: &Arc<CheckedBatch>| !self.context.is_me(batch.batch.body.author) || batch.batch.body.seq < sent;
         let batches = self.unlisted().into_iter().filter(may_leave).take(WORK_BATCHES_MAX);

@@ -1,11 +1,12 @@
 //! Restart and power loss.
 
 use crate::chain::{N, account_of_lane, v};
+use crate::epochs;
 use crate::net::Net;
 use crate::ports::from;
 use rustorium_dataplane::port::{Effect, Input, PayloadStatus};
 use rustorium_storage::{RecordKind, Store};
-use rustorium_types::{Batch, BlockDigest, Height, Message, Request, View, VoteKind};
+use rustorium_types::{Batch, BlockDigest, Epoch, Height, Message, Operation, Request, View, VoteKind};
 
 #[test]
 fn recovered_comes_first_also_when_work_waits() {
@@ -197,4 +198,31 @@ fn a_store_lost_alone_does_not_free_votes_that_the_journal_forgot() {
     net.effects(1, vec![Effect::Vote { kind, view, digest: None, carry: None }]);
     net.run();
     assert_eq!(net.saw(1, |input| *input == Input::VoteRefused(kind, view)), 1);
+}
+
+/// R32: who lost the store alone, and is back in an epoch that the journal has let go of, can't know what it signed there.
+#[test]
+fn nothing_is_signed_in_an_epoch_that_the_journal_has_forgotten() {
+    let mut net = epochs::net(N);
+    epochs::goes_on(&mut net, N);
+    epochs::operate(&mut net, 0, vec![Operation::EndEpoch { epoch: Epoch(0) }]);
+    epochs::goes_on(&mut net, N);
+    for index in 0..N {
+        net.sync_store(index);
+        net.run();
+        net.ports(index).journal.retain(|record| record.kind == RecordKind::Floor);
+    }
+    (0..N).for_each(|index| net.stop(index));
+    // All of them at once: nobody can show the others how the epoch ended, and nobody holds what they signed in it.
+    (0..N).for_each(|index| net.lose_store(index));
+    let since = net.log.len();
+    epochs::settle(&mut net);
+    assert_eq!((0..N).map(|index| epochs::epoch(&net, index)).collect::<Vec<_>>(), [0; N]);
+    for index in 0..N {
+        let vote = Effect::Vote { kind: VoteKind::Nullify, view: View(1_000), digest: None, carry: None };
+        net.effects(index, vec![vote]);
+    }
+    epochs::settle(&mut net);
+    let signed = |message: &Message| matches!(message, Message::Vote(_) | Message::Proposal(_) | Message::Batch(_));
+    assert_eq!(net.log[since..].iter().filter(|(_, _, message)| signed(message)).count(), 0);
 }

@@ -12,13 +12,18 @@ use rustorium_dataplane::rooter::{RootMetrics, Rooter};
 use rustorium_dataplane::shard::Event;
 use rustorium_state::tables::Tables;
 use rustorium_storage::{Store, TreeStore};
-use rustorium_types::{Hash, Header, Height, Message, Parameters, Report, StateClaim};
+use rustorium_types::{End, Hash, Header, Height, Message, Parameters, Report, StateClaim};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// A chain of blocks with these times (ms) and numbers of transactions.
 fn periods(blocks: &[(u64, u32)]) -> Periods {
+    periods_with_boundary(blocks, None)
+}
+
+/// The same with an epoch's boundary at this height.
+fn periods_with_boundary(blocks: &[(u64, u32)], boundary: Option<u64>) -> Periods {
     let parameters = Parameters { root_period_ms: 1_000, root_period_idle_ms: 20, ..Parameters::default() };
     let genesis = Net::new().genesis;
     let start = context(&genesis, 0).genesis_header.clone();
@@ -26,6 +31,7 @@ fn periods(blocks: &[(u64, u32)]) -> Periods {
         height: Height(number as u64 + 1),
         time_ms: *time_ms,
         transactions: *transactions,
+        end: if boundary == Some(number as u64 + 1) { End::Boundary } else { End::GoesOn },
         ..start.clone()
     };
     blocks
@@ -54,6 +60,20 @@ fn an_empty_block_ends_a_period_that_is_not_after_a_moment() {
     assert_eq!(ended(&[(100, 1), (110, 0), (120, 0)]), Some((1, 2)));
     assert_eq!(ended(&[(100, 0), (120, 0), (200, 0)]), None, "nothing in it needs a root");
     assert_eq!(ended(&[(100, 1), (120, 0), (140, 0)]), Some((1, 1)), "what followed is empty");
+}
+
+/// What an epoch ends with has a root of its own, which its committee's successors can be shown.
+#[test]
+fn an_epochs_boundary_ends_its_period_whatever_comes_next() {
+    let ended = |boundary: u64, next: (u64, u32)| {
+        let periods = periods_with_boundary(&[(100, 1), (101, 0), next], Some(boundary));
+        periods.newest_at(Height(u64::MAX)).map(|Period { first, end }| (first.0, end.0))
+    };
+    for next in [(102, 0), (102, 1), (5_000, 1)] {
+        assert_eq!(ended(2, next), Some((1, 2)), "{next:?}");
+    }
+    assert_eq!(ended(1, (102, 0)), Some((1, 1)));
+    assert_eq!(ended(3, (102, 1)), None, "it ends below the block after it");
 }
 
 /// One transaction on an idle chain, rooted ahead everywhere.

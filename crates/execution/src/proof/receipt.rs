@@ -49,14 +49,15 @@ pub fn check_receipt(proof: &ReceiptProof) -> Result<(), ProofRefused> {
     };
     let (index, count) = (receipt.index as usize, proof.receipts as usize);
     let root = merkle::root_from_path(receipt_leaf(receipt), index, count, &proof.siblings);
-    if root != Some(first.receipts) || merkle::least_count(index, count) != count {
+    let least = merkle::least_count(index, count) == count || seeded::bug("receipt-under-many-counts");
+    if root != Some(first.receipts) && !seeded::bug("receipt-of-another-block") || !least {
         return Err(ProofRefused::NotInReceipts);
     }
     let claim = &proof.header.result;
     let span = claim.height.0.checked_sub(receipt.height.0).and_then(|heights| heights.checked_add(1));
     // A claim below the receipt's height says nothing about it, however many links there are.
     let (links, needed) = (proof.links.len() as u64, span.unwrap_or(0));
-    if links != needed {
+    if links != needed && !seeded::bug("links-of-any-number") {
         return Err(ProofRefused::LinkCount { links, needed });
     }
     let root = proof
@@ -82,7 +83,8 @@ pub fn verify_transaction(genesis: &Genesis, proof: &TransactionProof) -> Result
 /// [`ProofRefused`].
 pub fn check_transaction(proof: &TransactionProof) -> Result<(), ProofRefused> {
     let (transaction, receipt) = (&proof.transaction, &proof.receipt.receipt);
-    if transaction_id(&transaction.body) != receipt.transaction {
+    let its_own = transaction_id(&transaction.body) == receipt.transaction;
+    if !its_own && !seeded::bug("receipt-of-another-transaction") {
         return Err(ProofRefused::OtherTransaction);
     }
     let signed = signed_bytes(domain::TRANSACTION, &transaction.body);

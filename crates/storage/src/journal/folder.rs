@@ -129,7 +129,9 @@ impl Folder {
                 layout.free.push(found.segment);
             } else {
                 // Read from the page cache, perhaps: what comes next builds on it, so it has to be on disk first.
-                self.sync(&found.segment)?;
+                if !seeded::bug("found-journal-not-synced") {
+                    self.sync(&found.segment)?;
+                }
                 records.append(&mut found.records);
                 layout.sealed.push_back(Sealed { segment: found.segment, end: found.end });
             }
@@ -175,7 +177,7 @@ impl Folder {
                 file.sync_all()?;
             }
             fs::rename(&unfinished, &path)?;
-            if self.durability == Durability::Vote {
+            if self.durability == Durability::Vote && !seeded::bug("segment-name-not-synced") {
                 files::sync_folder(&self.path)?;
             }
             Ok(file)
@@ -240,7 +242,8 @@ impl Folder {
     }
 
     fn read_segment(&self, segment: SegmentFile, header: Header, buffer: &mut Vec<u8>) -> Result<Found, JournalError> {
-        if header.pages != 0 && pages(&segment) != header.pages {
+        let cut = header.pages != 0 && pages(&segment) != header.pages;
+        if cut && !seeded::bug("cut-segment-unnoticed") {
             return Err(corrupt(&segment, segment.bytes as usize, "the file ends here, and was longer"));
         }
         let length = usize::try_from(segment.bytes).map_err(|_| corrupt(&segment, 0, "it is larger than memory"))?;
@@ -311,7 +314,7 @@ fn check_chain(found: &[Found]) -> Result<(usize, u64), JournalError> {
                 "records that had been durable are missing before it, or are there twice",
             ));
         }
-        if f.beyond.is_some() {
+        if f.beyond.is_some() && !seeded::bug("damaged-record-unnoticed") {
             let at = PAGE + (f.end - f.header.first) as usize;
             return Err(corrupt(&f.segment, at, "a record that had been durable doesn't check"));
         }

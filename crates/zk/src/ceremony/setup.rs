@@ -205,9 +205,12 @@ pub(super) fn check(
     let add = |one: &[Fr], two: &[Fr]| one.iter().zip(two).map(|(one, two)| *one + two).collect::<Vec<Fr>>();
     let (all_a, all_b) = (add(&a, &a_in), add(&b, &b_in));
     let plain = &powers.tau_1[..size];
-    wrong(sum_1(&key.a_query, &factors) == sum_1(plain, &all_a), "A")?;
-    wrong(sum_1(&key.b_g1_query, &factors) == sum_1(plain, &all_b), "B in the first group")?;
-    wrong(sum_2(&key.b_g2_query, &factors) == sum_2(&powers.tau_2, &all_b), "B in the second group")?;
+    let right = sum_1(&key.a_query, &factors) == sum_1(plain, &all_a);
+    wrong(right || seeded::bug("key-with-another-a"), "A")?;
+    let right = sum_1(&key.b_g1_query, &factors) == sum_1(plain, &all_b);
+    wrong(right || seeded::bug("key-with-another-b"), "B in the first group")?;
+    let right = sum_2(&key.b_g2_query, &factors) == sum_2(&powers.tau_2, &all_b);
+    wrong(right || seeded::bug("key-with-another-b-in-the-second-group"), "B in the second group")?;
     let of = |a: &[Fr], b: &[Fr], c: &[Fr]| -> G1Projective {
         sum_1(&powers.beta, a) + sum_1(&powers.alpha, b) + sum_1(plain, c)
     };
@@ -215,12 +218,14 @@ pub(super) fn check(
     let right = inputs == of(&a_in, &b_in, &c_in) || seeded::bug("key-of-another-circuit");
     wrong(right, "the public inputs")?;
     let private = sum_1(&key.l_query, &factors[instances..]);
-    wrong(same_ratio([private.into_affine(), of(&a, &b, &c).into_affine()], delta), "the private variables")?;
+    let right = same_ratio([private.into_affine(), of(&a, &b, &c).into_affine()], delta);
+    wrong(right || seeded::bug("key-with-other-private-variables"), "the private variables")?;
     let factors = coefficients(random, size - 1);
     let high = sum_1(&powers.tau_1[size..2 * size - 1], &factors);
     let low = sum_1(&powers.tau_1[..size - 1], &factors);
     let quotient = sum_1(&key.h_query, &factors);
-    wrong(same_ratio([quotient.into_affine(), (high - low).into_affine()], delta), "the quotient")
+    let right = same_ratio([quotient.into_affine(), (high - low).into_affine()], delta);
+    wrong(right || seeded::bug("key-with-another-quotient"), "the quotient")
 }
 
 /// Of each of the circuit's three matrices the polynomial Σ factor · column over a range of variables.

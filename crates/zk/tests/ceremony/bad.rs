@@ -217,6 +217,26 @@ fn every_point_is_bound_to_the_rest() {
     }
 }
 
+/// Who contributes to the powers has no key that would show what is wrong with them.
+#[test]
+fn every_point_of_the_powers_is_bound_to_the_rest_before_there_is_a_key() {
+    let transcript = powers();
+    let (bytes, size) = (transcript.to_bytes(), size_of(&transcript));
+    verify_bytes(&bytes).unwrap();
+    let first = write(&(G1Projective::generator() * ark_bn254::Fr::from(77u64)).into_affine());
+    let second = write(&(G2Projective::generator() * ark_bn254::Fr::from(77u64)).into_affine());
+    let lists = [(2 * size - 1, &first), (size, &second), (2 * size, &first), (1, &second)];
+    let mut at = HEAD;
+    for other in lists.into_iter().flat_map(|(count, other)| std::iter::repeat_n(other, count)) {
+        let mut bad = bytes.clone();
+        bad[at..at + other.len()].copy_from_slice(other);
+        let refused = verify_bytes(&bad);
+        assert!(matches!(refused, Err(CeremonyError::Powers(_))), "the point at {at} was replaced: {refused:?}");
+        at += other.len();
+    }
+    assert_eq!(at, HEAD + powers_bytes(&transcript));
+}
+
 #[test]
 fn files_that_end_early_or_go_on_are_refused() {
     let transcript = whole();
