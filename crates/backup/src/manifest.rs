@@ -97,6 +97,11 @@ impl StoredFile {
     }
 }
 
+/// Bytes of files together, or the most that can be said: a manifest may say any sizes.
+pub(crate) fn bytes_of<'a>(files: impl IntoIterator<Item = &'a StoredFile>) -> u64 {
+    files.into_iter().fold(0, |sum, file| sum.saturating_add(file.bytes))
+}
+
 /// What a backup is.
 #[derive(Clone, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
 pub(crate) struct Manifest {
@@ -285,7 +290,7 @@ fn listed(id: &BackupId, manifest: &Opened<Manifest>, pieces: &BTreeMap<String, 
         node: manifest.node.clone(),
         chain: manifest.chain,
         program: manifest.program.clone(),
-        bytes: manifest.files.iter().map(|file| file.bytes).sum(),
+        bytes: bytes_of(&manifest.files),
         ..nothing(if whole { "good" } else { "damaged: pieces are missing or cut short" }.to_owned())
     }
 }
