@@ -11,6 +11,8 @@ mod create;
 mod error;
 mod manifest;
 mod place;
+#[doc(hidden)]
+pub mod probe;
 mod restore;
 mod retain;
 mod state;

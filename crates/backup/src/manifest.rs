@@ -97,6 +97,11 @@ impl StoredFile {
     }
 }
 
+/// Bytes of files together, or the most that can be said: a manifest may say any sizes.
+pub(crate) fn bytes_of<'a>(files: impl IntoIterator<Item = &'a StoredFile>) -> u64 {
+    files.into_iter().fold(0, |sum, file| sum.saturating_add(file.bytes))
+}
+
 /// What a backup is.
 #[derive(Clone, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
 pub(crate) struct Manifest {
@@ -119,6 +124,22 @@ pub(crate) struct Manifest {
     pub files: Vec<StoredFile>,
 }
 
+impl Manifest {
+    /// That of an object's contents.
+    pub fn from_bytes(contents: &[u8]) -> Opened<Self> {
+        let decoded = decode::<Versioned>(contents, MANIFEST_BYTES_MAX).map_err(|_| Fault::Malformed)?;
+        if decoded.format != FORMAT {
+            return Err(Fault::Format(decoded.format));
+        }
+        decode(&decoded.contents, MANIFEST_BYTES_MAX).map_err(|_| Fault::Malformed)
+    }
+
+    /// The contents of its object.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        encode(&Versioned { format: FORMAT, contents: encode(self) })
+    }
+}
+
 #[derive(BorshSerialize, BorshDeserialize)]
 struct Versioned {
     format: u32,
@@ -128,6 +149,16 @@ struct Versioned {
 #[derive(Default, BorshSerialize, BorshDeserialize)]
 struct Head {
     manifests: Vec<BackupId>,
+}
+
+/// The ids that a head's contents name.
+pub(crate) fn ids_of_head(contents: &[u8]) -> Opened<Vec<BackupId>> {
+    decode(contents, MANIFEST_BYTES_MAX).map(|head: Head| head.manifests).map_err(|_| Fault::Malformed)
+}
+
+/// The contents of a head that names these.
+pub(crate) fn head_of(manifests: Vec<BackupId>) -> Vec<u8> {
+    encode(&Head { manifests })
 }
 
 /// A backup as it is listed.
@@ -176,19 +207,13 @@ impl Backups {
     }
 
     fn manifest(&self, id: &BackupId) -> Result<Opened<Manifest>, BackupError> {
-        Ok(self.opened(&manifest_object(id), KIND_MANIFEST, &id.0, MANIFEST_BYTES_MAX)?.and_then(|contents| {
-            let decoded = decode::<Versioned>(&contents, MANIFEST_BYTES_MAX).map_err(|_| Fault::Malformed)?;
-            if decoded.format != FORMAT {
-                return Err(Fault::Format(decoded.format));
-            }
-            decode::<Manifest>(&decoded.contents, MANIFEST_BYTES_MAX).map_err(|_| Fault::Malformed)
-        }))
+        let opened = self.opened(&manifest_object(id), KIND_MANIFEST, &id.0, MANIFEST_BYTES_MAX)?;
+        Ok(opened.and_then(|contents| Manifest::from_bytes(&contents)))
     }
 
     /// Writes a manifest, and nothing after it that the backup needs.
     pub(crate) fn put_manifest(&self, id: &BackupId, manifest: &Manifest) -> Result<(), BackupError> {
-        let contents = encode(&Versioned { format: FORMAT, contents: encode(manifest) });
-        self.place.put(&manifest_object(id), self.key.seal(KIND_MANIFEST, &id.0, &contents)?)
+        self.place.put(&manifest_object(id), self.key.seal(KIND_MANIFEST, &id.0, &manifest.to_bytes())?)
     }
 
     /// The ids that the head names; none without a head. One that doesn't open counts as none here.
@@ -201,15 +226,12 @@ impl Backups {
         Ok(match self.opened(HEAD, KIND_HEAD, &[], MANIFEST_BYTES_MAX)? {
             Err(Fault::Missing) => Ok(None),
             Err(fault) => Err(fault),
-            Ok(contents) => match decode::<Head>(&contents, MANIFEST_BYTES_MAX) {
-                Ok(head) => Ok(Some(head.manifests)),
-                Err(_) => Err(Fault::Malformed),
-            },
+            Ok(contents) => ids_of_head(&contents).map(Some),
         })
     }
 
     pub(crate) fn put_head(&self, manifests: Vec<BackupId>) -> Result<(), BackupError> {
-        self.place.put(HEAD, self.key.seal(KIND_HEAD, &[], &encode(&Head { manifests }))?)
+        self.place.put(HEAD, self.key.seal(KIND_HEAD, &[], &head_of(manifests))?)
     }
 
     /// A piece's contents, whole and what its name says.
@@ -261,7 +283,7 @@ impl Backups {
     }
 }
 
-fn listed(id: &BackupId, manifest: &Opened<Manifest>, pieces: &BTreeMap<String, u64>) -> Listed {
+pub(crate) fn listed(id: &BackupId, manifest: &Opened<Manifest>, pieces: &BTreeMap<String, u64>) -> Listed {
     let nothing = |state| Listed {
         id: *id,
         made_ms: 0,
@@ -287,7 +309,7 @@ fn listed(id: &BackupId, manifest: &Opened<Manifest>, pieces: &BTreeMap<String, 
         node: manifest.node.clone(),
         chain: manifest.chain,
         program: manifest.program.clone(),
-        bytes: manifest.files.iter().map(|file| file.bytes).sum(),
+        bytes: bytes_of(&manifest.files),
         ..nothing(if whole { "good" } else { "damaged: pieces are missing or cut short" }.to_owned())
     }
 }

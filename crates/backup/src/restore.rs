@@ -7,7 +7,7 @@ use crate::Backups;
 use crate::chain::{check_certificate, check_chain, read_genesis, unproven};
 use crate::create::STORE;
 use crate::error::BackupError;
-use crate::manifest::{BackupId, EPOCHS, Fault, Manifest, Opened, StoredFile, piece_object};
+use crate::manifest::{BackupId, EPOCHS, Fault, Manifest, Opened, StoredFile, bytes_of, piece_object};
 use crate::state::{Shown, check_state};
 use crate::work::{Work, in_parallel};
 use rustix::fs::FlockOperation;
@@ -68,7 +68,7 @@ impl Backups {
         let (id, manifest) = self.choose(height, backup)?;
         let (folder, lock) = stage(home)?;
         let files: Vec<&StoredFile> = manifest.files.iter().filter(|file| file.path != EPOCHS).collect();
-        self.work.begin("fetching", files.iter().map(|file| file.bytes).sum());
+        self.work.begin("fetching", bytes_of(files.iter().copied()));
         let opened = files.iter().map(|file| open_new(&folder, file)).collect::<Result<Vec<_>, _>>()?;
         let pieces = files.iter().zip(&opened).flat_map(|(file, opened)| {
             let mut offset = 0;
@@ -305,6 +305,7 @@ mod tests {
         assert_eq!(sizes(&file(0, 0)), Some(vec![]));
         assert_eq!(sizes(&file(full, 1)), Some(vec![full]));
         assert_eq!(sizes(&file(full + 7, 2)), Some(vec![full, 7]));
+        assert_eq!(bytes_of(&[file(u64::MAX, 0), file(1, 1)]), u64::MAX, "sizes that no disk has");
         for (bytes, pieces) in [(0, 1), (1, 0), (full, 2), (full + 1, 1), (u64::MAX, 3)] {
             assert_eq!(sizes(&file(bytes, pieces)), None, "{bytes} {pieces}");
         }

@@ -61,7 +61,7 @@ impl Backups {
         for (object, bytes) in unneeded {
             self.place.remove(object)?;
             gone.removed_pieces += 1;
-            gone.removed_bytes += bytes;
+            gone.removed_bytes = gone.removed_bytes.saturating_add(*bytes);
             self.work.advance(1)?;
         }
         Ok(gone)

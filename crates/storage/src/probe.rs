@@ -2,8 +2,8 @@
 
 use crate::journal::{self, JournalRecord};
 use crate::keyfile::KeyFile;
-use crate::rows;
 use crate::store::StoreError;
+use crate::{rocks, rows};
 use rustorium_crypto::seal::AtRest;
 use rustorium_types::Block;
 
@@ -19,6 +19,14 @@ pub fn key_versions(at_rest: &AtRest, bytes: &[u8]) -> Result<Vec<u8>, StoreErro
 
 /// The file of key versions is called so in a store's folder.
 pub const KEY_VERSIONS_FILE: &str = crate::keyfile::FILE_NAME;
+
+/// A file with the length of RocksDB's manifest, written anew; none where it says no length.
+pub fn manifest_length(bytes: &[u8]) -> Option<String> {
+    rocks::manifest::reencode(bytes)
+}
+
+/// That file is called so in a store's folder.
+pub const MANIFEST_LENGTH_FILE: &str = rocks::manifest::FILE_NAME;
 
 /// The contents of opened rows: every kind of decoder, on the same bytes. The block, where they are that of one.
 pub fn row(contents: &[u8]) -> Option<Block> {

@@ -8,7 +8,7 @@ mod disk;
 mod epochs;
 mod filter;
 mod history;
-mod manifest;
+pub(crate) mod manifest;
 mod options;
 mod pruning;
 mod rollback;

@@ -262,11 +262,23 @@ pub(crate) fn provider() -> Arc<CryptoProvider> {
 pub(crate) fn certified(
     identity: &SigningKey,
 ) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), TlsError> {
+    let (certificate, key) = certificate_and_key(identity)?;
+    Ok((vec![certificate], PrivateKeyDer::Pkcs8(key)))
+}
+
+/// The certificate that a node of this key shows.
+pub fn certificate(identity: &SigningKey) -> Result<CertificateDer<'static>, TlsError> {
+    certificate_and_key(identity).map(|(certificate, _)| certificate)
+}
+
+fn certificate_and_key(
+    identity: &SigningKey,
+) -> Result<(CertificateDer<'static>, PrivatePkcs8KeyDer<'static>), TlsError> {
     let pkcs8 = Zeroizing::new([&PKCS8_PREFIX[..], &identity.to_seed()[..]].concat());
     let key = PrivatePkcs8KeyDer::from(pkcs8.to_vec());
     let pair = KeyPair::from_pkcs8_der_and_sign_algo(&key, &PKCS_ED25519)?;
     let certificate = CertificateParams::new(vec![SERVER_NAME.to_owned()])?.self_signed(&pair)?;
-    Ok((vec![certificate.der().clone()], PrivateKeyDer::Pkcs8(key)))
+    Ok((certificate.der().clone(), key))
 }
 
 fn server(

@@ -11,6 +11,9 @@ mod key_pages;
 pub mod memory;
 pub mod mutate;
 pub mod run;
+#[allow(dead_code, missing_docs, reason = "the ceremonies' own tests use the rest")]
+#[path = "../../../crates/zk/tests/ceremony/small.rs"]
+mod small;
 pub mod targets;
 #[allow(dead_code, missing_docs, reason = "the gateway's own tests use the rest")]
 #[path = "../../../crates/gateway/tests/it/world.rs"]

@@ -14,7 +14,7 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-const FILE_NAME: &str = "manifest-length";
+pub(crate) const FILE_NAME: &str = "manifest-length";
 /// RocksDB's file with the name of the manifest that holds.
 const CURRENT: &str = "CURRENT";
 
@@ -44,6 +44,11 @@ impl Length {
         let file = File::open(folder.join(&name))?;
         Ok((Self { bytes: file.metadata()?.len(), name }, file))
     }
+}
+
+/// The file's contents, written anew; none where they say no length.
+pub(crate) fn reencode(bytes: &[u8]) -> Option<String> {
+    std::str::from_utf8(bytes).ok().and_then(Length::parse).map(|length| length.to_text())
 }
 
 /// Refuses a folder whose manifest is shorter than it was, or that can't say how long it was. What else is wrong with the

@@ -1,5 +1,5 @@
-//! What lies on disks: key files, the safety journal, the file of key versions, the audit log, rows of the store. Whoever
-//! changes them without the keys gets nothing accepted.
+//! What lies on disks: key files, the safety journal, the files of key versions and of the manifest's length, the audit log,
+//! rows of the store. Whoever changes what is sealed or signed without the keys gets nothing accepted.
 
 use crate::corpus::stored;
 use crate::target;
@@ -23,13 +23,19 @@ fn signer() -> SigningKey {
     SigningKey::from_seed(&[7; 32])
 }
 
-/// Good inputs whose salts are random, so that they are made once and stored: target, bytes.
+/// Good inputs whose salts are random, or which RocksDB has a part in, so that they are made once and stored: target, bytes.
 pub fn made() -> Vec<(&'static str, Vec<u8>)> {
-    vec![("journal_segment", made_segment()), ("key_versions", made_key_versions()), ("audit_log", made_audit_log())]
+    vec![
+        ("journal_segment", made_segment()),
+        ("key_versions", made_in_store(probe::KEY_VERSIONS_FILE)),
+        ("manifest_length", made_in_store(probe::MANIFEST_LENGTH_FILE)),
+        ("audit_log", made_audit_log()),
+        ("backup_object", super::backup::made_object()),
+    ]
 }
 
 /// What is stored of a target is good where its name says that it was made.
-fn good(name: &str) -> Vec<Vec<u8>> {
+pub(super) fn good(name: &str) -> Vec<Vec<u8>> {
     let stored = stored(target(name).unwrap()).into_iter();
     let good: Vec<Vec<u8>> = stored.filter(|(file, _)| file == "made").map(|(_, bytes)| bytes).collect();
     assert!(!good.is_empty(), "corpus/{name}/made is missing: run `rustorium-fuzz make`");
@@ -114,13 +120,14 @@ pub fn journal_segments() -> Vec<Vec<u8>> {
 
 // The file of key versions.
 
-fn made_key_versions() -> Vec<u8> {
+/// A file of a store that was opened for writing twice.
+fn made_in_store(file: &str) -> Vec<u8> {
     let folder = TempDir::new().unwrap();
     for _ in 0..2 {
         // Each opening for writing adds a version.
         drop(RocksStore::open(folder.path(), &StoreConfig::default(), &AT_REST).unwrap());
     }
-    fs::read(folder.path().join(probe::KEY_VERSIONS_FILE)).unwrap()
+    fs::read(folder.path().join(file)).unwrap()
 }
 
 pub fn key_versions(input: &[u8]) {
@@ -132,6 +139,25 @@ pub fn key_versions(input: &[u8]) {
 
 pub fn key_version_files() -> Vec<Vec<u8>> {
     good("key_versions")
+}
+
+// The length of RocksDB's manifest.
+
+/// A file that is read has no other bytes; also behind a check that fits, which damage doesn't leave.
+pub fn manifest_length(input: &[u8]) {
+    let check = format!(" {}\n", blake3::hash(input).to_hex());
+    for file in [input, &[input, check.as_bytes()].concat()] {
+        if let Some(again) = probe::manifest_length(file) {
+            assert!(again.as_bytes() == file, "a second spelling of a length");
+        }
+    }
+}
+
+pub fn manifest_lengths() -> Vec<Vec<u8>> {
+    let mut files = good("manifest_length");
+    assert!(files.iter().all(|file| probe::manifest_length(file).is_some()));
+    files.push(b"MANIFEST-000005 57".to_vec());
+    files
 }
 
 // The audit log.

@@ -1,8 +1,10 @@
 //! The targets, by room.
 
+mod backup;
 mod disk;
 mod faces;
 mod ledger;
+mod light;
 mod peers;
 mod proofs;
 mod shielded;
@@ -31,6 +33,7 @@ const MIB: usize = 1024 * 1024;
 /// Every decoder that sees bytes of somebody else's.
 pub const TARGETS: &[Target] = &[
     // Between nodes.
+    target("peer_certificate", Low, peers::certificate, peers::certificates),
     target("peer_greeting", Low, peers::greeting, peers::greetings),
     taking(256 * 1024, target("peer_stream", Low, peers::stream, peers::streams)),
     target("peer_consensus_frame", Low, peers::consensus_frame, peers::frames),
@@ -51,6 +54,7 @@ pub const TARGETS: &[Target] = &[
     taking(MIB, target("proof", High, proofs::proof, proofs::proofs)),
     taking(MIB, target("epoch_change", Middle, proofs::epoch_change, proofs::epoch_changes)),
     target("checkpoint", Low, proofs::checkpoint, proofs::checkpoints),
+    taking(MIB, target("light_questions", High, light::questions, light::conversations)),
     // Groth16.
     taking(MIB, target("groth16_key", High, zk::key, zk::keys)),
     taking(MIB, target("groth16_claim", High, zk::claim, zk::claims)),
@@ -58,6 +62,7 @@ pub const TARGETS: &[Target] = &[
     target("snarkjs_proof", Middle, zk::proof_file, zk::proof_files),
     target("snarkjs_inputs", Low, zk::inputs_file, zk::inputs_files),
     taking(MIB, target("ceremony_file", High, zk::ceremony, zk::ceremonies)),
+    taking(MIB, target("proving_key", High, zk::proving_key, zk::proving_keys)),
     taking(MIB, target("ceremony_ptau", Middle, zk::ptau, zk::powers)),
     // Shielded value.
     target("shielded_record", Middle, shielded::record, shielded::records),
@@ -75,8 +80,14 @@ pub const TARGETS: &[Target] = &[
     taking(MIB, target("key_file", Middle, disk::key_file, disk::key_files)),
     target("journal_segment", Low, disk::journal_segment, disk::journal_segments),
     target("key_versions", Low, disk::key_versions, disk::key_version_files),
+    target("manifest_length", Low, disk::manifest_length, disk::manifest_lengths),
     taking(256 * 1024, target("audit_log", Middle, disk::audit_log, disk::audit_logs)),
     target("store_row", Low, disk::store_row, disk::store_rows),
+    // What lies where backups go.
+    target("backup_object", Middle, backup::object, backup::objects),
+    // The decoder takes up to a MiB for a list of bytes before it sees them.
+    taking(MIB + 64 * 1024, target("backup_manifest", Low, backup::manifest, backup::manifests)),
+    target("backup_head", Low, backup::head, backup::heads),
     // What clients send.
     taking(4 * MIB, target("http", Middle, faces::http, faces::requests)),
     target("client_frame", Low, faces::client_frame, faces::client_frames),

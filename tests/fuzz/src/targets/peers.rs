@@ -1,15 +1,36 @@
-//! What another node sends: the greeting, the cutting of a stream into frames, and the frames of each class.
+//! What another node sends: its certificate, the greeting, the cutting of a stream into frames, and the frames of each class.
 
 use super::canonical;
 use crate::corpus::of_type;
 use bytes::Bytes;
-use rustorium_crypto::block_digest;
+use rustls_pki_types::CertificateDer;
+use rustorium_crypto::{SigningKey, block_digest};
 use rustorium_sync::check_final_blocks;
 use rustorium_transport::framing::{Decoder, HELLO_BYTES, Hello, SPOKEN, Step};
+use rustorium_transport::tls;
 use rustorium_types::limits::FRAME_BYTES_MAX;
 use rustorium_types::{BlockDigest, ChainId, Class, Message, Response, encode};
 
 const CHAIN: ChainId = ChainId([7; 32]);
+
+/// DER before an Ed25519 key.
+const KEY_PREFIX: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
+
+/// A key that is read stands in the certificate, as one of Ed25519.
+pub fn certificate(input: &[u8]) {
+    if let Some(key) = tls::ed25519_key(&CertificateDer::from(input)) {
+        let stands = [&KEY_PREFIX[..], &key].concat();
+        assert!(input.windows(stands.len()).any(|part| part == stands), "a key that the certificate doesn't have");
+    }
+}
+
+/// What is stored beside it is of another kind of key, and by another program.
+pub fn certificates() -> Vec<Vec<u8>> {
+    let identity = SigningKey::from_seed(&[7; 32]);
+    let made = tls::certificate(&identity).unwrap();
+    assert_eq!(tls::ed25519_key(&made), Some(identity.public()));
+    vec![made.to_vec()]
+}
 
 pub fn greeting(input: &[u8]) {
     let Ok(bytes) = <&[u8; HELLO_BYTES]>::try_from(input) else { return };

@@ -1,7 +1,7 @@
 //! Groth16 keys, proofs and inputs, as bytes and as snarkjs' files; a ceremony's files.
 
-use crate::corpus;
-use rustorium_zk::ceremony::{Source, Transcript};
+use crate::{corpus, small};
+use rustorium_zk::ceremony::{Relation, Source, Transcript, decode_proving_key, encode_proving_key};
 use rustorium_zk::{Claim, Curve, Key, SCALAR_BYTES, snarkjs};
 use std::ops::ControlFlow;
 use std::sync::LazyLock;
@@ -86,10 +86,25 @@ pub fn inputs_files() -> Vec<Vec<u8>> {
     files("1.public.json")
 }
 
-/// A file that is read has no other bytes.
+/// A circuit of a few constraints: what is read of a ceremony or a proving key hangs on the circuit's size alone.
+static CIRCUIT: LazyLock<Relation> = LazyLock::new(small::relation);
+static CEREMONIES: LazyLock<Vec<Vec<u8>>> = LazyLock::new(ceremonies);
+
+/// Reports of a verification until it is given up: what takes more has beacons of more hashes than were made.
+const REPORTS_MAX: usize = 16;
+
+/// A file that is read has no other bytes, and what verifies is a ceremony that was held: who changes one lacks its
+/// secrets.
 pub fn ceremony(bytes: &[u8]) {
-    if let Ok(read) = Transcript::from_bytes(bytes) {
-        assert!(read.to_bytes() == bytes, "a second encoding of a ceremony's file");
+    let Ok(read) = Transcript::from_bytes(bytes) else { return };
+    assert!(read.to_bytes() == bytes, "a second encoding of a ceremony's file");
+    let mut reports = 0;
+    let mut report = |_, _| {
+        reports += 1;
+        if reports > REPORTS_MAX { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    };
+    if read.verify(Some(&CIRCUIT), &mut report).is_ok() {
+        assert!(CEREMONIES.iter().any(|held| held == bytes), "a ceremony that nobody held");
     }
 }
 
@@ -97,10 +112,22 @@ pub fn ceremonies() -> Vec<Vec<u8>> {
     let imported = |bytes: Vec<u8>| {
         let mut transcript = Transcript::import(&bytes, 2).ok()?;
         let source = Source::Random { entropy: &[1; 32], typed: b"" };
-        transcript.contribute("seed", &source, &mut |_, _| ControlFlow::Continue(())).ok()?;
+        transcript.contribute("seed", &source, &mut small::on).ok()?;
         Some(transcript.to_bytes())
     };
-    powers().into_iter().filter_map(imported).collect()
+    let own = [small::powers(), small::whole()].map(|transcript| transcript.to_bytes());
+    powers().into_iter().filter_map(imported).chain(own).collect()
+}
+
+/// A proving key that is read has no other bytes.
+pub fn proving_key(bytes: &[u8]) {
+    if let Ok(key) = decode_proving_key(&CIRCUIT, bytes) {
+        assert!(encode_proving_key(&CIRCUIT, &key) == bytes, "a second encoding of a proving key");
+    }
+}
+
+pub fn proving_keys() -> Vec<Vec<u8>> {
+    small::whole().finish().iter().map(|key| encode_proving_key(&CIRCUIT, key)).collect()
 }
 
 /// What is read of snarkjs' powers is a ceremony's file.
