@@ -14,7 +14,7 @@ use crate::scalar::{be_bytes, be_integer, reduce};
 use ark_ec::{PrimeGroup, twisted_edwards::TECurveConfig};
 pub use ark_ed_on_bls12_381_bandersnatch::Fr;
 use ark_ed_on_bls12_381_bandersnatch::{BandersnatchConfig, EdwardsProjective, Fq};
-use ark_ff::{Field, PrimeField, Zero, batch_inversion};
+use ark_ff::{BigInteger, Field, PrimeField, Zero, batch_inversion};
 use rustorium_types::seeded;
 use std::fmt;
 use std::iter::Sum;
@@ -134,8 +134,11 @@ impl Candidate {
     /// From the curve's equation y² = (1 - ax²) / (1 - dx²) = u/v, so y = ±√(uv) / v. Neither u nor v is zero, as neither
     /// a nor d is a square. The point's order divides 2r iff u is a square too (specification, "subgroup check").
     fn find(bytes: &[u8; 32]) -> Result<Self, GroupError> {
-        let reduced = || seeded::bug("x-of-any-size").then(|| Fq::from_be_bytes_mod_order(bytes));
-        let x = Fq::from_bigint(be_integer(bytes)).or_else(reduced).ok_or(GroupError::Coordinate)?;
+        let mut x = be_integer(bytes);
+        if x >= Fq::MODULUS && seeded::bug("x-of-any-size") {
+            x.sub_with_borrow(&Fq::MODULUS);
+        }
+        let x = Fq::from_bigint(x).ok_or(GroupError::Coordinate)?;
         let square = x.square();
         let u = Fq::ONE - BandersnatchConfig::mul_by_a(square);
         let v = Fq::ONE - BandersnatchConfig::COEFF_D * square;
@@ -235,7 +238,7 @@ impl Mul<Fr> for Element {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ark_ff::{AdditiveGroup, BigInteger};
+    use ark_ff::AdditiveGroup;
     use proptest::prelude::*;
 
     /// The other point of the same element.

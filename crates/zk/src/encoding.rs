@@ -19,6 +19,9 @@ pub(crate) fn number<F: PrimeField>(bytes: &[u8]) -> Option<F> {
     for (limb, chunk) in limbs.as_mut().iter_mut().zip(bytes.rchunks(8)) {
         *limb = chunk.iter().fold(0, |value, byte| value << 8 | u64::from(*byte));
     }
+    if limbs >= F::MODULUS && seeded::bug("number-of-any-size") {
+        limbs.sub_with_borrow(&F::MODULUS);
+    }
     F::from_bigint(limbs)
 }
 
@@ -29,8 +32,7 @@ fn write_number<F: PrimeField>(value: F, bytes: usize, out: &mut Vec<u8>) {
 
 /// The scalar that exactly these bytes are.
 pub(crate) fn scalar<F: PrimeField>(bytes: &[u8; SCALAR_BYTES], part: Part) -> Result<F, Refused> {
-    let reduced = || seeded::bug("input-of-any-size").then(|| F::from_be_bytes_mod_order(bytes));
-    number(bytes).or_else(reduced).ok_or(Refused::InputNotReduced(part))
+    number(bytes).ok_or(Refused::InputNotReduced(part))
 }
 
 /// Bytes of a point of a group whose field has coordinates of `coordinate_bytes`.
@@ -46,9 +48,7 @@ pub(crate) fn point<P: SWCurveConfig>(bytes: &[u8], coordinate_bytes: usize, par
     let (x, y) = bytes.split_at(bytes.len() / 2);
     let coordinate = |bytes: &[u8]| -> Option<P::BaseField> {
         // The highest power of u comes first.
-        let reduced = |bytes| seeded::bug("coordinate-of-any-size").then(|| Prime::<P>::from_be_bytes_mod_order(bytes));
-        let part = |bytes| number(bytes).or_else(|| reduced(bytes));
-        let parts: Option<Vec<Prime<P>>> = bytes.rchunks(coordinate_bytes).map(part).collect();
+        let parts: Option<Vec<Prime<P>>> = bytes.rchunks(coordinate_bytes).map(number).collect();
         P::BaseField::from_base_prime_field_elems(parts?)
     };
     let not_reduced = || Refused::CoordinateNotReduced(part);
