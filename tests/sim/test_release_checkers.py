@@ -15,6 +15,7 @@ from rustorium.sim.release import checkers as checkers_module
 from rustorium.sim.release.checkers import Checkers
 from rustorium.sim.release.clients import Clients
 from rustorium.sim.release.frames import SeenHeader, proposed_in, read_header, votes_in
+from rustorium.sim.release.memories import Memories
 from rustorium.sim.release.ondisk import BATCH, CERTIFICATE, PROPOSAL, VOTE, OnDisk, batch_digest, block_digest
 from rustorium.sim.release.port import CONSENSUS
 from rustorium.sim.release.run import run_seed
@@ -167,14 +168,14 @@ CHAINS = [
 
 @pytest.mark.parametrize(("header", "digest", "root", "said"), [c[1:] for c in CHAINS], ids=[c[0] for c in CHAINS])
 def test_final_blocks_that_contradict(header: SeenHeader, digest: bytes, root: bytes, said: str) -> None:
-    checkers = Checkers()
+    checkers = Checkers(4)
     checkers.executed(0, b"one", HEADER, b"r1")
     with pytest.raises(BreachError, match=said):
         checkers.executed(1, digest, header, root)
 
 
 def test_claims_that_go_back_and_state_roots_that_differ() -> None:
-    checkers = Checkers()
+    checkers = Checkers(4)
     one = replace(HEADER, claimed=(0, b"zero"))
     two = replace(HEADER, height=2, view=2, time_ms=11, parent=b"one", claimed=(1, b"r1"), rooted=(1, b"root"))
     back = replace(two, height=3, view=3, time_ms=12, parent=b"two", claimed=(0, b"zero"), rooted=None)
@@ -210,3 +211,22 @@ def test_a_receipt_that_is_not_there() -> None:
     world.checkers.kept(0, 9_999, world.nodes[0].disk)
     with pytest.raises(BreachError, match="lacks transaction"):
         world.checkers.kept(0, 10_000, world.nodes[0].disk)
+
+
+def test_a_vote_is_forgotten_where_its_disk_is_gone_and_nobody_is_left_who_heard_it() -> None:
+    memories, vote = Memories(3), (0, 1, 2, 0)
+    memories.heard(1, 4)
+    for node in (0, 2):
+        memories.crashed(node)
+    assert not memories.has_forgotten(vote), "its own disk has it"
+    memories.wiped(1, 5, {vote})
+    assert memories.has_forgotten(vote)
+    memories.heard(1, 7)
+    assert memories.has_forgotten(vote), "a later start knows nothing of it"
+    memories.heard(1, 5)
+    assert not memories.has_forgotten(vote), "it was on its way still"
+    memories.crashed(0)
+    assert not memories.has_forgotten(vote), "one is left who may have been told"
+    memories.crashed(2)
+    assert memories.has_forgotten(vote)
+    assert not memories.has_forgotten((0, 1, 3, 0)), "what it voted since"

@@ -30,10 +30,12 @@ REGRESSIONS = [
     (1711, Mode.TWINS, Shape(4, 5)),
     (110, Mode.TRAITORS, Shape(7, 10)),
     (1234, Mode.PARTITIONS, Shape(7, 10)),
+    (20341, Mode.SAFETY, Shape(4, 50)),
 ]
 """Runs that found something. Partitions: a node asked only the two whose blocks it had seen for a batch, in turns, of
 which one withheld it. Twins: a batch that no block could list kept its transactions from all other lanes for
-good. Traitors: two of a kind answered each other without end."""
+good. Traitors: two of a kind answered each other without end. Safety: all lost power and one its disk, too, so that
+nobody knew of a vote but a frame that outlived both ends of its link; the simulator delivered it to the next start."""
 
 
 def check(reports: list[Report]) -> None:

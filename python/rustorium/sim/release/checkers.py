@@ -21,6 +21,7 @@ from rustorium.sim.release.frames import (
     votes_in,
     wanted_in,
 )
+from rustorium.sim.release.memories import Memories, VoteKey
 from rustorium.sim.release.ondisk import OnDisk, block_digest
 
 KINDS = ("notarize", "nullify", "finalize")
@@ -43,8 +44,9 @@ class FinalBlock:
 class Checkers:
     """Sees the whole world, crashes included; traitors' own votes are none of its business."""
 
-    def __init__(self) -> None:
-        self._votes: dict[tuple[int, int, int, int], bytes] = {}
+    def __init__(self, nodes: int) -> None:
+        self._votes: dict[VoteKey, bytes] = {}
+        self._memories = Memories(nodes)
         self._disks: dict[int, OnDisk] = {}
         self._asked: Counter[tuple[int, bytes]] = Counter()
         self._final: dict[int, FinalBlock] = {}
@@ -76,9 +78,18 @@ class Checkers:
         """The store has the final blocks up to this view on disk."""
         self._disks.setdefault(node, OnDisk()).final(view)
 
-    def wiped(self, node: int) -> None:
-        """The node's disk is gone."""
+    def heard(self, source: int, incarnation: int) -> None:
+        """A frame of the consensus class came from this start of a node to another one."""
+        self._memories.heard(source, incarnation)
+
+    def crashed(self, node: int) -> None:
+        """The node's memory is gone."""
+        self._memories.crashed(node)
+
+    def wiped(self, node: int, incarnation: int) -> None:
+        """The node's disk is gone, after so many starts."""
         self._disks.pop(node, None)
+        self._memories.wiped(node, incarnation, {key for key in self._votes if key[1] == node})
 
     def frame_left(self, node: int, frame: bytes) -> None:
         """Called when a frame of the consensus class reaches an honest node's wire."""
@@ -112,12 +123,23 @@ class Checkers:
         committee = self._committees.get(vote.epoch, ())
         if vote.signer >= len(committee) or committee[vote.signer] != node:
             raise BreachError(f"node {node} votes {where}, of whose committee it isn't, as {vote.signer}")
+        self._forget(vote.epoch, node, vote.view)
         known = self._votes.setdefault((vote.epoch, node, vote.view, vote.kind), vote.block)
         if known != vote.block:
             raise BreachError(f"node {node} cast two {KINDS[vote.kind]} votes {where}")
         other = {NULLIFY: FINALIZE, FINALIZE: NULLIFY}.get(vote.kind)
         if other is not None and (vote.epoch, node, vote.view, other) in self._votes:
             raise BreachError(f"node {node} cast both nullify and finalize {where}")
+
+    def _forget(self, epoch: int, node: int, view: int) -> None:
+        """A vote of a node whose disk is gone since, that nobody has heard and kept, is none: who would know of it?"""
+        for kind in range(len(KINDS)):
+            key = (epoch, node, view, kind)
+            block = self._votes.get(key)
+            if block is None or not self._memories.has_forgotten(key):
+                continue
+            if not any(disk.certifies(epoch, view, kind, block) for disk in self._disks.values()):
+                del self._votes[key]
 
     # ---- what is executed
 

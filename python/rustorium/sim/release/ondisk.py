@@ -39,7 +39,7 @@ class OnDisk:
         self._votes: set[bytes] = set()
         self._blocks: dict[bytes, SeenHeader] = {}
         self._batches: set[bytes] = {NO_BATCH}
-        self._notarized: set[tuple[int, int, bytes]] = set()
+        self._certified: set[tuple[int, int, int, bytes]] = set()
         self._final_view = 0
 
     def final(self, view: int) -> None:
@@ -56,11 +56,16 @@ class OnDisk:
                 self._blocks[block_digest(raw[:end])] = header
             elif kind == BATCH:
                 self._batches.add(batch_digest(raw))
-            elif kind == CERTIFICATE and (certified := certified_in(raw)).kind == NOTARIZE:
-                self._notarized.add((certified.epoch, certified.view, certified.block))
+            elif kind == CERTIFICATE:
+                certified = certified_in(raw)
+                self._certified.add((certified.epoch, certified.view, certified.kind, certified.block))
 
     def has_vote(self, vote: SeenVote) -> bool:
         return vote.signature in self._votes
+
+    def certifies(self, epoch: int, view: int, kind: int, block: bytes) -> bool:
+        """Whether it has a certificate of such votes."""
+        return (epoch, view, kind, block) in self._certified
 
     def lacks_for_notarize(self, vote: SeenVote) -> str:
         """What of the block and its payload isn't on disk; empty where nothing is missing. A parent that isn't there
@@ -78,5 +83,5 @@ class OnDisk:
 
     def lacks_for_finalize(self, vote: SeenVote) -> str:
         """Whether the notarization isn't on disk."""
-        held = vote.view <= self._final_view or (vote.epoch, vote.view, vote.block) in self._notarized
+        held = vote.view <= self._final_view or self.certifies(vote.epoch, vote.view, NOTARIZE, vote.block)
         return "" if held else "its notarization"

@@ -91,7 +91,7 @@ class World(Engine[Node]):
         self.net, self.n, self.size, self.config = net, net.n, nodes, config
         self.actors = actors or {}
         self.honest = frozenset(range(nodes)) - frozenset(self.actors)
-        self.checkers = Checkers()
+        self.checkers = Checkers(len(self.nodes))
         people = [(account.address, _native.public_key(account.seed)) for account in net.accounts]
         self.shadow = Shadow([key for _, key in people], [address for address, _ in people], AMOUNT)
         self.links = Links(self.rng, base_ms, faults, self.counts)
@@ -153,6 +153,7 @@ class World(Engine[Node]):
             return
         node.end()
         super().crash(index)
+        self.checkers.crashed(index)
         for peer, other in enumerate(self.nodes):
             if other.number != node.number:
                 self.after_ms(LINK_DOWN_MS, self._link_down, peer, index, node.incarnation)
@@ -193,7 +194,7 @@ class World(Engine[Node]):
         self.crash(index)
         node = self.nodes[index]
         node.disk, node.wiped = _native.SimDisk(), True
-        self.checkers.wiped(index)
+        self.checkers.wiped(index, node.incarnation)
         self.counts["wiped node"] += 1
 
     def rekey(self, index: int) -> None:
@@ -278,12 +279,17 @@ class World(Engine[Node]):
                 self.counts["partition"] += 1
                 continue
             for at in self.links.arrivals(self.now, source, index):
-                self.at(at, self._deliver, source, index, stream, frame)
+                starts = (self.nodes[source].incarnation, self.nodes[index].incarnation)
+                self.at(at, self._deliver, source, index, stream, frame, starts)
 
-    def _deliver(self, source: int, target: int, stream: int, frame: bytes) -> None:
+    def _deliver(self, source: int, target: int, stream: int, frame: bytes, starts: tuple[int, int]) -> None:
+        """`starts`: of both when it was sent. A link is between two processes: what is on its way to one that ended
+        comes to none that follows, though it may still come from one that ended."""
         node = self.nodes[target]
-        if node.port is None:
+        if node.port is None or node.incarnation != starts[1]:
             return
+        if stream == CONSENSUS:
+            self.checkers.heard(source, starts[0])
         self.note(f"{self.now}:{source}>{target}:{stream}:{len(frame)}:{frame[:1].hex()}:{frame[-32:].hex()}")
         sender, actor = self.nodes[source].number, self.actors.get(node.number)
         if actor is not None:
