@@ -106,11 +106,17 @@ class Bench:
         self.questions += [Question("block", number) for number in range(0, height + 1, 1 + height // 60)]
         self.questions += [Question("value", name) for _, space, name, _ in told if space == self.namespace]
         self.questions += [Question("proven value", name) for _, space, name, _ in told[:6] if space == self.namespace]
+        wait_for("what was told is certified", lambda: self._certified([identity for identity, *_ in told]))
         self.right = self.answers(HEALTHY)
         assert not any(isinstance(answer, Refused) for answer in self.right), self.right
         assert self.net.terminate(VICTIM) == 0
         make_files(self.home)
         self.whole = read_folder(self.home)
+
+    def _certified(self, identities: list[str]) -> bool:
+        """Whether that won't change any more in what is said of these transactions."""
+        with Client(self.net.net.nodes[HEALTHY].http, genesis=Path(self.net.net.genesis)) as client:
+            return all(client.get_transaction(identity).certified for identity in identities)
 
     def _restart(self) -> None:
         assert self.net.terminate(VICTIM) == 0
