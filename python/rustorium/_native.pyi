@@ -300,8 +300,11 @@ def restart_apply(
     transactions: list[bytes],
     time_ms: int,
     signatures: list[tuple[int, bytes]],
+    base: str,
+    again: bool,
 ) -> str:
-    """Puts a plan that a quorum of owners signed, each for a place, into the store; JSON of it. Errors: NativeError."""
+    """Puts a plan that a quorum of owners signed, each for a place, into the store; JSON of it. `again`: takes a first
+    block above `base` back that an earlier call left. Errors: NativeError."""
 
 def copy_store(store: str, to: str, chain: str, key: StorageKey) -> None:
     """Copies the store of a node that doesn't run to a new folder on the same disk. Errors: NativeError."""

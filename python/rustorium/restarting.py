@@ -11,6 +11,7 @@ signatures.
 
 import json
 import os
+import struct
 import time
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,13 @@ from rustorium.rekeying import Opener, install, owner_of, prepare
 FORMAT = 1
 VALID_MS = 24 * 3_600_000
 """How long after the plan's time its transactions are good: for its own block alone."""
+
+
+VOTE, CERTIFICATE = 1, 4
+"""Kinds of records in a journal, which begin with what is voted:"""
+BODY = struct.Struct("<32sIQQB32s")
+"""chain, shard, epoch, view, kind, block."""
+NULLIFY, FINALIZE = 1, 2
 
 
 class Plan(msgspec.Struct, forbid_unknown_fields=True):
@@ -126,11 +134,24 @@ def show(home: Home, opener: Opener, plan: Plan) -> dict[str, Any]:
     return facts
 
 
+def refuse_open(home: Home, opener: Opener, plan: Plan) -> None:
+    """Errors: HomeError where the journal, which this opens, knows of a block above that a quorum voted for."""
+    view = _open_view(home, opener, plan.epoch, _base(home, opener)["view"])
+    if view is not None:
+        raise HomeError(
+            f"the journal of {home.path} shows that a quorum voted for a block of view {view}, above the plan: it may "
+            "have been final. Start the nodes of all homes that there are and begin again; where none is missing and "
+            "none has it final, sign with --give-up-open",
+            code="restart-uncertain",
+        )
+
+
 def sign(home: Home, owner: Path, opener: Opener, plan: Plan) -> int:
     """Adds the signature of the home's owner; the home's place. From now on its node doesn't start before the plan is
     in its store. Errors: those of `show`, HomeError, KeyFileError, NotFound."""
     facts = show(home, opener, plan)
     member, signer = _member(home, owner, opener, plan)
+    _check_time(home, plan)
     _hold(home, {"epoch": plan.epoch, "end": facts["end"]})
     signature = _native.restart_sign(signer.seed, plan.chain, plan.epoch, facts["view"], facts["end"])
     plan.end, plan.view = facts["end"], facts["view"]
@@ -145,11 +166,16 @@ def apply(home: Home, opener: Opener, plan: Plan) -> dict[str, Any]:
     if not plan.end:
         raise UsageError("nobody has signed the plan yet: have the owners sign it with `recover committee sign`")
     base = _base(home, opener)
-    if base["base"] != plan.end:
-        _check_base(home, opener, plan)
+    if base["base"] != plan.end and base["epoch"] <= plan.epoch:
+        # Where its owner has signed, no node ran since: a block above the base is what an earlier call left.
+        again = _held(home).get("end") == plan.end and base["parent"] == plan.base
+        if not again:
+            _check_base(home, opener, plan)
         signatures = [(int(place), bytes.fromhex(text)) for place, text in plan.signatures.items()]
         storage_key, genesis = _storage_key(home, opener), home.genesis_bytes()
-        _native.restart_apply(str(home.db), genesis, storage_key, plan.raw(), plan.time_ms, signatures)
+        _native.restart_apply(
+            str(home.db), genesis, storage_key, plan.raw(), plan.time_ms, signatures, plan.base, again
+        )
         base = _base(home, opener)
         signed_by = sorted(map(int, plan.signatures))
         _note(home, opener, "restart applied", {"epoch": plan.epoch, "end": plan.end, "signed_by": signed_by})
@@ -162,9 +188,26 @@ def apply(home: Home, opener: Opener, plan: Plan) -> dict[str, Any]:
     return {"epoch": base["epoch"], "height": base["height"], "new_validator_key": rekeyed}
 
 
+def _held(home: Home) -> dict[str, Any]:
+    """The end that the home's owner has signed; empty where none. Errors: HomeError."""
+    try:
+        return dict(json.loads(home.restart.read_bytes())) if home.restart.exists() else {}
+    except (OSError, ValueError, TypeError) as error:
+        raise HomeError(f"{home.restart} can't be read ({error}): what its owner has signed is not known") from None
+
+
 def _hold(home: Home, why: dict[str, Any]) -> None:
-    """Keeps the node from starting; on disk when this returns."""
-    home.restart.unlink(missing_ok=True)
+    """Keeps the node from starting; on disk when this returns. Errors: HomeError where another end is signed already:
+    an owner who signs two may make two chains."""
+    before = _held(home)
+    if before:
+        if before != why:
+            raise HomeError(
+                f"the owner of {home.path} has signed another end of the epoch {before.get('epoch')}: go on with the "
+                f"plan that ends with {before.get('end')}; two that a quorum signs would make two chains",
+                code="restart-begun",
+            )
+        return
     write_private(home.restart, json.dumps(why))
     for path in (home.restart, home.path):
         handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -214,6 +257,32 @@ def _member(home: Home, owner: Path, opener: Opener, plan: Plan) -> tuple[dict[s
         f"the validator key of {home.path}, {key}, is no member's of the epoch {plan.epoch}: name a member's --home",
         code="no_such_validator",
     )
+
+
+def _check_time(home: Home, plan: Plan) -> None:
+    """A block of the future would have the chain wait for its time. Errors: UsageError."""
+    ahead_ms = json.loads(_native.genesis_describe(home.genesis_bytes()))["parameters"]["clock_ahead_ms_max"]
+    if plan.time_ms > time.time_ns() // 1_000_000 + int(ahead_ms):
+        raise UsageError("the plan's time is ahead of this machine's clock: see to the clocks, then begin again")
+
+
+def _open_view(home: Home, opener: Opener, epoch: int, base_view: int) -> int | None:
+    """The highest view above the base in which the journal has a quorum's votes for a block, or an own finalize vote,
+    and no quorum that gave it up."""
+    if not any(home.safety.glob("segment-*")):
+        return None
+    voted, given_up = set[int](), set[int]()
+    for _, kind, payload in _native.read_journal(str(home.safety), _chain(home), _storage_key(home, opener)):
+        if kind not in (VOTE, CERTIFICATE):
+            continue
+        _, _, of, view, vote, _ = BODY.unpack_from(payload)
+        if of != epoch or view <= base_view:
+            continue
+        if kind == CERTIFICATE and vote == NULLIFY:
+            given_up.add(view)
+        elif kind == CERTIFICATE or vote == FINALIZE:
+            voted.add(view)
+    return max(voted - given_up, default=None)
 
 
 def _replaces(transaction: dict[str, Any], old: str, new: str) -> bool:

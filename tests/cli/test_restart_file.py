@@ -4,12 +4,16 @@ import json
 from contextlib import suppress
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rustorium.errors import UsageError
-from rustorium.restarting import FORMAT, Plan, read, write
+from rustorium import restarting
+from rustorium.errors import HomeError, UsageError
+from rustorium.home import Home
+from rustorium.rekeying import Opener
+from rustorium.restarting import BODY, CERTIFICATE, FORMAT, VOTE, Plan, read, write
 
 GOOD = {
     "format": FORMAT,
@@ -77,3 +81,48 @@ def test_any_field_is_what_it_should_be_or_refused(tmp_path: Path, name: str, va
     path.write_text(json.dumps({**GOOD, name: value}))
     with suppress(UsageError):
         assert isinstance(read(path), Plan)
+
+
+NOTARIZE, NULLIFY, FINALIZE = range(3)
+
+
+@pytest.mark.parametrize(
+    ("records", "view"),
+    [
+        ([], None),
+        ([(CERTIFICATE, 3, 9, NOTARIZE)], 9),
+        ([(CERTIFICATE, 3, 9, NOTARIZE), (CERTIFICATE, 3, 9, NULLIFY)], None),
+        ([(CERTIFICATE, 3, 5, NOTARIZE), (CERTIFICATE, 2, 9, NOTARIZE)], None),
+        ([(VOTE, 3, 7, NOTARIZE), (VOTE, 3, 8, FINALIZE), (VOTE, 3, 9, NULLIFY)], 8),
+    ],
+)
+def test_a_block_above_the_plan_that_a_quorum_voted_for_is_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, records: list[tuple[int, int, int, int]], view: int | None
+) -> None:
+    home, opener = Home(tmp_path), Opener(None, {})
+    (tmp_path / "safety").mkdir()
+    (tmp_path / "safety" / "segment-1.log").write_bytes(b"")
+    kept = [(1, kind, BODY.pack(bytes(32), 0, epoch, at, vote, bytes(32))) for kind, epoch, at, vote in records]
+    monkeypatch.setattr(restarting, "_base", lambda *_: {"view": 5})
+    monkeypatch.setattr(restarting, "_chain", lambda *_: "")
+    monkeypatch.setattr(restarting, "_storage_key", lambda *_: None)
+    monkeypatch.setattr(restarting._native, "read_journal", lambda *_: kept)
+    plan = msgspec.convert(GOOD, Plan)
+    if view is None:
+        restarting.refuse_open(home, opener, plan)
+    else:
+        with pytest.raises(HomeError, match=f"view {view}") as error:
+            restarting.refuse_open(home, opener, plan)
+        assert error.value.code == "restart-uncertain"
+
+
+def test_an_owner_signs_one_end(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    restarting._hold(home, {"epoch": 3, "end": "11"})
+    restarting._hold(home, {"epoch": 3, "end": "11"})
+    with pytest.raises(HomeError, match="another end"):
+        restarting._hold(home, {"epoch": 3, "end": "22"})
+    assert json.loads(home.restart.read_text())["end"] == "11"
+    home.restart.write_text("{")
+    with pytest.raises(HomeError, match="can't be read"):
+        restarting._hold(home, {"epoch": 3, "end": "11"})

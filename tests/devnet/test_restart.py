@@ -74,6 +74,15 @@ def test_the_owners_of_a_committee_that_can_not_sign_bring_it_back(devnet_factor
     assert_one_sentence(recover(net, "sign", plan, 0, "--owner-key", wrong), 2, "the owner of node-0", "--owner-key")
     for node in (0, 2):
         done(net, "sign", plan, node)
+    again = net.root / "again.json"
+    done(net, "begin", again, 1)
+    for victim in LOST:
+        done(net, "replace", again, victim)
+    assert_one_sentence(recover(net, "sign", again, 0), 1, "has signed another end", "[restart-begun]")
+    ahead = json.loads(plan.read_text())
+    ahead["time_ms"] += 3_600_000
+    again.write_text(json.dumps({**ahead, "end": "", "signatures": {}}))
+    assert_one_sentence(recover(net, "sign", again, 1), 2, "ahead of this machine's clock")
     assert_one_sentence(recover(net, "apply", plan, 1), 1, "2 of 3 owners", "[restart-refused]")
     done(net, "sign", plan, 1)
     assert [row["signed"] for row in done(net, "show", plan, 3)] == [True, True, True, False]

@@ -11,7 +11,7 @@ use crate::node::NodeError;
 use crate::proving::Scoped;
 use crate::shard::ExecutionJob;
 use rustorium_crypto::{
-    CheckedBatch, Verified, block_digest, domain, hash::hash_value, payload_root, transaction_id, verify_certificate,
+    CheckedBatch, Verified, block_digest, domain, hash::hash_value, payload_root, transaction_id, verify_owners,
     verify_transactions,
 };
 use rustorium_execution::{CommitteeRecord, Execution, Input, Keys, arrange, execute};
@@ -109,12 +109,14 @@ impl Plan {
         signatures.sort_unstable_by_key(|(place, _)| *place);
         let signatures = BoundedVec::new(signatures).map_err(|_| refused("there are more signatures than owners"))?;
         let certificate = Certificate { body: self.body(), signatures };
-        let good = verify_certificate(&self.context.owners(), certificate);
-        good.ok_or_else(|| refused("an owner's signature is of something else: have each owner sign this plan"))
+        let good = verify_owners(&self.context.owners(), &certificate);
+        good.ok_or_else(|| {
+            refused("an owner's signature is of something else, or one signed for many: have each owner sign this plan")
+        })
     }
 
-    /// Stores both blocks and the end of the epoch, on disk when this returns. Errors: the store's; one that was cut short is
-    /// gone on with by the next node's start, which finds the blocks that are there final.
+    /// Stores both blocks and the end of the epoch, on disk when this returns. Errors: the store's. One that was cut short
+    /// leaves the first block, which is the plan's alone: it is taken back before the next try.
     pub fn apply(&self, store: &dyn Store, certificate: &Verified<Certificate>) -> Result<(), NodeError> {
         let end = BlockProof { descendants: BoundedVec::default(), finalization: (**certificate).clone() };
         let mut previous_root = self.base.result_root;

@@ -13,8 +13,8 @@ use rustorium_execution::{AccountRecord, account_key};
 use rustorium_storage::{EpochStore, RocksStore, Store, StoreConfig, StoreError};
 use rustorium_types::limits::TRANSACTION_BYTES_MAX;
 use rustorium_types::{
-    BlockDigest, ChainId, Epoch, Genesis, ShardId, Signature, Transaction, Validator, ValidatorIndex, View, VoteBody,
-    VoteKind, decode, quorum,
+    BlockDigest, ChainId, Epoch, Genesis, Height, ShardId, Signature, Transaction, Validator, ValidatorIndex, View,
+    VoteBody, VoteKind, decode, quorum,
 };
 use serde_json::{Value, json};
 use std::path::Path;
@@ -73,6 +73,8 @@ fn restart_base(py: Python<'_>, store: &str, genesis: &[u8], key: &StorageKey) -
             "epoch": epoch.0,
             "height": tip.height.0,
             "base": tip.digest.to_string(),
+            "parent": header.parent.to_string(),
+            "view": header.view.0,
             "time_ms": header.time_ms,
             "quorum": quorum(set.len()),
             "members": members(&set, &store)?,
@@ -133,8 +135,10 @@ fn restart_sign(seed: &[u8], chain: &str, epoch: u64, view: u64, end: &str) -> P
     Ok(key(seed)?.sign_vote(ValidatorIndex(0), body).signature)
 }
 
-/// Puts a plan that a quorum of owners signed (by their places) into a stopped node's store; JSON of the plan.
+/// Puts a plan that a quorum of owners signed (by their places) into a stopped node's store; JSON of the plan. `again`: an
+/// earlier call may have been cut short, whose first block is taken back where the tip is a child of `base`.
 #[pyfunction]
+#[allow(clippy::too_many_arguments)]
 fn restart_apply(
     py: Python<'_>,
     store: &str,
@@ -143,12 +147,18 @@ fn restart_apply(
     transactions: Vec<Vec<u8>>,
     time_ms: u64,
     signatures: Vec<(u16, [u8; 64])>,
+    base: &str,
+    again: bool,
 ) -> PyResult<String> {
     let (genesis, transactions) = (genesis_of(genesis)?, transactions_of(transactions)?);
     let signatures: Vec<(ValidatorIndex, Signature)> =
         signatures.into_iter().map(|(place, signature)| (ValidatorIndex(place), signature)).collect();
     let applied = || {
         let store = opened(store, &genesis, key)?;
+        let base = BlockDigest::from_hex(base).map_err(value_error)?;
+        if let Some(tip) = store.tip().filter(|tip| again && tip.digest != base && tip.header.parent == base) {
+            store.roll_back(Height(tip.height.0.saturating_sub(1))).map_err(|error| failed(&error))?;
+        }
         let plan = Plan::new(&genesis, &store, transactions, time_ms).map_err(refused)?;
         let certificate = plan.certificate(signatures).map_err(refused)?;
         plan.apply(&store, &certificate).map_err(refused)?;

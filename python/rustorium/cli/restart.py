@@ -81,7 +81,8 @@ def show(
         looked = restarting.read(plan)
         facts = restarting.show(found, opener, looked)
     signed = set(looked.signatures)
-    rows = [_row(before, after, signed) for before, after in zip(facts["members"], facts["next"], strict=True)]
+    after = {member["name"]: member for member in facts["next"]}
+    rows = [_row(member, after.get(member["name"], {"validator_key": "leaves"}), signed) for member in facts["members"]]
     emit(rows, output, ["place", "name", "validator_key", "new_validator_key", "signed"])
     note(f"{len(signed)} of {facts['quorum']} owners have signed; it goes on from height {facts['height']}")
 
@@ -100,15 +101,22 @@ def _row(before: dict[str, Any], after: dict[str, Any], signed: set[str]) -> dic
 @group.command()
 def sign(
     plan: PlanArgument, home: HomeOption = None, owner_key: OwnerOption = None,
+    give_up_open: Annotated[
+        bool, typer.Option("--give-up-open", help="Sign though a quorum voted for a block above the plan.")
+    ] = False,
     passphrase_file: PassphraseOption = None, output: Output = Format.table,
 ) -> None:  # fmt: skip
     """Work the plan out anew and sign it as the owner of a stopped home's validator. Its node doesn't start again
     before `apply`: the epoch is over for it."""
     from rustorium import restarting
-    from rustorium.rekeying import owner_file
+    from rustorium.rekeying import Opener, found_passphrase, owner_file
 
+    signed = restarting.read(plan)
+    if not give_up_open:
+        # It opens the journal, which nobody else may hold.
+        looked = home_of(home)
+        restarting.refuse_open(looked, Opener(found_passphrase(looked, passphrase_file), os.environ), signed)
     with _stopped(home, passphrase_file) as (found, opener):
-        signed = restarting.read(plan)
         place = restarting.sign(found, owner_file(found, owner_key), opener, signed)
         restarting.write(plan, signed)
     emit_one({"place": place, "end": signed.end, "signatures": len(signed.signatures)}, output)

@@ -3,7 +3,7 @@
 use crate::chain::{self, N, validator_key};
 use crate::epochs::{add, change, epoch, net, settle};
 use crate::net::{Net, node_key};
-use rustorium_crypto::{SigningKey, block_digest, verify_finalization};
+use rustorium_crypto::{SigningKey, block_digest, verify_finalization, verify_owners};
 use rustorium_dataplane::backend::block_proof;
 use rustorium_dataplane::context::Context;
 use rustorium_dataplane::restart::Plan;
@@ -189,6 +189,11 @@ fn what_is_no_plan_is_refused_with_its_reason() {
     }
     let keys = (0..N).map(|at| (chain::v(at), validator_key(at).sign_vote(chain::v(at), plan.body()).signature));
     assert!(plan.certificate(keys.collect()).unwrap_err().sentence.contains("something else"), "no owners");
+    let one = [owner(0).public(); 4];
+    let each = |at: usize| (chain::v(at), owner(0).sign_vote(chain::v(at), plan.body()).signature);
+    let signatures = BoundedVec::new((0..3).map(each).collect()).unwrap();
+    let of_one = Certificate { body: plan.body(), signatures };
+    assert!(verify_owners(&one, &of_one).is_none(), "who owns many places is one owner");
     let twice = signed(&plan, &[0, 0, 1]);
     assert!(plan.certificate(twice).is_err(), "one owner counts once");
 }
