@@ -170,8 +170,8 @@ def test_search_finds_whatever_has_a_name(tab: Explorer, world: World) -> None:
         "more/1": "Key more/1",  # the account is the one that is open
         f"#{world.height}": f"Block {world.height}",
         "no such thing": "Nothing found",
-        "0" * 64: "Nothing found",
         "rs1qqqq": "Not an account address",
+        "0" * 64: "Nothing found",
         str(10**9): "This node holds no such final block",
     }
     for text, heading in found.items():
