@@ -69,6 +69,12 @@ def start_home(home: str | Path, *more: str, timeout_s: float = DEADLINE_S) -> s
     return subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, check=False)
 
 
+def run_command(*words: str, timeout_s: float = 120.0) -> subprocess.CompletedProcess[str]:
+    """Runs `rustorium-node` with these words to its end."""
+    command = [sys.executable, "-m", "rustorium.cli", *words]
+    return subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, check=False)
+
+
 def assert_one_sentence(ended: subprocess.CompletedProcess[str], code: int, *parts: str) -> None:
     """It ended with this code and, after its notes, one sentence that has these parts."""
     assert ended.returncode == code, ended

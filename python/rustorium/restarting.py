@@ -10,7 +10,6 @@ signatures.
 """
 
 import json
-import os
 import struct
 import time
 from pathlib import Path
@@ -18,20 +17,18 @@ from typing import Any
 
 import msgspec
 
-from rustorium import _native
-from rustorium.client import operations
+from rustorium import _native, homeformat
+from rustorium.client import Key, operations
 from rustorium.errors import HomeError, NotFound, UsageError
-from rustorium.home import Home, open_storage_key, public_part, write_private
+from rustorium.home import Home, open_storage_key, public_part
 from rustorium.node.noting import note_by_operator
 from rustorium.rekeying import Opener, install, owner_of, prepare
 
 FORMAT = 1
 VALID_MS = 24 * 3_600_000
 """How long after the plan's time its transactions are good: for its own block alone."""
-
-
 VOTE, CERTIFICATE = 1, 4
-"""Kinds of records in a journal, which begin with what is voted:"""
+"""Kinds of records in a journal; they begin with what is voted."""
 BODY = struct.Struct("<32sIQQB32s")
 """chain, shard, epoch, view, kind, block."""
 NULLIFY, FINALIZE = 1, 2
@@ -94,7 +91,7 @@ def write(path: Path, plan: Plan, *, new: bool = False) -> None:
 
 def begin(home: Home, opener: Opener) -> Plan:
     """A plan without changes, above the home's newest final block. Errors: NativeError, HomeError."""
-    base = _base(home, opener)
+    base = _base(home, _storage_key(home, opener))
     time_ms = max(time.time_ns() // 1_000_000, base["time_ms"] + 1)
     return Plan(FORMAT, _chain(home), base["epoch"], base["base"], base["height"], time_ms)
 
@@ -102,7 +99,8 @@ def begin(home: Home, opener: Opener) -> Plan:
 def replace(home: Home, owner: Path, opener: Opener, plan: Plan) -> tuple[str, str]:
     """Makes the home a new validator key and adds it to the plan; the old public key and the new one. The owner's
     signature goes with it. Errors: HomeError, KeyFileError, NotFound, UsageError, NativeError."""
-    member, signer = _member(home, owner, opener, plan)
+    base = _check_base(home, _storage_key(home, opener), plan)
+    member, signer = _member(base["members"], home, owner, opener)
     old, new = prepare(home, opener)
     node_key = opener.public(home.node_key, "node")
     wanted = operations.replace_key(old, new, node_key)
@@ -122,9 +120,10 @@ def replace(home: Home, owner: Path, opener: Opener, plan: Plan) -> tuple[str, s
 
 def show(home: Home, opener: Opener, plan: Plan) -> dict[str, Any]:
     """What the plan makes of the home's chain, worked out anew. Errors: UsageError, NativeError."""
-    _check_base(home, opener, plan)
+    key = _storage_key(home, opener)
+    _check_base(home, key, plan)
     facts: dict[str, Any] = json.loads(
-        _native.restart_plan(str(home.db), home.genesis_bytes(), _storage_key(home, opener), plan.raw(), plan.time_ms)
+        _native.restart_plan(str(home.db), home.genesis_bytes(), key, plan.raw(), plan.time_ms)
     )
     if plan.end and plan.end != facts["end"]:
         raise UsageError(
@@ -136,7 +135,8 @@ def show(home: Home, opener: Opener, plan: Plan) -> dict[str, Any]:
 
 def refuse_open(home: Home, opener: Opener, plan: Plan) -> None:
     """Errors: HomeError where the journal, which this opens, knows of a block above that a quorum voted for."""
-    view = _open_view(home, opener, plan.epoch, _base(home, opener)["view"])
+    key = _storage_key(home, opener)
+    view = _open_view(home, key, plan.epoch, _base(home, key)["view"])
     if view is not None:
         raise HomeError(
             f"the journal of {home.path} shows that a quorum voted for a block of view {view}, above the plan: it may "
@@ -150,7 +150,7 @@ def sign(home: Home, owner: Path, opener: Opener, plan: Plan) -> int:
     """Adds the signature of the home's owner; the home's place. From now on its node doesn't start before the plan is
     in its store. Errors: those of `show`, HomeError, KeyFileError, NotFound."""
     facts = show(home, opener, plan)
-    member, signer = _member(home, owner, opener, plan)
+    member, signer = _member(facts["members"], home, owner, opener)
     _check_time(home, plan)
     _hold(home, {"epoch": plan.epoch, "end": facts["end"]})
     signature = _native.restart_sign(signer.seed, plan.chain, plan.epoch, facts["view"], facts["end"])
@@ -165,18 +165,17 @@ def apply(home: Home, opener: Opener, plan: Plan) -> dict[str, Any]:
     call ended. What is there now. Errors: UsageError, NativeError, HomeError."""
     if not plan.end:
         raise UsageError("nobody has signed the plan yet: have the owners sign it with `recover committee sign`")
-    base = _base(home, opener)
+    key = _storage_key(home, opener)
+    base = _base(home, key)
     if base["base"] != plan.end and base["epoch"] <= plan.epoch:
         # Where its owner has signed, no node ran since: a block above the base is what an earlier call left.
         again = _held(home).get("end") == plan.end and base["parent"] == plan.base
         if not again:
-            _check_base(home, opener, plan)
+            _check_base(home, key, plan)
         signatures = [(int(place), bytes.fromhex(text)) for place, text in plan.signatures.items()]
-        storage_key, genesis = _storage_key(home, opener), home.genesis_bytes()
-        _native.restart_apply(
-            str(home.db), genesis, storage_key, plan.raw(), plan.time_ms, signatures, plan.base, again
-        )
-        base = _base(home, opener)
+        genesis, raw = home.genesis_bytes(), plan.raw()
+        _native.restart_apply(str(home.db), genesis, key, raw, plan.time_ms, signatures, plan.base, again)
+        base = _base(home, key)
         signed_by = sorted(map(int, plan.signatures))
         _note(home, opener, "restart applied", {"epoch": plan.epoch, "end": plan.end, "signed_by": signed_by})
     keys = {str(one["validator_key"]) for one in base["members"]}
@@ -184,7 +183,7 @@ def apply(home: Home, opener: Opener, plan: Plan) -> dict[str, Any]:
     new = home.rekey / "validator.key"
     if home.key_change_begun or (new.is_file() and public_part(new)[1] in keys):
         rekeyed = install(home).new_key
-    home.restart.unlink(missing_ok=True)
+    homeformat.remove_file(home.restart)
     return {"epoch": base["epoch"], "height": base["height"], "new_validator_key": rekeyed}
 
 
@@ -208,13 +207,7 @@ def _hold(home: Home, why: dict[str, Any]) -> None:
                 code="restart-begun",
             )
         return
-    write_private(home.restart, json.dumps(why))
-    for path in (home.restart, home.path):
-        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+    homeformat.replace_file(home.restart, json.dumps(why).encode())
 
 
 def _chain(home: Home) -> str:
@@ -225,18 +218,16 @@ def _storage_key(home: Home, opener: Opener) -> _native.StorageKey:
     return open_storage_key(home.storage_key, opener.passphrase_file, opener.environment)
 
 
-def _base(home: Home, opener: Opener) -> dict[str, Any]:
+def _base(home: Home, key: _native.StorageKey) -> dict[str, Any]:
     if not home.db.is_dir():
         raise HomeError(f"{home.path} has no store: start its node until its peers have filled it, then stop it")
-    facts: dict[str, Any] = json.loads(
-        _native.restart_base(str(home.db), home.genesis_bytes(), _storage_key(home, opener))
-    )
+    facts: dict[str, Any] = json.loads(_native.restart_base(str(home.db), home.genesis_bytes(), key))
     return facts
 
 
-def _check_base(home: Home, opener: Opener, plan: Plan) -> dict[str, Any]:
+def _check_base(home: Home, key: _native.StorageKey, plan: Plan) -> dict[str, Any]:
     """The home's newest final block and committee, where they are the plan's. Errors: UsageError."""
-    base, chain = _base(home, opener), _chain(home)
+    base, chain = _base(home, key), _chain(home)
     if chain != plan.chain:
         raise UsageError(f"the plan is of the chain {plan.chain}, and {home.path} is of {chain}: name another --home")
     if base["base"] != plan.base:
@@ -247,14 +238,14 @@ def _check_base(home: Home, opener: Opener, plan: Plan) -> dict[str, Any]:
     return base
 
 
-def _member(home: Home, owner: Path, opener: Opener, plan: Plan) -> tuple[dict[str, Any], Any]:
+def _member(members: list[dict[str, Any]], home: Home, owner: Path, opener: Opener) -> tuple[dict[str, Any], Key]:
     """The home's place in the committee, and its owner's key."""
     key = opener.public(home.validator_key, "validator")
-    for member in _check_base(home, opener, plan)["members"]:
+    for member in members:
         if member["validator_key"] == key:
             return member, owner_of(owner, member, opener)
     raise NotFound(
-        f"the validator key of {home.path}, {key}, is no member's of the epoch {plan.epoch}: name a member's --home",
+        f"the validator key of {home.path}, {key}, is no member's of the plan's epoch: name a member's --home",
         code="no_such_validator",
     )
 
@@ -266,13 +257,13 @@ def _check_time(home: Home, plan: Plan) -> None:
         raise UsageError("the plan's time is ahead of this machine's clock: see to the clocks, then begin again")
 
 
-def _open_view(home: Home, opener: Opener, epoch: int, base_view: int) -> int | None:
+def _open_view(home: Home, key: _native.StorageKey, epoch: int, base_view: int) -> int | None:
     """The highest view above the base in which the journal has a quorum's votes for a block, or an own finalize vote,
     and no quorum that gave it up."""
     if not any(home.safety.glob("segment-*")):
         return None
     voted, given_up = set[int](), set[int]()
-    for _, kind, payload in _native.read_journal(str(home.safety), _chain(home), _storage_key(home, opener)):
+    for _, kind, payload in _native.read_journal(str(home.safety), _chain(home), key):
         if kind not in (VOTE, CERTIFICATE):
             continue
         _, _, of, view, vote, _ = BODY.unpack_from(payload)

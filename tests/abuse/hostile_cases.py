@@ -5,6 +5,7 @@ Invariants: a reader raises errors of ours and nothing else, whatever it is give
 
 import json
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -121,7 +122,7 @@ ANSWERS: Mapping[str, tuple[Callable[[Any], object], object]] = {
 }
 
 
-def answer_case(name: str) -> tuple[Read, bytes]:
+def answer_case(name: str, _: Path) -> tuple[Read, bytes]:
     reader, good = ANSWERS[name]
     wire.parse(reader, good)
 
@@ -241,7 +242,7 @@ def _cases() -> dict[str, Callable[[Path], tuple[Read, bytes]]]:
         "format": format_case,
     }
     for name in ANSWERS:
-        found[f"answer {name}"] = lambda _, name=name: answer_case(name)  # type: ignore[misc]
+        found[f"answer {name}"] = partial(answer_case, name)
     return found | log_cases()
 
 

@@ -3,14 +3,13 @@ keys with journals."""
 
 import shutil
 import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from process_tools import assert_no_panic, assert_one_sentence, level, start_home, statuses, wait_for
+from process_tools import assert_no_panic, assert_one_sentence, level, run_command, start_home, statuses, wait_for
 from rustorium import homelock, rekeying
 from rustorium._native import account_id
 from rustorium.client import Client, Key
@@ -23,19 +22,11 @@ from rustorium.testing import DevnetFactory
 from rustorium.types import Claim, Receipt, ReceiptPage, Shown
 
 VICTIM = 3
-COMMAND_S = 120.0
 
 
-def run_command(net: Devnet, *more: str) -> subprocess.CompletedProcess[str]:
+def run_replace_key(net: Devnet, *more: str) -> subprocess.CompletedProcess[str]:
     home = net.net.nodes[VICTIM].home
-    command = ["node", "replace-key", "--home", home, "--net", str(net.path), *more]
-    return subprocess.run(
-        [sys.executable, "-m", "rustorium.cli", *command],
-        capture_output=True,
-        text=True,
-        timeout=COMMAND_S,
-        check=False,
-    )
+    return run_command("node", "replace-key", "--home", home, "--net", str(net.path), *more)
 
 
 @pytest.mark.nodes
@@ -53,13 +44,13 @@ def test_a_retired_validator_votes_with_its_new_key(devnet_factory: DevnetFactor
         net.restart(VICTIM)
         wait_for("it knows", lambda: statuses(net, [VICTIM])[0].retired != "")
         old = public_part(home.validator_key)[1]
-        assert_one_sentence(run_command(net), 1, "stop it", "[home-locked]")
+        assert_one_sentence(run_replace_key(net), 1, "stop it", "[home-locked]")
         assert public_part(home.validator_key)[1] == old
         assert net.terminate(VICTIM) == 0
         wrong = net.root / "owners" / "node-0.key"
-        assert_one_sentence(run_command(net, "--owner-key", str(wrong)), 2, "the owner of node-3", "--owner-key")
+        assert_one_sentence(run_replace_key(net, "--owner-key", str(wrong)), 2, "the owner of node-3", "--owner-key")
         assert (home.safety / "retired").exists(), "nothing changed"
-        ended = run_command(net)
+        ended = run_replace_key(net)
         assert ended.returncode == 0, ended.stderr
         new = public_part(home.validator_key)[1]
         assert new != old

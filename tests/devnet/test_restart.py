@@ -3,13 +3,20 @@
 import json
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from process_tools import assert_no_panic, assert_one_sentence, assert_same_roots, level, statuses, wait_for
+from process_tools import (
+    assert_no_panic,
+    assert_one_sentence,
+    assert_same_roots,
+    level,
+    run_command,
+    statuses,
+    wait_for,
+)
 from rustorium.client import Client, Key
 from rustorium.devnet import Devnet
 from rustorium.errors import RustoriumError
@@ -18,18 +25,10 @@ from rustorium.testing import DevnetFactory
 
 pytestmark = pytest.mark.nodes
 LOST = (2, 3)
-COMMAND_S = 120.0
 
 
 def recover(net: Devnet, step: str, plan: Path, node: int, *more: str) -> subprocess.CompletedProcess[str]:
-    command = ["recover", "committee", step, str(plan), "--home", net.net.nodes[node].home, *more]
-    return subprocess.run(
-        [sys.executable, "-m", "rustorium.cli", *command],
-        capture_output=True,
-        text=True,
-        timeout=COMMAND_S,
-        check=False,
-    )
+    return run_command("recover", "committee", step, str(plan), "--home", net.net.nodes[node].home, *more)
 
 
 def done(net: Devnet, step: str, plan: Path, node: int) -> Any:
@@ -86,9 +85,9 @@ def test_the_owners_of_a_committee_that_can_not_sign_bring_it_back(devnet_factor
     assert_one_sentence(recover(net, "apply", plan, 1), 1, "2 of 3 owners", "[restart-refused]")
     done(net, "sign", plan, 1)
     assert [row["signed"] for row in done(net, "show", plan, 3)] == [True, True, True, False]
-    started = [sys.executable, "-m", "rustorium.cli", "start", "--home", net.net.nodes[0].home]
-    refused = subprocess.run(started, capture_output=True, text=True, timeout=COMMAND_S, check=False)
-    assert_one_sentence(refused, 1, "recover committee apply", "[restart-begun]")
+    assert_one_sentence(
+        run_command("start", "--home", net.net.nodes[0].home), 1, "recover committee apply", "[restart-begun]"
+    )
     assert public_part(homes[3].validator_key)[1] == old[3], "nothing has changed yet"
     signed = plan.read_text()
     later = json.loads(signed)

@@ -47,6 +47,16 @@ fn signed(plan: &Plan, owners: &[usize]) -> Vec<(ValidatorIndex, Signature)> {
     owners.iter().map(|at| (chain::v(*at), owner(*at).sign_vote(chain::v(*at), plan.body()).signature)).collect()
 }
 
+/// Stops a node and puts the plan that these changes make and owners sign into its store.
+fn put(net: &mut Net, index: usize, transactions: &[Transaction], owners: &[usize]) -> Plan {
+    net.stop(index);
+    let store = net.store(index).clone();
+    let plan = plan(net, &store, transactions);
+    let certificate = plan.certificate(signed(&plan, owners)).unwrap();
+    plan.apply(&*store, &certificate).unwrap();
+    plan
+}
+
 fn changes(net: &mut Net) -> Vec<Transaction> {
     vec![net.next_of(0, vec![replace(2, 4), replace(3, 5)]).into_inner()]
 }
@@ -66,11 +76,7 @@ fn the_plan_put_into_the_stores_of_stopped_nodes_brings_the_chain_back() {
     let transactions = changes(&mut net);
     let height = net.height(0);
     for index in 0..2 {
-        net.stop(index);
-        let store = net.store(index).clone();
-        let plan = plan(&net, &store, &transactions);
-        let certificate = plan.certificate(signed(&plan, &[0, 1, 3])).unwrap();
-        plan.apply(&*store, &certificate).unwrap();
+        put(&mut net, index, &transactions, &[0, 1, 3]);
         net.reopen(index);
     }
     settle(&mut net);
@@ -97,11 +103,7 @@ fn the_plan_put_into_the_stores_of_stopped_nodes_brings_the_chain_back() {
 fn members_that_run_take_the_end_from_one_that_has_it() {
     let (mut net, _) = stuck();
     let transactions = changes(&mut net);
-    net.stop(1);
-    let store = net.store(1).clone();
-    let plan = plan(&net, &store, &transactions);
-    let certificate = plan.certificate(signed(&plan, &[0, 1, 2])).unwrap();
-    plan.apply(&*store, &certificate).unwrap();
+    put(&mut net, 1, &transactions, &[0, 1, 2]);
     net.reopen(1);
     settle(&mut net);
     assert_eq!([0, 1, 4, 5].map(|index| epoch(&net, index)), [1; 4]);
@@ -112,11 +114,8 @@ fn members_that_run_take_the_end_from_one_that_has_it() {
 fn a_light_client_follows_the_owners_end_and_believes_the_new_committee_alone() {
     let (mut net, _) = stuck();
     let transactions = changes(&mut net);
-    net.stop(0);
+    let plan = put(&mut net, 0, &transactions, &[1, 2, 3]);
     let store = net.store(0).clone();
-    let plan = plan(&net, &store, &transactions);
-    let certificate = plan.certificate(signed(&plan, &[1, 2, 3])).unwrap();
-    plan.apply(&*store, &certificate).unwrap();
     let end = change(&net, 0, 0);
     let genesis = Trust::genesis(&net.genesis);
     let after = genesis.follow(&end).unwrap();
