@@ -179,7 +179,7 @@ def test_a_batch_that_no_block_can_list_keeps_nothing_from_the_chain() -> None:
     world.start_all()
     world.run(100)
     ends: dict[int, int | None] = {}
-    world.on_answer = lambda node, tag, height: ends.update({tag: height})
+    world.on_answer = lambda node, tag, how, height: ends.update({tag: height})
     signed = [world.net.sign(account, 0, []) for account in range(len(world.net.accounts))]
     for seq, previous in ((2, b"p" * 32), (5, b"q" * 32)):
         raw = [transaction.raw for transaction in signed[seq % 2 :: 2]]

@@ -23,6 +23,8 @@ class ModeName(StrEnum):
     traitors = "traitors"
     partitions = "partitions"
     twins = "twins"
+    bad_hours = "bad-hours"
+    clocks = "clocks"
 
 
 class Stages(StrEnum):
@@ -64,7 +66,8 @@ def run(
         typer.Option(
             "--mode",
             help="Faults to the end; until a calm; while committees change; or, by the seed's number, every "
-            "combination of traitors, every partition, every scenario of twins.",
+            "combination of traitors, every partition, every scenario of twins; up to 1,000 views without a final "
+            "block; clocks that jump.",
         ),
     ] = ModeName.liveness,
     stages: Annotated[

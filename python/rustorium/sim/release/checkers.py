@@ -54,6 +54,7 @@ class Checkers:
         self._committees: dict[int, tuple[int, ...]] = {}
         self._sums: tuple[int, int] | None = None
         self._told: dict[str, int] = {}
+        self._expired: list[str] = []
         self.final_height = 0
         self.epoch = 0
         """The newest that a node has begun."""
@@ -192,8 +193,16 @@ class Checkers:
         if self._told.setdefault(transaction, height) != height:
             raise BreachError(f"transaction {transaction} was told to be final at two heights")
 
+    def told_expired(self, transaction: str) -> None:
+        """A client was told by an honest node that its transaction has expired."""
+        self._expired.append(transaction)
+
     def kept(self, node: int, height: int, disk: _native.SimDisk) -> None:
-        """Called at the end, for each honest node: what was told final is there, wherever the node is that far."""
+        """Called at the end, for each honest node: what was told final is there, wherever the node is that far, and
+        what was told expired is not."""
+        for transaction in self._expired:
+            if (found := disk.transaction(transaction)) is not None:
+                raise BreachError(f"transaction {transaction} was told to be expired and executed at height {found[0]}")
         for transaction, at in self._told.items():
             found = disk.transaction(transaction)
             if at <= height and (found is None or found[0] != at):

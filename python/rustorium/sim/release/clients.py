@@ -1,20 +1,26 @@
 """Clients: a few accounts that sign transactions, hand them to nodes and wait, and again where no answer comes.
 
-Invariants: an account's nonces go up one by one; the same bytes are handed in again, never others in their place; a
-client believes a node that says *final*, and the checkers hold the node to it where it is honest.
+Invariants: an account's nonces go up one by one; the same bytes are handed in again, and others in their place only
+after a node said that they have expired; a client believes a node that says *final* or *expired*, and the checkers hold
+the node to it where it is honest.
 """
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rustorium import _native
-from rustorium.sim.release.net import EXPIRES_MS, REGION, Signed, seed_of
+from rustorium.consensus.pacemaker import NS_PER_MS
+from rustorium.sim.release.net import EXPIRES_MS, REGION, START_MS, Signed, seed_of
 from rustorium.sim.release.shadow import Remembered
 
 if TYPE_CHECKING:
     from rustorium.sim.release.world import World
 
 TAGS_EACH = 1_000_000
+TAGS_ALL = 1_000_000_000
+"""Added to the tag of a transaction that takes an expired one's place."""
+LIFETIMES_MS = (5_000, 3_600_000)
+EXPIRED = "expired"
 RETRY_MS = 400.0
 KEYS = 5
 TOGETHER_MAX = 3
@@ -26,6 +32,7 @@ class Wait:
     """A transaction under way."""
 
     account: int
+    nonce: int
     signed: Signed
     until: str
 
@@ -41,6 +48,8 @@ class Clients:
         self._operator = len(world.net.accounts) - 1
         self._waits: dict[int, Wait] = {}
         self.done = 0
+        self.lifetimes = False
+        """Whether some transactions expire soon."""
         self.stopped = False
         """No new transactions are signed."""
         world.on_answer = self._answered
@@ -71,10 +80,17 @@ class Clients:
     def _submit(self, account: int, operations: list[dict[str, Any]]) -> None:
         nonce = self._nonces[account]
         self._nonces[account] += 1
-        signed = self._world.net.sign(account, nonce, operations)
-        self._world.shadow.signed(Remembered(signed.id, account, nonce, EXPIRES_MS, operations))
-        tag = account * TAGS_EACH + nonce
-        self._waits[tag] = Wait(account, signed, "certified" if self._rng.random() < 0.3 else "final")
+        expires_ms = EXPIRES_MS
+        if self.lifetimes and self._rng.random() < 0.3:
+            expires_ms = START_MS + self._world.now // NS_PER_MS + self._rng.randint(*LIFETIMES_MS)
+        self._sign(account * TAGS_EACH + nonce, account, nonce, operations, expires_ms)
+
+    def _sign(
+        self, tag: int, account: int, nonce: int, operations: list[dict[str, Any]], expires_ms: int = EXPIRES_MS
+    ) -> None:
+        signed = self._world.net.sign(account, nonce, operations, expires_ms)
+        self._world.shadow.signed(Remembered(signed.id, account, nonce, expires_ms, operations))
+        self._waits[tag] = Wait(account, nonce, signed, "certified" if self._rng.random() < 0.3 else "final")
         self._hand_in(tag)
 
     def _operations(self, account: int, nonce: int) -> list[dict[str, Any]]:
@@ -110,10 +126,20 @@ class Clients:
         if running:
             running[self._rng.randrange(len(running))].client(wait.signed.raw, wait.until, tag)
 
-    def _answered(self, node: int, tag: int, height: int | None) -> None:
+    def _answered(self, node: int, tag: int, how: str, height: int | None) -> None:
         wait = self._waits.get(tag)
-        if wait is None or height is None or node not in self._world.honest:
-            return  # refused for now, or told by a liar: handed in again
+        if wait is None or node not in self._world.honest:
+            return
+        if how == EXPIRED:
+            self._replace(tag, wait)
+        elif height is not None:  # else refused for now: handed in again
+            del self._waits[tag]
+            self.done += 1
+            self._world.checkers.told_final(wait.signed.id, height)
+
+    def _replace(self, tag: int, wait: Wait) -> None:
+        """Signs another transaction with the nonce of one that a node called expired."""
         del self._waits[tag]
-        self.done += 1
-        self._world.checkers.told_final(wait.signed.id, height)
+        self._world.counts["expired transaction"] += 1
+        self._world.checkers.told_expired(wait.signed.id)
+        self._sign(tag + TAGS_ALL, wait.account, wait.nonce, self._operations(wait.account, wait.nonce))

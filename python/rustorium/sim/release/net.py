@@ -13,7 +13,8 @@ from rustorium import _native
 
 START_MS = 1_800_000_000_000
 """The genesis' time."""
-EXPIRES_MS = START_MS + 3_600_000
+EXPIRES_MS = START_MS + 12 * 3_600_000
+"""Expiry of transactions that outlive the run, whatever its clocks do."""
 REGION = 3
 AMOUNT = 1_000_000_000
 STORAGE_BYTES = 1 << 30
@@ -73,11 +74,11 @@ class Net:
             "region": REGION,
         }
 
-    def sign(self, account: int, nonce: int, operations: list[dict[str, Any]]) -> Signed:
+    def sign(self, account: int, nonce: int, operations: list[dict[str, Any]], expires_ms: int = EXPIRES_MS) -> Signed:
         """An account's transaction with this nonce."""
         seed = self.accounts[account].seed
         made = _native.build_transaction(
-            seed, self.chain, REGION, nonce, EXPIRES_MS, None, json.dumps(operations, separators=(",", ":"))
+            seed, self.chain, REGION, nonce, expires_ms, None, json.dumps(operations, separators=(",", ":"))
         )
         return Signed(*made)
 

@@ -35,8 +35,6 @@ class Pace:
     execute_ms: float = 0.3
     root_ms: float = 2.0
     keep_ms: float = 300.0
-    clock_ms: int = 0
-    """How far the node's clock is ahead of the true time."""
 
     def of(self, stage: int) -> float:
         return (self.sync_ms, self.check_ms, self.execute_ms, self.root_ms, self.keep_ms)[stage]
@@ -79,7 +77,7 @@ class ReleasePort:
     def _clock(self) -> tuple[int, int]:
         """Monotonic µs and Unix ms."""
         now = self._world.now
-        return now // NS_PER_US, START_MS + 1 + now // NS_PER_MS + self._pace.clock_ms
+        return now // NS_PER_US, START_MS + 1 + now // NS_PER_MS + self._node.clock_ms
 
     # ---- the port
 
@@ -132,6 +130,10 @@ class ReleasePort:
     def link(self, peer: int, up: bool) -> None:
         """A link came up or went down."""
         self._take(self.native.link(*self._clock(), peer, up))
+
+    def look(self) -> None:
+        """The node wakes up without anything that came, and sees what its clock says."""
+        self._take(self.native.tick(*self._clock()))
 
     def client(self, raw: bytes, until: str, tag: int) -> None:
         """A client hands in a transaction and waits."""

@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from rustorium.errors import UsageError
+from rustorium.sim.release import clocks
+from rustorium.sim.release.bad_hours import play_hour
 from rustorium.sim.release.clients import Clients
 from rustorium.sim.release.port import ReleasePort
 from rustorium.sim.release.probes import judge_memory
@@ -81,7 +83,7 @@ class Report:
         )
 
 
-_LINE = re.compile(r"seed (\d+) (\w+) nodes (\d+) heights (\d+)(?:.*; hash ([0-9a-f]{32}))?", re.DOTALL)
+_LINE = re.compile(r"seed (\d+) ([\w-]+) nodes (\d+) heights (\d+)(?:.*; hash ([0-9a-f]{32}))?", re.DOTALL)
 
 
 def read_line(line: str) -> tuple[int, Mode, Shape, str | None]:
@@ -149,13 +151,19 @@ def _play(world: World, plan: Plan, clients: Clients) -> str:
     if plan.twins is not None:
         _play_twins(world, plan.twins, clients)
     else:
+        clients.lifetimes = bool(plan.jumps)
         clients.begin()
     if plan.mode is Mode.SAFETY:
         world.run(SAFETY_MS, lambda: world.checkers.final_height >= heights)
         return ""
-    if plan.twins is None:
+    if plan.hour is not None:
+        if failure := play_hour(world, plan.hour, plan.ceiling_ms):
+            return f"{failure}: {_stall(world, clients)}"
+    elif plan.twins is None:
         world.run(plan.calm_ms)
     calm(world)
+    if plan.jumps and (failure := clocks.play_on(world)):
+        return f"{failure}: {_stall(world, clients)}"
     clients.gap_ms = min(clients.gap_ms, CALM_GAP_MS)
     until = world.now / 1e6 + SETTLE_MS
     if not world.run(until, lambda: world.checkers.final_height >= heights):

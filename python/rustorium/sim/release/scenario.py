@@ -13,6 +13,8 @@ from rustorium.consensus.pacemaker import ConsensusConfig
 from rustorium.errors import UsageError
 from rustorium.sim.links import CALM, LinkFaults
 from rustorium.sim.release.actors import KINDS, Actor, Twin, make_actor
+from rustorium.sim.release.bad_hours import BadHour, draw_hour
+from rustorium.sim.release.clocks import Jump, draw_jumps, schedule_jumps
 from rustorium.sim.release.net import make_net
 from rustorium.sim.release.partitions import set_partitions
 from rustorium.sim.release.port import SLOW, Pace
@@ -24,6 +26,11 @@ from rustorium.sim.release.world import World
 ACCOUNTS = 7
 """The last one is the operator's."""
 PARTED_AT_MS, PARTED_MS = 60.0, 700.0
+CLOCKS_MS = 2_000.0
+"""Clocks jump within this time."""
+HOUR_GAP_MS = 300.0
+HOUR_TRAITORS = ("silent", "vote withholder", "nullifier")
+"""Kinds whose work goes on however long an hour lasts."""
 FAULT_KINDS = (
     "delay",
     "loss",
@@ -70,6 +77,11 @@ class Mode(Enum):
     have been had without traitors, again with them."""
     TWINS = "twins"
     """The seed's number names a scenario of `twins`."""
+    BAD_HOURS = "bad-hours"
+    """Up to 1,000 views in a row without a final block, members away during parts of them, deaths and restarts after
+    them; then a final block must come soon, and then as LIVENESS."""
+    CLOCKS = "clocks"
+    """As LIVENESS, with clocks that jump by up to an hour, and a final block soon after the last jump."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +137,10 @@ class Plan:
     """How the committees change, where they do."""
     twins: Scenario | None = None
     """What is played of `twins`."""
+    ceiling_ms: int = 1_000
+    """That of Δ."""
+    hour: BadHour | None = None
+    jumps: tuple[Jump, ...] = ()
 
     @property
     def nodes(self) -> int:
@@ -149,6 +165,10 @@ def draw_plan(seed: int, mode: Mode, shape: Shape) -> Plan:
         return _twins_plan(seed, shape)
     if mode is Mode.PARTITIONS:
         return _partition_plan(seed, shape)
+    if mode is Mode.BAD_HOURS:
+        return _bad_hour_plan(seed, shape)
+    if mode is Mode.CLOCKS:
+        return _clocks_plan(seed, shape)
     return _faulty_plan(seed, mode, shape)
 
 
@@ -169,6 +189,32 @@ def _partition_plan(seed: int, shape: Shape) -> Plan:
     traitors = tuple(rng.choice(KINDS) for _ in range(most))
     quiet = _quiet_plan(Mode.PARTITIONS, shape)
     return replace(quiet, traitors=traitors, partitions=(cut,), calm_ms=PARTED_AT_MS + PARTED_MS)
+
+
+def _bad_hour_plan(seed: int, shape: Shape) -> Plan:
+    rng = random.Random(f"release bad hour {seed} {shape.nodes}")
+    if shape.nodes < 4:
+        raise UsageError("bad hours have a member away: use --nodes 4 or more")
+    most = (shape.nodes - 1) // 3
+    traitors = tuple(rng.choice(HOUR_TRAITORS) for _ in range(most)) if rng.random() < 0.2 else ()
+    hour, ceiling_ms = draw_hour(rng, shape.nodes, len(traitors))
+    quiet = _quiet_plan(Mode.BAD_HOURS, shape)
+    grace_ms = rng.choice([0, 3])
+    return replace(
+        quiet, traitors=traitors, hour=hour, ceiling_ms=ceiling_ms, gap_ms=HOUR_GAP_MS, parent_grace_ms=grace_ms
+    )
+
+
+def _clocks_plan(seed: int, shape: Shape) -> Plan:
+    rng = random.Random(f"release clocks {seed} {shape.nodes}")
+    quiet = _quiet_plan(Mode.CLOCKS, shape)
+    jumps = draw_jumps(rng, shape.nodes, CLOCKS_MS)
+    skew = rng.choice([0, 5, 40])
+    skews = tuple(rng.randint(0, skew) for _ in range(shape.nodes))
+    crashes = tuple(
+        (rng.uniform(10, CLOCKS_MS), rng.randrange(shape.nodes), rng.uniform(5, 300)) for _ in range(rng.randint(0, 2))
+    )
+    return replace(quiet, jumps=jumps, skews_ms=skews, crashes=crashes, calm_ms=CLOCKS_MS)
 
 
 def _faulty_plan(seed: int, mode: Mode, shape: Shape) -> Plan:
@@ -238,7 +284,7 @@ def _draw_actors(rng: random.Random, plan: Plan) -> dict[int, Actor]:
     if plan.twins is not None:
         return {plan.twins.twin: make_actor("twin", rng, plan.calm_ms)}
     kinds = plan.traitors
-    if kinds and plan.mode not in (Mode.TRAITORS, Mode.PARTITIONS):
+    if kinds and plan.mode not in (Mode.TRAITORS, Mode.PARTITIONS, Mode.BAD_HOURS):
         kinds = kinds[: rng.randint(1, len(kinds))]
     places = rng.sample(range(plan.nodes), len(kinds))
     return {place: make_actor(kind, rng, plan.calm_ms) for place, kind in zip(places, kinds, strict=True)}
@@ -252,8 +298,8 @@ def build_world(seed: int, plan: Plan) -> World:
     doubled = [number for number, actor in actors.items() if isinstance(actor, Twin)]
     config = ConsensusConfig(
         delta_floor_ms=20,
-        delta_start_ms=40,
-        delta_ceiling_ms=1_000,
+        delta_start_ms=min(40, plan.ceiling_ms),
+        delta_ceiling_ms=plan.ceiling_ms,
         heartbeat_ms=200,
         parent_grace_ms=plan.parent_grace_ms,
         state_roots=True,
@@ -262,12 +308,20 @@ def build_world(seed: int, plan: Plan) -> World:
     if plan.terms is not None and plan.terms.epoch_ms is not None:
         parameters.append(("epoch_ms", plan.terms.epoch_ms))
     net = make_net(plan.shape.nodes, nodes, ACCOUNTS, tuple(parameters))
-    paces = {node: Pace(clock_ms=skew) for node, skew in enumerate(plan.skews_ms)}
-    if plan.slow_node is not None:
-        paces[plan.slow_node] = SLOW
+    paces: dict[int, Pace] = {} if plan.slow_node is None else {plan.slow_node: SLOW}
     world = World(
-        seed, net, nodes, config, base_ms=plan.base_ms, faults=plan.links, actors=actors, paces=paces, twins=doubled
+        seed,
+        net,
+        nodes,
+        config,
+        base_ms=plan.base_ms,
+        faults=plan.links,
+        actors=actors,
+        paces=paces,
+        skews_ms=plan.skews_ms,
+        twins=doubled,
     )
+    schedule_jumps(world, plan.jumps)
     world.counts["slow node"] += plan.slow_node is not None
     for at, node, down in plan.crashes:
         world.after_ms(at, _crash, world, node, down)

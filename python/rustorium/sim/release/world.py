@@ -7,7 +7,6 @@ honest nodes' frames pass the checkers before they are on a link.
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 from rustorium import _native
@@ -54,6 +53,8 @@ class Node(engine.Node):
         """Whether its disk was told to fail: then a process may end by itself."""
         self.calls: Counter[str] = Counter()
         """Calls into the release stages, of processes that ended."""
+        self.clock_ms = 0
+        """How far its clock is ahead of the true time."""
         self._offenders: set[int] = set()
 
     def offenders(self) -> set[int]:
@@ -83,9 +84,10 @@ class World(Engine[Node]):
         base_ms: float = 1.0,
         actors: dict[int, Actor] | None = None,
         paces: dict[int, Pace] | None = None,
+        skews_ms: Sequence[int] = (),
         twins: Sequence[int] = (),
     ) -> None:
-        """`twins`: numbers of traitors that run twice."""
+        """`skews_ms`: by numbers, how far clocks are ahead. `twins`: numbers of traitors that run twice."""
         super().__init__([Node(index, number) for index, number in enumerate([*range(nodes), *twins])])
         self.rng = random.Random(seed)
         self.net, self.n, self.size, self.config = net, net.n, nodes, config
@@ -95,12 +97,15 @@ class World(Engine[Node]):
         people = [(account.address, _native.public_key(account.seed)) for account in net.accounts]
         self.shadow = Shadow([key for _, key in people], [address for address, _ in people], AMOUNT)
         self.links = Links(self.rng, base_ms, faults, self.counts)
-        self.on_answer: Callable[[int, int, int | None], None] = lambda node, tag, height: None
-        """Told how each submission ended: node, tag, and the height where it is final there."""
+        self.on_answer: Callable[[int, int, str, int | None], None] = lambda node, tag, how, height: None
+        """Told how each submission ended: node, tag, a code, and the height if it is final there."""
         self.bars: Callable[[int, int, bytes], bool] = lambda source, target, frame: False
         """Whether a frame of one node must not reach another one."""
         self.boundary_faults: list[BoundaryFault] = []
         self._paces = paces or {}
+        for node in self.nodes:
+            # A twin's clock is another one, so that its blocks are too.
+            node.clock_ms = dict(enumerate(skews_ms)).get(node.number, 0) + (node.index >= nodes)
         keys = {net.validator_key(index, number): index for index in range(nodes) for number in range(2)}
         self._number_of_key = keys
         self._named = [[node.index for node in self.nodes if node.number == number] for number in range(nodes)]
@@ -115,7 +120,7 @@ class World(Engine[Node]):
         node.incarnation += 1
         node.tick_at, node.waking = None, False
         try:
-            port = ReleasePort(self, node, self.seed_of(index), self._pace_of(node))
+            port = ReleasePort(self, node, self.seed_of(index), self._paces.get(node.number, Pace()))
         except _native.NativeError as failure:
             self.failed(index, failure.code, str(failure))
             return
@@ -129,11 +134,6 @@ class World(Engine[Node]):
         """The seed of a node's validator key."""
         node = self.nodes[index]
         return self.net.validator_seed(node.number, node.key)
-
-    def _pace_of(self, node: Node) -> Pace:
-        """A twin's clock is another one, so that its blocks are too."""
-        pace = self._paces.get(node.number, Pace())
-        return pace if node.index < self.size else replace(pace, clock_ms=pace.clock_ms + 1)
 
     def _link_up(self, a: int, b: int, a_incarnation: int, b_incarnation: int) -> None:
         one, other = self.nodes[a], self.nodes[b]
@@ -188,6 +188,18 @@ class World(Engine[Node]):
         if islands is not None:
             islands = [*islands, *(1 - min(islands[node.number], 1) for node in self.nodes[self.size :])]
         self.links.partition(None if islands is None else list(islands))
+
+    def jump_clock(self, number: int, ms: int, noticed_ms: float) -> None:
+        """Changes the wall clock of the nodes with this number; they look at it `noticed_ms` later at the latest."""
+        for index in self._named[number]:
+            node = self.nodes[index]
+            node.clock_ms += ms
+            self.later(index, node.incarnation, self.rng.uniform(0, noticed_ms), self._look, index)
+
+    def _look(self, index: int) -> None:
+        port = self.nodes[index].port
+        if port is not None:
+            port.look()
 
     def wipe(self, index: int) -> None:
         """A node's disk is gone, and with it all that it signed."""
@@ -302,7 +314,7 @@ class World(Engine[Node]):
 
     def answered(self, node: int, tag: int, how: str, height: int | None) -> None:
         self.note(f"{self.now}:{node}:answer:{tag}:{how}:{height}")
-        self.on_answer(node, tag, height)
+        self.on_answer(node, tag, how, height)
 
 
 def _said_if_readable(frame: bytes) -> dict[str, Any]:

@@ -1,0 +1,213 @@
+"""Bad hours: many views in a row without a final block, members away during parts of them, deaths and restarts after.
+
+Invariants: a bad hour is a function of the plan's random numbers; frames are only ever dropped, and only those that
+could certify or finalize a block; traitors, absent and dead nodes are never more than f at once.
+"""
+
+import random
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from rustorium.sim.release.frames import FINALIZE, HEARTBEAT, NOTARIZE, PROPOSAL, VOTE, votes_in
+
+if TYPE_CHECKING:
+    from rustorium.sim.release.world import World
+
+BEGINS_AT_MS = 400.0
+LOOK_MS = 20.0
+RECOVERED_MS = 10_000.0
+"""The first final block comes within this time after the network is whole."""
+VIEW_MS = 40.0
+"""Time that a lost view may take besides its timers."""
+VIEWS_MAX = 1_000
+LENGTHS = ((70, 1_000), (130, 250), (300, 100), (VIEWS_MAX, 50), (VIEWS_MAX, 100))
+"""Views lost at most, with the ceiling of Δ in milliseconds: long hours have short views, as seeds must be fast."""
+EVENTS_MAX = 8_000_000
+
+
+class Lost(Enum):
+    """Frames that don't pass in a bad hour."""
+
+    PROPOSALS = "proposals"
+    NOTARIZES = "notarize votes"
+    FINALIZES = "finalize votes"
+
+
+class Way(Enum):
+    """How a member is away."""
+
+    CUT = "cut off"
+    DOWN = "down"
+
+
+class Restart(Enum):
+    """What happens to processes when the network is whole again."""
+
+    NONE = "none"
+    ONE = "one restarts"
+    ALL = "all restart"
+    POWER = "all lose power"
+
+
+@dataclass(frozen=True, slots=True)
+class Absence:
+    """A member that is away during a part of the hour."""
+
+    node: int
+    first: float
+    """The part of the hour's views after which it goes."""
+    last: float
+    """The part after which it is back; 1: with the end of the hour."""
+    way: Way
+
+
+@dataclass(frozen=True, slots=True)
+class BadHour:
+    """Views without a final block."""
+
+    views: int
+    lost: Lost
+    absences: tuple[Absence, ...] = ()
+    dead: tuple[int, ...] = ()
+    """Members that die when the network is whole, and come back only after the first final block."""
+    restart: Restart = Restart.NONE
+
+
+def draw_hour(rng: random.Random, nodes: int, traitors: int) -> tuple[BadHour, int]:
+    """An hour, and the ceiling of Δ in milliseconds."""
+    most, ceiling_ms = rng.choice(LENGTHS)
+    free = (nodes - 1) // 3 - traitors
+    everybody = list(range(nodes))
+    rng.shuffle(everybody)
+    absences: list[Absence] = []
+    for slot in range(free):
+        # Each slot has nodes of its own, so that no node is away twice at once.
+        absences += _absences(rng, everybody[slot::free])
+    return BadHour(
+        views=rng.choice([most, rng.randint(20, most)]),
+        lost=rng.choice([Lost.PROPOSALS, Lost.PROPOSALS, Lost.NOTARIZES, Lost.FINALIZES]),
+        absences=tuple(absences),
+        dead=tuple(rng.sample(range(nodes), free if rng.random() < 0.7 else 0)),
+        restart=rng.choice([Restart.NONE, Restart.NONE, Restart.ONE, Restart.ALL, Restart.POWER]),
+    ), ceiling_ms
+
+
+def _absences(rng: random.Random, members: list[int]) -> list[Absence]:
+    """Absences one after the other."""
+    cuts = sorted(rng.random() for _ in range(2 * rng.choice([0, 1, 1, 2])))
+    if cuts and rng.random() < 0.5:
+        cuts[0], cuts[-1] = 0.0, 1.0
+    pairs = zip(cuts[::2], cuts[1::2], strict=True)
+    return [Absence(rng.choice(members), first, last, rng.choice(list(Way))) for first, last in pairs]
+
+
+class Hour:
+    """A bad hour as it passes."""
+
+    def __init__(self, world: "World", hour: BadHour) -> None:
+        self._world, self._hour = world, hour
+        self._cut: set[int] = set()
+        self._ahead = list(hour.absences)
+        self._away: list[Absence] = []
+        self.first_view = max((port.view for port in world.ports()), default=0)
+        self.is_over = False
+
+    def begin(self) -> None:
+        self._world.bars = self._bars
+        self._look()
+
+    def _bars(self, _source: int, _target: int, frame: bytes) -> bool:
+        """Frames that would bring a certificate of a block about; a heartbeat goes, too, where it has such a vote."""
+        match self._hour.lost:
+            case Lost.PROPOSALS:
+                return frame[0] == PROPOSAL
+            case Lost.NOTARIZES:
+                return frame[0] in (VOTE, HEARTBEAT) and any(vote.kind == NOTARIZE for vote in votes_in(frame))
+            case Lost.FINALIZES:
+                return frame[0] in (VOTE, HEARTBEAT) and any(vote.kind == FINALIZE for vote in votes_in(frame))
+
+    def _passed(self) -> float:
+        """The part of the hour's views that is over."""
+        newest = max((port.view for port in self._world.ports()), default=self.first_view)
+        return (newest - self.first_view) / self._hour.views
+
+    def _look(self) -> None:
+        passed = self._passed()
+        for absence in [absence for absence in self._away if absence.last <= passed]:
+            self._back(absence)
+        for absence in [absence for absence in self._ahead if absence.first <= passed]:
+            self._ahead.remove(absence)
+            self._goes(absence)
+        if passed < 1:
+            self._world.after_ms(LOOK_MS, self._look)
+        else:
+            self._end()
+
+    def _goes(self, absence: Absence) -> None:
+        self._away.append(absence)
+        self._world.counts[f"away: {absence.way.value}"] += 1
+        if absence.way is Way.CUT:
+            self._cut.add(absence.node)
+            self._part()
+        else:
+            self._world.crash(absence.node)
+
+    def _back(self, absence: Absence) -> None:
+        self._away.remove(absence)
+        if absence.way is Way.CUT:
+            self._cut.discard(absence.node)
+            self._part()
+        else:
+            self._world.start(absence.node)
+
+    def _part(self) -> None:
+        """Each node that is cut off is an island of its own."""
+        islands = [node + 1 if node in self._cut else 0 for node in range(self._world.size)]
+        self._world.partition(islands if self._cut else None)
+
+    def _end(self) -> None:
+        """The network is whole: members come back, others die, processes restart."""
+        world, hour = self._world, self._hour
+        self.is_over = True
+        world.bars = lambda source, target, frame: False
+        for absence in list(self._away):
+            self._back(absence)
+        world.counts["lost views"] += hour.views
+        for node in hour.dead:
+            world.crash(node)
+            world.counts["death after a bad hour"] += 1
+        alive = [node for node in range(world.size) if node not in hour.dead]
+        match hour.restart:
+            case Restart.NONE:
+                return
+            case Restart.ONE:
+                alive = [world.rng.choice(alive)]
+                world.crash(alive[0])
+            case Restart.ALL:
+                for node in alive:
+                    world.crash(node)
+            case Restart.POWER:
+                world.lose_power(alive)
+        world.counts[hour.restart.value] += 1
+        for node in alive:
+            world.after_ms(world.rng.uniform(5, 50), world.start, node)
+
+
+def play_hour(world: "World", plan_hour: BadHour, ceiling_ms: int) -> str:
+    """Plays a bad hour, and what follows up to the first final block; what it failed to reach, or nothing."""
+    world.events_max = EVENTS_MAX
+    world.run(BEGINS_AT_MS)
+    hour = Hour(world, plan_hour)
+    hour.begin()
+    longest_ms = plan_hour.views * (4 * ceiling_ms + VIEW_MS) + RECOVERED_MS
+    if not world.run(world.now / 1e6 + longest_ms, lambda: hour.is_over):
+        return f"views stand still in a bad hour: {_views(world, hour)} of {plan_hour.views} passed"
+    height, within = world.checkers.final_height, RECOVERED_MS + 2 * ceiling_ms * bool(world.actors)
+    if not world.run(world.now / 1e6 + within, lambda: world.checkers.final_height > height):
+        return f"no final block above {height} within {within:.0f} ms after {plan_hour.views} lost views"
+    return ""
+
+
+def _views(world: "World", hour: Hour) -> int:
+    return max((port.view for port in world.ports()), default=hour.first_view) - hour.first_view
