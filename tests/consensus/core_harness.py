@@ -75,11 +75,12 @@ class Core:
         blocks: tuple[BlockFacts, ...] = (),
         certificates: tuple[Certificate, ...] = (),
         votes: tuple[OwnVote, ...] = (),
+        n: int = N,
     ) -> None:
         self.now = 0
         self.steps = 0
         self.replica = Replica(config)
-        self.first = self.feed(Recovered(final, payload_height, 0, me, N, blocks, certificates, votes))
+        self.first = self.feed(Recovered(final, payload_height, 0, me, n, blocks, certificates, votes))
 
     def feed(self, *inputs: Input) -> list[Effect]:
         effects: list[Effect] = []

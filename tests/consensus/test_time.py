@@ -3,6 +3,7 @@
 Invariants: virtual time only; each test names the rule that it holds the core to.
 """
 
+import pytest
 from core_harness import CONFIG, GENESIS, Core, block, finalization, notarization, nullification, of, ready
 
 from rustorium.consensus.pacemaker import NS_PER_MS
@@ -240,3 +241,10 @@ def test_r20_a_costly_lane_is_distrusted_for_d_views() -> None:
     late = Core(me=1)
     late.feed(LaneCostly(3, 0), *(nullification(view) for view in range(1, 33)))
     assert [p.distrusted_lanes for p in of(late.feed(WorkSeen(True)), Propose)] == [()]
+
+
+@pytest.mark.parametrize("n", [4, 32, 33, 100])
+def test_r20_a_costly_lane_is_distrusted_at_the_leaders_next_turn(n: int) -> None:
+    core = Core(me=1, n=n)
+    core.feed(LaneCostly(3, 1), *(nullification(view) for view in range(1, n + 1)))
+    assert [(p.view, p.distrusted_lanes) for p in of(core.feed(WorkSeen(True)), Propose)] == [(n + 1, (3,))]
