@@ -25,6 +25,11 @@ class Replica:
         assert self._machine is not None, "Recovered comes first"
         return self._machine.on_input(now, event)
 
+    @property
+    def backoff(self) -> int | None:
+        """K of R16; None before `Recovered`."""
+        return None if self._machine is None else self._machine.backoff
+
     def next_deadline(self) -> int | None:
         """The time (monotonic nanoseconds) at which to send a `Tick`; None before `Recovered`."""
         return None if self._machine is None else self._machine.next_deadline()

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from hostile_files import put
 
-from rustorium.consensus.leader import leader_of
 from rustorium.consensus.pacemaker import ConsensusConfig
 from rustorium.consensus.vocabulary import (
     BlockFacts,
@@ -64,9 +63,7 @@ def _write(folder: Path) -> list[Path]:
     events: list[Input] = [Recovered(parent, 0, 0, ME, N), WorkSeen(True), PeerSilence(1, True)]
     now = 0
     for view in range(1, VIEWS):
-        block = BlockFacts(
-            view, view, bytes([view]) * 32, parent.view, parent.digest, leader_of(view, N), now + 1, True, 0
-        )
+        block = BlockFacts(view, view, bytes([view]) * 32, parent.view, parent.digest, view % N, now + 1, True, 0)
         events += [BlockSeen(block, PayloadStatus.PENDING), BlockSeen(block, PayloadStatus.READY), Tick()]
         events += [Certificate(kind, view, block.digest) for kind in (VoteKind.NOTARIZE, VoteKind.FINALIZE)]
         if view == PART_BEGINS:

@@ -1,12 +1,15 @@
-"""R16, R17: what leaders cost that show life and don't propose.
+"""R1, R16, R17b: what leaders cost that show life and don't propose, and that nobody is passed over for ever.
 
 Invariants: virtual time and fixed seeds; the mute members never vote either, so that the others are just a quorum.
 """
 
+import random
 from collections.abc import Callable
 
 import pytest
-from virtual_links import Links
+from virtual_links import Guile, Links
+
+from rustorium.consensus.pacemaker import NS_PER_MS
 
 SIZES = [4, 7, 16, 31]
 FULL_EVERY = 32
@@ -36,3 +39,85 @@ def views_per_second(links: Links, after_cycles: int, cycles: int) -> float:
 def test_f_mute_leaders_cost_at_most_half_the_views(n: int, where: Callable[[int], list[int]]) -> None:
     calm = views_per_second(Links(n), 1, 4)
     assert views_per_second(Links(n, where(n)), 4, FULL_EVERY) >= calm / 2
+
+
+@pytest.mark.parametrize(
+    ("n", "after_cycles", "guile"),
+    [
+        (4, 64, Guile.SKIPPED),
+        (7, 64, Guile.SKIPPED),
+        (16, 64, Guile.SKIPPED),
+        (31, 48, Guile.SKIPPED),
+        (4, 64, Guile.OBLIGING),
+        (7, 64, Guile.OBLIGING),
+        (16, 64, Guile.OBLIGING),
+    ],
+)
+def test_f_leaders_that_propose_only_where_it_helps_them_cost_at_most_two_thirds(
+    n: int, after_cycles: int, guile: Guile
+) -> None:
+    """R17b: terms and full cycles, also for one who behaves in full cycles so as to have its terms forgotten."""
+    calm = views_per_second(Links(n), 1, 4)
+    assert views_per_second(Links(n, adjacent(n), guile=guile), after_cycles, 2 * FULL_EVERY) >= calm / 3
+
+
+@pytest.mark.parametrize("seed", [None, 2, 3])
+@pytest.mark.parametrize("n", [4, 7, 16])
+def test_drawn_orders_cost_no_more_than_the_order_by_place(n: int, seed: int | None) -> None:
+    calm = views_per_second(Links(n, seed=seed), 1, 4)
+    assert views_per_second(Links(n, spread(n), seed=seed), 4, FULL_EVERY) >= calm / 2
+
+
+def scatter(links: Links, rng: random.Random) -> None:
+    """Gives each core a list, backoffs and terms that no run need have led to, for ever as far as terms go."""
+    for me in links.members:
+        machine, others = links.machine(me), [place for place in range(links.n) if place != me]
+        turns, pace = machine._turns, machine._pace
+        turns._listed = dict.fromkeys(rng.sample(others, rng.randrange(faults(links.n) + 1)), 10**6)
+        turns._late = {place for place in others if rng.random() < 0.5}
+        turns._lost = {place: 1 for place in others if rng.random() < 0.5}
+        turns._lost_at = dict.fromkeys(others, 0)
+        turns._terms = {place: rng.randrange(1, 7) for place in others if rng.random() < 0.5}
+        turns._listed_anew()
+        pace.backoff = rng.randrange(pace.backoff_max + 1) if rng.random() < 0.7 else 0
+
+
+@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("n", SIZES)
+def test_whatever_each_node_believes_of_the_leaders_the_chain_goes_on(n: int, seed: int) -> None:
+    """R17b (a): f mute, the others all needed, and no two lists alike."""
+    if n > 7 and seed >= {16: 4, 31: 1}[n]:
+        return
+    rng = random.Random(1_000 * n + seed)
+    mute = rng.sample(range(n), faults(n)) if seed % 2 else adjacent(n)
+    links = Links(n, mute, guile=rng.choice(list(Guile)), seed=rng.choice([None, seed]))
+    links.run(rng.uniform(50, 3_000))
+    scatter(links, rng)
+    start, final = links.views(), links.final_view()
+    assert links.run(3_600_000, lambda: links.final_view() > start), "no final block in an hour"
+    assert links.views() - final <= 2 * n + faults(n) + 3
+    later = links.views()
+    assert links.run(3_600_000, lambda: sum(view > later for view in links.final_at) >= 3)
+    assert links.views() - later <= 2 * n + faults(n) + 3
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("n", [4, 7, 16])
+def test_after_a_bad_spell_the_first_final_block_comes_within_a_few_views(n: int, seed: int) -> None:
+    if n == 16 and seed >= 2:
+        return
+    rng = random.Random(seed)
+    links = Links(n, rng.sample(range(n), faults(n)), seed=rng.choice([None, seed]))
+    slow = {(a, b): rng.choice([1, 20, 150, 400, 900]) for a in range(n) for b in range(n)}
+    loss = rng.choice([0.3, 0.6, 0.8])
+
+    def spell(source: int, target: int) -> int | None:
+        lost = source != target and rng.random() < loss
+        return None if lost else int(slow[source, target] * rng.uniform(0.5, 1.5) * NS_PER_MS)
+
+    links.delay = spell
+    links.run(30_000)
+    links.delay = None
+    start = links.views()
+    assert links.run(60_000, lambda: links.final_view() >= start)
+    assert links.views() - start <= faults(n) + 4

@@ -6,7 +6,6 @@ Invariants: virtual time only; each test names the rule that it holds the core t
 import pytest
 from core_harness import CONFIG, GENESIS, Core, block, finalization, notarization, nullification, of, ready
 
-from rustorium.consensus.pacemaker import NS_PER_MS
 from rustorium.consensus.vocabulary import (
     BlockSeen,
     ClaimReady,
@@ -171,34 +170,6 @@ def test_r15_a_proposal_gives_the_view_three_deltas_whoever_saw_the_work() -> No
     core.feed(BlockSeen(block(1), PayloadStatus.PENDING))
     assert not nullifies(core.wait(299))
     assert nullifies(core.wait(1)) == [1]
-
-
-def test_r16_own_timer_doubles_delta_up_to_the_ceiling_and_finalizations_halve_it() -> None:
-    core = Core(me=0)
-    core.feed(WorkSeen(True))
-    waited = []
-    for view in range(1, 7):
-        if view % 4:
-            start = core.now
-            while not nullifies(core.wait(1)):
-                pass
-            waited.append((core.now - start) // NS_PER_MS)
-        core.feed(nullification(view))
-    assert waited == [200, 400, 800, 1600, 1600]
-    seven = block(7)
-    core.feed(ready(seven), notarization(seven), finalization(seven))
-    core.feed(WorkSeen(False), WorkSeen(True), nullification(8))
-    start = core.now
-    while not nullifies(core.wait(1)):
-        pass
-    assert (core.now - start) // NS_PER_MS == 800
-
-
-def test_r16_views_nullified_by_others_leave_delta_alone() -> None:
-    core = Core(me=2)
-    core.feed(WorkSeen(True), *(nullification(view) for view in range(1, 9)))
-    assert not nullifies(core.wait(199))
-    assert nullifies(core.wait(1)) == [9]
 
 
 def test_r17_a_silent_leaders_view_is_given_up_at_once_but_only_with_work() -> None:

@@ -7,8 +7,10 @@ is told that it is silent), leads nothing and casts no vote.
 import heapq
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from enum import Enum
 from itertools import count
 
+from rustorium.consensus.chain import Parent
 from rustorium.consensus.machine import Machine
 from rustorium.consensus.pacemaker import NS_PER_MS, ConsensusConfig
 from rustorium.consensus.vocabulary import (
@@ -63,6 +65,14 @@ class Member:
     deadline: int = 0
 
 
+class Guile(Enum):
+    """When a member that is mute else proposes all the same, at once and well."""
+
+    NEVER = "never"
+    SKIPPED = "in views where most pass it over"
+    OBLIGING = "there, and in full cycles"
+
+
 class Links:
     """A committee with some mute members."""
 
@@ -71,11 +81,13 @@ class Links:
         n: int,
         mute: Iterable[int] = (),
         *,
+        guile: Guile = Guile.NEVER,
         config: ConsensusConfig | None = None,
         delay_ms: float = 1.0,
+        seed: int | None = None,
     ) -> None:
         self.n, self.quorum = n, n - (n - 1) // 3
-        self.mute = frozenset(mute)
+        self.mute, self.guile = frozenset(mute), guile
         self.config = config or ConsensusConfig()
         self.delay: Callable[[int, int], int | None] | None = None
         """Where set, each link's own: None loses the frame."""
@@ -93,7 +105,7 @@ class Links:
         self._ticks: list[tuple[int, int, int]] = []
         self.members = {me: Member(Replica(self.config)) for me in range(n) if me not in self.mute}
         for me in self.members:
-            self._step(me, Recovered(GENESIS, 0, 0, me, n), WorkSeen(True))
+            self._step(me, Recovered(GENESIS, 0, 0, me, n, seed=seed), WorkSeen(True))
 
     # ---- time
 
@@ -154,6 +166,7 @@ class Links:
                 member.view, member.view_since = view, self.now
                 if view not in self.first_at:
                     self.first_at[view] = self.now
+                    self._fake(me, view)
             case SendCertificate(certificate):
                 self._send(Frame(me, (), (certificate,)))
             case Heartbeat() | ResendVotes():
@@ -191,6 +204,20 @@ class Links:
         block = BlockFacts(view, below.height + 1, digest, below.view, parent, proposer, below.time_ms + 1, True, 0)
         self.blocks[digest] = block
         return block
+
+    def _fake(self, me: int, view: int) -> None:
+        """What a mute leader of the view proposes all the same. It knows what the others think of it."""
+        if self.guile is Guile.NEVER or len(self.first_at) == 1:
+            return
+        machines = [self.machine(me) for me in self.members]
+        turn = machines[0]._schedule.turn(view)
+        if turn.leader not in self.mute:
+            return
+        skipping = [one for one in machines if one._turns.skips(view)]
+        if 2 * len(skipping) > len(machines) or (turn.full and self.guile is Guile.OBLIGING):
+            parent = self.machine(me)._chain.newest_parent(view)
+            if isinstance(parent, Parent):
+                self._send(Frame(turn.leader, (), (), (self._block(view, parent.digest, turn.leader),)))
 
     # ---- frames
 

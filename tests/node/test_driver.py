@@ -8,7 +8,6 @@ import pytest
 import trio
 from fake_port import FakePort
 
-from rustorium.consensus.leader import leader_of
 from rustorium.consensus.pacemaker import ConsensusConfig
 from rustorium.consensus.vocabulary import (
     BlockFacts,
@@ -208,7 +207,7 @@ def test_a_core_that_votes_for_something_else_is_found(
 ) -> None:
     replica = Replica(ConsensusConfig())
     log = make_log(tmp_path, replica)
-    block = BlockFacts(1, 1, b"\x07" * 32, 0, GENESIS.digest, leader_of(1, 4), 10, True, 0)
+    block = BlockFacts(1, 1, b"\x07" * 32, 0, GENESIS.digest, 1, 10, True, 0)
     events: list[Input] = [Recovered(GENESIS, 0, 0, 2, 4), BlockSeen(block, PayloadStatus.READY)]
     for now, event in enumerate(events):
         effects = replica.on_input(now, event)

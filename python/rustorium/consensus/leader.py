@@ -1,4 +1,4 @@
-"""Who leads a view, and whether there is a reason to propose in it (R1, R11 to R14, R20, R28).
+"""Whether there is a reason to propose in a view, and what to claim there (R11 to R14, R20, R28).
 
 Invariants: "work" is a moment, not a flag: the time from which there is a reason for a block, None when there is none,
 so that leader and voters read the same rule and timers need no handles; an idle chain has no work at all.
@@ -9,9 +9,11 @@ from rustorium.consensus.pacemaker import NS_PER_MS, ConsensusConfig
 from rustorium.consensus.vocabulary import BlockFacts
 
 
-def leader_of(view: int, n: int) -> int:
-    """R1: round robin over the committee of the epoch."""
-    return view % n
+def earlier(one: int | None, other: int | None) -> int | None:
+    """The earlier of two times, of which None never comes."""
+    if one is None or other is None:
+        return other if one is None else one
+    return one if one < other else other
 
 
 class Work:
@@ -21,10 +23,10 @@ class Work:
                  "_nullifies", "_ready_since", "_rooted_since", "_state_roots", "_unfinal_since", "ready_claim",
                  "ready_root", "wanted_claim")  # fmt: skip
 
-    def __init__(self, config: ConsensusConfig) -> None:
+    def __init__(self, config: ConsensusConfig, n: int) -> None:
         self._claim_delay_ns = config.claim_delay_ms * NS_PER_MS
         self._grace_ns = config.grace_ms * NS_PER_MS
-        self._distrust_views = config.distrust_views
+        self._distrust_views = max(config.distrust_views, 2 * n)
         self._state_roots = config.state_roots
         self.ready_claim = 0
         self.ready_root = 0
@@ -77,7 +79,8 @@ class Work:
         self._unfinal_since = {v: at for v, at in self._unfinal_since.items() if v > view}
 
     def lane_costly(self, lane: int, view: int) -> None:
-        """R20: a lane whose batches only their leader had ends, for D views, at what a quorum holds."""
+        """R20: a lane whose batches only their leader had ends, for D views, at what a quorum holds: long enough for
+        this node's own next turn, whatever the committee's size."""
         self._distrusted[lane] = max(view + self._distrust_views, self._distrusted.get(lane, 0))
 
     # ---- what follows from it
@@ -87,13 +90,14 @@ class Work:
 
     def since(self, chain: Chain, view: int, entered_at: int) -> int | None:
         """R11: the earliest time (it may lie ahead) from which there is work in `view`."""
-        times = [
-            self._nullifies[1] if self._nullifies is not None and self._nullifies[0] >= view else None,
-            self._unfinal_content_since(chain),
-        ]
+        since = self._unfinal_content_since(chain)
+        if self._nullifies is not None and self._nullifies[0] >= view:
+            since = earlier(since, self._nullifies[1])
         if not chain.closing():  # R28: a closing block could bring none of these
-            times += [self._listable_since, self._end_due_since, self._owed_claim_since(chain, entered_at)]
-        return min((at for at in times if at is not None), default=None)
+            since = earlier(since, self._listable_since)
+            since = earlier(since, self._end_due_since)
+            since = earlier(since, self._owed_claim_since(chain, entered_at))
+        return since
 
     def claim_height(self, parent: BlockFacts) -> int:
         """R14: what a proposal on this parent claims: the newest agreed height, never below what the parent claims;

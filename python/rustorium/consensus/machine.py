@@ -6,9 +6,11 @@ alone, so no timer, tuned value or order of inputs can break it; a good view cos
 """
 
 from rustorium.consensus.chain import Chain, MissingBlock, MissingCertificates, Verdict
-from rustorium.consensus.leader import Work, leader_of
+from rustorium.consensus.leader import Work, earlier
 from rustorium.consensus.pacemaker import NS_PER_MS, ConsensusConfig, Pacemaker, Phase
 from rustorium.consensus.safety import VoteGuard
+from rustorium.consensus.schedule import Schedule
+from rustorium.consensus.turns import Turns
 from rustorium.consensus.vocabulary import (
     BlockFacts,
     BlockSeen,
@@ -44,15 +46,20 @@ from rustorium.consensus.vocabulary import (
 class Machine:
     """One shard at one node for one epoch: begins with what `Recovered` says (R22, R29)."""
 
-    __slots__ = ("_asked_blocks", "_asked_certificates", "_chain", "_config", "_epoch", "_guard", "_me", "_n", "_now",
-                 "_out", "_pace", "_proposal_at", "_proposed_view", "_silent", "_work")  # fmt: skip
+    __slots__ = ("_asked_blocks", "_asked_certificates", "_chain", "_config", "_epoch", "_guard", "_leader", "_me",
+                 "_n", "_now", "_out", "_pace", "_proposal_at", "_proposed_view", "_schedule", "_silent", "_turns",
+                 "_work")  # fmt: skip
 
     def __init__(self, config: ConsensusConfig, now: int, event: Recovered) -> None:
         assert event.n > 0
         assert event.me is None or 0 <= event.me < event.n
         self._config, self._epoch, self._me, self._n = config, event.epoch, event.me, event.n
         self._guard = VoteGuard()
-        self._work = Work(config)
+        self._work = Work(config, event.n)
+        self._schedule = Schedule(event.n, event.leaders, event.seed, event.boundary_view)
+        self._turns = Turns(self._schedule, event.n, event.me)
+        self._leader = self._schedule.leader(event.final.view + 1)
+        """The current view's."""
         self._silent: set[int] = set()
         self._asked_blocks: set[bytes] = set()
         self._asked_certificates: set[tuple[int, int]] = set()
@@ -61,7 +68,7 @@ class Machine:
         self._out: list[Effect] = []
         self._now = now
         self._chain = Chain(event.final, event.payload_height)
-        self._pace = Pacemaker(config, now, event.final.view + 1, None)
+        self._pace = Pacemaker(config, now, event.final.view + 1, event.backoff)
 
     # ---- the two calls
 
@@ -75,6 +82,11 @@ class Machine:
         self._run_timers(now)
         out, self._out = self._out, []
         return out
+
+    @property
+    def backoff(self) -> int:
+        """K of R16."""
+        return self._pace.backoff
 
     def next_deadline(self) -> int:
         """When to send a Tick: pulled after each step. On an idle chain it is the heartbeat alone (R19)."""
@@ -142,7 +154,8 @@ class Machine:
         newest = max((c.view for c in event.certificates), default=0)
         view = max(event.final.view + 1, newest + 1, *cast_in)
         because = next((c for c in event.certificates if c.view == view - 1), None)
-        self._pace = Pacemaker(self._config, now, view, because)
+        self._pace.begin(now, view, because, 0)
+        self._turns.entered(now, view, self._chain.final_view)
         self._say_view()
         for certificate in sorted(event.certificates, key=lambda c: (c.kind is not VoteKind.FINALIZE, c.view)):
             self._absorb(now, certificate)
@@ -151,13 +164,15 @@ class Machine:
 
     def _learn(self, block: BlockFacts, status: PayloadStatus) -> None:
         """R5 and R10: a block of another than its view's leader, or of a view far ahead, is as good as none."""
-        if block.proposer != leader_of(block.view, self._n) and block.view != 0:
-            return
         if block.view > self._pace.view + self._config.future_views_max:
+            return
+        if block.view != 0 and block.proposer != self._leader_of(block.view):
             return
         if block.proposer == self._me:
             self._guard.note_own_block(block.view, block.digest)
         self._chain.learn(block, status)
+        if status is not PayloadStatus.INVALID and block.view < self._pace.view:
+            self._note_in_time(self._now, block)
 
     # ---- certificates
 
@@ -166,11 +181,15 @@ class Machine:
         chain, view = self._chain, certificate.view
         if view <= chain.final_view:
             return
+        told = self._pace.backoff or self._turns.told_of_any  # else it doesn't matter how long anything took
+        since = self._timer_since(self._work_since()) if told else None
         match certificate.kind:
             case VoteKind.NOTARIZE:
                 if view in chain.notarized:
                     return
                 assert certificate.digest is not None
+                if view == self._pace.view and self._turns.told_of_any and not self._guard.has_nullified(view):
+                    self._turns.notarized(view, self._pace.quick(now, since))
                 chain.notarized[view] = certificate.digest
                 self._work.notarized(now, view)
                 if self._guard.may_finalize(view):
@@ -186,8 +205,9 @@ class Machine:
             case VoteKind.FINALIZE:
                 assert certificate.digest is not None
                 self._finalize(certificate, certificate.digest)
+                self._pace.finalized(now, view, since)
         if view >= self._pace.view:
-            self._enter(now, view + 1, certificate)
+            self._enter(now, view + 1, certificate, since)
 
     def _finalize(self, certificate: Certificate, digest: bytes) -> None:
         """R9: final with all its ancestors, whether or not this node has seen them."""
@@ -195,21 +215,27 @@ class Machine:
         self._chain.finalize(view, digest)
         self._guard.forget_through(view)
         self._work.finalized(view)
-        self._pace.finalized()
+        self._turns.finalized(self._pace.view, view)
         if view >= self._pace.view:
             self._emit(SendCertificate(certificate))
 
-    def _enter(self, now: int, view: int, because: Certificate) -> None:
+    def _enter(self, now: int, view: int, because: Certificate, since: int | None) -> None:
         """R2: views only go up, and only by a certificate."""
         assert view > self._pace.view
-        self._pace.enter(now, view, because)
+        self._turns.entered(now, view, self._chain.final_view)
+        self._pace.enter(now, view, because, self._turns.late(view), since)
         self._proposal_at = None
         self._forget_requests()
         self._say_view()
 
+    def _leader_of(self, view: int) -> int:
+        return self._leader if view == self._pace.view else self._schedule.leader(view)
+
     def _say_view(self) -> None:
-        view = self._pace.view
-        self._emit(EnterView(view, self._pace.because, leader_of(view, self._n) == self._me, self._epoch))
+        pace = self._pace
+        self._leader = self._schedule.leader(pace.view)
+        leads = self._leader == self._me
+        self._emit(EnterView(pace.view, pace.because, leads, self._epoch, pace.backoff, self._turns.listed))
 
     # ---- the voter
 
@@ -222,6 +248,7 @@ class Machine:
         block, status = held
         if self._proposal_at is None:
             self._proposal_at = now
+        self._note_in_time(now, block)
         if not self._guard.may_notarize(view):
             return
         match self._chain.judge(block):
@@ -232,13 +259,18 @@ class Machine:
             case Verdict.ACCEPT if status is PayloadStatus.READY:
                 self._vote(now, VoteKind.NOTARIZE, view, block.digest, None)
 
+    def _note_in_time(self, now: int, block: BlockFacts) -> None:
+        """R17b (c): a leader that was passed over proposes well, and gets its next turn."""
+        if self._turns.listed and self._turns.may_return(block.view) and self._chain.judge(block) is Verdict.ACCEPT:
+            self._turns.proposed(now, block.view, self._pace.common_ns)
+
     # ---- the leader
 
     def _may_lead(self) -> bool:
         """R4: one proposal per view, and none in a view that this node has given up."""
         view = self._pace.view
         return (
-            leader_of(view, self._n) == self._me
+            self._leader == self._me
             and self._proposed_view < view
             and self._guard.may_notarize(view)
             and not self._guard.has_nullified(view)
@@ -278,11 +310,13 @@ class Machine:
         """R11: since when (or from when on) there is a reason for a block in this view."""
         return self._work.since(self._chain, self._pace.view, self._pace.entered_at)
 
-    def _next_phase(self, work_since: int | None) -> tuple[Phase, int] | None:
+    def _timer_since(self, work_since: int | None) -> int | None:
         """R15: the timer runs for work, and for a proposal, which ought to get somewhere whoever saw the work."""
-        times = [at for at in (work_since, self._proposal_at) if at is not None]
-        start = min(times, default=None)
-        return self._pace.next_phase(start, self._proposal_at is not None, work_since is not None)
+        return earlier(work_since, self._proposal_at)
+
+    def _next_phase(self, work_since: int | None) -> tuple[Phase, int] | None:
+        since = self._timer_since(work_since)
+        return self._pace.next_phase(since, self._proposal_at is not None, work_since is not None)
 
     def _run_timers(self, now: int) -> None:
         """R15, R17, R18, R19."""
@@ -293,9 +327,8 @@ class Machine:
             return
         work_since = self._work_since()
         working = work_since is not None and work_since <= now
-        silent = leader_of(pace.view, self._n) in self._silent
-        if working and silent and self._proposal_at is None and not pace.given_up:
-            self._give_up(now, working, own_timer=False)  # R17
+        if working and not pace.given_up:
+            self._pass_over(now)
         while True:
             due = self._next_phase(work_since)
             if due is None or due[1] > now:
@@ -304,24 +337,38 @@ class Machine:
                 case Phase.ASK:
                     self._ask_leader()
                 case Phase.GIVE_UP:
-                    self._give_up(now, working, own_timer=True)
+                    self._lose(now, working)
                 case Phase.RESEND:
                     self._resend(now, working)
 
     def _ask_leader(self) -> None:
         """R15: perhaps the leader hasn't seen what this node sees."""
-        leader = leader_of(self._pace.view, self._n)
         self._pace.asked()
-        if leader != self._me:
-            self._emit(SendWork(leader))
+        if self._leader != self._me:
+            self._emit(SendWork(self._leader))
 
-    def _give_up(self, now: int, working: bool, own_timer: bool) -> None:
-        """R7 and R15: nullifies the view, and sends all peers what woke this node."""
+    def _pass_over(self, now: int) -> None:
+        """R17, R17b: gives the view up at once where its leader is silent, or mute as often as it was to lead."""
+        if self._turns.listed and self._turns.skips(self._pace.view):
+            self._give_up(now, tell=False)
+        elif self._proposal_at is None and self._leader in self._silent:
+            self._give_up(now, tell=True)
+
+    def _lose(self, now: int, working: bool) -> None:
+        """R15, R16: this node's own timer ends the view."""
         view = self._pace.view
-        self._pace.gave_up(now, own_timer)
-        if self._guard.may_nullify(view):
-            self._vote(now, VoteKind.NULLIFY, view, None, None)
-        if working:
+        if self._turns.without_end(view, self._chain.final_view):
+            self._pace.back_off()
+        self._turns.lost(view)
+        self._pace.set_timer(self._turns.late(view))
+        self._give_up(now, tell=working)
+
+    def _give_up(self, now: int, tell: bool) -> None:
+        """R7 and R15: nullifies the view, and sends all peers what woke this node."""
+        self._pace.gave_up(now)
+        if self._guard.may_nullify(self._pace.view):
+            self._vote(now, VoteKind.NULLIFY, self._pace.view, None, None)
+        if tell:
             self._emit(SendWork(None))
 
     def _resend(self, now: int, working: bool) -> None:

@@ -10,6 +10,9 @@ from enum import Enum
 from rustorium.consensus.vocabulary import Certificate
 
 NS_PER_MS = 1_000_000
+VIEWS_KEPT = 64
+DOUBLINGS_MAX = 40
+"""More than any configuration needs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +23,7 @@ class ConsensusConfig:
     """Δ never falls below this: it must cover a network delay, a fetch, a sync and an execution."""
     delta_ceiling_ms: int = 8_000
     delta_start_ms: int = 200
+    """What Δ is at least at each start: the floor, doubled until it reaches this (R16)."""
     heartbeat_ms: int = 500
     claim_delay_ms: int = 20
     """How long an owed claim waits for a block that carries it anyway (R13)."""
@@ -44,6 +48,11 @@ class ConsensusConfig:
             raise ValueError("claim_delay_ms, grace_ms, parent_grace_ms and distrust_views must not be below 0")
 
 
+def _doublings(floor: int, wanted: int) -> int:
+    """The least number of doublings that take `floor` to `wanted` or above."""
+    return max(0, (-(-wanted // floor) - 1).bit_length())
+
+
 class Phase(Enum):
     """What a view's timer does next (R15, R18)."""
 
@@ -55,22 +64,44 @@ class Phase(Enum):
 class Pacemaker:
     """The current view, when it began, and what its timer has done so far."""
 
-    __slots__ = ("_asked", "_ceiling_ns", "_floor_ns", "_heartbeat_ns", "_resend_at", "because", "delta_ns",
-                 "entered_at", "heartbeat_at", "view")  # fmt: skip
+    __slots__ = ("_asked", "_began", "_ceiling_ns", "_floor_ns", "_heartbeat_ns", "_resend_at", "backoff",
+                 "backoff_max", "because", "common_ns", "delta_ns", "entered_at", "heartbeat_at", "view")  # fmt: skip
 
-    def __init__(self, config: ConsensusConfig, now: int, view: int, because: Certificate | None) -> None:
+    def __init__(self, config: ConsensusConfig, now: int, view: int, backoff: int | None) -> None:
         self._floor_ns = config.delta_floor_ms * NS_PER_MS
         self._ceiling_ns = config.delta_ceiling_ms * NS_PER_MS
         self._heartbeat_ns = config.heartbeat_ms * NS_PER_MS
-        self.delta_ns = config.delta_start_ms * NS_PER_MS
+        self.backoff_max = _doublings(config.delta_floor_ms, config.delta_ceiling_ms)
+        start = _doublings(config.delta_floor_ms, config.delta_start_ms)
+        self.backoff = min(max(start, backoff or 0), self.backoff_max)
+        """K: doublings of every view's timer."""
+        self._began: dict[int, tuple[int, int]] = {}
+        """While K is above 0: when the timers of the newest views began, and what Δ was but for their leaders' own
+        backoff."""
         self.heartbeat_at = now + self._heartbeat_ns
-        self.enter(now, view, because)
+        self.begin(now, view, None, 0)
 
-    def enter(self, now: int, view: int, because: Certificate | None) -> None:
-        """R2: a new view starts with its timer untouched."""
+    def set_timer(self, late: int) -> None:
+        """R16: Δ in this view, and what it is where the leader isn't late."""
+        self.common_ns = min(self._ceiling_ns, self._floor_ns << min(self.backoff, DOUBLINGS_MAX))
+        self.delta_ns = min(self._ceiling_ns, self.common_ns << late)
+
+    def enter(self, now: int, view: int, because: Certificate | None, late: int, since: int | None) -> None:
+        """R2: a new view starts with its timer untouched; `since` when that of the view that ends began to run."""
+        if self.backoff:
+            self._note_begin(now, since)
+        self.begin(now, view, because, late)
+
+    def begin(self, now: int, view: int, because: Certificate | None, late: int) -> None:
         self.view, self.entered_at, self.because = view, now, because
         self._asked = False
         self._resend_at: int | None = None
+        self.set_timer(late)
+
+    def _note_begin(self, now: int, since: int | None) -> None:
+        self._began[self.view] = (now if since is None else max(since, self.entered_at), self.common_ns)
+        if len(self._began) > VIEWS_KEPT:
+            del self._began[next(iter(self._began))]
 
     def next_phase(self, since: int | None, proposal: bool, working: bool) -> tuple[Phase, int] | None:
         """R15, R18: what is due in this view and when, given since when there is something to wait for. A view that was
@@ -93,19 +124,32 @@ class Pacemaker:
     def asked(self) -> None:
         self._asked = True
 
-    def gave_up(self, now: int, own_timer: bool) -> None:
-        """R16: only a view whose own timer fired doubles Δ; a silent leader or f + 1 others prove nothing about
-        delay."""
-        if own_timer:
-            self.delta_ns = min(2 * self.delta_ns, self._ceiling_ns)
+    def gave_up(self, now: int) -> None:
         self._resend_at = now + self.delta_ns
+
+    def back_off(self) -> None:
+        """R16: the chain as a whole is slower than its timers."""
+        self.backoff = min(self.backoff + 1, self.backoff_max)
 
     def resent(self, now: int) -> None:
         self._resend_at = now + self.delta_ns
 
-    def finalized(self) -> None:
-        """R16: each finalization halves Δ."""
-        self.delta_ns = max(self.delta_ns // 2, self._floor_ns)
+    def quick(self, now: int, since: int | None) -> bool:
+        """R16: whether this view took at most half of its timer so far."""
+        return since is None or now - max(since, self.entered_at) <= 3 * self.delta_ns // 2
+
+    def finalized(self, now: int, view: int, since: int | None) -> None:
+        """R16: a final block that came within half the timer of its view halves all timers: it would have come within
+        the new ones."""
+        if not self.backoff:
+            return
+        if view == self.view:
+            self._note_begin(now, since)
+        began = self._began.get(view)
+        if began is not None and now - began[0] <= 3 * began[1] // 2:
+            self.backoff -= 1
+            self.set_timer(int(self.delta_ns > self.common_ns))
+        self._began = {v: at for v, at in self._began.items() if v > view} if self.backoff else {}
 
     def sent_a_frame(self, now: int) -> None:
         """R19: a vote or proposal tells the peers as much as a heartbeat does."""

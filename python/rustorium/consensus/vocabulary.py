@@ -88,6 +88,15 @@ class Recovered:
     """Blocks above the final one whose proposals the journal holds."""
     certificates: tuple[Certificate, ...] = ()
     votes: tuple[OwnVote, ...] = ()
+    leaders: tuple[int, ...] = ()
+    """The members that lead in ordinary cycles, by place (R1); none: all."""
+    seed: int | None = None
+    """What their order is drawn from; None on a chain of protocol version 1: they go round by place."""
+    boundary_view: int = 0
+    """The view of the boundary block before the epoch: its own views begin above it."""
+    backoff: int | None = None
+    """K of R16, as this node knew it within the last hour: where it is more than what one starts with, it is gone on
+    with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +229,10 @@ class EnterView:
     epoch: int = 0
     """The epoch of the `Recovered` that the core goes by: effects in front of the first `EnterView` of the data plane's
     own epoch are of an older one, and are dropped (R29)."""
+    backoff: int = 0
+    """K of R16, which a `Recovered` brings again."""
+    passed_over: tuple[int, ...] = ()
+    """The leaders on this node's list (R17b), for who looks at the node."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,7 +74,7 @@ class Withholder:
             return True
         epoch, me = port.epoch, port.me
         match message:
-            case BatchFrame() if message.batch.author == me and target != epoch.node(port.view % epoch.n):
+            case BatchFrame() if message.batch.author == me and target != epoch.node(epoch.leader(port.view)):
                 world.counts["withheld batch"] += 1
                 return False
             case VoteFrame() | BeatFrame() if self._votes and target != epoch.node((me + 1) % epoch.n):

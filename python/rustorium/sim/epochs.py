@@ -6,8 +6,10 @@ nothing that a node did; an operation that would leave a committee too small cha
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
+from rustorium.consensus.schedule import Schedule
 from rustorium.consensus.vocabulary import BlockFacts
 from rustorium.sim.model import Block, Committee, Listed, Member, hash_of
 
@@ -59,6 +61,19 @@ class Epoch:
     number: int
     committee: Committee
     start: Block
+    drawn: bool = False
+    """Whether the order of leaders is drawn (R1)."""
+
+    @property
+    def seed(self) -> int | None:
+        """R1: of what the boundary claims."""
+        if not self.drawn:
+            return None
+        return int.from_bytes(hash_of("leaders", self.number, self.start.claimed_root)[:8], "little")
+
+    def leader(self, view: int) -> int:
+        """R1."""
+        return _schedule(self.n, self.seed, self.start.facts.view).leader(view)
 
     @property
     def n(self) -> int:
@@ -100,7 +115,12 @@ class Epoch:
 
     def after(self, boundary: Block) -> "Epoch":
         assert boundary.next_set is not None
-        return Epoch(self.number + 1, boundary.next_set, boundary)
+        return Epoch(self.number + 1, boundary.next_set, boundary, self.drawn)
+
+
+@lru_cache(maxsize=64)
+def _schedule(n: int, seed: int | None, boundary_view: int) -> Schedule:
+    return Schedule(n, (), seed, boundary_view)
 
 
 def make_block(
@@ -127,7 +147,7 @@ def make_block(
         hash_of("block", *said),
         above.view,
         above.digest,
-        view % epoch.n,
+        epoch.leader(view),
         time_ms,
         bool(payload),
         claim[0],

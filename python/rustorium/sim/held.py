@@ -40,7 +40,7 @@ class Held:
 
     def __init__(self, world: "World", node: int, incarnation: int, disk: Disk, pace: Pace) -> None:
         self.world, self.node, self._incarnation, self._disk, self._pace = world, node, incarnation, disk, pace
-        self.ledger = Ledger(world.committee, world.changes, disk)
+        self.ledger = Ledger(world.committee, world.changes, disk, world.drawn)
         self.epoch = self.ledger.epoch
         self.me = self.epoch.index(node, world.nodes[node].keys)
         self.view = 0

@@ -14,7 +14,7 @@ from rustorium.sim.model import GENESIS_ROOT, GENESIS_STATE, Batch, Block, Commi
 
 
 class Ledger:
-    def __init__(self, first: Committee, changes: Mapping[int, Change], disk: Disk) -> None:
+    def __init__(self, first: Committee, changes: Mapping[int, Change], disk: Disk, drawn: bool) -> None:
         self._changes = changes
         self.blocks: list[Block] = [genesis(first)]
         self.roots: list[bytes] = [GENESIS_ROOT]
@@ -24,7 +24,7 @@ class Ledger:
         self.heights: dict[bytes, int] = {self.blocks[0].facts.digest: 0}
         self.transactions: set[int] = set()
         self.payload_height = 0
-        self.epoch = Epoch(0, first, self.blocks[0])
+        self.epoch = Epoch(0, first, self.blocks[0], drawn)
         """That of the next height."""
         for stored in disk.store:
             self.apply(stored.block, stored.batches)

@@ -178,7 +178,7 @@ class Peers(DataPlane):
                     self.send(source, EpochEndFrame(self.ends[epoch]))
 
     def _note_served(self, peer: int, batch: Batch) -> None:
-        leads = self.me is not None and self.view % self.epoch.n == self.me
+        leads = self.epoch.leader(self.view) == self.me
         if not leads or batch.epoch != self.epoch.number or batch.author == self.me:
             return
         served = self._served.setdefault(batch.author, set())

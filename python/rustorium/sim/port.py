@@ -52,6 +52,8 @@ class SimPort(Peers):
 
     _begun = False
     """Whether the core has entered a view of this epoch (R29)."""
+    backoff: int | None = None
+    """K of R16, as the core last said it, or the port of the epoch before."""
 
     # ---- the port
 
@@ -78,6 +80,7 @@ class SimPort(Peers):
             case Propose():
                 self._propose(effect)
             case EnterView(view, because):
+                self.backoff = effect.backoff
                 self._enter(view, because)
             case SendCertificate(certificate):
                 self._to_all(CertificateFrame((certificate,)))
@@ -107,7 +110,8 @@ class SimPort(Peers):
         self._left = set(self._own_votes)
         votes, facts, height = tuple(self._own_votes), self.ledger.tip.facts, self.ledger.payload_height
         where = (self.epoch.number, self.me, self.epoch.n)
-        self._put(Recovered(facts, height, *where, tuple(blocks), tuple(certificates), votes))
+        order = (tuple(range(self.epoch.n)), self.epoch.seed, self.epoch.start.facts.view)
+        self._put(Recovered(facts, height, *where, tuple(blocks), tuple(certificates), votes, *order, self.backoff))
         if self.final is not None and self.final.digest is not None:
             self._finalize(self.final.view, self.final.digest)
         self._reassess()
@@ -309,7 +313,7 @@ class SimPort(Peers):
     def _fetch_block(self, view: int, digest: bytes) -> None:
         block = self.blocks.get(digest)
         if block is None:
-            self._fetch.want(GetBlock(digest), self.epoch.node(view % self.epoch.n))
+            self._fetch.want(GetBlock(digest), self.epoch.node(self.epoch.leader(view)))
         else:
             self._put(BlockSeen(block.facts, self._status(block)))
 

@@ -87,6 +87,8 @@ class Plan:
     """0: views overlap, as in a network so wide that the grace is nothing."""
     state_roots: bool
     periods: PeriodRule
+    drawn: bool
+    """Whether the order of leaders is drawn."""
     terms: Terms | None = None
     """How the committees change, where they do."""
 
@@ -133,6 +135,7 @@ def draw_plan(seed: int, mode: Mode) -> Plan:
         parent_grace_ms=rng.choice([0, 3]),
         state_roots=rng.random() < 0.5,
         periods=PeriodRule(longest_ms=rng.choice([60, 200, 600]), shortest_ms=rng.choice([5, 20, 60])),
+        drawn=random.Random(f"leaders {seed} {mode.value}").random() < 0.5,
         terms=draw_terms(rng, calm_ms, wipes=traitor is None, wide=base_ms > 1) if mode is Mode.EPOCHS else None,
     )
 
@@ -176,6 +179,7 @@ def build_world(seed: int, plan: Plan) -> World:
         periods=plan.periods,
         nodes=None if terms is None else terms.nodes,
         epoch_ms=None if terms is None else terms.epoch_ms,
+        drawn=plan.drawn,
     )
     for at, node, down in plan.crashes:
         world.after_ms(at, _crash, world, node, down)

@@ -53,11 +53,12 @@ class World(Engine[Node]):
         periods: PeriodRule | None = None,
         nodes: int | None = None,
         epoch_ms: int | None = None,
+        drawn: bool = False,
     ) -> None:
         self.size = n if nodes is None else nodes
         super().__init__([Node(index) for index in range(self.size)])
         self.rng = random.Random(seed)
-        self.n, self.config, self.epoch_ms = n, config, epoch_ms
+        self.n, self.config, self.epoch_ms, self.drawn = n, config, epoch_ms, drawn
         self.committee = first_committee(n)
         self.changes: dict[int, Change] = {}
         """What transactions do to the committee record; all others leave it alone."""
@@ -80,11 +81,12 @@ class World(Engine[Node]):
         node.replica = Replica(self.config)
         self._open_port(node)
 
-    def _open_port(self, node: Node) -> SimPort:
+    def _open_port(self, node: Node, backoff: int | None = None) -> SimPort:
         node.incarnation += 1
         node.tick_at, node.waking = None, False
         pace = self._paces.get(node.index, Pace())
         node.port = SimPort(self, node.index, node.incarnation, node.disk, pace)
+        node.port.backoff = backoff
         node.port.start()
         return node.port
 
@@ -106,7 +108,7 @@ class World(Engine[Node]):
         old = node.port
         assert old is not None
         in_hand = old.drain(DRAIN_LIMIT) if node.waking else []
-        port = self._open_port(node)
+        port = self._open_port(node, old.backoff)
         for event in in_hand:
             if not self._feed(node, event):
                 return

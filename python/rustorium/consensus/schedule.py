@@ -1,0 +1,90 @@
+"""Who leads a view (R1): cycles over the leaders, and one over the whole committee in 32.
+
+Invariants: a pure function of what all members share (committee, leaders, seed and where the epoch began); the same in
+the data plane, which the vectors in `tests/vectors/leaders.json` hold both to.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+FULL_EVERY = 32
+"""One cycle in so many goes over the whole committee, and is skipped by no list (R17b)."""
+MASK = (1 << 64) - 1
+CYCLES_KEPT = 64
+MEMBERS_MAX = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One view's place in the schedule."""
+
+    leader: int
+    cycle: int
+    """Counted from the epoch's first view on."""
+    full: bool
+    """Whether its cycle goes over the whole committee."""
+
+
+class Schedule:
+    """The leaders of one epoch's views."""
+
+    __slots__ = ("_all", "_first_view", "_leaders", "_newest", "_orders", "_seed")
+
+    def __init__(self, n: int, leaders: Sequence[int] = (), seed: int | None = None, boundary_view: int = 0) -> None:
+        """`leaders`: those of ordinary cycles, none for all; `seed`: None on a chain of protocol version 1, whose
+        leaders go round by index."""
+        assert 0 < n <= MEMBERS_MAX
+        self._all = tuple(range(n))
+        self._leaders = tuple(leaders) or self._all
+        self._seed = seed
+        self._first_view = boundary_view + 1
+        self._orders: dict[int, tuple[int, ...]] = {}
+        self._newest: tuple[int, Turn] = (-1, Turn(0, 0, False))
+
+    @property
+    def cycle_views(self) -> int:
+        """The views of an ordinary cycle."""
+        return len(self._leaders)
+
+    def leader(self, view: int) -> int:
+        """R1."""
+        return view % len(self._all) if self._seed is None else self.turn(view).leader
+
+    def turn(self, view: int) -> Turn:
+        """R1: where `view` stands; views at or below the boundary are of no cycle, and count as the first one's."""
+        if self._newest[0] != view:
+            self._newest = (view, self._turn(view))
+        return self._newest[1]
+
+    def _turn(self, view: int) -> Turn:
+        m, n = len(self._leaders), len(self._all)
+        period, within = divmod(max(view - self._first_view, 0), (FULL_EVERY - 1) * m + n)
+        full = within >= (FULL_EVERY - 1) * m
+        cycle, place = (FULL_EVERY - 1, within - (FULL_EVERY - 1) * m) if full else divmod(within, m)
+        cycle += FULL_EVERY * period
+        if self._seed is None:
+            return Turn(view % n, cycle, full)
+        return Turn(self._order(cycle, full)[place], cycle, full)
+
+    def _order(self, cycle: int, full: bool) -> tuple[int, ...]:
+        order = self._orders.get(cycle)
+        if order is None:
+            assert self._seed is not None
+            order = permuted(self._all if full else self._leaders, self._seed ^ cycle)
+            if len(self._orders) >= CYCLES_KEPT:
+                self._orders.clear()
+            self._orders[cycle] = order
+        return order
+
+
+def permuted(members: Sequence[int], seed: int) -> tuple[int, ...]:
+    """Fisher-Yates from the last place down, with the outputs of splitmix64 from `seed` on."""
+    order = list(members)
+    state = seed & MASK
+    for last in range(len(order) - 1, 0, -1):
+        state = (state + 0x9E3779B97F4A7C15) & MASK
+        mixed = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & MASK
+        mixed = ((mixed ^ (mixed >> 27)) * 0x94D049BB133111EB) & MASK
+        other = (mixed ^ (mixed >> 31)) % (last + 1)
+        order[last], order[other] = order[other], order[last]
+    return tuple(order)

@@ -1,0 +1,125 @@
+"""What each leader made of its turns, as this node saw it: whom to give more time (R16), and whom to pass over (R17b).
+
+Invariants: local policy about when to nullify, never about what is valid; at most f leaders are listed, never this node
+itself; nobody is passed over by the list in a full cycle; all is forgotten whenever two more cycles' worth of views has
+passed without a final block, which all members count alike.
+"""
+
+from rustorium.consensus.schedule import Schedule
+
+TERM_DOUBLINGS_MAX = 6
+VIEWS_KEPT = 64
+LOST_MAX = 2
+"""So many turns lost in a row put a leader on the list."""
+
+
+class Turns:
+    """The list of leaders to pass over, with the terms that they serve on it."""
+
+    __slots__ = ("_entered", "_late", "_listed", "_lost", "_lost_at", "_me", "_most", "_schedule", "_span", "_terms",
+                 "_window", "listed", "told_of_any")  # fmt: skip
+
+    def __init__(self, schedule: Schedule, n: int, me: int | None) -> None:
+        self._schedule, self._me = schedule, me
+        self._most = (n - 1) // 3
+        self._span = 2 * schedule.cycle_views
+        self._window = 0
+        self._entered: dict[int, int] = {}
+        self._late: set[int] = set()
+        self._lost: dict[int, int] = {}
+        self._lost_at: dict[int, int] = {}
+        self._listed: dict[int, int] = {}
+        self._terms: dict[int, int] = {}
+        self.listed: tuple[int, ...] = ()
+        """Those on the list."""
+        self.told_of_any = False
+        """Whether any leader's turns were lost of late: where none were, there is nothing to take back."""
+
+    # ---- what it says
+
+    def skips(self, view: int) -> bool:
+        """R17b: whether this node passes the leader of `view` over."""
+        turn = self._schedule.turn(view)
+        return turn.leader in self._listed and not turn.full
+
+    def may_return(self, view: int) -> bool:
+        """R17b (c): whether a proposal of this view could take its leader off the list."""
+        turn = self._schedule.turn(view)
+        until = self._listed.get(turn.leader)
+        return until is not None and turn.cycle > until
+
+    def late(self, view: int) -> int:
+        """R16: k of the view's leader."""
+        if not self._late:
+            return 0
+        leader = self._schedule.leader(view)
+        return int(leader in self._late and leader not in self._listed)
+
+    def without_end(self, view: int, final_view: int) -> bool:
+        """R16: two cycles' worth of views and more have passed without a final block."""
+        return view - final_view >= self._span
+
+    # ---- what happens
+
+    def entered(self, now: int, view: int, final_view: int) -> None:
+        """R17b (a): a new start for all leaders, in the same view at all members."""
+        if self.listed:
+            self._entered[view] = now
+            if len(self._entered) > VIEWS_KEPT:
+                del self._entered[next(iter(self._entered))]
+        window = (view - final_view) // self._span
+        if window > self._window:
+            for kept in (self._late, self._lost, self._lost_at, self._listed, self._terms, self._entered):
+                kept.clear()
+            self._listed_anew()
+        self._window = window
+
+    def finalized(self, view: int, final_view: int) -> None:
+        self._window = max(view - final_view, 0) // self._span
+
+    def lost(self, view: int) -> None:
+        """This node's own timer ended the view of a leader that it didn't pass over."""
+        turn = self._schedule.turn(view)
+        leader = turn.leader
+        self.told_of_any = True
+        self._lost_at[leader] = view
+        if leader in self._listed:
+            return
+        self._late.add(leader)
+        lost = self._lost[leader] = self._lost.get(leader, 0) + 1
+        if (lost < LOST_MAX and leader not in self._terms) or leader == self._me or self._most == 0:
+            return
+        times = self._terms[leader] = min(self._terms.get(leader, 0) + 1, TERM_DOUBLINGS_MAX)
+        self._listed[leader] = turn.cycle + (1 << times)
+        if len(self._listed) > self._most:
+            del self._listed[min(self._listed, key=lambda one: (self._lost_at[one], one))]
+        self._listed_anew()
+
+    def notarized(self, view: int, quick: bool) -> None:
+        """The turn of a leader that this node didn't pass over ended in a notarization, `quick` within half the
+        timer."""
+        turn = self._schedule.turn(view)
+        leader = turn.leader
+        self._lost.pop(leader, None)
+        if not quick:
+            return
+        if turn.full or leader not in self._listed:
+            self._late.discard(leader)
+        if turn.full:
+            self._listed.pop(leader, None)
+            if leader in self._terms:
+                self._terms[leader] -= 1
+                if not self._terms[leader]:
+                    del self._terms[leader]
+        self._listed_anew()
+
+    def proposed(self, now: int, view: int, delta_ns: int) -> None:
+        """R17b (c): a valid proposal of a listed leader, in time and after its term, takes it off the list."""
+        entered = self._entered.get(view)
+        if entered is not None and now - entered <= 2 * delta_ns:
+            del self._listed[self._schedule.leader(view)]
+            self._listed_anew()
+
+    def _listed_anew(self) -> None:
+        self.listed = tuple(sorted(self._listed))
+        self.told_of_any = bool(self._late or self._lost or self._listed or self._terms)

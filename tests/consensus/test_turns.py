@@ -1,0 +1,271 @@
+"""R1, R16, R17b, one core at a time: who leads, how long he gets, and who is passed over until when.
+
+Invariants: virtual time only; a committee of four in which view v is led by member v mod 4.
+"""
+
+import pytest
+from core_harness import GENESIS, Core, block, finalization, notarization, nullification, of, ready
+
+from rustorium.consensus.pacemaker import NS_PER_MS
+from rustorium.consensus.schedule import Schedule, permuted
+from rustorium.consensus.vocabulary import Effect, EnterView, PeerSilence, SendWork, Vote, VoteKind, WorkSeen
+
+FLOOR_MS = 100
+MUTE = 1
+
+
+class Story:
+    """A core with work at any time, told what becomes of each view. It is member 0."""
+
+    def __init__(self) -> None:
+        self.core = Core(me=0)
+        self.core.feed(WorkSeen(True))
+        self.tip = GENESIS
+        self.entering: list[Effect] = []
+
+    def nullified(self, view: int) -> None:
+        """Others end the view."""
+        self.entering = self.core.feed(nullification(view))
+
+    def loses(self, view: int) -> int:
+        """Waits until this node's own timer ends the view; how long that took, in ms."""
+        start = self.core.now
+        while not nullifies(self.core.wait(1)):
+            assert self.core.now - start < 60_000 * NS_PER_MS
+        waited = (self.core.now - start) // NS_PER_MS
+        self.nullified(view)
+        return waited
+
+    def wins(self, view: int, after_ms: float = 0, final_after_ms: float = 0) -> None:
+        """The view's block is notarized and final."""
+        facts = block(view, self.tip)
+        self.core.wait(after_ms)
+        self.core.feed(ready(facts))
+        effects = self.core.feed(notarization(facts))
+        self.core.wait(final_after_ms)
+        self.core.feed(finalization(facts))
+        self.tip, self.entering = facts, effects
+
+    def lists_the_mute(self) -> None:
+        """Up to view 8, with the mute leader's views 1 and 5 lost."""
+        for view in range(1, 9):
+            if view % 4 == MUTE:
+                self.loses(view)
+            else:
+                self.wins(view)
+
+    def cycles(self, first: int, last: int) -> None:
+        """Whole cycles, counted from 0, in which only the mute leader's views are nullified."""
+        for view in range(4 * first + 1, 4 * last + 5):
+            if view % 4 == MUTE:
+                self.nullified(view)
+            else:
+                self.wins(view)
+
+
+def nullifies(effects: list[Effect]) -> list[int]:
+    return [vote.view for vote in of(effects, Vote) if vote.kind is VoteKind.NULLIFY]
+
+
+def test_r16_own_timer_gives_its_leader_twice_the_time_and_all_of_them_after_two_cycles_without_a_final_block() -> None:
+    story = Story()
+    waited = []
+    for view in range(1, 16):
+        if view % 4:
+            waited.append(story.loses(view) // FLOOR_MS)
+        else:
+            story.nullified(view)
+    # Views 5 to 7 are their leaders' second; from 8 on, all count anew, and every own timer doubles all.
+    assert waited == [2, 2, 2, 4, 4, 4, 2, 4, 8, 16, 16, 16]
+
+
+def test_r16_only_a_quick_final_block_halves() -> None:
+    story = Story()
+    for view in range(1, 10):
+        if view % 4:
+            story.loses(view)
+        else:
+            story.nullified(view)
+    late_ms = 3 * FLOOR_MS + 1  # more than half of the 600 ms that view 10 would have had
+    story.wins(10, final_after_ms=late_ms)
+    assert story.loses(11) == 4 * FLOOR_MS - late_ms
+    story.wins(12)
+    story.wins(13)
+    assert story.loses(14) == 2 * FLOOR_MS
+
+
+def test_r16_a_quick_notarization_takes_the_leaders_own_doubling_back_and_a_late_one_does_not() -> None:
+    story = Story()
+    story.loses(1)
+    story.wins(2)
+    story.wins(3)
+    story.wins(4)
+    story.wins(5, after_ms=2 * FLOOR_MS)
+    story.wins(6)
+    story.wins(7)
+    story.wins(8)
+    assert story.loses(9) // FLOOR_MS == 2, "200 of 600 ms are quick"
+    story.wins(10)
+    story.wins(11)
+    story.wins(12)
+    story.core.feed(ready(block(13, story.tip)))
+    story.wins(13, after_ms=3 * FLOOR_MS + 1)
+    story.wins(14)
+    story.wins(15)
+    story.wins(16)
+    assert story.loses(17) // FLOOR_MS == 4, "301 of 600 ms are not"
+
+
+def test_r16_views_nullified_by_others_leave_the_timers_alone() -> None:
+    story = Story()
+    for view in range(1, 9):
+        story.nullified(view)
+    assert story.loses(9) // FLOOR_MS == 2
+
+
+def test_r17b_a_leader_that_lost_two_turns_is_passed_over_at_once_and_without_a_resend() -> None:
+    story = Story()
+    story.lists_the_mute()
+    assert nullifies(story.entering) == [9]
+    assert not of(story.entering, SendWork)
+    assert of(story.entering, EnterView)[0].passed_over == (MUTE,)
+    again = story.core.wait(FLOOR_MS)
+    assert of(again, SendWork) == [SendWork(None)], "R18: what only this node knows is told after all"
+
+
+def test_r17b_nobody_is_passed_over_without_work() -> None:
+    story = Story()
+    story.lists_the_mute()
+    story.core.feed(WorkSeen(False))
+    story.cycles(2, 2)
+    assert not nullifies(story.entering)
+
+
+def test_r17b_a_turn_that_others_ended_counts_for_nothing() -> None:
+    story = Story()
+    story.cycles(0, 1)
+    story.loses(9)
+    story.wins(10)
+    story.wins(11)
+    story.wins(12)
+    story.cycles(3, 3)
+    assert not nullifies(story.entering), "one of three was lost"
+    story.loses(17)
+    story.wins(18)
+    story.wins(19)
+    story.wins(20)
+    assert nullifies(story.entering) == [21]
+
+
+def test_r17b_at_most_f_are_listed_those_that_lost_last() -> None:
+    story = Story()
+    for view in range(1, 9):
+        if view % 4 in (1, 2):
+            story.loses(view)
+        else:
+            story.wins(view)
+    assert of(story.entering, EnterView)[0].passed_over == (2,)
+    assert not nullifies(story.entering)
+
+
+def test_r17b_a_full_cycle_gives_everybody_a_turn() -> None:
+    story = Story()
+    story.lists_the_mute()
+    for cycle in range(2, 31):
+        assert nullifies(story.entering), cycle
+        story.cycles(cycle, cycle)
+    assert not nullifies(story.entering), "cycle 31 goes over all"
+    story.cycles(31, 31)
+    assert nullifies(story.entering), "it was ended by others, and changed nothing"
+
+
+def test_r17b_a_full_cycle_does_not_keep_r17_from_silent_leaders() -> None:
+    story = Story()
+    story.cycles(0, 30)
+    assert nullifies(story.core.feed(PeerSilence(MUTE, True))) == [125]
+
+
+def test_r17b_a_good_turn_in_a_full_cycle_ends_the_list_but_one_more_loss_begins_it_again() -> None:
+    story = Story()
+    story.lists_the_mute()
+    story.cycles(2, 30)
+    for view in range(125, 129):
+        story.wins(view)
+    assert not nullifies(story.entering)
+    story.loses(129)
+    story.wins(130)
+    story.wins(131)
+    story.wins(132)
+    # It was listed once before, and the good turn took that back: it needs two lost turns again.
+    assert not nullifies(story.entering)
+    story.loses(133)
+    story.wins(134)
+    story.wins(135)
+    story.wins(136)
+    assert nullifies(story.entering) == [137]
+
+
+@pytest.mark.parametrize(("after_ms", "comes_back"), [(0, True), (2 * FLOOR_MS, True), (2 * FLOOR_MS + 1, False)])
+def test_r17b_a_proposal_in_time_after_the_term_gives_the_next_turn(after_ms: int, comes_back: bool) -> None:
+    story = Story()
+    story.lists_the_mute()  # in cycle 1, for two cycles
+    story.core.feed(ready(block(9, story.tip)))
+    story.cycles(2, 2)
+    assert nullifies(story.entering) == [13]
+    story.core.feed(ready(block(13, story.tip)))
+    story.cycles(3, 3)
+    assert nullifies(story.entering) == [17], "its term is over only now"
+    story.core.wait(after_ms)
+    story.core.feed(ready(block(17, story.tip)))
+    story.cycles(4, 4)
+    assert nullifies(story.entering) == ([] if comes_back else [21])
+
+
+def test_r17b_a_proposal_that_comes_when_its_view_is_over_counts_too() -> None:
+    story = Story()
+    story.lists_the_mute()
+    story.cycles(2, 3)
+    story.nullified(17)
+    story.core.feed(ready(block(17, story.tip)))
+    story.wins(18)
+    story.wins(19)
+    story.wins(20)
+    assert not nullifies(story.entering)
+
+
+def test_r17b_two_cycles_without_a_final_block_empty_the_list() -> None:
+    story = Story()
+    story.lists_the_mute()
+    for view in range(9, 17):
+        story.nullified(view)
+    assert of(story.entering, EnterView)[0].passed_over == (), "view 17 is 9 above the last final one"
+    assert not nullifies(story.entering)
+
+
+def test_r1_the_order_is_drawn_anew_for_each_cycle_and_every_32nd_goes_over_all() -> None:
+    drawn = Schedule(7, (0, 2, 4, 5), seed=7, boundary_view=100)
+    cycles = [[drawn.turn(101 + 4 * cycle + place) for place in range(4)] for cycle in range(31)]
+    assert all(sorted(turn.leader for turn in cycle) == [0, 2, 4, 5] for cycle in cycles)
+    assert [turn.cycle for cycle in cycles for turn in cycle] == [number for number in range(31) for _ in range(4)]
+    assert len({tuple(turn.leader for turn in cycle) for cycle in cycles}) > 10
+    full = [drawn.turn(101 + 4 * 31 + place) for place in range(7)]
+    assert sorted(turn.leader for turn in full) == list(range(7))
+    assert all(turn.full and turn.cycle == 31 for turn in full)
+    assert drawn.turn(101 + 4 * 31 + 7).cycle == 32
+
+
+def test_r1_without_a_seed_members_lead_by_place_whatever_the_boundary() -> None:
+    by_place = Schedule(5, boundary_view=3)
+    assert [by_place.leader(view) for view in range(12)] == [view % 5 for view in range(12)]
+    assert [view for view in range(4, 400) if by_place.turn(view).full] == list(range(4 + 155, 4 + 160)) + list(
+        range(4 + 315, 4 + 320)
+    )
+
+
+def test_r1_every_order_is_as_likely_as_every_other() -> None:
+    counts: dict[tuple[int, ...], int] = {}
+    for seed in range(6_000):
+        order = permuted((0, 1, 2), seed)
+        counts[order] = counts.get(order, 0) + 1
+    assert len(counts) == 6
+    assert all(880 < count < 1_120 for count in counts.values()), counts
