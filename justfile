@@ -174,6 +174,7 @@ upgrade-rehearsal *REF: build
 regenerate-vectors: venv
     {{ with }} cargo run --release --locked -p rustorium-crypto --example regenerate_vectors
     {{ with }} cargo run --release --locked -p rustorium-execution --example regenerate_proof_vectors
+    {{ with }} {{ checked }} REGENERATE_VECTORS=1 cargo test --release --locked -p rustorium-dataplane --test it leaders::orders
 
 # write docs/reference anew from the code: commands, HTTP face, Python
 reference: build

@@ -79,6 +79,11 @@ class Home:
         return self.path / "run" / "prune"
 
     @property
+    def pace(self) -> Path:
+        """How slow the network was within the last hour."""
+        return self.path / "run" / "pace.json"
+
+    @property
     def safety(self) -> Path:
         """The safety journal's folder, which is of the validator key."""
         return self.path / "safety"

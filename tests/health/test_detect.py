@@ -121,6 +121,19 @@ def beats(clock: Clock, name: str = "node-1", up: bool = True) -> PeerVitals:
     return PeerVitals(name, up, [(at_ms + 250) * MS, (at_ms + 750) * MS])
 
 
+def test_leaders_that_are_passed_over_are_named_once_that_lasts() -> None:
+    clock = Clock()
+    mute = [replace(beats(clock), passed_over=True), PeerVitals("node-2", up=False, passed_over=True)]
+    assert clock.look(peers=mute) == []
+    for _ in range(CONFIG.lasts_ms // CONFIG.watch_ms + 1):
+        mute = [replace(beats(clock), passed_over=True), PeerVitals("node-2", up=False, passed_over=True)]
+        codes = clock.look(peers=mute)
+    assert codes == ["leaders-mute"]
+    assert "node-1" in clock.found[0].evidence
+    assert "node-2" not in clock.found[0].evidence
+    assert clock.look(peers=[beats(clock)]) == []
+
+
 def test_who_stops_speaking_is_suspected_and_who_speaks_again_is_not() -> None:
     clock = Clock()
     for _ in range(100):

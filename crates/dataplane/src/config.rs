@@ -135,6 +135,9 @@ pub struct NodeConfig {
     /// The core's heartbeat, ms.
     #[serde(default = "default_heartbeat_ms")]
     pub heartbeat_ms: u64,
+    /// How often the timers of all views were doubled within the last hour.
+    #[serde(default)]
+    pub backoff: Option<u32>,
 }
 
 fn default_snapshot_interval_ms() -> u64 {

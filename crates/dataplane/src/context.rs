@@ -2,11 +2,11 @@
 
 use rustorium_crypto::{SigningKey, Verified, block_digest};
 use rustorium_execution::ChainHashes;
-use rustorium_quorum::Committee;
+use rustorium_quorum::{Committee, Leaders, leader_seed};
 use rustorium_storage::{Store, StoreError};
 use rustorium_types::{
     BlockDigest, BoundedVec, Certificate, ChainId, Cursor, End, Epoch, EpochChange, Genesis, Hash, Header, Height,
-    PROTOCOL_VERSION, Parameters, PublicKey, ShardId, ValidatorIndex, ValidatorSet, seeded,
+    PROTOCOL_VERSION, Parameters, PublicKey, ShardId, ValidatorIndex, ValidatorSet, View, seeded,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,6 +19,10 @@ pub struct Context {
     pub validators: Arc<ValidatorSet>,
     /// The members' places, by the node keys that their links prove.
     pub places: BTreeMap<PublicKey, ValidatorIndex>,
+    /// Who leads the epoch's views.
+    pub leaders: Leaders,
+    /// Whether their order is drawn: not on chains of protocol version 1, whose leaders go round by place.
+    drawn: bool,
     /// When the epoch began, header time: its end is due `epoch_ms` later.
     pub start_ms: u64,
     /// Signs votes and batches, where its public half is a member's; none: this node has no such key, and follows.
@@ -42,7 +46,11 @@ impl Context {
         let state = rustorium_execution::genesis(genesis);
         let chain = rustorium_crypto::chain_id(genesis);
         let (committee, places) = members(chain, Epoch(0), &genesis.validators, key.as_ref());
+        let drawn = false;
+        let leaders = leaders_of(&committee, drawn, state.result_root, View(0));
         Self {
+            leaders,
+            drawn,
             committee: Arc::new(committee),
             validators: Arc::new(genesis.validators.clone()),
             places,
@@ -77,6 +85,8 @@ impl Context {
         let (chain, epoch) = (self.chain(), change.boundary.epoch.next());
         let (committee, places) = members(chain, epoch, &change.next, self.key.as_ref());
         Self {
+            leaders: leaders_of(&committee, self.drawn, change.boundary.result.root, change.boundary.view),
+            drawn: self.drawn,
             committee: Arc::new(committee),
             validators: Arc::new(change.next.clone()),
             places,
@@ -194,6 +204,12 @@ impl Context {
         let good = self.finalization_of(last.0, certificate).is_some();
         ensure(good || seeded::bug("end-without-a-quorum"), "the finalization lacks a quorum of good signatures")
     }
+}
+
+/// The leaders of an epoch whose boundary, in this view, claims this result root.
+fn leaders_of(committee: &Committee, drawn: bool, root: Hash, boundary: View) -> Leaders {
+    let seed = drawn.then(|| leader_seed(committee.chain, committee.epoch, root));
+    Leaders::new(committee.n(), seed, boundary)
 }
 
 fn members(

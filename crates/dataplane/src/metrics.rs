@@ -64,6 +64,9 @@ pub struct NodeMetrics {
     stages: [Histogram; STAGES.len()],
     leader_seconds: Family<PeerLabel, Counter<f64, AtomicU64>>,
     leader_proposals: Family<PeerLabel, Counter>,
+    passed_over: Family<PeerLabel, Gauge>,
+    /// How often the timers of all views are doubled.
+    pub backoff: Gauge,
     block_views: Histogram,
     block_interval: Histogram,
     block_transactions: Histogram,
@@ -117,6 +120,8 @@ impl NodeMetrics {
             stages: std::array::from_fn(|_| long_seconds()),
             leader_seconds: Family::default(),
             leader_proposals: Family::default(),
+            passed_over: Family::default(),
+            backoff: Gauge::default(),
             block_views: Histogram::new(exponential_buckets(1.0, 2.0, 8)),
             block_interval: Histogram::new(exponential_buckets(0.001, 2.0, 18)),
             block_transactions: Histogram::new(exponential_buckets(1.0, 4.0, 8)),
@@ -154,6 +159,10 @@ impl NodeMetrics {
         self.add("rustorium_consensus_leader_propose_seconds", help, &self.leader_seconds);
         let help = "Proposals that came while their view was the current one and there was work, by their leader";
         self.add("rustorium_consensus_leader_proposals", help, &self.leader_proposals);
+        let help = "1 for each leader whose views this node gives up at once, since it lost its last turns";
+        self.add("rustorium_consensus_leader_passed_over", help, &self.passed_over);
+        let help = "How often the timers of all views are doubled: above 1 the chain finds no end in time";
+        self.add("rustorium_consensus_backoff", help, &self.backoff);
         let help = "Views from a final block's parent to it; 1 where none between them failed";
         self.add("rustorium_consensus_block_views", help, &self.block_views);
         let help = "Time from a final block's parent to it, by their headers";
@@ -197,6 +206,17 @@ impl NodeMetrics {
         let label = PeerLabel { peer: proposer.0.to_string() };
         self.leader_seconds.get_or_create(&label).inc_by(Duration::from_micros(us).as_secs_f64());
         self.leader_proposals.get_or_create(&label).inc();
+    }
+
+    /// The leaders that are passed over now; one that was before shows 0.
+    pub(crate) fn pass_over(&self, before: &[ValidatorIndex], now: &[ValidatorIndex]) {
+        let show = |leaders: &[ValidatorIndex], shown| {
+            for leader in leaders {
+                self.passed_over.get_or_create(&PeerLabel { peer: leader.0.to_string() }).set(shown);
+            }
+        };
+        show(before, 0);
+        show(now, 1);
     }
 
     pub(crate) fn executed(&self, commit: &HeightCommit, above_ms: u64, skipped: usize, times: [Duration; 2]) {

@@ -1,6 +1,7 @@
 //! What the data plane and the consensus core say to each other: the Rust side of `rustorium.consensus.vocabulary`.
 
 use crate::periods::claimed_height;
+use rustorium_quorum::Leaders;
 use rustorium_types::{BlockDigest, Epoch, Header, Height, ValidatorIndex, View, VoteKind};
 
 /// What the core needs to know of a block.
@@ -93,6 +94,10 @@ pub enum Input {
         me: Option<ValidatorIndex>,
         /// The committee's size.
         n: usize,
+        /// Who leads its views.
+        leaders: Leaders,
+        /// How often the timers of all views were doubled when the core last said so; none: not within an hour.
+        backoff: Option<u32>,
     },
     /// A block and how far it is checked.
     BlockSeen(BlockFacts, PayloadStatus),
@@ -135,6 +140,10 @@ pub enum Effect {
         leads: bool,
         /// The epoch that the core is in: what comes before the first one that names this node's is of an older epoch.
         epoch: Epoch,
+        /// How often the timers of all views are doubled.
+        backoff: u32,
+        /// The leaders that this node passes over.
+        passed_over: Vec<ValidatorIndex>,
     },
     /// Build, sign and send a block.
     Propose {

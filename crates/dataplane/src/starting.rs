@@ -315,6 +315,7 @@ impl Starting {
             heartbeat_us: self.config.heartbeat_ms * 1000,
             seeds: seed_book(&self.config).into_keys().collect(),
             rival_wait_us: RIVAL_WAIT_US,
+            backoff: self.config.backoff,
             ..WorkConfig::default()
         }
     }

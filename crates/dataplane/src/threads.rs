@@ -13,6 +13,7 @@ use crate::shard::{Ending, Event, ExecutionJob, Now, Ports, Shard, Stage};
 use crate::verifier::Verifier;
 use crate::vitals::Arrivals;
 use bytes::Bytes;
+use parking_lot::Mutex;
 use rustorium_quorum::Evidence;
 use rustorium_storage::{Journal, Lsn, RecordKind};
 use rustorium_sync::{Source, answer};
@@ -49,6 +50,8 @@ pub struct ShardGauges {
     pub unserved: AtomicU64,
     /// When peers were heard.
     pub arrivals: Arrivals,
+    /// The leaders that are passed over.
+    pub passed_over: Mutex<Vec<ValidatorIndex>>,
 }
 
 /// `Ports` over a node's threads.
@@ -246,6 +249,12 @@ fn publish(shard: &mut Shard<ThreadPorts>, gauges: &ShardGauges) {
         gauges.arrivals.note(key, heard);
     }
     let metrics = &shard.ports.metrics;
+    let mut passed_over = gauges.passed_over.lock();
+    if *passed_over != shard.passed_over() {
+        metrics.pass_over(&passed_over, shard.passed_over());
+        shard.passed_over().clone_into(&mut passed_over);
+    }
+    metrics.backoff.set(i64::from(shard.backoff()));
     metrics.view.set(i64::try_from(shard.view().0).unwrap_or(i64::MAX));
     metrics.pool.set(transactions as i64);
     metrics.peers.set(peers as i64);

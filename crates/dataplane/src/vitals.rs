@@ -81,6 +81,8 @@ pub struct PeerNote {
     pub up: bool,
     /// When its core was heard since the last reading, at most once a heartbeat.
     pub heard_us: Vec<u64>,
+    /// Whether its views are given up at once, since it lost its last turns.
+    pub passed_over: bool,
 }
 
 /// One reading.
@@ -149,9 +151,11 @@ impl Vitals {
         let journal = self.journal.stats();
         let some = |height: u64| (height > 0).then_some(height);
         let mut arrivals = self.gauges.arrivals.take();
+        let passed_over = self.gauges.passed_over.lock().clone();
         let peer = |(name, key, up): (String, PublicKey, bool)| PeerNote {
             name,
             up,
+            passed_over: self.links.place(&key).is_some_and(|place| passed_over.contains(&place)),
             heard_us: arrivals.remove(&key).unwrap_or_default().into(),
         };
         VitalsNote {

@@ -86,7 +86,18 @@ impl Vocabulary {
     /// The Python object of an input.
     pub fn input<'py>(&self, py: Python<'py>, input: &Input) -> PyResult<Bound<'py, PyAny>> {
         match input {
-            Input::Recovered { last_final, payload_height, blocks, certificates, votes, epoch, me, n } => {
+            Input::Recovered {
+                last_final,
+                payload_height,
+                blocks,
+                certificates,
+                votes,
+                epoch,
+                me,
+                n,
+                leaders,
+                backoff,
+            } => {
                 let blocks: Vec<_> = blocks.iter().map(|b| self.facts(py, b)).collect::<PyResult<_>>()?;
                 let certificates: Vec<_> =
                     certificates.iter().map(|c| self.named(py, &self.certificate, c)).collect::<PyResult<_>>()?;
@@ -100,6 +111,10 @@ impl Vocabulary {
                     PyTuple::new(py, blocks)?,
                     PyTuple::new(py, certificates)?,
                     PyTuple::new(py, votes)?,
+                    PyTuple::new(py, leaders.leaders().iter().map(|leader| leader.0))?,
+                    leaders.seed(),
+                    leaders.boundary().0,
+                    *backoff,
                 ))
             }
             Input::BlockSeen(facts, status) => {
@@ -154,6 +169,10 @@ fn certificate(value: &Bound<'_, PyAny>) -> PyResult<CertificateName> {
     })
 }
 
+fn places(effect: &Bound<'_, PyAny>, name: &str) -> PyResult<Vec<ValidatorIndex>> {
+    Ok(effect.getattr(name)?.extract::<Vec<u16>>()?.into_iter().map(ValidatorIndex).collect())
+}
+
 fn view(effect: &Bound<'_, PyAny>) -> PyResult<View> {
     Ok(View(effect.getattr("view")?.extract()?))
 }
@@ -167,18 +186,15 @@ pub fn effect(effect: &Bound<'_, PyAny>) -> PyResult<Effect> {
             because: optional(effect.getattr("because")?, certificate)?,
             leads: effect.getattr("leads")?.extract()?,
             epoch: Epoch(effect.getattr("epoch")?.extract()?),
+            backoff: effect.getattr("backoff")?.extract()?,
+            passed_over: places(effect, "passed_over")?,
         },
         "Propose" => Effect::Propose {
             view: view(effect)?,
             parent: digest(&effect.getattr("parent")?)?,
             claim_height: Height(effect.getattr("claim_height")?.extract()?),
             root_height: Height(effect.getattr("root_height")?.extract()?),
-            distrusted_lanes: effect
-                .getattr("distrusted_lanes")?
-                .extract::<Vec<u16>>()?
-                .into_iter()
-                .map(ValidatorIndex)
-                .collect(),
+            distrusted_lanes: places(effect, "distrusted_lanes")?,
         },
         "Vote" => Effect::Vote {
             kind: vote_kind(&effect.getattr("kind")?)?,

@@ -7,6 +7,7 @@
 pub mod committee;
 pub mod evidence;
 pub mod guard;
+pub mod leaders;
 pub mod reports;
 pub mod tally;
 mod view;
@@ -14,5 +15,6 @@ mod view;
 pub use committee::Committee;
 pub use evidence::Evidence;
 pub use guard::{VoteConflict, VoteGuard};
+pub use leaders::{Leaders, Turn, leader_seed};
 pub use reports::{HeldTally, ReportTally};
 pub use tally::{CertificateRefused, Tally, TallyEvent};

@@ -87,6 +87,11 @@ FINDINGS: Mapping[str, Kind] = {
     "peers-suspected": Kind(
         Severity.DEGRADED, Act.WAIT, "look at those nodes: they are connected and say nothing, or too rarely"
     ),
+    "leaders-mute": Kind(
+        Severity.DEGRADED,
+        Act.WAIT,
+        "ask their operators: this node passes them over until they propose in time again (R17b)",
+    ),
     "catching-up": Kind(Severity.NOT_READY, Act.WAIT, "wait: it executes what it has missed"),
     "key-retired": Kind(
         Severity.DEGRADED, Act.ASK, "stop it and run `rustorium-node node replace-key`, or leave it a follower"

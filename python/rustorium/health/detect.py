@@ -28,6 +28,8 @@ class PeerVitals:
     """Whether its link is up."""
     heard_ns: Sequence[int] = ()
     """When its core was heard since the last reading, by the node's clock."""
+    passed_over: bool = False
+    """Whether its views are given up at once, since it lost its last turns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +135,11 @@ class Detector:
             yield "key-retired", (vitals.retired, 0)
         if suspected := self._suspected(vitals):
             yield "peers-suspected", (suspected, 0)
+        if mute := [peer.name for peer in vitals.peers if peer.up and peer.passed_over]:
+            yield (
+                "leaders-mute",
+                (f"connected and heard, but no block in time in turn: {', '.join(mute)}", config.lasts_ms),
+            )
 
     def _stage_signs(self, vitals: Vitals) -> Iterator[tuple[str, tuple[str, int]]]:
         late = self._late(vitals)

@@ -5,6 +5,7 @@ Invariants: everything is checked before a port is bound or a file is locked; se
 
 import json
 import socket
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from rustorium import _native, homeformat
 from rustorium.config import Config, Loaded, split_address
 from rustorium.errors import ConfigError, HomeError, KeyFileMissing
 from rustorium.home import SEEDS_MAX, Home, is_node_key, open_key_file, open_storage_key
+from rustorium.node import pacehint
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +103,7 @@ def prepare(home: Home, loaded: Loaded, passphrase_file: Path | None, environmen
         "batch_delay_us": config.txpool.batch_delay_us,
         "pool_transactions_max": config.txpool.transactions_max,
         "heartbeat_ms": config.consensus.heartbeat_ms,
+        "backoff": pacehint.read(home.pace, time.time_ns() // 1_000_000),
     }
     settings = {key: value for key, value, origin in loaded.rows() if origin != "default"}
     return Launch(

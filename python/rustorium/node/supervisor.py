@@ -17,6 +17,7 @@ from rustorium import __version__, _native
 from rustorium.errors import HomeError, NodeError
 from rustorium.homeformat import record
 from rustorium.logs import Logger, configure
+from rustorium.node import pacehint
 from rustorium.node.admin import AdminServer, Callers
 from rustorium.node.auditing import record_configuration, record_refusals
 from rustorium.node.bridge import listen_tcp, tell, wait_for_end
@@ -25,6 +26,7 @@ from rustorium.node.inputlog import InputLog
 from rustorium.node.keyring import Keyring
 from rustorium.node.launch import Launch
 from rustorium.node.notify import Notifier
+from rustorium.node.recoverystate import wall_ms
 from rustorium.node.startup import start
 from rustorium.node.watch import Watch
 from rustorium.replica import Replica
@@ -136,6 +138,7 @@ class Supervisor:
                 nursery.start_soon(self._drive, driver)
                 nursery.start_soon(admin.run)
                 nursery.start_soon(collect_when_idle, driver)
+                nursery.start_soon(pacehint.keep, self._launch.home.pace, lambda: replica.backoff, wall_ms, self._log)
                 nursery.start_soon(self._report_ready, node)
                 nursery.start_soon(self._watch(node).run)
                 nursery.start_soon(record_refusals, node, self._log)

@@ -82,7 +82,10 @@ class Watch:
         if read is None:
             return None
         status = json.loads(self._node.status())
-        peers = [PeerVitals(p["name"], p["up"], [at_us * 1000 for at_us in p["heard_us"]]) for p in read["peers"]]
+        peers = [
+            PeerVitals(p["name"], p["up"], [at_us * 1000 for at_us in p["heard_us"]], p["passed_over"])
+            for p in read["peers"]
+        ]
         return Vitals(
             now_ns=read["now_us"] * 1000,
             wall_ms=time.time_ns() // 1_000_000,

@@ -21,7 +21,10 @@ impl<P: Ports> Shard<P> {
         }
         let Some(effect) = self.hold_back(effect) else { return };
         match effect {
-            Effect::EnterView { view, because, leads, .. } => self.enter_view(view, because, leads),
+            Effect::EnterView { view, because, leads, backoff, passed_over, .. } => {
+                (self.config.backoff, self.passed_over) = (Some(backoff), passed_over);
+                self.enter_view(view, because, leads);
+            }
             Effect::Propose { view, parent, claim_height, root_height, distrusted_lanes } => {
                 let claims = (claim_height, root_height);
                 self.propose(now, view, &parent, claims, &distrusted_lanes);

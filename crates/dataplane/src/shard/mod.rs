@@ -74,6 +74,8 @@ pub struct Shard<P: Ports> {
     view: View,
     /// Whether this node leads the view.
     leads: bool,
+    /// The leaders that the core passes over.
+    passed_over: Vec<ValidatorIndex>,
     outbox: VecDeque<(u64, Outgoing)>,
     /// The newest record's position.
     appended: u64,
@@ -155,6 +157,7 @@ impl<P: Ports> Shard<P> {
             fetcher: Fetcher::new(fetch),
             view: tip.1.view,
             leads: false,
+            passed_over: Vec::new(),
             outbox: VecDeque::new(),
             appended: 0,
             floor: Floor::default(),
@@ -229,6 +232,16 @@ impl<P: Ports> Shard<P> {
             }
             Event::Tick | Event::Stop => {}
         }
+    }
+
+    /// The leaders that the core passes over.
+    pub fn passed_over(&self) -> &[ValidatorIndex] {
+        &self.passed_over
+    }
+
+    /// How often the timers of all views are doubled, as the core last said.
+    pub fn backoff(&self) -> u32 {
+        self.config.backoff.unwrap_or_default()
     }
 
     fn peer_says(&mut self, now: Now, from: &PublicKey, message: Message, frame: Bytes, credit: Credit) {

@@ -136,6 +136,7 @@ impl<P: Ports> Shard<P> {
         let me = shard.context.me();
         members.filter(|peer| Some(*peer) != me).for_each(|peer| shard.signs.expect(now, peer));
         let (epoch, me, n) = (shard.context.epoch(), shard.context.me(), shard.context.n());
+        let (leaders, backoff) = (shard.context.leaders.clone(), shard.config.backoff);
         // What was told so far is what `Recovered` says as a whole, and it comes first.
         shard.inputs.clear();
         shard.tell(Input::Recovered {
@@ -147,6 +148,8 @@ impl<P: Ports> Shard<P> {
             epoch,
             me,
             n,
+            leaders,
+            backoff,
         });
         if journaled.retired {
             shard.tell(Input::KeyRetired);

@@ -42,6 +42,8 @@ pub struct WorkConfig {
     pub retires: bool,
     /// How long after a quorum's answers a process that starts listens for another one with its keys, before it signs.
     pub rival_wait_us: u64,
+    /// How often the timers of all views were doubled when this node last knew; none: not within an hour.
+    pub backoff: Option<u32>,
 }
 
 impl Default for WorkConfig {
@@ -55,6 +57,7 @@ impl Default for WorkConfig {
             seeds: Vec::new(),
             retires: true,
             rival_wait_us: 0,
+            backoff: None,
         }
     }
 }

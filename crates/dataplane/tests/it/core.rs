@@ -2,12 +2,14 @@
 
 use crate::chain::v;
 use rustorium_dataplane::port::{BlockFacts, CertificateName, Effect, Input, PayloadStatus};
+use rustorium_quorum::Leaders;
 use rustorium_types::{BlockDigest, Epoch, Height, ValidatorIndex, View, VoteKind};
 use std::collections::{BTreeMap, BTreeSet};
 
 pub struct Core {
     me: Option<ValidatorIndex>,
     n: usize,
+    pub leaders: Leaders,
     pub epoch: Epoch,
     due: bool,
     pub view: View,
@@ -35,6 +37,7 @@ impl Core {
         Self {
             me: None,
             n: 0,
+            leaders: Leaders::new(1, None, View(0)),
             epoch: Epoch(0),
             due: false,
             view: View(0),
@@ -69,11 +72,12 @@ impl Core {
 
     fn one(&mut self, input: Input, out: &mut Vec<Effect>) {
         match input {
-            Input::Recovered { last_final, blocks, certificates, votes, epoch, me, n, .. } => {
+            Input::Recovered { last_final, blocks, certificates, votes, epoch, me, n, leaders, .. } => {
                 // R29: a new machine.
                 let (inputs, distrusted) = (std::mem::take(&mut self.inputs), std::mem::take(&mut self.distrusted));
                 let (proposes, votes_at_all) = (self.proposes, self.votes);
-                *self = Self { me, n, epoch, inputs, distrusted, proposes, votes: votes_at_all, ..Self::new() };
+                *self =
+                    Self { me, n, epoch, leaders, inputs, distrusted, proposes, votes: votes_at_all, ..Self::new() };
                 self.recover(last_final, blocks, certificates, votes, out);
             }
             Input::BlockSeen(facts, status) => {
@@ -112,7 +116,7 @@ impl Core {
         let voted = votes.iter().filter(|vote| vote.kind != VoteKind::Finalize).map(|vote| vote.view);
         let proven = certificates.iter().map(|certificate| certificate.view.next());
         self.view = voted.chain(proven).chain([last_final.view.next()]).max().unwrap();
-        out.push(Effect::EnterView { view: self.view, because: None, leads: self.leads(), epoch: self.epoch });
+        out.push(self.entered(None));
         for name in certificates {
             self.certificate(name, out);
         }
@@ -123,12 +127,7 @@ impl Core {
     fn certificate(&mut self, name: CertificateName, out: &mut Vec<Effect>) {
         if name.view >= self.view {
             self.view = name.view.next();
-            out.push(Effect::EnterView {
-                view: self.view,
-                because: Some(name),
-                leads: self.leads(),
-                epoch: self.epoch,
-            });
+            out.push(self.entered(Some(name)));
         }
         if name.digest.is_none() {
             self.nullified.insert(name.view);
@@ -152,7 +151,12 @@ impl Core {
     }
 
     fn leads(&self) -> bool {
-        self.me.is_some_and(|me| self.view.0 % self.n as u64 == u64::from(me.0))
+        self.me == Some(self.leaders.of(self.view))
+    }
+
+    fn entered(&self, because: Option<CertificateName>) -> Effect {
+        let (view, leads, epoch) = (self.view, self.leads(), self.epoch);
+        Effect::EnterView { view, because, leads, epoch, backoff: 3, passed_over: vec![v(1)] }
     }
 
     fn finalize(&mut self, name: CertificateName, out: &mut Vec<Effect>) {
@@ -170,7 +174,7 @@ impl Core {
     fn vote_for_block(&mut self, out: &mut Vec<Effect>) {
         let Some((facts, PayloadStatus::Ready)) = self.blocks.get(&self.view) else { return };
         let (facts, justified) = (*facts, self.justified(facts.parent_view, &facts.parent, facts.view));
-        let leads = u64::from(facts.proposer.0) == facts.view.0 % self.n as u64;
+        let leads = facts.proposer == self.leaders.of(facts.view);
         if self.votes && self.me.is_some() && leads && justified && self.cast.insert((self.view, VoteKind::Notarize)) {
             let (view, digest) = (self.view, Some(facts.digest));
             out.push(Effect::Vote { kind: VoteKind::Notarize, view, digest, carry: None });

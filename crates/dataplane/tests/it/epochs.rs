@@ -392,7 +392,8 @@ fn effects_of_the_old_epoch_are_dropped_until_the_core_is_in_the_new_one() {
     let before = votes(&net);
     let view = net.nodes[2].shard.view();
     let vote = |view| Effect::Vote { kind: VoteKind::Nullify, view, digest: None, carry: None };
-    let old = Effect::EnterView { view, because: None, leads: false, epoch: Epoch(0) };
+    let passed_over = Vec::new();
+    let old = Effect::EnterView { view, because: None, leads: false, epoch: Epoch(0), backoff: 0, passed_over };
     net.effects(2, vec![old, vote(View(view.0 + 1)), vote(View(view.0 + 2)), Effect::Heartbeat(view)]);
     net.run();
     assert_eq!(votes(&net), before, "a vote of the old machine was signed for the new epoch");

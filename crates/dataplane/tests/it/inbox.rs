@@ -5,6 +5,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::BorrowedFd;
 use rustorium_dataplane::inbox::Inbox;
 use rustorium_dataplane::port::{BlockFacts, Input};
+use rustorium_quorum::Leaders;
 use rustorium_types::{BlockDigest, Epoch, Height, ValidatorIndex, View, VoteKind};
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -42,8 +43,9 @@ fn facts() -> BlockFacts {
 
 fn recovered() -> Input {
     let (blocks, certificates, votes) = (Vec::new(), Vec::new(), Vec::new());
-    let (epoch, me, n) = (Epoch(1), Some(ValidatorIndex(2)), 4);
-    Input::Recovered { last_final: facts(), payload_height: Height(0), blocks, certificates, votes, epoch, me, n }
+    let (epoch, me, n, leaders) = (Epoch(1), Some(ValidatorIndex(2)), 4, Leaders::new(4, None, View(0)));
+    let (last_final, payload_height, backoff) = (facts(), Height(0), Some(1));
+    Input::Recovered { last_final, payload_height, blocks, certificates, votes, epoch, me, n, leaders, backoff }
 }
 
 #[test]

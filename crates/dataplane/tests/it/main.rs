@@ -16,6 +16,7 @@ mod finality;
 mod genesis_file;
 mod inbox;
 mod lanes;
+mod leaders;
 mod notices;
 mod outsiders;
 mod peers;

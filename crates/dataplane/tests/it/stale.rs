@@ -145,7 +145,14 @@ fn wiped_unheard(index: usize, submits: &[usize]) -> (Net, usize) {
     }
     let since = net.log.len();
     net.wipe(index);
-    let enter = Effect::EnterView { view: View(1), because: None, leads: false, epoch: Epoch(0) };
+    let enter = Effect::EnterView {
+        view: View(1),
+        because: None,
+        leads: false,
+        epoch: Epoch(0),
+        backoff: 0,
+        passed_over: Vec::new(),
+    };
     let vote = Effect::Vote { kind: VoteKind::Nullify, view: View(1), digest: None, carry: None };
     net.effects(index, vec![enter, vote]);
     net.advance(900_000);

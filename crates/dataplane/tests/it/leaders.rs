@@ -1,0 +1,95 @@
+//! Who leads, and what the core is told of it: the same as the vectors have it, and as the core makes of it.
+
+use crate::epochs;
+use rustorium_dataplane::port::Input;
+use rustorium_quorum::{Leaders, leader_seed};
+use rustorium_types::{ChainId, Epoch, Hash, ValidatorIndex, View};
+use serde_json::{Value, json};
+use std::path::PathBuf;
+
+fn file() -> PathBuf {
+    PathBuf::from(std::env::var("CARGO_MANIFEST_DIR").unwrap()).join("../../tests/vectors/leaders.json")
+}
+
+/// (n, those that lead, seed, boundary, first view, views)
+type Order = (u16, Vec<u16>, Option<u64>, u64, u64, u64);
+
+fn orders() -> Vec<(&'static str, Order)> {
+    let all = |n: u16| (0..n).collect::<Vec<_>>();
+    vec![
+        ("protocol version 1: by place", (4, all(4), None, 0, 1, 140)),
+        ("by place, above a boundary", (7, all(7), None, 1001, 1002, 20)),
+        ("drawn from 0", (4, all(4), Some(0), 0, 1, 140)),
+        ("drawn, above a boundary", (7, all(7), Some(0x0123_4567_89ab_cdef), 1001, 1002, 64)),
+        ("the largest seed", (31, all(31), Some(u64::MAX), 12, 13, 70)),
+        ("three of seven lead, and in the full cycle all", (7, vec![6, 1, 3], Some(77), 50, 51 + 90, 15)),
+        ("far on", (16, all(16), Some(1 << 63), 5, 1_000_000_007, 40)),
+        ("alone", (1, all(1), Some(9), 0, 1, 3)),
+    ]
+}
+
+fn leaders(order: &Order) -> Leaders {
+    let (n, leading, seed, boundary, _, _) = order;
+    let leading = leading.iter().copied().map(ValidatorIndex).collect();
+    Leaders::new(usize::from(*n), *seed, View(*boundary)).led_by(leading)
+}
+
+fn cases() -> Vec<Value> {
+    let mut cases: Vec<Value> = orders()
+        .into_iter()
+        .map(|(name, order)| {
+            let schedule = leaders(&order);
+            let (n, leading, seed, boundary, first, views) = order;
+            let led: Vec<u16> = (first..first + views).map(|view| schedule.of(View(view)).0).collect();
+            let seed = seed.map(|seed| format!("{seed:016x}"));
+            json!({ "name": name, "type": "order", "n": n, "leaders": leading, "seed": seed,
+                "boundary_view": boundary, "first_view": first, "order": led })
+        })
+        .collect();
+    for (name, chain, epoch, root) in [("genesis", 1, 0, 2), ("an epoch", 1, 1, 3), ("far on", 0xff, 1 << 40, 0xfe)] {
+        let seed = leader_seed(ChainId([chain; 32]), Epoch(epoch), Hash([root; 32]));
+        let (chain, root) = (ChainId([chain; 32]).to_string(), Hash([root; 32]).to_string());
+        cases.push(json!({ "name": name, "type": "seed", "chain": chain, "epoch": epoch, "root": root,
+            "seed": format!("{seed:016x}") }));
+    }
+    cases
+}
+
+/// With `REGENERATE_VECTORS` in the environment the file is written anew, as `just regenerate-vectors` does.
+#[test]
+fn orders_and_seeds_are_those_of_the_vectors() {
+    let about = "Who leads which view, and what the order is drawn from: seeds are hexadecimal.";
+    let how = "Written by `just regenerate-vectors`; a change here is a change of the protocol.";
+    let value = json!({ "about": about, "how": how, "version": 1, "cases": cases() });
+    if std::env::var_os("REGENERATE_VECTORS").is_some() {
+        std::fs::write(file(), format!("{value:#}\n")).unwrap();
+    }
+    let found: Value = serde_json::from_str(&std::fs::read_to_string(file()).unwrap()).unwrap();
+    assert_eq!(found, value);
+}
+
+#[test]
+fn a_turn_names_its_cycle_and_whether_that_goes_over_all() {
+    let leaders = Leaders::new(4, Some(3), View(10));
+    let turn = |view| {
+        let turn = leaders.turn(View(view));
+        (turn.cycle, turn.full)
+    };
+    assert_eq!([turn(5), turn(11), turn(14), turn(15)], [(0, false), (0, false), (0, false), (1, false)]);
+    assert_eq!([turn(134), turn(135), turn(138), turn(139)], [(30, false), (31, true), (31, true), (32, false)]);
+}
+
+#[test]
+fn what_a_core_is_told_of_leaders_goes_on_with_each_epoch() {
+    let mut net = epochs::net(4);
+    epochs::operate(&mut net, 0, vec![epochs::remove(3)]);
+    let told = net.nodes[0].core.inputs.iter().filter_map(|input| match input {
+        Input::Recovered { last_final, leaders, backoff, .. } => Some((last_final.view, leaders.clone(), *backoff)),
+        _ => None,
+    });
+    let told: Vec<_> = told.collect();
+    let boundary = told[1].0;
+    assert!(boundary > View(0), "{told:?}");
+    assert_eq!(told[0], (View(0), Leaders::new(4, None, View(0)), None));
+    assert_eq!(told[1], (boundary, Leaders::new(3, None, boundary), Some(3)), "3 is what this core says of itself");
+}

@@ -1,0 +1,107 @@
+//! Who leads a view (R1): cycles over the leaders, and one over the whole committee in 32.
+//!
+//! *Invariants:* a pure function of what all members share; the same as the core's, which the vectors in
+//! `tests/vectors/leaders.json` hold both to.
+
+use rustorium_crypto::hash::hash;
+use rustorium_types::{ChainId, Epoch, Hash, ValidatorIndex, View, seeded};
+
+/// One cycle in so many goes over the whole committee.
+const FULL_EVERY: u64 = 32;
+
+/// The seed of an epoch's leaders.
+const LEADERS: &[u8] = b"rustorium/leaders/v1\0";
+
+/// What the order of an epoch's leaders is drawn from: `root` is the result root that the boundary before it claims, or
+/// the genesis root.
+pub fn leader_seed(chain: ChainId, epoch: Epoch, root: Hash) -> u64 {
+    let digest = hash(LEADERS, &[&chain.0, &epoch.0.to_le_bytes(), &root.0]);
+    digest.iter().take(8).rev().fold(0, |seed, byte| seed << 8 | u64::from(*byte))
+}
+
+/// One view's place in the schedule.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Turn {
+    /// Who leads it.
+    pub leader: ValidatorIndex,
+    /// Its cycle, counted from the epoch's first view on.
+    pub cycle: u64,
+    /// Whether its cycle goes over the whole committee.
+    pub full: bool,
+}
+
+/// The leaders of one epoch's views.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Leaders {
+    all: Vec<ValidatorIndex>,
+    leaders: Vec<ValidatorIndex>,
+    seed: Option<u64>,
+    boundary: View,
+}
+
+impl Leaders {
+    /// Those of a committee of `n` whose epoch begins above the view `boundary`. All of them lead in turn: in an order that
+    /// `seed` draws anew for each cycle, or, where there is none, by their places.
+    pub fn new(n: usize, seed: Option<u64>, boundary: View) -> Self {
+        let all: Vec<_> = (0..n.max(1)).map(|place| ValidatorIndex(place as u16)).collect();
+        Self { leaders: all.clone(), all, seed, boundary }
+    }
+
+    /// The same, with these leaders alone in ordinary cycles; where there are none it stays as it is.
+    pub fn led_by(mut self, leaders: Vec<ValidatorIndex>) -> Self {
+        if !leaders.is_empty() {
+            self.leaders = leaders;
+        }
+        self
+    }
+
+    /// The members that lead in ordinary cycles.
+    pub fn leaders(&self) -> &[ValidatorIndex] {
+        &self.leaders
+    }
+
+    /// What their order is drawn from; none: they go round by place.
+    pub fn seed(&self) -> Option<u64> {
+        self.seed
+    }
+
+    /// The view of the boundary block before the epoch.
+    pub fn boundary(&self) -> View {
+        self.boundary
+    }
+
+    /// The leader of a view.
+    pub fn of(&self, view: View) -> ValidatorIndex {
+        self.turn(view).leader
+    }
+
+    /// Where a view stands; one at or below the boundary is of no cycle, and counts as the first one's.
+    pub fn turn(&self, view: View) -> Turn {
+        let (m, n) = (self.leaders.len() as u64, self.all.len() as u64);
+        let ordinary = (FULL_EVERY - 1) * m;
+        let since = view.0.saturating_sub(self.boundary.0 + 1);
+        let (period, within) = (since / (ordinary + n), since % (ordinary + n));
+        let full = within >= ordinary;
+        let (cycle, place) = if full { (FULL_EVERY - 1, within - ordinary) } else { (within / m, within % m) };
+        let cycle = period * FULL_EVERY + cycle;
+        let leader = match self.seed {
+            None => self.all[(view.0 % n) as usize],
+            Some(seed) if seeded::bug("leaders-by-place") => self.all[((seed ^ view.0) % n) as usize],
+            Some(seed) => permuted(if full { &self.all } else { &self.leaders }, seed ^ cycle)[place as usize],
+        };
+        Turn { leader, cycle, full }
+    }
+}
+
+/// Fisher–Yates from the last place down, with the outputs of splitmix64 from `seed` on.
+pub fn permuted(members: &[ValidatorIndex], seed: u64) -> Vec<ValidatorIndex> {
+    let mut order = members.to_vec();
+    let mut state = seed;
+    for last in (1..order.len()).rev() {
+        state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mixed = (state ^ (state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        order.swap(last, ((mixed ^ (mixed >> 31)) % (last as u64 + 1)) as usize);
+    }
+    order
+}

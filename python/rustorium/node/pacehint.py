@@ -1,0 +1,62 @@
+"""What a node remembers of its network's pace across restarts: how often all timers were doubled (R16), for an hour.
+
+Invariants: a hint that is missing, old, of the future or not as written here counts as none, and none costs time only;
+a disk that hangs or is full holds nothing up.
+"""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import trio
+
+from rustorium.logs import Logger
+
+KEPT_MS = 3_600_000
+LOOK_S = 10.0
+AGAIN_MS = 600_000
+"""A hint that stays as it is is written again this often, so that it never gets old while the node runs."""
+BACKOFF_MAX = 64
+BYTES_MAX = 256
+
+
+def read(path: Path, now_ms: int) -> int | None:
+    """The hint of the last hour; None where there is none."""
+    try:
+        with open(path, "rb") as file:
+            text = file.read(BYTES_MAX + 1)
+        said = json.loads(text) if len(text) <= BYTES_MAX else None
+    except (OSError, ValueError, RecursionError):
+        return None
+    if not isinstance(said, dict) or said.keys() != {"backoff", "at_ms"}:
+        return None
+    backoff, at_ms = said["backoff"], said["at_ms"]
+    if type(backoff) is not int or type(at_ms) is not int:
+        return None
+    return backoff if 0 <= backoff <= BACKOFF_MAX and 0 <= now_ms - at_ms <= KEPT_MS else None
+
+
+def write(path: Path, backoff: int, now_ms: int) -> None:
+    """In place of an older one; a crash leaves one of both. Errors: OSError."""
+    new = path.with_suffix(".new")
+    new.write_text(json.dumps({"backoff": backoff, "at_ms": now_ms}))
+    os.replace(new, path)
+
+
+async def keep(path: Path, backoff: Callable[[], int | None], wall_ms: Callable[[], int], log: Logger) -> None:
+    """Writes the hint whenever it has changed, until cancelled; a disk that refuses is told of once."""
+    written: tuple[int, int] | None = None
+    told = False
+    while True:
+        await trio.sleep(LOOK_S)
+        now, known = wall_ms(), backoff()
+        if known is None or (written is not None and written[0] == known and now - written[1] < AGAIN_MS):
+            continue
+        try:
+            await trio.to_thread.run_sync(write, path, known, now, abandon_on_cancel=True)
+            written = (known, now)
+        except OSError as error:
+            if not told:
+                log.warning("pace hint not kept", reason=error.strerror or str(error))
+            told = True
