@@ -156,10 +156,12 @@ def test_connections_and_streams_are_limited_on_both_ports(net: Devnet, program:
     refused = 'rustorium_gateway_refused_connections_total{face="quic"}'
     before = counter(net, VICTIM, refused)
     with Watch(net, "held connections") as watch:
-        client, peer = (Flood(program, net, node, "hold", *which) for which in (("client", 300), ("peer", 40)))
+        client = Flood(program, net, node, "fill", "client", 44)
+        peer = Flood(program, net, node, "hold", "peer", 40)
         said = client.line()
-        assert said["held"] <= 256
-        assert said["refused"] >= 300 - 256
+        # However slow the machine is: connections of one address are refused before its 257th is served.
+        assert said["refused"] == 44
+        assert counter(net, VICTIM, 'rustorium_gateway_connections{face="quic"}') <= 256
         assert said["streams_of_one"] <= 1
         assert peer.line()["streams_of_one"] <= 3
         watch.beat()

@@ -4,10 +4,14 @@
 //! - `garbage`: COUNT datagrams of random bytes and of what looks like QUIC, as fast as they go.
 //! - `silent`: COUNT good first packets, each from a port of its own, and no answer to any answer.
 //! - `handshakes`: COUNT handshakes, each ended when it is done.
-//! - `hold`: COUNT connections at once, with as many streams as the node lets open and one byte on each, kept until
-//!   standard input ends.
+//! - `hold`: COUNT connections, with as many streams as the node lets open and one byte on each, kept until standard input
+//!   ends.
+//! - `fill`: the same, and connections until COUNT of them were refused.
+//!
+//! `refused` counts connections that the node turned away (QUIC's CONNECTION_REFUSED), `failed` those that ended otherwise:
+//! on a busy machine a handshake may time out on either side, which no counter of refusals shows.
 
-use quinn::{ClientConfig, Connection, Endpoint};
+use quinn::{ClientConfig, Connection, ConnectionError, Endpoint, TransportErrorCode};
 use rustorium_crypto::SigningKey;
 use rustorium_transport::tls;
 use std::error::Error;
@@ -25,6 +29,8 @@ const PATIENCE: Duration = Duration::from_secs(8);
 const QUIET: Duration = Duration::from_secs(3);
 /// Connections whose streams are counted.
 const SAMPLES: usize = 4;
+/// Connections that `fill` tries for each that is to be refused.
+const TRIES: usize = 64;
 /// Ports that garbage comes from.
 const SOCKETS: usize = 64;
 
@@ -168,20 +174,40 @@ fn silent(attack: &Attack) -> Result<String, Fault> {
     ))
 }
 
+/// How an attempt to connect ended.
+enum Attempt {
+    Connected(Connection),
+    Refused,
+    Failed,
+}
+
+async fn connect(attack: &Attack, endpoint: &Endpoint) -> Result<Attempt, Fault> {
+    let connecting = endpoint.connect_with(attack.client()?, attack.address, tls::SERVER_NAME)?;
+    Ok(match timeout(PATIENCE, connecting).await {
+        Ok(Ok(connection)) => Attempt::Connected(connection),
+        Ok(Err(ConnectionError::ConnectionClosed(close)))
+            if close.error_code == TransportErrorCode::CONNECTION_REFUSED =>
+        {
+            Attempt::Refused
+        }
+        _ => Attempt::Failed,
+    })
+}
+
 async fn handshakes(attack: &Attack) -> Result<String, Fault> {
     let endpoint = Endpoint::client((Ipv4Addr::LOCALHOST, 0).into())?;
-    let (mut done, mut refused) = (0, 0);
+    let (mut done, mut refused, mut failed) = (0, 0, 0);
     for _ in 0..attack.count {
-        let connecting = endpoint.connect_with(attack.client()?, attack.address, tls::SERVER_NAME)?;
-        match timeout(PATIENCE, connecting).await {
-            Ok(Ok(connection)) => {
+        match connect(attack, &endpoint).await? {
+            Attempt::Connected(connection) => {
                 done += 1;
                 connection.close(0u32.into(), b"");
             }
-            _ => refused += 1,
+            Attempt::Refused => refused += 1,
+            Attempt::Failed => failed += 1,
         }
     }
-    Ok(format!(r#"{{"done": {done}, "refused": {refused}}}"#))
+    Ok(format!(r#"{{"done": {done}, "refused": {refused}, "failed": {failed}}}"#))
 }
 
 async fn open_streams(connection: &Connection) -> usize {
@@ -202,20 +228,29 @@ async fn open_streams(connection: &Connection) -> usize {
     count
 }
 
-async fn hold(attack: &Attack) -> Result<String, Fault> {
+async fn hold(attack: &Attack, until_refused: bool) -> Result<String, Fault> {
     let endpoint = Endpoint::client((Ipv4Addr::LOCALHOST, 0).into())?;
-    let (mut held, mut refused, mut streams) = (Vec::new(), 0, 0);
-    for _ in 0..attack.count {
-        let connecting = endpoint.connect_with(attack.client()?, attack.address, tls::SERVER_NAME)?;
-        match timeout(PATIENCE, connecting).await {
-            Ok(Ok(connection)) => held.push(connection),
-            _ => refused += 1,
+    let (mut held, mut refused, mut failed, mut streams) = (Vec::new(), 0, 0, 0);
+    let tries = if until_refused { attack.count * TRIES } else { attack.count };
+    for _ in 0..tries {
+        match connect(attack, &endpoint).await? {
+            Attempt::Connected(connection) => held.push(connection),
+            Attempt::Refused => refused += 1,
+            Attempt::Failed => failed += 1,
+        }
+        if until_refused && refused == attack.count {
+            break;
         }
     }
-    for connection in held.iter().take(SAMPLES) {
+    // The newest: the node ends those that say nothing for some seconds.
+    for connection in held.iter().rev().take(SAMPLES) {
         streams = streams.max(open_streams(connection).await);
     }
-    writeln!(stdout(), r#"{{"held": {}, "refused": {refused}, "streams_of_one": {streams}}}"#, held.len())?;
+    let connected = held.len();
+    writeln!(
+        stdout(),
+        r#"{{"connected": {connected}, "refused": {refused}, "failed": {failed}, "streams_of_one": {streams}}}"#
+    )?;
     stdout().flush()?;
     tokio::task::spawn_blocking(|| stdin().read_to_end(&mut Vec::new())).await??;
     let left = held.iter().filter(|connection| connection.close_reason().is_none()).count();
@@ -229,7 +264,8 @@ fn main() -> Result<(), Fault> {
         "garbage" => garbage(&attack)?,
         "silent" => silent(&attack)?,
         "handshakes" => runtime.block_on(handshakes(&attack))?,
-        "hold" => runtime.block_on(hold(&attack))?,
+        "hold" => runtime.block_on(hold(&attack, false))?,
+        "fill" => runtime.block_on(hold(&attack, true))?,
         other => return Err(format!("there is no mode {other}").into()),
     };
     writeln!(stdout(), "{said}")?;
