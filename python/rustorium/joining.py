@@ -6,7 +6,7 @@ it ended.
 """
 
 import json
-import subprocess
+import os
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -178,12 +178,12 @@ def start_and_sync(joiner: Joiner, passphrase: bytes, timeout_s: float) -> int |
     already. Errors: NotReady."""
     from rustorium.devnet import is_ready
 
-    process = None if runs(joiner.home) else _start(joiner.home, passphrase)
+    pid = None if runs(joiner.home) else _start(joiner.home, passphrase)
     url = f"http://{joiner.home.load_config().config.http.listen}"
     deadline = time.monotonic() + timeout_s
     while not is_ready(url):
         log = joiner.home.path / "log"
-        if process is not None and (code := process.poll()) is not None:
+        if pid is not None and (code := _exit_code(pid)) is not None:
             raise NotReady(f"{joiner.name} ended with {code}: read {log}, mend that, then run this again")
         if time.monotonic() > deadline:
             raise NotReady(
@@ -191,7 +191,7 @@ def start_and_sync(joiner: Joiner, passphrase: bytes, timeout_s: float) -> int |
                 "again with a longer --timeout-s"
             )
         time.sleep(POLL_S)
-    return process.pid if process is not None else None
+    return pid
 
 
 def runs(home: Home) -> bool:
@@ -205,12 +205,28 @@ def runs(home: Home) -> bool:
         raise
 
 
-def _start(home: Home, passphrase: bytes) -> "subprocess.Popen[bytes]":
+def _start(home: Home, passphrase: bytes) -> int:
+    """Starts the node in a session of its own; its process id. `subprocess.Popen` would warn of a process that outlives
+    the object."""
     if not (home.path / "passphrase").exists():
         write_private(home.path / "passphrase", passphrase.decode())
     command = [sys.executable, "-m", "rustorium.cli", "start", "--home", str(home.path)]
     with open(home.path / "log" / "stderr.log", "ab") as log:
-        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+        files = [
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_DUP2, log.fileno(), 1),
+            (os.POSIX_SPAWN_DUP2, log.fileno(), 2),
+        ]
+        return os.posix_spawn(sys.executable, command, os.environ, file_actions=files, setsid=True)
+
+
+def _exit_code(pid: int) -> int | None:
+    """How a child ended; None while it runs. A child that somebody else has waited for counts as ended with 0."""
+    try:
+        ended, status = os.waitpid(pid, os.WNOHANG)
+    except ChildProcessError:
+        return 0
+    return os.waitstatus_to_exitcode(status) if ended else None
 
 
 def admit(client: "Client", joiner: Joiner, operator: "Key") -> None:
