@@ -37,7 +37,10 @@ ANSWER: dict[str, Any] = {
     "evidence": [],
     "at": {"height": 9, "root": "00" * 32, "shard": 0},
 }
-EVIDENCE = {"validator": 2, "name": "node-2", "kind": "two_notarizes", "first": "view 7", "count": 3}
+EVIDENCE = {
+    "validator": 2, "name": "node-2", "validator_key": "ab" * 32, "kind": "two_notarizes", "first": "view 7",
+    "first_ms": 1_800_000_000_000, "count": 3, "member": True,
+}  # fmt: skip
 FINDING = {
     "code": "disk-stalled",
     "severity": "not-ready",
@@ -111,12 +114,29 @@ def test_a_missing_peer_and_evidence_leave_a_quorum_that_is_not_well(
     answering |= {"peers_up": 2, "unreachable": ["node-1"], "evidence": [EVIDENCE]}
     ended = cli("status", "check", "--home", home.path)
     assert ended.code == 1
-    assert "evidence: node-2 signed two_notarizes in view 7 (3 in all)" in ended.out
+    said = "node-2 signed two_notarizes in view 7 (3 in all, first at 2027-01-15T08:00:00Z), as node-0 saw"
+    assert f"evidence: {said}" in ended.out
+    # Who does what about it: the command of each.
+    assert f"`rustorium-node node remove {'ab' * 32} --key OPERATOR.key`" in " ".join(ended.out.split())
+    assert "`rustorium-node node replace-key` on its home" in " ".join(ended.out.split())
     assert "peers-unreachable: it has no link to node-1" in ended.out
     assert "no-spare: 3 of 4 validators are connected with node-0: one more that fails" in ended.out
     raw = cli("status", "check", "--home", home.path, "-o", "json")
     assert (raw.code, problems(raw)) == (1, ["no-spare", "evidence", "peers-unreachable"])
     assert json.loads(raw.out)[0]["evidence"] == [EVIDENCE]
+
+
+def test_evidence_against_who_has_left_the_committee_is_dealt_with(
+    cli: Cli, answering: dict[str, Any], home: Home
+) -> None:
+    answering |= {"evidence": [EVIDENCE | {"member": False}]}
+    assert cli("status", "check", "--home", home.path).code == 0
+    # What 0.2.0 says has neither key nor time.
+    old = {name: EVIDENCE[name] for name in ("validator", "name", "kind", "first", "count")}
+    answering |= {"evidence": [old]}
+    ended = cli("status", "check", "--home", home.path)
+    assert ended.code == 1
+    assert "`rustorium-node node remove node-2" in ended.out
 
 
 def test_without_a_quorum_nothing_is_ready(cli: Cli, answering: dict[str, Any], home: Home) -> None:

@@ -1,8 +1,11 @@
 """Proof files from anyone: whatever is changed in one is refused, or means the same."""
 
+import io
 import json
+import tracemalloc
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import pytest
 import trio
@@ -12,7 +15,7 @@ from hypothesis import strategies as st
 from rustorium import _native
 from rustorium.client import light
 from rustorium.client.light import LightClient
-from rustorium.client.prooffile import FORMAT, ProofFile, parse
+from rustorium.client.prooffile import FORMAT, ProofFile, parse, read
 from rustorium.errors import VerificationFailed
 from rustorium.types import Account, Balance, Subject, Value
 
@@ -146,3 +149,53 @@ def test_changes_are_fetched_once_and_kept_within_bounds(monkeypatch: pytest.Mon
     # Those that have no room are asked for with each file, and checked anew.
     kept = sum(sum(map(len, changes[: number + 1])) <= room for number in range(len(changes)))
     assert asked == [0] + ([kept] * 3 if kept < len(changes) else [])
+
+
+class Slowly(io.RawIOBase):
+    """A file that is made while it is read, and remembers nothing."""
+
+    def __init__(self, parts: Iterator[bytes]) -> None:
+        self._parts = parts
+
+    def read(self, _size: int = -1, /) -> bytes:
+        return next(self._parts, b"")
+
+
+CHANGE = bytes(range(256)) * 10
+
+
+def many_epochs(count: int) -> Iterator[bytes]:
+    [before, after] = FILE.replace(b'"epochs": []', b'"epochs": [@]').split(b"@")
+    yield before
+    for number in range(count):
+        # In pieces that end anywhere.
+        text = json.dumps(CHANGE.hex()).encode() + (b", " if number + 1 < count else b"")
+        cut = number % len(text)
+        yield from (part for part in (text[:cut], text[cut:]) if part)
+    yield after
+
+
+def test_a_file_of_any_number_of_epochs_is_read_as_a_stream() -> None:
+    """Version 0.2.0 read no file of more than 4,096 epochs: an owner that changed keys without end made all proofs of
+    later epochs unreadable."""
+    count, seen = 10_000, [0]
+
+    def each(number: int, change: bytes, facts: object) -> None:
+        assert (number, change, facts) == (seen[0], CHANGE, SHOWN.facts)
+        seen[0] += 1
+
+    tracemalloc.start()
+    file, found = read(cast(BinaryIO, Slowly(many_epochs(count))), each)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert (found, seen[0], file.proof.hex()) == (count, count, READ["bytes"])
+    assert peak < 4_000_000 < count * len(CHANGE), f"{peak} bytes at once"
+    # Whoever starts at the genesis needs none of them for a proof of epoch 0, and believes no file that has them.
+    with pytest.raises(VerificationFailed, match="epoch changes"):
+        LightClient(GENESIS).show_file(cast(BinaryIO, Slowly(many_epochs(5000))))
+
+
+@given(st.integers(1, len(FILE)))
+def test_a_file_means_the_same_in_pieces_of_any_size(size: int) -> None:
+    pieces = Slowly(FILE[at : at + size] for at in range(0, len(FILE), size))
+    assert LightClient(GENESIS).show_file(cast(BinaryIO, pieces)).facts == SHOWN.facts

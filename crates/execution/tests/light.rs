@@ -27,17 +27,34 @@ fn it_follows_every_epoch_and_checks_with_the_right_committee() {
 
 #[test]
 fn it_keeps_constant_state_and_still_reaches_old_epochs_from_its_anchor() {
-    let chain = EpochChain::new(20);
+    let chain = EpochChain::new(70);
     let mut light = chain.light();
     chain.changes.iter().for_each(|change| assert!(light.follow(change, 0).is_ok()));
-    assert_eq!(light.newest().epoch, Epoch(20));
+    assert_eq!(light.newest().epoch, Epoch(70));
     let (header, proof) = &chain.firsts[3];
-    assert_eq!(light.known_up_to(Epoch(3)), Some(Epoch(0)), "what lies between was forgotten");
-    let missing = ProofRefused::OtherEpoch { header: Epoch(3), trusted: Epoch(0) };
+    assert_eq!(light.known_up_to(Epoch(3)), Some(Epoch(1)), "what lies between was forgotten");
+    let missing = ProofRefused::OtherEpoch { header: Epoch(3), trusted: Epoch(1) };
     assert_eq!(light.check_final(header, proof, 0), Err(missing));
-    chain.changes[..3].iter().for_each(|change| assert!(light.follow(change, 0).is_ok()));
+    chain.changes[1..3].iter().for_each(|change| assert!(light.follow(change, 0).is_ok()));
     assert_eq!(light.check_final(header, proof, 0), Ok(block_digest(header)));
-    assert_eq!(light.newest().epoch, Epoch(20), "and it still knows the newest");
+    assert_eq!(light.newest().epoch, Epoch(70), "and it still knows the newest");
+    let (header, proof) = &chain.firsts[9];
+    assert_eq!(
+        light.check_final(header, proof, 0),
+        Ok(block_digest(header)),
+        "of the newest 64 all but a few are there"
+    );
+}
+
+#[test]
+fn the_anchors_committee_retires_however_many_come_after_it() {
+    let chain = EpochChain::new(70);
+    let ended = chain.changes[0].boundary.time_ms;
+    let period_ms = 10_000_000;
+    let mut light = Light::new(Trust::genesis(&chain.genesis), Some(period_ms));
+    chain.changes.iter().for_each(|change| assert!(light.follow(change, ended).is_ok()));
+    let (header, proof) = &chain.firsts[0];
+    assert_eq!(light.check_final(header, proof, ended + period_ms + 1), Err(ProofRefused::TooOld { period_ms }));
 }
 
 #[test]

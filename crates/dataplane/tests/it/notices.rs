@@ -75,6 +75,45 @@ fn evidence_is_shown_by_validator_and_kind_also_after_a_restart() {
     assert!(kept.convicts(&chain::context(&chain::genesis(), 0).committee), "it convinces whoever knows the committee");
 }
 
+/// Places are handed on with each epoch; what a key signed isn't.
+#[test]
+fn evidence_stays_with_the_key_that_signed_whoever_has_its_place_later() {
+    let home = tempfile::tempdir().unwrap();
+    let notices = open(home.path());
+    notices.evidence(&double_vote(1, 7));
+    let key = |index: usize| rustorium_types::Hash(validator_key(index).public()).to_string();
+    let of = |notices: &Notices| {
+        let notes = notices.evidence_notes();
+        notes
+            .into_iter()
+            .map(|note| (note.name, note.validator_key, note.member, note.first_ms > 0))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(of(&notices), [("bob".to_owned(), key(1), true, true)]);
+    // The next committee: bob has left, and carol has his place.
+    let mut next = chain::genesis().validators.into_vec();
+    next.remove(1);
+    next[1].name = BoundedBytes::new(b"carol".to_vec()).unwrap();
+    notices.begin_epoch(&next);
+    assert_eq!(of(&notices), [("bob".to_owned(), key(1), false, true)]);
+    drop(notices);
+    let again = open(home.path());
+    again.begin_epoch(&next);
+    assert_eq!(of(&again), [("bob".to_owned(), key(1), false, true)]);
+}
+
+#[test]
+fn what_an_earlier_release_recorded_is_shown_with_what_it_says() {
+    let home = tempfile::tempdir().unwrap();
+    let sink = AuditSink::open(&home.path().join("audit"), node_key()).unwrap();
+    let line =
+        serde_json::json!({ "validator": 1, "name": "bob", "kind": "two_batches", "place": "batch 7", "count": 5 });
+    sink.record("evidence", line).unwrap();
+    drop(sink);
+    let [note] = open(home.path()).evidence_notes().try_into().unwrap();
+    assert_eq!((note.name.as_str(), note.validator_key.as_str(), note.count, note.member), ("bob", "", 5, true));
+}
+
 #[test]
 fn an_offence_in_every_view_fills_no_disk() {
     let home = tempfile::tempdir().unwrap();
