@@ -208,6 +208,12 @@ class Evidence:
     first: str
     """Where it was seen first, such as "view 7"."""
     count: int
+    validator_key: str = ""
+    """Empty where an earlier release recorded none."""
+    first_ms: int = 0
+    """When it was seen first, by the node's clock, Unix ms; 0 where an earlier release recorded none."""
+    member: bool = True
+    """Whether it is in the committee that goes on."""
 
 
 @dataclass(frozen=True, slots=True)

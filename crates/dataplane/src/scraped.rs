@@ -92,8 +92,9 @@ impl Scraped {
         let help = "Other members whose link is down or whose core was not heard for three heartbeats";
         whole(e, "rustorium_consensus_missing_validators", help, clamped(self.gauges.missing.load(Relaxed) as u64))?;
         let notes = self.notices.evidence_notes();
-        let liars: BTreeSet<_> = notes.iter().map(|note| note.validator).collect();
-        let help = "Validators against which there is evidence";
+        let members = notes.iter().filter(|note| note.member);
+        let liars: BTreeSet<_> = members.map(|note| (&note.validator_key, &note.name)).collect();
+        let help = "Members of the committee against which there is evidence";
         whole(e, "rustorium_consensus_byzantine_validators", help, clamped(liars.len() as u64))?;
         let help = "Whether this validator's key signs nothing more";
         whole(e, "rustorium_consensus_key_retired", help, i64::from(self.notices.retired().is_some()))?;

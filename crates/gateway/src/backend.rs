@@ -159,16 +159,22 @@ pub enum ProofStatus {
 /// What a validator was seen to sign that no honest one signs.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct EvidenceNote {
-    /// The validator.
+    /// Its place in the committee, then.
     pub validator: ValidatorIndex,
-    /// Its name.
+    /// Its name, then.
     pub name: String,
+    /// Its validator key in hex digits; empty where an earlier release recorded none.
+    pub validator_key: String,
     /// Stable name of the offence.
     pub kind: &'static str,
     /// Where it was seen first, such as "view 7".
     pub first: String,
+    /// When that was, by this node's clock, Unix ms; 0 where an earlier release recorded none.
+    pub first_ms: u64,
     /// How often it was seen.
     pub count: u64,
+    /// Whether it is in the committee that goes on.
+    pub member: bool,
 }
 
 /// How far a node is that fills its empty store from a snapshot.

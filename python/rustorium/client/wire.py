@@ -276,4 +276,7 @@ def evidence(answer: Answer) -> Evidence:
         kind=str(answer["kind"]),
         first=str(answer["first"]),
         count=int(answer["count"]),
+        validator_key=str(answer.get("validator_key", "")),
+        first_ms=int(answer.get("first_ms", 0)),
+        member=bool(answer.get("member", True)),
     )

@@ -6,10 +6,14 @@ its node or with the net.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import IntEnum
 
 from rustorium.health.catalogue import FINDINGS
-from rustorium.types import NodeStatus
+from rustorium.types import Evidence, NodeStatus
+
+FAR_MS = 1 << 62
+"""Later than any time that a node names."""
 
 
 class Level(IntEnum):
@@ -166,9 +170,28 @@ def _roots(heard: Sequence[NodeStatus]) -> Iterable[Problem]:
             yield Problem("forked", Level.NOT_READY, said, do)
 
 
+def _utc(at_ms: int) -> str:
+    try:
+        return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    except (OverflowError, OSError, ValueError):
+        return f"{at_ms} ms"
+
+
 def _liars(heard: Sequence[NodeStatus]) -> Iterable[Problem]:
-    seen = {(one.name, one.kind): one for status in heard for one in status.evidence}
-    for one in seen.values():
-        said = f"{one.name} signed {one.kind} in {one.first} ({one.count} in all)"
-        do = "its operator must stop and explain it: its key is used twice, or it lies; operators can `node remove` it"
+    seen: dict[tuple[str, str], Evidence] = {}
+    witnesses: dict[tuple[str, str], list[str]] = {}
+    for status in heard:
+        # Who has left the committee was dealt with.
+        for one in (one for one in status.evidence if one.member):
+            key = (one.validator_key or one.name, one.kind)
+            known = seen.setdefault(key, one)
+            seen[key] = min(known, one, key=lambda each: each.first_ms or FAR_MS)
+            witnesses.setdefault(key, []).append(status.node)
+    for key, one in seen.items():
+        when = f", first at {_utc(one.first_ms)}" if one.first_ms else ""
+        by = ", ".join(witnesses[key])
+        said = f"{one.name} signed {one.kind} in {one.first} ({one.count} in all{when}), as {by} saw"
+        remove = f"`rustorium-node node remove {one.validator_key or one.name} --key OPERATOR.key`"
+        rekey = "`rustorium-node node replace-key` on its home"
+        do = f"its key is used twice: its owner stops both and runs {rekey}; or it lies: operators run {remove}"
         yield Problem("evidence", Level.NOT_WELL, said, do)

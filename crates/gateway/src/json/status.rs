@@ -99,23 +99,29 @@ impl From<Filling> for FillingView {
 /// One validator's offences of one kind.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
 pub struct EvidenceView {
-    /// The validator's position in the committee.
+    /// The validator's position in the committee, then.
     #[schema(value_type = u16)]
     pub validator: ValidatorIndex,
-    /// Its name.
+    /// Its name, then.
     pub name: String,
+    /// Its validator key; empty where an earlier release recorded none.
+    pub validator_key: String,
     /// `two_notarizes`, `two_finalizes`, `nullify_and_finalize` or `two_batches`.
     pub kind: &'static str,
     /// Where it was seen first.
     pub first: String,
+    /// When, by this node's clock, Unix ms; 0 where an earlier release recorded none.
+    pub first_ms: u64,
     /// How often it was seen.
     pub count: u64,
+    /// Whether it is in the committee that goes on.
+    pub member: bool,
 }
 
 impl From<EvidenceNote> for EvidenceView {
     fn from(note: EvidenceNote) -> Self {
-        let EvidenceNote { validator, name, kind, first, count } = note;
-        Self { validator, name, kind, first, count }
+        let EvidenceNote { validator, name, validator_key, kind, first, first_ms, count, member } = note;
+        Self { validator, name, validator_key, kind, first, first_ms, count, member }
     }
 }
 

@@ -220,12 +220,20 @@ async fn what_an_operator_must_know_is_in_status_and_health() {
     *world.unreachable.lock() = vec!["node-2".to_owned()];
     *world.retired.lock() = Some("the key is retired".to_owned());
     let (validator, name, first) = (ValidatorIndex(3), "node-3".to_owned(), "view 7".to_owned());
-    *world.evidence.lock() =
-        vec![rustorium_gateway::EvidenceNote { validator, name, kind: "two_batches", first, count: 2 }];
+    *world.evidence.lock() = vec![rustorium_gateway::EvidenceNote {
+        validator,
+        name,
+        validator_key: "ab".into(),
+        kind: "two_batches",
+        first,
+        first_ms: 7,
+        count: 2,
+        member: true,
+    }];
     let status = get(&router, "/v1/status").await.json();
     assert_eq!((&status["peers_up"], &status["unreachable"]), (&json!(2), &json!(["node-2"])));
     assert_eq!(status["key_retired_because"], "the key is retired");
-    let evidence = json!({"validator": 3, "name": "node-3", "kind": "two_batches", "first": "view 7", "count": 2});
+    let evidence = json!({"validator": 3, "name": "node-3", "validator_key": "ab", "kind": "two_batches", "first": "view 7", "first_ms": 7, "count": 2, "member": true});
     assert_eq!(status["evidence"], json!([evidence]));
     let health = get(&router, "/healthz").await;
     assert_eq!(health.json()["reasons"], json!(["2 of 3 peers are connected, not node-2", "the key is retired"]));
