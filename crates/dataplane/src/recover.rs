@@ -49,18 +49,17 @@ pub fn tip_of(store: &dyn Store, genesis: &Genesis) -> Result<Tip, StoreError> {
     })
 }
 
-/// A store that was filled with a snapshot has the newest committee record in its state, and no row of the height that wrote
-/// it: it counts from the lowest height on that a block above can claim. Where operators asked for another committee
-/// between that height and the tip, this node finds another end than its peers and says so: a newer snapshot helps.
+/// A store that was filled with a snapshot has the committee record as of its tip in its state, and no row of the height that
+/// wrote it: it counts from the tip on. What the record was at a height below that a block may still claim isn't known:
+/// such a block waits, and the next one claims more.
 fn keep_committee_record(store: &dyn Store, tip: &Tip) -> Result<(), StoreError> {
-    let claimed = tip.header.result.height;
-    if store.committee_record(claimed)?.is_some() {
+    if store.committee_record(tip.height)?.is_some() {
         return Ok(());
     }
     let what = "the state has no committee record that can be read";
     let record = CommitteeRecord::read(&StoredState(store));
     let record = record.map_err(|_| StoreError::Inconsistent { height: tip.height, what })?;
-    store.put_committee_record(claimed, &record.to_bytes())
+    store.put_committee_record(tip.height, &record.to_bytes())
 }
 
 /// Decodes the journal's records. Records that a newer format would have are refused by the journal itself; one that
@@ -134,13 +133,15 @@ fn read_committees(store: &dyn Store, tip: &Tip) -> Result<Vec<(Height, Committe
     let mut found: Vec<(Height, CommitteeRecord)> = Vec::new();
     for height in (tip.header.result.height.0..=tip.height.0).map(Height) {
         let bytes = store.committee_record(height).map_err(|error| error.to_string())?;
-        let bytes = bytes.ok_or_else(|| format!("there is no committee record as of height {}", height.0))?;
+        // Below the tip of a store that was filled with a snapshot none is known.
+        let Some(bytes) = bytes else { continue };
         let record = CommitteeRecord::from_bytes(&bytes).map_err(|error| error.to_string())?;
         if found.last().is_none_or(|(_, before)| *before != record) {
             found.push((height, record));
         }
     }
-    Ok(found)
+    let none = || format!("there is no committee record as of height {}", tip.height.0);
+    if found.is_empty() { Err(none()) } else { Ok(found) }
 }
 
 fn read_roots(store: &dyn Store, tip: &Tip, journaled: &mut Journaled) -> Result<(), StoreError> {

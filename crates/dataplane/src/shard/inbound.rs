@@ -254,14 +254,10 @@ impl<P: Ports> Shard<P> {
             PayloadStatus::Ready => {}
             other => return other,
         }
-        let claimed = self.roots.get(&header.result.height);
-        match claimed {
-            Some(root) if *root != header.result.root && !seeded::bug("result-root-unchecked") => {
-                invalid(header.view, "it claims another result root")
-            }
-            None if header.result.height > self.executed => PayloadStatus::Pending,
-            _ if !inline_checked => PayloadStatus::Pending,
-            _ => PayloadStatus::Ready,
+        match rules::check_claim(self.roots.get(&header.result.height), parent, header, self.executed) {
+            PayloadStatus::Invalid => invalid(header.view, "it claims another result root"),
+            PayloadStatus::Ready if !inline_checked => PayloadStatus::Pending,
+            other => other,
         }
     }
 

@@ -133,8 +133,14 @@ impl<P: Ports> Shard<P> {
         }
     }
 
+    /// Votes and proposals that wait until this node may sign.
+    pub fn held_back(&self) -> usize {
+        self.key.waiting.len()
+    }
+
     /// Asks whom it is time to ask, and goes on where the answers suffice.
     pub(super) fn update_standing(&mut self, now: Now) {
+        self.forget_waiting();
         self.ask_peers(now);
         if self.have_answered(now) {
             let told = self.tally.best_finalization().map_or(View(0), |best| best.body.view);
@@ -148,6 +154,18 @@ impl<P: Ports> Shard<P> {
             let waiting = std::mem::take(&mut self.key.waiting);
             waiting.into_iter().for_each(|effect| self.catch_up_with(now, effect));
         }
+    }
+
+    /// What is at or below the newest final block has one outcome: no vote of it leaves, however long a node catches up.
+    fn forget_waiting(&mut self) {
+        let (_, root) = self.tree.root();
+        let settled = root.view;
+        self.key.waiting.retain(|effect| match effect {
+            Effect::Vote { view, .. } | Effect::Propose { view, .. } => {
+                *view > settled || seeded::bug("settled-votes-wait-on")
+            }
+            _ => true,
+        });
     }
 
     /// When it is time to ask, or to go on with the answers.

@@ -15,6 +15,6 @@ pub mod server;
 mod view;
 
 pub use join::{JoinEvent, Joined, Joiner};
-pub use offers::{OfferNote, Offers};
+pub use offers::{OfferNote, Offers, fits_a_frame};
 pub use progress::FillProgress;
 pub use server::{Question, Server};

@@ -5,10 +5,12 @@ use crate::tree_rows::Tree;
 use parking_lot::Mutex;
 use rustorium_storage::{Store, StoreError};
 use rustorium_sync::state::{SnapshotView, Snapshots};
-use rustorium_types::limits::SNAPSHOT_HEADERS_MAX;
-use rustorium_types::{BoundedVec, Header, Height, Snapshot, StateClaim};
+use rustorium_types::limits::{FRAME_BYTES_MAX, SNAPSHOT_HEADERS_MAX};
+use rustorium_types::{BoundedVec, Header, Height, Snapshot, StateClaim, encode, seeded};
 use std::sync::Arc;
 
+/// What a frame has around a snapshot, at most.
+const AROUND_BYTES: usize = 1024;
 /// Snapshots kept: whoever began with the older one has the time to end.
 const KEPT: usize = 2;
 
@@ -88,9 +90,18 @@ impl Offers {
     fn offer_due(&self, offered: &mut Offered) -> Result<(), StoreError> {
         for root in std::mem::take(&mut offered.due) {
             match self.offer(root)? {
-                Some(offer) => {
+                Some(offer) if fits_a_frame(&offer.snapshot) => {
                     tracing::info!(event = "snapshot_offered", height = root.0);
                     offered.offers.push(offer);
+                }
+                Some(Offer { snapshot, .. }) => {
+                    let headers = snapshot.headers.len();
+                    tracing::warn!(
+                        event = "snapshot_too_large",
+                        height = root.0,
+                        headers,
+                        "no frame holds its headers"
+                    );
                 }
                 None => offered.due.push(root),
             }
@@ -178,6 +189,11 @@ impl Offers {
         }
         Ok(None)
     }
+}
+
+/// Whether a frame holds it: a large committee's headers are some KiB each. Of many that don't, one with fewer headers comes.
+pub fn fits_a_frame(snapshot: &Snapshot) -> bool {
+    encode(snapshot).len() <= FRAME_BYTES_MAX - AROUND_BYTES || seeded::bug("snapshot-over-a-frame")
 }
 
 fn note(offer: &Offer) -> OfferNote {
