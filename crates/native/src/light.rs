@@ -8,8 +8,8 @@ use rustorium_execution::{Light as State, ProofRefused, Trust, genesis as genesi
 use rustorium_gateway::json::{FactsView, HeaderView, SubjectViews};
 use rustorium_types::limits::GENESIS_BYTES_MAX;
 use rustorium_types::{
-    Block, BlockDigest, BlockProof, EpochChange, Genesis, HeaderProof, PROOF_BYTES_MAX, Proof, ReadProof, ReceiptProof,
-    Subject, Transaction, TransactionProof, decode, encode,
+    Block, BlockDigest, BlockProof, Epoch, EpochChange, Genesis, HeaderProof, PROOF_BYTES_MAX, Proof, ReadProof,
+    ReceiptProof, Subject, Transaction, TransactionProof, decode, encode,
 };
 use std::sync::{Mutex, PoisonError};
 
@@ -94,6 +94,11 @@ impl Light {
         let epoch = header_of(&proof_of(proof)?).epoch;
         let known = self.with(py, |state| state.known_up_to(epoch))?;
         Ok(known.filter(|known| *known < epoch).map(|known| (known.0, epoch.0)))
+    }
+
+    /// Whether an epoch's committee is known.
+    fn knows(&self, py: Python<'_>, epoch: u64) -> PyResult<bool> {
+        self.with(py, |state| state.known_up_to(Epoch(epoch)) == Some(Epoch(epoch)))
     }
 
     /// Takes an epoch change (canonical bytes); the epoch that follows. Errors: NativeError, and nothing has changed.

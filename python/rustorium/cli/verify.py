@@ -35,7 +35,11 @@ def verify(
     else:
         assert checkpoint is not None
         light = LightClient(content_of(checkpoint), checkpoint=True)
-    shown = light.show_file(content_of(file))
+    try:
+        with open(file.expanduser(), "rb") as content:
+            shown = light.show_file(content)
+    except OSError as error:
+        raise UsageError(f"{file} can't be read ({error.strerror}): name a file that can") from None
     if output is not Format.table:
         emit_one(shown.facts, output)
         return

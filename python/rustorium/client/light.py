@@ -4,11 +4,12 @@ Invariants: the cryptography is in the extension; state is bounded however long 
 beside a proof is compared with what the proof shows; without a way to fetch epoch changes nothing is fetched.
 """
 
+import io
 import json
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal, ParamSpec, TypeVar, cast
+from typing import Any, BinaryIO, Literal, ParamSpec, TypeVar, cast
 
 import anyio.to_thread
 
@@ -109,15 +110,14 @@ class LightClient:
             return self._check(proof)
         return await anyio.to_thread.run_sync(self._check, proof)
 
-    def show_file(self, content: bytes) -> Shown:
-        """What a proof file shows, from the file and the anchor alone. Errors: VerificationFailed."""
-        file = prooffile.parse(content)
-        missing = refusing(self._light.missing, file.proof)
-        for change in file.epochs[slice(*missing)] if missing is not None else ():
-            self.follow(change)
+    def show_file(self, content: bytes | BinaryIO) -> Shown:
+        """What a proof file, as it is or opened, shows, from the file and the anchor alone. An opened one is read as a
+        stream: it may have any number of epochs. Errors: VerificationFailed, OSError."""
+        opened = io.BytesIO(content) if isinstance(content, bytes) else content
+        file, epochs = prooffile.read(opened, self._follow_where_new)
         # Whoever gets the file from here knows no header: every byte of it counts.
         facts = self._check(file.proof, anew=True)
-        if len(file.epochs) != facts["epoch"]:
+        if epochs != facts["epoch"]:
             raise ProofRefused(
                 "the file has not the epoch changes that lead from the genesis to its proof: get it anew"
             )
@@ -127,7 +127,14 @@ class LightClient:
             raise ProofRefused(
                 "the file's readable part says something else than its proof shows: don't trust its source"
             )
-        return shown(facts, content)
+        return shown(facts, content if isinstance(content, bytes) else b"")
+
+    def _follow_where_new(self, epoch: int, change: bytes, facts: object) -> None:
+        """Takes the change that ended an epoch, where a proof of what the facts say needs it and it isn't known."""
+        last = facts.get("epoch") if isinstance(facts, dict) else None
+        needed = not isinstance(last, int) or epoch < last
+        if needed and self._light.knows(epoch) and not self._light.knows(epoch + 1):
+            self.follow(change)
 
     async def file(self, proof: bytes, facts: dict[str, Any]) -> bytes:
         """The proof file of a proof that was checked: what others need to check it from the genesis alone.

@@ -1,12 +1,16 @@
 """Proof files: one JSON envelope for every kind of proof, and for checkpoints.
 
 Invariants: PURE; what is for people (`facts`) is compared with what the proof shows, never believed; a file is read
-strictly: unknown or missing fields and other versions are refused.
+strictly: unknown or missing fields and other versions are refused; epoch changes are read one by one, so that a file of
+any number of epochs takes no more memory than one of few.
 """
 
+import codecs
+import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import BinaryIO
 
 from rustorium.errors import VerificationFailed
 
@@ -14,9 +18,9 @@ FORMAT = "rustorium-proof"
 CHECKPOINT_FORMAT = "rustorium-checkpoint"
 VERSION = 1
 KINDS = ("read", "receipt", "transaction", "block")
-FILE_BYTES_MAX = 48 * 1024 * 1024
-"""More than the longest proof with a thousand epoch changes."""
-EPOCHS_MAX = 4096
+VALUE_CHARACTERS_MAX = 48 * 1024 * 1024
+"""Of one field, or of one epoch change: more than the longest proof has."""
+CHUNK_BYTES = 64 * 1024
 _FIELDS = {"format", "version", "kind", "chain", "facts", "epochs", "proof"}
 
 
@@ -48,13 +52,33 @@ class ProofFile:
 
 def parse(content: bytes) -> ProofFile:
     """Reads a proof file; nothing in it is checked yet. Errors: VerificationFailed."""
-    fields = _fields(content, FORMAT, _FIELDS)
-    kind, chain, facts, epochs = fields["kind"], fields["chain"], fields["facts"], fields["epochs"]
+    epochs: list[bytes] = []
+    file, _ = read(io.BytesIO(content), lambda _number, change, _facts: epochs.append(change))
+    return ProofFile(file.kind, file.chain, file.facts, file.proof, tuple(epochs))
+
+
+def read(content: BinaryIO, each: Callable[[int, bytes, object], None]) -> tuple[ProofFile, int]:
+    """Reads a proof file to its end, and hands each epoch change on as it comes: its number, its bytes, and the facts
+    where the file has them before; the file without them, and how many there were. Errors: VerificationFailed, and
+    those of `each`."""
+    stream, fields, count = _Stream(content), dict[str, object](), 0
+    for name in stream.members():
+        if name in fields:
+            raise _refused("it is not JSON (a field is there twice)")
+        if name != "epochs" or not stream.starts_list():
+            fields[name] = stream.value()
+            continue
+        for number, change in enumerate(stream.elements()):
+            each(number, _bytes(change), fields.get("facts"))
+            count = number + 1
+        fields[name] = []
+    _check_fields(fields, FORMAT, _FIELDS)
+    kind, chain, facts = fields["kind"], fields["chain"], fields["facts"]
     if kind not in KINDS or not isinstance(chain, str) or not isinstance(facts, dict):
         raise _refused("its kind, chain or facts are of no known form")
-    if not isinstance(epochs, list) or len(epochs) > EPOCHS_MAX:
-        raise _refused(f"its epochs are no list of at most {EPOCHS_MAX}")
-    return ProofFile(str(kind), chain, facts, _bytes(fields["proof"]), tuple(_bytes(change) for change in epochs))
+    if not isinstance(fields["epochs"], list):
+        raise _refused("its epochs are no list")
+    return ProofFile(str(kind), chain, facts, _bytes(fields["proof"])), count
 
 
 def checkpoint_to_bytes(facts: Mapping[str, object], checkpoint: bytes) -> bytes:
@@ -72,19 +96,121 @@ def parse_checkpoint(content: bytes) -> tuple[dict[str, object], bytes]:
 
 
 def _fields(content: bytes, form: str, names: set[str]) -> dict[str, object]:
-    if len(content) > FILE_BYTES_MAX:
-        raise _refused(f"it has {len(content)} bytes and may have {FILE_BYTES_MAX}")
+    if len(content) > VALUE_CHARACTERS_MAX:
+        raise _refused(f"it has {len(content)} bytes and may have {VALUE_CHARACTERS_MAX}")
     try:
         fields = json.loads(content.decode(), object_pairs_hook=_unique, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
         raise _refused(f"it is not JSON ({error})") from None
-    if not isinstance(fields, dict) or fields.get("format") != form:
+    if not isinstance(fields, dict):
+        raise _refused(f"its format is not {form!r}")
+    _check_fields(fields, form, names)
+    return fields
+
+
+def _check_fields(fields: Mapping[str, object], form: str, names: set[str]) -> None:
+    if fields.get("format") != form:
         raise _refused(f"its format is not {form!r}")
     if fields.get("version") != VERSION or isinstance(fields.get("version"), bool):
         raise _refused(f"its version is {fields.get('version')!r}, this program reads {VERSION}: use a newer one")
     if set(fields) != names:
         raise _refused(f"it has not exactly the fields {', '.join(sorted(names))}")
-    return fields
+
+
+class _Stream:
+    """One JSON object, read bit by bit. Errors of all methods: VerificationFailed."""
+
+    def __init__(self, content: BinaryIO) -> None:
+        self._content = content
+        self._text = ""
+        self._at = 0
+        self._ended = False
+        self._utf8 = codecs.getincrementaldecoder("utf-8")()
+        self._json = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant)
+
+    def members(self) -> Iterator[str]:
+        """The names of the object's fields. The value of each must be taken before the next one is asked for."""
+        self._expect("{")
+        if self._take("}"):
+            return self._expect_end()
+        while True:
+            name = self.value()
+            if not isinstance(name, str):
+                raise _refused("it is not JSON (a field's name is no text)")
+            self._expect(":")
+            yield name
+            if not self._take(","):
+                break
+        self._expect("}")
+        return self._expect_end()
+
+    def starts_list(self) -> bool:
+        """Whether the next value is a list."""
+        return self._peek() == "["
+
+    def elements(self) -> Iterator[object]:
+        """The values of a list."""
+        self._expect("[")
+        if self._take("]"):
+            return
+        while True:
+            yield self.value()
+            if not self._take(","):
+                break
+        self._expect("]")
+
+    def value(self) -> object:
+        """The next value."""
+        self._peek()
+        while True:
+            try:
+                found, end = self._json.raw_decode(self._text, self._at)
+                # Digits at the end of what was read may go on.
+                if end < len(self._text) or self._ended:
+                    self._at = end
+                    return found
+            except json.JSONDecodeError as error:
+                if self._ended:
+                    raise _refused(f"it is not JSON ({error.msg})") from None
+            except (ValueError, RecursionError) as error:
+                raise _refused(f"it is not JSON ({error})") from None
+            if len(self._text) - self._at > VALUE_CHARACTERS_MAX:
+                raise _refused(f"a part of it has over {VALUE_CHARACTERS_MAX} characters")
+            self._more()
+
+    def _peek(self) -> str:
+        """The next character that is no blank; empty at the end."""
+        while True:
+            while self._at < len(self._text):
+                if self._text[self._at] not in " \t\n\r":
+                    return self._text[self._at]
+                self._at += 1
+            if self._ended:
+                return ""
+            self._more()
+
+    def _take(self, character: str) -> bool:
+        found = self._peek() == character
+        self._at += found
+        return found
+
+    def _expect(self, character: str) -> None:
+        if not self._take(character):
+            raise _refused(f"it is not JSON (a {character} is missing)")
+
+    def _expect_end(self) -> None:
+        if self._peek():
+            raise _refused("it is not JSON (something follows its end)")
+
+    def _more(self) -> None:
+        """Reads on, more at once where much was read for one value in vain."""
+        rest = self._text[self._at :]
+        try:
+            chunk = self._content.read(max(CHUNK_BYTES, len(rest)))
+            self._ended = not chunk
+            self._text, self._at = rest + self._utf8.decode(chunk, self._ended), 0
+        except UnicodeDecodeError as error:
+            raise _refused(f"it is not JSON ({error})") from None
 
 
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:

@@ -1,7 +1,7 @@
 //! A light client's state: the committees that it trusts, one after the other from its anchor.
 //!
-//! *Invariants:* however long the chain, it keeps the anchor, the newest committee and a few between; a committee comes in
-//! only by an epoch change that the one before it made final; what was checked is not checked again.
+//! *Invariants:* however long the chain, it keeps the anchor, the committee after it, the newest one and some between; of
+//! each that it keeps but the newest it knows when it retired, or nobody asks; a committee comes in only by an epoch change that the one before it made final; what was checked is not checked again.
 
 use super::{ProofRefused, ShownRead, Trust, check_read, check_receipt, check_transaction};
 use rustorium_crypto::block_digest;
@@ -9,7 +9,7 @@ use rustorium_types::{BlockDigest, BlockProof, Epoch, EpochChange, Header, Proof
 use std::collections::{BTreeMap, VecDeque};
 
 /// Committees kept, the anchor's included.
-const COMMITTEES_MAX: usize = 8;
+const COMMITTEES_MAX: usize = 64;
 /// Digests of final headers kept.
 const HEADERS_MAX: usize = 256;
 
@@ -74,9 +74,10 @@ impl Light {
             }
         }
         if self.trusts.len() > COMMITTEES_MAX {
-            let newest = self.newest().epoch;
-            let between =
-                self.trusts.keys().copied().find(|old| *old != self.anchor.epoch && *old != epoch && *old != newest);
+            // The committee after the anchor's tells when that one retired: without it, it would count for ever.
+            let anchors = [self.anchor.epoch, self.anchor.epoch.next()];
+            let kept = |old: &Epoch| anchors.contains(old) || [epoch, self.newest().epoch].contains(old);
+            let between = self.trusts.keys().copied().find(|old| !kept(old));
             between.map(|old| self.trusts.remove(&old));
         }
         Ok(epoch)
