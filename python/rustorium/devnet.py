@@ -24,13 +24,15 @@ from rustorium.errors import DevnetError, RustoriumError
 from rustorium.home import Home, make_folder, public_part, read_genesis, read_passphrase, write_random_passphrase
 from rustorium.joining import Joiner, in_turn, make_home, peers_of
 from rustorium.net import Net, NetAccount, NetNode, read_net
-from rustorium.netgen import Listen, NetPlan, generate, matrix_for
+from rustorium.netgen import PROTOCOL_VERSION, Listen, NetPlan, generate, matrix_for
 from rustorium.ports import PortLeases
 from rustorium.regions import region_byte
 
 READY_S = 60.0
 POLL_S = 0.03
 END_S = 15.0
+AGES: dict[str, Any] = {"epoch_age_min_ms": 1_000}
+"""A devnet's committee changes at once: nobody waits an hour for it there."""
 
 
 class Interrupted(Exception):
@@ -60,6 +62,7 @@ class Devnet:
         durability: str = "vote",
         name: str = "devnet",
         parameters: dict[str, Any] | None = None,
+        version: int = PROTOCOL_VERSION,
         pool_key: bytes | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> Self:
@@ -87,7 +90,8 @@ class Devnet:
                 durability,
                 pool_key=pool_key,
                 random_passphrase=drawn,
-                parameters=parameters or {},
+                version=version,
+                parameters=(AGES if version > 1 else {}) | (parameters or {}),
             )
             files = generate(root, plan, passphrase, progress)
         except BaseException:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from rustorium.api import Operation
 from rustorium.client import operations
 from rustorium.config import (
     ClientSection,
@@ -36,8 +37,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 POLL_S = 0.2
-OWNER_STORAGE_BYTES = 1024
-"""What the owner's account gets of the operator's: an account that only signs needs next to nothing."""
+OWNER_STORAGE_BYTES = 1 << 16
+"""What the owner's account gets of the operator's: each key that it replaces leaves a leaf behind, for good."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,8 @@ class Joiner:
     owner_key: str
     region: int
     address: str
+    possession: Operation | None
+    """That whoever made the home holds its keys; none on a chain of version 1."""
 
 
 def in_turn(items: Sequence[T]) -> T:
@@ -98,13 +101,21 @@ def take_up(path: Path, owner: Path, genesis: bytes, region: int, passphrase: by
         )
     if home.genesis_bytes() != genesis:
         raise HomeError(f"{path} is a home of another chain: choose another --home", code="home-exists")
-    public = {
-        kind: _native.public_key(_native.open_key(str(file), kind, passphrase)).hex() for kind, file in keys.items()
-    }
+    seeds = {kind: _native.open_key(str(file), kind, passphrase) for kind, file in keys.items()}
     config = home.load_config().config
-    return Joiner(
-        config.node.name, home, public["validator"], public["node"], public["owner"], region, config.p2p.listen
-    )
+    return _joiner(config.node.name, home, seeds, region, config.p2p.listen)
+
+
+def _joiner(name: str, home: Home, seeds: Mapping[str, bytes], region: int, address: str) -> Joiner:
+    from rustorium import _native
+
+    genesis = home.genesis_bytes()
+    public = {kind: _native.public_key(seed).hex() for kind, seed in seeds.items()}
+    possession = None
+    if json.loads(_native.genesis_describe(genesis))["version"] > 1:
+        chain = _native.genesis_hash(genesis)
+        possession = operations.possession_of(seeds["validator"], seeds["node"], chain, public["owner"])
+    return Joiner(name, home, public["validator"], public["node"], public["owner"], region, address, possession)
 
 
 def make_home(
@@ -135,14 +146,12 @@ def make_home(
     home = Home(path)
     home.create(config, genesis.read_text(encoding="utf-8"))
     make_folder(owner.parent)
-    public: dict[str, str] = {}
+    seeds: dict[str, bytes] = {}
     for kind, file in (("node", home.node_key), ("validator", home.validator_key), ("owner", owner)):
-        seed = _native.generate_seed()
-        _native.seal_key(str(file), seed, kind, passphrase)
-        public[kind] = _native.public_key(seed).hex()
+        seeds[kind] = _native.generate_seed()
+        _native.seal_key(str(file), seeds[kind], kind, passphrase)
     _native.StorageKey.create(str(home.storage_key), passphrase)
-    address = listen.p2p_public or listen.p2p
-    return Joiner(name, home, public["validator"], public["node"], public["owner"], region, address)
+    return _joiner(name, home, seeds, region, listen.p2p_public or listen.p2p)
 
 
 def make_joiner(
@@ -247,8 +256,9 @@ def admit(client: "Client", joiner: Joiner, operator: "Key") -> None:
             wait="final",
         )
     change = operations.add_validator(
-        joiner.name, joiner.validator_key, joiner.node_key, joiner.owner_key, joiner.region, joiner.address
-    )
+        joiner.name, joiner.validator_key, joiner.node_key, joiner.owner_key, joiner.region, joiner.address,
+        joiner.possession,
+    )  # fmt: skip
     client.send([change], key=operator, wait="final")
 
 
@@ -266,6 +276,23 @@ def find(validators: list[Mapping[str, Any]], name: str) -> Mapping[str, Any]:
     if len(found) > 1:
         raise UsageError(f"several validators are called {name}: give the key of one")
     return found[0]
+
+
+def young_until_ms(client: "Client", genesis: bytes) -> int:
+    """When, by header time, a wish for another committee may end the epoch that goes on; 0 where at once. Errors:
+    VerificationFailed."""
+    from rustorium import _native
+
+    age_ms = json.loads(_native.genesis_describe(genesis))["parameters"].get("epoch_age_min_ms", 0)
+    return int(client.catch_up()["time_ms"]) + int(age_ms) if age_ms else 0
+
+
+def end_epoch(client: "Client", operator: "Key") -> int:
+    """Sends the operator's approval that the epoch ends now, and waits until it is final; the epoch. Errors: Refused,
+    TransactionFailed."""
+    epoch = int(client.validators()["epoch"])
+    client.send([operations.end_epoch(epoch)], key=operator, wait="final")
+    return epoch
 
 
 def wait_for_committee(client: "Client", validator_key: str, member: bool, timeout_s: float) -> int:

@@ -32,6 +32,8 @@ OWNER_STORAGE_BYTES = 1 << 16
 ACCOUNT_AMOUNT = 1_000_000_000
 ASSET_SYMBOL = "COIN"
 VALIDATORS_MAX = 128
+PROTOCOL_VERSION = 2
+"""What new chains follow; tests make chains of version 1 too."""
 POOL = 1
 """The number of the one pool that a made genesis has."""
 RTT_MATRIX = Path(__file__).parent / "data" / "region_rtt_ms.json"
@@ -73,6 +75,8 @@ class NetPlan:
     """The verifying key of the pool of shielded value, number 1; None: no pool."""
     random_passphrase: bool = False
     """Whether the keys' passphrase was drawn at random, with 128 bits at least: sealing need not be slow then."""
+    version: int = PROTOCOL_VERSION
+    """The protocol version that the chain's headers carry."""
     parameters: dict[str, Any] = field(default_factory=dict)
     """What differs from the default chain parameters. Operators, where it names none: the first account alone."""
 
@@ -133,7 +137,7 @@ def generate(
     addresses = [_native.account_id(region, keys.public) for region, keys in account]
     asset = _native.asset_id(addresses[0], ASSET_SYMBOL) if addresses else ""
     genesis: dict[str, Any] = {
-        "version": 1,
+        "version": plan.version,
         "name": plan.name,
         "time_ms": time.time_ns() // 1_000_000,
         "validators": [
@@ -172,6 +176,8 @@ def generate(
     if unknown := [name for name in plan.parameters if name not in defaults]:
         raise UsageError(f"there is no chain parameter {unknown[0]}{nearest(unknown[0], defaults)}")
     operators = {"operators": [keys.public.hex() for _, keys in account[:1]], "operator_quorum": len(account[:1])}
+    if "epoch_ms" in plan.parameters:
+        defaults.pop("epoch_age_min_ms", None)  # it follows from the epoch's length
     genesis["parameters"] = defaults | operators | plan.parameters
     genesis_json = json.dumps(genesis, indent=1)
     chain = _native.genesis_hash(_native.genesis_encode(genesis_json))

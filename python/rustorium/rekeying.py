@@ -29,6 +29,7 @@ from rustorium.errors import (
 from rustorium.home import Home, find_passphrase, make_folder, open_key_file, open_storage_key, public_part
 
 if TYPE_CHECKING:
+    from rustorium.api import Operation
     from rustorium.client import Client, Key
 
 PROOF_S = 20.0
@@ -87,7 +88,7 @@ def replace_key(home: Home, client: "Client", owner: Path, opener: Opener) -> Re
     if not home.key_change_begun:
         old, new = prepare(home, opener)
         node_seed = opener.seed(home.node_key, "node")
-        _ask(client, (old, new), _native.public_key(node_seed).hex(), owner, opener)
+        _ask(client, home, (old, new), owner, opener)
         # Before the change: it may be interrupted, and written twice is better than not at all.
         fields = json.dumps({"by": "operator", "old": old, "new": new})
         _native.audit_record(str(home.path / "audit"), node_seed, "key replaced", fields)
@@ -131,13 +132,28 @@ def _make_journal(home: Home, opener: Opener) -> None:
         raise HomeError(f"{folder} can't be made ({error.strerror}): mend that, then run this again") from None
 
 
-def _ask(client: "Client", keys: tuple[str, str], node_key: str, owner: Path, opener: Opener) -> None:
+def replacement(home: Home, keys: tuple[str, str], owner_key: str, opener: Opener) -> "Operation":
+    """The operation that gives the home's validator the new of the keys (old, new), with what its chain's version asks
+    for. Errors: HomeError, KeyFileError, NativeError."""
+    from rustorium import _native
+
+    genesis, node_seed = home.genesis_bytes(), opener.seed(home.node_key, "node")
+    possession = None
+    if json.loads(_native.genesis_describe(genesis))["version"] > 1:
+        # Sealed as the old one is.
+        passphrase = find_passphrase(home.validator_key, opener.passphrase_file, opener.environment)
+        seed = _native.open_key(str(home.rekey / "validator.key"), "validator", passphrase)
+        possession = operations.possession_of(seed, node_seed, _native.genesis_hash(genesis), owner_key)
+    return operations.replace_key(*keys, _native.public_key(node_seed).hex(), possession)
+
+
+def _ask(client: "Client", home: Home, keys: tuple[str, str], owner: Path, opener: Opener) -> None:
     """Has the chain name the new of the keys (old, new), unless it does already; certified when this returns."""
     one = _named(client, keys)
     signer = owner_of(owner, one, opener)
     if one["validator_key"] == keys[0]:
         try:
-            client.send([operations.replace_key(*keys, node_key)], key=signer, wait="final")
+            client.send([replacement(home, keys, signer.public_key, opener)], key=signer, wait="final")
         except TransactionFailed:
             # What an earlier call sent may have come first.
             if _named(client, keys)["validator_key"] != keys[1]:

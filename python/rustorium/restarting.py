@@ -18,11 +18,11 @@ from typing import Any
 import msgspec
 
 from rustorium import _native, homeformat
-from rustorium.client import Key, operations
+from rustorium.client import Key
 from rustorium.errors import HomeError, NotFound, UsageError
 from rustorium.home import Home, open_storage_key, public_part
 from rustorium.node.noting import note_by_operator
-from rustorium.rekeying import Opener, install, owner_of, prepare
+from rustorium.rekeying import Opener, install, owner_of, prepare, replacement
 
 FORMAT = 1
 VALID_MS = 24 * 3_600_000
@@ -102,8 +102,7 @@ def replace(home: Home, owner: Path, opener: Opener, plan: Plan) -> tuple[str, s
     base = _check_base(home, _storage_key(home, opener), plan)
     member, signer = _member(base["members"], home, owner, opener)
     old, new = prepare(home, opener)
-    node_key = opener.public(home.node_key, "node")
-    wanted = operations.replace_key(old, new, node_key)
+    wanted = replacement(home, (old, new), signer.public_key, opener)
     described = [json.loads(_native.describe_transaction(raw)) for raw in plan.raw()]
     own = [one for one in described if one["sender"] == signer.address]
     if any(_replaces(one, old, new) for one in own):

@@ -10,7 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from vector_oracle import Reader, address, blake3, ed25519_public, ed25519_sign, header, transaction, vote_body
+from vector_oracle import (
+    Reader,
+    address,
+    blake3,
+    ed25519_public,
+    ed25519_sign,
+    header,
+    lane_order,
+    transaction,
+    vote_body,
+)
 
 from rustorium import _native
 
@@ -248,6 +258,14 @@ def test_receipt_proof_of_another_committee_is_refused(case: Case) -> None:
     for genesis in cases("ledger", "genesis"):
         with pytest.raises(_native.NativeError, match="the proof is refused"):
             _native.verify_receipt_proof(raw(genesis.values[0]), raw(case))
+
+
+# The order of lanes.
+
+
+@pytest.mark.parametrize("case", cases("order"))
+def test_order_of_lanes(case: dict[str, Any]) -> None:
+    assert lane_order(case) == case["lanes"]
 
 
 # Batches, headers, votes, certificates.

@@ -246,7 +246,7 @@ def _operation(r: Reader) -> dict[str, Any]:
             fields = {"type": "grant", "to": r.account()}
             return fields | {"prefixes_hex": r.many(16, lambda: r.blob(512).hex())}
         case _:
-            return _committee_operation(r, tag) if tag <= 10 else _proof_operation(r, tag)
+            return _committee_operation(r, tag) if tag <= 10 or tag >= 16 else _proof_operation(r, tag)
 
 
 def _committee_operation(r: Reader, tag: int) -> dict[str, Any]:
@@ -260,8 +260,13 @@ def _committee_operation(r: Reader, tag: int) -> dict[str, Any]:
         case 9:
             fields = {"type": "replace_key", "validator_key": r.hex32()}
             return fields | {"new_validator_key": r.hex32(), "new_node_key": r.hex32()}
-        case _:
+        case 10:
             return {"type": "end_epoch", "epoch": r.integer(8)}
+        case 16 | 17:
+            fields = _committee_operation(r, 7 if tag == 16 else 9)
+            return fields | {"possession": {"validator": r.take(64).hex(), "node": r.take(64).hex()}}
+        case _:
+            raise ValueError(f"no operation has tag {tag}")
 
 
 def _proof_operation(r: Reader, tag: int) -> dict[str, Any]:
@@ -312,6 +317,28 @@ def transaction(raw: bytes) -> tuple[dict[str, Any], bytes]:
     fields["signature"] = r.take(64).hex()
     r.end()
     return fields, body
+
+
+# ---- the order of lanes ---------------------------------------------------------------------------------------------
+
+WORD = (1 << 64) - 1
+
+
+def lane_order(case: dict[str, Any]) -> list[int]:
+    """The lanes of a block in the order in which they are executed, by its version's rule."""
+    n, view = case["n"], case["view"]
+    if case["version"] == 1:
+        return [(view + place) % n for place in range(n)]
+    claimed = case["epoch"].to_bytes(8, "little") + view.to_bytes(8, "little") + bytes.fromhex(case["parent_root"])
+    state = int.from_bytes(blake3(b"rustorium/lane-order/v2\0" + claimed)[:8], "little")
+    lanes = list(range(n))
+    for last in range(n - 1, 0, -1):
+        state = (state + 0x9E3779B97F4A7C15) & WORD
+        mixed = (state ^ (state >> 30)) * 0xBF58476D1CE4E5B9 & WORD
+        mixed = (mixed ^ (mixed >> 27)) * 0x94D049BB133111EB & WORD
+        other = (mixed ^ (mixed >> 31)) % (last + 1)
+        lanes[last], lanes[other] = lanes[other], lanes[last]
+    return [lane for lane in lanes if lane != case["proposer"]] + [case["proposer"]]
 
 
 # ---- votes and headers ----------------------------------------------------------------------------------------------

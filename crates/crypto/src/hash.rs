@@ -51,6 +51,10 @@ pub mod domain {
     pub const SHARD_MAP: &[u8] = b"rustorium/shard-map/v1\0";
     /// The choice of a sender's home lane.
     pub const HOME_LANE: &[u8] = b"rustorium/home-lane/v1\0";
+    /// The order of a block's lanes, from version 2 on.
+    pub const LANE_ORDER: &[u8] = b"rustorium/lane-order/v2\0";
+    /// What new keys of a validator sign, from version 2 on.
+    pub const POSSESSION: &[u8] = b"rustorium/possession/v2\0";
     /// A node's proof of identity on a link.
     pub const LINK: &[u8] = b"rustorium/link/v1\0";
     /// A link of the audit log's chain.

@@ -125,7 +125,7 @@ fn values_decode_encode_and_have_their_names_and_signatures() {
             signatures += 1;
         }
     }
-    assert_eq!(signatures, 12 + 2 + 3);
+    assert_eq!(signatures, 13 + 2 + 3);
 }
 
 #[test]

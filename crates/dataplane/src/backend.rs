@@ -25,7 +25,7 @@ use rustorium_gateway::{
 use rustorium_storage::{Store, StoreError, StoredBlock};
 use rustorium_types::limits::PROOF_HEADERS_MAX;
 use rustorium_types::{
-    AccountId, BlockProof, BoundedVec, Epoch, EpochChange, Header, Height, PROTOCOL_VERSION, Subject, Transaction,
+    AccountId, BlockProof, BoundedVec, Epoch, EpochChange, Header, Height, Subject, TRANSACTION_VERSION, Transaction,
     TxId, View,
 };
 use std::collections::BTreeMap;
@@ -93,9 +93,9 @@ impl NodeBackend {
                 format!("the transaction is for chain {}, this is {}; sign it anew", body.chain, self.chain.id);
             return Some(Refused::new("wrong_chain", message));
         }
-        (body.version != PROTOCOL_VERSION).then(|| {
+        (body.version != TRANSACTION_VERSION).then(|| {
             let message =
-                format!("the transaction has protocol version {}, this node {PROTOCOL_VERSION}", body.version);
+                format!("the transaction has version {}, this node speaks {TRANSACTION_VERSION}", body.version);
             Refused::new("wrong_version", message)
         })
     }

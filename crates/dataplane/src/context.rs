@@ -6,7 +6,7 @@ use rustorium_quorum::{Committee, Leaders, leader_seed};
 use rustorium_storage::{Store, StoreError};
 use rustorium_types::{
     BlockDigest, BoundedVec, Certificate, ChainId, Cursor, End, Epoch, EpochChange, Genesis, Hash, Header, Height,
-    PROTOCOL_VERSION, Parameters, PublicKey, ShardId, ValidatorIndex, ValidatorSet, View, seeded,
+    Parameters, PublicKey, Rules, ShardId, ValidatorIndex, ValidatorSet, View, seeded,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,6 +27,8 @@ pub struct Context {
     pub start_ms: u64,
     /// Signs votes and batches, where its public half is a member's; none: this node has no such key, and follows.
     pub key: Option<SigningKey>,
+    /// The rules that the chain follows.
+    pub rules: Rules,
     /// Chain parameters.
     pub parameters: Parameters,
     /// Hashes that headers carry; the validator set's is this epoch's.
@@ -56,6 +58,7 @@ impl Context {
             places,
             start_ms: genesis.time_ms,
             key,
+            rules: genesis.rules(),
             parameters: genesis.parameters.clone(),
             hashes: rustorium_execution::hashes(genesis),
             genesis_header: state.header,
@@ -92,6 +95,7 @@ impl Context {
             places,
             start_ms: change.boundary.time_ms,
             key: self.key.clone(),
+            rules: self.rules,
             parameters: self.parameters.clone(),
             hashes: ChainHashes { validator_set: change.boundary.next_validator_set, ..self.hashes },
             genesis_header: self.genesis_header.clone(),
@@ -137,7 +141,7 @@ impl Context {
 
     /// Whether a header carries this chain, shard, epoch and their hashes.
     pub fn header_is_ours(&self, header: &Header) -> bool {
-        header.version == PROTOCOL_VERSION
+        header.version == self.rules.version()
             && header.chain == self.committee.chain
             && header.shard == self.committee.shard
             && header.epoch == self.committee.epoch
@@ -148,10 +152,10 @@ impl Context {
             && header.shard_map == self.hashes.shard_map
     }
 
-    /// Whether a header is of this chain and of a protocol version that this release doesn't know. What it says besides isn't
-    /// known to be understood.
+    /// Whether a header is of this chain and of a protocol version that this release doesn't follow on it. What it says
+    /// besides isn't known to be understood.
     pub fn is_of_newer_version(&self, header: &Header) -> bool {
-        header.chain == self.committee.chain && header.version > PROTOCOL_VERSION
+        header.chain == self.committee.chain && header.version > self.rules.version()
     }
 
     /// A final block as this epoch's blocks see it. The boundary block before the epoch is a parent like any other, but

@@ -96,8 +96,9 @@ impl Executor {
 
     /// Executes the block above the store's tip; false where the store fails, which is told.
     pub fn execute_next(&self, job: &ExecutionJob) -> bool {
-        let above = self.store.tip().map(|tip| (tip.result_root, tip.header.time_ms));
-        let done = self.execute(job, above.unwrap_or((self.context.genesis_root, 0)));
+        let above = self.store.tip().map(|tip| (tip.result_root, tip.header.result.root, tip.header.time_ms));
+        let genesis_root = self.context.genesis_root;
+        let done = self.execute(job, above.unwrap_or((genesis_root, genesis_root, 0)));
         if let Err((code, sentence)) = &done {
             tracing::error!(event = "execution_failed", code, reason = %sentence);
             self.inbox.fail(code, sentence);
@@ -105,16 +106,17 @@ impl Executor {
         done.is_ok()
     }
 
-    /// `previous_root` and `above_ms`: the result root and the time of the height below; 0 where there is none.
+    /// `previous_root`, `parent_claim` and `above_ms`: the result root of the height below, the one that its header claims,
+    /// and its time; 0 where there is none.
     fn execute(
         &self,
         job: &ExecutionJob,
-        (previous_root, above_ms): (Hash, u64),
+        (previous_root, parent_claim, above_ms): (Hash, Hash, u64),
     ) -> Result<(), (&'static str, String)> {
         let rooted = self.roots.is_some();
-        let rules = Rules { parameters: &self.context.parameters, previous_root, rooted };
+        let basis = Basis { parameters: &self.context.parameters, previous_root, parent_claim, rooted };
         let started = Instant::now();
-        let stored = execute_and_store(&*self.store, &rules, (&self.keys, &self.provers), job)?;
+        let stored = execute_and_store(&*self.store, &basis, (&self.keys, &self.provers), job)?;
         let Stored { commit, change, skipped, touched, writes, executed_in } = stored;
         if let (Some(roots), Some(diff)) = (&self.roots, writes) {
             roots.push(RootJob { header: job.block.header.clone(), diff });
@@ -159,11 +161,13 @@ impl Executor {
 }
 
 /// What a block is executed by.
-pub struct Rules<'a> {
+pub struct Basis<'a> {
     /// The chain's.
     pub parameters: &'a Parameters,
     /// The result root of the height below.
     pub previous_root: Hash,
+    /// The result root that the parent's header claims, which the order of lanes follows from (R50).
+    pub parent_claim: Hash,
     /// Whether what it writes is kept for the state tree.
     pub rooted: bool,
 }
@@ -187,7 +191,7 @@ pub struct Stored {
 /// Executes the block above the store's tip and stores it. Errors: code and sentence.
 pub fn execute_and_store(
     store: &dyn Store,
-    rules: &Rules<'_>,
+    basis: &Basis<'_>,
     (keys, provers): (&Keys, &Scoped),
     job: &ExecutionJob,
 ) -> Result<Stored, (&'static str, String)> {
@@ -196,13 +200,14 @@ pub fn execute_and_store(
     let header = &block.header;
     let inline_ids: Vec<TxId> = block.inline.iter().map(|t| transaction_id(&t.body)).collect();
     let inline = inline_ids.iter().copied().zip(block.inline.as_slice());
-    let transactions = arrange(header.view, inline, &job.payload);
-    let Rules { parameters, previous_root, rooted } = *rules;
+    let Basis { parameters, previous_root, parent_claim, rooted } = *basis;
+    let transactions = arrange((header, &parent_claim), inline, &job.payload);
     let input = Input { header, parameters, previous_root, transactions };
     let execution = execute_with(&input, &StoredState(store), keys, provers)
         .map_err(|error| read_code(store, "store-failed", &error))?;
     let executed_in = started.elapsed();
-    let listed = order(header.view, job.payload.len()).flat_map(|lane| job.payload[lane].iter().cloned());
+    let lanes = order(header, &parent_claim, job.payload.len());
+    let listed = lanes.into_iter().flat_map(|lane| job.payload[lane].iter().cloned());
     let commit = HeightCommit {
         digest: job.digest,
         block: (**block).clone(),
@@ -238,7 +243,12 @@ fn end_of_epoch(
     proof: &BlockProof,
 ) -> Result<EpochChange, (&'static str, String)> {
     let failed = |error: StoreError| (store_code(&error), error.to_string());
-    let record = store.committee_record(boundary.result.height).map_err(failed)?;
+    let as_claimed = store.committee_record(boundary.result.height).map_err(failed)?;
+    // A store that was filled with a snapshot knows none below it; as a rule it is the same.
+    let record = match as_claimed {
+        None => store.committee_record(boundary.height).map_err(failed)?,
+        known => known,
+    };
     let next = record.and_then(|bytes| CommitteeRecord::from_bytes(&bytes).ok()).map(|record| record.target);
     let certified = |set: &ValidatorSet| Hash(hash_value(domain::VALIDATOR_SET, set)) == boundary.next_validator_set;
     let next = next.filter(certified).ok_or_else(|| {

@@ -2,8 +2,8 @@
 
 use rustorium_crypto::hash::value_hash;
 use rustorium_types::{
-    AssetId, BoundedBytes, BoundedVec, Genesis, GenesisAccount, GenesisPool, Hash, PROTOCOL_VERSION, Parameters,
-    PublicKey, Validator,
+    AssetId, BoundedBytes, BoundedVec, Genesis, GenesisAccount, GenesisPool, Hash, Parameters, PublicKey, Rules,
+    Validator,
 };
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -55,20 +55,20 @@ struct PoolView {
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct GenesisView {
-    #[serde(default = "current_version")]
+    #[serde(default = "first_version")]
     version: u16,
     name: String,
     time_ms: u64,
-    #[serde(default)]
-    parameters: Parameters,
+    parameters: Option<Parameters>,
     validators: Vec<ValidatorView>,
     accounts: Vec<AccountView>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pools: Vec<PoolView>,
 }
 
-fn current_version() -> u16 {
-    PROTOCOL_VERSION
+/// Of a file that names none: the first release's.
+fn first_version() -> u16 {
+    Rules::V1.version()
 }
 
 fn refuse(what: impl std::fmt::Display) -> GenesisFileError {
@@ -90,12 +90,17 @@ pub fn from_json(text: &str) -> Result<Genesis, GenesisFileError> {
     let accounts: Result<Vec<_>, _> = view.accounts.iter().map(account).collect();
     let pools: Result<Vec<_>, _> = view.pools.iter().map(pool).collect();
     let mut accounts = accounts?;
+    let rules = Rules::of(view.version).unwrap_or(Rules::NEWEST);
+    let mut parameters = view.parameters.unwrap_or_else(|| Parameters::of(rules));
+    if rules >= Rules::V2 {
+        parameters.epoch_age_min_ms.get_or_insert(Parameters::epoch_age_of(parameters.epoch_ms));
+    }
     accounts.sort_by_key(|account| (account.region, account.public_key));
     let genesis = Genesis {
         version: view.version,
         name: bounded(&view.name)?,
         time_ms: view.time_ms,
-        parameters: view.parameters,
+        parameters,
         validators: BoundedVec::new(validators?).map_err(refuse)?,
         accounts: BoundedVec::new(accounts).map_err(refuse)?,
         pools: BoundedVec::new(pools?).map_err(refuse)?,
@@ -171,7 +176,7 @@ pub fn to_json(genesis: &Genesis) -> String {
         version: genesis.version,
         name: text(genesis.name.as_slice()),
         time_ms: genesis.time_ms,
-        parameters: genesis.parameters.clone(),
+        parameters: Some(genesis.parameters.clone()),
         validators: validators.collect(),
         accounts: accounts.collect(),
         pools: pools.collect(),

@@ -6,7 +6,7 @@
 //! executes and any light client follows.
 
 use crate::context::Context;
-use crate::executor::{Rules, StoredState, committee_of, execute_and_store, store_code};
+use crate::executor::{Basis, StoredState, committee_of, execute_and_store, store_code};
 use crate::node::NodeError;
 use crate::proving::Scoped;
 use crate::shard::ExecutionJob;
@@ -19,7 +19,7 @@ use rustorium_storage::{Store, StoreError, Tip};
 use rustorium_txpool::{BlockCaps, weigh};
 use rustorium_types::{
     Block, BlockDigest, BlockProof, BoundedVec, Certificate, End, Genesis, Hash, Header, Operation, Outcome,
-    PROTOCOL_VERSION, Parameters, PublicKey, ResultClaim, Signature, Transaction, ValidatorIndex, ValidatorSet,
+    Parameters, PublicKey, ResultClaim, Signature, TRANSACTION_VERSION, Transaction, ValidatorIndex, ValidatorSet,
     VoteBody, VoteKind, quorum, seeded,
 };
 use std::sync::Arc;
@@ -119,7 +119,7 @@ impl Plan {
     /// leaves the first block, which is the plan's alone: it is taken back before the next try.
     pub fn apply(&self, store: &dyn Store, certificate: &Verified<Certificate>) -> Result<(), NodeError> {
         let end = BlockProof { descendants: BoundedVec::default(), finalization: (**certificate).clone() };
-        let mut previous_root = self.base.result_root;
+        let (mut previous_root, mut parent_claim) = (self.base.result_root, self.base.header.result.root);
         let n = self.context.n();
         for (place, (block, digest)) in self.blocks.iter().zip(self.digests).enumerate() {
             let last = place + 1 == self.blocks.len();
@@ -131,10 +131,10 @@ impl Plan {
                 end: last.then(|| end.clone()),
             };
             let parameters = &self.context.parameters;
-            let rules = Rules { parameters, previous_root, rooted: parameters.state_roots };
-            let stored = execute_and_store(store, &rules, (&Keys::default(), &Scoped(1)), &job)
+            let basis = Basis { parameters, previous_root, parent_claim, rooted: parameters.state_roots };
+            let stored = execute_and_store(store, &basis, (&Keys::default(), &Scoped(1)), &job)
                 .map_err(|(code, sentence)| NodeError::new(code, sentence))?;
-            previous_root = stored.commit.result_root;
+            (previous_root, parent_claim) = (stored.commit.result_root, block.header.result.root);
         }
         store.sync().map(drop).map_err(|error| failed(&error))
     }
@@ -144,13 +144,17 @@ impl Plan {
 fn checked(transactions: Vec<Transaction>, context: &Context) -> Result<Vec<Transaction>, NodeError> {
     for transaction in &transactions {
         let id = transaction_id(&transaction.body);
-        if transaction.body.chain != context.chain() || transaction.body.version != PROTOCOL_VERSION {
+        if transaction.body.chain != context.chain() || transaction.body.version != TRANSACTION_VERSION {
             return Err(refused(format!("the transaction {id} is another chain's: make it for this one")));
         }
         let changes = |operation: &Operation| {
             matches!(
                 operation,
-                Operation::ReplaceKey { .. } | Operation::AddValidator { .. } | Operation::RemoveValidator { .. }
+                Operation::ReplaceKey { .. }
+                    | Operation::AddValidator { .. }
+                    | Operation::RemoveValidator { .. }
+                    | Operation::ReplaceProven { .. }
+                    | Operation::AddProven { .. }
             )
         };
         if !transaction.body.data.iter().all(changes) && !seeded::bug("restart-of-anything") {
@@ -172,7 +176,7 @@ fn checked(transactions: Vec<Transaction>, context: &Context) -> Result<Vec<Tran
 fn above(context: &Context, parent: &Header, digest: BlockDigest, time_ms: u64) -> Header {
     let committee = &context.committee;
     Header {
-        version: PROTOCOL_VERSION,
+        version: context.rules.version(),
         chain: committee.chain,
         shard: committee.shard,
         epoch: committee.epoch,
@@ -206,7 +210,7 @@ fn executed(
     parameters: &Parameters,
 ) -> Result<Execution, NodeError> {
     let ids = inline.iter().map(|transaction| transaction_id(&transaction.body));
-    let transactions = arrange::<CheckedBatch>(header.view, ids.zip(inline), &[]);
+    let transactions = arrange::<CheckedBatch>((header, &base.header.result.root), ids.zip(inline), &[]);
     let input = Input { header, parameters, previous_root: base.result_root, transactions };
     let done =
         execute(&input, &StoredState(store)).map_err(|error| NodeError::new("store-failed", error.to_string()))?;

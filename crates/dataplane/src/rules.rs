@@ -1,9 +1,10 @@
 //! Validity of a block against its parent: pure, the same for proposer, voter and catch-up.
 
 use crate::periods::claimed_height;
+use crate::port::PayloadStatus;
 use rustorium_crypto::{CheckedBatch, payload_root};
 use rustorium_txpool::{BlockCaps, Weight, weigh};
-use rustorium_types::{Block, BlockDigest, Cursor, End, Header, Height, Parameters, seeded};
+use rustorium_types::{Block, BlockDigest, Cursor, End, Hash, Header, Height, Parameters, Rules, seeded};
 use std::sync::Arc;
 
 /// Batches per lane, in the order of their seqs.
@@ -18,6 +19,8 @@ pub fn check_header(parent: &Header, block: &Block, parameters: &Parameters) -> 
     }
     ensure(!matches!(header.end, End::Closing(_)), "it closes an epoch whose end is not below it")?;
     check_place(parent, header)?;
+    let beside = block.inline.is_empty() || header.rules() == Rules::V1 || seeded::bug("inline-from-any-leader");
+    ensure(beside, "it has transactions beside the lanes, which only owners that end an epoch may")?;
     check_state_claim(parent, header, parameters)?;
     ensure(header.load_history == 0, "this protocol version keeps no load history")?;
     ensure(cursors_advance(&parent.cursors, &header.cursors), "a lane's cursor goes back")?;
@@ -74,6 +77,19 @@ pub fn check_closes(before: &Header, header: &Header) -> Result<(), &'static str
     ensure(empty || seeded::bug("closing-block-lists"), "a closing block has a payload")?;
     let claims = (header.result, header.state) == (before.result, before.state);
     ensure(claims || seeded::bug("closing-block-claims"), "a closing block claims what its parent doesn't")
+}
+
+/// What a claim of a result makes of a block on a valid header: `known` is the root that this node has at the claimed height.
+/// A root that it lacks makes the block wait, be it not made yet or forgotten; but where nothing new is claimed, a quorum
+/// has vouched for the claim with the parent.
+pub fn check_claim(known: Option<&Hash>, parent: &Header, header: &Header, executed: Height) -> PayloadStatus {
+    match known {
+        Some(root) if *root != header.result.root && !seeded::bug("result-root-unchecked") => PayloadStatus::Invalid,
+        Some(_) => PayloadStatus::Ready,
+        None if header.result.height > executed => PayloadStatus::Pending,
+        None if header.result != parent.result && !seeded::bug("forgotten-root-passes") => PayloadStatus::Pending,
+        None => PayloadStatus::Ready,
+    }
 }
 
 /// Back-pressure: whether a block at `height` that claims so far may list transactions.

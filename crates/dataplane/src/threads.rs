@@ -20,8 +20,8 @@ use rustorium_sync::{Source, answer};
 use rustorium_transport::{Credit, Transport};
 use rustorium_txpool::{AccountView, Refused};
 use rustorium_types::{
-    AccountId, Batch, Block, BlockDigest, Class, Epoch, EpochChange, PROTOCOL_VERSION, PublicKey, Request, Response,
-    Transaction, TxId, ValidatorIndex,
+    AccountId, Batch, Block, BlockDigest, Class, Epoch, EpochChange, PublicKey, Request, Response, Transaction, TxId,
+    ValidatorIndex,
 };
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -187,10 +187,10 @@ impl Ports for ThreadPorts {
         match why {
             Ending::Rival => self.clients.inbox.fail("key-in-use", RIVAL),
             Ending::Version { version, height } => {
-                let (release, known) = (env!("CARGO_PKG_VERSION"), PROTOCOL_VERSION);
+                let release = env!("CARGO_PKG_VERSION");
                 let sentence = format!(
-                    "the chain goes on with protocol version {version} from height {height}, and this release ({release}) \
-                     knows version {known} at most: install a newer release, which says whether the home needs `upgrade`"
+                    "the chain goes on with protocol version {version} from height {height}, which this release ({release}) \
+                     doesn't follow on it: install a newer release, which says whether the home needs `upgrade`"
                 );
                 self.clients.inbox.fail("protocol-newer", &sentence);
             }

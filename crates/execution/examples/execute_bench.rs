@@ -92,7 +92,7 @@ fn put(header: &Header, number: u64) -> Result<Transaction, Box<dyn std::error::
         value: Value::new(vec![number as u8; 256])?,
     };
     let body = TransactionBody {
-        version: PROTOCOL_VERSION,
+        version: TRANSACTION_VERSION,
         chain: header.chain,
         sender,
         public_key: key,

@@ -3,41 +3,64 @@
 //! *Invariants:* a change counts once enough operators approved the very same one within one epoch, and is checked against
 //! the record at each approval; the record always names a committee that can run an epoch.
 
+mod v1;
+mod v2;
+
 use crate::keys::{Name, committee_key};
-use crate::ledger::{Leaf, Ledger, Stop};
+use crate::ledger::{At, Leaf, Ledger, Stop};
 use crate::operations::{Actor, fail, store};
 use crate::{StateRead, StateReadError};
 use borsh::{BorshDeserialize, BorshSerialize};
-use rustorium_types::limits::{OPERATORS_MAX, VALUE_BYTES_MAX};
+use rustorium_types::limits::{OPERATORS_MAX, VALIDATORS_MAX, VALUE_BYTES_MAX};
 use rustorium_types::{
-    BoundedVec, DecodeError, Epoch, FailureCode, Genesis, Operation, Parameters, PublicKey, SYSTEM_ACCOUNT, Validator,
-    ValidatorSet, decode, encode, seeded,
+    BoundedVec, DecodeError, Epoch, FailureCode, Genesis, Operation, Parameters, PublicKey, Rules, SYSTEM_ACCOUNT,
+    Validator, ValidatorSet, decode, encode, seeded,
 };
 use std::borrow::Cow;
 
 /// The system account's leaf: what the chain's operators decided of its committee.
-#[derive(Clone, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CommitteeRecord {
     /// The committee that they want next; the epoch's own where they want no other.
     pub target: ValidatorSet,
     /// The newest epoch that they asked to end early.
     pub end_asked: Option<Epoch>,
+    /// Which keys owners alone brought, and in which epoch (R45). None under version 1 alone, whose record ends before it.
+    pub replaced: Option<Replaced>,
+}
+
+/// The keys that validators' owners alone brought in one epoch.
+#[derive(Clone, PartialEq, Eq, Default, Debug, BorshSerialize, BorshDeserialize)]
+pub struct Replaced {
+    /// The epoch.
+    pub epoch: Epoch,
+    /// The new validator keys, each of the next committee.
+    pub keys: BoundedVec<PublicKey, VALIDATORS_MAX>,
 }
 
 impl CommitteeRecord {
     /// The record at height 0.
     pub fn of_genesis(genesis: &Genesis) -> Self {
-        Self { target: genesis.validators.clone(), end_asked: None }
+        let replaced = (genesis.rules() >= Rules::V2).then(Replaced::default);
+        Self { target: genesis.validators.clone(), end_asked: None, replaced }
     }
 
     /// The leaf's value.
     pub fn to_bytes(&self) -> Vec<u8> {
-        encode(self)
+        match &self.replaced {
+            None => encode(&(&self.target, &self.end_asked)),
+            Some(replaced) => encode(&(&self.target, &self.end_asked, replaced)),
+        }
     }
 
     /// Reads a leaf's value.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, DecodeError> {
-        decode(bytes, VALUE_BYTES_MAX)
+        // Neither form's bytes are the other's: version 2's go on where version 1's end.
+        if let Ok((target, end_asked)) = decode(bytes, VALUE_BYTES_MAX) {
+            return Ok(Self { target, end_asked, replaced: None });
+        }
+        let (target, end_asked, replaced) = decode(bytes, VALUE_BYTES_MAX)?;
+        Ok(Self { target, end_asked, replaced: Some(replaced) })
     }
 
     /// The record in a state. Errors: it can't be read, or isn't there, which no chain's state allows.
@@ -70,26 +93,17 @@ pub(crate) fn govern<'a>(
     parameters: &Parameters,
     operation: &'a Operation,
 ) -> Result<(), Stop> {
-    let at = ledger.find(SYSTEM_ACCOUNT, Name::Committee)?;
-    let bytes = ledger.bytes(at).ok_or_else(|| StateReadError("there is no committee record".into()))?;
-    let record = CommitteeRecord::from_bytes(&bytes).map_err(corrupt)?;
-    let is_operator = parameters.operators.contains(&actor.public_key);
-    let is_owner = owns(&record.target, &actor.public_key, operation);
-    if !is_operator && !is_owner {
-        return fail(FailureCode::NotAnOperator);
+    match actor.rules {
+        Rules::V1 => v1::govern(ledger, actor, parameters, operation),
+        Rules::V2 => v2::govern(ledger, actor, parameters, operation),
     }
-    let changed = changed(record, actor.epoch, operation).map_err(Stop::Fail)?;
-    if is_owner || approve(ledger, actor, parameters, operation)? {
-        store(ledger, actor.sender, at, Leaf::Bytes(Cow::Owned(changed.to_bytes())))?;
-    }
-    Ok(())
 }
 
-/// Whether the key alone decides: a validator's owner may replace its keys.
-fn owns(target: &ValidatorSet, key: &PublicKey, operation: &Operation) -> bool {
-    let Operation::ReplaceKey { validator_key, .. } = operation else { return false };
-    let is_owner = |validator: &Validator| validator.owner_key == *key || seeded::bug("key-replaced-by-anyone");
-    target.iter().any(|validator| validator.validator_key == *validator_key && is_owner(validator))
+/// The committee record, and where it is.
+fn record_of(ledger: &mut Ledger<'_>) -> Result<(At, CommitteeRecord), Stop> {
+    let at = ledger.find(SYSTEM_ACCOUNT, Name::Committee)?;
+    let bytes = ledger.bytes(at).ok_or_else(|| StateReadError("there is no committee record".into()))?;
+    Ok((at, CommitteeRecord::from_bytes(&bytes).map_err(corrupt)?))
 }
 
 /// Counts the operator's approval. True where it was the last that was needed: all of them are then forgotten.
@@ -119,37 +133,40 @@ fn approve<'a>(
     Ok(enough)
 }
 
-/// The record after the operation, or why it can't be.
-fn changed(mut record: CommitteeRecord, now: Epoch, operation: &Operation) -> Result<CommitteeRecord, FailureCode> {
-    let mut target = record.target.into_vec();
-    match operation {
-        Operation::AddValidator { validator } => add(&mut target, validator)?,
-        Operation::RemoveValidator { validator_key } => {
-            let place = place_of(&target, validator_key)?;
-            target.remove(place);
-        }
-        Operation::ReplaceKey { validator_key, new_validator_key, new_node_key } => {
-            let place = place_of(&target, validator_key)?;
-            let mut others = target.iter().enumerate().filter(|(other, _)| *other != place);
-            let taken = |v: &Validator| v.validator_key == *new_validator_key || v.node_key == *new_node_key;
-            if new_validator_key == validator_key || others.any(|(_, other)| taken(other)) {
-                return invalid(FailureCode::KeyInUse);
-            }
-            target[place].validator_key = *new_validator_key;
-            target[place].node_key = *new_node_key;
-        }
-        Operation::EndEpoch { epoch } if *epoch != now => return invalid(FailureCode::WrongEpoch),
-        Operation::EndEpoch { epoch } if record.end_asked == Some(*epoch) => {
-            return invalid(FailureCode::AlreadyApproved);
-        }
-        Operation::EndEpoch { epoch } => record.end_asked = Some(*epoch),
-        _ => {}
-    }
+/// The record with this committee as the one that is wanted.
+fn with_target(record: CommitteeRecord, target: Vec<Validator>) -> Result<CommitteeRecord, FailureCode> {
     if target.is_empty() {
         return invalid(FailureCode::CommitteeSize);
     }
-    record.target = BoundedVec::new(target).map_err(|_| FailureCode::CommitteeSize)?;
-    Ok(record)
+    let target = BoundedVec::new(target).map_err(|_| FailureCode::CommitteeSize)?;
+    Ok(CommitteeRecord { target, ..record })
+}
+
+/// The record that asks for the end of this epoch, which goes on now.
+fn asked_to_end(record: CommitteeRecord, epoch: Epoch, now: Epoch) -> Result<CommitteeRecord, FailureCode> {
+    if epoch != now {
+        return invalid(FailureCode::WrongEpoch);
+    }
+    if record.end_asked == Some(epoch) {
+        return invalid(FailureCode::AlreadyApproved);
+    }
+    Ok(CommitteeRecord { end_asked: Some(epoch), ..record })
+}
+
+/// Gives the validator at a place of the next committee other keys.
+fn replace(
+    target: &mut [Validator],
+    place: usize,
+    validator_key: &PublicKey,
+    node_key: &PublicKey,
+) -> Result<(), FailureCode> {
+    let mut others = target.iter().enumerate().filter(|(other, _)| *other != place);
+    let taken = |v: &Validator| v.validator_key == *validator_key || v.node_key == *node_key;
+    if target[place].validator_key == *validator_key || others.any(|(_, other)| taken(other)) {
+        return invalid(FailureCode::KeyInUse);
+    }
+    (target[place].validator_key, target[place].node_key) = (*validator_key, *node_key);
+    Ok(())
 }
 
 fn place_of(target: &[Validator], key: &PublicKey) -> Result<usize, FailureCode> {

@@ -13,7 +13,7 @@ use crate::work::{TRANSACTION, declared_work, operation_work};
 use rustorium_crypto::{domain, hash, merkle, receipt_leaf, result_root};
 use rustorium_state::workers::{Serial, Workers};
 use rustorium_types::{
-    AccountId, FailureCode, Hash, Header, LeafWrite, Outcome, PROTOCOL_VERSION, Parameters, Receipt, ResultLink,
+    AccountId, FailureCode, Hash, Header, LeafWrite, Outcome, Parameters, Receipt, ResultLink, TRANSACTION_VERSION,
     Transaction, TxId, seeded,
 };
 use std::collections::HashSet;
@@ -39,7 +39,7 @@ pub enum Skip {
     #[error("the transaction is for another chain")]
     WrongChain,
     /// Made for another protocol version.
-    #[error("the transaction has another protocol version than its block")]
+    #[error("the transaction has another version than those of its chain")]
     WrongVersion,
     /// The block's time is at or after its expiry.
     #[error("the transaction expired before its block's time")]
@@ -193,7 +193,7 @@ impl<'a> Run<'a> {
         if body.chain != self.header.chain {
             return Err(Skip::WrongChain);
         }
-        if body.version != self.header.version {
+        if body.version != TRANSACTION_VERSION {
             return Err(Skip::WrongVersion);
         }
         if body.expires_at_ms <= self.header.time_ms && !seeded::bug("expired-executes") {
@@ -218,8 +218,15 @@ impl<'a> Run<'a> {
 
     fn operations(&mut self, id: TxId, transaction: &'a Transaction) -> Result<(Outcome, u64), StateReadError> {
         let body = &transaction.body;
-        let (time_ms, epoch) = (self.header.time_ms, self.header.epoch);
-        let actor = Actor { sender: body.sender, public_key: body.public_key, time_ms, epoch, transaction: id };
+        let actor = Actor {
+            sender: body.sender,
+            public_key: body.public_key,
+            time_ms: self.header.time_ms,
+            epoch: self.header.epoch,
+            transaction: id,
+            chain: self.header.chain,
+            rules: self.header.rules(),
+        };
         let mut work = TRANSACTION;
         self.ledger.begin();
         self.pools.begin();
@@ -265,6 +272,3 @@ impl<'a> Run<'a> {
         Ok((execution, self.proofs))
     }
 }
-
-// The rules above are those of this version; a later one gets its own branch at its activation time.
-const _: () = assert!(PROTOCOL_VERSION == 1);

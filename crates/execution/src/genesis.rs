@@ -11,8 +11,8 @@ use rustorium_crypto::{
 use rustorium_types::limits::{BATCH_BYTES_MAX, BATCH_TRANSACTIONS_MAX, TRANSACTION_BYTES_MAX};
 use rustorium_types::{
     AccountId, BlockDigest, BoundedVec, ChainId, Cursor, End, Epoch, Genesis, GenesisAccount, Hash, Header, Height,
-    LeafWrite, PROTOCOL_VERSION, Parameters, ResultClaim, ResultLink, SYSTEM_ACCOUNT, ShardId, StateClaim, StateKey,
-    ValidatorIndex, View,
+    LeafWrite, PROTOCOL_VERSION, Parameters, ResultClaim, ResultLink, Rules, SYSTEM_ACCOUNT, ShardId, StateClaim,
+    StateKey, ValidatorIndex, View,
 };
 use thiserror::Error;
 
@@ -51,7 +51,9 @@ pub struct GenesisState {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum GenesisRefused {
     /// Another protocol version.
-    #[error("the genesis has protocol version {0}, this build speaks {PROTOCOL_VERSION}; use a build of that version")]
+    #[error(
+        "the genesis has protocol version {0}, this build speaks {PROTOCOL_VERSION} at most; use a build of that version"
+    )]
     Version(u16),
     /// No validators.
     #[error("the genesis has no validators; name at least one")]
@@ -169,13 +171,11 @@ fn first_write(account: AccountId, name: Name<'_>, value: Vec<u8>) -> LeafWrite 
 
 /// Checks that a decoded genesis can start a chain.
 pub fn check_genesis(genesis: &Genesis) -> Result<(), GenesisRefused> {
-    if genesis.version != PROTOCOL_VERSION {
-        return Err(GenesisRefused::Version(genesis.version));
-    }
+    let rules = Rules::of(genesis.version).ok_or(GenesisRefused::Version(genesis.version))?;
     check_validators(genesis)?;
     check_accounts(genesis)?;
     check_pools(genesis)?;
-    check_parameters(&genesis.parameters).map_err(GenesisRefused::Parameter)
+    check_parameters(&genesis.parameters, rules).map_err(GenesisRefused::Parameter)
 }
 
 fn check_validators(genesis: &Genesis) -> Result<(), GenesisRefused> {
@@ -236,7 +236,7 @@ fn check_pools(genesis: &Genesis) -> Result<(), GenesisRefused> {
     }
 }
 
-fn check_parameters(p: &Parameters) -> Result<(), &'static str> {
+fn check_parameters(p: &Parameters, rules: Rules) -> Result<(), &'static str> {
     let checks = [
         ("batch_bytes_max", p.batch_bytes_max as usize >= TRANSACTION_BYTES_MAX),
         // A batch travels with its own few fields around the transactions.
@@ -253,6 +253,8 @@ fn check_parameters(p: &Parameters) -> Result<(), &'static str> {
         ("expiry_ahead_ms_max", p.expiry_ahead_ms_max >= 1),
         ("quota_work_max", p.quota_work_max >= crate::work::TRANSACTION),
         ("epoch_ms", p.epoch_ms >= EPOCH_MS_MIN),
+        ("epoch_age_min_ms", p.epoch_age_min_ms.is_some() == (rules >= Rules::V2)),
+        ("epoch_age_min_ms", p.epoch_age_min_ms.is_none_or(|age_ms| age_ms <= p.epoch_ms)),
         ("operators", (1..p.operators.len()).all(|i| !p.operators[..i].contains(&p.operators[i]))),
         ("operator_quorum", (p.operators.len().min(1)..=p.operators.len()).contains(&usize::from(p.operator_quorum))),
     ];

@@ -5,7 +5,9 @@
 use crate::ledger::Kind;
 use crate::verifiers::place_of;
 use rustorium_crypto::{domain, hash, pool_account, state_key, statement_hash};
-use rustorium_types::{AccountId, AssetId, Hash, Operation, PublicInput, SYSTEM_ACCOUNT, StateKey, VerifierId, encode};
+use rustorium_types::{
+    AccountId, AssetId, Hash, Operation, PublicInput, PublicKey, SYSTEM_ACCOUNT, StateKey, VerifierId, encode,
+};
 use rustorium_zk::shielded::tree::ROOTS_KEPT;
 use std::sync::LazyLock;
 
@@ -18,6 +20,7 @@ const APPROVAL: u8 = 5;
 const VERIFIER: u8 = 6;
 const STATEMENT: u8 = 7;
 const INPUT: u8 = 8;
+const RETIRED: u8 = 9;
 
 // The same name in every account, so it is hashed once.
 static ACCOUNT_NAME: LazyLock<[u8; 32]> = LazyLock::new(|| state_key(AccountId::default(), ACCOUNT, &[]).name);
@@ -73,6 +76,8 @@ pub(crate) enum Name<'a> {
     Committee,
     /// The approvals of a change of the committee, in the system account.
     Approval(&'a Operation),
+    /// A key that no validator may have again, in the system account.
+    Retired(PublicKey),
     /// A verifier's key, under the verifier's id.
     Verifier,
     /// That a statement with these inputs was proved, under the verifier's id.
@@ -93,6 +98,7 @@ impl Name<'_> {
             Name::Grant(grantee) => grant_key(account, grantee),
             Name::Committee => state_key(account, COMMITTEE, &[]),
             Name::Approval(change) => state_key(account, APPROVAL, &encode(change)),
+            Name::Retired(key) => state_key(account, RETIRED, &key),
             Name::Verifier => state_key(account, VERIFIER, &[]),
             Name::Statement(inputs) => state_key(account, STATEMENT, &inputs.0),
             Name::Input(index, value) => state_key(account, INPUT, &input_name(index, &value)),
@@ -109,6 +115,7 @@ impl Name<'_> {
             | Name::Grant(_)
             | Name::Committee
             | Name::Approval(_)
+            | Name::Retired(_)
             | Name::Verifier
             | Name::Statement(_)
             | Name::Input(..)
@@ -125,6 +132,7 @@ impl Name<'_> {
             Name::Grant(grantee) => (GRANT, &grantee.0),
             Name::Committee => (COMMITTEE, &[]),
             Name::Approval(change) => return [&[APPROVAL], &*encode(*change)].concat(),
+            Name::Retired(key) => (RETIRED, key),
             Name::Verifier => (VERIFIER, &[]),
             Name::Statement(inputs) => (STATEMENT, &inputs.0),
             Name::Input(index, value) => return [&[INPUT], &input_name(*index, value)[..]].concat(),
@@ -206,6 +214,7 @@ mod tests {
             Name::Grant(account),
             Name::Committee,
             Name::Approval(&Operation::EndEpoch { epoch: rustorium_types::Epoch(0) }),
+            Name::Retired([7; 32]),
             Name::Verifier,
             Name::Statement(Hash([7; 32])),
             Name::Input(7, [7; 32]),
@@ -239,6 +248,7 @@ mod tests {
             data_key(account, &[]),
             StateKey { account, ..committee_key() },
             Name::Approval(&Operation::EndEpoch { epoch: rustorium_types::Epoch(0) }).key(account),
+            Name::Retired([7; 32]).key(account),
             verifier_key(VerifierId([7; 32])),
             statement_key(VerifierId([7; 32]), &[]),
             Name::Input(7, [7; 32]).key(account),

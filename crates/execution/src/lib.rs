@@ -17,7 +17,7 @@ pub mod record;
 mod verifiers;
 pub mod work;
 
-pub use committee::CommitteeRecord;
+pub use committee::{CommitteeRecord, Replaced};
 pub use execute::{Execution, Input, Skip, diff_root, execute, execute_with, receipts_root};
 pub use genesis::{ChainHashes, GenesisRefused, GenesisState, check_genesis, genesis, hashes};
 pub use keys::{
@@ -25,7 +25,7 @@ pub use keys::{
     statement_key, verifier_key,
 };
 pub use ledger::{StateRead, StateReadError};
-pub use order::{arrange, order};
+pub use order::{arrange, order, permutation};
 pub use pools::{pool_record, shielded_context};
 pub use proof::{
     Light, ProofRefused, Shown, ShownRead, Trust, Unprovable, check_read, check_receipt, check_transaction, header_of,

@@ -11,7 +11,8 @@ use crate::record::{AccountRecord, Prefixes, decode_grant};
 use crate::verifiers::{Proofs, is_proved, register, verify};
 use rustorium_crypto::{account_id, asset_id, value_hash};
 use rustorium_types::{
-    AccountId, AssetId, Condition, Epoch, FailureCode, Operation, Parameters, PublicKey, TxId, encode, seeded,
+    AccountId, AssetId, ChainId, Condition, Epoch, FailureCode, Operation, Parameters, PublicKey, Rules, TxId, encode,
+    seeded,
 };
 use std::borrow::Cow;
 
@@ -27,6 +28,8 @@ pub(crate) struct Actor {
     pub(crate) time_ms: u64,
     pub(crate) epoch: Epoch,
     pub(crate) transaction: TxId,
+    pub(crate) chain: ChainId,
+    pub(crate) rules: Rules,
 }
 
 /// Does one operation.
@@ -71,7 +74,9 @@ pub(crate) fn apply<'a>(
         Operation::AddValidator { .. }
         | Operation::RemoveValidator { .. }
         | Operation::ReplaceKey { .. }
-        | Operation::EndEpoch { .. } => govern(ledger, actor, parameters, operation),
+        | Operation::EndEpoch { .. }
+        | Operation::AddProven { .. }
+        | Operation::ReplaceProven { .. } => govern(ledger, actor, parameters, operation),
     }
 }
 

@@ -25,6 +25,11 @@ pub const HASH_VALUE: u64 = VALUE_BYTES_MAX as u64 / 160;
 /// The committee record, read, checked against all validators and written, and a change's approvals beside it.
 pub const COMMITTEE: u64 = 2 * (READ + WRITE) + 2 * VALUE_BYTES_MAX as u64 / BYTES_PER_UNIT;
 
+/// Both signatures of a proof of possession, each checked alone.
+pub const POSSESSION: u64 = 1_400;
+/// Leaves of retired keys that a change of the committee reads or writes: a validator's two new keys and its two old ones.
+pub const RETIRED_LEAVES: u64 = 4;
+
 /// A proof on BN254 verified alone, decoding included.
 pub const PROOF_BN254: u64 = 18_000;
 /// The same on BLS12-381.
@@ -91,6 +96,9 @@ pub fn operation_work(sender: &AccountId, operation: &Operation) -> u64 {
         | Operation::RemoveValidator { .. }
         | Operation::ReplaceKey { .. }
         | Operation::EndEpoch { .. } => COMMITTEE + READ + WRITE,
+        Operation::AddProven { .. } | Operation::ReplaceProven { .. } => {
+            COMMITTEE + READ + WRITE + POSSESSION + RETIRED_LEAVES * (READ + WRITE)
+        }
     }
 }
 

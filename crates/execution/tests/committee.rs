@@ -11,7 +11,7 @@ use rustorium_types::*;
 /// Accounts 0 to 2 are operators, two of whom must agree; account 3 is none.
 fn governed() -> World {
     let operators = BoundedVec::new((0..3).map(|number| signer(number).public()).collect()).unwrap();
-    World::with(Parameters { operators, operator_quorum: 2, ..Parameters::default() })
+    World::with(Parameters { operators, operator_quorum: 2, ..Parameters::of(Rules::V1) })
 }
 
 fn record(world: &World) -> CommitteeRecord {
@@ -50,7 +50,10 @@ fn replace(old: PublicKey, new: u8) -> Operation {
 #[test]
 fn a_chain_starts_with_its_committee_as_the_target() {
     let world = governed();
-    assert_eq!(record(&world), CommitteeRecord { target: world.genesis.validators.clone(), end_asked: None });
+    assert_eq!(
+        record(&world),
+        CommitteeRecord { target: world.genesis.validators.clone(), end_asked: None, replaced: None }
+    );
 }
 
 #[test]

@@ -43,7 +43,9 @@ fn balances(list: &[(AssetId, u128)]) -> BoundedVec<(AssetId, u128), 16> {
 
 #[test]
 fn a_genesis_that_cannot_start_a_chain_is_refused() {
-    assert_eq!(refused(|g| g.version = 9), GenesisRefused::Version(9));
+    assert_eq!(refused(|g| g.version = 3), GenesisRefused::Version(3));
+    assert_eq!(refused(|g| g.version = 0), GenesisRefused::Version(0));
+    assert_eq!(refused(|g| g.version = 1), GenesisRefused::Parameter("epoch_age_min_ms"), "which version 1 hasn't");
     assert_eq!(refused(|g| g.validators = BoundedVec::default()), GenesisRefused::NoValidators);
     let twice = |g: &mut Genesis| {
         let mut validators = g.validators.as_slice().to_vec();
@@ -71,7 +73,7 @@ fn a_genesis_that_cannot_start_a_chain_is_refused() {
 #[test]
 fn every_parameter_out_of_range_is_named() {
     type Change = fn(&mut Parameters);
-    let changes: [(&str, Change); 17] = [
+    let changes: [(&str, Change); 19] = [
         ("batch_bytes_max", |p| p.batch_bytes_max = 1),
         ("batch_bytes_max", |p| p.batch_bytes_max = u32::MAX),
         ("batch_transactions_max", |p| p.batch_transactions_max = 5000),
@@ -86,6 +88,8 @@ fn every_parameter_out_of_range_is_named() {
         ("expiry_ahead_ms_max", |p| p.expiry_ahead_ms_max = 0),
         ("quota_work_max", |p| p.quota_work_max = 0),
         ("epoch_ms", |p| p.epoch_ms = 999),
+        ("epoch_age_min_ms", |p| p.epoch_age_min_ms = None),
+        ("epoch_age_min_ms", |p| p.epoch_age_min_ms = Some(p.epoch_ms + 1)),
         ("operators", |p| (p.operators, p.operator_quorum) = (BoundedVec::new(vec![[1; 32]; 2]).unwrap(), 1)),
         ("operator_quorum", |p| p.operators = BoundedVec::new(vec![[1; 32]]).unwrap()),
         ("operator_quorum", |p| p.operator_quorum = 1),
@@ -93,4 +97,20 @@ fn every_parameter_out_of_range_is_named() {
     for (name, change) in changes {
         assert_eq!(refused(|g| change(&mut g.parameters)), GenesisRefused::Parameter(name));
     }
+}
+
+#[test]
+fn both_versions_start_a_chain_and_its_headers_carry_theirs() {
+    for rules in [Rules::V1, Rules::V2] {
+        let made = make_genesis(Parameters::of(rules));
+        assert_eq!((made.version, made.rules()), (rules.version(), rules));
+        assert_eq!(check_genesis(&made), Ok(()));
+        let bytes = encode(&made);
+        assert_eq!(decode::<Genesis>(&bytes, bytes.len()).unwrap(), made);
+        assert_eq!(genesis(&made).header.version, rules.version());
+    }
+    // Version 1 is what it was: the same bytes, without the field that version 2 brought.
+    let first = make_genesis(Parameters::of(Rules::V1));
+    let parameters = |genesis: &Genesis| encode(&genesis.parameters).len();
+    assert_eq!(parameters(&make_genesis(Parameters::of(Rules::V2))), parameters(&first) + size_of::<u64>());
 }

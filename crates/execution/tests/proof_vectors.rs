@@ -10,14 +10,27 @@ use rustorium_types::*;
 use serde_json::Value;
 use std::path::Path;
 
-fn text() -> String {
-    let path = Path::new(&std::env::var("CARGO_MANIFEST_DIR").unwrap()).join("../../tests/vectors").join(PROOF_VECTORS);
+fn text_of(name: &str) -> String {
+    let path = Path::new(&std::env::var("CARGO_MANIFEST_DIR").unwrap()).join("../../tests/vectors").join(name);
     std::fs::read_to_string(path).unwrap()
+}
+
+fn text() -> String {
+    text_of(PROOF_VECTORS)
 }
 
 #[test]
 fn the_file_is_what_the_code_makes() {
     assert_eq!(text(), proof_vectors(), "a change of the protocol that is meant: `just regenerate-vectors`");
+}
+
+#[test]
+fn the_order_of_lanes_is_what_the_vectors_say() {
+    assert_eq!(
+        text_of(ORDER_VECTORS),
+        order_vectors(),
+        "a change of the protocol that is meant: `just regenerate-vectors`"
+    );
 }
 
 #[test]

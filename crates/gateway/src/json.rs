@@ -24,7 +24,7 @@ pub use condition::ConditionView;
 pub use facts::{FactsView, KindFacts};
 pub use finding::{Finding, Severity};
 pub use listing::{KeysPage, ListedKey};
-pub use operation::{OperationView, ViewError};
+pub use operation::{OperationView, PossessionView, ViewError};
 pub use pool::{PoolRecordsPage, PoolTransferView};
 pub use scalar::{Amount, Hex};
 pub use state::*;

@@ -2,7 +2,7 @@
 
 use crate::backend::{Backend, Refused, Submitted};
 use rustorium_types::limits::TRANSACTION_BYTES_MAX;
-use rustorium_types::{ChainId, DecodeError, PROTOCOL_VERSION, Transaction, decode, seeded};
+use rustorium_types::{ChainId, DecodeError, TRANSACTION_VERSION, Transaction, decode, seeded};
 
 /// Decodes one transaction's canonical bytes.
 pub(crate) fn decode_transaction(bytes: &[u8]) -> Result<Transaction, Refused> {
@@ -21,8 +21,8 @@ pub(crate) fn foreign(chain: &ChainId, transaction: &Transaction) -> Option<Refu
         let message = format!("It is signed for chain {}; this node serves {chain}.", body.chain);
         return Some(Refused::new("wrong_chain", message));
     }
-    (body.version != PROTOCOL_VERSION).then(|| {
-        let message = format!("It has protocol version {}; this node speaks {PROTOCOL_VERSION}.", body.version);
+    (body.version != TRANSACTION_VERSION).then(|| {
+        let message = format!("It has transaction version {}; this node speaks {TRANSACTION_VERSION}.", body.version);
         Refused::new("wrong_version", message)
     })
 }

@@ -132,9 +132,9 @@ fn operation(operation: &Operation) -> Value {
             json!({ "type": "grant", "to": to, "prefixes_hex": prefixes })
         }
         Operation::Require(_) => bytes("require"),
-        Operation::AddValidator { .. } => bytes("add_validator"),
+        Operation::AddValidator { .. } | Operation::AddProven { .. } => bytes("add_validator"),
         Operation::RemoveValidator { .. } => bytes("remove_validator"),
-        Operation::ReplaceKey { .. } => bytes("replace_key"),
+        Operation::ReplaceKey { .. } | Operation::ReplaceProven { .. } => bytes("replace_key"),
         Operation::EndEpoch { .. } => bytes("end_epoch"),
         Operation::RegisterVerifier { .. } => bytes("register_verifier"),
         Operation::VerifyProof { .. } => bytes("verify_proof"),

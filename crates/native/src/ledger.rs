@@ -7,11 +7,11 @@ use pyo3::types::PyBytes;
 use rustorium_crypto::keystore::{self, KeystoreError, Origin};
 use rustorium_crypto::{SigningKey, hash};
 use rustorium_dataplane::genesis_file;
-use rustorium_gateway::json::{HeaderView, OperationView, ReceiptView, TransactionView};
+use rustorium_gateway::json::{HeaderView, OperationView, PossessionView, ReceiptView, TransactionView};
 use rustorium_types::limits::{GENESIS_BYTES_MAX, TRANSACTION_BYTES_MAX};
 use rustorium_types::{
-    AccountId, Block, BlockProof, BoundedVec, ChainId, Epoch, Genesis, GeoLocation, Operation, PROTOCOL_VERSION,
-    ReceiptProof, Transaction, TransactionBody, decode, encode,
+    AccountId, Block, BlockProof, BoundedVec, ChainId, Epoch, Genesis, GeoLocation, Hash, Operation, Possession,
+    PossessionBody, ReceiptProof, TRANSACTION_VERSION, Transaction, TransactionBody, decode, encode,
 };
 use std::path::Path;
 
@@ -140,6 +140,21 @@ fn degrees_e7(degrees: f64) -> i32 {
     (degrees * 1e7).round() as i32
 }
 
+/// Signatures of a validator's and a node's key, by their seeds, that they are for this owner on this chain (R46), as JSON.
+#[pyfunction]
+fn prove_possession(validator_seed: &[u8], node_seed: &[u8], chain: &str, owner_key: &str) -> PyResult<String> {
+    let (validator, node) = (key(validator_seed)?, key(node_seed)?);
+    let body = PossessionBody {
+        chain: ChainId::from_hex(chain).map_err(value_error)?,
+        owner_key: Hash::from_hex(owner_key).map_err(value_error)?.0,
+        validator_key: validator.public(),
+        node_key: node.public(),
+    };
+    let signed = hash::signed_bytes(hash::domain::POSSESSION, &body);
+    let possession = Possession { validator: validator.sign(&signed), node: node.sign(&signed) };
+    serde_json::to_string(&PossessionView::from(&possession)).map_err(value_error)
+}
+
 /// Signs a transaction; returns its id and canonical bytes. Without a work limit, the worst case of its operations.
 #[pyfunction]
 #[pyo3(signature = (seed, chain, region, nonce, expires_at_ms, work_limit, operations_json, location=None))]
@@ -157,7 +172,7 @@ fn build_transaction<'py>(
 ) -> PyResult<(String, Bound<'py, PyBytes>)> {
     let key = key(seed)?;
     let mut body = TransactionBody {
-        version: PROTOCOL_VERSION,
+        version: TRANSACTION_VERSION,
         chain: ChainId::from_hex(chain).map_err(value_error)?,
         sender: hash::account_id(region, &key.public()),
         public_key: key.public(),
@@ -255,6 +270,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(seal_secret, module)?)?;
     module.add_function(wrap_pyfunction!(open_key, module)?)?;
     module.add_function(wrap_pyfunction!(build_transaction, module)?)?;
+    module.add_function(wrap_pyfunction!(prove_possession, module)?)?;
     module.add_function(wrap_pyfunction!(describe_transaction, module)?)?;
     module.add_function(wrap_pyfunction!(genesis_encode, module)?)?;
     module.add_function(wrap_pyfunction!(genesis_describe, module)?)?;

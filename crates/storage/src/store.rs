@@ -428,6 +428,8 @@ pub(crate) fn touched(receipt: &Receipt, transaction: &Transaction, mut touch: i
             Operation::AddValidator { .. }
             | Operation::RemoveValidator { .. }
             | Operation::ReplaceKey { .. }
+            | Operation::AddProven { .. }
+            | Operation::ReplaceProven { .. }
             | Operation::EndEpoch { .. } => touch(rustorium_types::SYSTEM_ACCOUNT),
             Operation::RegisterVerifier { key, named } => {
                 touch(AccountId(rustorium_crypto::verifier_id(&receipt.sender, key.as_slice(), named).0));

@@ -52,6 +52,9 @@ pub enum BatchRefused {
     /// The first batch names a previous one, or a later one none.
     #[error("the batch's place in its lane and its previous digest are at odds")]
     BadLink,
+    /// A transaction with an operation that the chain's rules don't know: releases that know no newer ones can't read it.
+    #[error("a transaction in the batch has an operation of a later protocol version")]
+    LaterOperation,
     /// A transaction over the format's limit.
     #[error("a transaction in the batch is larger than the format allows")]
     TransactionTooLarge,
@@ -87,6 +90,11 @@ pub fn check_batch(
     }
     if (body.seq == 0) != (body.previous == Default::default()) {
         return Err(BatchRefused::BadLink);
+    }
+    let rules = parameters.rules();
+    let known = |transaction: &Transaction| transaction.body.data.iter().all(|operation| rules.know(operation));
+    if !transactions.iter().all(known) && !seeded::bug("later-operations-listed") {
+        return Err(BatchRefused::LaterOperation);
     }
     if transactions.iter().any(|transaction| encoded_bytes(transaction) > TRANSACTION_BYTES_MAX) {
         return Err(BatchRefused::TransactionTooLarge);

@@ -11,7 +11,7 @@ use crate::sender::{Entry, Sender, Totals};
 use rustorium_crypto::Verified;
 use rustorium_execution::{declared_work, worst_case_work};
 use rustorium_types::limits::TRANSACTION_BYTES_MAX;
-use rustorium_types::{AccountId, Parameters, PublicKey, Transaction, TxId, seeded};
+use rustorium_types::{AccountId, Parameters, PublicKey, Rules, Transaction, TxId, seeded};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -35,6 +35,8 @@ pub struct PoolConfig {
     pub transaction_work_max: u64,
     /// How far an expiry may be ahead.
     pub expiry_ahead_ms_max: u64,
+    /// Whose operations transactions may have.
+    pub rules: Rules,
 }
 
 impl PoolConfig {
@@ -48,6 +50,7 @@ impl PoolConfig {
             transaction_bytes_max: TRANSACTION_BYTES_MAX.min(parameters.batch_bytes_max as usize),
             transaction_work_max: parameters.batch_work_max,
             expiry_ahead_ms_max: parameters.expiry_ahead_ms_max,
+            rules: parameters.rules(),
         }
     }
 }
@@ -179,6 +182,9 @@ impl Pool {
     fn check_alone(&self, now_ms: u64, t: &Transaction, bytes: usize) -> Result<(), Refused> {
         if bytes > self.config.transaction_bytes_max {
             return Err(Refused::TooLarge { bytes, max: self.config.transaction_bytes_max });
+        }
+        if !t.body.data.iter().all(|operation| self.config.rules.know(operation)) {
+            return Err(Refused::LaterOperation { version: self.config.rules.version() });
         }
         let (limit, max, needed) = (t.body.work_limit, self.config.transaction_work_max, worst_case_work(&t.body));
         if limit > max {

@@ -85,6 +85,14 @@ pub enum Refused {
         /// Allowed.
         max: usize,
     },
+    /// An operation that the chain's rules don't know.
+    #[error(
+        "an operation is of a later protocol version than the chain's, {version}; leave its proof of possession out"
+    )]
+    LaterOperation {
+        /// The chain's.
+        version: u16,
+    },
 }
 
 impl Refused {
@@ -103,6 +111,7 @@ impl Refused {
             Self::WorkLimitTooLow { .. } => "work_limit_too_low",
             Self::WorkLimitTooHigh { .. } => "work_limit_too_high",
             Self::TooLarge { .. } => "too_large",
+            Self::LaterOperation { .. } => "wrong_version",
         }
     }
 

@@ -302,6 +302,15 @@ fn stateless_rules_of_a_batch() {
     assert_eq!(check(&body(0, BatchDigest::ZERO, &[foreign])), Err(BatchRefused::WrongPlace));
 }
 
+/// Releases that know version 1 alone can't read a later operation: a batch that has one is none on its chains.
+#[test]
+fn a_batch_has_the_operations_that_its_chain_knows() {
+    let later = batch(0, 0, BatchDigest::ZERO, &[sign(0, common::proven(0, 0))]).batch.body.clone();
+    let check = |rules| check_batch(&later, CHAIN, ShardId(0), Epoch(0), &Parameters::of(rules));
+    assert_eq!(check(Rules::V1), Err(BatchRefused::LaterOperation));
+    assert!(check(Rules::V2).is_ok());
+}
+
 fn body(sender: usize, nonce: u64, bytes: usize) -> TransactionBody {
     common::body(sender, nonce, bytes)
 }

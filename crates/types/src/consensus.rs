@@ -3,6 +3,7 @@
 use crate::codec::BoundedVec;
 use crate::ids::{BatchDigest, BlockDigest, ChainId, Epoch, Hash, Height, ShardId, ValidatorIndex, View};
 use crate::limits::*;
+use crate::rules::Rules;
 use crate::seeded;
 use crate::transaction::{Signature, Transaction};
 use borsh::{BorshDeserialize, BorshSerialize};
@@ -105,6 +106,11 @@ pub struct Header {
 }
 
 impl Header {
+    /// The rules that its version names; the newest where this build doesn't know it: no node takes such a header.
+    pub fn rules(&self) -> Rules {
+        Rules::of(self.version).unwrap_or(Rules::NEWEST)
+    }
+
     /// Whether it is an epoch's boundary or above it.
     pub fn ends_epoch(&self) -> bool {
         self.end != End::GoesOn

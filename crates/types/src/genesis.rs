@@ -4,14 +4,18 @@ use crate::address::AccountId;
 use crate::codec::{BoundedBytes, BoundedVec};
 use crate::ids::AssetId;
 use crate::limits::*;
+use crate::rules::Rules;
 use crate::transaction::PublicKey;
+use borsh::io::Read;
 use borsh::{BorshDeserialize, BorshSerialize};
 use serde::{Deserialize, Serialize};
 
-/// The protocol version that this build speaks.
-pub const PROTOCOL_VERSION: u16 = 1;
+/// Of an epoch of 24 hours.
+const EPOCH_AGE_MS_DEFAULT: u64 = 3600 * 1000;
+/// The default of chains with short epochs.
+const EPOCH_AGE_MS_LEAST: u64 = 600 * 1000;
 
-/// What all validators must agree on, besides the rules.
+/// What all validators must agree on, besides the rules. The default is that of the newest rules.
 #[derive(Clone, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Parameters {
@@ -58,6 +62,43 @@ pub struct Parameters {
     pub operators: BoundedVec<PublicKey, OPERATORS_MAX>,
     /// Operators that must approve the very same change; 0 where there are none.
     pub operator_quorum: u8,
+    /// The age, in header time, that an epoch must have before a wish for another committee ends it. None under version 1
+    /// alone, whose encoding ends before it.
+    #[borsh(serialize_with = "tail::serialize", deserialize_with = "tail::absent")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epoch_age_min_ms: Option<u64>,
+}
+
+/// A last field that version 1 doesn't have.
+mod tail {
+    use borsh::BorshSerialize;
+    use borsh::io::{Read, Result, Write};
+
+    pub(super) fn serialize<W: Write>(value: &Option<u64>, writer: &mut W) -> Result<()> {
+        value.map_or(Ok(()), |value| value.serialize(writer))
+    }
+
+    /// The field isn't read here: only the genesis around it tells whether it is there.
+    pub(super) fn absent<R: Read>(_: &mut R) -> Result<Option<u64>> {
+        Ok(None)
+    }
+}
+
+impl Parameters {
+    /// The rules of chains with these parameters.
+    pub fn rules(&self) -> Rules {
+        if self.epoch_age_min_ms.is_some() { Rules::V2 } else { Rules::V1 }
+    }
+
+    /// The defaults of chains that follow these rules.
+    pub fn of(rules: Rules) -> Self {
+        Self { epoch_age_min_ms: (rules >= Rules::V2).then_some(EPOCH_AGE_MS_DEFAULT), ..Self::default() }
+    }
+
+    /// The least age of an epoch where nobody says another: a 24th of its length, 10 minutes at least, itself at most.
+    pub fn epoch_age_of(epoch_ms: u64) -> u64 {
+        (epoch_ms / 24).max(EPOCH_AGE_MS_LEAST).min(epoch_ms)
+    }
 }
 
 /// Public keys as hex digits in JSON.
@@ -105,6 +146,7 @@ impl Default for Parameters {
             epoch_ms: 24 * 3600 * 1000,
             operators: BoundedVec::default(),
             operator_quorum: 0,
+            epoch_age_min_ms: Some(EPOCH_AGE_MS_DEFAULT),
         }
     }
 }
@@ -152,9 +194,9 @@ pub struct GenesisPool {
 }
 
 /// The start of a chain.
-#[derive(Clone, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, BorshSerialize)]
 pub struct Genesis {
-    /// Protocol version at the start.
+    /// Protocol version at the start (`Rules`).
     pub version: u16,
     /// A name for people: UTF-8.
     pub name: BoundedBytes<NAME_BYTES_MAX>,
@@ -168,6 +210,33 @@ pub struct Genesis {
     pub accounts: BoundedVec<GenesisAccount, GENESIS_ACCOUNTS_MAX>,
     /// The pools of shielded value, ascending by number.
     pub pools: BoundedVec<GenesisPool, POOLS_MAX>,
+}
+
+impl Genesis {
+    /// The rules that its chain follows; those of version 1 where the version is unknown, which nobody starts.
+    pub fn rules(&self) -> Rules {
+        Rules::of(self.version).unwrap_or(Rules::V1)
+    }
+}
+
+impl BorshDeserialize for Genesis {
+    fn deserialize_reader<R: Read>(reader: &mut R) -> borsh::io::Result<Self> {
+        let version = u16::deserialize_reader(reader)?;
+        let (name, time_ms) = (BoundedBytes::deserialize_reader(reader)?, u64::deserialize_reader(reader)?);
+        let mut parameters = Parameters::deserialize_reader(reader)?;
+        if version >= Rules::V2.version() {
+            parameters.epoch_age_min_ms = Some(u64::deserialize_reader(reader)?);
+        }
+        Ok(Self {
+            version,
+            name,
+            time_ms,
+            parameters,
+            validators: BoundedVec::deserialize_reader(reader)?,
+            accounts: BoundedVec::deserialize_reader(reader)?,
+            pools: BoundedVec::deserialize_reader(reader)?,
+        })
+    }
 }
 
 /// The 64-byte key of a state leaf: account id, then BLAKE3 of the leaf's name.

@@ -228,6 +228,47 @@ pub enum Operation {
         /// The transfer.
         transfer: Box<PoolTransfer>,
     },
+    /// Version 2, operators: a validator joins the committee with the next epoch, whose keys were shown to be held.
+    AddProven {
+        /// The validator.
+        validator: Validator,
+        /// Of its keys.
+        possession: Possession,
+    },
+    /// Version 2, operators, or once an epoch the validator's owner key alone: it has other keys from the next epoch on,
+    /// which were shown to be held.
+    ReplaceProven {
+        /// Its validator key.
+        validator_key: PublicKey,
+        /// Signs votes and batches from then on.
+        new_validator_key: PublicKey,
+        /// Proves the node's identity from then on; may be the one that it has.
+        new_node_key: PublicKey,
+        /// Of the new keys.
+        possession: Possession,
+    },
+}
+
+/// Shows that somebody holds a validator's new keys, and means them for this owner on this chain (R46).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
+pub struct Possession {
+    /// The new validator key's signature.
+    pub validator: Signature,
+    /// The new node key's signature.
+    pub node: Signature,
+}
+
+/// What both new keys sign (after the domain string).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
+pub struct PossessionBody {
+    /// The chain.
+    pub chain: ChainId,
+    /// Whose validator has the keys: nobody else can use the proof.
+    pub owner_key: PublicKey,
+    /// The new validator key.
+    pub validator_key: PublicKey,
+    /// The new node key.
+    pub node_key: PublicKey,
 }
 
 /// What a sender signs (after the domain string).
@@ -359,6 +400,12 @@ pub enum FailureCode {
     PoolBalance = 29,
     /// The pool's tree has no room for the transfer's notes.
     PoolFull = 30,
+    /// No signature, or a wrong one, by a new validator or node key (R46).
+    NotPossessed = 31,
+    /// A validator that is or was in the next committee had the key before (R45).
+    KeyRetired = 32,
+    /// The owner replaced the validator's keys in this epoch already (R45).
+    ReplacedAlready = 33,
 }
 
 /// How a transaction that has a receipt ended.

@@ -1,8 +1,10 @@
-"""`node add`, `node list`, `node remove` and `node replace-key`: who is in the committee."""
+"""`node add`, `list`, `remove`, `end-epoch` and `replace-key`: who is in the committee."""
 
 import os
+import time
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -21,6 +23,9 @@ from rustorium.cli.options import (
     net_of,
 )
 from rustorium.cli.output import Format, Output, emit, emit_one, note
+
+if TYPE_CHECKING:
+    from rustorium.client import Client
 
 group = typer.Typer(
     help="Add validators to a running net, remove them, list them, replace their keys.", no_args_is_help=True
@@ -87,7 +92,6 @@ def add(
         make_joiner,
         start_and_sync,
         take_up,
-        wait_for_committee,
     )
     from rustorium.regions import parse_region, region_name
 
@@ -119,7 +123,7 @@ def add(
     with client_of(net, node, file, timeout_s, token_file=token_file) as client:
         admit(client, joiner, signer)
         note("admitted; it votes from the next epoch on")
-        epoch = wait_for_committee(client, joiner.validator_key, True, timeout_s)
+        epoch = _awaited(client, content, joiner.validator_key, True, timeout_s)
     emit_one(
         {"name": joiner.name, "region": region_name(byte, labels), "home": str(path), "pid": pid, "epoch": epoch,
          "validator_key": joiner.validator_key, "owner_key_file": str(owner)},
@@ -140,10 +144,14 @@ def remove(
     output: Output = Format.table,
 ) -> None:
     """Take a validator out of the committee from the next epoch on; it goes on to follow until it is stopped."""
-    from rustorium.joining import find, wait_for_committee
+    from rustorium.home import read_genesis
+    from rustorium.joining import find
     from rustorium.joining import remove as send_removal
 
     signer = key_of(key, passphrase_file)
+    known = net_of(net)
+    file = genesis or (Path(known.genesis) if known is not None else None)
+    content = read_genesis(file) if file is not None else None
     with client_of(net, node, genesis, timeout_s, token_file=token_file) as client:
         one = find(client.validators()["validators"], validator)
         send_removal(client, one, signer)
@@ -151,8 +159,42 @@ def remove(
         note(f"{one['name']} leaves with this epoch; {left} stay")
         if left < FOUR:
             note(f"a committee of {left} tolerates no fault: one that fails stops the chain until it is back")
-        epoch = wait_for_committee(client, str(one["validator_key"]), False, timeout_s)
+        epoch = _awaited(client, content, str(one["validator_key"]), False, timeout_s)
     emit_one({"name": one["name"], "validator_key": one["validator_key"], "epoch": epoch}, output)
+
+
+@group.command("end-epoch")
+def end_epoch(
+    key: KeyOption,
+    net: NetOption = None,
+    node: NodeOption = None,
+    genesis: GenesisOption = None,
+    token_file: TokenFileOption = None,
+    timeout_s: TimeoutOption = 60.0,
+    passphrase_file: PassphraseOption = None,
+    output: Output = Format.table,
+) -> None:
+    """Approve as an operator that the epoch ends now, however young it is: a changed committee counts at once.
+
+    It ends once enough operators approved it."""
+    from rustorium.joining import end_epoch as send_end
+
+    signer = key_of(key, passphrase_file)
+    with client_of(net, node, genesis, timeout_s, token_file=token_file) as client:
+        epoch = send_end(client, signer)
+    emit_one({"epoch": epoch, "approved": "its end"}, output)
+
+
+def _awaited(client: "Client", genesis: bytes | None, validator_key: str, member: bool, timeout_s: float) -> int:
+    """The epoch from which on the validator is a member, or none; waited for where it can begin in time."""
+    from rustorium.joining import wait_for_committee, young_until_ms
+
+    until_ms = young_until_ms(client, genesis) if genesis is not None else 0
+    if until_ms / 1000 - time.time() > timeout_s:
+        at = datetime.fromtimestamp(until_ms / 1000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        note(f"this epoch goes on until {at}, or until operators end it with `rustorium-node node end-epoch`")
+        return int(client.validators()["epoch"]) + 1
+    return wait_for_committee(client, validator_key, member, timeout_s)
 
 
 @group.command("replace-key")

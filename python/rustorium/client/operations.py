@@ -3,6 +3,7 @@
 Invariants: PURE; keys and values are bytes here and hex in JSON; amounts are decimal strings.
 """
 
+import json
 from collections.abc import Sequence
 
 from rustorium.api import Operation
@@ -39,11 +40,27 @@ def grant(to: str, prefixes: Sequence[bytes]) -> Operation:
 
 
 def add_validator(
-    name: str, validator_key: str, node_key: str, owner_key: str, region: int, address: str = ""
+    name: str,
+    validator_key: str,
+    node_key: str,
+    owner_key: str,
+    region: int,
+    address: str = "",
+    possession: Operation | None = None,
 ) -> Operation:
-    """Operators: a validator joins the committee with the next epoch; keys are hex, `address` is what peers dial."""
+    """Operators: a validator joins the committee with the next epoch; keys are hex, `address` is what peers dial.
+
+    `possession` (`possession_of`) is needed on chains of version 2 and later, and refused on others."""
     keys = {"validator_key": validator_key, "node_key": node_key, "owner_key": owner_key}
-    return {"type": "add_validator", "name": name, **keys, "region": region, "address": address}
+    change: Operation = {"type": "add_validator", "name": name, **keys, "region": region, "address": address}
+    return change if possession is None else {**change, "possession": possession}
+
+
+def possession_of(validator_seed: bytes, node_seed: bytes, chain: str, owner_key: str) -> Operation:
+    """Shows that somebody holds a validator's new keys and means them for this owner (hex) on this chain."""
+    from rustorium import _native
+
+    return json.loads(_native.prove_possession(validator_seed, node_seed, chain, owner_key))  # type: ignore[no-any-return]
 
 
 def remove_validator(validator_key: str) -> Operation:
@@ -51,10 +68,15 @@ def remove_validator(validator_key: str) -> Operation:
     return {"type": "remove_validator", "validator_key": validator_key}
 
 
-def replace_key(validator_key: str, new_validator_key: str, new_node_key: str) -> Operation:
-    """Operators, or the validator's owner key alone: it has other keys from the next epoch on."""
+def replace_key(
+    validator_key: str, new_validator_key: str, new_node_key: str, possession: Operation | None = None
+) -> Operation:
+    """Operators, or the validator's owner key alone: it has other keys from the next epoch on.
+
+    `possession` (`possession_of`) is needed on chains of version 2 and later, and refused on others."""
     new = {"new_validator_key": new_validator_key, "new_node_key": new_node_key}
-    return {"type": "replace_key", "validator_key": validator_key, **new}
+    change: Operation = {"type": "replace_key", "validator_key": validator_key, **new}
+    return change if possession is None else {**change, "possession": possession}
 
 
 def end_epoch(epoch: int) -> Operation:

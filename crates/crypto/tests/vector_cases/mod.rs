@@ -50,7 +50,7 @@ fn transactions() -> Vec<Value> {
         let case = with(case, "signed", hex::encode(signed_bytes(domain::TRANSACTION, &transaction.body)));
         with(case, "value", views::transaction(&transaction))
     };
-    sample_transactions().into_iter().map(one).collect()
+    sample_transactions().into_iter().chain(second_transactions()).map(one).collect()
 }
 
 fn consensus() -> Vec<Value> {

@@ -1,7 +1,8 @@
 //! The values behind the vectors.
 
 use rustorium_crypto::{
-    SigningKey, account_id, asset_id, block_digest, merkle, payload_root, receipt_leaf, transaction_id, verifier_id,
+    SigningKey, account_id, asset_id, block_digest, domain, merkle, payload_root, receipt_leaf, signed_bytes,
+    transaction_id, verifier_id,
 };
 use rustorium_types::*;
 
@@ -38,7 +39,7 @@ fn signed(
     change: impl FnOnce(&mut TransactionBody),
 ) -> Transaction {
     let mut body = TransactionBody {
-        version: PROTOCOL_VERSION,
+        version: TRANSACTION_VERSION,
         chain: chain(),
         sender: account(seed, region),
         public_key: key(seed).public(),
@@ -134,6 +135,35 @@ pub fn sample_transactions() -> Vec<(&'static str, u8, u8, Transaction)> {
     ]
 }
 
+/// What only chains of version 2 list.
+pub fn second_transactions() -> Vec<(&'static str, u8, u8, Transaction)> {
+    let possessed = |owner: u8, validator: u8, node: u8| {
+        let (validator, node, owner_key) = (key(validator), key(node), key(owner).public());
+        let (validator_key, node_key) = (validator.public(), node.public());
+        let body = PossessionBody { chain: chain(), owner_key, validator_key, node_key };
+        let signed = signed_bytes(domain::POSSESSION, &body);
+        Possession { validator: validator.sign(&signed), node: node.sign(&signed) }
+    };
+    let validator = Validator {
+        name: bytes(b"proven"),
+        validator_key: key(4).public(),
+        node_key: key(5).public(),
+        owner_key: key(6).public(),
+        region: 7,
+        address: bytes(b""),
+    };
+    let proven = vec![
+        Operation::AddProven { validator, possession: possessed(6, 4, 5) },
+        Operation::ReplaceProven {
+            validator_key: key(4).public(),
+            new_validator_key: key(7).public(),
+            new_node_key: key(8).public(),
+            possession: possessed(6, 7, 8),
+        },
+    ];
+    vec![("keys that are possessed, of version 2", 1, 0, signed(1, 0, 10, proven, |_| {}))]
+}
+
 /// Name, author's seed, batch.
 pub fn sample_batches() -> Vec<(&'static str, u8, Batch)> {
     let batch = |author: u16, seq, previous, transactions| {
@@ -163,7 +193,7 @@ pub fn sample_headers() -> Vec<(&'static str, Header)> {
     let hashes = [1u8, 2, 3, 4].map(|byte| Hash([byte; 32]));
     let cursors = vec![cursor(1), Cursor::default(), cursor(3), cursor(4)];
     let first = Header {
-        version: PROTOCOL_VERSION,
+        version: Rules::V1.version(),
         chain: chain(),
         shard: ShardId(0),
         epoch: Epoch(0),
@@ -362,10 +392,10 @@ pub fn sample_geneses() -> Vec<(&'static str, Genesis)> {
     let mut accounts = vec![account(1), account(2)];
     accounts.sort_by_key(|account| (account.region, account.public_key));
     let four = Genesis {
-        version: PROTOCOL_VERSION,
+        version: Rules::V1.version(),
         name: bytes(b"vectors"),
         time_ms: 1_790_000_000_000,
-        parameters: Parameters::default(),
+        parameters: Parameters::of(Rules::V1),
         validators: list((0..4).map(validator).collect()),
         accounts: list(accounts),
         pools: list(vec![GenesisPool { number: 1, key: bytes(POOL_KEY) }]),
@@ -373,7 +403,9 @@ pub fn sample_geneses() -> Vec<(&'static str, Genesis)> {
     let mut bare = four.clone();
     (bare.validators, bare.accounts, bare.name) = (list(vec![validator(0)]), list(vec![]), bytes(b""));
     bare.pools = list(vec![]);
-    vec![("four validators", four), ("one validator and no accounts", bare)]
+    let mut second = four.clone();
+    (second.version, second.parameters) = (Rules::V2.version(), Parameters::of(Rules::V2));
+    vec![("four validators", four), ("one validator and no accounts", bare), ("four validators, version 2", second)]
 }
 
 pub fn sample_receipts() -> Vec<(&'static str, Receipt)> {

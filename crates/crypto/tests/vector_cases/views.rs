@@ -11,6 +11,12 @@ fn pair(object: &mut Value, name: &str, bytes: &[u8]) {
     object[format!("{name}_hex")] = hex::encode(bytes).into();
 }
 
+fn possessed(mut object: Value, possession: &rustorium_types::Possession) -> Value {
+    let (validator, node) = (hex::encode(possession.validator), hex::encode(possession.node));
+    object["possession"] = json!({ "validator": validator, "node": node });
+    object
+}
+
 fn condition(condition: &Condition) -> Value {
     match condition {
         Condition::ValueHash { namespace, key, hash } => {
@@ -64,6 +70,15 @@ fn operation(operation: &Operation) -> Value {
         Operation::Grant { to, prefixes } => {
             let prefixes: Vec<String> = prefixes.iter().map(|prefix| hex::encode(prefix.as_slice())).collect();
             json!({ "type": "grant", "to": to, "prefixes_hex": prefixes })
+        }
+        Operation::AddProven { validator, possession } => {
+            let plain = Operation::AddValidator { validator: validator.clone() };
+            possessed(self::operation(&plain), possession)
+        }
+        Operation::ReplaceProven { validator_key, new_validator_key, new_node_key, possession } => {
+            let (validator_key, new_validator_key) = (*validator_key, *new_validator_key);
+            let plain = Operation::ReplaceKey { validator_key, new_validator_key, new_node_key: *new_node_key };
+            possessed(self::operation(&plain), possession)
         }
         Operation::AddValidator { validator } => {
             let mut object = json!({

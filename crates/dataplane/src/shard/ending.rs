@@ -41,7 +41,8 @@ struct Early {
 /// How the epoch comes to its end.
 #[derive(Default)]
 pub(super) struct Ending {
-    /// By the height that wrote it; the newest one up to the tip's claim is always there.
+    /// By the height that wrote it. The newest one up to the tip's claim is there, but where the store was filled with a
+    /// snapshot above it.
     wanted: BTreeMap<Height, Wanted>,
     /// What the core was told of the end being due.
     pub(super) told: bool,
@@ -90,8 +91,14 @@ impl<P: Ports> Shard<P> {
         let end_ms = self.context.start_ms.saturating_add(self.context.parameters.epoch_ms);
         let by_time = time_ms >= end_ms && !seeded::bug("epoch-without-end");
         let asked = wanted.end_asked == Some(epoch) && !seeded::bug("asked-end-unheard");
-        let due = by_time || wanted.set != own || asked;
+        let due = by_time || wanted.set != own && time_ms >= self.wish_ms() || asked;
         Some((due, if due { wanted.set } else { own }))
+    }
+
+    /// R45: the header time from which a wish for another committee ends the epoch; under version 1 at any.
+    fn wish_ms(&self) -> u64 {
+        let age_ms = self.context.parameters.epoch_age_min_ms.filter(|_| !seeded::bug("epochs-without-an-age"));
+        self.context.start_ms.saturating_add(age_ms.unwrap_or(0))
     }
 
     /// R28: whether a header says of the epoch's end what this node finds.
@@ -119,13 +126,13 @@ impl<P: Ports> Shard<P> {
         !root.ends_epoch() && self.end_at(time_ms, claim).is_some_and(|(due, _)| due)
     }
 
-    /// When the end is due by time alone, or it is asked again how the epoch ended; monotonic microseconds.
+    /// When the end is due by time, be it for a wish, or it is asked again how the epoch ended; monotonic microseconds.
     pub(super) fn next_end_us(&self, now: Now) -> Option<u64> {
         let end_ms = self.context.start_ms.saturating_add(self.context.parameters.epoch_ms);
-        let wait_ms = end_ms.saturating_sub(now.wall_ms);
-        let due = (wait_ms > 0).then(|| now.us.saturating_add(wait_ms.saturating_mul(1000)));
+        let due = [end_ms, self.wish_ms()].into_iter().filter(|at_ms| *at_ms > now.wall_ms);
+        let due = due.map(|at_ms| now.us.saturating_add((at_ms - now.wall_ms).saturating_mul(1000)));
         let ask = self.asks_for_end().then_some(self.ending.ask_at_us);
-        due.into_iter().chain(ask).min()
+        due.chain(ask).min()
     }
 
     /// Shows that a block that ends the epoch is final: `above` leads from it to the finalized one. None for other blocks.

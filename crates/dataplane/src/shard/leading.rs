@@ -9,8 +9,8 @@ use rustorium_crypto::{block_digest, payload_root};
 use rustorium_txpool::BlockCaps;
 use rustorium_types::limits::CARRIED_NULLIFICATIONS_MAX;
 use rustorium_types::{
-    Block, BlockDigest, BoundedVec, Certificate, End, Header, Height, Message, PROTOCOL_VERSION, Proposal, ResultClaim,
-    SignedVote, StateClaim, ValidatorIndex, View, VoteKind, seeded,
+    Block, BlockDigest, BoundedVec, Certificate, End, Header, Height, Message, Proposal, ResultClaim, SignedVote,
+    StateClaim, ValidatorIndex, View, VoteKind, seeded,
 };
 
 impl<P: Ports> Shard<P> {
@@ -85,7 +85,7 @@ impl<P: Ports> Shard<P> {
         let extension = self.lanes.extend(&above.cursors, &BlockCaps::for_parameters(parameters), limit);
         let committee = &self.context.committee;
         let mut header = Header {
-            version: PROTOCOL_VERSION,
+            version: self.context.rules.version(),
             chain: committee.chain,
             shard: committee.shard,
             epoch: committee.epoch,

@@ -148,7 +148,7 @@ pub struct ExecutionJob {
 pub enum Ending {
     /// Another process runs with its keys, and this one has signed nothing yet.
     Rival,
-    /// A quorum certified a block of a protocol version that this release doesn't know.
+    /// A quorum certified a block of a protocol version that this release doesn't follow on this chain.
     Version {
         /// Its version.
         version: u16,

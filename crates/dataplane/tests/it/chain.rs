@@ -52,7 +52,7 @@ pub fn put(genesis: &Genesis, number: usize, nonce: u64) -> Verified<Transaction
 /// A transaction of account `number` with this nonce.
 pub fn sign(genesis: &Genesis, number: usize, nonce: u64, operations: Vec<Operation>) -> Verified<Transaction> {
     let body = TransactionBody {
-        version: PROTOCOL_VERSION,
+        version: TRANSACTION_VERSION,
         chain: rustorium_crypto::chain_id(genesis),
         sender: account(number),
         public_key: signer(number).public(),

@@ -8,7 +8,7 @@ use rustorium_types::*;
 /// An empty block on a parent, for this view and its leader.
 pub fn child(context: &Context, parent: &Header, view: u64) -> Block {
     let header = Header {
-        version: PROTOCOL_VERSION,
+        version: context.rules.version(),
         chain: context.chain(),
         shard: ShardId(0),
         epoch: Epoch(0),

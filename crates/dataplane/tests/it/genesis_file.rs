@@ -1,8 +1,9 @@
 //! A genesis as JSON and back.
 
-use crate::chain::genesis;
+use crate::chain::{genesis, genesis_with};
 use rustorium_crypto::chain_id;
 use rustorium_dataplane::genesis_file::{from_json, to_json};
+use rustorium_types::{Parameters, Rules};
 use serde_json::Value;
 
 fn value() -> Value {
@@ -56,13 +57,33 @@ fn the_order_of_accounts_does_not_matter() {
 fn version_parameters_and_balances_may_be_left_out() {
     let mut value = value();
     let object = value.as_object_mut().unwrap();
-    object.remove("version");
     object.remove("parameters");
     assert_eq!(from_json(&value.to_string()).unwrap(), genesis());
+    // A file that names no version is of the first.
+    value.as_object_mut().unwrap().remove("version");
+    let first = genesis_with(Parameters::of(Rules::V1));
+    assert_eq!(from_json(&value.to_string()).unwrap(), first);
     for account in value["accounts"].as_array_mut().unwrap() {
         account.as_object_mut().unwrap().remove("balances");
     }
     assert!(from_json(&value.to_string()).unwrap().accounts.iter().all(|account| account.balances.is_empty()));
+}
+
+#[test]
+fn the_least_age_of_an_epoch_follows_from_its_length_where_it_is_left_out() {
+    let cases = [(1_000, 1_000), (600_000, 600_000), (5_000_000, 600_000), (24 * 3_600_000, 3_600_000)];
+    for (epoch_ms, age_ms) in cases {
+        let mut value = value();
+        value["parameters"]["epoch_ms"] = Value::from(epoch_ms);
+        value["parameters"].as_object_mut().unwrap().remove("epoch_age_min_ms");
+        let read = from_json(&value.to_string()).unwrap();
+        assert_eq!(read.parameters.epoch_age_min_ms, Some(age_ms), "{epoch_ms}");
+    }
+    // Version 1 has none, and a file that names one is no genesis of it.
+    let mut first: Value = serde_json::from_str(&to_json(&genesis_with(Parameters::of(Rules::V1)))).unwrap();
+    assert!(first["parameters"].get("epoch_age_min_ms").is_none());
+    first["parameters"]["epoch_age_min_ms"] = Value::from(1);
+    assert!(refused(&first).contains("epoch_age_min_ms"));
 }
 
 #[test]

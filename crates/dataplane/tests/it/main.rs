@@ -7,6 +7,7 @@ mod forge;
 mod net;
 mod ports;
 
+mod ages;
 mod catch_up;
 mod closing;
 mod durability;
@@ -16,6 +17,7 @@ mod finality;
 mod genesis_file;
 mod inbox;
 mod lanes;
+mod late;
 mod leaders;
 mod notices;
 mod outsiders;

@@ -10,7 +10,11 @@ use rustorium_types::*;
 
 /// All nodes have block 1 final and executed, and node 2 leads next; nobody proposes any more.
 fn after_one_block() -> Net {
-    let mut net = Net::new();
+    after_one_block_under(Rules::NEWEST)
+}
+
+fn after_one_block_under(rules: Rules) -> Net {
+    let mut net = Net::with(Parameters::of(rules));
     net.submit(1);
     net.advance(10_000);
     assert_eq!(net.height(0), 1);
@@ -140,7 +144,7 @@ fn only_the_first_of_two_proposals_is_told_and_both_are_evidence() {
 /// A leader gives node 0 a block whose inline transactions are not those of its header.
 #[test]
 fn a_forged_body_of_a_final_block_is_replaced_by_the_real_one() {
-    let mut net = after_one_block();
+    let mut net = after_one_block_under(Rules::V1);
     net.traitor(2);
     let context = context(&net.genesis, 2);
     let parent = net.store(0).tip().unwrap().header;
@@ -167,7 +171,7 @@ fn a_forged_body_of_a_final_block_is_replaced_by_the_real_one() {
 /// Its digest covers the header only: a body that isn't the header's says that the peer lies, and nothing of the block.
 #[test]
 fn a_forged_body_in_an_answer_is_asked_for_again_and_never_judged() {
-    let mut net = after_one_block();
+    let mut net = after_one_block_under(Rules::V1);
     let context = context(&net.genesis, 2);
     let parent = net.store(0).tip().unwrap().header;
     let (real, forged) = (put(&net.genesis, 5, 0).into_inner(), put(&net.genesis, 6, 0).into_inner());
@@ -196,7 +200,7 @@ fn a_forged_body_in_an_answer_is_asked_for_again_and_never_judged() {
 
 #[test]
 fn inline_transactions_with_bad_signatures_make_a_block_invalid() {
-    let mut net = after_one_block();
+    let mut net = after_one_block_under(Rules::V1);
     let context = context(&net.genesis, 2);
     let parent = net.store(0).tip().unwrap().header;
     let mut bad = put(&net.genesis, 5, 0).into_inner();
@@ -209,6 +213,25 @@ fn inline_transactions_with_bad_signatures_make_a_block_invalid() {
     net.inject(2, 0, forge::proposal(&context, &block));
     net.run();
     assert_eq!(*net.nodes[0].core.statuses(2).last().unwrap(), PayloadStatus::Invalid);
+}
+
+#[test]
+fn version_two_refuses_transactions_beside_the_lanes_in_a_proposal() {
+    for rules in [Rules::V1, Rules::V2] {
+        let mut net = after_one_block_under(rules);
+        let context = context(&net.genesis, 2);
+        let parent = net.store(0).tip().unwrap().header;
+        let own = put(&net.genesis, 5, 0).into_inner();
+        let mut block = forge::child(&context, &parent, 2);
+        block.header.transactions = 1;
+        block.header.declared_work = rustorium_execution::declared_work(&own);
+        block.header.payload_root = payload_root(std::slice::from_ref(&own), &parent.cursors, &parent.cursors);
+        block.inline = BoundedVec::new(vec![own]).unwrap();
+        net.inject(2, 0, forge::proposal(&context, &block));
+        net.advance(10_000);
+        let wanted = if rules == Rules::V1 { PayloadStatus::Ready } else { PayloadStatus::Invalid };
+        assert_eq!(net.nodes[0].core.statuses(2).last(), Some(&wanted), "{rules:?}");
+    }
 }
 
 #[test]

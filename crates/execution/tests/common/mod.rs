@@ -4,12 +4,14 @@
 mod chain;
 mod epochs;
 mod finals;
+mod order_vectors;
 mod reads;
 mod vectors;
 
 pub use chain::*;
 pub use epochs::*;
 pub use finals::*;
+pub use order_vectors::*;
 pub use reads::*;
 use rustorium_crypto::transaction_id;
 use rustorium_execution::*;
@@ -66,7 +68,7 @@ impl World {
 
     pub fn sign_at(&self, sender: usize, nonce: u64, operations: Vec<Operation>) -> Transaction {
         let body = TransactionBody {
-            version: PROTOCOL_VERSION,
+            version: TRANSACTION_VERSION,
             chain: self.header.chain,
             sender: account(sender),
             public_key: signer(sender).public(),

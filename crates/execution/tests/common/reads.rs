@@ -24,7 +24,7 @@ pub struct ReadChain {
 
 impl ReadChain {
     pub fn new() -> Self {
-        let mut world = World::new();
+        let mut world = World::with(Parameters::of(Rules::V1));
         let puts = (0..20u8).map(|n| world.sign_at(0, u64::from(n), vec![put(0, &[n], &[n; 9])])).collect::<Vec<_>>();
         world.run(&puts);
         let diff: Vec<KeyChange> = world.state.iter().map(|(key, value)| (*key, Some(value_hash(value)))).collect();

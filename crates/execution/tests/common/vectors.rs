@@ -47,7 +47,7 @@ fn read_cases(cases: &mut Vec<Value>) {
 }
 
 fn receipt_cases(cases: &mut Vec<Value>) {
-    let mut world = World::new();
+    let mut world = World::with(Parameters::of(Rules::V1));
     let before = world.root;
     let puts = (0..3).map(|nonce| world.sign_at(0, nonce, vec![put(0, &[nonce as u8], b"v")]).body);
     let block: Vec<Transaction> = puts.map(|body| signer(0).sign_transaction(body).into_inner()).collect();

@@ -109,6 +109,9 @@ pub fn failure_name(code: FailureCode) -> &'static str {
         FailureCode::NoteSpent => "note_spent",
         FailureCode::PoolBalance => "pool_balance",
         FailureCode::PoolFull => "pool_full",
+        FailureCode::NotPossessed => "not_possessed",
+        FailureCode::KeyRetired => "key_retired",
+        FailureCode::ReplacedAlready => "replaced_already",
     }
 }
 

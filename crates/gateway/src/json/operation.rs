@@ -4,7 +4,8 @@ use super::condition::ConditionView;
 use super::pool::PoolTransferView;
 use super::scalar::{Amount, Hex, text};
 use rustorium_types::{
-    AccountId, AssetId, BoundedBytes, BoundedVec, DecodeError, Epoch, NamedInput, Operation, Validator, VerifierId,
+    AccountId, AssetId, BoundedBytes, BoundedVec, DecodeError, Epoch, NamedInput, Operation, Possession, Validator,
+    VerifierId,
 };
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -152,6 +153,9 @@ pub enum OperationView {
         /// The address as hex digits.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         address_hex: Option<String>,
+        /// That both keys are held; on chains of version 2 and later.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        possession: Option<PossessionView>,
     },
     /// Operators: a validator leaves the committee with the next epoch.
     RemoveValidator {
@@ -170,6 +174,9 @@ pub enum OperationView {
         /// Proves the node's identity from then on.
         #[schema(value_type = String)]
         new_node_key: Hex<32>,
+        /// That both new keys are held; on chains of version 2 and later.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        possession: Option<PossessionView>,
     },
     /// Operators: the epoch ends as soon as it can.
     EndEpoch {
@@ -232,6 +239,30 @@ pub enum OperationView {
     },
 }
 
+/// Signatures of a validator's new keys for its owner on one chain.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PossessionView {
+    /// The validator key's signature.
+    #[schema(value_type = String)]
+    pub validator: Hex<64>,
+    /// The node key's signature.
+    #[schema(value_type = String)]
+    pub node: Hex<64>,
+}
+
+impl From<&Possession> for PossessionView {
+    fn from(possession: &Possession) -> Self {
+        Self { validator: Hex(possession.validator), node: Hex(possession.node) }
+    }
+}
+
+impl From<PossessionView> for Possession {
+    fn from(view: PossessionView) -> Self {
+        Self { validator: view.validator.0, node: view.node.0 }
+    }
+}
+
 type Pair = (Option<String>, Option<String>);
 
 pub(super) fn pair(bytes: &[u8]) -> Pair {
@@ -288,7 +319,8 @@ impl From<&Operation> for OperationView {
             Operation::Grant { to, prefixes } => {
                 Self::Grant { to: *to, prefixes_hex: prefixes.iter().map(|p| hex::encode(p.as_slice())).collect() }
             }
-            Operation::AddValidator { validator } => Self::add_validator(validator),
+            Operation::AddValidator { validator } => Self::add_validator(validator, None),
+            Operation::AddProven { validator, possession } => Self::add_validator(validator, Some(possession)),
             Operation::RemoveValidator { validator_key } => {
                 Self::RemoveValidator { validator_key: Hex(*validator_key) }
             }
@@ -296,7 +328,16 @@ impl From<&Operation> for OperationView {
                 validator_key: Hex(*validator_key),
                 new_validator_key: Hex(*new_validator_key),
                 new_node_key: Hex(*new_node_key),
+                possession: None,
             },
+            Operation::ReplaceProven { validator_key, new_validator_key, new_node_key, possession } => {
+                Self::ReplaceKey {
+                    validator_key: Hex(*validator_key),
+                    new_validator_key: Hex(*new_validator_key),
+                    new_node_key: Hex(*new_node_key),
+                    possession: Some(possession.into()),
+                }
+            }
             Operation::EndEpoch { epoch } => Self::EndEpoch { epoch: epoch.0 },
             Operation::RegisterVerifier { key, named } => Self::RegisterVerifier {
                 key_hex: hex::encode(key.as_slice()),
@@ -328,7 +369,7 @@ impl From<&Operation> for OperationView {
 }
 
 impl OperationView {
-    fn add_validator(validator: &Validator) -> Self {
+    fn add_validator(validator: &Validator, possession: Option<&Possession>) -> Self {
         let (name, name_hex) = pair(validator.name.as_slice());
         let (address, address_hex) = pair(validator.address.as_slice());
         Self::AddValidator {
@@ -340,6 +381,7 @@ impl OperationView {
             region: validator.region,
             address,
             address_hex,
+            possession: possession.map(Into::into),
         }
     }
 }
@@ -377,24 +419,34 @@ impl TryFrom<OperationView> for Operation {
                 region,
                 address,
                 address_hex,
-            } => Self::AddValidator {
-                validator: Validator {
+                possession,
+            } => {
+                let validator = Validator {
                     name: bytes("name", name, name_hex)?,
                     validator_key: validator_key.0,
                     node_key: node_key.0,
                     owner_key: owner_key.0,
                     region,
                     address: bytes("address", address, address_hex)?,
-                },
-            },
+                };
+                match possession {
+                    None => Self::AddValidator { validator },
+                    Some(possession) => Self::AddProven { validator, possession: possession.into() },
+                }
+            }
             OperationView::RemoveValidator { validator_key } => {
                 Self::RemoveValidator { validator_key: validator_key.0 }
             }
-            OperationView::ReplaceKey { validator_key, new_validator_key, new_node_key } => Self::ReplaceKey {
-                validator_key: validator_key.0,
-                new_validator_key: new_validator_key.0,
-                new_node_key: new_node_key.0,
-            },
+            OperationView::ReplaceKey { validator_key, new_validator_key, new_node_key, possession } => {
+                let (validator_key, new_validator_key) = (validator_key.0, new_validator_key.0);
+                let (new_node_key, possession) = (new_node_key.0, possession.map(Into::into));
+                match possession {
+                    None => Self::ReplaceKey { validator_key, new_validator_key, new_node_key },
+                    Some(possession) => {
+                        Self::ReplaceProven { validator_key, new_validator_key, new_node_key, possession }
+                    }
+                }
+            }
             OperationView::EndEpoch { epoch } => Self::EndEpoch { epoch: Epoch(epoch) },
             OperationView::RegisterVerifier { key_hex, named } => Self::RegisterVerifier {
                 key: bytes("key", None, Some(key_hex))?,

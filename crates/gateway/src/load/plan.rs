@@ -2,7 +2,7 @@
 
 use super::LoadConfig;
 use rustorium_crypto::{SigningKey, account_id};
-use rustorium_types::{BoundedVec, Key, Operation, PROTOCOL_VERSION, TransactionBody, Value, encode, encode_into};
+use rustorium_types::{BoundedVec, Key, Operation, TRANSACTION_VERSION, TransactionBody, Value, encode, encode_into};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
@@ -105,7 +105,7 @@ fn sign(config: &LoadConfig, global: usize, count: u64, plan: &mut Plan) {
         let (Ok(name), Ok(value)) = (Key::new(name), Value::new(value)) else { return };
         let data = BoundedVec::new(vec![Operation::Put { namespace: sender, key: name, value }]);
         let body = TransactionBody {
-            version: PROTOCOL_VERSION,
+            version: TRANSACTION_VERSION,
             chain: config.chain,
             sender,
             public_key: key.public(),

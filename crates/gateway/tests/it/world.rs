@@ -159,7 +159,7 @@ impl World {
 
     pub fn transaction_of(&self, seed: u8, nonce: u64, operations: Vec<Operation>) -> Transaction {
         let body = TransactionBody {
-            version: PROTOCOL_VERSION,
+            version: TRANSACTION_VERSION,
             chain: self.chain.id,
             sender: address(seed),
             public_key: key(seed).public(),

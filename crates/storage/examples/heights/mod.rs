@@ -58,7 +58,7 @@ fn height_commit(
             value: Value::new(value)?,
         };
         let body = TransactionBody {
-            version: PROTOCOL_VERSION,
+            version: TRANSACTION_VERSION,
             chain: ChainId::ZERO,
             sender,
             public_key: key.public(),

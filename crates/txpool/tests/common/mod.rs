@@ -29,7 +29,7 @@ pub fn body(sender: usize, nonce: u64, bytes: usize) -> TransactionBody {
         value: Value::new(vec![7; bytes]).unwrap(),
     };
     let mut body = TransactionBody {
-        version: PROTOCOL_VERSION,
+        version: TRANSACTION_VERSION,
         chain: CHAIN,
         sender: account(sender),
         public_key: signer(sender).public(),
@@ -40,6 +40,20 @@ pub fn body(sender: usize, nonce: u64, bytes: usize) -> TransactionBody {
         location: None,
         data: BoundedVec::new(vec![put]).unwrap(),
     };
+    body.work_limit = worst_case_work(&body);
+    body
+}
+
+/// One with an operation that only version 2 knows.
+pub fn proven(sender: usize, nonce: u64) -> TransactionBody {
+    let (validator, node) = ([1; 64], [2; 64]);
+    let change = Operation::ReplaceProven {
+        validator_key: [1; 32],
+        new_validator_key: [2; 32],
+        new_node_key: [3; 32],
+        possession: Possession { validator, node },
+    };
+    let mut body = TransactionBody { data: BoundedVec::new(vec![change]).unwrap(), ..body(sender, nonce, 1) };
     body.work_limit = worst_case_work(&body);
     body
 }

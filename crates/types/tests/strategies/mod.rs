@@ -33,6 +33,10 @@ fn hash() -> impl Strategy<Value = Hash> {
     id().prop_map(Hash)
 }
 
+fn possession() -> impl Strategy<Value = Possession> {
+    (signature(), signature()).prop_map(|(validator, node)| Possession { validator, node })
+}
+
 fn signature() -> impl Strategy<Value = Signature> {
     (id(), id()).prop_map(|(a, b)| {
         let mut signature = [0; 64];
@@ -105,6 +109,10 @@ pub fn operation() -> impl Strategy<Value = Operation> {
             new_node_key
         }),
         any::<u64>().prop_map(|epoch| Operation::EndEpoch { epoch: Epoch(epoch) }),
+        (validator(), possession()).prop_map(|(validator, possession)| Operation::AddProven { validator, possession }),
+        (id(), id(), id(), possession()).prop_map(|(validator_key, new_validator_key, new_node_key, possession)| {
+            Operation::ReplaceProven { validator_key, new_validator_key, new_node_key, possession }
+        }),
         (bytes(40), bounded(named_input(), 4)).prop_map(|(key, named)| Operation::RegisterVerifier { key, named }),
         (id(), bounded(id(), 5), bytes(40)).prop_map(|(verifier, inputs, proof)| Operation::VerifyProof {
             verifier: VerifierId(verifier),
@@ -317,7 +325,7 @@ pub fn genesis() -> impl Strategy<Value = Genesis> {
             version,
             name,
             time_ms,
-            parameters: Parameters::default(),
+            parameters: Parameters::of(if version < 2 { Rules::V1 } else { Rules::V2 }),
             validators,
             accounts,
             pools,

@@ -53,6 +53,8 @@ class Net:
     """The last one is the operator's."""
     asset: str
     native: _native.SimChain
+    version: int = 2
+    """The protocol version of its headers."""
 
     @staticmethod
     def validator_seed(node: int, number: int = 0) -> bytes:
@@ -74,6 +76,14 @@ class Net:
             "region": REGION,
         }
 
+    def possession(self, node: int, number: int) -> dict[str, Any]:
+        """What shows that a node holds its `number`th validator key: a part of an operation; none under version 1."""
+        if self.version == 1:
+            return {}
+        seeds, owner = (seed_of("validator", node, number), seed_of("node", node)), seed_of("owner", node)
+        proof = _native.prove_possession(*seeds, self.chain, _native.public_key(owner).hex())
+        return {"possession": json.loads(proof)}
+
     def sign(self, account: int, nonce: int, operations: list[dict[str, Any]], expires_ms: int = EXPIRES_MS) -> Signed:
         """An account's transaction with this nonce."""
         seed = self.accounts[account].seed
@@ -84,14 +94,16 @@ class Net:
 
 
 @lru_cache(maxsize=16)
-def make_net(n: int, nodes: int, accounts: int, parameters: tuple[tuple[str, int | bool], ...] = ()) -> Net:
+def make_net(
+    n: int, nodes: int, accounts: int, parameters: tuple[tuple[str, int | bool], ...] = (), version: int = 2
+) -> Net:
     """A net of `nodes`, of which the first `n` are validators; `parameters` are those that differ from the default."""
     node_keys = [_native.public_key(seed_of("node", index)) for index in range(nodes)]
     seeds = [seed_of("account", index) for index in range(accounts)]
     people = [Account(seed, _native.account_id(REGION, _native.public_key(seed))) for seed in seeds]
     asset = _native.asset_id(people[0].address, "COIN")
     genesis: dict[str, Any] = {
-        "version": 1,
+        "version": version,
         "name": "simulated",
         "time_ms": START_MS,
         "validators": [Net.validator(index) for index in range(n)],
@@ -107,7 +119,8 @@ def make_net(n: int, nodes: int, accounts: int, parameters: tuple[tuple[str, int
     }
     defaults = json.loads(_native.genesis_describe(_native.genesis_encode(json.dumps(genesis))))["parameters"]
     operators = {"operators": [_native.public_key(seeds[-1]).hex()], "operator_quorum": 1}
-    genesis["parameters"] = defaults | operators | dict(parameters)
+    ages = {"epoch_age_min_ms": 0} if version > 1 else {}
+    genesis["parameters"] = defaults | operators | ages | dict(parameters)
     raw = _native.genesis_encode(json.dumps(genesis))
     chain = _native.genesis_hash(raw)
-    return Net(n, raw, chain, tuple(people), asset, _native.SimChain(raw, node_keys))
+    return Net(n, raw, chain, tuple(people), asset, _native.SimChain(raw, node_keys), version)

@@ -140,7 +140,7 @@ def _ask(world: "World", clients: "Clients", change: Change, node: int) -> None:
     operation: dict[str, Any]
     match change:
         case Change.ADMIT:
-            operation = {"type": "add_validator", "address": "", **net.validator(node)}
+            operation = {"type": "add_validator", "address": "", **net.validator(node), **net.possession(node, 0)}
         case Change.REMOVE:
             operation = {"type": "remove_validator", "validator_key": key}
         case Change.REPLACE_KEY:
@@ -151,6 +151,7 @@ def _ask(world: "World", clients: "Clients", change: Change, node: int) -> None:
                 "validator_key": key,
                 "new_validator_key": new,
                 "new_node_key": node_key,
+                **net.possession(node, 1),
             }
         case Change.END_EPOCH:
             operation = {"type": "end_epoch", "epoch": world.checkers.epoch}

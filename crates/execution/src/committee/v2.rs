@@ -1,0 +1,134 @@
+//! The committee's changes under version 2.
+//!
+//! *Invariants:* a key enters the next committee only with signatures of its own for its owner on this chain (R46), and once
+//! (R45); an owner alone replaces its validator's keys at most once an epoch.
+
+use super::{CommitteeRecord, Replaced, add, approve, asked_to_end, place_of, record_of, replace, with_target};
+use crate::keys::Name;
+use crate::ledger::{Leaf, Ledger, Stop};
+use crate::operations::{Actor, fail, store};
+use rustorium_crypto::{sign, signed_bytes};
+use rustorium_types::{
+    BoundedVec, ChainId, FailureCode, Operation, Parameters, Possession, PossessionBody, PublicKey, SYSTEM_ACCOUNT,
+    Validator, encode, seeded,
+};
+use std::borrow::Cow;
+
+/// What an operation makes of the record.
+struct Change {
+    record: CommitteeRecord,
+    /// Keys that enter the next committee.
+    new: Vec<PublicKey>,
+    /// Keys that leave it.
+    gone: Vec<PublicKey>,
+}
+
+pub(super) fn govern<'a>(
+    ledger: &mut Ledger<'a>,
+    actor: Actor,
+    parameters: &Parameters,
+    operation: &'a Operation,
+) -> Result<(), Stop> {
+    let (at, record) = record_of(ledger)?;
+    let is_operator = parameters.operators.contains(&actor.public_key);
+    let owned = owned(&record, &actor.public_key, operation);
+    if !is_operator && owned.is_none() {
+        return fail(FailureCode::NotAnOperator);
+    }
+    let alone = owned.filter(|key| !was_replaced(&record, actor, key) || seeded::bug("owner-replaces-again"));
+    if !is_operator && alone.is_none() {
+        return fail(FailureCode::ReplacedAlready);
+    }
+    let Change { mut record, new, gone } = changed(record, actor, operation).map_err(Stop::Fail)?;
+    for key in new {
+        let at = ledger.find(SYSTEM_ACCOUNT, Name::Retired(key))?;
+        if ledger.footprint(at) > 0 && !seeded::bug("retired-key-comes-back") {
+            return fail(FailureCode::KeyRetired);
+        }
+    }
+    if alone.is_none() && !approve(ledger, actor, parameters, operation)? {
+        return Ok(());
+    }
+    if let (Some(_), Operation::ReplaceProven { new_validator_key, .. }) = (alone, operation) {
+        note_replaced(&mut record, actor, *new_validator_key);
+    }
+    for key in gone {
+        let at = ledger.find(SYSTEM_ACCOUNT, Name::Retired(key))?;
+        store(ledger, actor.sender, at, Leaf::Bytes(Cow::Owned(encode(&actor.epoch))))?;
+    }
+    store(ledger, actor.sender, at, Leaf::Bytes(Cow::Owned(record.to_bytes())))
+}
+
+/// The validator key that the operation replaces, where the actor's key is its owner's.
+fn owned<'a>(record: &CommitteeRecord, key: &PublicKey, operation: &'a Operation) -> Option<&'a PublicKey> {
+    let Operation::ReplaceProven { validator_key, .. } = operation else { return None };
+    let is_owner = |validator: &Validator| validator.owner_key == *key || seeded::bug("key-replaced-by-anyone");
+    let named = record.target.iter().find(|validator| validator.validator_key == *validator_key);
+    named.filter(|validator| is_owner(validator)).map(|_| validator_key)
+}
+
+/// Whether an owner alone brought this key in the epoch that goes on.
+fn was_replaced(record: &CommitteeRecord, actor: Actor, key: &PublicKey) -> bool {
+    let replaced = record.replaced.as_ref().filter(|replaced| replaced.epoch == actor.epoch);
+    replaced.is_some_and(|replaced| replaced.keys.contains(key))
+}
+
+fn note_replaced(record: &mut CommitteeRecord, actor: Actor, key: PublicKey) {
+    let before = record.replaced.take().filter(|replaced| replaced.epoch == actor.epoch);
+    let before = before.map_or(Vec::new(), |replaced| replaced.keys.into_vec());
+    let stays = |key: &PublicKey| record.target.iter().any(|validator| validator.validator_key == *key);
+    // Each is of another validator of the committee, which has the same bound.
+    let keys = before.into_iter().chain([key]).filter(stays).collect();
+    record.replaced = Some(Replaced { epoch: actor.epoch, keys: BoundedVec::new(keys).unwrap_or_default() });
+}
+
+/// The record after the operation, or why it can't be.
+fn changed(record: CommitteeRecord, actor: Actor, operation: &Operation) -> Result<Change, FailureCode> {
+    let mut target = record.target.to_vec();
+    let (new, gone) = match operation {
+        Operation::AddProven { validator, possession } => {
+            add(&mut target, validator)?;
+            check_possession(actor.chain, &validator.owner_key, validator, possession)?;
+            (vec![validator.validator_key, validator.node_key], Vec::new())
+        }
+        Operation::ReplaceProven { validator_key, new_validator_key, new_node_key, possession } => {
+            let place = place_of(&target, validator_key)?;
+            let before = target[place].clone();
+            replace(&mut target, place, new_validator_key, new_node_key)?;
+            check_possession(actor.chain, &before.owner_key, &target[place], possession)?;
+            let same_node = *new_node_key == before.node_key;
+            let mut changed = (vec![*new_validator_key], vec![before.validator_key]);
+            if !same_node {
+                changed.0.push(*new_node_key);
+                changed.1.push(before.node_key);
+            }
+            changed
+        }
+        Operation::RemoveValidator { validator_key } => {
+            let gone = target.remove(place_of(&target, validator_key)?);
+            (Vec::new(), vec![gone.validator_key, gone.node_key])
+        }
+        Operation::EndEpoch { epoch } => {
+            let record = asked_to_end(record, *epoch, actor.epoch)?;
+            return Ok(Change { record, new: Vec::new(), gone: Vec::new() });
+        }
+        // Version 1's, which prove nothing.
+        _ => return Err(FailureCode::NotPossessed),
+    };
+    Ok(Change { record: with_target(record, target)?, new, gone })
+}
+
+/// Whether both keys of the validator signed that they are this owner's on this chain.
+fn check_possession(
+    chain: ChainId,
+    owner_key: &PublicKey,
+    validator: &Validator,
+    possession: &Possession,
+) -> Result<(), FailureCode> {
+    let (validator_key, node_key) = (validator.validator_key, validator.node_key);
+    let body = PossessionBody { chain, owner_key: *owner_key, validator_key, node_key };
+    let signed = signed_bytes(rustorium_crypto::domain::POSSESSION, &body);
+    let held = sign::verify(&validator_key, &signed, &possession.validator)
+        && sign::verify(&node_key, &signed, &possession.node);
+    if held || seeded::bug("keys-not-possessed") { Ok(()) } else { Err(FailureCode::NotPossessed) }
+}
