@@ -49,3 +49,29 @@ fn who_was_away_for_a_thousand_lost_views_makes_a_quorum() {
         assert!(asked <= 24, "{asked} questions for {views} views");
     }
 }
+
+#[test]
+fn old_certificates_are_served_from_the_journal() {
+    let mut net = Net::new();
+    net.submit(0);
+    net.advance(1_000_000);
+    net.stop(3);
+    lose(&mut net, 1000);
+    // Who starts with no room for certificates keeps 256 of them.
+    net.config.certificates_bytes_max = 0;
+    for node in [0, 1, 2] {
+        net.power_loss(node, 0);
+    }
+    net.advance(2_000_000);
+    let lost = net.nodes[0].core.view;
+    net.power_loss(3, 0);
+    net.advance(2_000_000);
+    // A heartbeat's certificate tells it how far the others are.
+    net.heartbeats();
+    net.advance(5_000_000);
+    assert_eq!(net.nodes[3].core.view, lost);
+    net.stop(2);
+    net.submit(0);
+    net.advance(100_000);
+    assert!(first_block_ms(&mut net, 10_000).is_some(), "no block in view {:?}", net.nodes[3].core.view);
+}

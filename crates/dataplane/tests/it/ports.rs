@@ -13,13 +13,13 @@ use rustorium_dataplane::port::Input;
 use rustorium_dataplane::proving::Scoped;
 use rustorium_dataplane::queue::Queue;
 use rustorium_dataplane::rooting::{RootJob, Rooting};
-use rustorium_dataplane::serving::Serving;
+use rustorium_dataplane::serving::{Serving, answer_certificates};
 use rustorium_dataplane::shard::{Ending, Event, ExecutionJob, Ports};
 use rustorium_dataplane::tree_rows::Tree;
 use rustorium_dataplane::waiters::Waiters;
 use rustorium_execution::{AccountRecord, Keys, account_key};
 use rustorium_gateway::Submitted;
-use rustorium_quorum::Evidence;
+use rustorium_quorum::{Evidence, KeptCertificate};
 use rustorium_state::tables::Tables;
 use rustorium_state::workers::Serial;
 use rustorium_storage::{EpochStore, JournalRecord, Lsn, MemStore, RecordKind, Store, TreeStore};
@@ -476,6 +476,12 @@ impl Ports for TestPorts {
     fn account(&self, account: &AccountId) -> Option<AccountView> {
         let record = AccountRecord::from_bytes(&self.store.state(&account_key(*account)).unwrap()?).unwrap();
         Some(AccountView { nonce: record.nonce, public_key: record.public_key })
+    }
+
+    fn answer_certificates(&mut self, to: &PublicKey, id: u64, kept: Vec<KeptCertificate>) {
+        let journaled = |lsn: &Lsn| self.journal.iter().find(|record| record.lsn == *lsn).cloned();
+        let response = answer_certificates(kept, |places| places.iter().filter_map(journaled).collect());
+        self.send_to(to, Class::Sync, Message::Response { id, response }.to_frame().into());
     }
 
     fn answer(&self, request: &Request, memory: &dyn Source) -> Response {
