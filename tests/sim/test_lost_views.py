@@ -1,8 +1,8 @@
 """Views lost in a row while members are away: certificates are kept, served and accepted, however many they are (R10,
 R34).
 
-Invariants: the network and the disks are whole in the end, and at most f members are dead or mute; the first final block
-then comes within the bound of `bad_hours`.
+Invariants: the network and the disks are whole in the end, and at most f members are dead or mute; the first final
+block then comes within the bound of `bad_hours`.
 """
 
 from dataclasses import replace

@@ -1,7 +1,7 @@
 //! `Ports` in memory. Each frame that leaves is held against what the journal has on disk, and each release against what
 //! a restart would need.
 
-use crate::chain::verified;
+use crate::chain::{copy, verified};
 use borsh::BorshDeserialize;
 use bytes::Bytes;
 use rustorium_crypto::{batch_digest, block_digest, verify_batch, verify_transactions};
@@ -367,16 +367,6 @@ impl TestPorts {
 
 pub fn from<T: BorshDeserialize>(bytes: &[u8]) -> T {
     decode(bytes, limits::FRAME_BYTES_MAX).unwrap()
-}
-
-pub fn copy(job: &ExecutionJob) -> ExecutionJob {
-    ExecutionJob {
-        digest: job.digest,
-        block: job.block.clone(),
-        payload: job.payload.clone(),
-        finalization: job.finalization.clone(),
-        end: job.end.clone(),
-    }
 }
 
 impl Ports for TestPorts {
