@@ -23,6 +23,7 @@ from rustorium.consensus.machine import Machine
 from rustorium.consensus.pacemaker import Pacemaker, Phase
 from rustorium.consensus.safety import VoteGuard
 from rustorium.consensus.schedule import Schedule
+from rustorium.consensus.views import Runs
 from rustorium.consensus.vocabulary import (
     BlockFacts,
     Heartbeat,
@@ -88,8 +89,15 @@ def cast_anything(guard: Any, kind: Any, view: int, digest: Any) -> None:
     guard._note(kind, view, digest)
 
 
+def every_view() -> Runs:
+    views = Runs()
+    for view in range(10_000):
+        views.add(view)
+    return views
+
+
 def judge_without_nullifications(chain: Any, block: Any) -> Any:
-    known, chain.nullified = chain.nullified, set(range(10_000))
+    known, chain.nullified = chain.nullified, every_view()
     try:
         return JUDGE(chain, block)
     finally:
@@ -190,7 +198,8 @@ def sends_nothing_on(machine: Any, effect: Any) -> None:
 
 
 def newest_certified(chain: Chain, view: int) -> Parent:
-    below = max((v for v in chain.notarized if v < view), default=chain.final_view)
+    newest = chain.notarized.newest_below(view)
+    below = chain.final_view if newest is None else newest
     digest = chain.certified(below)
     assert digest is not None
     return Parent(below, digest)

@@ -7,6 +7,7 @@
 extern crate self as rustorium_dataplane;
 
 pub mod backend;
+mod certificate_server;
 pub mod clients;
 mod codes;
 pub mod config;

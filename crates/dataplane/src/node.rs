@@ -1,6 +1,7 @@
 //! A running data plane: the way up and down, and its end.
 
 use crate::backend::NodeBackend;
+use crate::certificate_server::CertificateServer;
 use crate::config::NodeConfig;
 use crate::copier::Copier;
 use crate::inbox::Inbox;
@@ -111,6 +112,7 @@ pub(crate) struct Running {
     pub(crate) http: HttpServer,
     pub(crate) quic: QuicFace,
     pub(crate) verifier: Arc<Verifier>,
+    pub(crate) certificates: Arc<CertificateServer>,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) threads: Vec<JoinHandle<()>>,
     pub(crate) vitals: Vitals,
@@ -199,6 +201,7 @@ impl Node {
         drop(running.vitals);
         self.events.push(Event::Stop);
         self.questions.close();
+        running.certificates.questions.close();
         for thread in running.threads {
             if thread.join().is_err() {
                 tracing::error!(event = "thread_panicked");

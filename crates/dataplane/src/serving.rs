@@ -1,11 +1,32 @@
 //! What peers are answered: from the shard's memory, else from the store.
 
-use rustorium_storage::Store;
-use rustorium_sync::Source;
+use rustorium_quorum::KeptCertificate;
+use rustorium_storage::{JournalRecord, Lsn, RecordKind, Store};
+use rustorium_sync::{Source, certificates_within};
 use rustorium_types::{
-    Batch, BatchDigest, Block, BlockDigest, BoundedVec, Certificate, Epoch, EpochChange, Height, ValidatorIndex, View,
-    limits,
+    Batch, BatchDigest, Block, BlockDigest, BoundedVec, Certificate, Epoch, EpochChange, Height, Response,
+    ValidatorIndex, View, decode, limits,
 };
+
+/// The answer to a question for certificates; `read` reads what is kept by its place alone.
+pub fn answer_certificates(kept: Vec<KeptCertificate>, read: impl FnOnce(&[Lsn]) -> Vec<JournalRecord>) -> Response {
+    let place = |kept: &KeptCertificate| match kept {
+        KeptCertificate::At(position) => Some(Lsn(*position)),
+        KeptCertificate::Whole(_) => None,
+    };
+    let places: Vec<Lsn> = kept.iter().filter_map(place).collect();
+    let records = if places.is_empty() { Vec::new() } else { read(&places) };
+    let mut records = records.into_iter().peekable();
+    let certificates = kept.into_iter().filter_map(|kept| match kept {
+        KeptCertificate::Whole(certificate) => Some(certificate.into_inner()),
+        KeptCertificate::At(position) => {
+            let record = records.next_if(|record| record.lsn.0 == position)?;
+            let of_its_kind = record.kind == RecordKind::Certificate;
+            of_its_kind.then(|| decode(&record.payload, limits::FRAME_BYTES_MAX).ok())?
+        }
+    });
+    certificates_within(certificates.collect())
+}
 
 /// Answers from memory, else from the store.
 pub struct Serving<'a> {

@@ -1,6 +1,7 @@
 //! A node's way up: opens store and journal, starts the threads, joins the peers.
 
 use crate::backend::NodeBackend;
+use crate::certificate_server::CertificateServer;
 use crate::clients::{Clients, prover};
 use crate::codes::{journal_code, start_code, transport_code};
 use crate::config::{DurabilitySetting, NodeConfig};
@@ -197,6 +198,7 @@ impl Starting {
         let backend = Arc::new(self.backend(verifier.clone()));
         let (http, quic) = self.start_gateway(&runtime, backend.clone())?;
         let jobs: Arc<Queue<ExecutionJob>> = Arc::default();
+        let certificates = Arc::new(CertificateServer::new(journal.reader().clone(), transport.clone()));
         let ports = ThreadPorts {
             transport: transport.clone(),
             journal: journal.clone(),
@@ -212,6 +214,7 @@ impl Starting {
             links: self.links.clone(),
             metrics: self.metrics.clone(),
             gauges: self.gauges.clone(),
+            certificates: certificates.clone(),
         };
         self.show(&journal, &verifier, &jobs);
         let mut vitals = Vitals::new(
@@ -236,6 +239,9 @@ impl Starting {
         let server =
             Server { offers: self.offers.clone(), questions: self.questions.clone(), transport: transport.clone() };
         threads.push(spawn("snapshots", move || server.run())?);
+        let (server, asked) = (certificates.clone(), certificates.clone());
+        vitals.watch("certificates", move || asked.questions.busy_for());
+        threads.push(spawn("certificates", move || server.run())?);
         let mut addresses = BTreeMap::new();
         addresses.insert("p2p", transport.local_addr().map(|a| a.to_string()).unwrap_or_default());
         addresses.insert("http", http.local_addr().to_string());
@@ -256,7 +262,17 @@ impl Starting {
             gate: self.gate,
             addresses,
             stopping: self.stopping,
-            running: Mutex::new(Some(Running { runtime, transport, http, quic, verifier, store, threads, vitals })),
+            running: Mutex::new(Some(Running {
+                runtime,
+                transport,
+                http,
+                quic,
+                verifier,
+                certificates,
+                store,
+                threads,
+                vitals,
+            })),
         })
     }
 

@@ -1,5 +1,6 @@
 //! The shard's thread, and the outside that it acts on: journal, transport, checking threads, execution, core.
 
+use crate::certificate_server::{CertificateQuestion, CertificateServer};
 use crate::clients::Clients;
 use crate::codes::transport_code;
 use crate::context::Context;
@@ -14,7 +15,7 @@ use crate::verifier::Verifier;
 use crate::vitals::Arrivals;
 use bytes::Bytes;
 use parking_lot::Mutex;
-use rustorium_quorum::Evidence;
+use rustorium_quorum::{Evidence, KeptCertificate};
 use rustorium_storage::{Journal, Lsn, RecordKind};
 use rustorium_sync::{Source, answer};
 use rustorium_transport::{Credit, Transport};
@@ -65,6 +66,7 @@ pub struct ThreadPorts {
     pub(crate) links: Arc<Links>,
     pub(crate) metrics: Arc<NodeMetrics>,
     pub(crate) gauges: Arc<ShardGauges>,
+    pub(crate) certificates: Arc<CertificateServer>,
 }
 
 impl Ports for ThreadPorts {
@@ -163,6 +165,10 @@ impl Ports for ThreadPorts {
 
     fn answer(&self, request: &Request, memory: &dyn Source) -> Response {
         answer(&Serving { memory, store: &*self.clients.store }, request)
+    }
+
+    fn answer_certificates(&mut self, to: &PublicKey, id: u64, kept: Vec<KeptCertificate>) {
+        self.certificates.answer(CertificateQuestion { to: *to, id, kept });
     }
 
     fn evidence(&mut self, evidence: Evidence) {

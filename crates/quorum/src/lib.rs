@@ -1,12 +1,13 @@
 //! Votes become certificates here: tallies with lazy verification, evidence against liars, the vote-once guard, reports.
 //!
 //! *Invariants:* sans-IO and single-threaded, knows no clock; decides nothing about what to vote; a certificate or
-//! evidence leaves only with every signature in it verified; memory is bounded by the window, the committee and nothing
-//! that a peer says.
+//! evidence leaves only with every signature in it verified; memory is bounded by the windows and the committee, besides
+//! 32 bytes for each view above the last final one that a quorum has certified.
 
 pub mod committee;
 pub mod evidence;
 pub mod guard;
+mod kept;
 pub mod leaders;
 pub mod reports;
 pub mod tally;
@@ -15,6 +16,7 @@ mod view;
 pub use committee::Committee;
 pub use evidence::Evidence;
 pub use guard::{VoteConflict, VoteGuard};
+pub use kept::KeptCertificate;
 pub use leaders::{Leaders, Turn, leader_seed};
 pub use reports::{HeldTally, ReportTally};
-pub use tally::{CertificateRefused, Tally, TallyEvent};
+pub use tally::{CertificateRefused, CertificateUse, Tally, TallyEvent, TallySize};

@@ -1,11 +1,13 @@
 //! Counts votes by view and turns a quorum of them into a certificate.
 //!
 //! *Invariants:* signatures are verified together, when a quorum of distinct signers for one body is there, and never for
-//! a certificate that exists; one certificate per kind and view; votes reach at most a window above the newest certified
-//! view, and views more than a window below it are forgotten (the journal has their certificates).
+//! a certificate that exists; one certificate per kind and view; every certificate above the last final view is kept, in
+//! memory or by its place in the journal, and is accepted whatever its view (R10); votes reach at most a window above the
+//! newest certified view, and more than a window below it they are kept only for views without a certificate.
 
 use crate::committee::{Committee, well_formed};
 use crate::evidence::Evidence;
+use crate::kept::{KeptCertificate, KeptCertificates};
 use crate::view::{Ballot, ViewVotes};
 use rustorium_crypto::{Verified, verify_certificate};
 use rustorium_types::{Certificate, Epoch, SignedVote, ValidatorIndex, View, VoteBody, VoteKind, seeded};
@@ -62,25 +64,55 @@ pub enum CertificateRefused {
     Signature,
 }
 
+/// What to do with a peer's certificate, as far as that can be told without its signatures.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CertificateUse {
+    /// It is known, or of no use any more: drop it unchecked.
+    Known,
+    /// Its signatures are worth checking; `take` it if they hold.
+    ToCheck,
+}
+
 /// The votes and certificates of one committee.
 pub struct Tally {
     committee: Arc<Committee>,
     window_views: u64,
-    views: BTreeMap<View, ViewVotes>,
+    votes: BTreeMap<View, ViewVotes>,
+    kept: KeptCertificates,
+    /// The vote of the newest view of each member, also where the windows have passed it (R26).
+    newest: BTreeMap<ValidatorIndex, SignedVote>,
     floor: View,
     head: View,
     best: Option<Verified<Certificate>>,
+    /// The notarization of the newest view: what the next block extends.
+    notarization: Option<Verified<Certificate>>,
 }
 
 impl Tally {
-    /// An empty tally that takes votes at most `window_views` above the newest certified view.
+    /// An empty tally that takes votes at most `window_views` above the newest certified view, and keeps all certificates
+    /// whole.
     pub fn new(committee: Arc<Committee>, window_views: u64) -> Self {
-        Self { committee, window_views, views: BTreeMap::new(), floor: View(0), head: View(0), best: None }
+        Self {
+            committee,
+            window_views,
+            votes: BTreeMap::new(),
+            kept: KeptCertificates::new(usize::MAX, usize::MAX),
+            newest: BTreeMap::new(),
+            floor: View(0),
+            head: View(0),
+            best: None,
+            notarization: None,
+        }
     }
 
     /// The same above a view that is final: of the chain before the epoch, or before a restart.
     pub fn above(committee: Arc<Committee>, window_views: u64, last_final: View) -> Self {
         Self { floor: last_final, head: last_final, ..Self::new(committee, window_views) }
+    }
+
+    /// The same with so many bytes of certificates in memory, and at least so many certificates.
+    pub fn keeping_whole(self, bytes_max: usize, count_min: usize) -> Self {
+        Self { kept: KeptCertificates::new(bytes_max, count_min), ..self }
     }
 
     /// The committee whose votes it counts.
@@ -101,57 +133,103 @@ impl Tally {
 
     fn add(&mut self, ballot: Ballot, vote: SignedVote, out: &mut Vec<TallyEvent>) {
         let VoteBody { view, kind, block, .. } = vote.body;
-        let known = usize::from(vote.signer.0) < self.committee.n();
-        if !known || !self.committee.owns(&vote.body) || !well_formed(&vote.body) || !self.in_window(view) {
+        let member = usize::from(vote.signer.0) < self.committee.n();
+        if !member || !self.committee.owns(&vote.body) || !well_formed(&vote.body) || !self.in_reach(view) {
             return;
         }
-        let votes = self.views.entry(view).or_default();
+        self.note_newest(vote);
+        if !self.is_counted(view) {
+            return;
+        }
+        let votes = self.votes.entry(view).or_default();
         votes.place(&self.committee, ballot, out);
+        if self.kept.has(kind, view) {
+            return;
+        }
         if let Some(certificate) = votes.settle(&self.committee, view, kind, &block, out) {
+            self.kept.insert(certificate.clone());
             self.formed(certificate, out);
+        }
+        self.forget_votes();
+    }
+
+    /// Not yet final, and at most a window ahead.
+    fn in_reach(&self, view: View) -> bool {
+        seeded::bug("tally-of-any-view")
+            || view >= self.floor && view.0 <= self.head.0.saturating_add(self.window_views)
+    }
+
+    /// Below the window, votes count only where they may still make the first certificate of their view.
+    fn is_counted(&self, view: View) -> bool {
+        view >= self.window_start() || !self.kept.has_any(view)
+    }
+
+    fn window_start(&self) -> View {
+        View(self.head.0.saturating_sub(self.window_views))
+    }
+
+    fn note_newest(&mut self, vote: SignedVote) {
+        let known = self.newest.get(&vote.signer).map(|known| known.body.view);
+        if known.is_none_or(|known| known < vote.body.view) {
+            self.newest.insert(vote.signer, vote);
         }
     }
 
-    fn in_window(&self, view: View) -> bool {
-        seeded::bug("tally-of-any-view")
-            || view >= self.lowest() && view.0 <= self.head.0.saturating_add(self.window_views)
+    /// Judges a peer's certificate without checking a signature. Certificates of all views above the last final one are
+    /// of use, however far from the newest one.
+    pub fn judge(&self, certificate: &Certificate) -> Result<CertificateUse, CertificateRefused> {
+        self.check_scope(&certificate.body)?;
+        if !self.matters(&certificate.body) {
+            return Ok(CertificateUse::Known);
+        }
+        self.check_signers(certificate)?;
+        Ok(CertificateUse::ToCheck)
     }
 
-    fn lowest(&self) -> View {
-        self.floor.max(View(self.head.0.saturating_sub(self.window_views)))
-    }
-
-    /// Takes a peer's certificate, of any view from the window's lower end. A known or forgotten one is dropped before
-    /// any signature check; a new one is told by `Formed`, and its votes are compared with those held.
+    /// Judges, checks and takes a peer's certificate.
     pub fn add_certificate(
         &mut self,
         certificate: Certificate,
         out: &mut Vec<TallyEvent>,
     ) -> Result<(), CertificateRefused> {
-        self.check_scope(&certificate.body)?;
-        let VoteBody { view, kind, .. } = certificate.body;
-        let held = self.certificate(kind, view);
-        if held.is_some_and(|held| held.body == certificate.body)
-            || (view < self.lowest() && !self.improves(&certificate))
-        {
-            return Ok(());
+        if self.judge(&certificate)? == CertificateUse::ToCheck {
+            let checked = verify_certificate(&self.committee.keys, certificate);
+            self.take(checked.ok_or(CertificateRefused::Signature)?, out);
         }
-        self.check_signers(&certificate)?;
-        let certificate = verify_certificate(&self.committee.keys, certificate).ok_or(CertificateRefused::Signature)?;
-        self.take(certificate, out);
         Ok(())
     }
 
-    fn take(&mut self, certificate: Verified<Certificate>, out: &mut Vec<TallyEvent>) {
-        let VoteBody { view, kind, .. } = certificate.body;
-        let votes = self.views.entry(view).or_default();
+    /// Takes a certificate whose signatures hold. A new one is told by `Formed`, and its votes are compared with those
+    /// held; one that has become known meanwhile changes nothing.
+    pub fn take(&mut self, certificate: Verified<Certificate>, out: &mut Vec<TallyEvent>) {
+        if !self.matters(&certificate.body) {
+            return;
+        }
+        let view = certificate.body.view;
+        let counted = view >= self.window_start();
         for vote in certificate.votes() {
-            votes.place(&self.committee, Ballot::Checked(vote), out);
+            self.note_newest(*vote);
+            if counted || self.votes.contains_key(&view) {
+                self.votes.entry(view).or_default().place(&self.committee, Ballot::Checked(vote), out);
+            }
         }
         // A second certificate on another block needs more than f liars: the evidence is all there is to keep of it.
-        if votes.certificate(kind).is_none() {
-            votes.keep(certificate.clone());
+        if self.kept.insert(certificate.clone()) {
             self.formed(certificate, out);
+        }
+    }
+
+    /// Whether a certificate would be new, or evidence.
+    fn matters(&self, body: &VoteBody) -> bool {
+        let VoteBody { view, kind, .. } = *body;
+        if self.kept.has(kind, view) {
+            let other = self.kept.whole(kind, view).is_some_and(|held| held.body != *body);
+            return other && self.votes.contains_key(&view);
+        }
+        let best = self.best.as_ref().map(|best| best.body.view);
+        match kind {
+            VoteKind::Finalize => view >= self.floor || best < Some(view),
+            VoteKind::Notarize | VoteKind::Nullify => view >= self.floor && best < Some(view),
         }
     }
 
@@ -182,55 +260,111 @@ impl Tally {
         }
     }
 
-    fn improves(&self, certificate: &Certificate) -> bool {
-        let best = self.best.as_ref().map(|best| best.body.view);
-        certificate.body.kind == VoteKind::Finalize && best < Some(certificate.body.view)
-    }
-
     fn formed(&mut self, certificate: Verified<Certificate>, out: &mut Vec<TallyEvent>) {
-        if self.improves(&certificate) {
+        let VoteBody { view, kind, .. } = certificate.body;
+        let newer = |known: &Option<Verified<Certificate>>| known.as_ref().is_none_or(|known| known.body.view < view);
+        if kind == VoteKind::Finalize && newer(&self.best) {
             self.best = Some(certificate.clone());
         }
-        self.head = self.head.max(certificate.body.view);
+        if kind == VoteKind::Notarize && newer(&self.notarization) {
+            self.notarization = Some(certificate.clone());
+        }
+        self.head = self.head.max(view);
         out.push(TallyEvent::Formed(certificate));
-        self.forget();
+        self.forget_votes();
     }
 
-    fn forget(&mut self) {
-        let lowest = self.lowest();
-        while self.views.first_key_value().is_some_and(|(view, _)| *view < lowest) {
-            self.views.pop_first();
+    /// Keeps votes in the window, and below it of the newest views without a certificate.
+    fn forget_votes(&mut self) {
+        while self.votes.first_key_value().is_some_and(|(view, _)| *view < self.floor) {
+            self.votes.pop_first();
+        }
+        let start = self.window_start();
+        if self.votes.first_key_value().is_none_or(|(view, _)| *view >= start) {
+            return;
+        }
+        let certified: Vec<View> =
+            self.votes.range(..start).map(|(view, _)| *view).filter(|view| self.kept.has_any(*view)).collect();
+        certified.iter().for_each(|view| _ = self.votes.remove(view));
+        let kept = usize::try_from(self.window_views).unwrap_or(usize::MAX);
+        for _ in kept..self.votes.range(..start).count() {
+            self.votes.pop_first();
         }
     }
 
-    /// The certificate of this kind and view, where it is held.
-    pub fn certificate(&self, kind: VoteKind, view: View) -> Option<&Verified<Certificate>> {
-        let held = self.views.get(&view).and_then(|votes| votes.certificate(kind));
-        held.or_else(|| self.best.as_ref().filter(|best| kind == VoteKind::Finalize && best.body.view == view))
+    /// The journal holds a certificate at this position: from now on it may be kept by its place alone. Also where the
+    /// journal copied it to another one.
+    pub fn journaled(&mut self, kind: VoteKind, view: View, position: u64) {
+        self.kept.journaled(kind, view, position);
     }
 
-    /// Held certificates of these views, inclusive, by view and then kind.
-    pub fn certificates_between(&self, first: View, last: View) -> impl Iterator<Item = &Verified<Certificate>> {
-        let lone = self.best.as_ref().filter(|best| !self.views.contains_key(&best.body.view));
-        // BTreeMap's range panics where the views are the wrong way round.
-        let held = self.views.range(first..=last.max(first)).flat_map(|(_, votes)| votes.certificates());
-        let asked = move |certificate: &&Verified<Certificate>| (first..=last).contains(&certificate.body.view);
-        lone.into_iter().chain(held).filter(asked)
+    /// The certificate of this kind and view, where it is in memory: the best finalization and the newest notarization
+    /// always are.
+    pub fn certificate(&self, kind: VoteKind, view: View) -> Option<&Verified<Certificate>> {
+        let pinned = match kind {
+            VoteKind::Finalize => self.best.as_ref(),
+            VoteKind::Notarize => self.notarization.as_ref(),
+            VoteKind::Nullify => None,
+        };
+        self.kept.whole(kind, view).or_else(|| pinned.filter(|pinned| pinned.body.view == view))
+    }
+
+    /// Whether there is a certificate of this kind and view, in memory or in the journal.
+    pub fn has(&self, kind: VoteKind, view: View) -> bool {
+        self.kept.has(kind, view)
+    }
+
+    /// What is kept of these views, inclusive, by view and then kind.
+    pub fn kept_between(&self, first: View, last: View) -> impl Iterator<Item = KeptCertificate> {
+        let lone = self.best.as_ref().filter(|best| !self.kept.has(VoteKind::Finalize, best.body.view));
+        let lone = lone.filter(move |best| (first..=last).contains(&best.body.view));
+        lone.cloned().map(KeptCertificate::Whole).into_iter().chain(self.kept.between(first, last))
+    }
+
+    /// Notarizations above `view` that are in memory, newest first.
+    pub fn notarizations_above(&self, view: View) -> impl Iterator<Item = &Verified<Certificate>> {
+        let pinned = self.notarization.as_ref().filter(|pinned| pinned.body.view > view);
+        let newest = pinned.map_or(View(u64::MAX), |pinned| pinned.body.view);
+        let older = self.kept.whole_above(view).filter(move |certificate| certificate.body.view < newest);
+        pinned.into_iter().chain(older.filter(|certificate| certificate.body.kind == VoteKind::Notarize))
     }
 
     /// A member's votes that are held, newest views first. Not all are verified.
     pub fn votes_of(&self, signer: ValidatorIndex) -> impl Iterator<Item = SignedVote> {
-        self.views.values().rev().flat_map(move |votes| votes.votes_of(signer))
+        let newest = self.newest.get(&signer).filter(|vote| !self.votes.contains_key(&vote.body.view)).copied();
+        newest.into_iter().chain(self.votes.values().rev().flat_map(move |votes| votes.votes_of(signer)))
     }
 
-    /// Forgets the views below, but for the best finalization.
+    /// Forgets the views below, except the best finalization.
     pub fn prune_below(&mut self, view: View) {
         self.floor = self.floor.max(view);
-        self.forget();
+        self.kept.forget_below(self.floor);
+        self.newest.retain(|_, vote| vote.body.view >= self.floor);
+        self.notarization.take_if(|known| known.body.view < self.floor);
+        self.forget_votes();
     }
 
     /// The finalization of the newest view.
     pub fn best_finalization(&self) -> Option<&Verified<Certificate>> {
         self.best.as_ref()
     }
+
+    /// What is in memory: views with a certificate, certificates held whole and their bytes, views with votes.
+    pub fn size(&self) -> TallySize {
+        let (certified_views, whole, whole_bytes) = self.kept.size();
+        TallySize { certified_views, whole, whole_bytes, voted_views: self.votes.len() }
+    }
+}
+
+/// What a tally holds in memory.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct TallySize {
+    /// Views with a certificate: 32 bytes each.
+    pub certified_views: usize,
+    /// Certificates held whole.
+    pub whole: usize,
+    /// Their bytes.
+    pub whole_bytes: usize,
+    /// Views with votes.
+    pub voted_views: usize,
 }

@@ -47,20 +47,11 @@ enum Offence {
 #[derive(Default)]
 pub(crate) struct ViewVotes {
     ballots: [Vec<Ballot>; 3],
-    certificates: [Option<Verified<Certificate>>; 3],
     nullifies_seen: bool,
     reported: Vec<(ValidatorIndex, Offence)>,
 }
 
 impl ViewVotes {
-    pub(crate) fn certificate(&self, kind: VoteKind) -> Option<&Verified<Certificate>> {
-        self.certificates[kind as usize].as_ref()
-    }
-
-    pub(crate) fn certificates(&self) -> impl Iterator<Item = &Verified<Certificate>> {
-        self.certificates.iter().flatten()
-    }
-
     /// A member's votes, verified or not.
     pub(crate) fn votes_of(&self, signer: ValidatorIndex) -> impl Iterator<Item = SignedVote> {
         self.ballots.iter().flatten().filter(move |ballot| ballot.signer() == signer).map(|ballot| *ballot.vote())
@@ -139,7 +130,7 @@ impl ViewVotes {
         }
     }
 
-    /// Verifies what a threshold now asks for, and returns the certificate that this makes.
+    /// Verifies what a threshold now asks for, and returns the certificate that this makes. For kinds without one.
     pub(crate) fn settle(
         &mut self,
         committee: &Committee,
@@ -148,9 +139,6 @@ impl ViewVotes {
         block: &BlockDigest,
         out: &mut Vec<TallyEvent>,
     ) -> Option<Verified<Certificate>> {
-        if self.certificates[kind as usize].is_some() {
-            return None;
-        }
         let some = committee.faults() + usize::from(!seeded::bug("nullifies-of-f-suffice"));
         if kind == VoteKind::Nullify && !self.nullifies_seen && self.verified(committee, kind, block, some, out) {
             self.nullifies_seen = true;
@@ -167,16 +155,7 @@ impl ViewVotes {
                 Ballot::Claimed(_) => None,
             })
             .collect();
-        let certificate = certify(committee.n(), &votes)?;
-        self.keep(certificate.clone());
-        Some(certificate)
-    }
-
-    /// Keeps a certificate of this view, unless there is one of its kind.
-    pub(crate) fn keep(&mut self, certificate: Verified<Certificate>) {
-        let kind = certificate.body.kind;
-        self.nullifies_seen |= kind == VoteKind::Nullify;
-        self.certificates[kind as usize].get_or_insert(certificate);
+        certify(committee.n(), &votes)
     }
 
     /// Whether at least `threshold` members voted so, verified. Checks nothing while too few claim to.

@@ -6,7 +6,7 @@ mod common;
 use common::*;
 use proptest::prelude::*;
 use rustorium_crypto::{Verified, verify_certificate};
-use rustorium_quorum::{CertificateRefused, Evidence, Tally, TallyEvent};
+use rustorium_quorum::{CertificateRefused, CertificateUse, Evidence, KeptCertificate, Tally, TallyEvent, TallySize};
 use rustorium_types::VoteKind::{Finalize, Notarize, Nullify};
 use rustorium_types::{
     BlockDigest, BoundedVec, Certificate, ChainId, Epoch, ShardId, SignedVote, ValidatorIndex, View, VoteKind, quorum,
@@ -265,30 +265,137 @@ fn a_certificates_votes_are_compared_with_those_held() {
     assert_eq!(tally.certificate(Notarize, View(5)).unwrap().body.block, block(1), "the first one stays");
 }
 
+fn kept(tally: &Tally, first: u64, last: u64) -> Vec<u64> {
+    let view = |kept| match kept {
+        KeptCertificate::Whole(certificate) => certificate.body.view.0,
+        KeptCertificate::At(position) => position - 1000,
+    };
+    tally.kept_between(View(first), View(last)).map(view).collect()
+}
+
 #[test]
-fn windows_bound_what_is_kept_and_the_best_finalization_stays() {
+fn certificates_of_all_views_above_the_last_final_one_are_kept_and_taken() {
     let mut tally = Tally::new(committee(4), 8);
     let mut out = Vec::new();
     tally.add_certificate(certificate(4, &[0, 1, 2], Finalize, 3, 1), &mut out).unwrap();
-    for view in 4..40 {
+    for view in (4..100).filter(|view| *view != 10) {
         tally.add_certificate(certificate(4, &[0, 1, 2], Nullify, view, 0), &mut out).unwrap();
     }
-    let held: Vec<u64> = tally.certificates_between(View(0), View(99)).map(|c| c.body.view.0).collect();
-    assert_eq!(held, [vec![3], (31..40).collect()].concat());
-    assert_eq!(tally.certificate(Finalize, View(3)), tally.best_finalization());
+    assert_eq!(kept(&tally, 0, 200), (3..100).filter(|view| *view != 10).collect::<Vec<_>>());
+    assert_eq!(kept(&tally, 50, 52), [50, 51, 52]);
+    assert_eq!(kept(&tally, 52, 50), [0; 0]);
     out.clear();
     tally.add_certificate(certificate(4, &[0, 1, 2], Nullify, 10, 0), &mut out).unwrap();
-    assert!(out.is_empty(), "a forgotten view's certificate is dropped");
+    assert_eq!(formed(&out), [(Nullify, 10)], "however far below the newest one");
+    out.clear();
+    tally.add_certificate(certificate(4, &[0, 1, 2], Notarize, 2, 1), &mut out).unwrap();
+    assert!(out.is_empty(), "what a finalization is above is of no use");
     tally.add_certificate(certificate(4, &[0, 1, 2], Finalize, 9, 1), &mut out).unwrap();
-    assert_eq!(formed(&out), [(Finalize, 9)], "but for a better finalization");
-    tally.prune_below(View(38));
+    assert_eq!((formed(&out), tally.best_finalization().unwrap().body.view), (vec![(Finalize, 9)], View(9)));
+    tally.prune_below(View(98));
     tally.prune_below(View(20));
-    let held: Vec<u64> = tally.certificates_between(View(0), View(99)).map(|c| c.body.view.0).collect();
-    assert_eq!(held, [9, 38, 39]);
-    assert_eq!(tally.certificates_between(View(39), View(38)).count(), 0);
+    assert_eq!(kept(&tally, 0, 200), [9, 98, 99], "the best finalization stays");
+    assert_eq!(tally.certificate(Finalize, View(9)), tally.best_finalization());
     assert!(
-        add(&mut tally, vote(1, Notarize, 37, 1)).is_empty() && add(&mut tally, vote(1, Notarize, 37, 2)).is_empty()
+        add(&mut tally, vote(1, Notarize, 97, 1)).is_empty() && add(&mut tally, vote(1, Notarize, 97, 2)).is_empty()
     );
+}
+
+#[test]
+fn old_certificates_leave_memory_for_their_places_in_the_journal() {
+    let bytes = 88 + 3 * 66;
+    let mut tally = Tally::new(committee(4), 8).keeping_whole(10 * bytes, 4);
+    let mut out = Vec::new();
+    tally.add_certificate(certificate(4, &[0, 1, 2], Notarize, 1, 1), &mut out).unwrap();
+    tally.journaled(Notarize, View(1), 1001);
+    for view in 2..51 {
+        tally.add_certificate(certificate(4, &[0, 1, 2], Nullify, view, 0), &mut out).unwrap();
+        tally.journaled(Nullify, View(view), 1000 + view);
+    }
+    assert_eq!(tally.size(), TallySize { certified_views: 50, whole: 10, whole_bytes: 10 * bytes, voted_views: 9 });
+    let places: Vec<bool> =
+        tally.kept_between(View(1), View(50)).map(|kept| matches!(kept, KeptCertificate::At(_))).collect();
+    assert_eq!(places, [vec![true; 40], vec![false; 10]].concat());
+    assert_eq!(kept(&tally, 1, 50), (1..51).collect::<Vec<_>>());
+    assert_eq!(tally.certificate(Notarize, View(1)).unwrap().body.view, View(1), "a parent is carried whole");
+    assert_eq!(tally.notarizations_above(View(0)).count(), 1);
+    assert!(tally.certificate(Nullify, View(2)).is_none() && tally.has(Nullify, View(2)));
+    tally.journaled(Nullify, View(2), 1902);
+    assert_eq!(kept(&tally, 2, 2), [902], "the journal copied it");
+    out.clear();
+    tally.add_certificate(certificate(4, &[1, 2, 3], Nullify, 2, 0), &mut out).unwrap();
+    assert!(out.is_empty(), "it is known all the same");
+    tally.journaled(Nullify, View(60), 5);
+    assert!(!tally.has(Nullify, View(60)), "a place makes no certificate");
+}
+
+#[test]
+fn the_newest_stay_whole_however_large_they_are_and_all_without_a_place() {
+    let mut tally = Tally::new(committee(4), 8).keeping_whole(1, 5);
+    let mut out = Vec::new();
+    for view in 1..20 {
+        tally.add_certificate(certificate(4, &[0, 1, 2], Nullify, view, 0), &mut out).unwrap();
+    }
+    assert_eq!(tally.size().whole, 19);
+    for view in (1..20).rev() {
+        tally.journaled(Nullify, View(view), 1000 + view);
+    }
+    assert_eq!(tally.size().whole, 5);
+}
+
+#[test]
+fn below_the_window_votes_count_for_views_without_a_certificate_alone() {
+    let mut tally = Tally::new(committee(4), 4);
+    let mut out = Vec::new();
+    for view in 1..=40 {
+        add(&mut tally, vote(1, Nullify, view, 0));
+        add(&mut tally, vote(2, Nullify, view, 0));
+        // Of every third view there is none.
+        if view % 3 != 0 {
+            tally.add_certificate(certificate(4, &[0, 2, 3], Nullify, view, 0), &mut out).unwrap();
+        }
+    }
+    assert!(tally.size().voted_views <= 4 + 4 + 1, "{:?}", tally.size());
+    assert!(add(&mut tally, vote(3, Nullify, 6, 0)).is_empty(), "the votes of the oldest views are gone");
+    assert_eq!(formed(&add(&mut tally, vote(3, Nullify, 33, 0))), [(Nullify, 33)]);
+    assert!(
+        add(&mut tally, vote(3, Notarize, 32, 1)).is_empty() && add(&mut tally, vote(3, Notarize, 32, 2)).is_empty()
+    );
+}
+
+#[test]
+fn a_members_newest_vote_is_shown_however_old_it_is() {
+    let mut tally = Tally::new(committee(4), 4);
+    let mut out = Vec::new();
+    add(&mut tally, vote(1, Nullify, 2, 0));
+    add(&mut tally, vote(1, Notarize, 3, 1));
+    for view in 2..60 {
+        tally.add_certificate(certificate(4, &[0, 2, 3], Nullify, view, 0), &mut out).unwrap();
+    }
+    let votes =
+        |tally: &Tally| tally.votes_of(ValidatorIndex(1)).map(|v| (v.body.view.0, v.body.kind)).collect::<Vec<_>>();
+    assert_eq!(votes(&tally), [(3, Notarize)]);
+    tally.prune_below(View(10));
+    assert_eq!(votes(&tally), []);
+}
+
+#[test]
+fn a_certificate_is_judged_without_its_signatures_and_taken_after_them() {
+    let mut tally = Tally::new(committee(4), 8);
+    let mut out = Vec::new();
+    let good = certificate(4, &[0, 1, 2], Notarize, 5, 1);
+    assert_eq!(tally.judge(&good), Ok(CertificateUse::ToCheck));
+    let mut false_one = good.clone();
+    false_one.body.view = View(6);
+    assert_eq!(tally.judge(&false_one), Ok(CertificateUse::ToCheck), "no signature is looked at");
+    let checked = verify_certificate(&committee(4).keys, good.clone()).unwrap();
+    tally.take(checked.clone(), &mut out);
+    assert_eq!((formed(&out), tally.judge(&good)), (vec![(Notarize, 5)], Ok(CertificateUse::Known)));
+    out.clear();
+    tally.take(checked, &mut out);
+    assert!(out.is_empty(), "two checks of one certificate may be under way");
+    let few = certificate(7, &[0, 1, 2, 3, 4], Nullify, 7, 0);
+    assert!(matches!(tally.judge(&few), Err(CertificateRefused::Signers)));
 }
 
 proptest! {

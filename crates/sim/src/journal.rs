@@ -74,6 +74,12 @@ impl SimJournal {
         self.records[from..].iter().take_while(|record| record.lsn.0 <= self.synced)
     }
 
+    /// The records at these positions, as far as there are such.
+    pub fn read(&self, positions: &[Lsn]) -> Vec<JournalRecord> {
+        let find = |lsn: &Lsn| self.records.binary_search_by_key(lsn, |record| record.lsn).ok();
+        positions.iter().filter_map(find).map(|at| self.records[at].clone()).collect()
+    }
+
     /// Records that a power cut now would forget.
     pub fn unsynced(&self) -> usize {
         self.records.len() - self.records.partition_point(|record| record.lsn.0 <= self.synced)

@@ -7,17 +7,17 @@ use bytes::Bytes;
 use rustorium_dataplane::clients::Clients;
 use rustorium_dataplane::context::Context;
 use rustorium_dataplane::port::Input;
-use rustorium_dataplane::serving::Serving;
+use rustorium_dataplane::serving::{Serving, answer_certificates};
 use rustorium_dataplane::shard::{Ending, ExecutionJob, Ports};
 use rustorium_dataplane::verifier::Verifier;
-use rustorium_quorum::Evidence;
+use rustorium_quorum::{Evidence, KeptCertificate};
 use rustorium_storage::RecordKind;
 use rustorium_sync::{Source, answer};
 use rustorium_transport::Credit;
 use rustorium_txpool::{AccountView, Refused};
 use rustorium_types::{
-    AccountId, Batch, Block, BlockDigest, Class, Epoch, EpochChange, PublicKey, Request, Response, Transaction, TxId,
-    ValidatorIndex,
+    AccountId, Batch, Block, BlockDigest, Class, Epoch, EpochChange, Message, PublicKey, Request, Response,
+    Transaction, TxId, ValidatorIndex,
 };
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -155,6 +155,11 @@ impl Ports for SimPorts {
 
     fn answer(&self, request: &Request, memory: &dyn Source) -> Response {
         answer(&Serving { memory, store: &*self.clients.store }, request)
+    }
+
+    fn answer_certificates(&mut self, to: &PublicKey, id: u64, kept: Vec<KeptCertificate>) {
+        let response = answer_certificates(kept, |places| self.disk.journal(|journal| journal.read(places)));
+        self.send_to(to, Class::Sync, Message::Response { id, response }.to_frame().into());
     }
 
     fn evidence(&mut self, evidence: Evidence) {

@@ -10,6 +10,9 @@ use rustorium_types::{
 /// Bytes of one answer: a frame, less room for what is around it.
 pub const ANSWER_BYTES_MAX: usize = FRAME_BYTES_MAX - 4096;
 
+/// Bytes of the certificates in one answer.
+const CERTIFICATES_BYTES_MAX: usize = 1024 * 1024;
+
 /// What a node can serve from.
 pub trait Source {
     /// A block.
@@ -44,12 +47,16 @@ fn certificates(source: &dyn Source, first: View, last: View) -> Option<Response
     if first > last {
         return None;
     }
-    let mut certificates = source.certificates(first, last);
+    Some(certificates_within(source.certificates(first, last)))
+}
+
+/// An answer with the first of these certificates: as many as one answer may have, by number and by bytes.
+pub fn certificates_within(mut certificates: Vec<Certificate>) -> Response {
     certificates.truncate(SYNC_ITEMS_MAX);
-    let mut room = ANSWER_BYTES_MAX - 64;
+    let mut room = CERTIFICATES_BYTES_MAX;
     let fit = certificates.iter().take_while(|certificate| take(&mut room, size(*certificate))).count();
     certificates.truncate(fit);
-    BoundedVec::new(certificates).ok().map(Response::Certificates)
+    BoundedVec::new(certificates).map_or(Response::NotHeld, Response::Certificates)
 }
 
 /// Blocks beyond `count` or the room keep only their headers: they still show that those before are final.

@@ -6,10 +6,13 @@
 pub mod answer;
 pub mod chain;
 pub mod fetcher;
+pub mod gap;
+mod runs;
 pub mod state;
 mod want;
 
-pub use answer::{ANSWER_BYTES_MAX, Source, answer};
+pub use answer::{ANSWER_BYTES_MAX, Source, answer, certificates_within};
 pub use chain::{FinalBlocksRefused, FinalChain, check_final_blocks, check_final_chain};
 pub use fetcher::{FetchConfig, Fetcher, WrongAnswer};
+pub use gap::{GapConfig, GapFetcher};
 pub use want::Want;

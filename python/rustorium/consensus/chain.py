@@ -7,6 +7,7 @@ forgotten; a block is judged by certificates alone, never by what this node woul
 from dataclasses import dataclass, replace
 from enum import Enum
 
+from rustorium.consensus.views import Notarized, Runs
 from rustorium.consensus.vocabulary import BlockFacts, PayloadStatus
 
 
@@ -52,8 +53,8 @@ class Chain:
         self.final_digest = final.digest
         # R28: a boundary that is final before the epoch begins ended the one before: here it is a parent like any other
         self.blocks: dict[bytes, BlockFacts] = {final.digest: replace(final, ends_epoch=False)}
-        self.notarized: dict[int, bytes] = {}
-        self.nullified: set[int] = set()
+        self.notarized = Notarized()
+        self.nullified = Runs()
         self.payload_height = payload_height
         self._status: dict[bytes, PayloadStatus] = {}
         self._proposals: dict[int, bytes] = {}
@@ -98,15 +99,21 @@ class Chain:
         """The digest that may be a parent in `view`: the finalized one, or a notarized one above it."""
         return self.final_digest if view == self.final_view else self.notarized.get(view)
 
+    def newest_certified(self) -> int:
+        """The newest view with a block that may be a parent."""
+        newest = self.notarized.newest()
+        return self.final_view if newest is None else newest
+
     def newest_parent(self, view: int) -> Parent | MissingCertificates:
         """R3: the newest certified block below `view` such that every view between is nullified."""
-        for below in range(view - 1, self.final_view - 1, -1):
+        newest = self.notarized.newest_below(view)
+        below = self.final_view if newest is None else newest
+        nullified_from = self.nullified.run_start(view - 1)
+        if nullified_from <= below + 1:
             digest = self.certified(below)
-            if digest is not None:
-                return Parent(below, digest)
-            if below not in self.nullified:
-                return MissingCertificates(self._gap_start(below), below)
-        raise AssertionError("the current view is always above the finalized one")
+            assert digest is not None
+            return Parent(below, digest)
+        return MissingCertificates(self._gap_start(nullified_from - 1), nullified_from - 1)
 
     def judge(self, block: BlockFacts) -> Verdict | MissingCertificates | MissingBlock:
         """R5: may this node notarize `block`, as far as header, ancestry and certificates go?"""
@@ -115,11 +122,13 @@ class Chain:
         certified = self.certified(block.parent_view)
         if certified is not None and certified != block.parent:
             return Verdict.REJECT
-        missing = [view for view in range(block.parent_view + 1, block.view) if view not in self.nullified]
+        # The first and the last view between that isn't nullified, if there is one.
+        first = self.nullified.run_end(block.parent_view + 1) + 1
+        last = self.nullified.run_start(block.view - 1) - 1
         if certified is None:
-            missing.insert(0, block.parent_view)
-        if missing:
-            return MissingCertificates(missing[0], missing[-1])
+            return MissingCertificates(block.parent_view, max(last, block.parent_view))
+        if first < block.view:
+            return MissingCertificates(first, last)
         parent = self.blocks.get(block.parent)
         if parent is None:
             return MissingBlock(block.parent_view, block.parent)
@@ -127,7 +136,8 @@ class Chain:
 
     def tip(self) -> BlockFacts | None:
         """The newest certified block; None while its header is unknown."""
-        return self.blocks.get(self.notarized[max(self.notarized)] if self.notarized else self.final_digest)
+        newest = self.certified(self.newest_certified())
+        return None if newest is None else self.blocks.get(newest)
 
     def closing(self) -> bool:
         """R28: what extends the newest certified block is a closing block, which brings nothing."""
@@ -136,7 +146,8 @@ class Chain:
 
     def has_content(self, view: int) -> bool:
         """R11: does the notarized block of `view` bring anything that must become final? Unknown counts as yes."""
-        block = self.blocks.get(self.notarized[view])
+        digest = self.notarized.get(view)
+        block = None if digest is None else self.blocks.get(digest)
         if block is None or block.has_payload:
             return True
         parent = self.blocks.get(block.parent)
@@ -176,8 +187,8 @@ class Chain:
         self.blocks = {d: b for d, b in self.blocks.items() if b.view > view or d in keep}
         self._status = {d: s for d, s in self._status.items() if d in self.blocks and self.blocks[d].view > view}
         self._proposals = {v: d for v, d in self._proposals.items() if v > view}
-        self.notarized = {v: d for v, d in self.notarized.items() if v > view}
-        self.nullified = {v for v in self.nullified if v > view}
+        self.notarized.forget_through(view)
+        self.nullified.forget_through(view)
 
     def walking_at(self) -> Parent | None:
         """The final block whose header the search for the newest payload waits for (R13); None when it is done."""
@@ -202,9 +213,9 @@ class Chain:
             self._floor_height = final.height
 
     def _gap_start(self, view: int) -> int:
-        while view - 1 > self.final_view and view - 1 not in self.nullified and view - 1 not in self.notarized:
-            view -= 1
-        return view
+        """The first of the views down from `view` of which no certificate is known."""
+        known = (self.notarized.newest_below(view), self.nullified.newest_below(view), self.final_view)
+        return max(below for below in known if below is not None) + 1
 
 
 def _follows(block: BlockFacts, parent: BlockFacts) -> bool:

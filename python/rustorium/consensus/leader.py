@@ -4,6 +4,8 @@ Invariants: "work" is a moment, not a flag: the time from which there is a reaso
 so that leader and voters read the same rule and timers need no handles; an idle chain has no work at all.
 """
 
+from collections import deque
+
 from rustorium.consensus.chain import Chain
 from rustorium.consensus.pacemaker import NS_PER_MS, ConsensusConfig
 from rustorium.consensus.vocabulary import BlockFacts
@@ -20,8 +22,8 @@ class Work:
     """Everything that can be a reason for a block, each with the time since when it has been one."""
 
     __slots__ = ("_claim_delay_ns", "_distrust_views", "_distrusted", "_end_due_since", "_grace_ns", "_listable_since",
-                 "_nullifies", "_ready_since", "_rooted_since", "_state_roots", "_unfinal_since", "ready_claim",
-                 "ready_root", "wanted_claim")  # fmt: skip
+                 "_maybe_content", "_nullifies", "_ready_since", "_rooted_since", "_state_roots", "_unfinal_since",
+                 "ready_claim", "ready_root", "wanted_claim")  # fmt: skip
 
     def __init__(self, config: ConsensusConfig, n: int) -> None:
         self._claim_delay_ns = config.claim_delay_ms * NS_PER_MS
@@ -37,6 +39,7 @@ class Work:
         self._end_due_since: int | None = None
         self._nullifies: tuple[int, int] | None = None
         self._unfinal_since: dict[int, int] = {}
+        self._maybe_content: deque[tuple[int, int]] = deque()
         self._distrusted: dict[int, int] = {}
 
     # ---- what the data plane reports
@@ -69,7 +72,9 @@ class Work:
             self._nullifies = (view, now)
 
     def notarized(self, now: int, view: int) -> None:
-        self._unfinal_since.setdefault(view, now)
+        if view not in self._unfinal_since:
+            self._unfinal_since[view] = now
+            self._maybe_content.append((view, now))
 
     def notarized_at(self, view: int) -> int | None:
         """When the notarization of `view` came; None where it is final or not notarized."""
@@ -77,6 +82,7 @@ class Work:
 
     def finalized(self, view: int) -> None:
         self._unfinal_since = {v: at for v, at in self._unfinal_since.items() if v > view}
+        self._maybe_content = deque((v, at) for v, at in self._maybe_content if v > view)
 
     def lane_costly(self, lane: int, view: int) -> None:
         """R20: a lane whose batches only their leader had ends, for D views, at what a quorum holds: long enough for
@@ -115,8 +121,12 @@ class Work:
 
     def _unfinal_content_since(self, chain: Chain) -> int | None:
         """R12: content that isn't final is work, but only after the grace in which its finalization normally comes."""
-        times = [at for view, at in self._unfinal_since.items() if chain.has_content(view)]
-        return min(times) + self._grace_ns if times else None
+        while self._maybe_content:
+            view, at = self._maybe_content[0]
+            if chain.has_content(view):
+                return at + self._grace_ns
+            self._maybe_content.popleft()  # what is unknown counts as content, so a no is for good
+        return None
 
     def _owed_claim_since(self, chain: Chain, entered_at: int) -> int | None:
         """R13: an owed claim that could be made now, after a delay in which another block could carry it; a result

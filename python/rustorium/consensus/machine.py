@@ -190,7 +190,7 @@ class Machine:
                 assert certificate.digest is not None
                 if view == self._pace.view and self._turns.told_of_any and not self._guard.has_nullified(view):
                     self._turns.notarized(view, self._pace.quick(now, since))
-                chain.notarized[view] = certificate.digest
+                chain.notarized.add(view, certificate.digest)
                 self._work.notarized(now, view)
                 if self._guard.may_finalize(view):
                     self._vote(now, VoteKind.FINALIZE, view, certificate.digest, certificate)
@@ -278,7 +278,7 @@ class Machine:
 
     def _lead_from(self, work_since: int | None) -> int | None:
         """R4: when to propose, where there is work: not while the block before is a moment from being final."""
-        parent_since = self._work.notarized_at(max(self._chain.notarized, default=0))
+        parent_since = self._work.notarized_at(self._chain.newest_certified())
         if work_since is None or parent_since is None:
             return work_since
         return max(work_since, parent_since + self._config.parent_grace_ms * NS_PER_MS)

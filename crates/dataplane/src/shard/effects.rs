@@ -33,7 +33,7 @@ impl<P: Ports> Shard<P> {
             Effect::SendCertificate(name) => self.send_certificate(&name),
             Effect::FetchBlock(digest) => self.fetch_block(now, digest),
             Effect::FetchCertificates { first, last, peer } => {
-                self.fetcher.want(now.ms(), Want::Certificates { first, last }, Some(peer));
+                self.gap.wish(first, last, peer);
             }
             Effect::SendWork(peer) => self.send_work(peer),
             // Peers go on at once past the views of a leader that shows no life.
@@ -43,18 +43,12 @@ impl<P: Ports> Shard<P> {
         }
     }
 
-    fn send_certificate(&mut self, name: &CertificateName) {
-        if let Some(certificate) = self.certificate(name) {
-            let frame = Message::Certificate(Box::new((**certificate).clone())).to_frame();
-            self.ports.broadcast(Class::Consensus, frame.into());
-        }
-    }
-
     fn enter_view(&mut self, view: View, because: Option<CertificateName>, leads: bool) {
         self.measure_entered();
         self.view = view;
         self.leads = leads;
         self.entered_by = because;
+        self.gap.entered(view);
         self.served.retain(|(_, served_in), _| *served_in >= view);
     }
 
@@ -116,7 +110,7 @@ impl<P: Ports> Shard<P> {
         self.retained.note(vote.body.view, position);
         self.ports.sync(position);
         if seeded::bug("heartbeat-before-its-sync") {
-            self.own_votes.entry(vote.body.view).or_default().push(*vote);
+            self.own_votes.insert(*vote);
         }
         self.outbox.push_back((position, outgoing));
     }
@@ -164,7 +158,7 @@ impl<P: Ports> Shard<P> {
     }
 
     fn count_own(&mut self, vote: Verified<SignedVote>) {
-        self.own_votes.entry(vote.body.view).or_default().push(*vote);
+        self.note_open(*vote);
         let mut events = Vec::new();
         self.tally.add_own_vote(vote, &mut events);
         self.on_tally(events);
@@ -193,7 +187,7 @@ impl<P: Ports> Shard<P> {
     fn heartbeat(&mut self) {
         let (report, held) = self.beside();
         let entered_by = self.entered_by.and_then(|name| self.certificate(&name)).map(|c| (**c).clone());
-        let mut votes: Vec<SignedVote> = self.own_votes.values().flatten().rev().copied().collect();
+        let mut votes = self.own_votes.frame(self.view);
         votes.truncate(if seeded::bug("heartbeat-without-votes") { 0 } else { limits::HEARTBEAT_VOTES_MAX });
         let heartbeat = Heartbeat {
             epoch: self.context.epoch(),
@@ -207,7 +201,7 @@ impl<P: Ports> Shard<P> {
         // Followers too: by it they know how far the chain is, and that an epoch is over.
         self.ports.tell_followers(Class::Consensus, frame.clone());
         self.ports.broadcast(Class::Consensus, frame);
-        let open = self.open_notarizations().into_iter().filter(|_| !seeded::bug("heartbeat-without-notarizations"));
+        let open = self.open_notarizations(1).into_iter().filter(|_| !seeded::bug("heartbeat-without-notarizations"));
         for notarization in open {
             self.ports.broadcast(Class::Consensus, notarization.to_frame().into());
         }
@@ -215,10 +209,11 @@ impl<P: Ports> Shard<P> {
         self.recheck = true;
     }
 
-    /// Own votes again, and the proposals among them: also those from before a restart.
+    /// Own open votes again, and the proposal of this view among them, also one from before a restart: peers in views
+    /// below come here by the certificate that goes along.
     fn resend(&mut self) {
         self.heartbeat();
-        let notarizes = self.own_votes.values().flatten().filter(|vote| vote.body.kind == VoteKind::Notarize);
+        let notarizes = self.own_votes.from(self.view).filter(|vote| vote.body.kind == VoteKind::Notarize);
         let own = notarizes.filter_map(|vote| {
             let block = &self.tree.get(&vote.body.block)?.block;
             let own = self.context.is_me(block.header.proposer) && !seeded::bug("proposals-not-resent");

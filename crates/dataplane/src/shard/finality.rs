@@ -202,8 +202,9 @@ impl<P: Ports> Shard<P> {
     fn forget_below(&mut self, view: View) {
         self.measured_up_to(view);
         self.tally.prune_below(view);
+        self.gap.finalized(view);
         self.guard.prune_below(view);
-        self.own_votes = self.own_votes.split_off(&view.next());
+        self.own_votes.forget_through(view);
         if self.own_proposal.is_some_and(|proposed| proposed <= view) {
             self.own_proposal = None;
         }

@@ -5,15 +5,15 @@ use crate::port::{Input, PayloadStatus};
 use crate::rules;
 use bytes::Bytes;
 use rustorium_crypto::{CheckedBatch, Verified, block_digest, block_payload_root};
-use rustorium_quorum::Evidence;
+use rustorium_quorum::{Evidence, KeptCertificate};
 use rustorium_storage::RecordKind;
-use rustorium_sync::{Source, Want};
+use rustorium_sync::{GapFetcher, Source, Want};
 use rustorium_transport::Credit;
 use rustorium_txpool::{Inserted, Lanes, Missing, PayloadFault, check_batch};
 use rustorium_types::{
     Batch, BatchDigest, Block, BlockDigest, Certificate, Class, Epoch, EpochChange, Heartbeat, Height, Message,
     Proposal, PublicKey, Report, Request, Response, SignedVote, ValidatorIndex, View, VoteBody, VoteKind, VoteMessage,
-    seeded,
+    limits, seeded,
 };
 use std::sync::Arc;
 
@@ -117,7 +117,7 @@ impl<P: Ports> Shard<P> {
         }
     }
 
-    fn is_ours(&self, body: &VoteBody) -> bool {
+    pub(super) fn is_ours(&self, body: &VoteBody) -> bool {
         let committee = &self.context.committee;
         body.chain == committee.chain && body.shard == committee.shard && body.epoch == committee.epoch
     }
@@ -130,18 +130,6 @@ impl<P: Ports> Shard<P> {
         }
         let mut events = Vec::new();
         self.tally.add_vote(vote, &mut events);
-        self.on_tally(events);
-    }
-
-    pub(super) fn add_certificate(&mut self, peer: ValidatorIndex, certificate: Certificate) {
-        if !self.is_ours(&certificate.body) {
-            return;
-        }
-        self.watch_certificate(&certificate);
-        let mut events = Vec::new();
-        if let Err(refused) = self.tally.add_certificate(certificate, &mut events) {
-            tracing::warn!(event = "certificate_refused", peer = peer.0, reason = %refused);
-        }
         self.on_tally(events);
     }
 
@@ -353,6 +341,9 @@ impl<P: Ports> Shard<P> {
         if let Request::Batch { lane, .. } = request {
             self.note_served(peer, *lane);
         }
+        if let Request::Certificates { first, last } = *request {
+            return self.serve_certificates(peer, id, first, last);
+        }
         let response = match *request {
             Request::OwnSignatures { next_seq } => self.signatures_of(peer, next_seq),
             _ => self.ports.answer(request, &Memory { shard: self }),
@@ -383,6 +374,9 @@ impl<P: Ports> Shard<P> {
             Response::EpochEnd(change) => return self.on_epoch_end(*change),
             other => other,
         };
+        if GapFetcher::owns(id) {
+            return self.on_gap_answer(now, peer, id, response);
+        }
         let Some((want, response)) = self.fetcher.on_response(now.ms(), peer, id, response) else {
             return self.note_refusals();
         };
@@ -403,11 +397,6 @@ impl<P: Ports> Shard<P> {
             {
                 let bytes = Bytes::from(rustorium_types::encode(&*batch));
                 self.ports.check_batch(peer, *batch, bytes, true, credit);
-            }
-            (Want::Certificates { .. }, Response::Certificates(certificates)) => {
-                for certificate in certificates.into_vec() {
-                    self.add_certificate(peer, certificate);
-                }
             }
             (Want::FinalBlocks { .. }, Response::FinalBlocks { blocks, finalization: Some(finalization) }) => {
                 self.on_final_blocks(peer, blocks.into_vec(), finalization);
@@ -476,7 +465,11 @@ impl<P: Ports> Source for Memory<'_, P> {
 
     fn certificates(&self, first: View, last: View) -> Vec<Certificate> {
         let plain = |certificate: &Verified<Certificate>| (**certificate).clone();
-        self.shard.tally.certificates_between(first, last).map(plain).collect()
+        let whole = |kept| match kept {
+            KeptCertificate::Whole(certificate) => Some(plain(&certificate)),
+            KeptCertificate::At(_) => None,
+        };
+        self.shard.tally.kept_between(first, last).filter_map(whole).take(limits::SYNC_ITEMS_MAX).collect()
     }
 
     fn final_blocks(&self, _first: Height, _count: u32) -> (Vec<Block>, Option<Certificate>) {

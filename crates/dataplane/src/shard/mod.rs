@@ -4,11 +4,13 @@
 //! leaves only when the journal is durable up to it; nothing is executed that is not final; everything held is bounded.
 
 mod blocks;
+mod certificates;
 mod effects;
 mod ending;
 mod finality;
 mod inbound;
 mod leading;
+mod open_votes;
 mod ports;
 mod recovery;
 mod signs;
@@ -26,12 +28,11 @@ use bytes::Bytes;
 use rustorium_crypto::Verified;
 use rustorium_quorum::{HeldTally, ReportTally, Tally, TallyEvent, VoteGuard};
 use rustorium_storage::RecordKind;
-use rustorium_sync::{FetchConfig, Fetcher};
+use rustorium_sync::{FetchConfig, Fetcher, GapConfig, GapFetcher};
 use rustorium_transport::Credit;
 use rustorium_txpool::{Lanes, Pool};
 use rustorium_types::{
-    BlockDigest, Certificate, Hash, Header, Height, Message, PublicKey, SignedVote, ValidatorIndex, View, VoteKind,
-    seeded,
+    BlockDigest, Certificate, Hash, Header, Height, Message, PublicKey, SignedVote, ValidatorIndex, View, seeded,
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -49,6 +50,12 @@ enum Outgoing {
 
 /// How many views beyond the current one a peer's votes and proposals are kept.
 const VIEW_WINDOW: u64 = 64;
+
+/// Certificates that stay in memory however large they are.
+const CERTIFICATES_WHOLE_MIN: usize = 256;
+
+/// How long a certificate that is lacking may be on its way before it is asked for.
+const GAP_GRACE_MS: u64 = 100;
 
 /// How long an input that nobody acts on at once waits for another that wakes the core anyway.
 const COMPANY_US: u64 = 5_000;
@@ -71,6 +78,8 @@ pub struct Shard<P: Ports> {
     lanes: Lanes,
     pool: Pool,
     fetcher: Fetcher,
+    /// Certificates that are lacking above the last final view.
+    gap: GapFetcher,
     view: View,
     /// Whether this node leads the view.
     leads: bool,
@@ -83,7 +92,7 @@ pub struct Shard<P: Ports> {
     /// What the journal holds of later epochs: a node whose store was lost goes through the earlier ones again.
     later: Records,
     ending: ending::Ending,
-    own_votes: BTreeMap<View, Vec<SignedVote>>,
+    own_votes: open_votes::OpenVotes,
     /// The view of its own newest proposal.
     own_proposal: Option<View>,
     entered_by: Option<CertificateName>,
@@ -144,9 +153,12 @@ impl<P: Ports> Shard<P> {
             per_peer_in_flight_max: 64,
         };
         let quorum = rustorium_types::quorum(n);
+        let gap =
+            GapConfig { timeout_ms: config.fetch_timeout_ms, grace_ms: GAP_GRACE_MS, others: quorum.saturating_sub(1) };
         Self {
             ports,
-            tally: Tally::above(committee, VIEW_WINDOW, tip.1.view),
+            tally: Tally::above(committee, VIEW_WINDOW, tip.1.view)
+                .keeping_whole(config.certificates_bytes_max, CERTIFICATES_WHOLE_MIN),
             guard: VoteGuard::new(),
             key: stale::KeyState::default(),
             reports: ReportTally::new(n, quorum, context.me()),
@@ -155,6 +167,7 @@ impl<P: Ports> Shard<P> {
             pool: Pool::new(config.pool.clone()),
             config,
             fetcher: Fetcher::new(fetch),
+            gap: GapFetcher::new(gap, tip.1.view),
             view: tip.1.view,
             leads: false,
             passed_over: Vec::new(),
@@ -163,7 +176,7 @@ impl<P: Ports> Shard<P> {
             floor: Floor::default(),
             later: Records::default(),
             ending: ending::Ending::default(),
-            own_votes: BTreeMap::new(),
+            own_votes: open_votes::OpenVotes::default(),
             own_proposal: None,
             entered_by: None,
             final_target: None,
@@ -213,7 +226,10 @@ impl<P: Ports> Shard<P> {
                 }
                 match (self.context.place(&node_key), self.seed_place(&node_key)) {
                     (Some(peer), _) => self.on_link(now, peer, up),
-                    (None, Some(seed)) if !up => self.fetcher.disconnected(seed),
+                    (None, Some(seed)) if !up => {
+                        self.fetcher.disconnected(seed);
+                        self.gap.disconnected(seed);
+                    }
                     _ => {}
                 }
             }
@@ -287,12 +303,13 @@ impl<P: Ports> Shard<P> {
     pub fn next_deadline_us(&self, now: Now) -> Option<u64> {
         let silence = self.signs.next_silence_us(self.config.heartbeat_us);
         let fetch = self.fetcher.next_deadline_ms().map(|ms| ms * 1000);
+        let gap = self.gap.next_deadline_ms().map(|ms| ms * 1000);
         let delayed = self.pool.next_delayed_ms().map(|at| now.us + at.saturating_sub(now.wall_ms) * 1000);
         let cut = self.own_lane.cut_due_us;
         let levels = self.untold_since_us.map(|since| since + COMPANY_US);
         let ask = self.ask_due_us();
         let end = self.next_end_us(now);
-        [silence, fetch, delayed, cut, levels, ask, self.report_due_us, self.recheck_at_us, end]
+        [silence, fetch, gap, delayed, cut, levels, ask, self.report_due_us, self.recheck_at_us, end]
             .into_iter()
             .flatten()
             .min()
@@ -311,24 +328,6 @@ impl<P: Ports> Shard<P> {
         }
     }
 
-    fn on_certificate(&mut self, certificate: &Verified<Certificate>) {
-        let body = &certificate.body;
-        if !seeded::bug("certificate-not-journaled") {
-            let position = self.append(RecordKind::Certificate, &rustorium_types::encode(&**certificate));
-            self.retained.note(body.view, position);
-        }
-        let digest = (body.kind != VoteKind::Nullify).then_some(body.block);
-        if let Some(digest) = digest {
-            self.consider_parent(body.view, digest);
-        }
-        if body.kind == VoteKind::Finalize {
-            self.is_final(body.view, body.block);
-        }
-        self.tell(Input::Certificate(CertificateName { kind: body.kind, view: body.view, digest }));
-        self.measure_certified(body.kind, body.view);
-        self.recheck = true;
-    }
-
     fn append(&mut self, kind: RecordKind, payload: &[u8]) -> u64 {
         self.appended = self.ports.append(kind, payload);
         self.appended
@@ -340,10 +339,6 @@ impl<P: Ports> Shard<P> {
             self.best_parent_view = view;
             self.best_parent = digest;
         }
-    }
-
-    fn certificate(&self, name: &CertificateName) -> Option<&Verified<Certificate>> {
-        self.tally.certificate(name.kind, name.view)
     }
 
     fn tell_block(&mut self, digest: &BlockDigest) {

@@ -7,7 +7,7 @@ use crate::shard::Stage;
 use bytes::Bytes;
 use rustorium_crypto::{CheckedBatch, Verified};
 use rustorium_execution::{CommitteeRecord, Skip};
-use rustorium_quorum::Evidence;
+use rustorium_quorum::{Evidence, KeptCertificate};
 use rustorium_storage::RecordKind;
 use rustorium_transport::Credit;
 use rustorium_txpool::{AccountView, Refused};
@@ -197,6 +197,8 @@ pub trait Ports {
     fn account(&self, account: &AccountId) -> Option<AccountView>;
     /// Answers a question from the store and the shard's memory.
     fn answer(&self, request: &Request, memory: &dyn rustorium_sync::Source) -> Response;
+    /// Answers a member's question for certificates with these, of which some are still to be read from the journal.
+    fn answer_certificates(&mut self, to: &PublicKey, id: u64, kept: Vec<KeptCertificate>);
     /// How an epoch ended, from the store.
     fn epoch_end(&self, epoch: Epoch) -> Option<EpochChange>;
     /// A stage took so long. Only a node shows it.

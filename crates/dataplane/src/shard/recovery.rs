@@ -220,6 +220,8 @@ impl<P: Ports> Shard<P> {
                 continue;
             }
             self.retained.note(body.view, position);
+            self.gap.certified(body.kind, body.view);
+            self.tally.journaled(body.kind, body.view, position);
             let digest = (body.kind != VoteKind::Nullify).then_some(body.block);
             if let Some(digest) = digest {
                 self.consider_parent(body.view, digest);
@@ -246,7 +248,7 @@ impl<P: Ports> Shard<P> {
             self.retained.note(body.view, *position);
             let own = self.context.own_key();
             if let Some(vote) = own.and_then(|own| rustorium_crypto::verify_vote(&own, *vote)) {
-                self.own_votes.entry(body.view).or_default().push(*vote);
+                self.note_open(*vote);
                 self.tally.add_own_vote(vote, &mut events);
             }
             let digest = (body.kind != VoteKind::Nullify).then_some(body.block);

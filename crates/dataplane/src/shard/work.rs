@@ -10,7 +10,7 @@ use rustorium_txpool::{Admission, BlockCaps, CutLimits, PoolConfig, home_lane, l
 use rustorium_types::limits::VALIDATORS_MAX;
 use rustorium_types::{
     AccountId, BatchBody, BatchDigest, BoundedVec, Class, Height, Message, PublicKey, Request, Transaction, TxId,
-    ValidatorIndex, View, VoteKind, seeded,
+    ValidatorIndex, View, seeded,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,6 +21,8 @@ const FORWARDED_TOGETHER: usize = 15;
 const HAND_ON_DELAYS: u64 = 3;
 /// Batches that one `SendWork` sends, at most.
 const WORK_BATCHES_MAX: usize = 16;
+/// Notarizations that one `SendWork` sends, at most; older ones are fetched.
+const WORK_NOTARIZATIONS_MAX: usize = 64;
 
 /// How a shard treats its own lane and its peers.
 #[derive(Clone, Debug)]
@@ -44,6 +46,8 @@ pub struct WorkConfig {
     pub rival_wait_us: u64,
     /// How often the timers of all views were doubled when this node last knew; none: not within an hour.
     pub backoff: Option<u32>,
+    /// Bytes of certificates in memory, beyond the newest 256; older ones are read from the journal.
+    pub certificates_bytes_max: usize,
 }
 
 impl Default for WorkConfig {
@@ -58,6 +62,7 @@ impl Default for WorkConfig {
             retires: true,
             rival_wait_us: 0,
             backoff: None,
+            certificates_bytes_max: 4 * 1024 * 1024,
         }
     }
 }
@@ -308,7 +313,7 @@ impl<P: Ports> Shard<P> {
 
     /// Sends what makes this node see work: unlisted batches, notarizations above the last final view, the report.
     pub(super) fn send_work(&mut self, peer: Option<ValidatorIndex>) {
-        let mut messages = self.open_notarizations();
+        let mut messages = self.open_notarizations(WORK_NOTARIZATIONS_MAX);
         messages.push(Message::Report(self.own_report()));
         let sent = if seeded::bug("work-before-its-sync") { u64::MAX } else { self.own_lane.sent };
         let may_leave =
@@ -324,15 +329,6 @@ impl<P: Ports> Shard<P> {
         }
     }
 
-    /// The notarizations above the last finalization.
-    pub(super) fn open_notarizations(&self) -> Vec<Message> {
-        let finalized = self.tally.best_finalization().map_or(View(0), |best| best.body.view);
-        let first = self.tree.root().1.view.max(finalized).next();
-        let certificates = self.tally.certificates_between(first, self.best_parent_view);
-        let notarizations = certificates.filter(|certificate| certificate.body.kind == VoteKind::Notarize);
-        notarizations.map(|certificate| Message::Certificate(Box::new((**certificate).clone()))).collect()
-    }
-
     pub(super) fn poll_fetcher(&mut self, now: Now) {
         let mut peers: Vec<ValidatorIndex> = self.connected();
         // Of more than f members one is honest.
@@ -341,6 +337,7 @@ impl<P: Ports> Shard<P> {
         }
         let mut questions: Vec<(ValidatorIndex, u64, Request)> = Vec::new();
         self.fetcher.poll(now.ms(), &peers, &mut questions);
+        self.gap.poll(now.ms(), &peers, &mut questions);
         for (peer, id, request) in questions {
             let frame = Message::Request { id, request }.to_frame().into();
             match self.seed_at(peer).copied() {
@@ -367,12 +364,14 @@ impl<P: Ports> Shard<P> {
     pub(super) fn on_link(&mut self, now: Now, peer: ValidatorIndex, up: bool) {
         if up {
             self.connected.insert(peer);
+            self.gap.connected();
             self.signs.expect(now, peer);
             self.help(peer, View(0));
             self.ask_soon(now);
         } else {
             self.connected.remove(&peer);
             self.fetcher.disconnected(peer);
+            self.gap.disconnected(peer);
         }
     }
 }

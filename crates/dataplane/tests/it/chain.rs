@@ -7,6 +7,7 @@ use made::genesis_of;
 pub use made::{START_MS, account, signer};
 use rustorium_crypto::{SigningKey, Verified, transaction_id, verify_transactions};
 use rustorium_dataplane::context::Context;
+use rustorium_dataplane::shard::ExecutionJob;
 use rustorium_txpool::home_lane;
 use rustorium_types::*;
 use std::sync::Arc;
@@ -77,4 +78,14 @@ pub fn admitted(transaction: &Verified<Transaction>) -> (TxId, Arc<Verified<Tran
 pub fn verified(transactions: Vec<Transaction>) -> Vec<(TxId, Arc<Verified<Transaction>>)> {
     let good = verify_transactions(transactions).into_iter().flatten();
     good.map(|(id, transaction)| (id, Arc::new(transaction))).collect()
+}
+
+pub fn copy(job: &ExecutionJob) -> ExecutionJob {
+    ExecutionJob {
+        digest: job.digest,
+        block: job.block.clone(),
+        payload: job.payload.clone(),
+        finalization: job.finalization.clone(),
+        end: job.end.clone(),
+    }
 }

@@ -116,7 +116,8 @@ impl Core {
         let voted = votes.iter().filter(|vote| vote.kind != VoteKind::Finalize).map(|vote| vote.view);
         let proven = certificates.iter().map(|certificate| certificate.view.next());
         self.view = voted.chain(proven).chain([last_final.view.next()]).max().unwrap();
-        out.push(self.entered(None));
+        let because = certificates.iter().find(|certificate| certificate.view.next() == self.view).copied();
+        out.push(self.entered(because));
         for name in certificates {
             self.certificate(name, out);
         }

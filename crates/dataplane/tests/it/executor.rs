@@ -1,8 +1,7 @@
 //! R32: what the executor has on disk before it tells that an epoch is over.
 
-use crate::chain::{N, context};
+use crate::chain::{N, context, copy};
 use crate::epochs::{epoch, goes_on, net, operate};
-use crate::ports::copy;
 use rustorium_dataplane::executor::{Executor, Progress};
 use rustorium_dataplane::inbox::Inbox;
 use rustorium_dataplane::metrics::NodeMetrics;

@@ -9,6 +9,7 @@ mod ports;
 
 mod ages;
 mod catch_up;
+mod certificates;
 mod closing;
 mod durability;
 mod epochs;

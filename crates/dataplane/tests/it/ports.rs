@@ -1,7 +1,7 @@
 //! `Ports` in memory. Each frame that leaves is held against what the journal has on disk, and each release against what
 //! a restart would need.
 
-use crate::chain::verified;
+use crate::chain::{copy, verified};
 use borsh::BorshDeserialize;
 use bytes::Bytes;
 use rustorium_crypto::{batch_digest, block_digest, verify_batch, verify_transactions};
@@ -13,13 +13,13 @@ use rustorium_dataplane::port::Input;
 use rustorium_dataplane::proving::Scoped;
 use rustorium_dataplane::queue::Queue;
 use rustorium_dataplane::rooting::{RootJob, Rooting};
-use rustorium_dataplane::serving::Serving;
+use rustorium_dataplane::serving::{Serving, answer_certificates};
 use rustorium_dataplane::shard::{Ending, Event, ExecutionJob, Ports};
 use rustorium_dataplane::tree_rows::Tree;
 use rustorium_dataplane::waiters::Waiters;
 use rustorium_execution::{AccountRecord, Keys, account_key};
 use rustorium_gateway::Submitted;
-use rustorium_quorum::Evidence;
+use rustorium_quorum::{Evidence, KeptCertificate};
 use rustorium_state::tables::Tables;
 use rustorium_state::workers::Serial;
 use rustorium_storage::{EpochStore, JournalRecord, Lsn, MemStore, RecordKind, Store, TreeStore};
@@ -369,16 +369,6 @@ pub fn from<T: BorshDeserialize>(bytes: &[u8]) -> T {
     decode(bytes, limits::FRAME_BYTES_MAX).unwrap()
 }
 
-pub fn copy(job: &ExecutionJob) -> ExecutionJob {
-    ExecutionJob {
-        digest: job.digest,
-        block: job.block.clone(),
-        payload: job.payload.clone(),
-        finalization: job.finalization.clone(),
-        end: job.end.clone(),
-    }
-}
-
 impl Ports for TestPorts {
     fn begin_epoch(&mut self, context: &Arc<Context>) {
         self.context = context.clone();
@@ -476,6 +466,12 @@ impl Ports for TestPorts {
     fn account(&self, account: &AccountId) -> Option<AccountView> {
         let record = AccountRecord::from_bytes(&self.store.state(&account_key(*account)).unwrap()?).unwrap();
         Some(AccountView { nonce: record.nonce, public_key: record.public_key })
+    }
+
+    fn answer_certificates(&mut self, to: &PublicKey, id: u64, kept: Vec<KeptCertificate>) {
+        let journaled = |lsn: &Lsn| self.journal.iter().find(|record| record.lsn == *lsn).cloned();
+        let response = answer_certificates(kept, |places| places.iter().filter_map(journaled).collect());
+        self.send_to(to, Class::Sync, Message::Response { id, response }.to_frame().into());
     }
 
     fn answer(&self, request: &Request, memory: &dyn Source) -> Response {

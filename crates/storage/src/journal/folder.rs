@@ -26,7 +26,7 @@ pub(super) struct Folder {
     path: PathBuf,
     pub durability: Durability,
     pub segment_bytes: u64,
-    keys: Arc<JournalKeys>,
+    pub keys: Arc<JournalKeys>,
 }
 
 /// A segment's file.
@@ -140,7 +140,7 @@ impl Folder {
     }
 
     /// Segments by their numbers, and files whose preparation was cut short; these never held a record.
-    fn segment_paths(&self) -> Result<Paths, JournalError> {
+    pub(super) fn segment_paths(&self) -> Result<Paths, JournalError> {
         let fail = |e: io::Error| JournalError::io("list", &self.path, &e);
         let (mut paths, mut unfinished) = (Vec::new(), Vec::new());
         for entry in fs::read_dir(&self.path).map_err(fail)? {
@@ -259,7 +259,7 @@ impl Folder {
 }
 
 /// Segments by their numbers, and files whose preparation was cut short.
-type Paths = (Vec<(u32, PathBuf)>, Vec<PathBuf>);
+pub(super) type Paths = (Vec<(u32, PathBuf)>, Vec<PathBuf>);
 
 /// The records of a segment's bytes, the position after the last, and where one stands that proves more to have been durable.
 type Records = (Vec<JournalRecord>, u64, Option<usize>);

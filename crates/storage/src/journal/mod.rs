@@ -7,6 +7,7 @@
 
 mod folder;
 mod format;
+mod reader;
 mod stats;
 mod writer;
 
@@ -22,6 +23,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use thiserror::Error;
 
+pub use reader::JournalReader;
 pub use stats::{JournalStats, SYNC_BUCKETS_US};
 
 /// Bytes of a segment file.
@@ -200,6 +202,7 @@ impl Queue {
 /// The open journal. Dropping it writes and syncs what was appended.
 pub struct Journal {
     shared: Arc<Shared>,
+    reader: JournalReader,
     thread: Option<JoinHandle<()>>,
     // Held for as long as the thread may write; closed after it has ended.
     _lock: std::fs::File,
@@ -237,12 +240,13 @@ impl Journal {
             record_bytes_max: segment_bytes - format::PAGE - format::RECORD_OVERHEAD,
         });
         let records = recovered.records;
+        let reader = JournalReader { folder: folder.clone() };
         let writer = writer::Writer::start(folder, recovered.layout, recovered.next, shared.clone(), done)?;
         let thread =
             std::thread::Builder::new().name("journal".into()).spawn(move || writer.run()).map_err(|error| {
                 JournalError::Io { doing: "start a thread for", path: "journal".into(), reason: error.to_string() }
             })?;
-        Ok((Self { shared, thread: Some(thread), _lock: lock }, records))
+        Ok((Self { shared, reader, thread: Some(thread), _lock: lock }, records))
     }
 
     /// Appends a record and returns its position. It is durable once `done` was called with this position or a later one,
@@ -276,6 +280,11 @@ impl Journal {
         debug_assert!(up_to.0 < queue.next, "only what was appended can be synced");
         queue.sync = true;
         self.shared.work.notify_one();
+    }
+
+    /// What reads records back beside the thread that writes.
+    pub fn reader(&self) -> &JournalReader {
+        &self.reader
     }
 
     /// Lets go of every record below `below`: whole segments are freed, so some of them may still come back.

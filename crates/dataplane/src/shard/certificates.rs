@@ -1,0 +1,94 @@
+//! Certificates: taken from peers and from votes, journaled, told to the core, sent on, and fetched where they lack.
+//!
+//! *Invariants:* a certificate is in the journal before the core hears of it; one is kept until a view at or above its
+//! own is final and executed (R10); what is lacking is asked for as one gap (R34).
+
+use super::{Now, Ports, Shard};
+use crate::port::{CertificateName, Input};
+use rustorium_crypto::Verified;
+use rustorium_quorum::KeptCertificate;
+use rustorium_storage::RecordKind;
+use rustorium_types::limits::SYNC_ITEMS_MAX;
+use rustorium_types::{
+    Certificate, Class, Message, Response, SignedVote, ValidatorIndex, View, VoteBody, VoteKind, seeded,
+};
+
+impl<P: Ports> Shard<P> {
+    pub(super) fn add_certificate(&mut self, peer: ValidatorIndex, certificate: Certificate) {
+        if !self.is_ours(&certificate.body) {
+            return;
+        }
+        self.watch_certificate(&certificate);
+        let mut events = Vec::new();
+        if let Err(refused) = self.tally.add_certificate(certificate, &mut events) {
+            tracing::warn!(event = "certificate_refused", peer = peer.0, reason = %refused);
+        }
+        self.on_tally(events);
+    }
+
+    /// R34: certificates that were lacking, the newest views first.
+    pub(super) fn on_gap_answer(&mut self, now: Now, peer: ValidatorIndex, id: u64, response: Response) {
+        let Some(certificates) = self.gap.on_response(now.ms(), peer, id, response) else { return };
+        for certificate in certificates.into_iter().rev() {
+            self.add_certificate(peer, certificate);
+        }
+        self.gap.settled(id);
+    }
+
+    pub(super) fn on_certificate(&mut self, certificate: &Verified<Certificate>) {
+        let body = &certificate.body;
+        if !seeded::bug("certificate-not-journaled") {
+            let position = self.append(RecordKind::Certificate, &rustorium_types::encode(&**certificate));
+            self.retained.note(body.view, position);
+            self.tally.journaled(body.kind, body.view, position);
+        }
+        self.gap.certified(body.kind, body.view);
+        self.own_votes.close(body.kind, body.view);
+        let digest = (body.kind != VoteKind::Nullify).then_some(body.block);
+        if let Some(digest) = digest {
+            self.consider_parent(body.view, digest);
+        }
+        if body.kind == VoteKind::Finalize {
+            self.is_final(body.view, body.block);
+        }
+        self.tell(Input::Certificate(CertificateName { kind: body.kind, view: body.view, digest }));
+        self.measure_certified(body.kind, body.view);
+        self.recheck = true;
+    }
+
+    /// R34: all that is kept of the asked views, oldest first, as far as one answer goes.
+    pub(super) fn serve_certificates(&mut self, peer: ValidatorIndex, id: u64, first: View, last: View) {
+        let kept: Vec<KeptCertificate> = self.tally.kept_between(first, last).take(SYNC_ITEMS_MAX).collect();
+        let asker = self.context.validators.get(usize::from(peer.0)).map(|member| member.node_key);
+        if let Some(asker) = asker {
+            self.ports.answer_certificates(&asker, id, kept);
+        }
+    }
+
+    /// An own vote has left, or may have: it is sent again until there is a certificate.
+    pub(super) fn note_open(&mut self, vote: SignedVote) {
+        let VoteBody { kind, view, .. } = vote.body;
+        let nullified = kind == VoteKind::Finalize && self.tally.has(VoteKind::Nullify, view);
+        if !nullified && !self.tally.has(kind, view) {
+            self.own_votes.insert(vote);
+        }
+    }
+
+    pub(super) fn certificate(&self, name: &CertificateName) -> Option<&Verified<Certificate>> {
+        self.tally.certificate(name.kind, name.view)
+    }
+
+    pub(super) fn send_certificate(&mut self, name: &CertificateName) {
+        if let Some(certificate) = self.certificate(name) {
+            let frame = Message::Certificate(Box::new((**certificate).clone())).to_frame();
+            self.ports.broadcast(Class::Consensus, frame.into());
+        }
+    }
+
+    /// The newest notarizations above the last finalization, at most so many.
+    pub(super) fn open_notarizations(&self, count: usize) -> Vec<Message> {
+        let finalized = self.tally.best_finalization().map_or(View(0), |best| best.body.view);
+        let newest = self.tally.notarizations_above(self.tree.root().1.view.max(finalized)).take(count);
+        newest.map(|certificate| Message::Certificate(Box::new((**certificate).clone()))).collect()
+    }
+}

@@ -1,0 +1,96 @@
+"""Certified views above the last finalization: which block may be a parent, and what is missing to tell (R3, R5, R25).
+
+Invariants: every question costs a few searches, however many views have passed without a final block; nullified views
+are kept as runs, so that a bad hour is one entry.
+"""
+
+from bisect import bisect_left, bisect_right, insort
+
+
+class Runs:
+    """A set of views as disjoint runs that don't touch."""
+
+    __slots__ = ("_firsts", "_lasts")
+
+    def __init__(self) -> None:
+        self._firsts: list[int] = []
+        self._lasts: list[int] = []
+
+    def __contains__(self, view: int) -> bool:
+        return self.run_end(view) >= view
+
+    def add(self, view: int) -> None:
+        at = bisect_right(self._firsts, view)
+        if at > 0 and self._lasts[at - 1] >= view:
+            return
+        joins_below = at > 0 and self._lasts[at - 1] == view - 1
+        joins_above = at < len(self._firsts) and self._firsts[at] == view + 1
+        if joins_below and joins_above:
+            self._lasts[at - 1] = self._lasts.pop(at)
+            del self._firsts[at]
+        elif joins_below:
+            self._lasts[at - 1] = view
+        elif joins_above:
+            self._firsts[at] = view
+        else:
+            self._firsts.insert(at, view)
+            self._lasts.insert(at, view)
+
+    def run_start(self, view: int) -> int:
+        """The first view of the run that `view` is in; `view` + 1 where it is in none."""
+        at = bisect_right(self._firsts, view) - 1
+        return self._firsts[at] if at >= 0 and self._lasts[at] >= view else view + 1
+
+    def run_end(self, view: int) -> int:
+        """The last view of the run that `view` is in; `view` - 1 where it is in none."""
+        at = bisect_right(self._firsts, view) - 1
+        return self._lasts[at] if at >= 0 and self._lasts[at] >= view else view - 1
+
+    def newest_below(self, view: int) -> int | None:
+        """The newest view of the set below `view`."""
+        at = bisect_left(self._firsts, view) - 1
+        return min(self._lasts[at], view - 1) if at >= 0 else None
+
+    def forget_through(self, view: int) -> None:
+        """Removes the views up to this one."""
+        kept = bisect_right(self._lasts, view)
+        del self._firsts[:kept], self._lasts[:kept]
+        if self._firsts:
+            self._firsts[0] = max(self._firsts[0], view + 1)
+
+
+class Notarized:
+    """Notarized blocks by their views."""
+
+    __slots__ = ("_blocks", "_views")
+
+    def __init__(self) -> None:
+        self._blocks: dict[int, bytes] = {}
+        self._views: list[int] = []
+
+    def __contains__(self, view: int) -> bool:
+        return view in self._blocks
+
+    def add(self, view: int, digest: bytes) -> None:
+        if view not in self._blocks:
+            self._blocks[view] = digest
+            insort(self._views, view)
+
+    def get(self, view: int) -> bytes | None:
+        return self._blocks.get(view)
+
+    def newest(self) -> int | None:
+        """The newest notarized view."""
+        return self._views[-1] if self._views else None
+
+    def newest_below(self, view: int) -> int | None:
+        """The newest notarized view below `view`."""
+        at = bisect_left(self._views, view) - 1
+        return self._views[at] if at >= 0 else None
+
+    def forget_through(self, view: int) -> None:
+        """Removes the views up to this one."""
+        kept = bisect_right(self._views, view)
+        for gone in self._views[:kept]:
+            del self._blocks[gone]
+        del self._views[:kept]

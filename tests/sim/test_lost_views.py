@@ -1,0 +1,51 @@
+"""Views lost in a row while members are away: certificates are kept, served and accepted, however many they are (R10,
+R34).
+
+Invariants: the network and the disks are whole in the end, and at most f members are dead or mute; the first final
+block then comes within the bound of `bad_hours`.
+"""
+
+from dataclasses import replace
+
+import pytest
+
+from rustorium.sim.release.bad_hours import Absence, BadHour, Lost, Restart, Way
+from rustorium.sim.release.run import Report, run_seed
+from rustorium.sim.release.scenario import Mode, Shape, draw_plan
+
+SHAPE = Shape(nodes=4, heights=10)
+AWAY = (Absence(3, 0.0, 1.0, Way.CUT),)
+MEMORY = 66
+"""More views than votes are kept of."""
+LONG = 1_000
+
+
+def play(bad: BadHour, traitors: tuple[str, ...] = ()) -> Report:
+    plan = replace(draw_plan(0, Mode.BAD_HOURS, SHAPE), traitors=traitors, hour=bad, ceiling_ms=50)
+    return run_seed(1, plan=plan)
+
+
+@pytest.mark.parametrize("restart", [Restart.NONE, Restart.POWER], ids=lambda restart: restart.value)
+@pytest.mark.parametrize("views", [MEMORY, LONG])
+def test_a_member_that_was_away_makes_a_quorum_with_those_that_lost_the_views(views: int, restart: Restart) -> None:
+    report = play(BadHour(views, Lost.PROPOSALS, AWAY, dead=(2,), restart=restart))
+    assert report.ok, report.line()
+    assert dict(report.faults)["lost views"] == views
+
+
+@pytest.mark.parametrize("lost", [Lost.NOTARIZES, Lost.FINALIZES], ids=lambda lost: lost.value)
+def test_votes_that_are_lost_stop_nothing_either(lost: Lost) -> None:
+    report = play(BadHour(LONG // 4, lost, AWAY, dead=(2,)))
+    assert report.ok, report.line()
+
+
+def test_members_away_in_turns_have_parts_of_the_certificates() -> None:
+    away = tuple(Absence(node, node / 4, (node + 1) / 4, Way.DOWN if node % 2 else Way.CUT) for node in range(4))
+    for dead in ((0,), (3,), ()):
+        report = play(BadHour(LONG // 2, Lost.PROPOSALS, away, dead=dead, restart=Restart.ALL))
+        assert report.ok, report.line()
+
+
+def test_beside_a_mute_member_it_takes_two_ceilings_more() -> None:
+    report = play(BadHour(LONG // 2, Lost.PROPOSALS, restart=Restart.ALL), traitors=("silent",))
+    assert report.ok, report.line()
