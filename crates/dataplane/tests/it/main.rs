@@ -8,6 +8,7 @@ mod net;
 mod ports;
 
 mod catch_up;
+mod clocks;
 mod closing;
 mod durability;
 mod epochs;
