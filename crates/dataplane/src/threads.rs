@@ -9,7 +9,7 @@ use crate::notices::Notices;
 use crate::port::Input;
 use crate::queue::Queue;
 use crate::serving::Serving;
-use crate::shard::{Ending, Event, ExecutionJob, Now, Ports, Shard, Stage};
+use crate::shard::{BlockAhead, Ending, Event, ExecutionJob, Now, Ports, Shard, Stage};
 use crate::verifier::Verifier;
 use crate::vitals::Arrivals;
 use bytes::Bytes;
@@ -48,6 +48,12 @@ pub struct ShardGauges {
     pub diverged: AtomicU64,
     /// The next height, where no peer holds it any more; 0 for none.
     pub unserved: AtomicU64,
+    /// The time of the newest certified block, Unix ms.
+    pub certified_time_ms: AtomicU64,
+    /// The newest block that waited for this node's clock alone.
+    pub block_ahead: Mutex<Option<BlockAhead>>,
+    /// Blocks that did.
+    pub blocks_ahead: AtomicU64,
     /// When peers were heard.
     pub arrivals: Arrivals,
     /// The leaders that are passed over.
@@ -242,6 +248,11 @@ fn publish(shard: &mut Shard<ThreadPorts>, gauges: &ShardGauges) {
     gauges.missing.store(shard.missing(), Ordering::Relaxed);
     gauges.synced.store(shard.synced(), Ordering::Relaxed);
     gauges.unserved.store(shard.unserved().map_or(0, |height| height.0), Ordering::Relaxed);
+    gauges.certified_time_ms.store(shard.certified_time_ms(), Ordering::Relaxed);
+    let (block_ahead, blocks_ahead) = shard.blocks_ahead();
+    if gauges.blocks_ahead.swap(blocks_ahead, Ordering::Relaxed) != blocks_ahead {
+        *gauges.block_ahead.lock() = block_ahead;
+    }
     let heard = shard.take_arrivals();
     if !heard.is_empty() {
         let context = shard.ports.links.context();

@@ -4,7 +4,7 @@
 
 use crate::links::Links;
 use crate::queue::Queue;
-use crate::shard::{Event, ExecutionJob};
+use crate::shard::{BlockAhead, Event, ExecutionJob};
 use crate::threads::ShardGauges;
 use parking_lot::Mutex;
 use rustorium_storage::{Journal, Store};
@@ -85,6 +85,17 @@ pub struct PeerNote {
     pub passed_over: bool,
 }
 
+/// A block that waited for this node's clock and for nothing else.
+#[derive(Serialize)]
+pub struct AheadNote {
+    /// Its proposer's name.
+    pub proposer: String,
+    /// By how much its time was ahead of the clock.
+    pub ahead_ms: u64,
+    /// When that was found, by the clock of `heard_us`.
+    pub at_us: u64,
+}
+
 /// One reading.
 #[derive(Serialize)]
 pub struct VitalsNote {
@@ -104,6 +115,12 @@ pub struct VitalsNote {
     pub unserved: Option<u64>,
     /// Whether it has executed about as far as its peers.
     pub synced: bool,
+    /// The time of the newest certified block, Unix ms; 0 before the first turn.
+    pub chain_ms: u64,
+    /// How far a block's time may be ahead of a voter's clock.
+    pub clock_ahead_ms_max: u64,
+    /// The newest block that was further ahead than that, and lacked nothing else.
+    pub block_ahead: Option<AheadNote>,
     /// All peers of the committee.
     pub peers: Vec<PeerNote>,
 }
@@ -167,8 +184,20 @@ impl Vitals {
             diverged: some(self.gauges.diverged.load(Ordering::Relaxed)),
             unserved: some(self.gauges.unserved.load(Ordering::Relaxed)),
             synced: self.gauges.synced.load(Ordering::Relaxed),
+            chain_ms: self.gauges.certified_time_ms.load(Ordering::Relaxed),
+            clock_ahead_ms_max: self.links.context().parameters.clock_ahead_ms_max,
+            block_ahead: self.gauges.block_ahead.lock().map(|block| self.ahead(&block)),
             peers: self.links.named().into_iter().map(peer).collect(),
         }
+    }
+}
+
+impl Vitals {
+    fn ahead(&self, block: &BlockAhead) -> AheadNote {
+        let context = self.links.context();
+        let proposer = context.validators.get(usize::from(block.proposer.0));
+        let name = proposer.map(|member| String::from_utf8_lossy(member.name.as_slice()).into_owned());
+        AheadNote { proposer: name.unwrap_or_default(), ahead_ms: block.ahead_ms, at_us: block.at_us }
     }
 }
 

@@ -159,6 +159,7 @@ impl<P: Ports> Shard<P> {
         let Some(block) = self.tree.advance(digest, &self.context.parameters) else { return false };
         let header = &block.header;
         self.watch_final(digest, header);
+        self.clocks.certified(digest);
         let (height, view) = (header.height, header.view);
         let own_lane = self.own_cursor(header);
         self.retained.hand_over(height, HandedOver { view, own_lane, batches_from: positions });

@@ -4,6 +4,7 @@
 //! leaves only when the journal is durable up to it; nothing is executed that is not final; everything held is bounded.
 
 mod blocks;
+mod clocks;
 mod effects;
 mod ending;
 mod finality;
@@ -36,6 +37,7 @@ use rustorium_types::{
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
+pub use clocks::BlockAhead;
 pub use ports::{Admitted, Ended, Ending, Event, Executed, ExecutionJob, Now, Ports};
 pub use recovery::{Floor, Journaled, Records};
 pub use timing::Stage;
@@ -108,6 +110,7 @@ pub struct Shard<P: Ports> {
     entered: bool,
     peer_executed: HashMap<ValidatorIndex, Height>,
     signs: signs::Signs,
+    clocks: clocks::Clocks,
     served: HashMap<(ValidatorIndex, View), HashSet<ValidatorIndex>>,
     /// Who answered with a batch whose signatures don't verify: is asked first no more.
     liars: HashSet<ValidatorIndex>,
@@ -182,6 +185,7 @@ impl<P: Ports> Shard<P> {
             entered: false,
             peer_executed: HashMap::new(),
             signs: signs::Signs::default(),
+            clocks: clocks::Clocks::default(),
             served: HashMap::new(),
             liars: HashSet::new(),
             own_lane: work::OwnLane::default(),
@@ -320,6 +324,7 @@ impl<P: Ports> Shard<P> {
         let digest = (body.kind != VoteKind::Nullify).then_some(body.block);
         if let Some(digest) = digest {
             self.consider_parent(body.view, digest);
+            self.clocks.certified(&digest);
         }
         if body.kind == VoteKind::Finalize {
             self.is_final(body.view, body.block);
