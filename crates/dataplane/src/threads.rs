@@ -158,6 +158,10 @@ impl Ports for ThreadPorts {
         self.clients.expired(ids);
     }
 
+    fn given_up(&mut self, ids: &[TxId]) {
+        self.clients.given_up(ids);
+    }
+
     fn refused(&mut self, id: &TxId, refused: Refused) {
         tracing::debug!(event = "transaction_refused", transaction = %id, reason = %refused);
         self.clients.refused(id, &refused);

@@ -1,6 +1,8 @@
 //! The pool: takes transactions, holds those whose turn has not come, hands out what the own lane can list next.
 //!
-//! *Invariants:* never more than `transactions_max` and `bytes_max`, what is cut and not yet executed included; those that
+//! *Invariants:* two kinds of time, which never meet: what waits for its turn goes by the node's monotonic clock, and what
+//! expires goes by the time of the newest executed header alone, so that what was called expired is never executed; the
+//! wall clock only bounds how far an expiry may be ahead, and is forgotten at once; never more than `transactions_max` and `bytes_max`, what is cut and not yet executed included; those that
 //! wait for a missing nonce take at most a quarter, so that what can proceed always finds room; senders take turns.
 
 mod feedback;
@@ -67,6 +69,15 @@ pub struct AccountView {
     pub public_key: PublicKey,
 }
 
+/// A node's clocks at the moment of an admission.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Clock {
+    /// Monotonic milliseconds: what waits here waits by it.
+    pub ms: u64,
+    /// Unix milliseconds, which may be wrong, and step.
+    pub wall_ms: u64,
+}
+
 /// How a transaction was taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Admission {
@@ -74,6 +85,22 @@ pub enum Admission {
     Queued,
     /// It waited here before.
     Duplicate,
+}
+
+/// What a pool dropped before it was executed.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Dropped {
+    /// Expired by an executed header's time: these will never be executed.
+    pub expired: Vec<TxId>,
+    /// Let go for another reason: another node, or whoever sends the same bytes again, may still have these executed.
+    pub given_up: Vec<TxId>,
+}
+
+impl Dropped {
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.expired.is_empty() && self.given_up.is_empty()
+    }
 }
 
 /// Bounds of one cut.
@@ -99,14 +126,16 @@ pub struct Pool {
     next_turn: u64,
     expiries: BTreeSet<(u64, AccountId, u64)>,
     delayed: BTreeSet<(u64, AccountId, u64)>,
-    dropped: Vec<TxId>,
+    dropped: Dropped,
+    /// Monotonic.
     now_ms: u64,
+    /// Of the newest executed header.
     header_time_ms: u64,
 }
 
 impl Pool {
-    /// An empty pool.
-    pub fn new(config: PoolConfig) -> Self {
+    /// An empty pool above an executed header of this time.
+    pub fn new(config: PoolConfig, header_time_ms: u64) -> Self {
         Self {
             config,
             senders: HashMap::new(),
@@ -116,27 +145,27 @@ impl Pool {
             next_turn: 0,
             expiries: BTreeSet::new(),
             delayed: BTreeSet::new(),
-            dropped: Vec::new(),
+            dropped: Dropped::default(),
             now_ms: 0,
-            header_time_ms: 0,
+            header_time_ms,
         }
     }
 
     /// Takes a verified transaction that may be cut at once. `account` is asked only where its sender isn't known here.
     pub fn admit(
         &mut self,
-        now_ms: u64,
+        clock: Clock,
         id: TxId,
         t: Arc<Verified<Transaction>>,
         account: impl FnOnce() -> Option<AccountView>,
     ) -> Result<Admission, Refused> {
-        self.admit_later(now_ms, id, t, 0, account)
+        self.admit_later(clock, id, t, 0, account)
     }
 
-    /// Takes a verified transaction that may be cut from `not_before_ms` on: one whose home is another lane.
+    /// Takes a verified transaction that may be cut from `not_before_ms` on, monotonic: one whose home is another lane.
     pub fn admit_later(
         &mut self,
-        now_ms: u64,
+        clock: Clock,
         id: TxId,
         t: Arc<Verified<Transaction>>,
         not_before_ms: u64,
@@ -145,9 +174,9 @@ impl Pool {
         if self.ids.contains_key(&id) {
             return Ok(Admission::Duplicate);
         }
-        self.now_ms = self.now_ms.max(now_ms);
+        self.now_ms = self.now_ms.max(clock.ms);
         let bytes = encoded_bytes(&t);
-        self.check_alone(now_ms, &t, bytes)?;
+        self.check_alone(clock.wall_ms, &t, bytes)?;
         let (account_id, nonce) = (t.body.sender, t.body.nonce);
         self.check_room(bytes as u64)?;
         let gap_ok = self.totals.gapped < self.config.transactions_max / 4;
@@ -176,7 +205,7 @@ impl Pool {
         Ok(Admission::Queued)
     }
 
-    fn check_alone(&self, now_ms: u64, t: &Transaction, bytes: usize) -> Result<(), Refused> {
+    fn check_alone(&self, wall_ms: u64, t: &Transaction, bytes: usize) -> Result<(), Refused> {
         if bytes > self.config.transaction_bytes_max {
             return Err(Refused::TooLarge { bytes, max: self.config.transaction_bytes_max });
         }
@@ -188,10 +217,12 @@ impl Pool {
             return Err(Refused::WorkLimitTooLow { limit, needed });
         }
         let (expires_at_ms, limit_ms) = (t.body.expires_at_ms, self.config.expiry_ahead_ms_max);
-        if expires_at_ms <= now_ms.max(self.header_time_ms) {
-            return Err(Refused::Expired { expires_at_ms, now_ms: now_ms.max(self.header_time_ms) });
+        // By executed headers alone: where only the clock says so, the client would be told of what may still be executed.
+        let chain_ms = if seeded::bug("expiry-by-the-clock") { wall_ms } else { self.header_time_ms };
+        if expires_at_ms <= chain_ms {
+            return Err(Refused::Expired { expires_at_ms, chain_ms });
         }
-        let ahead_ms = expires_at_ms - now_ms;
+        let ahead_ms = expires_at_ms.saturating_sub(wall_ms.max(self.header_time_ms));
         if ahead_ms > limit_ms { Err(Refused::ExpiryTooFar { ahead_ms, limit_ms }) } else { Ok(()) }
     }
 
@@ -256,7 +287,7 @@ impl Pool {
         Some(entry.id)
     }
 
-    /// The next transactions for the own lane: in nonce order per sender, senders in turns of `RUN_LENGTH`. Where anything
+    /// The next transactions for the own lane at this monotonic time: in nonce order per sender, senders in turns of `RUN_LENGTH`. Where anything
     /// is ready at least one is cut, also when it alone is over the limits (admission keeps it under the batch's caps).
     pub fn cut(&mut self, now_ms: u64, limits: &CutLimits) -> Vec<(TxId, Arc<Verified<Transaction>>)> {
         self.open_delayed(now_ms);
@@ -288,10 +319,10 @@ impl Pool {
         for _ in 0..RUN_LENGTH {
             let Some(sender) = self.senders.get(&account) else { return false };
             let Some(head) = sender.head() else { return false };
-            if head.expires_at_ms <= self.now_ms && !seeded::bug("pool-cuts-expired") {
+            if head.expires_at_ms <= self.header_time_ms && !seeded::bug("pool-cuts-expired") {
                 let nonce = sender.next_cut;
-                let dropped = self.remove(account, nonce);
-                self.dropped.extend(dropped);
+                let expired = self.remove(account, nonce);
+                self.dropped.expired.extend(expired);
                 continue;
             }
             let fits = left.transactions > 0 && head.bytes <= left.bytes && head.work <= left.work;
@@ -308,7 +339,7 @@ impl Pool {
         false
     }
 
-    /// Opens delayed transactions that are due at `now_ms`.
+    /// Opens delayed transactions that are due at `now_ms`, monotonic.
     pub fn open_delayed(&mut self, now_ms: u64) {
         self.now_ms = self.now_ms.max(now_ms);
         let now_ms = self.now_ms;
@@ -334,14 +365,14 @@ impl Pool {
     }
 
     /// Drops what expired by `header_time_ms`. Returns all that was dropped without being executed since the last call.
-    pub fn expire(&mut self, header_time_ms: u64) -> Vec<TxId> {
+    pub fn expire(&mut self, header_time_ms: u64) -> Dropped {
         self.header_time_ms = self.header_time_ms.max(header_time_ms);
         while let Some((at, account, nonce)) = self.expiries.first().copied() {
             if at > self.header_time_ms {
                 break;
             }
-            let dropped = self.remove(account, nonce);
-            self.dropped.extend(dropped);
+            let expired = self.remove(account, nonce);
+            self.dropped.expired.extend(expired);
         }
         std::mem::take(&mut self.dropped)
     }

@@ -17,7 +17,7 @@ pub(crate) struct Entry {
     pub(crate) bytes: u64,
     pub(crate) work: u64,
     pub(crate) expires_at_ms: u64,
-    /// Not to be cut before this time.
+    /// Not to be cut before this monotonic time.
     pub(crate) not_before_ms: u64,
     /// A batch of another lane has it.
     pub(crate) elsewhere: bool,

@@ -225,9 +225,10 @@ impl<P: Ports> Shard<P> {
         for (id, why) in &executed.skipped {
             self.pool.skipped(id, why);
         }
-        let expired = self.pool.expire(executed.time_ms);
-        if !expired.is_empty() {
-            self.ports.expired(&expired);
+        let dropped = self.pool.expire(executed.time_ms);
+        if !dropped.is_empty() {
+            self.ports.expired(&dropped.expired);
+            self.ports.given_up(&dropped.given_up);
         }
         let busy = self.executed_at_us.replace(now.us).is_some_and(|before| now.us < before + BUSY_US);
         self.report_due_us.get_or_insert(now.us + if busy { REPORT_DELAY_BUSY_US } else { REPORT_DELAY_US });

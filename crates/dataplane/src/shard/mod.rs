@@ -155,7 +155,7 @@ impl<P: Ports> Shard<P> {
             reports: ReportTally::new(n, quorum, context.me()),
             held: HeldTally::new(n, quorum),
             lanes: Lanes::for_parameters(n, &context.parameters),
-            pool: Pool::new(config.pool.clone()),
+            pool: Pool::new(config.pool.clone(), tip.1.time_ms),
             config,
             fetcher: Fetcher::new(fetch),
             view: tip.1.view,
@@ -261,7 +261,7 @@ impl<P: Ports> Shard<P> {
     pub fn end_turn(&mut self, now: Now) {
         self.timing.at(now.us);
         self.update_silence(now);
-        self.pool.open_delayed(now.wall_ms);
+        self.pool.open_delayed(now.ms());
         self.cut_batches(now, false);
         if self.recheck_at_us.is_some_and(|at| at <= now.us) {
             self.recheck_at_us = None;
@@ -291,7 +291,7 @@ impl<P: Ports> Shard<P> {
     pub fn next_deadline_us(&self, now: Now) -> Option<u64> {
         let silence = self.signs.next_silence_us(self.config.heartbeat_us);
         let fetch = self.fetcher.next_deadline_ms().map(|ms| ms * 1000);
-        let delayed = self.pool.next_delayed_ms().map(|at| now.us + at.saturating_sub(now.wall_ms) * 1000);
+        let delayed = self.pool.next_delayed_ms().map(|at| at * 1000);
         let cut = self.own_lane.cut_due_us;
         let levels = self.untold_since_us.map(|since| since + COMPANY_US);
         let ask = self.ask_due_us();

@@ -189,8 +189,10 @@ pub trait Ports {
     fn admitted(&mut self, ids: &[TxId]);
     /// The pool held this one before.
     fn duplicate(&mut self, id: &TxId);
-    /// These expired in the pool.
+    /// These expired in the pool, by an executed header's time.
     fn expired(&mut self, ids: &[TxId]);
+    /// The pool let these go; they may still be executed.
+    fn given_up(&mut self, ids: &[TxId]);
     /// A transaction will not be pooled.
     fn refused(&mut self, id: &TxId, refused: Refused);
     /// An account as executed so far.

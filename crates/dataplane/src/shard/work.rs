@@ -6,7 +6,7 @@ use crate::rules;
 use bytes::Bytes;
 use rustorium_crypto::{CheckedBatch, own_batch};
 use rustorium_storage::RecordKind;
-use rustorium_txpool::{Admission, BlockCaps, CutLimits, PoolConfig, home_lane, lane_rank};
+use rustorium_txpool::{Admission, BlockCaps, Clock, CutLimits, PoolConfig, home_lane, lane_rank};
 use rustorium_types::limits::VALIDATORS_MAX;
 use rustorium_types::{
     AccountId, BatchBody, BatchDigest, BoundedVec, Class, Height, Message, PublicKey, Request, Transaction, TxId,
@@ -80,6 +80,7 @@ impl<P: Ports> Shard<P> {
     pub(super) fn admit(&mut self, now: Now, transactions: Vec<Admitted>, from_client: bool) {
         let mut away: BTreeMap<ValidatorIndex, Vec<Transaction>> = BTreeMap::new();
         let mut held = Vec::with_capacity(transactions.len());
+        let clock = Clock { ms: now.ms(), wall_ms: now.wall_ms };
         for (id, transaction) in transactions {
             tracing::debug!(event = "transaction_came", transaction = %id, from_client);
             let home = self.reachable_home(&transaction.body.sender);
@@ -87,11 +88,11 @@ impl<P: Ports> Shard<P> {
             let not_before_ms = match home {
                 Some(_) if self.lists_nothing() => self.hand_on_again_ms(now),
                 _ if here => 0,
-                _ => now.wall_ms + self.patience_ms(&transaction.body.sender),
+                _ => now.ms() + self.patience_ms(&transaction.body.sender),
             };
             let sender = transaction.body.sender;
             let account = || self.ports.account(&sender);
-            match self.pool.admit_later(now.wall_ms, id, transaction.clone(), not_before_ms, account) {
+            match self.pool.admit_later(clock, id, transaction.clone(), not_before_ms, account) {
                 Ok(Admission::Queued) if here => {
                     held.push(id);
                     self.note_listed(&id);
@@ -174,7 +175,7 @@ impl<P: Ports> Shard<P> {
     }
 
     fn hand_on_again_ms(&self, now: Now) -> u64 {
-        now.wall_ms + HAND_ON_DELAYS * self.config.forward_delay_ms
+        now.ms() + HAND_ON_DELAYS * self.config.forward_delay_ms
     }
 
     /// Who can't list what waits here hands it on until it is executed, each time to the next in rank, and at most a batch's
@@ -191,7 +192,7 @@ impl<P: Ports> Shard<P> {
         self.own_lane.handed_on += 1;
         let turn = self.own_lane.handed_on as usize;
         let mut away: BTreeMap<ValidatorIndex, Vec<Transaction>> = BTreeMap::new();
-        for (id, transaction) in self.pool.cut(now.wall_ms, &self.cut_limits()) {
+        for (id, transaction) in self.pool.cut(now.ms(), &self.cut_limits()) {
             self.pool.wait_until(&id, self.hand_on_again_ms(now));
             let reachable: Vec<_> = self.ranked(&transaction.body.sender).filter(|v| self.is_reachable(*v)).collect();
             if let Some(next) = turn.checked_rem(reachable.len()).map(|place| reachable[place]) {
@@ -255,7 +256,7 @@ impl<P: Ports> Shard<P> {
 
     fn cut_one(&mut self, now: Now) -> bool {
         let (Some(author), Some(key)) = (self.context.me(), &self.context.key) else { return false };
-        let transactions = self.pool.cut(now.wall_ms, &self.cut_limits());
+        let transactions = self.pool.cut(now.ms(), &self.cut_limits());
         if transactions.is_empty() {
             return false;
         }

@@ -19,14 +19,20 @@ impl Pool {
             Skip::NonceUsed { expected } => self.executed(account, *expected, 0),
             Skip::NonceAhead { .. } => self.reopen(account, nonce, 0),
             Skip::QuotaTooSmall { .. } => {
-                let due_ms = self.now_ms.max(self.header_time_ms).saturating_add(QUOTA_RETRY_MS);
+                let due_ms = self.now_ms.saturating_add(QUOTA_RETRY_MS);
                 self.reopen(account, nonce, due_ms);
             }
-            Skip::WrongChain | Skip::WrongVersion | Skip::Expired | Skip::UnknownSender | Skip::WrongKey => {
-                let dropped = self.remove(account, nonce);
-                self.dropped.extend(dropped);
+            Skip::Expired => {
+                let expired = self.remove(account, nonce);
+                self.dropped.expired.extend(expired);
             }
+            Skip::WrongChain | Skip::WrongVersion | Skip::UnknownSender | Skip::WrongKey => self.give_up(account, nonce),
         }
+    }
+
+    fn give_up(&mut self, account: AccountId, nonce: u64) {
+        let gone = self.remove(account, nonce);
+        self.dropped.given_up.extend(gone);
     }
 
     /// The batch will never be listed: what still waits of it can be cut again.
@@ -38,7 +44,7 @@ impl Pool {
         }
     }
 
-    /// It was cut and is in no batch: it may be cut again from `not_before_ms` on.
+    /// It was cut and is in no batch: it may be cut again from `not_before_ms` on, monotonic.
     pub fn wait_until(&mut self, id: &TxId, not_before_ms: u64) {
         if let Some((account, nonce)) = self.ids.get(id).copied() {
             self.reopen(account, nonce, not_before_ms);
@@ -62,8 +68,7 @@ impl Pool {
         self.delayed.remove(&(before_ms, account, nonce));
         if unknown {
             // Its bytes are in the lane's batch only: whoever sent it sends it again.
-            let dropped = self.remove(account, nonce);
-            self.dropped.extend(dropped);
+            self.give_up(account, nonce);
         } else if not_before_ms > now_ms {
             self.delayed.insert((not_before_ms, account, nonce));
         }
