@@ -15,6 +15,7 @@ mod epochs;
 mod executor;
 mod finality;
 mod genesis_file;
+mod homes;
 mod inbox;
 mod lanes;
 mod leaders;
