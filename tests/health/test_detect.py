@@ -49,6 +49,7 @@ class Clock:
         ({"diverged": 7}, "diverged"),
         ({"free_bytes": 1 << 20}, "disk-low"),
         ({"retired": "the key is retired"}, "key-retired"),
+        ({"left_out": "node-3 listed 8 of the last 16 late or never"}, "home-leaves-out"),
         ({"block_ahead": "a block of node-2 is 3600.0 s ahead"}, "block-ahead-of-clock"),
     ],
 )

@@ -114,6 +114,12 @@ impl Scraped {
         whole(e, "rustorium_txpool_bytes", "Bytes in the pool", clamped(self.gauges.pool_bytes.load(Relaxed)))?;
         let help = "Transactions that the node holds for clients before it says busy";
         whole(e, "rustorium_txpool_capacity", help, clamped(self.capacity as u64))?;
+        let help = "Homes that are passed over, by place: they left out what this node sent them";
+        let mut family = e.encode_descriptor("rustorium_txpool_home_passed_over", help, None, MetricType::Gauge)?;
+        for left_out in self.gauges.left_out.lock().iter() {
+            let place = left_out.home.0.to_string();
+            ConstGauge::new(1i64).encode(family.encode_family(&[("peer", place.as_str())])?)?;
+        }
         let help = "Transactions of clients that wait for their outcome";
         whole(e, "rustorium_gateway_waiting_transactions", help, clamped(self.waiters.len() as u64))
     }

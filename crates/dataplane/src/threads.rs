@@ -9,7 +9,7 @@ use crate::notices::Notices;
 use crate::port::Input;
 use crate::queue::Queue;
 use crate::serving::Serving;
-use crate::shard::{BlockAhead, Ending, Event, ExecutionJob, Now, Ports, Shard, Stage};
+use crate::shard::{BlockAhead, Ending, Event, ExecutionJob, LeftOut, Now, Ports, Shard, Stage};
 use crate::verifier::Verifier;
 use crate::vitals::Arrivals;
 use bytes::Bytes;
@@ -54,6 +54,8 @@ pub struct ShardGauges {
     pub block_ahead: Mutex<Option<BlockAhead>>,
     /// Blocks that did.
     pub blocks_ahead: AtomicU64,
+    /// Homes that leave out what they are sent, and are passed over.
+    pub left_out: Mutex<Vec<LeftOut>>,
     /// When peers were heard.
     pub arrivals: Arrivals,
     /// The leaders that are passed over.
@@ -175,6 +177,10 @@ impl Ports for ThreadPorts {
         answer(&Serving { memory, store: &*self.clients.store }, request)
     }
 
+    fn rtt_ms(&self, member: ValidatorIndex) -> Option<u64> {
+        self.transport.rtt_us(member).map(|us| us / 1000)
+    }
+
     fn evidence(&mut self, evidence: Evidence) {
         self.notices.evidence(&evidence);
     }
@@ -239,11 +245,11 @@ pub fn run_shard(mut shard: Shard<ThreadPorts>, events: &Queue<Event>, gauges: &
             shard = shard.next_epoch(at);
         }
         shard.end_turn(at);
-        publish(&mut shard, gauges);
+        publish(&mut shard, gauges, at);
     }
 }
 
-fn publish(shard: &mut Shard<ThreadPorts>, gauges: &ShardGauges) {
+fn publish(shard: &mut Shard<ThreadPorts>, gauges: &ShardGauges, now: Now) {
     let (transactions, bytes) = shard.pool_size();
     let peers = shard.connected().len();
     gauges.view.store(shard.view().0, Ordering::Relaxed);
@@ -257,6 +263,12 @@ fn publish(shard: &mut Shard<ThreadPorts>, gauges: &ShardGauges) {
     if gauges.blocks_ahead.swap(blocks_ahead, Ordering::Relaxed) != blocks_ahead {
         *gauges.block_ahead.lock() = block_ahead;
     }
+    let left_out = shard.homes_left_out(now);
+    let mut shown = gauges.left_out.lock();
+    if *shown != left_out {
+        *shown = left_out;
+    }
+    drop(shown);
     let heard = shard.take_arrivals();
     if !heard.is_empty() {
         let context = shard.ports.links.context();

@@ -4,7 +4,7 @@
 
 use crate::links::Links;
 use crate::queue::Queue;
-use crate::shard::{BlockAhead, Event, ExecutionJob};
+use crate::shard::{BlockAhead, Event, ExecutionJob, LeftOut};
 use crate::threads::ShardGauges;
 use parking_lot::Mutex;
 use rustorium_storage::{Journal, Store};
@@ -96,6 +96,17 @@ pub struct AheadNote {
     pub at_us: u64,
 }
 
+/// A home that leaves out what this node sends it.
+#[derive(Serialize)]
+pub struct LeftOutNote {
+    /// Its name.
+    pub home: String,
+    /// How many of the last were in no batch of its in time.
+    pub missed: usize,
+    /// The last so many.
+    pub of: usize,
+}
+
 /// One reading.
 #[derive(Serialize)]
 pub struct VitalsNote {
@@ -121,6 +132,8 @@ pub struct VitalsNote {
     pub clock_ahead_ms_max: u64,
     /// The newest block that was further ahead than that, and lacked nothing else.
     pub block_ahead: Option<AheadNote>,
+    /// Homes that leave out what this node sends them.
+    pub left_out: Vec<LeftOutNote>,
     /// All peers of the committee.
     pub peers: Vec<PeerNote>,
 }
@@ -186,6 +199,7 @@ impl Vitals {
             synced: self.gauges.synced.load(Ordering::Relaxed),
             chain_ms: self.gauges.certified_time_ms.load(Ordering::Relaxed),
             clock_ahead_ms_max: self.links.context().parameters.clock_ahead_ms_max,
+            left_out: self.left_out(),
             block_ahead: self.gauges.block_ahead.lock().map(|block| self.ahead(&block)),
             peers: self.links.named().into_iter().map(peer).collect(),
         }
@@ -193,11 +207,20 @@ impl Vitals {
 }
 
 impl Vitals {
-    fn ahead(&self, block: &BlockAhead) -> AheadNote {
+    fn name_of(&self, member: ValidatorIndex) -> String {
         let context = self.links.context();
-        let proposer = context.validators.get(usize::from(block.proposer.0));
-        let name = proposer.map(|member| String::from_utf8_lossy(member.name.as_slice()).into_owned());
-        AheadNote { proposer: name.unwrap_or_default(), ahead_ms: block.ahead_ms, at_us: block.at_us }
+        let member = context.validators.get(usize::from(member.0));
+        member.map(|member| String::from_utf8_lossy(member.name.as_slice()).into_owned()).unwrap_or_default()
+    }
+
+    fn ahead(&self, block: &BlockAhead) -> AheadNote {
+        AheadNote { proposer: self.name_of(block.proposer), ahead_ms: block.ahead_ms, at_us: block.at_us }
+    }
+
+    fn left_out(&self) -> Vec<LeftOutNote> {
+        let left_out = self.gauges.left_out.lock().clone();
+        let note = |one: &LeftOut| LeftOutNote { home: self.name_of(one.home), missed: one.missed, of: one.of };
+        left_out.iter().map(note).collect()
     }
 }
 

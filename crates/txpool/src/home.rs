@@ -11,12 +11,6 @@ pub fn home_lane(sender: &AccountId, epoch: Epoch, n: usize) -> ValidatorIndex {
     ValidatorIndex(u64::from_le_bytes(first).checked_rem(n as u64).unwrap_or(0) as u16)
 }
 
-/// How many validators come before `validator` for this sender: 0 at home. Another lane waits its rank times a delay.
-pub fn lane_rank(sender: &AccountId, epoch: Epoch, n: usize, validator: ValidatorIndex) -> usize {
-    let home = usize::from(home_lane(sender, epoch, n).0);
-    (usize::from(validator.0) + n - home).checked_rem(n).unwrap_or(0)
-}
-
 /// All validators by their rank for this sender: its home first, the others in an order that is each sender's own, so that
 /// no validator has the same neighbour for all.
 pub fn lanes_by_rank(sender: &AccountId, epoch: Epoch, n: usize) -> Vec<ValidatorIndex> {

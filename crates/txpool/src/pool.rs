@@ -339,13 +339,28 @@ impl Pool {
         false
     }
 
-    /// Opens delayed transactions that are due at `now_ms`, monotonic.
+    /// Opens delayed transactions that are due at `now_ms`, monotonic, and what waits behind them of the same senders: whom
+    /// they were left to has let their time pass.
     pub fn open_delayed(&mut self, now_ms: u64) {
         self.now_ms = self.now_ms.max(now_ms);
-        let now_ms = self.now_ms;
-        while let Some((_, account, _)) = self.delayed.first().copied().filter(|(due, ..)| *due <= now_ms) {
+        while let Some((_, account, nonce)) = self.delayed.first().copied().filter(|(due, ..)| *due <= self.now_ms) {
             self.delayed.pop_first();
-            self.edit(account, |sender| sender.grow_ready(now_ms));
+            self.open_from(account, nonce);
+        }
+    }
+
+    /// Opens one that is left to others at once, and what waits behind it of its sender.
+    pub fn open(&mut self, id: &TxId) {
+        if let Some((account, nonce)) = self.ids.get(id).copied() {
+            self.open_from(account, nonce);
+        }
+    }
+
+    fn open_from(&mut self, account: AccountId, nonce: u64) {
+        let now_ms = self.now_ms;
+        let opened = self.edit(account, |sender| sender.open_from(nonce, now_ms));
+        for (nonce, due_ms) in opened.into_iter().flatten() {
+            self.delayed.remove(&(due_ms, account, nonce));
         }
     }
 
@@ -386,6 +401,19 @@ impl Pool {
     pub fn get(&self, id: &TxId) -> Option<Arc<Verified<Transaction>>> {
         let (account, nonce) = self.ids.get(id)?;
         self.senders.get(account)?.entries.get(nonce)?.transaction.clone()
+    }
+
+    /// The waiting transaction, unless a batch has it: one of another lane, or one of the own.
+    pub fn unlisted(&self, id: &TxId) -> Option<Arc<Verified<Transaction>>> {
+        let (account, nonce) = self.ids.get(id)?;
+        let sender = self.senders.get(account)?;
+        let entry = sender.entries.get(nonce).filter(|entry| !entry.elsewhere && *nonce >= sender.next_cut)?;
+        entry.transaction.clone()
+    }
+
+    /// The sender's first nonce that isn't executed, where something of it waits here.
+    pub fn next_nonce(&self, account: &AccountId) -> Option<u64> {
+        self.senders.get(account).map(|sender| sender.next)
     }
 
     /// All that wait and are known whole, by sender and each sender's in the order of its nonces: at an epoch's end what no

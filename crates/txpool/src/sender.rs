@@ -102,6 +102,27 @@ impl Sender {
         }
     }
 
+    /// Opens the entry at `nonce`, unless a batch of another lane has it, and those that follow it without a gap. Returns
+    /// nonces and when each would have been due.
+    pub(crate) fn open_from(&mut self, nonce: u64, now_ms: u64) -> Vec<(u64, u64)> {
+        if self.entries.get(&nonce).is_none_or(|entry| entry.elsewhere) {
+            return Vec::new();
+        }
+        let mut opened = Vec::new();
+        let mut end = nonce;
+        for (at, entry) in self.entries.range_mut(nonce..) {
+            if *at != end {
+                break;
+            }
+            end += 1;
+            if entry.not_before_ms > 0 {
+                opened.push((*at, std::mem::replace(&mut entry.not_before_ms, 0)));
+            }
+        }
+        self.grow_ready(now_ms);
+        opened
+    }
+
     /// Counts the ready run again, after something in it changed.
     pub(crate) fn recount(&mut self, now_ms: u64) {
         (self.ready, self.ready_bytes) = (0, 0);

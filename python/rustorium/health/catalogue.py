@@ -102,6 +102,12 @@ FINDINGS: Mapping[str, Kind] = {
     "block-ahead-of-clock": Kind(
         Severity.DEGRADED, Act.WAIT, "compare the clocks of this machine and of that validator's, and set the wrong one"
     ),
+    "home-leaves-out": Kind(
+        Severity.DEGRADED,
+        Act.WAIT,
+        "its senders' transactions go to other validators first: ask that validator's operator whether it is overloaded "
+        "or leaves them out on purpose",
+    ),
     "key-retired": Kind(
         Severity.DEGRADED, Act.ASK, "stop it and run `rustorium-node node replace-key`, or leave it a follower"
     ),

@@ -61,6 +61,8 @@ class Vitals:
     """How far the newest certified block's time is ahead of the clock, where that is more than a voter accepts."""
     block_ahead: str = ""
     """Which block waited of late for the clock alone; empty where none did."""
+    left_out: str = ""
+    """Which homes are passed over because they left out what they were sent; empty where none is."""
     quorum_lost: str = ""
     """Why too few validators are connected; empty where enough are."""
     peers: Sequence[PeerVitals] = field(default_factory=tuple)
@@ -142,6 +144,8 @@ class Detector:
             yield "chain-ahead-of-clock", (said, CLOCK_LASTS_MS)
         if vitals.block_ahead:
             yield "block-ahead-of-clock", (vitals.block_ahead, 0)
+        if vitals.left_out:
+            yield "home-leaves-out", (vitals.left_out, 0)
         if vitals.retired:
             yield "key-retired", (vitals.retired, 0)
         if suspected := self._suspected(vitals):

@@ -105,6 +105,7 @@ class Watch:
             executed=status["at"]["height"],
             chain_ahead_ms=chain_ahead_ms(read, wall_ms),
             block_ahead=block_ahead(read),
+            left_out=left_out(read),
             quorum_lost=quorum_lost(status),
             peers=peers,
         )
@@ -148,6 +149,12 @@ def block_ahead(read: dict[str, Any]) -> str:
     if block is None or read["now_us"] - block["at_us"] > BLOCK_AHEAD_US:
         return ""
     return f"a block of {block['proposer']} is {block['ahead_ms'] / 1000:.1f} s ahead of this node's clock, and waits"
+
+
+def left_out(read: dict[str, Any]) -> str:
+    """The homes that are passed over, with what they left out."""
+    said = [f"{one['home']} listed {one['missed']} of the last {one['of']} late or never" for one in read["left_out"]]
+    return ", ".join(said)
 
 
 def free_bytes(home: Path) -> int | None:

@@ -5,6 +5,7 @@
 //! what peers say of the next epoch until then is kept within bounds, and of older ones dropped.
 
 use super::clocks::Clocks;
+use super::homes::Homes;
 use super::recovery::Journaled;
 use super::{Ended, Now, Ports, Shard};
 use crate::port::{Effect, Input, PayloadStatus};
@@ -307,6 +308,7 @@ impl<P: Ports> Shard<P> {
         next.ending.wanted = self.ending.wanted;
         next.appended = self.appended;
         next.clocks = Clocks::after(&self.clocks);
+        next.homes = Homes::after(self.homes);
         if let Some((height, root)) = self.state_roots.last_key_value() {
             next.rooted.own(ResultClaim { height: *height, root: *root });
         }

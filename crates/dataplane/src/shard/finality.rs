@@ -162,6 +162,7 @@ impl<P: Ports> Shard<P> {
         self.clocks.certified(digest);
         let (height, view) = (header.height, header.view);
         let own_lane = self.own_cursor(header);
+        self.homes.handed_over(height, &payload);
         self.retained.hand_over(height, HandedOver { view, own_lane, batches_from: positions });
         let listed: HashSet<BatchDigest> = payload.iter().flatten().map(|batch| batch.digest).collect();
         for gone in self.lanes.finalized(&header.cursors) {
@@ -225,6 +226,7 @@ impl<P: Ports> Shard<P> {
         for (id, why) in &executed.skipped {
             self.pool.skipped(id, why);
         }
+        self.homes.executed(executed.height, &executed.skipped);
         let dropped = self.pool.expire(executed.time_ms);
         if !dropped.is_empty() {
             self.ports.expired(&dropped.expired);

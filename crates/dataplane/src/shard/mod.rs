@@ -8,6 +8,7 @@ mod clocks;
 mod effects;
 mod ending;
 mod finality;
+mod homes;
 mod inbound;
 mod leading;
 mod ports;
@@ -38,6 +39,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 pub use clocks::BlockAhead;
+pub use homes::LeftOut;
 pub use ports::{Admitted, Ended, Ending, Event, Executed, ExecutionJob, Now, Ports};
 pub use recovery::{Floor, Journaled, Records};
 pub use timing::Stage;
@@ -111,6 +113,7 @@ pub struct Shard<P: Ports> {
     peer_executed: HashMap<ValidatorIndex, Height>,
     signs: signs::Signs,
     clocks: clocks::Clocks,
+    homes: homes::Homes,
     served: HashMap<(ValidatorIndex, View), HashSet<ValidatorIndex>>,
     /// Who answered with a batch whose signatures don't verify: is asked first no more.
     liars: HashSet<ValidatorIndex>,
@@ -186,6 +189,7 @@ impl<P: Ports> Shard<P> {
             peer_executed: HashMap::new(),
             signs: signs::Signs::default(),
             clocks: clocks::Clocks::default(),
+            homes: homes::Homes::default(),
             served: HashMap::new(),
             liars: HashSet::new(),
             own_lane: work::OwnLane::default(),
@@ -261,6 +265,7 @@ impl<P: Ports> Shard<P> {
     pub fn end_turn(&mut self, now: Now) {
         self.timing.at(now.us);
         self.update_silence(now);
+        self.forward_on(now);
         self.pool.open_delayed(now.ms());
         self.cut_batches(now, false);
         if self.recheck_at_us.is_some_and(|at| at <= now.us) {
@@ -291,7 +296,7 @@ impl<P: Ports> Shard<P> {
     pub fn next_deadline_us(&self, now: Now) -> Option<u64> {
         let silence = self.signs.next_silence_us(self.config.heartbeat_us);
         let fetch = self.fetcher.next_deadline_ms().map(|ms| ms * 1000);
-        let delayed = self.pool.next_delayed_ms().map(|at| at * 1000);
+        let delayed = self.pool.next_delayed_ms().into_iter().chain(self.homes.next_due_ms()).min().map(|at| at * 1000);
         let cut = self.own_lane.cut_due_us;
         let levels = self.untold_since_us.map(|since| since + COMPANY_US);
         let ask = self.ask_due_us();

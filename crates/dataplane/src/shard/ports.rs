@@ -201,6 +201,10 @@ pub trait Ports {
     fn answer(&self, request: &Request, memory: &dyn rustorium_sync::Source) -> Response;
     /// How an epoch ended, from the store.
     fn epoch_end(&self, epoch: Epoch) -> Option<EpochChange>;
+    /// The round trip to a member, as its link measures it. None: nobody measures, or it isn't connected.
+    fn rtt_ms(&self, _member: ValidatorIndex) -> Option<u64> {
+        None
+    }
     /// A stage took so long. Only a node shows it.
     fn measured(&mut self, _stage: Stage, _us: u64) {}
     /// A validator's proposal came so long after there was something to propose. Only a node shows it.

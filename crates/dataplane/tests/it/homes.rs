@@ -2,6 +2,7 @@
 
 use crate::chain;
 use crate::net::Net;
+use rustorium_dataplane::shard::Event;
 use rustorium_types::*;
 
 /// A committee of `n` validators on the usual accounts.
@@ -53,4 +54,102 @@ fn any_number_of_censors_up_to_f_costs_two_steps_at_most() {
         println!("n = {n}: {took_ms} ms");
         assert!(took_ms <= 2 * 50 + 5, "{took_ms} ms at n = {n}");
     }
+}
+
+/// Node 2 swallows what it is sent as a home. The node that takes transactions for it is the last in rank for this account.
+fn with_a_censor(account: usize) -> (Net, usize) {
+    let ranks = rustorium_txpool::lanes_by_rank(&chain::account(account), Epoch(0), 4);
+    let mut net = Net::new();
+    net.passes = Box::new(|_, to, message| to != 2 || !matches!(message, Message::Transactions(_)));
+    (net, usize::from(ranks[3].0))
+}
+
+fn left_out(net: &Net, index: usize) -> Vec<(usize, usize)> {
+    let left_out = net.nodes[index].shard.homes_left_out(net.now);
+    assert!(left_out.iter().all(|one| one.home == chain::v(2)));
+    left_out.iter().map(|one| (one.missed, one.of)).collect()
+}
+
+fn forwarded(net: &Net, from: usize, to: usize) -> usize {
+    net.between(from, to).filter(|message| matches!(message, Message::Transactions(_))).count()
+}
+
+/// Sends an account's next transaction, and waits until it counts for or against its home.
+fn send(net: &mut Net, taker: usize, account: usize) {
+    let id = net.submit_of(taker, account);
+    for _ in 0..12 {
+        net.advance(500_000);
+        net.heartbeats();
+    }
+    assert!(net.is_final(taker, &id));
+}
+
+#[test]
+fn a_home_that_leaves_out_eight_of_sixteen_is_passed_over_for_ten_minutes_and_named() {
+    let account = chain::account_of_lane(2);
+    let (mut net, taker) = with_a_censor(account);
+    for sent in 1..=8 {
+        assert_eq!(left_out(&net, taker), []);
+        send(&mut net, taker, account);
+        assert_eq!(forwarded(&net, taker, 2), sent);
+    }
+    assert_eq!(left_out(&net, taker), [], "the last one counts five seconds after it was sent");
+    net.advance(5_000_000);
+    assert_eq!(left_out(&net, taker), [(8, 8)]);
+    for _ in 0..63 {
+        let id = net.submit_of(taker, account);
+        net.advance(100_000);
+        net.heartbeats();
+        assert!(net.is_final(taker, &id), "it costs no step any more");
+    }
+    assert_eq!(forwarded(&net, taker, 2), 8);
+    net.submit_of(taker, account);
+    net.run();
+    assert_eq!(forwarded(&net, taker, 2), 9, "each 64th is offered to it");
+    for _ in 0..1_300 {
+        net.advance(500_000);
+        net.heartbeats();
+    }
+    assert_eq!(left_out(&net, taker), []);
+    net.submit_of(taker, account);
+    net.run();
+    assert_eq!(forwarded(&net, taker, 2), 10);
+}
+
+#[test]
+fn an_honest_home_is_never_blamed_and_neither_is_one_that_is_down() {
+    let account = chain::account_of_lane(2);
+    let (mut net, taker) = with_a_censor(account);
+    net.passes = Box::new(|_, _, _| true);
+    (0..20).for_each(|_| send(&mut net, taker, account));
+    net.stop(2);
+    for _ in 0..20 {
+        net.submit_of(taker, account);
+        net.advance(10_000_000);
+        net.nullify();
+    }
+    assert_eq!(left_out(&net, taker), []);
+}
+
+/// A client gives the home one transaction and another node a second one with the same nonce, or one whose earlier nonce
+/// nobody else has.
+#[test]
+fn a_client_can_not_blame_a_home_with_nonces_that_it_can_not_list() {
+    let account = chain::account_of_lane(2);
+    let (mut net, taker) = with_a_censor(account);
+    net.passes = Box::new(|_, _, _| true);
+    for nonce in 0..20 {
+        let first = chain::put(&net.genesis, account, nonce);
+        let other = chain::put_until(&net.genesis, account, nonce, chain::START_MS + 3_000_000);
+        for (index, transaction) in [(2, &first), (taker, &other)] {
+            let event = Event::Transactions { transactions: vec![chain::admitted(transaction)], from_client: true };
+            net.ports(index).events.push_back(event);
+        }
+        for _ in 0..12 {
+            net.advance(500_000);
+            net.heartbeats();
+        }
+        assert!(net.is_final(taker, &chain::id_of(&first)));
+    }
+    assert_eq!(left_out(&net, taker), []);
 }
