@@ -15,7 +15,8 @@ pub fn home_lane(sender: &AccountId, epoch: Epoch, n: usize) -> ValidatorIndex {
 /// no validator has the same neighbour for all.
 pub fn lanes_by_rank(sender: &AccountId, epoch: Epoch, n: usize) -> Vec<ValidatorIndex> {
     let home = home_lane(sender, epoch, n);
-    let hash = |member: ValidatorIndex| hash(domain::HOME_LANE, &[&sender.0, &epoch.0.to_le_bytes(), &member.0.to_le_bytes()]);
+    let hash =
+        |member: ValidatorIndex| hash(domain::HOME_LANE, &[&sender.0, &epoch.0.to_le_bytes(), &member.0.to_le_bytes()]);
     let members = (0..u16::try_from(n).unwrap_or(u16::MAX)).map(ValidatorIndex).filter(|member| *member != home);
     let mut others: Vec<_> = members.map(|member| (hash(member), member)).collect();
     others.sort_unstable();

@@ -3,116 +3,27 @@
 //! *Invariants:* two kinds of time, which never meet: what waits for its turn goes by the node's monotonic clock, and what
 //! expires goes by the time of the newest executed header alone, so that what was called expired is never executed; the
 //! wall clock only bounds how far an expiry may be ahead, and is forgotten at once; never more than `transactions_max` and `bytes_max`, what is cut and not yet executed included; those that
-//! wait for a missing nonce take at most a quarter, so that what can proceed always finds room; senders take turns.
+//! wait for a missing nonce take at most a quarter, so that what can proceed always finds room; senders take turns, and no few
+//! of them fill it: a sender's share shrinks as the pool fills.
 
+mod config;
 mod feedback;
+mod room;
+
+pub use config::{AccountView, Admission, Clock, CutLimits, Dropped, PoolConfig};
 
 use crate::batch::encoded_bytes;
 use crate::refused::Refused;
 use crate::sender::{Entry, Sender, Totals};
+use room::Ages;
 use rustorium_crypto::Verified;
 use rustorium_execution::{declared_work, worst_case_work};
-use rustorium_types::limits::TRANSACTION_BYTES_MAX;
-use rustorium_types::{AccountId, Parameters, PublicKey, Transaction, TxId, seeded};
+use rustorium_types::{AccountId, Transaction, TxId, seeded};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 /// Transactions that a sender may have cut before the next sender's turn.
 const RUN_LENGTH: usize = 16;
-
-/// The pool's bounds.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PoolConfig {
-    /// Transactions held.
-    pub transactions_max: usize,
-    /// Encoded bytes held.
-    pub bytes_max: u64,
-    /// Transactions of one sender.
-    pub per_sender_max: usize,
-    /// How far a nonce may be beyond the first missing one.
-    pub gap_max: u64,
-    /// Encoded bytes of one transaction.
-    pub transaction_bytes_max: usize,
-    /// Declared work of one transaction.
-    pub transaction_work_max: u64,
-    /// How far an expiry may be ahead.
-    pub expiry_ahead_ms_max: u64,
-}
-
-impl PoolConfig {
-    /// The bounds that a chain's parameters ask for, with the usual sizes.
-    pub fn for_parameters(parameters: &Parameters) -> Self {
-        Self {
-            transactions_max: 65_536,
-            bytes_max: 64 * 1024 * 1024,
-            per_sender_max: 4096,
-            gap_max: 1024,
-            transaction_bytes_max: TRANSACTION_BYTES_MAX.min(parameters.batch_bytes_max as usize),
-            transaction_work_max: parameters.batch_work_max,
-            expiry_ahead_ms_max: parameters.expiry_ahead_ms_max,
-        }
-    }
-}
-
-impl Default for PoolConfig {
-    fn default() -> Self {
-        Self::for_parameters(&Parameters::default())
-    }
-}
-
-/// What admission asks the state about a sender.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct AccountView {
-    /// The next nonce.
-    pub nonce: u64,
-    /// The account's key.
-    pub public_key: PublicKey,
-}
-
-/// A node's clocks at the moment of an admission.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Clock {
-    /// Monotonic milliseconds: what waits here waits by it.
-    pub ms: u64,
-    /// Unix milliseconds, which may be wrong, and step.
-    pub wall_ms: u64,
-}
-
-/// How a transaction was taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Admission {
-    /// It waits here now.
-    Queued,
-    /// It waited here before.
-    Duplicate,
-}
-
-/// What a pool dropped before it was executed.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Dropped {
-    /// Expired by an executed header's time: these will never be executed.
-    pub expired: Vec<TxId>,
-    /// Let go for another reason: another node, or whoever sends the same bytes again, may still have these executed.
-    pub given_up: Vec<TxId>,
-}
-
-impl Dropped {
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.expired.is_empty() && self.given_up.is_empty()
-    }
-}
-
-/// Bounds of one cut.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct CutLimits {
-    /// Encoded bytes.
-    pub bytes: u64,
-    /// Transactions.
-    pub transactions: usize,
-    /// Declared work.
-    pub work: u64,
-}
 
 /// The pool of one shard at one node.
 #[derive(Debug)]
@@ -127,6 +38,7 @@ pub struct Pool {
     expiries: BTreeSet<(u64, AccountId, u64)>,
     delayed: BTreeSet<(u64, AccountId, u64)>,
     dropped: Dropped,
+    ages: Ages,
     /// Monotonic.
     now_ms: u64,
     /// Of the newest executed header.
@@ -146,6 +58,7 @@ impl Pool {
             expiries: BTreeSet::new(),
             delayed: BTreeSet::new(),
             dropped: Dropped::default(),
+            ages: Ages::default(),
             now_ms: 0,
             header_time_ms,
         }
@@ -178,15 +91,16 @@ impl Pool {
         let bytes = encoded_bytes(&t);
         self.check_alone(clock.wall_ms, &t, bytes)?;
         let (account_id, nonce) = (t.body.sender, t.body.nonce);
+        self.make_room();
         self.check_room(bytes as u64)?;
-        let gap_ok = self.totals.gapped < self.config.transactions_max / 4;
         let known = self.senders.get(&account_id);
         let fresh = match known {
             Some(_) => None,
             None => account().map(|view| Sender::new(view.public_key, view.nonce)),
         };
         let sender = known.or(fresh.as_ref()).ok_or(Refused::UnknownAccount)?;
-        check_with_sender(&self.config, sender, &t, gap_ok)?;
+        check_with_sender(&self.config, sender, &t)?;
+        self.check_share(sender, nonce, bytes as u64)?;
         if let Some(fresh) = fresh {
             self.senders.insert(account_id, fresh);
         }
@@ -202,6 +116,7 @@ impl Pool {
             elsewhere: false,
         };
         self.insert(account_id, nonce, entry);
+        self.note_age(id);
         Ok(Admission::Queued)
     }
 
@@ -224,16 +139,6 @@ impl Pool {
         }
         let ahead_ms = expires_at_ms.saturating_sub(wall_ms.max(self.header_time_ms));
         if ahead_ms > limit_ms { Err(Refused::ExpiryTooFar { ahead_ms, limit_ms }) } else { Ok(()) }
-    }
-
-    fn check_room(&self, bytes: u64) -> Result<(), Refused> {
-        if self.has_room(1, bytes) || seeded::bug("pool-without-end") { Ok(()) } else { Err(Refused::PoolFull) }
-    }
-
-    /// Whether that many more would fit: asked before signatures are checked, so that being busy costs little.
-    pub fn has_room(&self, transactions: usize, bytes: u64) -> bool {
-        self.totals.count.saturating_add(transactions) <= self.config.transactions_max
-            && self.totals.bytes.saturating_add(bytes) <= self.config.bytes_max
     }
 
     fn insert(&mut self, account: AccountId, nonce: u64, entry: Entry) {
@@ -349,9 +254,10 @@ impl Pool {
         }
     }
 
-    /// Opens one that is left to others at once, and what waits behind it of its sender.
+    /// Opens one that is left to others at once, and what waits behind it of its sender. One that waits for quota does so.
     pub fn open(&mut self, id: &TxId) {
-        if let Some((account, nonce)) = self.ids.get(id).copied() {
+        let Some((account, nonce)) = self.ids.get(id).copied() else { return };
+        if self.senders.get(&account).is_some_and(|sender| sender.skips == 0) {
             self.open_from(account, nonce);
         }
     }
@@ -379,8 +285,8 @@ impl Pool {
         }
     }
 
-    /// Drops what expired by `header_time_ms`. Returns all that was dropped without being executed since the last call.
-    pub fn expire(&mut self, header_time_ms: u64) -> Dropped {
+    /// Drops what expired by `header_time_ms`, of an executed header.
+    pub fn expire(&mut self, header_time_ms: u64) {
         self.header_time_ms = self.header_time_ms.max(header_time_ms);
         while let Some((at, account, nonce)) = self.expiries.first().copied() {
             if at > self.header_time_ms {
@@ -389,6 +295,10 @@ impl Pool {
             let expired = self.remove(account, nonce);
             self.dropped.expired.extend(expired);
         }
+    }
+
+    /// All that was dropped without being executed since the last call.
+    pub fn take_dropped(&mut self) -> Dropped {
         std::mem::take(&mut self.dropped)
     }
 
@@ -455,7 +365,7 @@ impl Pool {
     }
 }
 
-fn check_with_sender(config: &PoolConfig, sender: &Sender, t: &Transaction, gap_ok: bool) -> Result<(), Refused> {
+fn check_with_sender(config: &PoolConfig, sender: &Sender, t: &Transaction) -> Result<(), Refused> {
     let nonce = t.body.nonce;
     if sender.public_key != t.body.public_key && !seeded::bug("pool-takes-any-key") {
         return Err(Refused::WrongKey);
@@ -469,8 +379,5 @@ fn check_with_sender(config: &PoolConfig, sender: &Sender, t: &Transaction, gap_
     if nonce - sender.tail > config.gap_max || nonce == u64::MAX {
         return Err(Refused::NonceTooFar { nonce, expected: sender.tail });
     }
-    if sender.entries.len() >= config.per_sender_max {
-        return Err(Refused::SenderFull { limit: config.per_sender_max });
-    }
-    if nonce > sender.tail && !gap_ok { Err(Refused::PoolFull) } else { Ok(()) }
+    Ok(())
 }

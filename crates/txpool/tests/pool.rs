@@ -45,6 +45,11 @@ fn the_same_transaction_is_taken_once_also_after_it_was_cut() {
     assert_eq!(pool.len(), 1);
 }
 
+fn expired(pool: &mut Pool, header_time_ms: u64) -> Dropped {
+    pool.expire(header_time_ms);
+    pool.take_dropped()
+}
+
 fn refused(change: impl FnOnce(&mut TransactionBody)) -> Refused {
     let mut made = body(0, 5, 10);
     change(&mut made);
@@ -161,8 +166,8 @@ fn expired_ones_are_dropped_and_named_and_their_nonce_is_free_again() {
     pool.admit(CLOCK, first, t, || view(0, 0)).unwrap();
     admit(&mut pool, 0, 1).unwrap();
     assert_eq!(cut(&mut pool, 1, &ALL), [(0, 0), (0, 1)]);
-    assert!(pool.expire(NOW_MS + 9).is_empty());
-    assert_eq!(pool.expire(NOW_MS + 10).expired, [first]);
+    assert!(expired(&mut pool, NOW_MS + 9).is_empty());
+    assert_eq!(expired(&mut pool, NOW_MS + 10).expired, [first]);
     // Nonce 1 was cut after it and will be skipped: it is cut again once the gap is filled.
     assert_eq!((pool.ready_count(), pool.gapped_count()), (0, 1));
     let (again, t) = with_expiry(0, NOW_MS + 500);
@@ -180,7 +185,7 @@ fn an_expired_head_is_not_cut() {
     // Its time is over when a header says so, whatever the clock says.
     pool.executed(account(2), 0, NOW_MS + 10);
     assert_eq!(names(2, pool.cut(NOW_MS, &ALL)), [(1, 0)]);
-    assert_eq!(pool.expire(0).expired, [first]);
+    assert_eq!(expired(&mut pool, 0).expired, [first]);
     assert_eq!(pool.len(), 2);
 }
 
@@ -215,7 +220,7 @@ fn skipped_ones_wait_again_or_go_as_the_reason_asks() {
     assert!(!pool.contains(&make(0, 0).0) && pool.contains(&make(0, 1).0));
     pool.skipped(&make(0, 1).0, &Skip::WrongKey);
     // That is no expiry: with the account's next key it may be executed.
-    assert_eq!(pool.expire(0), Dropped { given_up: vec![make(0, 1).0], ..Dropped::default() });
+    assert_eq!(expired(&mut pool, 0), Dropped { given_up: vec![make(0, 1).0], ..Dropped::default() });
     assert_eq!((pool.len(), pool.gapped_count()), (1, 1));
     pool.skipped(&make(5, 5).0, &Skip::Expired);
 }
@@ -278,7 +283,7 @@ fn a_restart_knows_what_the_own_lane_holds() {
     // One whose batch is never listed is gone, and whoever sends its bytes again has it executed.
     pool.restore(&held, |_| view(0, 1));
     pool.uncut(&held);
-    let dropped = pool.expire(NOW_MS);
+    let dropped = expired(&mut pool, NOW_MS);
     assert_eq!((dropped.expired.len(), dropped.given_up.len(), pool.len()), (0, 2, 0));
     assert_eq!(pool.admit(CLOCK, old[1].0, old[1].1.clone(), || view(0, 1)), Ok(Admission::Queued));
     pool.executed(account(0), 4, NOW_MS);
@@ -351,7 +356,7 @@ proptest! {
                     }
                 }
                 Step::Expire(after) => {
-                    for id in pool.expire(NOW_MS + after).expired {
+                    for id in expired(&mut pool, NOW_MS + after).expired {
                         prop_assert!(!pool.contains(&id));
                     }
                 }

@@ -73,11 +73,11 @@ impl<P: Ports> Shard<P> {
         if falls_back && !seeded::bug("leader-keeps-its-clock") { least_ms } else { now.wall_ms.max(least_ms) }
     }
 
-    /// Checks a block, its time last: one that waits for the clock alone is told of.
+    /// Checks a block. One that waits for the clock alone is told of.
     pub(super) fn check_by_clock(&mut self, now: Now, digest: &BlockDigest) -> PayloadStatus {
-        let status = self.check_block(now, digest);
-        let Some(block) = self.tree.get(digest).map(|entry| entry.block.clone()) else { return status };
+        let Some(block) = self.tree.get(digest).map(|entry| entry.block.clone()) else { return PayloadStatus::Pending };
         let ahead_ms = self.ahead_ms(now, &block.header);
+        let status = self.check_block(now, digest);
         if ahead_ms == 0 || status == PayloadStatus::Invalid {
             return status;
         }

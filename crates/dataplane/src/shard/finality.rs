@@ -227,11 +227,7 @@ impl<P: Ports> Shard<P> {
             self.pool.skipped(id, why);
         }
         self.homes.executed(executed.height, &executed.skipped);
-        let dropped = self.pool.expire(executed.time_ms);
-        if !dropped.is_empty() {
-            self.ports.expired(&dropped.expired);
-            self.ports.given_up(&dropped.given_up);
-        }
+        self.pool.expire(executed.time_ms);
         let busy = self.executed_at_us.replace(now.us).is_some_and(|before| now.us < before + BUSY_US);
         self.report_due_us.get_or_insert(now.us + if busy { REPORT_DELAY_BUSY_US } else { REPORT_DELAY_US });
         self.recheck = true;

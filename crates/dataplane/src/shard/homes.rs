@@ -9,8 +9,8 @@ use super::{Now, Ports, Shard};
 use rustorium_crypto::CheckedBatch;
 use rustorium_execution::Skip;
 use rustorium_txpool::lanes_by_rank;
-use rustorium_types::{AccountId, Height, Transaction, TxId, ValidatorIndex, seeded};
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use rustorium_types::{AccountId, Height, Transaction, TxId, ValidatorIndex, View, seeded};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 /// Views with work whose times a step is measured by.
@@ -52,8 +52,9 @@ struct Watched {
     due_ms: u64,
     /// When a batch of its home had it.
     listed_ms: Option<u64>,
-    /// The first final block that lists it.
+    /// The first final block that lists it, and in how many lanes.
     height: Option<Height>,
+    listings: usize,
     executed: bool,
 }
 
@@ -72,6 +73,7 @@ struct Record {
 struct ViewTimes {
     last_ms: VecDeque<u64>,
     median_ms: Option<u64>,
+    newest: View,
 }
 
 /// Homes, and what was sent to them.
@@ -93,9 +95,13 @@ impl Homes {
         Self { views: before.views, ..Self::default() }
     }
 
-    /// A view with work took so long.
-    pub(super) fn view_took(&mut self, us: u64) {
+    /// A view with work ended after so long. Its first certificate counts.
+    pub(super) fn view_took(&mut self, view: View, us: u64) {
         let views = &mut self.views;
+        if view <= views.newest {
+            return;
+        }
+        views.newest = view;
         if views.last_ms.len() == VIEWS {
             views.last_ms.pop_front();
         }
@@ -121,7 +127,7 @@ impl Homes {
         }
         let record = self.records.entry(home).or_default();
         record.offered += 1;
-        record.offered % STILL_OFFERED != 0
+        !record.offered.is_multiple_of(STILL_OFFERED)
     }
 
     /// It goes to the next ranks then, unless a batch has it.
@@ -133,7 +139,8 @@ impl Homes {
     fn watch(&mut self, id: TxId, home: ValidatorIndex, sent_ms: u64, step_ms: u64) {
         if self.watched.len() < WATCHED_MAX && self.order.len() < 4 * WATCHED_MAX {
             let due_ms = sent_ms + step_ms;
-            let watched = Watched { home, sent_ms, due_ms, listed_ms: None, height: None, executed: false };
+            let watched =
+                Watched { home, sent_ms, due_ms, listed_ms: None, height: None, listings: 0, executed: false };
             if self.watched.insert(id, watched).is_none() {
                 self.order.push_back(id);
             }
@@ -159,20 +166,23 @@ impl Homes {
         }
         for id in payload.iter().flatten().flat_map(|batch| &batch.ids) {
             if let Some(watched) = self.watched.get_mut(id) {
-                watched.height.get_or_insert(height);
+                watched.listings += usize::from(*watched.height.get_or_insert(height) == height);
             }
         }
     }
 
-    /// A height was executed. A skipped one tells nothing of its home: its client may have made it so.
+    /// A height was executed. One that was skipped wherever it was listed tells nothing of its home: its client may have made
+    /// it so.
     pub(super) fn executed(&mut self, height: Height, skipped: &[(TxId, Skip)]) {
-        if self.watched.is_empty() {
-            return;
+        let mut skips: HashMap<TxId, usize> = HashMap::new();
+        for (id, _) in skipped.iter().filter(|(id, _)| self.watched.contains_key(id)) {
+            *skips.entry(*id).or_default() += 1;
         }
-        let skipped: HashSet<TxId> = skipped.iter().map(|(id, _)| *id).collect();
         self.watched.retain(|id, watched| {
-            watched.executed |= watched.height == Some(height);
-            watched.height != Some(height) || !skipped.contains(id)
+            let here = watched.height == Some(height);
+            let skipped = here && skips.get(id).is_some_and(|skips| *skips >= watched.listings);
+            watched.executed |= here && !skipped;
+            !skipped
         });
     }
 
@@ -208,7 +218,13 @@ impl Homes {
         if missed && record.count() >= LEFT_OUT_MIN {
             if record.passed_over_until_ms <= now_ms {
                 let (left_out, of) = (record.count(), record.missed.len());
-                tracing::warn!(event = "home_leaves_out", home = home.0, left_out, of, "its senders go to others first");
+                tracing::warn!(
+                    event = "home_leaves_out",
+                    home = home.0,
+                    left_out,
+                    of,
+                    "its senders go to others first"
+                );
             }
             record.passed_over_until_ms = now_ms + PASSED_OVER_MS;
         }
@@ -247,12 +263,12 @@ impl<P: Ports> Shard<P> {
     }
 
     /// The validators in rank that can list it and aren't passed over, without `first`.
-    fn next_lanes(
-        &self,
+    fn next_lanes<'a>(
+        &'a self,
         now: Now,
         sender: &AccountId,
         first: ValidatorIndex,
-    ) -> impl Iterator<Item = ValidatorIndex> + use<'_, P> {
+    ) -> impl Iterator<Item = ValidatorIndex> + use<'a, P> {
         let ranks = lanes_by_rank(sender, self.context.epoch(), self.context.n()).into_iter();
         ranks.filter(move |lane| *lane != first && self.can_list(*lane) && !self.homes.is_passed_over(*lane, now.ms()))
     }
@@ -262,7 +278,14 @@ impl<P: Ports> Shard<P> {
     }
 
     /// A transaction that the pool took goes to `first`, and is left to it for a step.
-    pub(super) fn left_to(&mut self, now: Now, id: &TxId, transaction: &Transaction, first: ValidatorIndex, step_ms: u64) {
+    pub(super) fn left_to(
+        &mut self,
+        now: Now,
+        id: &TxId,
+        transaction: &Transaction,
+        first: ValidatorIndex,
+        step_ms: u64,
+    ) {
         self.homes.go_on_at(now.ms() + step_ms, *id, first);
         let (sender, nonce) = (&transaction.body.sender, transaction.body.nonce);
         let home = rustorium_txpool::home_lane(sender, self.context.epoch(), self.context.n());

@@ -268,6 +268,7 @@ impl<P: Ports> Shard<P> {
         self.forward_on(now);
         self.pool.open_delayed(now.ms());
         self.cut_batches(now, false);
+        self.tell_dropped();
         if self.recheck_at_us.is_some_and(|at| at <= now.us) {
             self.recheck_at_us = None;
             self.recheck = true;

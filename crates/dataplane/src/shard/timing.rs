@@ -92,9 +92,6 @@ impl Timing {
 
 impl<P: Ports> Shard<P> {
     pub(super) fn measure_entered(&mut self) {
-        if let Some(us) = self.timing.worked() {
-            self.homes.view_took(us);
-        }
         if let Some(us) = self.timing.enter() {
             self.ports.measured(Stage::View, us);
         }
@@ -108,6 +105,9 @@ impl<P: Ports> Shard<P> {
     }
 
     pub(super) fn measure_certified(&mut self, kind: VoteKind, view: View) {
+        if let Some(us) = self.timing.worked().filter(|_| view >= self.view) {
+            self.homes.view_took(view, us);
+        }
         if let Some((stage, us)) = self.timing.certified(kind, view) {
             self.ports.measured(stage, us);
         }

@@ -9,8 +9,8 @@ use rustorium_storage::RecordKind;
 use rustorium_txpool::{Admission, BlockCaps, Clock, CutLimits, PoolConfig, lanes_by_rank};
 use rustorium_types::limits::VALIDATORS_MAX;
 use rustorium_types::{
-    BatchBody, BatchDigest, BoundedVec, Class, Height, Message, PublicKey, Request, Transaction, TxId,
-    ValidatorIndex, View, VoteKind, seeded,
+    BatchBody, BatchDigest, BoundedVec, Class, Height, Message, PublicKey, Request, Transaction, TxId, ValidatorIndex,
+    View, VoteKind, seeded,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -84,7 +84,8 @@ impl<P: Ports> Shard<P> {
             tracing::debug!(event = "transaction_came", transaction = %id, from_client);
             let sender = transaction.body.sender;
             let first = self.first_lane(now, &sender);
-            let here = first.is_none_or(|first| self.context.is_me(first)) || !from_client && self.context.me().is_some();
+            let here =
+                first.is_none_or(|first| self.context.is_me(first)) || !from_client && self.context.me().is_some();
             let away_to = first.filter(|_| !here).map(|first| (first, self.step_ms(now, first)));
             let not_before_ms = match away_to {
                 _ if first.is_some() && self.lists_nothing() => now.ms() + HAND_ON_AFTER_MS,
@@ -119,6 +120,17 @@ impl<P: Ports> Shard<P> {
         }
         if from_client {
             self.ports.admitted(&held);
+        }
+    }
+
+    /// Tells of transactions that the pool dropped.
+    pub(super) fn tell_dropped(&mut self) {
+        let dropped = self.pool.take_dropped();
+        if !dropped.expired.is_empty() {
+            self.ports.expired(&dropped.expired);
+        }
+        if !dropped.given_up.is_empty() {
+            self.ports.given_up(&dropped.given_up);
         }
     }
 

@@ -14,7 +14,7 @@ use std::sync::Arc;
 pub const N: usize = made::VALIDATORS as usize;
 pub const ACCOUNTS: usize = 24;
 /// When transactions expire, unless a test says otherwise.
-const EXPIRES_AT_MS: u64 = START_MS + 3_600_000;
+pub const EXPIRES_AT_MS: u64 = START_MS + 3_600_000;
 
 pub fn v(index: usize) -> ValidatorIndex {
     ValidatorIndex(index as u16)

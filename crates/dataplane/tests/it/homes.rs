@@ -20,17 +20,19 @@ fn committee_of(n: usize) -> Genesis {
     genesis
 }
 
-/// How long a transaction takes, ms, that an honest node took for a home of which the first f in rank, all of them, are
-/// `censors` of what others forward.
-fn delay_ms(n: usize) -> u64 {
+/// How long it takes, ms, until an honest node's transaction is listed and, where blocks are made, final. The first f of its
+/// sender's ranks are censors of what others forward, and the node is the last in rank.
+fn delay_ms(n: usize, blocks: bool) -> u64 {
     let mut net = Net::on(committee_of(n), n);
-    // Views with work, by which a node measures its step: here they take no time at all.
-    for account in 0..4 {
-        let home = rustorium_txpool::home_lane(&chain::account(account), Epoch(0), n);
-        net.submit_of(usize::from(home.0), account);
+    if blocks {
+        // A view with work, by which a node measures its step: here it takes no time at all.
+        let home = rustorium_txpool::home_lane(&chain::account(0), Epoch(0), n);
+        net.submit_of(usize::from(home.0), 0);
         net.run();
+        assert_eq!(net.height(0), 1);
+    } else {
+        net.nobody_proposes();
     }
-    assert!(net.height(0) > 0);
     let account = 10;
     let ranks = rustorium_txpool::lanes_by_rank(&chain::account(account), Epoch(0), n);
     let f = (n - 1) / 3;
@@ -39,20 +41,36 @@ fn delay_ms(n: usize) -> u64 {
     net.passes = Box::new(move |_, to, message| !censors.contains(&to) || !matches!(message, Message::Transactions(_)));
     let start_us = net.now.us;
     let id = net.submit_of(taker, account);
-    while !net.is_final(taker, &id) {
-        net.advance(1_000);
-        assert!(net.now.us < start_us + 60_000_000, "not final within a minute at n = {n}");
+    let listed = |net: &Net| net.log.iter().any(|(_, _, message)| lists(message, &id));
+    while !(listed(&net) && (!blocks || net.is_final(taker, &id))) {
+        net.advance(10_000);
+        assert!(net.now.us < start_us + 60_000_000, "not listed within a minute at n = {n}");
     }
     (net.now.us - start_us) / 1000
+}
+
+fn lists(message: &Message, id: &TxId) -> bool {
+    let Message::Batch(batch) = message else { return false };
+    batch.body.transactions.iter().any(|transaction| chain::id_of(transaction) == *id)
 }
 
 /// A step is a view (here of no time), a round trip (none) and 50 ms; a batch is cut at once.
 #[test]
 fn any_number_of_censors_up_to_f_costs_two_steps_at_most() {
-    for n in [4, 16, 31, 100] {
-        let took_ms = delay_ms(n);
+    for n in [4, 16, 31] {
+        let took_ms = delay_ms(n, true);
         println!("n = {n}: {took_ms} ms");
-        assert!(took_ms <= 2 * 50 + 5, "{took_ms} ms at n = {n}");
+        assert!(took_ms <= 2 * 50 + 10, "{took_ms} ms at n = {n}");
+    }
+}
+
+/// Where no view was measured yet, a step takes a view for 500 ms.
+#[test]
+fn two_steps_are_the_same_at_a_hundred_validators_and_before_the_first_view() {
+    for n in [4, 100] {
+        let took_ms = delay_ms(n, false);
+        println!("n = {n}: {took_ms} ms");
+        assert!(took_ms <= 2 * 550 + 10, "{took_ms} ms at n = {n}");
     }
 }
 
@@ -93,8 +111,6 @@ fn a_home_that_leaves_out_eight_of_sixteen_is_passed_over_for_ten_minutes_and_na
         send(&mut net, taker, account);
         assert_eq!(forwarded(&net, taker, 2), sent);
     }
-    assert_eq!(left_out(&net, taker), [], "the last one counts five seconds after it was sent");
-    net.advance(5_000_000);
     assert_eq!(left_out(&net, taker), [(8, 8)]);
     for _ in 0..63 {
         let id = net.submit_of(taker, account);
@@ -131,8 +147,7 @@ fn an_honest_home_is_never_blamed_and_neither_is_one_that_is_down() {
     assert_eq!(left_out(&net, taker), []);
 }
 
-/// A client gives the home one transaction and another node a second one with the same nonce, or one whose earlier nonce
-/// nobody else has.
+/// A client gives the home one transaction and another node a second one with the same nonce.
 #[test]
 fn a_client_can_not_blame_a_home_with_nonces_that_it_can_not_list() {
     let account = chain::account_of_lane(2);

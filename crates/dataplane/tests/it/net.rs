@@ -298,7 +298,13 @@ impl Net {
     }
 
     pub fn submit_of(&mut self, index: usize, account: usize) -> TxId {
-        let transaction = self.next_put(account);
+        self.submit_until(index, account, chain::EXPIRES_AT_MS)
+    }
+
+    /// The same with an expiry.
+    pub fn submit_until(&mut self, index: usize, account: usize, expires_at_ms: u64) -> TxId {
+        let transaction = chain::put_until(&self.genesis, account, self.nonces[account], expires_at_ms);
+        self.nonces[account] += 1;
         let transactions = vec![chain::admitted(&transaction)];
         let event = Event::Transactions { transactions, from_client: true };
         self.nodes[index].shard.ports.events.push_back(event);

@@ -8,8 +8,9 @@ use rustorium_execution::{Skip, declared_work};
 use rustorium_types::{AccountId, Transaction, TxId};
 use std::collections::hash_map::Entry::Vacant;
 
-/// Wait before one that was skipped for want of quota is listed again.
+/// Wait before one that was skipped for want of quota is listed again: the first time, and how often it doubles.
 const QUOTA_RETRY_MS: u64 = 1_000;
+const QUOTA_DOUBLES_MAX: u32 = 8;
 
 impl Pool {
     /// A block listed the transaction and execution skipped it: it goes, or waits to be listed again, as the reason asks.
@@ -19,18 +20,21 @@ impl Pool {
             Skip::NonceUsed { expected } => self.executed(account, *expected, 0),
             Skip::NonceAhead { .. } => self.reopen(account, nonce, 0),
             Skip::QuotaTooSmall { .. } => {
-                let due_ms = self.now_ms.saturating_add(QUOTA_RETRY_MS);
-                self.reopen(account, nonce, due_ms);
+                let skips = self.edit(account, Sender::skip).unwrap_or_default();
+                let wait_ms = QUOTA_RETRY_MS << skips.saturating_sub(1).min(QUOTA_DOUBLES_MAX);
+                self.reopen(account, nonce, self.now_ms.saturating_add(wait_ms));
             }
             Skip::Expired => {
                 let expired = self.remove(account, nonce);
                 self.dropped.expired.extend(expired);
             }
-            Skip::WrongChain | Skip::WrongVersion | Skip::UnknownSender | Skip::WrongKey => self.give_up(account, nonce),
+            Skip::WrongChain | Skip::WrongVersion | Skip::UnknownSender | Skip::WrongKey => {
+                self.give_up(account, nonce)
+            }
         }
     }
 
-    fn give_up(&mut self, account: AccountId, nonce: u64) {
+    pub(super) fn give_up(&mut self, account: AccountId, nonce: u64) {
         let gone = self.remove(account, nonce);
         self.dropped.given_up.extend(gone);
     }
