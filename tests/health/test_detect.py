@@ -49,6 +49,8 @@ class Clock:
         ({"diverged": 7}, "diverged"),
         ({"free_bytes": 1 << 20}, "disk-low"),
         ({"retired": "the key is retired"}, "key-retired"),
+        ({"left_out": "node-3 listed 8 of the last 16 late or never"}, "home-leaves-out"),
+        ({"block_ahead": "a block of node-2 is 3600.0 s ahead"}, "block-ahead-of-clock"),
     ],
 )
 def test_some_troubles_are_found_at_once_and_are_over_when_they_are(vitals: Mapping[str, Any], code: str) -> None:
@@ -113,6 +115,14 @@ def test_a_disk_that_hung_is_not_slow_besides() -> None:
     assert clock.look(syncs=9, sync_us=30_001_000) == []
     assert clock.look(syncs=17, sync_us=30_002_000) == []
     assert clock.look(syncs=25, sync_us=38_002_000) == ["disk-slow"]
+
+
+def test_a_chain_ahead_of_the_clock_is_told_of_after_five_seconds_with_the_difference() -> None:
+    clock = Clock()
+    assert clock.looks(5, chain_ahead_ms=3_600_000) == []
+    assert clock.look(chain_ahead_ms=3_599_000) == ["chain-ahead-of-clock"]
+    assert clock.found[0].evidence == "the newest certified block is 3599.0 s ahead of this node's clock"
+    assert clock.look() == []
 
 
 def beats(clock: Clock, name: str = "node-1", up: bool = True) -> PeerVitals:

@@ -11,7 +11,7 @@ import trio.testing
 
 from rustorium.config import Config, RecoverySection
 from rustorium.logs import Logger
-from rustorium.node.watch import Watch, quorum_lost
+from rustorium.node.watch import Watch, block_ahead, chain_ahead_ms, left_out, quorum_lost
 
 STATUS: dict[str, Any] = {"role": "validator", "peers": 3, "peers_up": 3, "unreachable": [], "at": {"height": 9}}
 VITALS: dict[str, Any] = {
@@ -23,6 +23,10 @@ VITALS: dict[str, Any] = {
     "diverged": None,
     "unserved": None,
     "synced": True,
+    "chain_ms": 0,
+    "clock_ahead_ms_max": 2_000,
+    "block_ahead": None,
+    "left_out": [],
     "peers": [{"name": "node-1", "up": True, "heard_us": [5]}],
 }
 CONFIG = Config(recovery=RecoverySection(disk_free_bytes_min=0))
@@ -102,6 +106,24 @@ def test_it_goes_on_after_a_fault_of_its_own_and_audits_what_begins_and_ends(tmp
         assert [(one["code"], one["state"]) for one in node.audited] == [("diverged", "begun"), ("diverged", "over")]
 
     trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0.01))
+
+
+def test_a_chain_is_ahead_of_the_clock_by_more_than_a_voter_accepts() -> None:
+    ahead = [chain_ahead_ms(VITALS | {"chain_ms": 10_000 + by_ms}, 10_000) for by_ms in (-1, 0, 2_000, 2_001)]
+    assert ahead == [0, 0, 0, 2_001]
+
+
+def test_a_block_that_waited_for_the_clock_is_told_of_for_a_minute() -> None:
+    block = {"proposer": "node-2", "ahead_ms": 3_600_000, "at_us": 1_000_000}
+    read = VITALS | {"block_ahead": block}
+    assert "node-2 is 3600.0 s ahead" in block_ahead(read | {"now_us": 61_000_000})
+    assert block_ahead(read | {"now_us": 61_000_001}) == block_ahead(VITALS) == ""
+
+
+def test_homes_that_leave_out_are_named_with_what_they_left_out() -> None:
+    read = VITALS | {"left_out": [{"home": "node-3", "missed": 8, "of": 16}, {"home": "node-1", "missed": 9, "of": 9}]}
+    said = "node-3 listed 8 of the last 16 late or never, node-1 listed 9 of the last 9 late or never"
+    assert (left_out(read), left_out(VITALS)) == (said, "")
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,11 @@ impl Clients {
         }
     }
 
+    /// The pool let these go, and how they end is open: clients ask later, or send the same bytes again.
+    pub fn given_up(&self, ids: &[TxId]) {
+        ids.iter().for_each(|id| self.waiters.given_up(id));
+    }
+
     /// The pool refused it.
     pub fn refused(&self, id: &TxId, refused: &rustorium_txpool::Refused) {
         if !self.answer_from_store(id) {

@@ -98,6 +98,14 @@ impl Scraped {
         whole(e, "rustorium_consensus_byzantine_validators", help, clamped(liars.len() as u64))?;
         let help = "Whether this validator's key signs nothing more";
         whole(e, "rustorium_consensus_key_retired", help, i64::from(self.notices.retired().is_some()))?;
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let chain = Duration::from_millis(self.gauges.certified_time_ms.load(Relaxed));
+        let ahead = ConstGauge::new(chain.saturating_sub(now).as_secs_f64());
+        let name = "rustorium_consensus_chain_ahead_seconds";
+        let help = "How far the newest certified block's time is ahead of this node's clock";
+        ahead.encode(e.encode_descriptor(name, help, None, MetricType::Gauge)?)?;
+        let help = "Blocks that waited for this node's clock and for nothing else";
+        count(e, "rustorium_consensus_blocks_ahead_of_clock", help, self.gauges.blocks_ahead.load(Relaxed))?;
         let claimed = self.progress.claimed.load(Relaxed);
         let help = "Newest height whose result a quorum has certified";
         whole(e, "rustorium_consensus_claimed_height", help, clamped(claimed))
@@ -107,6 +115,12 @@ impl Scraped {
         whole(e, "rustorium_txpool_bytes", "Bytes in the pool", clamped(self.gauges.pool_bytes.load(Relaxed)))?;
         let help = "Transactions that the node holds for clients before it says busy";
         whole(e, "rustorium_txpool_capacity", help, clamped(self.capacity as u64))?;
+        let help = "Homes that are passed over, by place: they left out what this node sent them";
+        let mut family = e.encode_descriptor("rustorium_txpool_home_passed_over", help, None, MetricType::Gauge)?;
+        for left_out in self.gauges.left_out.lock().iter() {
+            let place = left_out.home.0.to_string();
+            ConstGauge::new(1i64).encode(family.encode_family(&[("peer", place.as_str())])?)?;
+        }
         let help = "Transactions of clients that wait for their outcome";
         whole(e, "rustorium_gateway_waiting_transactions", help, clamped(self.waiters.len() as u64))
     }

@@ -10,7 +10,7 @@ use crate::notices::Notices;
 use crate::port::Input;
 use crate::queue::Queue;
 use crate::serving::Serving;
-use crate::shard::{Ending, Event, ExecutionJob, Now, Ports, Shard, Stage};
+use crate::shard::{BlockAhead, Ending, Event, ExecutionJob, LeftOut, Now, Ports, Shard, Stage};
 use crate::verifier::Verifier;
 use crate::vitals::Arrivals;
 use bytes::Bytes;
@@ -49,6 +49,14 @@ pub struct ShardGauges {
     pub diverged: AtomicU64,
     /// The next height, where no peer holds it any more; 0 for none.
     pub unserved: AtomicU64,
+    /// The time of the newest certified block, Unix ms.
+    pub certified_time_ms: AtomicU64,
+    /// The newest block that waited for this node's clock alone.
+    pub block_ahead: Mutex<Option<BlockAhead>>,
+    /// Blocks that did.
+    pub blocks_ahead: AtomicU64,
+    /// Homes that leave out what they are sent, and are passed over.
+    pub left_out: Mutex<Vec<LeftOut>>,
     /// When peers were heard.
     pub arrivals: Arrivals,
     /// The leaders that are passed over.
@@ -154,6 +162,10 @@ impl Ports for ThreadPorts {
         self.clients.expired(ids);
     }
 
+    fn given_up(&mut self, ids: &[TxId]) {
+        self.clients.given_up(ids);
+    }
+
     fn refused(&mut self, id: &TxId, refused: Refused) {
         tracing::debug!(event = "transaction_refused", transaction = %id, reason = %refused);
         self.clients.refused(id, &refused);
@@ -169,6 +181,10 @@ impl Ports for ThreadPorts {
 
     fn answer_certificates(&mut self, to: &PublicKey, id: u64, kept: Vec<KeptCertificate>) {
         self.certificates.answer(CertificateQuestion { to: *to, id, kept });
+    }
+
+    fn rtt_ms(&self, member: ValidatorIndex) -> Option<u64> {
+        self.transport.rtt_us(member).map(|us| us / 1000)
     }
 
     fn evidence(&mut self, evidence: Evidence) {
@@ -235,11 +251,11 @@ pub fn run_shard(mut shard: Shard<ThreadPorts>, events: &Queue<Event>, gauges: &
             shard = shard.next_epoch(at);
         }
         shard.end_turn(at);
-        publish(&mut shard, gauges);
+        publish(&mut shard, gauges, at);
     }
 }
 
-fn publish(shard: &mut Shard<ThreadPorts>, gauges: &ShardGauges) {
+fn publish(shard: &mut Shard<ThreadPorts>, gauges: &ShardGauges, now: Now) {
     let (transactions, bytes) = shard.pool_size();
     let peers = shard.connected().len();
     gauges.view.store(shard.view().0, Ordering::Relaxed);
@@ -248,6 +264,17 @@ fn publish(shard: &mut Shard<ThreadPorts>, gauges: &ShardGauges) {
     gauges.missing.store(shard.missing(), Ordering::Relaxed);
     gauges.synced.store(shard.synced(), Ordering::Relaxed);
     gauges.unserved.store(shard.unserved().map_or(0, |height| height.0), Ordering::Relaxed);
+    gauges.certified_time_ms.store(shard.certified_time_ms(), Ordering::Relaxed);
+    let (block_ahead, blocks_ahead) = shard.blocks_ahead();
+    if gauges.blocks_ahead.swap(blocks_ahead, Ordering::Relaxed) != blocks_ahead {
+        *gauges.block_ahead.lock() = block_ahead;
+    }
+    let left_out = shard.homes_left_out(now);
+    let mut shown = gauges.left_out.lock();
+    if *shown != left_out {
+        *shown = left_out;
+    }
+    drop(shown);
     let heard = shard.take_arrivals();
     if !heard.is_empty() {
         let context = shard.ports.links.context();

@@ -4,7 +4,7 @@
 
 use crate::links::Links;
 use crate::queue::Queue;
-use crate::shard::{Event, ExecutionJob};
+use crate::shard::{BlockAhead, Event, ExecutionJob, LeftOut};
 use crate::threads::ShardGauges;
 use parking_lot::Mutex;
 use rustorium_storage::{Journal, Store};
@@ -85,6 +85,28 @@ pub struct PeerNote {
     pub passed_over: bool,
 }
 
+/// A block that waited for this node's clock and for nothing else.
+#[derive(Serialize)]
+pub struct AheadNote {
+    /// Its proposer's name.
+    pub proposer: String,
+    /// By how much its time was ahead of the clock.
+    pub ahead_ms: u64,
+    /// When that was found, by the clock of `heard_us`.
+    pub at_us: u64,
+}
+
+/// A home that leaves out what this node sends it.
+#[derive(Serialize)]
+pub struct LeftOutNote {
+    /// Its name.
+    pub home: String,
+    /// How many of the last were in no batch of its in time.
+    pub missed: usize,
+    /// The last so many.
+    pub of: usize,
+}
+
 /// One reading.
 #[derive(Serialize)]
 pub struct VitalsNote {
@@ -104,6 +126,14 @@ pub struct VitalsNote {
     pub unserved: Option<u64>,
     /// Whether it has executed about as far as its peers.
     pub synced: bool,
+    /// The time of the newest certified block, Unix ms; 0 before the first turn.
+    pub chain_ms: u64,
+    /// How far a block's time may be ahead of a voter's clock.
+    pub clock_ahead_ms_max: u64,
+    /// The newest block that was further ahead than that, and lacked nothing else.
+    pub block_ahead: Option<AheadNote>,
+    /// Homes that leave out what this node sends them.
+    pub left_out: Vec<LeftOutNote>,
     /// All peers of the committee.
     pub peers: Vec<PeerNote>,
 }
@@ -167,8 +197,30 @@ impl Vitals {
             diverged: some(self.gauges.diverged.load(Ordering::Relaxed)),
             unserved: some(self.gauges.unserved.load(Ordering::Relaxed)),
             synced: self.gauges.synced.load(Ordering::Relaxed),
+            chain_ms: self.gauges.certified_time_ms.load(Ordering::Relaxed),
+            clock_ahead_ms_max: self.links.context().parameters.clock_ahead_ms_max,
+            left_out: self.left_out(),
+            block_ahead: self.gauges.block_ahead.lock().map(|block| self.ahead(&block)),
             peers: self.links.named().into_iter().map(peer).collect(),
         }
+    }
+}
+
+impl Vitals {
+    fn name_of(&self, member: ValidatorIndex) -> String {
+        let context = self.links.context();
+        let member = context.validators.get(usize::from(member.0));
+        member.map(|member| String::from_utf8_lossy(member.name.as_slice()).into_owned()).unwrap_or_default()
+    }
+
+    fn ahead(&self, block: &BlockAhead) -> AheadNote {
+        AheadNote { proposer: self.name_of(block.proposer), ahead_ms: block.ahead_ms, at_us: block.at_us }
+    }
+
+    fn left_out(&self) -> Vec<LeftOutNote> {
+        let left_out = self.gauges.left_out.lock().clone();
+        let note = |one: &LeftOut| LeftOutNote { home: self.name_of(one.home), missed: one.missed, of: one.of };
+        left_out.iter().map(note).collect()
     }
 }
 

@@ -121,6 +121,14 @@ impl Waiters {
         }
     }
 
+    /// The pool let it go before its end: ends the waits without one.
+    pub fn given_up(&self, id: &TxId) {
+        let waiters = self.by_id.lock().remove(id).unwrap_or_default();
+        for waiter in waiters {
+            self.end(waiter, Submitted::TimedOut(*id));
+        }
+    }
+
     /// A block's receipts. True where somebody now waits for the height to be certified.
     pub fn executed(&self, height: Height, receipts: &[Receipt]) -> bool {
         let mut ended = Vec::new();

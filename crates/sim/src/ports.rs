@@ -145,6 +145,10 @@ impl Ports for SimPorts {
         self.clients.expired(ids);
     }
 
+    fn given_up(&mut self, ids: &[TxId]) {
+        self.clients.given_up(ids);
+    }
+
     fn refused(&mut self, id: &TxId, refused: Refused) {
         self.clients.refused(id, &refused);
     }

@@ -251,6 +251,11 @@ impl Transport {
         self.shared.roster.each_follower(|link| link.send(class, frame.clone()).is_ok())
     }
 
+    /// The measured round trip to a member of the committee. None: its link is down.
+    pub fn rtt_us(&self, to: ValidatorIndex) -> Option<u64> {
+        self.shared.roster.at(to)?.rtt_us()
+    }
+
     /// How the links to the committee are doing, by the order in which it was given.
     pub fn status(&self) -> Vec<LinkStatus> {
         self.shared.roster.links().iter().map(|link| link.status()).collect()

@@ -11,10 +11,16 @@ pub fn home_lane(sender: &AccountId, epoch: Epoch, n: usize) -> ValidatorIndex {
     ValidatorIndex(u64::from_le_bytes(first).checked_rem(n as u64).unwrap_or(0) as u16)
 }
 
-/// How many validators come before `validator` for this sender: 0 at home. Another lane waits its rank times a delay.
-pub fn lane_rank(sender: &AccountId, epoch: Epoch, n: usize, validator: ValidatorIndex) -> usize {
-    let home = usize::from(home_lane(sender, epoch, n).0);
-    (usize::from(validator.0) + n - home).checked_rem(n).unwrap_or(0)
+/// All validators by their rank for this sender: its home first, the others in an order that is each sender's own, so that
+/// no validator has the same neighbour for all.
+pub fn lanes_by_rank(sender: &AccountId, epoch: Epoch, n: usize) -> Vec<ValidatorIndex> {
+    let home = home_lane(sender, epoch, n);
+    let hash =
+        |member: ValidatorIndex| hash(domain::HOME_LANE, &[&sender.0, &epoch.0.to_le_bytes(), &member.0.to_le_bytes()]);
+    let members = (0..u16::try_from(n).unwrap_or(u16::MAX)).map(ValidatorIndex).filter(|member| *member != home);
+    let mut others: Vec<_> = members.map(|member| (hash(member), member)).collect();
+    others.sort_unstable();
+    std::iter::once(home).chain(others.into_iter().map(|(_, member)| member)).take(n).collect()
 }
 
 #[cfg(test)]
@@ -25,7 +31,7 @@ mod tests {
     fn home_lanes_are_even_move_with_the_epoch_and_rank_first() {
         let n = 4;
         let mut counts = [0; 4];
-        let mut moved = 0;
+        let (mut moved, mut after) = (0, [0; 4]);
         for i in 0..4000u32 {
             let mut id = [0; 32];
             id[..4].copy_from_slice(&i.to_le_bytes());
@@ -33,13 +39,16 @@ mod tests {
             let home = home_lane(&sender, Epoch(0), n);
             counts[usize::from(home.0)] += 1;
             moved += usize::from(home != home_lane(&sender, Epoch(1), n));
-            let mut ranks: Vec<_> = (0..4).map(|v| lane_rank(&sender, Epoch(0), n, ValidatorIndex(v))).collect();
-            assert_eq!(ranks[usize::from(home.0)], 0);
+            let mut ranks = lanes_by_rank(&sender, Epoch(0), n);
+            assert_eq!(ranks[0], home);
+            after[usize::from(ranks[1].0)] += usize::from(home == ValidatorIndex(0));
             ranks.sort_unstable();
-            assert_eq!(ranks, [0, 1, 2, 3]);
+            assert_eq!(ranks, [0, 1, 2, 3].map(ValidatorIndex));
         }
         assert!(counts.iter().all(|count| (900..1100).contains(count)), "{counts:?}");
         assert!((2700..3300).contains(&moved), "{moved}");
+        assert!(after[1..].iter().all(|count| (270..400).contains(count)), "no fixed neighbour: {after:?}");
         assert_eq!(home_lane(&AccountId([1; 32]), Epoch(0), 0), ValidatorIndex(0));
+        assert!(lanes_by_rank(&AccountId([1; 32]), Epoch(0), 0).is_empty());
     }
 }

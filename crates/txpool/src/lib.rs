@@ -13,7 +13,7 @@ pub mod refused;
 mod sender;
 
 pub use batch::{BatchRefused, Weight, check_batch, weigh};
-pub use home::{home_lane, lane_rank};
+pub use home::{home_lane, lanes_by_rank};
 pub use lanes::{BlockCaps, Extension, Inserted, Lanes, Missing, PayloadFault};
-pub use pool::{AccountView, Admission, CutLimits, Pool, PoolConfig};
+pub use pool::{AccountView, Admission, Clock, CutLimits, Dropped, Pool, PoolConfig};
 pub use refused::Refused;

@@ -1,94 +1,29 @@
 //! The pool: takes transactions, holds those whose turn has not come, hands out what the own lane can list next.
 //!
-//! *Invariants:* never more than `transactions_max` and `bytes_max`, what is cut and not yet executed included; those that
-//! wait for a missing nonce take at most a quarter, so that what can proceed always finds room; senders take turns.
+//! *Invariants:* two kinds of time, which never meet: what waits for its turn goes by the node's monotonic clock, and what
+//! expires goes by the time of the newest executed header alone, so that what was called expired is never executed; the
+//! wall clock only bounds how far an expiry may be ahead, and is forgotten at once; never more than `transactions_max` and `bytes_max`, what is cut and not yet executed included; those that
+//! wait for a missing nonce take at most a quarter, so that what can proceed always finds room; senders take turns, and no few
+//! of them fill it: a sender's share shrinks as the pool fills.
 
+mod config;
 mod feedback;
+mod room;
+
+pub use config::{AccountView, Admission, Clock, CutLimits, Dropped, PoolConfig};
 
 use crate::batch::encoded_bytes;
 use crate::refused::Refused;
 use crate::sender::{Entry, Sender, Totals};
+use room::Ages;
 use rustorium_crypto::Verified;
 use rustorium_execution::{declared_work, worst_case_work};
-use rustorium_types::limits::TRANSACTION_BYTES_MAX;
-use rustorium_types::{AccountId, Parameters, PublicKey, Rules, Transaction, TxId, seeded};
+use rustorium_types::{AccountId, Transaction, TxId, seeded};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 /// Transactions that a sender may have cut before the next sender's turn.
 const RUN_LENGTH: usize = 16;
-
-/// The pool's bounds.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PoolConfig {
-    /// Transactions held.
-    pub transactions_max: usize,
-    /// Encoded bytes held.
-    pub bytes_max: u64,
-    /// Transactions of one sender.
-    pub per_sender_max: usize,
-    /// How far a nonce may be beyond the first missing one.
-    pub gap_max: u64,
-    /// Encoded bytes of one transaction.
-    pub transaction_bytes_max: usize,
-    /// Declared work of one transaction.
-    pub transaction_work_max: u64,
-    /// How far an expiry may be ahead.
-    pub expiry_ahead_ms_max: u64,
-    /// Whose operations transactions may have.
-    pub rules: Rules,
-}
-
-impl PoolConfig {
-    /// The bounds that a chain's parameters ask for, with the usual sizes.
-    pub fn for_parameters(parameters: &Parameters) -> Self {
-        Self {
-            transactions_max: 65_536,
-            bytes_max: 64 * 1024 * 1024,
-            per_sender_max: 4096,
-            gap_max: 1024,
-            transaction_bytes_max: TRANSACTION_BYTES_MAX.min(parameters.batch_bytes_max as usize),
-            transaction_work_max: parameters.batch_work_max,
-            expiry_ahead_ms_max: parameters.expiry_ahead_ms_max,
-            rules: parameters.rules(),
-        }
-    }
-}
-
-impl Default for PoolConfig {
-    fn default() -> Self {
-        Self::for_parameters(&Parameters::default())
-    }
-}
-
-/// What admission asks the state about a sender.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct AccountView {
-    /// The next nonce.
-    pub nonce: u64,
-    /// The account's key.
-    pub public_key: PublicKey,
-}
-
-/// How a transaction was taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Admission {
-    /// It waits here now.
-    Queued,
-    /// It waited here before.
-    Duplicate,
-}
-
-/// Bounds of one cut.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct CutLimits {
-    /// Encoded bytes.
-    pub bytes: u64,
-    /// Transactions.
-    pub transactions: usize,
-    /// Declared work.
-    pub work: u64,
-}
 
 /// The pool of one shard at one node.
 #[derive(Debug)]
@@ -102,14 +37,17 @@ pub struct Pool {
     next_turn: u64,
     expiries: BTreeSet<(u64, AccountId, u64)>,
     delayed: BTreeSet<(u64, AccountId, u64)>,
-    dropped: Vec<TxId>,
+    dropped: Dropped,
+    ages: Ages,
+    /// Monotonic.
     now_ms: u64,
+    /// Of the newest executed header.
     header_time_ms: u64,
 }
 
 impl Pool {
-    /// An empty pool.
-    pub fn new(config: PoolConfig) -> Self {
+    /// An empty pool above an executed header of this time.
+    pub fn new(config: PoolConfig, header_time_ms: u64) -> Self {
         Self {
             config,
             senders: HashMap::new(),
@@ -119,27 +57,28 @@ impl Pool {
             next_turn: 0,
             expiries: BTreeSet::new(),
             delayed: BTreeSet::new(),
-            dropped: Vec::new(),
+            dropped: Dropped::default(),
+            ages: Ages::default(),
             now_ms: 0,
-            header_time_ms: 0,
+            header_time_ms,
         }
     }
 
     /// Takes a verified transaction that may be cut at once. `account` is asked only where its sender isn't known here.
     pub fn admit(
         &mut self,
-        now_ms: u64,
+        clock: Clock,
         id: TxId,
         t: Arc<Verified<Transaction>>,
         account: impl FnOnce() -> Option<AccountView>,
     ) -> Result<Admission, Refused> {
-        self.admit_later(now_ms, id, t, 0, account)
+        self.admit_later(clock, id, t, 0, account)
     }
 
-    /// Takes a verified transaction that may be cut from `not_before_ms` on: one whose home is another lane.
+    /// Takes a verified transaction that may be cut from `not_before_ms` on, monotonic: one whose home is another lane.
     pub fn admit_later(
         &mut self,
-        now_ms: u64,
+        clock: Clock,
         id: TxId,
         t: Arc<Verified<Transaction>>,
         not_before_ms: u64,
@@ -148,19 +87,20 @@ impl Pool {
         if self.ids.contains_key(&id) {
             return Ok(Admission::Duplicate);
         }
-        self.now_ms = self.now_ms.max(now_ms);
+        self.now_ms = self.now_ms.max(clock.ms);
         let bytes = encoded_bytes(&t);
-        self.check_alone(now_ms, &t, bytes)?;
+        self.check_alone(clock.wall_ms, &t, bytes)?;
         let (account_id, nonce) = (t.body.sender, t.body.nonce);
+        self.make_room();
         self.check_room(bytes as u64)?;
-        let gap_ok = self.totals.gapped < self.config.transactions_max / 4;
         let known = self.senders.get(&account_id);
         let fresh = match known {
             Some(_) => None,
             None => account().map(|view| Sender::new(view.public_key, view.nonce)),
         };
         let sender = known.or(fresh.as_ref()).ok_or(Refused::UnknownAccount)?;
-        check_with_sender(&self.config, sender, &t, gap_ok)?;
+        check_with_sender(&self.config, sender, &t)?;
+        self.check_share(sender, nonce, bytes as u64)?;
         if let Some(fresh) = fresh {
             self.senders.insert(account_id, fresh);
         }
@@ -176,10 +116,11 @@ impl Pool {
             elsewhere: false,
         };
         self.insert(account_id, nonce, entry);
+        self.note_age(id);
         Ok(Admission::Queued)
     }
 
-    fn check_alone(&self, now_ms: u64, t: &Transaction, bytes: usize) -> Result<(), Refused> {
+    fn check_alone(&self, wall_ms: u64, t: &Transaction, bytes: usize) -> Result<(), Refused> {
         if bytes > self.config.transaction_bytes_max {
             return Err(Refused::TooLarge { bytes, max: self.config.transaction_bytes_max });
         }
@@ -194,21 +135,13 @@ impl Pool {
             return Err(Refused::WorkLimitTooLow { limit, needed });
         }
         let (expires_at_ms, limit_ms) = (t.body.expires_at_ms, self.config.expiry_ahead_ms_max);
-        if expires_at_ms <= now_ms.max(self.header_time_ms) {
-            return Err(Refused::Expired { expires_at_ms, now_ms: now_ms.max(self.header_time_ms) });
+        // By executed headers alone: where only the clock says so, the client would be told of what may still be executed.
+        let chain_ms = if seeded::bug("expiry-by-the-clock") { wall_ms } else { self.header_time_ms };
+        if expires_at_ms <= chain_ms {
+            return Err(Refused::Expired { expires_at_ms, chain_ms });
         }
-        let ahead_ms = expires_at_ms - now_ms;
+        let ahead_ms = expires_at_ms.saturating_sub(wall_ms.max(self.header_time_ms));
         if ahead_ms > limit_ms { Err(Refused::ExpiryTooFar { ahead_ms, limit_ms }) } else { Ok(()) }
-    }
-
-    fn check_room(&self, bytes: u64) -> Result<(), Refused> {
-        if self.has_room(1, bytes) || seeded::bug("pool-without-end") { Ok(()) } else { Err(Refused::PoolFull) }
-    }
-
-    /// Whether that many more would fit: asked before signatures are checked, so that being busy costs little.
-    pub fn has_room(&self, transactions: usize, bytes: u64) -> bool {
-        self.totals.count.saturating_add(transactions) <= self.config.transactions_max
-            && self.totals.bytes.saturating_add(bytes) <= self.config.bytes_max
     }
 
     fn insert(&mut self, account: AccountId, nonce: u64, entry: Entry) {
@@ -262,7 +195,7 @@ impl Pool {
         Some(entry.id)
     }
 
-    /// The next transactions for the own lane: in nonce order per sender, senders in turns of `RUN_LENGTH`. Where anything
+    /// The next transactions for the own lane at this monotonic time: in nonce order per sender, senders in turns of `RUN_LENGTH`. Where anything
     /// is ready at least one is cut, also when it alone is over the limits (admission keeps it under the batch's caps).
     pub fn cut(&mut self, now_ms: u64, limits: &CutLimits) -> Vec<(TxId, Arc<Verified<Transaction>>)> {
         self.open_delayed(now_ms);
@@ -294,10 +227,10 @@ impl Pool {
         for _ in 0..RUN_LENGTH {
             let Some(sender) = self.senders.get(&account) else { return false };
             let Some(head) = sender.head() else { return false };
-            if head.expires_at_ms <= self.now_ms && !seeded::bug("pool-cuts-expired") {
+            if head.expires_at_ms <= self.header_time_ms && !seeded::bug("pool-cuts-expired") {
                 let nonce = sender.next_cut;
-                let dropped = self.remove(account, nonce);
-                self.dropped.extend(dropped);
+                let expired = self.remove(account, nonce);
+                self.dropped.expired.extend(expired);
                 continue;
             }
             let fits = left.transactions > 0 && head.bytes <= left.bytes && head.work <= left.work;
@@ -314,13 +247,29 @@ impl Pool {
         false
     }
 
-    /// Opens delayed transactions that are due at `now_ms`.
+    /// Opens delayed transactions that are due at `now_ms`, monotonic, and what waits behind them of the same senders: whom
+    /// they were left to has let their time pass.
     pub fn open_delayed(&mut self, now_ms: u64) {
         self.now_ms = self.now_ms.max(now_ms);
-        let now_ms = self.now_ms;
-        while let Some((_, account, _)) = self.delayed.first().copied().filter(|(due, ..)| *due <= now_ms) {
+        while let Some((_, account, nonce)) = self.delayed.first().copied().filter(|(due, ..)| *due <= self.now_ms) {
             self.delayed.pop_first();
-            self.edit(account, |sender| sender.grow_ready(now_ms));
+            self.open_from(account, nonce);
+        }
+    }
+
+    /// Opens one that is left to others at once, and what waits behind it of its sender. One that waits for quota does so.
+    pub fn open(&mut self, id: &TxId) {
+        let Some((account, nonce)) = self.ids.get(id).copied() else { return };
+        if self.senders.get(&account).is_some_and(|sender| sender.skips == 0) {
+            self.open_from(account, nonce);
+        }
+    }
+
+    fn open_from(&mut self, account: AccountId, nonce: u64) {
+        let now_ms = self.now_ms;
+        let opened = self.edit(account, |sender| sender.open_from(nonce, now_ms));
+        for (nonce, due_ms) in opened.into_iter().flatten() {
+            self.delayed.remove(&(due_ms, account, nonce));
         }
     }
 
@@ -339,16 +288,20 @@ impl Pool {
         }
     }
 
-    /// Drops what expired by `header_time_ms`. Returns all that was dropped without being executed since the last call.
-    pub fn expire(&mut self, header_time_ms: u64) -> Vec<TxId> {
+    /// Drops what expired by `header_time_ms`, of an executed header.
+    pub fn expire(&mut self, header_time_ms: u64) {
         self.header_time_ms = self.header_time_ms.max(header_time_ms);
         while let Some((at, account, nonce)) = self.expiries.first().copied() {
             if at > self.header_time_ms {
                 break;
             }
-            let dropped = self.remove(account, nonce);
-            self.dropped.extend(dropped);
+            let expired = self.remove(account, nonce);
+            self.dropped.expired.extend(expired);
         }
+    }
+
+    /// All that was dropped without being executed since the last call.
+    pub fn take_dropped(&mut self) -> Dropped {
         std::mem::take(&mut self.dropped)
     }
 
@@ -361,6 +314,19 @@ impl Pool {
     pub fn get(&self, id: &TxId) -> Option<Arc<Verified<Transaction>>> {
         let (account, nonce) = self.ids.get(id)?;
         self.senders.get(account)?.entries.get(nonce)?.transaction.clone()
+    }
+
+    /// The waiting transaction, unless a batch has it: one of another lane, or one of the own.
+    pub fn unlisted(&self, id: &TxId) -> Option<Arc<Verified<Transaction>>> {
+        let (account, nonce) = self.ids.get(id)?;
+        let sender = self.senders.get(account)?;
+        let entry = sender.entries.get(nonce).filter(|entry| !entry.elsewhere && *nonce >= sender.next_cut)?;
+        entry.transaction.clone()
+    }
+
+    /// The sender's first nonce that isn't executed, where something of it waits here.
+    pub fn next_nonce(&self, account: &AccountId) -> Option<u64> {
+        self.senders.get(account).map(|sender| sender.next)
     }
 
     /// All that wait and are known whole, by sender and each sender's in the order of its nonces: at an epoch's end what no
@@ -402,7 +368,7 @@ impl Pool {
     }
 }
 
-fn check_with_sender(config: &PoolConfig, sender: &Sender, t: &Transaction, gap_ok: bool) -> Result<(), Refused> {
+fn check_with_sender(config: &PoolConfig, sender: &Sender, t: &Transaction) -> Result<(), Refused> {
     let nonce = t.body.nonce;
     if sender.public_key != t.body.public_key && !seeded::bug("pool-takes-any-key") {
         return Err(Refused::WrongKey);
@@ -416,8 +382,5 @@ fn check_with_sender(config: &PoolConfig, sender: &Sender, t: &Transaction, gap_
     if nonce - sender.tail > config.gap_max || nonce == u64::MAX {
         return Err(Refused::NonceTooFar { nonce, expected: sender.tail });
     }
-    if sender.entries.len() >= config.per_sender_max {
-        return Err(Refused::SenderFull { limit: config.per_sender_max });
-    }
-    if nonce > sender.tail && !gap_ok { Err(Refused::PoolFull) } else { Ok(()) }
+    Ok(())
 }

@@ -6,13 +6,15 @@ use thiserror::Error;
 /// Why admission refused a transaction.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Refused {
-    /// Its expiry has passed.
-    #[error("the transaction expired at {expires_at_ms}, it is {now_ms} now; sign it again with a later expiry")]
+    /// Its expiry has passed, by the chain's own time.
+    #[error(
+        "the transaction expired at {expires_at_ms}, the chain is at {chain_ms}; sign it again with a later expiry"
+    )]
     Expired {
         /// The transaction's, Unix ms.
         expires_at_ms: u64,
-        /// The node's, Unix ms.
-        now_ms: u64,
+        /// The newest executed header's, Unix ms.
+        chain_ms: u64,
     },
     /// Its expiry is too far ahead.
     #[error("the expiry is {ahead_ms} ms ahead, {limit_ms} are allowed; sign it again with an earlier expiry")]
@@ -56,7 +58,9 @@ pub enum Refused {
     #[error("the pool is full; send the same bytes again later, or to another validator")]
     PoolFull,
     /// The sender has too many waiting.
-    #[error("the sender has {limit} transactions waiting, the most that one may; wait until some are final")]
+    #[error(
+        "the sender has {limit} transactions waiting, the most that one may while the pool is as full as now; wait until some are final"
+    )]
     SenderFull {
         /// The limit.
         limit: usize,

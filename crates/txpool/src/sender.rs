@@ -17,7 +17,7 @@ pub(crate) struct Entry {
     pub(crate) bytes: u64,
     pub(crate) work: u64,
     pub(crate) expires_at_ms: u64,
-    /// Not to be cut before this time.
+    /// Not to be cut before this monotonic time.
     pub(crate) not_before_ms: u64,
     /// A batch of another lane has it.
     pub(crate) elsewhere: bool,
@@ -51,6 +51,9 @@ pub(crate) struct Sender {
     bytes: u64,
     ready: u64,
     ready_bytes: u64,
+    /// How often the first one was skipped for want of quota. Until it is executed it is listed alone: what follows it
+    /// would be skipped for nothing.
+    pub(crate) skips: u32,
     /// Its place in the queue of senders that have something ready.
     pub(crate) turn: Option<u64>,
 }
@@ -58,7 +61,18 @@ pub(crate) struct Sender {
 impl Sender {
     pub(crate) fn new(public_key: PublicKey, next: u64) -> Self {
         let entries = BTreeMap::new();
-        Self { public_key, next, next_cut: next, tail: next, entries, bytes: 0, ready: 0, ready_bytes: 0, turn: None }
+        Self {
+            public_key,
+            next,
+            next_cut: next,
+            tail: next,
+            entries,
+            bytes: 0,
+            ready: 0,
+            ready_bytes: 0,
+            skips: 0,
+            turn: None,
+        }
     }
 
     pub(crate) fn totals(&self) -> Totals {
@@ -93,13 +107,46 @@ impl Sender {
 
     /// Extends the ready run over what is open behind it.
     pub(crate) fn grow_ready(&mut self, now_ms: u64) {
-        for (_, entry) in self.entries.range(self.next_cut + self.ready..self.tail) {
+        let end = if self.lists_alone() { self.tail.min(self.next + 1) } else { self.tail };
+        let first = self.next_cut + self.ready;
+        for (_, entry) in self.entries.range(first..end.max(first)) {
             if !entry.is_open(now_ms) {
                 break;
             }
             self.ready += 1;
             self.ready_bytes += entry.bytes;
         }
+    }
+
+    /// Opens the entry at `nonce`, unless a batch of another lane has it, and those that follow it without a gap. Returns
+    /// nonces and when each would have been due.
+    pub(crate) fn open_from(&mut self, nonce: u64, now_ms: u64) -> Vec<(u64, u64)> {
+        if self.entries.get(&nonce).is_none_or(|entry| entry.elsewhere) {
+            return Vec::new();
+        }
+        let mut opened = Vec::new();
+        let mut end = nonce;
+        for (at, entry) in self.entries.range_mut(nonce..) {
+            if *at != end {
+                break;
+            }
+            end += 1;
+            if entry.not_before_ms > 0 {
+                opened.push((*at, std::mem::replace(&mut entry.not_before_ms, 0)));
+            }
+        }
+        self.grow_ready(now_ms);
+        opened
+    }
+
+    fn lists_alone(&self) -> bool {
+        self.skips > 0 && !seeded::bug("skips-are-free")
+    }
+
+    /// The first one was skipped for want of quota; how often by now.
+    pub(crate) fn skip(&mut self) -> u32 {
+        self.skips = self.skips.saturating_add(1);
+        self.skips
     }
 
     /// Counts the ready run again, after something in it changed.
@@ -180,7 +227,8 @@ impl Sender {
         let used = std::mem::replace(&mut self.entries, kept);
         self.bytes -= used.values().map(|entry| entry.bytes).sum::<u64>();
         self.next = next;
-        let overtaken = self.next_cut < next;
+        let overtaken = self.next_cut < next || self.skips > 0;
+        self.skips = 0;
         self.next_cut = self.next_cut.max(next);
         self.tail = self.tail.max(next);
         self.grow_tail();

@@ -11,7 +11,7 @@ use rustorium_types::*;
 use std::collections::HashMap;
 
 fn pool() -> Pool {
-    Pool::new(PoolConfig::default())
+    Pool::new(PoolConfig::default(), 0)
 }
 
 #[test]
@@ -45,12 +45,17 @@ fn the_same_transaction_is_taken_once_also_after_it_was_cut() {
     assert_eq!(pool.len(), 1);
 }
 
+fn expired(pool: &mut Pool, header_time_ms: u64) -> Dropped {
+    pool.expire(header_time_ms);
+    pool.take_dropped()
+}
+
 fn refused(change: impl FnOnce(&mut TransactionBody)) -> Refused {
     let mut made = body(0, 5, 10);
     change(&mut made);
     let (id, t) = sign(0, made);
-    let mut pool = pool();
-    let refused = pool.admit(NOW_MS, id, t, || view(0, 5)).unwrap_err();
+    let mut pool = Pool::new(PoolConfig::default(), NOW_MS);
+    let refused = pool.admit(CLOCK, id, t, || view(0, 5)).unwrap_err();
     assert!(pool.is_empty() && !pool.contains(&id));
     refused
 }
@@ -82,20 +87,20 @@ fn a_pool_takes_the_operations_that_its_chain_knows() {
 
 #[test]
 fn an_unknown_account_and_a_taken_nonce_and_a_large_transaction_are_refused() {
-    let mut pool = Pool::new(PoolConfig { transaction_bytes_max: 2_000, ..PoolConfig::default() });
+    let mut pool = Pool::new(PoolConfig { transaction_bytes_max: 2_000, ..PoolConfig::default() }, 0);
     let (id, t) = make(0, 0);
-    assert_eq!(pool.admit(NOW_MS, id, t, || None), Err(Refused::UnknownAccount));
+    assert_eq!(pool.admit(CLOCK, id, t, || None), Err(Refused::UnknownAccount));
     let (large, t) = sign(0, body(0, 0, 2_000));
-    let refused = pool.admit(NOW_MS, large, t, || view(0, 0)).unwrap_err();
+    let refused = pool.admit(CLOCK, large, t, || view(0, 0)).unwrap_err();
     assert_eq!((refused.code(), refused.is_busy()), ("too_large", false));
     admit(&mut pool, 0, 0).unwrap();
     let (other, t) = sign(0, body(0, 0, 11));
-    assert_eq!(pool.admit(NOW_MS, other, t, || view(0, 0)), Err(Refused::NonceTaken { nonce: 0, by: id }));
+    assert_eq!(pool.admit(CLOCK, other, t, || view(0, 0)), Err(Refused::NonceTaken { nonce: 0, by: id }));
 }
 
 #[test]
 fn a_full_pool_and_a_full_sender_are_busy() {
-    let mut pool = Pool::new(PoolConfig { transactions_max: 4, per_sender_max: 3, ..PoolConfig::default() });
+    let mut pool = Pool::new(PoolConfig { transactions_max: 4, per_sender_max: 3, ..PoolConfig::default() }, 0);
     for nonce in 0..3 {
         admit(&mut pool, 0, nonce).unwrap();
     }
@@ -114,14 +119,14 @@ fn a_full_pool_and_a_full_sender_are_busy() {
 
 #[test]
 fn a_pool_full_of_bytes_is_busy() {
-    let mut pool = Pool::new(PoolConfig { bytes_max: 1_000, ..PoolConfig::default() });
+    let mut pool = Pool::new(PoolConfig { bytes_max: 1_000, ..PoolConfig::default() }, 0);
     let taken = (0..20).take_while(|nonce| admit(&mut pool, 0, *nonce) == Ok(Admission::Queued)).count();
     assert!((2..8).contains(&taken) && pool.bytes() <= 1_000, "{taken}");
 }
 
 #[test]
 fn what_waits_for_a_gap_never_fills_the_pool() {
-    let mut pool = Pool::new(PoolConfig { transactions_max: 16, ..PoolConfig::default() });
+    let mut pool = Pool::new(PoolConfig { transactions_max: 16, ..PoolConfig::default() }, 0);
     let held = (0..16).filter(|sender| admit(&mut pool, *sender, 1).is_ok()).count();
     assert_eq!((held, pool.gapped_count()), (4, 4));
     assert_eq!(admit(&mut pool, 20, 1), Err(Refused::PoolFull));
@@ -169,15 +174,15 @@ fn expired_ones_are_dropped_and_named_and_their_nonce_is_free_again() {
     let mut pool = pool();
     let with_expiry = |nonce, expires_at_ms| sign(0, TransactionBody { expires_at_ms, ..body(0, nonce, 10) });
     let (first, t) = with_expiry(0, NOW_MS + 10);
-    pool.admit(NOW_MS, first, t, || view(0, 0)).unwrap();
+    pool.admit(CLOCK, first, t, || view(0, 0)).unwrap();
     admit(&mut pool, 0, 1).unwrap();
     assert_eq!(cut(&mut pool, 1, &ALL), [(0, 0), (0, 1)]);
-    assert_eq!(pool.expire(NOW_MS + 9), []);
-    assert_eq!(pool.expire(NOW_MS + 10), [first]);
+    assert!(expired(&mut pool, NOW_MS + 9).is_empty());
+    assert_eq!(expired(&mut pool, NOW_MS + 10).expired, [first]);
     // Nonce 1 was cut after it and will be skipped: it is cut again once the gap is filled.
     assert_eq!((pool.ready_count(), pool.gapped_count()), (0, 1));
     let (again, t) = with_expiry(0, NOW_MS + 500);
-    pool.admit(NOW_MS + 10, again, t, || view(0, 0)).unwrap();
+    pool.admit(CLOCK, again, t, || view(0, 0)).unwrap();
     assert_eq!(cut(&mut pool, 1, &ALL), [(0, 0), (0, 1)]);
 }
 
@@ -185,12 +190,33 @@ fn expired_ones_are_dropped_and_named_and_their_nonce_is_free_again() {
 fn an_expired_head_is_not_cut() {
     let mut pool = pool();
     let (first, t) = sign(0, TransactionBody { expires_at_ms: NOW_MS + 10, ..body(0, 0, 10) });
-    pool.admit(NOW_MS, first, t, || view(0, 0)).unwrap();
+    pool.admit(CLOCK, first, t, || view(0, 0)).unwrap();
     admit(&mut pool, 0, 1).unwrap();
     admit(&mut pool, 1, 0).unwrap();
-    assert_eq!(names(2, pool.cut(NOW_MS + 10, &ALL)), [(1, 0)]);
-    assert_eq!(pool.expire(0), [first]);
+    // Its time is over when a header says so, whatever the clock says.
+    pool.executed(account(2), 0, NOW_MS + 10);
+    assert_eq!(names(2, pool.cut(NOW_MS, &ALL)), [(1, 0)]);
+    assert_eq!(expired(&mut pool, 0).expired, [first]);
     assert_eq!(pool.len(), 2);
+}
+
+#[test]
+fn the_clock_bounds_only_how_far_an_expiry_may_be_ahead_and_leaves_nothing_behind() {
+    const HOUR_MS: u64 = 3_600_000;
+    let mut pool = Pool::new(PoolConfig::default(), NOW_MS);
+    let with_expiry = |who, expires_at_ms| sign(who, TransactionBody { expires_at_ms, ..body(who, 0, 10) });
+    let at = |wall_ms| Clock { ms: 5, wall_ms };
+    let (id, t) = with_expiry(0, NOW_MS + 10);
+    assert_eq!(pool.admit(at(NOW_MS + 2 * HOUR_MS), id, t, || view(0, 0)), Ok(Admission::Queued));
+    assert_eq!(names(1, pool.cut(5, &ALL)), [(0, 0)]);
+    // Of clock and header the later one counts, and only now.
+    let day = with_expiry(1, NOW_MS + 24 * HOUR_MS);
+    assert_eq!(pool.admit(at(NOW_MS - HOUR_MS), day.0, day.1, || view(1, 0)), Ok(Admission::Queued));
+    let (id, t) = with_expiry(2, NOW_MS + 24 * HOUR_MS + 1);
+    let limit_ms = 24 * HOUR_MS;
+    let refused = Err(Refused::ExpiryTooFar { ahead_ms: limit_ms + 1, limit_ms });
+    assert_eq!(pool.admit(at(NOW_MS), id, t.clone(), || view(2, 0)), refused);
+    assert_eq!(pool.admit(at(NOW_MS + 1), id, t, || view(2, 0)), Ok(Admission::Queued));
 }
 
 #[test]
@@ -204,7 +230,8 @@ fn skipped_ones_wait_again_or_go_as_the_reason_asks() {
     pool.skipped(&make(0, 0).0, &Skip::NonceUsed { expected: 1 });
     assert!(!pool.contains(&make(0, 0).0) && pool.contains(&make(0, 1).0));
     pool.skipped(&make(0, 1).0, &Skip::WrongKey);
-    assert_eq!(pool.expire(0), [make(0, 1).0]);
+    // That is no expiry: with the account's next key it may be executed.
+    assert_eq!(expired(&mut pool, 0), Dropped { given_up: vec![make(0, 1).0], ..Dropped::default() });
     assert_eq!((pool.len(), pool.gapped_count()), (1, 1));
     pool.skipped(&make(5, 5).0, &Skip::Expired);
 }
@@ -225,7 +252,7 @@ fn another_lanes_transaction_waits_its_delay_and_never_goes_while_a_batch_has_it
     let mut pool = pool();
     let both = [make(0, 0), make(0, 1)];
     for (id, t) in both.clone() {
-        pool.admit_later(NOW_MS, id, t, NOW_MS + 50, || view(0, 0)).unwrap();
+        pool.admit_later(CLOCK, id, t, NOW_MS + 50, || view(0, 0)).unwrap();
     }
     assert_eq!((pool.ready_count(), pool.next_delayed_ms()), (0, Some(NOW_MS + 50)));
     assert_eq!(names(1, pool.cut(NOW_MS + 49, &ALL)), []);
@@ -264,6 +291,13 @@ fn a_restart_knows_what_the_own_lane_holds() {
     assert_eq!(cut(&mut pool, 1, &ALL), [(0, 3)]);
     pool.executed(account(0), 4, NOW_MS);
     assert!(pool.is_empty());
+    // One whose batch is never listed is gone, and whoever sends its bytes again has it executed.
+    pool.restore(&held, |_| view(0, 1));
+    pool.uncut(&held);
+    let dropped = expired(&mut pool, NOW_MS);
+    assert_eq!((dropped.expired.len(), dropped.given_up.len(), pool.len()), (0, 2, 0));
+    assert_eq!(pool.admit(CLOCK, old[1].0, old[1].1.clone(), || view(0, 1)), Ok(Admission::Queued));
+    pool.executed(account(0), 4, NOW_MS);
     // All of it executed: nothing is remembered.
     pool.restore(&held, |_| view(0, 3));
     assert!(pool.is_empty());
@@ -303,7 +337,7 @@ proptest! {
     #[test]
     fn bounds_hold_and_nonces_are_cut_without_gaps(steps in prop::collection::vec(step(), 1..60)) {
         let config = PoolConfig { transactions_max: 12, per_sender_max: 6, gap_max: 5, ..PoolConfig::default() };
-        let mut pool = Pool::new(config);
+        let mut pool = Pool::new(config, 0);
         let (mut now_ms, mut executed) = (NOW_MS, [0u64; 3]);
         // Nonces cut and not taken back, per sender: each must follow an executed or cut one.
         let mut last_cut: HashMap<usize, u64> = HashMap::new();
@@ -311,7 +345,7 @@ proptest! {
             match step {
                 Step::Admit(who, nonce, expires, delay) => {
                     let (id, t) = timed(who, nonce, expires);
-                    let result = pool.admit_later(now_ms, id, t, now_ms + delay, || view(who, executed[who]));
+                    let result = pool.admit_later(Clock { ms: now_ms, wall_ms: now_ms }, id, t, now_ms + delay, || view(who, executed[who]));
                     prop_assert_eq!(result.is_ok(), pool.contains(&id));
                 }
                 Step::Cut(most) => {
@@ -333,7 +367,7 @@ proptest! {
                     }
                 }
                 Step::Expire(after) => {
-                    for id in pool.expire(NOW_MS + after) {
+                    for id in expired(&mut pool, NOW_MS + after).expired {
                         prop_assert!(!pool.contains(&id));
                     }
                 }

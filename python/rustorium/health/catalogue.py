@@ -93,6 +93,21 @@ FINDINGS: Mapping[str, Kind] = {
         "ask their operators: this node passes them over until they propose in time again (R17b)",
     ),
     "catching-up": Kind(Severity.NOT_READY, Act.WAIT, "wait: it executes what it has missed"),
+    "chain-ahead-of-clock": Kind(
+        Severity.DEGRADED,
+        Act.WAIT,
+        "set this machine's clock; where it is right, other validators' clocks were ahead: the chain goes on, and its "
+        "time stands nearly still until the clocks have caught up",
+    ),
+    "block-ahead-of-clock": Kind(
+        Severity.DEGRADED, Act.WAIT, "compare the clocks of this machine and of that validator's, and set the wrong one"
+    ),
+    "home-leaves-out": Kind(
+        Severity.DEGRADED,
+        Act.WAIT,
+        "its senders' transactions go to other validators first: ask that validator's operator whether it is overloaded "
+        "or leaves them out on purpose",
+    ),
     "key-retired": Kind(
         Severity.DEGRADED, Act.ASK, "stop it and run `rustorium-node node replace-key`, or leave it a follower"
     ),

@@ -17,6 +17,8 @@ SLOW_SYNCS_MIN = 8
 """Fewer say nothing about a disk."""
 SUSPICION_PHI = 8
 """One wrong suspicion in 10^8 looks, were arrivals normal."""
+CLOCK_LASTS_MS = 5_000
+"""How long the chain's time must be ahead of the clock: a clock that was just set right comes with blocks of before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,12 @@ class Vitals:
     retired: str = ""
     synced: bool = True
     executed: int = 0
+    chain_ahead_ms: int = 0
+    """How far the newest certified block's time is ahead of the clock, where that is more than a voter accepts."""
+    block_ahead: str = ""
+    """Which block waited of late for the clock alone; empty where none did."""
+    left_out: str = ""
+    """Which homes are passed over because they left out what they were sent; empty where none is."""
     quorum_lost: str = ""
     """Why too few validators are connected; empty where enough are."""
     peers: Sequence[PeerVitals] = field(default_factory=tuple)
@@ -131,6 +139,13 @@ class Detector:
             yield "peers-lost", (vitals.quorum_lost, config.lasts_ms)
         elif not vitals.synced:
             yield "catching-up", (f"it has executed height {vitals.executed}", config.lasts_ms)
+        if vitals.chain_ahead_ms:
+            said = f"the newest certified block is {vitals.chain_ahead_ms / 1000:.1f} s ahead of this node's clock"
+            yield "chain-ahead-of-clock", (said, CLOCK_LASTS_MS)
+        if vitals.block_ahead:
+            yield "block-ahead-of-clock", (vitals.block_ahead, 0)
+        if vitals.left_out:
+            yield "home-leaves-out", (vitals.left_out, 0)
         if vitals.retired:
             yield "key-retired", (vitals.retired, 0)
         if suspected := self._suspected(vitals):

@@ -25,6 +25,8 @@ NOTES_MAX = 64
 """Findings that wait to be written to the audit log; those beyond it are in the log alone."""
 RECORDED_EACH = 8
 """So many beginnings of each kind are audited; of those after them the 16th, 32nd, … that is a power of two."""
+BLOCK_AHEAD_US = 60_000_000
+"""For so long a block that waited for the clock is told of: its leader's next turn may be that far away."""
 PASSING = frozenset({"catching-up", "peers-suspected"})
 """What comes and goes by itself is only logged."""
 
@@ -86,9 +88,10 @@ class Watch:
             PeerVitals(p["name"], p["up"], [at_us * 1000 for at_us in p["heard_us"]], p["passed_over"])
             for p in read["peers"]
         ]
+        wall_ms = time.time_ns() // 1_000_000
         return Vitals(
             now_ns=read["now_us"] * 1000,
-            wall_ms=time.time_ns() // 1_000_000,
+            wall_ms=wall_ms,
             busy_ms={stage["name"]: stage["busy_ms"] for stage in read["stages"]},
             syncs=read["syncs"],
             sync_us=read["sync_us"],
@@ -100,6 +103,9 @@ class Watch:
             retired=retired_because(status.get("key_retired_because")),
             synced=read["synced"],
             executed=status["at"]["height"],
+            chain_ahead_ms=chain_ahead_ms(read, wall_ms),
+            block_ahead=block_ahead(read),
+            left_out=left_out(read),
             quorum_lost=quorum_lost(status),
             peers=peers,
         )
@@ -129,6 +135,26 @@ class Watch:
                 await trio.to_thread.run_sync(self._node.audit, "trouble", json.dumps(fields), abandon_on_cancel=True)
             except _native.NativeError as error:
                 self._log.error("audit failed", code=error.code, reason=error.args[0])
+
+
+def chain_ahead_ms(read: dict[str, Any], wall_ms: int) -> int:
+    """How far the chain's time is ahead of the clock; 0 where a voter would accept a block of that time."""
+    ahead_ms: int = read["chain_ms"] - wall_ms
+    return ahead_ms if ahead_ms > read["clock_ahead_ms_max"] else 0
+
+
+def block_ahead(read: dict[str, Any]) -> str:
+    """The block that waited for the clock alone within the last minute, as a sentence."""
+    block = read["block_ahead"]
+    if block is None or read["now_us"] - block["at_us"] > BLOCK_AHEAD_US:
+        return ""
+    return f"a block of {block['proposer']} is {block['ahead_ms'] / 1000:.1f} s ahead of this node's clock, and waits"
+
+
+def left_out(read: dict[str, Any]) -> str:
+    """The homes that are passed over, with what they left out."""
+    said = [f"{one['home']} listed {one['missed']} of the last {one['of']} late or never" for one in read["left_out"]]
+    return ", ".join(said)
 
 
 def free_bytes(home: Path) -> int | None:

@@ -47,6 +47,7 @@ impl<P: Ports> Shard<P> {
         let digest = (body.kind != VoteKind::Nullify).then_some(body.block);
         if let Some(digest) = digest {
             self.consider_parent(body.view, digest);
+            self.clocks.certified(&digest);
         }
         if body.kind == VoteKind::Finalize {
             self.is_final(body.view, body.block);

@@ -4,6 +4,8 @@
 //! claims, so that all who executed that far agree; the next epoch begins only when the boundary is executed and on disk;
 //! what peers say of the next epoch until then is kept within bounds, and of older ones dropped.
 
+use super::clocks::Clocks;
+use super::homes::Homes;
 use super::recovery::Journaled;
 use super::{Ended, Now, Ports, Shard};
 use crate::port::{Effect, Input, PayloadStatus};
@@ -312,6 +314,8 @@ impl<P: Ports> Shard<P> {
         let mut next = Self::recover(context, self.config, self.ports, now, tip, journaled);
         next.ending.wanted = self.ending.wanted;
         next.appended = self.appended;
+        next.clocks = Clocks::after(&self.clocks);
+        next.homes = Homes::after(self.homes);
         if let Some((height, root)) = self.state_roots.last_key_value() {
             next.rooted.own(ResultClaim { height: *height, root: *root });
         }

@@ -159,8 +159,10 @@ impl<P: Ports> Shard<P> {
         let Some(block) = self.tree.advance(digest, &self.context.parameters) else { return false };
         let header = &block.header;
         self.watch_final(digest, header);
+        self.clocks.certified(digest);
         let (height, view) = (header.height, header.view);
         let own_lane = self.own_cursor(header);
+        self.homes.handed_over(height, &payload);
         self.retained.hand_over(height, HandedOver { view, own_lane, batches_from: positions });
         let listed: HashSet<BatchDigest> = payload.iter().flatten().map(|batch| batch.digest).collect();
         for gone in self.lanes.finalized(&header.cursors) {
@@ -225,10 +227,8 @@ impl<P: Ports> Shard<P> {
         for (id, why) in &executed.skipped {
             self.pool.skipped(id, why);
         }
-        let expired = self.pool.expire(executed.time_ms);
-        if !expired.is_empty() {
-            self.ports.expired(&expired);
-        }
+        self.homes.executed(executed.height, &executed.skipped);
+        self.pool.expire(executed.time_ms);
         let busy = self.executed_at_us.replace(now.us).is_some_and(|before| now.us < before + BUSY_US);
         self.report_due_us.get_or_insert(now.us + if busy { REPORT_DELAY_BUSY_US } else { REPORT_DELAY_US });
         self.recheck = true;

@@ -188,7 +188,7 @@ impl<P: Ports> Shard<P> {
 
     pub(super) fn recheck_blocks(&mut self, now: Now) {
         for digest in self.tree.pending() {
-            let status = self.check_block(now, &digest);
+            let status = self.check_by_clock(now, &digest);
             let Some(entry) = self.tree.get_mut(&digest) else { continue };
             entry.status = status;
             // Most blocks are ready a moment later: the core is not woken twice.
@@ -206,7 +206,8 @@ impl<P: Ports> Shard<P> {
         }
     }
 
-    fn check_block(&mut self, now: Now, digest: &BlockDigest) -> PayloadStatus {
+    /// Checks all of a block but its time against this node's clock.
+    pub(super) fn check_block(&mut self, now: Now, digest: &BlockDigest) -> PayloadStatus {
         let Some(entry) = self.tree.get(digest) else { return PayloadStatus::Pending };
         let block = entry.block.clone();
         let inline_checked = entry.inline_checked;
@@ -214,12 +215,6 @@ impl<P: Ports> Shard<P> {
         let Some(parent) = self.tree.header(&header.parent) else { return PayloadStatus::Pending };
         if let Err(rule) = rules::check_header(parent, &block, &self.context.parameters) {
             return invalid(header.view, rule);
-        }
-        let ahead_ms =
-            header.time_ms.saturating_sub(now.wall_ms.saturating_add(self.context.parameters.clock_ahead_ms_max));
-        if ahead_ms > 0 && !seeded::bug("block-from-the-future") {
-            self.recheck_at(now.us.saturating_add(ahead_ms.saturating_mul(1000)));
-            return PayloadStatus::Pending;
         }
         match self.check_end(parent, header) {
             PayloadStatus::Ready => {}

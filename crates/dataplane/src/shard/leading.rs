@@ -37,6 +37,7 @@ impl<P: Ports> Shard<P> {
             self.tell(Input::VoteRefused(VoteKind::Notarize, view));
             return;
         }
+        self.clocks.proposed(digest);
         self.tree.claim_first(view, me, digest);
         self.tree.insert(digest, block.clone());
         self.measure_proposed(view, me);
@@ -94,7 +95,7 @@ impl<P: Ports> Shard<P> {
             parent: *parent,
             parent_view: above.view,
             proposer: me,
-            time_ms: now.wall_ms.max(above.time_ms + 1),
+            time_ms: self.time_above(now, view, above),
             payload_root: payload_root(&[], &above.cursors, &extension.cursors),
             cursors: BoundedVec::new(extension.cursors).unwrap_or_default(),
             transactions: extension.transactions,
@@ -123,7 +124,7 @@ impl<P: Ports> Shard<P> {
             parent: *parent,
             parent_view: above.view,
             proposer: me,
-            time_ms: now.wall_ms.max(above.time_ms + 1),
+            time_ms: self.time_above(now, view, above),
             payload_root: payload_root(&[], &above.cursors, &above.cursors),
             transactions: 0,
             declared_work: 0,

@@ -5,9 +5,11 @@
 
 mod blocks;
 mod certificates;
+mod clocks;
 mod effects;
 mod ending;
 mod finality;
+mod homes;
 mod inbound;
 mod leading;
 mod open_votes;
@@ -37,6 +39,8 @@ use rustorium_types::{
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
+pub use clocks::BlockAhead;
+pub use homes::LeftOut;
 pub use ports::{Admitted, Ended, Ending, Event, Executed, ExecutionJob, Now, Ports};
 pub use recovery::{Floor, Journaled, Records};
 pub use timing::Stage;
@@ -117,6 +121,8 @@ pub struct Shard<P: Ports> {
     entered: bool,
     peer_executed: HashMap<ValidatorIndex, Height>,
     signs: signs::Signs,
+    clocks: clocks::Clocks,
+    homes: homes::Homes,
     served: HashMap<(ValidatorIndex, View), HashSet<ValidatorIndex>>,
     /// Who answered with a batch whose signatures don't verify: is asked first no more.
     liars: HashSet<ValidatorIndex>,
@@ -164,7 +170,7 @@ impl<P: Ports> Shard<P> {
             reports: ReportTally::new(n, quorum, context.me()),
             held: HeldTally::new(n, quorum),
             lanes: Lanes::for_parameters(n, &context.parameters),
-            pool: Pool::new(config.pool.clone()),
+            pool: Pool::new(config.pool.clone(), tip.1.time_ms),
             config,
             fetcher: Fetcher::new(fetch),
             gap: GapFetcher::new(gap, tip.1.view),
@@ -195,6 +201,8 @@ impl<P: Ports> Shard<P> {
             entered: false,
             peer_executed: HashMap::new(),
             signs: signs::Signs::default(),
+            clocks: clocks::Clocks::default(),
+            homes: homes::Homes::default(),
             served: HashMap::new(),
             liars: HashSet::new(),
             own_lane: work::OwnLane::default(),
@@ -273,8 +281,10 @@ impl<P: Ports> Shard<P> {
     pub fn end_turn(&mut self, now: Now) {
         self.timing.at(now.us);
         self.update_silence(now);
-        self.pool.open_delayed(now.wall_ms);
+        self.forward_on(now);
+        self.pool.open_delayed(now.ms());
         self.cut_batches(now, false);
+        self.tell_dropped();
         if self.recheck_at_us.is_some_and(|at| at <= now.us) {
             self.recheck_at_us = None;
             self.recheck = true;
@@ -304,7 +314,7 @@ impl<P: Ports> Shard<P> {
         let silence = self.signs.next_silence_us(self.config.heartbeat_us);
         let fetch = self.fetcher.next_deadline_ms().map(|ms| ms * 1000);
         let gap = self.gap.next_deadline_ms().map(|ms| ms * 1000);
-        let delayed = self.pool.next_delayed_ms().map(|at| now.us + at.saturating_sub(now.wall_ms) * 1000);
+        let delayed = self.pool.next_delayed_ms().into_iter().chain(self.homes.next_due_ms()).min().map(|at| at * 1000);
         let cut = self.own_lane.cut_due_us;
         let levels = self.untold_since_us.map(|since| since + COMPANY_US);
         let ask = self.ask_due_us();

@@ -189,8 +189,10 @@ pub trait Ports {
     fn admitted(&mut self, ids: &[TxId]);
     /// The pool held this one before.
     fn duplicate(&mut self, id: &TxId);
-    /// These expired in the pool.
+    /// These expired in the pool, by an executed header's time.
     fn expired(&mut self, ids: &[TxId]);
+    /// The pool let these go; they may still be executed.
+    fn given_up(&mut self, ids: &[TxId]);
     /// A transaction will not be pooled.
     fn refused(&mut self, id: &TxId, refused: Refused);
     /// An account as executed so far.
@@ -201,6 +203,10 @@ pub trait Ports {
     fn answer_certificates(&mut self, to: &PublicKey, id: u64, kept: Vec<KeptCertificate>);
     /// How an epoch ended, from the store.
     fn epoch_end(&self, epoch: Epoch) -> Option<EpochChange>;
+    /// The round trip to a member, as its link measures it. None: nobody measures, or it isn't connected.
+    fn rtt_ms(&self, _member: ValidatorIndex) -> Option<u64> {
+        None
+    }
     /// A stage took so long. Only a node shows it.
     fn measured(&mut self, _stage: Stage, _us: u64) {}
     /// A validator's proposal came so long after there was something to propose. Only a node shows it.

@@ -50,6 +50,16 @@ impl Timing {
         self.work_since_us = listable.then_some(since);
     }
 
+    /// When the event at hand came, monotonic milliseconds.
+    pub(super) fn now_ms(&self) -> u64 {
+        self.now_us / 1000
+    }
+
+    /// How long the view has had work; none where it has none.
+    fn worked(&self) -> Option<u64> {
+        Some(self.now_us.saturating_sub(self.work_since_us?.max(self.entered_us?)))
+    }
+
     fn enter(&mut self) -> Option<u64> {
         self.entered_us.replace(self.now_us).map(|before| self.now_us.saturating_sub(before))
     }
@@ -95,6 +105,9 @@ impl<P: Ports> Shard<P> {
     }
 
     pub(super) fn measure_certified(&mut self, kind: VoteKind, view: View) {
+        if let Some(us) = self.timing.worked().filter(|_| view >= self.view) {
+            self.homes.view_took(view, us);
+        }
         if let Some((stage, us)) = self.timing.certified(kind, view) {
             self.ports.measured(stage, us);
         }
@@ -117,8 +130,10 @@ mod tests {
         assert_eq!(timing.enter(), None);
         timing.at(3_000);
         timing.work(true);
+        assert_eq!(timing.worked(), Some(0));
         timing.at(4_500);
         timing.work(true);
+        assert_eq!(timing.worked(), Some(1_500));
         assert_eq!(timing.proposed(View(7), View(7)), Some(1_500));
         assert_eq!(timing.proposed(View(7), View(7)), None);
         timing.at(6_000);

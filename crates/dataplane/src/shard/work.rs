@@ -6,19 +6,21 @@ use crate::rules;
 use bytes::Bytes;
 use rustorium_crypto::{CheckedBatch, own_batch};
 use rustorium_storage::RecordKind;
-use rustorium_txpool::{Admission, BlockCaps, CutLimits, PoolConfig, home_lane, lane_rank};
+use rustorium_txpool::{Admission, BlockCaps, Clock, CutLimits, PoolConfig, lanes_by_rank};
 use rustorium_types::limits::VALIDATORS_MAX;
 use rustorium_types::{
-    AccountId, BatchBody, BatchDigest, BoundedVec, Class, Height, Message, PublicKey, Request, Transaction, TxId,
-    ValidatorIndex, View, seeded,
+    BatchBody, BatchDigest, BoundedVec, Class, Height, Message, PublicKey, Request, Transaction, TxId, ValidatorIndex,
+    View, seeded,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Transactions in one forwarded frame: the largest fit into a frame then.
 const FORWARDED_TOGETHER: usize = 15;
-/// Delays of `forward_delay_ms` until a node that lists nothing hands a transaction on again.
-const HAND_ON_DELAYS: u64 = 3;
+/// How long a node that lists nothing leaves a transaction to the first in rank and the two after them, until it hands it on
+/// to one after the other, and how long after each frame of such ones the next may follow.
+const HAND_ON_AFTER_MS: u64 = 900;
+const HAND_ON_PAUSE_US: u64 = 300_000;
 /// Batches that one `SendWork` sends, at most.
 const WORK_BATCHES_MAX: usize = 16;
 /// Notarizations that one `SendWork` sends, at most; older ones are fetched.
@@ -35,8 +37,6 @@ pub struct WorkConfig {
     pub fetch_timeout_ms: u64,
     /// The core's heartbeat; three without a sign of life are silence.
     pub heartbeat_us: u64,
-    /// How long each validator in rank waits for those before it, until it lists a transaction of another's lane.
-    pub forward_delay_ms: u64,
     /// Node keys of whom this node asks, while it is no member, what no connected member may be there to tell.
     pub seeds: Vec<PublicKey>,
     /// Whether the key is given up once somebody shows a signature of it that the journal lacks (R27). Every node does;
@@ -57,7 +57,6 @@ impl Default for WorkConfig {
             batch_delay_us: 25_000,
             fetch_timeout_ms: 300,
             heartbeat_us: 500_000,
-            forward_delay_ms: 300,
             seeds: Vec::new(),
             retires: true,
             rival_wait_us: 0,
@@ -85,32 +84,38 @@ impl<P: Ports> Shard<P> {
     pub(super) fn admit(&mut self, now: Now, transactions: Vec<Admitted>, from_client: bool) {
         let mut away: BTreeMap<ValidatorIndex, Vec<Transaction>> = BTreeMap::new();
         let mut held = Vec::with_capacity(transactions.len());
+        let clock = Clock { ms: now.ms(), wall_ms: now.wall_ms };
         for (id, transaction) in transactions {
             tracing::debug!(event = "transaction_came", transaction = %id, from_client);
-            let home = self.reachable_home(&transaction.body.sender);
-            let here = home.is_none_or(|home| self.context.is_me(home)) || !from_client && self.context.me().is_some();
-            let not_before_ms = match home {
-                Some(_) if self.lists_nothing() => self.hand_on_again_ms(now),
-                _ if here => 0,
-                _ => now.wall_ms + self.patience_ms(&transaction.body.sender),
-            };
             let sender = transaction.body.sender;
+            let first = self.first_lane(now, &sender);
+            let here =
+                first.is_none_or(|first| self.context.is_me(first)) || !from_client && self.context.me().is_some();
+            let away_to = first.filter(|_| !here).map(|first| (first, self.step_ms(now, first)));
+            let not_before_ms = match away_to {
+                _ if first.is_some() && self.lists_nothing() => now.ms() + HAND_ON_AFTER_MS,
+                Some(_) if seeded::bug("other-lanes-list-at-once") => 0,
+                // R47: two steps, whatever this node's rank is.
+                Some((_, step_ms)) => now.ms() + 2 * step_ms,
+                None => 0,
+            };
             let account = || self.ports.account(&sender);
-            match self.pool.admit_later(now.wall_ms, id, transaction.clone(), not_before_ms, account) {
-                Ok(Admission::Queued) if here => {
-                    held.push(id);
-                    self.note_listed(&id);
-                }
+            match self.pool.admit_later(clock, id, transaction.clone(), not_before_ms, account) {
                 Ok(Admission::Queued) => {
                     held.push(id);
                     self.note_listed(&id);
-                    if let Some(home) = home {
-                        away.entry(home).or_default().push((**transaction).clone());
+                    if let Some((first, step_ms)) = away_to {
+                        self.left_to(now, &id, &transaction, first, step_ms);
+                        away.entry(first).or_default().push((**transaction).clone());
                     }
                 }
                 Ok(Admission::Duplicate) => {
                     held.push(id);
                     self.ports.duplicate(&id);
+                    if !from_client && self.context.me().is_some() {
+                        // Another node has left it to others for long enough.
+                        self.pool.open(&id);
+                    }
                 }
                 Err(refused) => self.ports.refused(&id, refused),
             }
@@ -123,9 +128,21 @@ impl<P: Ports> Shard<P> {
         }
     }
 
+    /// Tells of transactions that the pool dropped.
+    pub(super) fn tell_dropped(&mut self) {
+        let dropped = self.pool.take_dropped();
+        if !dropped.expired.is_empty() {
+            self.ports.expired(&dropped.expired);
+        }
+        if !dropped.given_up.is_empty() {
+            self.ports.given_up(&dropped.given_up);
+        }
+    }
+
     /// What others' batches have that blocks can list from now on isn't cut here while they are held.
     pub(super) fn note_joined(&mut self) {
         for batch in self.lanes.joined() {
+            self.homes.batch_joined(&batch, self.timing.now_ms());
             if !self.context.is_me(batch.batch.body.author) {
                 self.pool.held_elsewhere(&batch);
             }
@@ -139,32 +156,12 @@ impl<P: Ports> Shard<P> {
         }
     }
 
-    /// How long this node leaves another lane's transaction to those before it in rank.
-    fn patience_ms(&self, sender: &AccountId) -> u64 {
-        let rank = |me| lane_rank(sender, self.context.epoch(), self.context.n(), me);
-        let delay_ms = if seeded::bug("other-lanes-list-at-once") { 0 } else { self.config.forward_delay_ms };
-        delay_ms * self.context.me().map_or(0, rank) as u64
-    }
-
-    /// The first validator from the sender's home lane on that can be reached; none: nobody can.
-    fn reachable_home(&self, sender: &AccountId) -> Option<ValidatorIndex> {
-        let lists = !self.is_retired();
-        self.ranked(sender).find(|v| if self.context.is_me(*v) { lists } else { self.is_reachable(*v) })
-    }
-
-    /// All validators by their rank for this sender.
-    fn ranked(&self, sender: &AccountId) -> impl Iterator<Item = ValidatorIndex> + use<P> {
-        let n = self.context.n();
-        let home = usize::from(home_lane(sender, self.context.epoch(), n).0);
-        (0..n).map(move |rank| ValidatorIndex(((home + rank) % n) as u16))
-    }
-
     /// Who isn't in the committee hears none of its votes: to it silence says nothing.
-    fn is_reachable(&self, peer: ValidatorIndex) -> bool {
+    pub(super) fn is_reachable(&self, peer: ValidatorIndex) -> bool {
         self.connected.contains(&peer) && (self.context.me().is_none() || !self.signs.is_silent(peer))
     }
 
-    fn forward(&mut self, home: ValidatorIndex, group: &[Transaction]) {
+    pub(super) fn forward(&mut self, home: ValidatorIndex, group: &[Transaction]) {
         for chunk in group.chunks(FORWARDED_TOGETHER) {
             if let Ok(transactions) = BoundedVec::new(chunk.to_vec()) {
                 let frame = Message::Transactions(transactions).to_frame();
@@ -178,10 +175,6 @@ impl<P: Ports> Shard<P> {
         self.only_follows() || self.is_past()
     }
 
-    fn hand_on_again_ms(&self, now: Now) -> u64 {
-        now.wall_ms + HAND_ON_DELAYS * self.config.forward_delay_ms
-    }
-
     /// Who can't list what waits here hands it on until it is executed, each time to the next in rank, and at most a batch's
     /// worth at once: the frame before may have been lost with a link, or be kept back by who got it.
     fn hand_on(&mut self, now: Now) {
@@ -192,13 +185,14 @@ impl<P: Ports> Shard<P> {
             self.own_lane.cut_due_us = Some(self.own_lane.hand_on_at_us);
             return;
         }
-        self.own_lane.hand_on_at_us = now.us + self.config.forward_delay_ms * 1000;
+        self.own_lane.hand_on_at_us = now.us + HAND_ON_PAUSE_US;
         self.own_lane.handed_on += 1;
         let turn = self.own_lane.handed_on as usize;
         let mut away: BTreeMap<ValidatorIndex, Vec<Transaction>> = BTreeMap::new();
-        for (id, transaction) in self.pool.cut(now.wall_ms, &self.cut_limits()) {
-            self.pool.wait_until(&id, self.hand_on_again_ms(now));
-            let reachable: Vec<_> = self.ranked(&transaction.body.sender).filter(|v| self.is_reachable(*v)).collect();
+        for (id, transaction) in self.pool.cut(now.ms(), &self.cut_limits()) {
+            self.pool.wait_until(&id, now.ms() + HAND_ON_AFTER_MS);
+            let ranks = lanes_by_rank(&transaction.body.sender, self.context.epoch(), self.context.n()).into_iter();
+            let reachable: Vec<_> = ranks.filter(|lane| self.is_reachable(*lane)).collect();
             if let Some(next) = turn.checked_rem(reachable.len()).map(|place| reachable[place]) {
                 away.entry(next).or_default().push((**transaction).clone());
             }
@@ -260,7 +254,7 @@ impl<P: Ports> Shard<P> {
 
     fn cut_one(&mut self, now: Now) -> bool {
         let (Some(author), Some(key)) = (self.context.me(), &self.context.key) else { return false };
-        let transactions = self.pool.cut(now.wall_ms, &self.cut_limits());
+        let transactions = self.pool.cut(now.ms(), &self.cut_limits());
         if transactions.is_empty() {
             return false;
         }
@@ -370,6 +364,7 @@ impl<P: Ports> Shard<P> {
             self.ask_soon(now);
         } else {
             self.connected.remove(&peer);
+            self.homes.link_lost(peer);
             self.fetcher.disconnected(peer);
             self.gap.disconnected(peer);
         }

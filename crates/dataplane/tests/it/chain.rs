@@ -14,6 +14,8 @@ use std::sync::Arc;
 
 pub const N: usize = made::VALIDATORS as usize;
 pub const ACCOUNTS: usize = 24;
+/// When transactions expire, unless a test says otherwise.
+pub const EXPIRES_AT_MS: u64 = START_MS + 3_600_000;
 
 pub fn v(index: usize) -> ValidatorIndex {
     ValidatorIndex(index as u16)
@@ -42,23 +44,38 @@ pub fn context(genesis: &Genesis, index: usize) -> Arc<Context> {
 
 /// A put of account `number` with this nonce.
 pub fn put(genesis: &Genesis, number: usize, nonce: u64) -> Verified<Transaction> {
+    put_until(genesis, number, nonce, EXPIRES_AT_MS)
+}
+
+/// The same with an expiry.
+pub fn put_until(genesis: &Genesis, number: usize, nonce: u64, expires_at_ms: u64) -> Verified<Transaction> {
     let operation = Operation::Put {
         namespace: account(number),
         key: BoundedBytes::new(format!("key-{nonce}").into_bytes()).unwrap(),
         value: BoundedBytes::new(vec![nonce as u8; 32]).unwrap(),
     };
-    sign(genesis, number, nonce, vec![operation])
+    sign_until(genesis, number, nonce, vec![operation], expires_at_ms)
 }
 
 /// A transaction of account `number` with this nonce.
 pub fn sign(genesis: &Genesis, number: usize, nonce: u64, operations: Vec<Operation>) -> Verified<Transaction> {
+    sign_until(genesis, number, nonce, operations, EXPIRES_AT_MS)
+}
+
+fn sign_until(
+    genesis: &Genesis,
+    number: usize,
+    nonce: u64,
+    operations: Vec<Operation>,
+    expires_at_ms: u64,
+) -> Verified<Transaction> {
     let body = TransactionBody {
         version: TRANSACTION_VERSION,
         chain: rustorium_crypto::chain_id(genesis),
         sender: account(number),
         public_key: signer(number).public(),
         nonce,
-        expires_at_ms: START_MS + 3_600_000,
+        expires_at_ms,
         work_limit: 100_000,
         shard_hint: None,
         location: None,

@@ -1,6 +1,6 @@
 //! Batches that are withheld, doubled or served too often, and transactions on their way to their lane.
 
-use crate::chain::{account_of_lane, admitted, put, v};
+use crate::chain::{account, account_of_lane, admitted, put, v};
 use crate::forge;
 use crate::net::Net;
 use rustorium_crypto::batch_digest;
@@ -8,7 +8,7 @@ use rustorium_dataplane::port::{Input, PayloadStatus};
 use rustorium_dataplane::shard::Event;
 use rustorium_quorum::Evidence;
 use rustorium_storage::Store;
-use rustorium_types::{BatchDigest, Class, Header, Message, Request, View};
+use rustorium_types::{BatchDigest, Class, Epoch, Header, Message, Request, View};
 
 fn requests(net: &Net, from: usize, to: usize) -> usize {
     let fetches = |message: &Message| matches!(message, Message::Request { request: Request::Batch { .. }, .. });
@@ -79,13 +79,21 @@ fn transactions_are_forwarded_home_and_listed_there_alone() {
     assert!(batches.into_iter().all(|(from, _, _)| *from == 2), "only its home lane lists it");
 }
 
+/// The nodes by their rank for an account whose home is node 2.
+fn ranks() -> Vec<usize> {
+    let ranks = rustorium_txpool::lanes_by_rank(&account(account_of_lane(2)), Epoch(0), 4);
+    ranks.into_iter().map(|lane| usize::from(lane.0)).collect()
+}
+
 #[test]
 fn transactions_go_to_the_next_lane_while_home_is_down_or_silent() {
+    let ranks = ranks();
+    let (next, taker) = (ranks[1], ranks[3]);
     let mut net = Net::new();
     net.stop(2);
-    net.submit_of(0, account_of_lane(2));
+    net.submit_of(taker, account_of_lane(2));
     net.run();
-    assert_eq!((forwarded(&net, 0, 2), forwarded(&net, 0, 3)), (0, 1));
+    assert_eq!((forwarded(&net, taker, 2), forwarded(&net, taker, next), forwarded(&net, taker, ranks[2])), (0, 1, 0));
 
     let mut net = Net::new();
     net.passes = Box::new(|from, _, _| from != 2);
@@ -93,23 +101,69 @@ fn transactions_go_to_the_next_lane_while_home_is_down_or_silent() {
         net.advance(400_000);
         net.heartbeats();
     }
-    assert_eq!(net.saw(0, |input| *input == Input::PeerSilence(v(2), true)), 1);
-    net.submit_of(0, account_of_lane(2));
+    assert_eq!(net.saw(taker, |input| *input == Input::PeerSilence(v(2), true)), 1);
+    net.submit_of(taker, account_of_lane(2));
     net.run();
-    assert_eq!((forwarded(&net, 0, 2), forwarded(&net, 0, 3)), (0, 1));
+    assert_eq!((forwarded(&net, taker, 2), forwarded(&net, taker, next), forwarded(&net, taker, ranks[2])), (0, 1, 0));
+}
+
+/// Before it has seen a view with work, a node takes a step for the longest: 500 and 50 ms.
+const STEP_US: u64 = 550_000;
+
+#[test]
+fn what_a_home_swallows_goes_to_the_next_two_after_a_step() {
+    let ranks = ranks();
+    let mut net = Net::new();
+    net.passes = Box::new(|_, to, message| to != 2 || !matches!(message, Message::Transactions(_)));
+    let id = net.submit_of(ranks[3], account_of_lane(2));
+    net.advance(STEP_US - 1_000);
+    assert_eq!((forwarded(&net, ranks[3], ranks[1]), forwarded(&net, ranks[3], ranks[2])), (0, 0));
+    net.advance(1_000);
+    assert_eq!((forwarded(&net, ranks[3], ranks[1]), forwarded(&net, ranks[3], ranks[2])), (1, 1));
+    net.advance(25_000);
+    assert!((0..4).all(|index| net.is_final(index, &id)));
 }
 
 #[test]
-fn a_forwarder_lists_what_its_home_swallows() {
+fn a_node_next_in_rank_lists_what_its_home_swallows_after_a_step() {
+    let ranks = ranks();
     let mut net = Net::new();
-    net.passes = Box::new(|_, to, message| to != 2 || !matches!(message, Message::Transactions(_)));
-    let id = net.submit_of(1, account_of_lane(2));
-    // Node 1 is three places behind node 2.
-    let patience_us = 3 * 1000 * rustorium_dataplane::shard::WorkConfig::default().forward_delay_ms;
-    net.advance(patience_us - 10_000);
+    net.passes = Box::new(|_, _, message| !matches!(message, Message::Transactions(_)));
+    let id = net.submit_of(ranks[1], account_of_lane(2));
+    net.advance(STEP_US - 1_000);
     assert!(!net.is_final(0, &id));
-    net.advance(500_000);
+    net.advance(26_000);
     assert!((0..4).all(|index| net.is_final(index, &id)));
+}
+
+#[test]
+fn a_forwarder_lists_what_all_others_swallow_after_two_steps_with_what_waits_behind_it() {
+    let ranks = ranks();
+    let mut net = Net::new();
+    net.passes = Box::new(|_, _, message| !matches!(message, Message::Transactions(_)));
+    let first = net.submit_of(ranks[3], account_of_lane(2));
+    net.advance(STEP_US);
+    let second = net.submit_of(ranks[3], account_of_lane(2));
+    net.advance(STEP_US - 1_000);
+    assert!(!net.is_final(0, &first));
+    net.advance(26_000);
+    assert!((0..4).all(|index| net.is_final(index, &first) && net.is_final(index, &second)));
+}
+
+#[test]
+fn a_node_that_gets_a_forwarded_transaction_lists_it_at_once_though_it_left_it_to_its_home() {
+    let ranks = ranks();
+    let mut net = Net::new();
+    net.passes = Box::new(|_, _, message| !matches!(message, Message::Transactions(_)));
+    let transaction = net.next_put(account_of_lane(2));
+    let (id, _) = admitted(&transaction);
+    let event = Event::Transactions { transactions: vec![admitted(&transaction)], from_client: true };
+    net.ports(ranks[3]).events.push_back(event);
+    net.run();
+    let group = rustorium_types::BoundedVec::new(vec![transaction.into_inner()]).unwrap();
+    net.inject(ranks[1], ranks[3], Message::Transactions(group));
+    net.advance(25_000);
+    assert!(net.is_final(0, &id));
 }
 
 /// Node 1 leads with a batch of lane 3 that only it was given.

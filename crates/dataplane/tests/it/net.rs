@@ -64,6 +64,8 @@ pub struct Net {
     witness: Rc<RefCell<Witness>>,
     pub config: WorkConfig,
     nonces: Vec<u64>,
+    /// How far each node's wall clock is ahead of the true time.
+    pub clocks_ms: Vec<i64>,
 }
 
 /// The key that proves node `index` on its links, also of those that no genesis names.
@@ -97,14 +99,20 @@ impl Net {
         };
         let nodes = (0..count).map(node).collect();
         let (wire, log, passes) = (VecDeque::new(), Vec::new(), Box::new(|_, _, _: &Message| true) as Filter);
-        let nonces = vec![0; chain::ACCOUNTS];
-        let mut net =
-            Self { genesis: genesis.clone(), nodes, now, wire, log, passes, witness: witness.clone(), config, nonces };
+        let (nonces, clocks_ms) = (vec![0; chain::ACCOUNTS], vec![0; count]);
+        let genesis = genesis.clone();
+        let mut net = Self { genesis, nodes, now, wire, log, passes, witness, config, nonces, clocks_ms };
         for index in 0..count {
             net.link_all(index, true);
         }
         net.run();
         net
+    }
+
+    /// The clocks as a node reads them.
+    pub fn now_at(&self, index: usize) -> Now {
+        let wall_ms = self.now.wall_ms.saturating_add_signed(self.clocks_ms[index]);
+        Now { us: self.now.us, wall_ms }
     }
 
     pub fn link_all(&mut self, index: usize, up: bool) {
@@ -135,7 +143,7 @@ impl Net {
     }
 
     fn turn(&mut self, index: usize) -> bool {
-        let (now, count) = (self.now, self.nodes.len());
+        let (now, count) = (self.now_at(index), self.nodes.len());
         let node = &mut self.nodes[index];
         if !node.up {
             return false;
@@ -218,8 +226,9 @@ impl Net {
         self.run();
         for _ in 0..TURNS_MAX {
             let now = self.now;
-            let up = self.nodes.iter().filter(|node| node.up);
-            let due = up.filter_map(|node| node.shard.next_deadline_us(now)).min().unwrap_or(end).clamp(now.us, end);
+            let up = self.nodes.iter().enumerate().filter(|(_, node)| node.up);
+            let due = up.filter_map(|(index, node)| node.shard.next_deadline_us(self.now_at(index))).min();
+            let due = due.unwrap_or(end).clamp(now.us, end);
             // Deadlines are in whole ms for some: never stand still.
             let due = due.max((now.us + 1).min(end));
             self.now.us = due;
@@ -289,7 +298,13 @@ impl Net {
     }
 
     pub fn submit_of(&mut self, index: usize, account: usize) -> TxId {
-        let transaction = self.next_put(account);
+        self.submit_until(index, account, chain::EXPIRES_AT_MS)
+    }
+
+    /// The same with an expiry.
+    pub fn submit_until(&mut self, index: usize, account: usize, expires_at_ms: u64) -> TxId {
+        let transaction = chain::put_until(&self.genesis, account, self.nonces[account], expires_at_ms);
+        self.nonces[account] += 1;
         let transactions = vec![chain::admitted(&transaction)];
         let event = Event::Transactions { transactions, from_client: true };
         self.nodes[index].shard.ports.events.push_back(event);
@@ -332,7 +347,7 @@ impl Net {
         (ports.next, ports.wanted, ports.synced) = (kept + 1, kept, kept);
         ports.durable = old.durable.clone();
         (ports.retired, ports.may_retire, ports.lost) = (old.retired.take(), old.may_retire, old.lost);
-        self.nodes[index] = Node::start(&self.genesis, index, ports, self.now, &self.config);
+        self.nodes[index] = Node::start(&self.genesis, index, ports, self.now_at(index), &self.config);
         self.link_all(index, true);
     }
 
@@ -366,7 +381,7 @@ impl Net {
         }
         let context = self.nodes[index].shard.ports.context.clone();
         let ports = TestPorts::new(context, Arc::new(MemStore::new()), self.witness.clone());
-        self.nodes[index] = Node::start(&self.genesis, index, ports, self.now, &self.config);
+        self.nodes[index] = Node::start(&self.genesis, index, ports, self.now_at(index), &self.config);
         self.traitor(index);
         self.link_all(index, true);
     }
@@ -379,7 +394,7 @@ impl Net {
         ports.journal = std::mem::take(&mut old.journal);
         (ports.next, ports.wanted, ports.synced) = (old.next, old.wanted, old.synced);
         (ports.retired, ports.may_retire, ports.lost) = (old.retired.take(), old.may_retire, old.lost);
-        self.nodes[index] = Node::start(&self.genesis, index, ports, self.now, &self.config);
+        self.nodes[index] = Node::start(&self.genesis, index, ports, self.now_at(index), &self.config);
         self.link_all(index, true);
     }
 
@@ -388,7 +403,7 @@ impl Net {
         let context = self.nodes[index].shard.ports.context.clone();
         let mut ports = TestPorts::new(context, store, self.witness.clone());
         ports.durable = ports.store.tip().unwrap().header;
-        self.nodes[index] = Node::start(&self.genesis, index, ports, self.now, &self.config);
+        self.nodes[index] = Node::start(&self.genesis, index, ports, self.now_at(index), &self.config);
         self.traitor(index);
         self.link_all(index, true);
     }

@@ -106,6 +106,7 @@ pub struct TestPorts {
     pub admitted: Vec<TxId>,
     pub duplicates: Vec<TxId>,
     pub expired: Vec<TxId>,
+    pub given_up: Vec<TxId>,
     pub refused: Vec<(TxId, Refused)>,
     pub evidence: Vec<Evidence>,
     /// The state tree, from genesis on.
@@ -148,6 +149,7 @@ impl TestPorts {
             admitted: Vec::new(),
             duplicates: Vec::new(),
             expired: Vec::new(),
+            given_up: Vec::new(),
             refused: Vec::new(),
             evidence: Vec::new(),
             rooting,
@@ -457,6 +459,10 @@ impl Ports for TestPorts {
 
     fn expired(&mut self, ids: &[TxId]) {
         self.expired.extend(ids);
+    }
+
+    fn given_up(&mut self, ids: &[TxId]) {
+        self.given_up.extend(ids);
     }
 
     fn refused(&mut self, id: &TxId, refused: Refused) {

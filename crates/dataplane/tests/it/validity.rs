@@ -107,6 +107,8 @@ fn a_time_at_the_end_of_all_times_neither_overflows_nor_keeps_the_shard_awake() 
     for (peer, time_ms) in [(0, u64::MAX), (1, u64::MAX / 1000), (3, wraps_ms)] {
         let mut block = forge::child(&context, &parent, 2);
         block.header.time_ms = time_ms;
+        // The epoch is over by then, so that but for its time the block is valid.
+        block.header.end = End::Boundary;
         net.inject(2, peer, forge::proposal(&context, &block));
         net.advance(5_000);
         assert_eq!(net.nodes[peer].core.statuses(2), [PayloadStatus::Pending]);

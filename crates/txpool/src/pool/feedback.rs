@@ -8,8 +8,9 @@ use rustorium_execution::{Skip, declared_work};
 use rustorium_types::{AccountId, Transaction, TxId};
 use std::collections::hash_map::Entry::Vacant;
 
-/// Wait before one that was skipped for want of quota is listed again.
+/// Wait before one that was skipped for want of quota is listed again: the first time, and how often it doubles.
 const QUOTA_RETRY_MS: u64 = 1_000;
+const QUOTA_DOUBLES_MAX: u32 = 8;
 
 impl Pool {
     /// A block listed the transaction and execution skipped it: it goes, or waits to be listed again, as the reason asks.
@@ -19,14 +20,23 @@ impl Pool {
             Skip::NonceUsed { expected } => self.executed(account, *expected, 0),
             Skip::NonceAhead { .. } => self.reopen(account, nonce, 0),
             Skip::QuotaTooSmall { .. } => {
-                let due_ms = self.now_ms.max(self.header_time_ms).saturating_add(QUOTA_RETRY_MS);
-                self.reopen(account, nonce, due_ms);
+                let skips = self.edit(account, Sender::skip).unwrap_or_default();
+                let wait_ms = QUOTA_RETRY_MS << skips.saturating_sub(1).min(QUOTA_DOUBLES_MAX);
+                self.reopen(account, nonce, self.now_ms.saturating_add(wait_ms));
             }
-            Skip::WrongChain | Skip::WrongVersion | Skip::Expired | Skip::UnknownSender | Skip::WrongKey => {
-                let dropped = self.remove(account, nonce);
-                self.dropped.extend(dropped);
+            Skip::Expired => {
+                let expired = self.remove(account, nonce);
+                self.dropped.expired.extend(expired);
+            }
+            Skip::WrongChain | Skip::WrongVersion | Skip::UnknownSender | Skip::WrongKey => {
+                self.give_up(account, nonce)
             }
         }
+    }
+
+    pub(super) fn give_up(&mut self, account: AccountId, nonce: u64) {
+        let gone = self.remove(account, nonce);
+        self.dropped.given_up.extend(gone);
     }
 
     /// The batch will never be listed: what still waits of it can be cut again.
@@ -38,7 +48,7 @@ impl Pool {
         }
     }
 
-    /// It was cut and is in no batch: it may be cut again from `not_before_ms` on.
+    /// It was cut and is in no batch: it may be cut again from `not_before_ms` on, monotonic.
     pub fn wait_until(&mut self, id: &TxId, not_before_ms: u64) {
         if let Some((account, nonce)) = self.ids.get(id).copied() {
             self.reopen(account, nonce, not_before_ms);
@@ -62,8 +72,7 @@ impl Pool {
         self.delayed.remove(&(before_ms, account, nonce));
         if unknown {
             // Its bytes are in the lane's batch only: whoever sent it sends it again.
-            let dropped = self.remove(account, nonce);
-            self.dropped.extend(dropped);
+            self.give_up(account, nonce);
         } else if not_before_ms > now_ms {
             self.delayed.insert((not_before_ms, account, nonce));
         }

@@ -8,6 +8,7 @@ use rustorium_types::*;
 use std::sync::Arc;
 
 pub const NOW_MS: u64 = 1_800_000_000_000;
+pub const CLOCK: Clock = Clock { ms: NOW_MS, wall_ms: NOW_MS };
 pub const CHAIN: ChainId = ChainId([9; 32]);
 
 pub type Shared = Arc<Verified<Transaction>>;
@@ -73,7 +74,7 @@ pub fn view(number: usize, nonce: u64) -> Option<AccountView> {
 /// Admits a transaction of a sender whose account has executed nothing.
 pub fn admit(pool: &mut Pool, sender: usize, nonce: u64) -> Result<Admission, Refused> {
     let (id, t) = make(sender, nonce);
-    pool.admit(NOW_MS, id, t, || view(sender, 0))
+    pool.admit(CLOCK, id, t, || view(sender, 0))
 }
 
 pub const ALL: CutLimits = CutLimits { bytes: u64::MAX, transactions: usize::MAX, work: u64::MAX };

@@ -1,0 +1,167 @@
+//! Header time (R48): which time a block of this node has, which one it accepts, and what is noted where clocks disagree.
+//!
+//! *Invariants:* one millisecond above the parent is accepted whatever the clock says, so clocks that step back stop no
+//! chain; any other time is at most `clock_ahead_ms_max` above the clock, so no leader moves the chain's time ahead of the
+//! fastest honest clock by more than that.
+
+use super::{Now, Ports, Shard};
+use crate::port::PayloadStatus;
+use rustorium_types::{BlockDigest, Header, ValidatorIndex, View, seeded};
+
+/// The longest pause between two looks at a block that waits for the clock, which may be set right at any moment.
+const LOOK_AGAIN_MS: u64 = 1_000;
+
+/// A block that waited for this node's clock and for nothing else.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct BlockAhead {
+    /// Its proposer.
+    pub proposer: ValidatorIndex,
+    /// Milliseconds by which it was ahead of the clock.
+    pub ahead_ms: u64,
+    /// Monotonic microseconds at which that was found.
+    pub at_us: u64,
+}
+
+/// What a shard knows of clocks.
+#[derive(Default)]
+pub(super) struct Clocks {
+    /// This node's newest proposal, while no certificate of it is known.
+    unproven: Option<BlockDigest>,
+    block_ahead: Option<BlockAhead>,
+    blocks_ahead: u64,
+    /// The newest of them, so that a block is counted once.
+    counted: Option<BlockDigest>,
+}
+
+impl Clocks {
+    /// This node proposes a block.
+    pub(super) fn proposed(&mut self, block: BlockDigest) {
+        self.unproven = Some(block);
+    }
+
+    /// Goes on in the next epoch: a count never falls, and proposals of the epoch before are void.
+    pub(super) fn after(before: &Self) -> Self {
+        Self { blocks_ahead: before.blocks_ahead, block_ahead: before.block_ahead, ..Self::default() }
+    }
+
+    /// A block was notarized or finalized, or is final by a later one.
+    pub(super) fn certified(&mut self, block: &BlockDigest) {
+        if self.unproven == Some(*block) {
+            self.unproven = None;
+        }
+    }
+}
+
+/// The smallest time of a child of a block of this time.
+fn least_above(parent_ms: u64) -> u64 {
+    parent_ms.saturating_add(1)
+}
+
+/// Milliseconds by which a time is more than `ahead_ms_max` ahead of the clock; 0 for the smallest step above the parent's.
+fn too_far_ms(time_ms: u64, parent_ms: Option<u64>, clock_ms: u64, ahead_ms_max: u64) -> u64 {
+    let smallest = parent_ms.is_some_and(|parent_ms| time_ms == least_above(parent_ms));
+    if smallest { 0 } else { time_ms.saturating_sub(clock_ms.saturating_add(ahead_ms_max)) }
+}
+
+impl<P: Ports> Shard<P> {
+    /// The time of this node's block of `view`: the clock's, or the smallest step where its last proposal was lost or a
+    /// whole cycle of leaders has found no parent, as either may be for the clock's sake.
+    pub(super) fn time_above(&self, now: Now, view: View, parent: &Header) -> u64 {
+        let skipped = view.0.saturating_sub(parent.view.0) > self.context.n() as u64;
+        let falls_back = self.clocks.unproven.is_some() || skipped;
+        let least_ms = least_above(parent.time_ms);
+        if falls_back && !seeded::bug("leader-keeps-its-clock") { least_ms } else { now.wall_ms.max(least_ms) }
+    }
+
+    /// Checks a block. One that waits for the clock alone is told of.
+    pub(super) fn check_by_clock(&mut self, now: Now, digest: &BlockDigest) -> PayloadStatus {
+        let Some(block) = self.tree.get(digest).map(|entry| entry.block.clone()) else { return PayloadStatus::Pending };
+        let ahead_ms = self.ahead_ms(now, &block.header);
+        let status = self.check_block(now, digest);
+        if ahead_ms == 0 || status == PayloadStatus::Invalid {
+            return status;
+        }
+        self.recheck_at(now.us.saturating_add(ahead_ms.min(LOOK_AGAIN_MS) * 1000));
+        if status == PayloadStatus::Ready {
+            let (proposer, ahead_ms) = (block.header.proposer, block.header.time_ms.saturating_sub(now.wall_ms));
+            self.clocks.block_ahead = Some(BlockAhead { proposer, ahead_ms, at_us: now.us });
+            self.clocks.blocks_ahead += u64::from(self.clocks.counted.replace(*digest) != Some(*digest));
+        }
+        PayloadStatus::Pending
+    }
+
+    /// Milliseconds by which a block's time is too far ahead of the clock; 0 where it is accepted.
+    fn ahead_ms(&self, now: Now, header: &Header) -> u64 {
+        let parent = self.tree.header(&header.parent).filter(|_| !seeded::bug("smallest-step-refused"));
+        if seeded::bug("block-from-the-future") {
+            return 0;
+        }
+        let ahead_ms_max = self.context.parameters.clock_ahead_ms_max;
+        too_far_ms(header.time_ms, parent.map(|parent| parent.time_ms), now.wall_ms, ahead_ms_max)
+    }
+
+    /// The time of the newest certified block that is known.
+    pub fn certified_time_ms(&self) -> u64 {
+        self.tree.header(&self.best_parent).unwrap_or(self.tree.root().1).time_ms
+    }
+
+    /// The newest block that waited for the clock alone, and how many there were.
+    pub fn blocks_ahead(&self) -> (Option<BlockAhead>, u64) {
+        (self.clocks.block_ahead, self.clocks.blocks_ahead)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const AHEAD_MS_MAX: u64 = 2_000;
+    const N: usize = 4;
+    const F: usize = 1;
+
+    #[derive(Clone, Debug)]
+    struct Turn {
+        /// How long the view takes; a view takes a millisecond or more.
+        takes_ms: u64,
+        /// Which honest clock steps ahead meanwhile, and by how much.
+        step: (usize, u64),
+        /// The time that a traitor proposes, above its parent's.
+        wish_ms: u64,
+    }
+
+    fn turn() -> impl Strategy<Value = Turn> {
+        let wish_ms = prop_oneof![Just(1), 1u64..10, 1_900u64..2_100, 0u64..10_000_000];
+        let step = (0..N - F, prop_oneof![9 => Just(0), 1 => 0u64..4_000_000]);
+        (1u64..500, step, wish_ms).prop_map(|(takes_ms, step, wish_ms)| Turn { takes_ms, step, wish_ms })
+    }
+
+    proptest! {
+        /// R48: f traitors lead and vote for whatever they like, and honest leaders fall back as often as they like.
+        #[test]
+        fn time_is_never_further_ahead_of_the_fastest_honest_clock(
+            skews in prop::array::uniform3(0u64..10_000),
+            turns in prop::collection::vec((turn(), any::<bool>()), 1..400),
+        ) {
+            let start_ms = 1_800_000_000_000;
+            let mut clocks = skews.map(|skew| start_ms + skew);
+            let mut parent_ms = start_ms;
+            for (view, (turn, falls_back)) in turns.into_iter().enumerate() {
+                clocks.iter_mut().for_each(|clock| *clock += turn.takes_ms);
+                clocks[turn.step.0] += turn.step.1;
+                let time_ms = match clocks.get(view % N) {
+                    Some(_) if falls_back => least_above(parent_ms),
+                    Some(clock) => least_above(parent_ms).max(*clock),
+                    None => least_above(parent_ms).max(parent_ms + turn.wish_ms),
+                };
+                let accept = |clock: &&u64| too_far_ms(time_ms, Some(parent_ms), **clock, AHEAD_MS_MAX) == 0;
+                if F + clocks.iter().filter(accept).count() >= N - F {
+                    prop_assert!(time_ms > parent_ms);
+                    parent_ms = time_ms;
+                }
+                let fastest = clocks.iter().max().copied().unwrap_or_default();
+                prop_assert!(parent_ms <= fastest + AHEAD_MS_MAX, "{} ms", parent_ms - fastest);
+            }
+        }
+    }
+}

@@ -1,0 +1,347 @@
+//! Homes of senders (R47): where a transaction that a client gave to this node goes, how long it is left to others, and
+//! which homes leave out what they are sent.
+//!
+//! *Invariants:* local policy alone: nothing here decides whether a block is valid; no delay is a multiple of a rank; a
+//! step is measured by the monotonic clock; what is remembered of transactions and of homes is bounded, and a home is
+//! blamed only for what was executed in the end and what it could have listed at once.
+
+use super::{Now, Ports, Shard};
+use rustorium_crypto::CheckedBatch;
+use rustorium_execution::Skip;
+use rustorium_txpool::lanes_by_rank;
+use rustorium_types::{AccountId, Height, Transaction, TxId, ValidatorIndex, View, seeded};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
+
+/// Views with work whose times a step is measured by.
+const VIEWS: usize = 32;
+/// What a view with work and a round trip add to a step at most, and what it is besides.
+const VIEW_MS_MAX: u64 = 500;
+const RTT_MS_MAX: u64 = 400;
+const STEP_MS_MIN: u64 = 50;
+/// How long a measured round trip counts.
+const RTT_COUNTS_MS: u64 = 1_000;
+/// Ranks to which a transaction goes after the first step.
+const NEXT_RANKS: usize = 2;
+/// Forwarded transactions that are watched at once, and for how long: those that were executed by then tell of their home.
+const WATCHED_MAX: usize = 256;
+const WATCHED_MS: u64 = 5_000;
+/// Of the last so many that a home was sent and that were executed, so many were in no batch of its within a step: then it
+/// is passed over for so long.
+const REMEMBERED: usize = 16;
+const LEFT_OUT_MIN: usize = 8;
+const PASSED_OVER_MS: u64 = 600_000;
+/// Of those that a home is passed over for, each so manieth still goes to it first.
+const STILL_OFFERED: u64 = 64;
+
+/// A home that leaves out what it is sent, and is passed over.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LeftOut {
+    /// Its place.
+    pub home: ValidatorIndex,
+    /// How many of the last were in no batch of its in time.
+    pub missed: usize,
+    /// The last so many.
+    pub of: usize,
+}
+
+/// A transaction that was forwarded to its home.
+struct Watched {
+    home: ValidatorIndex,
+    sent_ms: u64,
+    due_ms: u64,
+    /// When a batch of its home had it.
+    listed_ms: Option<u64>,
+    /// The first final block that lists it, and in how many lanes.
+    height: Option<Height>,
+    listings: usize,
+    executed: bool,
+}
+
+/// What is known of a home.
+#[derive(Default)]
+struct Record {
+    missed: VecDeque<bool>,
+    passed_over_until_ms: u64,
+    offered: u64,
+    /// The round trip to it, and when that was measured.
+    rtt: Option<(u64, u64)>,
+}
+
+/// The times of the last views with work.
+#[derive(Default)]
+struct ViewTimes {
+    last_ms: VecDeque<u64>,
+    median_ms: Option<u64>,
+    newest: View,
+}
+
+/// Homes, and what was sent to them.
+#[derive(Default)]
+pub(super) struct Homes {
+    views: ViewTimes,
+    /// What goes to the next ranks, by when, and to whom it went first.
+    later: BTreeMap<(u64, u64), (TxId, ValidatorIndex)>,
+    sequence: u64,
+    watched: HashMap<TxId, Watched>,
+    /// Those by when they were sent.
+    order: VecDeque<TxId>,
+    records: HashMap<ValidatorIndex, Record>,
+}
+
+impl Homes {
+    /// Goes on in the next epoch: places are others'.
+    pub(super) fn after(before: Self) -> Self {
+        Self { views: before.views, ..Self::default() }
+    }
+
+    /// A view with work ended after so long. Its first certificate counts.
+    pub(super) fn view_took(&mut self, view: View, us: u64) {
+        let views = &mut self.views;
+        if view <= views.newest {
+            return;
+        }
+        views.newest = view;
+        if views.last_ms.len() == VIEWS {
+            views.last_ms.pop_front();
+        }
+        views.last_ms.push_back(us / 1000);
+        let mut sorted: Vec<u64> = views.last_ms.iter().copied().collect();
+        sorted.sort_unstable();
+        views.median_ms = sorted.get(sorted.len() / 2).copied();
+    }
+
+    /// When something goes to the next ranks, monotonic milliseconds.
+    pub(super) fn next_due_ms(&self) -> Option<u64> {
+        self.later.first_key_value().map(|((due_ms, _), _)| *due_ms)
+    }
+
+    fn is_passed_over(&self, home: ValidatorIndex, now_ms: u64) -> bool {
+        self.records.get(&home).is_some_and(|record| record.passed_over_until_ms > now_ms)
+    }
+
+    /// Whether a home is passed over now: not for each 64th.
+    fn passes_over(&mut self, home: ValidatorIndex, now_ms: u64) -> bool {
+        if !self.is_passed_over(home, now_ms) || seeded::bug("home-never-passed-over") {
+            return false;
+        }
+        let record = self.records.entry(home).or_default();
+        record.offered += 1;
+        !record.offered.is_multiple_of(STILL_OFFERED)
+    }
+
+    /// It goes to the next ranks then, unless a batch has it.
+    fn go_on_at(&mut self, due_ms: u64, id: TxId, first: ValidatorIndex) {
+        self.sequence += 1;
+        self.later.insert((due_ms, self.sequence), (id, first));
+    }
+
+    fn watch(&mut self, id: TxId, home: ValidatorIndex, sent_ms: u64, step_ms: u64) {
+        if self.watched.len() < WATCHED_MAX && self.order.len() < 4 * WATCHED_MAX {
+            let due_ms = sent_ms + step_ms;
+            let watched =
+                Watched { home, sent_ms, due_ms, listed_ms: None, height: None, listings: 0, executed: false };
+            if self.watched.insert(id, watched).is_none() {
+                self.order.push_back(id);
+            }
+        }
+    }
+
+    /// A batch is held and joins its lane.
+    pub(super) fn batch_joined(&mut self, batch: &CheckedBatch, now_ms: u64) {
+        if self.watched.is_empty() {
+            return;
+        }
+        for id in &batch.ids {
+            if let Some(watched) = self.watched.get_mut(id).filter(|watched| watched.home == batch.batch.body.author) {
+                watched.listed_ms.get_or_insert(now_ms);
+            }
+        }
+    }
+
+    /// A final block lists these batches.
+    pub(super) fn handed_over(&mut self, height: Height, payload: &[Vec<Arc<CheckedBatch>>]) {
+        if self.watched.is_empty() {
+            return;
+        }
+        for id in payload.iter().flatten().flat_map(|batch| &batch.ids) {
+            if let Some(watched) = self.watched.get_mut(id) {
+                watched.listings += usize::from(*watched.height.get_or_insert(height) == height);
+            }
+        }
+    }
+
+    /// A height was executed. One that was skipped wherever it was listed tells nothing of its home: its client may have made
+    /// it so.
+    pub(super) fn executed(&mut self, height: Height, skipped: &[(TxId, Skip)]) {
+        let mut skips: HashMap<TxId, usize> = HashMap::new();
+        for (id, _) in skipped.iter().filter(|(id, _)| self.watched.contains_key(id)) {
+            *skips.entry(*id).or_default() += 1;
+        }
+        self.watched.retain(|id, watched| {
+            let here = watched.height == Some(height);
+            let skipped = here && skips.get(id).is_some_and(|skips| *skips >= watched.listings);
+            watched.executed |= here && !skipped;
+            !skipped
+        });
+    }
+
+    /// A peer's link went down: what it was sent may be lost.
+    pub(super) fn link_lost(&mut self, peer: ValidatorIndex) {
+        self.watched.retain(|_, watched| watched.home != peer);
+        if let Some(record) = self.records.get_mut(&peer) {
+            record.rtt = None;
+        }
+    }
+
+    /// Takes the watched ones whose time is over.
+    fn take_old(&mut self, now_ms: u64) -> Vec<Watched> {
+        let mut old = Vec::new();
+        while let Some(id) = self.order.front() {
+            match self.watched.get(id) {
+                Some(watched) if watched.sent_ms + WATCHED_MS > now_ms => break,
+                Some(_) => old.extend(self.watched.remove(id)),
+                None => {}
+            }
+            self.order.pop_front();
+        }
+        old
+    }
+
+    /// A home was sent one that was executed.
+    fn remember(&mut self, home: ValidatorIndex, missed: bool, now_ms: u64) {
+        let record = self.records.entry(home).or_default();
+        if record.missed.len() == REMEMBERED {
+            record.missed.pop_front();
+        }
+        record.missed.push_back(missed);
+        if missed && record.count() >= LEFT_OUT_MIN {
+            if record.passed_over_until_ms <= now_ms {
+                let (left_out, of) = (record.count(), record.missed.len());
+                tracing::warn!(
+                    event = "home_leaves_out",
+                    home = home.0,
+                    left_out,
+                    of,
+                    "its senders go to others first"
+                );
+            }
+            record.passed_over_until_ms = now_ms + PASSED_OVER_MS;
+        }
+    }
+}
+
+impl Record {
+    fn count(&self) -> usize {
+        self.missed.iter().filter(|missed| **missed).count()
+    }
+}
+
+impl<P: Ports> Shard<P> {
+    /// How long a transaction is left to this validator, ms.
+    pub(super) fn step_ms(&mut self, now: Now, home: ValidatorIndex) -> u64 {
+        let record = self.homes.records.entry(home).or_default();
+        let rtt_ms = match record.rtt {
+            Some((rtt_ms, at_ms)) if now.ms() < at_ms + RTT_COUNTS_MS => rtt_ms,
+            _ => {
+                let rtt_ms = self.ports.rtt_ms(home).unwrap_or(0);
+                record.rtt = Some((rtt_ms, now.ms()));
+                rtt_ms
+            }
+        };
+        self.homes.views.median_ms.unwrap_or(VIEW_MS_MAX).min(VIEW_MS_MAX) + rtt_ms.min(RTT_MS_MAX) + STEP_MS_MIN
+    }
+
+    /// Where a client's transaction goes first: its home, where that can be reached and isn't passed over, else the next in
+    /// rank. None: nobody can list it.
+    pub(super) fn first_lane(&mut self, now: Now, sender: &AccountId) -> Option<ValidatorIndex> {
+        let home = rustorium_txpool::home_lane(sender, self.context.epoch(), self.context.n());
+        if self.can_list(home) && (self.context.is_me(home) || !self.homes.passes_over(home, now.ms())) {
+            return Some(home);
+        }
+        self.next_lanes(now, sender, home).next().or_else(|| Some(home).filter(|home| self.can_list(*home)))
+    }
+
+    /// The validators in rank that can list it and aren't passed over, without `first`.
+    fn next_lanes<'a>(
+        &'a self,
+        now: Now,
+        sender: &AccountId,
+        first: ValidatorIndex,
+    ) -> impl Iterator<Item = ValidatorIndex> + use<'a, P> {
+        let ranks = lanes_by_rank(sender, self.context.epoch(), self.context.n()).into_iter();
+        ranks.filter(move |lane| *lane != first && self.can_list(*lane) && !self.homes.is_passed_over(*lane, now.ms()))
+    }
+
+    fn can_list(&self, lane: ValidatorIndex) -> bool {
+        if self.context.is_me(lane) { !self.is_retired() } else { self.is_reachable(lane) }
+    }
+
+    /// A transaction that the pool took goes to `first`, and is left to it for a step.
+    pub(super) fn left_to(
+        &mut self,
+        now: Now,
+        id: &TxId,
+        transaction: &Transaction,
+        first: ValidatorIndex,
+        step_ms: u64,
+    ) {
+        self.homes.go_on_at(now.ms() + step_ms, *id, first);
+        let (sender, nonce) = (&transaction.body.sender, transaction.body.nonce);
+        let home = rustorium_txpool::home_lane(sender, self.context.epoch(), self.context.n());
+        // One that waits for an earlier nonce its home can't list, be that with another node or nowhere.
+        let could_list = self.pool.next_nonce(sender) == Some(nonce) && self.lane_has_room(home);
+        if home == first && could_list && self.context.me().is_some() {
+            self.homes.watch(*id, home, now.ms(), step_ms);
+        }
+    }
+
+    fn lane_has_room(&self, lane: ValidatorIndex) -> bool {
+        let (batches, bytes) = self.lanes.window_left(lane);
+        batches > 0 && bytes >= u64::from(self.context.parameters.batch_bytes_max)
+    }
+
+    /// What is in no batch a step after it was forwarded goes to the next two in rank; this node may be one of them.
+    pub(super) fn forward_on(&mut self, now: Now) {
+        self.judge_homes(now);
+        let mut away: BTreeMap<ValidatorIndex, Vec<Transaction>> = BTreeMap::new();
+        while self.homes.next_due_ms().is_some_and(|due_ms| due_ms <= now.ms()) {
+            let Some((_, (id, first))) = self.homes.later.pop_first() else { break };
+            // A lane without room has no use for another copy, nor have others while it is the load that fills it.
+            let Some(transaction) = self.pool.unlisted(&id).filter(|_| self.lane_has_room(first)) else { continue };
+            let next: Vec<_> = self.next_lanes(now, &transaction.body.sender, first).take(NEXT_RANKS).collect();
+            for lane in next {
+                if self.context.is_me(lane) {
+                    self.pool.open(&id);
+                } else {
+                    away.entry(lane).or_default().push((**transaction).clone());
+                }
+            }
+        }
+        for (lane, group) in away {
+            self.forward(lane, &group);
+        }
+    }
+
+    fn judge_homes(&mut self, now: Now) {
+        for watched in self.homes.take_old(now.ms()) {
+            let in_time = watched.listed_ms.is_some_and(|at_ms| at_ms <= watched.due_ms);
+            let able = self.is_reachable(watched.home) && self.lane_has_room(watched.home);
+            if watched.executed && (in_time || able) {
+                self.homes.remember(watched.home, !in_time, now.ms());
+            }
+        }
+    }
+
+    /// The homes that are passed over, for status and metrics.
+    pub fn homes_left_out(&self, now: Now) -> Vec<LeftOut> {
+        let passed_over = self.homes.records.iter().filter(|(_, record)| record.passed_over_until_ms > now.ms());
+        let left_out = |(home, record): (&ValidatorIndex, &Record)| {
+            let (missed, of) = (record.count(), record.missed.len());
+            LeftOut { home: *home, missed, of }
+        };
+        let mut found: Vec<LeftOut> = passed_over.map(left_out).collect();
+        found.sort_unstable_by_key(|left_out| left_out.home);
+        found
+    }
+}

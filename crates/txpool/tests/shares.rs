@@ -1,0 +1,160 @@
+//! Few senders can't fill a pool, old transactions make room in a crowded one, and a skipped one isn't listed for free.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::*;
+use proptest::prelude::*;
+use rustorium_execution::Skip;
+use rustorium_txpool::*;
+
+fn small() -> Pool {
+    Pool::new(PoolConfig { transactions_max: 1_024, ..PoolConfig::default() }, 0)
+}
+
+fn admit_at(pool: &mut Pool, ms: u64, sender: usize, nonce: u64) -> Result<Admission, Refused> {
+    let (id, t) = make(sender, nonce);
+    pool.admit(Clock { ms, wall_ms: NOW_MS }, id, t, || view(sender, 0))
+}
+
+/// Admits as many of a sender's as go, from this nonce on. Returns how many went, and why the next one didn't.
+fn fill(pool: &mut Pool, ms: u64, sender: usize, from: u64) -> (u64, Refused) {
+    let mut nonce = from;
+    loop {
+        match admit_at(pool, ms, sender, nonce) {
+            Ok(_) => nonce += 1,
+            Err(refused) => return (nonce - from, refused),
+        }
+    }
+}
+
+#[test]
+fn few_senders_can_not_fill_a_pool() {
+    let mut pool = small();
+    let alone = fill(&mut pool, 1, 0, 0).0;
+    assert!((100..=128).contains(&alone), "one alone has an eighth of what is free: {alone}");
+    for sender in 1..32 {
+        let (held, why) = fill(&mut pool, 1, sender, 0);
+        assert!(held >= 16 && why.is_busy() && why.code() == "sender_full", "{sender}: {held}, {why}");
+    }
+    assert!(pool.len() > 900 && pool.len() <= 1_024, "{}", pool.len());
+    assert_eq!(admit_at(&mut pool, 1, 0, alone).unwrap_err().code(), "sender_full", "its share has shrunk");
+    for sender in 32..64 {
+        assert_eq!(admit_at(&mut pool, 2_000, sender, 0), Ok(Admission::Queued), "a newcomer finds room");
+    }
+    let dropped = pool.take_dropped();
+    assert!(dropped.expired.is_empty() && dropped.given_up.contains(&make(0, alone - 1).0));
+    assert!((0..32).all(|sender| pool.contains(&make(sender, 0).0)), "whoever held most gave up its last");
+}
+
+#[test]
+fn few_senders_can_not_fill_a_pools_bytes_nor_its_room_for_gaps() {
+    let config = PoolConfig { bytes_max: 100_000, transaction_bytes_max: 4_000, ..PoolConfig::default() };
+    let mut pool = Pool::new(config, 0);
+    for sender in 0..60 {
+        let large = |nonce| sign(sender, body(sender, nonce, 2_000));
+        let held = (0..).take_while(|nonce| {
+            let (id, t) = large(*nonce);
+            pool.admit(CLOCK, id, t, || view(sender, 0)).is_ok()
+        });
+        held.for_each(drop);
+    }
+    let (id, t) = sign(60, body(60, 0, 2_000));
+    let later = Clock { ms: NOW_MS + 1_000, ..CLOCK };
+    assert_eq!(pool.admit(later, id, t, || view(60, 0)), Ok(Admission::Queued), "{}", pool.bytes());
+
+    let mut pool = small();
+    for sender in 0..60 {
+        (1..200).for_each(|nonce| drop(admit_at(&mut pool, 1, sender, nonce)));
+    }
+    assert!(pool.gapped_count() <= 256, "{}", pool.gapped_count());
+    assert_eq!(admit_at(&mut pool, 2_000, 60, 1), Ok(Admission::Queued));
+}
+
+#[test]
+fn old_ones_make_room_in_a_crowded_pool_and_are_not_called_expired() {
+    let mut pool = small();
+    for sender in 0..16 {
+        fill(&mut pool, 1, sender, 0);
+    }
+    let full = pool.len();
+    assert!((800..920).contains(&full), "{full}");
+    // What the own lane has stays: a lane can't take it back.
+    let cut = pool.cut(1, &CutLimits { transactions: 16, ..ALL });
+    assert_eq!(cut.len(), 16);
+    admit_at(&mut pool, 60_001, 100, 0).unwrap();
+    assert!(pool.len() == full + 1 && pool.take_dropped().is_empty(), "none is older than a minute");
+    for nonce in 1..4 {
+        admit_at(&mut pool, 60_002, 100, nonce).unwrap();
+    }
+    let dropped = pool.take_dropped();
+    assert!(dropped.expired.is_empty() && dropped.given_up.len() > 64);
+    assert!(cut.iter().all(|(id, _)| pool.contains(id)));
+    assert!((0..4).all(|nonce| pool.contains(&make(100, nonce).0)));
+    assert!(pool.len() <= 1_024 / 4 * 3 + 4, "{}", pool.len());
+}
+
+#[test]
+fn a_pool_that_is_not_crowded_keeps_what_waits() {
+    let mut pool = small();
+    fill(&mut pool, 1, 0, 0);
+    let held = pool.len();
+    admit_at(&mut pool, 1_000_000, 1, 0).unwrap();
+    assert_eq!((pool.len(), pool.take_dropped()), (held + 1, Dropped::default()));
+}
+
+/// What is listed until a day has passed, of a sender with so many waiting whose quota never suffices.
+fn listed_without_quota(waiting: u64) -> usize {
+    let mut pool = Pool::new(PoolConfig::default(), 0);
+    (0..waiting).for_each(|nonce| drop(admit_at(&mut pool, 0, 0, nonce)));
+    let (mut listed, mut now_ms) = (0, 0);
+    while now_ms < 24 * 3_600_000 {
+        let cut = pool.cut(now_ms, &ALL);
+        listed += cut.len();
+        for (position, (id, _)) in cut.iter().enumerate() {
+            let ahead = Skip::NonceAhead { expected: 0 };
+            pool.skipped(id, if position == 0 { &Skip::QuotaTooSmall { left: 0 } } else { &ahead });
+        }
+        now_ms = pool.next_delayed_ms().unwrap();
+    }
+    listed
+}
+
+#[test]
+fn what_lacks_quota_is_listed_less_and_less_often_and_alone() {
+    let listed = listed_without_quota(100);
+    assert!((100..600).contains(&listed), "{listed} of a day: the first time all, then one each four minutes at most");
+}
+
+#[test]
+fn a_sender_whose_quota_suffices_again_has_all_listed() {
+    let mut pool = Pool::new(PoolConfig::default(), 0);
+    (0..5).for_each(|nonce| drop(admit_at(&mut pool, 0, 0, nonce)));
+    for (now_ms, listed, again_ms) in [(0, 5, 1_000), (1_000, 1, 3_000), (3_000, 1, 7_000)] {
+        let cut = pool.cut(now_ms, &ALL);
+        assert_eq!(cut.len(), listed);
+        cut[1..].iter().for_each(|(id, _)| pool.skipped(id, &Skip::NonceAhead { expected: 0 }));
+        pool.skipped(&cut[0].0, &Skip::QuotaTooSmall { left: 0 });
+        // Sending it again, here or by way of another node, makes it no earlier.
+        pool.open(&cut[0].0);
+        assert_eq!((pool.next_delayed_ms(), pool.ready_count()), (Some(again_ms), 0));
+    }
+    assert_eq!(pool.cut(7_000, &ALL).len(), 1);
+    pool.executed(account(0), 1, NOW_MS);
+    assert_eq!(names(1, pool.cut(7_000, &ALL)), [(0, 1), (0, 2), (0, 3), (0, 4)]);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 16, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_few_senders_do_another_finds_room(
+        sends in prop::collection::vec((0usize..24, 0u64..60), 1..900),
+    ) {
+        let mut pool = Pool::new(PoolConfig { transactions_max: 300, ..PoolConfig::default() }, 0);
+        for (sender, nonce) in sends {
+            let _ = admit_at(&mut pool, 1, sender, nonce);
+        }
+        prop_assert_eq!(admit_at(&mut pool, 5_000, 50, 0), Ok(Admission::Queued));
+    }
+}

@@ -1,0 +1,44 @@
+"""R48 and R49 on the release stages: clocks that jump by an hour, back or ahead, at one node, at f + 1 and at all.
+
+Invariants: virtual time and fixed seeds; a failing seed prints the line that repeats it.
+"""
+
+from dataclasses import replace
+
+import pytest
+
+from rustorium.sim.release.clocks import Jump
+from rustorium.sim.release.run import run_seed
+from rustorium.sim.release.scenario import Mode, Shape, draw_plan
+
+HOUR_MS = 3_600_000
+SHAPE = Shape(nodes=4, heights=10)
+
+
+def play(*jumps: Jump, seed: int = 2) -> dict[str, int]:
+    plan = replace(draw_plan(0, Mode.CLOCKS, SHAPE), jumps=jumps, skews_ms=(0,) * 4, crashes=())
+    report = run_seed(seed, plan=plan)
+    if not report.ok:
+        print(report.line())
+    assert report.ok
+    return dict(report.faults)
+
+
+@pytest.mark.parametrize("ms", [60_000, HOUR_MS], ids=["a minute", "an hour"])
+@pytest.mark.parametrize("nodes", [(0, 1), (1, 3), (0, 1, 2, 3)], ids=str)
+def test_clocks_that_were_ahead_and_are_set_back_stop_no_chain(nodes: tuple[int, ...], ms: int) -> None:
+    """A final block comes within thirty seconds of virtual time, which the run itself asks for."""
+    faults = play(Jump(300.0, (0, 1, 2, 3), ms), Jump(700.0, nodes, -ms))
+    assert faults["clock backwards"] == 1
+
+
+@pytest.mark.parametrize("nodes", [(0,), (0, 1), (0, 1, 2, 3)], ids=str)
+def test_clocks_that_are_set_back_from_the_true_time_stop_no_chain(nodes: tuple[int, ...]) -> None:
+    assert play(Jump(300.0, nodes, -HOUR_MS))["clock backwards"] == 1
+
+
+@pytest.mark.parametrize("node", range(4))
+def test_a_moment_two_hours_ahead_leaves_nothing_behind_at_one_node(node: int) -> None:
+    """The run ends only when all that clients sent is final, and breaks where one of those was told expired."""
+    faults = play(Jump(300.0, (node,), 2 * HOUR_MS), Jump(400.0, (node,), -2 * HOUR_MS), seed=node)
+    assert faults["clock forwards"] == 1
