@@ -20,8 +20,8 @@ use rustorium_sync::{Source, answer};
 use rustorium_transport::{Credit, Transport};
 use rustorium_txpool::{AccountView, Refused};
 use rustorium_types::{
-    AccountId, Batch, Block, BlockDigest, Class, Epoch, EpochChange, PublicKey, Request, Response, Transaction, TxId,
-    ValidatorIndex,
+    AccountId, Batch, Block, BlockDigest, Class, Epoch, EpochChange, PublicKey, Request, Response,
+    Transaction, TxId, ValidatorIndex, link_version,
 };
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -93,6 +93,10 @@ impl Ports for ThreadPorts {
 
     fn tell_followers(&mut self, class: Class, frame: Bytes) {
         let _ = self.transport.broadcast_followers(class, frame);
+    }
+
+    fn link_version(&self, peer: ValidatorIndex) -> u8 {
+        self.transport.version(peer).unwrap_or(link_version::FIRST)
     }
 
     fn broadcast(&mut self, class: Class, frame: Bytes) {

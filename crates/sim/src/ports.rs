@@ -17,7 +17,7 @@ use rustorium_transport::Credit;
 use rustorium_txpool::{AccountView, Refused};
 use rustorium_types::{
     AccountId, Batch, Block, BlockDigest, Class, Epoch, EpochChange, PublicKey, Request, Response, Transaction, TxId,
-    ValidatorIndex,
+    ValidatorIndex, link_version,
 };
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -90,6 +90,10 @@ impl Ports for SimPorts {
         if !to.is_empty() {
             self.leave(to, class, frame);
         }
+    }
+
+    fn link_version(&self, _peer: ValidatorIndex) -> u8 {
+        link_version::DIGESTS
     }
 
     fn broadcast(&mut self, class: Class, frame: Bytes) {

@@ -6,12 +6,12 @@
 use crate::refusal::Refusal;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use rustorium_types::limits::FRAME_BYTES_MAX;
-use rustorium_types::{ChainId, Class, seeded};
+use rustorium_types::{ChainId, Class, link_version, seeded};
 use std::fmt;
 
 /// The versions of the protocol between nodes that this release speaks. A release that adds one keeps the one before: a
 /// net is upgraded node by node.
-pub const SPOKEN: Versions = Versions { newest: 2, oldest: 2 };
+pub const SPOKEN: Versions = Versions { newest: link_version::DIGESTS, oldest: link_version::FIRST };
 /// Bytes of a greeting.
 pub const HELLO_BYTES: usize = 39;
 

@@ -251,6 +251,11 @@ impl Transport {
         self.shared.roster.each_follower(|link| link.send(class, frame.clone()).is_ok())
     }
 
+    /// The version of the protocol that both ends of the link to a member speak, or spoke at last.
+    pub fn version(&self, peer: ValidatorIndex) -> Option<u8> {
+        self.shared.roster.at(peer)?.version()
+    }
+
     /// How the links to the committee are doing, by the order in which it was given.
     pub fn status(&self) -> Vec<LinkStatus> {
         self.shared.roster.links().iter().map(|link| link.status()).collect()

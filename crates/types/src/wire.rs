@@ -9,6 +9,15 @@ use crate::snapshot::{StateAnswer, StateRequest};
 use crate::transaction::{Batch, Transaction};
 use borsh::{BorshDeserialize, BorshSerialize};
 
+/// Versions of the protocol between nodes. Both ends of a link speak the newest that both know; what only a newer one has
+/// is never sent on an older link.
+pub mod link_version {
+    /// What 0.2.0 speaks.
+    pub const FIRST: u8 = 2;
+    /// Adds what is told by digests and as differences.
+    pub const DIGESTS: u8 = 3;
+}
+
 /// How far a node has executed and rooted, told beside votes and outside what is signed.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug, BorshSerialize, BorshDeserialize)]
 pub struct Report {

@@ -167,6 +167,8 @@ pub trait Ports {
     fn send_to(&mut self, node_key: &PublicKey, class: Class, frame: Bytes);
     /// Sends a frame to all who follow without being in the committee.
     fn tell_followers(&mut self, class: Class, frame: Bytes);
+    /// The version of the links' protocol that a peer and this node both speak (`link_version`).
+    fn link_version(&self, peer: ValidatorIndex) -> u8;
     /// Sends a frame to all peers.
     fn broadcast(&mut self, class: Class, frame: Bytes);
     /// Appends to the journal; returns the record's position.

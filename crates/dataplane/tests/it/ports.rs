@@ -117,6 +117,8 @@ pub struct TestPorts {
     pub may_retire: bool,
     /// Whether it ended for another process with its keys.
     pub ended: Option<Ending>,
+    /// Peers of an older release, by the version of the link.
+    pub link_versions: BTreeMap<ValidatorIndex, u8>,
 }
 
 impl TestPorts {
@@ -155,6 +157,7 @@ impl TestPorts {
             retired: None,
             may_retire: false,
             ended: None,
+            link_versions: BTreeMap::new(),
         }
     }
 
@@ -403,6 +406,10 @@ impl Ports for TestPorts {
     fn tell_followers(&mut self, class: Class, frame: Bytes) {
         self.leaves(class, &frame);
         self.outside(None, Message::from_frame(class, &frame).unwrap());
+    }
+
+    fn link_version(&self, peer: ValidatorIndex) -> u8 {
+        self.link_versions.get(&peer).copied().unwrap_or(link_version::DIGESTS)
     }
 
     fn broadcast(&mut self, class: Class, frame: Bytes) {
