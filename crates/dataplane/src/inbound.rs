@@ -42,3 +42,82 @@ impl Handler for Inbound {
         self.events.push(Event::Replaced { node_key: *node_key });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::context::Context;
+    use rustorium_crypto::SigningKey;
+    use rustorium_transport::Credit;
+    use rustorium_types::{
+        BoundedBytes, BoundedVec, Certificate, Class, Epoch, Genesis, Height, PROTOCOL_VERSION, Parameters, Report,
+        Request, Response, Validator, View, VoteBody, VoteKind,
+    };
+    use std::collections::{BTreeMap, VecDeque};
+    use std::time::Duration;
+
+    const MEMBER: PublicKey = [1; 32];
+    const STRANGER: PublicKey = [9; 32];
+
+    fn inbound() -> Inbound {
+        let validator = |index: u8| Validator {
+            name: BoundedBytes::default(),
+            validator_key: [index + 100; 32],
+            node_key: [index; 32],
+            owner_key: [index; 32],
+            region: 0,
+            address: BoundedBytes::default(),
+        };
+        let genesis = Genesis {
+            version: PROTOCOL_VERSION,
+            name: BoundedBytes::default(),
+            time_ms: 0,
+            parameters: Parameters::default(),
+            validators: BoundedVec::new((0..4).map(validator).collect()).unwrap(),
+            accounts: BoundedVec::default(),
+            pools: BoundedVec::default(),
+        };
+        let context = Arc::new(Context::new(&genesis, SigningKey::from_seed(&[1; 32])));
+        let links = Arc::new(Links::new(context, [0; 32], BTreeMap::new()));
+        Inbound { events: Arc::default(), links, questions: Arc::default() }
+    }
+
+    /// What of a peer's frames reaches the shard.
+    fn heard(inbound: &Inbound, from: PublicKey, messages: impl IntoIterator<Item = Message>) -> usize {
+        for message in messages {
+            let (class, bytes) = (message.class(), message.to_frame().into());
+            inbound.frame(Frame { from, class, bytes, credit: Credit::default() });
+        }
+        let mut events = VecDeque::new();
+        inbound.events.take(Some(Duration::ZERO), &mut events);
+        events.len()
+    }
+
+    fn certificate(epoch: Epoch) -> Message {
+        let context = inbound().links.context();
+        let (chain, shard, view) = (context.committee.chain, context.committee.shard, View(1));
+        let (kind, block) = (VoteKind::Nullify, rustorium_types::BlockDigest::ZERO);
+        let body = VoteBody { chain, shard, epoch, view, kind, block };
+        Message::Certificate(Box::new(Certificate { body, signatures: BoundedVec::default() }))
+    }
+
+    fn all_kinds() -> Vec<Message> {
+        vec![
+            Message::Report(Report::default()),
+            Message::Transactions(BoundedVec::default()),
+            Message::Request { id: 1, request: Request::FinalBlocks { first: Height(1), count: 256 } },
+            Message::Request { id: 2, request: Request::EpochEnd(Epoch(0)) },
+            Message::Request { id: 3, request: Request::Block(rustorium_types::BlockDigest::ZERO) },
+            Message::Request { id: 4, request: Request::OwnSignatures { next_seq: 0 } },
+            Message::Response { id: 5, response: Response::NotHeld },
+            certificate(Epoch(0)),
+            certificate(Epoch(1)),
+        ]
+    }
+
+    #[test]
+    fn nothing_that_a_stranger_sends_waits_with_what_consensus_needs() {
+        assert_eq!(heard(&inbound(), STRANGER, all_kinds()), 0);
+    }
+}
