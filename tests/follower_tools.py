@@ -15,9 +15,9 @@ from rustorium.types import NodeStatus
 
 class Follower:
     """A follower's home and process, made and started by commands, with two of the validators as peers, or those that
-    are `known` by node key and address."""
+    are `known` by node key and address. All of them let it in, if it is `named`."""
 
-    def __init__(self, net: Devnet, home: Path, known: Mapping[str, str] | None = None) -> None:
+    def __init__(self, net: Devnet, home: Path, known: Mapping[str, str] | None = None, named: bool = True) -> None:
         self.home = home
         self._passphrase = net.root / "passphrase"
         self._process: subprocess.Popen[str] | None = None
@@ -29,6 +29,9 @@ class Follower:
         assert ended.returncode == 0, ended.stderr
         made_of = json.loads(ended.stdout)
         assert set(made_of) == {"name", "role", "home", "genesis", "node_key"}
+        self.node_key = str(made_of["node_key"])
+        if named:
+            net.let_in(self.node_key)
         assert not (home / "validator.key").exists()
 
     def _command(self, *arguments: str) -> list[str]:

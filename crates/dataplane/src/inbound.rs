@@ -1,11 +1,12 @@
-//! What frames and links become: events of the shard, and questions about snapshots.
+//! What frames and links become: events of the shard, work of the serving thread, or nothing.
 
 use crate::links::Links;
+use crate::outside::Question;
+use crate::outside::routing::{Allowed, Route, route};
 use crate::queue::Queue;
 use crate::shard::Event;
-use crate::statesync::Question;
 use rustorium_transport::{Frame, Handler};
-use rustorium_types::{Hash, Message, PublicKey, Request};
+use rustorium_types::{Hash, Message, PublicKey};
 use std::sync::Arc;
 
 /// The transport's handler.
@@ -13,17 +14,26 @@ pub(crate) struct Inbound {
     pub(crate) events: Arc<Queue<Event>>,
     pub(crate) links: Arc<Links>,
     pub(crate) questions: Arc<Queue<Question>>,
+    /// Whether anybody may submit transactions.
+    pub(crate) open: bool,
 }
 
 impl Handler for Inbound {
     fn frame(&self, frame: Frame) {
         let Frame { from, bytes, credit, .. } = frame;
-        match Message::from_frame(frame.class, &bytes) {
-            Ok(Message::Request { id, request: Request::State(request) }) => {
-                self.questions.push(Question { from, id, request, credit });
-            }
-            Ok(message) => self.events.push(Event::Peer { from, message, frame: bytes, credit }),
-            Err(error) => tracing::warn!(event = "frame_refused", peer = %Hash(from), reason = %error),
+        let message = match Message::from_frame(frame.class, &bytes) {
+            Ok(message) => message,
+            Err(error) => return tracing::warn!(event = "frame_refused", peer = %Hash(from), reason = %error),
+        };
+        let (standing, epoch) = (self.links.standing(&from), self.links.context().epoch());
+        let allowed = Allowed {
+            shows_end: &|| self.links.take_asked(&from),
+            submits: &|| self.open || self.links.guests().is_named(&from),
+        };
+        match route(standing, epoch, &allowed, message) {
+            Route::Shard(message) => self.events.push(Event::Peer { from, message, frame: bytes, credit }),
+            Route::Serve(work) => self.questions.push(Question { from, standing, work, credit }),
+            Route::Drop => {}
         }
     }
 
@@ -51,8 +61,8 @@ mod tests {
     use rustorium_crypto::SigningKey;
     use rustorium_transport::Credit;
     use rustorium_types::{
-        BoundedBytes, BoundedVec, Certificate, Class, Epoch, Genesis, Height, PROTOCOL_VERSION, Parameters, Report,
-        Request, Response, Validator, View, VoteBody, VoteKind,
+        BoundedBytes, BoundedVec, Certificate, Epoch, Genesis, Height, PROTOCOL_VERSION, Parameters, Report, Request,
+        Response, Validator, View, VoteBody, VoteKind,
     };
     use std::collections::{BTreeMap, VecDeque};
     use std::time::Duration;
@@ -80,7 +90,7 @@ mod tests {
         };
         let context = Arc::new(Context::new(&genesis, SigningKey::from_seed(&[1; 32])));
         let links = Arc::new(Links::new(context, [0; 32], BTreeMap::new()));
-        Inbound { events: Arc::default(), links, questions: Arc::default() }
+        Inbound { events: Arc::default(), links, questions: Arc::default(), open: true }
     }
 
     /// What of a peer's frames reaches the shard.
@@ -119,5 +129,36 @@ mod tests {
     #[test]
     fn nothing_that_a_stranger_sends_waits_with_what_consensus_needs() {
         assert_eq!(heard(&inbound(), STRANGER, all_kinds()), 0);
+    }
+
+    #[test]
+    fn a_members_questions_about_history_are_answered_elsewhere_and_the_rest_is_heard() {
+        let inbound = inbound();
+        assert_eq!(heard(&inbound, MEMBER, all_kinds()), all_kinds().len() - 2);
+        assert_eq!(inbound.questions.len(), 2);
+    }
+
+    #[test]
+    fn of_a_guest_the_shard_hears_of_a_later_epoch_alone() {
+        let inbound = inbound();
+        inbound.links.guests().set_named([STRANGER].into());
+        assert_eq!(heard(&inbound, STRANGER, all_kinds()), 1);
+    }
+
+    #[test]
+    fn transactions_are_taken_of_anybody_where_submitting_is_open_and_else_of_named_keys() {
+        let mut inbound = inbound();
+        let transactions = || [Message::Transactions(BoundedVec::default())];
+        heard(&inbound, STRANGER, transactions());
+        assert_eq!(inbound.questions.len(), 1);
+        inbound.open = false;
+        heard(&inbound, STRANGER, transactions());
+        assert_eq!(inbound.questions.len(), 1);
+        inbound.links.guests().set_target([STRANGER].into());
+        heard(&inbound, STRANGER, transactions());
+        assert_eq!(inbound.questions.len(), 1, "a newcomer isn't one whom the owner named");
+        inbound.links.guests().set_named([STRANGER].into());
+        heard(&inbound, STRANGER, transactions());
+        assert_eq!(inbound.questions.len(), 2);
     }
 }

@@ -267,7 +267,7 @@ mod tests {
         let other = Hello::parse(&hello.to_bytes(), &ChainId([8; 32]), SPOKEN);
         assert_eq!(other, Err(Refusal::WrongChain { theirs: chain, ours: ChainId([8; 32]) }));
         let mut bytes = hello.to_bytes();
-        bytes[4] = 9;
+        bytes[4..6].copy_from_slice(&[9, 0]);
         let theirs = Versions { newest: 9, oldest: 9 };
         assert_eq!(Hello::parse(&bytes, &chain, SPOKEN), Err(Refusal::WrongVersion { theirs, ours: SPOKEN }));
         for (at, wrong) in [(5, 10), (HELLO_BYTES - 1, 3)] {

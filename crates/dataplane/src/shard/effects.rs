@@ -1,6 +1,5 @@
 //! The core's effects, carried out: proposing, voting, and telling peers.
 
-use super::inbound::Memory;
 use super::{Now, Outgoing, Ports, Shard};
 use crate::landmarks;
 use crate::port::{BlockFacts, CertificateName, Effect, Input, PayloadStatus};
@@ -10,8 +9,8 @@ use rustorium_storage::RecordKind;
 use rustorium_sync::Want;
 use rustorium_types::limits;
 use rustorium_types::{
-    BlockDigest, BoundedVec, Class, Hash, Heartbeat, Height, Message, Report, Request, Response, SignedVote, View,
-    VoteBody, VoteKind, VoteMessage, encode, seeded,
+    BlockDigest, BoundedVec, Class, Hash, Heartbeat, Height, Message, Report, SignedVote, View, VoteBody, VoteKind,
+    VoteMessage, encode, seeded,
 };
 
 impl<P: Ports> Shard<P> {
@@ -68,8 +67,7 @@ impl<P: Ports> Shard<P> {
         let facts = if digest == *root {
             Some(BlockFacts::of(digest, header))
         } else {
-            let held = self.ports.answer(&Request::Block(digest), &Memory { shard: self });
-            if let Response::Block(block) = held { Some(BlockFacts::of(digest, &block.header)) } else { None }
+            self.ports.stored_block(&digest).map(|block| BlockFacts::of(digest, &block.header))
         };
         match facts {
             Some(facts) => self.tell(Input::BlockSeen(facts, PayloadStatus::Ready)),

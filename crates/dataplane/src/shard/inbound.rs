@@ -51,19 +51,19 @@ impl<P: Ports> Shard<P> {
                 }
             }
             Message::Transactions(transactions) => self.ports.check_transactions(transactions.into_vec(), credit),
-            Message::Request { id, request } => self.on_request(peer, id, &request),
+            Message::Request { id, request } => self.on_request(peer, id, request, credit),
             Message::Response { id, response } => self.on_response(now, peer, id, response, credit),
         }
     }
 
-    /// From a node outside the committee: it may ask, and hand transactions on; what it says of the chain isn't heard.
+    /// Takes what a node outside the committee says: questions and transactions go elsewhere, and its word on the chain isn't
+    /// heard. On a node most of this never comes here (`outside::routing`).
     pub(super) fn on_outsider(&mut self, now: Now, from: &PublicKey, message: Message, credit: Credit) {
         match message {
-            Message::Request { id, request } => {
-                let response = self.ports.answer(&request, &Memory { shard: self });
-                self.ports.send_to(from, Class::Sync, Message::Response { id, response }.to_frame().into());
+            Message::Request { id, request } => self.ports.serve(from, id, request, credit),
+            Message::Transactions(transactions) => {
+                self.ports.take_from_outside(from, transactions.into_vec(), credit);
             }
-            Message::Transactions(transactions) => self.ports.check_transactions(transactions.into_vec(), credit),
             // Who left the committee with the last epoch may still show how it ended; a quorum's word needs no sender.
             Message::Response { response: Response::EpochEnd(change), .. } => self.on_epoch_end(*change),
             Message::Response { response: Response::OwnSignatures { .. }, .. } => {}
@@ -349,14 +349,21 @@ impl<P: Ports> Shard<P> {
         self.recheck = true;
     }
 
-    fn on_request(&mut self, peer: ValidatorIndex, id: u64, request: &Request) {
+    fn on_request(&mut self, peer: ValidatorIndex, id: u64, request: Request, credit: Credit) {
         if let Request::Batch { lane, .. } = request {
-            self.note_served(peer, *lane);
+            self.note_served(peer, lane);
         }
-        let response = match *request {
+        let response = match request {
             Request::OwnSignatures { next_seq } => self.signatures_of(peer, next_seq),
-            _ => self.ports.answer(request, &Memory { shard: self }),
+            _ => rustorium_sync::answer(&Memory { shard: self }, &request),
         };
+        let stored = !matches!(request, Request::OwnSignatures { .. } | Request::Certificates { .. });
+        if stored && response == Response::NotHeld {
+            if let Some(member) = self.context.validators.get(usize::from(peer.0)) {
+                self.ports.serve(&member.node_key, id, request, credit);
+            }
+            return;
+        }
         let frame = Message::Response { id, response }.to_frame();
         self.ports.send(peer, Class::Sync, frame.into());
     }

@@ -99,6 +99,8 @@ pub struct Shard<P: Ports> {
     /// What members say of the state tree.
     rooted: ReportTally,
     executed: Height,
+    /// Finalizations of blocks that are being executed, as frames for followers.
+    untold: BTreeMap<Height, Bytes>,
     report_due_us: Option<u64>,
     executed_at_us: Option<u64>,
     /// Whose links are up, members or not.
@@ -175,6 +177,7 @@ impl<P: Ports> Shard<P> {
             state_roots: BTreeMap::new(),
             rooted: ReportTally::new(n, quorum, context.me()),
             executed: Height(0),
+            untold: BTreeMap::new(),
             report_due_us: None,
             executed_at_us: None,
             linked: BTreeSet::new(),

@@ -13,8 +13,9 @@ use rustorium_transport::Credit;
 use rustorium_txpool::{AccountView, Refused};
 use rustorium_types::{
     AccountId, Batch, Block, BlockDigest, BlockProof, Certificate, Class, Epoch, EpochChange, Hash, Height, Message,
-    PublicKey, Request, Response, Transaction, TxId, ValidatorIndex,
+    PublicKey, Request, Transaction, TxId, ValidatorIndex,
 };
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// The two clocks, read once an event.
@@ -197,8 +198,14 @@ pub trait Ports {
     fn refused(&mut self, id: &TxId, refused: Refused);
     /// An account as executed so far.
     fn account(&self, account: &AccountId) -> Option<AccountView>;
-    /// Answers a question from the store and the shard's memory.
-    fn answer(&self, request: &Request, memory: &dyn rustorium_sync::Source) -> Response;
+    /// Has a question of whoever has this node key answered from the store.
+    fn serve(&mut self, to: &PublicKey, id: u64, request: Request, credit: Credit);
+    /// Has transactions of a node outside the committee checked, which come as `Transactions`.
+    fn take_from_outside(&mut self, from: &PublicKey, transactions: Vec<Transaction>, credit: Credit);
+    /// The committee that operators want has members with these node keys.
+    fn target(&mut self, node_keys: &BTreeSet<PublicKey>);
+    /// A final block, from the store.
+    fn stored_block(&self, digest: &BlockDigest) -> Option<Block>;
     /// How an epoch ended, from the store.
     fn epoch_end(&self, epoch: Epoch) -> Option<EpochChange>;
     /// A stage took so long. Only a node shows it.

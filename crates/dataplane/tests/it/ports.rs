@@ -28,7 +28,7 @@ use rustorium_transport::Credit;
 use rustorium_txpool::{AccountView, Refused};
 use rustorium_types::*;
 use std::cell::RefCell;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -86,8 +86,8 @@ pub struct TestPorts {
     pub sent: VecDeque<(Option<ValidatorIndex>, Class, Bytes)>,
     /// To nodes outside the committee: one, or all of them.
     pub told_outside: Vec<(Option<PublicKey>, Message)>,
-    /// The same, until it is on its way.
-    pub outside: Vec<(Option<PublicKey>, Message)>,
+    /// The same, until it is on its way, with the epoch in which it was said.
+    pub outside: Vec<(Option<PublicKey>, Message, Arc<Context>)>,
     pub journal: Vec<JournalRecord>,
     pub next: u64,
     pub wanted: u64,
@@ -117,6 +117,8 @@ pub struct TestPorts {
     pub may_retire: bool,
     /// Whether it ended for another process with its keys.
     pub ended: Option<Ending>,
+    /// The node keys of the committee that operators want.
+    pub target: BTreeSet<PublicKey>,
     /// Peers of an older release, by the version of the link.
     pub link_versions: BTreeMap<ValidatorIndex, u8>,
 }
@@ -157,13 +159,14 @@ impl TestPorts {
             retired: None,
             may_retire: false,
             ended: None,
+            target: BTreeSet::new(),
             link_versions: BTreeMap::new(),
         }
     }
 
     fn outside(&mut self, to: Option<PublicKey>, message: Message) {
         self.told_outside.push((to, message.clone()));
-        self.outside.push((to, message));
+        self.outside.push((to, message, self.context.clone()));
     }
 
     /// Executes one job with the node's own executor.
@@ -387,6 +390,10 @@ impl Ports for TestPorts {
         self.context = context.clone();
     }
 
+    fn stored_block(&self, digest: &BlockDigest) -> Option<Block> {
+        Serving { memory: None, store: &*self.store }.block(digest)
+    }
+
     fn epoch_end(&self, epoch: Epoch) -> Option<EpochChange> {
         self.store.epoch(epoch).unwrap()
     }
@@ -485,8 +492,17 @@ impl Ports for TestPorts {
         Some(AccountView { nonce: record.nonce, public_key: record.public_key })
     }
 
-    fn answer(&self, request: &Request, memory: &dyn Source) -> Response {
-        rustorium_sync::answer(&Serving { memory, store: &*self.store }, request)
+    fn serve(&mut self, to: &PublicKey, id: u64, request: Request, _: Credit) {
+        let response = rustorium_sync::answer(&Serving { memory: None, store: &*self.store }, &request);
+        self.send_to(to, Class::Sync, Message::Response { id, response }.to_frame().into());
+    }
+
+    fn take_from_outside(&mut self, _: &PublicKey, transactions: Vec<Transaction>, credit: Credit) {
+        self.check_transactions(transactions, credit);
+    }
+
+    fn target(&mut self, node_keys: &BTreeSet<PublicKey>) {
+        self.target.clone_from(node_keys);
     }
 
     fn evidence(&mut self, evidence: Evidence) {
