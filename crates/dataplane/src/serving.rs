@@ -28,6 +28,10 @@ impl Source for Serving<'_> {
         held.or_else(|| self.store.batch(digest).ok().flatten())
     }
 
+    fn batches(&self, lane: ValidatorIndex, first: u64, end: u64) -> Vec<Batch> {
+        self.memory.map_or_else(Vec::new, |memory| memory.batches(lane, first, end))
+    }
+
     fn certificates(&self, first: View, last: View) -> Vec<Certificate> {
         self.memory.map_or_else(Vec::new, |memory| memory.certificates(first, last))
     }

@@ -21,8 +21,8 @@ use rustorium_sync::Source;
 use rustorium_transport::{Credit, Transport};
 use rustorium_txpool::{AccountView, Refused};
 use rustorium_types::{
-    AccountId, Batch, Block, BlockDigest, Class, Epoch, EpochChange, PublicKey, Request, Transaction,
-    TxId, ValidatorIndex, link_version,
+    AccountId, Batch, Block, BlockDigest, Class, Epoch, EpochChange, PublicKey, Request, Transaction, TxId,
+    ValidatorIndex, link_version,
 };
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -115,6 +115,10 @@ impl Ports for ThreadPorts {
 
     fn link_version(&self, peer: ValidatorIndex) -> u8 {
         self.transport.version(peer).unwrap_or(link_version::FIRST)
+    }
+
+    fn rtt_us(&self, peer: ValidatorIndex) -> Option<u64> {
+        self.transport.rtt_us(peer)
     }
 
     fn broadcast(&mut self, class: Class, frame: Bytes) {

@@ -7,9 +7,11 @@ pub mod answer;
 pub mod chain;
 pub mod fetcher;
 pub mod state;
+pub mod told;
 mod want;
 
 pub use answer::{ANSWER_BYTES_MAX, Source, answer};
 pub use chain::{FinalBlocksRefused, FinalChain, check_final_blocks, check_final_chain};
 pub use fetcher::{FetchConfig, Fetcher, WrongAnswer};
+pub use told::{Ask, Peers, Told};
 pub use want::Want;

@@ -66,7 +66,7 @@ def _do(
     from rustorium.node.admin import call
     from rustorium.node.adminclient import NO_NODE
 
-    arguments = {} if node_key is None else {"node_key": parse(node_key)}
+    arguments: dict[str, Any] = {} if node_key is None else {"node_key": parse(node_key)}
     plane = plane_of(home, admin_url, token_file)
     try:
         rows: list[dict[str, Any]] = call(plane, operation, **arguments)
@@ -77,7 +77,7 @@ def _do(
     return _at_rest(operation, arguments, home)
 
 
-def _at_rest(operation: str, arguments: dict[str, str], home: Path | None) -> list[dict[str, Any]]:
+def _at_rest(operation: str, arguments: dict[str, Any], home: Path | None) -> list[dict[str, Any]]:
     from rustorium.followers import Door, add, remove
 
     found = home_of(home)

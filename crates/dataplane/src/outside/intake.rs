@@ -5,7 +5,7 @@ use crate::threads::ShardGauges;
 use rustorium_crypto::{Verified, verify_transactions};
 use rustorium_storage::Store;
 use rustorium_txpool::PoolConfig;
-use rustorium_types::{ChainId, PROTOCOL_VERSION, Transaction, TxId, seeded};
+use rustorium_types::{ChainId, TRANSACTION_VERSION, Transaction, TxId, seeded};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -45,7 +45,7 @@ impl Intake {
     fn may_be_pooled(&self, transaction: &Transaction) -> bool {
         let body = &transaction.body;
         let room = self.gauges.pool_transactions.load(Ordering::Relaxed) < self.capacity;
-        if !room || body.chain != self.chain || body.version != PROTOCOL_VERSION {
+        if !room || body.chain != self.chain || body.version != TRANSACTION_VERSION {
             return false;
         }
         let bytes = rustorium_types::encode(transaction).len();
@@ -79,7 +79,7 @@ pub(crate) mod tests {
 
     fn changed(nonce: u64, change: impl FnOnce(&mut TransactionBody)) -> Transaction {
         let mut body = TransactionBody {
-            version: PROTOCOL_VERSION,
+            version: TRANSACTION_VERSION,
             chain: rustorium_crypto::chain_id(&genesis()),
             sender: account(0),
             public_key: signer(0).public(),
@@ -117,7 +117,7 @@ pub(crate) mod tests {
     fn what_the_pool_would_refuse_costs_no_check_of_a_signature() {
         let useless = [
             changed(0, |body| body.chain = ChainId([9; 32])),
-            changed(0, |body| body.version = PROTOCOL_VERSION + 1),
+            changed(0, |body| body.version = TRANSACTION_VERSION + 1),
             changed(0, |body| body.expires_at_ms = START_MS),
             changed(0, |body| body.sender = account(7)),
             changed(0, |body| body.public_key = signer(1).public()),

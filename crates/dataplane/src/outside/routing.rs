@@ -81,6 +81,7 @@ pub(crate) fn epoch_of(message: &Message) -> Option<Epoch> {
         Message::Certificate(certificate) => Some(certificate.body.epoch),
         Message::Heartbeat(heartbeat) => Some(heartbeat.epoch),
         Message::Batch(batch) => Some(batch.body.epoch),
+        Message::Work(work) => Some(work.epoch),
         Message::Report(_) | Message::Transactions(_) | Message::Request { .. } | Message::Response { .. } => None,
     }
 }

@@ -9,8 +9,8 @@ use rustorium_storage::RecordKind;
 use rustorium_sync::Want;
 use rustorium_types::limits;
 use rustorium_types::{
-    BlockDigest, BoundedVec, Class, Hash, Heartbeat, Height, Message, Report, SignedVote, View, VoteBody, VoteKind,
-    VoteMessage, encode, seeded,
+    BlockDigest, BoundedVec, Class, Hash, Heartbeat, Height, Held, Message, Report, SignedVote, View, VoteBody,
+    VoteKind, VoteMessage, encode, seeded,
 };
 
 impl<P: Ports> Shard<P> {
@@ -34,7 +34,7 @@ impl<P: Ports> Shard<P> {
             Effect::FetchCertificates { first, last, peer } => {
                 self.fetcher.want(now.ms(), Want::Certificates { first, last }, Some(peer));
             }
-            Effect::SendWork(peer) => self.send_work(peer),
+            Effect::SendWork(peer) => self.send_work(now, peer),
             // Peers go on at once past the views of a leader that shows no life.
             Effect::ResendVotes(_) | Effect::Heartbeat(_) if self.only_follows() => self.recheck = true,
             Effect::ResendVotes(_) => self.resend(),
@@ -144,10 +144,13 @@ impl<P: Ports> Shard<P> {
                 }
                 Outgoing::Vote(vote, carry) => {
                     let carry = carry.and_then(|name| self.certificate(&name)).map(|c| (**c).clone());
-                    let (report, held) = self.beside();
-                    let message = VoteMessage { vote: *vote, report, held, carry };
-                    let frame = Message::Vote(Box::new(message)).to_frame();
-                    self.ports.broadcast(Class::Consensus, frame.into());
+                    let message =
+                        VoteMessage { vote: *vote, report: self.report_now(), held: self.held_change(), carry };
+                    let brief = Message::Vote(Box::new(message.clone()));
+                    self.broadcast_by_version(&brief, |shard| {
+                        let held = Held::Whole(BoundedVec::new(shard.lanes.held()).unwrap_or_default());
+                        vec![Message::Vote(Box::new(VoteMessage { held, ..message }))]
+                    });
                     self.count_own(vote);
                 }
             }
@@ -170,8 +173,7 @@ impl<P: Ports> Shard<P> {
 
     /// What rides beside votes and heartbeats.
     fn beside(&mut self) -> (Report, BoundedVec<u64, { limits::VALIDATORS_MAX }>) {
-        self.report_due_us = None;
-        (self.own_report(), BoundedVec::new(self.lanes.held()).unwrap_or_default())
+        (self.report_now(), BoundedVec::new(self.lanes.held()).unwrap_or_default())
     }
 
     pub(super) fn own_report(&self) -> Report {

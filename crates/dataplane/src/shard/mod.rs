@@ -4,11 +4,13 @@
 //! leaves only when the journal is durable up to it; nothing is executed that is not final; everything held is bounded.
 
 mod blocks;
+mod digests;
 mod effects;
 mod ending;
 mod finality;
 mod inbound;
 mod leading;
+mod memory;
 mod ports;
 mod recovery;
 mod signs;
@@ -71,6 +73,7 @@ pub struct Shard<P: Ports> {
     lanes: Lanes,
     pool: Pool,
     fetcher: Fetcher,
+    digests: digests::Digests,
     view: View,
     /// Whether this node leads the view.
     leads: bool,
@@ -157,6 +160,7 @@ impl<P: Ports> Shard<P> {
             pool: Pool::new(config.pool.clone()),
             config,
             fetcher: Fetcher::new(fetch),
+            digests: digests::Digests::new(fetch.timeout_ms),
             view: tip.1.view,
             leads: false,
             passed_over: Vec::new(),
@@ -290,12 +294,13 @@ impl<P: Ports> Shard<P> {
     pub fn next_deadline_us(&self, now: Now) -> Option<u64> {
         let silence = self.signs.next_silence_us(self.config.heartbeat_us);
         let fetch = self.fetcher.next_deadline_ms().map(|ms| ms * 1000);
+        let told = self.digests.next_deadline_us();
         let delayed = self.pool.next_delayed_ms().map(|at| now.us + at.saturating_sub(now.wall_ms) * 1000);
         let cut = self.own_lane.cut_due_us;
         let levels = self.untold_since_us.map(|since| since + COMPANY_US);
         let ask = self.ask_due_us();
         let end = self.next_end_us(now);
-        [silence, fetch, delayed, cut, levels, ask, self.report_due_us, self.recheck_at_us, end]
+        [silence, fetch, told, delayed, cut, levels, ask, self.report_due_us, self.recheck_at_us, end]
             .into_iter()
             .flatten()
             .min()
@@ -411,6 +416,11 @@ impl<P: Ports> Shard<P> {
     /// The shard's view, for status.
     pub fn view(&self) -> View {
         self.view
+    }
+
+    /// Batches of each lane that it holds without a gap.
+    pub fn held_lanes(&self) -> Vec<u64> {
+        self.lanes.held()
     }
 
     /// Transactions and bytes in the pool, for back-pressure at the gateway.

@@ -170,6 +170,10 @@ pub trait Ports {
     fn tell_followers(&mut self, class: Class, frame: Bytes);
     /// The version of the links' protocol that a peer and this node both speak (`link_version`).
     fn link_version(&self, peer: ValidatorIndex) -> u8;
+    /// The round trip to a peer; none where it isn't measured.
+    fn rtt_us(&self, _peer: ValidatorIndex) -> Option<u64> {
+        None
+    }
     /// Sends a frame to all peers.
     fn broadcast(&mut self, class: Class, frame: Bytes);
     /// Appends to the journal; returns the record's position.

@@ -4,13 +4,13 @@ use super::{Admitted, Now, Outgoing, Ports, Shard, Stage};
 use crate::periods::claimed_height;
 use crate::rules;
 use bytes::Bytes;
-use rustorium_crypto::{CheckedBatch, own_batch};
+use rustorium_crypto::own_batch;
 use rustorium_storage::RecordKind;
-use rustorium_txpool::{Admission, BlockCaps, CutLimits, PoolConfig, home_lane, lane_rank};
+use rustorium_txpool::{Admission, CutLimits, PoolConfig, home_lane, lane_rank};
 use rustorium_types::limits::VALIDATORS_MAX;
 use rustorium_types::{
     AccountId, BatchBody, BatchDigest, BoundedVec, Class, Height, Message, PublicKey, Request, Transaction, TxId,
-    ValidatorIndex, View, VoteKind, seeded,
+    ValidatorIndex, View, seeded,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,8 +19,6 @@ use std::sync::Arc;
 const FORWARDED_TOGETHER: usize = 15;
 /// Delays of `forward_delay_ms` until a node that lists nothing hands a transaction on again.
 const HAND_ON_DELAYS: u64 = 3;
-/// Batches that one `SendWork` sends, at most.
-const WORK_BATCHES_MAX: usize = 16;
 
 /// How a shard treats its own lane and its peers.
 #[derive(Clone, Debug)]
@@ -297,42 +295,6 @@ impl<P: Ports> Shard<P> {
         !parent.ends_epoch() && lag_allows && (self.lanes.listable(&parent.cursors) || self.may_cut())
     }
 
-    fn unlisted(&self) -> Vec<Arc<CheckedBatch>> {
-        let (_, root) = self.tree.root();
-        let parent = self.tree.header(&self.best_parent).unwrap_or(root);
-        let extension =
-            self.lanes.extend(&parent.cursors, &BlockCaps::for_parameters(&self.context.parameters), |_| None);
-        let payload = self.lanes.payload(&parent.cursors, &extension.cursors);
-        payload.map(|lanes| lanes.into_iter().flatten().collect()).unwrap_or_default()
-    }
-
-    /// Sends what makes this node see work: unlisted batches, notarizations above the last final view, the report.
-    pub(super) fn send_work(&mut self, peer: Option<ValidatorIndex>) {
-        let mut messages = self.open_notarizations();
-        messages.push(Message::Report(self.own_report()));
-        let sent = if seeded::bug("work-before-its-sync") { u64::MAX } else { self.own_lane.sent };
-        let may_leave =
-            |batch: &Arc<CheckedBatch>| !self.context.is_me(batch.batch.body.author) || batch.batch.body.seq < sent;
-        let batches = self.unlisted().into_iter().filter(may_leave).take(WORK_BATCHES_MAX);
-        messages.extend(batches.map(|batch| Message::Batch(Box::new((*batch.batch).clone()))));
-        for message in messages {
-            let (class, frame) = (message.class(), Bytes::from(message.to_frame()));
-            match peer {
-                Some(peer) => self.ports.send(peer, class, frame),
-                None => self.ports.broadcast(class, frame),
-            }
-        }
-    }
-
-    /// The notarizations above the last finalization.
-    pub(super) fn open_notarizations(&self) -> Vec<Message> {
-        let finalized = self.tally.best_finalization().map_or(View(0), |best| best.body.view);
-        let first = self.tree.root().1.view.max(finalized).next();
-        let certificates = self.tally.certificates_between(first, self.best_parent_view);
-        let notarizations = certificates.filter(|certificate| certificate.body.kind == VoteKind::Notarize);
-        notarizations.map(|certificate| Message::Certificate(Box::new((**certificate).clone()))).collect()
-    }
-
     pub(super) fn poll_fetcher(&mut self, now: Now) {
         let mut peers: Vec<ValidatorIndex> = self.connected();
         // Of more than f members one is honest.
@@ -341,6 +303,7 @@ impl<P: Ports> Shard<P> {
         }
         let mut questions: Vec<(ValidatorIndex, u64, Request)> = Vec::new();
         self.fetcher.poll(now.ms(), &peers, &mut questions);
+        self.poll_told(now);
         for (peer, id, request) in questions {
             let frame = Message::Request { id, request }.to_frame().into();
             match self.seed_at(peer).copied() {
@@ -367,6 +330,7 @@ impl<P: Ports> Shard<P> {
     pub(super) fn on_link(&mut self, now: Now, peer: ValidatorIndex, up: bool) {
         if up {
             self.connected.insert(peer);
+            self.note_version(peer);
             self.signs.expect(now, peer);
             self.help(peer, View(0));
             self.ask_soon(now);

@@ -6,10 +6,12 @@ mod core;
 mod forge;
 mod net;
 mod ports;
+mod witness;
 
 mod ages;
 mod catch_up;
 mod closing;
+mod digests;
 mod durability;
 mod epochs;
 mod executor;

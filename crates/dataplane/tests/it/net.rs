@@ -2,7 +2,8 @@
 
 use crate::chain::{self, N, context};
 use crate::core::Core;
-use crate::ports::{TestPorts, Witness};
+use crate::ports::TestPorts;
+use crate::witness::Witness;
 use bytes::Bytes;
 use rustorium_crypto::{SigningKey, Verified};
 use rustorium_dataplane::context::Context;

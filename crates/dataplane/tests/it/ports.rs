@@ -2,6 +2,7 @@
 //! a restart would need.
 
 use crate::chain::verified;
+use crate::witness::Witness;
 use borsh::BorshDeserialize;
 use bytes::Bytes;
 use rustorium_crypto::{batch_digest, block_digest, verify_batch, verify_transactions};
@@ -32,44 +33,6 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
-
-/// What all incarnations of all nodes have shown to others.
-#[derive(Default)]
-pub struct Witness {
-    votes: BTreeMap<(Epoch, ValidatorIndex, View, VoteKind), BlockDigest>,
-    batches: BTreeMap<(Epoch, ValidatorIndex, u64), BatchDigest>,
-    headers: BTreeMap<BlockDigest, Header>,
-    roots: BTreeMap<Height, (BlockDigest, Hash)>,
-    state_roots: BTreeMap<Height, Hash>,
-}
-
-impl Witness {
-    fn vote(&mut self, signer: ValidatorIndex, body: &VoteBody) {
-        let epoch = body.epoch;
-        let known = *self.votes.entry((epoch, signer, body.view, body.kind)).or_insert(body.block);
-        assert_eq!(known, body.block, "{signer:?} voted twice in {:?}", body.view);
-        let both = [VoteKind::Nullify, VoteKind::Finalize]
-            .map(|kind| self.votes.contains_key(&(epoch, signer, body.view, kind)));
-        assert_ne!(both, [true, true], "{signer:?} nullified and finalized {:?}", body.view);
-    }
-
-    /// Whether it was shown before.
-    fn batch(&mut self, body: &BatchBody, digest: BatchDigest) -> bool {
-        let (author, seq) = (body.author, body.seq);
-        let known = self.batches.insert((body.epoch, author, seq), digest);
-        assert!(known.is_none_or(|known| known == digest), "{author:?} sent two batches at {seq}");
-        known.is_some()
-    }
-
-    fn rooted(&mut self, height: Height, root: Hash) {
-        assert_eq!(*self.state_roots.entry(height).or_insert(root), root, "two state roots at {height:?}");
-    }
-
-    fn executed(&mut self, height: Height, digest: BlockDigest, root: Hash) {
-        let known = *self.roots.entry(height).or_insert((digest, root));
-        assert_eq!(known, (digest, root), "two results at {height:?}");
-    }
-}
 
 /// The smallest tables: made once, and the same roots come out.
 fn tables() -> Arc<Tables> {

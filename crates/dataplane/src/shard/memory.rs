@@ -1,0 +1,45 @@
+//! What of the shard's memory peers are answered from: blocks, batches and certificates that aren't final yet.
+
+use super::{Ports, Shard};
+use rustorium_crypto::Verified;
+use rustorium_sync::Source;
+use rustorium_txpool::Lanes;
+use rustorium_types::{
+    Batch, BatchDigest, Block, BlockDigest, Certificate, Epoch, EpochChange, Height, ValidatorIndex, View,
+};
+
+/// What the shard's memory can answer questions from.
+pub(super) struct Memory<'a, P: Ports> {
+    pub(super) shard: &'a Shard<P>,
+}
+
+impl<P: Ports> Source for Memory<'_, P> {
+    fn block(&self, digest: &BlockDigest) -> Option<Block> {
+        self.shard.tree.get(digest).map(|entry| (*entry.block).clone())
+    }
+
+    fn batch(&self, lane: ValidatorIndex, digest: &BatchDigest) -> Option<Batch> {
+        let lanes: &Lanes = &self.shard.lanes;
+        lanes.get(lane, digest).map(|checked| (*checked.batch).clone())
+    }
+
+    fn batches(&self, lane: ValidatorIndex, first: u64, end: u64) -> Vec<Batch> {
+        let held = self.shard.lanes.unlisted(lane).into_iter();
+        let above = held.filter(|batch| (first..end).contains(&batch.batch.body.seq));
+        let joined = above.zip(first..).take_while(|(batch, seq)| batch.batch.body.seq == *seq);
+        joined.map(|(batch, _)| (*batch.batch).clone()).collect()
+    }
+
+    fn certificates(&self, first: View, last: View) -> Vec<Certificate> {
+        let plain = |certificate: &Verified<Certificate>| (**certificate).clone();
+        self.shard.tally.certificates_between(first, last).map(plain).collect()
+    }
+
+    fn final_blocks(&self, _first: Height, _count: u32) -> (Vec<Block>, Option<Certificate>) {
+        (Vec::new(), None)
+    }
+
+    fn epoch_end(&self, _epoch: Epoch) -> Option<EpochChange> {
+        None
+    }
+}
