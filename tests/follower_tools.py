@@ -15,9 +15,9 @@ from rustorium.types import NodeStatus
 
 class Follower:
     """A follower's home and process, made and started by commands, with two of the validators as peers, or those that
-    are `known` by node key and address."""
+    are `known` by node key and address. All of them let it in, if it is `named`."""
 
-    def __init__(self, net: Devnet, home: Path, known: Mapping[str, str] | None = None) -> None:
+    def __init__(self, net: Devnet, home: Path, known: Mapping[str, str] | None = None, named: bool = True) -> None:
         self.home = home
         self._passphrase = net.root / "passphrase"
         self._process: subprocess.Popen[str] | None = None
@@ -27,20 +27,33 @@ class Follower:
         made = self._command("init", "--role", "follower", "--name", home.name, "--genesis", net.net.genesis, *peers)
         ended = subprocess.run([*made, "-o", "json"], capture_output=True, text=True, check=False)
         assert ended.returncode == 0, ended.stderr
-        assert set(json.loads(ended.stdout)) == {"name", "role", "home", "genesis", "node_key"}
+        made_of = json.loads(ended.stdout)
+        assert set(made_of) == {"name", "role", "home", "genesis", "node_key"}
+        self.node_key = str(made_of["node_key"])
+        if named:
+            net.let_in(self.node_key)
         assert not (home / "validator.key").exists()
 
     def _command(self, *arguments: str) -> list[str]:
         shared = ("--home", str(self.home), "--passphrase-file", str(self._passphrase))
         return [sys.executable, "-m", "rustorium.cli", *arguments, *shared]
 
-    def start(self) -> None:
-        """Starts it, and waits until it is ready."""
+    def spawn(self) -> int:
+        """Starts it; where it says that it is ready."""
         read, write = os.pipe()
         free = [part for name in ("p2p", "http", "client", "metrics") for part in (f"--{name}-listen", "127.0.0.1:0")]
         command = self._command("start", "--ready-fd", str(write), *free)
         self._process = subprocess.Popen(command, pass_fds=(write,), stderr=subprocess.PIPE, text=True)
         os.close(write)
+        return read
+
+    def start(self) -> None:
+        """Starts it, and waits until it is ready."""
+        self.wait_ready(self.spawn())
+
+    def wait_ready(self, read: int) -> None:
+        """Waits until it is ready, after `spawn`."""
+        assert self._process is not None
         with open(read) as ready:
             line = ready.readline()
         assert line, self._process.communicate(timeout=DEADLINE_S)

@@ -7,6 +7,7 @@ known one; every number has its unit in its name.
 import difflib
 import ipaddress
 import json
+import re
 import tomllib
 import types
 import typing
@@ -28,6 +29,8 @@ HOME_FORMAT = 2
 KEEP_MIN = 1_000
 """Heights that a node keeps at least: what a restart and a peer that was away for a moment ask for."""
 PROOFS_KEPT_MAX = 1_000
+FOLLOWERS_MAX = 256
+"""Node keys that a configuration may name, and as many more in a home's `followers.json`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +64,30 @@ class P2pSection:
     """Name of each other validator in the genesis, and its host:port; a name is resolved anew at each attempt. A node
     that isn't in the genesis needs some of them only, or others by their node keys (64 hex digits): with today's
     validators there it finds in where those of the genesis are gone."""
+    followers: typing.Literal["any"] | list[str] = field(default_factory=list)
+    """Node keys (64 hex digits) of nodes outside the committee that may follow this one: they get all that the chain
+    has. "any": everybody may, after these. More keys: `rustorium-node followers add`."""
     followers_max: int = 16
-    """Nodes outside the committee that may follow this one; 0: they are refused in the handshake."""
+    """Where followers = "any": nodes that nobody named and that may follow at once."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.followers_max <= 1024:
             raise ValueError("needs followers_max from 0 to 1024")
+        keys = [] if self.followers == "any" else self.followers
+        if len(keys) > FOLLOWERS_MAX:
+            raise ValueError(f"followers has {len(keys)} keys: name {FOLLOWERS_MAX} at most")
+        if wrong := [key for key in keys if re.fullmatch("[0-9a-fA-F]{64}", key) is None]:
+            raise ValueError(f'followers has {wrong[0]!r}: give node keys of 64 hex digits, or "any"')
+
+    @property
+    def followers_named(self) -> list[str]:
+        """The keys that are named."""
+        return [] if self.followers == "any" else [key.lower() for key in self.followers]
+
+    @property
+    def strangers_max(self) -> int:
+        """Nodes that nobody named and that may follow at once."""
+        return self.followers_max if self.followers == "any" else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,6 +340,12 @@ def load(
             f"{origins.get('recovery.keep_when_low', source)}: recovery.keep_when_low is not below storage.keep, which "
             f"is {config.storage.keep}: lower it, or leave it out"
         )
+    if config.p2p.followers == "any" and config.gateway.read == "token":
+        raise ConfigError(
+            f'{origins.get("p2p.followers", source)}: p2p.followers is "any", so everybody\'s node gets what '
+            f'gateway.read = "token" ({origins.get("gateway.read", source)}) gives bearers of a token alone: name the '
+            "followers' node keys, or leave them out"
+        )
     for name, address in config.p2p.peers.items():
         _check_address(address, f'{source}: p2p.peers."{name}"')
     return Loaded(config, origins)
@@ -400,6 +427,8 @@ def _from_text(section: str, key: str, value: str, variable: str) -> object:
         return value
     try:
         if isinstance(kind, types.UnionType) or typing.get_origin(kind) is typing.Union:
+            if value.startswith("["):
+                return json.loads(value)
             return int(value) if value.isascii() and value.isdigit() else value
         return msgspec.convert(value, int, strict=False) if kind is int else json.loads(value)
     except (ValueError, RecursionError):

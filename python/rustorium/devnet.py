@@ -22,7 +22,7 @@ from typing import IO, Any, Self
 from rustorium.config import split_address
 from rustorium.errors import DevnetError, RustoriumError
 from rustorium.home import Home, make_folder, public_part, read_genesis, read_passphrase, write_random_passphrase
-from rustorium.joining import Joiner, in_turn, make_home, peers_of
+from rustorium.joining import Joiner, in_turn, let_in, make_home, peers_of
 from rustorium.net import Net, NetAccount, NetNode, read_net
 from rustorium.netgen import PROTOCOL_VERSION, Listen, NetPlan, generate, matrix_for
 from rustorium.ports import PortLeases
@@ -233,10 +233,15 @@ class Devnet:
         joiner = make_home(
             genesis, peers, home, name, byte, listen=listen, passphrase=passphrase, owner=owner, durability=durability
         )
+        self.let_in(joiner.node_key)
         self.net.nodes.append(_net_node(index, name, region, home, listen))
         self._processes.append(None)
         self.net.write(self.path)
         return joiner
+
+    def let_in(self, node_key: str) -> None:
+        """Has all nodes let a node follow that is no member. Errors: RustoriumError."""
+        let_in([Path(node.home) for node in self.net.nodes], node_key)
 
     def exit_code(self, index: int) -> int | None:
         """What a validator ended with (negative: the signal); None while it runs or was never started."""

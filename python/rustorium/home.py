@@ -113,6 +113,11 @@ class Home:
         return self.path / "tokens.json"
 
     @property
+    def followers(self) -> Path:
+        """Node keys that may follow besides those of `config.toml`."""
+        return self.path / "followers.json"
+
+    @property
     def input_log(self) -> Path:
         return self.path / "log" / "inputs"
 

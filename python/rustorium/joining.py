@@ -26,6 +26,7 @@ from rustorium.config import (
     StorageSection,
 )
 from rustorium.errors import HomeError, NotFound, NotReady, UsageError
+from rustorium.followers import add
 from rustorium.home import SEEDS_MAX, Home, make_folder, read_genesis, write_private
 from rustorium.homelock import stopped
 from rustorium.netgen import Listen
@@ -180,6 +181,25 @@ def free_listen() -> Listen:
         return Listen(*(f"127.0.0.1:{port}" for port in leases.take(4)))
     finally:
         leases.close()
+
+
+def let_in(homes: Iterable[Path], node_key: str) -> list[Path]:
+    """Has the nodes of these homes let a newcomer follow, which is no member yet. Gives the homes that aren't on this
+    machine. Errors: RustoriumError."""
+    from rustorium.node.admin import call
+
+    missing = []
+    for path in homes:
+        home = Home(path)
+        if not home.config.is_file():
+            missing.append(path)
+            continue
+        try:
+            call(home.admin_socket, "add_follower", node_key=node_key)
+        except NotReady:
+            # It doesn't run: it reads this when it starts.
+            add(home.followers, node_key)
+    return missing
 
 
 def start_and_sync(joiner: Joiner, passphrase: bytes, timeout_s: float) -> int | None:

@@ -54,7 +54,9 @@ class Flood:
         key = genesis["validators"][node.index]["node_key"]
         address = node.p2p if face == "peer" else node.client
         command = [str(program), mode, face, address, key, str(count)]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        environment = os.environ | {"FLOOD_CHAIN": net.net.chain}
+        pipe = subprocess.PIPE
+        self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=environment)
 
     def line(self) -> dict[str, int]:
         """The next thing it says."""

@@ -44,6 +44,7 @@ def config_text() -> bytes:
     [p2p]
     listen = "127.0.0.1:26650"
     followers_max = 4
+    followers = ["abababababababababababababababababababababababababababababababab"]
     [p2p.peers]
     "node-1" = "[::1]:26650"
     [storage]

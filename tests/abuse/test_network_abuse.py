@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
+from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -32,10 +33,14 @@ from attackers import (
     unread_bytes,
 )
 
+from follower_tools import Follower
 from process_tools import DEADLINE_S, Load, assert_no_panic, assert_same_roots, counter, level, statuses, wait_for
 from rustorium import _native
 from rustorium.client import Client, Key
+from rustorium.config import load as load_config
+from rustorium.config import render
 from rustorium.devnet import Devnet
+from rustorium.home import Home
 
 pytestmark = pytest.mark.alone
 
@@ -169,6 +174,34 @@ def test_connections_and_streams_are_limited_on_both_ports(net: Devnet, program:
         peer.end()
     assert counter(net, VICTIM, refused) >= before + said["refused"]
     wait_for("all are gone", lambda: counter(net, VICTIM, 'rustorium_gateway_connections{face="quic"}') == 0)
+
+
+def test_strangers_that_follow_and_flood_neither_slow_the_chain_down_nor_keep_a_newcomer_out(
+    tmp_path: Path, program: Path
+) -> None:
+    with Devnet.create(tmp_path / "open") as net:
+        for node in net.net.nodes:
+            path = Home(Path(node.home)).config
+            config = load_config(path.read_text()).config
+            path.write_text(render(replace(config, p2p=replace(config.p2p, followers="any"))))
+        net.start()
+        node = net.net.nodes[VICTIM]
+        with Watch(net, "strangers that follow") as watch:
+            flood = Flood(program, net, node, "follow", "peer", 16)
+            assert flood.line()["linked"] >= 1
+            watch.beat()
+            newcomer = Follower(net, tmp_path / "newcomer", {node.name: node.p2p})
+            try:
+                newcomer.start()
+                watch.beat()
+                assert newcomer.stop() == 0
+            finally:
+                newcomer.kill()
+            said = flood.end()
+            assert said["linked"] >= 16
+            assert said["answers"] > 0
+        wait_for("all are level", lambda: level(net))
+        assert_no_panic(net)
 
 
 def test_heads_that_never_end_leave_room_for_other_addresses(net: Devnet) -> None:

@@ -1,5 +1,7 @@
 """A node without a validator key on a real devnet: it catches up, serves what can be proved, and never counts."""
 
+import os
+import select
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -7,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from follower_tools import Follower
-from process_tools import GROUP, Load, assert_no_panic, statuses, wait_for
+from process_tools import GROUP, Load, assert_no_panic, counter, statuses, wait_for
 from rustorium.client import Client, Key
 from rustorium.client.operations import put
 from rustorium.devnet import Devnet
@@ -91,3 +93,31 @@ def test_it_goes_on_after_kill_9_and_across_an_epochs_end(tmp_path: Path) -> Non
         with Client(follower.url, genesis=Path(net.net.genesis), key=key, timeout_s=20.0) as client:
             client.put(b"later", b"epoch")
             assert client.get(key.address, b"later") == b"epoch"
+
+
+def test_a_node_whose_gateway_asks_for_tokens_serves_no_follower_that_it_does_not_name(tmp_path: Path) -> None:
+    with Devnet.create(tmp_path / "net", nodes=4, accounts=2) as net:
+        for node in net.net.nodes:
+            with open(Path(node.home) / "config.toml", "a", encoding="utf-8") as file:
+                file.write('\n[gateway]\nread = "token"\n')
+        net.start()
+        follower = Follower(net, tmp_path / "watcher", named=False)
+        ready = follower.spawn()
+        try:
+
+            def is_refused() -> bool:
+                return counter(net, 0, 'rustorium_transport_refusals_total{reason="unknown_key"}') > 0
+
+            def is_ready() -> bool:
+                return bool(select.select([ready], [], [], 0)[0])
+
+            wait_for("it is turned away, or let in", lambda: is_refused() or is_ready())
+            assert (is_refused(), is_ready()) == (True, False)
+            assert counter(net, 0, "rustorium_transport_followers") == 0
+            net.let_in(follower.node_key)
+            follower.wait_ready(os.dup(ready))
+            assert follower.stop() == 0
+        finally:
+            os.close(ready)
+            follower.kill()
+        assert_no_panic(net)

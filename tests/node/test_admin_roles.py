@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from admin_tools import FakeNode, calls
 from rustorium import _native
 from rustorium.errors import AccessRefused, NodeError, RustoriumError, TooManyCalls
+from rustorium.followers import Door, add
 from rustorium.node.admincalls import OWNER_BURST, TOKEN_BURST, Caller, Plane, socket_owner
 from rustorium.node.admintrail import EVENT, KINDS_MAX, PERIOD_S_MAX, Trail
 from rustorium.node.keyring import Keyring
@@ -41,12 +42,17 @@ ROLES = {
     "tokens": "admin",
     "create_token": "admin",
     "revoke_token": "admin",
+    "followers": "read",
+    "add_follower": "admin",
+    "remove_follower": "admin",
 }
 """A call that is new needs a role here, too."""
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "profile_steps": {"seconds": 1},
     "create_token": {"name": "new", "role": "read"},
     "revoke_token": {"name": "old"},
+    "add_follower": {"node_key": "aa" * 32},
+    "remove_follower": {"node_key": "bb" * 32},
 }
 EVENTS = {
     "stop": "stop ordered",
@@ -59,6 +65,8 @@ EVENTS = {
     "profile_steps": "profile ordered",
     "create_token": "token creation ordered",
     "revoke_token": "token revocation ordered",
+    "add_follower": "follower named",
+    "remove_follower": "follower removed",
 }
 """Lines that stand in the audit log before the call takes effect."""
 NOW = 1_800_000_000_000
@@ -87,7 +95,9 @@ def plane(folder: Path, node: FakeNode, stopped: list[str] | None = None) -> Pla
     if not path.exists():
         issue(path, "old", Role.read, None, None, NOW)
     keyring = Keyring(path)
-    return Plane(node, (stopped if stopped is not None else []).append, Profiler(), keyring, now_ms=lambda: NOW)
+    add(folder / "followers.json", "bb" * 32)
+    door, stop = Door(folder / "followers.json", []), (stopped if stopped is not None else []).append
+    return Plane(node, stop, Profiler(), keyring, now_ms=lambda: NOW, door=door)
 
 
 def bearer(role: Role) -> Caller:

@@ -46,6 +46,9 @@ def test_flags_beat_environment_beats_file() -> None:
         ("[http]\nlisten = '8080'", "http.listen is wrong: '8080' is not host:port"),
         ("[http]\nlisten = 'x:99999'", "is not host:port"),
         ("[p2p.peers]\nnode-1 = 'nowhere'", 'p2p.peers."node-1" is wrong'),
+        ("[p2p]\nfollowers = 'anybody'", "p2p.followers is wrong"),
+        ("[p2p]\nfollowers = ['abc']", "followers has 'abc': give node keys of 64 hex digits"),
+        ("[p2p]\nfollowers = 'any'\n[gateway]\nread = 'token'", "name the followers' node keys, or leave them out"),
         ("[http", "is not TOML"),
     ],
 )
@@ -97,3 +100,16 @@ def test_what_is_kept_is_all_or_a_number_of_heights() -> None:
     assert load("[storage]\nkeep = 5000").config.storage.keep == 5000
     assert load("", {"RUSTORIUM_STORAGE__KEEP": "2000"}).config.storage.keep == 2000
     assert load("[storage]\nkeep = 5000", {"RUSTORIUM_STORAGE__KEEP": "archive"}).config.storage.keep == "archive"
+
+
+def test_followers_are_keys_or_any() -> None:
+    key = "AB" * 32
+    assert (load("").config.p2p.followers_named, load("").config.p2p.strangers_max) == ([], 0)
+    named = load(f'[p2p]\nfollowers = ["{key}"]').config
+    assert (named.p2p.followers_named, named.p2p.strangers_max) == ([key.lower()], 0)
+    assert load(render(named)).config == named
+    opened = load('[p2p]\nfollowers = "any"\nfollowers_max = 3').config
+    assert (opened.p2p.followers_named, opened.p2p.strangers_max) == ([], 3)
+    by_environment = load(None, {"RUSTORIUM_P2P__FOLLOWERS": f'["{key}"]'}).config
+    assert by_environment.p2p.followers_named == [key.lower()]
+    assert load(None, {"RUSTORIUM_P2P__FOLLOWERS": "any"}).config.p2p.strangers_max == 16

@@ -7,8 +7,9 @@ use rustorium_crypto::hash::{domain, hash, result_root, value_hash};
 use rustorium_crypto::seal::{AtRest, MasterKey};
 use rustorium_crypto::{SigningKey, block_digest, certify, verify_vote};
 use rustorium_dataplane::context::Context;
+use rustorium_dataplane::outside::{Question, Server, Standing, Work};
 use rustorium_dataplane::queue::Queue;
-use rustorium_dataplane::statesync::{JoinEvent, Joiner, Offers, Question, Server};
+use rustorium_dataplane::statesync::{JoinEvent, Joiner, Offers};
 use rustorium_quorum::Committee;
 use rustorium_state::host::open_table;
 use rustorium_state::slot::Slot;
@@ -146,7 +147,8 @@ impl Handler for Serves {
         if let Ok(Message::Request { id, request: Request::State(request) }) =
             Message::from_frame(frame.class, &frame.bytes)
         {
-            self.0.push(Question { from: frame.from, id, request, credit: frame.credit });
+            let work = Work::Answer { id, request: Request::State(request) };
+            self.0.push(Question { from: frame.from, standing: Standing::Guest, work, credit: frame.credit });
         }
     }
 
@@ -182,7 +184,8 @@ fn link(me: u8, sockets: &mut [Option<UdpSocket>], addresses: &[SocketAddr], han
         peers: (0..addresses.len() as u8).map(peer).collect(),
         queue_frames: Config::QUEUES.0,
         queue_bytes: Config::QUEUES.1,
-        followers: FollowerLimits::NONE,
+        guests: Default::default(),
+        followers: FollowerLimits::CLOSED,
         shaper: None,
     };
     let socket = sockets[usize::from(me)].take().unwrap();
@@ -207,7 +210,7 @@ async fn main() {
         let (questions, offers) = (Arc::<Queue<Question>>::default(), Arc::new(Offers::new(source.clone(), u64::MAX)));
         offers.create().unwrap().unwrap();
         let transport = link(me, &mut sockets, &addresses, Arc::new(Serves(questions.clone())));
-        let server = Server { offers, questions: questions.clone(), transport };
+        let server = Server::new(offers, questions.clone(), transport, source.clone());
         servers.push((questions, std::thread::spawn(move || server.run())));
     }
     let events = Arc::<Queue<JoinEvent>>::default();

@@ -59,9 +59,7 @@ impl Clients {
 
     /// An account as executed so far.
     pub fn account(&self, account: &AccountId) -> Option<AccountView> {
-        let bytes = self.store.state(&account_key(*account)).ok().flatten()?;
-        let record = AccountRecord::from_bytes(&bytes).ok()?;
-        Some(AccountView { nonce: record.nonce, public_key: record.public_key })
+        account_view(&*self.store, account)
     }
 
     /// The same bytes twice get the same receipt. True where there was one.
@@ -78,6 +76,13 @@ impl Clients {
         }
         true
     }
+}
+
+/// An account as executed so far.
+pub(crate) fn account_view(store: &dyn Store, account: &AccountId) -> Option<AccountView> {
+    let bytes = store.state(&account_key(*account)).ok().flatten()?;
+    let record = AccountRecord::from_bytes(&bytes).ok()?;
+    Some(AccountView { nonce: record.nonce, public_key: record.public_key })
 }
 
 /// Makes the certified answers of a store.

@@ -101,9 +101,12 @@ pub struct NodeConfig {
     /// Nodes that are asked how the chain went on while this one is in no committee, such as today's validators.
     #[serde(default)]
     pub seeds: Vec<SeedSetting>,
-    /// Nodes outside the committee that may follow this one.
-    #[serde(default = "default_followers")]
-    pub followers_max: usize,
+    /// Keys of nodes outside the committee that may follow this one, hex.
+    #[serde(default)]
+    pub followers: Vec<Hash>,
+    /// Nodes that may follow although nobody named them.
+    #[serde(default)]
+    pub strangers_max: usize,
     /// When a vote may leave.
     #[serde(default)]
     pub durability: DurabilitySetting,
@@ -146,10 +149,6 @@ fn default_snapshot_interval_ms() -> u64 {
 
 fn default_state_sync_beyond() -> u64 {
     5_000
-}
-
-fn default_followers() -> usize {
-    16
 }
 
 fn default_cache_bytes() -> usize {

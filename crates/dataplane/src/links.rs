@@ -1,6 +1,8 @@
 //! The committee as this node reaches it: who its members are, where they are dialed, and whose links are up.
 
 use crate::context::Context;
+use crate::guests::Guests;
+use crate::outside::Standing;
 use parking_lot::{Mutex, RwLock};
 use rustorium_transport::{Peer, PeerAddress, SEEDS_MAX};
 use rustorium_types::{PublicKey, Validator, ValidatorIndex};
@@ -9,6 +11,8 @@ use std::sync::Arc;
 
 /// Peers that a sentence names; beyond, it counts.
 const NAMED_MAX: usize = 4;
+/// Nodes outside the committee that were asked how the epoch ended, and may still answer.
+const ASKED_MAX: usize = 64;
 
 /// A peer as an operator knows it.
 #[derive(Clone, Debug)]
@@ -32,6 +36,10 @@ pub struct Links {
     /// This node's own key on its links.
     own: PublicKey,
     members: RwLock<Arc<Members>>,
+    /// Keys outside the committee that are let in by name.
+    guests: Guests,
+    /// Whom this node asked how its epoch ended.
+    asked: Mutex<BTreeSet<PublicKey>>,
     /// Of members and others.
     up: Mutex<BTreeSet<PublicKey>>,
 }
@@ -45,7 +53,8 @@ impl Links {
     /// No link is up yet. `own`: this node's key on its links; `book`: addresses by node key.
     pub fn new(context: Arc<Context>, own: PublicKey, book: BTreeMap<PublicKey, PeerAddress>) -> Self {
         let members = RwLock::new(Arc::new(members(context, &own, &book)));
-        Self { book, seeds: BTreeMap::new(), own, members, up: Mutex::default() }
+        let (seeds, guests) = (BTreeMap::new(), Guests::default());
+        Self { book, seeds, own, members, guests, asked: Mutex::default(), up: Mutex::default() }
     }
 
     /// With nodes that are dialed besides the committee while this node is no member of it.
@@ -53,8 +62,43 @@ impl Links {
         Self { seeds, ..self }
     }
 
+    /// With keys that are let in by name.
+    pub fn with_guests(self, guests: Guests) -> Self {
+        Self { guests, ..self }
+    }
+
+    /// Keys that are let in by name.
+    pub fn guests(&self) -> &Guests {
+        &self.guests
+    }
+
+    /// What the owner of a node key is to this node.
+    pub fn standing(&self, node_key: &PublicKey) -> Standing {
+        match self.place(node_key) {
+            Some(place) => Standing::Member(place),
+            None if self.seeds.contains_key(node_key) => Standing::Seed,
+            None if self.guests.contains(node_key) => Standing::Guest,
+            None => Standing::Stranger,
+        }
+    }
+
+    /// This node asked somebody how its epoch ended.
+    pub fn note_asked(&self, node_key: &PublicKey) {
+        let mut asked = self.asked.lock();
+        if asked.len() >= ASKED_MAX {
+            asked.clear();
+        }
+        asked.insert(*node_key);
+    }
+
+    /// Whether it had asked this one; answering once is enough.
+    pub fn take_asked(&self, node_key: &PublicKey) -> bool {
+        self.asked.lock().remove(node_key)
+    }
+
     /// Another epoch's committee from now on.
     pub fn begin_epoch(&self, context: Arc<Context>) {
+        self.guests.end_epoch(&self.context().validators);
         *self.members.write() = Arc::new(members(context, &self.own, &self.book));
     }
 

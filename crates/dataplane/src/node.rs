@@ -5,14 +5,16 @@ use crate::certificate_server::CertificateServer;
 use crate::config::NodeConfig;
 use crate::copier::Copier;
 use crate::inbox::Inbox;
+use crate::links::Links;
 use crate::metrics::NodeMetrics;
+use crate::outside::Question;
 use crate::port::Effect;
 use crate::queue::Queue;
 use crate::rotator::Rotator;
 use crate::shard::Event;
 use crate::starting::Starting;
 use crate::statesync::face::FillFace;
-use crate::statesync::{JoinEvent, Offers, Question};
+use crate::statesync::{JoinEvent, Offers};
 use crate::verifier::Verifier;
 use crate::vitals::{Vitals, VitalsNote};
 use parking_lot::Mutex;
@@ -23,7 +25,8 @@ use rustorium_gateway::quic::QuicFace;
 use rustorium_gateway::{Backend, Gate};
 use rustorium_storage::{AuditSink, Store};
 use rustorium_transport::Transport;
-use std::collections::BTreeMap;
+use rustorium_types::PublicKey;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
@@ -99,6 +102,7 @@ pub struct Node {
     pub(crate) copier: Arc<Copier>,
     pub(crate) offers: Arc<Offers>,
     pub(crate) questions: Arc<Queue<Question>>,
+    pub(crate) links: Arc<Links>,
     pub(crate) metrics: Arc<NodeMetrics>,
     pub(crate) gate: Arc<Gate>,
     pub(crate) addresses: BTreeMap<&'static str, String>,
@@ -152,6 +156,14 @@ impl Node {
     /// Who may read and submit.
     pub fn gate(&self) -> &Gate {
         &self.gate
+    }
+
+    /// Lets these followers in from now on, besides those whom the committee makes guests; others' links end.
+    pub fn set_followers(&self, keys: BTreeSet<PublicKey>) {
+        self.links.guests().set_named(keys);
+        if let Some(running) = self.running.lock().as_ref() {
+            running.transport.set_guests(self.links.guests().keys());
+        }
     }
 
     /// The audit log.

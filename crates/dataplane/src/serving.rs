@@ -1,4 +1,4 @@
-//! What peers are answered: from the shard's memory, else from the store.
+//! Answers to peers from the store, and from a shard's memory where it is at hand.
 
 use rustorium_quorum::KeptCertificate;
 use rustorium_storage::{JournalRecord, Lsn, RecordKind, Store};
@@ -30,26 +30,31 @@ pub fn answer_certificates(kept: Vec<KeptCertificate>, read: impl FnOnce(&[Lsn])
 
 /// Answers from memory, else from the store.
 pub struct Serving<'a> {
-    /// Blocks, batches and certificates that are not final yet.
-    pub memory: &'a dyn Source,
+    /// Blocks, batches and certificates that are not final yet. None: they are another thread's.
+    pub memory: Option<&'a dyn Source>,
     /// The rest.
     pub store: &'a dyn Store,
 }
 
 impl Source for Serving<'_> {
     fn block(&self, digest: &BlockDigest) -> Option<Block> {
-        self.memory.block(digest).or_else(|| {
+        self.memory.and_then(|memory| memory.block(digest)).or_else(|| {
             let height = self.store.height_of(digest).ok().flatten()?;
             self.store.bare_block(height).ok().flatten()
         })
     }
 
     fn batch(&self, lane: ValidatorIndex, digest: &BatchDigest) -> Option<Batch> {
-        self.memory.batch(lane, digest).or_else(|| self.store.batch(digest).ok().flatten())
+        let held = self.memory.and_then(|memory| memory.batch(lane, digest));
+        held.or_else(|| self.store.batch(digest).ok().flatten())
+    }
+
+    fn batches(&self, lane: ValidatorIndex, first: u64, end: u64) -> Vec<Batch> {
+        self.memory.map_or_else(Vec::new, |memory| memory.batches(lane, first, end))
     }
 
     fn certificates(&self, first: View, last: View) -> Vec<Certificate> {
-        self.memory.certificates(first, last)
+        self.memory.map_or_else(Vec::new, |memory| memory.certificates(first, last))
     }
 
     fn final_blocks(&self, first: Height, count: u32) -> (Vec<Block>, Option<Certificate>) {

@@ -8,6 +8,7 @@ use crate::config::{DurabilitySetting, NodeConfig};
 use crate::context::Context;
 use crate::copier::Copier;
 use crate::executor::{Executor, Progress, store_code};
+use crate::guests::Guests;
 use crate::inbound::Inbound;
 use crate::inbox::Inbox;
 use crate::keeper::{Keeper, Keeping};
@@ -18,6 +19,8 @@ use crate::notices::Notices;
 use crate::opening::{
     address_book, open_notices, open_tables, read_genesis, refuse_missing_journal, seed, seed_book, shaper,
 };
+use crate::outside::intake::Intake;
+use crate::outside::{Question, Server};
 use crate::proofs::{ProofLimits, ProofMetrics, ProofPool};
 use crate::proving::Scoped;
 use crate::queue::Queue;
@@ -27,8 +30,8 @@ use crate::rooting::RootJob;
 use crate::rotator::Rotator;
 use crate::scraped::Scraped;
 use crate::shard::{Event, ExecutionJob, Shard, WorkConfig};
+use crate::statesync::Offers;
 use crate::statesync::early::Early;
-use crate::statesync::{Offers, Question, Server};
 use crate::threads::{ShardGauges, ThreadPorts, now, run_shard};
 use crate::verifier::Verifier;
 use crate::vitals::{Mark, Vitals};
@@ -37,6 +40,7 @@ use parking_lot::{Mutex, RwLock};
 use rustorium_crypto::seal::{AtRest, MasterKey};
 use rustorium_crypto::{SigningKey, locked};
 use rustorium_execution::Keys;
+use rustorium_gateway::gate::Access;
 use rustorium_gateway::http::server::{HttpConfig, StartError};
 use rustorium_gateway::http::{HttpLimits, HttpServer};
 use rustorium_gateway::quic::{QuicFace, QuicLimits};
@@ -137,7 +141,10 @@ impl Starting {
         let notices = open_notices(&config, audit.clone())?;
         notices.begin_epoch(&context.validators);
         let book = address_book(&config, &genesis);
+        let guests = Guests::named(config.followers.iter().map(|key| key.0).collect());
+        guests.read_former(&*store, &genesis, context.epoch()).map_err(store_failed)?;
         let links = Links::new(context.clone(), node_key.public(), book).with_seeds(seed_book(&config));
+        let links = links.with_guests(guests);
         let inbox = Inbox::new().map_err(|error| NodeError::new("system", format!("no eventfd: {error}")))?;
         let metrics = Arc::new(NodeMetrics::new());
         let proofs = context.parameters.state_roots.then(|| {
@@ -212,6 +219,7 @@ impl Starting {
             },
             notices: self.notices.clone(),
             links: self.links.clone(),
+            questions: self.questions.clone(),
             metrics: self.metrics.clone(),
             gauges: self.gauges.clone(),
             certificates: certificates.clone(),
@@ -236,8 +244,7 @@ impl Starting {
         let (checks, asked) = (verifier.clone(), self.questions.clone());
         vitals.watch("verify", move || checks.busy_for());
         vitals.watch("snapshots", move || asked.busy_for());
-        let server =
-            Server { offers: self.offers.clone(), questions: self.questions.clone(), transport: transport.clone() };
+        let server = self.server(&transport);
         threads.push(spawn("snapshots", move || server.run())?);
         let (server, asked) = (certificates.clone(), certificates.clone());
         vitals.watch("certificates", move || asked.questions.busy_for());
@@ -258,6 +265,7 @@ impl Starting {
             copier: self.copier,
             offers: self.offers,
             questions: self.questions,
+            links: self.links,
             metrics: self.metrics,
             gate: self.gate,
             addresses,
@@ -348,18 +356,32 @@ impl Starting {
             peers: self.links.to_dial(),
             queue_frames,
             queue_bytes,
-            followers: FollowerLimits { max: self.config.followers_max, ..FollowerLimits::default() },
+            guests: self.links.guests().keys(),
+            followers: FollowerLimits::open(self.config.strangers_max),
             shaper,
         };
         let handler = Arc::new(Inbound {
             events: self.events.clone(),
             links: self.links.clone(),
             questions: self.questions.clone(),
+            open: self.config.gateway.submit == Access::Open,
         });
         let transport = Transport::start(config, handler, runtime.handle())
             .map_err(|error| NodeError::new(transport_code(&error), error.to_string()))?;
         self.metrics.with_registry(|registry| transport.metrics().register(registry));
         Ok(transport)
+    }
+
+    fn server(&self, transport: &Transport) -> Server {
+        let intake = Intake {
+            chain: self.context.chain(),
+            pool: PoolConfig::for_parameters(&self.context.parameters),
+            capacity: self.config.pool_transactions_max,
+            store: self.store.clone(),
+            gauges: self.gauges.clone(),
+        };
+        let (offers, questions) = (self.offers.clone(), self.questions.clone());
+        Server::new(offers, questions, transport.clone(), self.store.clone()).with_intake(intake, self.events.clone())
     }
 
     fn backend(&self, verifier: Arc<Verifier>) -> NodeBackend {

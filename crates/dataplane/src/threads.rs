@@ -7,6 +7,7 @@ use crate::context::Context;
 use crate::links::Links;
 use crate::metrics::NodeMetrics;
 use crate::notices::Notices;
+use crate::outside::{Question, Work};
 use crate::port::Input;
 use crate::queue::Queue;
 use crate::serving::Serving;
@@ -17,14 +18,14 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use rustorium_quorum::{Evidence, KeptCertificate};
 use rustorium_storage::{Journal, Lsn, RecordKind};
-use rustorium_sync::{Source, answer};
+use rustorium_sync::Source;
 use rustorium_transport::{Credit, Transport};
 use rustorium_txpool::{AccountView, Refused};
 use rustorium_types::{
-    AccountId, Batch, Block, BlockDigest, Class, Epoch, EpochChange, PublicKey, Request, Response, Transaction, TxId,
-    ValidatorIndex,
+    AccountId, Batch, Block, BlockDigest, Class, Epoch, EpochChange, PublicKey, Request, Transaction, TxId,
+    ValidatorIndex, link_version,
 };
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime};
@@ -72,9 +73,16 @@ pub struct ThreadPorts {
     pub(crate) clients: Clients,
     pub(crate) notices: Arc<Notices>,
     pub(crate) links: Arc<Links>,
+    pub(crate) questions: Arc<Queue<Question>>,
     pub(crate) metrics: Arc<NodeMetrics>,
     pub(crate) gauges: Arc<ShardGauges>,
     pub(crate) certificates: Arc<CertificateServer>,
+}
+
+impl ThreadPorts {
+    fn ask(&self, from: &PublicKey, work: Work, credit: Credit) {
+        self.questions.push(Question { from: *from, standing: self.links.standing(from), work, credit });
+    }
 }
 
 impl Ports for ThreadPorts {
@@ -82,9 +90,15 @@ impl Ports for ThreadPorts {
         self.links.begin_epoch(context.clone());
         self.verifier.begin_epoch(context.committee.clone());
         self.notices.begin_epoch(&context.validators);
+        // First: who leaves the committee stays linked as a former member.
+        self.transport.set_guests(self.links.guests().keys());
         if let Err(error) = self.transport.set_peers(context.me(), &self.links.to_dial()) {
             self.clients.inbox.fail(transport_code(&error), &error.to_string());
         }
+    }
+
+    fn stored_block(&self, digest: &BlockDigest) -> Option<Block> {
+        Serving { memory: None, store: &*self.clients.store }.block(digest)
     }
 
     fn epoch_end(&self, epoch: Epoch) -> Option<EpochChange> {
@@ -97,12 +111,24 @@ impl Ports for ThreadPorts {
     }
 
     fn send_to(&mut self, node_key: &PublicKey, class: Class, frame: Bytes) {
+        if self.links.place(node_key).is_none() {
+            // The shard asks others than members for one thing alone.
+            self.links.note_asked(node_key);
+        }
         // An answer that finds no room is asked for again.
         let _ = self.transport.send_to(node_key, class, frame);
     }
 
     fn tell_followers(&mut self, class: Class, frame: Bytes) {
         let _ = self.transport.broadcast_followers(class, frame);
+    }
+
+    fn link_version(&self, peer: ValidatorIndex) -> u8 {
+        self.transport.version(peer).unwrap_or(link_version::FIRST)
+    }
+
+    fn rtt_us(&self, peer: ValidatorIndex) -> Option<u64> {
+        self.transport.rtt_us(peer)
     }
 
     fn broadcast(&mut self, class: Class, frame: Bytes) {
@@ -175,8 +201,17 @@ impl Ports for ThreadPorts {
         self.clients.account(account)
     }
 
-    fn answer(&self, request: &Request, memory: &dyn Source) -> Response {
-        answer(&Serving { memory, store: &*self.clients.store }, request)
+    fn serve(&mut self, to: &PublicKey, id: u64, request: Request, credit: Credit) {
+        self.ask(to, Work::Answer { id, request }, credit);
+    }
+
+    fn take_from_outside(&mut self, from: &PublicKey, transactions: Vec<Transaction>, credit: Credit) {
+        self.ask(from, Work::Take(transactions.into()), credit);
+    }
+
+    fn target(&mut self, node_keys: &BTreeSet<PublicKey>) {
+        self.links.guests().set_target(node_keys.clone());
+        self.transport.set_guests(self.links.guests().keys());
     }
 
     fn answer_certificates(&mut self, to: &PublicKey, id: u64, kept: Vec<KeptCertificate>) {

@@ -13,7 +13,8 @@ use rustorium_gateway::Backend;
 use rustorium_gateway::gate::TokenEntry;
 use rustorium_gateway::json::{Finding, StatusAnswer};
 use rustorium_storage::AuditSink;
-use std::collections::BTreeMap;
+use rustorium_types::Hash;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -140,6 +141,17 @@ impl Node {
     /// Replaces the tokens that the gateway takes: a JSON list of id, hash, scope and expires_ms.
     fn set_tokens(&self, tokens_json: &str) -> PyResult<()> {
         self.inner.gate().set(tokens(tokens_json)?);
+        Ok(())
+    }
+
+    /// Replaces the keys of the followers that are let in by name: hex.
+    fn set_followers(&self, keys: Vec<String>) -> PyResult<()> {
+        let mut parsed = BTreeSet::new();
+        for key in &keys {
+            let bad = || native_error("key-invalid", format!("{key} is no node key of 64 hex digits; correct it"));
+            parsed.insert(Hash::from_hex(key).map_err(|_| bad())?.0);
+        }
+        self.inner.set_followers(parsed);
         Ok(())
     }
 

@@ -119,6 +119,22 @@ impl HeldTally {
         }
     }
 
+    /// A member's word on some lanes; what it says of the others stays.
+    pub fn change(&mut self, who: ValidatorIndex, counts: &[(ValidatorIndex, u64)]) {
+        let Some(row) = self.held.get_mut(usize::from(who.0)) else { return };
+        for (lane, count) in counts {
+            if let Some(known) = row.get_mut(usize::from(lane.0)) {
+                *known = *count;
+            }
+        }
+    }
+
+    /// Batches of `lane` that a member holds, by its newest word.
+    pub fn of(&self, who: ValidatorIndex, lane: ValidatorIndex) -> u64 {
+        let row = self.held.get(usize::from(who.0));
+        row.and_then(|row| row.get(usize::from(lane.0))).copied().unwrap_or(0)
+    }
+
     /// Batches of `lane` that a quorum holds.
     pub fn quorum_held(&self, lane: usize) -> u64 {
         let mut counts: Vec<u64> = self.held.iter().filter_map(|row| row.get(lane)).copied().collect();

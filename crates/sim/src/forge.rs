@@ -5,14 +5,14 @@
 use rustorium_crypto::{SigningKey, block_digest, payload_root};
 use rustorium_types::{
     Batch, BatchBody, BatchDigest, BlockDigest, BoundedVec, Certificate, ChainId, DecodeError, End, Epoch, Hash,
-    Header, Message, Proposal, Report, Request, Response, ShardId, SignedVote, StateClaim, Transaction, ValidatorIndex,
-    View, VoteBody, VoteKind, VoteMessage,
+    Header, Held, Message, Proposal, Report, Request, Response, ShardId, SignedVote, StateClaim, Transaction,
+    ValidatorIndex, View, VoteBody, VoteKind, VoteMessage,
 };
 
 /// A vote's frame with nothing beside it.
 pub fn vote(key: &SigningKey, signer: ValidatorIndex, body: VoteBody) -> Vec<u8> {
     let vote = key.sign_vote(signer, body);
-    let message = VoteMessage { vote, report: Report::default(), held: BoundedVec::default(), carry: None };
+    let message = VoteMessage { vote, report: Report::default(), held: Held::default(), carry: None };
     Message::Vote(Box::new(message)).to_frame()
 }
 
@@ -164,6 +164,7 @@ pub fn read(frame: &[u8]) -> Result<Summary, DecodeError> {
         Message::Certificate(certificate) => Summary::certificate("certificate", certificate),
         Message::Heartbeat(heartbeat) => Summary { epoch: Some(heartbeat.epoch), ..Summary::named("heartbeat") },
         Message::Report(_) => Summary::named("report"),
+        Message::Work(work) => Summary { epoch: Some(work.epoch), ..Summary::named("work") },
         Message::Batch(batch) => Summary::batch("batch", batch),
         Message::Transactions(_) => Summary::named("transactions"),
         Message::Request { request, .. } => of_request(request),
@@ -181,6 +182,7 @@ fn of_request(request: &Request) -> Summary {
         Request::FinalBlocks { .. } => Summary::named("final blocks request"),
         Request::OwnSignatures { .. } => Summary::named("own signatures request"),
         Request::State(_) => Summary::named("state request"),
+        Request::Batches { lane, .. } => Summary { signer: Some(*lane), ..Summary::named("batches request") },
         Request::EpochEnd(epoch) => Summary { epoch: Some(*epoch), ..Summary::named("epoch end request") },
     }
 }
@@ -194,6 +196,9 @@ fn of_response(response: &Response) -> Summary {
         Response::FinalBlocks { .. } => Summary::named("final blocks"),
         Response::OwnSignatures { epoch, .. } => Summary { epoch: Some(*epoch), ..Summary::named("own signatures") },
         Response::State(_) => Summary::named("state"),
+        Response::Batches(batches) => {
+            Summary { signer: batches.first().map(|batch| batch.body.author), ..Summary::named("batches answer") }
+        }
         Response::EpochEnd(change) => Summary::header("epoch end", &change.boundary),
     }
 }

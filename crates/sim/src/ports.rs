@@ -17,7 +17,7 @@ use rustorium_transport::Credit;
 use rustorium_txpool::{AccountView, Refused};
 use rustorium_types::{
     AccountId, Batch, Block, BlockDigest, Class, Epoch, EpochChange, Message, PublicKey, Request, Response,
-    Transaction, TxId, ValidatorIndex,
+    Transaction, TxId, ValidatorIndex, link_version,
 };
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -68,6 +68,10 @@ impl Ports for SimPorts {
         self.verifier.begin_epoch(context.committee.clone());
     }
 
+    fn stored_block(&self, digest: &BlockDigest) -> Option<Block> {
+        Serving { memory: None, store: &*self.clients.store }.block(digest)
+    }
+
     fn epoch_end(&self, epoch: Epoch) -> Option<EpochChange> {
         self.clients.store.epoch(epoch).ok().flatten()
     }
@@ -90,6 +94,10 @@ impl Ports for SimPorts {
         if !to.is_empty() {
             self.leave(to, class, frame);
         }
+    }
+
+    fn link_version(&self, _peer: ValidatorIndex) -> u8 {
+        link_version::DIGESTS
     }
 
     fn broadcast(&mut self, class: Class, frame: Bytes) {
@@ -157,14 +165,22 @@ impl Ports for SimPorts {
         self.clients.account(account)
     }
 
-    fn answer(&self, request: &Request, memory: &dyn Source) -> Response {
-        answer(&Serving { memory, store: &*self.clients.store }, request)
+    fn serve(&mut self, to: &PublicKey, id: u64, request: Request, _credit: Credit) {
+        let response = answer(&Serving { memory: None, store: &*self.clients.store }, &request);
+        self.send_to(to, Class::Sync, Message::Response { id, response }.to_frame().into());
     }
 
     fn answer_certificates(&mut self, to: &PublicKey, id: u64, kept: Vec<KeptCertificate>) {
         let response = answer_certificates(kept, |places| self.disk.journal(|journal| journal.read(places)));
         self.send_to(to, Class::Sync, Message::Response { id, response }.to_frame().into());
     }
+
+    fn take_from_outside(&mut self, _from: &PublicKey, transactions: Vec<Transaction>, credit: Credit) {
+        self.verifier.forwarded(transactions, credit);
+    }
+
+    /// Links are as the simulation has them.
+    fn target(&mut self, _node_keys: &BTreeSet<PublicKey>) {}
 
     fn evidence(&mut self, evidence: Evidence) {
         self.evidence.push(evidence);

@@ -19,6 +19,8 @@ pub trait Source {
     fn block(&self, digest: &BlockDigest) -> Option<Block>;
     /// A batch of a lane.
     fn batch(&self, lane: ValidatorIndex, digest: &BatchDigest) -> Option<Batch>;
+    /// Batches of a lane from `first` on, without a gap and below `end`.
+    fn batches(&self, lane: ValidatorIndex, first: u64, end: u64) -> Vec<Batch>;
     /// Certificates of these views, inclusive, ascending by view.
     fn certificates(&self, first: View, last: View) -> Vec<Certificate>;
     /// Consecutive final blocks from `first`, of which the finalization certifies the last. Where `count` blocks end at
@@ -35,11 +37,20 @@ pub fn answer(source: &dyn Source, request: &Request) -> Response {
         Request::Batch { lane, digest } => source.batch(lane, &digest).map(|batch| Response::Batch(Box::new(batch))),
         Request::Certificates { first, last } => certificates(source, first, last),
         Request::FinalBlocks { first, count } => final_blocks(source, first, count),
+        Request::Batches { lane, first, end } => batches(source, lane, first, end),
         Request::EpochEnd(epoch) => source.epoch_end(epoch).map(|change| Response::EpochEnd(Box::new(change))),
         // Only who counts votes can tell, and who keeps snapshots.
         Request::OwnSignatures { .. } | Request::State(_) => None,
     };
     response.filter(|response| size(response) <= ANSWER_BYTES_MAX).unwrap_or(Response::NotHeld)
+}
+
+fn batches(source: &dyn Source, lane: ValidatorIndex, first: u64, end: u64) -> Option<Response> {
+    let mut batches = source.batches(lane, first, end.min(first.saturating_add(SYNC_ITEMS_MAX as u64)));
+    let mut room = ANSWER_BYTES_MAX - 64;
+    let fit = batches.iter().take_while(|batch| take(&mut room, size(*batch))).count();
+    batches.truncate(fit);
+    BoundedVec::new(batches).ok().filter(|batches| !batches.is_empty()).map(Response::Batches)
 }
 
 fn certificates(source: &dyn Source, first: View, last: View) -> Option<Response> {

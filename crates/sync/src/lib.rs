@@ -9,10 +9,12 @@ pub mod fetcher;
 pub mod gap;
 mod runs;
 pub mod state;
+pub mod told;
 mod want;
 
 pub use answer::{ANSWER_BYTES_MAX, Source, answer, certificates_within};
 pub use chain::{FinalBlocksRefused, FinalChain, check_final_blocks, check_final_chain};
 pub use fetcher::{FetchConfig, Fetcher, WrongAnswer};
 pub use gap::{GapConfig, GapFetcher};
+pub use told::{Ask, Peers, Told};
 pub use want::Want;

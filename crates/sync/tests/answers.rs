@@ -37,6 +37,10 @@ impl Source for Held {
         (rustorium_crypto::batch_digest(&batch.body) == *digest).then_some(batch)
     }
 
+    fn batches(&self, lane: ValidatorIndex, first: u64, end: u64) -> Vec<Batch> {
+        (first..end.min(9)).map(|seq| batch(lane.0, seq)).collect()
+    }
+
     fn certificates(&self, first: View, last: View) -> Vec<Certificate> {
         let views = if self.greedy { first.0..=first.0 + 999 } else { first.0..=last.0 };
         views.map(|view| certificate(view, BlockDigest([1; 32])).into_inner()).collect()

@@ -7,17 +7,25 @@
 //! - `hold`: COUNT connections, with as many streams as the node lets open and one byte on each, kept until standard input
 //!   ends.
 //! - `fill`: the same, and connections until COUNT of them were refused.
+//! - `follow`: COUNT nodes that follow, each with a key of its own, and ask for history and send transactions of accounts that
+//!   don't exist as fast as they are read, until standard input ends. `FLOOD_CHAIN`: the chain's id, hex.
 //!
 //! `refused` counts connections that the node turned away (QUIC's CONNECTION_REFUSED), `failed` those that ended otherwise:
 //! on a busy machine a handshake may time out on either side, which no counter of refusals shows.
 
+use bytes::Bytes;
 use quinn::{ClientConfig, Connection, ConnectionError, Endpoint, TransportErrorCode};
 use rustorium_crypto::SigningKey;
-use rustorium_transport::tls;
+use rustorium_transport::{Config, FollowerLimits, Frame, Handler, Peer, SPOKEN, SendError, Transport, tls};
+use rustorium_types::{
+    AccountId, BoundedVec, ChainId, Class, Hash, Height, Message, PublicKey, Request, Transaction, TransactionBody,
+    ValidatorIndex,
+};
 use std::error::Error;
 use std::io::{ErrorKind, Read, Write, stdin, stdout};
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 use tokio::time::timeout;
 
@@ -257,6 +265,103 @@ async fn hold(attack: &Attack, until_refused: bool) -> Result<String, Fault> {
     Ok(format!(r#"{{"left": {left}}}"#))
 }
 
+/// What came back.
+#[derive(Default)]
+struct Heard {
+    ups: AtomicU64,
+    answers: AtomicU64,
+    bytes: AtomicU64,
+}
+
+struct Ear(Arc<Heard>);
+
+impl Handler for Ear {
+    fn frame(&self, frame: Frame) {
+        self.0.answers.fetch_add(1, Relaxed);
+        self.0.bytes.fetch_add(frame.bytes.len() as u64, Relaxed);
+    }
+
+    fn link(&self, _: &PublicKey, up: bool) {
+        self.0.ups.fetch_add(u64::from(up), Relaxed);
+    }
+}
+
+/// Signed by nobody, of an account that isn't there.
+fn transaction(chain: ChainId, draws: &mut Draws) -> Result<Transaction, Fault> {
+    let key: [u8; 32] = draws.bytes(32).try_into().map_err(|_| "32 bytes")?;
+    let body = TransactionBody {
+        version: 1,
+        chain,
+        sender: AccountId(key),
+        public_key: key,
+        nonce: 0,
+        expires_at_ms: u64::MAX,
+        work_limit: 100_000,
+        shard_hint: None,
+        location: None,
+        data: BoundedVec::default(),
+    };
+    Ok(Transaction { body, signature: [7; 64] })
+}
+
+fn follower(attack: &Attack, chain: ChainId, heard: Arc<Heard>) -> Result<Transport, Fault> {
+    let peer = Peer { index: ValidatorIndex(0), node_key: attack.node_key, address: Some(attack.address.into()) };
+    let (queue_frames, queue_bytes) = Config::QUEUES;
+    let config = Config {
+        me: None,
+        listen: (Ipv4Addr::LOCALHOST, 0).into(),
+        identity: SigningKey::generate(),
+        chain,
+        versions: SPOKEN,
+        peers: vec![peer],
+        queue_frames,
+        queue_bytes,
+        guests: Default::default(),
+        followers: FollowerLimits::CLOSED,
+        shaper: None,
+    };
+    Ok(Transport::start(config, Arc::new(Ear(heard)), &tokio::runtime::Handle::current())?)
+}
+
+async fn follow(attack: &Attack) -> Result<String, Fault> {
+    let chain = ChainId(Hash::from_hex(&std::env::var("FLOOD_CHAIN")?)?.0);
+    let (mut draws, heard) = (Draws(3), Arc::<Heard>::default());
+    let transactions = (0..1_000).map(|_| transaction(chain, &mut draws)).collect::<Result<Vec<_>, _>>()?;
+    let transactions = Bytes::from(Message::Transactions(BoundedVec::new(transactions)?).to_frame());
+    let question = |id| {
+        let request = Request::FinalBlocks { first: Height(1), count: 256 };
+        Bytes::from(Message::Request { id, request }.to_frame())
+    };
+    let followers = (0..attack.count).map(|_| follower(attack, chain, heard.clone())).collect::<Result<Vec<_>, _>>()?;
+    while heard.ups.load(Relaxed) == 0 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    writeln!(stdout(), r#"{{"linked": {}}}"#, heard.ups.load(Relaxed))?;
+    stdout().flush()?;
+    let ended = tokio::task::spawn_blocking(|| stdin().read_to_end(&mut Vec::new()));
+    let (mut sent, mut id) = (0u64, 0u64);
+    while !ended.is_finished() {
+        for follower in &followers {
+            for (class, frame) in [(Class::Sync, question(id)), (Class::Data, transactions.clone())] {
+                let bytes = frame.len() as u64;
+                match follower.send(ValidatorIndex(0), class, frame) {
+                    Ok(()) => sent += bytes,
+                    Err(SendError::Full | SendError::Down) => {}
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            id += 1;
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    Ok(format!(
+        r#"{{"linked": {}, "sent_bytes": {sent}, "answers": {}, "received_bytes": {}}}"#,
+        heard.ups.load(Relaxed),
+        heard.answers.load(Relaxed),
+        heard.bytes.load(Relaxed)
+    ))
+}
+
 fn main() -> Result<(), Fault> {
     let attack = Attack::parse().ok_or("usage: flood MODE peer|client ADDRESS NODE_KEY_HEX COUNT")?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -266,6 +371,7 @@ fn main() -> Result<(), Fault> {
         "handshakes" => runtime.block_on(handshakes(&attack))?,
         "hold" => runtime.block_on(hold(&attack, false))?,
         "fill" => runtime.block_on(hold(&attack, true))?,
+        "follow" => runtime.block_on(follow(&attack))?,
         other => return Err(format!("there is no mode {other}").into()),
     };
     writeln!(stdout(), "{said}")?;

@@ -62,7 +62,8 @@ fn config(me: u16, keys: &[SigningKey; 2], addresses: [SocketAddr; 2]) -> Config
         peers: peers.to_vec(),
         queue_frames: Config::QUEUES.0,
         queue_bytes: Config::QUEUES.1,
-        followers: FollowerLimits::NONE,
+        guests: Default::default(),
+        followers: FollowerLimits::CLOSED,
         shaper: None,
     }
 }

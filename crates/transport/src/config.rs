@@ -7,9 +7,11 @@ use crate::tls::TlsError;
 use rustorium_crypto::SigningKey;
 use rustorium_types::limits::VALIDATORS_MAX;
 use rustorium_types::{ChainId, PublicKey, ValidatorIndex};
+use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 use thiserror::Error;
 
 /// Nodes that may be dialed besides a committee.
@@ -26,28 +28,42 @@ pub struct Peer {
     pub address: Option<PeerAddress>,
 }
 
-/// What nodes outside the committee may take of this node.
+/// Limits on nodes outside the committee: *guests*, whose keys the owner names, and strangers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FollowerLimits {
-    /// Followers at once; zero: keys outside the committee are refused in the handshake.
-    pub max: usize,
+    /// Strangers at once. Zero: keys that are neither a member's nor a guest's are refused in the handshake.
+    pub strangers_max: usize,
+    /// Strangers of one network (a /24 or /48) at once. Loopback counts as no network.
+    pub strangers_per_network_max: usize,
+    /// A stranger that has sent nothing for so long gives way to another one.
+    pub idle: Duration,
     /// Frames that are read from each in a second.
     pub frames_per_s: u32,
     /// Bytes that are read from each in a second.
     pub read_bytes_per_s: u32,
-    /// Bytes that are sent in a second to all of them together.
-    pub sent_bytes_per_s: u32,
-}
-
-impl Default for FollowerLimits {
-    fn default() -> Self {
-        Self { max: 16, frames_per_s: 200, read_bytes_per_s: 2 * 1024 * 1024, sent_bytes_per_s: 64 * 1024 * 1024 }
-    }
+    /// Bytes that are sent in a second to all guests together.
+    pub guests_sent_bytes_per_s: u32,
+    /// Bytes that are sent in a second to all strangers together.
+    pub strangers_sent_bytes_per_s: u32,
 }
 
 impl FollowerLimits {
-    /// Nobody outside the committee.
-    pub const NONE: Self = Self { max: 0, frames_per_s: 1, read_bytes_per_s: 1, sent_bytes_per_s: 1 };
+    /// Guests, and nobody else.
+    pub const CLOSED: Self = Self {
+        strangers_max: 0,
+        strangers_per_network_max: 2,
+        idle: Duration::from_secs(60),
+        frames_per_s: 200,
+        read_bytes_per_s: 2 * 1024 * 1024,
+        guests_sent_bytes_per_s: 64 * 1024 * 1024,
+        strangers_sent_bytes_per_s: 4 * 1024 * 1024,
+    };
+
+    /// Guests, and so many strangers.
+    pub const fn open(strangers_max: usize) -> Self {
+        Self { strangers_max, ..Self::CLOSED }
+    }
+
     /// (frames, bytes) per class and follower that wait to be sent or to be processed.
     pub(crate) const QUEUES: ([usize; 3], [usize; 3]) =
         ([256, 64, 64], [1024 * 1024, 2 * 1024 * 1024, 8 * 1024 * 1024]);
@@ -71,6 +87,8 @@ pub struct Config {
     pub queue_frames: [usize; 3],
     /// Per class and peer: bytes that wait to be sent, and bytes read and not yet processed. One frame always fits.
     pub queue_bytes: [usize; 3],
+    /// Keys outside the committee that are let in, at the start; `Transport::set_guests` changes them.
+    pub guests: BTreeSet<PublicKey>,
     /// What nodes outside the committee may take.
     pub followers: FollowerLimits,
     /// A pretend network, for tests.

@@ -3,7 +3,8 @@
 //! with epochs, so no connection ends because places do, and two nodes that disagree on the epoch still find each other.
 //!
 //! *Invariants:* one connection per pair, of one side's the newest wins; handshakes in progress are bounded, and those of
-//! unknown addresses apart from those of validators; without followers, an unknown key never gets past the handshake.
+//! unknown addresses apart from those of validators; unless strangers may follow, only the keys of members and guests get
+//! past the handshake.
 
 use crate::address::PeerAddress;
 use crate::door::{DoorLimits, Inside, Verdict};
@@ -27,7 +28,7 @@ pub(crate) const MEMBERS: DoorLimits =
     DoorLimits { open_max: 64, open_per_site_max: 64, per_site_per_s: 64, burst: 256 };
 /// And with all others.
 pub(crate) const STRANGERS: DoorLimits =
-    DoorLimits { open_max: 64, open_per_site_max: 32, per_site_per_s: 32, burst: 128 };
+    DoorLimits { open_max: 64, open_per_site_max: 16, per_site_per_s: 10, burst: 40 };
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// A dial that isn't answered by then starts anew: QUIC's own repetitions grow ever rarer.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(2);
@@ -213,7 +214,7 @@ async fn accepted(shared: &Arc<Shared>, connection: Connection, mut stop: Stop) 
         }
         return link.accept(connection);
     }
-    match shared.roster.admit(&key) {
+    match shared.roster.admit(&key, connection.remote_address()) {
         Some(Ok(link)) => {
             session::run(shared, &link, &connection, stopped(&mut stop, &link)).await;
             shared.roster.forget(&link);
@@ -222,7 +223,7 @@ async fn accepted(shared: &Arc<Shared>, connection: Connection, mut stop: Stop) 
             connection.close(refusal.close_code().wire(), refusal.close_code().to_string().as_bytes());
             shared.refused(connection.remote_address(), &refusal);
         }
-        // It became a member this very moment, and dials again.
+        // It became a member this very moment, or is no guest any more, and dials again.
         None => connection.close(CloseCode::Changed.wire(), CloseCode::Changed.to_string().as_bytes()),
     }
 }

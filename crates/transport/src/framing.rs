@@ -6,12 +6,12 @@
 use crate::refusal::Refusal;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use rustorium_types::limits::FRAME_BYTES_MAX;
-use rustorium_types::{ChainId, Class, seeded};
+use rustorium_types::{ChainId, Class, link_version, seeded};
 use std::fmt;
 
 /// The versions of the protocol between nodes that this release speaks. A release that adds one keeps the one before: a
 /// net is upgraded node by node.
-pub const SPOKEN: Versions = Versions { newest: 2, oldest: 2 };
+pub const SPOKEN: Versions = Versions { newest: link_version::DIGESTS, oldest: link_version::FIRST };
 /// Bytes of a greeting.
 pub const HELLO_BYTES: usize = 39;
 
@@ -267,7 +267,7 @@ mod tests {
         let other = Hello::parse(&hello.to_bytes(), &ChainId([8; 32]), SPOKEN);
         assert_eq!(other, Err(Refusal::WrongChain { theirs: chain, ours: ChainId([8; 32]) }));
         let mut bytes = hello.to_bytes();
-        bytes[4] = 9;
+        bytes[4..6].copy_from_slice(&[9, 0]);
         let theirs = Versions { newest: 9, oldest: 9 };
         assert_eq!(Hello::parse(&bytes, &chain, SPOKEN), Err(Refusal::WrongVersion { theirs, ours: SPOKEN }));
         for (at, wrong) in [(5, 10), (HELLO_BYTES - 1, 3)] {

@@ -20,6 +20,7 @@ mod refusal;
 mod roster;
 mod session;
 mod shaper;
+mod slots;
 pub mod tls;
 mod tuning;
 
@@ -45,7 +46,7 @@ use refusal::RefusalCounters;
 use roster::Roster;
 use rustorium_crypto::SigningKey;
 use rustorium_types::{ChainId, Class, PublicKey, ValidatorIndex};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::atomic::Ordering::Relaxed;
@@ -54,7 +55,7 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex as AsyncMutex, watch};
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 /// What `close` waits for the last packets at most.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -180,7 +181,8 @@ impl Transport {
     ) -> Result<Self, TransportError> {
         let checks = config.checked()?;
         checks.peers(config.me, &config.peers)?;
-        let keys = tls::KnownKeys::new([], config.followers.max > 0);
+        let keys = tls::KnownKeys::new([], config.followers.strangers_max > 0);
+        keys.set_guests(config.guests.clone());
         let servers = endpoint::Servers::new(&config.identity, keys.clone())?;
         let endpoint = endpoint::open(socket, &config, &servers, runtime)?;
         let bounds = Bounds { queue_frames: config.queue_frames, queue_bytes: config.queue_bytes, ..Bounds::default() };
@@ -190,7 +192,7 @@ impl Transport {
             versions: config.versions,
             endpoint,
             handler,
-            roster: Arc::new(Roster::new(config.followers)),
+            roster: Arc::new(Roster::new(config.followers, keys.clone())),
             only_v4: config.listen.is_ipv4(),
             keys,
             servers,
@@ -231,6 +233,22 @@ impl Transport {
         Ok(())
     }
 
+    /// Takes other guests: keys outside the committee that are let in by name, each with a place that strangers can't take.
+    /// Links of those who are guests no more end.
+    pub fn set_guests(&self, guests: BTreeSet<PublicKey>) {
+        self.shared.roster.set_guests(guests);
+    }
+
+    /// Ends the link of a node outside the committee, and refuses its key for so long.
+    pub fn bar(&self, node_key: &PublicKey, time: Duration) {
+        self.shared.roster.bar(node_key, Instant::now() + time);
+    }
+
+    /// Whether less than half of a class's queue waits to be sent to whoever has this node key. None: it isn't linked.
+    pub fn has_room(&self, node_key: &PublicKey, class: Class) -> Option<bool> {
+        self.shared.roster.of(node_key)?.has_room(class)
+    }
+
     /// Queues a frame for a member of the committee. From any thread; never blocks.
     pub fn send(&self, to: ValidatorIndex, class: Class, frame: Bytes) -> Result<(), SendError> {
         self.shared.roster.at(to).ok_or(SendError::NoSuchPeer)?.send(class, frame)
@@ -251,9 +269,14 @@ impl Transport {
         self.shared.roster.each_follower(|link| link.send(class, frame.clone()).is_ok())
     }
 
-    /// The measured round trip to a member of the committee. None: its link is down.
-    pub fn rtt_us(&self, to: ValidatorIndex) -> Option<u64> {
-        self.shared.roster.at(to)?.rtt_us()
+    /// The version of the protocol that both ends of the link to a member speak, or spoke at last.
+    pub fn version(&self, peer: ValidatorIndex) -> Option<u8> {
+        self.shared.roster.at(peer)?.version()
+    }
+
+    /// The smoothed round trip of the link to a member, while it is up.
+    pub fn rtt_us(&self, peer: ValidatorIndex) -> Option<u64> {
+        self.shared.roster.at(peer)?.rtt_us()
     }
 
     /// How the links to the committee are doing, by the order in which it was given.

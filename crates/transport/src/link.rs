@@ -17,6 +17,7 @@ use rustorium_types::{Class, PublicKey, ValidatorIndex};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::Instant;
 
@@ -115,6 +116,8 @@ pub(crate) struct Link {
     shaper: Option<Mutex<LinkShaper>>,
     connection: Mutex<Option<Connection>>,
     version: Mutex<Option<u8>>,
+    /// When a frame came last, or the link was made.
+    heard: Mutex<Instant>,
     last_error: Mutex<Option<String>>,
 }
 
@@ -139,6 +142,7 @@ impl Link {
             shaper: shaper.map(Mutex::new),
             connection: Mutex::new(None),
             version: Mutex::new(None),
+            heard: Mutex::new(Instant::now()),
             last_error: Mutex::new(None),
         }
     }
@@ -229,6 +233,22 @@ impl Link {
     pub fn lower(&self) {
         self.outboxes.iter().for_each(Outbox::close);
         *self.connection.lock() = None;
+    }
+
+    /// A frame came.
+    pub fn hear(&self) {
+        *self.heard.lock() = Instant::now();
+    }
+
+    /// For how long no frame has come.
+    pub fn idle_for(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(*self.heard.lock())
+    }
+
+    /// Whether less than half of this class's queue waits to be sent. None: the link is down.
+    pub fn has_room(&self, class: Class) -> Option<bool> {
+        self.connection.lock().as_ref()?;
+        Some(self.outboxes[class as usize].is_half_empty())
     }
 
     pub fn note(&self, error: String) {

@@ -57,6 +57,12 @@ impl Outbox {
         (queue.frames.len(), queue.bytes)
     }
 
+    /// Whether less than half of its frames and bytes wait.
+    pub fn is_half_empty(&self) -> bool {
+        let (frames, bytes) = self.depth();
+        frames <= self.frames_max / 2 && bytes <= self.bytes_max / 2
+    }
+
     /// Takes a frame; `release` says when it may leave, and is asked only if it is taken.
     pub fn push(&self, frame: Bytes, release: impl FnOnce(usize) -> Option<Instant>) -> Result<(), SendError> {
         if frame.len() > FRAME_BYTES_MAX {

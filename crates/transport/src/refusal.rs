@@ -31,11 +31,13 @@ pub enum CloseCode {
     Unknown = 8,
     /// As many followers as it takes are there.
     FollowersFull = 9,
-    /// The committee changed, and with it what the two nodes are to each other.
+    /// The committee or who may follow changed, and with it what the two nodes are to each other.
     Changed = 10,
+    /// The peer sent what no honest node sends, and is refused for some time.
+    Barred = 11,
 }
 
-const CODES: [CloseCode; 11] = [
+const CODES: [CloseCode; 12] = [
     CloseCode::Shutdown,
     CloseCode::Replaced,
     CloseCode::WrongChain,
@@ -47,6 +49,7 @@ const CODES: [CloseCode; 11] = [
     CloseCode::Unknown,
     CloseCode::FollowersFull,
     CloseCode::Changed,
+    CloseCode::Barred,
 ];
 
 impl CloseCode {
@@ -72,7 +75,8 @@ impl fmt::Display for CloseCode {
             Self::NotDialer => "it dials this node",
             Self::StreamEnded => "a stream ended",
             Self::FollowersFull => "it has as many followers as it takes",
-            Self::Changed => "the committee changed",
+            Self::Changed => "the committee or who may follow changed",
+            Self::Barred => "this node sent false signatures",
             Self::Unknown => "of a reason that this version doesn't know",
         })
     }
@@ -134,9 +138,17 @@ pub enum Refusal {
     /// Too many handshakes at once.
     #[error("too many connection attempts at once; this one was turned away")]
     TooMany,
-    /// As many followers as may be are there.
-    #[error("a node outside the committee was turned away: {0} follow already; raise followers_max to let more in")]
+    /// As many strangers as may be are there, or as may be of one network.
+    #[error(
+        "a node outside the committee was turned away: {0} that nobody named follow already; name its key in [p2p] followers, or raise followers_max"
+    )]
     FollowersFull(usize),
+    /// A key that is barred for some time.
+    #[error("the node key {key} was turned away: it sent false signatures and is refused for some minutes")]
+    Barred {
+        /// The key, hex.
+        key: String,
+    },
 }
 
 impl Refusal {
@@ -157,6 +169,7 @@ impl Refusal {
             Self::Handshake(_) => 7,
             Self::TooMany => 8,
             Self::FollowersFull(_) => 9,
+            Self::Barred { .. } => 10,
         }
     }
 
@@ -167,6 +180,7 @@ impl Refusal {
             Self::BadHello(_) => CloseCode::BadHello,
             Self::FrameTooLarge { .. } => CloseCode::FrameTooLarge,
             Self::FollowersFull(_) => CloseCode::FollowersFull,
+            Self::Barred { .. } => CloseCode::Barred,
             _ => CloseCode::Unknown,
         }
     }
@@ -202,7 +216,7 @@ impl Refusal {
 }
 
 /// Names of the kinds of refusals, for metrics.
-pub(crate) const REFUSAL_LABELS: [&str; 10] = [
+pub(crate) const REFUSAL_LABELS: [&str; 11] = [
     "unknown_key",
     "unknown_here",
     "wrong_chain",
@@ -213,6 +227,7 @@ pub(crate) const REFUSAL_LABELS: [&str; 10] = [
     "handshake",
     "too_many",
     "followers_full",
+    "barred",
 ];
 
 /// Refusals by kind, in the order of their names.

@@ -1,39 +1,47 @@
 //! Who this node is linked with: the committee's other members, and the followers that were let in.
 //!
-//! *Invariants:* a key has one link; a member's link outlives a change of the committee that keeps its key; followers are
-//! at most as many as allowed.
+//! *Invariants:* a key has one link; a member's link outlives a change of the committee that keeps its key.
 
 use crate::config::{FollowerLimits, Peer};
-use crate::link::{Bounds, Link};
-use crate::pace::Pace;
+use crate::link::Link;
 use crate::refusal::{CloseCode, Refusal};
+use crate::slots::Slots;
+use crate::tls::KnownKeys;
 use parking_lot::RwLock;
 use rustorium_types::{PublicKey, ValidatorIndex};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use tokio::time::Instant;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Members {
     me: Option<ValidatorIndex>,
     /// By the order of the configuration.
     links: Vec<Arc<Link>>,
     by_index: BTreeMap<ValidatorIndex, Arc<Link>>,
     by_key: BTreeMap<PublicKey, Arc<Link>>,
-    followers: BTreeMap<PublicKey, Arc<Link>>,
+    followers: Slots,
 }
 
 /// The links, by what they are asked for.
 #[derive(Debug)]
 pub(crate) struct Roster {
     members: RwLock<Members>,
-    limits: FollowerLimits,
-    sent: Arc<Pace>,
+    keys: Arc<KnownKeys>,
+    strangers: bool,
 }
 
 impl Roster {
-    pub fn new(limits: FollowerLimits) -> Self {
-        Self { members: RwLock::default(), limits, sent: Arc::new(Pace::new(0, limits.sent_bytes_per_s)) }
+    pub fn new(limits: FollowerLimits, keys: Arc<KnownKeys>) -> Self {
+        let members = Members {
+            me: None,
+            links: Vec::new(),
+            by_index: BTreeMap::new(),
+            by_key: BTreeMap::new(),
+            followers: Slots::new(limits),
+        };
+        Self { members: RwLock::new(members), keys, strangers: limits.strangers_max > 0 }
     }
 
     /// Takes another committee: links of keys that stay get their place in it, `make` makes the others. Returns the new
@@ -55,9 +63,7 @@ impl Roster {
                 link
             });
             link.set_place(peer.index, peer.address.clone());
-            if let Some(follower) = members.followers.remove(&peer.node_key) {
-                follower.end(CloseCode::Changed);
-            }
+            members.followers.end(&peer.node_key, CloseCode::Changed);
             links.push((peer.index, link));
         }
         before.into_values().for_each(|link| link.end(CloseCode::Changed));
@@ -68,32 +74,40 @@ impl Roster {
         new
     }
 
-    /// Lets a node outside the committee in, in place of its older connection where it has one. None: it is a member.
-    pub fn admit(&self, key: &PublicKey) -> Option<Result<Arc<Link>, Refusal>> {
+    /// Takes other guests: keys outside the committee that are let in by name.
+    pub fn set_guests(&self, guests: BTreeSet<PublicKey>) {
+        self.keys.set_guests(guests);
+        self.members.write().followers.reclassify(|key| self.keys.is_guest(key));
+    }
+
+    /// Ends the link of a node outside the committee, and refuses its key until then.
+    pub fn bar(&self, key: &PublicKey, until: Instant) {
+        let mut members = self.members.write();
+        if !members.by_key.contains_key(key) {
+            self.keys.bar(*key, until);
+            members.followers.end(key, CloseCode::Barred);
+        }
+    }
+
+    /// Lets a node outside the committee in. None: what it is to this node has just changed.
+    pub fn admit(&self, key: &PublicKey, address: SocketAddr) -> Option<Result<Arc<Link>, Refusal>> {
         let mut members = self.members.write();
         if members.by_key.contains_key(key) {
             return None;
         }
-        let others = members.followers.len() - usize::from(members.followers.contains_key(key));
-        if others >= self.limits.max {
-            return Some(Err(Refusal::FollowersFull(others)));
+        if self.keys.is_barred(key) {
+            let key = key.iter().map(|byte| format!("{byte:02x}")).collect();
+            return Some(Err(Refusal::Barred { key }));
         }
-        let (queue_frames, queue_bytes) = FollowerLimits::QUEUES;
-        let read = Some(Arc::new(Pace::new(self.limits.frames_per_s, self.limits.read_bytes_per_s)));
-        let bounds = Bounds { queue_frames, queue_bytes, read, sent: Some(self.sent.clone()) };
-        let link = Arc::new(Link::new(*key, bounds, None));
-        if let Some(older) = members.followers.insert(*key, link.clone()) {
-            older.end(CloseCode::Replaced);
+        if self.keys.is_guest(key) {
+            return Some(Ok(members.followers.admit_guest(key)));
         }
-        Some(Ok(link))
+        self.strangers.then(|| members.followers.admit_stranger(Instant::now(), key, address.ip()))
     }
 
     /// A follower's connection is over.
     pub fn forget(&self, link: &Arc<Link>) {
-        let mut members = self.members.write();
-        if members.followers.get(&link.node_key).is_some_and(|newest| Arc::ptr_eq(newest, link)) {
-            members.followers.remove(&link.node_key);
-        }
+        self.members.write().followers.forget(link);
     }
 
     pub fn me(&self) -> Option<ValidatorIndex> {
@@ -120,7 +134,7 @@ impl Roster {
 
     pub fn each_follower(&self, visit: impl FnMut(&Arc<Link>) -> bool) -> usize {
         let mut visit = visit;
-        self.members.read().followers.values().filter(|link| visit(link)).count()
+        self.members.read().followers.links().filter(|link| visit(link)).count()
     }
 
     pub fn links(&self) -> Vec<Arc<Link>> {
@@ -128,7 +142,7 @@ impl Roster {
     }
 
     pub fn followers(&self) -> Vec<Arc<Link>> {
-        self.members.read().followers.values().cloned().collect()
+        self.members.read().followers.links().cloned().collect()
     }
 
     /// The members' links with their places.

@@ -251,6 +251,7 @@ async fn read_frames(link: &Link, handler: &dyn Handler, class: Class, stream: &
                     Step::Complete(bytes) => {
                         counters.received_frames.fetch_add(1, Relaxed);
                         counters.received_bytes.fetch_add(bytes.len() as u64, Relaxed);
+                        link.hear();
                         let credit = credit.take().unwrap_or_default();
                         handler.frame(Frame { from: link.node_key, class, bytes, credit });
                     }

@@ -5,7 +5,7 @@
 //! session is resumed, so every connection proves the key anew.
 
 use crate::tuning;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use quinn::crypto::rustls::{NoInitialCipherSuite, QuicClientConfig, QuicServerConfig};
 use rcgen::{CertificateParams, KeyPair, PKCS_ED25519};
 use rustls::client::Resumption;
@@ -23,10 +23,11 @@ use rustls_pki_types::{
 use rustorium_crypto::SigningKey;
 use rustorium_types::{PublicKey, seeded};
 use std::any::Any;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 use thiserror::Error;
+use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 /// The protocol between validators.
@@ -91,26 +92,60 @@ impl From<CertificateRefused> for RustlsError {
     }
 }
 
-/// The keys that may link with this node; the committee's change while it runs.
+/// The keys that may link with this node. They change while it runs.
 #[derive(Debug, Default)]
 pub struct KnownKeys {
-    keys: RwLock<BTreeSet<PublicKey>>,
+    members: RwLock<BTreeSet<PublicKey>>,
+    guests: RwLock<BTreeSet<PublicKey>>,
+    barred: Mutex<BTreeMap<PublicKey, Instant>>,
     strangers: bool,
 }
 
+/// Keys that are barred at once; beyond, the ones that are barred for the shortest time are let in again.
+const BARRED_MAX: usize = 4_096;
+
 impl KnownKeys {
-    /// These keys, and any other as well where `strangers` may come.
-    pub fn new(keys: impl IntoIterator<Item = PublicKey>, strangers: bool) -> Arc<Self> {
-        Arc::new(Self { keys: RwLock::new(keys.into_iter().collect()), strangers })
+    /// Accepts `members`, and any other key as well if `strangers`.
+    pub fn new(members: impl IntoIterator<Item = PublicKey>, strangers: bool) -> Arc<Self> {
+        Arc::new(Self { members: RwLock::new(members.into_iter().collect()), strangers, ..Self::default() })
     }
 
-    /// Other keys from now on.
+    /// Replaces the members' keys.
     pub(crate) fn set(&self, keys: impl IntoIterator<Item = PublicKey>) {
-        *self.keys.write() = keys.into_iter().collect();
+        *self.members.write() = keys.into_iter().collect();
+    }
+
+    /// Replaces the guests' keys: those outside the committee that are let in by name.
+    pub(crate) fn set_guests(&self, keys: BTreeSet<PublicKey>) {
+        *self.guests.write() = keys;
+    }
+
+    /// Refuses a key that is no member's for some time.
+    pub(crate) fn bar(&self, key: PublicKey, until: Instant) {
+        let mut barred = self.barred.lock();
+        let now = Instant::now();
+        barred.retain(|_, until| *until > now);
+        if barred.len() >= BARRED_MAX
+            && let Some(soonest) = barred.iter().min_by_key(|(_, until)| **until).map(|(key, _)| *key)
+        {
+            barred.remove(&soonest);
+        }
+        barred.insert(key, until);
+    }
+
+    pub(crate) fn is_guest(&self, key: &PublicKey) -> bool {
+        self.guests.read().contains(key)
+    }
+
+    pub(crate) fn is_barred(&self, key: &PublicKey) -> bool {
+        self.barred.lock().get(key).is_some_and(|until| *until > Instant::now())
     }
 
     fn accept(&self, key: &PublicKey) -> bool {
-        self.strangers || self.keys.read().contains(key) || seeded::bug("any-node-key")
+        if self.members.read().contains(key) || seeded::bug("any-node-key") {
+            return true;
+        }
+        (self.strangers || self.is_guest(key)) && !self.is_barred(key)
     }
 }
 

@@ -25,4 +25,4 @@ pub use proof::*;
 pub use rules::{PROTOCOL_VERSION, Rules, TRANSACTION_VERSION};
 pub use snapshot::{Snapshot, StateAnswer, StateLeaf, StateRequest};
 pub use transaction::*;
-pub use wire::{Class, Heartbeat, Message, Report, Request, Response, VoteMessage};
+pub use wire::{Class, Heartbeat, Held, Message, Report, Request, Response, VoteMessage, Work, link_version};

@@ -42,6 +42,8 @@ pub const INLINE_TRANSACTIONS_MAX: usize = 256;
 pub const FRAME_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Nullifications that ride with a proposal; older ones are fetched.
 pub const CARRIED_NULLIFICATIONS_MAX: usize = 32;
+/// Notarizations that are named with work.
+pub const WORK_NOTARIZATIONS_MAX: usize = 64;
 /// A node's own open votes in one heartbeat.
 pub const HEARTBEAT_VOTES_MAX: usize = 64;
 /// Headers between a block and the descendant whose certificate finalized it.

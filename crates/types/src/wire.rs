@@ -1,13 +1,23 @@
 //! What validators say to each other.
 
 use crate::codec::{BoundedVec, DecodeError, decode, encode_into};
-use crate::consensus::{Block, Certificate, Proposal, ResultClaim, SignedVote};
+use crate::consensus::{Block, Certificate, Cursor, Proposal, ResultClaim, SignedVote};
 use crate::ids::{BatchDigest, BlockDigest, Epoch, Hash, Height, ValidatorIndex, View};
 use crate::limits::*;
 use crate::proof::EpochChange;
 use crate::snapshot::{StateAnswer, StateRequest};
 use crate::transaction::{Batch, Transaction};
 use borsh::{BorshDeserialize, BorshSerialize};
+use std::io;
+
+/// Versions of the protocol between nodes. Both ends of a link speak the newest that both know; what only a newer one has
+/// is never sent on an older link.
+pub mod link_version {
+    /// What 0.2.0 speaks.
+    pub const FIRST: u8 = 2;
+    /// Adds what is told by digests and as differences.
+    pub const DIGESTS: u8 = 3;
+}
 
 /// How far a node has executed and rooted, told beside votes and outside what is signed.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug, BorshSerialize, BorshDeserialize)]
@@ -41,8 +51,8 @@ pub struct VoteMessage {
     pub vote: SignedVote,
     /// The sender's execution.
     pub report: Report,
-    /// Per lane, how many batches the sender holds without a gap.
-    pub held: BoundedVec<u64, VALIDATORS_MAX>,
+    /// Batches that the sender holds.
+    pub held: Held,
     /// A certificate sent on.
     pub carry: Option<Certificate>,
 }
@@ -62,6 +72,66 @@ pub struct Heartbeat {
     pub report: Report,
     /// Per lane, how many batches the sender holds without a gap.
     pub held: BoundedVec<u64, VALIDATORS_MAX>,
+}
+
+/// How many batches of each lane a sender holds without a gap: all of them, or what changed since its last vote. A list of
+/// changes has the highest bit of its length set, which no length has otherwise.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Held {
+    /// By lane; lanes beyond the end are at 0.
+    Whole(BoundedVec<u64, VALIDATORS_MAX>),
+    /// Lanes and their counts; the others are as before (`link_version::DIGESTS`).
+    Changes(BoundedVec<(ValidatorIndex, u64), VALIDATORS_MAX>),
+}
+
+const CHANGES_BIT: u32 = 1 << 31;
+
+impl Default for Held {
+    fn default() -> Self {
+        Self::Whole(BoundedVec::default())
+    }
+}
+
+impl BorshSerialize for Held {
+    fn serialize<W: io::Write>(&self, writer: &mut W) -> io::Result<()> {
+        match self {
+            Self::Whole(counts) => counts.serialize(writer),
+            Self::Changes(changes) => {
+                (changes.len() as u32 | CHANGES_BIT).serialize(writer)?;
+                changes.iter().try_for_each(|change| change.serialize(writer))
+            }
+        }
+    }
+}
+
+impl BorshDeserialize for Held {
+    fn deserialize_reader<R: io::Read>(reader: &mut R) -> io::Result<Self> {
+        let length = u32::deserialize_reader(reader)?;
+        let too_long = || io::Error::new(io::ErrorKind::InvalidData, "more lanes than a committee has");
+        let count = (length & !CHANGES_BIT) as usize;
+        if count > VALIDATORS_MAX {
+            return Err(too_long());
+        }
+        if length & CHANGES_BIT == 0 {
+            let counts = (0..count).map(|_| u64::deserialize_reader(reader)).collect::<io::Result<_>>()?;
+            return BoundedVec::new(counts).map(Self::Whole).map_err(|_| too_long());
+        }
+        let changes = (0..count).map(|_| BorshDeserialize::deserialize_reader(reader)).collect::<io::Result<_>>()?;
+        BoundedVec::new(changes).map(Self::Changes).map_err(|_| too_long())
+    }
+}
+
+/// What makes the sender see work, by names (`link_version::DIGESTS`).
+#[derive(Clone, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
+pub struct Work {
+    /// The sender's epoch.
+    pub epoch: Epoch,
+    /// The ends of lanes that go beyond the newest certified block.
+    pub tips: BoundedVec<(ValidatorIndex, Cursor), VALIDATORS_MAX>,
+    /// The newest notarizations above the last finalization.
+    pub notarizations: BoundedVec<(View, BlockDigest), WORK_NOTARIZATIONS_MAX>,
+    /// The sender's execution.
+    pub report: Report,
 }
 
 /// A question of the sync protocol.
@@ -99,6 +169,15 @@ pub enum Request {
     State(StateRequest),
     /// How an epoch ended.
     EpochEnd(Epoch),
+    /// Batches of a lane by their places (`link_version::DIGESTS`).
+    Batches {
+        /// The lane.
+        lane: ValidatorIndex,
+        /// The first one's seq.
+        first: u64,
+        /// The seq after the last one's.
+        end: u64,
+    },
 }
 
 /// The answer to a `Request`.
@@ -134,6 +213,9 @@ pub enum Response {
     State(Box<StateAnswer>),
     /// How an epoch ended; also sent unasked to whoever is still in it.
     EpochEnd(Box<EpochChange>),
+    /// Batches of one lane, ascending from the first that was asked for; fewer than were asked for where they don't fit into a
+    /// frame (`link_version::DIGESTS`).
+    Batches(BoundedVec<Batch, SYNC_ITEMS_MAX>),
 }
 
 /// A message between peers. The first byte is its tag.
@@ -167,6 +249,8 @@ pub enum Message {
         /// The answer.
         response: Response,
     },
+    /// Consensus class (`link_version::DIGESTS`).
+    Work(Box<Work>),
 }
 
 /// The stream that a message travels on; lower is more urgent.
@@ -185,9 +269,12 @@ impl Message {
     /// The class whose stream carries this message.
     pub fn class(&self) -> Class {
         match self {
-            Self::Proposal(_) | Self::Vote(_) | Self::Certificate(_) | Self::Heartbeat(_) | Self::Report(_) => {
-                Class::Consensus
-            }
+            Self::Proposal(_)
+            | Self::Vote(_)
+            | Self::Certificate(_)
+            | Self::Heartbeat(_)
+            | Self::Report(_)
+            | Self::Work(_) => Class::Consensus,
             Self::Batch(_) | Self::Transactions(_) => Class::Data,
             Self::Request { .. } | Self::Response { .. } => Class::Sync,
         }

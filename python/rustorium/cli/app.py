@@ -21,6 +21,7 @@ from rustorium.cli import (
     config,
     dashboards,
     devnet,
+    followers,
     keys,
     logs,
     metrics,
@@ -68,6 +69,7 @@ app.add_typer(keys.group, name="keys")
 app.add_typer(snapshot.group, name="snapshot")
 app.add_typer(tx.group, name="tx")
 app.add_typer(committee.group, name="node")
+app.add_typer(followers.group, name="followers")
 app.add_typer(block.group, name="block")
 app.add_typer(recover.group, name="recover")
 app.add_typer(status.group, name="status")

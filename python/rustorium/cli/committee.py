@@ -89,6 +89,7 @@ def add(
         admit,
         check_operator,
         in_turn,
+        let_in,
         make_joiner,
         start_and_sync,
         take_up,
@@ -118,6 +119,12 @@ def add(
         others = {one.name: one.p2p for one in found.nodes} if found is not None else {}
         joiner = make_joiner(file, others, known, path, name or path.name, byte, passphrase=passphrase, owner=owner)
         note(f"made {path} and {owner}; the node starts and follows")
+    missing = let_in([Path(one.home) for one in found.nodes] if found is not None else [], joiner.node_key)
+    if missing or found is None:
+        note(
+            "before it is a member it follows by name: on each validator's machine, run "
+            f"`rustorium-node followers add {joiner.node_key}`"
+        )
     pid = start_and_sync(joiner, passphrase, timeout_s)
     note(f"{joiner.name} is synced; it is being admitted")
     with client_of(net, node, file, timeout_s, token_file=token_file) as client:

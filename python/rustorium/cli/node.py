@@ -50,7 +50,8 @@ def init(
     if role is Role.follower:
         missing = [] if genesis is not None else [f"put the chain's genesis at {made['genesis']}"]
         missing += [] if peers else ["fill p2p.peers in config.toml"]
-        note(f"next: {', '.join([*missing, f'run `rustorium-node start --home {path}`'])}")
+        named = f"have each validator name it: `rustorium-node followers add {made['node_key']}`"
+        note(f"next: {', '.join([*missing, named, f'run `rustorium-node start --home {path}`'])}")
         return
     note(f"next: list these keys in the genesis, put it at {made['genesis']}, fill p2p.peers in config.toml")
 

@@ -19,6 +19,7 @@ from typing import Any
 import trio
 
 from rustorium.errors import NotReady, RustoriumError
+from rustorium.followers import Door
 from rustorium.node.admincalls import Caller, Inspected, Plane, socket_owner
 from rustorium.node.adminclient import NO_NODE, Remote, ask_remote, error_of
 from rustorium.node.adminhttp import AdminHttp
@@ -39,6 +40,8 @@ class Callers:
     keyring: Keyring
     listener: socket.socket | None = None
     """Where those call who have a token; None: nowhere."""
+    door: Door | None = None
+    """The nodes that may follow; None: they can't be changed here."""
     trail: Trail = field(default_factory=Trail)
 
     @property
@@ -61,7 +64,8 @@ class AdminServer:
         """`profiler`: of the core's steps; none before there are any. `callers`: without them nobody has a token."""
         self._path, self._callers = path, callers
         keyring, addresses = (None, {}) if callers is None else (callers.keyring, callers.addresses)
-        self.plane = Plane(node, stop, profiler, keyring, addresses, Trail() if callers is None else callers.trail)
+        trail, door = (Trail(), None) if callers is None else (callers.trail, callers.door)
+        self.plane = Plane(node, stop, profiler, keyring, addresses, trail, door=door)
         self._audit = node.audit
         self._room = trio.CapacityLimiter(CONNECTIONS_MAX)
 

@@ -17,6 +17,7 @@ import trio
 
 from rustorium import _native
 from rustorium.errors import AccessRefused, HomeError, NodeError, RustoriumError, TooManyCalls
+from rustorium.followers import Door, add, parse, remove
 from rustorium.node.admintrail import Trail
 from rustorium.node.keyring import Keyring
 from rustorium.node.profile import SECONDS_MAX, Profiler
@@ -99,11 +100,12 @@ class Plane:
         addresses: Mapping[str, str] | None = None,
         trail: Trail | None = None,
         now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        door: Door | None = None,
     ) -> None:
         """`profiler`: of the core's steps; `keyring`: without one, nobody has a token; `addresses`: where the node
-        listens besides what it says itself."""
+        listens besides what it says itself; `door`: without one, followers can't be changed."""
         self._node, self._stop, self._profiler, self._keyring = node, stop, profiler, keyring
-        self._addresses, self._now_ms = dict(addresses or {}), now_ms
+        self._addresses, self._now_ms, self._door = dict(addresses or {}), now_ms, door
         self.trail = Trail() if trail is None else trail
         self._owners = Buckets(OWNER_RATE_PER_S, OWNER_BURST)
         self._bearers = Buckets(TOKEN_RATE_PER_S, TOKEN_BURST)
@@ -141,6 +143,9 @@ class Plane:
             "tokens": Operation(Role.admin, lambda _arguments, _caller: self._list_tokens()),
             "create_token": act(Role.admin, CREATION, partial(self._change_tokens, create), fields_of),
             "revoke_token": act(Role.admin, REVOCATION, partial(self._change_tokens, take_away), fields_of),
+            "followers": Operation(Role.read, lambda _arguments, _caller: self._followers().rows()),
+            "add_follower": act(Role.admin, "follower named", partial(self._change_followers, add), _node_key),
+            "remove_follower": act(Role.admin, "follower removed", partial(self._change_followers, remove), _node_key),
         }
 
     # ---- who calls -------------------------------------------------------------------------------------------------
@@ -278,6 +283,18 @@ class Plane:
         done = change(keyring.path, arguments, self._now_ms())
         keyring.refresh()
         return done
+
+    def _followers(self) -> Door:
+        if self._door is None:
+            raise NodeError("the node doesn't run yet: try again when it is ready", code="not-ready")
+        return self._door
+
+    def _change_followers(self, change: Callable[[Path, str], list[str]], arguments: Arguments) -> object:
+        return self._followers().change(change, arguments.get("node_key"))
+
+
+def _node_key(arguments: Arguments) -> dict[str, object]:
+    return {"node_key": parse(arguments.get("node_key"))}
 
 
 def _fields(arguments: Arguments) -> dict[str, object]:

@@ -14,6 +14,7 @@ from typing import Any
 from rustorium import _native, homeformat
 from rustorium.config import Config, Loaded, split_address
 from rustorium.errors import ConfigError, HomeError, KeyFileMissing
+from rustorium.followers import Door
 from rustorium.home import SEEDS_MAX, Home, is_node_key, open_key_file, open_storage_key
 from rustorium.node import pacehint
 
@@ -78,6 +79,7 @@ def prepare(home: Home, loaded: Loaded, passphrase_file: Path | None, environmen
         index = _index_of(home, validators, public_keys["validator_key"], node_key)
     chain = _native.genesis_hash(genesis_bytes)
     homeformat.check_chain(found, home.path, chain)
+    followers = Door(home.followers, config.p2p.followers_named).keys()
     keep_few = config.recovery.keep_when_low or None if home.prune.exists() else None
     keep_heights = None if config.storage.keep == "archive" else config.storage.keep
     native = {
@@ -92,7 +94,8 @@ def prepare(home: Home, loaded: Loaded, passphrase_file: Path | None, environmen
         "metrics_listen": resolve(config.metrics.listen, "metrics.listen"),
         **_peers(home, config, validators, node_key),
         "gateway": {"submit": config.gateway.submit, "read": config.gateway.read},
-        "followers_max": config.p2p.followers_max,
+        "followers": followers,
+        "strangers_max": config.p2p.strangers_max,
         "durability": config.storage.durability,
         "cache_bytes": config.storage.cache_bytes,
         "keep_heights": keep_few or keep_heights,

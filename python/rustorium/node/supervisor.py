@@ -15,6 +15,7 @@ import trio
 
 from rustorium import __version__, _native
 from rustorium.errors import HomeError, NodeError
+from rustorium.followers import Door
 from rustorium.homeformat import record
 from rustorium.logs import Logger, configure
 from rustorium.node import pacehint
@@ -71,7 +72,8 @@ def _run(launch: Launch, descriptors: Descriptors) -> None:
     _native.tracing_init(str(log_path) if log_path is not None else None, config.log.level, config.node.name)
     keyring = Keyring(home.tokens)
     listener = listen_tcp(config.admin.listen) if config.admin.listen else None
-    supervisor = Supervisor(launch, log, descriptors, Callers(keyring, listener))
+    door = Door(home.followers, config.p2p.followers_named)
+    supervisor = Supervisor(launch, log, descriptors, Callers(keyring, listener, door=door))
     try:
         trio.run(supervisor.run)
     finally:
@@ -131,6 +133,8 @@ class Supervisor:
         inputs = self._input_log(replica)
         driver = Driver(node, replica, inputs)
         self._callers.keyring.tell(node.set_tokens)
+        if self._callers.door is not None:
+            self._callers.door.tell(node.set_followers)
         admin = AdminServer(self._launch.home.admin_socket, node, self.stop, driver.profiler, self._callers)
         calm_collector()
         try:

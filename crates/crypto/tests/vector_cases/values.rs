@@ -308,6 +308,12 @@ pub fn sample_messages() -> Vec<(&'static str, Message)> {
     let batch = sample_batches().remove(1).2;
     let (lane, digest) = (ValidatorIndex(3), rustorium_crypto::batch_digest(&batch.body));
     let transactions = list(vec![sample_transactions().remove(1).3]);
+    let work = Work {
+        epoch: Epoch(0),
+        tips: list(vec![(lane, Cursor { next_seq: 8, tip: digest })]),
+        notarizations: list(vec![(View(6), BlockDigest([4; 32]))]),
+        report,
+    };
     let request = |request| Message::Request { id: 7, request };
     let response = |response| Message::Response { id: 7, response };
     let state_request = |question| request(Request::State(question));
@@ -317,8 +323,23 @@ pub fn sample_messages() -> Vec<(&'static str, Message)> {
         ("a proposal", Message::Proposal(Box::new(sample_proposal()))),
         (
             "a vote",
-            Message::Vote(Box::new(VoteMessage { vote, report, held: held(), carry: Some(finalization.clone()) })),
+            Message::Vote(Box::new(VoteMessage {
+                vote,
+                report,
+                held: Held::Whole(held()),
+                carry: Some(finalization.clone()),
+            })),
         ),
+        (
+            "a vote that says what changed",
+            Message::Vote(Box::new(VoteMessage {
+                vote,
+                report,
+                held: Held::Changes(list(vec![(lane, 7)])),
+                carry: None,
+            })),
+        ),
+        ("work", Message::Work(Box::new(work))),
         ("a certificate", Message::Certificate(Box::new(finalization.clone()))),
         ("a heartbeat", Message::Heartbeat(Box::new(heartbeat))),
         ("a report", Message::Report(report)),
@@ -333,6 +354,8 @@ pub fn sample_messages() -> Vec<(&'static str, Message)> {
         ("a request for a node", state_request(StateRequest::Node { root: Height(9), prefix: bytes(b"pre") })),
         ("a request for values", state_request(StateRequest::Values { root: Height(9), prefix: bytes(b""), from: 3 })),
         ("a request for an epoch's end", request(Request::EpochEnd(Epoch(2)))),
+        ("a request for batches", request(Request::Batches { lane, first: 5, end: 8 })),
+        ("an answer: batches", response(Response::Batches(list(vec![batch.clone()])))),
         ("an answer: an epoch's end", response(Response::EpochEnd(Box::new(change)))),
         ("an answer: not held", response(Response::NotHeld)),
         ("an answer: a block", response(Response::Block(Box::new(sample_block())))),

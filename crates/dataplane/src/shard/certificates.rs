@@ -87,9 +87,13 @@ impl<P: Ports> Shard<P> {
     }
 
     /// The newest notarizations above the last finalization, at most so many.
-    pub(super) fn open_notarizations(&self, count: usize) -> Vec<Message> {
+    pub(super) fn open_certificates(&self, count: usize) -> impl Iterator<Item = &Verified<Certificate>> {
         let finalized = self.tally.best_finalization().map_or(View(0), |best| best.body.view);
-        let newest = self.tally.notarizations_above(self.tree.root().1.view.max(finalized)).take(count);
-        newest.map(|certificate| Message::Certificate(Box::new((**certificate).clone()))).collect()
+        self.tally.notarizations_above(self.tree.root().1.view.max(finalized)).take(count)
+    }
+
+    pub(super) fn open_notarizations(&self, count: usize) -> Vec<Message> {
+        let message = |certificate: &Verified<Certificate>| Message::Certificate(Box::new((**certificate).clone()));
+        self.open_certificates(count).map(message).collect()
     }
 }

@@ -1,6 +1,5 @@
 //! The core's effects, carried out: proposing, voting, and telling peers.
 
-use super::inbound::Memory;
 use super::{Now, Outgoing, Ports, Shard};
 use crate::landmarks;
 use crate::port::{BlockFacts, CertificateName, Effect, Input, PayloadStatus};
@@ -10,8 +9,8 @@ use rustorium_storage::RecordKind;
 use rustorium_sync::Want;
 use rustorium_types::limits;
 use rustorium_types::{
-    BlockDigest, BoundedVec, Class, Hash, Heartbeat, Height, Message, Report, Request, Response, SignedVote, View,
-    VoteBody, VoteKind, VoteMessage, encode, seeded,
+    BlockDigest, BoundedVec, Class, Hash, Heartbeat, Height, Held, Message, Report, SignedVote, View, VoteBody,
+    VoteKind, VoteMessage, encode, seeded,
 };
 
 impl<P: Ports> Shard<P> {
@@ -35,7 +34,7 @@ impl<P: Ports> Shard<P> {
             Effect::FetchCertificates { first, last, peer } => {
                 self.gap.wish(first, last, peer);
             }
-            Effect::SendWork(peer) => self.send_work(peer),
+            Effect::SendWork(peer) => self.send_work(now, peer),
             // Peers go on at once past the views of a leader that shows no life.
             Effect::ResendVotes(_) | Effect::Heartbeat(_) if self.only_follows() => self.recheck = true,
             Effect::ResendVotes(_) => self.resend(),
@@ -62,8 +61,7 @@ impl<P: Ports> Shard<P> {
         let facts = if digest == *root {
             Some(BlockFacts::of(digest, header))
         } else {
-            let held = self.ports.answer(&Request::Block(digest), &Memory { shard: self });
-            if let Response::Block(block) = held { Some(BlockFacts::of(digest, &block.header)) } else { None }
+            self.ports.stored_block(&digest).map(|block| BlockFacts::of(digest, &block.header))
         };
         match facts {
             Some(facts) => self.tell(Input::BlockSeen(facts, PayloadStatus::Ready)),
@@ -140,10 +138,13 @@ impl<P: Ports> Shard<P> {
                 }
                 Outgoing::Vote(vote, carry) => {
                     let carry = carry.and_then(|name| self.certificate(&name)).map(|c| (**c).clone());
-                    let (report, held) = self.beside();
-                    let message = VoteMessage { vote: *vote, report, held, carry };
-                    let frame = Message::Vote(Box::new(message)).to_frame();
-                    self.ports.broadcast(Class::Consensus, frame.into());
+                    let message =
+                        VoteMessage { vote: *vote, report: self.report_now(), held: self.held_change(), carry };
+                    let brief = Message::Vote(Box::new(message.clone()));
+                    self.broadcast_by_version(&brief, |shard| {
+                        let held = Held::Whole(BoundedVec::new(shard.lanes.held()).unwrap_or_default());
+                        vec![Message::Vote(Box::new(VoteMessage { held, ..message }))]
+                    });
                     self.count_own(vote);
                 }
             }
@@ -166,8 +167,7 @@ impl<P: Ports> Shard<P> {
 
     /// What rides beside votes and heartbeats.
     fn beside(&mut self) -> (Report, BoundedVec<u64, { limits::VALIDATORS_MAX }>) {
-        self.report_due_us = None;
-        (self.own_report(), BoundedVec::new(self.lanes.held()).unwrap_or_default())
+        (self.report_now(), BoundedVec::new(self.lanes.held()).unwrap_or_default())
     }
 
     pub(super) fn own_report(&self) -> Report {

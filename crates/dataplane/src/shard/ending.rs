@@ -8,6 +8,7 @@ use super::clocks::Clocks;
 use super::homes::Homes;
 use super::recovery::Journaled;
 use super::{Ended, Now, Ports, Shard};
+use crate::outside::routing::epoch_of;
 use crate::port::{Effect, Input, PayloadStatus};
 use bytes::Bytes;
 use rustorium_crypto::{block_digest, domain, hash::hash_value};
@@ -18,7 +19,7 @@ use rustorium_types::{
     PublicKey, Request, ResultClaim, VoteKind, seeded,
 };
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Messages of the next epoch that are kept of each sender, and their bytes.
@@ -46,6 +47,8 @@ pub(super) struct Ending {
     /// By the height that wrote it. The newest one up to the tip's claim is there, but where the store was filled with a
     /// snapshot above it.
     wanted: BTreeMap<Height, Wanted>,
+    /// The node keys of the committee that operators want.
+    target: BTreeSet<PublicKey>,
     /// What the core was told of the end being due.
     pub(super) told: bool,
     /// The boundary is executed and on disk.
@@ -61,6 +64,7 @@ impl Ending {
     /// A height wrote the committee record.
     pub(super) fn note(&mut self, height: Height, record: &CommitteeRecord) {
         let set = Hash(hash_value(domain::VALIDATOR_SET, &record.target));
+        self.target = record.target.iter().map(|member| member.node_key).collect();
         self.wanted.insert(height, Wanted { set, end_asked: record.end_asked });
     }
 
@@ -69,18 +73,6 @@ impl Ending {
         if let Some((kept, _)) = self.wanted.range(..=claimed).next_back() {
             self.wanted = self.wanted.split_off(&{ *kept });
         }
-    }
-}
-
-/// The epoch that a message is of; none for those that are of none.
-fn epoch_of(message: &Message) -> Option<Epoch> {
-    match message {
-        Message::Proposal(proposal) => Some(proposal.header.epoch),
-        Message::Vote(vote) => Some(vote.vote.body.epoch),
-        Message::Certificate(certificate) => Some(certificate.body.epoch),
-        Message::Heartbeat(heartbeat) => Some(heartbeat.epoch),
-        Message::Batch(batch) => Some(batch.body.epoch),
-        Message::Report(_) | Message::Transactions(_) | Message::Request { .. } | Message::Response { .. } => None,
     }
 }
 
@@ -179,7 +171,8 @@ impl<P: Ports> Shard<P> {
                 if now.us >= self.ending.ask_at_us {
                     self.ask_how_it_ended(now, *from);
                 }
-                if epoch == self.context.epoch().next() {
+                let comes = self.context.place(from).is_some() || self.ending.target.contains(from);
+                if epoch == self.context.epoch().next() && comes {
                     self.keep_early(*from, message, frame);
                 }
             }
@@ -276,12 +269,18 @@ impl<P: Ports> Shard<P> {
     /// A height wrote the committee record, or was the boundary.
     pub(super) fn note_epoch(&mut self, height: Height, record: Option<&CommitteeRecord>, ended: Option<Box<Ended>>) {
         if let Some(record) = record {
-            self.ending.note(height, record);
+            self.note_wanted(height, record);
         }
         self.ending.forget_below(self.tree.root().1.result.height);
         if ended.is_some() {
             self.ending.over = ended;
         }
+    }
+
+    /// A height wrote what committee operators want.
+    pub(super) fn note_wanted(&mut self, height: Height, record: &CommitteeRecord) {
+        self.ending.note(height, record);
+        self.ports.target(&self.ending.target);
     }
 
     /// Whether `next_epoch` has something to do.
@@ -312,7 +311,7 @@ impl<P: Ports> Shard<P> {
         self.ports.begin_epoch(&context);
         let tip = (block_digest(&change.boundary), change.boundary);
         let mut next = Self::recover(context, self.config, self.ports, now, tip, journaled);
-        next.ending.wanted = self.ending.wanted;
+        (next.ending.wanted, next.ending.target) = (self.ending.wanted, self.ending.target);
         next.appended = self.appended;
         next.clocks = Clocks::after(&self.clocks);
         next.homes = Homes::after(self.homes);

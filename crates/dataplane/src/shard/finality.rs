@@ -178,8 +178,7 @@ impl<P: Ports> Shard<P> {
         let proof = proven.filter(|proof| proof.body.block == *digest);
         let finalization = self.tally.certificate(VoteKind::Finalize, view).cloned().or(proof);
         if let Some(certificate) = &finalization {
-            let message = Message::Certificate(Box::new((**certificate).clone()));
-            self.ports.tell_followers(Class::Consensus, message.to_frame().into());
+            self.untold.insert(height, Message::Certificate(Box::new((**certificate).clone())).to_frame().into());
         }
         self.ports.execute(ExecutionJob { digest: *digest, block, payload, finalization, end });
         true
@@ -217,6 +216,7 @@ impl<P: Ports> Shard<P> {
 
     pub(super) fn on_executed(&mut self, now: Now, executed: Executed) {
         self.executed = executed.height;
+        self.tell_followers();
         self.note_epoch(executed.height, executed.committee.as_ref(), executed.ended);
         self.roots.insert(executed.height, executed.root);
         self.roots = self.roots.split_off(&Height(executed.height.0.saturating_sub(ROOTS_KEPT)));
@@ -232,6 +232,14 @@ impl<P: Ports> Shard<P> {
         let busy = self.executed_at_us.replace(now.us).is_some_and(|before| now.us < before + BUSY_US);
         self.report_due_us.get_or_insert(now.us + if busy { REPORT_DELAY_BUSY_US } else { REPORT_DELAY_US });
         self.recheck = true;
+    }
+
+    /// Tells followers what is final once the store has it: what they then ask for is answered from there.
+    fn tell_followers(&mut self) {
+        let above = self.untold.split_off(&self.executed.next());
+        for frame in std::mem::replace(&mut self.untold, above).into_values() {
+            self.ports.tell_followers(Class::Consensus, frame);
+        }
     }
 
     /// Something else than execution is to be reported.

@@ -1,19 +1,19 @@
 //! Peers' messages: votes, proposals, certificates, batches, questions and answers.
 
+use super::memory::Memory;
 use super::{COMPANY_US, Now, Ports, Shard, Stage, VIEW_WINDOW};
 use crate::port::{Input, PayloadStatus};
 use crate::rules;
 use bytes::Bytes;
-use rustorium_crypto::{CheckedBatch, Verified, block_digest, block_payload_root};
-use rustorium_quorum::{Evidence, KeptCertificate};
+use rustorium_crypto::{CheckedBatch, block_digest, block_payload_root};
+use rustorium_quorum::Evidence;
 use rustorium_storage::RecordKind;
-use rustorium_sync::{GapFetcher, Source, Want};
+use rustorium_sync::{GapFetcher, Want};
 use rustorium_transport::Credit;
-use rustorium_txpool::{Inserted, Lanes, Missing, PayloadFault, check_batch};
+use rustorium_txpool::{Inserted, Missing, PayloadFault, check_batch};
 use rustorium_types::{
-    Batch, BatchDigest, Block, BlockDigest, Certificate, Class, Epoch, EpochChange, Heartbeat, Height, Message,
-    Proposal, PublicKey, Report, Request, Response, SignedVote, ValidatorIndex, View, VoteBody, VoteKind, VoteMessage,
-    limits, seeded,
+    Batch, Block, BlockDigest, Certificate, Class, EpochChange, Heartbeat, Height, Message, Proposal, PublicKey,
+    Report, Request, Response, SignedVote, ValidatorIndex, View, VoteBody, VoteKind, VoteMessage, seeded,
 };
 use std::sync::Arc;
 
@@ -44,26 +44,30 @@ impl<P: Ports> Shard<P> {
             }
             Message::Certificate(certificate) => self.add_certificate(peer, *certificate),
             Message::Report(report) => self.on_report(peer, report),
+            Message::Work(work) => self.on_work(now, peer, &work),
             Message::Batch(batch) => {
                 let body = &batch.body;
-                if self.in_lane_window(&batch) && !self.lanes.holds(body.author, body.seq, &batch.signature) {
+                if self.is_pushed_by_author(peer, &batch)
+                    && self.in_lane_window(&batch)
+                    && !self.lanes.holds(body.author, body.seq, &batch.signature)
+                {
                     self.ports.check_batch(peer, *batch, frame.slice(1..), false, credit);
                 }
             }
             Message::Transactions(transactions) => self.ports.check_transactions(transactions.into_vec(), credit),
-            Message::Request { id, request } => self.on_request(peer, id, &request),
+            Message::Request { id, request } => self.on_request(peer, id, request, credit),
             Message::Response { id, response } => self.on_response(now, peer, id, response, credit),
         }
     }
 
-    /// From a node outside the committee: it may ask, and hand transactions on; what it says of the chain isn't heard.
+    /// Takes what a node outside the committee says: questions and transactions go elsewhere, and its word on the chain isn't
+    /// heard. On a node most of this never comes here (`outside::routing`).
     pub(super) fn on_outsider(&mut self, now: Now, from: &PublicKey, message: Message, credit: Credit) {
         match message {
-            Message::Request { id, request } => {
-                let response = self.ports.answer(&request, &Memory { shard: self });
-                self.ports.send_to(from, Class::Sync, Message::Response { id, response }.to_frame().into());
+            Message::Request { id, request } => self.ports.serve(from, id, request, credit),
+            Message::Transactions(transactions) => {
+                self.ports.take_from_outside(from, transactions.into_vec(), credit);
             }
-            Message::Transactions(transactions) => self.ports.check_transactions(transactions.into_vec(), credit),
             // Who left the committee with the last epoch may still show how it ended; a quorum's word needs no sender.
             Message::Response { response: Response::EpochEnd(change), .. } => self.on_epoch_end(*change),
             Message::Response { response: Response::OwnSignatures { .. }, .. } => {}
@@ -80,7 +84,7 @@ impl<P: Ports> Shard<P> {
         if let Some(certificate) = message.carry {
             self.add_certificate(peer, certificate);
         }
-        self.held.update(peer, &message.held);
+        self.on_held(peer, &message.held);
         self.on_report(peer, message.report);
         self.add_vote(peer, message.vote);
     }
@@ -109,7 +113,7 @@ impl<P: Ports> Shard<P> {
         }
     }
 
-    fn on_report(&mut self, peer: ValidatorIndex, report: Report) {
+    pub(super) fn on_report(&mut self, peer: ValidatorIndex, report: Report) {
         self.peer_executed.insert(peer, report.executed);
         self.reports.update(peer, report.result());
         if report.rooted > Height(0) {
@@ -262,7 +266,7 @@ impl<P: Ports> Shard<P> {
     }
 
     /// Whether peers may send this batch unasked: beyond the final cursor, by no more than the window.
-    fn in_lane_window(&self, batch: &Batch) -> bool {
+    pub(super) fn in_lane_window(&self, batch: &Batch) -> bool {
         let body = &batch.body;
         let committee = &self.context.committee;
         let ours = body.chain == committee.chain && body.shard == committee.shard && body.epoch == committee.epoch;
@@ -332,17 +336,25 @@ impl<P: Ports> Shard<P> {
         self.recheck = true;
     }
 
-    fn on_request(&mut self, peer: ValidatorIndex, id: u64, request: &Request) {
+    fn on_request(&mut self, peer: ValidatorIndex, id: u64, request: Request, credit: Credit) {
         if let Request::Batch { lane, .. } = request {
-            self.note_served(peer, *lane);
+            self.note_served(peer, lane);
         }
-        if let Request::Certificates { first, last } = *request {
+        if let Request::Certificates { first, last } = request {
             return self.serve_certificates(peer, id, first, last);
         }
-        let response = match *request {
+        let response = match request {
             Request::OwnSignatures { next_seq } => self.signatures_of(peer, next_seq),
-            _ => self.ports.answer(request, &Memory { shard: self }),
+            _ => rustorium_sync::answer(&Memory { shard: self }, &request),
         };
+        let memory_alone =
+            matches!(request, Request::OwnSignatures { .. } | Request::Certificates { .. } | Request::Batches { .. });
+        if !memory_alone && response == Response::NotHeld {
+            if let Some(member) = self.context.validators.get(usize::from(peer.0)) {
+                self.ports.serve(&member.node_key, id, request, credit);
+            }
+            return;
+        }
         let frame = Message::Response { id, response }.to_frame();
         self.ports.send(peer, Class::Sync, frame.into());
     }
@@ -372,6 +384,7 @@ impl<P: Ports> Shard<P> {
         if GapFetcher::owns(id) {
             return self.on_gap_answer(now, peer, id, response);
         }
+        let Some((response, credit)) = self.on_told_answer(now, peer, id, response, credit) else { return };
         let Some((want, response)) = self.fetcher.on_response(now.ms(), peer, id, response) else {
             return self.note_refusals();
         };
@@ -441,37 +454,4 @@ impl<P: Ports> Shard<P> {
 pub(super) fn invalid(view: View, rule: &'static str) -> PayloadStatus {
     tracing::warn!(event = "block_invalid", view = view.0, rule);
     PayloadStatus::Invalid
-}
-
-/// What the shard's memory can answer questions from.
-pub(super) struct Memory<'a, P: Ports> {
-    pub(super) shard: &'a Shard<P>,
-}
-
-impl<P: Ports> Source for Memory<'_, P> {
-    fn block(&self, digest: &BlockDigest) -> Option<Block> {
-        self.shard.tree.get(digest).map(|entry| (*entry.block).clone())
-    }
-
-    fn batch(&self, lane: ValidatorIndex, digest: &BatchDigest) -> Option<Batch> {
-        let lanes: &Lanes = &self.shard.lanes;
-        lanes.get(lane, digest).map(|checked| (*checked.batch).clone())
-    }
-
-    fn certificates(&self, first: View, last: View) -> Vec<Certificate> {
-        let plain = |certificate: &Verified<Certificate>| (**certificate).clone();
-        let whole = |kept| match kept {
-            KeptCertificate::Whole(certificate) => Some(plain(&certificate)),
-            KeptCertificate::At(_) => None,
-        };
-        self.shard.tally.kept_between(first, last).filter_map(whole).take(limits::SYNC_ITEMS_MAX).collect()
-    }
-
-    fn final_blocks(&self, _first: Height, _count: u32) -> (Vec<Block>, Option<Certificate>) {
-        (Vec::new(), None)
-    }
-
-    fn epoch_end(&self, _epoch: Epoch) -> Option<EpochChange> {
-        None
-    }
 }

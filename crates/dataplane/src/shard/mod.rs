@@ -6,12 +6,14 @@
 mod blocks;
 mod certificates;
 mod clocks;
+mod digests;
 mod effects;
 mod ending;
 mod finality;
 mod homes;
 mod inbound;
 mod leading;
+mod memory;
 mod open_votes;
 mod ports;
 mod recovery;
@@ -84,6 +86,7 @@ pub struct Shard<P: Ports> {
     fetcher: Fetcher,
     /// Certificates that are lacking above the last final view.
     gap: GapFetcher,
+    digests: digests::Digests,
     view: View,
     /// Whether this node leads the view.
     leads: bool,
@@ -112,6 +115,8 @@ pub struct Shard<P: Ports> {
     /// What members say of the state tree.
     rooted: ReportTally,
     executed: Height,
+    /// Finalizations of blocks that are being executed, as frames for followers.
+    untold: BTreeMap<Height, Bytes>,
     report_due_us: Option<u64>,
     executed_at_us: Option<u64>,
     /// Whose links are up, members or not.
@@ -174,6 +179,7 @@ impl<P: Ports> Shard<P> {
             config,
             fetcher: Fetcher::new(fetch),
             gap: GapFetcher::new(gap, tip.1.view),
+            digests: digests::Digests::new(fetch.timeout_ms),
             view: tip.1.view,
             leads: false,
             passed_over: Vec::new(),
@@ -194,6 +200,7 @@ impl<P: Ports> Shard<P> {
             state_roots: BTreeMap::new(),
             rooted: ReportTally::new(n, quorum, context.me()),
             executed: Height(0),
+            untold: BTreeMap::new(),
             report_due_us: None,
             executed_at_us: None,
             linked: BTreeSet::new(),
@@ -314,12 +321,13 @@ impl<P: Ports> Shard<P> {
         let silence = self.signs.next_silence_us(self.config.heartbeat_us);
         let fetch = self.fetcher.next_deadline_ms().map(|ms| ms * 1000);
         let gap = self.gap.next_deadline_ms().map(|ms| ms * 1000);
+        let told = self.digests.next_deadline_us();
         let delayed = self.pool.next_delayed_ms().into_iter().chain(self.homes.next_due_ms()).min().map(|at| at * 1000);
         let cut = self.own_lane.cut_due_us;
         let levels = self.untold_since_us.map(|since| since + COMPANY_US);
         let ask = self.ask_due_us();
         let end = self.next_end_us(now);
-        [silence, fetch, gap, delayed, cut, levels, ask, self.report_due_us, self.recheck_at_us, end]
+        [silence, fetch, gap, told, delayed, cut, levels, ask, self.report_due_us, self.recheck_at_us, end]
             .into_iter()
             .flatten()
             .min()
@@ -413,6 +421,11 @@ impl<P: Ports> Shard<P> {
     /// The shard's view, for status.
     pub fn view(&self) -> View {
         self.view
+    }
+
+    /// Batches of each lane that it holds without a gap.
+    pub fn held_lanes(&self) -> Vec<u64> {
+        self.lanes.held()
     }
 
     /// Transactions and bytes in the pool, for back-pressure at the gateway.

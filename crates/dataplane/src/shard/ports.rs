@@ -13,8 +13,9 @@ use rustorium_transport::Credit;
 use rustorium_txpool::{AccountView, Refused};
 use rustorium_types::{
     AccountId, Batch, Block, BlockDigest, BlockProof, Certificate, Class, Epoch, EpochChange, Hash, Height, Message,
-    PublicKey, Request, Response, Transaction, TxId, ValidatorIndex,
+    PublicKey, Request, Transaction, TxId, ValidatorIndex,
 };
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// The two clocks, read once an event.
@@ -167,6 +168,12 @@ pub trait Ports {
     fn send_to(&mut self, node_key: &PublicKey, class: Class, frame: Bytes);
     /// Sends a frame to all who follow without being in the committee.
     fn tell_followers(&mut self, class: Class, frame: Bytes);
+    /// The version of the links' protocol that a peer and this node both speak (`link_version`).
+    fn link_version(&self, peer: ValidatorIndex) -> u8;
+    /// The round trip to a peer; none where it isn't measured.
+    fn rtt_us(&self, _peer: ValidatorIndex) -> Option<u64> {
+        None
+    }
     /// Sends a frame to all peers.
     fn broadcast(&mut self, class: Class, frame: Bytes);
     /// Appends to the journal; returns the record's position.
@@ -197,10 +204,16 @@ pub trait Ports {
     fn refused(&mut self, id: &TxId, refused: Refused);
     /// An account as executed so far.
     fn account(&self, account: &AccountId) -> Option<AccountView>;
-    /// Answers a question from the store and the shard's memory.
-    fn answer(&self, request: &Request, memory: &dyn rustorium_sync::Source) -> Response;
     /// Answers a member's question for certificates with these, of which some are still to be read from the journal.
     fn answer_certificates(&mut self, to: &PublicKey, id: u64, kept: Vec<KeptCertificate>);
+    /// Has a question of whoever has this node key answered from the store.
+    fn serve(&mut self, to: &PublicKey, id: u64, request: Request, credit: Credit);
+    /// Has transactions of a node outside the committee checked, which come as `Transactions`.
+    fn take_from_outside(&mut self, from: &PublicKey, transactions: Vec<Transaction>, credit: Credit);
+    /// The committee that operators want has members with these node keys.
+    fn target(&mut self, node_keys: &BTreeSet<PublicKey>);
+    /// A final block, from the store.
+    fn stored_block(&self, digest: &BlockDigest) -> Option<Block>;
     /// How an epoch ended, from the store.
     fn epoch_end(&self, epoch: Epoch) -> Option<EpochChange>;
     /// The round trip to a member, as its link measures it. None: nobody measures, or it isn't connected.

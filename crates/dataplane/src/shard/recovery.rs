@@ -114,7 +114,7 @@ impl<P: Ports> Shard<P> {
         let mut shard = Self::empty(context, config, ports, tip, journaled.periods);
         shard.key = KeyState::recovered(own_lane, past, journaled.retired);
         shard.later = later;
-        journaled.committees.iter().for_each(|(height, record)| shard.ending.note(*height, record));
+        journaled.committees.iter().for_each(|(height, record)| shard.note_wanted(*height, record));
         shard.recover_roots(journaled.roots, tip_height);
         shard.recover_lanes(own_lane, records.batches);
         for (position, block) in records.blocks {

@@ -19,6 +19,8 @@ use std::collections::BTreeSet;
 
 /// The number of the question what peers hold of this node's; other questions count up from 0.
 pub(super) const QUESTION: u64 = u64::MAX;
+/// The number of the question for certificates that a peer named (R44).
+pub(super) const TOLD: u64 = u64::MAX - 1;
 
 /// How far this node is with finding out what it signed.
 enum Standing {

@@ -4,9 +4,9 @@ use super::{Admitted, Now, Outgoing, Ports, Shard, Stage};
 use crate::periods::claimed_height;
 use crate::rules;
 use bytes::Bytes;
-use rustorium_crypto::{CheckedBatch, own_batch};
+use rustorium_crypto::own_batch;
 use rustorium_storage::RecordKind;
-use rustorium_txpool::{Admission, BlockCaps, Clock, CutLimits, PoolConfig, lanes_by_rank};
+use rustorium_txpool::{Admission, Clock, CutLimits, PoolConfig, lanes_by_rank};
 use rustorium_types::limits::VALIDATORS_MAX;
 use rustorium_types::{
     BatchBody, BatchDigest, BoundedVec, Class, Height, Message, PublicKey, Request, Transaction, TxId, ValidatorIndex,
@@ -21,10 +21,6 @@ const FORWARDED_TOGETHER: usize = 15;
 /// to one after the other, and how long after each frame of such ones the next may follow.
 const HAND_ON_AFTER_MS: u64 = 900;
 const HAND_ON_PAUSE_US: u64 = 300_000;
-/// Batches that one `SendWork` sends, at most.
-const WORK_BATCHES_MAX: usize = 16;
-/// Notarizations that one `SendWork` sends, at most; older ones are fetched.
-const WORK_NOTARIZATIONS_MAX: usize = 64;
 
 /// How a shard treats its own lane and its peers.
 #[derive(Clone, Debug)]
@@ -296,33 +292,6 @@ impl<P: Ports> Shard<P> {
         !parent.ends_epoch() && lag_allows && (self.lanes.listable(&parent.cursors) || self.may_cut())
     }
 
-    fn unlisted(&self) -> Vec<Arc<CheckedBatch>> {
-        let (_, root) = self.tree.root();
-        let parent = self.tree.header(&self.best_parent).unwrap_or(root);
-        let extension =
-            self.lanes.extend(&parent.cursors, &BlockCaps::for_parameters(&self.context.parameters), |_| None);
-        let payload = self.lanes.payload(&parent.cursors, &extension.cursors);
-        payload.map(|lanes| lanes.into_iter().flatten().collect()).unwrap_or_default()
-    }
-
-    /// Sends what makes this node see work: unlisted batches, notarizations above the last final view, the report.
-    pub(super) fn send_work(&mut self, peer: Option<ValidatorIndex>) {
-        let mut messages = self.open_notarizations(WORK_NOTARIZATIONS_MAX);
-        messages.push(Message::Report(self.own_report()));
-        let sent = if seeded::bug("work-before-its-sync") { u64::MAX } else { self.own_lane.sent };
-        let may_leave =
-            |batch: &Arc<CheckedBatch>| !self.context.is_me(batch.batch.body.author) || batch.batch.body.seq < sent;
-        let batches = self.unlisted().into_iter().filter(may_leave).take(WORK_BATCHES_MAX);
-        messages.extend(batches.map(|batch| Message::Batch(Box::new((*batch.batch).clone()))));
-        for message in messages {
-            let (class, frame) = (message.class(), Bytes::from(message.to_frame()));
-            match peer {
-                Some(peer) => self.ports.send(peer, class, frame),
-                None => self.ports.broadcast(class, frame),
-            }
-        }
-    }
-
     pub(super) fn poll_fetcher(&mut self, now: Now) {
         let mut peers: Vec<ValidatorIndex> = self.connected();
         // Of more than f members one is honest.
@@ -332,6 +301,7 @@ impl<P: Ports> Shard<P> {
         let mut questions: Vec<(ValidatorIndex, u64, Request)> = Vec::new();
         self.fetcher.poll(now.ms(), &peers, &mut questions);
         self.gap.poll(now.ms(), &peers, &mut questions);
+        self.poll_told(now);
         for (peer, id, request) in questions {
             let frame = Message::Request { id, request }.to_frame().into();
             match self.seed_at(peer).copied() {
@@ -359,6 +329,7 @@ impl<P: Ports> Shard<P> {
         if up {
             self.connected.insert(peer);
             self.gap.connected();
+            self.note_version(peer);
             self.signs.expect(now, peer);
             self.help(peer, View(0));
             self.ask_soon(now);

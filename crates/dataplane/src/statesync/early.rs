@@ -181,7 +181,8 @@ impl Early<'_> {
             peers: peers.chain(others).collect(),
             queue_frames,
             queue_bytes,
-            followers: FollowerLimits::NONE,
+            guests: Default::default(),
+            followers: FollowerLimits::CLOSED,
             shaper: None,
         };
         Transport::start(config, ear, runtime.handle())

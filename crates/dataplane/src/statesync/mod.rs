@@ -11,10 +11,8 @@ pub mod join;
 mod offered;
 pub mod offers;
 mod progress;
-pub mod server;
 mod view;
 
 pub use join::{JoinEvent, Joined, Joiner};
 pub use offers::{OfferNote, Offers, fits_a_frame};
 pub use progress::FillProgress;
-pub use server::{Question, Server};

@@ -6,12 +6,14 @@ mod core;
 mod forge;
 mod net;
 mod ports;
+mod witness;
 
 mod ages;
 mod catch_up;
 mod certificates;
 mod clocks;
 mod closing;
+mod digests;
 mod durability;
 mod epochs;
 mod executor;

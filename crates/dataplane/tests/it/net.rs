@@ -2,7 +2,8 @@
 
 use crate::chain::{self, N, context};
 use crate::core::Core;
-use crate::ports::{TestPorts, Witness};
+use crate::ports::TestPorts;
+use crate::witness::Witness;
 use bytes::Bytes;
 use rustorium_crypto::{SigningKey, Verified};
 use rustorium_dataplane::context::Context;
@@ -180,7 +181,7 @@ impl Net {
             let peers = peers.filter(|peer| member(peer).is_some_and(|at| to.is_none_or(|to| to == at)));
             self.wire.extend(peers.map(|peer| (index, peer, class, frame.clone())));
         }
-        for (to, message) in ports.outside.drain(..) {
+        for (to, message, context) in ports.outside.drain(..) {
             let frame = Bytes::from(message.to_frame());
             let peers = (0..count).filter(|peer| *peer != place && context.place(&node_key(*peer)).is_none());
             let peers = peers.filter(|peer| to.is_none_or(|to| to == node_key(*peer)));

@@ -2,6 +2,7 @@
 //! a restart would need.
 
 use crate::chain::{copy, verified};
+use crate::witness::Witness;
 use borsh::BorshDeserialize;
 use bytes::Bytes;
 use rustorium_crypto::{batch_digest, block_digest, verify_batch, verify_transactions};
@@ -28,48 +29,10 @@ use rustorium_transport::Credit;
 use rustorium_txpool::{AccountView, Refused};
 use rustorium_types::*;
 use std::cell::RefCell;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
-
-/// What all incarnations of all nodes have shown to others.
-#[derive(Default)]
-pub struct Witness {
-    votes: BTreeMap<(Epoch, ValidatorIndex, View, VoteKind), BlockDigest>,
-    batches: BTreeMap<(Epoch, ValidatorIndex, u64), BatchDigest>,
-    headers: BTreeMap<BlockDigest, Header>,
-    roots: BTreeMap<Height, (BlockDigest, Hash)>,
-    state_roots: BTreeMap<Height, Hash>,
-}
-
-impl Witness {
-    fn vote(&mut self, signer: ValidatorIndex, body: &VoteBody) {
-        let epoch = body.epoch;
-        let known = *self.votes.entry((epoch, signer, body.view, body.kind)).or_insert(body.block);
-        assert_eq!(known, body.block, "{signer:?} voted twice in {:?}", body.view);
-        let both = [VoteKind::Nullify, VoteKind::Finalize]
-            .map(|kind| self.votes.contains_key(&(epoch, signer, body.view, kind)));
-        assert_ne!(both, [true, true], "{signer:?} nullified and finalized {:?}", body.view);
-    }
-
-    /// Whether it was shown before.
-    fn batch(&mut self, body: &BatchBody, digest: BatchDigest) -> bool {
-        let (author, seq) = (body.author, body.seq);
-        let known = self.batches.insert((body.epoch, author, seq), digest);
-        assert!(known.is_none_or(|known| known == digest), "{author:?} sent two batches at {seq}");
-        known.is_some()
-    }
-
-    fn rooted(&mut self, height: Height, root: Hash) {
-        assert_eq!(*self.state_roots.entry(height).or_insert(root), root, "two state roots at {height:?}");
-    }
-
-    fn executed(&mut self, height: Height, digest: BlockDigest, root: Hash) {
-        let known = *self.roots.entry(height).or_insert((digest, root));
-        assert_eq!(known, (digest, root), "two results at {height:?}");
-    }
-}
 
 /// The smallest tables: made once, and the same roots come out.
 fn tables() -> Arc<Tables> {
@@ -86,8 +49,8 @@ pub struct TestPorts {
     pub sent: VecDeque<(Option<ValidatorIndex>, Class, Bytes)>,
     /// To nodes outside the committee: one, or all of them.
     pub told_outside: Vec<(Option<PublicKey>, Message)>,
-    /// The same, until it is on its way.
-    pub outside: Vec<(Option<PublicKey>, Message)>,
+    /// The same, until it is on its way, with the epoch in which it was said.
+    pub outside: Vec<(Option<PublicKey>, Message, Arc<Context>)>,
     pub journal: Vec<JournalRecord>,
     pub next: u64,
     pub wanted: u64,
@@ -118,6 +81,10 @@ pub struct TestPorts {
     pub may_retire: bool,
     /// Whether it ended for another process with its keys.
     pub ended: Option<Ending>,
+    /// The node keys of the committee that operators want.
+    pub target: BTreeSet<PublicKey>,
+    /// Peers of an older release, by the version of the link.
+    pub link_versions: BTreeMap<ValidatorIndex, u8>,
 }
 
 impl TestPorts {
@@ -157,12 +124,14 @@ impl TestPorts {
             retired: None,
             may_retire: false,
             ended: None,
+            target: BTreeSet::new(),
+            link_versions: BTreeMap::new(),
         }
     }
 
     fn outside(&mut self, to: Option<PublicKey>, message: Message) {
         self.told_outside.push((to, message.clone()));
-        self.outside.push((to, message));
+        self.outside.push((to, message, self.context.clone()));
     }
 
     /// Executes one job with the node's own executor.
@@ -376,6 +345,10 @@ impl Ports for TestPorts {
         self.context = context.clone();
     }
 
+    fn stored_block(&self, digest: &BlockDigest) -> Option<Block> {
+        Serving { memory: None, store: &*self.store }.block(digest)
+    }
+
     fn epoch_end(&self, epoch: Epoch) -> Option<EpochChange> {
         self.store.epoch(epoch).unwrap()
     }
@@ -395,6 +368,10 @@ impl Ports for TestPorts {
     fn tell_followers(&mut self, class: Class, frame: Bytes) {
         self.leaves(class, &frame);
         self.outside(None, Message::from_frame(class, &frame).unwrap());
+    }
+
+    fn link_version(&self, peer: ValidatorIndex) -> u8 {
+        self.link_versions.get(&peer).copied().unwrap_or(link_version::DIGESTS)
     }
 
     fn broadcast(&mut self, class: Class, frame: Bytes) {
@@ -480,8 +457,17 @@ impl Ports for TestPorts {
         self.send_to(to, Class::Sync, Message::Response { id, response }.to_frame().into());
     }
 
-    fn answer(&self, request: &Request, memory: &dyn Source) -> Response {
-        rustorium_sync::answer(&Serving { memory, store: &*self.store }, request)
+    fn serve(&mut self, to: &PublicKey, id: u64, request: Request, _: Credit) {
+        let response = rustorium_sync::answer(&Serving { memory: None, store: &*self.store }, &request);
+        self.send_to(to, Class::Sync, Message::Response { id, response }.to_frame().into());
+    }
+
+    fn take_from_outside(&mut self, _: &PublicKey, transactions: Vec<Transaction>, credit: Credit) {
+        self.check_transactions(transactions, credit);
+    }
+
+    fn target(&mut self, node_keys: &BTreeSet<PublicKey>) {
+        self.target.clone_from(node_keys);
     }
 
     fn evidence(&mut self, evidence: Evidence) {

@@ -205,7 +205,8 @@ impl World {
             peers: (0..4).map(peer).collect(),
             queue_frames: Config::QUEUES.0,
             queue_bytes: Config::QUEUES.1,
-            followers: FollowerLimits::NONE,
+            guests: Default::default(),
+            followers: FollowerLimits::CLOSED,
             shaper: None,
         };
         match self.sockets[usize::from(me)].take() {

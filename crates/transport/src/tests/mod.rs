@@ -88,7 +88,8 @@ impl Committee {
             peers: self.peers(&all),
             queue_frames: Config::QUEUES.0,
             queue_bytes: Config::QUEUES.1,
-            followers: FollowerLimits::NONE,
+            guests: Default::default(),
+            followers: FollowerLimits::CLOSED,
             shaper: None,
         }
     }

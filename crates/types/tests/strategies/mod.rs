@@ -351,6 +351,11 @@ fn request() -> impl Strategy<Value = Request> {
         any::<(u64, u32)>().prop_map(|(first, count)| Request::FinalBlocks { first: Height(first), count }),
         any::<u64>().prop_map(|next_seq| Request::OwnSignatures { next_seq }),
         any::<u64>().prop_map(|epoch| Request::EpochEnd(Epoch(epoch))),
+        any::<(u16, u64, u64)>().prop_map(|(lane, first, end)| Request::Batches {
+            lane: ValidatorIndex(lane),
+            first,
+            end
+        }),
         state_request().prop_map(Request::State),
     ]
 }
@@ -407,6 +412,7 @@ fn response() -> impl Strategy<Value = Response> {
             }
         ),
         epoch_change().prop_map(|change| Response::EpochEnd(Box::new(change))),
+        bounded(batch(), 3).prop_map(Response::Batches),
         state_answer().prop_map(|answer| Response::State(Box::new(answer))),
     ]
 }
@@ -422,9 +428,24 @@ pub fn epoch_change() -> impl Strategy<Value = EpochChange> {
     )
 }
 
+fn work() -> impl Strategy<Value = Work> {
+    let end = (0u16..128, any::<u64>(), any::<[u8; 32]>())
+        .prop_map(|(lane, next_seq, tip)| (ValidatorIndex(lane), Cursor { next_seq, tip: BatchDigest(tip) }));
+    let named = any::<(u64, [u8; 32])>().prop_map(|(view, digest)| (View(view), BlockDigest(digest)));
+    (any::<u64>(), bounded(end, 3), bounded(named, 3), report()).prop_map(|(epoch, tips, notarizations, report)| Work {
+        epoch: Epoch(epoch),
+        tips,
+        notarizations,
+        report,
+    })
+}
+
 pub fn message() -> impl Strategy<Value = Message> {
     let held = || bounded::<_, VALIDATORS_MAX>(any::<u64>(), 5);
-    let vote_message = (vote(), report(), held(), option::of(certificate()))
+    let change = (0u16..128, any::<u64>()).prop_map(|(lane, count)| (ValidatorIndex(lane), count));
+    let said =
+        prop_oneof![held().prop_map(Held::Whole), bounded::<_, VALIDATORS_MAX>(change, 5).prop_map(Held::Changes),];
+    let vote_message = (vote(), report(), said, option::of(certificate()))
         .prop_map(|(vote, report, held, carry)| VoteMessage { vote, report, held, carry });
     let certificates = (option::of(certificate()), option::of(certificate()));
     let heartbeat = (any::<u64>(), certificates, bounded(vote(), 3), report(), held()).prop_map(
@@ -443,6 +464,7 @@ pub fn message() -> impl Strategy<Value = Message> {
         certificate().prop_map(|certificate| Message::Certificate(Box::new(certificate))),
         heartbeat.prop_map(|heartbeat| Message::Heartbeat(Box::new(heartbeat))),
         report().prop_map(Message::Report),
+        work().prop_map(|work| Message::Work(Box::new(work))),
         batch().prop_map(|batch| Message::Batch(Box::new(batch))),
         bounded(transaction(), 3).prop_map(Message::Transactions),
         (any::<u64>(), request()).prop_map(|(id, request)| Message::Request { id, request }),

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 NOTARIZE, NULLIFY, FINALIZE = 0, 1, 2
+CHANGES_BIT = 1 << 31
+"""Of the length of what a vote says of held batches: lanes that changed, each with its index."""
 PROPOSAL, VOTE, CERTIFICATE, HEARTBEAT, BATCH_TAG, REQUEST = 0, 1, 2, 3, 5, 7
 BLOCK, BATCH = 0, 1
 """What is asked for by its digest."""
@@ -153,8 +155,14 @@ def wanted_in(frame: bytes) -> bytes | None:
 def carry_at(vote_frame: bytes) -> int:
     """Where a vote's frame says whether it carries a certificate."""
     at = 1 + VOTE_BYTES + REPORT_BYTES
-    (lanes,) = struct.unpack_from("<I", vote_frame, at)
-    return int(at + 4 + lanes * 8)
+    return at + held_bytes(vote_frame, at)
+
+
+def held_bytes(frame: bytes, at: int) -> int:
+    """The length of what a vote's frame says of held batches there: all lanes' counts, or those that changed."""
+    (length,) = struct.unpack_from("<I", frame, at)
+    changes = length & CHANGES_BIT
+    return 4 + int(length & ~CHANGES_BIT) * (10 if changes else 8)
 
 
 def notarization_at(proposal_frame: bytes) -> int | None:

@@ -16,6 +16,7 @@ from rustorium.sim.release.frames import (
     TIME_AT,
     VOTE_BYTES,
     SeenHeader,
+    held_bytes,
     proposed_in,
     votes_in,
 )
@@ -185,9 +186,9 @@ class ReportLiar(Actor):
         report = b"".join(number.to_bytes(8, "little") + root for number, root in zip(heights, roots, strict=True))
         end = at + REPORT_BYTES
         if out.said["message"] == "vote":
-            lanes = int.from_bytes(frame[end : end + 4], "little")
+            lanes = out.world.n
             held = b"".join(rng.choice([0, 1 << 20, (1 << 64) - 1]).to_bytes(8, "little") for _ in range(lanes))
-            report, end = report + frame[end : end + 4] + held, end + 4 + len(held)
+            report, end = report + lanes.to_bytes(4, "little") + held, end + held_bytes(frame, end)
         self.did(out.world, "false report")
         return frame[:at] + report + frame[end:]
 

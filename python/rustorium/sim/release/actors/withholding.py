@@ -7,7 +7,7 @@ from rustorium.consensus.pacemaker import NS_PER_MS
 from rustorium.sim.release.actors.base import Actor, Hand, Incoming, Outgoing, said_in
 from rustorium.sim.release.frames import NULLIFY, votes_in
 
-ANSWERS = ("batch answer", "block", "final blocks", "certificates")
+ANSWERS = ("batch answer", "batches answer", "block", "final blocks", "certificates")
 
 
 class Silent(Actor):

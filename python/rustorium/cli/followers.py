@@ -1,0 +1,87 @@
+"""`followers add`, `followers list` and `followers remove`: which nodes may follow this one."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from rustorium.cli.options import AdminTokenOption, AdminUrlOption, HomeOption, home_of, plane_of
+from rustorium.cli.output import Format, Output, emit, note
+
+group = typer.Typer(
+    help="The nodes outside the committee that may follow a node: they get all that the chain has.",
+    no_args_is_help=True,
+)
+COLUMNS = ["node_key", "named_in"]
+KeyArgument = Annotated[
+    str, typer.Argument(help="The follower's node key, as its `init` prints it.", show_default=False)
+]
+
+
+@group.command("list")
+def list_(
+    home: HomeOption = None,
+    admin_url: AdminUrlOption = None,
+    token_file: AdminTokenOption = None,
+    output: Output = Format.table,
+) -> None:
+    """List the node keys that are let in by name."""
+    emit(_do("followers", None, home, admin_url, token_file), output, COLUMNS)
+
+
+@group.command("add")
+def add_(
+    node_key: KeyArgument,
+    home: HomeOption = None,
+    admin_url: AdminUrlOption = None,
+    token_file: AdminTokenOption = None,
+    output: Output = Format.table,
+) -> None:
+    """Let a node follow. It keeps its place whoever else comes."""
+    emit(_do("add_follower", node_key, home, admin_url, token_file), output, COLUMNS)
+
+
+@group.command("remove")
+def remove_(
+    node_key: KeyArgument,
+    home: HomeOption = None,
+    admin_url: AdminUrlOption = None,
+    token_file: AdminTokenOption = None,
+    output: Output = Format.table,
+) -> None:
+    """Let a node follow no more; its link ends. One that `config.toml` names stays."""
+    rows = _do("remove_follower", node_key, home, admin_url, token_file)
+    emit(rows, output, COLUMNS)
+    if any(row["node_key"] == node_key.lower() for row in rows):
+        note("config.toml names it, so it stays: take it out of p2p.followers and start the node again")
+
+
+def _do(
+    operation: str, node_key: str | None, home: Path | None, admin_url: str | None, token_file: Path | None
+) -> list[dict[str, Any]]:
+    """By the node where it runs, else in its home. Errors: RustoriumError."""
+    from rustorium.errors import NotReady
+    from rustorium.followers import parse
+    from rustorium.node.admin import call
+    from rustorium.node.adminclient import NO_NODE
+
+    arguments: dict[str, Any] = {} if node_key is None else {"node_key": parse(node_key)}
+    plane = plane_of(home, admin_url, token_file)
+    try:
+        rows: list[dict[str, Any]] = call(plane, operation, **arguments)
+        return rows
+    except NotReady as error:
+        if not isinstance(plane, Path) or error.code != NO_NODE:
+            raise
+    return _at_rest(operation, arguments, home)
+
+
+def _at_rest(operation: str, arguments: dict[str, Any], home: Path | None) -> list[dict[str, Any]]:
+    from rustorium.followers import Door, add, remove
+
+    found = home_of(home)
+    door = Door(found.followers, found.load_config().config.p2p.followers_named)
+    changes: dict[str, Callable[[Path, str], list[str]]] = {"add_follower": add, "remove_follower": remove}
+    change = changes.get(operation)
+    return list(door.rows() if change is None else door.change(change, arguments["node_key"]))

@@ -1,0 +1,55 @@
+"""The keys that a home's node lets follow: what their file takes, and who is told of a change."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from rustorium.errors import HomeError, NotFound, UsageError
+from rustorium.followers import Door, add, load, parse, remove
+
+A, B = "aa" * 32, "bb" * 32
+
+
+def test_keys_are_added_once_and_removed(tmp_path: Path) -> None:
+    path = tmp_path / "followers.json"
+    assert load(path) == []
+    add(path, A)
+    add(path, B)
+    assert add(path, A) == [A, B] == load(path)
+    assert remove(path, A) == [B] == load(path)
+    with pytest.raises(NotFound, match="doesn't name"):
+        remove(path, A)
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[1]", '["ab"]', json.dumps([A] * 257), "[" * 100_000, "\0"])
+def test_a_file_that_is_no_list_of_keys_is_refused(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "followers.json"
+    path.write_text(content)
+    for look in (lambda: load(path), lambda: add(path, A), lambda: Door(path, [])):
+        with pytest.raises(HomeError, match="is no list of node keys") as caught:
+            look()
+        assert caught.value.code == "followers-invalid"
+
+
+def test_there_is_an_end_to_them(tmp_path: Path) -> None:
+    path = tmp_path / "followers.json"
+    path.write_text(json.dumps([f"{number:064x}" for number in range(256)]))
+    with pytest.raises(UsageError, match="remove one first"):
+        add(path, A)
+    assert len(add(path, f"{7:064x}")) == 256
+
+
+def test_a_running_node_is_told_of_all_keys_at_each_change(tmp_path: Path) -> None:
+    told: list[list[str]] = []
+    door = Door(tmp_path / "followers.json", [A])
+    door.tell(told.append)
+    assert door.change(add, B.upper()) == [
+        {"node_key": A, "named_in": "config.toml"},
+        {"node_key": B, "named_in": "followers.json"},
+    ]
+    door.change(remove, B)
+    assert told == [[A], [A, B], [A]]
+    for wrong in (None, "x", 7, A + "0"):
+        with pytest.raises(UsageError, match="is no node key"):
+            parse(wrong)
