@@ -48,6 +48,12 @@ pub struct ShardGauges {
     pub diverged: AtomicU64,
     /// The next height, where no peer holds it any more; 0 for none.
     pub unserved: AtomicU64,
+    /// Bytes of the journal's records that are still needed.
+    pub journal_live_bytes: AtomicU64,
+    /// Bytes of the journal from the oldest of them to its end.
+    pub journal_held_bytes: AtomicU64,
+    /// When the oldest of them was appended, monotonic microseconds; 0 for none.
+    pub journal_oldest_us: AtomicU64,
     /// When peers were heard.
     pub arrivals: Arrivals,
     /// The leaders that are passed over.
@@ -101,6 +107,14 @@ impl Ports for ThreadPorts {
 
     fn append(&mut self, kind: RecordKind, payload: &[u8]) -> u64 {
         self.journal.append(kind, payload).0
+    }
+
+    fn append_again(&mut self, of: u64, payload_bytes: usize) -> u64 {
+        self.journal.append_again(Lsn(of), payload_bytes).0
+    }
+
+    fn sealed_below(&self) -> u64 {
+        self.journal.sealed_below().0
     }
 
     fn sync(&mut self, position: u64) {
@@ -242,6 +256,10 @@ fn publish(shard: &mut Shard<ThreadPorts>, gauges: &ShardGauges) {
     gauges.missing.store(shard.missing(), Ordering::Relaxed);
     gauges.synced.store(shard.synced(), Ordering::Relaxed);
     gauges.unserved.store(shard.unserved().map_or(0, |height| height.0), Ordering::Relaxed);
+    let journal = shard.journal_sizes();
+    gauges.journal_live_bytes.store(journal.live_bytes, Ordering::Relaxed);
+    gauges.journal_held_bytes.store(journal.held_bytes, Ordering::Relaxed);
+    gauges.journal_oldest_us.store(journal.oldest_us.unwrap_or(0), Ordering::Relaxed);
     let heard = shard.take_arrivals();
     if !heard.is_empty() {
         let context = shard.ports.links.context();

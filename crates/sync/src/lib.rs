@@ -6,10 +6,12 @@
 pub mod answer;
 pub mod chain;
 pub mod fetcher;
+mod needed;
 pub mod state;
 mod want;
 
 pub use answer::{ANSWER_BYTES_MAX, Source, answer};
 pub use chain::{FinalBlocksRefused, FinalChain, check_final_blocks, check_final_chain};
 pub use fetcher::{FetchConfig, Fetcher, WrongAnswer};
+pub use needed::{Needed, Owner};
 pub use want::Want;

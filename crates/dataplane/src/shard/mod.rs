@@ -7,15 +7,19 @@ mod blocks;
 mod effects;
 mod ending;
 mod finality;
+mod holding;
 mod inbound;
 mod leading;
+mod live_records;
 mod ports;
 mod recovery;
+mod retained;
 mod signs;
 mod stale;
 mod state_claims;
 mod timing;
 mod versions;
+mod wanting;
 mod work;
 
 use crate::context::Context;
@@ -36,6 +40,7 @@ use rustorium_types::{
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
+pub use live_records::{JournalSizes, LiveRecords};
 pub use ports::{Admitted, Ended, Ending, Event, Executed, ExecutionJob, Now, Ports};
 pub use recovery::{Floor, Journaled, Records};
 pub use timing::Stage;
@@ -71,7 +76,10 @@ pub struct Shard<P: Ports> {
     lanes: Lanes,
     pool: Pool,
     fetcher: Fetcher,
+    wanting: wanting::Wanting,
     view: View,
+    /// The newest view of which any certificate is known.
+    certified_to: View,
     /// Whether this node leads the view.
     leads: bool,
     /// The leaders that the core passes over.
@@ -121,7 +129,10 @@ pub struct Shard<P: Ports> {
     claim_wanted: Height,
     /// Since when a level has changed that the core does not know yet.
     untold_since_us: Option<u64>,
-    retained: finality::Retained,
+    retained: retained::Retained,
+    /// Whether batches may be held that no living block lists, and when to look next, monotonic microseconds.
+    sweep_lanes: bool,
+    sweep_at_us: Option<u64>,
     recheck: bool,
     recheck_at_us: Option<u64>,
     timing: timing::Timing,
@@ -142,6 +153,7 @@ impl<P: Ports> Shard<P> {
             in_flight_max: 256,
             wants_max: 4096,
             per_peer_in_flight_max: 64,
+            ..FetchConfig::default()
         };
         let quorum = rustorium_types::quorum(n);
         Self {
@@ -155,7 +167,9 @@ impl<P: Ports> Shard<P> {
             pool: Pool::new(config.pool.clone()),
             config,
             fetcher: Fetcher::new(fetch),
+            wanting: wanting::Wanting::default(),
             view: tip.1.view,
+            certified_to: tip.1.view,
             leads: false,
             passed_over: Vec::new(),
             outbox: VecDeque::new(),
@@ -192,7 +206,9 @@ impl<P: Ports> Shard<P> {
             told_diverged: false,
             claim_wanted: Height(0),
             untold_since_us: None,
-            retained: finality::Retained::default(),
+            retained: retained::Retained::default(),
+            sweep_lanes: false,
+            sweep_at_us: None,
             recheck: false,
             recheck_at_us: None,
             timing: timing::Timing::default(),
@@ -203,6 +219,7 @@ impl<P: Ports> Shard<P> {
     /// Takes one event.
     pub fn handle(&mut self, now: Now, event: Event) {
         self.timing.at(now.us);
+        self.retained.live.at(now.us);
         match event {
             Event::Peer { from, message, frame, credit } => self.peer_says(now, &from, message, frame, credit),
             Event::Link { node_key, up } => {
@@ -264,9 +281,9 @@ impl<P: Ports> Shard<P> {
             self.recheck = true;
         }
         if std::mem::take(&mut self.recheck) {
-            self.recheck_blocks(now);
-            self.advance_finality(now);
+            self.recheck_all(now);
         }
+        self.sweep_lanes(now);
         self.update_standing(now);
         self.ask_for_end(now);
         self.send_report(now);
@@ -292,7 +309,7 @@ impl<P: Ports> Shard<P> {
         let levels = self.untold_since_us.map(|since| since + COMPANY_US);
         let ask = self.ask_due_us();
         let end = self.next_end_us(now);
-        [silence, fetch, delayed, cut, levels, ask, self.report_due_us, self.recheck_at_us, end]
+        [silence, fetch, delayed, cut, levels, ask, self.report_due_us, self.recheck_at_us, self.sweep_at_us, end]
             .into_iter()
             .flatten()
             .min()
@@ -317,9 +334,11 @@ impl<P: Ports> Shard<P> {
             let position = self.append(RecordKind::Certificate, &rustorium_types::encode(&**certificate));
             self.retained.note(body.view, position);
         }
+        self.certified_to = self.certified_to.max(body.view);
         let digest = (body.kind != VoteKind::Nullify).then_some(body.block);
         if let Some(digest) = digest {
             self.consider_parent(body.view, digest);
+            self.fetch_forgotten(body.view, digest);
         }
         if body.kind == VoteKind::Finalize {
             self.is_final(body.view, body.block);
@@ -331,6 +350,7 @@ impl<P: Ports> Shard<P> {
 
     fn append(&mut self, kind: RecordKind, payload: &[u8]) -> u64 {
         self.appended = self.ports.append(kind, payload);
+        self.retained.live.appended(self.appended, payload.len());
         self.appended
     }
 

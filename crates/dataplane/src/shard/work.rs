@@ -44,6 +44,8 @@ pub struct WorkConfig {
     pub rival_wait_us: u64,
     /// How often the timers of all views were doubled when this node last knew; none: not within an hour.
     pub backoff: Option<u32>,
+    /// Bytes of the journal that nobody needs, beyond as many as are needed, until old records are copied forward (R36).
+    pub journal_slack_bytes: u64,
 }
 
 impl Default for WorkConfig {
@@ -58,6 +60,7 @@ impl Default for WorkConfig {
             retires: true,
             rival_wait_us: 0,
             backoff: None,
+            journal_slack_bytes: 4 * 1024 * 1024,
         }
     }
 }
@@ -115,15 +118,6 @@ impl<P: Ports> Shard<P> {
         }
         if from_client {
             self.ports.admitted(&held);
-        }
-    }
-
-    /// What others' batches have that blocks can list from now on isn't cut here while they are held.
-    pub(super) fn note_joined(&mut self) {
-        for batch in self.lanes.joined() {
-            if !self.context.is_me(batch.batch.body.author) {
-                self.pool.held_elsewhere(&batch);
-            }
         }
     }
 
@@ -279,6 +273,7 @@ impl<P: Ports> Shard<P> {
         let frame = Bytes::from(Message::Batch(Box::new((*checked.batch).clone())).to_frame());
         let position = self.append(RecordKind::Batch, &frame[1..]);
         self.ports.sync(position);
+        self.retained.note_batch(position);
         self.lanes.insert(Arc::new(checked), position, true);
         self.outbox.push_back((position, Outgoing::Batch(frame)));
         true

@@ -105,3 +105,33 @@ fn what_does_not_join_its_lane_goes_after_ten_seconds() {
     net.advance(200_000);
     assert!(!served(&mut net));
 }
+
+/// R36: the own lane is needed for as long as it isn't listed; it is copied forward while the chain goes on without it.
+#[test]
+fn an_own_batch_that_nobody_lists_is_copied_forward_and_found_by_a_restart() {
+    let mut net = Net::tight();
+    // Nobody hears node 3, which hears all.
+    net.passes = Box::new(|from, _, _| from != 3);
+    net.submit(3);
+    net.run();
+    heights(&mut net, 100);
+    assert!(net.height(3) >= 50, "{}", net.height(3));
+    let own = |net: &mut Net| batches(net, 3, 3);
+    assert!(own(&mut net) >= 1);
+    let first = net.ports(3).journal.first().unwrap().lsn.0;
+    let (length, newest) = (net.ports(3).journal.len() as u64, net.ports(3).next);
+    assert!(length < 200 && first + 400 > newest, "{length} records from {first} on, of {newest}");
+    for kept_beyond in [0, 1, 3] {
+        net.power_loss(3, kept_beyond);
+        heights(&mut net, 10);
+        assert!(own(&mut net) >= 1);
+    }
+    net.passes = Box::new(|_, _, _| true);
+    net.heartbeats();
+    heights(&mut net, 10);
+    for _ in 0..10 {
+        net.nullify();
+        net.advance(400_000);
+    }
+    assert!((0..N).all(|index| net.store(index).tip().unwrap().header.cursors[3].next_seq == 1));
+}

@@ -6,6 +6,7 @@ mod core;
 mod forge;
 mod net;
 mod ports;
+mod witness;
 
 mod ages;
 mod catch_up;

@@ -2,6 +2,7 @@
 //! a restart would need.
 
 use crate::chain::verified;
+use crate::witness::Witness;
 use borsh::BorshDeserialize;
 use bytes::Bytes;
 use rustorium_crypto::{batch_digest, block_digest, verify_batch, verify_transactions};
@@ -28,48 +29,10 @@ use rustorium_transport::Credit;
 use rustorium_txpool::{AccountView, Refused};
 use rustorium_types::*;
 use std::cell::RefCell;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
-
-/// What all incarnations of all nodes have shown to others.
-#[derive(Default)]
-pub struct Witness {
-    votes: BTreeMap<(Epoch, ValidatorIndex, View, VoteKind), BlockDigest>,
-    batches: BTreeMap<(Epoch, ValidatorIndex, u64), BatchDigest>,
-    headers: BTreeMap<BlockDigest, Header>,
-    roots: BTreeMap<Height, (BlockDigest, Hash)>,
-    state_roots: BTreeMap<Height, Hash>,
-}
-
-impl Witness {
-    fn vote(&mut self, signer: ValidatorIndex, body: &VoteBody) {
-        let epoch = body.epoch;
-        let known = *self.votes.entry((epoch, signer, body.view, body.kind)).or_insert(body.block);
-        assert_eq!(known, body.block, "{signer:?} voted twice in {:?}", body.view);
-        let both = [VoteKind::Nullify, VoteKind::Finalize]
-            .map(|kind| self.votes.contains_key(&(epoch, signer, body.view, kind)));
-        assert_ne!(both, [true, true], "{signer:?} nullified and finalized {:?}", body.view);
-    }
-
-    /// Whether it was shown before.
-    fn batch(&mut self, body: &BatchBody, digest: BatchDigest) -> bool {
-        let (author, seq) = (body.author, body.seq);
-        let known = self.batches.insert((body.epoch, author, seq), digest);
-        assert!(known.is_none_or(|known| known == digest), "{author:?} sent two batches at {seq}");
-        known.is_some()
-    }
-
-    fn rooted(&mut self, height: Height, root: Hash) {
-        assert_eq!(*self.state_roots.entry(height).or_insert(root), root, "two state roots at {height:?}");
-    }
-
-    fn executed(&mut self, height: Height, digest: BlockDigest, root: Hash) {
-        let known = *self.roots.entry(height).or_insert((digest, root));
-        assert_eq!(known, (digest, root), "two results at {height:?}");
-    }
-}
 
 /// The smallest tables: made once, and the same roots come out.
 fn tables() -> Arc<Tables> {
@@ -342,7 +305,11 @@ impl TestPorts {
             RecordKind::Batch => from::<Batch>(&record.payload).body.epoch,
             RecordKind::Floor => now,
         };
-        if epoch < now {
+        // R36: the newest copy is what counts.
+        let again = |other: &JournalRecord| {
+            other.lsn.0 >= position && other.kind == record.kind && other.payload == record.payload
+        };
+        if epoch < now || self.journal.iter().any(again) {
             return false;
         }
         match record.kind {
@@ -354,8 +321,7 @@ impl TestPorts {
                 let listed =
                     self.durable.cursors.get(usize::from(batch.body.author.0)).map_or(0, |cursor| cursor.next_seq);
                 let listed = if self.durable.ends_epoch() { 0 } else { listed };
-                let again = |other: &JournalRecord| other.lsn.0 >= position && other.payload == record.payload;
-                batch.body.seq >= listed && !self.journal.iter().any(again)
+                batch.body.seq >= listed
             }
             RecordKind::Floor => {
                 let later = |other: &JournalRecord| other.lsn.0 >= position && other.kind == RecordKind::Floor;
@@ -415,6 +381,12 @@ impl Ports for TestPorts {
         self.next += 1;
         self.journal.push(JournalRecord { kind, lsn, payload: Bytes::copy_from_slice(payload) });
         lsn.0
+    }
+
+    fn append_again(&mut self, of: u64, payload_bytes: usize) -> u64 {
+        let original = self.journal.iter().find(|record| record.lsn.0 == of).expect("what is copied was kept").clone();
+        assert_eq!(original.payload.len(), payload_bytes);
+        self.append(original.kind, &original.payload)
     }
 
     fn sync(&mut self, position: u64) {
