@@ -104,6 +104,11 @@ impl LiveRecords {
         self.live_bytes -= record.map_or(0, |record| record.bytes);
     }
 
+    /// Position of the newest copy of a record: from there it can be read.
+    pub fn place(&self, name: u64) -> Option<u64> {
+        self.names.get(&name).copied()
+    }
+
     /// Position of the oldest copy that is needed.
     pub(super) fn first(&self) -> Option<u64> {
         self.places.first_key_value().map(|(position, _)| *position)
