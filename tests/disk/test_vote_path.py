@@ -66,11 +66,19 @@ class Promise:
         names = dict(found["votes"]) | {lsn: "floor" for lsn, _ in found["floors"]}
         kept = max((int(text) for _, text in found["floors"]), default=0)
         broken = [f"vote {name}" for lsn, name in self.votes.items() if lsn >= kept and names.get(lsn) != name]
+        # What is still needed below the floor was copied forward, and counts wherever its copy stands.
+        held = set(names.values())
+        broken += [f"vote {name}" for name in self._pinned() if name not in held]
         if self.height > (found["height"] or 0):
             broken.append(f"height {self.height}: there is {found['height']}")
         if self.retired and not found["retired"]:
             broken.append("the mark of the retired key")
         return broken
+
+    def _pinned(self) -> list[str]:
+        """Of the newest session alone: a start copies nothing of what an earlier one left."""
+        names = [name for name in self.votes.values() if name.endswith(".pinned")]
+        return sorted(names, key=lambda name: int(name.split(".")[0]))[-1:]
 
 
 @contextmanager

@@ -38,6 +38,22 @@ class Clock:
         return codes
 
 
+def test_a_journal_that_holds_too_much_is_found() -> None:
+    clock = Clock()
+    assert clock.looks(60, journal_bytes=64 << 20) == []
+    assert clock.looks(60, journal_bytes=(64 << 20) + 1) == ["journal-large"]
+    assert clock.look(journal_bytes=1 << 20) == []
+
+
+def test_an_old_record_of_the_journal_counts_only_while_heights_move() -> None:
+    clock = Clock()
+    codes = [clock.look(journal_oldest_ns=MS, executed=height) for height in range(1, 700)]
+    assert codes[580] == []
+    assert codes[-1] == ["journal-large"]
+    assert "11 minutes" in clock.found[0].evidence
+    assert clock.looks(120, journal_oldest_ns=MS, executed=700) == [], "without a final block all may be needed"
+
+
 @pytest.mark.parametrize(
     ("vitals", "code"),
     [

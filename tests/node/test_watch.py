@@ -19,6 +19,8 @@ VITALS: dict[str, Any] = {
     "stages": [{"name": "journal", "busy_ms": 0}],
     "syncs": 0,
     "sync_us": 0,
+    "journal_bytes": 0,
+    "journal_oldest_us": 0,
     "damaged": None,
     "diverged": None,
     "unserved": None,

@@ -3,13 +3,15 @@
 use crate::context::Context;
 use crate::executor::{StoredState, committee_of, tree_writes};
 use crate::periods::claimed_height;
-use crate::shard::{Floor, Journaled, Records};
+use crate::shard::{Floor, Journaled, LiveRecords, Records};
+use bytes::Bytes;
 use rustorium_execution::CommitteeRecord;
 use rustorium_storage::{HeightCommit, JournalRecord, RecordKind, Store, StoreError, Tip};
 use rustorium_types::{
     Batch, Block, BoundedVec, Certificate, Cursor, Epoch, Genesis, Header, Height, ResultLink, SignedVote, View,
     decode, limits,
 };
+use std::collections::HashSet;
 
 /// Result roots that a restarted node reads back: as far as a claim may lag, and some.
 const ROOTS_READ: u64 = 512;
@@ -72,7 +74,10 @@ pub fn decode_journal(
 ) -> Result<Journaled, String> {
     let mut journaled = Journaled { payload_height: tip.payload_height, ..Journaled::default() };
     let mut records = Records::default();
-    for record in journal {
+    let journal = mark_copied(journal);
+    let extents = journal.iter().map(|(record, newest)| (record.lsn.0, record.payload.len(), *newest));
+    journaled.live = LiveRecords::found(extents);
+    for (record, _) in journal.into_iter().filter(|(_, newest)| *newest) {
         let position = record.lsn.0;
         let bad = |error| {
             format!("the journal's record at {position} can't be read ({error}); start the version that wrote it")
@@ -106,6 +111,13 @@ pub fn decode_journal(
     read_periods(context, store, tip, &mut journaled).map_err(|error| error.to_string())?;
     journaled.committees = read_committees(store, tip)?;
     Ok(journaled)
+}
+
+/// The records, each with whether it is the newest of its copies: R36 appends what is needed for long once more.
+fn mark_copied(journal: Vec<JournalRecord>) -> Vec<(JournalRecord, bool)> {
+    let mut seen: HashSet<(RecordKind, Bytes)> = HashSet::new();
+    let newest: Vec<bool> = journal.iter().rev().map(|r| seen.insert((r.kind, r.payload.clone()))).collect();
+    journal.into_iter().zip(newest.into_iter().rev()).collect()
 }
 
 /// The root periods that the tip leaves: they follow from the headers above the state root that it claims.

@@ -154,6 +154,12 @@ impl Scraped {
         count(e, "rustorium_storage_journal_records", "Records appended to the journal", stats.records)?;
         let help = "Segments of the journal that hold records";
         whole(e, "rustorium_storage_journal_segments", help, clamped(stats.segments))?;
+        let help = "Bytes of the journal's records that are still needed";
+        let live = self.gauges.journal_live_bytes.load(Relaxed);
+        whole(e, "rustorium_storage_journal_live_bytes", help, clamped(live))?;
+        let help = "Bytes of the journal from the oldest record that is needed to its end";
+        let held = self.gauges.journal_held_bytes.load(Relaxed);
+        whole(e, "rustorium_storage_journal_held_bytes", help, clamped(held))?;
         let bounds = SYNC_BUCKETS_US.iter().map(|us| seconds(*us)).chain([f64::INFINITY]);
         let buckets: Vec<(f64, u64)> = bounds.zip(stats.sync_latency).collect();
         let help = "Time of a sync of the journal";

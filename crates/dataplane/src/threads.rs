@@ -58,6 +58,12 @@ pub struct ShardGauges {
     pub blocks_ahead: AtomicU64,
     /// Homes that leave out what they are sent, and are passed over.
     pub left_out: Mutex<Vec<LeftOut>>,
+    /// Bytes of the journal's records that are still needed.
+    pub journal_live_bytes: AtomicU64,
+    /// Bytes of the journal from the oldest of them to its end.
+    pub journal_held_bytes: AtomicU64,
+    /// When the oldest of them was appended, monotonic microseconds; 0 for none.
+    pub journal_oldest_us: AtomicU64,
     /// When peers were heard.
     pub arrivals: Arrivals,
     /// The leaders that are passed over.
@@ -137,6 +143,14 @@ impl Ports for ThreadPorts {
 
     fn append(&mut self, kind: RecordKind, payload: &[u8]) -> u64 {
         self.journal.append(kind, payload).0
+    }
+
+    fn append_again(&mut self, of: u64, payload_bytes: usize) -> u64 {
+        self.journal.append_again(Lsn(of), payload_bytes).0
+    }
+
+    fn sealed_below(&self) -> u64 {
+        self.journal.sealed_below().0
     }
 
     fn sync(&mut self, position: u64) {
@@ -310,6 +324,10 @@ fn publish(shard: &mut Shard<ThreadPorts>, gauges: &ShardGauges, now: Now) {
         *shown = left_out;
     }
     drop(shown);
+    let journal = shard.journal_sizes();
+    gauges.journal_live_bytes.store(journal.live_bytes, Ordering::Relaxed);
+    gauges.journal_held_bytes.store(journal.held_bytes, Ordering::Relaxed);
+    gauges.journal_oldest_us.store(journal.oldest_us.unwrap_or(0), Ordering::Relaxed);
     let heard = shard.take_arrivals();
     if !heard.is_empty() {
         let context = shard.ports.links.context();

@@ -118,6 +118,10 @@ pub struct VitalsNote {
     pub syncs: u64,
     /// The time that they took.
     pub sync_us: u64,
+    /// Bytes of the journal from the oldest record that is needed to its end.
+    pub journal_bytes: u64,
+    /// When the oldest record that is needed was appended, by the clock of `heard_us`; 0 for none.
+    pub journal_oldest_us: u64,
     /// The store's first damage.
     pub damaged: Option<String>,
     /// The height from which on a quorum has other results than this node.
@@ -193,6 +197,8 @@ impl Vitals {
             stages: self.stages.iter().map(stage).collect(),
             syncs: journal.syncs,
             sync_us: journal.sync_us,
+            journal_bytes: self.gauges.journal_held_bytes.load(Ordering::Relaxed),
+            journal_oldest_us: self.gauges.journal_oldest_us.load(Ordering::Relaxed),
             damaged: self.store.damaged().map(|error| error.to_string()),
             diverged: some(self.gauges.diverged.load(Ordering::Relaxed)),
             unserved: some(self.gauges.unserved.load(Ordering::Relaxed)),

@@ -135,6 +135,12 @@ impl HeldTally {
         row.and_then(|row| row.get(usize::from(lane.0))).copied().unwrap_or(0)
     }
 
+    /// Members that say they hold the batch of `lane` at `seq`.
+    pub fn holders(&self, lane: usize, seq: u64) -> impl Iterator<Item = ValidatorIndex> {
+        let holds = move |row: &Vec<u64>| row.get(lane).is_some_and(|count| *count > seq);
+        self.held.iter().zip(0..).filter(move |(row, _)| holds(row)).map(|(_, member)| ValidatorIndex(member))
+    }
+
     /// Batches of `lane` that a quorum holds.
     pub fn quorum_held(&self, lane: usize) -> u64 {
         let mut counts: Vec<u64> = self.held.iter().filter_map(|row| row.get(lane)).copied().collect();

@@ -33,6 +33,13 @@ impl SimJournal {
         self.appended
     }
 
+    /// Appends the record at a position once more; the copy's position.
+    pub fn append_again(&mut self, of: u64) -> u64 {
+        let original = self.records[self.records.partition_point(|record| record.lsn.0 < of)].clone();
+        assert_eq!(original.lsn.0, of, "what is copied was kept");
+        self.append(original.kind, &original.payload)
+    }
+
     /// Asks for a sync up to a position.
     pub fn sync(&mut self, position: u64) {
         self.wanted = self.wanted.max(position.min(self.appended));

@@ -112,6 +112,11 @@ impl Ports for SimPorts {
         self.disk.journal(|journal| journal.append(kind, payload))
     }
 
+    fn append_again(&mut self, of: u64, _payload_bytes: usize) -> u64 {
+        self.calls.journaled += 1;
+        self.disk.journal(|journal| journal.append_again(of))
+    }
+
     fn sync(&mut self, position: u64) {
         self.disk.journal(|journal| journal.sync(position));
     }

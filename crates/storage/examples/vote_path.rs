@@ -1,8 +1,8 @@
 //! What a validator does with its disk before it says anything, for the test that cuts its power at every call of it.
 //!
 //! `vote_path run HOME ADDRESS SESSION`: one start of a node. Opens store and journal in HOME, sends again what it finds,
-//! then appends, syncs and sends votes, commits heights, lets the journal go, renews keys; session 2 ends with the mark of
-//! a retired key. Whatever it sends to ADDRESS by UDP has to be found by every later start. It ends like a killed process.
+//! then appends, syncs and sends votes, commits heights, copies a vote forward and lets the journal go, renews keys; session
+//! 2 ends with the mark of a retired key. Whatever it sends to ADDRESS by UDP has to be found by every later start. It ends like a killed process.
 //!
 //! `vote_path check`: opens the homes that standard input names, a line each, and says what it finds, as JSON.
 
@@ -71,14 +71,16 @@ impl Voter {
         Ok(lsn)
     }
 
-    fn let_go(&self, below: Lsn) -> Result<(), Anything> {
+    /// `pinned`: a vote below that is still needed, and its name. It is copied forward; returns where it is now.
+    fn let_go(&self, below: Lsn, pinned: (Lsn, &str)) -> Result<Lsn, Anything> {
         let height = self.store.sync()?;
         self.say(&format!("height {}", height.0))?;
+        let copy = self.journal.append_again(pinned.0, pinned.1.len());
         let floor = self.journal.append(RecordKind::Floor, below.0.to_string().as_bytes());
         self.durable(floor)?;
         self.say(&format!("vote {} floor", floor.0))?;
-        self.journal.release(below);
-        Ok(())
+        self.journal.release(below.min(copy));
+        Ok(copy)
     }
 }
 
@@ -114,6 +116,8 @@ fn steps(voter: &Voter, session: u64) -> Result<(), Anything> {
     let first = voter.store.tip().map_or(0, |tip| tip.height.0 + 1);
     let mut commits = heights(first + STEPS, 1)?.into_iter().skip(first as usize);
     let mut said = Vec::new();
+    let pinned = format!("{session}.pinned");
+    let mut pinned_at = voter.vote(&pinned, &[])?;
     for step in 0..STEPS {
         let rests_on: &[_] = match step % 4 {
             0 => &[],
@@ -128,7 +132,7 @@ fn steps(voter: &Voter, session: u64) -> Result<(), Anything> {
             voter.store.commit(&commit)?;
         }
         if step % 8 == 7 {
-            voter.let_go(said[said.len() - 4])?;
+            pinned_at = voter.let_go(said[said.len() - 4], (pinned_at, &pinned))?;
         }
         if step == 10 {
             voter.store.rotate()?;

@@ -34,7 +34,8 @@ pub use epochs::EpochStore;
 pub use faulty::{Fault, FaultyStore};
 pub use history::{HistoryStore, Kept, Pruning, StateView, StoredValue, Walk, Walked, nearest_root};
 pub use journal::{
-    Durability, Journal, JournalError, JournalReader, JournalRecord, JournalStats, Lsn, RecordKind, SYNC_BUCKETS_US,
+    Durability, Journal, JournalError, JournalReader, JournalRecord, JournalStats, Lsn, RECORD_OVERHEAD, RecordKind,
+    SYNC_BUCKETS_US,
 };
 pub use mem::MemStore;
 pub use rocks::{Changes, RocksStore, Rotation, StoreConfig};

@@ -1,13 +1,19 @@
 //! Keeps asking until an answer fits: one peer at a time, the next after a time-out, and a pause when all were asked.
+//!
+//! *Invariants:* what blocks need is wanted for as long as they need it; wants of proposals never take more than a quarter
+//! of the places; a peer's delays make no time-out longer than `RTT_TIMEOUT_MS_MAX`.
 
+use crate::needed::{Needed, Owner, Places};
 use crate::want::{Verdict, Want};
-use rustorium_types::{Request, Response, ValidatorIndex};
+use rustorium_types::{Request, Response, ValidatorIndex, seeded};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// A time-out doubles with each round over all peers, at most this often.
 const DOUBLINGS_MAX: u32 = 5;
 /// Requests of one want whose late answers still count.
 const LATE_ANSWERS_MAX: usize = 8;
+/// The longest time-out that a peer's slow answers lead to.
+const RTT_TIMEOUT_MS_MAX: u64 = 1_000;
 /// Refusals that are remembered until they are taken.
 const REFUSALS_MAX: usize = 64;
 /// Wrong answers that are remembered until they are taken.
@@ -24,11 +30,13 @@ pub struct FetchConfig {
     pub wants_max: usize,
     /// Requests under way with one peer.
     pub per_peer_in_flight_max: usize,
+    /// How long the author of a proposal's batch has to answer before the proposer is asked besides, at most.
+    pub besides_ms: u64,
 }
 
 impl Default for FetchConfig {
     fn default() -> Self {
-        Self { timeout_ms: 300, in_flight_max: 64, wants_max: 4096, per_peer_in_flight_max: 16 }
+        Self { timeout_ms: 300, in_flight_max: 64, wants_max: 4096, per_peer_in_flight_max: 16, besides_ms: 25 }
     }
 }
 
@@ -46,8 +54,18 @@ struct Asked {
     peer: ValidatorIndex,
 }
 
+struct Question {
+    number: u64,
+    peer: ValidatorIndex,
+    at_ms: u64,
+}
+
 struct Entry {
     want: Want,
+    /// Whether it is wanted for as long as `need` names it.
+    derived: bool,
+    /// Those that are asked, where not all are: a proposal needs it.
+    few: Option<Vec<ValidatorIndex>>,
     /// Peers that were to be asked first, the newest last: each is so once, so that two in turns don't keep others out.
     preferred: Vec<ValidatorIndex>,
     /// Peers asked in this round.
@@ -67,12 +85,15 @@ pub struct Fetcher {
     next: u64,
     entries: BTreeMap<u64, Entry>,
     by_want: BTreeMap<Want, u64>,
-    asked: BTreeMap<u64, (u64, ValidatorIndex)>,
+    asked: BTreeMap<u64, Question>,
     timers: BTreeSet<(u64, u64)>,
     ready: BTreeSet<u64>,
     /// When ready entries should be looked at again.
     look_ms: u64,
-    in_flight: BTreeMap<ValidatorIndex, usize>,
+    in_flight: BTreeMap<ValidatorIndex, Places>,
+    places: Places,
+    /// How long each peer takes to answer, a running mean.
+    answers_ms: BTreeMap<ValidatorIndex, u64>,
     wrong: Vec<WrongAnswer>,
     refusals: Vec<(ValidatorIndex, Want)>,
 }
@@ -90,6 +111,8 @@ impl Fetcher {
             ready: BTreeSet::new(),
             look_ms: 0,
             in_flight: BTreeMap::new(),
+            places: Places::default(),
+            answers_ms: BTreeMap::new(),
             wrong: Vec::new(),
             refusals: Vec::new(),
         }
@@ -105,12 +128,56 @@ impl Fetcher {
         if self.entries.len() >= self.config.wants_max {
             return;
         }
+        self.add(now_ms, want, false, None, prefer);
+    }
+
+    /// Wants what blocks need now, and of what they needed before only what is named again (R41). What is certified comes
+    /// first, lowest height first, and at most `wants_max` of it.
+    pub fn need(&mut self, now_ms: u64, needed: Vec<Needed>) {
+        let (certified, proposals): (Vec<Needed>, Vec<Needed>) =
+            needed.into_iter().partition(|needed| matches!(needed.owner, Owner::Certified(_)));
+        let mut gone: BTreeSet<Want> =
+            self.entries.values().filter(|entry| entry.derived).map(|entry| entry.want).collect();
+        for Needed { want, owner } in certified.into_iter().take(self.config.wants_max).chain(proposals) {
+            gone.remove(&want);
+            let (few, prefer) = match owner {
+                Owner::Certified(prefer) => (None, prefer),
+                Owner::Proposal(few) => (Some(few), None),
+            };
+            match self.by_want.get(&want).copied() {
+                Some(number) => self.change(now_ms, number, few, prefer),
+                None => self.add(now_ms, want, true, few, prefer),
+            }
+        }
+        if !seeded::bug("wants-outlive-their-blocks") {
+            gone.iter().for_each(|want| self.cancel(want));
+        }
+    }
+
+    fn add(
+        &mut self,
+        now_ms: u64,
+        want: Want,
+        derived: bool,
+        few: Option<Vec<ValidatorIndex>>,
+        prefer: Option<ValidatorIndex>,
+    ) {
         let number = self.number();
-        let (tried, ids) = (Vec::new(), VecDeque::new());
-        let preferred = prefer.into_iter().collect();
-        self.entries.insert(number, Entry { want, preferred, tried, round: 0, current: None, due_ms: None, ids });
+        let (tried, ids, preferred) = (Vec::new(), VecDeque::new(), prefer.into_iter().collect());
+        let entry = Entry { want, derived, few, preferred, tried, round: 0, current: None, due_ms: None, ids };
+        self.entries.insert(number, entry);
         self.by_want.insert(want, number);
         self.make_ready(now_ms, number);
+    }
+
+    /// A known want is needed by others too, or by a block that is certified by now: then all are asked, at once.
+    fn change(&mut self, now_ms: u64, number: u64, few: Option<Vec<ValidatorIndex>>, prefer: Option<ValidatorIndex>) {
+        let Some(entry) = self.entries.get(&number) else { return };
+        if entry.few.is_some() && few.is_none() {
+            self.make_ready(now_ms, number);
+            self.entries.get_mut(&number).into_iter().for_each(|entry| entry.few = None);
+        }
+        self.prefer(now_ms, number, prefer);
     }
 
     fn prefer(&mut self, now_ms: u64, number: u64, prefer: Option<ValidatorIndex>) {
@@ -168,8 +235,8 @@ impl Fetcher {
         }
         let ready: Vec<u64> = self.ready.iter().copied().collect();
         for number in ready {
-            let free = connected.iter().any(|peer| self.busy(peer) < self.config.per_peer_in_flight_max);
-            if !free || self.in_flight.values().sum::<usize>() >= self.config.in_flight_max {
+            let free = connected.iter().any(|peer| self.busy(peer).fits(false, self.config.per_peer_in_flight_max));
+            if !free || !self.places.fits(false, self.config.in_flight_max) {
                 break;
             }
             self.assign(now_ms, number, connected, out);
@@ -184,26 +251,25 @@ impl Fetcher {
         connected: &[ValidatorIndex],
         out: &mut Vec<(ValidatorIndex, u64, Request)>,
     ) {
-        let Some(entry) = self.entries.get_mut(&number) else { return };
-        let timeout_ms = self.config.timeout_ms.saturating_mul(1 << entry.round.min(DOUBLINGS_MAX));
-        let untried = |peer: &ValidatorIndex| !entry.tried.contains(peer);
-        if !connected.iter().any(untried) {
-            entry.tried.clear();
-            entry.round = entry.round.saturating_add(1);
+        let Some(entry) = self.entries.get(&number) else { return };
+        let proposal = entry.few.is_some();
+        if !self.places.fits(proposal, self.config.in_flight_max) && !seeded::bug("proposals-take-all-places") {
+            return;
+        }
+        let asked = |peer: &&ValidatorIndex| entry.few.as_ref().is_none_or(|few| few.contains(peer));
+        if !connected.iter().filter(asked).any(|peer| !entry.tried.contains(peer)) {
+            let timeout_ms = self.config.timeout_ms.saturating_mul(1 << entry.round.min(DOUBLINGS_MAX));
+            if let Some(entry) = self.entries.get_mut(&number) {
+                entry.tried.clear();
+                entry.round = entry.round.saturating_add(1);
+            }
             return self.wait(number, now_ms.saturating_add(timeout_ms));
         }
-        let busy = |peer: &ValidatorIndex| self.in_flight.get(peer).copied().unwrap_or(0);
-        let free = |peer: &ValidatorIndex| busy(peer) < self.config.per_peer_in_flight_max;
-        let askable = |peer: &&ValidatorIndex| connected.contains(peer) && untried(peer) && free(peer);
-        let prefer = entry.preferred.iter().rev().find(askable).copied();
-        // Spread over the peers: each want starts its round at another one.
-        let start = (number % connected.len() as u64) as usize;
-        let turn = connected[start..].iter().chain(&connected[..start]);
-        let next = turn.filter(|peer| untried(peer) && free(peer)).min_by_key(|peer| busy(peer)).copied();
-        let Some(peer) = prefer.or(next) else { return };
+        let Some(peer) = self.next_peer(number, entry, connected) else { return };
+        let timeout_ms = self.timeout_ms(entry, peer);
 
-        let id = self.next;
-        self.next += 1;
+        let id = self.number();
+        let Some(entry) = self.entries.get_mut(&number) else { return };
         entry.tried.push(peer);
         entry.ids.push_back(id);
         entry.current = Some(Asked { id, peer });
@@ -211,9 +277,36 @@ impl Fetcher {
         if entry.ids.len() > LATE_ANSWERS_MAX {
             entry.ids.pop_front().map(|oldest| self.asked.remove(&oldest));
         }
-        self.asked.insert(id, (number, peer));
-        *self.in_flight.entry(peer).or_default() += 1;
+        self.asked.insert(id, Question { number, peer, at_ms: now_ms });
+        self.in_flight.entry(peer).or_default().take(proposal);
+        self.places.take(proposal);
         self.wait(number, now_ms.saturating_add(timeout_ms));
+    }
+
+    /// The connected peer with room for one more request that is asked next.
+    fn next_peer(&self, number: u64, entry: &Entry, connected: &[ValidatorIndex]) -> Option<ValidatorIndex> {
+        let room =
+            |peer: &ValidatorIndex| self.busy(peer).fits(entry.few.is_some(), self.config.per_peer_in_flight_max);
+        let askable = |peer: &&ValidatorIndex| connected.contains(peer) && !entry.tried.contains(peer) && room(peer);
+        if let Some(few) = &entry.few {
+            return few.iter().find(askable).copied();
+        }
+        let prefer = entry.preferred.iter().rev().find(askable).copied();
+        // Spread over the peers: each want starts its round at another one.
+        let start = (number % connected.len() as u64) as usize;
+        let turn = connected[start..].iter().chain(&connected[..start]);
+        prefer.or_else(|| turn.filter(askable).min_by_key(|peer| self.busy(peer).all).copied())
+    }
+
+    /// How long this peer has before the next one is asked. The author of a batch that a proposal lists has little: its
+    /// leader waits for this node's vote.
+    fn timeout_ms(&self, entry: &Entry, peer: ValidatorIndex) -> u64 {
+        let usual_ms = self.answers_ms.get(&peer).map(|mean_ms| mean_ms.saturating_mul(3) / 2);
+        if entry.few.is_some() && entry.round == 0 && entry.tried.is_empty() {
+            return usual_ms.unwrap_or(u64::MAX).clamp(1, self.config.besides_ms);
+        }
+        let least_ms = usual_ms.unwrap_or(0).min(RTT_TIMEOUT_MS_MAX).max(self.config.timeout_ms);
+        least_ms.saturating_mul(1 << entry.round.min(DOUBLINGS_MAX))
     }
 
     /// When to call `poll` next, if nothing else happens.
@@ -232,11 +325,16 @@ impl Fetcher {
         id: u64,
         response: Response,
     ) -> Option<(Want, Response)> {
-        let (number, _) = self.asked.get(&id).copied().filter(|(_, asked)| *asked == peer)?;
+        let Question { number, at_ms, .. } = *self.asked.get(&id).filter(|question| question.peer == peer)?;
         let want = self.entries.get(&number)?.want;
         let verdict = want.judge(&response);
+        if verdict != Verdict::Wrong {
+            let took_ms = now_ms.saturating_sub(at_ms);
+            let mean_ms = self.answers_ms.entry(peer).or_insert(took_ms);
+            *mean_ms = (*mean_ms * 7 + took_ms) / 8;
+        }
         if verdict == Verdict::Fulfilled {
-            self.cancel(&want);
+            self.answered(now_ms, number, id);
             return Some((want, response));
         }
         if verdict == Verdict::Wrong && self.wrong.len() < WRONG_ANSWERS_MAX {
@@ -254,10 +352,24 @@ impl Fetcher {
         None
     }
 
+    /// An answer fits. What blocks need stays wanted until they need it no more: the answer may be found to be forged, and
+    /// then the next peer is asked.
+    fn answered(&mut self, now_ms: u64, number: u64, id: u64) {
+        let Some(entry) = self.entries.get_mut(&number) else { return };
+        if !entry.derived {
+            let want = entry.want;
+            return self.cancel(&want);
+        }
+        entry.ids.retain(|other| *other != id);
+        self.asked.remove(&id);
+        self.stop(number);
+        self.wait(number, now_ms.saturating_add(self.config.timeout_ms));
+    }
+
     /// A peer's link went down: what it was asked for is asked of others.
     pub fn disconnected(&mut self, peer: ValidatorIndex) {
         let lost: Vec<u64> =
-            self.asked.values().filter(|(_, asked)| *asked == peer).map(|(number, _)| *number).collect();
+            self.asked.values().filter(|question| question.peer == peer).map(|question| question.number).collect();
         for number in lost {
             let current = self.entries.get(&number).and_then(|entry| entry.current.as_ref());
             if current.is_some_and(|current| current.peer == peer) {
@@ -266,8 +378,8 @@ impl Fetcher {
         }
     }
 
-    fn busy(&self, peer: &ValidatorIndex) -> usize {
-        self.in_flight.get(peer).copied().unwrap_or(0)
+    fn busy(&self, peer: &ValidatorIndex) -> Places {
+        self.in_flight.get(peer).copied().unwrap_or_default()
     }
 
     fn number(&mut self) -> u64 {
@@ -281,12 +393,14 @@ impl Fetcher {
         if let Some(due_ms) = entry.due_ms.take() {
             self.timers.remove(&(due_ms, number));
         }
+        let proposal = entry.few.is_some();
         let Some(Asked { peer, .. }) = entry.current.take() else { return };
-        let left = self.busy(&peer).saturating_sub(1);
-        if left == 0 {
-            self.in_flight.remove(&peer);
-        } else {
-            self.in_flight.insert(peer, left);
+        self.places.give_back(proposal);
+        if let Some(places) = self.in_flight.get_mut(&peer) {
+            places.give_back(proposal);
+            if places.all == 0 {
+                self.in_flight.remove(&peer);
+            }
         }
     }
 

@@ -10,7 +10,8 @@ use rustorium_sync::{FetchConfig, Fetcher, Want, WrongAnswer};
 use rustorium_types::{BatchDigest, BlockDigest, BoundedVec, Height, Request, Response, ValidatorIndex, View};
 use std::collections::BTreeSet;
 
-const CONFIG: FetchConfig = FetchConfig { timeout_ms: 300, in_flight_max: 8, wants_max: 32, per_peer_in_flight_max: 3 };
+const CONFIG: FetchConfig =
+    FetchConfig { timeout_ms: 300, in_flight_max: 8, wants_max: 32, per_peer_in_flight_max: 3, besides_ms: 25 };
 
 fn peers(count: u16) -> Vec<ValidatorIndex> {
     (0..count).map(ValidatorIndex).collect()

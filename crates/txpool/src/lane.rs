@@ -1,6 +1,7 @@
 //! One validator's lane: the batches of it that are held, from the final cursor on.
 //!
-//! *Invariants:* nothing below the final cursor is held; `chain` is the end of an unbroken chain from there.
+//! *Invariants:* nothing below the final cursor is held; `chain` is the end of an unbroken chain from there; only loose
+//! batches (in memory only, and no part of the chain) are dropped before final blocks go past them.
 
 use crate::batch::{Weight, weigh};
 use rustorium_crypto::CheckedBatch;
@@ -11,16 +12,26 @@ use std::sync::Arc;
 #[derive(Debug, Clone)]
 pub(crate) struct Held {
     pub(crate) batch: Arc<CheckedBatch>,
-    pub(crate) lsn: u64,
+    /// The name of its record in the journal; `None` while it is in memory only.
+    pub(crate) lsn: Option<u64>,
     pub(crate) weight: Weight,
     /// Whether it was part of `chain` once.
     pub(crate) joined: bool,
+    /// Whether a block listed it when it came.
+    pub(crate) wanted: bool,
+    /// When it came, monotonic milliseconds.
+    pub(crate) since_ms: u64,
 }
 
 impl Held {
-    pub(crate) fn new(batch: Arc<CheckedBatch>, lsn: u64) -> Self {
+    pub(crate) fn new(batch: Arc<CheckedBatch>, lsn: Option<u64>, wanted: bool, since_ms: u64) -> Self {
         let weight = weigh(&batch.batch.body.transactions);
-        Self { batch, lsn, weight, joined: false }
+        Self { batch, lsn, weight, joined: false, wanted, since_ms }
+    }
+
+    /// Whether it is in memory only, and no part of the chain.
+    pub(crate) fn is_loose(&self) -> bool {
+        self.lsn.is_none() && !self.joined
     }
 
     pub(crate) fn follows(&self, cursor: &Cursor) -> bool {
@@ -44,6 +55,8 @@ pub(crate) struct Lane {
     held: BTreeMap<u64, Vec<Held>>,
     seqs: HashMap<BatchDigest, u64>,
     pub(crate) bytes: u64,
+    /// How many are loose.
+    pub(crate) loose: usize,
 }
 
 impl Lane {
@@ -70,14 +83,81 @@ impl Lane {
         let seq = held.batch.batch.body.seq;
         self.seqs.insert(held.batch.digest, seq);
         self.bytes += held.weight.bytes;
+        self.loose += usize::from(held.is_loose());
         self.held.entry(seq).or_default().push(held);
         self.grow_chain(joined);
+    }
+
+    /// The batch is in the journal from now on.
+    pub(crate) fn journaled(&mut self, digest: &BatchDigest, lsn: u64) {
+        let batches = self.seqs.get(digest).and_then(|seq| self.held.get_mut(seq));
+        if let Some(held) = batches.and_then(|batches| batches.iter_mut().find(|held| held.batch.digest == *digest)) {
+            self.loose -= usize::from(held.is_loose());
+            held.lsn = Some(lsn);
+        }
+    }
+
+    /// Takes out what `goes` says of the loose batches.
+    pub(crate) fn drop_loose(&mut self, mut goes: impl FnMut(&Held, bool) -> bool) {
+        if self.loose == 0 {
+            return;
+        }
+        let (mut gone, mut bytes) = (Vec::new(), 0);
+        for batches in self.held.values_mut() {
+            let several = batches.len() > 1;
+            batches.retain(|held| {
+                let goes = held.is_loose() && goes(held, several);
+                if goes {
+                    gone.push(held.batch.digest);
+                    bytes += held.weight.bytes;
+                }
+                !goes
+            });
+        }
+        self.held.retain(|_, batches| !batches.is_empty());
+        self.loose -= gone.len();
+        self.bytes -= bytes;
+        gone.iter().for_each(|digest| _ = self.seqs.remove(digest));
+    }
+
+    /// Makes room for a batch that joins the chain: of those that came unasked and don't join, the oldest go first.
+    pub(crate) fn make_room(&mut self, bytes: u64, window_bytes: u64) {
+        let mut loose: Vec<(u64, BatchDigest, u64)> = self
+            .all()
+            .filter(|held| held.is_loose() && !held.wanted)
+            .map(|held| (held.since_ms, held.batch.digest, held.weight.bytes))
+            .collect();
+        loose.sort_unstable();
+        let (mut over, mut goes) = ((self.bytes + bytes).saturating_sub(window_bytes), HashSet::new());
+        for (_, digest, freed) in loose {
+            if over == 0 {
+                break;
+            }
+            over = over.saturating_sub(freed);
+            goes.insert(digest);
+        }
+        if over == 0 {
+            self.drop_loose(|held, _| goes.contains(&held.batch.digest));
+        }
+    }
+
+    /// The digests of the held batches that blocks with these tips list.
+    pub(crate) fn listed(&self, tips: impl Iterator<Item = BatchDigest>) -> HashSet<BatchDigest> {
+        let mut listed = HashSet::new();
+        for mut at in tips {
+            while let Some(held) = self.get(&at).filter(|_| !listed.contains(&at)) {
+                listed.insert(at);
+                at = held.batch.batch.body.previous;
+            }
+        }
+        listed
     }
 
     fn grow_chain(&mut self, joined: &mut Vec<Arc<CheckedBatch>>) {
         let chain = &mut self.chain;
         while let Some(batches) = self.held.get_mut(&chain.next_seq) {
             let Some(next) = batches.iter_mut().find(|held| held.follows(chain)) else { return };
+            self.loose -= usize::from(next.is_loose());
             if !std::mem::replace(&mut next.joined, true) {
                 joined.push(next.batch.clone());
             }
@@ -109,6 +189,7 @@ impl Lane {
         for held in &gone {
             self.seqs.remove(&held.batch.digest);
             self.bytes -= held.weight.bytes;
+            self.loose -= usize::from(held.is_loose());
         }
         self.chain = cursor;
         self.grow_chain(joined);

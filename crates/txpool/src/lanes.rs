@@ -1,7 +1,8 @@
 //! Lanes: which batches are held, how far a block can extend them, and what a block's cursors list.
 //!
-//! *Invariants:* beyond its final cursor a lane holds at most a window of batches and bytes, besides those that blocks
-//! list, which are bounded by who asks for them; a payload is only given where every batch of it links to the one before.
+//! *Invariants:* beyond its final cursor a lane holds at most a window of batches and bytes, besides those that living
+//! blocks list; what doesn't join the lane's chain and isn't listed goes after `LOOSE_MS`, and is never journaled; a payload
+//! is only given where every batch of it links to the one before.
 
 use crate::batch::Weight;
 use crate::lane::{Held, Lane};
@@ -11,6 +12,9 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use thiserror::Error;
+
+/// How long a batch is held that no block lists and that doesn't join its lane's chain.
+pub const LOOSE_MS: u64 = 10_000;
 
 /// What became of a batch that came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -122,6 +126,7 @@ pub struct Lanes {
     transactions: HashMap<TxId, u32>,
     /// Those that a block can list, and that nobody was told of yet.
     joined: Vec<Arc<CheckedBatch>>,
+    released: Vec<u64>,
     window_batches: u64,
     window_bytes: u64,
     caps: Option<BlockCaps>,
@@ -132,7 +137,8 @@ impl Lanes {
     pub fn new(n: usize, window_batches: u32, window_bytes: u32) -> Self {
         let lanes = (0..n).map(|_| Lane::default()).collect();
         let (window_batches, window_bytes) = (u64::from(window_batches), u64::from(window_bytes));
-        Self { lanes, transactions: HashMap::new(), joined: Vec::new(), window_batches, window_bytes, caps: None }
+        let (transactions, joined, released) = (HashMap::new(), Vec::new(), Vec::new());
+        Self { lanes, transactions, joined, released, window_batches, window_bytes, caps: None }
     }
 
     /// The same with a chain's windows and caps: a payload over the caps is then found broken as soon as what is held of
@@ -142,20 +148,19 @@ impl Lanes {
         Self { caps: Some(BlockCaps::for_parameters(parameters)), ..lanes }
     }
 
-    /// Takes a checked batch that is in the journal at `lsn`. `wanted`: a block lists it, so that it is kept even beyond
-    /// the window or beside another at its seq.
+    /// Takes a checked batch that is in the journal as `lsn`. `wanted`: a block lists it, so that it is kept even beyond the
+    /// window or beside another at its seq.
     pub fn insert(&mut self, batch: Arc<CheckedBatch>, lsn: u64, wanted: bool) -> Inserted {
-        self.insert_journaled(batch, wanted, || lsn)
+        self.take(batch, Some(lsn), wanted, 0)
     }
 
-    /// The same with a batch that isn't in the journal yet: where it is kept it is put there first, and only there, since its
-    /// author can sign any number of which none is.
-    pub fn insert_journaled(
-        &mut self,
-        batch: Arc<CheckedBatch>,
-        wanted: bool,
-        journal: impl FnOnce() -> u64,
-    ) -> Inserted {
+    /// The same with a batch that isn't in the journal (R42): one that joins the chain is told by `joined`, and is to be
+    /// journaled then; others stay in memory, until `drop_unlisted` finds that they are of no use.
+    pub fn hold(&mut self, now_ms: u64, batch: Arc<CheckedBatch>, wanted: bool) -> Inserted {
+        self.take(batch, None, wanted, now_ms)
+    }
+
+    fn take(&mut self, batch: Arc<CheckedBatch>, lsn: Option<u64>, wanted: bool, now_ms: u64) -> Inserted {
         let body = &batch.batch.body;
         let Some(lane) = self.lanes.get_mut(usize::from(body.author.0)) else { return Inserted::NoSuchLane };
         if lane.get(&batch.digest).is_some() {
@@ -164,9 +169,12 @@ impl Lanes {
         if body.seq < lane.last_final.next_seq {
             return Inserted::Stale;
         }
-        let (seq, mut held) = (body.seq, Held::new(batch, 0));
-        let other = lane.at(seq).first().map(|other| other.batch.digest);
         let wanted = wanted && !seeded::bug("listed-batch-not-kept");
+        let (seq, held) = (body.seq, Held::new(batch, lsn, wanted, now_ms));
+        let other = lane.at(seq).first().map(|other| other.batch.digest);
+        if other.is_none() && held.follows(&lane.chain) {
+            lane.make_room(held.weight.bytes, self.window_bytes);
+        }
         let in_window = seeded::bug("lane-without-a-window")
             || seq - lane.last_final.next_seq < self.window_batches
                 && lane.bytes.saturating_add(held.weight.bytes) <= self.window_bytes;
@@ -175,11 +183,57 @@ impl Lanes {
             None if !wanted && !in_window => return Inserted::BeyondWindow,
             _ => {}
         }
-        held.lsn = journal();
         let mut joined = Vec::new();
         lane.insert(held, &mut joined);
         self.join(joined);
         other.map_or(Inserted::Held, |other| Inserted::Conflict { other, held: true })
+    }
+
+    /// The name of a held batch's record in the journal; `None` where it is in memory only.
+    pub fn lsn(&self, lane: ValidatorIndex, digest: &BatchDigest) -> Option<u64> {
+        self.lanes.get(usize::from(lane.0))?.get(digest)?.lsn
+    }
+
+    /// A held batch was journaled.
+    pub fn journaled(&mut self, lane: ValidatorIndex, digest: &BatchDigest, lsn: u64) {
+        if let Some(lane) = self.lanes.get_mut(usize::from(lane.0)) {
+            lane.journaled(digest, lsn);
+        }
+    }
+
+    /// Whether batches are held that may have to be dropped.
+    pub fn has_loose(&self) -> bool {
+        self.lanes.iter().any(|lane| lane.loose > 0)
+    }
+
+    /// Drops the batches in memory that no living block lists: at once where they came because one did or stand beside
+    /// another at the same seq, else after `LOOSE_MS`. `living`: the cursors of the blocks that may still become final. Returns when to look again.
+    pub fn drop_unlisted(&mut self, now_ms: u64, living: &[&[Cursor]]) -> Option<u64> {
+        let mut next_ms: Option<u64> = None;
+        for (number, lane) in self.lanes.iter_mut().enumerate().filter(|(_, lane)| lane.loose > 0) {
+            let listed = lane.listed(living.iter().filter_map(|cursors| cursors.get(number)).map(|cursor| cursor.tip));
+            lane.drop_loose(|held, several| {
+                let due_ms = held.since_ms.saturating_add(LOOSE_MS);
+                let listed = listed.contains(&held.batch.digest);
+                let goes =
+                    !listed && (several || held.wanted || due_ms <= now_ms) && !seeded::bug("unlisted-batch-kept");
+                if !listed && !goes {
+                    next_ms = Some(next_ms.map_or(due_ms, |known| known.min(due_ms)));
+                }
+                goes
+            });
+        }
+        next_ms
+    }
+
+    /// Bytes of transactions that are held of a lane.
+    pub fn bytes(&self, lane: ValidatorIndex) -> u64 {
+        self.lanes.get(usize::from(lane.0)).map_or(0, |lane| lane.bytes)
+    }
+
+    /// Held batches of all lanes that are in memory only.
+    pub fn in_memory(&self) -> usize {
+        self.lanes.iter().map(|lane| lane.loose).sum()
     }
 
     /// Whether a batch of this place and with this signature of its author is held: such a one is no other, or forged, and
@@ -309,6 +363,7 @@ impl Lanes {
                 }
             }
         }
+        self.released.extend(gone.iter().filter_map(|held| held.lsn));
         gone.into_iter().map(|held| held.batch).collect()
     }
 
@@ -337,9 +392,9 @@ impl Lanes {
         lane.map_or_else(Vec::new, |lane| lane.all().map(|held| held.batch.clone()).collect())
     }
 
-    /// The lowest journal position of a held batch: the journal is kept from there on.
-    pub fn live_lsn_min(&self) -> Option<u64> {
-        self.lanes.iter().flat_map(Lane::all).map(|held| held.lsn).min()
+    /// The names of the journal's records of batches that are held no more, since it was last asked.
+    pub fn released(&mut self) -> Vec<u64> {
+        std::mem::take(&mut self.released)
     }
 }
 

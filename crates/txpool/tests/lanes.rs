@@ -74,9 +74,7 @@ fn a_second_batch_at_a_seq_is_evidence_and_held_only_where_listed() {
     insert_all(&mut lanes, &mine);
     let first = mine[0].digest;
     assert_eq!(lanes.insert(other[0].clone(), 5, false), Inserted::Conflict { other: first, held: false });
-    let unkept = || unreachable!("what isn't kept needs no place in the journal");
-    let conflict = Inserted::Conflict { other: first, held: false };
-    assert_eq!(lanes.insert_journaled(other[0].clone(), false, unkept), conflict);
+    assert_eq!(lanes.hold(0, other[0].clone(), false), Inserted::Conflict { other: first, held: false });
     assert_eq!(lanes.get(ValidatorIndex(0), &other[0].digest), None);
     let listed = [after(&other[0])];
     let missing = Missing { lane: ValidatorIndex(0), seq: 0, digest: other[0].digest };
@@ -87,7 +85,7 @@ fn a_second_batch_at_a_seq_is_evidence_and_held_only_where_listed() {
     let gone = lanes.finalized(&listed);
     assert_eq!(gone.len(), 3);
     assert_eq!(lanes.held(), [1]);
-    assert_eq!(lanes.live_lsn_min(), None);
+    assert_eq!(lanes.released(), [0, 5, 1]);
     assert_eq!(lanes.insert(mine[0].clone(), 9, true), Inserted::Stale);
 }
 
@@ -213,10 +211,10 @@ fn finality_drops_what_is_below_and_frees_the_journal() {
     for (lsn, batch) in a.iter().chain(&b).enumerate() {
         lanes.insert(batch.clone(), 100 + lsn as u64, false);
     }
-    assert_eq!(lanes.live_lsn_min(), Some(100));
+    assert_eq!(lanes.lsn(ValidatorIndex(0), &a[2].digest), Some(102));
     let gone = lanes.finalized(&[after(&a[1]), START]);
     assert_eq!(gone, a[..2]);
-    assert_eq!(lanes.live_lsn_min(), Some(102));
+    assert_eq!((lanes.released(), lanes.released()), (vec![100, 101], vec![]));
     assert_eq!(lanes.held(), [4, 2]);
     assert_eq!(lanes.finalized(&[after(&a[1]), START]), [], "told twice");
     assert_eq!(lanes.final_cursors(), [after(&a[1]), START]);
@@ -224,7 +222,78 @@ fn finality_drops_what_is_below_and_frees_the_journal() {
     // A final cursor ahead of all that is held.
     let far = Cursor { next_seq: 9, tip: BatchDigest([3; 32]) };
     assert_eq!(lanes.finalized(&[far, far]).len(), 4);
-    assert_eq!((lanes.held(), lanes.live_lsn_min()), (vec![9, 9], None));
+    assert_eq!((lanes.held(), lanes.released()), (vec![9, 9], vec![102, 103, 104, 105]));
+}
+
+#[test]
+fn only_what_joins_its_lane_is_to_be_journaled() {
+    let (mut lanes, lane) = (lanes(1), ValidatorIndex(0));
+    let a = chain(0, START, 4, 10);
+    for at in [3, 1, 2] {
+        assert_eq!(lanes.hold(0, a[at].clone(), false), Inserted::Held);
+    }
+    assert!(lanes.joined().is_empty() && lanes.has_loose());
+    lanes.hold(0, a[0].clone(), false);
+    let joined = lanes.joined();
+    assert_eq!(joined, a);
+    assert!(!lanes.has_loose() && lanes.lsn(lane, &a[1].digest).is_none());
+    joined.iter().zip(70..).for_each(|(batch, lsn)| lanes.journaled(lane, &batch.digest, lsn));
+    assert_eq!(lanes.lsn(lane, &a[1].digest), Some(71));
+    lanes.finalized(&[after(&a[2])]);
+    assert_eq!(lanes.released(), [70, 71, 72]);
+}
+
+#[test]
+fn what_does_not_join_goes_after_its_time_and_what_a_living_block_lists_stays() {
+    let mut lanes = lanes(2);
+    let (a, b) = (chain(0, START, 4, 10), chain(1, START, 1, 10));
+    insert_all(&mut lanes, &b);
+    lanes.hold(1_000, a[3].clone(), false);
+    lanes.hold(4_000, a[2].clone(), false);
+    assert_eq!(lanes.drop_unlisted(10_000, &[]), Some(11_000));
+    assert_eq!(lanes.drop_unlisted(11_000, &[]), Some(14_000), "only what is old enough goes");
+    assert_eq!((lanes.get(ValidatorIndex(0), &a[3].digest), lanes.in_memory()), (None, 1));
+    let block = [after(&a[2]), START];
+    assert_eq!(lanes.drop_unlisted(99_000, &[&block]), None, "a living block lists it");
+    assert_eq!(lanes.in_memory(), 1);
+    assert_eq!(lanes.drop_unlisted(99_000, &[]), None);
+    assert_eq!((lanes.in_memory(), lanes.bytes(ValidatorIndex(0))), (0, 0));
+    assert_eq!(lanes.held(), [0, 1], "what has joined stays");
+}
+
+#[test]
+fn an_equivocation_and_what_came_for_a_block_go_with_the_block() {
+    let mut lanes = lanes(1);
+    let (mine, other) = (chain(0, START, 2, 10), chain(0, START, 3, 11));
+    insert_all(&mut lanes, &mine);
+    let first = mine[0].digest;
+    let conflict = |other: &CheckedBatch| Inserted::Conflict { other: other.digest, held: true };
+    assert_eq!(lanes.hold(0, other[0].clone(), true), conflict(&mine[0]));
+    assert_eq!(lanes.hold(0, other[1].clone(), true), conflict(&mine[1]));
+    assert_eq!(lanes.hold(0, other[2].clone(), true), Inserted::Held);
+    let block = [after(&other[1])];
+    assert_eq!(lanes.drop_unlisted(1, &[&block]), None);
+    assert_eq!(lanes.in_memory(), 2, "the third came for a block that failed");
+    lanes.journaled(ValidatorIndex(0), &other[0].digest, 5);
+    assert_eq!(lanes.drop_unlisted(1, &[]), None);
+    let kept = |lanes: &Lanes, batch: &CheckedBatch| lanes.get(ValidatorIndex(0), &batch.digest).is_some();
+    assert!(kept(&lanes, &other[0]), "this node voted for it");
+    assert!(!kept(&lanes, &other[1]) && kept(&lanes, &mine[0]) && kept(&lanes, &mine[1]));
+    assert_eq!(lanes.tip(ValidatorIndex(0)), Some(after(&mine[1])), "{first:?} came first");
+}
+
+#[test]
+fn what_joins_has_precedence_over_what_waits_behind_a_gap() {
+    let mut lanes = lanes(1);
+    let a = chain(0, START, 4, 20_000);
+    for (at, batch) in a.iter().enumerate().skip(1) {
+        assert_eq!(lanes.hold(at as u64, batch.clone(), false), Inserted::Held);
+    }
+    let far = chain(0, after(&a[3]), 2, 20_000);
+    assert_eq!(lanes.hold(9, far[1].clone(), false), Inserted::Held);
+    assert_eq!(lanes.hold(10, a[0].clone(), false), Inserted::Held);
+    assert!(lanes.bytes(ValidatorIndex(0)) <= 100_000);
+    assert!(lanes.held()[0] >= 1, "{:?}", lanes.held());
 }
 
 #[test]

@@ -71,6 +71,12 @@ FINDINGS: Mapping[str, Kind] = {
         Severity.DEGRADED, Act.WAIT, "votes leave late: take other load off the disk, or give the node a faster one"
     ),
     "disk-low": Kind(Severity.DEGRADED, Act.FREE, "free space on the disk, or lower storage.keep"),
+    "journal-large": Kind(
+        Severity.DEGRADED,
+        Act.WAIT,
+        "look whether blocks become final, and in the log for a member that equivocates; if neither is the cause, report "
+        "it, and restart the node before its disk is full",
+    ),
     "history-cut": Kind(
         Severity.DEGRADED,
         Act.WAIT,

@@ -19,6 +19,10 @@ SUSPICION_PHI = 8
 """One wrong suspicion in 10^8 looks, were arrivals normal."""
 CLOCK_LASTS_MS = 5_000
 """How long the chain's time must be ahead of the clock: a clock that was just set right comes with blocks of before."""
+JOURNAL_BYTES_MAX = 64 << 20
+"""A journal that holds more is large: what a validator needs of it is a few views' worth."""
+JOURNAL_AGE_MS_MAX = 600_000
+"""A record that is needed for longer, while heights move, is needed for no good reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,10 @@ class Vitals:
     syncs: int = 0
     sync_us: int = 0
     """Journal syncs since the start, and the time that they took."""
+    journal_bytes: int = 0
+    """From the oldest record that is still needed to the end of the journal."""
+    journal_oldest_ns: int = 0
+    """When that record was appended, by the node's clock; 0 where none is needed."""
     free_bytes: int | None = None
     """On the disk that holds the home."""
     keep_few: int | None = None
@@ -80,6 +88,7 @@ class Detector:
         self._found: dict[str, Finding] = {}
         self._syncs: tuple[int, int] = (0, 0)
         self._slow = ""
+        self._moved: tuple[int, int] = (0, 0)
         self._judged_ns = 0
         self._hung = False
 
@@ -125,6 +134,8 @@ class Detector:
         yield from self._stage_signs(vitals)
         if slow := self._slow_disk(vitals):
             yield "disk-slow", (slow, 0)
+        if large := self._large_journal(vitals):
+            yield "journal-large", (large, config.lasts_ms)
         if vitals.free_bytes is not None and vitals.free_bytes < config.disk_free_bytes_min:
             yield "disk-low", (f"{vitals.free_bytes >> 20} MiB are free on the home's disk", 0)
         if vitals.keep_few is not None:
@@ -189,6 +200,19 @@ class Detector:
         slow = mean_ms > self._config.disk_slow_ms * self.stretch
         self._slow = f"a sync of the journal takes {mean_ms:.0f} ms" if slow else ""
         return self._slow
+
+    def _large_journal(self, vitals: Vitals) -> str:
+        """Too many bytes, or an old record while heights move: without a final block all of it may be needed."""
+        height, since_ns = self._moved
+        if vitals.executed != height:
+            self._moved = height, since_ns = vitals.executed, vitals.now_ns
+        if vitals.journal_bytes > JOURNAL_BYTES_MAX:
+            return f"the safety journal holds {vitals.journal_bytes >> 20} MiB"
+        age_ms = (vitals.now_ns - vitals.journal_oldest_ns) // NS_PER_MS if vitals.journal_oldest_ns else 0
+        moves = vitals.now_ns - since_ns <= self._config.lasts_ms * NS_PER_MS
+        if moves and age_ms > JOURNAL_AGE_MS_MAX:
+            return f"the safety journal needs a record that is {age_ms // 60_000} minutes old"
+        return ""
 
     def _suspected(self, vitals: Vitals) -> str:
         """Those that are connected: of who is not, the links tell."""

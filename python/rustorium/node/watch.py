@@ -95,6 +95,8 @@ class Watch:
             busy_ms={stage["name"]: stage["busy_ms"] for stage in read["stages"]},
             syncs=read["syncs"],
             sync_us=read["sync_us"],
+            journal_bytes=read["journal_bytes"],
+            journal_oldest_ns=read["journal_oldest_us"] * 1000,
             free_bytes=free_bytes(self._home),
             keep_few=self._keep_few,
             damaged=read["damaged"] or "",

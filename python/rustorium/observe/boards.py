@@ -187,6 +187,15 @@ STATE = Board(
         _one("Syncs of the journal", _rate("rustorium_storage_journal_syncs_total"), unit="ops"),
         _one("Segments of the journal", f"rustorium_storage_journal_segments{NODES}"),
         Panel(
+            "Bytes of the journal",
+            (
+                (f"rustorium_storage_journal_held_bytes{NODES}", "{{instance}} held"),
+                (f"rustorium_storage_journal_live_bytes{NODES}", "{{instance}} needed"),
+            ),
+            "bytes",
+            help="From the oldest record that is still needed to the end, and those that are needed.",
+        ),
+        Panel(
             "Not on disk yet",
             ((f"rustorium_consensus_height{NODES} - rustorium_storage_durable_height{NODES}", "{{instance}}"),),
             help="Heights whose commit the journal would repeat.",

@@ -20,8 +20,10 @@ pub struct Entry {
     pub pending_since_us: Option<u64>,
     /// Since when listed batches are missing, monotonic microseconds.
     pub missing_since_us: Option<u64>,
-    /// Whether the journal holds it.
+    /// Whether the journal holds it: this node notarized it, or made it.
     pub journaled: bool,
+    /// Whether it is known to be certified, or an ancestor of a certified block, without its own certificate.
+    pub sure: bool,
 }
 
 /// Blocks above the newest block handed to execution, which is the root.
@@ -70,6 +72,11 @@ impl BlockTree {
         self.entries.get_mut(digest)
     }
 
+    /// All blocks above the root.
+    pub fn entries(&self) -> impl Iterator<Item = (&BlockDigest, &Entry)> {
+        self.entries.iter()
+    }
+
     /// Keeps the first proposal of a view by its proposer. False where another came before it.
     pub fn claim_first(&mut self, view: View, proposer: ValidatorIndex, digest: BlockDigest) -> bool {
         *self.first.entry((view, proposer)).or_insert(digest) == digest
@@ -91,6 +98,7 @@ impl BlockTree {
             pending_since_us: None,
             missing_since_us: None,
             journaled: false,
+            sure: false,
         };
         self.entries.insert(digest, entry);
         true

@@ -42,11 +42,13 @@ impl<P: Ports> Shard<P> {
             self.retained.note(body.view, position);
             self.tally.journaled(body.kind, body.view, position);
         }
+        self.certified_to = self.certified_to.max(body.view);
         self.gap.certified(body.kind, body.view);
         self.own_votes.close(body.kind, body.view);
         let digest = (body.kind != VoteKind::Nullify).then_some(body.block);
         if let Some(digest) = digest {
             self.consider_parent(body.view, digest);
+            self.fetch_forgotten(body.view, digest);
             self.clocks.certified(&digest);
         }
         if body.kind == VoteKind::Finalize {
@@ -59,7 +61,12 @@ impl<P: Ports> Shard<P> {
 
     /// R34: all that is kept of the asked views, oldest first, as far as one answer goes.
     pub(super) fn serve_certificates(&mut self, peer: ValidatorIndex, id: u64, first: View, last: View) {
-        let kept: Vec<KeptCertificate> = self.tally.kept_between(first, last).take(SYNC_ITEMS_MAX).collect();
+        let live = &self.retained.live;
+        let newest = |kept| match kept {
+            KeptCertificate::At(name) => live.place(name).map(KeptCertificate::At),
+            whole @ KeptCertificate::Whole(_) => Some(whole),
+        };
+        let kept = self.tally.kept_between(first, last).filter_map(newest).take(SYNC_ITEMS_MAX).collect();
         let asker = self.context.validators.get(usize::from(peer.0)).map(|member| member.node_key);
         if let Some(asker) = asker {
             self.ports.answer_certificates(&asker, id, kept);

@@ -2,7 +2,7 @@
 
 use super::{Now, Outgoing, Ports, Shard};
 use crate::landmarks;
-use crate::port::{BlockFacts, CertificateName, Effect, Input, PayloadStatus};
+use crate::port::{CertificateName, Effect, Input, PayloadStatus};
 use bytes::Bytes;
 use rustorium_crypto::Verified;
 use rustorium_storage::RecordKind;
@@ -30,7 +30,7 @@ impl<P: Ports> Shard<P> {
             }
             Effect::Vote { kind, view, digest, carry } => self.vote(kind, view, digest, carry),
             Effect::SendCertificate(name) => self.send_certificate(&name),
-            Effect::FetchBlock(digest) => self.fetch_block(now, digest),
+            Effect::FetchBlock(digest) => self.fetch_block(digest),
             Effect::FetchCertificates { first, last, peer } => {
                 self.gap.wish(first, last, peer);
             }
@@ -49,24 +49,7 @@ impl<P: Ports> Shard<P> {
         self.entered_by = because;
         self.gap.entered(view);
         self.served.retain(|(_, served_in), _| *served_in >= view);
-    }
-
-    /// A block that the core knows by name alone: told at once where this node holds it, be it final and stored by now.
-    fn fetch_block(&mut self, now: Now, digest: BlockDigest) {
-        if let Some(held) = self.tree.get_mut(&digest).filter(|_| !seeded::bug("held-block-not-told")) {
-            held.told = None;
-            return self.tell_block(&digest);
-        }
-        let (root, header) = self.tree.root();
-        let facts = if digest == *root {
-            Some(BlockFacts::of(digest, header))
-        } else {
-            self.ports.stored_block(&digest).map(|block| BlockFacts::of(digest, &block.header))
-        };
-        match facts {
-            Some(facts) => self.tell(Input::BlockSeen(facts, PayloadStatus::Ready)),
-            None => self.fetcher.want(now.ms(), Want::Block(digest), None),
-        }
+        self.forget_failed_blocks();
     }
 
     pub(super) fn vote_body(&self, kind: VoteKind, view: View, block: BlockDigest) -> VoteBody {
@@ -78,7 +61,10 @@ impl<P: Ports> Shard<P> {
         let body = self.vote_body(kind, view, digest.unwrap_or(BlockDigest::ZERO));
         let unready = kind == VoteKind::Notarize
             && digest.and_then(|digest| self.status_of(&digest)) != Some(PayloadStatus::Ready);
-        if unready && !seeded::bug("vote-for-what-is-not-ready") || self.guard.check(&body).is_err() {
+        let unready = unready && !seeded::bug("vote-for-what-is-not-ready");
+        let notarized = digest.filter(|_| kind == VoteKind::Notarize);
+        if unready || self.guard.check(&body).is_err() || notarized.is_some_and(|digest| !self.journal_payload(&digest))
+        {
             self.tell(Input::VoteRefused(kind, view));
             // R2: what the vote was to carry goes by itself.
             carry.iter().for_each(|name| self.send_certificate(name));

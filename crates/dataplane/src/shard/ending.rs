@@ -231,7 +231,7 @@ impl<P: Ports> Shard<P> {
         let last = change.proof.descendants.last().unwrap_or(&change.boundary);
         self.proven = self.context.finalization_of(last, &change.proof.finalization).map(|found| (certified, found));
         for header in change.proof.descendants.into_vec() {
-            self.keep_block(block_digest(&header), Block { header, inline: BoundedVec::default() });
+            self.keep_block(block_digest(&header), Block { header, inline: BoundedVec::default() }, true);
         }
         if self.note_owners_end(&change.proof.finalization) {
             return;
@@ -300,6 +300,7 @@ impl<P: Ports> Shard<P> {
         let journaled = Journaled {
             records,
             later,
+            live: self.retained.into_live(),
             floor: self.floor,
             retired,
             periods: self.tree.root_periods().clone(),

@@ -1,5 +1,7 @@
 //! From a finalization to execution in height order, what is told of it, and what the journal may then forget.
 
+use super::live_records::JournalSizes;
+use super::retained::HandedOver;
 use super::{Executed, ExecutionJob, Floor, Now, Ports, Shard};
 use rustorium_crypto::block_payload_root;
 use rustorium_quorum::VoteGuard;
@@ -7,9 +9,9 @@ use rustorium_storage::RecordKind;
 use rustorium_sync::Want;
 use rustorium_txpool::{Missing, PayloadFault};
 use rustorium_types::{
-    BatchDigest, BlockDigest, Class, Cursor, Height, Message, ResultClaim, View, VoteKind, encode, limits, seeded,
+    BatchDigest, BlockDigest, Class, Height, Message, ResultClaim, View, VoteKind, encode, limits, seeded,
 };
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 
 /// Blocks handed to execution and not yet executed, at most.
 const EXECUTION_QUEUE_MAX: u64 = 64;
@@ -22,48 +24,8 @@ const REPORT_DELAY_BUSY_US: u64 = 15_000;
 const BUSY_US: u64 = 50_000;
 /// A gap of more heights than this is fetched as a range.
 const RANGE_GAP: u64 = 3;
-
-/// A height that was handed to execution.
-#[derive(Clone, Copy)]
-pub(super) struct HandedOver {
-    /// Its block's view.
-    pub(super) view: View,
-    /// How far it lists this node's own lane.
-    pub(super) own_lane: Cursor,
-    /// Where in the journal the oldest batch stands that was not final before it.
-    pub(super) batches_from: Option<u64>,
-}
-
-/// What of the journal is still needed: by view for votes, certificates and blocks, by height for listed batches.
-#[derive(Default)]
-pub(super) struct Retained {
-    views: BTreeMap<View, u64>,
-    heights: BTreeMap<Height, HandedOver>,
-}
-
-impl Retained {
-    /// A record of this view is at `position`.
-    pub(super) fn note(&mut self, view: View, position: u64) {
-        let first = self.views.entry(view).or_insert(position);
-        *first = position.min(*first);
-    }
-
-    pub(super) fn hand_over(&mut self, height: Height, handed: HandedOver) {
-        self.heights.insert(height, handed);
-    }
-
-    /// The store holds everything up to `height`: forgets what only that needed, returns the newest forgotten view, how
-    /// far its block lists the own lane, and what is needed from.
-    fn forget(&mut self, height: Height, lanes: Option<u64>) -> (View, Cursor, Option<u64>) {
-        let above = self.heights.split_off(&height.next());
-        let done = std::mem::replace(&mut self.heights, above);
-        let (forgotten, own_lane) = done.last_key_value().map_or_else(Default::default, |(_, h)| (h.view, h.own_lane));
-        self.views = self.views.split_off(&forgotten.next());
-        let views = self.views.values().copied().filter(|_| !seeded::bug("journal-let-go-too-soon"));
-        let listed = self.heights.values().filter_map(|handed| handed.batches_from);
-        (forgotten, own_lane, listed.chain(views).chain(lanes).min())
-    }
-}
+/// Bytes of the journal that are copied forward at once: a vote may wait for as long as that takes.
+const COPIED_TOGETHER_BYTES: usize = 1024 * 1024;
 
 impl<P: Ports> Shard<P> {
     /// R9: a finalization needs no decision, its block and all ancestors are final.
@@ -75,7 +37,7 @@ impl<P: Ports> Shard<P> {
     }
 
     /// Hands final blocks to execution as far as blocks and payloads are held; asks for what is missing.
-    pub(super) fn advance_finality(&mut self, now: Now) {
+    pub(super) fn advance_finality(&mut self) {
         let Some((view, target)) = self.final_target else { return };
         if view <= self.tree.root().1.view {
             return;
@@ -83,23 +45,26 @@ impl<P: Ports> Shard<P> {
         let path = match self.final_path(&target) {
             Ok(path) => path,
             Err((missing, height)) => {
-                self.fetch_ancestors(now, missing, height);
+                self.fetch_ancestors(missing, height);
                 // Who knows of the epoch's end needs the way there, be the newest final block lost for good.
                 let proven = self.proven.as_ref().map(|(digest, _)| self.tree.path(digest));
                 if let Some(Err((missing, height))) = proven {
-                    self.fetch_ancestors(now, missing, height);
+                    self.fetch_ancestors(missing, height);
                 }
                 return;
             }
         };
+        for digest in &path {
+            self.tree.get_mut(digest).into_iter().for_each(|entry| entry.sure = true);
+        }
         for (place, digest) in path.iter().enumerate() {
             if self.tree.root().1.ends_epoch() {
                 // R28: what is above the boundary is never executed.
                 return;
             }
             let full = self.tree.root().1.height.0 >= self.executed.0 + EXECUTION_QUEUE_MAX;
-            if full || !self.hand_over(now, digest, &path[place + 1..]) {
-                return self.prefetch(now, &path[place..]);
+            if full || !self.hand_over(digest, &path[place + 1..]) {
+                return self.prefetch(&path[place..]);
             }
         }
     }
@@ -112,19 +77,19 @@ impl<P: Ports> Shard<P> {
         })
     }
 
-    fn fetch_ancestors(&mut self, now: Now, missing: BlockDigest, height: Option<Height>) {
-        if !seeded::bug("ancestors-not-fetched") {
-            self.fetcher.want(now.ms(), Want::Block(missing), None);
-        }
+    fn fetch_ancestors(&mut self, missing: BlockDigest, height: Option<Height>) {
         let root = self.tree.root().1.height;
+        if !seeded::bug("ancestors-not-fetched") {
+            self.wanting.certified(root, Want::Block(missing), None);
+        }
         if height.is_some_and(|height| height.0 >= root.0 + RANGE_GAP) {
             let want = Want::FinalBlocks { first: root.next(), count: limits::SYNC_ITEMS_MAX as u32 };
-            self.fetcher.want(now.ms(), want, None);
+            self.wanting.certified(root, want, None);
         }
     }
 
     /// True where the block went to execution; else its batches were asked for. `above`: the way on to the finalized one.
-    fn hand_over(&mut self, now: Now, digest: &BlockDigest, above: &[BlockDigest]) -> bool {
+    fn hand_over(&mut self, digest: &BlockDigest, above: &[BlockDigest]) -> bool {
         let end = match self.end_proof(digest, above) {
             Ok(end) => end,
             Err(reason) => {
@@ -137,14 +102,15 @@ impl<P: Ports> Shard<P> {
         if block_payload_root(&entry.block, self.tree.root_cursors()) != entry.block.header.payload_root {
             // The digest covers the header only: its proposer gave this node another body than the rest.
             self.tree.remove(digest);
-            self.fetcher.want(now.ms(), Want::Block(*digest), None);
+            self.wanting.certified(self.tree.root().1.height, Want::Block(*digest), None);
             return false;
         }
         let payload = match self.lanes.payload(self.tree.root_cursors(), cursors) {
             Ok(payload) => payload,
             Err(PayloadFault::Missing(missing)) => {
+                let root = self.tree.root().1.height;
                 for Missing { lane, digest, .. } in missing {
-                    self.fetcher.want(now.ms(), Want::Batch { lane, digest }, None);
+                    self.wanting.certified(root, Want::Batch { lane, digest }, None);
                 }
                 return false;
             }
@@ -153,7 +119,6 @@ impl<P: Ports> Shard<P> {
                 return false;
             }
         };
-        let positions = self.lanes.live_lsn_min();
         // The core may lead the next view: it must have heard of the block that it would extend.
         self.tell_block(digest);
         let Some(block) = self.tree.advance(digest, &self.context.parameters) else { return false };
@@ -163,14 +128,16 @@ impl<P: Ports> Shard<P> {
         let (height, view) = (header.height, header.view);
         let own_lane = self.own_cursor(header);
         self.homes.handed_over(height, &payload);
-        self.retained.hand_over(height, HandedOver { view, own_lane, batches_from: positions });
         let listed: HashSet<BatchDigest> = payload.iter().flatten().map(|batch| batch.digest).collect();
         for gone in self.lanes.finalized(&header.cursors) {
             if !listed.contains(&gone.digest) {
                 self.pool.dropped_elsewhere(&gone);
             }
         }
-        self.note_joined();
+        let batches = self.lanes.released();
+        self.retained.hand_over(height, HandedOver { view, own_lane, batches });
+        self.note_joined(None);
+        self.sweep_lanes = true;
         self.forget_below(view);
         // The end of a range is reached: from here on it leads nowhere, and to look for the way to it would be to fetch
         // what is below the root.
@@ -185,7 +152,7 @@ impl<P: Ports> Shard<P> {
     }
 
     /// Asks for the newest listed batch of every lane of every block that waits, so that catching up isn't serial.
-    fn prefetch(&mut self, now: Now, path: &[BlockDigest]) {
+    fn prefetch(&mut self, path: &[BlockDigest]) {
         let blocks = path.iter().take(EXECUTION_QUEUE_MAX as usize).filter_map(|digest| self.tree.get(digest));
         let mut wants = Vec::new();
         for entry in blocks {
@@ -193,11 +160,11 @@ impl<P: Ports> Shard<P> {
                 let lane = rustorium_types::ValidatorIndex(lane as u16);
                 let final_seq = self.tree.root_cursors().get(usize::from(lane.0)).map_or(0, |c| c.next_seq);
                 if cursor.next_seq > final_seq && self.lanes.get(lane, &cursor.tip).is_none() {
-                    wants.push(Want::Batch { lane, digest: cursor.tip });
+                    wants.push((entry.block.header.height, Want::Batch { lane, digest: cursor.tip }));
                 }
             }
         }
-        wants.into_iter().for_each(|want| self.fetcher.want(now.ms(), want, None));
+        wants.into_iter().for_each(|(height, want)| self.wanting.certified(height, want, None));
     }
 
     fn forget_below(&mut self, view: View) {
@@ -248,18 +215,44 @@ impl<P: Ports> Shard<P> {
     }
 
     pub(super) fn on_store_durable(&mut self, height: Height) {
-        let (forgotten, own_lane, needed) = self.retained.forget(height, self.lanes.live_lsn_min());
+        let (forgotten, own_lane) = self.retained.forget(height);
         if forgotten > self.floor.view && !seeded::bug("floor-not-written") {
             // On disk before the votes below it are gone: a node that loses its store, and only that, must not sign again
             // in views, or batches at seqs of its lane, that it no longer knows.
             let position = self.append(RecordKind::Floor, &encode(&(self.context.epoch(), forgotten, own_lane)));
-            self.floor = Floor { epoch: self.context.epoch(), view: forgotten, own_lane, position };
+            let before = std::mem::replace(
+                &mut self.floor,
+                Floor { epoch: self.context.epoch(), view: forgotten, own_lane, position },
+            );
+            self.retained.note_floor(Some(before.position), position);
             self.ports.sync(position);
         }
-        let kept = |position: &u64| *position > 0 && !seeded::bug("floor-let-go");
-        let floor = Some(self.floor.position).filter(kept).into_iter().chain(self.later.first_position());
+        self.copy_forward();
         // Where nothing is needed, as on an idle chain, all but the newest record may go.
-        self.ports.release(needed.into_iter().chain(floor).min().unwrap_or(self.appended));
+        self.ports.release(self.retained.live.first().unwrap_or(self.appended));
+    }
+
+    /// R36: old records that are still needed are appended once more, so that the segments which hold them can go. The
+    /// journal syncs the copies before it releases anything.
+    fn copy_forward(&mut self) {
+        let (sealed_below, slack_bytes) = (self.ports.sealed_below(), self.config.journal_slack_bytes);
+        let mut copied = 0;
+        while copied < COPIED_TOGETHER_BYTES
+            && let Some((from, payload_bytes)) = self.retained.live.next_to_copy(sealed_below, slack_bytes)
+        {
+            let to = self.ports.append_again(from, payload_bytes);
+            self.retained.live.copied(from, to);
+            self.appended = to;
+            copied += payload_bytes;
+        }
+        if copied > 0 {
+            self.ports.sync(self.appended);
+        }
+    }
+
+    /// What the journal holds, for metrics and findings.
+    pub fn journal_sizes(&self) -> JournalSizes {
+        self.retained.live.sizes()
     }
 }
 

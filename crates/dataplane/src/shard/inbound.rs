@@ -7,18 +7,14 @@ use crate::rules;
 use bytes::Bytes;
 use rustorium_crypto::{CheckedBatch, block_digest, block_payload_root};
 use rustorium_quorum::Evidence;
-use rustorium_storage::RecordKind;
 use rustorium_sync::{GapFetcher, Want};
 use rustorium_transport::Credit;
-use rustorium_txpool::{Inserted, Missing, PayloadFault, check_batch};
+use rustorium_txpool::{Inserted, PayloadFault, check_batch};
 use rustorium_types::{
     Batch, Block, BlockDigest, Certificate, Class, EpochChange, Heartbeat, Height, Message, Proposal, PublicKey,
     Report, Request, Response, SignedVote, ValidatorIndex, View, VoteBody, VoteKind, VoteMessage, seeded,
 };
 use std::sync::Arc;
-
-/// How long a listed batch may be on its way before it is asked for.
-const FETCH_GRACE_US: u64 = 40_000;
 
 impl<P: Ports> Shard<P> {
     pub(super) fn on_message(
@@ -158,24 +154,27 @@ impl<P: Ports> Shard<P> {
         for certificate in proposal.notarization.into_iter().chain(proposal.nullifications.into_vec()) {
             self.add_certificate(peer, certificate);
         }
-        let first = self.tree.claim_first(body.view, peer, digest);
+        let first = self.is_timely(body.view, peer, &digest) && self.tree.claim_first(body.view, peer, digest);
         self.add_vote(peer, SignedVote { body, signer: peer, signature: proposal.signature });
         if first {
-            self.keep_block(digest, Block { header: proposal.header, inline: proposal.inline });
+            self.keep_block(digest, Block { header: proposal.header, inline: proposal.inline }, false);
         }
     }
 
-    pub(super) fn keep_block(&mut self, digest: BlockDigest, block: Block) {
+    /// `sure`: the block is certified or below a certified one, be its own certificate known or not.
+    pub(super) fn keep_block(&mut self, digest: BlockDigest, block: Block, sure: bool) {
         let has_inline = !block.inline.is_empty();
         let (view, proposer) = (block.header.view, block.header.proposer);
-        if self.tree.insert(digest, block) {
+        let new = self.tree.insert(digest, block);
+        self.tree.get_mut(&digest).into_iter().for_each(|entry| entry.sure |= sure);
+        self.recheck = true;
+        if new {
             self.measure_proposed(view, proposer);
             self.fetcher.cancel(&Want::Block(digest));
             if has_inline && let Some(entry) = self.tree.get(&digest) {
                 let block = entry.block.clone();
                 self.ports.check_inline(digest, block);
             }
-            self.recheck = true;
         }
     }
 
@@ -192,6 +191,9 @@ impl<P: Ports> Shard<P> {
 
     pub(super) fn recheck_blocks(&mut self, now: Now) {
         for digest in self.tree.pending() {
+            if !self.tree.get(&digest).is_some_and(|entry| self.is_living(&digest, entry)) {
+                continue;
+            }
             let status = self.check_by_clock(now, &digest);
             let Some(entry) = self.tree.get_mut(&digest) else { continue };
             entry.status = status;
@@ -233,7 +235,7 @@ impl<P: Ports> Shard<P> {
             }
             Err(PayloadFault::Broken { what, .. }) => return invalid(header.view, what),
             Err(PayloadFault::Missing(missing)) => {
-                self.want_batches(now, digest, &missing, header.proposer);
+                self.want_batches(now, digest, &missing);
                 return PayloadStatus::Pending;
             }
         }
@@ -245,19 +247,6 @@ impl<P: Ports> Shard<P> {
             PayloadStatus::Invalid => invalid(header.view, "it claims another result root"),
             PayloadStatus::Ready if !inline_checked => PayloadStatus::Pending,
             other => other,
-        }
-    }
-
-    /// Asks for listed batches once they have had the time to come by themselves.
-    fn want_batches(&mut self, now: Now, block: &BlockDigest, missing: &[Missing], from: ValidatorIndex) {
-        let Some(entry) = self.tree.get_mut(block) else { return };
-        let since = *entry.missing_since_us.get_or_insert(now.us);
-        if now.us < since + FETCH_GRACE_US {
-            return self.recheck_at(since + FETCH_GRACE_US);
-        }
-        let from = Some(from).filter(|from| !self.liars.contains(from));
-        for Missing { lane, digest, .. } in missing {
-            self.fetcher.want(now.ms(), Want::Batch { lane: *lane, digest: *digest }, from);
         }
     }
 
@@ -286,10 +275,9 @@ impl<P: Ports> Shard<P> {
         let Some(checked) = checked else {
             tracing::warn!(event = "batch_refused", peer = peer.0, "a signature in a batch does not verify");
             if wanted {
-                // Its digest doesn't cover the author's signature: others may have the real one. Not at once, lest a
-                // batch that is bad everywhere be fetched as fast as liars answer.
+                // Its digest doesn't cover the author's signature: others may have the real one, and are asked when its time
+                // is over.
                 self.liars.insert(peer);
-                self.recheck_at(now.us + self.config.fetch_timeout_ms * 1000);
             }
             return;
         };
@@ -314,14 +302,7 @@ impl<P: Ports> Shard<P> {
             return;
         }
         let checked = Arc::new(checked);
-        let (ports, appended) = (&mut self.ports, &mut self.appended);
-        let journal = || {
-            if !seeded::bug("batch-not-journaled") {
-                *appended = ports.append(RecordKind::Batch, bytes);
-            }
-            *appended
-        };
-        match self.lanes.insert_journaled(checked.clone(), wanted, journal) {
+        match self.lanes.hold(now.ms(), checked.clone(), wanted) {
             Inserted::Conflict { other, .. } => {
                 let other = self.lanes.get(lane, &other);
                 let two = other.and_then(|other| Evidence::two_batches(&other, &checked));
@@ -331,7 +312,8 @@ impl<P: Ports> Shard<P> {
             }
             Inserted::Held | Inserted::Duplicate | Inserted::BeyondWindow | Inserted::Stale | Inserted::NoSuchLane => {}
         }
-        self.note_joined();
+        self.note_joined(Some((&digest, bytes)));
+        self.sweep_lanes = true;
         self.fetcher.cancel(&Want::Batch { lane, digest });
         self.recheck = true;
     }
@@ -391,12 +373,11 @@ impl<P: Ports> Shard<P> {
         match (want, response) {
             (Want::Block(digest), Response::Block(block)) => {
                 let ours = block_digest(&block.header) == digest && self.context.header_is_ours(&block.header);
+                // The digest covers the header only: where a peer forged the rest, another is asked, which has the real one.
                 if ours && self.inline_fits(&block) {
-                    self.keep_block(digest, *block);
-                } else if ours {
-                    // The digest covers the header only: a peer forged the rest, another has the real one.
-                    self.fetcher.want(now.ms(), Want::Block(digest), None);
-                } else {
+                    self.wanting.came(&digest);
+                    self.keep_block(digest, *block, true);
+                } else if !ours {
                     self.note_fetched(&block.header, digest);
                 }
             }
@@ -439,7 +420,7 @@ impl<P: Ports> Shard<P> {
                         self.note_certified(&block.header);
                         break;
                     }
-                    self.keep_block(digest, block);
+                    self.keep_block(digest, block, true);
                     self.proven = Some((digest, chain.finalization.clone()));
                 }
                 if !self.note_owners_end(&finalization) {

@@ -44,6 +44,7 @@ impl<P: Ports> Shard<P> {
         if let Some(entry) = self.tree.get_mut(&digest) {
             entry.status = PayloadStatus::Ready;
         }
+        self.journal_payload(&digest);
         self.journal_block(&digest);
         let Some(vote) = self.sign(body) else { return };
         let frame = self.proposal_frame(block, &vote);

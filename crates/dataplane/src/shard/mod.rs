@@ -10,18 +10,22 @@ mod digests;
 mod effects;
 mod ending;
 mod finality;
+mod holding;
 mod homes;
 mod inbound;
 mod leading;
+mod live_records;
 mod memory;
 mod open_votes;
 mod ports;
 mod recovery;
+mod retained;
 mod signs;
 mod stale;
 mod state_claims;
 mod timing;
 mod versions;
+mod wanting;
 mod work;
 
 use crate::context::Context;
@@ -43,6 +47,7 @@ use std::sync::Arc;
 
 pub use clocks::BlockAhead;
 pub use homes::LeftOut;
+pub use live_records::{JournalSizes, LiveRecords};
 pub use ports::{Admitted, Ended, Ending, Event, Executed, ExecutionJob, Now, Ports};
 pub use recovery::{Floor, Journaled, Records};
 pub use timing::Stage;
@@ -87,7 +92,10 @@ pub struct Shard<P: Ports> {
     /// Certificates that are lacking above the last final view.
     gap: GapFetcher,
     digests: digests::Digests,
+    wanting: wanting::Wanting,
     view: View,
+    /// The newest view of which any certificate is known.
+    certified_to: View,
     /// Whether this node leads the view.
     leads: bool,
     /// The leaders that the core passes over.
@@ -141,7 +149,10 @@ pub struct Shard<P: Ports> {
     claim_wanted: Height,
     /// Since when a level has changed that the core does not know yet.
     untold_since_us: Option<u64>,
-    retained: finality::Retained,
+    retained: retained::Retained,
+    /// Whether batches may be held that no living block lists, and when to look next, monotonic microseconds.
+    sweep_lanes: bool,
+    sweep_at_us: Option<u64>,
     recheck: bool,
     recheck_at_us: Option<u64>,
     timing: timing::Timing,
@@ -162,6 +173,7 @@ impl<P: Ports> Shard<P> {
             in_flight_max: 256,
             wants_max: 4096,
             per_peer_in_flight_max: 64,
+            ..FetchConfig::default()
         };
         let quorum = rustorium_types::quorum(n);
         let gap =
@@ -180,7 +192,9 @@ impl<P: Ports> Shard<P> {
             fetcher: Fetcher::new(fetch),
             gap: GapFetcher::new(gap, tip.1.view),
             digests: digests::Digests::new(fetch.timeout_ms),
+            wanting: wanting::Wanting::default(),
             view: tip.1.view,
+            certified_to: tip.1.view,
             leads: false,
             passed_over: Vec::new(),
             outbox: VecDeque::new(),
@@ -220,7 +234,9 @@ impl<P: Ports> Shard<P> {
             told_diverged: false,
             claim_wanted: Height(0),
             untold_since_us: None,
-            retained: finality::Retained::default(),
+            retained: retained::Retained::default(),
+            sweep_lanes: false,
+            sweep_at_us: None,
             recheck: false,
             recheck_at_us: None,
             timing: timing::Timing::default(),
@@ -231,6 +247,7 @@ impl<P: Ports> Shard<P> {
     /// Takes one event.
     pub fn handle(&mut self, now: Now, event: Event) {
         self.timing.at(now.us);
+        self.retained.live.at(now.us);
         match event {
             Event::Peer { from, message, frame, credit } => self.peer_says(now, &from, message, frame, credit),
             Event::Link { node_key, up } => {
@@ -297,9 +314,9 @@ impl<P: Ports> Shard<P> {
             self.recheck = true;
         }
         if std::mem::take(&mut self.recheck) {
-            self.recheck_blocks(now);
-            self.advance_finality(now);
+            self.recheck_all(now);
         }
+        self.sweep_lanes(now);
         self.update_standing(now);
         self.ask_for_end(now);
         self.send_report(now);
@@ -327,7 +344,8 @@ impl<P: Ports> Shard<P> {
         let levels = self.untold_since_us.map(|since| since + COMPANY_US);
         let ask = self.ask_due_us();
         let end = self.next_end_us(now);
-        [silence, fetch, gap, told, delayed, cut, levels, ask, self.report_due_us, self.recheck_at_us, end]
+        let sweep = self.sweep_at_us;
+        [silence, fetch, gap, told, delayed, cut, levels, ask, self.report_due_us, self.recheck_at_us, sweep, end]
             .into_iter()
             .flatten()
             .min()
@@ -348,6 +366,7 @@ impl<P: Ports> Shard<P> {
 
     fn append(&mut self, kind: RecordKind, payload: &[u8]) -> u64 {
         self.appended = self.ports.append(kind, payload);
+        self.retained.live.appended(self.appended, payload.len());
         self.appended
     }
 

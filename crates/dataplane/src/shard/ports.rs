@@ -178,6 +178,12 @@ pub trait Ports {
     fn broadcast(&mut self, class: Class, frame: Bytes);
     /// Appends to the journal; returns the record's position.
     fn append(&mut self, kind: RecordKind, payload: &[u8]) -> u64;
+    /// Appends the record at `of`, with a payload of this length, once more; returns the copy's position.
+    fn append_again(&mut self, of: u64, payload_bytes: usize) -> u64;
+    /// Below this position the journal is complete in whole segments, which can be freed.
+    fn sealed_below(&self) -> u64 {
+        u64::MAX
+    }
     /// Asks for `Durable` once the journal is on disk up to `position`.
     fn sync(&mut self, position: u64);
     /// Frees the journal below `position`.

@@ -1,6 +1,8 @@
 //! From what store and journal hold to a running shard: the higher of the two counts.
 
-use super::finality::{HandedOver, guard_of};
+use super::finality::guard_of;
+use super::live_records::LiveRecords;
+use super::retained::{HandedOver, Retained};
 use super::stale::KeyState;
 use super::{Now, Ports, Shard, WorkConfig};
 use crate::context::Context;
@@ -9,6 +11,7 @@ use crate::port::{BlockFacts, CertificateName, Input};
 use rustorium_crypto::{block_digest, verify_batch};
 use rustorium_execution::CommitteeRecord;
 use rustorium_quorum::TallyEvent;
+use rustorium_txpool::Inserted;
 use rustorium_types::{
     Batch, Block, BlockDigest, Certificate, Cursor, Epoch, Hash, Header, Height, ResultClaim, SignedVote,
     ValidatorIndex, View, VoteKind, seeded,
@@ -60,13 +63,13 @@ impl Records {
         (Self { votes, blocks, batches, certificates }, later)
     }
 
-    /// The oldest record's position.
-    pub fn first_position(&self) -> Option<u64> {
+    /// The records' positions, kind by kind.
+    pub fn positions(&self) -> impl Iterator<Item = u64> {
         let votes = self.votes.iter().map(|(position, _)| *position);
         let blocks = self.blocks.iter().map(|(position, _)| *position);
         let batches = self.batches.iter().map(|(position, _)| *position);
         let certificates = self.certificates.iter().map(|(position, _)| *position);
-        votes.chain(blocks).chain(batches).chain(certificates).min()
+        votes.chain(blocks).chain(batches).chain(certificates)
     }
 }
 
@@ -77,6 +80,8 @@ pub struct Journaled {
     pub records: Records,
     /// Those of later epochs, which a node finds that lost its store.
     pub later: Records,
+    /// All of them, with their sizes.
+    pub live: LiveRecords,
     /// Up to where it has forgotten what was signed.
     pub floor: Floor,
     /// Whether an earlier start found that the journal isn't whole.
@@ -113,6 +118,8 @@ impl<P: Ports> Shard<P> {
         let (tip_view, tip_height) = (tip.1.view, tip.1.height);
         let mut shard = Self::empty(context, config, ports, tip, journaled.periods);
         shard.key = KeyState::recovered(own_lane, past, journaled.retired);
+        shard.retained = Retained::of(journaled.live);
+        shard.retained.keep_later(&later);
         shard.later = later;
         journaled.committees.iter().for_each(|(height, record)| shard.note_wanted(*height, record));
         shard.recover_roots(journaled.roots, tip_height);
@@ -122,7 +129,7 @@ impl<P: Ports> Shard<P> {
                 shard.retained.note(block.header.view, position);
                 let digest = block_digest(&block.header);
                 shard.tree.claim_first(block.header.view, block.header.proposer, digest);
-                shard.keep_block(digest, block);
+                shard.keep_block(digest, block, true);
                 if let Some(entry) = shard.tree.get_mut(&digest) {
                     entry.journaled = true;
                 }
@@ -130,8 +137,10 @@ impl<P: Ports> Shard<P> {
         }
         let certificates = shard.recover_certificates(tip_view, records.certificates, journaled.finalization);
         shard.floor = floor;
+        shard.retained.note_floor(None, floor.position);
         shard.recover_floor();
         let (votes, formed) = shard.recover_votes(tip_view, &records.votes);
+        shard.retained.recovered();
         let members = (0..shard.context.n() as u16).map(ValidatorIndex);
         let me = shard.context.me();
         members.filter(|peer| Some(*peer) != me).for_each(|peer| shard.signs.expect(now, peer));
@@ -171,11 +180,13 @@ impl<P: Ports> Shard<P> {
     /// Once the tip is durable, the journal lets go of what is up to it, as if it had been handed over just now.
     fn recover_floor(&mut self) {
         let (_, tip) = self.tree.root();
-        let handed = HandedOver { view: tip.view, own_lane: self.own_cursor(tip), batches_from: None };
+        let handed = HandedOver { view: tip.view, own_lane: self.own_cursor(tip), batches: Vec::new() };
         self.retained.hand_over(tip.height, handed);
     }
 
-    fn recover_lanes(&mut self, floor: Cursor, batches: Vec<(u64, Batch)>) {
+    fn recover_lanes(&mut self, floor: Cursor, mut batches: Vec<(u64, Batch)>) {
+        // Those that were copied forward (R36) come last.
+        batches.sort_by_key(|(position, batch)| (batch.body.author, batch.body.seq, *position));
         let listed = self.own_cursor(self.tree.root().1);
         // Where the store was lost, and only that, the lane is still known to have gone further.
         let cursor = if floor.next_seq > listed.next_seq { floor } else { listed };
@@ -196,9 +207,11 @@ impl<P: Ports> Shard<P> {
                 self.own_lane.previous = batch.digest;
                 self.pool.restore(&batch, |account| self.ports.account(account));
             }
-            self.lanes.insert(Arc::new(batch), position, true);
+            if self.lanes.insert(Arc::new(batch), position, true) != Inserted::Duplicate {
+                self.retained.note_batch(position);
+            }
         }
-        self.note_joined();
+        self.note_joined(None);
         self.own_lane.sent = self.own_lane.next_seq;
     }
 
@@ -222,6 +235,7 @@ impl<P: Ports> Shard<P> {
             self.retained.note(body.view, position);
             self.gap.certified(body.kind, body.view);
             self.tally.journaled(body.kind, body.view, position);
+            self.certified_to = self.certified_to.max(body.view);
             let digest = (body.kind != VoteKind::Nullify).then_some(body.block);
             if let Some(digest) = digest {
                 self.consider_parent(body.view, digest);

@@ -44,6 +44,8 @@ pub struct WorkConfig {
     pub backoff: Option<u32>,
     /// Bytes of certificates in memory, beyond the newest 256; older ones are read from the journal.
     pub certificates_bytes_max: usize,
+    /// Bytes of the journal that nobody needs, beyond as many as are needed, until old records are copied forward (R36).
+    pub journal_slack_bytes: u64,
 }
 
 impl Default for WorkConfig {
@@ -58,6 +60,7 @@ impl Default for WorkConfig {
             rival_wait_us: 0,
             backoff: None,
             certificates_bytes_max: 4 * 1024 * 1024,
+            journal_slack_bytes: 4 * 1024 * 1024,
         }
     }
 }
@@ -132,16 +135,6 @@ impl<P: Ports> Shard<P> {
         }
         if !dropped.given_up.is_empty() {
             self.ports.given_up(&dropped.given_up);
-        }
-    }
-
-    /// What others' batches have that blocks can list from now on isn't cut here while they are held.
-    pub(super) fn note_joined(&mut self) {
-        for batch in self.lanes.joined() {
-            self.homes.batch_joined(&batch, self.timing.now_ms());
-            if !self.context.is_me(batch.batch.body.author) {
-                self.pool.held_elsewhere(&batch);
-            }
         }
     }
 
@@ -274,6 +267,7 @@ impl<P: Ports> Shard<P> {
         let frame = Bytes::from(Message::Batch(Box::new((*checked.batch).clone())).to_frame());
         let position = self.append(RecordKind::Batch, &frame[1..]);
         self.ports.sync(position);
+        self.retained.note_batch(position);
         self.lanes.insert(Arc::new(checked), position, true);
         self.outbox.push_back((position, Outgoing::Batch(frame)));
         true

@@ -90,9 +90,18 @@ impl Net {
 
     /// So many nodes of this chain.
     pub fn on(genesis: Genesis, count: usize) -> Self {
+        Self::configured(genesis, count, WorkConfig::default())
+    }
+
+    /// Four nodes that copy what they still need of the journal forward as soon as half of it is dead.
+    pub fn tight() -> Self {
+        let config = WorkConfig { journal_slack_bytes: 0, ..WorkConfig::default() };
+        Self::configured(chain::genesis_with(Parameters::default()), N, config)
+    }
+
+    fn configured(genesis: Genesis, count: usize, config: WorkConfig) -> Self {
         let now = Now { us: 1_000_000, wall_ms: chain::START_MS + 1000 };
         let witness = Rc::<RefCell<Witness>>::default();
-        let config = WorkConfig::default();
         let node = |index| {
             let store = Arc::new(MemStore::new());
             let ports = TestPorts::new(context(&genesis, index), store, witness.clone());

@@ -313,7 +313,11 @@ impl TestPorts {
             RecordKind::Batch => from::<Batch>(&record.payload).body.epoch,
             RecordKind::Floor => now,
         };
-        if epoch < now {
+        // R36: the newest copy is what counts.
+        let again = |other: &JournalRecord| {
+            other.lsn.0 >= position && other.kind == record.kind && other.payload == record.payload
+        };
+        if epoch < now || self.journal.iter().any(again) {
             return false;
         }
         match record.kind {
@@ -325,8 +329,7 @@ impl TestPorts {
                 let listed =
                     self.durable.cursors.get(usize::from(batch.body.author.0)).map_or(0, |cursor| cursor.next_seq);
                 let listed = if self.durable.ends_epoch() { 0 } else { listed };
-                let again = |other: &JournalRecord| other.lsn.0 >= position && other.payload == record.payload;
-                batch.body.seq >= listed && !self.journal.iter().any(again)
+                batch.body.seq >= listed
             }
             RecordKind::Floor => {
                 let later = |other: &JournalRecord| other.lsn.0 >= position && other.kind == RecordKind::Floor;
@@ -384,6 +387,12 @@ impl Ports for TestPorts {
         self.next += 1;
         self.journal.push(JournalRecord { kind, lsn, payload: Bytes::copy_from_slice(payload) });
         lsn.0
+    }
+
+    fn append_again(&mut self, of: u64, payload_bytes: usize) -> u64 {
+        let original = self.journal.iter().find(|record| record.lsn.0 == of).expect("what is copied was kept").clone();
+        assert_eq!(original.payload.len(), payload_bytes);
+        self.append(original.kind, &original.payload)
     }
 
     fn sync(&mut self, position: u64) {

@@ -89,10 +89,10 @@ fn records_of_other_epochs_are_void_or_kept_for_later() {
     let all = || [of(0, 10), of(1, 20), of(2, 30)].concat();
     let journaled = decode(all()).unwrap();
     assert_eq!((counts(&journaled.records), counts(&journaled.later)), ((1, 1, 1, 1), (2, 2, 2, 2)));
-    assert_eq!(journaled.later.first_position(), Some(20));
+    assert_eq!(journaled.later.positions().min(), Some(20));
     let (now, later) = journaled.later.split(Epoch(2));
     assert_eq!((counts(&now), counts(&later)), ((1, 1, 1, 1), (0, 0, 0, 0)));
-    assert_eq!((now.first_position(), later.first_position()), (Some(30), None));
+    assert_eq!((now.positions().min(), later.positions().min()), (Some(30), None));
 }
 
 #[test]

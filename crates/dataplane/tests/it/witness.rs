@@ -1,4 +1,4 @@
-//! What nodes have shown to others: no two of it may contradict each other.
+//! What nodes have shown to others, over all their restarts: nothing of it may contradict itself.
 
 use rustorium_types::*;
 use std::collections::BTreeMap;

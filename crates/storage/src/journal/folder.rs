@@ -241,6 +241,35 @@ impl Folder {
         }
     }
 
+    /// Reads the record at a position of a segment, whose payload has this length.
+    pub(super) fn read_record(
+        &self,
+        segment: &SegmentFile,
+        lsn: u64,
+        payload_bytes: u64,
+    ) -> Result<JournalRecord, JournalError> {
+        let HeaderState::Used(header) = self.read_header(segment)? else {
+            return Err(corrupt(segment, 0, "its header doesn't check"));
+        };
+        let at = lsn.checked_sub(header.first).map_or(u64::MAX, |offset| PAGE as u64 + offset);
+        let bytes = RECORD_OVERHEAD as u64 + payload_bytes;
+        let damaged = || corrupt(segment, at as usize, "a record that had been durable doesn't check");
+        if at.checked_add(bytes).is_none_or(|end| end > segment.bytes) {
+            return Err(damaged());
+        }
+        let mut record = vec![0; bytes as usize];
+        let read = segment.file.read_exact_at(&mut record, at);
+        read.map_err(|e| JournalError::io("read", &segment.path, &e))?;
+        let record = parse(&self.keys.opener(&header)?, &record, 0, lsn).ok_or_else(damaged)?;
+        let kind = RecordKind::from_byte(record.kind).ok_or_else(damaged)?;
+        let payload = record.into_payload();
+        if payload.len() as u64 == payload_bytes {
+            Ok(JournalRecord { kind, lsn: Lsn(lsn), payload })
+        } else {
+            Err(damaged())
+        }
+    }
+
     fn read_segment(&self, segment: SegmentFile, header: Header, buffer: &mut Vec<u8>) -> Result<Found, JournalError> {
         let cut = header.pages != 0 && pages(&segment) != header.pages;
         if cut && !seeded::bug("cut-segment-unnoticed") {

@@ -23,7 +23,6 @@
 //! power cut: pages of one unsynced write reach the disk in any order, so a good record may well follow a bad one; only
 //! where a later watermark lies above a bad record had that record been durable.
 
-use super::RecordKind;
 use bytes::Bytes;
 use rustorium_crypto::seal::{AtRest, FreshSalt, Keyed, KeyedHash, LogOpener, LogSealer, Salt, SealError, TAG_BYTES};
 use rustorium_types::seeded;
@@ -31,7 +30,9 @@ use rustorium_types::seeded;
 /// Size of the header's page and unit of every write.
 pub(super) const PAGE: usize = 4096;
 /// Bytes of a record besides its payload.
-pub(super) const RECORD_OVERHEAD: usize = 37;
+pub const RECORD_OVERHEAD: usize = 37;
+/// Mark in the queue, in a kind's place: the record at this position is appended once more. It is never on disk.
+pub(super) const COPY: u8 = 0;
 /// Bytes of the header that mean something.
 pub(super) const HEADER_BYTES: usize = 80;
 
@@ -167,9 +168,22 @@ fn u64_at(bytes: &[u8], at: usize) -> u64 {
     u64::from_le_bytes(out)
 }
 
+/// What stands in the queue for a copy: the original's position, and the length of its payload.
+pub(super) fn copy_of(lsn: u64, payload_bytes: usize) -> [u8; 16] {
+    let mut out = [0; 16];
+    out[..8].copy_from_slice(&lsn.to_le_bytes());
+    out[8..].copy_from_slice(&(payload_bytes as u64).to_le_bytes());
+    out
+}
+
+/// Reads such an entry back.
+pub(super) fn copied(entry: &[u8; 16]) -> (u64, u64) {
+    (u64_at(entry, 0), u64_at(entry, 8))
+}
+
 /// Adds a record to a queue of records without place yet: kind, length, payload.
-pub(super) fn enqueue(kind: RecordKind, payload: &[u8], queue: &mut Vec<u8>) {
-    queue.push(kind as u8);
+pub(super) fn enqueue(kind: u8, payload: &[u8], queue: &mut Vec<u8>) {
+    queue.push(kind);
     queue.extend_from_slice(&(payload.len() as u32).to_le_bytes());
     queue.extend_from_slice(payload);
 }

@@ -12,6 +12,7 @@ mod stats;
 mod writer;
 
 pub(crate) use format::FORMAT;
+pub use format::RECORD_OVERHEAD;
 
 use crate::files;
 use bytes::Bytes;
@@ -252,25 +253,42 @@ impl Journal {
     /// Appends a record and returns its position. It is durable once `done` was called with this position or a later one,
     /// which needs a `sync`. Waits only while 64 MiB are ahead of it. After a failure nothing is kept.
     pub fn append(&self, kind: RecordKind, payload: &[u8]) -> Lsn {
+        self.enqueue(kind as u8, payload, payload.len())
+    }
+
+    /// Appends the record at `of` once more and returns the copy's position, so that the segment of the original can be
+    /// released. `payload_bytes`: the length of its payload. The journal's thread reads the record; nothing waits for the
+    /// disk here. A record that can't be read, or has another length, fails the journal.
+    pub fn append_again(&self, of: Lsn, payload_bytes: usize) -> Lsn {
+        self.enqueue(format::COPY, &format::copy_of(of.0, payload_bytes), payload_bytes)
+    }
+
+    /// Returns the position of the next record after its place in the queue is taken.
+    fn enqueue(&self, kind: u8, queued: &[u8], payload_bytes: usize) -> Lsn {
         let mut queue = self.shared.queue.lock();
         while queue.bytes.len() > QUEUE_BYTES_MAX && queue.failed.is_none() {
             self.shared.work.notify_one();
             self.shared.room.wait(&mut queue);
         }
         let lsn = Lsn(queue.next);
-        queue.next += (format::RECORD_OVERHEAD + payload.len()) as u64;
-        if payload.len() > self.shared.record_bytes_max {
-            let error = JournalError::TooLarge { bytes: payload.len(), limit: self.shared.record_bytes_max };
+        queue.next += (format::RECORD_OVERHEAD + payload_bytes) as u64;
+        if payload_bytes > self.shared.record_bytes_max {
+            let error = JournalError::TooLarge { bytes: payload_bytes, limit: self.shared.record_bytes_max };
             queue.failed.get_or_insert(error);
         }
         if queue.failed.is_none() {
-            format::enqueue(kind, payload, &mut queue.bytes);
-            self.shared.stats.appended(payload.len());
+            format::enqueue(kind, queued, &mut queue.bytes);
+            self.shared.stats.appended(payload_bytes);
             if queue.bytes.len() >= WRITE_BYTES {
                 self.shared.work.notify_one();
             }
         }
         lsn
+    }
+
+    /// Returns the position below which all segments are complete. Only such a segment can be released.
+    pub fn sealed_below(&self) -> Lsn {
+        self.shared.stats.sealed_below()
     }
 
     /// Asks for everything up to `up_to` to be made durable. `done` is called once for all that asked meanwhile, also

@@ -47,6 +47,7 @@ pub(super) struct Counters {
     segments: AtomicU64,
     segments_free: AtomicU64,
     durable: AtomicU64,
+    sealed_below: AtomicU64,
 }
 
 impl Counters {
@@ -79,6 +80,15 @@ impl Counters {
 
     pub(super) fn durable(&self, lsn: u64) {
         self.durable.store(lsn, Relaxed);
+    }
+
+    /// A segment is begun whose first record has this position.
+    pub(super) fn begun(&self, first: u64) {
+        self.sealed_below.store(first, Relaxed);
+    }
+
+    pub(super) fn sealed_below(&self) -> Lsn {
+        Lsn(self.sealed_below.load(Relaxed))
     }
 
     pub(super) fn read(&self) -> JournalStats {

@@ -8,6 +8,8 @@ use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::sync::mpsc::{Receiver, channel};
 use tempfile::TempDir;
 
+mod copies;
+
 const SMALL: usize = 16 * 1024;
 
 /// A journal and what its thread says.

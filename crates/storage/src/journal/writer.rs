@@ -4,7 +4,7 @@
 //! any more, since the kernel may have dropped the pages that it could not write.
 
 use super::folder::{Folder, Layout, Sealed, SegmentFile};
-use super::format::{PAGE, RECORD_OVERHEAD, dequeue, frame};
+use super::format::{COPY, PAGE, RECORD_OVERHEAD, copied, dequeue, frame};
 use super::{Done, Durability, JournalError, Lsn, Shared};
 use rustorium_crypto::seal::LogSealer;
 use std::collections::VecDeque;
@@ -97,6 +97,7 @@ impl Writer {
             watermark,
             inbox: Vec::new(),
         };
+        writer.shared.stats.begun(next);
         writer.prepare_ahead();
         Ok(writer)
     }
@@ -141,7 +142,10 @@ impl Writer {
         let inbox = std::mem::take(&mut self.inbox);
         let mut rest = inbox.as_slice();
         while let Some((kind, payload)) = dequeue(&mut rest) {
-            self.place(kind, payload)?;
+            match (kind, payload.first_chunk()) {
+                (COPY, Some(entry)) => self.place_again(copied(entry))?,
+                _ => self.place(kind, payload)?,
+            }
         }
         self.inbox = inbox;
         self.write()?;
@@ -175,6 +179,19 @@ impl Writer {
         self.last = self.position;
         self.position += size as u64;
         if current.pending.len() >= PENDING_BYTES { self.write() } else { Ok(()) }
+    }
+
+    /// Places a copy of the record at `of`, whose payload has this length: the copy's place is given away by it.
+    fn place_again(&mut self, (of, payload_bytes): (u64, u64)) -> Result<(), JournalError> {
+        let mut sealed = self.sealed.iter();
+        let record = match sealed.find(|sealed| of < sealed.end) {
+            Some(sealed) => self.folder.read_record(&sealed.segment, of, payload_bytes),
+            None => {
+                self.write()?;
+                self.folder.read_record(&self.current.segment, of, payload_bytes)
+            }
+        }?;
+        self.place(record.kind as u8, &record.payload)
     }
 
     fn write(&mut self) -> Result<(), JournalError> {
@@ -219,6 +236,7 @@ impl Writer {
         let old = std::mem::replace(&mut self.current, current);
         self.sealed.push_back(Sealed { segment: old.segment, end: self.position });
         self.shared.stats.switched();
+        self.shared.stats.begun(self.position);
         self.prepare_ahead();
         Ok(())
     }

@@ -1,0 +1,166 @@
+//! What blocks need and this node lacks: derived again whenever blocks are checked, and gone with the blocks (R41).
+//!
+//! *Invariants:* only a leader's block of the current view or the next one makes wants before it is certified, at most one a
+//! lane and block; what such blocks need takes no place from what certified blocks need.
+
+use super::blocks::Entry;
+use super::{Now, Ports, Shard, VIEW_WINDOW};
+use crate::port::{BlockFacts, Input, PayloadStatus};
+use rustorium_sync::{Needed, Owner, Want};
+use rustorium_txpool::Missing;
+use rustorium_types::{BlockDigest, Height, Request, Response, ValidatorIndex, View, VoteKind, seeded};
+use std::collections::BTreeMap;
+
+/// How long a listed batch may be on its way before it is asked for.
+const FETCH_GRACE_US: u64 = 40_000;
+/// Members that say they hold a proposal's batch and are asked besides its author and the proposer.
+const HOLDERS_ASKED: usize = 2;
+/// Blocks that the core asks for by name at the same time, at most: it asks again with each heartbeat (R25).
+const NAMED_MAX: usize = 256;
+
+/// What is wanted now.
+#[derive(Default)]
+pub(super) struct Wanting {
+    /// What the blocks that were checked last need, by the height below which nothing of it is of use.
+    needed: Vec<(Height, Needed)>,
+    /// Blocks that the core knows by name alone, and its view when it asked.
+    named: BTreeMap<BlockDigest, View>,
+}
+
+impl Wanting {
+    /// A block above this height, which is certified or an ancestor of a certified one, needs this.
+    pub(super) fn certified(&mut self, above: Height, want: Want, prefer: Option<ValidatorIndex>) {
+        self.needed.push((above, Needed { want, owner: Owner::Certified(prefer) }));
+    }
+
+    /// A block that was asked for by name came.
+    pub(super) fn came(&mut self, digest: &BlockDigest) {
+        self.named.remove(digest);
+    }
+
+    pub(super) fn is_named(&self, digest: &BlockDigest) -> bool {
+        self.named.contains_key(digest)
+    }
+}
+
+impl<P: Ports> Shard<P> {
+    /// Checks what is pending, hands over what is final, and asks for what both lack and nothing else.
+    pub(super) fn recheck_all(&mut self, now: Now) {
+        self.wanting.needed.clear();
+        self.recheck_blocks(now);
+        self.advance_finality();
+        let (_, root) = self.tree.root();
+        let (height, view) = (root.height, root.view);
+        // What was certified when the core asked is decided by now.
+        self.wanting.named.retain(|_, asked| *asked > view);
+        let named: Vec<BlockDigest> = self.wanting.named.keys().copied().collect();
+        named.into_iter().for_each(|digest| self.wanting.certified(height, Want::Block(digest), None));
+        let mut needed = std::mem::take(&mut self.wanting.needed);
+        needed.sort_by_key(|(above, _)| *above);
+        self.fetcher.need(now.ms(), needed.into_iter().map(|(_, needed)| needed).collect());
+    }
+
+    /// Whether a block may still become final, as far as this node knows, or could if its leader were quick: it is certified
+    /// or below a certified one, notarized by this node, or of the current view or a later one.
+    pub(super) fn is_living(&self, digest: &BlockDigest, entry: &Entry) -> bool {
+        let current = entry.block.header.view >= self.view && entry.status != PayloadStatus::Invalid;
+        current || self.is_kept(digest, entry)
+    }
+
+    /// The same without its view's being a reason.
+    pub(super) fn is_kept(&self, digest: &BlockDigest, entry: &Entry) -> bool {
+        entry.sure || entry.journaled || self.is_certified(entry.block.header.view, digest)
+    }
+
+    /// Whether this node holds a notarization or finalization of the block.
+    pub(super) fn is_certified(&self, view: View, digest: &BlockDigest) -> bool {
+        let kinds = [VoteKind::Notarize, VoteKind::Finalize];
+        let mut held = kinds.iter().filter_map(|kind| self.tally.certificate(*kind, view));
+        held.any(|certificate| certificate.body.block == *digest)
+    }
+
+    /// Whether a proposal is to be kept: it is its view's leader's, of the current view or the next one; or it is certified.
+    pub(super) fn is_timely(&self, view: View, proposer: ValidatorIndex, digest: &BlockDigest) -> bool {
+        let newest = self.view.max(self.certified_to.next()).next();
+        let leads = self.context.leaders.of(view) == proposer;
+        let current = view >= self.view && view <= newest && leads || seeded::bug("proposals-of-any-view");
+        current || self.is_certified(view, digest) || self.wanting.is_named(digest)
+    }
+
+    /// The view has changed: blocks of views before it that may never be certified make no wants any more, and go after a
+    /// while, at once where they have a body.
+    pub(super) fn forget_failed_blocks(&mut self) {
+        let oldest = self.view.0.saturating_sub(VIEW_WINDOW);
+        let failed = |digest: &BlockDigest, entry: &Entry| {
+            let old = entry.block.header.view.0 < oldest || !entry.block.inline.is_empty();
+            !self.is_living(digest, entry) && old
+        };
+        let failed: Vec<BlockDigest> =
+            self.tree.entries().filter(|(digest, entry)| failed(digest, entry)).map(|(digest, _)| *digest).collect();
+        failed.iter().for_each(|digest| self.tree.remove(digest));
+        self.sweep_lanes = true;
+        self.recheck |= !self.fetcher.is_empty();
+    }
+
+    /// A certificate of a view that is over: its block may have been forgotten, and the core not know that.
+    pub(super) fn fetch_forgotten(&mut self, view: View, digest: BlockDigest) {
+        let (_, root) = self.tree.root();
+        let forgotten = view > root.view && view < self.view && self.tree.get(&digest).is_none();
+        if forgotten && self.wanting.named.len() < NAMED_MAX {
+            self.wanting.named.insert(digest, self.view);
+        }
+    }
+
+    /// A block that the core knows by name alone: told at once where this node holds it, be it final and stored by now.
+    pub(super) fn fetch_block(&mut self, digest: BlockDigest) {
+        if let Some(held) = self.tree.get_mut(&digest).filter(|_| !seeded::bug("held-block-not-told")) {
+            (held.told, held.sure) = (None, true);
+            self.recheck = true;
+            return self.tell_block(&digest);
+        }
+        let (root, header) = self.tree.root();
+        let facts = if digest == *root {
+            Some(BlockFacts::of(digest, header))
+        } else {
+            self.ports.stored_block(&digest).map(|block| BlockFacts::of(digest, &block.header))
+        };
+        match facts {
+            Some(facts) => self.tell(Input::BlockSeen(facts, PayloadStatus::Ready)),
+            None if self.wanting.named.len() < NAMED_MAX => {
+                self.wanting.named.insert(digest, self.view);
+                self.recheck = true;
+            }
+            None => {}
+        }
+    }
+
+    /// Asks for listed batches once they have had the time to come by themselves.
+    pub(super) fn want_batches(&mut self, now: Now, block: &BlockDigest, missing: &[Missing]) {
+        let Some(entry) = self.tree.get_mut(block) else { return };
+        let since = *entry.missing_since_us.get_or_insert(now.us);
+        if now.us < since + FETCH_GRACE_US {
+            return self.recheck_at(since + FETCH_GRACE_US);
+        }
+        let Some(entry) = self.tree.get(block) else { return };
+        let (height, proposer) = (entry.block.header.height, entry.block.header.proposer);
+        let prefer = Some(proposer).filter(|proposer| !self.liars.contains(proposer));
+        let kept = self.is_kept(block, entry);
+        for missing in missing {
+            let want = Want::Batch { lane: missing.lane, digest: missing.digest };
+            let owner =
+                if kept { Owner::Certified(prefer) } else { Owner::Proposal(self.asked_for(missing, proposer)) };
+            self.wanting.needed.push((height, Needed { want, owner }));
+        }
+    }
+
+    /// Who is asked for a batch that a proposal lists: its author, the proposer, and two that say they hold it.
+    fn asked_for(&self, missing: &Missing, proposer: ValidatorIndex) -> Vec<ValidatorIndex> {
+        let honest = |peer: &ValidatorIndex| !self.context.is_me(*peer) && !self.liars.contains(peer);
+        let mut few: Vec<ValidatorIndex> = [missing.lane, proposer].into_iter().filter(honest).collect();
+        few.dedup();
+        let holders = self.held.holders(usize::from(missing.lane.0), missing.seq);
+        let others: Vec<_> = holders.filter(|peer| honest(peer) && !few.contains(peer)).take(HOLDERS_ASKED).collect();
+        few.extend(others);
+        few
+    }
+}
