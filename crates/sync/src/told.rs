@@ -15,7 +15,7 @@ const ANSWERS_MAX: u32 = 64;
 /// The least time for an answer.
 const PATIENCE_MS_MIN: u64 = 100;
 /// Numbers of these questions, which no other question has.
-const FIRST_ID: u64 = 1 << 62;
+const FIRST_ID: u64 = 1 << 61;
 
 /// What the asker knows of its peers.
 pub trait Peers {
@@ -173,7 +173,7 @@ impl Told {
 
     /// Whether a question of this number may be one of these.
     pub fn is_number(id: u64) -> bool {
-        id >= FIRST_ID
+        (FIRST_ID..FIRST_ID << 1).contains(&id)
     }
 
     /// When to call `poll` next, if nothing else happens.
