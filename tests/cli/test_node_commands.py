@@ -104,3 +104,6 @@ def removed(node: Node) -> None:
     fewer = node("remove", "node-3")
     assert (fewer.code, "a committee of 3 tolerates no fault" in fewer.err) == (0, True)
     assert list(node.committee()) == ["node-0", "node-1", "node-2"]
+    ended = node("end-epoch", "-o", "json")
+    assert (ended.code, json.loads(ended.out)["approved"]) == (0, "its end")
+    node("end-epoch", account=2).fails(1, "operator")

@@ -25,7 +25,7 @@ pub use keys::{
     statement_key, verifier_key,
 };
 pub use ledger::{StateRead, StateReadError};
-pub use order::{arrange, order, permutation};
+pub use order::{arrange, order};
 pub use pools::{pool_record, shielded_context};
 pub use proof::{
     Light, ProofRefused, Shown, ShownRead, Trust, Unprovable, check_read, check_receipt, check_transaction, header_of,

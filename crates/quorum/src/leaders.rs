@@ -4,7 +4,7 @@
 //! `tests/vectors/leaders.json` hold both to.
 
 use rustorium_crypto::hash::hash;
-use rustorium_types::{ChainId, Epoch, Hash, ValidatorIndex, View, seeded};
+use rustorium_types::{ChainId, Epoch, Hash, ValidatorIndex, View, permutation, seeded};
 
 /// One cycle in so many goes over the whole committee.
 const FULL_EVERY: u64 = 32;
@@ -93,15 +93,7 @@ impl Leaders {
     }
 }
 
-/// Fisher–Yates from the last place down, with the outputs of splitmix64 from `seed` on.
+/// The members in the order that the seed draws.
 pub fn permuted(members: &[ValidatorIndex], seed: u64) -> Vec<ValidatorIndex> {
-    let mut order = members.to_vec();
-    let mut state = seed;
-    for last in (1..order.len()).rev() {
-        state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mixed = (state ^ (state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        order.swap(last, ((mixed ^ (mixed >> 31)) % (last as u64 + 1)) as usize);
-    }
-    order
+    permutation(seed, members.len()).into_iter().map(|place| members[place]).collect()
 }

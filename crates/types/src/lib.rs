@@ -9,6 +9,7 @@ pub mod consensus;
 pub mod genesis;
 pub mod ids;
 pub mod limits;
+pub mod permutation;
 pub mod proof;
 pub mod rules;
 pub mod seeded;
@@ -21,6 +22,7 @@ pub use codec::{BoundedBytes, BoundedVec, DecodeError, decode, encode, encode_in
 pub use consensus::*;
 pub use genesis::*;
 pub use ids::*;
+pub use permutation::permutation;
 pub use proof::*;
 pub use rules::{PROTOCOL_VERSION, Rules, TRANSACTION_VERSION};
 pub use snapshot::{Snapshot, StateAnswer, StateLeaf, StateRequest};

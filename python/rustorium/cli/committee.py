@@ -196,11 +196,14 @@ def _awaited(client: "Client", genesis: bytes | None, validator_key: str, member
     """The epoch from which on the validator is a member, or none; waited for where it can begin in time."""
     from rustorium.joining import wait_for_committee, young_until_ms
 
+    answer = client.validators()
+    if member == any(one["validator_key"] == validator_key for one in answer["validators"]):
+        return int(answer["epoch"])
     until_ms = young_until_ms(client, genesis) if genesis is not None else 0
     if until_ms / 1000 - time.time() > timeout_s:
         at = datetime.fromtimestamp(until_ms / 1000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
         note(f"this epoch goes on until {at}, or until operators end it with `rustorium-node node end-epoch`")
-        return int(client.validators()["epoch"]) + 1
+        return int(answer["epoch"]) + 1
     return wait_for_committee(client, validator_key, member, timeout_s)
 
 

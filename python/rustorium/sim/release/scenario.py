@@ -290,6 +290,10 @@ def _draw_actors(rng: random.Random, plan: Plan) -> dict[int, Actor]:
     return {place: make_actor(kind, rng, plan.calm_ms) for place, kind in zip(places, kinds, strict=True)}
 
 
+AGES_MS = (0, 150, 0)
+"""By seed, for chains of version 2: how old an epoch is before a changed committee ends it."""
+
+
 def version_of(seed: int) -> int:
     """The protocol version of a seed's chain: a fourth of them are of version 1, as chains that run are."""
     return 1 if seed % 4 == 3 else 2
@@ -312,6 +316,8 @@ def build_world(seed: int, plan: Plan) -> World:
     parameters = [("root_period_ms", plan.root_period_ms), ("root_period_idle_ms", plan.root_idle_ms)]
     if plan.terms is not None and plan.terms.epoch_ms is not None:
         parameters.append(("epoch_ms", plan.terms.epoch_ms))
+    if version_of(seed) > 1:
+        parameters.append(("epoch_age_min_ms", AGES_MS[seed % len(AGES_MS)]))
     net = make_net(plan.shape.nodes, nodes, ACCOUNTS, tuple(parameters), version_of(seed))
     paces: dict[int, Pace] = {} if plan.slow_node is None else {plan.slow_node: SLOW}
     world = World(

@@ -1,0 +1,106 @@
+"""An owner that replaces its validator's keys as often as it can, on the release stages: what it costs others (R45).
+
+Invariants: virtual time alone; its keys are nobody's, so that its validator is one of the faulty from then on: what it
+costs is measured beside a validator that is merely dead.
+"""
+
+import json
+from typing import Any
+
+from rustorium import _native
+from rustorium.consensus import ConsensusConfig
+from rustorium.sim.release.clients import Clients
+from rustorium.sim.release.net import EXPIRES_MS, REGION, Net, make_net, seed_of
+from rustorium.sim.release.world import World
+
+NODES, ACCOUNTS = 4, 6
+CHURNER = 3
+AGE_MS = 8_000
+RUN_MS = 24_000.0
+CONFIG = ConsensusConfig(
+    delta_floor_ms=20, delta_start_ms=40, delta_ceiling_ms=1_000, heartbeat_ms=200, parent_grace_ms=3, state_roots=True
+)
+
+
+class Churner:
+    """The owner of a validator: signs the next replacement once the last one is final, whatever came of it."""
+
+    TAG = -1
+
+    def __init__(self, world: World, net: Net) -> None:
+        self._world, self._net = world, net
+        self._seed, self.sent = seed_of("owner", CHURNER), 0
+
+    def begin(self) -> None:
+        self._world.after_ms(500, self._next)
+
+    def _key(self, epoch: int) -> bytes:
+        """The seed of the key that it wants to have in an epoch. But for the first one nobody has them."""
+        return seed_of("churn", epoch) if epoch else self._net.validator_seed(CHURNER)
+
+    def _next(self) -> None:
+        epoch, node = self._world.checkers.epoch, seed_of("node", CHURNER)
+        old, new = _native.public_key(self._key(epoch)), _native.public_key(self._key(epoch + 1))
+        # What a committee consists of is still to be named.
+        self._world._number_of_key[new] = CHURNER
+        operation: dict[str, Any] = {
+            "type": "replace_key",
+            "validator_key": old.hex(),
+            "new_validator_key": new.hex(),
+            "new_node_key": _native.public_key(node).hex(),
+        }
+        if self._net.version > 1:
+            owner = _native.public_key(self._seed).hex()
+            proof = _native.prove_possession(self._key(epoch + 1), node, self._net.chain, owner)
+            operation["possession"] = json.loads(proof)
+        changes = json.dumps([operation])
+        made = _native.build_transaction(self._seed, self._net.chain, REGION, self.sent, EXPIRES_MS, None, changes)
+        self.sent += 1
+        port = self._world.nodes[0].port
+        assert port is not None
+        port.client(made[1], "final", self.TAG)
+
+    def answered(self) -> None:
+        self._world.after_ms(1, self._next)
+
+
+def play(version: int, churns: bool) -> tuple[int, int]:
+    """Transactions that clients were told to be final, and epochs, in a run in which validator 3 does nothing more."""
+    ages = (("epoch_age_min_ms", AGE_MS),) if version > 1 else ()
+    net = make_net(NODES, NODES, ACCOUNTS, ages, version)
+    world = World(1, net, NODES, CONFIG)
+    clients = Clients(world, 150.0)
+    churner = Churner(world, net)
+    answered = world.on_answer
+
+    def heard(node: int, tag: int, how: str, height: int | None) -> None:
+        if tag == Churner.TAG:
+            churner.answered()
+        else:
+            answered(node, tag, how, height)
+
+    world.on_answer = heard
+    for node in range(NODES):
+        if churns or node != CHURNER:
+            world.start(node)
+    owner = _native.public_key(seed_of("owner", CHURNER)).hex()
+    clients.govern({"type": "create_account", "region": REGION, "public_key": owner, "storage_bytes": 1 << 20})
+    clients.begin()
+    if churns:
+        churner.begin()
+    world.run(RUN_MS)
+    assert churner.sent > 2 or not churns
+    return clients.done, world.checkers.epoch
+
+
+def test_a_churner_slows_the_others_by_less_than_a_twentieth() -> None:
+    dead, none = play(2, churns=False)
+    churned, epochs = play(2, churns=True)
+    assert none == 0
+    assert 1 <= epochs <= RUN_MS // AGE_MS, f"{epochs} epochs"
+    assert churned >= 0.95 * dead, f"{churned} transactions beside a churner, {dead} beside a dead validator"
+
+
+def test_under_version_1_each_replacement_ends_an_epoch() -> None:
+    _, epochs = play(1, churns=True)
+    assert epochs > 10 * RUN_MS // AGE_MS, f"{epochs} epochs"
