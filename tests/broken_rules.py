@@ -23,6 +23,7 @@ from rustorium.consensus.machine import Machine
 from rustorium.consensus.pacemaker import Pacemaker, Phase
 from rustorium.consensus.safety import VoteGuard
 from rustorium.consensus.schedule import Schedule
+from rustorium.consensus.turns import Turns
 from rustorium.consensus.views import Runs
 from rustorium.consensus.vocabulary import (
     BlockFacts,
@@ -219,6 +220,15 @@ def learns_whatever_is_ahead(machine: Any, block: BlockFacts, status: PayloadSta
     machine._chain.learn(block, status)
 
 
+def skips_in_full_cycles(turns: Any, view: int) -> bool:
+    return turns._schedule.leader(view) in turns.listed
+
+
+def enters_and_forgets_nothing(turns: Any, now: int, view: int, _final_view: int) -> None:
+    turns._window = 1 << 62
+    ENTERED(turns, now, view, view)
+
+
 def claims_what_is_ready(work: Any, _parent: BlockFacts) -> int:
     return int(work.ready_claim)
 
@@ -244,7 +254,7 @@ def asks_for_any_height(client: Any, *arguments: Any, **named: Any) -> Any:
 
 
 JUDGE, CERTIFICATE, START, OPEN_FRAME = Chain.judge, DataPlane._certificate, SimPort.start, SimPort._open_frame
-HAS_CONTENT, OWED = Chain.has_content, Work._owed_claim_since
+HAS_CONTENT, OWED, ENTERED = Chain.has_content, Work._owed_claim_since, Turns.entered
 NEW_CHAIN, TAKE_END = Chain.__init__, Peers._take_end
 EMIT, FINALIZE, NEXT_PHASE, TAKE = Machine._emit, Machine._finalize, Pacemaker.next_phase, Machine._take
 NO_GUARDS = ((VoteGuard, "cast", cast_anything), (SimPort, "_sign", sign_anything))
@@ -293,6 +303,11 @@ RULES: dict[str, Broken] = {
     "R14: a claim above the parent": _tests(TIME, (Work, "claim_height", claims_what_is_ready)),
     "R15: a proposal buys no time": _tests(TIME, (Pacemaker, "next_phase", gives_up_as_without_a_proposal)),
     "R16: the timeout never doubles": _tests(TURNS, (Pacemaker, "back_off", lambda *_: None)),
+    "R16: no leader has a doubling of his own": _tests(TURNS, (Turns, "late", lambda *_: 0)),
+    "R17b: a leader that loses its turns isn't passed over": _tests(TURNS, (Turns, "skips", lambda *_: False)),
+    "R17b: full cycles are passed over too": _tests(TURNS, (Turns, "skips", skips_in_full_cycles)),
+    "R17b: lists are never forgotten": _tests(TURNS, (Turns, "entered", enters_and_forgets_nothing)),
+    "R17b: nobody comes back by proposing": _tests(TURNS, (Turns, "proposed", lambda *_: None)),
     "R17: silence isn't heard": _tests(TIME, (Machine, "_take", hears_no_silence)),
     "R18: work is never sent": _seeds(Mode.LIVENESS, 60, (SimPort, "_send_work", lambda *_: None)),
     "R19: no heartbeat": _seeds(Mode.LIVENESS, 30, (Machine, "_emit", beats_not)),

@@ -9,6 +9,7 @@ ROWS: list[tuple[str, str, str]] = [
     ("R4", "nullifications-not-carried", "dataplane it peers::a_proposal_brings"),
     ("R5", "payload-need-not-follow", "txpool lanes cursors_that_can_not_be"),
     ("R5", "lists-without-end", "txpool lanes a_leader_can_not"),
+    ("R1", "leaders-by-place", "dataplane it leaders::orders_and_seeds"),
     ("R5", "time-stands-still", "dataplane it rules::each_broken_rule"),
     ("R5", "cursors-go-back", "dataplane it rules::each_broken_rule"),
     ("R5", "sums-unchecked", "dataplane it rules::the_sums"),

@@ -21,7 +21,7 @@ pub struct Context {
     pub places: BTreeMap<PublicKey, ValidatorIndex>,
     /// Who leads the epoch's views.
     pub leaders: Leaders,
-    /// Whether their order is drawn: not on chains of protocol version 1, whose leaders go round by place.
+    /// Whether their order is drawn (R1): not on chains of protocol version 1, whose leaders go round by place.
     drawn: bool,
     /// When the epoch began, header time: its end is due `epoch_ms` later.
     pub start_ms: u64,
@@ -48,7 +48,7 @@ impl Context {
         let state = rustorium_execution::genesis(genesis);
         let chain = rustorium_crypto::chain_id(genesis);
         let (committee, places) = members(chain, Epoch(0), &genesis.validators, key.as_ref());
-        let drawn = false;
+        let drawn = genesis.rules() >= Rules::V2;
         let leaders = leaders_of(&committee, drawn, state.result_root, View(0));
         Self {
             leaders,
@@ -102,6 +102,14 @@ impl Context {
             genesis_digest: self.genesis_digest,
             genesis_root: self.genesis_root,
         }
+    }
+
+    /// The same with leaders that go round by place, whatever the chain's protocol version, in this and later epochs: for
+    /// tests and models that say which view is whose.
+    pub fn led_by_place(mut self) -> Self {
+        self.drawn = false;
+        self.leaders = Leaders::new(self.n(), None, self.leaders.boundary());
+        self
     }
 
     /// The chain.

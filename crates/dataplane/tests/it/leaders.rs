@@ -1,9 +1,11 @@
 //! Who leads, and what the core is told of it: the same as the vectors have it, and as the core makes of it.
 
-use crate::epochs;
+use crate::{chain, epochs};
+use rustorium_dataplane::context::Context;
 use rustorium_dataplane::port::Input;
 use rustorium_quorum::{Leaders, leader_seed};
-use rustorium_types::{ChainId, Epoch, Hash, ValidatorIndex, View};
+use rustorium_storage::{EpochStore, Store};
+use rustorium_types::{ChainId, Epoch, Hash, Rules, ValidatorIndex, View};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 
@@ -77,6 +79,32 @@ fn a_turn_names_its_cycle_and_whether_that_goes_over_all() {
     };
     assert_eq!([turn(5), turn(11), turn(14), turn(15)], [(0, false), (0, false), (0, false), (1, false)]);
     assert_eq!([turn(134), turn(135), turn(138), turn(139)], [(30, false), (31, true), (31, true), (32, false)]);
+}
+
+/// One header tells the order: of the genesis its own, of an epoch the boundary before it.
+#[test]
+fn chains_of_version_two_draw_from_what_the_boundary_claims_and_those_of_version_one_never() {
+    let genesis = chain::genesis();
+    let first = Context::new(&genesis, None);
+    assert_eq!(first.rules, Rules::V2);
+    let seed = leader_seed(first.chain(), Epoch(0), first.genesis_root);
+    assert_eq!(first.leaders, Leaders::new(4, Some(seed), View(0)));
+    assert_eq!(Context::new(&genesis, None).led_by_place().leaders.seed(), None);
+
+    let mut net = epochs::net(4);
+    epochs::operate(&mut net, 0, vec![epochs::remove(3)]);
+    let change = net.store(0).epoch(Epoch(0)).unwrap().expect("it has ended");
+    let old = Context::new(&net.genesis, None);
+    let next = (old.after(&change).leaders, Leaders::new(3, None, change.boundary.view));
+    assert_eq!((old.rules, old.leaders.seed(), next.0), (Rules::V1, None, next.1));
+
+    // How an epoch came to its end is no matter of who leads in the next one.
+    let seed = leader_seed(first.chain(), Epoch(1), change.boundary.result.root);
+    let next = Leaders::new(3, Some(seed), change.boundary.view);
+    assert_eq!(first.after(&change).leaders, next);
+    let tip = net.store(0).tip().unwrap();
+    let again = Context::at(&genesis, None, &**net.store(0), &tip.header).unwrap();
+    assert_eq!(again.leaders, next, "after a restart");
 }
 
 #[test]

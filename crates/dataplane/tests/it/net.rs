@@ -449,7 +449,7 @@ impl Node {
     fn start(genesis: &Genesis, index: usize, mut ports: TestPorts, now: Now, config: &WorkConfig) -> Self {
         let tip = recover::tip_of(&*ports.store, genesis).unwrap();
         let key = chain::validator_key(index);
-        let context = Arc::new(Context::at(genesis, key, &*ports.store, &tip.header).unwrap());
+        let context = Arc::new(Context::at(genesis, key, &*ports.store, &tip.header).unwrap().led_by_place());
         ports.context = context.clone();
         ports.reload_roots();
         let mut journaled = recover::decode_journal(&context, &*ports.store, &tip, ports.journal.clone()).unwrap();
