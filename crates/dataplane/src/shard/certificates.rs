@@ -58,7 +58,9 @@ impl<P: Ports> Shard<P> {
 
     /// R34: all that is kept of the asked views, oldest first, as far as one answer goes.
     pub(super) fn serve_certificates(&mut self, peer: ValidatorIndex, id: u64, first: View, last: View) {
-        let kept: Vec<KeptCertificate> = self.tally.kept_between(first, last).take(SYNC_ITEMS_MAX).collect();
+        let kept = self.tally.kept_between(first, last).take(SYNC_ITEMS_MAX);
+        let whole = |kept: &KeptCertificate| matches!(kept, KeptCertificate::Whole(_));
+        let kept = kept.filter(|kept| whole(kept) || !seeded::bug("old-certificates-not-served")).collect();
         let asker = self.context.validators.get(usize::from(peer.0)).map(|member| member.node_key);
         if let Some(asker) = asker {
             self.ports.answer_certificates(&asker, id, kept);
