@@ -63,6 +63,7 @@ impl<P: Ports> Shard<P> {
     pub(super) fn serve_certificates(&mut self, peer: ValidatorIndex, id: u64, first: View, last: View) {
         let live = &self.retained.live;
         let newest = |kept| match kept {
+            KeptCertificate::At(_) if seeded::bug("old-certificates-not-served") => None,
             KeptCertificate::At(name) => live.place(name).map(KeptCertificate::At),
             whole @ KeptCertificate::Whole(_) => Some(whole),
         };
