@@ -28,6 +28,8 @@ pub struct Rooter {
     pub store: Arc<dyn Store>,
     /// The way to the root.
     pub rooting: Rooting<Tree<Arc<dyn Store>>, Serial>,
+    /// How long a root period lasts that has a payload and that nothing follows.
+    pub idle: Duration,
     /// To the shard.
     pub events: Arc<Queue<Event>>,
     /// For failures.
@@ -82,7 +84,8 @@ impl Rooter {
     ) -> Result<Self, (&'static str, String)> {
         let base = store.tree_base().map_err(|e| store_failed(&e))?;
         let rooting = Rooting::new(tables, Serial, parameters.clone(), Tree(store.clone()), base.unwrap_or_default());
-        let mut rooter = Self { store, rooting, events, inbox, metrics, moved: Arc::default() };
+        let idle = Duration::from_millis(parameters.root_period_idle_ms);
+        let mut rooter = Self { store, rooting, idle, events, inbox, metrics, moved: Arc::default() };
         let tip = rooter.store.tip().map_or(Height(0), |tip| tip.height);
         let first = base.map_or(0, |base| base.0 + 1);
         for height in (first..=tip.0).map(Height) {
@@ -114,21 +117,22 @@ impl Rooter {
     fn work(&mut self, jobs: &Queue<RootJob>) -> Result<(), (&'static str, String)> {
         let mut waiting = VecDeque::new();
         while jobs.take(self.ahead_in(now_ms()), &mut waiting) {
-            self.turn(&mut waiting, now_ms())?;
+            self.turn(&mut waiting)?;
         }
         Ok(())
     }
 
-    /// How long nothing may come until the newest state is rooted ahead; none where it isn't to be.
+    /// How long nothing may come until the newest state is rooted ahead; none where it isn't to be. No longer than an idle
+    /// period, where the clock is behind the chain (R48): the wait for the clock would be as long as it is behind.
     pub fn ahead_in(&self, now_ms: u64) -> Option<Duration> {
-        self.rooting
-            .ahead_from_ms()
-            .map(|at| Duration::from_millis(at.saturating_sub(now_ms)).max(self.rooting.quiet()))
+        let wait = |at: u64| Duration::from_millis(at.saturating_sub(now_ms)).min(self.idle).max(self.rooting.quiet());
+        self.rooting.ahead_from_ms().map(wait)
     }
 
-    /// Takes what waits, or roots ahead where nothing does and it is time. Errors: a code and a sentence.
-    pub fn turn(&mut self, waiting: &mut VecDeque<RootJob>, now_ms: u64) -> Result<(), (&'static str, String)> {
-        if waiting.is_empty() && self.rooting.ahead_from_ms().is_some_and(|at| at <= now_ms) {
+    /// Takes what waits. Where nothing does, `ahead_in` has passed, and the newest state is rooted ahead. Errors: a code and a
+    /// sentence.
+    pub fn turn(&mut self, waiting: &mut VecDeque<RootJob>) -> Result<(), (&'static str, String)> {
+        if waiting.is_empty() && self.rooting.ahead_from_ms().is_some() {
             let start = Instant::now();
             let rooted = self.rooting.root_ahead();
             self.tell(rooted.map_err(|e| failed(&*self.store, &e))?, start);

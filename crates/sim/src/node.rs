@@ -347,7 +347,7 @@ impl SimNode {
         let Some((rooter, jobs)) = &mut self.rooter else { return Ok(()) };
         let mut waiting = VecDeque::new();
         jobs.take(Some(Duration::ZERO), &mut waiting);
-        rooter.turn(&mut waiting, now.wall_ms).map_err(|(code, sentence)| (code.to_owned(), sentence))?;
+        rooter.turn(&mut waiting).map_err(|(code, sentence)| (code.to_owned(), sentence))?;
         self.plan_ahead(now);
         Ok(())
     }
