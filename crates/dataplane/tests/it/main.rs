@@ -9,6 +9,7 @@ mod ports;
 
 mod catch_up;
 mod closing;
+mod cut_off;
 mod durability;
 mod epochs;
 mod executor;

@@ -181,6 +181,23 @@ fn batches_are_checked_together_and_only_the_bad_one_is_bad() {
     }
 }
 
+/// R38: else one member's batches, cheap to make and dear to check, hold up everybody's.
+#[test]
+fn one_members_flood_keeps_no_others_batch_waiting() {
+    let mut bench = Bench::new();
+    for seq in 0..24 {
+        let transactions: Vec<_> = (0..64).map(|nonce| bench.signed(1, seq * 64 + nonce)).collect();
+        let batch = forge::batch(&bench.genesis, 1, seq, BatchDigest::ZERO, &transactions);
+        let bytes = encode(&batch).into();
+        bench.verifier.batch(v(1), batch, bytes, false, Credit::default());
+    }
+    let (batch, bytes) = bench.batch(3, &[bench.signed(3, 0)]);
+    bench.verifier.batch(v(3), batch, bytes, false, Credit::default());
+    bench.run(1);
+    let place = (0..25).position(|_| matches!(bench.next(), Event::BatchChecked { peer, .. } if peer == v(3)));
+    assert!(place.is_some_and(|place| place < 3), "{place:?}");
+}
+
 #[test]
 fn a_batch_of_nobody_is_dropped() {
     let mut bench = Bench::new();
