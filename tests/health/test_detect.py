@@ -49,6 +49,8 @@ class Clock:
         ({"diverged": 7}, "diverged"),
         ({"free_bytes": 1 << 20}, "disk-low"),
         ({"retired": "the key is retired"}, "key-retired"),
+        ({"cut_off": ["carol sent votes with false signatures"]}, "peer-cut-off"),
+        ({"many_liars": True}, "many-liars"),
     ],
 )
 def test_some_troubles_are_found_at_once_and_are_over_when_they_are(vitals: Mapping[str, Any], code: str) -> None:

@@ -6,10 +6,10 @@
 
 use crate::committee::{Committee, well_formed};
 use crate::evidence::Evidence;
-use crate::view::{Ballot, ViewVotes};
+use crate::view::{Ballot, CheckedVote, Inline, ViewVotes};
 use rustorium_crypto::{Verified, verify_certificate};
 use rustorium_types::{Certificate, Epoch, SignedVote, ValidatorIndex, View, VoteBody, VoteKind, seeded};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use thiserror::Error;
 
@@ -27,6 +27,8 @@ pub enum TallyEvent {
     /// A vote in this member's name has a bad signature; the vote is dropped. Votes come from their signers' links alone,
     /// so the member itself sent it.
     BadSignature(ValidatorIndex),
+    /// Votes that would reach a threshold, to be checked elsewhere and given back to `take_votes`.
+    Check(Vec<SignedVote>),
 }
 
 /// Why a certificate was refused.
@@ -70,12 +72,14 @@ pub struct Tally {
     floor: View,
     head: View,
     best: Option<Verified<Certificate>>,
+    inline: Inline,
 }
 
 impl Tally {
     /// An empty tally that takes votes at most `window_views` above the newest certified view.
     pub fn new(committee: Arc<Committee>, window_views: u64) -> Self {
-        Self { committee, window_views, views: BTreeMap::new(), floor: View(0), head: View(0), best: None }
+        let inline = Inline { room: usize::MAX, suspects: BTreeSet::new() };
+        Self { committee, window_views, views: BTreeMap::new(), floor: View(0), head: View(0), best: None, inline }
     }
 
     /// The same above a view that is final: of the chain before the epoch, or before a restart.
@@ -86,6 +90,34 @@ impl Tally {
     /// The committee whose votes it counts.
     pub fn committee(&self) -> &Arc<Committee> {
         &self.committee
+    }
+
+    /// Allows so many signature checks from now on; what needs more is handed out by `TallyEvent::Check`. Without a call
+    /// all is checked at once.
+    pub fn allow(&mut self, signatures: usize) {
+        self.inline.room = signatures;
+    }
+
+    /// Takes signatures of what is allowed for a check by the caller. False if there aren't as many.
+    pub fn spend(&mut self, signatures: usize) -> bool {
+        let left = self.inline.room.checked_sub(signatures);
+        self.inline.room = left.unwrap_or(self.inline.room);
+        left.is_some()
+    }
+
+    /// This member's votes are checked elsewhere from now on.
+    pub fn suspect(&mut self, member: ValidatorIndex) {
+        self.inline.suspects.insert(member);
+    }
+
+    /// Takes back votes that were handed out by `TallyEvent::Check`.
+    pub fn take_votes(&mut self, checked: Vec<CheckedVote>, out: &mut Vec<TallyEvent>) {
+        let Some(VoteBody { view, kind, block, .. }) = checked.first().map(|(vote, _)| vote.body) else { return };
+        let Some(votes) = self.views.get_mut(&view) else { return };
+        votes.take_checked(kind, checked, out);
+        if let Some(certificate) = votes.settle((&self.committee, &mut self.inline), view, kind, &block, out) {
+            self.formed(certificate, out);
+        }
     }
 
     /// Counts a vote that came on its signer's link. What is not of this committee and window is dropped.
@@ -107,7 +139,7 @@ impl Tally {
         }
         let votes = self.views.entry(view).or_default();
         votes.place(&self.committee, ballot, out);
-        if let Some(certificate) = votes.settle(&self.committee, view, kind, &block, out) {
+        if let Some(certificate) = votes.settle((&self.committee, &mut self.inline), view, kind, &block, out) {
             self.formed(certificate, out);
         }
     }
@@ -128,21 +160,28 @@ impl Tally {
         certificate: Certificate,
         out: &mut Vec<TallyEvent>,
     ) -> Result<(), CertificateRefused> {
+        if self.judge(&certificate)? {
+            let certificate = verify_certificate(&self.committee.keys, certificate);
+            self.take(certificate.ok_or(CertificateRefused::Signature)?, out);
+        }
+        Ok(())
+    }
+
+    /// Whether a certificate is worth a check of its signatures: neither known nor forgotten. Errors: its form is wrong.
+    pub fn judge(&self, certificate: &Certificate) -> Result<bool, CertificateRefused> {
         self.check_scope(&certificate.body)?;
         let VoteBody { view, kind, .. } = certificate.body;
         let held = self.certificate(kind, view);
         if held.is_some_and(|held| held.body == certificate.body)
-            || (view < self.lowest() && !self.improves(&certificate))
+            || (view < self.lowest() && !self.improves(certificate))
         {
-            return Ok(());
+            return Ok(false);
         }
-        self.check_signers(&certificate)?;
-        let certificate = verify_certificate(&self.committee.keys, certificate).ok_or(CertificateRefused::Signature)?;
-        self.take(certificate, out);
-        Ok(())
+        self.check_signers(certificate).map(|()| true)
     }
 
-    fn take(&mut self, certificate: Verified<Certificate>, out: &mut Vec<TallyEvent>) {
+    /// Takes a certificate that was checked; one that is new is told by `Formed`, and its votes are compared with those held.
+    pub fn take(&mut self, certificate: Verified<Certificate>, out: &mut Vec<TallyEvent>) {
         let VoteBody { view, kind, .. } = certificate.body;
         let votes = self.views.entry(view).or_default();
         for vote in certificate.votes() {
@@ -216,6 +255,11 @@ impl Tally {
         let held = self.views.range(first..=last.max(first)).flat_map(|(_, votes)| votes.certificates());
         let asked = move |certificate: &&Verified<Certificate>| (first..=last).contains(&certificate.body.view);
         lone.into_iter().chain(held).filter(asked)
+    }
+
+    /// Whether this member's vote for this is held, verified or not.
+    pub fn has_vote(&self, body: &VoteBody, signer: ValidatorIndex) -> bool {
+        self.views.get(&body.view).is_some_and(|votes| votes.has_vote(body.kind, &body.block, signer))
     }
 
     /// A member's votes that are held, newest views first. Not all are verified.

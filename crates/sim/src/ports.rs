@@ -9,15 +9,15 @@ use rustorium_dataplane::context::Context;
 use rustorium_dataplane::port::Input;
 use rustorium_dataplane::serving::Serving;
 use rustorium_dataplane::shard::{Ending, ExecutionJob, Ports};
-use rustorium_dataplane::verifier::Verifier;
+use rustorium_dataplane::verifier::{Payer, Verifier};
 use rustorium_quorum::Evidence;
 use rustorium_storage::RecordKind;
 use rustorium_sync::{Source, answer};
 use rustorium_transport::Credit;
 use rustorium_txpool::{AccountView, Refused};
 use rustorium_types::{
-    AccountId, Batch, Block, BlockDigest, Class, Epoch, EpochChange, PublicKey, Request, Response, Transaction, TxId,
-    ValidatorIndex,
+    AccountId, Batch, Block, BlockDigest, Certificate, Class, Epoch, EpochChange, PublicKey, Request, Response,
+    SignedVote, Transaction, TxId, ValidatorIndex,
 };
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -116,8 +116,16 @@ impl Ports for SimPorts {
         self.verifier.batch(peer, batch, bytes, wanted, credit);
     }
 
-    fn check_transactions(&mut self, transactions: Vec<Transaction>, credit: Credit) {
-        self.verifier.forwarded(transactions, credit);
+    fn check_transactions(&mut self, payer: Payer, transactions: Vec<Transaction>, credit: Credit) {
+        self.verifier.forwarded(payer, transactions, credit);
+    }
+
+    fn check_certificate(&mut self, peer: ValidatorIndex, certificate: Certificate) {
+        self.verifier.certificate(peer, certificate);
+    }
+
+    fn check_votes(&mut self, votes: Vec<SignedVote>) {
+        self.verifier.votes(votes);
     }
 
     fn check_inline(&mut self, digest: BlockDigest, block: Arc<Block>) {

@@ -53,6 +53,10 @@ class Vitals:
     unserved: int | None = None
     """The next height, where no peer holds it any more."""
     retired: str = ""
+    cut_off: Sequence[str] = ()
+    """Members that aren't listened to, each with the reason."""
+    many_liars: bool = False
+    """Whether more members than f sent false signatures of late."""
     synced: bool = True
     executed: int = 0
     quorum_lost: str = ""
@@ -133,6 +137,10 @@ class Detector:
             yield "catching-up", (f"it has executed height {vitals.executed}", config.lasts_ms)
         if vitals.retired:
             yield "key-retired", (vitals.retired, 0)
+        if vitals.cut_off:
+            yield "peer-cut-off", ("; ".join(vitals.cut_off), 0)
+        if vitals.many_liars:
+            yield "many-liars", ("more members than f sent false signatures within ten minutes", 0)
         if suspected := self._suspected(vitals):
             yield "peers-suspected", (suspected, 0)
         if mute := [peer.name for peer in vitals.peers if peer.up and peer.passed_over]:

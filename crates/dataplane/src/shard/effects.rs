@@ -10,8 +10,8 @@ use rustorium_storage::RecordKind;
 use rustorium_sync::Want;
 use rustorium_types::limits;
 use rustorium_types::{
-    BlockDigest, BoundedVec, Class, Hash, Heartbeat, Height, Message, Report, Request, Response, SignedVote, View,
-    VoteBody, VoteKind, VoteMessage, encode, seeded,
+    BlockDigest, BoundedVec, Certificate, Class, Hash, Heartbeat, Height, Message, Report, Request, Response,
+    SignedVote, ValidatorIndex, View, VoteBody, VoteKind, VoteMessage, encode, seeded,
 };
 
 impl<P: Ports> Shard<P> {
@@ -147,13 +147,30 @@ impl<P: Ports> Shard<P> {
                 Outgoing::Vote(vote, carry) => {
                     let carry = carry.and_then(|name| self.certificate(&name)).map(|c| (**c).clone());
                     let (report, held) = self.beside();
-                    let message = VoteMessage { vote: *vote, report, held, carry };
-                    let frame = Message::Vote(Box::new(message)).to_frame();
-                    self.ports.broadcast(Class::Consensus, frame.into());
+                    self.send_vote(VoteMessage { vote: *vote, report, held, carry: None }, carry);
                     self.count_own(vote);
                 }
             }
         }
+    }
+
+    /// R2: a certificate rides to those alone whose vote for it isn't held here; the others make it of the votes.
+    fn send_vote(&mut self, mut message: VoteMessage, carry: Option<Certificate>) {
+        let plain = Bytes::from(Message::Vote(Box::new(message.clone())).to_frame());
+        let Some(certificate) = carry else { return self.ports.broadcast(Class::Consensus, plain) };
+        let peers = (0..self.context.n() as u16).map(ValidatorIndex).filter(|peer| !self.context.is_me(*peer));
+        let voted = |peer: &ValidatorIndex| self.tally.has_vote(&certificate.body, *peer);
+        let (voted, others): (Vec<ValidatorIndex>, Vec<ValidatorIndex>) = peers.partition(voted);
+        if others.is_empty() {
+            return self.ports.broadcast(Class::Consensus, plain);
+        }
+        message.carry = Some(certificate);
+        let whole = Bytes::from(Message::Vote(Box::new(message)).to_frame());
+        if voted.is_empty() {
+            return self.ports.broadcast(Class::Consensus, whole);
+        }
+        voted.into_iter().for_each(|peer| self.ports.send(peer, Class::Consensus, plain.clone()));
+        others.into_iter().for_each(|peer| self.ports.send(peer, Class::Consensus, whole.clone()));
     }
 
     fn mark_proposed(&self, digest: &BlockDigest) {

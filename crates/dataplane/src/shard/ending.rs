@@ -302,7 +302,10 @@ impl<P: Ports> Shard<P> {
         };
         self.ports.begin_epoch(&context);
         let tip = (block_digest(&change.boundary), change.boundary);
+        let (mut offenders, members) = (self.checks.into_offenders(), context.places.keys().copied().collect());
+        offenders.begin_epoch(&members, now.ms(), context.committee.faults());
         let mut next = Self::recover(context, self.config, self.ports, now, tip, journaled);
+        next.go_on_with(offenders);
         next.ending.wanted = self.ending.wanted;
         next.appended = self.appended;
         if let Some((height, root)) = self.state_roots.last_key_value() {

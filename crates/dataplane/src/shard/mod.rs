@@ -4,6 +4,7 @@
 //! leaves only when the journal is durable up to it; nothing is executed that is not final; everything held is bounded.
 
 mod blocks;
+mod checking;
 mod effects;
 mod ending;
 mod finality;
@@ -24,7 +25,7 @@ use crate::port::{CertificateName, Input, PayloadStatus};
 use blocks::BlockTree;
 use bytes::Bytes;
 use rustorium_crypto::Verified;
-use rustorium_quorum::{HeldTally, ReportTally, Tally, TallyEvent, VoteGuard};
+use rustorium_quorum::{Charge, HeldTally, ReportTally, Tally, TallyEvent, VoteGuard};
 use rustorium_storage::RecordKind;
 use rustorium_sync::{FetchConfig, Fetcher};
 use rustorium_transport::Credit;
@@ -36,7 +37,8 @@ use rustorium_types::{
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
-pub use ports::{Admitted, Ended, Ending, Event, Executed, ExecutionJob, Now, Ports};
+pub use checking::CheckedCertificate;
+pub use ports::{Admitted, Ended, Ending, Event, Executed, ExecutionJob, FalseBatch, Now, Ports};
 pub use recovery::{Floor, Journaled, Records};
 pub use timing::Stage;
 pub use work::WorkConfig;
@@ -111,6 +113,7 @@ pub struct Shard<P: Ports> {
     served: HashMap<(ValidatorIndex, View), HashSet<ValidatorIndex>>,
     /// Who answered with a batch whose signatures don't verify: is asked first no more.
     liars: HashSet<ValidatorIndex>,
+    checks: checking::Checks,
     own_lane: work::OwnLane,
     inputs: Vec<Input>,
     told_listable: bool,
@@ -184,6 +187,7 @@ impl<P: Ports> Shard<P> {
             signs: signs::Signs::default(),
             served: HashMap::new(),
             liars: HashSet::new(),
+            checks: checking::Checks::default(),
             own_lane: work::OwnLane::default(),
             inputs: Vec::new(),
             told_listable: false,
@@ -203,6 +207,7 @@ impl<P: Ports> Shard<P> {
     /// Takes one event.
     pub fn handle(&mut self, now: Now, event: Event) {
         self.timing.at(now.us);
+        self.checks.at(now);
         match event {
             Event::Peer { from, message, frame, credit } => self.peer_says(now, &from, message, frame, credit),
             Event::Link { node_key, up } => {
@@ -219,6 +224,8 @@ impl<P: Ports> Shard<P> {
             }
             Event::Replaced { node_key } => self.on_replaced(&node_key),
             Event::BatchChecked { peer, checked, bytes, wanted } => self.on_batch(now, peer, checked, &bytes, wanted),
+            Event::CertificateChecked { peer, checked } => self.on_certificate_checked(peer, checked),
+            Event::VotesChecked(checked) => self.on_votes_checked(checked),
             Event::InlineChecked { digest, good } => self.on_inline_checked(&digest, good),
             Event::Transactions { transactions, from_client } => self.admit(now, transactions, from_client),
             Event::Effects(effects) => effects.into_iter().for_each(|effect| self.apply(now, effect)),
@@ -256,6 +263,7 @@ impl<P: Ports> Shard<P> {
     /// Does what is done once for all events of a turn: re-checks, cuts, sends and level-triggered inputs.
     pub fn end_turn(&mut self, now: Now) {
         self.timing.at(now.us);
+        self.settle_checks(now);
         self.update_silence(now);
         self.pool.open_delayed(now.wall_ms);
         self.cut_batches(now, false);
@@ -291,8 +299,9 @@ impl<P: Ports> Shard<P> {
         let cut = self.own_lane.cut_due_us;
         let levels = self.untold_since_us.map(|since| since + COMPANY_US);
         let ask = self.ask_due_us();
+        let checks = self.checks.next_due_us(now);
         let end = self.next_end_us(now);
-        [silence, fetch, delayed, cut, levels, ask, self.report_due_us, self.recheck_at_us, end]
+        [silence, fetch, delayed, cut, levels, ask, self.report_due_us, self.recheck_at_us, end, checks]
             .into_iter()
             .flatten()
             .min()
@@ -304,9 +313,8 @@ impl<P: Ports> Shard<P> {
                 TallyEvent::Formed(certificate) => self.on_certificate(&certificate),
                 TallyEvent::NullifiesSeen(view) => self.tell(Input::NullifiesSeen(view)),
                 TallyEvent::Evidence(evidence) => self.ports.evidence(evidence),
-                TallyEvent::BadSignature(peer) => {
-                    tracing::warn!(event = "bad_signature", peer = peer.0, "a vote's signature does not verify");
-                }
+                TallyEvent::BadSignature(peer) => self.charge(peer, Charge::Vote),
+                TallyEvent::Check(votes) => self.ports.check_votes(votes),
             }
         }
     }
@@ -325,6 +333,7 @@ impl<P: Ports> Shard<P> {
             self.is_final(body.view, body.block);
         }
         self.tell(Input::Certificate(CertificateName { kind: body.kind, view: body.view, digest }));
+        self.checks.stir();
         self.measure_certified(body.kind, body.view);
         self.recheck = true;
     }

@@ -35,6 +35,7 @@ mod shielded;
 mod stale;
 mod state_claims;
 mod state_sync;
+mod turns;
 mod validity;
 mod verifier;
 mod versions;

@@ -4,7 +4,10 @@
 use crate::chain::verified;
 use borsh::BorshDeserialize;
 use bytes::Bytes;
-use rustorium_crypto::{batch_digest, block_digest, verify_batch, verify_transactions};
+use rustorium_crypto::{
+    batch_digest, batch_fault, block_digest, false_signers, verify_batch, verify_certificate, verify_transactions,
+    verify_votes,
+};
 use rustorium_dataplane::context::Context;
 use rustorium_dataplane::executor::{Executor, Progress};
 use rustorium_dataplane::inbox::Inbox;
@@ -14,8 +17,9 @@ use rustorium_dataplane::proving::Scoped;
 use rustorium_dataplane::queue::Queue;
 use rustorium_dataplane::rooting::{RootJob, Rooting};
 use rustorium_dataplane::serving::Serving;
-use rustorium_dataplane::shard::{Ending, Event, ExecutionJob, Ports};
+use rustorium_dataplane::shard::{Ending, Event, ExecutionJob, FalseBatch, Ports};
 use rustorium_dataplane::tree_rows::Tree;
+use rustorium_dataplane::verifier::Payer;
 use rustorium_dataplane::waiters::Waiters;
 use rustorium_execution::{AccountRecord, Keys, account_key};
 use rustorium_gateway::Submitted;
@@ -434,11 +438,27 @@ impl Ports for TestPorts {
     fn check_batch(&mut self, peer: ValidatorIndex, batch: Batch, bytes: Bytes, wanted: bool, _: Credit) {
         assert_eq!(from::<Batch>(&bytes), batch);
         let author = self.context.committee.keys.get(usize::from(batch.body.author.0));
-        let checked = author.and_then(|author| verify_batch(author, batch));
+        let Some(author) = author else { return };
+        let checked = verify_batch(author, batch.clone()).ok_or_else(|| {
+            let (epoch, by, fault) = (batch.body.epoch, batch.body.author, batch_fault(author, &batch));
+            FalseBatch { epoch, author: by, fault }
+        });
         self.events.push_back(Event::BatchChecked { peer, checked, bytes, wanted });
     }
 
-    fn check_transactions(&mut self, transactions: Vec<Transaction>, _: Credit) {
+    fn check_certificate(&mut self, peer: ValidatorIndex, certificate: Certificate) {
+        let keys = &self.context.committee.keys;
+        let checked = verify_certificate(keys, certificate.clone());
+        let checked = checked.ok_or_else(|| (certificate.clone(), !false_signers(keys, &certificate).is_empty()));
+        self.events.push_back(Event::CertificateChecked { peer, checked });
+    }
+
+    fn check_votes(&mut self, votes: Vec<SignedVote>) {
+        let results = verify_votes(&self.context.committee.keys, &votes);
+        self.events.push_back(Event::VotesChecked(votes.into_iter().zip(results).collect()));
+    }
+
+    fn check_transactions(&mut self, _: Payer, transactions: Vec<Transaction>, _: Credit) {
         let transactions = verified(transactions);
         self.events.push_back(Event::Transactions { transactions, from_client: false });
     }
