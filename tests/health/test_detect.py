@@ -67,6 +67,8 @@ def test_an_old_record_of_the_journal_counts_only_while_heights_move() -> None:
         ({"retired": "the key is retired"}, "key-retired"),
         ({"left_out": "node-3 listed 8 of the last 16 late or never"}, "home-leaves-out"),
         ({"block_ahead": "a block of node-2 is 3600.0 s ahead"}, "block-ahead-of-clock"),
+        ({"cut_off": ["carol sent votes with false signatures"]}, "peer-cut-off"),
+        ({"many_liars": True}, "many-liars"),
     ],
 )
 def test_some_troubles_are_found_at_once_and_are_over_when_they_are(vitals: Mapping[str, Any], code: str) -> None:

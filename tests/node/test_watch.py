@@ -29,6 +29,8 @@ VITALS: dict[str, Any] = {
     "clock_ahead_ms_max": 2_000,
     "block_ahead": None,
     "left_out": [],
+    "cut_off": [],
+    "many_liars": False,
     "peers": [{"name": "node-1", "up": True, "heard_us": [5]}],
 }
 CONFIG = Config(recovery=RecoverySection(disk_free_bytes_min=0))

@@ -100,6 +100,9 @@ pub fn verify(key: &PublicKey, bytes: &[u8], signature: &Signature) -> bool {
 /// never checked together: the two always agree.
 const TOGETHER_MIN: usize = if cfg!(target_family = "wasm") { usize::MAX } else { 2 };
 
+/// A group that doesn't hold is checked one by one below this size: one equation saves too little to be tried and fail again.
+const ALONE_BELOW: usize = 16;
+
 /// Whether all `(key, bytes, signature)` hold; cheaper than one by one from two on.
 pub fn verify_all<'a>(items: impl IntoIterator<Item = (&'a PublicKey, &'a [u8], &'a Signature)>) -> bool {
     let items: Vec<_> = items.into_iter().collect();
@@ -128,7 +131,11 @@ fn bisect(transactions: &[Transaction], bytes: &[Vec<u8>], good: &mut [bool]) {
     let items = transactions.iter().zip(bytes).map(|(t, b)| (&t.body.public_key, b.as_slice(), &t.signature));
     if verify_all(items) {
         good.fill(true);
-    } else if transactions.len() > 1 {
+    } else if transactions.len() < ALONE_BELOW {
+        for ((transaction, bytes), good) in transactions.iter().zip(bytes).zip(good) {
+            *good = verify(&transaction.body.public_key, bytes, &transaction.signature);
+        }
+    } else {
         let middle = transactions.len() / 2;
         let (good_left, good_right) = good.split_at_mut(middle);
         bisect(&transactions[..middle], &bytes[..middle], good_left);
@@ -184,17 +191,47 @@ pub fn verify_batch(author: &PublicKey, batch: Batch) -> Option<CheckedBatch> {
 }
 
 /// `verify_batch` of several, each with its author's key, all in one equation: small batches cost as little as large ones.
-/// Where that fails each is checked alone. One result each, in order.
-pub fn verify_batches(batches: Vec<(PublicKey, Batch)>) -> Vec<Option<CheckedBatch>> {
+/// Where that fails each is checked alone. One result each, in order; who fails comes back.
+pub fn verify_batches(batches: Vec<(PublicKey, Batch)>) -> Vec<Result<CheckedBatch, (PublicKey, Batch)>> {
     let prepared: Vec<Prepared> = batches.iter().map(|(_, batch)| Prepared::of(batch)).collect();
     let pairs = prepared.iter().zip(&batches);
     let all = verify_all(pairs.flat_map(|(prepared, (author, batch))| prepared.items(author, batch)));
     let each = prepared.into_iter().zip(batches);
     each.map(|(prepared, (author, batch))| {
         let good = all || verify_all(prepared.items(&author, &batch)) || seeded::bug("batch-signature-unchecked");
-        good.then(|| prepared.checked(batch))
+        if good { Ok(prepared.checked(batch)) } else { Err((author, batch)) }
     })
     .collect()
+}
+
+/// Part of a batch that is falsely signed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum BatchFault {
+    /// The author's signature.
+    Author,
+    /// A transaction's signature; the author's holds.
+    Transaction,
+}
+
+/// Names what is false in a batch that failed, by checks of single signatures. `None`: each holds by itself.
+pub fn batch_fault(author: &PublicKey, batch: &Batch) -> Option<BatchFault> {
+    let prepared = Prepared::of(batch);
+    if !verify(author, &prepared.own, &batch.signature) {
+        return Some(BatchFault::Author);
+    }
+    let transactions = batch.body.transactions.iter().zip(&prepared.bytes);
+    let items: Vec<_> = transactions.map(|(t, bytes)| (&t.body.public_key, bytes.as_slice(), &t.signature)).collect();
+    holds_a_false_one(&items).then_some(BatchFault::Transaction)
+}
+
+/// Whether a single check finds a false one among signatures that failed together. Halves are checked together to get there.
+fn holds_a_false_one(items: &[(&PublicKey, &[u8], &Signature)]) -> bool {
+    if items.len() < ALONE_BELOW {
+        return items.iter().any(|(key, bytes, signature)| !verify(key, bytes, signature));
+    }
+    let (left, right) = items.split_at(items.len() / 2);
+    let false_half = if verify_all(left.iter().copied()) { right } else { left };
+    holds_a_false_one(false_half)
 }
 
 /// Marks a batch of this node's own making, whose transactions were verified when they were admitted.
@@ -229,6 +266,9 @@ pub fn verify_votes(keys: &[PublicKey], votes: &[SignedVote]) -> Vec<Option<Veri
     if known.len() == votes.len() && verify_all(known) {
         return votes.iter().map(|vote| Some(Verified(*vote))).collect();
     }
+    if votes.len() < ALONE_BELOW {
+        return votes.iter().flat_map(|vote| verify_votes(keys, std::slice::from_ref(vote))).collect();
+    }
     let (left, right) = votes.split_at(votes.len() / 2);
     let mut results = verify_votes(keys, left);
     results.extend(verify_votes(keys, right));
@@ -257,6 +297,16 @@ pub fn verify_certificate(keys: &[PublicKey], certificate: Certificate) -> Optio
     let items =
         signatures.iter().map(|(signer, signature)| (&keys[usize::from(signer.0)], bytes.as_slice(), signature));
     (verify_all(items) || seeded::bug("certificate-signatures-unchecked")).then(|| Verified(certificate.clone()))
+}
+
+/// Signers of a certificate whose signature, checked by itself, doesn't hold.
+pub fn false_signers(keys: &[PublicKey], certificate: &Certificate) -> Vec<ValidatorIndex> {
+    let bytes = vote_bytes(&certificate.body);
+    let holds = |signer: &ValidatorIndex, signature: &Signature| {
+        keys.get(usize::from(signer.0)).is_some_and(|key| verify(key, &bytes, signature))
+    };
+    let signatures = certificate.signatures.iter();
+    signatures.filter(|(signer, signature)| !holds(signer, signature)).map(|(signer, _)| *signer).collect()
 }
 
 /// Checks the finalization of the block of `header`, whose committee has these keys and these owners, place by place: a quorum

@@ -96,6 +96,8 @@ impl Scraped {
         let liars: BTreeSet<_> = members.map(|note| (&note.validator_key, &note.name)).collect();
         let help = "Members of the committee against which there is evidence";
         whole(e, "rustorium_consensus_byzantine_validators", help, clamped(liars.len() as u64))?;
+        let help = "Members that this node doesn't listen to for the false signatures that they sent";
+        whole(e, "rustorium_consensus_cut_off_validators", help, clamped(self.gauges.cut_off.lock().len() as u64))?;
         let help = "Whether this validator's key signs nothing more";
         whole(e, "rustorium_consensus_key_retired", help, i64::from(self.notices.retired().is_some()))?;
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();

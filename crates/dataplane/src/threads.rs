@@ -12,18 +12,19 @@ use crate::port::Input;
 use crate::queue::Queue;
 use crate::serving::Serving;
 use crate::shard::{BlockAhead, Ending, Event, ExecutionJob, LeftOut, Now, Ports, Shard, Stage};
-use crate::verifier::Verifier;
+use crate::turns::Turns;
+use crate::verifier::{Payer, Verifier};
 use crate::vitals::Arrivals;
 use bytes::Bytes;
 use parking_lot::Mutex;
-use rustorium_quorum::{Evidence, KeptCertificate};
+use rustorium_quorum::{Cut, Evidence, KeptCertificate};
 use rustorium_storage::{Journal, Lsn, RecordKind};
 use rustorium_sync::Source;
 use rustorium_transport::{Credit, Transport};
 use rustorium_txpool::{AccountView, Refused};
 use rustorium_types::{
-    AccountId, Batch, Block, BlockDigest, Class, Epoch, EpochChange, PublicKey, Request, Transaction, TxId,
-    ValidatorIndex, link_version,
+    AccountId, Batch, Block, BlockDigest, Certificate, Class, Epoch, EpochChange, PublicKey, Request, SignedVote,
+    Transaction, TxId, ValidatorIndex, link_version,
 };
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -68,6 +69,25 @@ pub struct ShardGauges {
     pub arrivals: Arrivals,
     /// The leaders that are passed over.
     pub passed_over: Mutex<Vec<ValidatorIndex>>,
+    /// Members whose frames aren't read for the false signatures that they sent, and why.
+    pub cut_off: Mutex<Vec<(PublicKey, String)>>,
+    /// Whether more members than f sent false signatures of late.
+    pub many_liars: AtomicBool,
+}
+
+impl ShardGauges {
+    fn note_cuts(&self, (cuts, many): (Vec<Cut>, bool), at: Now) {
+        self.many_liars.store(many, Ordering::Relaxed);
+        let mut shown = self.cut_off.lock();
+        if shown.is_empty() && cuts.is_empty() {
+            return;
+        }
+        let sentence = |cut: &Cut| {
+            let seconds = cut.until_ms.saturating_sub(at.us / 1000).div_ceil(1000);
+            format!("sent {}, {} in all: not listened to for {seconds} s", cut.charge.what(), cut.count)
+        };
+        *shown = cuts.iter().map(|cut| (cut.key, sentence(cut))).collect();
+    }
 }
 
 /// `Ports` over a node's threads.
@@ -165,8 +185,16 @@ impl Ports for ThreadPorts {
         self.verifier.batch(peer, batch, bytes, wanted, credit);
     }
 
-    fn check_transactions(&mut self, transactions: Vec<Transaction>, credit: Credit) {
-        self.verifier.forwarded(transactions, credit);
+    fn check_transactions(&mut self, payer: Payer, transactions: Vec<Transaction>, credit: Credit) {
+        self.verifier.forwarded(payer, transactions, credit);
+    }
+
+    fn check_certificate(&mut self, peer: ValidatorIndex, certificate: Certificate) {
+        self.verifier.certificate(peer, certificate);
+    }
+
+    fn check_votes(&mut self, votes: Vec<SignedVote>) {
+        self.verifier.votes(votes);
     }
 
     fn check_inline(&mut self, digest: BlockDigest, block: Arc<Block>) {
@@ -278,23 +306,28 @@ pub fn now(start: Instant) -> Now {
     Now { us: start.elapsed().as_micros() as u64, wall_ms: wall.as_millis() as u64 }
 }
 
-/// Runs the shard until it is told to stop: all events that wait are one turn.
+/// Runs the shard until it is told to stop, turn by turn.
 pub fn run_shard(mut shard: Shard<ThreadPorts>, events: &Queue<Event>, gauges: &ShardGauges, start: Instant) {
-    let mut waiting = VecDeque::new();
+    let (mut turns, mut new) = (Turns::default(), VecDeque::new());
+    let clock_ns = || u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
+    let arrive = |new: &mut VecDeque<Event>| {
+        if !events.is_empty() {
+            events.take(Some(Duration::ZERO), new);
+        }
+    };
     shard.end_turn(now(start));
     loop {
         let at = now(start);
-        let timeout_us = shard.next_deadline_us(at).map_or(IDLE_US, |due| due.saturating_sub(at.us).min(IDLE_US));
-        if !events.take(Some(Duration::from_micros(timeout_us)), &mut waiting) {
+        let due_us = shard.next_deadline_us(at).map_or(IDLE_US, |due| due.saturating_sub(at.us).min(IDLE_US));
+        let timeout_us = if turns.is_idle() { due_us } else { 0 };
+        if !events.take(Some(Duration::from_micros(timeout_us)), &mut new) {
             break;
         }
+        new.drain(..).for_each(|event| turns.push(event));
         let at = now(start);
-        for event in waiting.drain(..) {
-            if matches!(event, Event::Stop) {
-                shard.ports.executor.close();
-                return;
-            }
-            shard.handle(at, event);
+        if !turns.take(&mut shard, at, clock_ns, arrive) {
+            shard.ports.executor.close();
+            return;
         }
         if shard.epoch_is_over() {
             shard = shard.next_epoch(at);
@@ -305,6 +338,7 @@ pub fn run_shard(mut shard: Shard<ThreadPorts>, events: &Queue<Event>, gauges: &
 }
 
 fn publish(shard: &mut Shard<ThreadPorts>, gauges: &ShardGauges, now: Now) {
+    gauges.note_cuts(shard.cuts(now), now);
     let (transactions, bytes) = shard.pool_size();
     let peers = shard.connected().len();
     gauges.view.store(shard.view().0, Ordering::Relaxed);

@@ -1,25 +1,30 @@
-//! Signature checks off the shard's thread: what consensus waits for first, clients' transactions gathered into batches.
+//! Signature checks off the shard's thread: what consensus waits for first, fairly by sender; clients' transactions gathered
+//! into batches.
+
+mod order;
+
+pub use order::Payer;
 
 use crate::queue::Queue;
-use crate::shard::{Admitted, Event};
+use crate::shard::{Admitted, Event, FalseBatch};
 use crate::vitals::Mark;
 use crate::waiters::{Waiter, Waiters};
 use bytes::Bytes;
+use order::{Incoming, Taken, Waiting, Work};
 use parking_lot::{Condvar, Mutex, MutexGuard, RwLock};
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
-use rustorium_crypto::{verify_batches, verify_transactions};
+use rustorium_crypto::{
+    batch_fault, false_signers, verify_batches, verify_certificate, verify_transactions, verify_votes,
+};
 use rustorium_gateway::{Refused, Submitted, SubmittedSink, Wait};
 use rustorium_quorum::Committee;
 use rustorium_transport::Credit;
-use rustorium_types::{Batch, Block, BlockDigest, Transaction, ValidatorIndex, seeded};
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use rustorium_types::{Batch, Block, BlockDigest, Certificate, SignedVote, Transaction, ValidatorIndex, seeded};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
-
-/// Transactions checked together at most: beyond, batches gain nothing and latency grows.
-const TOGETHER_MAX: usize = 256;
 
 /// A client's transaction on its way in.
 pub struct Submission {
@@ -33,36 +38,10 @@ pub struct Submission {
     pub done: SubmittedSink,
 }
 
-/// A peer's batch on its way in.
-struct Incoming {
-    peer: ValidatorIndex,
-    batch: Box<Batch>,
-    bytes: Bytes,
-    wanted: bool,
-    /// Kept until the batch is checked.
-    credit: Credit,
-}
-
-enum Urgent {
-    Batch(Incoming),
-    Inline { digest: BlockDigest, block: Arc<Block> },
-    Forwarded(Vec<Transaction>, Credit),
-}
-
 #[derive(Default)]
 struct Queues {
-    urgent: VecDeque<Urgent>,
-    /// Each with when it came.
-    submissions: VecDeque<(Instant, Submission)>,
-    /// Number of the next group of submissions.
-    next_group: u64,
+    waiting: Waiting,
     stopped: bool,
-}
-
-impl Queues {
-    fn is_empty(&self) -> bool {
-        self.urgent.is_empty() && self.submissions.is_empty()
-    }
 }
 
 /// Checked groups that wait for one that was taken before them: a sender's nonces stay in order.
@@ -115,9 +94,19 @@ impl Verifier {
         self.unverified.load(Ordering::Relaxed)
     }
 
-    fn push(&self, urgent: Urgent) {
-        self.queues.lock().urgent.push_back(urgent);
+    fn push(&self, payer: Payer, work: Work) {
+        self.queues.lock().waiting.push(payer, work);
         self.ready.notify_one();
+    }
+
+    /// Checks a certificate that a peer sent.
+    pub fn certificate(&self, peer: ValidatorIndex, certificate: Certificate) {
+        self.push(Payer::Member(peer), Work::Certificate { peer, certificate: Box::new(certificate) });
+    }
+
+    /// Checks votes that together reach a threshold.
+    pub fn votes(&self, votes: Vec<SignedVote>) {
+        self.push(Payer::Own, Work::Votes(votes));
     }
 
     /// Checks a batch.
@@ -125,24 +114,25 @@ impl Verifier {
         if !self.checking.lock().insert(bytes.clone()) && !wanted {
             return;
         }
-        self.push(Urgent::Batch(Incoming { peer, batch: Box::new(batch), bytes, wanted, credit }));
+        let incoming = Incoming { peer, batch: Box::new(batch), bytes, wanted, credit };
+        self.push(Payer::Member(peer), Work::Batch(incoming));
     }
 
     /// Checks a block's inline transactions.
     pub fn inline(&self, digest: BlockDigest, block: Arc<Block>) {
-        self.push(Urgent::Inline { digest, block });
+        self.push(Payer::Member(block.header.proposer), Work::Inline { digest, block });
     }
 
     /// Checks transactions that a peer forwarded.
-    pub fn forwarded(&self, transactions: Vec<Transaction>, credit: Credit) {
-        self.push(Urgent::Forwarded(transactions, credit));
+    pub fn forwarded(&self, payer: Payer, transactions: Vec<Transaction>, credit: Credit) {
+        self.push(payer, Work::Forwarded(transactions, credit));
     }
 
     /// Checks clients' transactions.
     pub fn submissions(&self, submissions: impl ExactSizeIterator<Item = Submission>) {
         self.unverified.fetch_add(submissions.len(), Ordering::Relaxed);
         let now = Instant::now();
-        self.queues.lock().submissions.extend(submissions.map(|submission| (now, submission)));
+        self.queues.lock().waiting.submissions.extend(submissions.map(|submission| (now, submission)));
         self.ready.notify_one();
     }
 
@@ -164,63 +154,67 @@ impl Verifier {
         loop {
             mark.end();
             let mut queues = self.queues.lock();
-            while !queues.stopped && queues.is_empty() {
+            while !queues.stopped && queues.waiting.is_empty() {
                 self.ready.wait(&mut queues);
             }
             if queues.stopped {
                 return;
             }
             mark.begin();
-            self.check_next(queues);
+            self.take_next(queues);
         }
     }
 
     /// Checks what comes first of what waits; false where nothing does.
     pub fn turn(&self) -> bool {
-        let queues = self.queues.lock();
-        let any = !queues.is_empty();
-        if any {
-            self.check_next(queues);
-        }
-        any
+        self.take_next(self.queues.lock())
     }
 
     /// Whether nothing waits.
     pub fn is_idle(&self) -> bool {
-        self.queues.lock().is_empty()
+        self.queues.lock().waiting.is_empty()
     }
 
-    fn check_next(&self, mut queues: MutexGuard<'_, Queues>) {
-        let batches = take_batches(&mut queues.urgent);
-        if !batches.is_empty() {
-            drop(queues);
-            self.check_batches(batches);
-        } else if let Some(urgent) = queues.urgent.pop_front() {
-            drop(queues);
-            self.check_urgent(urgent);
-        } else {
-            let count = queues.submissions.len().min(TOGETHER_MAX);
-            let submissions: Vec<(Instant, Submission)> = queues.submissions.drain(..count).collect();
-            let group = queues.next_group;
-            queues.next_group += 1;
-            drop(queues);
-            self.check_submissions(group, submissions);
+    fn take_next(&self, mut queues: MutexGuard<'_, Queues>) -> bool {
+        let taken = queues.waiting.take();
+        drop(queues);
+        match taken {
+            None => return false,
+            Some(Taken::Batches(batches)) => self.check_batches(batches),
+            Some(Taken::One(work)) => self.check_one(work),
+            Some(Taken::Submissions(group, submissions)) => self.check_submissions(group, submissions),
         }
+        true
     }
 
     fn send(&self, event: Event) {
         self.events.push(event);
     }
 
-    fn check_urgent(&self, urgent: Urgent) {
-        match urgent {
-            Urgent::Batch(incoming) => self.check_batches(vec![incoming]),
-            Urgent::Inline { digest, block } => {
+    fn check_one(&self, work: Work) {
+        match work {
+            Work::Certificate { peer, certificate } => {
+                let keys = &self.committee.read().clone().keys;
+                let checked = verify_certificate(keys, (*certificate).clone());
+                // Only what a check of each signature by itself finds false is held against anybody.
+                let checked = checked.ok_or_else(|| {
+                    let liars = false_signers(keys, &certificate);
+                    self.queues.lock().waiting.charge(Payer::Member(peer), certificate.signatures.len() as u64);
+                    (*certificate, !liars.is_empty())
+                });
+                self.send(Event::CertificateChecked { peer, checked });
+            }
+            Work::Votes(votes) => {
+                let results = verify_votes(&self.committee.read().clone().keys, &votes);
+                self.send(Event::VotesChecked(votes.into_iter().zip(results).collect()));
+            }
+            Work::Batch(incoming) => self.check_batches(vec![incoming]),
+            Work::Inline { digest, block } => {
                 let results = verify_transactions(block.inline.as_slice().to_vec());
                 let good = results.iter().all(Result::is_ok) || seeded::bug("inline-signatures-unchecked");
                 self.send(Event::InlineChecked { digest, good });
             }
-            Urgent::Forwarded(transactions, _held) => {
+            Work::Forwarded(transactions, _held) => {
                 let good = verify_transactions(transactions).into_iter().flatten();
                 let transactions = good.map(|(id, transaction)| (id, Arc::new(transaction))).collect();
                 self.send(Event::Transactions { transactions, from_client: false });
@@ -242,6 +236,11 @@ impl Verifier {
             }
         }
         for ((peer, bytes, wanted, _credit), checked) in from.into_iter().zip(verify_batches(batches)) {
+            let checked = checked.map_err(|(key, batch)| FalseBatch {
+                epoch: batch.body.epoch,
+                author: batch.body.author,
+                fault: batch_fault(&key, &batch),
+            });
             self.send(Event::BatchChecked { peer, checked, bytes, wanted });
         }
         let mut checking = self.checking.lock();
@@ -286,18 +285,6 @@ impl Verifier {
             self.send(Event::Transactions { transactions, from_client: true });
         }
     }
-}
-
-/// The batches at the head of the queue, up to the size at which more together gain nothing.
-fn take_batches(urgent: &mut VecDeque<Urgent>) -> Vec<Incoming> {
-    let (mut taken, mut transactions) = (Vec::new(), 0);
-    while transactions < TOGETHER_MAX {
-        let Some(Urgent::Batch(_)) = urgent.front() else { break };
-        let Some(Urgent::Batch(incoming)) = urgent.pop_front() else { break };
-        transactions += incoming.batch.body.transactions.len();
-        taken.push(incoming);
-    }
-    taken
 }
 
 fn bad_signature() -> Refused {

@@ -8,7 +8,7 @@ use crate::shard::{BlockAhead, Event, ExecutionJob, LeftOut};
 use crate::threads::ShardGauges;
 use parking_lot::Mutex;
 use rustorium_storage::{Journal, Store};
-use rustorium_types::{PublicKey, ValidatorIndex};
+use rustorium_types::{Hash, PublicKey, ValidatorIndex};
 use serde::Serialize;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -128,6 +128,10 @@ pub struct VitalsNote {
     pub diverged: Option<u64>,
     /// The next height, where no peer holds it any more.
     pub unserved: Option<u64>,
+    /// Members that aren't listened to, and why.
+    pub cut_off: Vec<String>,
+    /// Whether more members than f sent false signatures of late.
+    pub many_liars: bool,
     /// Whether it has executed about as far as its peers.
     pub synced: bool,
     /// The time of the newest certified block, Unix ms; 0 before the first turn.
@@ -178,6 +182,14 @@ impl Vitals {
         self.stages.push((name, Box::new(busy)));
     }
 
+    fn cut_off(&self) -> Vec<String> {
+        let named = self.links.named();
+        let name = |key: &PublicKey| named.iter().find(|(_, other, _)| other == key).map(|(name, ..)| name.clone());
+        let cuts = self.gauges.cut_off.lock();
+        let cuts = cuts.iter();
+        cuts.map(|(key, why)| format!("{} ({}) {why}", name(key).unwrap_or_default(), Hash(*key))).collect()
+    }
+
     /// Reads all, and takes the arrivals.
     pub(crate) fn read(&self) -> VitalsNote {
         let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
@@ -202,6 +214,8 @@ impl Vitals {
             damaged: self.store.damaged().map(|error| error.to_string()),
             diverged: some(self.gauges.diverged.load(Ordering::Relaxed)),
             unserved: some(self.gauges.unserved.load(Ordering::Relaxed)),
+            cut_off: self.cut_off(),
+            many_liars: self.gauges.many_liars.load(Ordering::Relaxed),
             synced: self.gauges.synced.load(Ordering::Relaxed),
             chain_ms: self.gauges.certified_time_ms.load(Ordering::Relaxed),
             clock_ahead_ms_max: self.links.context().parameters.clock_ahead_ms_max,

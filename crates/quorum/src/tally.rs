@@ -8,10 +8,10 @@
 use crate::committee::{Committee, well_formed};
 use crate::evidence::Evidence;
 use crate::kept::{KeptCertificate, KeptCertificates};
-use crate::view::{Ballot, ViewVotes};
+use crate::view::{Ballot, CheckedVote, Inline, ViewVotes};
 use rustorium_crypto::{Verified, verify_certificate};
 use rustorium_types::{Certificate, Epoch, SignedVote, ValidatorIndex, View, VoteBody, VoteKind, seeded};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use thiserror::Error;
 
@@ -29,6 +29,8 @@ pub enum TallyEvent {
     /// A vote in this member's name has a bad signature; the vote is dropped. Votes come from their signers' links alone,
     /// so the member itself sent it.
     BadSignature(ValidatorIndex),
+    /// Votes that would reach a threshold, to be checked elsewhere and given back to `take_votes`.
+    Check(Vec<SignedVote>),
 }
 
 /// Why a certificate was refused.
@@ -86,6 +88,7 @@ pub struct Tally {
     best: Option<Verified<Certificate>>,
     /// The notarization of the newest view: what the next block extends.
     notarization: Option<Verified<Certificate>>,
+    inline: Inline,
 }
 
 impl Tally {
@@ -102,6 +105,7 @@ impl Tally {
             head: View(0),
             best: None,
             notarization: None,
+            inline: Inline { room: usize::MAX, suspects: BTreeSet::new() },
         }
     }
 
@@ -118,6 +122,38 @@ impl Tally {
     /// The committee whose votes it counts.
     pub fn committee(&self) -> &Arc<Committee> {
         &self.committee
+    }
+
+    /// Allows so many signature checks from now on; what needs more is handed out by `TallyEvent::Check`. Without a call
+    /// all is checked at once.
+    pub fn allow(&mut self, signatures: usize) {
+        self.inline.room = signatures;
+    }
+
+    /// Takes signatures of what is allowed for a check by the caller. False if there aren't as many.
+    pub fn spend(&mut self, signatures: usize) -> bool {
+        let left = self.inline.room.checked_sub(signatures);
+        self.inline.room = left.unwrap_or(self.inline.room);
+        left.is_some()
+    }
+
+    /// This member's votes are checked elsewhere from now on.
+    pub fn suspect(&mut self, member: ValidatorIndex) {
+        self.inline.suspects.insert(member);
+    }
+
+    /// Takes back votes that were handed out by `TallyEvent::Check`.
+    pub fn take_votes(&mut self, checked: Vec<CheckedVote>, out: &mut Vec<TallyEvent>) {
+        let Some(VoteBody { view, kind, block, .. }) = checked.first().map(|(vote, _)| vote.body) else { return };
+        let Some(votes) = self.votes.get_mut(&view) else { return };
+        votes.take_checked(kind, checked, out);
+        if self.kept.has(kind, view) {
+            return;
+        }
+        if let Some(certificate) = votes.settle((&self.committee, &mut self.inline), view, kind, &block, out) {
+            self.kept.insert(certificate.clone());
+            self.formed(certificate, out);
+        }
     }
 
     /// Counts a vote that came on its signer's link. What is not of this committee and window is dropped.
@@ -146,7 +182,7 @@ impl Tally {
         if self.kept.has(kind, view) {
             return;
         }
-        if let Some(certificate) = votes.settle(&self.committee, view, kind, &block, out) {
+        if let Some(certificate) = votes.settle((&self.committee, &mut self.inline), view, kind, &block, out) {
             self.kept.insert(certificate.clone());
             self.formed(certificate, out);
         }
@@ -330,6 +366,11 @@ impl Tally {
         let newest = pinned.map_or(View(u64::MAX), |pinned| pinned.body.view);
         let older = self.kept.whole_above(view).filter(move |certificate| certificate.body.view < newest);
         pinned.into_iter().chain(older.filter(|certificate| certificate.body.kind == VoteKind::Notarize))
+    }
+
+    /// Whether this member's vote for this is held, verified or not.
+    pub fn has_vote(&self, body: &VoteBody, signer: ValidatorIndex) -> bool {
+        self.votes.get(&body.view).is_some_and(|votes| votes.has_vote(body.kind, &body.block, signer))
     }
 
     /// A member's votes that are held, newest views first. Not all are verified.

@@ -5,6 +5,18 @@ use crate::evidence::Evidence;
 use crate::tally::TallyEvent;
 use rustorium_crypto::{Verified, certify, verify_votes};
 use rustorium_types::{BlockDigest, Certificate, SignedVote, ValidatorIndex, View, VoteKind, seeded};
+use std::collections::BTreeSet;
+
+/// A vote that was checked elsewhere; `None`: its signature doesn't hold.
+pub type CheckedVote = (SignedVote, Option<Verified<SignedVote>>);
+
+/// What may be checked at once; more is handed out.
+pub(crate) struct Inline {
+    /// Signatures.
+    pub(crate) room: usize,
+    /// Members whose votes are never checked together with others' at once.
+    pub(crate) suspects: BTreeSet<ValidatorIndex>,
+}
 
 /// A vote as it came, or with its signature verified.
 #[derive(Clone)]
@@ -47,11 +59,17 @@ enum Offence {
 #[derive(Default)]
 pub(crate) struct ViewVotes {
     ballots: [Vec<Ballot>; 3],
+    /// Of which kinds votes were handed out for a check.
+    under_check: [bool; 3],
     nullifies_seen: bool,
     reported: Vec<(ValidatorIndex, Offence)>,
 }
 
 impl ViewVotes {
+    pub(crate) fn has_vote(&self, kind: VoteKind, block: &BlockDigest, signer: ValidatorIndex) -> bool {
+        self.ballots[kind as usize].iter().any(|ballot| ballot.signer() == signer && ballot.is_for(block))
+    }
+
     /// A member's votes, verified or not.
     pub(crate) fn votes_of(&self, signer: ValidatorIndex) -> impl Iterator<Item = SignedVote> {
         self.ballots.iter().flatten().filter(move |ballot| ballot.signer() == signer).map(|ballot| *ballot.vote())
@@ -130,21 +148,25 @@ impl ViewVotes {
         }
     }
 
-    /// Verifies what a threshold now asks for, and returns the certificate that this makes. For kinds without one.
+    /// Verifies what a threshold now asks for, and returns the certificate that this makes. For kinds without one. What is
+    /// more than `inline` allows is handed out and comes back by `take_checked`.
     pub(crate) fn settle(
         &mut self,
-        committee: &Committee,
+        (committee, inline): (&Committee, &mut Inline),
         view: View,
         kind: VoteKind,
         block: &BlockDigest,
         out: &mut Vec<TallyEvent>,
     ) -> Option<Verified<Certificate>> {
         let some = committee.faults() + usize::from(!seeded::bug("nullifies-of-f-suffice"));
-        if kind == VoteKind::Nullify && !self.nullifies_seen && self.verified(committee, kind, block, some, out) {
+        if kind == VoteKind::Nullify
+            && !self.nullifies_seen
+            && self.verified((committee, inline), (kind, block, some), out)
+        {
             self.nullifies_seen = true;
             out.push(TallyEvent::NullifiesSeen(view));
         }
-        if !self.verified(committee, kind, block, committee.quorum(), out) {
+        if !self.verified((committee, inline), (kind, block, committee.quorum()), out) {
             return None;
         }
         let votes: Vec<_> = self.ballots[kind as usize]
@@ -161,32 +183,63 @@ impl ViewVotes {
     /// Whether at least `threshold` members voted so, verified. Checks nothing while too few claim to.
     fn verified(
         &mut self,
-        committee: &Committee,
-        kind: VoteKind,
-        block: &BlockDigest,
-        threshold: usize,
+        (committee, inline): (&Committee, &mut Inline),
+        (kind, block, threshold): (VoteKind, &BlockDigest, usize),
         out: &mut Vec<TallyEvent>,
     ) -> bool {
-        let ballots = &mut self.ballots[kind as usize];
-        let count = |ballots: &[Ballot]| ballots.iter().filter(|ballot| ballot.is_for(block)).count();
-        if count(ballots) < threshold {
-            return false;
+        let checked = self.checked(kind, block);
+        if checked >= threshold {
+            return true;
         }
-        let claimed = ballots.iter().filter(|ballot| ballot.is_for(block)).filter_map(|ballot| match ballot {
+        let claimed = self.ballots[kind as usize].iter().filter(|ballot| ballot.is_for(block));
+        let claimed = claimed.filter_map(|ballot| match ballot {
             Ballot::Claimed(vote) => Some(*vote),
             Ballot::Checked(_) => None,
         });
         let claimed: Vec<SignedVote> = claimed.collect();
-        for (vote, checked) in claimed.iter().zip(verify_votes(&committee.keys, &claimed)) {
-            let Some(at) = ballots.iter().position(|ballot| ballot.signer() == vote.signer) else { continue };
-            match checked {
-                Some(vote) => ballots[at] = Ballot::Checked(vote),
-                None => {
-                    ballots.remove(at);
+        let trusted = claimed.iter().filter(|vote| !inline.suspects.contains(&vote.signer)).count();
+        let without_suspects = checked + trusted >= threshold;
+        if checked + claimed.len() < threshold {
+            return false;
+        }
+        let asked = claimed.into_iter().filter(|vote| !without_suspects || !inline.suspects.contains(&vote.signer));
+        let asked: Vec<SignedVote> = asked.collect();
+        if !without_suspects || asked.len() > inline.room {
+            if !std::mem::replace(&mut self.under_check[kind as usize], true) {
+                out.push(TallyEvent::Check(asked));
+            }
+            return false;
+        }
+        inline.room -= asked.len();
+        let results = verify_votes(&committee.keys, &asked);
+        self.note_checked(kind, asked.into_iter().zip(results), out);
+        self.checked(kind, block) >= threshold
+    }
+
+    fn checked(&self, kind: VoteKind, block: &BlockDigest) -> usize {
+        let checked = |ballot: &&Ballot| ballot.is_for(block) && matches!(ballot, Ballot::Checked(_));
+        self.ballots[kind as usize].iter().filter(checked).count()
+    }
+
+    /// Takes back what was handed out.
+    pub(crate) fn take_checked(&mut self, kind: VoteKind, checked: Vec<CheckedVote>, out: &mut Vec<TallyEvent>) {
+        self.under_check[kind as usize] = false;
+        self.note_checked(kind, checked.into_iter(), out);
+    }
+
+    fn note_checked(&mut self, kind: VoteKind, checked: impl Iterator<Item = CheckedVote>, out: &mut Vec<TallyEvent>) {
+        let ballots = &mut self.ballots[kind as usize];
+        for (vote, checked) in checked {
+            let same = |ballot: &Ballot| matches!(ballot, Ballot::Claimed(claimed) if *claimed == vote);
+            let at = ballots.iter().position(same);
+            match (at, checked) {
+                (Some(at), Some(vote)) => ballots[at] = Ballot::Checked(vote),
+                (None, Some(_)) => {}
+                (at, None) => {
+                    at.map(|at| ballots.remove(at));
                     out.push(TallyEvent::BadSignature(vote.signer));
                 }
             }
         }
-        count(ballots) >= threshold
     }
 }

@@ -20,6 +20,7 @@ use rustorium_dataplane::recover;
 use rustorium_dataplane::rooter::{RootMetrics, Rooter};
 use rustorium_dataplane::rooting::RootJob;
 use rustorium_dataplane::shard::{Event, Now, Shard, WorkConfig};
+use rustorium_dataplane::turns::Turns;
 use rustorium_dataplane::verifier::{Submission, Verifier};
 use rustorium_dataplane::waiters::Waiters;
 use rustorium_execution::Keys as VerifyingKeys;
@@ -103,6 +104,7 @@ pub struct SimNode {
     keeping: Keeping,
     inbox: Arc<Inbox>,
     events: Arc<Queue<Event>>,
+    turns: Turns,
     answers: Arc<Mutex<Vec<Answer>>>,
     running: BTreeSet<Stage>,
     /// Writes and syncs that the store had seen before the start.
@@ -244,6 +246,7 @@ impl SimNode {
             keeping: shared.keeping(),
             inbox: shared.inbox,
             events: shared.events,
+            turns: Turns::default(),
             answers: Arc::default(),
             running: BTreeSet::new(),
             calls_before,
@@ -363,7 +366,7 @@ impl SimNode {
         }
     }
 
-    /// All events that wait are one turn, as on the shard's thread.
+    /// Takes the events that wait in the order of the shard's thread. Frames cost nothing here.
     fn turn(&mut self, now: Now) {
         let Some(mut shard) = self.shard.take() else { return };
         let mut waiting = VecDeque::new();
@@ -372,8 +375,9 @@ impl SimNode {
             if matches!(event, Event::Rooted(_)) {
                 shard.ports.calls.rooted += 1;
             }
-            shard.handle(now, event);
+            self.turns.push(event);
         }
+        self.turns.take(&mut shard, now, || 0, |_| ());
         if shard.epoch_is_over() {
             shard = shard.next_epoch(now);
         }

@@ -9,15 +9,15 @@ use rustorium_dataplane::context::Context;
 use rustorium_dataplane::port::Input;
 use rustorium_dataplane::serving::{Serving, answer_certificates};
 use rustorium_dataplane::shard::{Ending, ExecutionJob, Ports};
-use rustorium_dataplane::verifier::Verifier;
+use rustorium_dataplane::verifier::{Payer, Verifier};
 use rustorium_quorum::{Evidence, KeptCertificate};
 use rustorium_storage::RecordKind;
 use rustorium_sync::{Source, answer};
 use rustorium_transport::Credit;
 use rustorium_txpool::{AccountView, Refused};
 use rustorium_types::{
-    AccountId, Batch, Block, BlockDigest, Class, Epoch, EpochChange, Message, PublicKey, Request, Response,
-    Transaction, TxId, ValidatorIndex, link_version,
+    AccountId, Batch, Block, BlockDigest, Certificate, Class, Epoch, EpochChange, Message, PublicKey, Request, Response,
+    SignedVote, Transaction, TxId, ValidatorIndex, link_version,
 };
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -129,8 +129,16 @@ impl Ports for SimPorts {
         self.verifier.batch(peer, batch, bytes, wanted, credit);
     }
 
-    fn check_transactions(&mut self, transactions: Vec<Transaction>, credit: Credit) {
-        self.verifier.forwarded(transactions, credit);
+    fn check_transactions(&mut self, payer: Payer, transactions: Vec<Transaction>, credit: Credit) {
+        self.verifier.forwarded(payer, transactions, credit);
+    }
+
+    fn check_certificate(&mut self, peer: ValidatorIndex, certificate: Certificate) {
+        self.verifier.certificate(peer, certificate);
+    }
+
+    fn check_votes(&mut self, votes: Vec<SignedVote>) {
+        self.verifier.votes(votes);
     }
 
     fn check_inline(&mut self, digest: BlockDigest, block: Arc<Block>) {
@@ -180,8 +188,8 @@ impl Ports for SimPorts {
         self.send_to(to, Class::Sync, Message::Response { id, response }.to_frame().into());
     }
 
-    fn take_from_outside(&mut self, _from: &PublicKey, transactions: Vec<Transaction>, credit: Credit) {
-        self.verifier.forwarded(transactions, credit);
+    fn take_from_outside(&mut self, from: &PublicKey, transactions: Vec<Transaction>, credit: Credit) {
+        self.verifier.forwarded(Payer::Outsider(*from), transactions, credit);
     }
 
     /// Links are as the simulation has them.

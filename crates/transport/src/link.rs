@@ -24,6 +24,9 @@ use tokio::time::Instant;
 /// Connections of one peer that wait for the one before to end; a node makes one at a time.
 const ACCEPTED_MAX: usize = 4;
 
+/// Frames and bytes of consensus that are read from a peer and not yet processed.
+const CONSENSUS_READ: (usize, usize) = (512, 4 * 1024 * 1024);
+
 /// A frame that came. Dropping it (or its `credit`) lets the peer send more.
 #[derive(Debug)]
 pub struct Frame {
@@ -123,9 +126,13 @@ pub(crate) struct Link {
 
 impl Link {
     pub fn new(node_key: PublicKey, bounds: Bounds, shaper: Option<LinkShaper>) -> Self {
-        let credit_max = bounds.queue_bytes.map(|bytes| bytes.min(u32::MAX as usize).min(Semaphore::MAX_PERMITS));
+        let (mut read_frames, mut read_bytes) = (bounds.queue_frames, bounds.queue_bytes);
+        let consensus = Class::Consensus as usize;
+        read_frames[consensus] = read_frames[consensus].min(CONSENSUS_READ.0);
+        read_bytes[consensus] = read_bytes[consensus].min(CONSENSUS_READ.1);
+        let credit_max = read_bytes.map(|bytes| bytes.min(u32::MAX as usize).min(Semaphore::MAX_PERMITS));
         // A frame costs its bytes, and at least the share that makes the frames bounded too.
-        let units = CLASSES.map(|c| credit_max[c as usize].div_ceil(bounds.queue_frames[c as usize]));
+        let units = CLASSES.map(|c| credit_max[c as usize].div_ceil(read_frames[c as usize]));
         Self {
             node_key,
             outboxes: CLASSES.map(|c| Outbox::new(bounds.queue_frames[c as usize], bounds.queue_bytes[c as usize])),

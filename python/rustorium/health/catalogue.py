@@ -98,6 +98,17 @@ FINDINGS: Mapping[str, Kind] = {
         Act.WAIT,
         "ask their operators: this node passes them over until they propose in time again (R17b)",
     ),
+    "peer-cut-off": Kind(
+        Severity.DEGRADED,
+        Act.WAIT,
+        "ask that validator's operator to check its release and its keys; if it goes on, have the operators replace it",
+    ),
+    "many-liars": Kind(
+        Severity.DEGRADED,
+        Act.ASK,
+        "more validators than the committee tolerates sent false signatures: compare releases with their operators, and"
+        " check this machine's memory and processor",
+    ),
     "catching-up": Kind(Severity.NOT_READY, Act.WAIT, "wait: it executes what it has missed"),
     "chain-ahead-of-clock": Kind(
         Severity.DEGRADED,

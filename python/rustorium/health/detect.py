@@ -63,6 +63,10 @@ class Vitals:
     unserved: int | None = None
     """The next height, where no peer holds it any more."""
     retired: str = ""
+    cut_off: Sequence[str] = ()
+    """Members that aren't listened to, each with the reason."""
+    many_liars: bool = False
+    """Whether more members than f sent false signatures of late."""
     synced: bool = True
     executed: int = 0
     chain_ahead_ms: int = 0
@@ -159,6 +163,10 @@ class Detector:
             yield "home-leaves-out", (vitals.left_out, 0)
         if vitals.retired:
             yield "key-retired", (vitals.retired, 0)
+        if vitals.cut_off:
+            yield "peer-cut-off", ("; ".join(vitals.cut_off), 0)
+        if vitals.many_liars:
+            yield "many-liars", ("more members than f sent false signatures within ten minutes", 0)
         if suspected := self._suspected(vitals):
             yield "peers-suspected", (suspected, 0)
         if mute := [peer.name for peer in vitals.peers if peer.up and peer.passed_over]:

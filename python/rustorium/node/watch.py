@@ -103,6 +103,8 @@ class Watch:
             diverged=read["diverged"],
             unserved=read["unserved"],
             retired=retired_because(status.get("key_retired_because")),
+            cut_off=read["cut_off"],
+            many_liars=read["many_liars"],
             synced=read["synced"],
             executed=status["at"]["height"],
             chain_ahead_ms=chain_ahead_ms(read, wall_ms),

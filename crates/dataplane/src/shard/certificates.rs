@@ -14,25 +14,11 @@ use rustorium_types::{
 };
 
 impl<P: Ports> Shard<P> {
-    pub(super) fn add_certificate(&mut self, peer: ValidatorIndex, certificate: Certificate) {
-        if !self.is_ours(&certificate.body) {
-            return;
-        }
-        self.watch_certificate(&certificate);
-        let mut events = Vec::new();
-        if let Err(refused) = self.tally.add_certificate(certificate, &mut events) {
-            tracing::warn!(event = "certificate_refused", peer = peer.0, reason = %refused);
-        }
-        self.on_tally(events);
-    }
-
     /// R34: certificates that were lacking, the newest views first.
     pub(super) fn on_gap_answer(&mut self, now: Now, peer: ValidatorIndex, id: u64, response: Response) {
-        let Some(certificates) = self.gap.on_response(now.ms(), peer, id, response) else { return };
-        for certificate in certificates.into_iter().rev() {
-            self.add_certificate(peer, certificate);
+        if let Some(certificates) = self.gap.on_response(now.ms(), peer, id, response) {
+            self.add_answer(peer, id, certificates.into_iter().rev());
         }
-        self.gap.settled(id);
     }
 
     pub(super) fn on_certificate(&mut self, certificate: &Verified<Certificate>) {
@@ -55,6 +41,7 @@ impl<P: Ports> Shard<P> {
             self.is_final(body.view, body.block);
         }
         self.tell(Input::Certificate(CertificateName { kind: body.kind, view: body.view, digest }));
+        self.checks.stir();
         self.measure_certified(body.kind, body.view);
         self.recheck = true;
     }

@@ -6,12 +6,12 @@ use crate::port::{CertificateName, Effect, Input, PayloadStatus};
 use bytes::Bytes;
 use rustorium_crypto::Verified;
 use rustorium_storage::RecordKind;
-use rustorium_sync::Want;
 use rustorium_types::limits;
 use rustorium_types::{
-    BlockDigest, BoundedVec, Class, Hash, Heartbeat, Height, Held, Message, Report, SignedVote, View, VoteBody,
-    VoteKind, VoteMessage, encode, seeded,
+    BlockDigest, BoundedVec, Certificate, Class, Hash, Heartbeat, Height, Held, Message, Report, SignedVote,
+    ValidatorIndex, View, VoteBody, VoteKind, VoteMessage, encode, seeded,
 };
+use std::collections::BTreeMap;
 
 impl<P: Ports> Shard<P> {
     pub(super) fn apply(&mut self, now: Now, effect: Effect) {
@@ -124,15 +124,34 @@ impl<P: Ports> Shard<P> {
                 }
                 Outgoing::Vote(vote, carry) => {
                     let carry = carry.and_then(|name| self.certificate(&name)).map(|c| (**c).clone());
-                    let message =
-                        VoteMessage { vote: *vote, report: self.report_now(), held: self.held_change(), carry };
-                    let brief = Message::Vote(Box::new(message.clone()));
-                    self.broadcast_by_version(&brief, |shard| {
-                        let held = Held::Whole(BoundedVec::new(shard.lanes.held()).unwrap_or_default());
-                        vec![Message::Vote(Box::new(VoteMessage { held, ..message }))]
-                    });
+                    let (report, held) = (self.report_now(), self.held_change());
+                    self.send_vote(&VoteMessage { vote: *vote, report, held, carry: None }, carry.as_ref());
                     self.count_own(vote);
                 }
+            }
+        }
+    }
+
+    /// R2: a certificate rides to those alone whose vote for it isn't held here; the others make it of the votes. Peers of an
+    /// older release are told all that is held.
+    fn send_vote(&mut self, plain: &VoteMessage, carry: Option<&Certificate>) {
+        let mut forms: BTreeMap<(bool, bool), Vec<ValidatorIndex>> = BTreeMap::new();
+        for peer in (0..self.context.n() as u16).map(ValidatorIndex).filter(|peer| !self.context.is_me(*peer)) {
+            let lacks = carry.is_some_and(|carry| !self.tally.has_vote(&carry.body, peer));
+            forms.entry((lacks, self.speaks_digests(peer))).or_default().push(peer);
+        }
+        let to_all = forms.len() == 1;
+        for ((lacks, brief), peers) in forms {
+            let mut message = plain.clone();
+            message.carry = carry.filter(|_| lacks).cloned();
+            if !brief {
+                message.held = Held::Whole(BoundedVec::new(self.lanes.held()).unwrap_or_default());
+            }
+            let frame = Bytes::from(Message::Vote(Box::new(message)).to_frame());
+            if to_all {
+                self.ports.broadcast(Class::Consensus, frame);
+            } else {
+                peers.into_iter().for_each(|peer| self.ports.send(peer, Class::Consensus, frame.clone()));
             }
         }
     }

@@ -311,7 +311,10 @@ impl<P: Ports> Shard<P> {
         };
         self.ports.begin_epoch(&context);
         let tip = (block_digest(&change.boundary), change.boundary);
+        let (mut offenders, members) = (self.checks.into_offenders(), context.places.keys().copied().collect());
+        offenders.begin_epoch(&members, now.ms(), context.committee.faults());
         let mut next = Self::recover(context, self.config, self.ports, now, tip, journaled);
+        next.go_on_with(offenders);
         (next.ending.wanted, next.ending.target) = (self.ending.wanted, self.ending.target);
         next.appended = self.appended;
         next.clocks = Clocks::after(&self.clocks);

@@ -1,9 +1,10 @@
 //! Peers' messages: votes, proposals, certificates, batches, questions and answers.
 
 use super::memory::Memory;
-use super::{COMPANY_US, Now, Ports, Shard, Stage, VIEW_WINDOW};
+use super::{COMPANY_US, FalseBatch, Now, Ports, Shard, Stage};
 use crate::port::{Input, PayloadStatus};
 use crate::rules;
+use crate::verifier::Payer;
 use bytes::Bytes;
 use rustorium_crypto::{CheckedBatch, block_digest, block_payload_root};
 use rustorium_quorum::Evidence;
@@ -11,8 +12,8 @@ use rustorium_sync::{GapFetcher, Want};
 use rustorium_transport::Credit;
 use rustorium_txpool::{Inserted, PayloadFault, check_batch};
 use rustorium_types::{
-    Batch, Block, BlockDigest, Certificate, Class, EpochChange, Heartbeat, Height, Message, Proposal, PublicKey,
-    Report, Request, Response, SignedVote, ValidatorIndex, View, VoteBody, VoteKind, VoteMessage, seeded,
+    Batch, Block, BlockDigest, Certificate, Class, Heartbeat, Height, Message, PublicKey, Report, Request, Response,
+    ValidatorIndex, View, VoteBody, VoteMessage, seeded,
 };
 use std::sync::Arc;
 
@@ -50,7 +51,9 @@ impl<P: Ports> Shard<P> {
                     self.ports.check_batch(peer, *batch, frame.slice(1..), false, credit);
                 }
             }
-            Message::Transactions(transactions) => self.ports.check_transactions(transactions.into_vec(), credit),
+            Message::Transactions(transactions) => {
+                self.ports.check_transactions(Payer::Member(peer), transactions.into_vec(), credit);
+            }
             Message::Request { id, request } => self.on_request(peer, id, request, credit),
             Message::Response { id, response } => self.on_response(now, peer, id, response, credit),
         }
@@ -120,45 +123,6 @@ impl<P: Ports> Shard<P> {
     pub(super) fn is_ours(&self, body: &VoteBody) -> bool {
         let committee = &self.context.committee;
         body.chain == committee.chain && body.shard == committee.shard && body.epoch == committee.epoch
-    }
-
-    fn add_vote(&mut self, peer: ValidatorIndex, vote: SignedVote) {
-        let (_, root) = self.tree.root();
-        let in_window = vote.body.view >= root.view && vote.body.view.0 <= self.view.0 + VIEW_WINDOW;
-        if (vote.signer != peer && !seeded::bug("vote-in-anothers-name")) || !self.is_ours(&vote.body) || !in_window {
-            return;
-        }
-        let mut events = Vec::new();
-        self.tally.add_vote(vote, &mut events);
-        self.on_tally(events);
-    }
-
-    fn on_proposal(&mut self, peer: ValidatorIndex, proposal: Proposal) {
-        let header = &proposal.header;
-        let (_, root) = self.tree.root();
-        let in_window = header.view > root.view && header.view.0 <= self.view.0 + VIEW_WINDOW;
-        let of_proposer = header.proposer == peer || seeded::bug("proposal-of-anyone");
-        let ours = self.context.header_is_ours(header) || seeded::bug("foreign-header-told");
-        if !of_proposer || !in_window || !ours {
-            return;
-        }
-        let digest = block_digest(header);
-        let body = VoteBody {
-            chain: header.chain,
-            shard: header.shard,
-            epoch: header.epoch,
-            view: header.view,
-            kind: VoteKind::Notarize,
-            block: digest,
-        };
-        for certificate in proposal.notarization.into_iter().chain(proposal.nullifications.into_vec()) {
-            self.add_certificate(peer, certificate);
-        }
-        let first = self.is_timely(body.view, peer, &digest) && self.tree.claim_first(body.view, peer, digest);
-        self.add_vote(peer, SignedVote { body, signer: peer, signature: proposal.signature });
-        if first {
-            self.keep_block(digest, Block { header: proposal.header, inline: proposal.inline }, false);
-        }
     }
 
     /// `sure`: the block is certified or below a certified one, be its own certificate known or not.
@@ -268,11 +232,12 @@ impl<P: Ports> Shard<P> {
         &mut self,
         now: Now,
         peer: ValidatorIndex,
-        checked: Option<CheckedBatch>,
+        checked: Result<CheckedBatch, FalseBatch>,
         bytes: &Bytes,
         wanted: bool,
     ) {
-        let Some(checked) = checked else {
+        let checked = checked.map_err(|found| self.charge_batch(peer, &found, wanted));
+        let Ok(checked) = checked else {
             tracing::warn!(event = "batch_refused", peer = peer.0, "a signature in a batch does not verify");
             if wanted {
                 // Its digest doesn't cover the author's signature: others may have the real one, and are asked when its time
@@ -423,8 +388,9 @@ impl<P: Ports> Shard<P> {
                     self.keep_block(digest, block, true);
                     self.proven = Some((digest, chain.finalization.clone()));
                 }
-                if !self.note_owners_end(&finalization) {
-                    self.add_certificate(peer, finalization);
+                if !self.note_owners_end(&finalization) && self.is_ours(&finalization.body) {
+                    self.watch_certificate(&finalization);
+                    self.take_certificate(peer, Ok(chain.finalization));
                 }
             }
             Err(refused) => tracing::warn!(event = "sync_refused", peer = peer.0, reason = %refused),

@@ -5,6 +5,7 @@
 
 mod blocks;
 mod certificates;
+mod checking;
 mod clocks;
 mod digests;
 mod effects;
@@ -34,7 +35,7 @@ use crate::port::{CertificateName, Input, PayloadStatus};
 use blocks::BlockTree;
 use bytes::Bytes;
 use rustorium_crypto::Verified;
-use rustorium_quorum::{HeldTally, ReportTally, Tally, TallyEvent, VoteGuard};
+use rustorium_quorum::{Charge, HeldTally, ReportTally, Tally, TallyEvent, VoteGuard};
 use rustorium_storage::RecordKind;
 use rustorium_sync::{FetchConfig, Fetcher, GapConfig, GapFetcher};
 use rustorium_transport::Credit;
@@ -45,10 +46,11 @@ use rustorium_types::{
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
+pub use checking::CheckedCertificate;
 pub use clocks::BlockAhead;
 pub use homes::LeftOut;
 pub use live_records::{JournalSizes, LiveRecords};
-pub use ports::{Admitted, Ended, Ending, Event, Executed, ExecutionJob, Now, Ports};
+pub use ports::{Admitted, Ended, Ending, Event, Executed, ExecutionJob, FalseBatch, Now, Ports};
 pub use recovery::{Floor, Journaled, Records};
 pub use timing::Stage;
 pub use work::WorkConfig;
@@ -139,6 +141,7 @@ pub struct Shard<P: Ports> {
     served: HashMap<(ValidatorIndex, View), HashSet<ValidatorIndex>>,
     /// Who answered with a batch whose signatures don't verify: is asked first no more.
     liars: HashSet<ValidatorIndex>,
+    checks: checking::Checks,
     own_lane: work::OwnLane,
     inputs: Vec<Input>,
     told_listable: bool,
@@ -226,6 +229,7 @@ impl<P: Ports> Shard<P> {
             homes: homes::Homes::default(),
             served: HashMap::new(),
             liars: HashSet::new(),
+            checks: checking::Checks::default(),
             own_lane: work::OwnLane::default(),
             inputs: Vec::new(),
             told_listable: false,
@@ -248,6 +252,7 @@ impl<P: Ports> Shard<P> {
     pub fn handle(&mut self, now: Now, event: Event) {
         self.timing.at(now.us);
         self.retained.live.at(now.us);
+        self.checks.at(now);
         match event {
             Event::Peer { from, message, frame, credit } => self.peer_says(now, &from, message, frame, credit),
             Event::Link { node_key, up } => {
@@ -267,6 +272,8 @@ impl<P: Ports> Shard<P> {
             }
             Event::Replaced { node_key } => self.on_replaced(&node_key),
             Event::BatchChecked { peer, checked, bytes, wanted } => self.on_batch(now, peer, checked, &bytes, wanted),
+            Event::CertificateChecked { peer, checked } => self.on_certificate_checked(peer, checked),
+            Event::VotesChecked(checked) => self.on_votes_checked(checked),
             Event::InlineChecked { digest, good } => self.on_inline_checked(&digest, good),
             Event::Transactions { transactions, from_client } => self.admit(now, transactions, from_client),
             Event::Effects(effects) => effects.into_iter().for_each(|effect| self.apply(now, effect)),
@@ -304,6 +311,7 @@ impl<P: Ports> Shard<P> {
     /// Does what is done once for all events of a turn: re-checks, cuts, sends and level-triggered inputs.
     pub fn end_turn(&mut self, now: Now) {
         self.timing.at(now.us);
+        self.settle_checks(now);
         self.update_silence(now);
         self.forward_on(now);
         self.pool.open_delayed(now.ms());
@@ -343,9 +351,11 @@ impl<P: Ports> Shard<P> {
         let cut = self.own_lane.cut_due_us;
         let levels = self.untold_since_us.map(|since| since + COMPANY_US);
         let ask = self.ask_due_us();
+        let checks = self.checks.next_due_us(now);
         let end = self.next_end_us(now);
         let sweep = self.sweep_at_us;
-        [silence, fetch, gap, told, delayed, cut, levels, ask, self.report_due_us, self.recheck_at_us, sweep, end]
+        let (report, recheck) = (self.report_due_us, self.recheck_at_us);
+        [silence, fetch, gap, told, delayed, cut, levels, ask, report, recheck, sweep, checks, end]
             .into_iter()
             .flatten()
             .min()
@@ -357,9 +367,8 @@ impl<P: Ports> Shard<P> {
                 TallyEvent::Formed(certificate) => self.on_certificate(&certificate),
                 TallyEvent::NullifiesSeen(view) => self.tell(Input::NullifiesSeen(view)),
                 TallyEvent::Evidence(evidence) => self.ports.evidence(evidence),
-                TallyEvent::BadSignature(peer) => {
-                    tracing::warn!(event = "bad_signature", peer = peer.0, "a vote's signature does not verify");
-                }
+                TallyEvent::BadSignature(peer) => self.charge(peer, Charge::Vote),
+                TallyEvent::Check(votes) => self.ports.check_votes(votes),
             }
         }
     }

@@ -3,9 +3,10 @@
 use crate::context::Context;
 use crate::port::{Effect, Input};
 use crate::rooting::RootedPeriod;
-use crate::shard::Stage;
+use crate::shard::{CheckedCertificate, Stage};
+use crate::verifier::Payer;
 use bytes::Bytes;
-use rustorium_crypto::{CheckedBatch, Verified};
+use rustorium_crypto::{BatchFault, CheckedBatch, Verified};
 use rustorium_execution::{CommitteeRecord, Skip};
 use rustorium_quorum::{Evidence, KeptCertificate};
 use rustorium_storage::RecordKind;
@@ -13,7 +14,7 @@ use rustorium_transport::Credit;
 use rustorium_txpool::{AccountView, Refused};
 use rustorium_types::{
     AccountId, Batch, Block, BlockDigest, BlockProof, Certificate, Class, Epoch, EpochChange, Hash, Height, Message,
-    PublicKey, Request, Transaction, TxId, ValidatorIndex,
+    PublicKey, Request, SignedVote, Transaction, TxId, ValidatorIndex,
 };
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -61,12 +62,21 @@ pub enum Event {
         /// The peer's node key.
         node_key: PublicKey,
     },
-    /// A batch's signatures were checked; none where one was bad.
+    /// A peer's certificate was checked.
+    CertificateChecked {
+        /// Who sent it.
+        peer: ValidatorIndex,
+        /// The certificate.
+        checked: CheckedCertificate,
+    },
+    /// Votes were checked; `None`: the signature doesn't hold.
+    VotesChecked(Vec<(SignedVote, Option<Verified<SignedVote>>)>),
+    /// A batch's signatures were checked.
     BatchChecked {
         /// Who sent it.
         peer: ValidatorIndex,
-        /// The batch.
-        checked: Option<CheckedBatch>,
+        /// The batch, or what is false in it.
+        checked: Result<CheckedBatch, FalseBatch>,
         /// Its canonical bytes.
         bytes: Bytes,
         /// Whether it was asked for.
@@ -102,6 +112,17 @@ pub enum Event {
     Tick,
     /// The node stops.
     Stop,
+}
+
+/// A batch whose signatures don't hold.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct FalseBatch {
+    /// Its epoch, by whose committee it was checked.
+    pub epoch: Epoch,
+    /// Its author's place there.
+    pub author: ValidatorIndex,
+    /// The part whose single check failed, if one did.
+    pub fault: Option<BatchFault>,
 }
 
 /// What the shard needs to know of an execution.
@@ -191,7 +212,11 @@ pub trait Ports {
     /// Asks for `BatchChecked`.
     fn check_batch(&mut self, peer: ValidatorIndex, batch: Batch, bytes: Bytes, wanted: bool, credit: Credit);
     /// Asks for `Transactions`.
-    fn check_transactions(&mut self, transactions: Vec<Transaction>, credit: Credit);
+    fn check_transactions(&mut self, payer: Payer, transactions: Vec<Transaction>, credit: Credit);
+    /// Asks for `CertificateChecked`.
+    fn check_certificate(&mut self, peer: ValidatorIndex, certificate: Certificate);
+    /// Asks for `VotesChecked`.
+    fn check_votes(&mut self, votes: Vec<SignedVote>);
     /// Asks for `InlineChecked`.
     fn check_inline(&mut self, digest: BlockDigest, block: Arc<Block>);
     /// Hands a final block to execution, which answers `Executed`.

@@ -275,23 +275,27 @@ impl<P: Ports> Shard<P> {
         verify_batch(&own, batch)
     }
 
-    /// A vote, perhaps with this node's signature.
-    fn watch_vote(&mut self, vote: &SignedVote) {
+    /// A vote, perhaps with this node's signature. False if it is a forged one.
+    fn watch_vote(&mut self, vote: &SignedVote) -> bool {
         let body = &vote.body;
         let ours = self.context.is_me(vote.signer) && self.context.committee.owns(body) && !self.is_retired();
-        let Some(own) = self.context.own_key().filter(|_| ours) else { return };
-        let signed = || verify_vote(&own, *vote).is_some() || seeded::bug("retired-by-anyones-word");
-        if !self.guard.accounts_for(body) && signed() {
+        let Some(own) = self.context.own_key().filter(|_| ours) else { return true };
+        if self.guard.accounts_for(body) {
+            return true;
+        }
+        let signed = verify_vote(&own, *vote).is_some() || seeded::bug("retired-by-anyones-word");
+        if signed {
             self.retire(&format!("{} of view {}", vote_name(body.kind), body.view.0));
         }
+        signed
     }
 
-    /// A certificate, not verified yet, perhaps with this node's signature in it.
-    pub(super) fn watch_certificate(&mut self, certificate: &Certificate) {
-        let Some(me) = self.context.me().filter(|_| !seeded::bug("certificates-not-watched")) else { return };
-        if let Some((_, signature)) = certificate.signatures.iter().find(|(signer, _)| *signer == me) {
-            self.watch_vote(&SignedVote { body: certificate.body, signer: me, signature: *signature });
-        }
+    /// A certificate, not verified yet, perhaps with this node's signature in it. False if that is a forged one.
+    pub(super) fn watch_certificate(&mut self, certificate: &Certificate) -> bool {
+        let Some(me) = self.context.me().filter(|_| !seeded::bug("certificates-not-watched")) else { return true };
+        let own = certificate.signatures.iter().find(|(signer, _)| *signer == me);
+        let own = own.map(|(_, signature)| SignedVote { body: certificate.body, signer: me, signature: *signature });
+        own.is_none_or(|vote| self.watch_vote(&vote))
     }
 
     /// A batch of this chain whose signatures hold, perhaps of this node's lane.

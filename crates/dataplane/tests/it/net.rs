@@ -10,6 +10,7 @@ use rustorium_dataplane::context::Context;
 use rustorium_dataplane::port::{Effect, Input};
 use rustorium_dataplane::recover;
 use rustorium_dataplane::shard::{Event, Now, Shard, WorkConfig};
+use rustorium_dataplane::turns::Turns;
 use rustorium_storage::{MemStore, Store};
 use rustorium_transport::Credit;
 use rustorium_types::*;
@@ -24,6 +25,7 @@ const TURNS_MAX: usize = 100_000;
 
 pub struct Node {
     pub shard: Living,
+    pub turns: Turns,
     pub core: Core,
     /// Whether it runs, and its links are up.
     pub up: bool,
@@ -160,9 +162,10 @@ impl Net {
         }
         let mut busy = node.shard.next_deadline_us(now).is_some_and(|due| due <= now.us);
         for event in std::mem::take(&mut node.shard.ports.events) {
-            busy = true;
-            node.shard.handle(now, event);
+            node.turns.push(event);
         }
+        busy |= !node.turns.is_idle();
+        assert!(node.turns.take(&mut node.shard, now, || 0, |_| ()));
         if node.shard.epoch_is_over() {
             node.next_epoch(now);
         }
@@ -458,7 +461,8 @@ impl Node {
         shard.end_turn(now);
         let core = Core::new();
         let shard = Some(shard);
-        Self { shard: Living(shard), core, up: true, disk_held: false, execution_held: false, core_held: false }
+        let turns = Turns::default();
+        Self { shard: Living(shard), turns, core, up: true, disk_held: false, execution_held: false, core_held: false }
     }
 
     fn next_epoch(&mut self, now: Now) {

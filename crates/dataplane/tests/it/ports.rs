@@ -5,7 +5,7 @@ use crate::chain::{copy, verified};
 use crate::witness::Witness;
 use borsh::BorshDeserialize;
 use bytes::Bytes;
-use rustorium_crypto::{batch_digest, block_digest, verify_batch, verify_transactions};
+use rustorium_crypto::{batch_fault, false_signers, verify_batch, verify_certificate, verify_transactions, verify_votes};
 use rustorium_dataplane::context::Context;
 use rustorium_dataplane::executor::{Executor, Progress};
 use rustorium_dataplane::inbox::Inbox;
@@ -15,8 +15,9 @@ use rustorium_dataplane::proving::Scoped;
 use rustorium_dataplane::queue::Queue;
 use rustorium_dataplane::rooting::{RootJob, Rooting};
 use rustorium_dataplane::serving::{Serving, answer_certificates};
-use rustorium_dataplane::shard::{Ending, Event, ExecutionJob, Ports};
+use rustorium_dataplane::shard::{Ending, Event, ExecutionJob, FalseBatch, Ports};
 use rustorium_dataplane::tree_rows::Tree;
+use rustorium_dataplane::verifier::Payer;
 use rustorium_dataplane::waiters::Waiters;
 use rustorium_execution::{AccountRecord, Keys, account_key};
 use rustorium_gateway::Submitted;
@@ -210,99 +211,6 @@ impl TestPorts {
         self.journal.iter().filter(|record| record.lsn.0 <= self.synced)
     }
 
-    fn has(&self, kind: RecordKind, fits: impl Fn(&[u8]) -> bool) -> bool {
-        self.on_disk().any(|record| record.kind == kind && fits(&record.payload))
-    }
-
-    fn block_on_disk(&self, digest: &BlockDigest) -> Option<Block> {
-        let blocks = self.on_disk().filter(|record| record.kind == RecordKind::Proposal);
-        blocks.map(|record| from::<Block>(&record.payload)).find(|block| block_digest(&block.header) == *digest)
-    }
-
-    fn batch_on_disk(&self, digest: &BatchDigest) -> Option<Batch> {
-        let batches = self.on_disk().filter(|record| record.kind == RecordKind::Batch);
-        let journaled = batches.map(|record| from::<Batch>(&record.payload)).find(|b| batch_digest(&b.body) == *digest);
-        journaled.or_else(|| self.store.batch(digest).unwrap())
-    }
-
-    /// R21: what a vote rests on is on disk.
-    fn vote_leaves(&self, vote: &SignedVote) {
-        if !self.context.is_me(vote.signer) {
-            return;
-        }
-        let body = &vote.body;
-        self.witness.borrow_mut().vote(vote.signer, body);
-        if body.view <= self.durable.view.max(self.lost) {
-            return;
-        }
-        assert!(self.has(RecordKind::Vote, |bytes| from::<SignedVote>(bytes) == *vote), "a vote left before its sync");
-        match body.kind {
-            VoteKind::Notarize => {
-                let block = self.block_on_disk(&body.block).expect("a notarize left before its block was on disk");
-                let parents = self.parent_cursors(&block.header);
-                for (cursor, parent) in block.header.cursors.iter().zip(parents.unwrap_or_default()) {
-                    self.lane_on_disk(cursor.tip, parent.tip);
-                }
-            }
-            VoteKind::Finalize => {
-                let notarizes = |bytes: &[u8]| {
-                    let certificate: Certificate = from(bytes);
-                    certificate.body.kind == VoteKind::Notarize && certificate.body.block == body.block
-                };
-                assert!(self.has(RecordKind::Certificate, notarizes), "a finalize left before its notarization");
-            }
-            VoteKind::Nullify => {}
-        }
-    }
-
-    /// R6: only its own payload; its ancestors' is with those who notarized them.
-    fn parent_cursors(&self, header: &Header) -> Option<Vec<Cursor>> {
-        let stored = |height| self.store.bare_block(height).unwrap().map(|block| block.header);
-        let stored = self.store.height_of(&header.parent).unwrap().and_then(stored);
-        let known = stored.or_else(|| self.witness.borrow().headers.get(&header.parent).cloned());
-        let same = |parent: &Header| parent.epoch == header.epoch;
-        let cursors = |parent: Header| if same(&parent) { parent.cursors.into_vec() } else { Vec::new() };
-        known.map(cursors)
-    }
-
-    fn lane_on_disk(&self, mut tip: BatchDigest, parent: BatchDigest) {
-        while tip != parent && self.store.batch(&tip).unwrap().is_none() {
-            let batch = self.batch_on_disk(&tip).expect("a notarize left before its payload was on disk");
-            tip = batch.body.previous;
-        }
-    }
-
-    fn batch_leaves(&self, batch: &Batch) {
-        let digest = batch_digest(&batch.body);
-        if self.context.is_me(batch.body.author) {
-            // One that left before a store was lost, and was fetched back, may be served from memory.
-            let known = self.witness.borrow_mut().batch(&batch.body, digest);
-            assert!(known || self.batch_on_disk(&digest).is_some(), "an own batch left before its sync");
-        }
-    }
-
-    fn leaves(&self, class: Class, frame: &Bytes) {
-        match Message::from_frame(class, frame).expect("a frame that its receiver can read") {
-            Message::Vote(message) => self.vote_leaves(&message.vote),
-            Message::Heartbeat(heartbeat) => heartbeat.votes.iter().for_each(|vote| self.vote_leaves(vote)),
-            Message::Proposal(proposal) => {
-                let header = &proposal.header;
-                self.witness.borrow_mut().headers.insert(block_digest(header), header.clone());
-                let body = self.notarize_of(header);
-                self.vote_leaves(&SignedVote { body, signer: header.proposer, signature: proposal.signature });
-            }
-            Message::Batch(batch) | Message::Response { response: Response::Batch(batch), .. } => {
-                self.batch_leaves(&batch);
-            }
-            _ => {}
-        }
-    }
-
-    pub fn notarize_of(&self, header: &Header) -> VoteBody {
-        let (view, kind, block) = (header.view, VoteKind::Notarize, block_digest(header));
-        VoteBody { chain: header.chain, shard: header.shard, epoch: header.epoch, view, kind, block }
-    }
-
     /// Whether a restart with the store's durable tip needs the record.
     fn needed(&self, record: &JournalRecord, position: u64) -> bool {
         let now = if self.durable.ends_epoch() { self.durable.epoch.next() } else { self.durable.epoch };
@@ -412,11 +320,27 @@ impl Ports for TestPorts {
     fn check_batch(&mut self, peer: ValidatorIndex, batch: Batch, bytes: Bytes, wanted: bool, _: Credit) {
         assert_eq!(from::<Batch>(&bytes), batch);
         let author = self.context.committee.keys.get(usize::from(batch.body.author.0));
-        let checked = author.and_then(|author| verify_batch(author, batch));
+        let Some(author) = author else { return };
+        let checked = verify_batch(author, batch.clone()).ok_or_else(|| {
+            let (epoch, by, fault) = (batch.body.epoch, batch.body.author, batch_fault(author, &batch));
+            FalseBatch { epoch, author: by, fault }
+        });
         self.events.push_back(Event::BatchChecked { peer, checked, bytes, wanted });
     }
 
-    fn check_transactions(&mut self, transactions: Vec<Transaction>, _: Credit) {
+    fn check_certificate(&mut self, peer: ValidatorIndex, certificate: Certificate) {
+        let keys = &self.context.committee.keys;
+        let checked = verify_certificate(keys, certificate.clone());
+        let checked = checked.ok_or_else(|| (certificate.clone(), !false_signers(keys, &certificate).is_empty()));
+        self.events.push_back(Event::CertificateChecked { peer, checked });
+    }
+
+    fn check_votes(&mut self, votes: Vec<SignedVote>) {
+        let results = verify_votes(&self.context.committee.keys, &votes);
+        self.events.push_back(Event::VotesChecked(votes.into_iter().zip(results).collect()));
+    }
+
+    fn check_transactions(&mut self, _: Payer, transactions: Vec<Transaction>, _: Credit) {
         let transactions = verified(transactions);
         self.events.push_back(Event::Transactions { transactions, from_client: false });
     }
@@ -471,8 +395,8 @@ impl Ports for TestPorts {
         self.send_to(to, Class::Sync, Message::Response { id, response }.to_frame().into());
     }
 
-    fn take_from_outside(&mut self, _: &PublicKey, transactions: Vec<Transaction>, credit: Credit) {
-        self.check_transactions(transactions, credit);
+    fn take_from_outside(&mut self, from: &PublicKey, transactions: Vec<Transaction>, credit: Credit) {
+        self.check_transactions(Payer::Outsider(*from), transactions, credit);
     }
 
     fn target(&mut self, node_keys: &BTreeSet<PublicKey>) {

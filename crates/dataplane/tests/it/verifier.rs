@@ -2,9 +2,10 @@
 
 use crate::chain::{self, genesis, put, v};
 use crate::forge;
+use rustorium_crypto::BatchFault;
 use rustorium_dataplane::queue::Queue;
-use rustorium_dataplane::shard::Event;
-use rustorium_dataplane::verifier::{Submission, Verifier};
+use rustorium_dataplane::shard::{Event, FalseBatch};
+use rustorium_dataplane::verifier::{Payer, Submission, Verifier};
 use rustorium_dataplane::waiters::Waiters;
 use rustorium_gateway::{Submitted, SubmittedSink, Wait};
 use rustorium_transport::Credit;
@@ -148,14 +149,15 @@ fn what_consensus_waits_for_goes_before_clients() {
     bench.submit(transactions);
     let (batch, bytes) = bench.batch(3, &[bench.signed(1, 0)]);
     bench.verifier.batch(v(3), batch, bytes, false, Credit::default());
-    bench.verifier.forwarded(vec![bench.signed(2, 0), forged(bench.signed(2, 1))], Credit::default());
+    let forwarded = vec![bench.signed(2, 0), forged(bench.signed(2, 1))];
+    bench.verifier.forwarded(Payer::Member(v(2)), forwarded, Credit::default());
     bench.run(1);
-    assert!(matches!(bench.next(), Event::BatchChecked { checked: Some(_), .. }));
+    assert!(matches!(bench.next(), Event::BatchChecked { checked: Ok(_), .. }));
+    assert_eq!((bench.admitted().len(), bench.admitted().len()), (256, 44));
     match bench.next() {
         Event::Transactions { transactions, from_client: false } => assert_eq!(transactions.len(), 1, "the good one"),
         _ => panic!("not what was forwarded"),
     }
-    assert_eq!(bench.admitted().len(), 256);
 }
 
 #[test]
@@ -173,12 +175,32 @@ fn batches_are_checked_together_and_only_the_bad_one_is_bad() {
         bench.verifier.batch(v(from), batch, bytes, from == 3, Credit::default());
     }
     bench.run(1);
-    for (from, (batch, sent)) in batches {
+    let [first, second, third, asked_for] = batches;
+    for (from, (batch, sent)) in [asked_for, first, second, third] {
         let Event::BatchChecked { peer, checked, bytes, wanted } = bench.next() else { panic!("not a batch") };
         assert_eq!((peer, &bytes, wanted), (v(from), &sent, from == 3));
-        let good = checked.map(|checked| (*checked.batch).clone());
-        assert_eq!(good, (from == 0 || from == 3).then_some(batch));
+        let fault = if from == 1 { BatchFault::Transaction } else { BatchFault::Author };
+        let found = FalseBatch { epoch: Epoch(0), author: v(from), fault: Some(fault) };
+        let expected = if from == 0 || from == 3 { Ok(batch) } else { Err(found) };
+        assert_eq!(checked.map(|checked| (*checked.batch).clone()), expected);
     }
+}
+
+/// R38: else one member's batches, cheap to make and dear to check, hold up everybody's.
+#[test]
+fn one_members_flood_keeps_no_others_batch_waiting() {
+    let mut bench = Bench::new();
+    for seq in 0..24 {
+        let transactions: Vec<_> = (0..64).map(|nonce| bench.signed(1, seq * 64 + nonce)).collect();
+        let batch = forge::batch(&bench.genesis, 1, seq, BatchDigest::ZERO, &transactions);
+        let bytes = encode(&batch).into();
+        bench.verifier.batch(v(1), batch, bytes, false, Credit::default());
+    }
+    let (batch, bytes) = bench.batch(3, &[bench.signed(3, 0)]);
+    bench.verifier.batch(v(3), batch, bytes, false, Credit::default());
+    bench.run(1);
+    let place = (0..25).position(|_| matches!(bench.next(), Event::BatchChecked { peer, .. } if peer == v(3)));
+    assert!(place.is_some_and(|place| place < 3), "{place:?}");
 }
 
 #[test]
@@ -206,7 +228,7 @@ fn a_copy_of_a_batch_that_waits_is_checked_once_unless_it_was_asked_for() {
         let Event::BatchChecked { peer, .. } = bench.next() else { panic!("not a batch") };
         peers.push(peer);
     }
-    assert_eq!(peers, [v(1), v(3)]);
+    assert_eq!(peers, [v(3), v(1)], "what was asked for comes first");
 }
 
 #[test]

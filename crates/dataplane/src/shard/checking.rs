@@ -1,0 +1,450 @@
+//! Checks of what members sign: what is looked at on the shard's thread, what goes to the checking threads, and who is
+//! charged for what proves false (R37, R38, R39).
+//!
+//! *Invariants:* nothing is checked that can't matter; of each peer at most one certificate is under check, and what it
+//! sent besides waits at its cost alone, answers for the gap last; a proposal is judged after the certificates that it
+//! carries; a turn checks at most `INLINE_SIGNATURES` on the shard's thread, and nothing of a peer that was charged within
+//! the hour.
+
+use super::{FalseBatch, Now, Ports, Shard, VIEW_WINDOW};
+use rustorium_crypto::{BatchFault, Verified, block_digest, false_signers, verify_certificate};
+use rustorium_quorum::{CertificateUse, Charge, CheckedVote, Cut, Offenders, Sentence};
+use rustorium_sync::Want;
+use rustorium_types::{
+    Block, BlockDigest, Certificate, Proposal, PublicKey, SignedVote, ValidatorIndex, View, VoteBody, VoteKind, seeded,
+};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// Signatures that a turn checks on the shard's thread: another thread costs two hops, which is more than a few checks do.
+const INLINE_SIGNATURES: usize = 16;
+/// Certificates of a peer that may wait for their check: those of a proposal and of one long answer.
+const WAITING_MAX: usize = 320;
+/// Answers of a peer for the gap that may wait besides: as many as are asked for at a time.
+const ANSWERS_MAX: usize = 4;
+
+/// How long votes and certificates may be on their way after a finalize vote before the notarization is asked for.
+const LACKING_US: u64 = 20_000;
+/// Views of which that is noted.
+const LACKING_MAX: usize = 64;
+
+type Name = (VoteKind, View, BlockDigest);
+
+/// Outcome of a certificate's check; a false one comes back, with whether a single signature was found false.
+pub type CheckedCertificate = Result<Verified<Certificate>, (Certificate, bool)>;
+
+/// What a peer answered for the gap (R34), by the question's number: what is left to check of it.
+struct Answer {
+    id: u64,
+    left: VecDeque<Certificate>,
+}
+
+/// What is under check and who was charged.
+#[derive(Default)]
+pub(super) struct Checks {
+    waiting: BTreeMap<ValidatorIndex, VecDeque<Certificate>>,
+    answers: BTreeMap<ValidatorIndex, VecDeque<Answer>>,
+    under_check: BTreeMap<ValidatorIndex, Name>,
+    /// Of each peer the newest proposal whose certificates are being checked.
+    proposals: BTreeMap<ValidatorIndex, (BTreeSet<Name>, Proposal)>,
+    /// Whether a certificate was formed since the last look at what waits.
+    stirred: bool,
+    now: Now,
+    /// Views of which a finalize vote came and no notarization: whom to ask, and from when on.
+    lacking: BTreeMap<View, (u64, ValidatorIndex)>,
+    offenders: Offenders,
+}
+
+fn name(certificate: &Certificate) -> Name {
+    (certificate.body.kind, certificate.body.view, certificate.body.block)
+}
+
+impl Checks {
+    /// A turn begins, or the clock moved.
+    pub(super) fn at(&mut self, now: Now) {
+        self.now = now;
+    }
+
+    /// A certificate was formed: what waits may wait in vain.
+    pub(super) fn stir(&mut self) {
+        self.stirred = true;
+    }
+
+    /// When something is due: a member that is cut off is listened to again, or a notarization is asked for.
+    pub(super) fn next_due_us(&self, now: Now) -> Option<u64> {
+        let back = self.offenders.next_return_ms(now.ms()).map(|at_ms| at_ms * 1000);
+        self.lacking.values().map(|(due_us, _)| *due_us).chain(back).min()
+    }
+
+    pub(super) fn into_offenders(self) -> Offenders {
+        self.offenders
+    }
+
+    fn is_busy(&self, peer: ValidatorIndex) -> bool {
+        self.under_check.contains_key(&peer) || self.waiting.contains_key(&peer)
+    }
+
+    fn wait(&mut self, peer: ValidatorIndex, certificate: Certificate) {
+        let queue = self.waiting.entry(peer).or_default();
+        let held = queue.iter().any(|held| *held == certificate);
+        if queue.len() < WAITING_MAX && !held {
+            queue.push_back(certificate);
+        }
+    }
+
+    /// Whether this peer's certificate of that name is yet to be checked.
+    fn awaits(&self, peer: ValidatorIndex, wanted: &Name) -> bool {
+        let waits = self.waiting.get(&peer).is_some_and(|queue| queue.iter().any(|held| name(held) == *wanted));
+        waits || self.under_check.get(&peer) == Some(wanted)
+    }
+
+    /// Peers of which something waits.
+    fn peers(&self) -> BTreeSet<ValidatorIndex> {
+        self.waiting.keys().chain(self.answers.keys()).copied().collect()
+    }
+
+    /// What is to be checked next of a peer: what it sent by itself, then what it answered.
+    fn next_of(&self, peer: ValidatorIndex) -> Option<&Certificate> {
+        let answered = || self.answers.get(&peer)?.front()?.left.front();
+        self.waiting.get(&peer).and_then(VecDeque::front).or_else(answered)
+    }
+
+    fn take_next_of(&mut self, peer: ValidatorIndex) -> Option<Certificate> {
+        if let Some(queue) = self.waiting.get_mut(&peer) {
+            let next = queue.pop_front();
+            if queue.is_empty() {
+                self.waiting.remove(&peer);
+            }
+            return next;
+        }
+        self.answers.get_mut(&peer)?.front_mut()?.left.pop_front()
+    }
+
+    /// The oldest answer of a peer, where none of its certificates is left.
+    fn take_finished(&mut self, peer: ValidatorIndex) -> Option<u64> {
+        let answers = self.answers.get_mut(&peer)?;
+        let id = answers.front().filter(|answer| answer.left.is_empty()).map(|answer| answer.id)?;
+        answers.pop_front();
+        if answers.is_empty() {
+            self.answers.remove(&peer);
+        }
+        Some(id)
+    }
+}
+
+impl<P: Ports> Shard<P> {
+    pub(super) fn add_vote(&mut self, peer: ValidatorIndex, vote: SignedVote) {
+        let (_, root) = self.tree.root();
+        let in_window = vote.body.view >= root.view && vote.body.view.0 <= self.view.0 + VIEW_WINDOW;
+        if (vote.signer != peer && !seeded::bug("vote-in-anothers-name")) || !self.is_ours(&vote.body) || !in_window {
+            return;
+        }
+        let mut events = Vec::new();
+        self.tally.add_vote(vote, &mut events);
+        self.on_tally(events);
+        let VoteBody { kind, view, .. } = vote.body;
+        if kind == VoteKind::Finalize && self.lacks_notarization(view) && self.checks.lacking.len() < LACKING_MAX {
+            let due_us = self.checks.now.us + LACKING_US;
+            self.checks.lacking.entry(view).or_insert((due_us, peer));
+        }
+    }
+
+    fn lacks_notarization(&self, view: View) -> bool {
+        let none = |kind| !self.tally.has(kind, view);
+        view > self.tree.root().1.view && none(VoteKind::Notarize) && none(VoteKind::Finalize)
+    }
+
+    /// R2: who finalizes holds the notarization. A member that gave its vote to one node alone keeps the others waiting
+    /// for the rest of the view, if they don't ask.
+    fn ask_for_lacking(&mut self, now: Now) {
+        let due = self.checks.lacking.iter().filter(|(_, (due_us, _))| *due_us <= now.us);
+        let due: Vec<(View, ValidatorIndex)> = due.map(|(view, (_, peer))| (*view, *peer)).collect();
+        for (view, peer) in due {
+            self.checks.lacking.remove(&view);
+            // Views without any certificate are fetched as a gap by themselves.
+            let nullified = self.tally.has(VoteKind::Nullify, view);
+            if self.lacks_notarization(view) && (nullified || view > self.certified_to) {
+                self.gap.wish(view, view, peer);
+            }
+        }
+    }
+
+    /// Takes a certificate that a peer sent: at once where it is known or may be checked here, else after its check.
+    pub(super) fn add_certificate(&mut self, peer: ValidatorIndex, certificate: Certificate) {
+        if !self.may_be_of_use(peer, &certificate) {
+            return;
+        }
+        if let Some(certificate) = self.check_inline(peer, certificate) {
+            self.checks.wait(peer, certificate);
+            self.check_next();
+        }
+    }
+
+    /// Takes a peer's answer for the gap, in this order; it is settled when all of it is checked.
+    pub(super) fn add_answer(&mut self, peer: ValidatorIndex, id: u64, answer: impl Iterator<Item = Certificate>) {
+        let mut left = VecDeque::new();
+        for certificate in answer {
+            if !self.may_be_of_use(peer, &certificate) {
+                continue;
+            }
+            if left.is_empty() {
+                left.extend(self.check_inline(peer, certificate));
+            } else {
+                left.push_back(certificate);
+            }
+        }
+        let waiting = self.checks.answers.get(&peer).map_or(0, VecDeque::len);
+        if left.is_empty() || waiting >= ANSWERS_MAX {
+            return self.gap.settled(id);
+        }
+        self.checks.answers.entry(peer).or_default().push_back(Answer { id, left });
+        self.check_next_of(peer);
+    }
+
+    /// Whether a peer's certificate is worth a check.
+    fn may_be_of_use(&mut self, peer: ValidatorIndex, certificate: &Certificate) -> bool {
+        if !self.is_ours(&certificate.body) {
+            return false;
+        }
+        if !self.watch_certificate(certificate) {
+            self.charge(peer, Charge::Certificate);
+            return false;
+        }
+        self.is_needed(peer, certificate)
+    }
+
+    /// Checks and takes a certificate, if that may be done here; else gives it back.
+    fn check_inline(&mut self, peer: ValidatorIndex, certificate: Certificate) -> Option<Certificate> {
+        let trusted = !self.is_suspect(peer) && !self.checks.is_busy(peer);
+        if !trusted || !self.tally.spend(certificate.signatures.len()) {
+            return Some(certificate);
+        }
+        let checked = check_certificate(&self.context.committee.keys, certificate);
+        self.take_certificate(peer, checked);
+        None
+    }
+
+    /// Whether a certificate can still matter (R37). What is wrong with its form is held against nobody.
+    fn is_needed(&self, peer: ValidatorIndex, certificate: &Certificate) -> bool {
+        match self.tally.judge(certificate) {
+            Ok(judged) => judged == CertificateUse::ToCheck,
+            Err(refused) => {
+                tracing::warn!(event = "certificate_refused", peer = peer.0, reason = %refused);
+                false
+            }
+        }
+    }
+
+    /// A certificate of a peer was checked on another thread.
+    pub(super) fn on_certificate_checked(&mut self, peer: ValidatorIndex, checked: CheckedCertificate) {
+        let body = match &checked {
+            Ok(certificate) => certificate.body,
+            Err((certificate, _)) => certificate.body,
+        };
+        if !self.is_ours(&body) {
+            return;
+        }
+        self.checks.under_check.remove(&peer);
+        self.take_certificate(peer, checked);
+        self.check_next();
+    }
+
+    pub(super) fn take_certificate(&mut self, peer: ValidatorIndex, checked: CheckedCertificate) {
+        match checked {
+            Ok(certificate) => {
+                let mut events = Vec::new();
+                self.tally.take(certificate, &mut events);
+                self.on_tally(events);
+            }
+            Err((_, liar)) => {
+                tracing::warn!(event = "certificate_refused", peer = peer.0, "a signature in it does not hold");
+                self.drop_checks_of(peer);
+                if liar {
+                    self.charge(peer, Charge::Certificate);
+                }
+            }
+        }
+    }
+
+    /// Checks nothing more of what a peer has sent so far.
+    fn drop_checks_of(&mut self, peer: ValidatorIndex) {
+        self.checks.waiting.remove(&peer);
+        self.checks.proposals.remove(&peer);
+        let answers = self.checks.answers.remove(&peer).unwrap_or_default();
+        answers.into_iter().for_each(|answer| self.gap.settled(answer.id));
+    }
+
+    /// Sends on what may be checked now, and judges the proposals that waited for it.
+    pub(super) fn check_next(&mut self) {
+        for peer in self.checks.peers() {
+            self.check_next_of(peer);
+        }
+        let proposals = self.checks.proposals.iter();
+        let done = proposals.filter(|(peer, (names, _))| !names.iter().any(|name| self.checks.awaits(**peer, name)));
+        let done: Vec<ValidatorIndex> = done.map(|(peer, _)| *peer).collect();
+        for peer in done {
+            if let Some((_, proposal)) = self.checks.proposals.remove(&peer) {
+                self.take_proposal(peer, proposal);
+            }
+        }
+    }
+
+    fn check_next_of(&mut self, peer: ValidatorIndex) {
+        while !self.checks.under_check.contains_key(&peer) {
+            while let Some(id) = self.checks.take_finished(peer) {
+                self.gap.settled(id);
+            }
+            let Some(next) = self.checks.next_of(peer).map(name) else { return };
+            if self.checks.under_check.values().any(|other| *other == next) {
+                // Another's copy is under check: this one is only of use if that one is false.
+                return;
+            }
+            let Some(certificate) = self.checks.take_next_of(peer) else { return };
+            if self.is_needed(peer, &certificate) {
+                self.checks.under_check.insert(peer, next);
+                self.ports.check_certificate(peer, certificate);
+            }
+        }
+    }
+
+    /// Takes a proposal that can matter (R37), after the certificates that it carries.
+    pub(super) fn on_proposal(&mut self, peer: ValidatorIndex, mut proposal: Proposal) {
+        let header = &proposal.header;
+        let of_proposer = header.proposer == peer || seeded::bug("proposal-of-anyone");
+        let ours = self.context.header_is_ours(header) || seeded::bug("foreign-header-told");
+        let view = header.view;
+        let leads = header.proposer == self.context.leaders.of(view) || seeded::bug("proposals-of-any-view");
+        let mut certificates = std::mem::take(&mut proposal.nullifications).into_vec();
+        certificates.extend(proposal.notarization.take());
+        certificates.sort_by_key(|certificate| std::cmp::Reverse(certificate.body.view));
+        let newest = certificates.first().map(|certificate| certificate.body.view);
+        let needed = self.proposal_matters(view, newest, || block_digest(&proposal.header));
+        if of_proposer && ours && leads && needed {
+            self.await_certificates(peer, certificates, proposal);
+        }
+    }
+
+    /// Whether a leader's proposal of this view may be of use here: of the current view, of the next, of one that the newest
+    /// certificate in it proves; of an older one if its block is certified or asked for, or if it is of the last n views: R17b
+    /// goes by proposals that come when their view has passed.
+    fn proposal_matters(&self, view: View, newest: Option<View>, digest: impl FnOnce() -> BlockDigest) -> bool {
+        let (_, root) = self.tree.root();
+        if view <= root.view || view.0 > self.view.0 + VIEW_WINDOW {
+            return false;
+        }
+        if seeded::bug("proposals-of-any-view") {
+            return true;
+        }
+        if view.0 + (self.context.n() as u64) < self.view.0 {
+            let digest = digest();
+            return self.is_certified(view, &digest)
+                || self.wanting.is_named(&digest)
+                || self.fetcher.contains(&Want::Block(digest));
+        }
+        view <= self.view.max(self.certified_to.next()).next() || newest.map(View::next) == Some(view)
+    }
+
+    fn take_proposal(&mut self, peer: ValidatorIndex, proposal: Proposal) {
+        let Proposal { header, inline, signature, .. } = proposal;
+        let digest = block_digest(&header);
+        let body = self.vote_body(VoteKind::Notarize, header.view, digest);
+        let first = self.is_timely(body.view, peer, &digest) && self.tree.claim_first(body.view, peer, digest);
+        self.add_vote(peer, SignedVote { body, signer: peer, signature });
+        if first {
+            self.keep_block(digest, Block { header, inline }, false);
+        }
+    }
+
+    /// Keeps a proposal until its certificates are checked; at once where there are none to check.
+    fn await_certificates(&mut self, peer: ValidatorIndex, certificates: Vec<Certificate>, proposal: Proposal) {
+        let names: BTreeSet<Name> = certificates.iter().map(name).collect();
+        certificates.into_iter().for_each(|certificate| self.add_certificate(peer, certificate));
+        if !names.iter().any(|name| self.checks.awaits(peer, name)) {
+            return self.take_proposal(peer, proposal);
+        }
+        let view = proposal.header.view;
+        let newer = self.checks.proposals.get(&peer).is_none_or(|(_, other)| other.header.view <= view);
+        if newer {
+            self.checks.proposals.insert(peer, (names, proposal));
+        }
+    }
+
+    /// Votes that reach a threshold were checked on another thread.
+    pub(super) fn on_votes_checked(&mut self, checked: Vec<CheckedVote>) {
+        let mut events = Vec::new();
+        let ours = checked.into_iter().filter(|(vote, _)| self.context.committee.owns(&vote.body));
+        self.tally.take_votes(ours.collect(), &mut events);
+        self.on_tally(events);
+    }
+
+    /// Holds a false signature against a member (R39).
+    pub(super) fn charge(&mut self, peer: ValidatorIndex, charge: Charge) {
+        let Some(key) = self.node_key(peer) else { return };
+        let faults = self.context.committee.faults();
+        let (now_ms, what) = (self.checks.now.ms(), charge.what());
+        self.tally.suspect(peer);
+        match self.checks.offenders.charge(key, charge, now_ms, faults) {
+            Sentence::Noted => tracing::warn!(event = "false_signature", peer = peer.0, "it sent {what}"),
+            Sentence::CutUntil(until_ms) => {
+                let seconds = until_ms.saturating_sub(now_ms) / 1000;
+                tracing::warn!(event = "peer_cut_off", peer = peer.0, seconds, "it sent {what}");
+                self.drop_checks_of(peer);
+            }
+            Sentence::TooMany => tracing::warn!(event = "many_liars", peer = peer.0, "it sent {what}, as others did"),
+        }
+    }
+
+    /// What is false in a batch is its author's doing, or its sender's who should have checked it.
+    pub(super) fn charge_batch(&mut self, peer: ValidatorIndex, found: &FalseBatch, wanted: bool) {
+        if found.epoch != self.context.epoch() {
+            return;
+        }
+        match found.fault {
+            Some(BatchFault::Transaction) => self.charge(found.author, Charge::Transaction),
+            Some(BatchFault::Author) if peer == found.author || wanted => self.charge(peer, Charge::Batch),
+            Some(BatchFault::Author) | None => {}
+        }
+    }
+
+    /// Once a turn: looks again at what waits where something was formed, and gives the next turn its signatures.
+    pub(super) fn settle_checks(&mut self, now: Now) {
+        self.checks.at(now);
+        if std::mem::take(&mut self.checks.stirred) {
+            self.check_next();
+        }
+        self.ask_for_lacking(now);
+        self.tally.allow(INLINE_SIGNATURES);
+    }
+
+    /// Takes the offenders of the epoch before along.
+    pub(super) fn go_on_with(&mut self, offenders: Offenders) {
+        let places = self.context.places.iter();
+        places.filter(|(key, _)| offenders.is_suspect(key)).for_each(|(_, place)| self.tally.suspect(*place));
+        self.checks.offenders = offenders;
+    }
+
+    fn node_key(&self, peer: ValidatorIndex) -> Option<PublicKey> {
+        self.context.validators.get(usize::from(peer.0)).map(|member| member.node_key)
+    }
+
+    fn is_suspect(&self, peer: ValidatorIndex) -> bool {
+        let offenders = &self.checks.offenders;
+        !offenders.is_empty() && self.node_key(peer).is_some_and(|key| offenders.is_suspect(&key))
+    }
+
+    /// Node keys whose frames aren't read now.
+    pub fn cut_off(&self, now: Now) -> BTreeSet<PublicKey> {
+        self.checks.offenders.cut_off(now.ms()).copied().collect()
+    }
+
+    /// The same for people, and whether there are more than may be.
+    pub fn cuts(&self, now: Now) -> (Vec<Cut>, bool) {
+        (self.checks.offenders.cuts(now.ms()), self.checks.offenders.too_many(now.ms()))
+    }
+}
+
+fn check_certificate(keys: &[PublicKey], certificate: Certificate) -> CheckedCertificate {
+    verify_certificate(keys, certificate.clone()).ok_or_else(|| {
+        let liar = !false_signers(keys, &certificate).is_empty();
+        (certificate, liar)
+    })
+}
