@@ -53,6 +53,7 @@ __all__ = [
     "pool_account",
     "pool_row",
     "pool_transfers",
+    "prove_possession",
     "public_key",
     "read_journal",
     "restart_apply",

@@ -31,7 +31,7 @@ VITALS: dict[str, Any] = {
     "left_out": [],
     "cut_off": [],
     "many_liars": False,
-    "peers": [{"name": "node-1", "up": True, "heard_us": [5]}],
+    "peers": [{"name": "node-1", "up": True, "heard_us": [5], "passed_over": False}],
 }
 CONFIG = Config(recovery=RecoverySection(disk_free_bytes_min=0))
 

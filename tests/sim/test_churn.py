@@ -8,7 +8,7 @@ import json
 from typing import Any
 
 from rustorium import _native
-from rustorium.consensus import ConsensusConfig
+from rustorium.consensus.pacemaker import ConsensusConfig
 from rustorium.sim.release.clients import Clients
 from rustorium.sim.release.net import EXPIRES_MS, REGION, Net, make_net, seed_of
 from rustorium.sim.release.world import World
@@ -25,7 +25,7 @@ CONFIG = ConsensusConfig(
 class Churner:
     """The owner of a validator: signs the next replacement once the last one is final, whatever came of it."""
 
-    TAG = -1
+    TAG = 1 << 30
 
     def __init__(self, world: World, net: Net) -> None:
         self._world, self._net = world, net

@@ -192,6 +192,8 @@ pub fn verify_batch(author: &PublicKey, batch: Batch) -> Option<CheckedBatch> {
 
 /// `verify_batch` of several, each with its author's key, all in one equation: small batches cost as little as large ones.
 /// Where that fails each is checked alone. One result each, in order; who fails comes back.
+// Only a batch that fails comes back, which is rare.
+#[allow(clippy::result_large_err)]
 pub fn verify_batches(batches: Vec<(PublicKey, Batch)>) -> Vec<Result<CheckedBatch, (PublicKey, Batch)>> {
     let prepared: Vec<Prepared> = batches.iter().map(|(_, batch)| Prepared::of(batch)).collect();
     let pairs = prepared.iter().zip(&batches);

@@ -218,12 +218,14 @@ async fn main() {
     let store = open(&folder.path().join("joined"));
     let committee =
         Committee { chain: CHAIN, shard: ShardId(0), epoch: Epoch(0), me: None, keys: vec![key(1).public()] };
+    let mut context = Context::new(&genesis(), None);
+    context.committee = Arc::new(committee);
     let joiner = Joiner {
         store: store.clone(),
         transport,
         events,
         tables,
-        context: Arc::new(Context { committee: Arc::new(committee), ..Context::new(&genesis(), None) }),
+        context: Arc::new(context),
         peers: usize::from(peers),
         beyond_heights: 1,
         banned: Box::new(|ban| panic!("an honest peer was banned: {ban:?}")),

@@ -57,6 +57,11 @@ impl<K: Copy + Ord, T> FairQueue<K, T> {
         self.len
     }
 
+    /// Whether nothing waits, of held keys either.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
     /// Items of one key.
     pub fn len_of(&self, key: &K) -> usize {
         self.lanes.get(key).map_or(0, |lane| lane.items.len())
@@ -231,7 +236,7 @@ mod tests {
                     queue.push(key, number);
                     pushed[usize::from(key)].push(number);
                 } else {
-                    let waits = queue.len() > 0;
+                    let waits = !queue.is_empty();
                     let taken = queue.pop();
                     prop_assert_eq!(taken.is_some(), waits, "it works while something waits");
                     if let Some((key, item)) = taken {
@@ -244,7 +249,7 @@ mod tests {
                 popped[usize::from(key)].push(item);
             }
             prop_assert_eq!(pushed, popped);
-            prop_assert!(queue.is_idle() && queue.len() == 0);
+            prop_assert!(queue.is_idle() && queue.is_empty());
         }
 
         #[test]

@@ -17,7 +17,7 @@ use crate::metrics::NodeMetrics;
 use crate::node::{Node, NodeError, Running, StartHandle};
 use crate::notices::Notices;
 use crate::opening::{
-    address_book, open_notices, open_tables, read_genesis, refuse_missing_journal, seed, seed_book, shaper,
+    address_book, open_notices, open_tables, read_genesis, refuse_missing_journal, seed, seed_book, shaper, spawn,
 };
 use crate::outside::intake::Intake;
 use crate::outside::{Question, Server};
@@ -495,9 +495,4 @@ impl Starting {
         rooter.moved = self.progress.moved.clone();
         Ok((rooter, Arc::default()))
     }
-}
-
-fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, NodeError> {
-    let builder = std::thread::Builder::new().name(name.to_owned());
-    builder.spawn(run).map_err(|error| NodeError::new("system", format!("can't start the {name} thread: {error}")))
 }

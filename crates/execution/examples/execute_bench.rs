@@ -4,7 +4,7 @@ use rustorium_crypto::{account_id, transaction_id};
 use rustorium_execution::{Input, StateRead, StateReadError, execute, genesis, hashes};
 use rustorium_types::{
     BoundedBytes, BoundedVec, Genesis, GenesisAccount, Header, Height, Key, Operation, PROTOCOL_VERSION, Parameters,
-    StateKey, Transaction, TransactionBody, Validator, Value,
+    StateKey, TRANSACTION_VERSION, Transaction, TransactionBody, Validator, Value,
 };
 use std::collections::HashMap;
 use std::time::Instant;

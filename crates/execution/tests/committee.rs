@@ -197,6 +197,7 @@ fn an_owner_replaces_its_own_validators_keys_alone_and_nothing_else() {
 }
 
 /// What happens: who sends which operation, and now and then a new epoch.
+#[allow(clippy::large_enum_variant)]
 #[derive(Clone, Debug)]
 enum Act {
     Send(usize, Operation),

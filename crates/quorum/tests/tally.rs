@@ -177,6 +177,7 @@ fn strangers_votes_are_dropped() {
     dropped(|vote| vote.body.kind = Nullify);
     dropped(|vote| vote.body.view = View(17));
     assert!(add(&mut tally, vote(1, Notarize, 5, 2)).is_empty());
+    assert!(tally.votes_of(ValidatorIndex(1)).all(|vote| vote.body.view == View(5)), "nothing of them is kept");
 }
 
 #[test]

@@ -16,7 +16,7 @@ use rustorium_sync::{Source, answer};
 use rustorium_transport::Credit;
 use rustorium_txpool::{AccountView, Refused};
 use rustorium_types::{
-    AccountId, Batch, Block, BlockDigest, Certificate, Class, Epoch, EpochChange, Message, PublicKey, Request, Response,
+    AccountId, Batch, Block, BlockDigest, Certificate, Class, Epoch, EpochChange, Message, PublicKey, Request,
     SignedVote, Transaction, TxId, ValidatorIndex, link_version,
 };
 use std::collections::{BTreeSet, VecDeque};

@@ -125,12 +125,10 @@ impl Sender {
             return Vec::new();
         }
         let mut opened = Vec::new();
-        let mut end = nonce;
-        for (at, entry) in self.entries.range_mut(nonce..) {
-            if *at != end {
+        for ((at, entry), next) in self.entries.range_mut(nonce..).zip(nonce..) {
+            if *at != next {
                 break;
             }
-            end += 1;
             if entry.not_before_ms > 0 {
                 opened.push((*at, std::mem::replace(&mut entry.not_before_ms, 0)));
             }

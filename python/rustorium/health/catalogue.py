@@ -74,8 +74,8 @@ FINDINGS: Mapping[str, Kind] = {
     "journal-large": Kind(
         Severity.DEGRADED,
         Act.WAIT,
-        "look whether blocks become final, and in the log for a member that equivocates; if neither is the cause, report "
-        "it, and restart the node before its disk is full",
+        "look whether blocks become final, and in the log for a member that equivocates; if neither is the cause, "
+        "report it, and restart the node before its disk is full",
     ),
     "history-cut": Kind(
         Severity.DEGRADED,
@@ -122,8 +122,8 @@ FINDINGS: Mapping[str, Kind] = {
     "home-leaves-out": Kind(
         Severity.DEGRADED,
         Act.WAIT,
-        "its senders' transactions go to other validators first: ask that validator's operator whether it is overloaded "
-        "or leaves them out on purpose",
+        "its senders' transactions go to other validators first: ask that validator's operator whether it is "
+        "overloaded or leaves them out on purpose",
     ),
     "key-retired": Kind(
         Severity.DEGRADED, Act.ASK, "stop it and run `rustorium-node node replace-key`, or leave it a follower"

@@ -154,6 +154,14 @@ class Detector:
             yield "peers-lost", (vitals.quorum_lost, config.lasts_ms)
         elif not vitals.synced:
             yield "catching-up", (f"it has executed height {vitals.executed}", config.lasts_ms)
+        yield from self._member_signs(vitals)
+        if vitals.retired:
+            yield "key-retired", (vitals.retired, 0)
+        if suspected := self._suspected(vitals):
+            yield "peers-suspected", (suspected, 0)
+
+    def _member_signs(self, vitals: Vitals) -> Iterator[tuple[str, tuple[str, int]]]:
+        """Signs of clocks and of members that leave out, sign falsely or don't lead."""
         if vitals.chain_ahead_ms:
             said = f"the newest certified block is {vitals.chain_ahead_ms / 1000:.1f} s ahead of this node's clock"
             yield "chain-ahead-of-clock", (said, CLOCK_LASTS_MS)
@@ -161,19 +169,13 @@ class Detector:
             yield "block-ahead-of-clock", (vitals.block_ahead, 0)
         if vitals.left_out:
             yield "home-leaves-out", (vitals.left_out, 0)
-        if vitals.retired:
-            yield "key-retired", (vitals.retired, 0)
         if vitals.cut_off:
             yield "peer-cut-off", ("; ".join(vitals.cut_off), 0)
         if vitals.many_liars:
             yield "many-liars", ("more members than f sent false signatures within ten minutes", 0)
-        if suspected := self._suspected(vitals):
-            yield "peers-suspected", (suspected, 0)
         if mute := [peer.name for peer in vitals.peers if peer.up and peer.passed_over]:
-            yield (
-                "leaders-mute",
-                (f"connected and heard, but no block in time in turn: {', '.join(mute)}", config.lasts_ms),
-            )
+            said = f"connected and heard, but no block in time in turn: {', '.join(mute)}"
+            yield "leaders-mute", (said, self._config.lasts_ms)
 
     def _stage_signs(self, vitals: Vitals) -> Iterator[tuple[str, tuple[str, int]]]:
         late = self._late(vitals)

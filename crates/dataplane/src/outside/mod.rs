@@ -12,6 +12,8 @@ pub mod server;
 
 #[cfg(test)]
 #[allow(dead_code, clippy::unwrap_used)]
+// The tests of `backend` load it, too, below their own modules.
+#[allow(clippy::duplicate_mod)]
 #[path = "../../../execution/tests/common/chain.rs"]
 mod made;
 

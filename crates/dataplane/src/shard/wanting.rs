@@ -8,7 +8,7 @@ use super::{Now, Ports, Shard, VIEW_WINDOW};
 use crate::port::{BlockFacts, Input, PayloadStatus};
 use rustorium_sync::{Needed, Owner, Want};
 use rustorium_txpool::Missing;
-use rustorium_types::{BlockDigest, Height, Request, Response, ValidatorIndex, View, VoteKind, seeded};
+use rustorium_types::{BlockDigest, Height, ValidatorIndex, View, VoteKind, seeded};
 use std::collections::BTreeMap;
 
 /// How long a listed batch may be on its way before it is asked for.
@@ -83,7 +83,7 @@ impl<P: Ports> Shard<P> {
     pub(super) fn is_timely(&self, view: View, proposer: ValidatorIndex, digest: &BlockDigest) -> bool {
         let newest = self.view.max(self.certified_to.next()).next();
         let leads = self.context.leaders.of(view) == proposer;
-        let current = view >= self.view && view <= newest && leads || seeded::bug("proposals-of-any-view");
+        let current = view >= self.view && view <= newest && leads;
         current || self.is_certified(view, digest) || self.wanting.is_named(digest)
     }
 

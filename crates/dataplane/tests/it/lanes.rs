@@ -164,6 +164,8 @@ fn a_node_that_gets_a_forwarded_transaction_lists_it_at_once_though_it_left_it_t
     net.inject(ranks[1], ranks[3], Message::Transactions(group));
     net.advance(25_000);
     assert!(net.is_final(0, &id));
+}
+
 /// Whether a batch, or an answer with one, is kept back.
 fn gives(message: &Message) -> bool {
     matches!(message, Message::Batch(_) | Message::Response { response: Response::Batch(_), .. })

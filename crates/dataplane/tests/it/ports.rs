@@ -5,7 +5,9 @@ use crate::chain::{copy, verified};
 use crate::witness::Witness;
 use borsh::BorshDeserialize;
 use bytes::Bytes;
-use rustorium_crypto::{batch_fault, false_signers, verify_batch, verify_certificate, verify_transactions, verify_votes};
+use rustorium_crypto::{
+    batch_fault, false_signers, verify_batch, verify_certificate, verify_transactions, verify_votes,
+};
 use rustorium_dataplane::context::Context;
 use rustorium_dataplane::executor::{Executor, Progress};
 use rustorium_dataplane::inbox::Inbox;

@@ -1,7 +1,7 @@
 //! A pool's bounds, and the words in which it is spoken to.
 
 use rustorium_types::limits::TRANSACTION_BYTES_MAX;
-use rustorium_types::{Parameters, PublicKey, TxId};
+use rustorium_types::{Parameters, PublicKey, Rules, TxId};
 
 /// The pool's bounds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +20,8 @@ pub struct PoolConfig {
     pub transaction_work_max: u64,
     /// How far an expiry may be ahead.
     pub expiry_ahead_ms_max: u64,
+    /// Whose operations transactions may have.
+    pub rules: Rules,
 }
 
 impl PoolConfig {
@@ -33,6 +35,7 @@ impl PoolConfig {
             transaction_bytes_max: TRANSACTION_BYTES_MAX.min(parameters.batch_bytes_max as usize),
             transaction_work_max: parameters.batch_work_max,
             expiry_ahead_ms_max: parameters.expiry_ahead_ms_max,
+            rules: parameters.rules(),
         }
     }
 }

@@ -136,8 +136,11 @@ impl Pool {
             if !crowded || seeded::bug("old-ones-stay") {
                 break;
             }
-            let old = |(since_ms, _): &mut (u64, TxId)| *since_ms + OLD_MS < self.now_ms;
-            let Some((_, id)) = self.ages.admitted.pop_front_if(old) else { break };
+            let Some((since_ms, id)) = self.ages.admitted.front().copied() else { break };
+            if since_ms + OLD_MS >= self.now_ms {
+                break;
+            }
+            self.ages.admitted.pop_front();
             let Some((account, nonce)) = self.ids.get(&id).copied() else { continue };
             if self.senders.get(&account).is_some_and(|sender| nonce >= sender.next_cut) {
                 self.give_up(account, nonce);
