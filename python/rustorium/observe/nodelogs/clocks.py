@@ -33,7 +33,7 @@ Block = tuple[int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Offset:
-    """What a clock shows beyond the net's median one, ms."""
+    """What a clock shows beyond the net's median one, ms. That one, the median of a first estimate, has the bound 0."""
 
     ms: int
     bound_ms: int | None
@@ -122,11 +122,21 @@ class Clocks:
 
 def _offsets(ways: Sequence[Sequence[int]]) -> list[Offset]:
     nodes = range(len(ways))
-    # The reference is the node whose clock most others are tied to, in both directions.
-    both = [sum(ways[r][i] < INFINITE and ways[i][r] < INFINITE for i in nodes) for r in nodes]
-    reference = both.index(max(both)) if both else 0
+    if not nodes:
+        return []
+    # The first reference is the node whose clock most others are tied to, in both directions.
+    tied = [[i for i in nodes if ways[r][i] < INFINITE and ways[i][r] < INFINITE] for r in nodes]
+    first = max(nodes, key=lambda r: len(tied[r]))
+    # The last one is the median of those, so that the bounds are bounds of what is told: a distance from that clock.
+    by_first = _offsets_to(ways, first)
+    median = median_low((by_first[i].ms, i) for i in tied[first])[1]
+    return _offsets_to(ways, median)
+
+
+def _offsets_to(ways: Sequence[Sequence[int]], reference: int) -> list[Offset]:
+    """What each clock shows beyond that of `reference`."""
     found = []
-    for i in nodes:
+    for i in range(len(ways)):
         above, below = ways[reference][i], ways[i][reference]
         if above < INFINITE and below < INFINITE:
             found.append(Offset((above - below) // 2, (above + below + 1) // 2))
@@ -134,5 +144,4 @@ def _offsets(ways: Sequence[Sequence[int]]) -> list[Offset]:
             # One side, or none: the offset nearest to 0 that the lines allow.
             low, high = -below if below < INFINITE else -INFINITE, above
             found.append(Offset(min(max(0, low), high), None))
-    middle = median_low([offset.ms for offset in found]) if found else 0
-    return [Offset(offset.ms - middle, offset.bound_ms) for offset in found]
+    return found
