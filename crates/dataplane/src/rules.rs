@@ -19,7 +19,7 @@ pub fn check_header(parent: &Header, block: &Block, parameters: &Parameters) -> 
     }
     ensure(!matches!(header.end, End::Closing(_)), "it closes an epoch whose end is not below it")?;
     check_place(parent, header)?;
-    let beside = block.inline.is_empty() || header.rules() == Rules::V1;
+    let beside = block.inline.is_empty() || header.rules() == Rules::V1 || seeded::bug("inline-from-any-leader");
     ensure(beside, "it has transactions beside the lanes, which only owners that end an epoch may")?;
     check_state_claim(parent, header, parameters)?;
     ensure(header.load_history == 0, "this protocol version keeps no load history")?;

@@ -1,9 +1,7 @@
 //! What a node lacks, as a question, and whether an answer is one to it.
 
 use rustorium_crypto::{batch_digest, block_digest};
-use rustorium_types::{
-    BatchDigest, Block, BlockDigest, Certificate, Height, Request, Response, ValidatorIndex, View, seeded,
-};
+use rustorium_types::{BatchDigest, Block, BlockDigest, Height, Request, Response, ValidatorIndex, seeded};
 
 /// Something to be fetched.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -16,13 +14,6 @@ pub enum Want {
         lane: ValidatorIndex,
         /// The digest.
         digest: BatchDigest,
-    },
-    /// Certificates of these views, inclusive; any of them fulfil the want, so look what is still missing.
-    Certificates {
-        /// First view.
-        first: View,
-        /// Last view.
-        last: View,
     },
     /// Final blocks from a height on; one or more fulfil the want.
     FinalBlocks {
@@ -46,7 +37,6 @@ impl Want {
         match *self {
             Self::Block(digest) => Request::Block(digest),
             Self::Batch { lane, digest } => Request::Batch { lane, digest },
-            Self::Certificates { first, last } => Request::Certificates { first, last },
             Self::FinalBlocks { first, count } => Request::FinalBlocks { first, count },
         }
     }
@@ -59,13 +49,6 @@ impl Want {
             (Self::Batch { lane, digest }, Response::Batch(batch)) => {
                 batch.body.author == *lane
                     && (batch_digest(&batch.body) == *digest || seeded::bug("answer-with-another-batch"))
-            }
-            (Self::Certificates { first, last }, Response::Certificates(certificates)) => {
-                if certificates.is_empty() {
-                    return Verdict::NotHeld;
-                }
-                let inside = |certificate: &Certificate| (*first..=*last).contains(&certificate.body.view);
-                certificates.iter().all(inside)
             }
             (Self::FinalBlocks { first, .. }, Response::FinalBlocks { blocks, finalization }) => {
                 if blocks.is_empty() || finalization.is_none() {

@@ -215,7 +215,8 @@ impl Lanes {
             lane.drop_loose(|held, several| {
                 let due_ms = held.since_ms.saturating_add(LOOSE_MS);
                 let listed = listed.contains(&held.batch.digest);
-                let goes = !listed && (several || held.wanted || due_ms <= now_ms);
+                let goes =
+                    !listed && (several || held.wanted || due_ms <= now_ms) && !seeded::bug("unlisted-batch-kept");
                 if !listed && !goes {
                     next_ms = Some(next_ms.map_or(due_ms, |known| known.min(due_ms)));
                 }

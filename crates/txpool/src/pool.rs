@@ -136,7 +136,7 @@ impl Pool {
         }
         let (expires_at_ms, limit_ms) = (t.body.expires_at_ms, self.config.expiry_ahead_ms_max);
         // By executed headers alone: where only the clock says so, the client would be told of what may still be executed.
-        let chain_ms = self.header_time_ms;
+        let chain_ms = if seeded::bug("expiry-by-the-clock") { wall_ms } else { self.header_time_ms };
         if expires_at_ms <= chain_ms {
             return Err(Refused::Expired { expires_at_ms, chain_ms });
         }

@@ -78,7 +78,7 @@ impl<P: Ports> Shard<P> {
 
     /// A link came up: which forms its peer understands, and that it has heard nothing of `held`.
     pub(super) fn note_version(&mut self, peer: ValidatorIndex) {
-        if self.ports.link_version(peer) < link_version::DIGESTS {
+        if self.ports.link_version(peer) < link_version::DIGESTS && !seeded::bug("new-forms-to-old-peers") {
             self.digests.older.insert(peer);
         } else {
             self.digests.older.remove(&peer);
@@ -113,7 +113,7 @@ impl<P: Ports> Shard<P> {
         let before = std::mem::replace(&mut digests.held, held.clone());
         let whole = digests.since_whole == 0 || before.len() != held.len();
         digests.since_whole = (digests.since_whole + 1) % WHOLE_EVERY;
-        if whole {
+        if whole && !seeded::bug("held-never-whole") {
             return Held::Whole(BoundedVec::new(held).unwrap_or_default());
         }
         let changed = held.into_iter().zip(before).enumerate().filter(|(_, (count, before))| count != before);
@@ -291,7 +291,7 @@ impl<P: Ports> Shard<P> {
 
     /// Whether a batch that a peer sent unasked is taken: its author's alone, but for peers that know no other way.
     pub(super) fn is_pushed_by_author(&self, peer: ValidatorIndex, batch: &Batch) -> bool {
-        batch.body.author == peer || !self.speaks_digests(peer)
+        batch.body.author == peer || !self.speaks_digests(peer) || seeded::bug("relayed-batch-taken")
     }
 
     /// What rides beside a vote: the report.
