@@ -18,6 +18,7 @@ from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 
+import httpx2
 import pytest
 from attackers import (
     MIB,
@@ -302,3 +303,36 @@ def test_floods_of_transactions_are_refused_with_their_reasons(net: Devnet) -> N
             assert codes.total() == 3_000 * TIMES
     with Client(node.http) as client:
         assert client.status().ready
+
+
+def test_copies_of_a_transaction_that_is_never_executed_keep_nobody_out(net: Devnet) -> None:
+    """One account, one transaction behind a gap of nonces: its copies once filled a node until its next start."""
+    node, chain = net.net.nodes[VICTIM], net.net.chain
+    signer = Key.open(net.net.accounts[2].key_file)
+    with Client(node.http) as client:
+        nonce = client.account(signer.address, verify=False).nonce
+    body = body_of([raw(signer, chain, nonce + 1)] * 1_000)
+    head = (
+        "POST /v1/transactions?wait=final&timeout_ms=60000 HTTP/1.1\r\nHost: node\r\n"
+        f"Content-Type: application/octet-stream\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+
+    def waiting() -> float:
+        return counter(net, VICTIM, "rustorium_gateway_waiting_transactions")
+
+    def taken() -> float:
+        return counter(net, VICTIM, "rustorium_gateway_submitted_transactions")
+
+    with Watch(net, "copies of one transaction") as watch:
+        before = taken()
+        with ExitStack() as many:
+            for number in range(6 * TIMES):
+                connection = many.enter_context(connect(node, f"127.0.1.{1 + number % 8}"))
+                connection.sendall(head.encode() + body)
+            # Each that is taken whole adds a thousand; a node that is full by then takes no more.
+            wait_for("copies came", lambda: taken() >= before + 4_000)
+            watch.beat()
+            assert waiting() <= 7 * TIMES + 1, "a request waits once for one transaction"
+            assert httpx2.get(f"{node.http}/healthz", trust_env=False).json()["reasons"] == []
+        wait_for("who hangs up waits no more", lambda: waiting() <= 1)
+        watch.beat()
