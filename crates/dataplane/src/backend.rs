@@ -9,6 +9,7 @@ use crate::links::Links;
 use crate::metrics::NodeMetrics;
 use crate::notices::Notices;
 use crate::proofs::ProofPool;
+use crate::room::Room;
 use crate::threads::ShardGauges;
 use crate::verifier::{Submission, Verifier};
 use crate::waiters::Waiters;
@@ -20,7 +21,7 @@ use rustorium_gateway::json::{Finding, Severity};
 use rustorium_gateway::{
     At, Backend, BackendError, BlockRef, BlockView, ChainInfo, Committee, FinalBlock, ListedKeys, Listing, Newest,
     Place, ProofStatus, ProveAt, Proven, ReadAt, Refused, StateValues, Status, Submitted, SubmittedSink,
-    TransactionStatus, Wait,
+    TransactionStatus, Visit, Wait,
 };
 use rustorium_storage::{Store, StoreError, StoredBlock};
 use rustorium_types::limits::PROOF_HEADERS_MAX;
@@ -29,14 +30,19 @@ use rustorium_types::{
     TxId, View,
 };
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 /// When a refused client should try again.
 const RETRY_AFTER_MS: u64 = 100;
+/// How long a transaction is waited for by the machine's clock: at most, and after it has expired by that clock. The chain's
+/// time may be behind, and stands while no block comes.
+const WAIT_MAX: Duration = Duration::from_secs(600);
+const WAIT_AFTER_EXPIRY: Duration = Duration::from_secs(5);
 /// Heights searched for the header that claims a receipt: claims lag by less.
 const CLAIM_SEARCH_MAX: u64 = 4096;
 
@@ -47,7 +53,7 @@ pub struct NodeBackend {
     pub(crate) links: Arc<Links>,
     pub(crate) notices: Arc<Notices>,
     pub(crate) durability: &'static str,
-    pub(crate) capacity: usize,
+    pub(crate) room: Arc<Room>,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) verifier: Arc<Verifier>,
     pub(crate) waiters: Arc<Waiters>,
@@ -80,10 +86,6 @@ impl NodeBackend {
     pub fn tell_health(&self, findings: Vec<Finding>, suspicion: &BTreeMap<String, f64>) {
         self.metrics.health(findings.iter().map(|finding| finding.code.as_str()), suspicion);
         *self.findings.write() = findings;
-    }
-
-    fn full(&self) -> bool {
-        self.waiters.len() + self.verifier.unverified() >= self.capacity
     }
 
     fn not_for_this_chain(&self, transaction: &Transaction) -> Option<Refused> {
@@ -218,6 +220,24 @@ pub fn receipt_proof(store: &dyn Store, id: &TxId) -> Result<ProofStatus, Backen
         .map_err(|unprovable| BackendError::Unavailable(unprovable.to_string()))
 }
 
+/// What an answered request waits for: it is taken back with the request's end, be it that its client went away.
+struct Waiting {
+    waiters: Arc<Waiters>,
+    ids: Vec<TxId>,
+    visit: Arc<Visit>,
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.waiters.forget(&self.ids, &self.visit);
+    }
+}
+
+fn wall_ms() -> u64 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
+}
+
 impl Backend for NodeBackend {
     fn chain(&self) -> &ChainInfo {
         &self.chain
@@ -228,6 +248,7 @@ impl Backend for NodeBackend {
         transactions: Vec<Transaction>,
         wait: Wait,
         deadline: Instant,
+        visit: &Arc<Visit>,
     ) -> BoxFuture<'static, Vec<Submitted>> {
         let ids: Vec<TxId> = transactions.iter().map(|t| transaction_id(&t.body)).collect();
         let (sender, mut ended) = mpsc::unbounded_channel();
@@ -235,11 +256,11 @@ impl Backend for NodeBackend {
             // A client that went away has no use for the answer.
             let _ = sender.send((index, how));
         });
-        let waiters = self.waiters.clone();
-        self.submit_streaming(transactions, wait, done.clone());
+        let waiting = Waiting { waiters: self.waiters.clone(), ids, visit: visit.clone() };
+        self.submit_streaming(transactions, wait, visit, done);
         Box::pin(async move {
-            let mut answers: Vec<Option<Submitted>> = vec![None; ids.len()];
-            let mut missing = ids.len();
+            let mut answers: Vec<Option<Submitted>> = vec![None; waiting.ids.len()];
+            let mut missing = waiting.ids.len();
             while missing > 0 {
                 let Ok(Some((index, how))) = tokio::time::timeout_at(deadline, ended.recv()).await else { break };
                 if let Some(slot) = answers.get_mut(index) {
@@ -247,33 +268,38 @@ impl Backend for NodeBackend {
                     *slot = Some(how);
                 }
             }
-            if missing > 0 {
-                waiters.forget(&ids, &done);
-            }
-            let answer = |(answer, id): (Option<Submitted>, TxId)| answer.unwrap_or(Submitted::TimedOut(id));
-            answers.into_iter().zip(ids).map(answer).collect()
+            let answer = |(answer, id): (Option<Submitted>, &TxId)| answer.unwrap_or(Submitted::TimedOut(*id));
+            answers.into_iter().zip(&waiting.ids).map(answer).collect()
         })
     }
 
-    fn submit_streaming(&self, transactions: Vec<Transaction>, wait: Wait, done: SubmittedSink) {
-        if self.full() {
-            for index in 0..transactions.len() {
-                done(index, Submitted::Refused(self.busy_refusal(None)));
-            }
-            return;
-        }
-        let mut taken = Vec::with_capacity(transactions.len());
+    fn submit_streaming(&self, transactions: Vec<Transaction>, wait: Wait, visit: &Arc<Visit>, done: SubmittedSink) {
+        let mut places = self.room.enter(visit.site(), transactions.len()).into_iter();
+        let (now, wall_ms) = (std::time::Instant::now(), wall_ms());
+        let mut taken = Vec::with_capacity(places.len());
         for (index, transaction) in transactions.into_iter().enumerate() {
-            match self.not_for_this_chain(&transaction) {
-                Some(refused) => done(index, Submitted::Refused(refused)),
-                None => taken.push(Submission { transaction, wait, index, done: done.clone() }),
+            let Some(place) = places.next() else {
+                done(index, Submitted::Refused(self.busy_refusal(None)));
+                continue;
+            };
+            if let Some(refused) = self.not_for_this_chain(&transaction) {
+                done(index, Submitted::Refused(refused));
+                continue;
             }
+            let left = Duration::from_millis(transaction.body.expires_at_ms.saturating_sub(wall_ms));
+            let until = now + left.saturating_add(WAIT_AFTER_EXPIRY).min(WAIT_MAX);
+            let (visit, done) = (visit.clone(), done.clone());
+            taken.push(Submission { transaction, wait, index, until, visit, place: Some(place), done });
         }
         self.verifier.submissions(taken.into_iter());
     }
 
-    fn busy(&self) -> Option<u64> {
-        self.full().then_some(RETRY_AFTER_MS)
+    fn left(&self, visit: &Visit) {
+        self.waiters.left(visit);
+    }
+
+    fn busy(&self, site: Option<IpAddr>) -> Option<u64> {
+        self.room.is_full_for(site).then_some(RETRY_AFTER_MS)
     }
 
     fn transaction(&self, id: &TxId) -> Result<TransactionStatus, BackendError> {

@@ -11,7 +11,7 @@ use rustorium_storage::{Store, StoreError};
 use rustorium_types::Height;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How often commits are made durable.
 const STORE_SYNC: Duration = Duration::from_millis(500);
@@ -66,6 +66,8 @@ impl Keeper {
             self.mark.end();
             std::thread::park_timeout(STORE_SYNC);
             self.mark.begin();
+            // Also while no block comes, when no transaction expires by the chain's time.
+            self.keeping.waiters.sweep(Instant::now());
             if self.keeping.is_due()
                 && let Err(error) = self.keeping.keep()
             {

@@ -34,6 +34,7 @@ pub mod proving;
 pub mod queue;
 pub mod recover;
 pub mod restart;
+mod room;
 pub mod rooter;
 pub mod rooting;
 pub mod rotator;

@@ -25,6 +25,7 @@ use crate::proofs::{ProofLimits, ProofMetrics, ProofPool};
 use crate::proving::Scoped;
 use crate::queue::Queue;
 use crate::recover;
+use crate::room::Room;
 use crate::rooter::{RootMetrics, Rooter};
 use crate::rooting::RootJob;
 use crate::rotator::Rotator;
@@ -391,7 +392,7 @@ impl Starting {
             links: self.links.clone(),
             notices: self.notices.clone(),
             durability: self.config.durability.name(),
-            capacity: self.config.pool_transactions_max,
+            room: Room::new(self.config.pool_transactions_max),
             store: self.store.clone(),
             verifier,
             waiters: self.waiters.clone(),

@@ -6,6 +6,7 @@ mod order;
 pub use order::Payer;
 
 use crate::queue::Queue;
+use crate::room::Place;
 use crate::shard::{Admitted, Event, FalseBatch};
 use crate::vitals::Mark;
 use crate::waiters::{Waiter, Waiters};
@@ -17,7 +18,7 @@ use prometheus_client::registry::Registry;
 use rustorium_crypto::{
     batch_fault, false_signers, verify_batches, verify_certificate, verify_transactions, verify_votes,
 };
-use rustorium_gateway::{Refused, Submitted, SubmittedSink, Wait};
+use rustorium_gateway::{Refused, Submitted, SubmittedSink, Visit, Wait};
 use rustorium_quorum::Committee;
 use rustorium_transport::Credit;
 use rustorium_types::{Batch, Block, BlockDigest, Certificate, SignedVote, Transaction, ValidatorIndex, seeded};
@@ -34,6 +35,12 @@ pub struct Submission {
     pub wait: Wait,
     /// Its index in the client's submission.
     pub index: usize,
+    /// Until when it is waited for.
+    pub until: Instant,
+    /// Whose it is.
+    pub visit: Arc<Visit>,
+    /// Kept until its wait ends. None: it is counted nowhere.
+    pub place: Option<Place>,
     /// Told how it ended.
     pub done: SubmittedSink,
 }
@@ -132,7 +139,9 @@ impl Verifier {
     pub fn submissions(&self, submissions: impl ExactSizeIterator<Item = Submission>) {
         self.unverified.fetch_add(submissions.len(), Ordering::Relaxed);
         let now = Instant::now();
-        self.queues.lock().waiting.submissions.extend(submissions.map(|submission| (now, submission)));
+        let mut queues = self.queues.lock();
+        submissions.for_each(|submission| queues.waiting.submissions.push(submission.visit.site(), (now, submission)));
+        drop(queues);
         self.ready.notify_one();
     }
 
@@ -252,18 +261,16 @@ impl Verifier {
     fn check_submissions(&self, group: u64, submissions: Vec<(Instant, Submission)>) {
         let count = submissions.len();
         let oldest = submissions.first().map(|(since, _)| *since);
-        let (transactions, waits): (Vec<_>, Vec<_>) =
-            submissions.into_iter().map(|(since, s)| (s.transaction, (s.wait, s.index, since, s.done))).unzip();
+        let (transactions, waits): (Vec<_>, Vec<_>) = submissions.into_iter().map(waited_for).unzip();
         let mut admitted: Vec<Admitted> = Vec::with_capacity(count);
         let mut waiters = Vec::with_capacity(count);
-        for (result, (wait, index, since, done)) in verify_transactions(transactions).into_iter().zip(waits) {
+        for (result, waiter) in verify_transactions(transactions).into_iter().zip(waits) {
             match result {
                 Ok((id, transaction)) => {
-                    let expires_at_ms = transaction.body.expires_at_ms;
-                    waiters.push((id, Waiter { wait, index, expires_at_ms, since, done }));
+                    waiters.push((id, waiter));
                     admitted.push((id, Arc::new(transaction)));
                 }
-                Err(_) => done(index, Submitted::Refused(bad_signature())),
+                Err(_) => waiter.tell(&Submitted::Refused(bad_signature())),
             }
         }
         if let Some(since) = oldest {
@@ -285,6 +292,12 @@ impl Verifier {
             self.send(Event::Transactions { transactions, from_client: true });
         }
     }
+}
+
+fn waited_for((since, submission): (Instant, Submission)) -> (Transaction, Waiter) {
+    let Submission { transaction, wait, index, until, visit, place, done } = submission;
+    let (expires_at_ms, copies) = (transaction.body.expires_at_ms, [(index, done)].into());
+    (transaction, Waiter { wait, expires_at_ms, since, until, visit, place, copies })
 }
 
 fn bad_signature() -> Refused {

@@ -1,27 +1,50 @@
 //! Who waits for which transaction: registered once it is verified, told once.
+//!
+//! *Invariants:* a session has one wait for a transaction and a way of waiting, however many copies it sends; none outlives
+//! its session, or `until`.
 
+use crate::room::Place;
 use parking_lot::Mutex;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
-use rustorium_gateway::{Refused, Submitted, SubmittedSink, Wait};
+use rustorium_gateway::{Refused, Submitted, SubmittedSink, Visit, Wait};
 use rustorium_types::{Height, Receipt, TxId};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-/// One client's wait for one transaction.
+/// Copies of one transaction that a session is told of. Of more, the oldest are told that the end is open.
+const COPIES_MAX: usize = 8;
+
+/// One session's wait for one transaction.
 pub struct Waiter {
     /// How far.
     pub wait: Wait,
-    /// The item's index in its submission.
-    pub index: usize,
     /// Header time after which the transaction cannot be executed any more.
     pub expires_at_ms: u64,
     /// Since when.
     pub since: Instant,
-    /// Told once.
-    pub done: SubmittedSink,
+    /// Until when, whether or not blocks come.
+    pub until: Instant,
+    /// Whose it is.
+    pub visit: Arc<Visit>,
+    /// Kept until its end. None: it is counted nowhere.
+    pub place: Option<Place>,
+    /// Told once each: the index in its submission, and the submission's sink.
+    pub copies: VecDeque<(usize, SubmittedSink)>,
+}
+
+impl Waiter {
+    fn is_of(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.visit, &other.visit) && self.wait == other.wait
+    }
+
+    /// Tells every copy how it ended.
+    pub(crate) fn tell(self, how: &Submitted) {
+        self.copies.iter().for_each(|(index, done)| done(*index, how.clone()));
+    }
 }
 
 /// All waits of a node.
@@ -67,29 +90,40 @@ impl Waiters {
         self.by_id.lock().contains_key(id)
     }
 
-    /// Starts waits.
+    /// Starts waits. A session's copies of a transaction share one.
     pub fn register(&self, waiters: Vec<(TxId, Waiter)>) {
-        self.count.fetch_add(waiters.len(), Ordering::Relaxed);
-        let accepted = waiters.iter().filter(|(_, waiter)| waiter.wait == Wait::Accepted).count();
-        self.accepted.fetch_add(accepted, Ordering::Relaxed);
+        let mut displaced = Vec::new();
         let mut by_id = self.by_id.lock();
-        for (id, waiter) in waiters {
-            by_id.entry(id).or_default().push(waiter);
+        for (id, mut waiter) in waiters {
+            // Looked at under the lock: whoever ends a session takes its waits back after it is marked.
+            if waiter.visit.has_ended() {
+                continue;
+            }
+            let held = by_id.entry(id).or_default();
+            if let Some(same) = held.iter_mut().find(|held| held.is_of(&waiter)) {
+                same.copies.append(&mut waiter.copies);
+                let many = same.copies.len().saturating_sub(COPIES_MAX);
+                displaced.extend(same.copies.drain(..many).map(|copy| (id, copy)));
+                continue;
+            }
+            self.count.fetch_add(1, Ordering::Relaxed);
+            self.accepted.fetch_add(usize::from(waiter.wait == Wait::Accepted), Ordering::Relaxed);
+            waiter.visit.waits().fetch_add(1, Ordering::Relaxed);
+            held.push(waiter);
         }
+        drop(by_id);
+        displaced.into_iter().for_each(|(id, (index, done))| done(index, Submitted::TimedOut(id)));
     }
 
-    fn end(&self, waiter: Waiter, how: Submitted) {
+    fn uncount(&self, waiter: &Waiter) {
         self.count.fetch_sub(1, Ordering::Relaxed);
-        if waiter.wait == Wait::Accepted {
-            self.accepted.fetch_sub(1, Ordering::Relaxed);
-        }
-        (waiter.done)(waiter.index, how);
+        self.accepted.fetch_sub(usize::from(waiter.wait == Wait::Accepted), Ordering::Relaxed);
+        waiter.visit.waits().fetch_sub(1, Ordering::Relaxed);
     }
 
-    fn drop_waits(&self, waiters: Vec<Waiter>) {
-        let accepted = waiters.iter().filter(|waiter| waiter.wait == Wait::Accepted).count();
-        self.count.fetch_sub(waiters.len(), Ordering::Relaxed);
-        self.accepted.fetch_sub(accepted, Ordering::Relaxed);
+    fn end(&self, waiter: Waiter, how: &Submitted) {
+        self.uncount(&waiter);
+        waiter.tell(how);
     }
 
     /// The pool took these: ends the waits that ask for no more.
@@ -109,7 +143,7 @@ impl Waiters {
             }
         }
         for (id, waiter) in ended {
-            self.end(waiter, Submitted::Accepted(id));
+            self.end(waiter, &Submitted::Accepted(id));
         }
     }
 
@@ -117,7 +151,7 @@ impl Waiters {
     pub fn refused(&self, id: &TxId, refused: &Refused) {
         let waiters = self.by_id.lock().remove(id).unwrap_or_default();
         for waiter in waiters {
-            self.end(waiter, Submitted::Refused(Refused { id: Some(*id), ..refused.clone() }));
+            self.end(waiter, &Submitted::Refused(Refused { id: Some(*id), ..refused.clone() }));
         }
     }
 
@@ -125,7 +159,7 @@ impl Waiters {
     pub fn given_up(&self, id: &TxId) {
         let waiters = self.by_id.lock().remove(id).unwrap_or_default();
         for waiter in waiters {
-            self.end(waiter, Submitted::TimedOut(*id));
+            self.end(waiter, &Submitted::TimedOut(*id));
         }
     }
 
@@ -147,10 +181,10 @@ impl Waiters {
             let Some(receipt) = receipts.get(position) else { continue };
             match waiter.wait {
                 Wait::Certified => wanted.push((receipt.transaction, waiter)),
-                Wait::Accepted => self.end(waiter, Submitted::Accepted(receipt.transaction)),
+                Wait::Accepted => self.end(waiter, &Submitted::Accepted(receipt.transaction)),
                 Wait::Final => {
                     self.finality.observe(waiter.since.elapsed().as_secs_f64());
-                    self.end(waiter, Submitted::Final(receipt.transaction, receipt.clone()));
+                    self.end(waiter, &Submitted::Final(receipt.transaction, receipt.clone()));
                 }
             }
         }
@@ -169,7 +203,7 @@ impl Waiters {
             std::mem::replace(&mut *certified, above)
         };
         for (id, waiter) in done.into_values().flatten() {
-            self.end(waiter, prove(&id));
+            self.end(waiter, &prove(&id));
         }
     }
 
@@ -183,26 +217,55 @@ impl Waiters {
         for (id, waiter) in expired {
             let message = "the transaction expired before it was executed; sign a new one with a later expiry";
             let refused = Refused { id: Some(id), ..Refused::new("expired", message) };
-            self.end(waiter, Submitted::Refused(refused));
+            self.end(waiter, &Submitted::Refused(refused));
         }
     }
 
-    /// Takes a client's waits back, when it stopped waiting: all of those whose sink is `done`.
-    pub fn forget(&self, ids: &[TxId], done: &SubmittedSink) {
+    /// Ends the waits whose time is over by the machine's clock: how their transactions end is open.
+    pub fn sweep(&self, now: Instant) {
+        for (id, waiter) in self.extract(|waiter| waiter.until <= now) {
+            self.end(waiter, &Submitted::TimedOut(id));
+        }
+    }
+
+    /// Takes a session's waits for these back, since it stopped waiting.
+    pub fn forget(&self, ids: &[TxId], visit: &Visit) {
+        if visit.waits().load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        let mut gone = Vec::new();
         let mut by_id = self.by_id.lock();
         for id in ids {
             let Some(waiters) = by_id.get_mut(id) else { continue };
-            let gone = waiters.extract_if(.., |waiter| Arc::ptr_eq(&waiter.done, done)).collect();
-            self.drop_waits(gone);
+            gone.extend(waiters.extract_if(.., |waiter| ptr::eq(&*waiter.visit, visit)));
             if waiters.is_empty() {
                 by_id.remove(id);
             }
         }
         drop(by_id);
-        let mut certified = self.certified.lock();
-        certified.retain(|_, waiters| {
-            self.drop_waits(waiters.extract_if(.., |(_, w)| Arc::ptr_eq(&w.done, done)).map(|(_, w)| w).collect());
+        gone.iter().for_each(|waiter| self.uncount(waiter));
+        // The others wait for their certificates.
+        self.left(visit);
+    }
+
+    /// Takes all of a session's waits back.
+    pub fn left(&self, visit: &Visit) {
+        visit.end();
+        if visit.waits().load(Ordering::Relaxed) > 0 {
+            self.extract(|waiter| ptr::eq(&*waiter.visit, visit)).iter().for_each(|(_, waiter)| self.uncount(waiter));
+        }
+    }
+
+    fn extract(&self, goes: impl Fn(&Waiter) -> bool) -> Vec<(TxId, Waiter)> {
+        let mut gone = Vec::new();
+        self.by_id.lock().retain(|id, waiters| {
+            gone.extend(waiters.extract_if(.., |waiter| goes(waiter)).map(|waiter| (*id, waiter)));
             !waiters.is_empty()
         });
+        self.certified.lock().retain(|_, waiters| {
+            gone.extend(waiters.extract_if(.., |(_, waiter)| goes(waiter)));
+            !waiters.is_empty()
+        });
+        gone
     }
 }

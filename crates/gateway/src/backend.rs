@@ -13,11 +13,14 @@ use crate::final_block::{FinalBlock, Newest};
 use crate::json::Finding;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
+use rustorium_transport::door::site;
 use rustorium_types::{
     AccountId, BatchDigest, Block, BlockDigest, BlockProof, ChainId, Epoch, EpochChange, Genesis, Hash, Height,
     Receipt, ReceiptProof, ResultLink, ShardId, Subject, Transaction, TxId, ValidatorIndex, ValidatorSet, View,
 };
+use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use thiserror::Error;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -92,6 +95,41 @@ pub enum Submitted {
     Refused(Refused),
     /// It was taken and its end was not seen before the deadline.
     TimedOut(TxId),
+}
+
+/// One client's session, a QUIC connection or an HTTP request: what it waits for ends with it.
+#[derive(Debug)]
+pub struct Visit {
+    site: IpAddr,
+    ended: AtomicBool,
+    waits: AtomicUsize,
+}
+
+impl Visit {
+    /// A session from this address.
+    pub fn of(address: IpAddr) -> Arc<Self> {
+        Arc::new(Self { site: site(address), ended: AtomicBool::new(false), waits: AtomicUsize::new(0) })
+    }
+
+    /// Whom it is counted as: the address, or the IPv6 network that it is in.
+    pub fn site(&self) -> IpAddr {
+        self.site
+    }
+
+    /// It is over: nothing waits for it from now on.
+    pub fn end(&self) {
+        self.ended.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether it is over.
+    pub fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::SeqCst)
+    }
+
+    /// How many of its transactions are waited for, for whoever keeps them to count.
+    pub fn waits(&self) -> &AtomicUsize {
+        &self.waits
+    }
 }
 
 /// Called once per transaction of a streamed submission, from any thread; it never blocks.
@@ -345,13 +383,21 @@ pub trait Backend: Send + Sync + 'static {
         transactions: Vec<Transaction>,
         wait: Wait,
         deadline: Instant,
+        visit: &Arc<Visit>,
     ) -> BoxFuture<'static, Vec<Submitted>>;
 
-    /// Takes transactions and calls `done` once per item as each ends.
-    fn submit_streaming(&self, transactions: Vec<Transaction>, wait: Wait, done: SubmittedSink);
+    /// Takes transactions and calls `done` once per item as each ends, at the latest with the session.
+    fn submit_streaming(&self, transactions: Vec<Transaction>, wait: Wait, visit: &Arc<Visit>, done: SubmittedSink);
 
-    /// Some(retry after, ms) while nothing would be taken: lets the gateway refuse before it decodes anything.
-    fn busy(&self) -> Option<u64> {
+    /// The session is over: ends what it waits for, without a word.
+    fn left(&self, visit: &Visit) {
+        visit.end();
+    }
+
+    /// Some(retry after, ms) while nothing of this site would be taken, or of one that waits for nothing: lets the gateway
+    /// refuse before it decodes anything.
+    fn busy(&self, site: Option<IpAddr>) -> Option<u64> {
+        let _ = site;
         None
     }
 

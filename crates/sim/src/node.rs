@@ -24,16 +24,17 @@ use rustorium_dataplane::turns::Turns;
 use rustorium_dataplane::verifier::{Submission, Verifier};
 use rustorium_dataplane::waiters::Waiters;
 use rustorium_execution::Keys as VerifyingKeys;
-use rustorium_gateway::{Submitted, Wait};
+use rustorium_gateway::{Submitted, Visit, Wait};
 use rustorium_quorum::Evidence;
 use rustorium_storage::{Fault, Store, StoreError};
 use rustorium_transport::Credit;
 use rustorium_txpool::PoolConfig;
 use rustorium_types::{Class, DecodeError, Height, Message, Transaction, decode, limits};
 use std::collections::{BTreeSet, VecDeque};
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A stable code and a sentence: why a node doesn't start, or can't go on.
 pub type Failure = (String, String);
@@ -106,6 +107,8 @@ pub struct SimNode {
     events: Arc<Queue<Event>>,
     turns: Turns,
     answers: Arc<Mutex<Vec<Answer>>>,
+    /// All clients are one, that never leaves.
+    client: Arc<Visit>,
     running: BTreeSet<Stage>,
     /// Writes and syncs that the store had seen before the start.
     calls_before: (u64, u64),
@@ -248,6 +251,7 @@ impl SimNode {
             events: shared.events,
             turns: Turns::default(),
             answers: Arc::default(),
+            client: Visit::of(Ipv4Addr::LOCALHOST.into()),
             running: BTreeSet::new(),
             calls_before,
             ahead_us: None,
@@ -292,7 +296,10 @@ impl SimNode {
         let transaction: Transaction = decode(transaction, limits::TRANSACTION_BYTES_MAX)?;
         let answers = self.answers.clone();
         let done = Arc::new(move |tag, how| answers.lock().push(Answer { tag, how }));
-        self.verifier.submissions(std::iter::once(Submission { transaction, wait, index: tag, done }));
+        // No keeping thread sweeps here: the machine's clock isn't this world's.
+        let (visit, until) = (self.client.clone(), Instant::now());
+        let submission = Submission { transaction, wait, index: tag, until, visit, place: None, done };
+        self.verifier.submissions(std::iter::once(submission));
         Ok(())
     }
 

@@ -16,6 +16,7 @@ use rustorium_transport::PeerAddress;
 use rustorium_types::{Genesis, Outcome, Receipt, encode};
 use std::collections::VecDeque;
 use std::future::Future;
+use std::net::Ipv4Addr;
 use std::sync::Mutex;
 use std::thread;
 use tempfile::TempDir;
@@ -26,6 +27,9 @@ struct World {
     backend: NodeBackend,
     events: Arc<Queue<Event>>,
 }
+
+const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
+const OTHER: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 2));
 
 impl World {
     fn new(capacity: usize) -> Self {
@@ -51,7 +55,7 @@ impl World {
             links: Arc::new(Links::new(context.clone(), genesis.validators[0].node_key, book)),
             notices: Arc::new(Notices::open(audit, home.path().join("safety")).unwrap()),
             durability: "vote",
-            capacity,
+            room: Room::new(capacity),
             store,
             verifier: Arc::new(Verifier::new(context.committee.clone(), waiters.clone(), events.clone())),
             waiters,
@@ -79,8 +83,13 @@ impl World {
         thread.join().unwrap();
     }
 
+    /// Checks all that waits, on this thread.
+    fn check_all(&self) {
+        while self.backend.verifier.turn() {}
+    }
+
     fn submit(&self, transactions: Vec<Transaction>, wait: Wait) -> BoxFuture<'static, Vec<Submitted>> {
-        self.backend.submit(transactions, wait, Instant::now())
+        self.backend.submit(transactions, wait, Instant::now(), &Visit::of(CLIENT))
     }
 }
 
@@ -132,18 +141,21 @@ fn what_is_not_for_this_chain_is_refused_beside_what_is() {
     assert_eq!(codes(&at_the_deadline(answers)), ["wrong_chain", "timed out", "wrong_version"]);
 }
 
+fn listener() -> (Arc<Mutex<Vec<(usize, Submitted)>>>, SubmittedSink) {
+    let answered = Arc::new(Mutex::new(Vec::new()));
+    let told = answered.clone();
+    (answered, Arc::new(move |index, how| told.lock().unwrap().push((index, how))))
+}
+
 #[test]
 fn a_full_node_refuses_at_once_and_says_when_to_come_back() {
     let world = World::new(3);
-    let answered = Arc::new(Mutex::new(Vec::new()));
-    let sink: SubmittedSink = {
-        let answered = answered.clone();
-        Arc::new(move |index, how| answered.lock().unwrap().push((index, how)))
-    };
+    let (answered, sink) = listener();
     // Whoever finds room is taken whole: a group may go beyond, by its own size at most.
-    let _waits = world.submit((0..4).map(|account| world.signed(account)).collect(), Wait::Final);
-    assert_eq!((world.backend.busy(), world.backend.verifier.unverified()), (Some(RETRY_AFTER_MS), 4));
-    world.backend.submit_streaming(vec![world.signed(5), world.signed(6)], Wait::Final, sink);
+    let waits = world.submit((0..4).map(|account| world.signed(account)).collect(), Wait::Final);
+    assert_eq!((world.backend.busy(Some(CLIENT)), world.backend.verifier.unverified()), (Some(RETRY_AFTER_MS), 4));
+    let visit = Visit::of(CLIENT);
+    world.backend.submit_streaming(vec![world.signed(5), world.signed(6)], Wait::Final, &visit, sink);
     let answered = answered.lock().unwrap();
     for (place, (index, how)) in answered.iter().enumerate() {
         let Submitted::Refused(refused) = how else { panic!("{how:?}") };
@@ -153,10 +165,69 @@ fn a_full_node_refuses_at_once_and_says_when_to_come_back() {
     // What was checked still counts, for as long as somebody waits for it.
     world.check();
     assert_eq!((world.backend.verifier.unverified(), world.backend.waiters.len()), (0, 4));
-    assert!(world.backend.busy().is_some());
+    assert!(world.backend.busy(Some(CLIENT)).is_some());
     let gone = Refused::new("expired", "too late");
     (0..2).for_each(|account| world.backend.waiters.refused(&chain::id_of(&world.signed(account)), &gone));
-    assert_eq!(world.backend.busy(), None);
+    assert_eq!(world.backend.busy(Some(CLIENT)), None);
+    drop(waits);
+    assert_eq!(
+        (world.backend.waiters.len(), world.backend.room.taken()),
+        (0, 0),
+        "a request that is dropped waits no more"
+    );
+}
+
+#[test]
+fn a_room_that_one_client_fills_is_full_for_that_client_alone() {
+    let world = World::new(4);
+    let (answered, sink) = listener();
+    let (many, few) = (Visit::of(CLIENT), Visit::of(OTHER));
+    world.backend.submit_streaming((0..4).map(|n| world.signed(n)).collect(), Wait::Final, &many, sink.clone());
+    assert!(world.backend.busy(Some(CLIENT)).is_some());
+    assert_eq!((world.backend.busy(Some(OTHER)), world.backend.busy(None)), (None, None), "others find room");
+    world.backend.submit_streaming(vec![world.signed(5), world.signed(6), world.signed(7)], Wait::Final, &few, sink);
+    assert_eq!(answered.lock().unwrap().len(), 1, "and no more than their share");
+    world.check();
+    world.backend.left(&many);
+    assert_eq!((world.backend.waiters.len(), world.backend.room.taken()), (2, 2));
+    assert_eq!(world.backend.busy(Some(CLIENT)), None);
+}
+
+/// One signed transaction that is never executed, sent again and again, once made every node refuse everything.
+#[test]
+fn copies_of_one_transaction_share_a_place_and_go_with_their_session() {
+    let world = World::new(16);
+    let (answered, sink) = listener();
+    let visit = Visit::of(CLIENT);
+    for _ in 0..40 {
+        world.backend.submit_streaming(vec![world.signed(0); 10], Wait::Final, &visit, sink.clone());
+        world.check_all();
+    }
+    assert_eq!((world.backend.waiters.len(), world.backend.room.taken()), (1, 1));
+    let told = answered.lock().unwrap().len();
+    assert!((380..400).contains(&told), "all but the newest know that the end is open: {told}");
+    assert!(answered.lock().unwrap().iter().all(|(_, how)| matches!(how, Submitted::TimedOut(_))));
+    world.backend.left(&visit);
+    assert_eq!((world.backend.waiters.len(), world.backend.room.taken()), (0, 0));
+    // What is checked after its session has ended waits for nothing.
+    world.backend.submit_streaming(vec![world.signed(1)], Wait::Final, &visit, sink);
+    world.check_all();
+    assert_eq!((world.backend.waiters.len(), world.backend.room.taken()), (0, 0));
+}
+
+#[test]
+fn a_wait_ends_by_the_clock_whether_or_not_blocks_come() {
+    let world = World::new(16);
+    let (answered, sink) = listener();
+    let visit = Visit::of(CLIENT);
+    world.backend.submit_streaming(vec![world.signed(0)], Wait::Final, &visit, sink);
+    world.check_all();
+    let now = std::time::Instant::now();
+    world.backend.waiters.sweep(now);
+    assert_eq!(world.backend.waiters.len(), 1);
+    world.backend.waiters.sweep(now + WAIT_MAX);
+    assert!(matches!(answered.lock().unwrap().as_slice(), [(0, Submitted::TimedOut(_))]), "how it ends is open");
+    assert_eq!((world.backend.waiters.len(), world.backend.room.taken()), (0, 0));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use futures_util::future::{BoxFuture, ready};
 use rustorium_gateway::{
     At, Backend, BackendError, BlockRef, BlockView, ChainInfo, Committee, FinalBlock, ListedKeys, Listing, Newest,
     Place, ProofStatus, ProveAt, Proven, ReadAt, Refused, StateValues, Status, Submitted, SubmittedSink,
-    TransactionStatus, Wait,
+    TransactionStatus, Visit, Wait,
 };
 use rustorium_types::{AccountId, Epoch, EpochChange, Height, Subject, Transaction, TxId, View};
 use std::sync::Arc;
@@ -44,11 +44,17 @@ impl Backend for FillFace {
         &self.chain
     }
 
-    fn submit(&self, transactions: Vec<Transaction>, _: Wait, _: Instant) -> BoxFuture<'static, Vec<Submitted>> {
+    fn submit(
+        &self,
+        transactions: Vec<Transaction>,
+        _: Wait,
+        _: Instant,
+        _: &Arc<Visit>,
+    ) -> BoxFuture<'static, Vec<Submitted>> {
         Box::pin(ready(transactions.iter().map(|_| self.refusal()).collect()))
     }
 
-    fn submit_streaming(&self, transactions: Vec<Transaction>, _: Wait, done: SubmittedSink) {
+    fn submit_streaming(&self, transactions: Vec<Transaction>, _: Wait, _: &Arc<Visit>, done: SubmittedSink) {
         (0..transactions.len()).for_each(|index| done(index, self.refusal()));
     }
 

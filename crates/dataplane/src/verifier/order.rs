@@ -1,14 +1,16 @@
 //! What waits for a check, and the order in which it is taken: by class, and within a class fairly by who pays for it.
 //!
 //! *Invariants:* what consensus waits for is never behind what it doesn't; within a class nobody gets more signatures
-//! checked than another who has some waiting; strangers get a sixteenth while others wait, and all that is left.
+//! checked than another who has some waiting, and no site of clients does; strangers get a sixteenth while others wait,
+//! and all that is left.
 
 use crate::fair::FairQueue;
 use crate::verifier::Submission;
 use bytes::Bytes;
 use rustorium_transport::Credit;
 use rustorium_types::{Batch, Block, BlockDigest, Certificate, PublicKey, SignedVote, Transaction, ValidatorIndex};
-use std::collections::VecDeque;
+use std::iter;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -91,8 +93,8 @@ pub(super) enum Taken {
 #[derive(Default)]
 pub(super) struct Waiting {
     classes: [FairQueue<Payer, Work>; 5],
-    /// Each with when it came.
-    pub(super) submissions: VecDeque<(Instant, Submission)>,
+    /// By the client's site, each with when it came.
+    pub(super) submissions: FairQueue<IpAddr, (Instant, Submission)>,
     /// Number of the next group of submissions.
     next_group: u64,
     /// Pieces of work taken since the last stranger's.
@@ -105,7 +107,7 @@ impl Waiting {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.submissions.is_empty() && self.classes.iter().all(FairQueue::is_idle)
+        self.submissions.is_idle() && self.classes.iter().all(FairQueue::is_idle)
     }
 
     /// Makes somebody pay for more than was foreseen.
@@ -153,12 +155,17 @@ impl Waiting {
     }
 
     fn take_submissions(&mut self) -> Option<Taken> {
-        let count = self.submissions.len().min(TOGETHER_MAX);
-        if count == 0 {
+        let mut next = || {
+            let (site, submission) = self.submissions.pop()?;
+            self.submissions.charge(&site, 1);
+            Some(submission)
+        };
+        let taken: Vec<_> = iter::from_fn(&mut next).take(TOGETHER_MAX).collect();
+        if taken.is_empty() {
             return None;
         }
         let group = self.next_group;
         self.next_group += 1;
-        Some(Taken::Submissions(group, self.submissions.drain(..count).collect()))
+        Some(Taken::Submissions(group, taken))
     }
 }

@@ -7,12 +7,14 @@ use rustorium_dataplane::queue::Queue;
 use rustorium_dataplane::shard::{Event, FalseBatch};
 use rustorium_dataplane::verifier::{Payer, Submission, Verifier};
 use rustorium_dataplane::waiters::Waiters;
-use rustorium_gateway::{Submitted, SubmittedSink, Wait};
+use rustorium_gateway::{Submitted, SubmittedSink, Visit, Wait};
 use rustorium_transport::Credit;
 use rustorium_types::*;
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 type Told = Arc<Mutex<Vec<(usize, Submitted)>>>;
 
@@ -64,9 +66,16 @@ impl Bench {
     fn submit(&self, transactions: Vec<Transaction>) {
         let told = self.told.clone();
         let done: SubmittedSink = Arc::new(move |index, how| told.lock().unwrap().push((index, how)));
-        let all = transactions.into_iter().enumerate();
-        let all =
-            all.map(|(index, transaction)| Submission { transaction, wait: Wait::Final, index, done: done.clone() });
+        let visit = Visit::of(IpAddr::from([192, 0, 2, 1]));
+        let all = transactions.into_iter().enumerate().map(|(index, transaction)| Submission {
+            transaction,
+            wait: Wait::Final,
+            index,
+            until: Instant::now() + Duration::from_secs(60),
+            visit: visit.clone(),
+            place: None,
+            done: done.clone(),
+        });
         self.verifier.submissions(all.collect::<Vec<_>>().into_iter());
     }
 

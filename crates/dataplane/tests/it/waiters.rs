@@ -1,10 +1,11 @@
 //! Every wait ends once, and the right way.
 
 use rustorium_dataplane::waiters::{Waiter, Waiters};
-use rustorium_gateway::{Refused, Submitted, SubmittedSink, Wait};
+use rustorium_gateway::{Refused, Submitted, SubmittedSink, Visit, Wait};
 use rustorium_types::{AccountId, Height, Outcome, Receipt, TxId};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 type Told = Arc<Mutex<Vec<(usize, Submitted)>>>;
 
@@ -19,7 +20,13 @@ fn id(number: u8) -> TxId {
 }
 
 fn waiter(wait: Wait, index: usize, done: &SubmittedSink) -> Waiter {
-    Waiter { wait, index, expires_at_ms: 100, since: Instant::now(), done: done.clone() }
+    of(&Visit::of(IpAddr::from([192, 0, 2, 1])), wait, index, done)
+}
+
+fn of(visit: &Arc<Visit>, wait: Wait, index: usize, done: &SubmittedSink) -> Waiter {
+    let (since, copies) = (Instant::now(), [(index, done.clone())].into());
+    let until = since + Duration::from_secs(60);
+    Waiter { wait, expires_at_ms: 100, since, until, visit: visit.clone(), place: None, copies }
 }
 
 fn receipt(number: u8) -> Receipt {
@@ -98,15 +105,28 @@ fn an_expired_transaction_is_told_once_by_header_time() {
 fn one_that_stops_waiting_is_forgotten_and_others_are_not() {
     let waiters = Waiters::default();
     let ((told, done), (other, others)) = (sink(), sink());
+    let (visit, another) = (Visit::of(IpAddr::from([192, 0, 2, 1])), Visit::of(IpAddr::from([192, 0, 2, 1])));
     let all = [(1, Wait::Accepted), (2, Wait::Final), (3, Wait::Certified)];
-    waiters.register(all.iter().map(|(i, wait)| (id(*i), waiter(*wait, usize::from(*i), &done))).collect());
-    waiters.register(vec![(id(2), waiter(Wait::Final, 7, &others)), (id(3), waiter(Wait::Certified, 8, &others))]);
+    waiters.register(all.iter().map(|(i, wait)| (id(*i), of(&visit, *wait, usize::from(*i), &done))).collect());
+    let theirs = [(id(2), of(&another, Wait::Final, 7, &others)), (id(3), of(&another, Wait::Certified, 8, &others))];
+    waiters.register(theirs.into());
     assert!(waiters.executed(Height(5), &[receipt(3)]));
-    waiters.forget(&[id(1), id(2), id(3)], &done);
+    waiters.forget(&[id(1), id(2), id(3)], &visit);
     assert_eq!(waiters.len(), 2);
     waiters.executed(Height(6), &[receipt(1), receipt(2)]);
     waiters.certified(Height(6), |id| Submitted::Accepted(*id));
     assert_eq!(take(&other).len(), 2);
+    nobody_waits(&waiters, &told);
+}
+
+#[test]
+fn a_sessions_copies_are_told_together_and_the_oldest_of_many_at_once() {
+    let (waiters, (told, done)) = (Waiters::default(), sink());
+    let visit = Visit::of(IpAddr::from([192, 0, 2, 1]));
+    waiters.register((0..10).map(|index| (id(1), of(&visit, Wait::Final, index, &done))).collect());
+    assert_eq!((waiters.len(), take(&told).len()), (1, 2));
+    waiters.executed(Height(5), &[receipt(1)]);
+    assert_eq!(take(&told).iter().map(|(index, _)| *index).collect::<Vec<_>>(), (2..10).collect::<Vec<_>>());
     nobody_waits(&waiters, &told);
 }
 

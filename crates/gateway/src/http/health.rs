@@ -86,7 +86,7 @@ pub async fn healthz(State(app): Shared) -> Response {
             reasons.push(reason);
         }
     }
-    if app.backend.busy().is_some() {
+    if app.backend.busy(None).is_some() {
         reasons.push("the pool is full".to_owned());
     }
     let (code, word) =

@@ -13,6 +13,8 @@ use rustorium_types::{AccountId, BoundedBytes, Height, Key};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, de};
 use std::borrow::Cow;
+use std::convert::Infallible;
+use std::net::{IpAddr, Ipv4Addr};
 use utoipa::IntoParams;
 
 /// A page's length, where the client says nothing.
@@ -41,6 +43,19 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Segment
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let parsed: Result<Path<T>, PathRejection> = Path::from_request_parts(parts, state).await;
         parsed.map(|Path(value)| Self(value)).map_err(|error| Problem::new(Code::BadPath, error.body_text()))
+    }
+}
+
+/// The address that a request came from.
+#[derive(Clone, Copy, Debug)]
+pub struct Caller(pub IpAddr);
+
+impl<S: Send + Sync> FromRequestParts<S> for Caller {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        // The listener puts it there; whoever calls the routes otherwise is one client.
+        Ok(parts.extensions.get().copied().unwrap_or(Self(Ipv4Addr::UNSPECIFIED.into())))
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! *Invariants:* at most `connections_max` connections, and fewer of one address; none outlives `close`.
 
+use super::params::Caller;
 use super::{App, HttpLimits, metrics_router, router};
 use crate::backend::Backend;
 use crate::gate::Gate;
@@ -9,7 +10,10 @@ use crate::limit::{Addresses, Entered};
 use crate::metrics::{GatewayMetrics, HTTP, Open};
 use crate::problem::Code;
 use axum::Router;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use serde_json::json;
@@ -181,7 +185,8 @@ async fn accept(listener: TcpListener, router: Router, app: Arc<App>, mut closed
         match (permit, address) {
             (Some(permit), Some(address)) => {
                 let held = Held { _permit: permit, _address: address, _open: app.metrics.connection(HTTP) };
-                connections.spawn(serve(stream, router.clone(), app.limits.clone(), closed.clone(), held));
+                let caller = Caller(peer.ip());
+                connections.spawn(serve(stream, caller, router.clone(), app.limits.clone(), closed.clone(), held));
             }
             _ => {
                 app.metrics.refused_connection(HTTP);
@@ -196,17 +201,29 @@ async fn accept(listener: TcpListener, router: Router, app: Arc<App>, mut closed
     let _ = tokio::time::timeout(CLOSE_GRACE, all).await;
 }
 
-async fn serve(stream: TcpStream, router: Router, limits: HttpLimits, mut closed: watch::Receiver<bool>, _held: Held) {
+async fn serve(
+    stream: TcpStream,
+    caller: Caller,
+    router: Router,
+    limits: HttpLimits,
+    mut closed: watch::Receiver<bool>,
+    _held: Held,
+) {
     // Latency only; the connection works without.
     let _ = stream.set_nodelay(true);
     // A bound for who reads slowly; others never see it.
     let _ = SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT_BYTES_MAX);
     let io = TokioIo::new(Stalling::new(stream, limits.write_stall_timeout));
+    let routes = TowerToHyperService::new(router);
+    let named = |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(caller);
+        routes.call(request)
+    };
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head_timeout)
         .max_buf_size(64 * 1024)
-        .serve_connection(io, TowerToHyperService::new(router))
+        .serve_connection(io, service_fn(named))
         .with_upgrades();
     let mut connection = pin!(connection);
     tokio::select! {

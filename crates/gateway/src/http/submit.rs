@@ -1,8 +1,8 @@
 //! `POST /v1/transactions`: one transaction or up to 1,000, one result each, in order.
 
-use super::params::Params;
+use super::params::{Caller, Params};
 use super::{App, Shared, body_limit};
-use crate::backend::{Refused, Submitted, Wait};
+use crate::backend::{Refused, Submitted, Visit, Wait};
 use crate::json::{AtView, SubmissionView, SubmittedView};
 use crate::metrics::HTTP;
 use crate::problem::{Code, Problem};
@@ -85,12 +85,14 @@ pub struct Submission<'a> {
 pub async fn submit(
     State(app): Shared,
     Params(params): Params<SubmitParams>,
+    Caller(address): Caller,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
     let timeout = timeout(&app, params.timeout_ms)?;
     let media = media(&headers)?;
-    if let Some(retry_after_ms) = app.backend.busy() {
+    let visit = Visit::of(address);
+    if let Some(retry_after_ms) = app.backend.busy(Some(visit.site())) {
         app.metrics.busy(HTTP, 1);
         return Err(Problem::busy(retry_after_ms));
     }
@@ -108,7 +110,7 @@ pub async fn submit(
         WaitParam::Final => Wait::Final,
         WaitParam::Certified => Wait::Certified,
     };
-    let answers = if good.is_empty() { Vec::new() } else { app.backend.submit(good, wait, deadline).await };
+    let answers = if good.is_empty() { Vec::new() } else { app.backend.submit(good, wait, deadline, &visit).await };
     Ok(answer(&app, &merge(answers, places, refused)))
 }
 

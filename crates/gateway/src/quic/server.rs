@@ -4,7 +4,7 @@ use super::session::Session;
 use super::wire::{
     CLIENT_FRAME_BYTES_MAX, ClientFrame, FACE_VERSION, LENGTH_BYTES, ServerFrame, SubmitHead, write_frame,
 };
-use crate::backend::{Backend, Submitted};
+use crate::backend::{Backend, Submitted, Visit};
 use crate::gate::{Denied, Gate, Pass, Scope};
 use crate::http::server::StartError;
 use crate::limit::Addresses;
@@ -221,14 +221,28 @@ async fn serve(connection: &Connection, face: &Arc<Face>) {
         Err(_) => return Violation::TooSlow.close(connection),
     };
     let session = Arc::new(Session::new(face.limits.credit, face.limits.proof_bytes_waiting_max));
+    let visit = Visit::of(connection.remote_address().ip());
+    let _leaving = Leaving { face, visit: &visit };
     let ended = tokio::select! {
-        ended = read(recv, face, &session, &pass) => ended,
+        ended = read(recv, face, &session, &visit, &pass) => ended,
         ended = write(send, &session, face.limits.write_stall_timeout) => ended,
     };
     session.close();
     if let Err(violation) = ended {
         tracing::debug!(event = "client_closed", peer = %connection.remote_address(), %violation, "a client was disconnected");
         refuse(violation, connection, face);
+    }
+}
+
+/// Ends what a session waits for, however the session ends.
+struct Leaving<'a> {
+    face: &'a Face,
+    visit: &'a Visit,
+}
+
+impl Drop for Leaving<'_> {
+    fn drop(&mut self) {
+        self.face.backend.left(self.visit);
     }
 }
 
@@ -281,22 +295,28 @@ async fn read_frame(recv: &mut RecvStream, buffer: &mut Vec<u8>) -> Result<bool,
     Ok(recv.read_exact(buffer).await.is_ok())
 }
 
-async fn read(mut recv: RecvStream, face: &Face, session: &Arc<Session>, pass: &Pass) -> Result<(), Violation> {
+async fn read(
+    mut recv: RecvStream,
+    face: &Face,
+    session: &Arc<Session>,
+    visit: &Arc<Visit>,
+    pass: &Pass,
+) -> Result<(), Violation> {
     let mut buffer = Vec::new();
     while read_frame(&mut recv, &mut buffer).await? {
         if !face.gate.holds(pass) {
             return Err(Violation::Denied(Denied::Unknown));
         }
-        submit(face, session, &buffer)?;
+        submit(face, session, visit, &buffer)?;
     }
     Ok(())
 }
 
 /// One `Submit` frame: credit, then the busy check, and only then is anything decoded.
-fn submit(face: &Face, session: &Arc<Session>, frame: &[u8]) -> Result<(), Violation> {
+fn submit(face: &Face, session: &Arc<Session>, visit: &Arc<Visit>, frame: &[u8]) -> Result<(), Violation> {
     let head = SubmitHead::peek(frame).ok_or(Violation::Malformed)?;
     session.take_credit(head.count)?;
-    if let Some(retry_after_ms) = face.backend.busy() {
+    if let Some(retry_after_ms) = face.backend.busy(Some(visit.site())) {
         face.metrics.busy(QUIC, head.count as usize);
         session.push_busy(head.number, 0, head.count, retry_after_ms);
         return Ok(());
@@ -322,7 +342,7 @@ fn submit(face: &Face, session: &Arc<Session>, frame: &[u8]) -> Result<(), Viola
             session.push(number, place, submitted);
         }
     };
-    face.backend.submit_streaming(good, wait.into(), Arc::new(done));
+    face.backend.submit_streaming(good, wait.into(), visit, Arc::new(done));
     Ok(())
 }
 

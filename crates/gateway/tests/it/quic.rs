@@ -106,6 +106,24 @@ async fn foreign_and_refused_transactions_keep_their_places() {
     face.close().await;
 }
 
+/// Else what a client that hung up waited for would fill the node for as long as its transactions live.
+#[tokio::test]
+async fn what_a_session_waits_for_ends_with_it() {
+    let world = World::new([1]);
+    let face = start(&world, QuicLimits::default());
+    for round in 1..=3 {
+        let mut client = connect(&face).await;
+        submit(&mut client, WireWait::Final, &[world.put(1, round as u64, b"k", b"v")]).await;
+        collect(&mut client.results, 1).await;
+        assert_eq!(world.left.load(Ordering::Relaxed), round - 1);
+        drop(client);
+        while world.left.load(Ordering::Relaxed) < round {
+            tokio::task::yield_now().await;
+        }
+    }
+    face.close().await;
+}
+
 #[tokio::test]
 async fn busy_is_one_run_and_gives_its_credit_back() {
     let world = World::new([1]);

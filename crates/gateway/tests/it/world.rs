@@ -10,6 +10,7 @@ use rustorium_gateway::json::Finding;
 use rustorium_gateway::*;
 use rustorium_types::*;
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use tokio::sync::watch;
@@ -48,6 +49,8 @@ pub struct World {
     pub ended_epochs: AtomicU64,
     /// The height whose state is proven; 0 where the chain makes no state roots.
     pub proven_height: AtomicU64,
+    /// Sessions that were told to be over.
+    pub left: AtomicUsize,
     /// Calls of `submit_streaming`.
     pub streaming_calls: AtomicUsize,
     /// Calls of `final_block`.
@@ -140,6 +143,7 @@ impl World {
             pruned_below: AtomicU64::new(0),
             ended_epochs: AtomicU64::new(0),
             proven_height: AtomicU64::new(0),
+            left: AtomicUsize::new(0),
             streaming_calls: AtomicUsize::new(0),
             stored_reads: AtomicUsize::new(0),
         });
@@ -345,12 +349,18 @@ impl Backend for World {
         &self.chain
     }
 
-    fn submit(&self, transactions: Vec<Transaction>, wait: Wait, _: Instant) -> BoxFuture<'static, Vec<Submitted>> {
+    fn submit(
+        &self,
+        transactions: Vec<Transaction>,
+        wait: Wait,
+        _: Instant,
+        _: &Arc<Visit>,
+    ) -> BoxFuture<'static, Vec<Submitted>> {
         let ends = self.take(transactions).into_iter().map(|end| self.upgrade(end, wait)).collect();
         async move { ends }.boxed()
     }
 
-    fn submit_streaming(&self, transactions: Vec<Transaction>, wait: Wait, done: SubmittedSink) {
+    fn submit_streaming(&self, transactions: Vec<Transaction>, wait: Wait, _: &Arc<Visit>, done: SubmittedSink) {
         self.streaming_calls.fetch_add(1, Ordering::Relaxed);
         for (index, end) in self.take(transactions).into_iter().enumerate() {
             // What is held never ends, as on a chain without a quorum.
@@ -360,7 +370,12 @@ impl Backend for World {
         }
     }
 
-    fn busy(&self) -> Option<u64> {
+    fn left(&self, visit: &Visit) {
+        visit.end();
+        self.left.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn busy(&self, _: Option<IpAddr>) -> Option<u64> {
         Some(self.busy_ms.load(Ordering::Relaxed)).filter(|ms| *ms > 0)
     }
 
