@@ -39,17 +39,17 @@ def statuses(net: Devnet, indexes: Sequence[int] | None = None) -> list[NodeStat
     return ask([node.http for node in nodes], REQUEST_S)
 
 
-def level(net: Devnet) -> bool:
-    """Whether all nodes are ready and at one height."""
-    found = statuses(net)
+def level(net: Devnet, indexes: Sequence[int] | None = None) -> bool:
+    """Whether these nodes (all) are ready and at one height."""
+    found = statuses(net, indexes)
     return all(status.ready for status in found) and len({status.executed for status in found}) == 1
 
 
-def assert_same_roots(net: Devnet, first: int = 0) -> int:
-    """All nodes have the same block and result root at every height that all of them have; the last of these."""
-    last = min(status.executed for status in statuses(net))
+def assert_same_roots(net: Devnet, first: int = 0, indexes: Sequence[int] | None = None) -> int:
+    """These nodes (all) have the same block and root at every height that all of them have; the last of these."""
+    last = min(status.executed for status in statuses(net, indexes))
     seen: list[list[tuple[str, str]]] = []
-    for node in net.net.nodes:
+    for node in net.net.nodes if indexes is None else [net.net.nodes[index] for index in indexes]:
         with Client(node.http) as client:
             blocks = [client.block(height, proof=False) for height in range(first, last + 1)]
         seen.append([(block.digest, block.root) for block in blocks])

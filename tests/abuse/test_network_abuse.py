@@ -92,26 +92,25 @@ class Watch:
             self._pulse.__exit__()
             raise
         self._first = self._pulse.beats()
-        self._calm_ms = self._pulse.median_ms(0)
+        self._calm = self._pulse.figures()
         self._before = self._memory()
         return self
 
     def beat(self) -> None:
         """Waits for the next transactions to be final."""
-        goal = self._pulse.beats() + BEATS
-        wait_for(f"{BEATS} more final transactions", lambda: self._pulse.beats() >= goal)
+        self._pulse.wait(BEATS)
 
     def __exit__(self, *error: object) -> None:
         during, grown = self._pulse.beats() - self._first, self._memory() - self._before
         self._pulse.__exit__()
-        calm, attacked = self._calm_ms, self._pulse.median_ms(self._first) if during else float("nan")
-        print(
-            f"{self._name}: median {calm:.1f} ms, attacked {attacked:.1f} ms ({during}), memory {grown / MIB:+.1f} MiB"
-        )
+        attacked = self._pulse.figures(self._first) if during else None
+        print(f"{self._name}: calm {self._calm}, attacked {attacked}, memory {grown / MIB:+.1f} MiB")
         if error[0] is None:
             assert grown <= GROWTH_BYTES_MAX
+            assert attacked is not None
             assert during >= BEATS
-            assert TIMES == 1 or attacked <= SLOWER_TIMES_MAX * calm + SLACK_MS, f"{attacked} ms, and {calm} ms before"
+            slowest_ms = SLOWER_TIMES_MAX * self._calm.p50_ms + SLACK_MS
+            assert TIMES == 1 or attacked.p50_ms <= slowest_ms, f"{attacked}, and {self._calm} before"
 
     def _memory(self) -> int:
         return memory_bytes(self._net.net.nodes[VICTIM].pid)
