@@ -19,10 +19,12 @@ from rustorium.devnet import Devnet
 from rustorium.errors import ClientError
 from rustorium.types import NodeStatus, Submitted
 
-DEADLINE_S = 60.0
+DEADLINE_S = 120.0
 POLL_S = 0.02
 GROUP = 25
 REQUEST_S = 2.0
+STATUS_S = 15.0
+"""A node that answers later than this is down: on a machine that does other work an answer takes its time."""
 
 
 def wait_for(what: str, condition: Callable[[], bool], deadline_s: float = DEADLINE_S) -> float:
@@ -36,7 +38,7 @@ def wait_for(what: str, condition: Callable[[], bool], deadline_s: float = DEADL
 
 def statuses(net: Devnet, indexes: Sequence[int] | None = None) -> list[NodeStatus]:
     nodes = net.net.nodes if indexes is None else [net.net.nodes[index] for index in indexes]
-    return ask([node.http for node in nodes], REQUEST_S)
+    return ask([node.http for node in nodes], STATUS_S)
 
 
 def level(net: Devnet, indexes: Sequence[int] | None = None) -> bool:
@@ -59,7 +61,7 @@ def assert_same_roots(net: Devnet, first: int = 0, indexes: Sequence[int] | None
 
 def counter(net: Devnet, index: int, name: str) -> float:
     """The sum of a figure of a node's /metrics over the labels that start like `name`."""
-    text = httpx2.get(f"{net.net.nodes[index].metrics}/metrics", trust_env=False).text
+    text = httpx2.get(f"{net.net.nodes[index].metrics}/metrics", trust_env=False, timeout=STATUS_S).text
     return sum(float(line.rpartition(" ")[2]) for line in text.splitlines() if line.startswith(name))
 
 

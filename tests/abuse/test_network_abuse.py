@@ -152,7 +152,7 @@ def test_handshakes_of_one_address_have_a_rate(net: Devnet, program: Path) -> No
         assert said["refused"] > 0
         watch.beat()
     assert counter(net, VICTIM, refusals) >= before + said["refused"]
-    assert counter(net, VICTIM, "rustorium_transport_link_up") == 3
+    wait_for("its peers are linked", lambda: counter(net, VICTIM, "rustorium_transport_link_up") == 3)
 
 
 def test_connections_and_streams_are_limited_on_both_ports(net: Devnet, program: Path) -> None:
@@ -300,4 +300,4 @@ def test_floods_of_transactions_are_refused_with_their_reasons(net: Devnet) -> N
             assert codes.keys() <= {kind, "busy", "sender_full", "pool_full"}
             assert codes.total() == 3_000 * TIMES
     with Client(node.http) as client:
-        assert client.status().ready
+        wait_for("it is ready", lambda: client.status().ready)
