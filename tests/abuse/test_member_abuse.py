@@ -28,9 +28,11 @@ LIAR = 3
 ACCOUNTS = range(4)
 """The home of one of them may be the liar."""
 
-SLOWER_TIMES_MAX, SLACK_MS, PAUSE_MS_MAX = 1.5, 3.0, 500.0
-"""How much longer the median may take during an attack, what a machine that the attacker shares may add, and what the
-longest may take."""
+SLOWER_TIMES_MAX, SLACK_MS = 1.5, 3.0
+"""How much longer the median may take during an attack, and what a machine that the attacker shares may add."""
+PAUSE_MS_MAX = 1_000.0
+"""What the longest may take. A leader whose proposal nobody can complete takes six times the least Δ, 600 ms, in the
+second turn that it loses (R16), and is passed over then."""
 
 FALSE = ["votes", "certificates", "proposals", "junk"]
 FALSE_FORMS = [FALSE] if TIMES == 1 else [FALSE, *([kind] for kind in FALSE)]
@@ -114,7 +116,7 @@ def attack(
     assert said["frames"] > 0
     if TIMES > 1:
         assert attacked.p50_ms <= SLOWER_TIMES_MAX * calm.p50_ms + SLACK_MS, f"{attacked}, and {calm} before"
-        assert attacked.longest_ms <= max(PAUSE_MS_MAX, 2 * calm.longest_ms), f"{attacked}, and {calm} before"
+        assert attacked.longest_ms <= PAUSE_MS_MAX, f"{attacked}, and {calm} before"
 
 
 @pytest.mark.parametrize("kinds", FALSE_FORMS, ids="+".join)
