@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from process_tools import DEADLINE_S, REQUEST_S
+from process_tools import DEADLINE_S, STATUS_S
 from rustorium.client.probe import ask
 from rustorium.devnet import Devnet
 from rustorium.types import NodeStatus
@@ -74,5 +74,5 @@ class Follower:
         return self._process.returncode
 
     def status(self) -> NodeStatus:
-        [status] = ask([self.url], REQUEST_S)
+        [status] = ask([self.url], STATUS_S)
         return status

@@ -19,10 +19,12 @@ from rustorium.devnet import Devnet
 from rustorium.errors import ClientError
 from rustorium.types import NodeStatus, Submitted
 
-DEADLINE_S = 60.0
+DEADLINE_S = 120.0
 POLL_S = 0.02
 GROUP = 25
 REQUEST_S = 2.0
+STATUS_S = 15.0
+"""A node that answers later than this is down: on a machine that does other work an answer takes its time."""
 
 
 def wait_for(what: str, condition: Callable[[], bool], deadline_s: float = DEADLINE_S) -> float:
@@ -36,20 +38,20 @@ def wait_for(what: str, condition: Callable[[], bool], deadline_s: float = DEADL
 
 def statuses(net: Devnet, indexes: Sequence[int] | None = None) -> list[NodeStatus]:
     nodes = net.net.nodes if indexes is None else [net.net.nodes[index] for index in indexes]
-    return ask([node.http for node in nodes], REQUEST_S)
+    return ask([node.http for node in nodes], STATUS_S)
 
 
-def level(net: Devnet) -> bool:
-    """Whether all nodes are ready and at one height."""
-    found = statuses(net)
+def level(net: Devnet, indexes: Sequence[int] | None = None) -> bool:
+    """Whether these nodes (all) are ready and at one height."""
+    found = statuses(net, indexes)
     return all(status.ready for status in found) and len({status.executed for status in found}) == 1
 
 
-def assert_same_roots(net: Devnet, first: int = 0) -> int:
-    """All nodes have the same block and result root at every height that all of them have; the last of these."""
-    last = min(status.executed for status in statuses(net))
+def assert_same_roots(net: Devnet, first: int = 0, indexes: Sequence[int] | None = None) -> int:
+    """These nodes (all) have the same block and root at every height that all of them have; the last of these."""
+    last = min(status.executed for status in statuses(net, indexes))
     seen: list[list[tuple[str, str]]] = []
-    for node in net.net.nodes:
+    for node in net.net.nodes if indexes is None else [net.net.nodes[index] for index in indexes]:
         with Client(node.http) as client:
             blocks = [client.block(height, proof=False) for height in range(first, last + 1)]
         seen.append([(block.digest, block.root) for block in blocks])
@@ -59,7 +61,7 @@ def assert_same_roots(net: Devnet, first: int = 0) -> int:
 
 def counter(net: Devnet, index: int, name: str) -> float:
     """The sum of a figure of a node's /metrics over the labels that start like `name`."""
-    text = httpx2.get(f"{net.net.nodes[index].metrics}/metrics", trust_env=False).text
+    text = httpx2.get(f"{net.net.nodes[index].metrics}/metrics", trust_env=False, timeout=STATUS_S).text
     return sum(float(line.rpartition(" ")[2]) for line in text.splitlines() if line.startswith(name))
 
 

@@ -15,12 +15,14 @@ import sys
 import threading
 import time
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx2
 
-from process_tools import DEADLINE_S
+from process_tools import DEADLINE_S, wait_for
 from rustorium.client import Client, Key
 from rustorium.config import split_address
 from rustorium.devnet import Devnet
@@ -119,11 +121,25 @@ def answer_of(connection: socket.socket) -> tuple[int, bytes]:
     return int(lines[0].split()[1]), body
 
 
-class Pulse:
-    """One transaction after the other from a thread, each waited for: how long they take, and that none is lost."""
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """How long transactions took until they were final, ms."""
 
-    def __init__(self, net: Devnet, account: int = 3) -> None:
-        self._key = Key.open(net.net.accounts[account].key_file)
+    count: int
+    p50_ms: float
+    p99_ms: float
+    longest_ms: float
+
+    def __str__(self) -> str:
+        return f"p50 {self.p50_ms:.1f} p99 {self.p99_ms:.1f} longest {self.longest_ms:.0f} ms ({self.count})"
+
+
+class Pulse:
+    """One transaction after the other from a thread, each waited for: how long they take, and that none is lost. The
+    accounts take turns."""
+
+    def __init__(self, net: Devnet, accounts: Sequence[int] = (3,)) -> None:
+        self._keys = [Key.open(net.net.accounts[account].key_file) for account in accounts]
         self._path = net.path
         self._stopping = threading.Event()
         self._seconds: list[float] = []
@@ -142,12 +158,12 @@ class Pulse:
 
     def _run(self) -> None:
         try:
-            with Client.from_net(self._path, key=self._key, timeout_s=DEADLINE_S) as client:
+            with Client.from_net(self._path, timeout_s=DEADLINE_S) as client:
                 number = 0
                 while not self._stopping.is_set():
                     number += 1
                     began = time.monotonic()
-                    client.put(b"pulse", b"%d" % number)
+                    client.put(b"pulse", b"%d" % number, key=self._keys[number % len(self._keys)])
                     self._seconds.append(time.monotonic() - began)
         except BaseException as error:
             self._faults.append(error)
@@ -158,9 +174,16 @@ class Pulse:
             raise self._faults[0]
         return len(self._seconds)
 
-    def median_ms(self, first: int) -> float:
-        """Of all from the `first` on."""
-        return 1000 * statistics.median(self._seconds[first:])
+    def wait(self, count: int) -> None:
+        """Waits until so many more are final."""
+        goal = self.beats() + count
+        wait_for(f"{count} more final transactions", lambda: self.beats() >= goal)
+
+    def figures(self, first: int = 0, end: int | None = None) -> Figures:
+        """Of those from the `first` on, up to the `end`."""
+        taken_ms = sorted(1000 * seconds for seconds in self._seconds[first:end])
+        p99_ms = taken_ms[min(len(taken_ms) - 1, len(taken_ms) * 99 // 100)]
+        return Figures(len(taken_ms), statistics.median(taken_ms), p99_ms, taken_ms[-1])
 
 
 def problem_of(body: bytes) -> dict[str, Any]:

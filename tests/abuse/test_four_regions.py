@@ -48,7 +48,8 @@ def test_finality_over_four_regions_is_some_round_trips(tmp_path: Path) -> None:
         # round trip to a quorum would be a link that isn't delayed, more than six is a view that was waited out.
         assert quick <= min(taken_ms)
         assert median <= 6 * slow
-        assert counter(net, 0, "rustorium_consensus_nullified_views_total") - nullified <= 1
+        # A machine that does other work may lose a view, and a pace that doesn't fit these links loses most.
+        assert counter(net, 0, "rustorium_consensus_nullified_views_total") - nullified <= WRITES // 3
         assert blocks >= WRITES
         wait_for("all are level", lambda: level(net))
         assert_same_roots(net)

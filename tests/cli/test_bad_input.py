@@ -141,7 +141,7 @@ def test_garbage_on_every_port_harms_nobody(devnet: Devnet) -> None:
     key = Key.open(devnet.net.accounts[3].key_file)
     with Client(node.http, genesis=Path(devnet.net.genesis), key=key) as client:
         client.put(b"after the noise", b"1")
-    assert counter(devnet, 0, "rustorium_transport_link_up") == 3
+    wait_for("its peers are linked", lambda: counter(devnet, 0, "rustorium_transport_link_up") == 3)
     assert_no_panic(devnet)
 
 
@@ -195,7 +195,7 @@ def test_a_peer_that_cannot_be_reached_is_told(devnet_factory: DevnetFactory) ->
     assert counter(net, 0, 'rustorium_transport_link_up{peer="1"}') == 1
     net.kill(1)
     wait_for("the node isn't ready", lambda: not statuses(net, [0])[0].ready)
-    assert statuses(net, [0])[0].peers_up == 0
+    wait_for("the link is down", lambda: statuses(net, [0])[0].peers_up == 0)
     assert counter(net, 0, 'rustorium_transport_link_up{peer="1"}') == 0
     answer = httpx2.get(f"{url}/readyz", trust_env=False)
     assert answer.status_code == 503

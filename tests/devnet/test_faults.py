@@ -35,6 +35,8 @@ pytestmark = pytest.mark.alone
 ROUNDS = int(os.environ.get("RUSTORIUM_FAULT_ROUNDS", "1"))
 """Times that all four are killed; 20 in `just torture`. Any of them, at any time: tests/disk/test_kill_loop.py."""
 HEARTBEATS = 8
+AWAKE = 3
+"""Times that an idle chain is woken."""
 FREE_PORTS = [part for name in ("p2p", "http", "client", "metrics") for part in (f"--{name}-listen", "127.0.0.1:0")]
 
 
@@ -125,18 +127,26 @@ def test_an_idle_chain_stands_still_and_is_awake_at_once(net: Devnet, key: Key) 
         return level(net) and picture() == found
 
     wait_for("the chain is idle", calm)
-    before, steps = picture(), counter(net, 0, "rustorium_python_steps_total")
+    before, heard = picture(), beats()
+    steps = counter(net, 0, "rustorium_python_steps_total")
     hear(HEARTBEATS)
     assert picture() == before
     quiet = counter(net, 0, "rustorium_python_steps_total") - steps
-    print(f"{quiet:.0f} Python steps in {HEARTBEATS} heartbeats")
-    assert quiet <= 2 * HEARTBEATS + 2
-    nullified = counter(net, 0, "rustorium_consensus_nullified_views_total")
+    # However late the machine looked: one for each heartbeat that came until then, and one for each that went.
+    heard = beats() - heard
+    print(f"{quiet:.0f} Python steps in {heard:.0f} heartbeats")
+    assert quiet <= 2 * heard + 2
+    lost = []
     with Client.from_net(net.path, key=key) as client:
-        done = client.put(b"awake", b"1")
-    assert done.receipt is not None
-    assert done.receipt.height == before[0][0] + 1
-    assert counter(net, 0, "rustorium_consensus_nullified_views_total") == nullified
+        for number in range(AWAKE):
+            wait_for("the chain is idle", calm)
+            [height, *_] = picture()[0]
+            nullified = counter(net, 0, "rustorium_consensus_nullified_views_total")
+            done = client.put(b"awake", b"%d" % number)
+            assert done.receipt is not None
+            assert done.receipt.height == height + 1
+            lost.append(counter(net, 0, "rustorium_consensus_nullified_views_total") - nullified)
+    assert min(lost) == 0, f"{lost} views were waited out: a busy machine may lose one, a sleeping chain loses each"
 
 
 def test_a_signal_ends_a_node_cleanly(net: Devnet) -> None:
@@ -159,7 +169,7 @@ def test_a_signal_ends_a_node_cleanly(net: Devnet) -> None:
 def test_a_second_process_on_a_home_is_refused(net: Devnet) -> None:
     ended = start_home(net.net.nodes[2].home, *FREE_PORTS)
     assert_one_sentence(ended, 1, "another process", net.net.nodes[2].home)
-    assert level(net)
+    wait_for("all are level", lambda: level(net))
 
 
 def test_a_missing_journal_retires_the_key(net: Devnet, key: Key, tmp_path: Path) -> None:

@@ -46,8 +46,17 @@ def test_every_metric_of_boards_and_rules_is_there_and_is_true(devnet: Devnet) -
     with Client.from_net(devnet.path, key=key) as client:
         done = [client.put(b"measured %d" % number, b"value") for number in range(5)]
         assert client.get(key.address, b"measured 4") == b"value"
+
+        def led() -> bool:
+            client.put(b"more", b"value")
+            proposing = "rustorium_consensus_propose_seconds"
+            return all(Metrics(families).histogram(proposing)[-1][1] > 0 for families in scraped(devnet))
+
+        wait_for("each of them has led a view, however many a busy machine loses", led)
     height = max(one.receipt.height for one in done if one.receipt is not None)
     wait_for("all nodes have it", lambda: all(status.executed >= height for status in statuses(devnet)))
+    missing = "rustorium_consensus_missing_validators"
+    wait_for("all hear all", lambda: all(Metrics(one).value(missing) == 0 for one in scraped(devnet)))
     answers = scraped(devnet)
     for families in answers:
         series = {sample.name for family in families.values() for sample in family.samples}

@@ -197,14 +197,14 @@ def test_a_node_that_lies_is_caught_and_an_honest_one_is_asked(devnet: Devnet, k
     lies = [(b"1000".hex(), b"9999".hex()), (names[0].hex(), names[1].hex())]
     for lie in lies:
         with liar(node, lie) as url:
-            with Client(url, genesis=genesis, timeout_s=3.0) as client:
+            with Client(url, genesis=genesis, timeout_s=20.0) as client:
                 if lie == lies[0]:
                     assert client.get(key.address, names[0], verify=False) == b"9999", "it lies"
                 with pytest.raises(ProofRefused):
                     client.get(key.address, names[0])
                 with pytest.raises(VerificationFailed):
                     client.prove([Subject(key.address, key=names[0])])
-            with Client([url, node], genesis=genesis, timeout_s=10.0) as client:
+            with Client([url, node], genesis=genesis, timeout_s=60.0) as client:
                 assert client.get(key.address, names[0]) == b"1000", "the honest one is asked"
 
 

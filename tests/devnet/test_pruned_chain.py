@@ -10,7 +10,6 @@ from test_state_sync import VICTIM, eager, events, wipe
 
 from process_tools import Load, level, statuses, wait_for
 from rustorium.client import Client, Key
-from rustorium.client.probe import ask
 from rustorium.devnet import Devnet
 from rustorium.errors import ProofPruned, Pruned
 from rustorium.node.quarantine import quarantined
@@ -99,7 +98,7 @@ def cut_on_a_low_disk(net: Devnet) -> float:
 
 
 def found(net: Devnet) -> set[str]:
-    [status] = ask([net.net.nodes[ARCHIVE].http], 2.0)
+    [status] = statuses(net, [ARCHIVE])
     return {one.code for one in status.findings}
 
 

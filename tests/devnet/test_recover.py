@@ -12,7 +12,6 @@ from test_state_sync import eager, events, snapshots
 import disk_layer
 from process_tools import Load, assert_none_missing, counter, level, statuses, wait_for
 from rustorium.client import Client
-from rustorium.client.probe import ask
 from rustorium.devnet import Devnet
 from rustorium.node.admin import call
 from rustorium.types import NodeStatus
@@ -45,8 +44,7 @@ def committee(net: Devnet) -> Any:
 
 def findings(net: Devnet) -> set[str]:
     """What the victim says is wrong with it; nothing while it is down."""
-    [status] = ask([net.net.nodes[VICTIM].http], 2.0)
-    return {one.code for one in status.findings}
+    return {one.code for one in victim(net).findings}
 
 
 def victim(net: Devnet) -> NodeStatus:
@@ -167,12 +165,12 @@ def test_a_disk_that_hangs_is_slow_or_is_full_is_waited_for_by_name(net: Devnet,
             load.wait_for_more(50)
             assert node.acts() == [], "a process that starts anew meets the same disk"
         hold.unlink()
-        wait_for("it goes on where it was", lambda: level(net) and not findings(net))
+        wait_for("it goes on where it was", lambda: level(net) and "disk-stalled" not in findings(net))
         slow.touch()
         with Load(net, "slow"):
             wait_for("it says so", lambda: "disk-slow" in findings(net))
             slow.unlink()
-            wait_for("it is quick again", lambda: not findings(net))
+            wait_for("it is quick again", lambda: "disk-slow" not in findings(net))
         full.touch()
         with Load(net, "full") as load:
             node.wait_for_act("restart", "disk-full", [])
@@ -180,9 +178,10 @@ def test_a_disk_that_hangs_is_slow_or_is_full_is_waited_for_by_name(net: Devnet,
         full.unlink()
         wait_for("it is level again", lambda: level(net))
         assert_none_missing(net, load.told[::5])
-        begun = [(one["code"], one["state"]) for one in node.audited("trouble")]
-        told = [(code, state) for code in ("disk-stalled", "disk-slow") for state in ("begun", "over")]
-        assert begun[:4] == told
+        # A busy machine may find other trouble in between.
+        codes = ("disk-stalled", "disk-slow")
+        begun = [(one["code"], one["state"]) for one in node.audited("trouble") if one["code"] in codes]
+        assert begun[:4] == [(code, state) for code in codes for state in ("begun", "over")]
 
 
 def test_a_silent_leader_is_skipped_until_it_is_back(net: Devnet) -> None:

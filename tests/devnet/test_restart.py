@@ -49,7 +49,7 @@ def without_half_of_its_keys(net: Devnet, client: Client) -> None:
         wait_for("it knows", lambda victim=victim: statuses(net, [victim])[0].retired != "")
     wait_for("all are level", lambda: level(net))
     with pytest.raises(RustoriumError):
-        client.put(b"nobody signs", b"1", wait="final")
+        client.put(b"nobody signs", b"1", wait="final", timeout_s=4.0)
     for node in range(4):
         assert net.terminate(node) == 0
 
@@ -60,7 +60,7 @@ def test_the_owners_of_a_committee_that_can_not_sign_bring_it_back(devnet_factor
     key = Key.open(net.net.accounts[0].key_file)
     genesis = read_genesis(Path(net.net.genesis))
     plan = net.root / "plan.json"
-    with Client(net.net.endpoints, genesis=genesis, key=key, timeout_s=4.0) as client:
+    with Client(net.net.endpoints, genesis=genesis, key=key, timeout_s=60.0) as client:
         without_half_of_its_keys(net, client)
     base = done(net, "begin", plan, 0)
     old = [public_part(home.validator_key)[1] for home in homes]

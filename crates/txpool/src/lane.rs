@@ -57,6 +57,8 @@ pub(crate) struct Lane {
     pub(crate) bytes: u64,
     /// How many are loose.
     pub(crate) loose: usize,
+    /// Whether its author signed two batches for one place.
+    pub(crate) equivocates: bool,
 }
 
 impl Lane {

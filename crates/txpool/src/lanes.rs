@@ -172,6 +172,7 @@ impl Lanes {
         let wanted = wanted && !seeded::bug("listed-batch-not-kept");
         let (seq, held) = (body.seq, Held::new(batch, lsn, wanted, now_ms));
         let other = lane.at(seq).first().map(|other| other.batch.digest);
+        lane.equivocates |= other.is_some();
         if other.is_none() && held.follows(&lane.chain) {
             lane.make_room(held.weight.bytes, self.window_bytes);
         }
@@ -236,11 +237,11 @@ impl Lanes {
         self.lanes.iter().map(|lane| lane.loose).sum()
     }
 
-    /// Whether a batch of this place and with this signature of its author is held: such a one is no other, or forged, and
-    /// need not be checked again.
-    pub fn holds(&self, lane: ValidatorIndex, seq: u64, signature: &Signature) -> bool {
-        let lane = self.lanes.get(usize::from(lane.0));
-        lane.is_some_and(|lane| lane.at(seq).iter().any(|held| held.batch.batch.signature == *signature))
+    /// Whether a batch that came unasked would change nothing: one with this signature of its author is held at its place,
+    /// or any one is and the author is known to sign several for a place.
+    pub fn needs_no_other(&self, lane: ValidatorIndex, seq: u64, signature: &Signature) -> bool {
+        let Some(lane) = self.lanes.get(usize::from(lane.0)) else { return false };
+        lane.at(seq).iter().any(|held| lane.equivocates || held.batch.batch.signature == *signature)
     }
 
     /// Whether final blocks have gone past the batch's place: it is of no use any more.

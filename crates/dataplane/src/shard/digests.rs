@@ -282,8 +282,7 @@ impl<P: Ports> Shard<P> {
     }
 
     fn check_told(&mut self, peer: ValidatorIndex, batch: Batch, credit: Credit) {
-        let body = &batch.body;
-        if self.in_lane_window(&batch) && !self.lanes.holds(body.author, body.seq, &batch.signature) {
+        if self.is_news(&batch) {
             let bytes = Bytes::from(rustorium_types::encode(&batch));
             self.ports.check_batch(peer, batch, bytes, false, credit);
         }

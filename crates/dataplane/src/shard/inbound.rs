@@ -43,11 +43,7 @@ impl<P: Ports> Shard<P> {
             Message::Report(report) => self.on_report(peer, report),
             Message::Work(work) => self.on_work(now, peer, &work),
             Message::Batch(batch) => {
-                let body = &batch.body;
-                if self.is_pushed_by_author(peer, &batch)
-                    && self.in_lane_window(&batch)
-                    && !self.lanes.holds(body.author, body.seq, &batch.signature)
-                {
+                if self.is_pushed_by_author(peer, &batch) && self.is_news(&batch) {
                     self.ports.check_batch(peer, *batch, frame.slice(1..), false, credit);
                 }
             }
@@ -226,6 +222,17 @@ impl<P: Ports> Shard<P> {
         let cursor = self.tree.root_cursors().get(usize::from(body.author.0));
         let window = u64::from(self.context.parameters.lane_window_batches);
         ours && cursor.is_some_and(|c| body.seq >= c.next_seq && body.seq < c.next_seq + window)
+    }
+
+    /// Whether a batch that came unasked is worth a check.
+    pub(super) fn is_news(&self, batch: &Batch) -> bool {
+        let (lane, seq) = (batch.body.author, batch.body.seq);
+        // Hashed only where something is asked for.
+        let listed = || {
+            let digest = || rustorium_crypto::batch_digest(&batch.body);
+            !self.fetcher.is_empty() && self.fetcher.contains(&Want::Batch { lane, digest: digest() })
+        };
+        self.in_lane_window(batch) && (!self.lanes.needs_no_other(lane, seq, &batch.signature) || listed())
     }
 
     pub(super) fn on_batch(

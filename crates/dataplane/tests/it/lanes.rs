@@ -67,6 +67,24 @@ fn two_batches_at_one_seq_are_evidence_and_the_listed_one_is_kept() {
 }
 
 #[test]
+fn of_an_author_of_two_batches_at_one_seq_no_more_are_checked_where_one_is_held() {
+    let mut net = Net::new();
+    net.traitor(3);
+    net.nodes.iter_mut().for_each(|node| node.core.proposes = false);
+    for nonce in 0..20 {
+        for seq in 0..3 {
+            let previous = if seq == 0 { BatchDigest::ZERO } else { BatchDigest([nonce as u8 + 1; 32]) };
+            let transaction = put(&net.genesis, 0, nonce).into_inner();
+            let batch = forge::batch(&net.genesis, 3, seq, previous, &[transaction]);
+            net.inject(3, 0, Message::Batch(Box::new(batch)));
+            net.run();
+        }
+    }
+    assert_eq!(net.ports(0).evidence.len(), 1);
+    assert_eq!(net.ports(0).batch_checks, 4, "one at each seq, and the second one at one of them");
+}
+
+#[test]
 fn transactions_are_forwarded_home_and_listed_there_alone() {
     let mut net = Net::new();
     let id = net.submit_of(0, account_of_lane(2));

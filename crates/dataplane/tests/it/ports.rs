@@ -75,6 +75,8 @@ pub struct TestPorts {
     pub given_up: Vec<TxId>,
     pub refused: Vec<(TxId, Refused)>,
     pub evidence: Vec<Evidence>,
+    /// Batches whose signatures were checked.
+    pub batch_checks: usize,
     /// The state tree, from genesis on.
     rooting: Rooting<Tree<Arc<dyn Store>>, Serial>,
     pub roots: Arc<Queue<RootJob>>,
@@ -122,6 +124,7 @@ impl TestPorts {
             given_up: Vec::new(),
             refused: Vec::new(),
             evidence: Vec::new(),
+            batch_checks: 0,
             rooting,
             roots: Arc::default(),
             retired: None,
@@ -321,6 +324,7 @@ impl Ports for TestPorts {
 
     fn check_batch(&mut self, peer: ValidatorIndex, batch: Batch, bytes: Bytes, wanted: bool, _: Credit) {
         assert_eq!(from::<Batch>(&bytes), batch);
+        self.batch_checks += 1;
         let author = self.context.committee.keys.get(usize::from(batch.body.author.0));
         let Some(author) = author else { return };
         let checked = verify_batch(author, batch.clone()).ok_or_else(|| {

@@ -1,0 +1,145 @@
+"""A member of the committee that uses its own keys against the others: writes go on being final, what it sends takes
+bounded room, and who signs falsely is cut off and named.
+
+`RUSTORIUM_ABUSE_TIMES` makes the attacks that much longer (`just torture`), and each kind of falsely signed frames also
+comes alone. Only then times are judged: no test of `just test` fails by the clock.
+"""
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from attackers import MIB, Pulse, open_sockets_max
+from members import BYZANTINE, CUT_OFF, Liar, Victims
+
+from process_tools import wait_for
+from rust_example import rust_example
+from rustorium.devnet import Devnet
+
+pytestmark = pytest.mark.alone
+
+TIMES = int(os.environ.get("RUSTORIUM_ABUSE_TIMES", "1"))
+BEATS = 60 * TIMES
+"""Final transactions that are waited for before an attack and during it."""
+MBIT_PER_S = 100
+LIAR = 3
+ACCOUNTS = range(4)
+"""The home of one of them may be the liar."""
+
+SLOWER_TIMES_MAX, SLACK_MS = 1.5, 3.0
+"""How much longer the median may take during an attack, and what a machine that the attacker shares may add."""
+PAUSE_MS_MAX = 1_000.0
+"""What the longest may take. A leader whose proposal nobody can complete takes six times the least Δ, 600 ms, in the
+second turn that it loses (R16), and is passed over then."""
+
+FALSE = ["votes", "certificates", "proposals", "junk"]
+FALSE_FORMS = [FALSE] if TIMES == 1 else [FALSE, *([kind] for kind in FALSE)]
+GOOD_FORMS = [["inventions"], ["batches"], ["gap"], ["second"], ["questions"]]
+
+
+@pytest.fixture(scope="session")
+def program() -> Path:
+    open_sockets_max()
+    return rust_example("liar")
+
+
+class Net(Victims):
+    """Four validators, of which one is dead as soon as it was seen how quick they are together."""
+
+    def __init__(self, net: Devnet) -> None:
+        net.start()
+        with Pulse(net, ACCOUNTS) as pulse:
+            pulse.wait(BEATS)
+            warm = pulse.beats()
+            pulse.wait(BEATS)
+            self.of_four = pulse.figures(warm)
+        net.kill(LIAR)
+        super().__init__(net, LIAR)
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Net]:
+    """For attackers that aren't cut off."""
+    with Devnet.create(tmp_path_factory.mktemp("members")) as net:
+        victims = Net(net)
+        yield victims
+        victims.assert_whole()
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Iterator[Net]:
+    with Devnet.create(tmp_path / "net") as net:
+        victims = Net(net)
+        yield victims
+        victims.assert_whole()
+
+
+class Spent:
+    """What the honest nodes spend of processors from now on."""
+
+    def __init__(self, victims: Victims) -> None:
+        self._victims, self._since, self._cpu_s = victims, time.monotonic(), victims.cpu_s()
+
+    def share(self) -> float:
+        """Of one processor, a node."""
+        spent = self._victims.cpu_s() - self._cpu_s
+        return spent / (time.monotonic() - self._since) / len(self._victims.honest)
+
+
+def attack(
+    victims: Net, program: Path, kinds: list[str], until: Callable[[], bool], figure: Callable[[str], None]
+) -> None:
+    """Has the liar send these kinds until so many writes are final and the condition holds; tells the figures."""
+    with Pulse(victims.net, ACCOUNTS) as pulse:
+        # The dead node's turns are passed over from some of them on.
+        pulse.wait(BEATS)
+        first, spent = pulse.beats(), Spent(victims)
+        pulse.wait(BEATS)
+        calm, calm_cpu, begun = pulse.figures(first), spent.share(), pulse.beats()
+        victims.begin()
+        with Liar(program, victims.net, LIAR, kinds, MBIT_PER_S) as liar:
+            assert liar.line()["linked"] >= 1
+            spent = Spent(victims)
+            pulse.wait(BEATS)
+            wait_for(f"what {kinds} must lead to", until)
+            ended, grown, cpu = pulse.beats(), victims.grown_bytes(), spent.share()
+            said = liar.end()
+        attacked = pulse.figures(begun, ended)
+        pulse.wait(BEATS // 10)
+    figure(
+        f"{'+'.join(kinds)} at {said['mbit_per_s']:.0f} Mbit/s: four {victims.of_four}; calm {calm}; attacked"
+        f" {attacked}; {attacked.p50_ms / calm.p50_ms:.2f} times; CPU {calm_cpu:.2f} and {cpu:.2f} a node; memory"
+        f" {grown / MIB:+.0f} MiB; {said['answered_bytes'] / MIB:.0f} MiB answered"
+    )
+    assert said["frames"] > 0
+    if TIMES > 1:
+        assert attacked.p50_ms <= SLOWER_TIMES_MAX * calm.p50_ms + SLACK_MS, f"{attacked}, and {calm} before"
+        assert attacked.longest_ms <= PAUSE_MS_MAX, f"{attacked}, and {calm} before"
+
+
+@pytest.mark.parametrize("kinds", FALSE_FORMS, ids="+".join)
+def test_a_member_that_signs_falsely_is_cut_off_and_named(
+    fresh: Net, program: Path, kinds: list[str], figure: Callable[[str], None]
+) -> None:
+    def reported() -> bool:
+        return fresh.all_find("peer-cut-off")
+
+    attack(fresh, program, kinds, reported, figure)
+    assert fresh.all_say(CUT_OFF) == [1.0] * len(fresh.honest), "the liar, and nobody else"
+    fresh.assert_bounded()
+
+
+@pytest.mark.parametrize("kinds", GOOD_FORMS, ids="+".join)
+def test_a_member_whose_frames_help_nobody_takes_bounded_room(
+    shared: Net, program: Path, kinds: list[str], figure: Callable[[str], None]
+) -> None:
+    evident = kinds in (["batches"], ["gap"], ["second"])
+
+    def reported() -> bool:
+        return not evident or min(shared.all_say(BYZANTINE)) >= 1
+
+    attack(shared, program, kinds, reported, figure)
+    assert shared.all_say(CUT_OFF) == [0.0] * len(shared.honest), "what is signed well cuts nobody off"
+    shared.assert_bounded()
