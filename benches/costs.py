@@ -19,6 +19,7 @@ from main_job import machine
 
 from rustorium import _native
 from rustorium.consensus.vocabulary import Effect
+from rustorium.replica import Replica
 from rustorium.sim.engine import Engine
 from rustorium.sim.release.actors.base import body_of, certificate, signature_of
 from rustorium.sim.release.clients import Clients
@@ -31,7 +32,9 @@ PRICES = Path(__file__).parents[1] / "python/rustorium/sim/release/prices.py"
 SMALL, LARGE = 4, 100
 """Committees whose certificates are timed."""
 TIMES = 200
-FRAMES = ("proposal", "vote", "certificate", "heartbeat", "report", "batch", "transactions", "request", "response")
+FRAMES = (
+    "proposal", "vote", "certificate", "heartbeat", "report", "batch", "transactions", "request", "response", "work"
+)  # fmt: skip
 """Kinds by their tags."""
 RUN_MS = 8_000.0
 KIB = 1024
@@ -71,7 +74,10 @@ def certificates(n: int) -> tuple[float, float]:
     for view in range(1, 41):
         frame = nullification(net, n, view)
         for times in (new, known):
-            times.append(timed(partial(node.frame, view, START_MS + view, 1, 0, frame))[0])
+            took, _, turned = timed(partial(node.frame, view, START_MS + view, 1, 0, frame))
+            times.append(took)
+            for stage, thread, _ in turned[2]:
+                node.end(view, START_MS + view, stage, thread)
     return statistics.median(new), statistics.median(known)
 
 
@@ -80,6 +86,7 @@ def signing() -> tuple[float, float]:
     net = make_net(SMALL, SMALL, 3)
     seed = net.validator_seed(1)
     made = [timed(partial(_native.sim_forge_vote, seed, 1, net.chain, 0, view, 1))[0] for view in range(TIMES)]
+    expanded = statistics.median(timed(partial(_native.public_key, seed))[0] for _ in range(TIMES))
     node, single = node_of(net), list[float]()
     for view in range(1, 61):
         votes = [_native.sim_forge_vote(seed, 1, net.chain, 0, view, 0, bytes([block]) * 32) for block in (1, 2)]
@@ -87,7 +94,7 @@ def signing() -> tuple[float, float]:
             timed(partial(node.frame, view, START_MS + view, 1, 0, vote)) for vote in votes
         )
         single.append((second - first) / max(work[1], 1))
-    return statistics.median(made), statistics.median(single)
+    return statistics.median(made) - expanded, statistics.median(single)
 
 
 class Watched:
@@ -126,6 +133,21 @@ class Watched:
         return result
 
 
+class Stepped:
+    """A node's core, each step timed."""
+
+    def __init__(self, core: Replica, steps: list[int]) -> None:
+        self._core, self._steps = core, steps
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._core, name)
+
+    def on_input(self, now: int, event: Any) -> Any:
+        took, _, effects = timed(lambda: self._core.on_input(now, event))
+        self._steps.append(took)
+        return effects
+
+
 def watched_run(n: int, seed: int) -> tuple[dict[str, list[tuple[float, Work, int]]], list[int]]:
     """Calls of a run without faults by their kinds, and steps of the cores."""
     plan = draw_plan(seed, Mode.PARTITIONS, Shape(n, 10))
@@ -139,14 +161,7 @@ def watched_run(n: int, seed: int) -> tuple[dict[str, list[tuple[float, Work, in
         assert node.port is not None
         assert node.replica is not None
         node.port.native = Watched(node.port.native, node.disk, seen)  # type: ignore[assignment]
-        step = node.replica.on_input
-
-        def watched(now: int, event: Any, step: Callable[..., Any] = step) -> Any:
-            took, _, effects = timed(lambda: step(now, event))
-            steps.append(took)
-            return effects
-
-        node.replica.on_input = watched  # type: ignore[method-assign]
+        node.replica = Stepped(node.replica, steps)  # type: ignore[assignment]
     clients = Clients(world, 20.0)
     clients.begin()
     Engine.run(world, RUN_MS)
@@ -173,19 +188,28 @@ def prices(runs: int) -> dict[str, int]:
         return took - sum(count * costs[name] for count, name in zip(work, costs, strict=True))
 
     median = {kind: statistics.median(map(net, calls)) for kind, calls in seen.items()}
-    turn = median["turn"]
+    turn = idle_turn()
     result = dict(costs) | {"turn": turn}
-    for kind in ("proposal", "vote", "heartbeat", "report", "batch", "request", "response", "own", "admitted"):
+    for kind in ("proposal", "vote", "heartbeat", "batch", "request", "response", "own", "admitted"):
         result[kind] = median[kind] - turn
+    for kind, like in (("report", "heartbeat"), ("transactions", "batch"), ("work", "heartbeat")):
+        result[kind] = median.get(kind, median[like]) - turn
     result["certificate"] = small_known - turn
-    result["transactions"] = median.get("transactions", median["batch"]) - turn
-    result["effect"] = statistics.median((net(call) - turn) / max(call[2], 1) for call in seen["effect"])
+    result["effect"] = statistics.median(
+        (net(call) - turn) / call[2] for call in seen["effect"] if call[2] and not call[1][0]
+    )
     empty = statistics.median(net(call) for call in seen["block"] if not call[2])
     result["block"] = empty - turn
     result["transaction"] = statistics.median((net(call) - empty) / call[2] for call in seen["block"] if call[2])
     result["kib"] = decoding()
     result["core"] = statistics.median(steps)
     return {name: max(round(price), 100) for name, price in result.items()}
+
+
+def idle_turn() -> float:
+    """What a turn costs in which nothing happens, ns."""
+    node = node_of(make_net(SMALL, SMALL, 3))
+    return statistics.median(timed(partial(node.tick, us, START_MS + 1))[0] for us in range(1, TIMES))
 
 
 def decoding() -> float:

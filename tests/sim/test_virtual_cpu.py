@@ -52,12 +52,15 @@ def test_a_frame_that_comes_while_the_shard_is_busy_waits_until_it_is_done() -> 
     assert native.busy()["shard"] == 1_500_000
 
 
-def test_what_waits_together_is_one_turn_that_costs_all_of_it() -> None:
+def test_a_turn_gives_peers_five_milliseconds_and_the_rest_waits_for_the_next() -> None:
     native = node(vote=1_000_000, turn=10_000)
     native.frame(0, START_MS + 1, 1, 0, vote(1))
     for number in range(2, 12):
         native.frame(500, START_MS + 1, 1, 0, vote(number))
-    assert native.tick(1_010, START_MS + 1)[0] == 10_010
+    busy_us, _, _, deadline_us, _, _ = native.tick(1_010, START_MS + 1)
+    assert (busy_us, deadline_us) == (5_010, 6_020), "R38"
+    assert native.tick(6_020, START_MS + 1)[0] == 5_010
+    assert native.tick(11_030, START_MS + 1)[0] == 10, "nothing is left"
 
 
 def test_frames_beyond_the_queue_wait_on_their_link_and_then_at_their_sender() -> None:
@@ -86,7 +89,7 @@ def test_signatures_cost_the_thread_that_checks_them() -> None:
 
 
 def test_prices_must_be_those_of_this_build() -> None:
-    with pytest.raises(ValueError, match="nothing is called 'lunch'"):
+    with pytest.raises(ValueError, match='nothing is called "lunch"'):
         node(lunch=1)
     with pytest.raises(ValueError, match="vote has no price"):
         _native.SimNode(NET.native, _native.SimDisk(), 0, None, 1, 0, 1, costs={k: 1 for k in PRICES if k != "vote"})
@@ -112,7 +115,7 @@ def test_a_bound_that_is_broken_is_told_with_its_rule(monkeypatch: pytest.Monkey
     assert {bound.name for bound in BOUNDS} == set(held)
     for bound in BOUNDS:
         if held[bound.name]:
-            monkeypatch.setattr(bounds, "BOUNDS", (replace(bound, most=lambda _: 0, asserted=True),))
+            monkeypatch.setattr(bounds, "BOUNDS", (replace(bound, most=lambda _: 0),))
             with pytest.raises(BreachError, match="0 at most"):
                 judge_bounds(world, settled=False, under_way=1_000)
 

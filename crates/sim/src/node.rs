@@ -148,7 +148,8 @@ impl SimNode {
     }
 
     fn read(&mut self, from: PublicKey, class: Class, frame: Bytes) -> Result<(), DecodeError> {
-        let read = Message::from_frame(class, &frame).inspect_err(|_| self.inbound.dealt_with(from, class, frame.len()));
+        let read =
+            Message::from_frame(class, &frame).inspect_err(|_| self.inbound.dealt_with(from, class, frame.len()));
         let message = read?;
         self.count(|calls| {
             calls.frames_read += 1;
