@@ -30,8 +30,6 @@ PARTED_AT_MS, PARTED_MS = 60.0, 700.0
 CLOCKS_MS = 2_000.0
 """Clocks jump within this time."""
 ATTACKS_MS = 3_000.0
-PRICED = False
-"""Whether threads' work takes its price in runs of seeds: off until the prices are measured."""
 HOUR_GAP_MS = 300.0
 HOUR_TRAITORS = ("silent", "vote withholder", "nullifier")
 """Kinds whose work goes on however long an hour lasts."""
@@ -342,9 +340,9 @@ def build_world(seed: int, plan: Plan) -> World:
     parameters = [("root_period_ms", plan.root_period_ms), ("root_period_idle_ms", plan.root_idle_ms)]
     if plan.terms is not None and plan.terms.epoch_ms is not None:
         parameters.append(("epoch_ms", plan.terms.epoch_ms))
-    if version_of(seed) > 1:
-        parameters.append(("epoch_age_min_ms", AGES_MS[seed % len(AGES_MS)]))
     owner = next((place for place, actor in actors.items() if actor.kind == CHURNER), None)
+    if version_of(seed) > 1 and owner is None:
+        parameters.append(("epoch_age_min_ms", AGES_MS[seed % len(AGES_MS)]))
     net = make_net(plan.shape.nodes, nodes, ACCOUNTS, tuple(parameters), version_of(seed), owner)
     paces: dict[int, Pace] = {} if plan.slow_node is None else {plan.slow_node: SLOW}
     world = World(
@@ -358,9 +356,9 @@ def build_world(seed: int, plan: Plan) -> World:
         paces=paces,
         skews_ms=plan.skews_ms,
         twins=doubled,
-        costs=PRICES if PRICED else None,
+        costs=PRICES,
     )
-    world.step_ns = CORE_STEP_NS if PRICED else 0
+    world.step_ns = CORE_STEP_NS
     schedule_jumps(world, plan.jumps)
     world.counts["slow node"] += plan.slow_node is not None
     for at, node, down in plan.crashes:

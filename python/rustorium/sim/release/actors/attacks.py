@@ -47,6 +47,8 @@ TRANSACTIONS = b"\6"
 FORWARDED = 100
 """Transactions in a stranger's frame."""
 CHURNS_MAX = 12
+CHURNED = "key replaced by its owner"
+"""What a churner's deeds are counted as."""
 FIRST_NEW_KEY = 10
 """Numbers of keys from which on no node has them."""
 HISTORY = b"\3" + (1).to_bytes(8, "little") + (256).to_bytes(4, "little")
@@ -57,6 +59,7 @@ class Clocked(Actor):
     """Acts by a clock of its own, as long as its budget lasts."""
 
     budget = 0
+    begins_ms = every_ms = EVERY_MS
 
     def __init__(self) -> None:
         super().__init__()
@@ -64,7 +67,7 @@ class Clocked(Actor):
         self.left = self.budget
 
     def begins(self, world: "World", node: int, /) -> None:
-        world.after_ms(EVERY_MS, self._beat, world, node)
+        world.after_ms(self.begins_ms, self._beat, world, node)
 
     def send(self, out: Outgoing, /) -> None:
         self.hand.learn(out)
@@ -79,7 +82,7 @@ class Clocked(Actor):
             return
         if world.nodes[node].port is not None and self._may_act():
             self.act(world, node)
-        world.after_ms(EVERY_MS, self._beat, world, node)
+        world.after_ms(self.every_ms, self._beat, world, node)
 
     def _may_act(self) -> bool:
         """Whether it knows where the chain is."""
@@ -162,14 +165,18 @@ class ProposalFlooder(Remembering):
     def act(self, world: "World", node: int, /) -> None:
         if self.proposal is None:
             return
-        view = self.hand.view + world.rng.randint(1, 20)
+        frame = self.loaded(world, node, self.hand.view + world.rng.randint(1, 20))
+        self.did(world, "proposal with false nullifications")
+        self.tell_all(world, node, CONSENSUS, frame)
+
+    def loaded(self, world: "World", node: int, view: int) -> bytes:
+        """A proposal of a view with as many false nullifications as there can be."""
         frame = self.forged(world, node, view, {})
         at = notarization_at(frame)
         assert at is not None
-        carried = [self.false_certificate(world, node, view - back, NULLIFY) for back in range(CARRIED, 0, -1)]
-        frame = frame[:at] + b"\0" + CARRIED.to_bytes(4, "little") + b"".join(carried)
-        self.did(world, "proposal with false nullifications")
-        self.tell_all(world, node, CONSENSUS, frame)
+        views = range(max(view - CARRIED, 1), view)
+        carried = [self.false_certificate(world, node, each, NULLIFY) for each in views]
+        return frame[:at] + b"\0" + len(carried).to_bytes(4, "little") + b"".join(carried)
 
 
 class InventiveProposer(Remembering):
@@ -184,9 +191,13 @@ class InventiveProposer(Remembering):
         if self.proposal is None:
             return
         for ahead in world.rng.sample(range(1, VIEWS_AHEAD), 15):
-            lanes = {lane: (self.next_seq(lane) + 1, world.rng.randbytes(32)) for lane in range(world.n)}
             self.did(world, "proposal of invented batches")
-            self.tell_all(world, node, CONSENSUS, self.forged(world, node, self.hand.view + ahead, lanes))
+            self.tell_all(world, node, CONSENSUS, self.invented(world, node, ahead))
+
+    def invented(self, world: "World", node: int, ahead: int) -> bytes:
+        """A proposal so many views ahead, with an invented batch of every lane."""
+        lanes = {lane: (self.next_seq(lane) + 1, world.rng.randbytes(32)) for lane in range(world.n)}
+        return self.forged(world, node, self.hand.view + ahead, lanes)
 
 
 class Hoarder(Remembering):
@@ -253,9 +264,12 @@ class GapSender(Actor):
 
 
 class Historian(Clocked):
-    """Asks for the whole history without end."""
+    """Asks for the whole history without end, and looks at no answer."""
 
     budget = QUESTIONS_MAX
+
+    def lets_in(self, incoming: Incoming, /) -> bool:
+        return bool(incoming.said["message"] != "final blocks") and super().lets_in(incoming)
 
     def act(self, world: "World", node: int, /) -> None:
         for _ in range(20):
@@ -295,7 +309,7 @@ class Churner(Clocked):
         net, number = world.net, FIRST_NEW_KEY + self.budget - self.left
         old = net.validator_key(node, self._number)
         self._number = number
-        self.did(world, "key replaced by its owner")
+        self.did(world, CHURNED)
         world.on_owner(
             {
                 "type": "replace_key",
