@@ -107,7 +107,7 @@ torture: build (debian "go" "golang-go")
 soak MINUTES="60" SEED="0" *OPTIONS: build
     PYTHONPATH=tests {{ python }} tests/soak.py --minutes {{ MINUTES }} --seed {{ SEED }} {{ OPTIONS }}
 
-# play COUNT seeds of the simulator from FIRST on; MODE: safety liveness epochs traitors partitions twins
+# play COUNT seeds of the simulator from FIRST on; MODE: safety liveness epochs traitors partitions twins bad-hours clocks attacks
 sim FIRST="0" COUNT="200" MODE="liveness" *OPTIONS: build
     {{ python }} -m rustorium.cli sim run --seed {{ FIRST }} --count {{ COUNT }} --mode {{ MODE }} --jobs 2 {{ OPTIONS }}
 
@@ -161,6 +161,14 @@ bench-zk *ARGUMENTS: build
 # how often a live peer is suspected without a free core: `record SECONDS FILE`, then `judge FILE`
 bench-suspicion *ARGUMENTS: build
     {{ python }} benches/suspicion.py {{ ARGUMENTS }}
+
+# measure the prices of work in the simulator's virtual processors; `--write` checks them in
+bench-costs *ARGUMENTS: build
+    {{ python }} benches/costs.py {{ ARGUMENTS }}
+
+# what a view costs with 4 to 100 validators, in the simulator; `--write` puts the table into docs/benchmarks.md
+bench-committee *ARGUMENTS: build
+    {{ python }} benches/committee.py {{ ARGUMENTS }}
 
 # CometBFT beside ours, built with Go into the cache folder
 bench-peers *ARGUMENTS: venv

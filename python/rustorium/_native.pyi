@@ -1,6 +1,6 @@
 """The Rust extension: ids, signing, proofs, and the node's data plane. What takes time releases the GIL."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self, final
 
@@ -69,6 +69,7 @@ __all__ = [
     "sim_forge_proposal",
     "sim_forge_vote",
     "sim_read_frame",
+    "sim_signature_work",
     "tracing_init",
     "transaction_input",
     "value_hash",
@@ -391,9 +392,16 @@ class Node:
     def rotation(self) -> str: ...
     def close(self) -> None: ...
 
-_Turned = tuple[list[tuple[list[int], int, bytes]], list[int], int | None, bool, list[tuple[int, str, int | None]]]
-"""Frames that leave (to, class, bytes), stages that begin, deadline in µs, whether inputs wait, answers (tag, how,
-height) to clients."""
+_Turned = tuple[
+    int,
+    list[tuple[list[int], int, bytes]],
+    list[tuple[int, int, int | None]],
+    int | None,
+    bool,
+    list[tuple[int, str, int | None]],
+]
+"""For how many µs the shard's thread is busy, frames that leave (to, class, bytes), stages that begin (which, on which
+thread, for how many µs), deadline in µs, whether inputs wait, answers (tag, how, height) to clients."""
 
 @final
 class SimChain:
@@ -435,7 +443,10 @@ class SimNode:
         heartbeat_us: int,
         now_us: int,
         wall_ms: int,
+        *,
         shared: bool = False,
+        verifiers: int = 1,
+        costs: Mapping[str, int] | None = None,
     ) -> Self: ...
     def started(self, now_us: int, wall_ms: int) -> _Turned: ...
     def frame(self, now_us: int, wall_ms: int, source: int, class_: int, frame: bytes) -> _Turned: ...
@@ -443,9 +454,11 @@ class SimNode:
     def submit(self, now_us: int, wall_ms: int, effects: Sequence[Effect]) -> _Turned: ...
     def client(self, now_us: int, wall_ms: int, transaction: bytes, until: str, tag: int) -> _Turned: ...
     def tick(self, now_us: int, wall_ms: int) -> _Turned: ...
-    def end(self, now_us: int, wall_ms: int, stage: int) -> _Turned: ...
+    def end(self, now_us: int, wall_ms: int, stage: int, thread: int) -> _Turned: ...
     def drain(self, limit: int) -> list[Input]: ...
     def offenders(self) -> list[int]: ...
+    def busy(self) -> dict[str, int]: ...
+    def held(self) -> dict[str, int]: ...
     def calls(self) -> dict[str, int]: ...
 
 def sim_forge_vote(
@@ -465,3 +478,4 @@ def sim_forge_batch(
     seed: bytes, author: int, chain: str, epoch: int, seq: int, previous: bytes, transactions: Sequence[bytes]
 ) -> bytes: ...
 def sim_read_frame(frame: bytes) -> dict[str, Any]: ...
+def sim_signature_work() -> tuple[int, int, int, int]: ...

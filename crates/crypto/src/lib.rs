@@ -12,6 +12,8 @@ pub mod merkle;
 #[cfg(not(target_family = "wasm"))]
 pub mod seal;
 pub mod sign;
+pub mod work;
 
 pub use hash::*;
 pub use sign::*;
+pub use work::{Work, work_done};

@@ -60,6 +60,7 @@ impl SigningKey {
 
     /// Signs bytes that start with a domain string.
     pub fn sign(&self, bytes: &[u8]) -> Signature {
+        crate::work::count(|work| work.signed += 1);
         self.inner.sign(bytes).to_bytes()
     }
 
@@ -93,6 +94,7 @@ fn batch_signature_bytes(digest: &BatchDigest) -> Vec<u8> {
 
 /// Whether `signature` is `key`'s on `bytes`.
 pub fn verify(key: &PublicKey, bytes: &[u8], signature: &Signature) -> bool {
+    crate::work::count(|work| work.singles += 1);
     VerificationKey::try_from(*key).and_then(|key| key.verify(&ZebraSignature::from(*signature), bytes)).is_ok()
 }
 

@@ -325,7 +325,7 @@ pub fn run_shard(mut shard: Shard<ThreadPorts>, events: &Queue<Event>, gauges: &
         }
         new.drain(..).for_each(|event| turns.push(event));
         let at = now(start);
-        if !turns.take(&mut shard, at, clock_ns, arrive) {
+        if !turns.take(&mut shard, at, |_| (), clock_ns, arrive) {
             shard.ports.executor.close();
             return;
         }

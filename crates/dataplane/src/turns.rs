@@ -50,12 +50,14 @@ impl Turns {
         self.frames.len_of(peer)
     }
 
-    /// Lets the shard take the events of one turn. `clock_ns` measures what the frames cost, each peer pays for its own;
-    /// `arrive` brings what has come meanwhile. False if the shard was told to stop.
+    /// Lets the shard take the events of one turn. `begin` is told each event before it is dealt with; `clock_ns` measures
+    /// what the frames cost, each peer pays for its own; `arrive` brings what has come meanwhile. False if the shard was
+    /// told to stop.
     pub fn take<P: Ports>(
         &mut self,
         shard: &mut Shard<P>,
         at: Now,
+        mut begin: impl FnMut(&Event),
         mut clock_ns: impl FnMut() -> u64,
         mut arrive: impl FnMut(&mut VecDeque<Event>),
     ) -> bool {
@@ -63,6 +65,7 @@ impl Turns {
             if matches!(event, Event::Stop) {
                 return false;
             }
+            begin(&event);
             shard.handle(at, event);
         }
         let (began, mut new) = (clock_ns(), VecDeque::new());
@@ -70,6 +73,7 @@ impl Turns {
         while last.saturating_sub(began) < PEERS_NS_MAX || seeded::bug("turns-without-end") {
             self.hold(shard, at);
             let Some((from, event)) = self.frames.pop() else { break };
+            begin(&event);
             shard.handle(at, event);
             let now = clock_ns();
             self.frames.charge(&from, now.saturating_sub(last));

@@ -9,7 +9,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
 use rustorium_dataplane::shard::Now;
 use rustorium_gateway::{Submitted, Wait};
-use rustorium_sim::{Answer, Chain, Keys, Outcome, SimDisk as Disk, SimNode as Inner, Stage};
+use rustorium_sim::{Answer, Chain, Costs, Keys, Outcome, SimDisk as Disk, SimNode as Inner, Stage, Threads};
 use rustorium_storage::{Fault, Store};
 use rustorium_types::{Class, Epoch, Height, TxId, ValidatorSet, encode};
 use std::collections::BTreeMap;
@@ -20,8 +20,11 @@ type Raw<'py> = Bound<'py, PyBytes>;
 type SentFrame<'py> = (Vec<u16>, u8, Raw<'py>);
 /// Tag, how it ended, the transaction's height where it is final.
 type Answered = (usize, &'static str, Option<u64>);
-/// Frames, stages that begin, deadline in µs (none: never), whether inputs wait, answers to clients.
-type Turned<'py> = (Vec<SentFrame<'py>>, Vec<u8>, Option<u64>, bool, Vec<Answered>);
+/// Stage, which of its threads, for how many µs that is busy (none: the simulation knows).
+type BegunStage = (u8, usize, Option<u64>);
+/// For how many µs the shard's thread was busy, frames, stages that begin, deadline in µs (none: never), whether inputs
+/// wait, answers to clients.
+type Turned<'py> = (u64, Vec<SentFrame<'py>>, Vec<BegunStage>, Option<u64>, bool, Vec<Answered>);
 /// Height, digest, header, result root.
 type StoredTip<'py> = (u64, Raw<'py>, Raw<'py>, Raw<'py>);
 
@@ -190,9 +193,16 @@ fn answered(Answer { tag, how }: Answer) -> Answered {
 
 fn turned<'py>(py: Python<'py>, outcome: Outcome) -> Turned<'py> {
     let sent = outcome.sent.into_iter().map(|sent| (sent.to, sent.class as u8, PyBytes::new(py, &sent.frame)));
-    let begun = outcome.begun.into_iter().map(|stage| stage as u8).collect();
+    let begun = outcome.begun.into_iter().map(|begun| (begun.stage as u8, begun.thread, begun.busy_us)).collect();
     let deadline = (outcome.deadline_us < u64::MAX).then_some(outcome.deadline_us);
-    (sent.collect(), begun, deadline, outcome.wakes, outcome.answers.into_iter().map(answered).collect())
+    (
+        outcome.busy_us,
+        sent.collect(),
+        begun,
+        deadline,
+        outcome.wakes,
+        outcome.answers.into_iter().map(answered).collect(),
+    )
 }
 
 impl SimNode {
@@ -210,7 +220,9 @@ impl SimNode {
 #[pymethods]
 impl SimNode {
     #[new]
-    #[pyo3(signature = (chain, disk, number, validator_seed, heartbeat_us, now_us, wall_ms, shared=false))]
+    #[pyo3(signature = (
+        chain, disk, number, validator_seed, heartbeat_us, now_us, wall_ms, *, shared=false, verifiers=1, costs=None
+    ))]
     #[expect(clippy::too_many_arguments, reason = "what a process starts with, by name on the Python side")]
     fn new(
         py: Python<'_>,
@@ -222,10 +234,14 @@ impl SimNode {
         now_us: u64,
         wall_ms: u64,
         shared: bool,
+        verifiers: usize,
+        costs: Option<BTreeMap<String, u64>>,
     ) -> PyResult<Self> {
         let keys = Keys { number, validator: validator_seed.map(key).transpose()?, shared };
         let now = Now { us: now_us, wall_ms };
-        let started = detached(py, || Inner::start(&chain.inner, &disk.inner, keys, heartbeat_us, now))?;
+        let costs = costs.map(|costs| Costs::named(costs.iter().map(|(name, price)| (name.as_str(), *price))));
+        let threads = Threads { verifiers, costs: costs.transpose().map_err(value_error)? };
+        let started = detached(py, || Inner::start(&chain.inner, &disk.inner, keys, heartbeat_us, threads, now))?;
         let inner = started.map_err(|(code, sentence)| native_error(&code, sentence))?;
         Ok(Self { inner: Mutex::new(inner), vocabulary: chain.vocabulary.clone() })
     }
@@ -291,12 +307,12 @@ impl SimNode {
         self.run(py, now, |inner| inner.tick(now))
     }
 
-    /// A stage is done.
-    fn end<'py>(&self, py: Python<'py>, now_us: u64, wall_ms: u64, stage: u8) -> PyResult<Turned<'py>> {
+    /// A stage is done, on this of its threads.
+    fn end<'py>(&self, py: Python<'py>, now_us: u64, wall_ms: u64, stage: u8, thread: usize) -> PyResult<Turned<'py>> {
         let now = Now { us: now_us, wall_ms };
         let stage = Stage::ALL.get(usize::from(stage)).copied();
         let stage = stage.ok_or_else(|| PyValueError::new_err("there is no such stage"))?;
-        self.run(py, now, |inner| inner.end(now, stage))
+        self.run(py, now, |inner| inner.end(now, stage, thread))
     }
 
     /// Inputs for the core, oldest first. Errors: the data plane has failed.
@@ -309,6 +325,16 @@ impl SimNode {
     /// Places of members against which there is evidence, since it was last asked.
     fn offenders(&self) -> Vec<u16> {
         self.inner.lock().evidence().iter().map(|evidence| evidence.offender().0).collect()
+    }
+
+    /// Nanoseconds for which threads were busy, by their kind; and frames that found no room.
+    fn busy(&self) -> BTreeMap<&'static str, u64> {
+        self.inner.lock().busy().into_iter().collect()
+    }
+
+    /// What the process and its journal keep, by name.
+    fn held(&self) -> BTreeMap<&'static str, u64> {
+        self.inner.lock().held().into_iter().collect()
     }
 
     /// Calls into the release stages since the start, by what they asked for.

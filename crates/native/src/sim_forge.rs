@@ -105,11 +105,19 @@ fn sim_read_frame<'py>(py: Python<'py>, frame: &[u8]) -> PyResult<Bound<'py, PyD
     Ok(said)
 }
 
+/// Signature work of this thread since it began: made, checked alone, equations, signatures in those.
+#[pyfunction]
+fn sim_signature_work() -> (u64, u64, u64, u64) {
+    let work = rustorium_crypto::work_done();
+    (work.signed, work.singles, work.groups, work.grouped)
+}
+
 /// Adds the functions to the module.
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(sim_forge_vote, module)?)?;
     module.add_function(wrap_pyfunction!(sim_forge_proposal, module)?)?;
     module.add_function(wrap_pyfunction!(sim_forge_batch, module)?)?;
     module.add_function(wrap_pyfunction!(sim_read_frame, module)?)?;
+    module.add_function(wrap_pyfunction!(sim_signature_work, module)?)?;
     Ok(())
 }

@@ -373,6 +373,11 @@ impl Tally {
         self.votes.get(&body.view).is_some_and(|votes| votes.has_vote(body.kind, &body.block, signer))
     }
 
+    /// Numbers of certificates that are whole in memory and of votes.
+    pub fn held(&self) -> (usize, usize) {
+        (self.kept.size().1, self.votes.values().map(ViewVotes::votes).sum())
+    }
+
     /// A member's votes that are held, newest views first. Not all are verified.
     pub fn votes_of(&self, signer: ValidatorIndex) -> impl Iterator<Item = SignedVote> {
         let newest = self.newest.get(&signer).filter(|vote| !self.votes.contains_key(&vote.body.view)).copied();

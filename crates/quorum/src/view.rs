@@ -70,6 +70,11 @@ impl ViewVotes {
         self.ballots[kind as usize].iter().any(|ballot| ballot.signer() == signer && ballot.is_for(block))
     }
 
+    /// Number of votes held, verified or not.
+    pub(crate) fn votes(&self) -> usize {
+        self.ballots.iter().map(Vec::len).sum()
+    }
+
     /// A member's votes, verified or not.
     pub(crate) fn votes_of(&self, signer: ValidatorIndex) -> impl Iterator<Item = SignedVote> {
         self.ballots.iter().flatten().filter(move |ballot| ballot.signer() == signer).map(|ballot| *ballot.vote())

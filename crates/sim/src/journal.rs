@@ -87,6 +87,11 @@ impl SimJournal {
         positions.iter().filter_map(find).map(|at| self.records[at].clone()).collect()
     }
 
+    /// Records and bytes that it keeps.
+    pub fn held(&self) -> (usize, usize) {
+        (self.records.len(), self.records.iter().map(|record| record.payload.len()).sum())
+    }
+
     /// Records that a power cut now would forget.
     pub fn unsynced(&self) -> usize {
         self.records.len() - self.records.partition_point(|record| record.lsn.0 <= self.synced)

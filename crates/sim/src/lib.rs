@@ -6,15 +6,20 @@
 
 mod calls;
 mod chain;
+mod checks;
+mod costs;
 mod disk;
 pub mod forge;
+mod inbound;
 mod journal;
 mod node;
 mod ports;
+mod start;
 
 pub use calls::Calls;
 pub use chain::Chain;
+pub use costs::Costs;
 pub use disk::SimDisk;
 pub use journal::SimJournal;
-pub use node::{Answer, Keys, Outcome, SimNode, Stage};
+pub use node::{Answer, Begun, Keys, Outcome, SimNode, Stage, Threads};
 pub use ports::Sent;

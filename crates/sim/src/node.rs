@@ -1,39 +1,31 @@
 //! A node from its start to its death: one incarnation.
 
 use crate::calls::Calls;
-use crate::chain::Chain;
+use crate::checks::Checks;
+use crate::costs::{Costs, Meter};
 use crate::disk::SimDisk;
+use crate::inbound::Inbound;
 use crate::ports::{Sent, SimPorts};
+use crate::start::{Roots, store_failed};
 use bytes::Bytes;
 use parking_lot::Mutex;
-use rustorium_crypto::SigningKey;
-use rustorium_dataplane::clients::{Clients, prover};
-use rustorium_dataplane::context::Context;
-use rustorium_dataplane::executor::{Executor, Progress, store_code};
+use rustorium_crypto::{SigningKey, work_done};
+use rustorium_dataplane::executor::Executor;
 use rustorium_dataplane::inbox::Inbox;
 use rustorium_dataplane::keeper::Keeping;
-use rustorium_dataplane::metrics::NodeMetrics;
 use rustorium_dataplane::port::{Effect, Input};
-use rustorium_dataplane::proving::Scoped;
 use rustorium_dataplane::queue::Queue;
-use rustorium_dataplane::recover;
-use rustorium_dataplane::rooter::{RootMetrics, Rooter};
-use rustorium_dataplane::rooting::RootJob;
-use rustorium_dataplane::shard::{Event, Now, Shard, WorkConfig};
+use rustorium_dataplane::shard::{Event, Now, Shard};
 use rustorium_dataplane::turns::Turns;
 use rustorium_dataplane::verifier::{Submission, Verifier};
-use rustorium_dataplane::waiters::Waiters;
-use rustorium_execution::Keys as VerifyingKeys;
 use rustorium_gateway::{Submitted, Visit, Wait};
 use rustorium_quorum::Evidence;
-use rustorium_storage::{Fault, Store, StoreError};
+use rustorium_storage::{Fault, Store};
 use rustorium_transport::Credit;
-use rustorium_txpool::PoolConfig;
-use rustorium_types::{Class, DecodeError, Height, Message, Transaction, decode, limits};
+use rustorium_types::{Class, DecodeError, Height, Message, PublicKey, Transaction, decode, limits};
+use std::cell::Cell;
 use std::collections::{BTreeSet, VecDeque};
-use std::net::Ipv4Addr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// A stable code and a sentence: why a node doesn't start, or can't go on.
@@ -60,6 +52,17 @@ impl Stage {
     pub const ALL: [Self; 5] = [Self::Sync, Self::Check, Self::Execute, Self::Root, Self::Keep];
 }
 
+/// A stage that begins.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Begun {
+    /// Which one.
+    pub stage: Stage,
+    /// Which of the threads that check; 0 for the others.
+    pub thread: usize,
+    /// How long the thread is busy with it, microseconds; none: the simulation knows.
+    pub busy_us: Option<u64>,
+}
+
 /// How a client's submission ended.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Answer {
@@ -71,10 +74,12 @@ pub struct Answer {
 
 /// What a call brought about.
 pub struct Outcome {
+    /// For how many microseconds the shard's thread was busy with the call: what follows happens after that.
+    pub busy_us: u64,
     /// Frames that leave, in order.
     pub sent: Vec<Sent>,
     /// Stages that begin.
-    pub begun: Vec<Stage>,
+    pub begun: Vec<Begun>,
     /// When `tick` is wanted, monotonic microseconds.
     pub deadline_us: u64,
     /// Whether inputs wait for the core, or the node has failed.
@@ -93,182 +98,66 @@ pub struct Keys {
     pub shared: bool,
 }
 
+/// Threads that a node has, and what their work costs.
+#[derive(Clone, Debug)]
+pub struct Threads {
+    /// Those that check signatures.
+    pub verifiers: usize,
+    /// Prices; none: nothing takes time but what the simulation says.
+    pub costs: Option<Costs>,
+}
+
 /// A running node.
 pub struct SimNode {
     /// None only inside `turn`.
-    shard: Option<Shard<SimPorts>>,
-    disk: Arc<SimDisk>,
-    store: Arc<dyn Store>,
-    verifier: Arc<Verifier>,
-    executor: Executor,
-    rooter: Option<Roots>,
-    keeping: Keeping,
-    inbox: Arc<Inbox>,
-    events: Arc<Queue<Event>>,
-    turns: Turns,
-    answers: Arc<Mutex<Vec<Answer>>>,
+    pub(crate) shard: Option<Shard<SimPorts>>,
+    pub(crate) disk: Arc<SimDisk>,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) verifier: Arc<Verifier>,
+    /// What the verifier has found and its threads haven't told yet.
+    pub(crate) verified: Arc<Queue<Event>>,
+    pub(crate) checks: Checks,
+    pub(crate) executor: Executor,
+    pub(crate) rooter: Option<Roots>,
+    pub(crate) keeping: Keeping,
+    pub(crate) inbox: Arc<Inbox>,
+    pub(crate) events: Arc<Queue<Event>>,
+    pub(crate) turns: Turns,
+    pub(crate) inbound: Inbound,
+    pub(crate) meter: Meter,
+    pub(crate) answers: Arc<Mutex<Vec<Answer>>>,
     /// All clients are one, that never leaves.
-    client: Arc<Visit>,
-    running: BTreeSet<Stage>,
+    pub(crate) client: Arc<Visit>,
+    pub(crate) running: BTreeSet<Stage>,
     /// Writes and syncs that the store had seen before the start.
-    calls_before: (u64, u64),
+    pub(crate) calls_before: (u64, u64),
     /// When the newest state is rooted ahead, if nothing comes; monotonic microseconds.
-    ahead_us: Option<u64>,
-}
-
-fn store_failed(error: &StoreError) -> Failure {
-    (store_code(error).to_owned(), error.to_string())
-}
-
-/// The state tree, and what comes to be rooted.
-type Roots = (Rooter, Arc<Queue<RootJob>>);
-
-/// What the stages of one node share.
-struct Shared {
-    store: Arc<dyn Store>,
-    context: Arc<Context>,
-    inbox: Arc<Inbox>,
-    events: Arc<Queue<Event>>,
-    waiters: Arc<Waiters>,
-    progress: Arc<Progress>,
-    metrics: Arc<NodeMetrics>,
-}
-
-impl Shared {
-    fn clients(&self) -> Clients {
-        Clients {
-            store: self.store.clone(),
-            waiters: self.waiters.clone(),
-            inbox: self.inbox.clone(),
-            prove: prover(self.store.clone()),
-        }
-    }
-
-    fn executor(&self, roots: Option<Arc<Queue<RootJob>>>) -> Executor {
-        Executor {
-            context: self.context.clone(),
-            store: self.store.clone(),
-            waiters: self.waiters.clone(),
-            events: self.events.clone(),
-            inbox: self.inbox.clone(),
-            progress: self.progress.clone(),
-            metrics: self.metrics.clone(),
-            roots,
-            keys: VerifyingKeys::default(),
-            provers: Scoped(1),
-            prove: prover(self.store.clone()),
-        }
-    }
-
-    fn keeping(&self) -> Keeping {
-        Keeping {
-            store: self.store.clone(),
-            progress: self.progress.clone(),
-            waiters: self.waiters.clone(),
-            events: self.events.clone(),
-            stopping: Arc::<AtomicBool>::default(),
-            keep_heights: None,
-        }
-    }
-
-    fn rooter(&self, chain: &Chain) -> Result<Option<Roots>, Failure> {
-        if !self.context.parameters.state_roots {
-            return Ok(None);
-        }
-        let rooter = Rooter::new(
-            self.store.clone(),
-            chain.tables.clone(),
-            &self.context.parameters,
-            self.events.clone(),
-            self.inbox.clone(),
-            RootMetrics::new(&self.metrics),
-        );
-        let rooter = rooter.map_err(|(code, sentence)| (code.to_owned(), sentence))?;
-        Ok(Some((rooter, Arc::default())))
-    }
+    pub(crate) ahead_us: Option<u64>,
+    /// For how long the last turn kept the shard's thread busy.
+    pub(crate) busy_us: u64,
 }
 
 impl SimNode {
-    /// Starts a process on a disk, in the order in which a node does. Errors: why it doesn't start.
-    pub fn start(
-        chain: &Arc<Chain>,
-        disk: &Arc<SimDisk>,
-        keys: Keys,
-        heartbeat_us: u64,
-        now: Now,
-    ) -> Result<Self, Failure> {
-        let store: Arc<dyn Store> = disk.store();
-        let calls_before = disk.store().calls();
-        let tip = recover::tip_of(&*store, &chain.genesis).map_err(|error| store_failed(&error))?;
-        let context = Context::at(&chain.genesis, keys.validator, &*store, &tip.header);
-        let context = Arc::new(context.map_err(|error| store_failed(&error))?);
-        let records = disk.journal(crate::journal::SimJournal::open);
-        let mut journaled = recover::decode_journal(&context, &*store, &tip, records)
-            .map_err(|sentence| ("journal-corrupt".to_owned(), sentence))?;
-        journaled.retired = disk.retired().is_some();
-        let inbox = Inbox::new().map_err(|error| ("system".to_owned(), format!("no eventfd: {error}")))?;
-        let shared = Shared {
-            store: store.clone(),
-            context: context.clone(),
-            inbox: Arc::new(inbox),
-            events: Arc::default(),
-            waiters: Arc::default(),
-            progress: Arc::default(),
-            metrics: Arc::default(),
-        };
-        shared.progress.executed.store(tip.height.0, Ordering::Release);
-        shared.progress.claimed.store(tip.header.result.height.0, Ordering::Release);
-        let verifier = Verifier::new(context.committee.clone(), shared.waiters.clone(), shared.events.clone());
-        let verifier = Arc::new(verifier);
-        let mut ports = SimPorts {
-            chain: chain.clone(),
-            number: keys.number,
-            disk: disk.clone(),
-            clients: shared.clients(),
-            verifier: verifier.clone(),
-            jobs: VecDeque::new(),
-            sent: Vec::new(),
-            linked: BTreeSet::new(),
-            members: Vec::new(),
-            evidence: Vec::new(),
-            calls: Calls::default(),
-        };
-        ports.name_members(&context);
-        let pool = PoolConfig::for_parameters(&context.parameters);
-        let config = WorkConfig { pool, heartbeat_us, retires: !keys.shared, ..WorkConfig::default() };
-        let rooter = shared.rooter(chain)?;
-        let mut shard = Shard::recover(context, config, ports, now, (tip.digest, tip.header), journaled);
-        shard.end_turn(now);
-        let mut node = Self {
-            shard: Some(shard),
-            disk: disk.clone(),
-            store,
-            verifier,
-            executor: shared.executor(rooter.as_ref().map(|(_, jobs)| jobs.clone())),
-            rooter,
-            keeping: shared.keeping(),
-            inbox: shared.inbox,
-            events: shared.events,
-            turns: Turns::default(),
-            answers: Arc::default(),
-            client: Visit::of(Ipv4Addr::LOCALHOST.into()),
-            running: BTreeSet::new(),
-            calls_before,
-            ahead_us: None,
-        };
-        node.plan_ahead(now);
-        Ok(node)
-    }
-
     /// A frame came on a link. Errors: it can't be read, as a transport would have to say.
     pub fn frame(&mut self, now: Now, from: u16, class: Class, frame: Bytes) -> Result<(), DecodeError> {
-        let message = Message::from_frame(class, &frame)?;
-        let Some(shard) = &mut self.shard else { return Ok(()) };
-        shard.ports.calls.frames_read += 1;
-        shard.ports.calls.votes += u64::from(matches!(message, Message::Vote(_)));
+        let Some(shard) = &self.shard else { return Ok(()) };
         let Some(from) = shard.ports.chain.node_keys.get(usize::from(from)).copied() else { return Ok(()) };
-        self.events.push(Event::Peer { from, message, frame, credit: Credit::default() });
+        if self.meter.costs.is_none() || self.inbound.comes(from, class, &frame) {
+            self.read(from, class, frame)?;
+        }
         self.turn(now);
+        Ok(())
+    }
+
+    fn read(&mut self, from: PublicKey, class: Class, frame: Bytes) -> Result<(), DecodeError> {
+        let read =
+            Message::from_frame(class, &frame).inspect_err(|_| self.inbound.dealt_with(from, class, frame.len()));
+        let message = read?;
+        self.count(|calls| {
+            calls.frames_read += 1;
+            calls.votes += u64::from(matches!(message, Message::Vote(_)));
+        });
+        self.events.push(Event::Peer { from, message, frame, credit: Credit::default() });
         Ok(())
     }
 
@@ -308,16 +197,15 @@ impl SimNode {
         self.turn(now);
     }
 
-    /// A stage that had begun is done.
-    pub fn end(&mut self, now: Now, stage: Stage) {
-        if !self.running.remove(&stage) {
+    /// A stage that had begun is done, on this of its threads.
+    pub fn end(&mut self, now: Now, stage: Stage, thread: usize) {
+        if stage != Stage::Check && !self.running.remove(&stage) {
             return;
         }
         let done = match stage {
             Stage::Sync => self.end_sync(),
             Stage::Check => {
-                self.count(|calls| calls.checked += 1);
-                self.verifier.turn();
+                self.checks.end(thread).into_iter().for_each(|event| self.events.push(event));
                 Ok(())
             }
             Stage::Execute => {
@@ -362,7 +250,7 @@ impl SimNode {
         Ok(())
     }
 
-    fn plan_ahead(&mut self, now: Now) {
+    pub(crate) fn plan_ahead(&mut self, now: Now) {
         let ahead = self.rooter.as_ref().and_then(|(rooter, _)| rooter.ahead_in(now.wall_ms));
         self.ahead_us = ahead.map(|wait| now.us + u64::try_from(wait.as_micros()).unwrap_or(u64::MAX / 2));
     }
@@ -373,8 +261,12 @@ impl SimNode {
         }
     }
 
-    /// Takes the events that wait in the order of the shard's thread. Frames cost nothing here.
+    /// Takes the events that wait in the order of the shard's thread; while that is busy they wait on.
     fn turn(&mut self, now: Now) {
+        self.busy_us = 0;
+        if self.meter.busy_until_us(now).is_some() {
+            return;
+        }
         let Some(mut shard) = self.shard.take() else { return };
         let mut waiting = VecDeque::new();
         self.events.take(Some(Duration::ZERO), &mut waiting);
@@ -384,21 +276,42 @@ impl SimNode {
             }
             self.turns.push(event);
         }
-        self.turns.take(&mut shard, now, || 0, |_| ());
+        let (before, costs, inbound) = (work_done(), self.meter.costs.as_ref(), &mut self.inbound);
+        let events_ns = Cell::new(costs.map_or(0, Costs::turn));
+        let price_ns = || events_ns.get() + costs.map_or(0, |costs| costs.signatures(work_done().since(before)));
+        let begin = |event: &Event| {
+            events_ns.set(events_ns.get() + costs.map_or(0, |costs| costs.event(event)));
+            if let Event::Peer { from, message, frame, .. } = event {
+                inbound.dealt_with(*from, message.class(), frame.len());
+            }
+        };
+        self.turns.take(&mut shard, now, begin, price_ns, |_| ());
         if shard.epoch_is_over() {
             shard = shard.next_epoch(now);
         }
         shard.end_turn(now);
+        let price_ns = price_ns();
         self.shard = Some(shard);
+        if self.meter.costs.is_some() {
+            self.busy_us = self.meter.take_shard(now, price_ns);
+            for (from, class, frame) in self.inbound.read_on() {
+                // Garbage is dropped: the link it came on was told when it was read at once.
+                let _ = self.read(from, class, frame);
+            }
+        }
     }
 
     /// What came of the calls since it was last asked.
     pub fn outcome(&mut self, now: Now) -> Outcome {
-        let begun = Stage::ALL.into_iter().filter(|stage| self.begins(*stage, now)).collect();
+        let mut begun = self.begin_checks();
+        begun.extend(Stage::ALL.into_iter().filter_map(|stage| self.begins(stage, now)));
         let Some(shard) = &mut self.shard else { return Outcome::none() };
-        let deadline_us = shard.next_deadline_us(now).unwrap_or(u64::MAX);
+        let waits = !self.events.is_empty() || !self.turns.is_idle();
+        let due_us = if waits { now.us } else { shard.next_deadline_us(now).unwrap_or(u64::MAX) };
+        let deadline_us = due_us.max(self.meter.busy_until_us(now).unwrap_or(0));
         let ahead_us = self.ahead_us.filter(|_| !self.running.contains(&Stage::Root)).unwrap_or(u64::MAX);
         Outcome {
+            busy_us: std::mem::take(&mut self.busy_us),
             sent: std::mem::take(&mut shard.ports.sent),
             begun,
             deadline_us: deadline_us.min(ahead_us),
@@ -407,14 +320,38 @@ impl SimNode {
         }
     }
 
-    fn begins(&mut self, stage: Stage, now: Now) -> bool {
-        if self.running.contains(&stage) {
-            return false;
+    /// Threads that have nothing to do check what waits. What they find is told when they are done.
+    fn begin_checks(&mut self) -> Vec<Begun> {
+        let mut begun = Vec::new();
+        while let Some(thread) = self.checks.free().filter(|_| !self.verifier.is_idle()) {
+            self.count(|calls| calls.checked += 1);
+            let before = work_done();
+            self.verifier.turn();
+            let mut found = VecDeque::new();
+            self.verified.take(Some(Duration::ZERO), &mut found);
+            let price_ns = self.meter.costs.as_ref().map(|costs| costs.signatures(work_done().since(before)));
+            self.meter.verify_ns += price_ns.unwrap_or(0);
+            self.checks.begin(thread, found);
+            begun.push(Begun { stage: Stage::Check, thread, busy_us: price_ns.map(|ns| ns.div_ceil(1000)) });
         }
+        begun
+    }
+
+    fn begins(&mut self, stage: Stage, now: Now) -> Option<Begun> {
+        if self.running.contains(&stage) {
+            return None;
+        }
+        let mut busy_us = None;
         let due = match stage {
             Stage::Sync => self.disk.journal(crate::journal::SimJournal::begin_sync),
-            Stage::Check => !self.verifier.is_idle(),
-            Stage::Execute => self.shard.as_ref().is_some_and(|shard| !shard.ports.jobs.is_empty()),
+            Stage::Check => false,
+            Stage::Execute => {
+                let job = self.shard.as_ref().and_then(|shard| shard.ports.jobs.front());
+                let price_ns = job.zip(self.meter.costs.as_ref()).map(|(job, costs)| costs.execution(job));
+                self.meter.execute_ns += price_ns.unwrap_or(0);
+                busy_us = price_ns.map(|ns| ns.div_ceil(1000));
+                job.is_some()
+            }
             Stage::Root => {
                 let waits = self.rooter.as_ref().is_some_and(|(_, jobs)| !jobs.is_empty());
                 let ahead = self.ahead_us.is_some_and(|at| at <= now.us);
@@ -428,7 +365,18 @@ impl SimNode {
         if due {
             self.running.insert(stage);
         }
-        due
+        due.then_some(Begun { stage, thread: 0, busy_us })
+    }
+
+    /// Nanoseconds for which threads were busy since the start, by their kind; and frames that found no room.
+    pub fn busy(&self) -> Vec<(&'static str, u64)> {
+        vec![
+            ("shard", self.meter.shard_ns),
+            ("verify", self.meter.verify_ns),
+            ("execute", self.meter.execute_ns),
+            ("unread", self.inbound.unread() as u64),
+            ("dropped", self.inbound.dropped()),
+        ]
     }
 
     /// Takes at most `limit` inputs for the core. Errors: the data plane has failed.
@@ -451,6 +399,27 @@ impl SimNode {
         self.store.tip().map_or(Height(0), |tip| tip.height)
     }
 
+    /// What the process and its journal keep, by name.
+    pub fn held(&self) -> Vec<(&'static str, u64)> {
+        let (records, bytes) = self.disk.journal(|journal| journal.held());
+        let holdings = self.shard.as_ref().map(Shard::holdings).unwrap_or_default();
+        let waiters = self.shard.as_ref().map_or(0, |shard| shard.ports.clients.waiters.len());
+        vec![
+            ("journal_records", records as u64),
+            ("journal_bytes", bytes as u64),
+            ("certificates", holdings.certificates as u64),
+            ("votes", holdings.votes as u64),
+            ("blocks", holdings.blocks as u64),
+            ("lane_batches_max", holdings.lane_batches_max as u64),
+            ("lane_bytes_max", holdings.lane_bytes_max),
+            ("wants", holdings.wants as u64),
+            ("pool", holdings.pool as u64),
+            ("outbox", holdings.outbox as u64),
+            ("own_views", holdings.own_views as u64),
+            ("waiters", waiters as u64),
+        ]
+    }
+
     /// How often the stages were called since the start.
     pub fn calls(&self) -> Calls {
         let (now, before) = (self.disk.store().calls(), self.calls_before);
@@ -462,6 +431,7 @@ impl SimNode {
 
 impl Outcome {
     fn none() -> Self {
-        Self { sent: Vec::new(), begun: Vec::new(), deadline_us: u64::MAX, wakes: false, answers: Vec::new() }
+        let (sent, begun, answers) = (Vec::new(), Vec::new(), Vec::new());
+        Self { busy_us: 0, sent, begun, deadline_us: u64::MAX, wakes: false, answers }
     }
 }

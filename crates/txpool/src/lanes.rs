@@ -249,6 +249,11 @@ impl Lanes {
         self.lanes.get(usize::from(lane.0)).is_some_and(|lane| seq < lane.last_final.next_seq)
     }
 
+    /// Batches and bytes held of each lane, equivocations included.
+    pub fn held_of_each(&self) -> impl Iterator<Item = (usize, u64)> {
+        self.lanes.iter().map(|lane| (lane.all().count(), lane.bytes))
+    }
+
     /// A held batch.
     pub fn get(&self, lane: ValidatorIndex, digest: &BatchDigest) -> Option<Arc<CheckedBatch>> {
         self.lanes.get(usize::from(lane.0))?.get(digest).map(|held| held.batch.clone())

@@ -25,6 +25,7 @@ class ModeName(StrEnum):
     twins = "twins"
     bad_hours = "bad-hours"
     clocks = "clocks"
+    attacks = "attacks"
 
 
 class Stages(StrEnum):
@@ -67,7 +68,7 @@ def run(
             "--mode",
             help="Faults to the end; until a calm; while committees change; or, by the seed's number, every "
             "combination of traitors, every partition, every scenario of twins; up to 1,000 views without a final "
-            "block; clocks that jump.",
+            "block; clocks that jump; every combination of floods.",
         ),
     ] = ModeName.liveness,
     stages: Annotated[

@@ -44,6 +44,10 @@ class Node:
         self.incarnation = 0
         self.tick_at: int | None = None
         self.waking = False
+        self.busy_until = 0
+        """Until when the core's thread works."""
+        self.busy_ns = 0
+        """For how long it has worked, of all its processes."""
         self.crash_after_effects: int | None = None
         self.steps_by_view: Counter[int] = Counter()
 
@@ -59,6 +63,8 @@ class Engine(Generic[N]):
         self.now = 0
         self.events = 0
         self.events_max = EVENTS_MAX
+        self.step_ns = 0
+        """What a step of a core costs its thread."""
         self.counts: Counter[str] = Counter()
         self.inputs_seen: list[tuple[int, int, Input]] | None = None
         self.sink: Callable[[str], None] | None = None
@@ -125,11 +131,11 @@ class Engine(Generic[N]):
 
     # ---- the driver of each core
 
-    def wake(self, index: int) -> None:
+    def wake(self, index: int, after_ns: int = 0) -> None:
         node = self.nodes[index]
         if not node.waking and node.port is not None:
             node.waking = True
-            self.at(self.now + WAKE_NS, self._step, index, node.incarnation)
+            self.at(max(self.now + after_ns, node.busy_until) + WAKE_NS, self._step, index, node.incarnation)
 
     def _step(self, index: int, incarnation: int) -> None:
         node = self.nodes[index]
@@ -150,6 +156,8 @@ class Engine(Generic[N]):
         assert node.port is not None
         assert node.replica is not None
         self.note(f"{self.now}:{node.index}:{event!r}")
+        node.busy_until = max(node.busy_until, self.now) + self.step_ns
+        node.busy_ns += self.step_ns
         if self.inputs_seen is not None:
             self.inputs_seen.append((self.now, node.index, event))
         node.steps_by_view[node.port.view] += 1

@@ -52,6 +52,10 @@ impl TryCryptoRng for BatchRng {}
 
 /// Whether all `(key, bytes, signature)` hold, by one equation.
 pub(super) fn verify_together(items: &[(&PublicKey, &[u8], &Signature)]) -> bool {
+    crate::work::count(|work| {
+        work.groups += 1;
+        work.grouped += items.len() as u64;
+    });
     let mut verifier = batch::Verifier::new();
     for (key, bytes, signature) in items {
         verifier.queue((VerificationKeyBytes::from(**key), ZebraSignature::from(**signature), bytes));

@@ -52,6 +52,11 @@ impl BlockTree {
         &self.root_periods
     }
 
+    /// Number of blocks above the root.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
     /// The newest block handed to execution.
     pub fn root(&self) -> (&BlockDigest, &Header) {
         (&self.root.0, &self.root.1)

@@ -12,6 +12,7 @@ mod effects;
 mod ending;
 mod finality;
 mod holding;
+mod holdings;
 mod homes;
 mod inbound;
 mod leading;
@@ -48,6 +49,7 @@ use std::sync::Arc;
 
 pub use checking::CheckedCertificate;
 pub use clocks::BlockAhead;
+pub use holdings::Holdings;
 pub use homes::LeftOut;
 pub use live_records::{JournalSizes, LiveRecords};
 pub use ports::{Admitted, Ended, Ending, Event, Executed, ExecutionJob, FalseBatch, Now, Ports};

@@ -20,6 +20,11 @@ impl OpenVotes {
         self.votes.entry(vote.body.view).or_default().push(vote);
     }
 
+    /// Number of views with open votes.
+    pub(super) fn len(&self) -> usize {
+        self.votes.len()
+    }
+
     /// There is a certificate of this kind and view.
     pub(super) fn close(&mut self, kind: VoteKind, view: View) {
         let Some(votes) = self.votes.get_mut(&view) else { return };

@@ -165,7 +165,7 @@ impl Net {
             node.turns.push(event);
         }
         busy |= !node.turns.is_idle();
-        assert!(node.turns.take(&mut node.shard, now, || 0, |_| ()));
+        assert!(node.turns.take(&mut node.shard, now, |_| (), || 0, |_| ()));
         if node.shard.epoch_is_over() {
             node.next_epoch(now);
         }

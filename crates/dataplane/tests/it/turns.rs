@@ -25,10 +25,16 @@ fn take(turns: &mut Turns, net: &mut Net, cost_ns: u64, mut arrive: impl FnMut(&
         at_ns
     };
     let now = net.now;
-    assert!(turns.take(&mut net.nodes[0].shard, now, clock_ns, |new| {
-        arrive(new);
-        came += new.len();
-    }));
+    assert!(turns.take(
+        &mut net.nodes[0].shard,
+        now,
+        |_| (),
+        clock_ns,
+        |new| {
+            arrive(new);
+            came += new.len();
+        }
+    ));
     before + came - turns.len()
 }
 
@@ -74,6 +80,6 @@ fn stop_is_an_event_of_its_own() {
     (0..100).for_each(|_| turns.push(frame(1)));
     turns.push(Event::Stop);
     let now = net.now;
-    assert!(!turns.take(&mut net.nodes[0].shard, now, || 0, |_| ()));
+    assert!(!turns.take(&mut net.nodes[0].shard, now, |_| (), || 0, |_| ()));
     assert_eq!(turns.len(), 100);
 }

@@ -46,8 +46,12 @@ class Clients:
         """Between two transactions of one account, on average."""
         self._nonces = [0] * len(world.net.accounts)
         self._operator = len(world.net.accounts) - 1
+        self._people = self._operator - (world.net.owner is not None)
+        world.on_owner = self.own
         self._waits: dict[int, Wait] = {}
         self.done = 0
+        self.handed_in = 0
+        """Submissions, each with a waiter at its node."""
         self.lifetimes = False
         """Whether some transactions expire soon."""
         self.stopped = False
@@ -55,12 +59,16 @@ class Clients:
         world.on_answer = self._answered
 
     def begin(self) -> None:
-        for account in range(self._operator):
+        for account in range(self._people):
             self._soon(account)
 
     def govern(self, operation: dict[str, Any]) -> None:
         """The operator's next transaction."""
         self._submit(self._operator, [operation])
+
+    def own(self, operation: dict[str, Any]) -> None:
+        """The next transaction of the owner of a validator."""
+        self._submit(self._people, [operation])
 
     def waiting(self) -> int:
         """Transactions whose end no client has heard of."""
@@ -124,6 +132,7 @@ class Clients:
         self._world.after_ms(RETRY_MS * (1 + self._rng.random()), self._hand_in, tag)
         running = [node.port for node in self._world.nodes if node.port is not None]
         if running:
+            self.handed_in += 1
             running[self._rng.randrange(len(running))].client(wait.signed.raw, wait.until, tag)
 
     def _answered(self, node: int, tag: int, how: str, height: int | None) -> None:

@@ -27,7 +27,9 @@ _HEADER = struct.Struct("<H32sIQQQ32sQHQ32sI")
 """version, chain, shard, epoch, view, height, parent, parent view, proposer, time, payload root, count of cursors"""
 VIEW_AT, PROPOSER_AT, TIME_AT = 46, 102, 104
 """Where a header says so."""
-_CURSOR_BYTES = 40
+CURSORS_AT = _HEADER.size
+"""Where a header's cursors begin: next seq and tip of each lane."""
+CURSOR_BYTES = 40
 _MIDDLE = struct.Struct("<IQQ32sB")
 """transactions, work, load, set, kind of end; behind a closing block's the boundary's digest"""
 _CLOSING = 2
@@ -81,8 +83,8 @@ def read_header(raw: bytes, at: int = 0) -> tuple[SeenHeader, int]:
     """The header that begins there, and where it ends."""
     _, _, _, epoch, view, height, parent, parent_view, proposer, time_ms, _, cursors = _HEADER.unpack_from(raw, at)
     at += _HEADER.size
-    tips = tuple(raw[at + lane * _CURSOR_BYTES + 8 : at + (lane + 1) * _CURSOR_BYTES] for lane in range(cursors))
-    at += cursors * _CURSOR_BYTES
+    tips = tuple(raw[at + lane * CURSOR_BYTES + 8 : at + (lane + 1) * CURSOR_BYTES] for lane in range(cursors))
+    at += cursors * CURSOR_BYTES
     transactions, _, _, _, ends = _MIDDLE.unpack_from(raw, at)
     at += _MIDDLE.size + (32 if ends == _CLOSING else 0)
     next_set, _, _, claimed, root, state = _CLAIMS.unpack_from(raw, at)

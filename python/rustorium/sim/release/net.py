@@ -50,7 +50,9 @@ class Net:
     genesis: bytes
     chain: str
     accounts: tuple[Account, ...]
-    """The last one is the operator's."""
+    """The last one is the operator's; the one before it, where there is one, that of a validator's owner."""
+    owner: int | None
+    """The node whose owner has an account."""
     asset: str
     native: _native.SimChain
     version: int = 2
@@ -95,11 +97,19 @@ class Net:
 
 @lru_cache(maxsize=16)
 def make_net(
-    n: int, nodes: int, accounts: int, parameters: tuple[tuple[str, int | bool], ...] = (), version: int = 2
+    n: int,
+    nodes: int,
+    accounts: int,
+    parameters: tuple[tuple[str, int | bool], ...] = (),
+    version: int = 2,
+    owner: int | None = None,
 ) -> Net:
-    """A net of `nodes`, of which the first `n` are validators; `parameters` are those that differ from the default."""
+    """A net of `nodes`, of which the first `n` are validators; `parameters` are those that differ from the default. The
+    owner of node `owner` has an account besides; epochs then have the age that they have by default."""
     node_keys = [_native.public_key(seed_of("node", index)) for index in range(nodes)]
     seeds = [seed_of("account", index) for index in range(accounts)]
+    if owner is not None:
+        seeds.insert(-1, seed_of("owner", owner))
     people = [Account(seed, _native.account_id(REGION, _native.public_key(seed))) for seed in seeds]
     asset = _native.asset_id(people[0].address, "COIN")
     genesis: dict[str, Any] = {
@@ -119,8 +129,8 @@ def make_net(
     }
     defaults = json.loads(_native.genesis_describe(_native.genesis_encode(json.dumps(genesis))))["parameters"]
     operators = {"operators": [_native.public_key(seeds[-1]).hex()], "operator_quorum": 1}
-    ages = {"epoch_age_min_ms": 0} if version > 1 else {}
+    ages = {"epoch_age_min_ms": 0} if version > 1 and owner is None else {}
     genesis["parameters"] = defaults | operators | ages | dict(parameters)
     raw = _native.genesis_encode(json.dumps(genesis))
     chain = _native.genesis_hash(raw)
-    return Net(n, raw, chain, tuple(people), asset, _native.SimChain(raw, node_keys), version)
+    return Net(n, raw, chain, tuple(people), owner, asset, _native.SimChain(raw, node_keys), version)

@@ -22,25 +22,37 @@ SYNC, CHECK, EXECUTE, ROOT, KEEP = range(5)
 STAGES = ("sync", "check", "execute", "root", "keep")
 NS_PER_US = 1_000
 CONSENSUS = 0
+TURNS_MAX = 20
 
-Turned = tuple[list[tuple[list[int], int, bytes]], list[int], int | None, bool, list[tuple[int, str, int | None]]]
+Turned = tuple[
+    int,
+    list[tuple[list[int], int, bytes]],
+    list[tuple[int, int, int | None]],
+    int | None,
+    bool,
+    list[tuple[int, str, int | None]],
+]
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How long a node's stages take; up to half as much again is added."""
+    """How long a node's stages take, and up to half as much again; with prices, checks and executions take those."""
 
     sync_ms: float = 0.2
     check_ms: float = 0.1
     execute_ms: float = 0.3
     root_ms: float = 2.0
     keep_ms: float = 300.0
+    slower: float = 1.0
+    """How many times longer than its price a thread's work takes, beside the shard's."""
 
     def of(self, stage: int) -> float:
         return (self.sync_ms, self.check_ms, self.execute_ms, self.root_ms, self.keep_ms)[stage]
 
 
-SLOW = Pace(sync_ms=6.0, check_ms=2.0, execute_ms=25.0, root_ms=60.0, keep_ms=900.0)
+SLOW = Pace(sync_ms=6.0, check_ms=2.0, execute_ms=25.0, root_ms=60.0, keep_ms=900.0, slower=25.0)
+VERIFIERS = 2
+"""Threads that check signatures, as on a machine of four cores."""
 
 
 class ReleasePort:
@@ -65,6 +77,8 @@ class ReleasePort:
             world.config.heartbeat_ms * 1000,
             *self._clock(),
             shared=node.number in world.actors,
+            verifiers=1 if world.costs is None else VERIFIERS,
+            costs=world.costs,
         )
 
     def begin(self) -> None:
@@ -123,9 +137,16 @@ class ReleasePort:
 
     def asked(self, peer: int, stream: int, frame: bytes) -> bytes | None:
         """What the node answers to a peer's question, for a look at it when the run is over."""
-        sent = self.native.frame(*self._clock(), peer, stream, frame)[0]
-        answers = [said for targets, on, said in sent if on == stream and targets == [peer] and said[1:9] == frame[1:9]]
-        return answers[0] if answers else None
+        _, wall_ms = self._clock()
+        turned: Turned = self.native.frame(*self._clock(), peer, stream, frame)
+        for _ in range(TURNS_MAX):
+            for targets, on, said in turned[1]:
+                if on == stream and targets == [peer] and said[1:9] == frame[1:9]:
+                    return said
+            if turned[3] is None:
+                break
+            turned = self.native.tick(turned[3], wall_ms)  # it was busy
+        return None
 
     def link(self, peer: int, up: bool) -> None:
         """A link came up or went down."""
@@ -139,9 +160,9 @@ class ReleasePort:
         """A client hands in a transaction and waits."""
         self._take(self.native.client(*self._clock(), raw, until, tag))
 
-    def _end(self, stage: int) -> None:
+    def _end(self, stage: int, thread: int) -> None:
         self._world.note(f"{self._world.now}:{self._node.index}:{STAGES[stage]}")
-        turned = self.native.end(*self._clock(), stage)
+        turned = self.native.end(*self._clock(), stage, thread)
         if stage == SYNC:
             self._on_disk()
         elif stage == EXECUTE:
@@ -199,14 +220,18 @@ class ReleasePort:
     def _take(self, turned: Turned) -> None:
         """What a call brought about."""
         world, index = self._world, self._node.index
-        sent, begun, deadline_us, wakes, answers = turned
-        for targets, stream, frame in sent:
-            world.send(index, targets, stream, frame)
-        for stage in begun:
-            delay = self._pace.of(stage) * (1 + world.rng.random() / 2)
-            world.later(index, self._incarnation, delay, self._end, stage)
+        busy_us, sent, begun, deadline_us, wakes, answers = turned
+        if sent:
+            world.departs = world.now + busy_us * NS_PER_US
+            for targets, stream, frame in sent:
+                world.send(index, targets, stream, frame)
+            world.departs = 0
+        for stage, thread, price_us in begun:
+            takes = self._pace.of(stage) if price_us is None else self._pace.slower * price_us / 1_000
+            delay = busy_us / 1_000 + takes * (1 + world.rng.random() / 2)
+            world.later(index, self._incarnation, delay, self._end, stage, thread)
         for tag, how, height in answers:
             world.answered(index, tag, how, height)
         if wakes:
-            world.wake(index)
+            world.wake(index, busy_us * NS_PER_US)
         self._arm(None if deadline_us is None else deadline_us * NS_PER_US)

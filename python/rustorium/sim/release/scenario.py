@@ -12,12 +12,13 @@ from itertools import combinations_with_replacement
 from rustorium.consensus.pacemaker import ConsensusConfig
 from rustorium.errors import UsageError
 from rustorium.sim.links import CALM, LinkFaults
-from rustorium.sim.release.actors import KINDS, Actor, Twin, make_actor
+from rustorium.sim.release.actors import ATTACKS, CHURNER, KINDS, MUTE, STRANGER, Actor, Twin, make_actor
 from rustorium.sim.release.bad_hours import BadHour, draw_hour
 from rustorium.sim.release.clocks import Jump, draw_jumps, schedule_jumps
 from rustorium.sim.release.net import make_net
 from rustorium.sim.release.partitions import set_partitions
 from rustorium.sim.release.port import SLOW, Pace
+from rustorium.sim.release.prices import CORE_STEP_NS, PRICES
 from rustorium.sim.release.terms import EXTRA, Terms, draw_terms
 from rustorium.sim.release.twins import NODES as TWINS_NODES
 from rustorium.sim.release.twins import Scenario, scenarios
@@ -28,6 +29,7 @@ ACCOUNTS = 7
 PARTED_AT_MS, PARTED_MS = 60.0, 700.0
 CLOCKS_MS = 2_000.0
 """Clocks jump within this time."""
+ATTACKS_MS = 3_000.0
 HOUR_GAP_MS = 300.0
 HOUR_TRAITORS = ("silent", "vote withholder", "nullifier")
 """Kinds whose work goes on however long an hour lasts."""
@@ -80,8 +82,15 @@ class Mode(Enum):
     BAD_HOURS = "bad-hours"
     """Up to 1,000 views in a row without a final block, members away during parts of them, deaths and restarts after
     them; then a final block must come soon, and then as LIVENESS."""
+    ATTACKS = "attacks"
+    """As LIVENESS with traitors that spend others' time and memory: the seed names their kinds, every combination in
+    turn."""
     CLOCKS = "clocks"
     """As LIVENESS, with clocks that jump by up to an hour, and a final block soon after the last jump."""
+
+
+FIXED_KINDS = (Mode.TRAITORS, Mode.PARTITIONS, Mode.BAD_HOURS, Mode.ATTACKS)
+"""Modes whose plans name all traitors that there are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,13 +153,20 @@ class Plan:
 
     @property
     def nodes(self) -> int:
-        """All of them, in the first committee or not."""
-        return self.shape.nodes + (EXTRA if self.terms is not None else 0)
+        """All of them, in the first committee or not: strangers are the last ones."""
+        return self.shape.nodes + (EXTRA if self.terms is not None else 0) + self.traitors.count(STRANGER)
 
 
 def kinds_of(number: int, faulty: int) -> tuple[str, ...]:
     """The kinds of so many traitors: every combination has its number, and after the last one they begin again."""
     combinations = list(combinations_with_replacement(KINDS, faulty))
+    return combinations[number % len(combinations)]
+
+
+def attacks_of(number: int, faulty: int) -> tuple[str, ...]:
+    """The kinds of so many attackers, in the same way; a chain has one churner at most."""
+    every = combinations_with_replacement(ATTACKS, faulty)
+    combinations = [kinds for kinds in every if kinds.count(CHURNER) <= 1]
     return combinations[number % len(combinations)]
 
 
@@ -167,6 +183,9 @@ def draw_plan(seed: int, mode: Mode, shape: Shape) -> Plan:
         return _partition_plan(seed, shape)
     if mode is Mode.BAD_HOURS:
         return _bad_hour_plan(seed, shape)
+    if mode is Mode.ATTACKS:
+        attackers = attacks_of(seed, (shape.nodes - 1) // 3)
+        return replace(_quiet_plan(mode, shape), traitors=attackers, calm_ms=ATTACKS_MS)
     if mode is Mode.CLOCKS:
         return _clocks_plan(seed, shape)
     return _faulty_plan(seed, mode, shape)
@@ -284,10 +303,15 @@ def _draw_actors(rng: random.Random, plan: Plan) -> dict[int, Actor]:
     if plan.twins is not None:
         return {plan.twins.twin: make_actor("twin", rng, plan.calm_ms)}
     kinds = plan.traitors
-    if kinds and plan.mode not in (Mode.TRAITORS, Mode.PARTITIONS, Mode.BAD_HOURS):
+    if kinds and plan.mode not in FIXED_KINDS:
         kinds = kinds[: rng.randint(1, len(kinds))]
-    places = rng.sample(range(plan.nodes), len(kinds))
-    return {place: make_actor(kind, rng, plan.calm_ms) for place, kind in zip(places, kinds, strict=True)}
+    members, strangers = [kind for kind in kinds if kind != STRANGER], kinds.count(STRANGER)
+    places = rng.sample(range(plan.nodes - strangers), len(members))
+    if members and set(members) == {MUTE} and rng.random() < 0.5:
+        places = [(places[0] + place) % plan.shape.nodes for place in range(len(members))]
+    drawn = {place: make_actor(kind, rng, plan.calm_ms) for place, kind in zip(places, members, strict=True)}
+    beside = range(plan.nodes - strangers, plan.nodes)
+    return drawn | {place: make_actor(STRANGER, rng, plan.calm_ms) for place in beside}
 
 
 AGES_MS = (0, 150, 0)
@@ -316,9 +340,10 @@ def build_world(seed: int, plan: Plan) -> World:
     parameters = [("root_period_ms", plan.root_period_ms), ("root_period_idle_ms", plan.root_idle_ms)]
     if plan.terms is not None and plan.terms.epoch_ms is not None:
         parameters.append(("epoch_ms", plan.terms.epoch_ms))
-    if version_of(seed) > 1:
+    owner = next((place for place, actor in actors.items() if actor.kind == CHURNER), None)
+    if version_of(seed) > 1 and owner is None:
         parameters.append(("epoch_age_min_ms", AGES_MS[seed % len(AGES_MS)]))
-    net = make_net(plan.shape.nodes, nodes, ACCOUNTS, tuple(parameters), version_of(seed))
+    net = make_net(plan.shape.nodes, nodes, ACCOUNTS, tuple(parameters), version_of(seed), owner)
     paces: dict[int, Pace] = {} if plan.slow_node is None else {plan.slow_node: SLOW}
     world = World(
         seed,
@@ -331,7 +356,9 @@ def build_world(seed: int, plan: Plan) -> World:
         paces=paces,
         skews_ms=plan.skews_ms,
         twins=doubled,
+        costs=PRICES,
     )
+    world.step_ns = CORE_STEP_NS
     schedule_jumps(world, plan.jumps)
     world.counts["slow node"] += plan.slow_node is not None
     for at, node, down in plan.crashes:

@@ -6,7 +6,7 @@ honest nodes' frames pass the checkers before they are on a link.
 
 import random
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from rustorium import _native
@@ -24,6 +24,8 @@ from rustorium.sim.release.port import CONSENSUS, Pace, ReleasePort
 from rustorium.sim.release.shadow import Shadow
 from rustorium.sim.release.terms import BoundaryFault, Stage
 
+NOBODY = -1
+"""The number of a member whose key no node has."""
 LINK_UP_MS = 1.5
 LINK_DOWN_MS = 20.0
 """After this time a peer's transport has noticed that a process is gone."""
@@ -86,8 +88,10 @@ class World(Engine[Node]):
         paces: dict[int, Pace] | None = None,
         skews_ms: Sequence[int] = (),
         twins: Sequence[int] = (),
+        costs: Mapping[str, int] | None = None,
     ) -> None:
-        """`skews_ms`: by numbers, how far clocks are ahead. `twins`: numbers of traitors that run twice."""
+        """`skews_ms`: by numbers, how far clocks are ahead. `twins`: numbers of traitors that run twice. `costs`: the
+        prices of threads' work in nanoseconds; None: it takes no time."""
         super().__init__([Node(index, number) for index, number in enumerate([*range(nodes), *twins])])
         self.rng = random.Random(seed)
         self.net, self.n, self.size, self.config = net, net.n, nodes, config
@@ -99,8 +103,13 @@ class World(Engine[Node]):
         self.links = Links(self.rng, base_ms, faults, self.counts)
         self.on_answer: Callable[[int, int, str, int | None], None] = lambda node, tag, how, height: None
         """Told how each submission ended: node, tag, a code, and the height if it is final there."""
+        self.on_owner: Callable[[dict[str, Any]], None] = lambda operation: None
+        """Takes what the owner of the churning validator does."""
         self.bars: Callable[[int, int, bytes], bool] = lambda source, target, frame: False
         """Whether a frame of one node must not reach another one."""
+        self.departs = 0
+        """When frames that are sent now leave, if later than now: their sender is busy until then."""
+        self.costs = costs
         self.boundary_faults: list[BoundaryFault] = []
         self._paces = paces or {}
         for node in self.nodes:
@@ -125,6 +134,8 @@ class World(Engine[Node]):
             self.failed(index, failure.code, str(failure))
             return
         node.port, node.replica = port, Replica(self.config)
+        if node.incarnation == 1 and (actor := self.actors.get(node.number)) is not None:
+            actor.begins(self, index)
         port.begin()
         for peer, other in enumerate(self.nodes):
             if other.number != node.number and other.port is not None:
@@ -231,7 +242,7 @@ class World(Engine[Node]):
         """The members' numbers by their places, as a node's disk has it."""
         keys = node.disk.committee(self.net.native, epoch)
         assert keys is not None, "an epoch that a node is in begins on its disk"
-        return tuple(self._number_of_key[key] for key in keys)
+        return tuple(self._number_of_key.get(key, NOBODY) for key in keys)
 
     def reached(self, index: int, epoch: int, stage: Stage) -> None:
         """A node has come to a stage of an epoch's end: the fault that waits for the first one strikes."""
@@ -290,7 +301,7 @@ class World(Engine[Node]):
             if self.bars(source, index, frame):
                 self.counts["partition"] += 1
                 continue
-            for at in self.links.arrivals(self.now, source, index):
+            for at in self.links.arrivals(max(self.now, self.departs), source, index):
                 starts = (self.nodes[source].incarnation, self.nodes[index].incarnation)
                 self.at(at, self._deliver, source, index, stream, frame, starts)
 

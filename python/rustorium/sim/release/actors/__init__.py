@@ -7,12 +7,22 @@ said something that an honest node would not.
 import random
 from collections.abc import Callable
 
+from rustorium.sim.release.actors.attacks import (
+    CertificateFlooder,
+    Churner,
+    GapSender,
+    Historian,
+    Hoarder,
+    InventiveProposer,
+    ProposalFlooder,
+    Stranger,
+)
 from rustorium.sim.release.actors.base import Actor, Incoming, Outgoing
 from rustorium.sim.release.actors.equivocation import ClockLiar, DoubleVoter, Equivocator, ReportLiar, Twin
 from rustorium.sim.release.actors.floods import Replayer, Spammer
 from rustorium.sim.release.actors.forgery import GarbageCertifier, Impersonator
 from rustorium.sim.release.actors.sync_liar import SyncLiar
-from rustorium.sim.release.actors.withholding import Nullifier, Silent, Withholder
+from rustorium.sim.release.actors.withholding import HomeCensor, Mute, Nullifier, Silent, Withholder
 
 MAKERS: dict[str, Callable[[random.Random, float], Actor]] = {
     "silent": lambda rng, calm_ms: Silent(rng.choice([0.0, rng.uniform(0, calm_ms)])),
@@ -32,6 +42,23 @@ MAKERS: dict[str, Callable[[random.Random, float], Actor]] = {
     "twin": lambda _rng, _calm_ms: Twin(),
 }
 KINDS = tuple(MAKERS)
+"""Kinds that `traitors` and `partitions` draw: those that break nothing."""
+MAKERS |= {
+    "mute leader": lambda _rng, _calm_ms: Mute(),
+    "certificate flooder": lambda _rng, _calm_ms: CertificateFlooder(),
+    "proposal flooder": lambda _rng, _calm_ms: ProposalFlooder(),
+    "inventive proposer": lambda _rng, _calm_ms: InventiveProposer(),
+    "hoarder": lambda _rng, _calm_ms: Hoarder(),
+    "gap sender": lambda _rng, _calm_ms: GapSender(),
+    "home censor": lambda _rng, _calm_ms: HomeCensor(),
+    "historian": lambda _rng, _calm_ms: Historian(),
+    "churner": lambda _rng, _calm_ms: Churner(),
+    "stranger": lambda _rng, _calm_ms: Stranger(),
+}
+MUTE, CHURNER, STRANGER = "mute leader", "churner", "stranger"
+"""Kinds that a plan places by their names: a stranger is beside the committee."""
+ATTACKS = tuple(kind for kind in MAKERS if kind not in KINDS)
+"""Kinds that `attacks` draws: those that spend others' time and memory."""
 
 
 def make_actor(kind: str, rng: random.Random, calm_ms: float) -> Actor:

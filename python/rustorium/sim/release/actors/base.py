@@ -60,6 +60,9 @@ class Actor:
         self.acts: Counter[str] = Counter()
         """What it really did."""
 
+    def begins(self, _world: "World", _node: int, /) -> None:
+        """Called when its node starts for the first time."""
+
     def did(self, world: "World", what: str) -> None:
         self.acts[what] += 1
         world.counts[what] += 1

@@ -1,4 +1,5 @@
-"""Traitors that keep back what they owe: everything, votes, batches, or all votes but those against a view.
+"""Traitors that keep back what they owe: everything, votes, batches, proposals, forwarded transactions, or all votes
+but those against a view.
 
 Invariants: what they let out is what their node made.
 """
@@ -42,6 +43,26 @@ class Withholder(Actor):
                 self.did(world, "withheld answer")
             case _:
                 return True
+        return False
+
+
+class Mute(Actor):
+    """Votes and beats as others do, and never proposes."""
+
+    def lets_out(self, out: Outgoing, _target: int, /) -> bool:
+        if out.said["message"] != "proposal":
+            return True
+        self.did(out.world, "proposal kept back")
+        return False
+
+
+class HomeCensor(Actor):
+    """Drops what others forward to it, as the home of their senders."""
+
+    def lets_in(self, incoming: Incoming, /) -> bool:
+        if incoming.said["message"] != "transactions":
+            return True
+        self.did(incoming.world, "forwarded transaction dropped")
         return False
 
 

@@ -1,0 +1,44 @@
+//! Counts of what a shard keeps in memory, for those who assert that all of it is bounded.
+
+use super::{Ports, Shard};
+
+/// What a shard keeps, counted.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Holdings {
+    /// Certificates that are whole in memory.
+    pub certificates: usize,
+    /// Votes in memory.
+    pub votes: usize,
+    /// Blocks above the newest one handed to execution.
+    pub blocks: usize,
+    /// Batches of the lane that has most of them.
+    pub lane_batches_max: usize,
+    /// Bytes of the lane that has most of them.
+    pub lane_bytes_max: u64,
+    /// Things that the fetcher asks for.
+    pub wants: usize,
+    /// Transactions in the pool.
+    pub pool: usize,
+    /// Frames that wait for the journal.
+    pub outbox: usize,
+    /// Views with own votes that no certificate has made needless.
+    pub own_views: usize,
+}
+
+impl<P: Ports> Shard<P> {
+    /// Counts what this shard keeps.
+    pub fn holdings(&self) -> Holdings {
+        let (certificates, votes) = self.tally.held();
+        Holdings {
+            certificates,
+            votes,
+            blocks: self.tree.len(),
+            lane_batches_max: self.lanes.held_of_each().map(|(batches, _)| batches).max().unwrap_or(0),
+            lane_bytes_max: self.lanes.held_of_each().map(|(_, bytes)| bytes).max().unwrap_or(0),
+            wants: self.fetcher.len(),
+            pool: self.pool.len(),
+            outbox: self.outbox.len(),
+            own_views: self.own_votes.len(),
+        }
+    }
+}
