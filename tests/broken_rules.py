@@ -233,8 +233,8 @@ def claims_what_is_ready(work: Any, _parent: BlockFacts) -> int:
     return int(work.ready_claim)
 
 
-def gives_up_as_without_a_proposal(pace: Any, since: Any, _proposal: bool, working: bool) -> tuple[Phase, int] | None:
-    phase: tuple[Phase, int] | None = NEXT_PHASE(pace, since, False, working)
+def gives_up_as_without_a_proposal(pace: Any, since: Any, _at: Any, working: bool) -> tuple[Phase, int] | None:
+    phase: tuple[Phase, int] | None = NEXT_PHASE(pace, since, None, working)
     return phase
 
 

@@ -8,7 +8,17 @@ from core_harness import GENESIS, Core, block, finalization, notarization, nulli
 
 from rustorium.consensus.pacemaker import NS_PER_MS
 from rustorium.consensus.schedule import Schedule, permuted
-from rustorium.consensus.vocabulary import Effect, EnterView, PeerSilence, SendWork, Vote, VoteKind, WorkSeen
+from rustorium.consensus.vocabulary import (
+    BlockSeen,
+    Effect,
+    EnterView,
+    PayloadStatus,
+    PeerSilence,
+    SendWork,
+    Vote,
+    VoteKind,
+    WorkSeen,
+)
 
 FLOOR_MS = 100
 MUTE = 1
@@ -108,12 +118,25 @@ def test_r16_a_quick_notarization_takes_the_leaders_own_doubling_back_and_a_late
     story.wins(10)
     story.wins(11)
     story.wins(12)
+    story.core.wait(3 * FLOOR_MS)
     story.core.feed(ready(block(13, story.tip)))
-    story.wins(13, after_ms=3 * FLOOR_MS + 1)
+    story.wins(13, after_ms=1)
     story.wins(14)
     story.wins(15)
     story.wins(16)
     assert story.loses(17) // FLOOR_MS == 4, "301 of 600 ms are not"
+
+
+def test_r15_a_late_leader_may_propose_late_but_not_what_nobody_can_get() -> None:
+    """Else who proposes what nobody can vote for stops the chain for six times the floor."""
+    for proposed_ms, given_up_ms in [(0, 300), (150, 300), (250, 350), (399, 499)]:
+        story = Story()
+        story.loses(1)
+        for view in (2, 3, 4):
+            story.wins(view)
+        story.core.wait(proposed_ms)
+        story.core.feed(BlockSeen(block(5, story.tip), PayloadStatus.PENDING))
+        assert story.loses(5) == given_up_ms - proposed_ms
 
 
 def test_r16_views_nullified_by_others_leave_the_timers_alone() -> None:

@@ -316,7 +316,7 @@ class Machine:
 
     def _next_phase(self, work_since: int | None) -> tuple[Phase, int] | None:
         since = self._timer_since(work_since)
-        return self._pace.next_phase(since, self._proposal_at is not None, work_since is not None)
+        return self._pace.next_phase(since, self._proposal_at, work_since is not None)
 
     def _run_timers(self, now: int) -> None:
         """R15, R17, R18, R19."""

@@ -103,7 +103,7 @@ class Pacemaker:
         if len(self._began) > VIEWS_KEPT:
             del self._began[next(iter(self._began))]
 
-    def next_phase(self, since: int | None, proposal: bool, working: bool) -> tuple[Phase, int] | None:
+    def next_phase(self, since: int | None, proposal_at: int | None, working: bool) -> tuple[Phase, int] | None:
         """R15, R18: what is due in this view and when, given since when there is something to wait for. A view that was
         given up is only resent while there is work; a proposal that this node alone saw is left to the heartbeat."""
         if since is None:
@@ -111,8 +111,9 @@ class Pacemaker:
         if self._resend_at is not None:
             return (Phase.RESEND, self._resend_at) if working else None
         start = max(since, self.entered_at)
-        if proposal:
-            return Phase.GIVE_UP, start + 3 * self.delta_ns
+        if proposal_at is not None:
+            # A late leader may propose late, but once it has, its block takes no longer than another's.
+            return Phase.GIVE_UP, max(start + 3 * self.common_ns, proposal_at + self.common_ns)
         if self._asked:
             return Phase.GIVE_UP, start + 2 * self.delta_ns
         return Phase.ASK, start + self.delta_ns
