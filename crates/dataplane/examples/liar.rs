@@ -32,24 +32,25 @@ use std::time::{Duration, Instant};
 
 type Fault = Box<dyn Error + Send + Sync>;
 
-/// Between two looks at the clock.
+/// Time between two looks at the clock.
 const PAUSE: Duration = Duration::from_micros(500);
-/// What may be sent at once after a pause, in seconds of the rate.
+/// Most that is sent at once after a pause, in seconds of the rate.
 const BURST_S: f64 = 0.02;
 /// Transactions in a batch.
 const TRANSACTIONS: u64 = 200;
-/// Views above the newest known one of which votes and certificates are made.
+/// Distance of the farthest view for which votes and certificates are made.
 const AHEAD: u64 = 60;
 
 #[derive(Deserialize)]
 struct Attack {
     kinds: Vec<String>,
     genesis: PathBuf,
-    /// Of the member whose keys are used, hex.
+    /// Secret node key of the member, hex.
     node_seed: String,
+    /// Secret validator key of the member, hex.
     validator_seed: String,
     listen: String,
-    /// Of each member, in the committee's order.
+    /// Peer address of each member, in the committee's order.
     addresses: Vec<String>,
     mbit_per_s: f64,
 }
@@ -58,7 +59,7 @@ fn seed(hex: &str) -> Result<[u8; 32], Fault> {
     Ok(Hash::from_hex(hex)?.0)
 }
 
-/// The newest header that a peer proposed, and how much was heard.
+/// Newest header that a peer proposed, and counts of what came.
 #[derive(Default)]
 struct Ear {
     newest: Mutex<Option<Header>>,
