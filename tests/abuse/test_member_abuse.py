@@ -109,7 +109,7 @@ def attack(
         attacked = pulse.figures(begun, ended)
         pulse.wait(BEATS // 10)
     figure(
-        f"{'+'.join(kinds)} at {said['mbit_per_s']:.0f} Mbit/s: four {victims.of_four}; calm {calm}; attacked"
+        f"{'+'.join(kinds)} at {said['mbit_per_s']} Mbit/s: four {victims.of_four}; calm {calm}; attacked"
         f" {attacked}; {attacked.p50_ms / calm.p50_ms:.2f} times; CPU {calm_cpu:.2f} and {cpu:.2f} a node; memory"
         f" {grown / MIB:+.0f} MiB; {said['answered_bytes'] / MIB:.0f} MiB answered"
     )
