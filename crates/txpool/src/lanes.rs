@@ -237,8 +237,8 @@ impl Lanes {
         self.lanes.iter().map(|lane| lane.loose).sum()
     }
 
-    /// Whether a batch that came unasked would change nothing: one with this signature of its author is held at its place,
-    /// or any one is and the author is known to sign several for a place.
+    /// Checks whether a batch that came unasked would change nothing. That is so where its place holds a batch with this
+    /// signature, or any batch of an author that is known to sign several for a place.
     pub fn needs_no_other(&self, lane: ValidatorIndex, seq: u64, signature: &Signature) -> bool {
         let Some(lane) = self.lanes.get(usize::from(lane.0)) else { return false };
         lane.at(seq).iter().any(|held| lane.equivocates || held.batch.batch.signature == *signature)

@@ -224,7 +224,7 @@ impl<P: Ports> Shard<P> {
         ours && cursor.is_some_and(|c| body.seq >= c.next_seq && body.seq < c.next_seq + window)
     }
 
-    /// Whether a batch that came unasked is worth a check.
+    /// Checks whether a batch that came unasked is worth a check of its signatures.
     pub(super) fn is_news(&self, batch: &Batch) -> bool {
         let (lane, seq) = (batch.body.author, batch.body.seq);
         // Hashed only where something is asked for.
