@@ -49,3 +49,14 @@ def test_members_away_in_turns_have_parts_of_the_certificates() -> None:
 def test_beside_a_mute_member_it_takes_two_ceilings_more() -> None:
     report = play(BadHour(LONG // 2, Lost.PROPOSALS, restart=Restart.ALL), traitors=("silent",))
     assert report.ok, report.line()
+
+
+@pytest.mark.parametrize("restart", [Restart.ALL, Restart.POWER], ids=lambda restart: restart.value)
+@pytest.mark.parametrize(("views", "dead"), [(40, (2,)), (MEMORY * 3, (2,)), (MEMORY * 3, ())])
+def test_views_whose_certificates_no_home_has_any_more_get_nullified_late(
+    views: int, dead: tuple[int, ...], restart: Restart
+) -> None:
+    """R35. The member that was away never voted there, so that the votes of two are all that is left of them."""
+    report = play(BadHour(views, Lost.PROPOSALS, AWAY, dead, restart, forgotten=(0.2, 0.8)))
+    assert report.ok, report.line()
+    assert dict(report.faults)["forgotten certificates"] > views
