@@ -222,9 +222,14 @@ def play_hour(world: "World", plan_hour: BadHour, ceiling_ms: int) -> str:
     if not world.run(world.now / 1e6 + longest_ms, lambda: hour.is_over):
         return f"views stand still in a bad hour: {_views(world, hour)} of {plan_hour.views} passed"
     height, within = world.checkers.final_height, RECOVERED_MS + 2 * ceiling_ms * bool(world.actors)
-    if not world.run(world.now / 1e6 + within, lambda: world.checkers.final_height > height):
-        return f"no final block above {height} within {within:.0f} ms after {plan_hour.views} lost views"
+    if not world.run(world.now / 1e6 + within, lambda: _all_above(world, height)):
+        return f"no final block above {height} everywhere within {within:.0f} ms after {plan_hour.views} lost views"
     return ""
+
+
+def _all_above(world: "World", height: int) -> bool:
+    """Whether every running honest node has executed a block above this height."""
+    return min((port.height for port in world.ports()), default=0) > height
 
 
 def _views(world: "World", hour: Hour) -> int:
