@@ -40,7 +40,7 @@ def test_votes_that_are_lost_stop_nothing_either(lost: Lost) -> None:
 
 
 def test_blocks_that_were_missed_come_many_at_a_time() -> None:
-    """A round trip a block would be 50 s here. No range is proven final: the only finalization is that of the newest."""
+    """A round trip a block would be 50 s. No range is proven final: the only finalization is that of the newest."""
     plan = replace(draw_plan(0, Mode.BAD_HOURS, SHAPE), traitors=(), ceiling_ms=1_000, base_ms=60.0)
     report = run_seed(1, plan=replace(plan, hour=BadHour(LONG // 2, Lost.FINALIZES, AWAY, dead=(2,))))
     assert report.ok, report.line()
