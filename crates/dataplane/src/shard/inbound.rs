@@ -362,7 +362,20 @@ impl<P: Ports> Shard<P> {
             (Want::FinalBlocks { .. }, Response::FinalBlocks { blocks, finalization: Some(finalization) }) => {
                 self.on_final_blocks(peer, blocks.into_vec(), finalization);
             }
+            (Want::Ancestors { .. }, Response::FinalBlocks { blocks, .. }) => self.on_ancestors(blocks.into_vec()),
             _ => {}
+        }
+    }
+
+    /// Blocks up to one that is final, each the parent of the next.
+    fn on_ancestors(&mut self, blocks: Vec<Block>) {
+        if blocks.first().is_some_and(|block| block.header.height <= self.tree.root().1.height.next()) {
+            self.note_way_down();
+        }
+        for block in blocks {
+            if self.context.header_is_ours(&block.header) && self.inline_fits(&block) {
+                self.keep_block(block_digest(&block.header), block, true);
+            }
         }
     }
 
