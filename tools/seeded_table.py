@@ -117,6 +117,7 @@ ROWS: list[tuple[str, str, str]] = [
     ("R32", "signs-in-a-forgotten-epoch", "dataplane it recovery::nothing_is_signed_in_an_epoch"),
     ("R34", "gap-ends-with-an-answer", "sync gap a_chunk_ends"),
     ("R34", "old-certificates-not-served", "dataplane it certificates::old_certificates"),
+    ("R34", "ancestors-not-linked", "sync fetcher batches_certificates_and_final"),
     ("access", "any-secret-of-a-token", "gateway lib rules_say_what"),
     ("access", "first-of-two-tokens", "gateway it a_header_of_any_shape"),
     ("access", "leave-outlives-its-token", "gateway lib leave_ends"),
