@@ -45,6 +45,13 @@ pub struct Submission {
     pub done: SubmittedSink,
 }
 
+impl Submission {
+    /// A submission that is counted nowhere, of a client whose waits no thread ends.
+    pub fn unswept(transaction: Transaction, wait: Wait, index: usize, visit: Arc<Visit>, done: SubmittedSink) -> Self {
+        Self { transaction, wait, index, until: Instant::now(), visit, place: None, done }
+    }
+}
+
 #[derive(Default)]
 struct Queues {
     waiting: Waiting,

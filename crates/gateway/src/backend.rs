@@ -18,7 +18,7 @@ use rustorium_types::{
     AccountId, BatchDigest, Block, BlockDigest, BlockProof, ChainId, Epoch, EpochChange, Genesis, Hash, Height,
     Receipt, ReceiptProof, ResultLink, ShardId, Subject, Transaction, TxId, ValidatorIndex, ValidatorSet, View,
 };
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use thiserror::Error;
@@ -109,6 +109,11 @@ impl Visit {
     /// A session from this address.
     pub fn of(address: IpAddr) -> Arc<Self> {
         Arc::new(Self { site: site(address), ended: AtomicBool::new(false), waits: AtomicUsize::new(0) })
+    }
+
+    /// A session of this machine itself.
+    pub fn local() -> Arc<Self> {
+        Self::of(Ipv4Addr::LOCALHOST.into())
     }
 
     /// Whom it is counted as: the address, or the IPv6 network that it is in.

@@ -26,7 +26,7 @@ use rustorium_types::{Class, DecodeError, Height, Message, PublicKey, Transactio
 use std::cell::Cell;
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// A stable code and a sentence: why a node doesn't start, or can't go on.
 pub type Failure = (String, String);
@@ -185,9 +185,7 @@ impl SimNode {
         let transaction: Transaction = decode(transaction, limits::TRANSACTION_BYTES_MAX)?;
         let answers = self.answers.clone();
         let done = Arc::new(move |tag, how| answers.lock().push(Answer { tag, how }));
-        // No keeping thread sweeps here: the machine's clock isn't this world's.
-        let (visit, until) = (self.client.clone(), Instant::now());
-        let submission = Submission { transaction, wait, index: tag, until, visit, place: None, done };
+        let submission = Submission::unswept(transaction, wait, tag, self.client.clone(), done);
         self.verifier.submissions(std::iter::once(submission));
         Ok(())
     }

@@ -28,7 +28,6 @@ use rustorium_gateway::Visit;
 use rustorium_storage::{Store, StoreError};
 use rustorium_txpool::PoolConfig;
 use std::collections::{BTreeSet, VecDeque};
-use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -173,7 +172,7 @@ impl SimNode {
             inbound: Inbound::default(),
             meter: Meter::of(threads.costs),
             answers: Arc::default(),
-            client: Visit::of(Ipv4Addr::LOCALHOST.into()),
+            client: Visit::local(),
             running: BTreeSet::new(),
             calls_before,
             ahead_us: None,
