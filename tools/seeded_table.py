@@ -325,6 +325,7 @@ ROWS: list[tuple[str, str, str]] = [
     ("R37", "proposals-of-any-time", "dataplane it wants::invented cut_off::a_proposal_of_a_view"),
     ("R38", "turns-without-end", "dataplane it turns::peers_frames"),
     ("R38", "nobody-pays-for-checks", "dataplane lib an_expensive_key"),
+    ("R38", "equivocations-all-checked", "dataplane it lanes::of_an_author"),
     ("R39", "liars-listened-to", "dataplane it cut_off::a_member_that_sends"),
     ("R39", "more-than-f-cut-off", "quorum lib at_most_f"),
     ("R41", "wants-outlive-their-blocks", "sync needed a_want_goes"),
