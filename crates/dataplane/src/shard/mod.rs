@@ -65,10 +65,8 @@ enum Outgoing {
 
 /// How many views beyond the current one a peer's votes and proposals are kept.
 const VIEW_WINDOW: u64 = 64;
-
 /// Certificates that stay in memory however large they are.
 const CERTIFICATES_WHOLE_MIN: usize = 256;
-
 /// How long a certificate that is lacking may be on its way before it is asked for.
 const GAP_GRACE_MS: u64 = 100;
 

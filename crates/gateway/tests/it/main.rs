@@ -5,6 +5,7 @@ mod access;
 mod client;
 mod events;
 mod fuzz;
+mod headers;
 mod key_pages;
 mod load;
 mod pools;

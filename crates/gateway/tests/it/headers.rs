@@ -1,0 +1,48 @@
+//! Headers of the world's chain, and what shows that they are final.
+
+use rustorium_crypto::block_digest;
+use rustorium_types::*;
+
+/// The header at a height.
+pub fn header(height: u64) -> Header {
+    Header {
+        version: PROTOCOL_VERSION,
+        chain: ChainId([7; 32]),
+        shard: ShardId(0),
+        epoch: Epoch(0),
+        view: View(height),
+        height: Height(height),
+        parent: BlockDigest::ZERO,
+        parent_view: View(height.saturating_sub(1)),
+        proposer: ValidatorIndex(0),
+        time_ms: 1_000 + height,
+        payload_root: Hash::ZERO,
+        cursors: BoundedVec::default(),
+        transactions: 0,
+        declared_work: 0,
+        load_history: 0,
+        validator_set: Hash::ZERO,
+        end: End::GoesOn,
+        next_validator_set: Hash::ZERO,
+        parameters: Hash::ZERO,
+        shard_map: Hash::ZERO,
+        result: ResultClaim::default(),
+        state: StateClaim::NoneYet,
+    }
+}
+
+/// A finalization of it.
+pub fn proof(header: &Header) -> BlockProof {
+    let body = VoteBody {
+        chain: header.chain,
+        shard: header.shard,
+        epoch: header.epoch,
+        view: header.view,
+        kind: VoteKind::Finalize,
+        block: block_digest(header),
+    };
+    BlockProof {
+        descendants: BoundedVec::default(),
+        finalization: Certificate { body, signatures: BoundedVec::default() },
+    }
+}
