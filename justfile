@@ -91,7 +91,8 @@ fuzz-million *ARGUMENTS: venv
     {{ with }} {{ checked }} cargo run --release --locked -q -p rustorium-fuzz -- --threads 2 {{ ARGUMENTS }}
 
 # crashes, disks and histories, all of it: power cuts at every call, kill -9 under load and of all at once, damage in each
-# kind of file, bad disks, clients' records; and a ceremony of the real circuit, from nobody's secret to a payment
+# kind of file, bad disks, attackers without keys and with a member's, wrong clocks, clients' records; and a ceremony of the
+# real circuit, from nobody's secret to a payment
 torture: build (debian "go" "golang-go")
     #!/usr/bin/env bash
     set -euo pipefail

@@ -342,6 +342,9 @@ RULES: dict[str, Broken] = {
     "reads: a client goes back": _tests(
         "tests/client/test_verified_reads.py", (StateMethods, "_ask", asks_for_any_height)
     ),
+    "R35: what was lost to all stays so": _tests(
+        "tests/consensus/test_late_nullify.py", (Machine, "_nullify_late", lambda _machine, _now: None)
+    ),
 }
 
 

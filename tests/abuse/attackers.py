@@ -123,7 +123,7 @@ def answer_of(connection: socket.socket) -> tuple[int, bytes]:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """How long transactions took until they were final, ms."""
+    """Times until transactions were final, ms."""
 
     count: int
     p50_ms: float
@@ -180,7 +180,7 @@ class Pulse:
         wait_for(f"{count} more final transactions", lambda: self.beats() >= goal)
 
     def figures(self, first: int = 0, end: int | None = None) -> Figures:
-        """Of those from the `first` on, up to the `end`."""
+        """Returns the times of the transactions from `first` up to `end`."""
         taken_ms = sorted(1000 * seconds for seconds in self._seconds[first:end])
         p99_ms = taken_ms[min(len(taken_ms) - 1, len(taken_ms) * 99 // 100)]
         return Figures(len(taken_ms), statistics.median(taken_ms), p99_ms, taken_ms[-1])

@@ -20,9 +20,9 @@ CUT_OFF = "rustorium_consensus_cut_off_validators"
 BYZANTINE = "rustorium_consensus_byzantine_validators"
 JOURNAL = "rustorium_storage_journal_held_bytes"
 GROWTH_BYTES_MAX = 192 * MIB
-"""What one attack may add to an honest node's memory."""
+"""Most that one attack may add to an honest node's memory."""
 JOURNAL_BYTES_MAX = 16 * MIB
-"""What an honest node's journal may hold from its oldest needed record on."""
+"""Most that an honest node's journal may hold from its oldest needed record on."""
 
 
 class Liar:
@@ -57,13 +57,13 @@ class Liar:
         self._process.wait(DEADLINE_S)
 
     def line(self) -> dict[str, Any]:
-        """What it says next."""
+        """Reads its next line."""
         assert self._process.stdout is not None
         said: dict[str, Any] = json.loads(self._process.stdout.readline())
         return said
 
     def end(self) -> dict[str, Any]:
-        """Ends it; what it has sent."""
+        """Ends it, and returns what it has sent."""
         assert self._process.stdin is not None
         self._process.stdin.close()
         said = self.line()
@@ -72,7 +72,7 @@ class Liar:
 
 
 class Victims:
-    """The honest nodes, which one attack after the other meets."""
+    """The honest nodes of a net, which one attack after the other meets."""
 
     def __init__(self, net: Devnet, liar: int) -> None:
         self.net = net
@@ -83,36 +83,36 @@ class Victims:
         return [memory_bytes(self.net.net.nodes[index].pid) for index in self.honest]
 
     def all_say(self, metric: str) -> list[float]:
-        """A figure of each."""
+        """Returns a metric of each."""
         return [counter(self.net, index, metric) for index in self.honest]
 
     def all_find(self, code: str) -> bool:
-        """Whether each of them has this finding."""
+        """Checks whether each of them has this finding."""
         found = statuses(self.net, self.honest)
         return all(code in {one.code for one in status.findings} for status in found)
 
     def begin(self) -> None:
-        """Their memory from now on is compared."""
+        """Notes their memory, with which `grown_bytes` compares."""
         self._memory = self._memory_bytes()
 
     def cpu_s(self) -> float:
-        """What they have spent of processors."""
+        """Returns the processor time that they have used together."""
         return sum(self.all_say("rustorium_process_cpu_seconds"))
 
     def grown_bytes(self) -> int:
-        """What the one that grew most has taken since `begin`."""
+        """Returns the growth since `begin` of the one that grew most."""
         now = self._memory_bytes()
         return max(after - before for before, after in zip(self._memory, now, strict=True))
 
     def assert_bounded(self) -> None:
-        """Memory and journals are within their bounds, or soon are again; a journal is trimmed as heights move."""
+        """Asserts that memory is within its bound, and waits until journals are: they are trimmed as heights move."""
         assert self.grown_bytes() <= GROWTH_BYTES_MAX
         pulsing = Pulse(self.net)
         with pulsing:
             wait_for("journals are small", lambda: max(self.all_say(JOURNAL)) <= JOURNAL_BYTES_MAX)
 
     def assert_whole(self) -> None:
-        """They are level and have the same chain."""
+        """Asserts that they are level and have the same chain."""
         wait_for("all are level", lambda: level(self.net, self.honest))
         last = statuses(self.net, self.honest)[0].executed
         assert_same_roots(self.net, max(0, last - 50), self.honest)

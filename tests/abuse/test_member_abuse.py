@@ -77,13 +77,13 @@ def fresh(tmp_path: Path) -> Iterator[Net]:
 
 
 class Spent:
-    """What the honest nodes spend of processors from now on."""
+    """Processor time that the honest nodes use from now on."""
 
     def __init__(self, victims: Victims) -> None:
         self._victims, self._since, self._cpu_s = victims, time.monotonic(), victims.cpu_s()
 
     def share(self) -> float:
-        """Of one processor, a node."""
+        """Returns the share of one processor that a node used."""
         spent = self._victims.cpu_s() - self._cpu_s
         return spent / (time.monotonic() - self._since) / len(self._victims.honest)
 
@@ -109,7 +109,7 @@ def attack(
         attacked = pulse.figures(begun, ended)
         pulse.wait(BEATS // 10)
     figure(
-        f"{'+'.join(kinds)} at {said['mbit_per_s']:.0f} Mbit/s: four {victims.of_four}; calm {calm}; attacked"
+        f"{'+'.join(kinds)} at {said['mbit_per_s']} Mbit/s: four {victims.of_four}; calm {calm}; attacked"
         f" {attacked}; {attacked.p50_ms / calm.p50_ms:.2f} times; CPU {calm_cpu:.2f} and {cpu:.2f} a node; memory"
         f" {grown / MIB:+.0f} MiB; {said['answered_bytes'] / MIB:.0f} MiB answered"
     )
@@ -124,10 +124,10 @@ def test_a_member_that_signs_falsely_is_cut_off_and_named(
     fresh: Net, program: Path, kinds: list[str], figure: Callable[[str], None]
 ) -> None:
     def reported() -> bool:
-        return fresh.all_find("peer-cut-off")
+        # While it floods: it is cut off again whenever it is listened to.
+        return fresh.all_find("peer-cut-off") and fresh.all_say(CUT_OFF) == [1.0] * len(fresh.honest)
 
     attack(fresh, program, kinds, reported, figure)
-    assert fresh.all_say(CUT_OFF) == [1.0] * len(fresh.honest), "the liar, and nobody else"
     fresh.assert_bounded()
 
 

@@ -29,7 +29,7 @@ TIMES = int(os.environ.get("RUSTORIUM_ABUSE_TIMES", "1"))
 AGE_S = 2 if TIMES == 1 else 10
 EPOCHS = 2 + TIMES // 4
 CLOCKS_S = 2
-"""How far header time may be from this process's clock."""
+"""Bound of the difference between header time and this process's clock."""
 CHURNER = 3
 HONEST = [0, 1, 2]
 RATE_MIN = 0.9
@@ -56,7 +56,7 @@ class Churner:
             raise self._faults[0]
 
     def reached(self, epoch: int) -> bool:
-        """Whether this epoch has begun."""
+        """Checks whether this epoch has begun."""
         if self._faults:
             raise self._faults[0]
         return self.epoch >= epoch
@@ -94,8 +94,8 @@ class Churner:
 def test_an_owner_that_replaces_its_keys_without_end_slows_others_by_little(
     tmp_path: Path, figure: Callable[[str], None]
 ) -> None:
+    created = time.monotonic()
     with Devnet.create(tmp_path / "net", parameters={"epoch_age_min_ms": 1_000 * AGE_S}) as net:
-        created = time.monotonic()
         net.start()
         net.kill(CHURNER)
         with Pulse(net) as pulse:

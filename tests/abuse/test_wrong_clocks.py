@@ -36,7 +36,7 @@ class Net:
         net.wait_ready()
 
     def find(self, code: str, indexes: Sequence[int]) -> list[str]:
-        """What these nodes say with this code, each once at most."""
+        """Returns the evidence of these nodes' findings of this code."""
         found = statuses(self.net, indexes)
         return [one.evidence for status in found for one in status.findings if one.code == code]
 
@@ -51,7 +51,7 @@ def net(tmp_path: Path) -> Iterator[Net]:
 
 
 def step(net: Net, indexes: Sequence[int], seconds: int, figure: Callable[[str], None]) -> None:
-    """Moves these clocks at once, under load; what was told to be final is so within the promised time."""
+    """Moves these clocks under load, and asserts that writes are final within the promised time."""
     # The home of any sender may be one of these nodes.
     with Pulse(net.net, range(4)) as pulse:
         pulse.wait(5)

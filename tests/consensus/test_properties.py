@@ -19,6 +19,7 @@ from rustorium.consensus.vocabulary import (
     Effect,
     EndDue,
     EnterView,
+    HeldByNobody,
     Input,
     LaneCostly,
     NullifiesSeen,
@@ -62,6 +63,7 @@ inputs: st.SearchStrategy[Input] = st.one_of(
     st.builds(NullifiesSeen, views),
     st.builds(PeerSilence, st.integers(0, N - 1), st.booleans()),
     st.builds(LaneCostly, st.integers(-1, N), views),
+    st.builds(HeldByNobody, st.lists(st.tuples(views, views), max_size=2).map(tuple)),
     st.builds(VoteRefused, st.sampled_from(VoteKind), views),
     st.just(Tick()),
 )
@@ -106,8 +108,10 @@ class Watch:
         assert not {VoteKind.NULLIFY, VoteKind.FINALIZE} <= kinds
         if kind is VoteKind.FINALIZE:
             assert carry == Certificate(VoteKind.NOTARIZE, view, digest)
-        else:
+        elif kind is VoteKind.NOTARIZE:
             assert view == self.view
+        else:
+            assert view <= self.view, "a late nullify moves no view (R35)"
         self.votes.add(OwnVote(kind, view, digest))
 
 

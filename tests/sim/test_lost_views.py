@@ -39,6 +39,13 @@ def test_votes_that_are_lost_stop_nothing_either(lost: Lost) -> None:
     assert report.ok, report.line()
 
 
+def test_blocks_that_were_missed_come_many_at_a_time() -> None:
+    """A round trip a block would be 50 s. No range is proven final: the only finalization is that of the newest."""
+    plan = replace(draw_plan(0, Mode.BAD_HOURS, SHAPE), traitors=(), ceiling_ms=1_000, base_ms=60.0)
+    report = run_seed(1, plan=replace(plan, hour=BadHour(LONG // 2, Lost.FINALIZES, AWAY, dead=(2,))))
+    assert report.ok, report.line()
+
+
 def test_members_away_in_turns_have_parts_of_the_certificates() -> None:
     away = tuple(Absence(node, node / 4, (node + 1) / 4, Way.DOWN if node % 2 else Way.CUT) for node in range(4))
     for dead in ((0,), (3,), ()):
@@ -49,3 +56,14 @@ def test_members_away_in_turns_have_parts_of_the_certificates() -> None:
 def test_beside_a_mute_member_it_takes_two_ceilings_more() -> None:
     report = play(BadHour(LONG // 2, Lost.PROPOSALS, restart=Restart.ALL), traitors=("silent",))
     assert report.ok, report.line()
+
+
+@pytest.mark.parametrize("restart", [Restart.ALL, Restart.POWER], ids=lambda restart: restart.value)
+@pytest.mark.parametrize(("views", "dead"), [(40, (2,)), (MEMORY * 3, (2,)), (MEMORY * 3, ())])
+def test_views_whose_certificates_no_home_has_any_more_get_nullified_late(
+    views: int, dead: tuple[int, ...], restart: Restart
+) -> None:
+    """R35. The member that was away never voted there, so that the votes of two are all that is left of them."""
+    report = play(BadHour(views, Lost.PROPOSALS, AWAY, dead, restart, forgotten=(0.2, 0.8)))
+    assert report.ok, report.line()
+    assert dict(report.faults)["forgotten certificates"] > views

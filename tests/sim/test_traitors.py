@@ -144,7 +144,8 @@ def test_floods_of_views_to_come_leave_nothing_beyond_the_window(monkeypatch: py
     stored = world.nodes[port.number].disk.block(1)
     assert stored is not None
     assert holds_block(port, number, stored[0]), "the probe sees what is held"
-    ahead = [block for view, block in spammer.proposed if port.view + 2 < view <= port.view + 20]
+    # Of views however far ahead: which ones it drew near the end depends on how far the chain came.
+    ahead = [block for view, block in spammer.proposed if port.view + 2 < view <= port.view + 1_000]
     assert ahead
     assert not any(holds_block(port, number, block) for block in ahead)
     assert entries(world.nodes[port.number].replica) < CORE_ENTRIES_MAX / 4

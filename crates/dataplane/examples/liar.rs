@@ -32,33 +32,34 @@ use std::time::{Duration, Instant};
 
 type Fault = Box<dyn Error + Send + Sync>;
 
-/// Between two looks at the clock.
+/// Time between two looks at the clock.
 const PAUSE: Duration = Duration::from_micros(500);
-/// What may be sent at once after a pause, in seconds of the rate.
-const BURST_S: f64 = 0.02;
+/// Most that is sent at once after a pause, in microseconds of the rate.
+const BURST_US: u64 = 20_000;
 /// Transactions in a batch.
 const TRANSACTIONS: u64 = 200;
-/// Views above the newest known one of which votes and certificates are made.
+/// Distance of the farthest view for which votes and certificates are made.
 const AHEAD: u64 = 60;
 
 #[derive(Deserialize)]
 struct Attack {
     kinds: Vec<String>,
     genesis: PathBuf,
-    /// Of the member whose keys are used, hex.
+    /// Secret node key of the member, hex.
     node_seed: String,
+    /// Secret validator key of the member, hex.
     validator_seed: String,
     listen: String,
-    /// Of each member, in the committee's order.
+    /// Peer address of each member, in the committee's order.
     addresses: Vec<String>,
-    mbit_per_s: f64,
+    mbit_per_s: u64,
 }
 
 fn seed(hex: &str) -> Result<[u8; 32], Fault> {
     Ok(Hash::from_hex(hex)?.0)
 }
 
-/// The newest header that a peer proposed, and how much was heard.
+/// Newest header that a peer proposed, and counts of what came.
 #[derive(Default)]
 struct Ear {
     newest: Mutex<Option<Header>>,
@@ -256,23 +257,23 @@ impl Liar {
 /// the links took.
 fn flood(attack: &Attack, transport: &Transport, ear: &Ear, liar: &mut Liar) -> Result<(u64, u64), Fault> {
     let ended = std::thread::spawn(|| stdin().read_to_end(&mut Vec::new()));
-    let bytes_per_s = attack.mbit_per_s * 1e6 / 8.0;
-    let (mut frames, mut bytes, mut room, mut last) = (0, 0, 0.0, Instant::now());
+    let (began, burst) = (Instant::now(), attack.mbit_per_s * BURST_US / 8);
+    // `spent` counts what was sent, and what was due too long ago to be sent.
+    let (mut frames, mut bytes, mut spent) = (0, 0, 0);
     let mut kinds = attack.kinds.iter().cycle();
     while !ended.is_finished() {
-        let now = Instant::now();
-        room = f64::min(room + (now - last).as_secs_f64() * bytes_per_s, BURST_S * bytes_per_s);
-        last = now;
+        let due = began.elapsed().as_micros() as u64 * attack.mbit_per_s / 8;
+        spent = spent.max(due.saturating_sub(burst));
         let newest = ear.newest.lock().clone();
-        let Some(newest) = newest.filter(|_| room > 0.0) else {
+        let Some(newest) = newest.filter(|_| spent < due) else {
             std::thread::sleep(PAUSE);
             continue;
         };
         let message = liar.next(kinds.next().ok_or("no kinds")?, &newest)?;
         let frame = Bytes::from(message.to_frame());
         let taken = transport.broadcast(message.class(), frame.clone()) as u64;
-        (frames, bytes) = (frames + taken, bytes + taken * frame.len() as u64);
-        room -= (taken * frame.len() as u64) as f64;
+        let sent = taken * frame.len() as u64;
+        (frames, bytes, spent) = (frames + taken, bytes + sent, spent + sent);
         if taken == 0 {
             // Nobody reads any more, or nobody yet.
             std::thread::sleep(PAUSE);
@@ -321,7 +322,7 @@ fn main() -> Result<(), Fault> {
     let began = Instant::now();
     let (frames, bytes) = flood(&attack, &transport, &ear, &mut Liar::new(context, key)?)?;
     let (answers, answered_bytes) = (ear.answers.load(Relaxed), ear.answered_bytes.load(Relaxed));
-    let mbit_per_s = bytes as f64 * 8e-6 / began.elapsed().as_secs_f64();
+    let mbit_per_s = bytes * 8 / began.elapsed().as_micros().max(1) as u64;
     say(serde_json::json!({
         "frames": frames, "bytes": bytes, "mbit_per_s": mbit_per_s, "linked": ear.ups.load(Relaxed), "answers": answers,
         "answered_bytes": answered_bytes,

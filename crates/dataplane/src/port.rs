@@ -115,6 +115,8 @@ pub enum Input {
     EndDue(bool),
     /// f + 1 nullified the view.
     NullifiesSeen(View),
+    /// Runs of views of which neither this node nor its peers hold a certificate.
+    HeldByNobody(Vec<(View, View)>),
     /// A peer fell silent or is back.
     PeerSilence(ValidatorIndex, bool),
     /// A lane had to be served to more than f peers.

@@ -70,13 +70,18 @@ impl Source for Serving<'_> {
             let blocks = (first.0..=last).map_while(|h| self.store.bare_block(Height(h)).ok().flatten());
             return (blocks.chain(closing).collect(), Some(change.proof.finalization));
         }
-        for end in (first.0..=last).rev() {
+        // Whoever asks for fewer knows the last one (R34), and needs no finalization. Older releases ask for as many as may be.
+        let knows_last = wanted < limits::SYNC_ITEMS_MAX as u64 && last == first.0.saturating_add(wanted - 1);
+        for end in (first.0..=last).rev().take(if knows_last { 1 } else { usize::MAX }) {
             let Ok(Some((height, certificate))) = self.store.finalization_at_or_above(Height(end)) else { continue };
             if height.0 != end {
                 continue;
             }
             let blocks = (first.0..=end).map_while(|h| self.store.bare_block(Height(h)).ok().flatten()).collect();
             return (blocks, Some(certificate));
+        }
+        if knows_last {
+            return ((first.0..=last).map_while(|h| self.store.bare_block(Height(h)).ok().flatten()).collect(), None);
         }
         (Vec::new(), None)
     }

@@ -16,6 +16,7 @@ pub struct Vocabulary {
     claim_wanted: Py<PyAny>,
     diverged: Py<PyAny>,
     end_due: Py<PyAny>,
+    held_by_nobody: Py<PyAny>,
     key_retired: Py<PyAny>,
     lane_costly: Py<PyAny>,
     nullifies_seen: Py<PyAny>,
@@ -44,6 +45,7 @@ impl Vocabulary {
             claim_wanted: class("ClaimWanted")?,
             diverged: class("Diverged")?,
             end_due: class("EndDue")?,
+            held_by_nobody: class("HeldByNobody")?,
             key_retired: class("KeyRetired")?,
             lane_costly: class("LaneCostly")?,
             nullifies_seen: class("NullifiesSeen")?,
@@ -127,6 +129,10 @@ impl Vocabulary {
             Input::ClaimWanted(height) => self.claim_wanted.bind(py).call1((height.0,)),
             Input::EndDue(due) => self.end_due.bind(py).call1((*due,)),
             Input::NullifiesSeen(view) => self.nullifies_seen.bind(py).call1((view.0,)),
+            Input::HeldByNobody(runs) => {
+                let runs = PyTuple::new(py, runs.iter().map(|(first, last)| (first.0, last.0)))?;
+                self.held_by_nobody.bind(py).call1((runs,))
+            }
             Input::PeerSilence(peer, silent) => self.peer_silence.bind(py).call1((peer.0, *silent)),
             Input::LaneCostly(lane, view) => self.lane_costly.bind(py).call1((lane.0, view.0)),
             Input::VoteRefused(kind, view) => self.vote_refused.bind(py).call1((self.kind(py, *kind), view.0)),

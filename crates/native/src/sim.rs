@@ -11,7 +11,7 @@ use rustorium_dataplane::shard::Now;
 use rustorium_gateway::{Submitted, Wait};
 use rustorium_sim::{Answer, Chain, Costs, Keys, Outcome, SimDisk as Disk, SimNode as Inner, Stage, Threads};
 use rustorium_storage::{Fault, Store};
-use rustorium_types::{Class, Epoch, Height, TxId, ValidatorSet, encode};
+use rustorium_types::{Certificate, Class, Epoch, Height, TxId, ValidatorSet, encode};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -104,6 +104,12 @@ impl SimDisk {
 
     fn new_journal(&self) {
         self.inner.new_journal();
+    }
+
+    /// Forgets the journal's certificates of these views, inclusive; returns how many.
+    fn lose_certificates(&self, first: u64, last: u64) -> usize {
+        let lost = |certificate: &Certificate| (first..=last).contains(&certificate.body.view.0);
+        self.inner.journal(|journal| journal.lose_certificates(lost))
     }
 
     /// The validator keys of an epoch's committee, by places; none where it hasn't begun here.

@@ -79,6 +79,14 @@ impl KeptCertificates {
         true
     }
 
+    /// Keeps a certificate by its place alone, unless there is one of its kind and view.
+    pub(crate) fn insert_place(&mut self, kind: VoteKind, view: View, position: u64) {
+        let place = &mut self.views.entry(view).or_default()[kind as usize];
+        if *place == Place::NONE {
+            *place = Place(position);
+        }
+    }
+
     /// The journal holds this certificate here, first or after it was copied there. Sheds what is too much for memory.
     pub(crate) fn journaled(&mut self, kind: VoteKind, view: View, position: u64) {
         let Some(places) = self.views.get_mut(&view) else { return };

@@ -235,6 +235,16 @@ impl Tally {
         Ok(())
     }
 
+    /// Keeps a certificate of this node's own journal by its place there. It was checked before it was written, and isn't again.
+    pub fn restore(&mut self, body: &VoteBody, position: u64) -> Result<(), CertificateRefused> {
+        self.check_scope(body)?;
+        if position > 0 && self.matters(body) {
+            self.kept.insert_place(body.kind, body.view, position);
+            self.head = self.head.max(body.view);
+        }
+        Ok(())
+    }
+
     /// Takes a certificate whose signatures hold. A new one is told by `Formed`, and its votes are compared with those
     /// held; one that has become known meanwhile changes nothing.
     pub fn take(&mut self, certificate: Verified<Certificate>, out: &mut Vec<TallyEvent>) {

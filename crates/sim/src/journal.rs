@@ -4,6 +4,8 @@
 
 use bytes::Bytes;
 use rustorium_storage::{JournalRecord, Lsn, RecordKind};
+use rustorium_types::limits::FRAME_BYTES_MAX;
+use rustorium_types::{Certificate, decode};
 
 /// Records in memory, as a disk would hold them.
 #[derive(Default)]
@@ -90,6 +92,17 @@ impl SimJournal {
     /// Records and bytes that it keeps.
     pub fn held(&self) -> (usize, usize) {
         (self.records.len(), self.records.iter().map(|record| record.payload.len()).sum())
+    }
+
+    /// Forgets the certificates among the records that `lost` names: damage that no power cut makes. Returns how many.
+    pub fn lose_certificates(&mut self, lost: impl Fn(&Certificate) -> bool) -> usize {
+        let before = self.records.len();
+        let named = |record: &JournalRecord| {
+            let of_its_kind = record.kind == RecordKind::Certificate;
+            of_its_kind && decode(&record.payload, FRAME_BYTES_MAX).is_ok_and(|certificate| lost(&certificate))
+        };
+        self.records.retain(|record| !named(record));
+        before - self.records.len()
     }
 
     /// Records that a power cut now would forget.

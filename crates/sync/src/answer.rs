@@ -24,7 +24,8 @@ pub trait Source {
     /// Certificates of these views, inclusive, ascending by view.
     fn certificates(&self, first: View, last: View) -> Vec<Certificate>;
     /// Consecutive final blocks from `first`, of which the finalization certifies the last. Where `count` blocks end at
-    /// one without a finalization, fewer, or else more up to the next that has one; at most `SYNC_ITEMS_MAX`.
+    /// one without a finalization, fewer, or else more up to the next that has one; at most `SYNC_ITEMS_MAX`. Where fewer
+    /// than that are asked for, all of them without a finalization: the asker knows the last one.
     fn final_blocks(&self, first: Height, count: u32) -> (Vec<Block>, Option<Certificate>);
     /// How an epoch ended.
     fn epoch_end(&self, epoch: Epoch) -> Option<EpochChange>;
@@ -74,7 +75,9 @@ pub fn certificates_within(mut certificates: Vec<Certificate>) -> Response {
 fn final_blocks(source: &dyn Source, first: Height, count: u32) -> Option<Response> {
     let count = count.clamp(1, SYNC_ITEMS_MAX as u32);
     let (mut blocks, finalization) = source.final_blocks(first, count);
-    finalization.as_ref()?;
+    if blocks.is_empty() {
+        return None;
+    }
     let headers: usize = blocks.iter().map(|block| size(&block.header) + 4).sum();
     let mut room = (ANSWER_BYTES_MAX - 64).checked_sub(headers + size(&finalization))?;
     let mut whole = true;

@@ -300,12 +300,24 @@ impl GapFetcher {
         }
     }
 
-    /// Runs of views of which neither this node nor, as far as they were asked, its peers hold a certificate.
-    pub fn held_by_nobody(&self) -> Vec<(View, View)> {
+    /// Runs of views of which neither this node nor, as far as they were asked, its peers hold a certificate: at most so
+    /// many views, the newest.
+    pub fn held_by_nobody(&self, count_max: u64) -> Vec<(View, View)> {
         let asked = |chunk: &&Chunk| chunk.without.len() >= self.config.others || chunk.fruitless >= FRUITLESS_ROUNDS;
-        let chunks = self.chunks.values().filter(asked);
-        let runs = chunks.flat_map(|chunk| self.uncertified.between(chunk.first, chunk.last));
-        runs.map(|(first, last)| (View(first), View(last))).collect()
+        let chunks = self.chunks.values().rev().filter(asked);
+        let newest_first = chunks.flat_map(|chunk| self.uncertified.between(chunk.first, chunk.last).into_iter().rev());
+        let mut left = count_max;
+        let mut runs = Vec::new();
+        for (first, last) in newest_first {
+            let first = first.max((last + 1).saturating_sub(left));
+            if first > last {
+                break;
+            }
+            left -= last + 1 - first;
+            runs.push((View(first), View(last)));
+        }
+        runs.reverse();
+        runs
     }
 
     /// Views above the last final one without a certificate.

@@ -22,6 +22,15 @@ pub enum Want {
         /// At most this many.
         count: u32,
     },
+    /// A final block and those below it, each proven by the hash in the one above it.
+    Ancestors {
+        /// The newest of them.
+        digest: BlockDigest,
+        /// Its height.
+        height: Height,
+        /// So many, fewer than `SYNC_ITEMS_MAX`.
+        count: u32,
+    },
 }
 
 /// What an answer is to a want.
@@ -38,6 +47,9 @@ impl Want {
             Self::Block(digest) => Request::Block(digest),
             Self::Batch { lane, digest } => Request::Batch { lane, digest },
             Self::FinalBlocks { first, count } => Request::FinalBlocks { first, count },
+            Self::Ancestors { height, count, .. } => {
+                Request::FinalBlocks { first: Height((height.0 + 1).saturating_sub(u64::from(count))), count }
+            }
         }
     }
 
@@ -56,10 +68,22 @@ impl Want {
                 }
                 consecutive(*first, blocks)
             }
+            (Self::Ancestors { digest, height, .. }, Response::FinalBlocks { blocks, .. }) => {
+                // An older release answers up to a block below that it has a finalization of.
+                let Some(last) = blocks.last().filter(|last| last.header.height == *height) else {
+                    return Verdict::NotHeld;
+                };
+                block_digest(&last.header) == *digest && (linked(blocks) || seeded::bug("ancestors-not-linked"))
+            }
             _ => false,
         };
         if right { Verdict::Fulfilled } else { Verdict::Wrong }
     }
+}
+
+/// Whether each block is the parent of the next one.
+fn linked(blocks: &[Block]) -> bool {
+    blocks.windows(2).all(|pair| pair[1].header.parent == block_digest(&pair[0].header))
 }
 
 fn consecutive(first: Height, blocks: &[Block]) -> bool {

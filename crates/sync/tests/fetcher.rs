@@ -5,9 +5,9 @@ mod common;
 
 use common::*;
 use proptest::prelude::*;
-use rustorium_crypto::batch_digest;
+use rustorium_crypto::{batch_digest, block_digest};
 use rustorium_sync::{FetchConfig, Fetcher, Want, WrongAnswer};
-use rustorium_types::{BatchDigest, BlockDigest, BoundedVec, Height, Request, Response, ValidatorIndex};
+use rustorium_types::{BatchDigest, Block, BlockDigest, BoundedVec, Height, Request, Response, ValidatorIndex};
 use std::collections::BTreeSet;
 
 const CONFIG: FetchConfig =
@@ -173,6 +173,10 @@ fn batches_certificates_and_final_blocks_are_judged() {
     let blocks =
         |list: Vec<_>, finalization| Response::FinalBlocks { blocks: BoundedVec::new(list).unwrap(), finalization };
     let finalization = || Some(certificate(1, BlockDigest([1; 32])).into_inner());
+    let way = common::run(3, 1);
+    let (digest_of, height) = (|block: &Block| block_digest(&block.header), way[2].header.height);
+    let down = |digest| Want::Ancestors { digest, height, count: 3 };
+    let newest = down(digest_of(&way[2]));
     for (want, response, fits) in [
         (Want::Batch { lane, digest }, Response::Batch(Box::new(batch.clone())), true),
         (Want::Batch { lane: ValidatorIndex(1), digest }, Response::Batch(Box::new(batch.clone())), false),
@@ -182,6 +186,13 @@ fn batches_certificates_and_final_blocks_are_judged() {
         (run, blocks(vec![block.clone()], None), false),
         (run, blocks(vec![], finalization()), false),
         (run, blocks(vec![block.clone(), block], finalization()), false),
+        (newest, blocks(way.clone(), None), true),
+        (newest, blocks(way[1..].to_vec(), finalization()), true),
+        (newest, blocks(way[..2].to_vec(), finalization()), false),
+        (newest, blocks(vec![way[0].clone(), way[2].clone()], None), false),
+        (newest, blocks(vec![], None), false),
+        (newest, Response::NotHeld, false),
+        (down(digest_of(&way[1])), blocks(way.clone(), None), false),
     ] {
         let mut fetcher = Fetcher::new(CONFIG);
         fetcher.want(0, want, None);

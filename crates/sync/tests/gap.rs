@@ -149,12 +149,14 @@ fn what_a_quorum_answered_without_is_held_by_nobody() {
     answer(&mut gap, 101, peer, id, nullifications(2, 3));
     let (peer, id, ..) = poll(&mut gap, 101, &peers(3))[0];
     gap.on_response(102, peer, id, Response::NotHeld);
-    assert!(gap.held_by_nobody().is_empty(), "two with this node are no quorum");
+    assert!(gap.held_by_nobody(64).is_empty(), "two with this node are no quorum");
     let (peer, id, ..) = poll(&mut gap, 102, &peers(3))[0];
     gap.on_response(103, peer, id, Response::NotHeld);
-    assert_eq!(gap.held_by_nobody(), [(View(1), View(1)), (View(4), View(5))]);
+    assert_eq!(gap.held_by_nobody(64), [(View(1), View(1)), (View(4), View(5))]);
+    assert_eq!(gap.held_by_nobody(2), [(View(4), View(5))], "the newest first");
+    assert_eq!(gap.held_by_nobody(1), [(View(5), View(5))]);
     gap.certified(VoteKind::Nullify, View(4));
-    assert_eq!(gap.held_by_nobody(), [(View(1), View(1)), (View(5), View(5))]);
+    assert_eq!(gap.held_by_nobody(64), [(View(1), View(1)), (View(5), View(5))]);
 }
 
 proptest! {

@@ -99,6 +99,10 @@ class Chain:
         """The digest that may be a parent in `view`: the finalized one, or a notarized one above it."""
         return self.final_digest if view == self.final_view else self.notarized.get(view)
 
+    def has_certificate(self, view: int) -> bool:
+        """Whether a certificate of `view` is known, or of a final view at or above it."""
+        return view <= self.final_view or view in self.notarized or view in self.nullified
+
     def newest_certified(self) -> int:
         """The newest view with a block that may be a parent."""
         newest = self.notarized.newest()

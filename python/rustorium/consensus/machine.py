@@ -24,6 +24,7 @@ from rustorium.consensus.vocabulary import (
     FetchBlock,
     FetchCertificates,
     Heartbeat,
+    HeldByNobody,
     Input,
     KeyRetired,
     LaneCostly,
@@ -46,9 +47,9 @@ from rustorium.consensus.vocabulary import (
 class Machine:
     """One shard at one node for one epoch: begins with what `Recovered` says (R22, R29)."""
 
-    __slots__ = ("_asked_blocks", "_asked_certificates", "_chain", "_config", "_epoch", "_guard", "_leader", "_me",
-                 "_n", "_now", "_out", "_pace", "_proposal_at", "_proposed_view", "_schedule", "_silent", "_turns",
-                 "_work")  # fmt: skip
+    __slots__ = ("_asked_blocks", "_asked_certificates", "_chain", "_config", "_epoch", "_guard", "_held_by_nobody",
+                 "_leader", "_me", "_n", "_now", "_out", "_pace", "_proposal_at", "_proposed_view", "_schedule",
+                 "_silent", "_turns", "_work")  # fmt: skip
 
     def __init__(self, config: ConsensusConfig, now: int, event: Recovered) -> None:
         assert event.n > 0
@@ -63,6 +64,7 @@ class Machine:
         self._silent: set[int] = set()
         self._asked_blocks: set[bytes] = set()
         self._asked_certificates: set[tuple[int, int]] = set()
+        self._held_by_nobody: tuple[tuple[int, int], ...] = ()
         self._proposed_view = 0
         self._proposal_at: int | None = None
         self._out: list[Effect] = []
@@ -117,6 +119,8 @@ class Machine:
                 self._guard.refused(kind, view)
             case Diverged() | KeyRetired():
                 self._guard.halt()
+            case HeldByNobody(runs):
+                self._held_by_nobody = runs
             case PeerSilence(peer, silent) if peer != self._me:
                 (self._silent.add if silent else self._silent.discard)(peer)
             case _:
@@ -329,6 +333,8 @@ class Machine:
         working = work_since is not None and work_since <= now
         if working and not pace.given_up:
             self._pass_over(now)
+        if working and self._held_by_nobody:
+            self._nullify_late(now)
         while True:
             due = self._next_phase(work_since)
             if due is None or due[1] > now:
@@ -370,6 +376,8 @@ class Machine:
             self._vote(now, VoteKind.NULLIFY, self._pace.view, None, None)
         if tell:
             self._emit(SendWork(None))
+        if self._held_by_nobody:  # R35: the views may go by too fast for a heartbeat
+            self._emit(ResendVotes(self._pace.view))
 
     def _resend(self, now: int, working: bool) -> None:
         """R18: what was sent once may be lost, and then this node alone would know of work and vote."""
@@ -378,6 +386,15 @@ class Machine:
         if working:
             self._emit(SendWork(None))
         self._ask_again(now)
+
+    def _nullify_late(self, now: int) -> None:
+        """R35: views below this one whose certificates are lost to all can still get one."""
+        if not self._pace.given_up and not self._turns.without_end(self._pace.view, self._chain.final_view):
+            return
+        for first_view, last_view in self._held_by_nobody:
+            for view in range(first_view, min(last_view + 1, self._pace.view)):
+                if not self._chain.has_certificate(view) and self._guard.may_nullify(view):
+                    self._vote(now, VoteKind.NULLIFY, view, None, None)
 
     def _beat(self, now: int) -> None:
         """R19, R25."""

@@ -154,6 +154,14 @@ class NullifiesSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class HeldByNobody:
+    """Level-triggered: runs of views (first, last) of which neither this node nor, as far as they were asked, its peers
+    hold a certificate: the newest 64 views at most."""
+
+    runs: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class PeerSilence:
     """Level-triggered: whether `peer` has been silent for three heartbeats (no frame made by its consensus core)."""
 
@@ -209,6 +217,7 @@ Input = (
     | VoteRefused
     | Diverged
     | KeyRetired
+    | HeldByNobody
     | Tick
 )
 

@@ -3,7 +3,7 @@
 //! *Invariants:* a certificate is in the journal before the core hears of it; one is kept until a view at or above its
 //! own is final and executed (R10); what is lacking is asked for as one gap (R34).
 
-use super::{Now, Ports, Shard};
+use super::{Now, Ports, Shard, VIEW_WINDOW};
 use crate::port::{CertificateName, Input};
 use rustorium_crypto::Verified;
 use rustorium_quorum::KeptCertificate;
@@ -44,6 +44,15 @@ impl<P: Ports> Shard<P> {
         self.checks.stir();
         self.measure_certified(body.kind, body.view);
         self.recheck = true;
+    }
+
+    /// R35: tells the core of views whose certificates seem lost to all, where that has changed.
+    pub(super) fn tell_held_by_nobody(&mut self) {
+        let runs = self.gap.held_by_nobody(VIEW_WINDOW);
+        if runs != self.told_held_by_nobody {
+            self.told_held_by_nobody.clone_from(&runs);
+            self.tell(Input::HeldByNobody(runs));
+        }
     }
 
     /// R34: all that is kept of the asked views, oldest first, as far as one answer goes.

@@ -170,6 +170,16 @@ impl<P: Ports> Shard<P> {
         self.on_tally(events);
     }
 
+    /// Counts own votes of views without a certificate, of which the tally holds the newest alone (R10), so that it may have
+    /// let go of them.
+    fn count_again(&mut self, votes: &[SignedVote]) {
+        let mut events = Vec::new();
+        for vote in votes.iter().filter(|vote| vote.body.view < self.view) {
+            self.tally.add_vote(*vote, &mut events);
+        }
+        self.on_tally(events);
+    }
+
     /// What rides beside votes and heartbeats.
     fn beside(&mut self) -> (Report, BoundedVec<u64, { limits::VALIDATORS_MAX }>) {
         (self.report_now(), BoundedVec::new(self.lanes.held()).unwrap_or_default())
@@ -194,6 +204,7 @@ impl<P: Ports> Shard<P> {
         let entered_by = self.entered_by.and_then(|name| self.certificate(&name)).map(|c| (**c).clone());
         let mut votes = self.own_votes.frame(self.view);
         votes.truncate(if seeded::bug("heartbeat-without-votes") { 0 } else { limits::HEARTBEAT_VOTES_MAX });
+        self.count_again(&votes);
         let heartbeat = Heartbeat {
             epoch: self.context.epoch(),
             finalization: self.tally.best_finalization().map(|c| (**c).clone()),

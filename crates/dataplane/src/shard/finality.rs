@@ -24,6 +24,8 @@ const REPORT_DELAY_BUSY_US: u64 = 15_000;
 const BUSY_US: u64 = 50_000;
 /// A gap of more heights than this is fetched as a range.
 const RANGE_GAP: u64 = 3;
+/// Heights above the newest executed one from which blocks are fetched downwards, at most: they wait in memory.
+const ANCESTORS_AHEAD_MAX: u64 = 16_384;
 /// Bytes of the journal that are copied forward at once: a vote may wait for as long as that takes.
 const COPIED_TOGETHER_BYTES: usize = 1024 * 1024;
 
@@ -85,6 +87,14 @@ impl<P: Ports> Shard<P> {
         if height.is_some_and(|height| height.0 >= root.0 + RANGE_GAP) {
             let want = Want::FinalBlocks { first: root.next(), count: limits::SYNC_ITEMS_MAX as u32 };
             self.wanting.certified(root, want, None);
+        }
+        if let Some(above) = height.map(|height| height.0.saturating_sub(root.0))
+            && (RANGE_GAP..=ANCESTORS_AHEAD_MAX).contains(&above)
+            && self.lacks_proven_range()
+        {
+            let count = above.min(limits::SYNC_ITEMS_MAX as u64 - 1) as u32;
+            let height = Height(root.0 + above);
+            self.wanting.certified(root, Want::Ancestors { digest: missing, height, count }, None);
         }
     }
 

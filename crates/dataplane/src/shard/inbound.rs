@@ -224,7 +224,7 @@ impl<P: Ports> Shard<P> {
         ours && cursor.is_some_and(|c| body.seq >= c.next_seq && body.seq < c.next_seq + window)
     }
 
-    /// Whether a batch that came unasked is worth a check.
+    /// Checks whether a batch that came unasked is worth a check of its signatures.
     pub(super) fn is_news(&self, batch: &Batch) -> bool {
         let (lane, seq) = (batch.body.author, batch.body.seq);
         // Hashed only where something is asked for.
@@ -362,7 +362,20 @@ impl<P: Ports> Shard<P> {
             (Want::FinalBlocks { .. }, Response::FinalBlocks { blocks, finalization: Some(finalization) }) => {
                 self.on_final_blocks(peer, blocks.into_vec(), finalization);
             }
+            (Want::Ancestors { .. }, Response::FinalBlocks { blocks, .. }) => self.on_ancestors(blocks.into_vec()),
             _ => {}
+        }
+    }
+
+    /// Blocks up to one that is final, each the parent of the next.
+    fn on_ancestors(&mut self, blocks: Vec<Block>) {
+        if blocks.first().is_some_and(|block| block.header.height <= self.tree.root().1.height.next()) {
+            self.note_way_down();
+        }
+        for block in blocks {
+            if self.context.header_is_ours(&block.header) && self.inline_fits(&block) {
+                self.keep_block(block_digest(&block.header), block, true);
+            }
         }
     }
 

@@ -150,6 +150,7 @@ pub struct Shard<P: Ports> {
     told_claim: Height,
     told_root: Height,
     told_diverged: bool,
+    told_held_by_nobody: Vec<(View, View)>,
     /// Up to this height a client waits for its result to be certified.
     claim_wanted: Height,
     /// Since when a level has changed that the core does not know yet.
@@ -238,6 +239,7 @@ impl<P: Ports> Shard<P> {
             told_claim: Height(0),
             told_root: Height(0),
             told_diverged: false,
+            told_held_by_nobody: Vec::new(),
             claim_wanted: Height(0),
             untold_since_us: None,
             retained: retained::Retained::default(),
@@ -331,6 +333,7 @@ impl<P: Ports> Shard<P> {
         self.ask_for_end(now);
         self.send_report(now);
         self.poll_fetcher(now);
+        self.tell_held_by_nobody();
         self.tell_levels(now);
         let inputs = std::mem::take(&mut self.inputs);
         if !inputs.is_empty() {

@@ -28,6 +28,8 @@ pub(super) struct Signs {
     arrivals: Vec<(ValidatorIndex, u64)>,
     /// A height, and who has said that it doesn't hold its block.
     unserved: (Height, BTreeSet<ValidatorIndex>),
+    /// The newest height of which a block came with those above it.
+    served: Height,
 }
 
 impl Signs {
@@ -106,15 +108,27 @@ impl<P: Ports> Shard<P> {
             if self.signs.unserved.0 != lacks {
                 self.signs.unserved = (lacks, BTreeSet::new());
             }
-            self.signs.unserved.1.insert(peer);
+            // Perhaps there is a way down from the newest block.
+            self.recheck |= self.signs.unserved.1.insert(peer);
         }
+    }
+
+    /// Whether a peer has no range of blocks from the next height on that ends with a finalization.
+    pub(super) fn lacks_proven_range(&self) -> bool {
+        let (height, refused) = &self.signs.unserved;
+        !refused.is_empty() && *height == self.tree.root().1.height.next()
+    }
+
+    /// The next block came among those below a final one: somebody holds it.
+    pub(super) fn note_way_down(&mut self) {
+        self.signs.served = self.tree.root().1.height.next();
     }
 
     /// The next height, where all connected peers that have executed it say that they no longer hold its block: at least
     /// one honest one among them.
     pub fn unserved(&self) -> Option<Height> {
         let (height, refused) = &self.signs.unserved;
-        if refused.is_empty() || *height != self.tree.root().1.height.next() {
+        if !self.lacks_proven_range() || self.signs.served == *height {
             return None;
         }
         let executed = |peer: &&ValidatorIndex| self.peer_executed.get(peer).is_some_and(|at| at >= height);

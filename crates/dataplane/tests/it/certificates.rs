@@ -1,7 +1,10 @@
 //! Views without a final block, and who was away meanwhile: no certificate is lost (R10, R34).
 
+use crate::chain::context;
+use crate::forge;
 use crate::net::Net;
-use rustorium_types::{Message, Request};
+use rustorium_dataplane::port::Input;
+use rustorium_types::{BlockDigest, Message, Request, Response, View, VoteKind};
 
 /// Goes on, giving views up and beating, until the first node has more blocks. The milliseconds that it took.
 fn first_block_ms(net: &mut Net, bound_ms: u64) -> Option<u64> {
@@ -30,6 +33,14 @@ fn questions(net: &Net, from: usize) -> usize {
     net.log.iter().filter(|(node, _, message)| *node == from && asks(message)).count()
 }
 
+/// Bytes of certificates that a node was answered.
+fn served(net: &Net, to: usize) -> u64 {
+    let certificates =
+        |message: &&Message| matches!(message, Message::Response { response: Response::Certificates(_), .. });
+    let answers = net.log.iter().filter(|(_, node, _)| *node == to).map(|(_, _, message)| message);
+    answers.filter(certificates).map(|message| message.to_frame().len() as u64).sum()
+}
+
 #[test]
 fn who_was_away_for_a_thousand_lost_views_makes_a_quorum() {
     for views in [66, 1000] {
@@ -39,6 +50,8 @@ fn who_was_away_for_a_thousand_lost_views_makes_a_quorum() {
         net.stop(3);
         lose(&mut net, views);
         let lost = net.nodes[0].core.view;
+        let journal: u64 = net.ports(0).journal.iter().map(|record| record.payload.len() as u64 + 37).sum();
+        assert!(journal / views < 600, "{} bytes of journal a lost view", journal / views);
         net.power_loss(3, 0);
         net.stop(2);
         net.submit(0);
@@ -46,7 +59,13 @@ fn who_was_away_for_a_thousand_lost_views_makes_a_quorum() {
         let took = first_block_ms(&mut net, 10_000);
         assert!(took.is_some(), "no block after {views} lost views: {lost:?}, {:?}", net.nodes[3].core.view);
         let asked = questions(&net, 3);
+        let served = served(&net, 3);
+        println!(
+            "{views} views: {asked} questions, {served} bytes served, {} bytes of journal a view",
+            journal / views
+        );
         assert!(asked <= 24, "{asked} questions for {views} views");
+        assert!(served / views < 400, "{served} bytes for {views} views, of which a certificate has 287");
     }
 }
 
@@ -74,4 +93,28 @@ fn old_certificates_are_served_from_the_journal() {
     net.submit(0);
     net.advance(100_000);
     assert!(first_block_ms(&mut net, 10_000).is_some(), "no block in view {:?}", net.nodes[3].core.view);
+}
+
+#[test]
+fn the_core_is_told_of_views_that_nobody_holds_a_certificate_of() {
+    let mut net = Net::new();
+    // One nullification sends node 3 from view 1 to 7, as in a chain that lost the others.
+    let body = forge::body(&context(&net.genesis, 3), VoteKind::Nullify, 6, BlockDigest::ZERO);
+    net.inject(0, 3, Message::Certificate(Box::new(forge::certificate(body, &[0, 1, 2]))));
+    net.advance(2_000_000);
+    let told: Vec<_> = net.nodes[3]
+        .core
+        .inputs
+        .iter()
+        .filter_map(|input| match input {
+            Input::HeldByNobody(runs) => Some(runs.clone()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(told, [vec![(View(1), View(5))]], "once, after a quorum has answered");
+    let body = forge::body(&context(&net.genesis, 3), VoteKind::Nullify, 3, BlockDigest::ZERO);
+    net.inject(0, 3, Message::Certificate(Box::new(forge::certificate(body, &[0, 1, 2]))));
+    net.run();
+    let last = net.nodes[3].core.inputs.iter().rev().find(|input| matches!(input, Input::HeldByNobody(_)));
+    assert_eq!(last, Some(&Input::HeldByNobody(vec![(View(1), View(2)), (View(4), View(5))])));
 }

@@ -1,11 +1,18 @@
 //! From bytes on disk to what a shard starts with.
 
-use crate::chain::{context, genesis, put, v, validator_key};
+use crate::chain::{START_MS, context, genesis, put, v, validator_key};
 use crate::forge;
+use crate::ports::TestPorts;
+use rustorium_crypto::verify_certificate;
+use rustorium_dataplane::context::Context;
+use rustorium_dataplane::port::Input;
 use rustorium_dataplane::recover::{decode_journal, tip_of};
-use rustorium_dataplane::shard::{Floor, Journaled, Records};
+use rustorium_dataplane::shard::{Floor, Journaled, Now, Records, Shard, WorkConfig};
 use rustorium_storage::{JournalRecord, Lsn, MemStore, RecordKind, Store};
 use rustorium_types::*;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
 
 fn record(lsn: u64, kind: RecordKind, payload: Vec<u8>) -> JournalRecord {
     JournalRecord { kind, lsn: Lsn(lsn), payload: payload.into() }
@@ -107,4 +114,47 @@ fn no_bytes_make_the_decoder_panic() {
             let _ = decode(vec![record(1, kind, vec![0xff; cut])]);
         }
     }
+}
+
+/// Each view lost, with this node's vote and the certificate of three members in its journal.
+fn lost_views(context: &Context, count: u64) -> Vec<JournalRecord> {
+    let of_view = |view: u64| {
+        let body = forge::body(context, VoteKind::Nullify, view, BlockDigest::ZERO);
+        let vote = validator_key(0).sign_vote(v(0), body);
+        let certificate = forge::certificate(body, &[0, 1, 2]);
+        [(RecordKind::Vote, encode(&vote)), (RecordKind::Certificate, encode(&certificate))]
+    };
+    let records = (1..=count).flat_map(of_view);
+    (1..).zip(records).map(|(lsn, (kind, payload))| record(lsn, kind, payload)).collect()
+}
+
+/// `RESTART_VIEWS` is the count of lost views; the time that a start takes is printed.
+#[test]
+fn a_journal_of_lost_views_comes_back_whole() {
+    let views = std::env::var("RESTART_VIEWS").map_or(300, |views| views.parse().unwrap());
+    let (genesis, store) = (genesis(), Arc::new(MemStore::new()));
+    let context = context(&genesis, 0);
+    let tip = tip_of(&*store, &genesis).unwrap();
+    let records = lost_views(&context, views);
+    let mut ports = TestPorts::new(context.clone(), store.clone(), Rc::default());
+    ports.journal.clone_from(&records);
+    let began = Instant::now();
+    let journaled = decode_journal(&context, &*store, &tip, records).unwrap();
+    let decoded = began.elapsed();
+    let keys = context.committee.keys.clone();
+    let certificates: Vec<_> =
+        journaled.records.certificates.iter().map(|(_, certificate)| certificate.clone()).collect();
+    let began = Instant::now();
+    assert!(certificates.into_iter().all(|certificate| verify_certificate(&keys, certificate).is_some()));
+    let checked = began.elapsed();
+    let began = Instant::now();
+    let now = Now { us: 1, wall_ms: START_MS };
+    let tip = (tip.digest, tip.header);
+    let mut shard = Shard::recover(context, WorkConfig::default(), ports, now, tip, journaled);
+    shard.end_turn(now);
+    let started = began.elapsed();
+    println!("{views} lost views: decoded in {decoded:?}, started in {started:?}; a check would take {checked:?}");
+    let Input::Recovered { certificates, votes, .. } = &shard.ports.inputs[0] else { panic!("it comes first") };
+    assert_eq!((certificates.len() as u64, votes.len() as u64), (views, views));
+    assert_eq!(shard.ports.inputs.len(), 1, "nothing is lacking: {:?}", &shard.ports.inputs[1..]);
 }

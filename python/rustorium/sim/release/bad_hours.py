@@ -5,7 +5,7 @@ could certify or finalize a block; traitors, absent and dead nodes are never mor
 """
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -72,6 +72,13 @@ class BadHour:
     dead: tuple[int, ...] = ()
     """Members that die when the network is whole, and come back only after the first final block."""
     restart: Restart = Restart.NONE
+    forgotten: tuple[float, float] | None = None
+    """The part of the hour's views whose certificates no home has any more after it, where all processes restart."""
+
+    @property
+    def may_forget(self) -> bool:
+        """Whether the hour's views have nullifications alone, and all processes restart after it."""
+        return self.lost is Lost.PROPOSALS and self.restart in (Restart.ALL, Restart.POWER)
 
 
 def draw_hour(rng: random.Random, nodes: int, traitors: int) -> tuple[BadHour, int]:
@@ -84,13 +91,15 @@ def draw_hour(rng: random.Random, nodes: int, traitors: int) -> tuple[BadHour, i
     for slot in range(free):
         # Each slot has nodes of its own, so that no node is away twice at once.
         absences += _absences(rng, everybody[slot::free])
-    return BadHour(
+    hour = BadHour(
         views=rng.choice([most, rng.randint(20, most)]),
         lost=rng.choice([Lost.PROPOSALS, Lost.PROPOSALS, Lost.NOTARIZES, Lost.FINALIZES]),
         absences=tuple(absences),
         dead=tuple(rng.sample(range(nodes), free if rng.random() < 0.7 else 0)),
         restart=rng.choice([Restart.NONE, Restart.NONE, Restart.ONE, Restart.ALL, Restart.POWER]),
-    ), ceiling_ms
+    )
+    first, last = sorted((rng.random(), rng.random()))
+    return replace(hour, forgotten=(first, last) if hour.may_forget and rng.random() < 0.5 else None), ceiling_ms
 
 
 def _absences(rng: random.Random, members: list[int]) -> list[Absence]:
@@ -190,8 +199,17 @@ class Hour:
             case Restart.POWER:
                 world.lose_power(alive)
         world.counts[hour.restart.value] += 1
+        if hour.forgotten is not None:
+            self._forget(hour.forgotten)
         for node in alive:
             world.after_ms(world.rng.uniform(5, 50), world.start, node)
+
+    def _forget(self, part: tuple[float, float]) -> None:
+        """No home has the certificates of a part of the hour's views any more, whoever had them."""
+        # A proposal of the first view may have passed before the hour began.
+        first, last = (self.first_view + 2 + int(share * (self._hour.views - 2)) for share in part)
+        for node in self._world.nodes:
+            self._world.counts["forgotten certificates"] += node.disk.lose_certificates(first, last)
 
 
 def play_hour(world: "World", plan_hour: BadHour, ceiling_ms: int) -> str:
@@ -204,9 +222,14 @@ def play_hour(world: "World", plan_hour: BadHour, ceiling_ms: int) -> str:
     if not world.run(world.now / 1e6 + longest_ms, lambda: hour.is_over):
         return f"views stand still in a bad hour: {_views(world, hour)} of {plan_hour.views} passed"
     height, within = world.checkers.final_height, RECOVERED_MS + 2 * ceiling_ms * bool(world.actors)
-    if not world.run(world.now / 1e6 + within, lambda: world.checkers.final_height > height):
-        return f"no final block above {height} within {within:.0f} ms after {plan_hour.views} lost views"
+    if not world.run(world.now / 1e6 + within, lambda: _all_above(world, height)):
+        return f"no final block above {height} everywhere within {within:.0f} ms after {plan_hour.views} lost views"
     return ""
+
+
+def _all_above(world: "World", height: int) -> bool:
+    """Whether every running honest node has executed a block above this height."""
+    return min((port.height for port in world.ports()), default=0) > height
 
 
 def _views(world: "World", hour: Hour) -> int:
