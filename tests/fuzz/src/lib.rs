@@ -6,6 +6,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a fuzz target says by a panic that something is wrong")]
 
 pub mod corpus;
+#[path = "../../../crates/gateway/tests/it/headers.rs"]
+mod headers;
 #[path = "../../../crates/gateway/tests/it/key_pages.rs"]
 mod key_pages;
 pub mod memory;

@@ -117,9 +117,12 @@ async fn what_a_session_waits_for_ends_with_it() {
         collect(&mut client.results, 1).await;
         assert_eq!(world.left.load(Ordering::Relaxed), round - 1);
         drop(client);
-        while world.left.load(Ordering::Relaxed) < round {
-            tokio::task::yield_now().await;
-        }
+        let over = async {
+            while world.left.load(Ordering::Relaxed) < round {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), over).await.unwrap();
     }
     face.close().await;
 }
