@@ -69,10 +69,11 @@ class AdminServer:
         self._audit = node.audit
         self._room = trio.CapacityLimiter(CONNECTIONS_MAX)
 
-    async def run(self) -> None:
-        """Until cancelled; the socket's file goes with it."""
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Until cancelled; the socket's file goes with it. Started once callers can connect."""
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         local = trio.SocketListener(trio.socket.from_stdlib_socket(listen_unix(self._path)))
+        task_status.started()
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(trio.serve_listeners, self._connection, [local])

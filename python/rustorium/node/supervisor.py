@@ -139,8 +139,9 @@ class Supervisor:
         calm_collector()
         try:
             async with trio.open_nursery() as nursery:
+                # First, so that who is told that the node is ready can ask it.
+                await nursery.start(admin.run)
                 nursery.start_soon(self._drive, driver)
-                nursery.start_soon(admin.run)
                 nursery.start_soon(collect_when_idle, driver)
                 nursery.start_soon(pacehint.keep, self._launch.home.pace, lambda: replica.backoff, wall_ms, self._log)
                 nursery.start_soon(self._report_ready, node)
