@@ -141,8 +141,10 @@ fn what_is_not_for_this_chain_is_refused_beside_what_is() {
     assert_eq!(codes(&at_the_deadline(answers)), ["wrong_chain", "timed out", "wrong_version"]);
 }
 
-fn listener() -> (Arc<Mutex<Vec<(usize, Submitted)>>>, SubmittedSink) {
-    let answered = Arc::new(Mutex::new(Vec::new()));
+type Told = Arc<Mutex<Vec<(usize, Submitted)>>>;
+
+fn listener() -> (Told, SubmittedSink) {
+    let answered = Told::default();
     let told = answered.clone();
     (answered, Arc::new(move |index, how| told.lock().unwrap().push((index, how))))
 }
