@@ -217,6 +217,16 @@ fn copies_of_one_transaction_share_a_place_and_go_with_their_session() {
     assert_eq!((world.backend.waiters.len(), world.backend.room.taken()), (0, 0));
 }
 
+/// Else requests that end at once would each leave a wait behind for as long as its transaction lives.
+#[test]
+fn a_request_that_ends_before_its_check_waits_for_nothing() {
+    let world = World::new(16);
+    let answers = world.submit(vec![world.signed(0)], Wait::Final);
+    assert_eq!(codes(&at_the_deadline(answers)), ["timed out"]);
+    world.check_all();
+    assert_eq!((world.backend.waiters.len(), world.backend.room.taken()), (0, 0));
+}
+
 #[test]
 fn a_wait_ends_by_the_clock_whether_or_not_blocks_come() {
     let world = World::new(16);

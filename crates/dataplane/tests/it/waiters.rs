@@ -120,6 +120,17 @@ fn one_that_stops_waiting_is_forgotten_and_others_are_not() {
 }
 
 #[test]
+fn what_is_executed_when_its_session_is_over_waits_for_no_certificate() {
+    let (waiters, (told, done)) = (Waiters::default(), sink());
+    let visit = Visit::of(IpAddr::from([192, 0, 2, 1]));
+    waiters.register(vec![(id(1), of(&visit, Wait::Certified, 0, &done))]);
+    // As if the session ended while a block's receipts are told.
+    visit.end();
+    assert!(!waiters.executed(Height(5), &[receipt(1)]));
+    nobody_waits(&waiters, &told);
+}
+
+#[test]
 fn a_sessions_copies_are_told_together_and_the_oldest_of_many_at_once() {
     let (waiters, (told, done)) = (Waiters::default(), sink());
     let visit = Visit::of(IpAddr::from([192, 0, 2, 1]));
