@@ -188,10 +188,18 @@ impl Waiters {
                 }
             }
         }
+        if wanted.is_empty() {
+            return false;
+        }
+        let mut certified = self.certified.lock();
+        // Between the two maps nobody finds them who ends their session.
+        let (over, wanted): (Vec<_>, Vec<_>) = wanted.into_iter().partition(|(_, waiter)| waiter.visit.has_ended());
         let any = !wanted.is_empty();
         if any {
-            self.certified.lock().entry(height).or_default().extend(wanted);
+            certified.entry(height).or_default().extend(wanted);
         }
+        drop(certified);
+        over.iter().for_each(|(_, waiter)| self.uncount(waiter));
         any
     }
 
@@ -230,11 +238,11 @@ impl Waiters {
 
     /// Takes a session's waits for these back, since it stopped waiting.
     pub fn forget(&self, ids: &[TxId], visit: &Visit) {
-        if visit.waits().load(Ordering::Relaxed) == 0 {
-            return;
-        }
+        visit.end();
         let mut gone = Vec::new();
         let mut by_id = self.by_id.lock();
+        // Most of the time all have been told. Read under the lock, as new ones are counted.
+        let ids: &[TxId] = if visit.waits().load(Ordering::Relaxed) == 0 { &[] } else { ids };
         for id in ids {
             let Some(waiters) = by_id.get_mut(id) else { continue };
             gone.extend(waiters.extract_if(.., |waiter| ptr::eq(&*waiter.visit, visit)));
@@ -251,7 +259,12 @@ impl Waiters {
     /// Takes all of a session's waits back.
     pub fn left(&self, visit: &Visit) {
         visit.end();
-        if visit.waits().load(Ordering::Relaxed) > 0 {
+        // Under the lock, as waits are registered: one that comes later sees the end of the session.
+        let waits = || {
+            let _registering = self.by_id.lock();
+            visit.waits().load(Ordering::Relaxed)
+        };
+        if waits() > 0 {
             self.extract(|waiter| ptr::eq(&*waiter.visit, visit)).iter().for_each(|(_, waiter)| self.uncount(waiter));
         }
     }
