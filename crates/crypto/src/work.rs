@@ -16,7 +16,7 @@ pub struct Work {
 }
 
 impl Work {
-    /// What was added since an earlier count.
+    /// The difference to an earlier count.
     pub fn since(self, before: Self) -> Self {
         Self {
             signed: self.signed - before.signed,

@@ -10,7 +10,7 @@ use crate::metrics::NodeMetrics;
 use crate::notices::Notices;
 use crate::proofs::ProofPool;
 use crate::room::Room;
-use crate::threads::ShardGauges;
+use crate::threads::{ShardGauges, wall_ms};
 use crate::verifier::{Submission, Verifier};
 use crate::waiters::Waiters;
 use futures_util::future::BoxFuture;
@@ -33,15 +33,15 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 /// When a refused client should try again.
 const RETRY_AFTER_MS: u64 = 100;
-/// How long a transaction is waited for by the machine's clock: at most, and after it has expired by that clock. The chain's
-/// time may be behind, and stands while no block comes.
+/// A wait for a transaction ends after this time at the latest, whether or not blocks come.
 const WAIT_MAX: Duration = Duration::from_secs(600);
+/// It ends so long after the transaction has expired by the machine's clock: the chain's time may be behind.
 const WAIT_AFTER_EXPIRY: Duration = Duration::from_secs(5);
 /// Heights searched for the header that claims a receipt: claims lag by less.
 const CLAIM_SEARCH_MAX: u64 = 4096;
@@ -220,7 +220,7 @@ pub fn receipt_proof(store: &dyn Store, id: &TxId) -> Result<ProofStatus, Backen
         .map_err(|unprovable| BackendError::Unavailable(unprovable.to_string()))
 }
 
-/// What an answered request waits for: it is taken back with the request's end, be it that its client went away.
+/// The waits of one request. They are taken back when it is dropped: answered, late, or left by its client.
 struct Waiting {
     waiters: Arc<Waiters>,
     ids: Vec<TxId>,
@@ -231,11 +231,6 @@ impl Drop for Waiting {
     fn drop(&mut self) {
         self.waiters.forget(&self.ids, &self.visit);
     }
-}
-
-fn wall_ms() -> u64 {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl Backend for NodeBackend {

@@ -3,6 +3,7 @@
 //! *Invariants:* memory is bounded, and so is what one liar can make this node write, but for a logarithm; what the audit
 //! log holds is shown again after a restart; evidence stays with the key that signed, whoever has its place later.
 
+use crate::threads::wall_ms;
 use parking_lot::{Mutex, RwLock};
 use rustorium_gateway::EvidenceNote;
 use rustorium_quorum::Evidence;
@@ -13,7 +14,6 @@ use std::collections::btree_map::Entry;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 /// The audit log's event for evidence.
 const EVIDENCE: &str = "evidence";
@@ -119,8 +119,7 @@ impl Notices {
     pub fn evidence(&self, evidence: &Evidence) {
         let (validator, kind, place) = (evidence.offender(), kind_of(evidence), place_of(evidence));
         let (name, key) = self.member(validator);
-        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let first_ms = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+        let first_ms = wall_ms();
         let count = {
             let mut all = self.evidence.lock();
             let whose = (if key.is_empty() { name.clone() } else { key.clone() }, kind);

@@ -29,7 +29,7 @@ impl Room {
         self.taken.load(Ordering::Relaxed)
     }
 
-    /// Whether a site would find no place. None: one that has none.
+    /// Returns true if a site would find no place. None stands for a newcomer.
     pub fn is_full_for(&self, site: Option<IpAddr>) -> bool {
         let sites = self.sites.lock();
         let held = site.and_then(|site| sites.get(&site));

@@ -6,6 +6,7 @@ use crate::metrics::NodeMetrics;
 use crate::queue::Queue;
 use crate::rooting::{Fold, RootJob, RootedPeriod, Rooting};
 use crate::shard::Event;
+use crate::threads::wall_ms;
 use crate::tree_rows::{TOP_KEY, Tree};
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
@@ -17,7 +18,7 @@ use rustorium_storage::{Store, StoreError, TreeRow};
 use rustorium_types::{Header, Height, Parameters};
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 /// How far the thread steps back behind the others.
@@ -116,7 +117,7 @@ impl Rooter {
 
     fn work(&mut self, jobs: &Queue<RootJob>) -> Result<(), (&'static str, String)> {
         let mut waiting = VecDeque::new();
-        while jobs.take(self.ahead_in(now_ms()), &mut waiting) {
+        while jobs.take(self.ahead_in(wall_ms()), &mut waiting) {
             self.turn(&mut waiting)?;
         }
         Ok(())
@@ -161,9 +162,4 @@ impl Rooter {
             self.events.push(Event::Rooted(rooted));
         }
     }
-}
-
-fn now_ms() -> u64 {
-    let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(wall.as_millis()).unwrap_or(u64::MAX)
 }

@@ -300,10 +300,15 @@ impl Ports for ThreadPorts {
 const RIVAL: &str = "another process runs with this node's keys, as peers say that it takes over the links: this one signed \
                      nothing and stops; stop the other one first, and never start a copy of a home beside it";
 
+/// Reads the machine's clock: Unix ms.
+pub(crate) fn wall_ms() -> u64 {
+    let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(wall.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// Reads both clocks, the monotonic one since `start`.
 pub fn now(start: Instant) -> Now {
-    let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    Now { us: start.elapsed().as_micros() as u64, wall_ms: wall.as_millis() as u64 }
+    Now { us: start.elapsed().as_micros() as u64, wall_ms: wall_ms() }
 }
 
 /// Runs the shard until it is told to stop, turn by turn.

@@ -121,17 +121,17 @@ impl Visit {
         self.site
     }
 
-    /// It is over: nothing waits for it from now on.
+    /// Ends the session: nothing waits for it from now on.
     pub fn end(&self) {
         self.ended.store(true, Ordering::SeqCst);
     }
 
-    /// Whether it is over.
+    /// Returns true if the session is over.
     pub fn has_ended(&self) -> bool {
         self.ended.load(Ordering::SeqCst)
     }
 
-    /// How many of its transactions are waited for, for whoever keeps them to count.
+    /// The number of its transactions that are waited for. Whoever keeps the waits counts it.
     pub fn waits(&self) -> &AtomicUsize {
         &self.waits
     }

@@ -338,7 +338,7 @@ impl SimNode {
         self.inner.lock().busy().into_iter().collect()
     }
 
-    /// What the process and its journal keep, by name.
+    /// Counts of what the process and its journal keep, by name.
     fn held(&self) -> BTreeMap<&'static str, u64> {
         self.inner.lock().held().into_iter().collect()
     }

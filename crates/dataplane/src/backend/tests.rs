@@ -211,7 +211,7 @@ fn copies_of_one_transaction_share_a_place_and_go_with_their_session() {
     assert!(answered.lock().unwrap().iter().all(|(_, how)| matches!(how, Submitted::TimedOut(_))));
     world.backend.left(&visit);
     assert_eq!((world.backend.waiters.len(), world.backend.room.taken()), (0, 0));
-    // What is checked after its session has ended waits for nothing.
+    // A transaction that is checked after the end of its session waits for nothing.
     world.backend.submit_streaming(vec![world.signed(1)], Wait::Final, &visit, sink);
     world.check_all();
     assert_eq!((world.backend.waiters.len(), world.backend.room.taken()), (0, 0));

@@ -2,7 +2,7 @@
 
 use super::{Ports, Shard};
 
-/// What a shard keeps, counted.
+/// Counts of the things that a shard keeps.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Holdings {
     /// Certificates that are whole in memory.
