@@ -66,6 +66,8 @@ class ReleasePort:
         self._waiting = False
         self.number = node.number
         self.view = 0
+        self.passed_over: tuple[int, ...] = ()
+        """The leaders that the core passes over."""
         self.epoch = -1
         """That which the core is in; −1 before it has said so."""
         self.height = 0
@@ -112,7 +114,7 @@ class ReleasePort:
             return
         for effect in effects:
             if isinstance(effect, EnterView):
-                self.view = effect.view
+                self.view, self.passed_over = effect.view, effect.passed_over
                 self._begun(effect.epoch)
         self._take(self.native.submit(*self._clock(), effects))
 

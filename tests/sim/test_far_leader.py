@@ -1,0 +1,45 @@
+"""A leader whose links are long is passed over after a bad moment, and gets its turns back (R16, R17b).
+
+Invariants: nobody lies and nothing is lost but the leader's proposals, for a while; its proposals then come after their
+views, since the others are close to each other and give them up at once.
+"""
+
+import pytest
+
+from rustorium.sim.release.clients import Clients
+from rustorium.sim.release.frames import PROPOSAL
+from rustorium.sim.release.scenario import Mode, Shape, build_world, draw_plan
+from rustorium.sim.release.world import World
+
+NODES = 4
+FAR = NODES - 1
+WARM_MS, DEAF_MS, WAIT_MS = 1_000, 3_000, 2_000
+
+
+def listed(world: World) -> set[int]:
+    """Leaders that anybody passes over."""
+    return {leader for node in world.nodes if node.port is not None for leader in node.port.passed_over}
+
+
+@pytest.mark.parametrize("far_ms", [10, 30])
+def test_a_far_leader_that_was_passed_over_leads_again(far_ms: int) -> None:
+    """30 ms more each way is more than its turn has without its own doubling (2Δ = 40 ms), and less than with it."""
+    plan = draw_plan(0, Mode.BAD_HOURS, Shape(NODES, 100))
+    world = build_world(1, plan)
+    arrivals = world.links.arrivals
+
+    def longer(now: int, source: int, target: int) -> list[int]:
+        far = far_ms * 1_000_000 if FAR in (source, target) else 0
+        return [at + far for at in arrivals(now, source, target)]
+
+    world.links.arrivals = longer  # type: ignore[method-assign]
+    world.events_max = 10_000_000
+    clients = Clients(world, 5.0)
+    world.start_all()
+    clients.begin()
+    world.run(WARM_MS)
+    world.bars = lambda source, _target, frame: source == FAR and frame[0] == PROPOSAL
+    world.run(WARM_MS + DEAF_MS)
+    assert listed(world) == {FAR}
+    world.bars = lambda source, target, frame: False
+    assert world.run(WARM_MS + DEAF_MS + WAIT_MS, lambda: not listed(world)), world.checkers.final_height
