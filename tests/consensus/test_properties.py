@@ -27,6 +27,7 @@ from rustorium.consensus.vocabulary import (
     PayloadStatus,
     PeerSilence,
     Propose,
+    Proposed,
     RootReady,
     Tick,
     Vote,
@@ -64,6 +65,7 @@ inputs: st.SearchStrategy[Input] = st.one_of(
     st.builds(PeerSilence, st.integers(0, N - 1), st.booleans()),
     st.builds(LaneCostly, st.integers(-1, N), views),
     st.builds(HeldByNobody, st.lists(st.tuples(views, views), max_size=2).map(tuple)),
+    st.builds(Proposed, views),
     st.builds(VoteRefused, st.sampled_from(VoteKind), views),
     st.just(Tick()),
 )

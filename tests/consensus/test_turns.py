@@ -14,6 +14,7 @@ from rustorium.consensus.vocabulary import (
     EnterView,
     PayloadStatus,
     PeerSilence,
+    Proposed,
     SendWork,
     Vote,
     VoteKind,
@@ -228,31 +229,44 @@ def test_r17b_a_good_turn_in_a_full_cycle_ends_the_list_but_one_more_loss_begins
     assert nullifies(story.entering) == [137]
 
 
-@pytest.mark.parametrize(("after_ms", "comes_back"), [(0, True), (2 * FLOOR_MS, True), (2 * FLOOR_MS + 1, False)])
+@pytest.mark.parametrize(("after_ms", "comes_back"), [(0, True), (4 * FLOOR_MS, True), (4 * FLOOR_MS + 1, False)])
 def test_r17b_a_proposal_in_time_after_the_term_gives_the_next_turn(after_ms: int, comes_back: bool) -> None:
+    """In time is what would be so in its next turn, where it has its own doubling again."""
     story = Story()
     story.lists_the_mute()  # in cycle 1, for two cycles
-    story.core.feed(ready(block(9, story.tip)))
+    story.core.feed(Proposed(9))
     story.cycles(2, 2)
     assert nullifies(story.entering) == [13]
-    story.core.feed(ready(block(13, story.tip)))
+    story.core.feed(Proposed(13))
     story.cycles(3, 3)
     assert nullifies(story.entering) == [17], "its term is over only now"
     story.core.wait(after_ms)
-    story.core.feed(ready(block(17, story.tip)))
+    story.core.feed(Proposed(17))
     story.cycles(4, 4)
     assert nullifies(story.entering) == ([] if comes_back else [21])
 
 
-def test_r17b_a_proposal_that_comes_when_its_view_is_over_counts_too() -> None:
+def test_r17b_a_proposal_that_comes_when_its_view_is_over_and_final_counts_too() -> None:
     story = Story()
     story.lists_the_mute()
     story.cycles(2, 3)
     story.nullified(17)
-    story.core.feed(ready(block(17, story.tip)))
     story.wins(18)
     story.wins(19)
+    story.core.feed(Proposed(17))
     story.wins(20)
+    assert not nullifies(story.entering)
+
+
+def test_r17b_a_proposal_counts_that_comes_before_its_view() -> None:
+    story = Story()
+    story.lists_the_mute()
+    story.cycles(2, 2)
+    story.nullified(13)
+    story.wins(14)
+    story.wins(15)
+    story.core.feed(Proposed(17))
+    story.wins(16)
     assert not nullifies(story.entering)
 
 

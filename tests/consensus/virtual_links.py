@@ -27,6 +27,7 @@ from rustorium.consensus.vocabulary import (
     OwnVote,
     PayloadStatus,
     Propose,
+    Proposed,
     Recovered,
     ResendVotes,
     SendCertificate,
@@ -58,6 +59,7 @@ class Member:
     replica: Replica
     view: int = 0
     view_since: int = 0
+    passed_over: tuple[int, ...] = ()
     final: Certificate | None = None
     votes: dict[tuple[VoteKind, int, bytes | None], int] = field(default_factory=dict)
     certificates: dict[tuple[VoteKind, int], Certificate] = field(default_factory=dict)
@@ -163,7 +165,7 @@ class Links:
             case Propose():
                 self._propose(me, effect)
             case EnterView(view):
-                member.view, member.view_since = view, self.now
+                member.view, member.view_since, member.passed_over = view, self.now, effect.passed_over
                 if view not in self.first_at:
                     self.first_at[view] = self.now
                     self._fake(me, view)
@@ -240,6 +242,8 @@ class Links:
         for certificate in frame.certificates:
             self._certify(me, certificate)
         for block in frame.blocks:
+            if block.proposer == frame.source and block.proposer in self.members[me].passed_over:
+                self._put(me, Proposed(block.view))
             self._put(me, BlockSeen(block, PayloadStatus.READY))
         for vote in frame.votes:
             self._count(me, frame.source, vote)

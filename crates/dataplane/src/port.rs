@@ -117,6 +117,8 @@ pub enum Input {
     NullifiesSeen(View),
     /// Runs of views of which neither this node nor its peers hold a certificate.
     HeldByNobody(Vec<(View, View)>),
+    /// The leader of the view, one that the core passes over, proposed in it.
+    Proposed(View),
     /// A peer fell silent or is back.
     PeerSilence(ValidatorIndex, bool),
     /// A lane had to be served to more than f peers.

@@ -17,6 +17,7 @@ pub struct Vocabulary {
     diverged: Py<PyAny>,
     end_due: Py<PyAny>,
     held_by_nobody: Py<PyAny>,
+    proposed: Py<PyAny>,
     key_retired: Py<PyAny>,
     lane_costly: Py<PyAny>,
     nullifies_seen: Py<PyAny>,
@@ -46,6 +47,7 @@ impl Vocabulary {
             diverged: class("Diverged")?,
             end_due: class("EndDue")?,
             held_by_nobody: class("HeldByNobody")?,
+            proposed: class("Proposed")?,
             key_retired: class("KeyRetired")?,
             lane_costly: class("LaneCostly")?,
             nullifies_seen: class("NullifiesSeen")?,
@@ -133,6 +135,7 @@ impl Vocabulary {
                 let runs = PyTuple::new(py, runs.iter().map(|(first, last)| (first.0, last.0)))?;
                 self.held_by_nobody.bind(py).call1((runs,))
             }
+            Input::Proposed(view) => self.proposed.bind(py).call1((view.0,)),
             Input::PeerSilence(peer, silent) => self.peer_silence.bind(py).call1((peer.0, *silent)),
             Input::LaneCostly(lane, view) => self.lane_costly.bind(py).call1((lane.0, view.0)),
             Input::VoteRefused(kind, view) => self.vote_refused.bind(py).call1((self.kind(py, *kind), view.0)),

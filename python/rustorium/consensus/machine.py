@@ -32,6 +32,7 @@ from rustorium.consensus.vocabulary import (
     PayloadStatus,
     PeerSilence,
     Propose,
+    Proposed,
     Recovered,
     ResendVotes,
     RootReady,
@@ -121,6 +122,8 @@ class Machine:
                 self._guard.halt()
             case HeldByNobody(runs):
                 self._held_by_nobody = runs
+            case Proposed(view):
+                self._turns.proposed(now, view, 2 * self._pace.doubled_ns)
             case PeerSilence(peer, silent) if peer != self._me:
                 (self._silent.add if silent else self._silent.discard)(peer)
             case _:
@@ -175,8 +178,6 @@ class Machine:
         if block.proposer == self._me:
             self._guard.note_own_block(block.view, block.digest)
         self._chain.learn(block, status)
-        if status is not PayloadStatus.INVALID and block.view < self._pace.view:
-            self._note_in_time(self._now, block)
 
     # ---- certificates
 
@@ -252,7 +253,6 @@ class Machine:
         block, status = held
         if self._proposal_at is None:
             self._proposal_at = now
-        self._note_in_time(now, block)
         if not self._guard.may_notarize(view):
             return
         match self._chain.judge(block):
@@ -262,11 +262,6 @@ class Machine:
                 self._fetch_block(parent_view, parent)
             case Verdict.ACCEPT if status is PayloadStatus.READY:
                 self._vote(now, VoteKind.NOTARIZE, view, block.digest, None)
-
-    def _note_in_time(self, now: int, block: BlockFacts) -> None:
-        """R17b (c): a leader that was passed over proposes well, and gets its next turn."""
-        if self._turns.listed and self._turns.may_return(block.view) and self._chain.judge(block) is Verdict.ACCEPT:
-            self._turns.proposed(now, block.view, self._pace.common_ns)
 
     # ---- the leader
 

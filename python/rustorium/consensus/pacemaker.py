@@ -86,6 +86,11 @@ class Pacemaker:
         self.common_ns = min(self._ceiling_ns, self._floor_ns << min(self.backoff, DOUBLINGS_MAX))
         self.delta_ns = min(self._ceiling_ns, self.common_ns << late)
 
+    @property
+    def doubled_ns(self) -> int:
+        """R16: Δ in the view of a leader that was late."""
+        return min(self._ceiling_ns, self.common_ns << 1)
+
     def enter(self, now: int, view: int, because: Certificate | None, late: int, since: int | None) -> None:
         """R2: a new view starts with its timer untouched; `since` when that of the view that ends began to run."""
         if self.backoff:

@@ -9,6 +9,7 @@ from rustorium.consensus.schedule import Schedule
 
 TERM_DOUBLINGS_MAX = 6
 VIEWS_KEPT = 64
+"""Of the views of listed leaders, so many are remembered with the time of their beginning."""
 LOST_MAX = 2
 """So many turns lost in a row put a leader on the list."""
 
@@ -16,14 +17,15 @@ LOST_MAX = 2
 class Turns:
     """The list of leaders to pass over, with the terms that they serve on it."""
 
-    __slots__ = ("_entered", "_late", "_listed", "_lost", "_lost_at", "_me", "_most", "_schedule", "_span", "_terms",
-                 "_window", "listed", "told_of_any")  # fmt: skip
+    __slots__ = ("_entered", "_late", "_listed", "_lost", "_lost_at", "_me", "_most", "_newest", "_schedule", "_span",
+                 "_terms", "_window", "listed", "told_of_any")  # fmt: skip
 
     def __init__(self, schedule: Schedule, n: int, me: int | None) -> None:
         self._schedule, self._me = schedule, me
         self._most = (n - 1) // 3
         self._span = 2 * schedule.cycle_views
         self._window = 0
+        self._newest = 0
         self._entered: dict[int, int] = {}
         self._late: set[int] = set()
         self._lost: dict[int, int] = {}
@@ -42,12 +44,6 @@ class Turns:
         turn = self._schedule.turn(view)
         return turn.leader in self._listed and not turn.full
 
-    def may_return(self, view: int) -> bool:
-        """R17b (c): whether a proposal of this view could take its leader off the list."""
-        turn = self._schedule.turn(view)
-        until = self._listed.get(turn.leader)
-        return until is not None and turn.cycle > until
-
     def late(self, view: int) -> int:
         """R16: k of the view's leader."""
         if not self._late:
@@ -63,10 +59,11 @@ class Turns:
 
     def entered(self, now: int, view: int, final_view: int) -> None:
         """R17b (a): a new start for all leaders, in the same view at all members."""
-        if self.listed:
+        if self.listed and self._schedule.leader(view) in self._listed:
             self._entered[view] = now
             if len(self._entered) > VIEWS_KEPT:
                 del self._entered[next(iter(self._entered))]
+        self._newest = view
         window = (view - final_view) // self._span
         if window > self._window:
             for kept in (self._late, self._lost, self._lost_at, self._listed, self._terms, self._entered):
@@ -113,11 +110,16 @@ class Turns:
                     del self._terms[leader]
         self._listed_anew()
 
-    def proposed(self, now: int, view: int, delta_ns: int) -> None:
-        """R17b (c): a valid proposal of a listed leader, in time and after its term, takes it off the list."""
-        entered = self._entered.get(view)
-        if entered is not None and now - entered <= 2 * delta_ns:
-            del self._listed[self._schedule.leader(view)]
+    def proposed(self, now: int, view: int, within_ns: int) -> None:
+        """R17b (c): a proposal of a listed leader, in time and after its term, takes it off the list. One that comes
+        before this node enters the view is in time."""
+        turn = self._schedule.turn(view)
+        until = self._listed.get(turn.leader)
+        if until is None or turn.cycle <= until:
+            return
+        entered = now if view > self._newest else self._entered.get(view)
+        if entered is not None and now - entered <= within_ns:
+            del self._listed[turn.leader]
             self._listed_anew()
 
     def _listed_anew(self) -> None:

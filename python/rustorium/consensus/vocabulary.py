@@ -162,6 +162,14 @@ class HeldByNobody:
 
 
 @dataclass(frozen=True, slots=True)
+class Proposed:
+    """The leader of `view`, one that this node passes over, has proposed in it, though the view may be over. Told once,
+    and whatever the proposal holds."""
+
+    view: int
+
+
+@dataclass(frozen=True, slots=True)
 class PeerSilence:
     """Level-triggered: whether `peer` has been silent for three heartbeats (no frame made by its consensus core)."""
 
@@ -218,6 +226,7 @@ Input = (
     | Diverged
     | KeyRetired
     | HeldByNobody
+    | Proposed
     | Tick
 )
 

@@ -44,6 +44,7 @@ class Held:
         self.epoch = self.ledger.epoch
         self.me = self.epoch.index(node, world.nodes[node].keys)
         self.view = 0
+        self.passed_over: tuple[int, ...] = ()
         self.lanes = Lanes(self.epoch.number, self.me, self.epoch.n)
         self.blocks: dict[bytes, Block] = {block.facts.digest: block for block in self.ledger.blocks}
         self.roots = Roots(self.me, world.periods, self.ledger, self.blocks)

@@ -6,7 +6,7 @@ question is checked by what was asked; what others are told of ends is what the 
 
 from itertools import pairwise
 
-from rustorium.consensus.vocabulary import Certificate, LaneCostly, OwnVote, PeerSilence, VoteKind
+from rustorium.consensus.vocabulary import Certificate, LaneCostly, OwnVote, PeerSilence, Proposed, VoteKind
 from rustorium.sim.actors import Equivocator
 from rustorium.sim.model import (
     NS_PER_MS,
@@ -44,6 +44,8 @@ class Peers(DataPlane):
     def _on_proposal(self, voter: int, frame: ProposalFrame) -> None:
         facts = frame.block.facts
         self._take_certificates(frame.certificates)
+        if facts.proposer == voter and voter in self.passed_over and facts.view <= self.view + 1:
+            self._put(Proposed(facts.view))
         if facts.proposer != voter or not self._final_view < facts.view <= self.view + VIEWS_AHEAD_MAX:
             return
         self._count(voter, OwnVote(VoteKind.NOTARIZE, facts.view, facts.digest))

@@ -80,7 +80,7 @@ class SimPort(Peers):
             case Propose():
                 self._propose(effect)
             case EnterView(view, because):
-                self.backoff = effect.backoff
+                self.backoff, self.passed_over = effect.backoff, effect.passed_over
                 self._enter(view, because)
             case SendCertificate(certificate):
                 self._to_all(CertificateFrame((certificate,)))

@@ -317,15 +317,18 @@ impl<P: Ports> Shard<P> {
         certificates.extend(proposal.notarization.take());
         certificates.sort_by_key(|certificate| std::cmp::Reverse(certificate.body.view));
         let newest = certificates.first().map(|certificate| certificate.body.view);
-        let needed = self.proposal_matters(view, newest, || block_digest(&proposal.header));
-        if of_proposer && ours && leads && needed {
+        if !(of_proposer && ours && leads) {
+            return;
+        }
+        self.note_proposed(peer, view);
+        if self.proposal_matters(view, newest, || block_digest(&proposal.header)) {
             self.await_certificates(peer, certificates, proposal);
         }
     }
 
     /// Whether a leader's proposal of this view may be of use here: of the current view, of the next, of one that the newest
-    /// certificate in it proves; of an older one if its block is certified or asked for, or if it is of the last n views: R17b
-    /// goes by proposals that come when their view has passed.
+    /// certificate in it proves; of an older one if its block is certified or asked for, or if it is of the last n views: the
+    /// vote in it may be the one that its block lacks.
     fn proposal_matters(&self, view: View, newest: Option<View>, digest: impl FnOnce() -> BlockDigest) -> bool {
         let (_, root) = self.tree.root();
         if view <= root.view || view.0 > self.view.0 + VIEW_WINDOW {

@@ -21,7 +21,8 @@ impl<P: Ports> Shard<P> {
         let Some(effect) = self.hold_back(effect) else { return };
         match effect {
             Effect::EnterView { view, because, leads, backoff, passed_over, .. } => {
-                (self.config.backoff, self.passed_over) = (Some(backoff), passed_over);
+                self.config.backoff = Some(backoff);
+                self.passed_over.now(passed_over);
                 self.enter_view(view, because, leads);
             }
             Effect::Propose { view, parent, claim_height, root_height, distrusted_lanes } => {

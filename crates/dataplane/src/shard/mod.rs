@@ -19,6 +19,7 @@ mod leading;
 mod live_records;
 mod memory;
 mod open_votes;
+mod passed_over;
 mod ports;
 mod recovery;
 mod retained;
@@ -100,8 +101,7 @@ pub struct Shard<P: Ports> {
     certified_to: View,
     /// Whether this node leads the view.
     leads: bool,
-    /// The leaders that the core passes over.
-    passed_over: Vec<ValidatorIndex>,
+    passed_over: passed_over::PassedOver,
     outbox: VecDeque<(u64, Outgoing)>,
     /// The newest record's position.
     appended: u64,
@@ -200,7 +200,7 @@ impl<P: Ports> Shard<P> {
             view: tip.1.view,
             certified_to: tip.1.view,
             leads: false,
-            passed_over: Vec::new(),
+            passed_over: passed_over::PassedOver::default(),
             outbox: VecDeque::new(),
             appended: 0,
             floor: Floor::default(),
@@ -289,11 +289,6 @@ impl<P: Ports> Shard<P> {
             }
             Event::Tick | Event::Stop => {}
         }
-    }
-
-    /// The leaders that the core passes over.
-    pub fn passed_over(&self) -> &[ValidatorIndex] {
-        &self.passed_over
     }
 
     /// How often the timers of all views are doubled, as the core last said.

@@ -1,11 +1,12 @@
 //! Who leads, and what the core is told of it: the same as the vectors have it, and as the core makes of it.
 
-use crate::{chain, epochs};
+use crate::net::Net;
+use crate::{chain, epochs, forge};
 use rustorium_dataplane::context::Context;
 use rustorium_dataplane::port::Input;
 use rustorium_quorum::{Leaders, leader_seed};
 use rustorium_storage::{EpochStore, Store};
-use rustorium_types::{ChainId, Epoch, Hash, Rules, ValidatorIndex, View};
+use rustorium_types::{BlockDigest, ChainId, Epoch, Hash, Message, Rules, ValidatorIndex, View, VoteKind};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 
@@ -120,4 +121,32 @@ fn what_a_core_is_told_of_leaders_goes_on_with_each_epoch() {
     assert!(boundary > View(0), "{told:?}");
     assert_eq!(told[0], (View(0), Leaders::new(4, None, View(0)), None));
     assert_eq!(told[1], (boundary, Leaders::new(3, None, boundary), Some(3)), "3 is what this core says of itself");
+}
+
+/// R17b (c): the core passes member 1 over, which leads views 1, 5 and 9.
+#[test]
+fn the_core_hears_once_of_a_proposal_of_a_leader_that_it_passes_over_also_of_views_that_are_over() {
+    let mut net = Net::new();
+    let context = chain::context(&net.genesis, 1);
+    let proposal = |view| forge::proposal(&context, &forge::child(&context, &context.genesis_header, view));
+    let told = |net: &Net| -> Vec<u64> {
+        let inputs = net.nodes[0].core.inputs.iter();
+        inputs.filter_map(|input| if let Input::Proposed(view) = input { Some(view.0) } else { None }).collect()
+    };
+    net.inject(1, 0, proposal(9));
+    net.run();
+    assert!(told(&net).is_empty(), "nothing proves that view 9 is near");
+    let body = forge::body(&context, VoteKind::Nullify, 40, BlockDigest::ZERO);
+    net.inject(3, 0, Message::Certificate(Box::new(forge::certificate(body, &[0, 2, 3]))));
+    net.run();
+    for view in [9, 9, 5, 9] {
+        net.inject(1, 0, proposal(view));
+    }
+    net.inject(2, 0, proposal(10));
+    net.inject(2, 0, proposal(13));
+    net.run();
+    assert_eq!(told(&net), [9], "once, no older one, of those alone that are passed over, and by themselves");
+    net.inject(1, 0, proposal(41));
+    net.run();
+    assert_eq!(told(&net), [9, 41]);
 }
