@@ -28,7 +28,7 @@ from rustorium.sim.release.actors.attacks import (
 )
 from rustorium.sim.release.actors.base import others
 from rustorium.sim.release.actors.withholding import Mute
-from rustorium.sim.release.frames import FINALIZE, NULLIFY
+from rustorium.sim.release.frames import FINALIZE, NOTARIZE, NULLIFY
 from rustorium.sim.release.net import EXPIRES_MS, make_net
 from rustorium.sim.release.prices import CORE_STEP_NS, PRICES
 from rustorium.sim.release.run import run_seed
@@ -88,6 +88,14 @@ class Inventions(Paced, InventiveProposer):
         return None if self.proposal is None else self.invented(world, node, world.rng.randint(1, 59))
 
 
+class Votes(Paced):
+    """Well-signed votes for blocks that nobody has seen, of views that could matter."""
+
+    def worst(self, world: World, node: int) -> bytes | None:
+        view = self.hand.view + world.rng.randint(1, 60)
+        return self.hand.vote(world, node, view, NOTARIZE, world.rng.randbytes(32))
+
+
 class Questions(Paced, Historian):
     """Questions for history, 2,000 a second to each: as many as fit beside their answers."""
 
@@ -104,6 +112,7 @@ FLOODS: dict[str, Callable[[], Actor]] = {
     "proposals": Proposals,
     "inventions": Inventions,
     "questions": Questions,
+    "votes": Votes,
 }
 
 

@@ -137,7 +137,7 @@ fn the_core_hears_once_of_a_proposal_of_a_leader_that_it_passes_over_also_of_vie
     net.run();
     assert!(told(&net).is_empty(), "nothing proves that view 9 is near");
     let body = forge::body(&context, VoteKind::Nullify, 40, BlockDigest::ZERO);
-    net.inject(3, 0, Message::Certificate(Box::new(forge::certificate(body, &[0, 2, 3]))));
+    net.inject(3, 0, Message::Certificate(Box::new(forge::certificate(body, &[1, 2, 3]))));
     net.run();
     for view in [9, 9, 5, 9] {
         net.inject(1, 0, proposal(view));
