@@ -15,6 +15,7 @@ __all__ = [
     "RollupProver",
     "ShieldedProver",
     "ShieldedWallet",
+    "SigningKey",
     "SimChain",
     "SimDisk",
     "SimNode",
@@ -287,6 +288,15 @@ class StorageKey:
     @staticmethod
     def open(path: str, passphrase: bytes) -> StorageKey: ...
 
+@final
+class SigningKey:
+    """The opened key of a node or a validator, in locked memory."""
+
+    @staticmethod
+    def open(path: str, kind: str, passphrase: bytes) -> SigningKey: ...
+    @property
+    def public(self) -> bytes: ...
+
 def forbid_core_dumps() -> None: ...
 def new_backup_key(path: str, passphrase: bytes) -> None: ...
 def restart_base(store: str, genesis: bytes, key: StorageKey) -> str:
@@ -362,7 +372,9 @@ class Starting:
     """The start of a node, which may fill an empty store and so take hours: `run` it on one thread, ask and stop it on
     others. Errors: NativeError, of `run` with code `stopped` where it was stopped before the store was filled."""
 
-    def __new__(cls, config_json: str, storage_key: StorageKey) -> Self: ...
+    def __new__(
+        cls, config_json: str, storage_key: StorageKey, node_key: SigningKey, validator_key: SigningKey | None = None
+    ) -> Self: ...
     def run(self) -> Node: ...
     def stop(self) -> None: ...
     def status(self) -> str: ...

@@ -17,7 +17,7 @@ from rustorium.config import Config, HomeSection, Loaded, load, render
 from rustorium.errors import HomeError, HomeMissing, KeyFileError, KeyFileMissing
 
 if TYPE_CHECKING:
-    from rustorium._native import StorageKey
+    from rustorium._native import SigningKey, StorageKey
 
 PASSPHRASE_VARIABLE = "RUSTORIUM_PASSPHRASE_FILE"
 CREDENTIAL_NAME = "rustorium-passphrase"
@@ -182,12 +182,25 @@ def open_key_file(path: Path, kind: str, passphrase_file: Path | None, environme
     """The secret seed in a key file. Errors: KeyFileError (missing, wrong passphrase, corrupt), NativeError."""
     from rustorium import _native
 
+    return _native.open_key(str(path), kind, _passphrase_of(path, passphrase_file, environment))
+
+
+def open_signing_key(
+    path: Path, kind: str, passphrase_file: Path | None, environment: Mapping[str, str]
+) -> "SigningKey":
+    """An opened key of a node or a validator; its bytes never enter Python. Errors: as `open_key_file`."""
+    from rustorium import _native
+
+    return _native.SigningKey.open(str(path), kind, _passphrase_of(path, passphrase_file, environment))
+
+
+def _passphrase_of(path: Path, passphrase_file: Path | None, environment: Mapping[str, str]) -> bytes:
     if not path.is_file():
         raise KeyFileMissing(
             f"there is no key file {path}: name an existing one, or make one with `rustorium keys new {path}`",
         )
     homeformat.check_key_file(path)
-    return _native.open_key(str(path), kind, find_passphrase(path, passphrase_file, environment))
+    return find_passphrase(path, passphrase_file, environment)
 
 
 def open_storage_key(path: Path, passphrase_file: Path | None, environment: Mapping[str, str]) -> "StorageKey":

@@ -4,6 +4,7 @@
 //! version and public key are sealed along, so that no file passes for another; plain secrets are wiped when dropped.
 
 use crate::hash::hash;
+use crate::locked::scrubbed;
 use crate::seal::{Cipher, TAG_BYTES};
 use crate::sign::SigningKey;
 use argon2::{Algorithm, Argon2, Params, Version};
@@ -204,11 +205,15 @@ pub fn seal_signing_key(path: &Path, key: &SigningKey, kind: &str, passphrase: &
     seal_with_public(path, &key.to_seed()[..], kind, Some(&key.public()), passphrase, Origin::Chosen)
 }
 
-/// Reads a signing key.
+/// Reads a signing key into locked memory.
 pub fn open_signing_key(path: &Path, kind: &str, passphrase: &[u8]) -> Result<SigningKey, KeystoreError> {
-    let secret = open(path, kind, passphrase)?;
-    let seed = <&[u8; 32]>::try_from(secret.as_slice());
-    let key = SigningKey::from_seed(seed.map_err(|_| corrupt(path)("a signing key has 32 bytes".into()))?);
+    let key = scrubbed(|| {
+        let secret = open(path, kind, passphrase)?;
+        let seed = <&[u8; 32]>::try_from(secret.as_slice());
+        let seed = seed.map_err(|_| corrupt(path)("a signing key has 32 bytes".into()))?;
+        let locked = SigningKey::locked(seed);
+        locked.map_err(|source| KeystoreError::Io { path: path.to_owned(), source: source.into() })
+    })?;
     if public(path)?.is_some_and(|public| public != key.public()) {
         return Err(corrupt(path)("its public key is another one's".into()));
     }

@@ -85,6 +85,28 @@ pub fn forbid_core_dumps() -> Result<(), Errno> {
     set_dumpable_behavior(DumpableBehavior::NotDumpable)
 }
 
+/// Bytes of the stack that `scrubbed` overwrites: more than hashing, deriving and opening a key use of it.
+const SCRUBBED_BYTES: usize = 64 * 1024;
+
+/// Runs what handles a secret, and then overwrites what it may have left on the stack.
+pub fn scrubbed<R>(handle: impl FnOnce() -> R) -> R {
+    let result = apart(handle);
+    overwrite_stack();
+    result
+}
+
+/// Its frame lies where `overwrite_stack` writes.
+#[inline(never)]
+fn apart<R>(handle: impl FnOnce() -> R) -> R {
+    handle()
+}
+
+#[inline(never)]
+fn overwrite_stack() {
+    let mut area = [0u8; SCRUBBED_BYTES];
+    std::hint::black_box(&mut area);
+}
+
 impl<T> Deref for Locked<T> {
     type Target = T;
 

@@ -3,8 +3,14 @@
 #[cfg(not(target_family = "wasm"))]
 mod random;
 
+#[cfg(not(target_family = "wasm"))]
+use crate::hash::hash;
 use crate::hash::{batch_digest, domain, signed_bytes, vote_bytes};
+#[cfg(not(target_family = "wasm"))]
+use crate::locked::{Locked, scrubbed};
 use ed25519_zebra::{Signature as ZebraSignature, SigningKey as Inner, VerificationKey, VerificationKeyBytes};
+#[cfg(not(target_family = "wasm"))]
+use rustix::io::Errno;
 use rustorium_types::{
     Batch, BatchBody, BatchDigest, Certificate, End, Header, PublicKey, Signature, SignedVote, Transaction,
     TransactionBody, TxId, ValidatorIndex, VoteBody, quorum, seeded,
@@ -31,26 +37,60 @@ impl<T> Deref for Verified<T> {
     }
 }
 
-/// An Ed25519 signing key; wiped when dropped.
+/// An Ed25519 signing key; wiped when the last copy is dropped.
 #[derive(Clone)]
 pub struct SigningKey {
-    inner: Zeroizing<Inner>,
+    secret: Arc<Secret>,
     public: PublicKey,
+}
+
+enum Secret {
+    /// In ordinary memory: a page of its own for each would be too much for who has thousands.
+    Plain(Zeroizing<Inner>),
+    #[cfg(not(target_family = "wasm"))]
+    Locked(Locked<Inner>),
 }
 
 impl SigningKey {
     /// The key of a 32-byte seed (RFC 8032).
     pub fn from_seed(seed: &[u8; 32]) -> Self {
-        Self::wrap(Inner::from(*seed))
+        let inner = Inner::from(*seed);
+        Self {
+            public: VerificationKeyBytes::from(&inner).into(),
+            secret: Arc::new(Secret::Plain(Zeroizing::new(inner))),
+        }
     }
 
-    fn wrap(inner: Inner) -> Self {
-        Self { public: VerificationKeyBytes::from(&inner).into(), inner: Zeroizing::new(inner) }
+    /// The same key in locked memory, which neither swap nor a dump gets; what making it leaves on the stack is overwritten.
+    ///
+    /// # Errors
+    /// No memory left.
+    #[cfg(not(target_family = "wasm"))]
+    pub fn locked(seed: &[u8; 32]) -> Result<Self, Errno> {
+        scrubbed(|| {
+            let inner = Inner::from(*seed);
+            let public = VerificationKeyBytes::from(&inner).into();
+            Ok(Self { public, secret: Arc::new(Secret::Locked(Locked::new(inner)?)) })
+        })
+    }
+
+    fn inner(&self) -> &Inner {
+        match &*self.secret {
+            Secret::Plain(inner) => inner,
+            #[cfg(not(target_family = "wasm"))]
+            Secret::Locked(inner) => inner,
+        }
     }
 
     /// The 32-byte seed, for the keystore.
     pub fn to_seed(&self) -> Zeroizing<[u8; 32]> {
-        Zeroizing::new((*self.inner).into())
+        Zeroizing::new((*self.inner()).into())
+    }
+
+    /// Another secret that only who has the key can make: a hash over the seed.
+    #[cfg(not(target_family = "wasm"))]
+    pub fn derived(&self, domain: &[u8], purpose: &[u8]) -> Zeroizing<[u8; 32]> {
+        scrubbed(|| Zeroizing::new(hash(domain, &[purpose, self.inner().as_ref()])))
     }
 
     /// The public key.
@@ -61,7 +101,7 @@ impl SigningKey {
     /// Signs bytes that start with a domain string.
     pub fn sign(&self, bytes: &[u8]) -> Signature {
         crate::work::count(|work| work.signed += 1);
-        self.inner.sign(bytes).to_bytes()
+        self.inner().sign(bytes).to_bytes()
     }
 
     /// Signs a transaction.

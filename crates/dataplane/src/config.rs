@@ -1,11 +1,14 @@
 //! What a node is started with: one JSON object, made by the Python side from file, environment and flags.
 
+use rustorium_crypto::SigningKey;
+use rustorium_crypto::seal::MasterKey;
 use rustorium_gateway::gate::Rules;
 use rustorium_transport::PeerAddress;
 use rustorium_types::Hash;
 use serde::Deserialize;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// A committee member's address.
 #[derive(Clone, Debug, Deserialize)]
@@ -70,6 +73,16 @@ impl DurabilitySetting {
     }
 }
 
+/// A node's opened keys.
+pub struct NodeKeys {
+    /// Opens what the node keeps on disk.
+    pub storage: Arc<MasterKey>,
+    /// Proves the node to its peers.
+    pub node: SigningKey,
+    /// Signs votes; none: the node only follows.
+    pub validator: Option<SigningKey>,
+}
+
 /// A node's settings.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -80,11 +93,6 @@ pub struct NodeConfig {
     pub name: String,
     /// The genesis file (JSON).
     pub genesis_path: PathBuf,
-    /// The validator key's seed, hex; none: the node only follows.
-    #[serde(default)]
-    pub validator_seed_hex: Option<String>,
-    /// The node key's seed, hex.
-    pub node_seed_hex: String,
     /// What of the gateway needs a token.
     #[serde(default)]
     pub gateway: Rules,

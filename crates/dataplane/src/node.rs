@@ -2,7 +2,7 @@
 
 use crate::backend::NodeBackend;
 use crate::certificate_server::CertificateServer;
-use crate::config::NodeConfig;
+use crate::config::{NodeConfig, NodeKeys};
 use crate::copier::Copier;
 use crate::inbox::Inbox;
 use crate::links::Links;
@@ -18,7 +18,6 @@ use crate::statesync::{JoinEvent, Offers};
 use crate::verifier::Verifier;
 use crate::vitals::{Vitals, VitalsNote};
 use parking_lot::Mutex;
-use rustorium_crypto::seal::MasterKey;
 use rustorium_gateway::gate::Rules;
 use rustorium_gateway::http::HttpServer;
 use rustorium_gateway::quic::QuicFace;
@@ -124,8 +123,8 @@ pub(crate) struct Running {
 
 impl Node {
     /// Opens everything and starts. Errors: a stable code and one sentence.
-    pub fn start(config: NodeConfig, storage_key: Arc<MasterKey>, handle: &StartHandle) -> Result<Self, NodeError> {
-        Starting::new(config, storage_key, handle)?.start()
+    pub fn start(config: NodeConfig, keys: NodeKeys, handle: &StartHandle) -> Result<Self, NodeError> {
+        Starting::new(config, keys, handle)?.start()
     }
 
     /// The descriptor that is readable while inputs wait.

@@ -4,12 +4,11 @@ use crate::config::{NodeConfig, PeerSetting, ShaperSettings};
 use crate::genesis_file;
 use crate::node::NodeError;
 use crate::notices::Notices;
-use rustorium_crypto::SigningKey;
 use rustorium_state::host::open_table;
 use rustorium_state::tables::Tables;
 use rustorium_storage::AuditSink;
 use rustorium_transport::{PeerAddress, Shaper, ShaperOptions};
-use rustorium_types::{Genesis, Hash, PublicKey, seeded};
+use rustorium_types::{Genesis, PublicKey, seeded};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -25,12 +24,6 @@ pub(crate) fn read_genesis(path: &Path) -> Result<Genesis, NodeError> {
     })?;
     genesis_file::from_json(&text)
         .map_err(|error| NodeError::new("genesis-invalid", format!("{}: {error}", path.display())))
-}
-
-pub(crate) fn seed(hex: &str, what: &str) -> Result<SigningKey, NodeError> {
-    let bytes = Hash::from_hex(hex)
-        .map_err(|error| NodeError::new("key-invalid", format!("the {what} key is unusable: {error}")))?;
-    Ok(SigningKey::from_seed(&bytes.0))
 }
 
 /// A journal that is missing under a store that has blocks retires the key: what it voted for is not known any more. In

@@ -4,7 +4,7 @@ use crate::backend::NodeBackend;
 use crate::certificate_server::CertificateServer;
 use crate::clients::{Clients, prover};
 use crate::codes::{journal_code, start_code, transport_code};
-use crate::config::{DurabilitySetting, NodeConfig};
+use crate::config::{DurabilitySetting, NodeConfig, NodeKeys};
 use crate::context::Context;
 use crate::copier::Copier;
 use crate::executor::{Executor, Progress, store_code};
@@ -17,7 +17,7 @@ use crate::metrics::NodeMetrics;
 use crate::node::{Node, NodeError, Running, StartHandle};
 use crate::notices::Notices;
 use crate::opening::{
-    address_book, open_notices, open_tables, read_genesis, refuse_missing_journal, seed, seed_book, shaper, spawn,
+    address_book, open_notices, open_tables, read_genesis, refuse_missing_journal, seed_book, shaper, spawn,
 };
 use crate::outside::intake::Intake;
 use crate::outside::{Question, Server};
@@ -38,7 +38,7 @@ use crate::verifier::Verifier;
 use crate::vitals::{Mark, Vitals};
 use crate::waiters::Waiters;
 use parking_lot::{Mutex, RwLock};
-use rustorium_crypto::seal::{AtRest, MasterKey};
+use rustorium_crypto::seal::AtRest;
 use rustorium_crypto::{SigningKey, locked};
 use rustorium_execution::Keys;
 use rustorium_gateway::gate::Access;
@@ -108,14 +108,9 @@ fn threads_for(cores_each: usize) -> usize {
 }
 
 impl Starting {
-    pub(crate) fn new(
-        config: NodeConfig,
-        storage_key: Arc<MasterKey>,
-        handle: &StartHandle,
-    ) -> Result<Self, NodeError> {
+    pub(crate) fn new(config: NodeConfig, keys: NodeKeys, handle: &StartHandle) -> Result<Self, NodeError> {
         let genesis = Arc::new(read_genesis(&config.genesis_path)?);
-        let validator_key = config.validator_seed_hex.as_deref().map(|hex| seed(hex, "validator")).transpose()?;
-        let node_key = seed(&config.node_seed_hex, "node")?;
+        let NodeKeys { storage: storage_key, node: node_key, validator: validator_key } = keys;
         let store_config =
             StoreConfig { cache_bytes: config.cache_bytes, roots_kept: config.proofs_kept, ..StoreConfig::default() };
         let at_rest = AtRest::new(storage_key, rustorium_crypto::chain_id(&genesis));

@@ -17,6 +17,7 @@ mod node;
 mod openapi;
 mod restart;
 mod rollup;
+mod signing_key;
 mod sim;
 mod sim_forge;
 mod storage_key;
@@ -31,6 +32,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("NativeError", module.py().get_type::<errors::NativeError>())?;
     module.add_class::<node::Node>()?;
     module.add_class::<node::Starting>()?;
+    module.add_class::<signing_key::SigningKey>()?;
     module.add_class::<storage_key::StorageKey>()?;
     module.add_function(wrap_pyfunction!(storage_key::forbid_core_dumps, module)?)?;
     module.add_class::<backup::Backups>()?;

@@ -2,11 +2,11 @@
 
 use crate::convert::{Vocabulary, effect};
 use crate::errors::{detached, native_error};
+use crate::signing_key::SigningKey;
 use crate::storage_key::StorageKey;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
-use rustorium_crypto::seal::MasterKey;
-use rustorium_dataplane::config::NodeConfig;
+use rustorium_dataplane::config::{NodeConfig, NodeKeys};
 use rustorium_dataplane::statesync::OfferNote;
 use rustorium_dataplane::{Node as Inner, NodeError, StartHandle};
 use rustorium_gateway::Backend;
@@ -38,7 +38,7 @@ fn snapshot_json(note: &OfferNote) -> serde_json::Value {
 pub struct Starting {
     handle: StartHandle,
     /// Taken by `run`.
-    with: Mutex<Option<(NodeConfig, Arc<MasterKey>)>>,
+    with: Mutex<Option<(NodeConfig, NodeKeys)>>,
 }
 
 fn not_yet() -> PyErr {
@@ -48,20 +48,28 @@ fn not_yet() -> PyErr {
 #[pymethods]
 impl Starting {
     #[new]
-    fn new(config_json: &str, storage_key: &StorageKey) -> PyResult<Self> {
+    #[pyo3(signature = (config_json, storage_key, node_key, validator_key = None))]
+    fn new(
+        config_json: &str,
+        storage_key: &StorageKey,
+        node_key: &SigningKey,
+        validator_key: Option<&SigningKey>,
+    ) -> PyResult<Self> {
         let config: NodeConfig = serde_json::from_str(config_json)
             .map_err(|error| native_error("config-invalid", format!("the node's settings are not usable: {error}")))?;
         let handle = StartHandle::new(config.gateway);
-        Ok(Self { handle, with: Mutex::new(Some((config, storage_key.shared()))) })
+        let validator = validator_key.map(SigningKey::shared);
+        let keys = NodeKeys { storage: storage_key.shared(), node: node_key.shared(), validator };
+        Ok(Self { handle, with: Mutex::new(Some((config, keys))) })
     }
 
     /// Starts the node, once. Errors: NativeError, `stopped` where it was stopped before its store was filled.
     fn run(&self, py: Python<'_>) -> PyResult<Node> {
         let taken = self.with.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let (config, key) =
+        let (config, keys) =
             taken.ok_or_else(|| native_error("internal", "a node is started once; make another start"))?;
         let vocabulary = Vocabulary::load(py)?;
-        let inner = detached(py, || Inner::start(config, key, &self.handle))?.map_err(node_error)?;
+        let inner = detached(py, || Inner::start(config, keys, &self.handle))?.map_err(node_error)?;
         Ok(Node { inner, vocabulary })
     }
 

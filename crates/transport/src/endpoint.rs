@@ -116,7 +116,7 @@ struct ResetKey(Zeroizing<[u8; 32]>);
 
 impl ResetKey {
     fn new(identity: &SigningKey) -> Self {
-        Self(Zeroizing::new(hash(domain::LINK, &[b"stateless reset", &identity.to_seed()[..]])))
+        Self(identity.derived(domain::LINK, b"stateless reset"))
     }
 }
 

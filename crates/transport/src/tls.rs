@@ -7,19 +7,19 @@
 use crate::tuning;
 use parking_lot::{Mutex, RwLock};
 use quinn::crypto::rustls::{NoInitialCipherSuite, QuicClientConfig, QuicServerConfig};
-use rcgen::{CertificateParams, KeyPair, PKCS_ED25519};
+use rcgen::{CertificateParams, PKCS_ED25519, PublicKeyData};
 use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring, verify_tls13_signature_with_raw_key};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{NoServerSessionStorage, ParsedCertificate};
+use rustls::sign::{self, CertifiedKey, SingleCertAndKey};
 use rustls::version::TLS13;
 use rustls::{
-    CertificateError, DigitallySignedStruct, DistinguishedName, Error as RustlsError, OtherError, SignatureScheme,
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error as RustlsError, OtherError, SignatureAlgorithm,
+    SignatureScheme,
 };
-use rustls_pki_types::{
-    CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, SubjectPublicKeyInfoDer, UnixTime,
-};
+use rustls_pki_types::{CertificateDer, ServerName, SubjectPublicKeyInfoDer, UnixTime};
 use rustorium_crypto::SigningKey;
 use rustorium_types::{PublicKey, seeded};
 use std::any::Any;
@@ -28,7 +28,6 @@ use std::fmt;
 use std::sync::Arc;
 use thiserror::Error;
 use tokio::time::Instant;
-use zeroize::Zeroizing;
 
 /// The protocol between validators.
 pub const PEER_ALPN: &[u8] = b"rustorium-peer/1";
@@ -39,9 +38,6 @@ pub const SERVER_NAME: &str = "rustorium";
 
 /// DER before the 32 bytes of an Ed25519 public key: a SubjectPublicKeyInfo of RFC 8410.
 const SPKI_PREFIX: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
-/// DER before the 32 bytes of an Ed25519 seed: a PKCS#8 version 1 key of RFC 8410.
-const PKCS8_PREFIX: [u8; 16] =
-    [0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
 
 /// Why a TLS configuration could not be made of the node's own key.
 #[derive(Debug, Error)]
@@ -294,26 +290,67 @@ pub(crate) fn provider() -> Arc<CryptoProvider> {
     })
 }
 
-pub(crate) fn certified(
-    identity: &SigningKey,
-) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), TlsError> {
-    let (certificate, key) = certificate_and_key(identity)?;
-    Ok((vec![certificate], PrivateKeyDer::Pkcs8(key)))
+/// A node's key as the TLS libraries call it: it signs where it lies, and is copied to no form of theirs.
+#[derive(Clone)]
+pub(crate) struct Identity(SigningKey);
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Identity({})", Hex(&self.0.public()))
+    }
+}
+
+impl sign::SigningKey for Identity {
+    fn choose_scheme(&self, offered: &[SignatureScheme]) -> Option<Box<dyn sign::Signer>> {
+        offered.contains(&SignatureScheme::ED25519).then(|| Box::new(self.clone()) as Box<dyn sign::Signer>)
+    }
+
+    fn algorithm(&self) -> SignatureAlgorithm {
+        SignatureAlgorithm::ED25519
+    }
+}
+
+impl sign::Signer for Identity {
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, RustlsError> {
+        Ok(self.0.sign(message).to_vec())
+    }
+
+    fn scheme(&self) -> SignatureScheme {
+        SignatureScheme::ED25519
+    }
+}
+
+/// What a node's own certificate is made with.
+struct Issuer<'a> {
+    identity: &'a SigningKey,
+    public: PublicKey,
+}
+
+impl PublicKeyData for Issuer<'_> {
+    fn der_bytes(&self) -> &[u8] {
+        &self.public
+    }
+
+    fn algorithm(&self) -> &'static rcgen::SignatureAlgorithm {
+        &PKCS_ED25519
+    }
+}
+
+impl rcgen::SigningKey for Issuer<'_> {
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rcgen::Error> {
+        Ok(self.identity.sign(message).to_vec())
+    }
+}
+
+/// The certificate that a node of this key shows, with the key.
+pub(crate) fn certified(identity: &SigningKey) -> Result<CertifiedKey, TlsError> {
+    Ok(CertifiedKey::new(vec![certificate(identity)?], Arc::new(Identity(identity.clone()))))
 }
 
 /// The certificate that a node of this key shows.
 pub fn certificate(identity: &SigningKey) -> Result<CertificateDer<'static>, TlsError> {
-    certificate_and_key(identity).map(|(certificate, _)| certificate)
-}
-
-fn certificate_and_key(
-    identity: &SigningKey,
-) -> Result<(CertificateDer<'static>, PrivatePkcs8KeyDer<'static>), TlsError> {
-    let pkcs8 = Zeroizing::new([&PKCS8_PREFIX[..], &identity.to_seed()[..]].concat());
-    let key = PrivatePkcs8KeyDer::from(pkcs8.to_vec());
-    let pair = KeyPair::from_pkcs8_der_and_sign_algo(&key, &PKCS_ED25519)?;
-    let certificate = CertificateParams::new(vec![SERVER_NAME.to_owned()])?.self_signed(&pair)?;
-    Ok((certificate.der().clone(), key))
+    let issuer = Issuer { identity, public: identity.public() };
+    Ok(CertificateParams::new(vec![SERVER_NAME.to_owned()])?.self_signed(&issuer)?.der().clone())
 }
 
 fn server(
@@ -327,8 +364,7 @@ fn server(
         Some(keys) => builder.with_client_cert_verifier(Pinned::new(keys, provider)),
         None => builder.with_no_client_auth(),
     };
-    let (chain, key) = certified(identity)?;
-    let mut config = builder.with_single_cert(chain, key)?;
+    let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(certified(identity)?)));
     config.alpn_protocols = vec![alpn.to_vec()];
     config.send_tls13_tickets = 0;
     config.session_storage = Arc::new(NoServerSessionStorage {});
@@ -342,10 +378,7 @@ fn client(identity: Option<&SigningKey>, node_key: &PublicKey, alpn: &[u8]) -> R
         .dangerous()
         .with_custom_certificate_verifier(Pinned::new(KnownKeys::new([*node_key], false), provider));
     let mut config = match identity {
-        Some(identity) => {
-            let (chain, key) = certified(identity)?;
-            builder.with_client_auth_cert(chain, key)?
-        }
+        Some(identity) => builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(certified(identity)?))),
         None => builder.with_no_client_auth(),
     };
     config.alpn_protocols = vec![alpn.to_vec()];

@@ -1,6 +1,7 @@
 """Turns a home into what the data plane and the replica are started with.
 
-Invariants: everything is checked before a port is bound or a file is locked; secrets live in the returned values only.
+Invariants: everything is checked before a port is bound or a file is locked; secret keys are opened in locked memory,
+and their bytes never enter Python.
 """
 
 import json
@@ -15,7 +16,7 @@ from rustorium import _native, homeformat
 from rustorium.config import Config, Loaded, split_address
 from rustorium.errors import ConfigError, HomeError, KeyFileMissing
 from rustorium.followers import Door
-from rustorium.home import SEEDS_MAX, Home, is_node_key, open_key_file, open_storage_key
+from rustorium.home import SEEDS_MAX, Home, is_node_key, open_signing_key, open_storage_key
 from rustorium.node import pacehint
 
 
@@ -30,9 +31,12 @@ class Launch:
     """Its place among the genesis' validators; None: it is none of them, and follows until a committee has its key."""
     n: int
     native_config: str
-    """JSON for the data plane; holds the seeds."""
+    """JSON for the data plane."""
     storage_key: _native.StorageKey
     """Opens what the node keeps on disk."""
+    node_key: _native.SigningKey
+    validator_key: _native.SigningKey | None
+    """None: it follows."""
     public_keys: Mapping[str, str]
     """Of the keys that it uses, by their names: `node_key`, and of a validator `validator_key`."""
     keep_few: int | None
@@ -69,13 +73,13 @@ def prepare(home: Home, loaded: Loaded, passphrase_file: Path | None, environmen
             "put the plan into the home with `rustorium-node recover committee apply`",
             code="restart-begun",
         )
-    node_seed = open_key_file(home.node_key, "node", passphrase_file, environment)
-    validator_seed = _validator_seed(home, config, passphrase_file, environment)
+    own_key = open_signing_key(home.node_key, "node", passphrase_file, environment)
+    validator_key = _validator_key(home, config, passphrase_file, environment)
     storage_key = open_storage_key(home.storage_key, passphrase_file, environment)
-    node_key, index = _native.public_key(node_seed).hex(), None
+    node_key, index = own_key.public.hex(), None
     public_keys = {"node_key": node_key}
-    if validator_seed is not None:
-        public_keys["validator_key"] = _native.public_key(validator_seed).hex()
+    if validator_key is not None:
+        public_keys["validator_key"] = validator_key.public.hex()
         index = _index_of(home, validators, public_keys["validator_key"], node_key)
     chain = _native.genesis_hash(genesis_bytes)
     homeformat.check_chain(found, home.path, chain)
@@ -86,8 +90,6 @@ def prepare(home: Home, loaded: Loaded, passphrase_file: Path | None, environmen
         "home": str(home.path.absolute()),
         "name": config.node.name,
         "genesis_path": str(home.genesis.absolute()),
-        "validator_seed_hex": None if validator_seed is None else validator_seed.hex(),
-        "node_seed_hex": node_seed.hex(),
         "p2p_listen": resolve(config.p2p.listen, "p2p.listen"),
         "http_listen": resolve(config.http.listen, "http.listen"),
         "client_listen": resolve(config.client.listen, "client.listen"),
@@ -109,8 +111,9 @@ def prepare(home: Home, loaded: Loaded, passphrase_file: Path | None, environmen
         "backoff": pacehint.read(home.pace, time.time_ns() // 1_000_000),
     }
     settings = {key: value for key, value, origin in loaded.rows() if origin != "default"}
+    keys = (storage_key, own_key, validator_key)
     return Launch(
-        home, config, chain, index, len(validators), json.dumps(native), storage_key, public_keys, keep_few, settings
+        home, config, chain, index, len(validators), json.dumps(native), *keys, public_keys, keep_few, settings
     )
 
 
@@ -125,9 +128,9 @@ def resolve(address: str, key: str) -> str:
     return f"[{ip}]:{port}" if ":" in str(ip) else f"{ip}:{port}"
 
 
-def _validator_seed(
+def _validator_key(
     home: Home, config: Config, passphrase_file: Path | None, environment: Mapping[str, str]
-) -> bytes | None:
+) -> _native.SigningKey | None:
     """None for a follower, which does not even open such a key."""
     if config.node.role == "follower":
         return None
@@ -135,7 +138,7 @@ def _validator_seed(
         raise KeyFileMissing(
             f"there is no key file {home.validator_key}: put it back, or start the node with --role follower"
         )
-    return open_key_file(home.validator_key, "validator", passphrase_file, environment)
+    return open_signing_key(home.validator_key, "validator", passphrase_file, environment)
 
 
 def _index_of(home: Home, validators: list[dict[str, Any]], validator_key: str, node_key: str) -> int | None:

@@ -23,7 +23,7 @@ async def start(
     launch: Launch, ended: trio.Event, stop: Callable[[str], None], callers: Callers
 ) -> _native.Node | None:
     """The running data plane; None where it was told to end before. `stop` sets `ended`. Errors: NativeError."""
-    starting = _native.Starting(launch.native_config, launch.storage_key)
+    starting = _native.Starting(launch.native_config, launch.storage_key, launch.node_key, launch.validator_key)
     callers.keyring.tell(starting.set_tokens)
     admin = AdminServer(launch.home.admin_socket, _Start(starting), stop, None, callers)
     node: _native.Node | None = None

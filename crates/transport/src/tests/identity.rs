@@ -6,7 +6,7 @@ use quinn::{ConnectionError, ServerConfig};
 use rustls::client::ResolvesClientCert;
 use rustls::client::danger::ServerCertVerifier;
 use rustls::server::danger::ClientCertVerifier;
-use rustls::sign::CertifiedKey;
+use rustls::sign::{self, CertifiedKey};
 use rustls::{SignatureScheme, version::TLS13};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 
@@ -19,9 +19,9 @@ fn a_certificate_is_taken_of_a_known_key_alone_in_both_directions() {
     let pinned = tls::Pinned::new(tls::KnownKeys::new([node_0().public()], false), tls::provider());
     let (name, now) = (ServerName::try_from(tls::SERVER_NAME).unwrap(), UnixTime::since_unix_epoch(Duration::ZERO));
     for (key, known) in [(node_0(), true), (stranger(), false)] {
-        let (certificate, _) = tls::certified(&key).unwrap();
-        assert_eq!(pinned.verify_server_cert(&certificate[0], &[], &name, &[], now).is_ok(), known);
-        assert_eq!(pinned.verify_client_cert(&certificate[0], &[], now).is_ok(), known);
+        let certificate = tls::certificate(&key).unwrap();
+        assert_eq!(pinned.verify_server_cert(&certificate, &[], &name, &[], now).is_ok(), known);
+        assert_eq!(pinned.verify_client_cert(&certificate, &[], now).is_ok(), known);
     }
 }
 
@@ -120,11 +120,10 @@ impl ResolvesClientCert for Shows {
 
 fn client_that_shows(
     chain: Vec<CertificateDer<'static>>,
-    key: PrivateKeyDer<'static>,
+    signer: Arc<dyn sign::SigningKey>,
     server: &PublicKey,
 ) -> ClientConfig {
     let provider = tls::provider();
-    let signer = provider.key_provider.load_private_key(key).unwrap();
     let mut config = rustls::ClientConfig::builder_with_provider(provider.clone())
         .with_protocol_versions(&[&TLS13])
         .unwrap()
@@ -136,7 +135,7 @@ fn client_that_shows(
 }
 
 /// What a validator, which expects node 0, makes of such a client.
-async fn refusal_of(chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>) -> Refusal {
+async fn refusal_of(chain: Vec<CertificateDer<'static>>, key: Arc<dyn sign::SigningKey>) -> Refusal {
     let mut committee = Committee::new(2);
     let mut b = committee.start(1);
     let client = client_that_shows(chain, key, &committee.keys[1].public());
@@ -155,17 +154,17 @@ fn node_0() -> SigningKey {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_copied_certificate_proves_nothing_without_its_key() {
-    let (copied, _) = tls::certified(&node_0()).unwrap();
-    let (_, other_key) = tls::certified(&stranger()).unwrap();
+    let copied = tls::certified(&node_0()).unwrap().cert;
+    let other_key = tls::certified(&stranger()).unwrap().key;
     let refusal = refusal_of(copied, other_key).await;
     assert!(matches!(&refusal, Refusal::Handshake(why) if why.contains("BadSignature")), "{refusal}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn more_than_one_certificate_is_refused() {
-    let (mut chain, key) = tls::certified(&node_0()).unwrap();
-    chain.push(chain[0].clone());
-    let refusal = refusal_of(chain, key).await;
+    let mut shown = tls::certified(&node_0()).unwrap();
+    shown.cert.push(shown.cert[0].clone());
+    let refusal = refusal_of(shown.cert, shown.key).await;
     assert!(matches!(&refusal, Refusal::UnknownKey(why) if why.contains("exactly one")), "{refusal}");
 }
 
@@ -174,6 +173,7 @@ async fn a_certificate_of_another_kind_of_key_is_refused() {
     let pair = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
     let certificate = rcgen::CertificateParams::new(vec![]).unwrap().self_signed(&pair).unwrap();
     let key = PrivateKeyDer::try_from(pair.serialize_der()).unwrap();
+    let key = tls::provider().key_provider.load_private_key(key).unwrap();
     let mut committee = Committee::new(2);
     let mut b = committee.start(1);
     // Such a key has no scheme that the validator offers, so an honest TLS library shows nothing at all.
