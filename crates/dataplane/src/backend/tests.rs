@@ -246,6 +246,8 @@ fn a_wait_ends_by_the_clock_whether_or_not_blocks_come() {
 fn readiness_names_what_is_missing() {
     let world = World::new(1);
     let why = || world.backend.status().ready.unwrap_err();
+    assert!(why().contains("hasn't begun"), "{}", why());
+    world.backend.inbox.drain(1).unwrap();
     world.backend.links.set(&world.genesis.validators[2].node_key, true);
     assert!(why().contains("only 2 of the 3"), "{}", why());
     assert!(why().contains("can't reach b at 10.0.0.1:26650, d at"), "{}", why());
@@ -269,6 +271,7 @@ fn finding(code: &str, severity: Severity) -> Finding {
 fn what_the_watch_finds_is_shown_and_makes_a_node_not_ready() {
     let world = World::new(1);
     let backend = &world.backend;
+    backend.inbox.drain(1).unwrap();
     (0..4).for_each(|index| backend.links.set(&world.genesis.validators[index].node_key, true));
     backend.gauges.synced.store(true, Ordering::Relaxed);
     assert_eq!(backend.status().ready, Ok(()));
