@@ -200,7 +200,7 @@ class Devnet:
                 if (code := self.exit_code(index)) is not None:
                     said, reason = self.last_words(index)
                     raise DevnetError(f"{self.net.nodes[index].name} ended with {code}: {said}", code=reason)
-            waiting = [index for index in waiting if not is_up(self.net.nodes[index])]
+            waiting = [index for index in waiting if not is_ready(self.net.nodes[index].http)]
             if not waiting:
                 return
             if time.monotonic() > deadline:
@@ -311,19 +311,6 @@ class Devnet:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-
-
-def is_up(node: NetNode) -> bool:
-    """Whether a node of this machine is ready, and its admin socket too, which comes a moment after the gateway."""
-    from rustorium.node.admin import call
-
-    if not is_ready(node.http):
-        return False
-    try:
-        call(Home(Path(node.home)).admin_socket, "addresses", timeout_s=1.0)
-    except RustoriumError:
-        return False
-    return True
 
 
 def is_ready(url: str, timeout_s: float = 1.0) -> bool:

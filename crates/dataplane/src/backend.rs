@@ -125,6 +125,9 @@ impl NodeBackend {
                 waited.as_secs()
             ));
         }
+        if !self.inbox.is_visited() {
+            return Err("the node is starting: its consensus core hasn't begun; wait a moment".into());
+        }
         let committee = self.links.context().committee.clone();
         let own = usize::from(committee.me.is_some());
         let up = self.links.peers() + own - self.links.unreachable().len();

@@ -6,6 +6,7 @@ use rustix::event::{EventfdFlags, eventfd};
 use rustix::fd::{AsRawFd, OwnedFd, RawFd};
 use rustorium_types::{Height, ValidatorIndex};
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 #[derive(Default)]
@@ -28,13 +29,15 @@ struct Waiting {
 pub struct Inbox {
     waiting: Mutex<Waiting>,
     event: OwnedFd,
+    /// The core has come for inputs.
+    visited: AtomicBool,
 }
 
 impl Inbox {
     /// An empty inbox. Errors: the system gives no eventfd.
     pub fn new() -> std::io::Result<Self> {
         let event = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        Ok(Self { waiting: Mutex::default(), event })
+        Ok(Self { waiting: Mutex::default(), event, visited: AtomicBool::new(false) })
     }
 
     /// The descriptor to wait on.
@@ -89,6 +92,11 @@ impl Inbox {
         self.signal(&mut waiting);
     }
 
+    /// Whether the core has ever come: it does so once operators can ask the node.
+    pub fn is_visited(&self) -> bool {
+        self.visited.load(Ordering::Relaxed)
+    }
+
     /// Whether the core is to be woken: the descriptor is readable.
     pub fn is_signalled(&self) -> bool {
         self.waiting.lock().signalled
@@ -106,6 +114,7 @@ impl Inbox {
 
     /// Takes at most `limit` inputs, oldest first. Errors: the data plane failed, with code and sentence.
     pub fn drain(&self, limit: usize) -> Result<Vec<Input>, (String, String)> {
+        self.visited.store(true, Ordering::Relaxed);
         let mut waiting = self.waiting.lock();
         if let Some(fatal) = &waiting.fatal {
             return Err(fatal.clone());
