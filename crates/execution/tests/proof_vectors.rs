@@ -25,6 +25,51 @@ fn the_file_is_what_the_code_makes() {
 }
 
 #[test]
+fn the_file_of_light_clients_is_what_the_code_makes() {
+    assert_eq!(
+        text_of(LIGHT_VECTORS),
+        light_vectors(),
+        "a change of the protocol that is meant: `just regenerate-vectors`"
+    );
+}
+
+#[test]
+fn a_light_client_takes_and_refuses_what_the_vectors_say() {
+    let file: Value = serde_json::from_str(&text_of(LIGHT_VECTORS)).unwrap();
+    let bytes = |value: &Value| hex::decode(value.as_str().unwrap()).unwrap();
+    let change = |value: &Value| decode::<EpochChange>(&bytes(value), PROOF_BYTES_MAX).unwrap();
+    let genesis: Genesis = decode(&bytes(&file["genesis"]), GENESIS_BYTES_MAX).unwrap();
+    let mut wrong = Vec::new();
+    for case in file["cases"].as_array().unwrap() {
+        let trust = match case.get("checkpoint") {
+            Some(checkpoint) => Trust::from_checkpoint(&bytes(checkpoint)).unwrap(),
+            None => Trust::genesis(&genesis),
+        };
+        let mut light = Light::new(trust, case["trust_period_ms"].as_u64());
+        for (number, step) in case["steps"].as_array().unwrap().iter().enumerate() {
+            let now_ms = step["now_ms"].as_u64().unwrap_or(0);
+            let outcome = if let Some(range) = step.get("follow_chain") {
+                let [first, end] = [0, 1].map(|at| range[at].as_u64().unwrap() as usize);
+                (first..end).try_for_each(|epoch| {
+                    let at_ms = file["changes_at_ms"][epoch].as_u64().unwrap();
+                    light.follow(&change(&file["changes"][epoch]), at_ms).map(|_| ())
+                })
+            } else if let Some(bytes) = step.get("follow") {
+                light.follow(&change(bytes), now_ms).map(|_| ())
+            } else {
+                let proof: Proof = decode(&bytes(&step["check"]), PROOF_BYTES_MAX).unwrap();
+                light.check(&proof, now_ms).map(|_| ())
+            };
+            let gives = outcome.as_ref().map_or_else(ProofRefused::code, |()| "ok");
+            if gives != step["gives"].as_str().unwrap_or("ok") {
+                wrong.push(format!("{}, step {number}: {} expected, {outcome:?}", case["name"], step["gives"]));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
 fn the_order_of_lanes_is_what_the_vectors_say() {
     assert_eq!(
         text_of(ORDER_VECTORS),

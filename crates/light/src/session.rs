@@ -18,8 +18,8 @@ pub const QUESTION_BYTES_MAX: usize = 2 * PROOF_BYTES_MAX + 64 * 1024;
 #[derive(Deserialize)]
 #[serde(tag = "ask", rename_all = "snake_case", deny_unknown_fields)]
 enum Question {
-    /// To start anew at a genesis.
-    Start { genesis_hex: String },
+    /// To start at a genesis, or at a checkpoint; without a trust period retired committees count for ever.
+    Start { genesis_hex: Option<String>, checkpoint_hex: Option<String>, trust_period_ms: Option<u64> },
     /// To take the change that ended a known epoch.
     Follow { change_hex: String, now_ms: u64 },
     /// What a proof shows. A transaction's has the transaction beside the proof of its receipt, a block's the block.
@@ -28,21 +28,21 @@ enum Question {
 
 /// Why a question has no other answer.
 enum Refusal {
-    /// The proof, the change or the genesis is not what it should be.
-    Refused(String),
+    /// The proof, the change or the genesis is not what it should be: stable code, and sentence.
+    Refused(&'static str, String),
     /// Changes from the first of these epochs to before the second are needed first.
     Missing(u64, u64),
 }
 
 impl Refusal {
     fn because(error: impl Display) -> Self {
-        Self::Refused(error.to_string())
+        Self::Refused("proof-refused", error.to_string())
     }
 }
 
 impl From<ProofRefused> for Refusal {
     fn from(error: ProofRefused) -> Self {
-        Self::because(error)
+        Self::Refused(error.code(), error.to_string())
     }
 }
 
@@ -54,21 +54,25 @@ pub struct Session {
 
 impl Session {
     /// Answers a question: `{"shown": …}`, `{"started": …}`, `{"epoch": …}`, `{"missing": [from, to]}` or
-    /// `{"refused": "…"}`.
+    /// `{"refused": "…", "code": "…"}`.
     pub fn answer(&mut self, question: &[u8]) -> String {
         let answer = match serde_json::from_slice(question) {
             Ok(question) => self.dispatch(question).unwrap_or_else(|refusal| match refusal {
-                Refusal::Refused(why) => json!({ "refused": why }),
+                Refusal::Refused(code, why) => json!({ "refused": why, "code": code }),
                 Refusal::Missing(from, to) => json!({ "missing": [from, to] }),
             }),
-            Err(error) => json!({ "refused": format!("the question can't be read: {error}") }),
+            Err(error) => {
+                json!({ "refused": format!("the question can't be read: {error}"), "code": "question-refused" })
+            }
         };
         answer.to_string()
     }
 
     fn dispatch(&mut self, question: Question) -> Result<Value, Refusal> {
         match question {
-            Question::Start { genesis_hex } => self.start(&genesis_hex),
+            Question::Start { genesis_hex, checkpoint_hex, trust_period_ms } => {
+                self.start(genesis_hex.as_deref(), checkpoint_hex.as_deref(), trust_period_ms)
+            }
             Question::Follow { change_hex, now_ms } => {
                 let change: EpochChange = read(&change_hex, PROOF_BYTES_MAX)?;
                 let epoch = self.light()?.follow(&change, now_ms)?;
@@ -84,11 +88,21 @@ impl Session {
         self.light.as_mut().ok_or_else(|| Refusal::because("no genesis was given yet"))
     }
 
-    fn start(&mut self, genesis_hex: &str) -> Result<Value, Refusal> {
-        let genesis: Genesis = read(genesis_hex, GENESIS_BYTES_MAX)?;
-        let trust = Trust::genesis(&genesis);
+    fn start(
+        &mut self,
+        genesis_hex: Option<&str>,
+        checkpoint_hex: Option<&str>,
+        trust_period_ms: Option<u64>,
+    ) -> Result<Value, Refusal> {
+        let trust = match (genesis_hex, checkpoint_hex) {
+            (Some(digits), None) => Trust::genesis(&read::<Genesis>(digits, GENESIS_BYTES_MAX)?),
+            (None, Some(digits)) => Trust::from_checkpoint(&bytes_of(digits)?).map_err(Refusal::because)?,
+            _ => {
+                return Err(Refusal::because("a light client starts at a genesis or at a checkpoint: give one of them"));
+            }
+        };
         let started = json!({ "chain": trust.chain, "validators": trust.validators.len() });
-        self.light = Some(Light::new(trust, None));
+        self.light = Some(Light::new(trust, trust_period_ms));
         Ok(json!({ "started": started }))
     }
 
@@ -105,8 +119,11 @@ impl Session {
 }
 
 fn read<T: borsh::BorshDeserialize>(digits: &str, bytes_max: usize) -> Result<T, Refusal> {
-    let bytes = hex::decode(digits).map_err(|_| Refusal::because("not hex digits"))?;
-    decode(&bytes, bytes_max).map_err(Refusal::because)
+    decode(&bytes_of(digits)?, bytes_max).map_err(Refusal::because)
+}
+
+fn bytes_of(digits: &str) -> Result<Vec<u8>, Refusal> {
+    hex::decode(digits).map_err(|_| Refusal::because("not hex digits"))
 }
 
 fn proof_of(kind: &str, part_hex: Option<&str>, proof_hex: &str) -> Result<Proof, Refusal> {

@@ -6,10 +6,13 @@ use rustorium_light::Session;
 use serde_json::{Value, json};
 use std::path::Path;
 
+fn vectors(name: &str) -> Value {
+    let path = Path::new(&std::env::var("CARGO_MANIFEST_DIR").unwrap()).join("../../tests/vectors").join(name);
+    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+}
+
 fn cases() -> Vec<Value> {
-    let path = Path::new(&std::env::var("CARGO_MANIFEST_DIR").unwrap()).join("../../tests/vectors/proofs.json");
-    let file: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
-    file["cases"].as_array().unwrap().clone()
+    vectors("proofs.json")["cases"].as_array().unwrap().clone()
 }
 
 fn ask(session: &mut Session, question: &Value) -> Value {
@@ -82,6 +85,50 @@ fn each_vector_shows_what_it_says() {
                 }
             }
         }
+    }
+}
+
+fn take_step(session: &mut Session, file: &Value, step: &Value) -> Vec<Value> {
+    let now_ms = &step["now_ms"];
+    let follow = |bytes: &Value, at_ms: &Value| json!({ "ask": "follow", "change_hex": bytes, "now_ms": at_ms });
+    let questions = if let Some(range) = step.get("follow_chain") {
+        let [first, end] = [0, 1].map(|at| range[at].as_u64().unwrap() as usize);
+        (first..end).map(|epoch| follow(&file["changes"][epoch], &file["changes_at_ms"][epoch])).collect()
+    } else if let Some(change) = step.get("follow") {
+        vec![follow(change, now_ms)]
+    } else {
+        vec![json!({ "ask": "check", "kind": "any", "proof_hex": step["check"], "now_ms": now_ms })]
+    };
+    questions.iter().map(|question| ask(session, question)).collect()
+}
+
+#[test]
+fn trust_is_what_the_vectors_say() {
+    let file = vectors("light.json");
+    for case in file["cases"].as_array().unwrap() {
+        let mut start = json!({ "ask": "start", "trust_period_ms": case["trust_period_ms"] });
+        match case.get("checkpoint") {
+            Some(checkpoint) => start["checkpoint_hex"] = checkpoint.clone(),
+            None => start["genesis_hex"] = file["genesis"].clone(),
+        }
+        let mut session = Session::default();
+        assert!(ask(&mut session, &start)["started"].is_object(), "{}", case["name"]);
+        for (number, step) in case["steps"].as_array().unwrap().iter().enumerate() {
+            for answer in take_step(&mut session, &file, step) {
+                let gives = answer["code"].as_str().unwrap_or("ok");
+                assert_eq!(gives, step["gives"].as_str().unwrap_or("ok"), "{}, step {number}: {answer}", case["name"]);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_start_is_at_a_genesis_or_a_checkpoint() {
+    let file = vectors("light.json");
+    let neither = json!({ "ask": "start" });
+    let both = json!({ "ask": "start", "genesis_hex": file["genesis"], "checkpoint_hex": "00" });
+    for start in [neither, both] {
+        assert!(ask(&mut Session::default(), &start)["refused"].as_str().unwrap().contains("one of them"));
     }
 }
 

@@ -20,12 +20,7 @@ pub struct Light {
 }
 
 fn refused(error: &ProofRefused) -> PyErr {
-    let code = match error {
-        ProofRefused::OtherEpoch { .. } => "epoch-unknown",
-        ProofRefused::TooOld { .. } => "trust-expired",
-        _ => "proof-refused",
-    };
-    native_error(code, format!("the proof is refused: {error}"))
+    native_error(error.code(), format!("the proof is refused: {error}"))
 }
 
 fn malformed(error: impl std::fmt::Display) -> PyErr {

@@ -107,6 +107,19 @@ pub enum ProofRefused {
     OtherValue(usize),
 }
 
+impl ProofRefused {
+    /// Stable name of the refusals that callers tell apart; `proof-refused` for all others.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::OtherEpoch { .. } => "epoch-unknown",
+            Self::Below(_) => "below-trusted",
+            Self::TwoEnds(_) => "two-ends",
+            Self::TooOld { .. } => "trust-expired",
+            _ => "proof-refused",
+        }
+    }
+}
+
 /// Why a proof can't be put together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum Unprovable {

@@ -4,6 +4,7 @@
 mod chain;
 mod epochs;
 mod finals;
+mod light_vectors;
 mod order_vectors;
 mod reads;
 mod vectors;
@@ -11,6 +12,7 @@ mod vectors;
 pub use chain::*;
 pub use epochs::*;
 pub use finals::*;
+pub use light_vectors::*;
 pub use order_vectors::*;
 pub use reads::*;
 use rustorium_crypto::transaction_id;

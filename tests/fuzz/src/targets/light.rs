@@ -36,9 +36,11 @@ fn hold(conversation: &[u8], mut shown: impl FnMut(&str, Value, Vec<Value>)) {
     let mut session = Session::default();
     let mut chain = String::new();
     for question in conversation.split(|byte| *byte == b'\n').take(QUESTIONS_MAX) {
-        let answer: Value = serde_json::from_str(&session.answer(question)).unwrap();
-        let answer = answer.as_object().unwrap();
+        let mut answer: Value = serde_json::from_str(&session.answer(question)).unwrap();
+        let answer = answer.as_object_mut().unwrap();
+        let code = answer.remove("code");
         assert_eq!(answer.len(), 1, "an answer says one thing");
+        assert_eq!(answer.contains_key("refused"), code.is_some_and(|code| code.is_string()), "refusals have codes");
         let (kind, what) = answer.iter().next().unwrap();
         match kind.as_str() {
             "started" => chain = what["chain"].as_str().unwrap().to_owned(),
