@@ -19,6 +19,7 @@ import httpx2
 
 from rustorium import _native
 from rustorium.client import Client, Key
+from rustorium.client.light import now_ms
 from rustorium.client.operations import put
 from rustorium.devnet import Devnet
 from rustorium.errors import Busy
@@ -73,7 +74,7 @@ class Bench:
         for _ in range(self.rounds):
             light = _native.Light.from_genesis(self.genesis)
             start = time.thread_time()
-            light.check(proof, 0)
+            light.check(proof, now_ms())
             times.append(1000 * (time.thread_time() - start))
         return statistics.median(times)
 
@@ -86,8 +87,8 @@ class Bench:
             check = self.checked_ms(_native.wrap_proof("read", proof))
             light = _native.Light.from_genesis(self.genesis)
             wrapped = _native.wrap_proof("read", proof)
-            light.check(wrapped, 0)
-            known = median_ms(self.rounds, partial(light.check, wrapped, 0), time.thread_time)
+            light.check(wrapped, now_ms())
+            known = median_ms(self.rounds, partial(light.check, wrapped, now_ms()), time.thread_time)
             rows.append(
                 (
                     f"proof of {count:,} {'key' if count == 1 else 'keys'}",
@@ -99,7 +100,7 @@ class Bench:
 
     def certificate(self, proof: bytes) -> int:
         """Bytes of the header and its certificate in a proof: those of a block's proof at the same height."""
-        facts = json.loads(_native.Light.from_genesis(self.genesis).check(_native.wrap_proof("read", proof), 0))
+        facts = json.loads(_native.Light.from_genesis(self.genesis).check(_native.wrap_proof("read", proof), now_ms()))
         answer = self.node.get(f"/v1/blocks/{facts['claimed_by']['height']}", params={"proof": 1}).json()
         return (len(answer["block_hex"]) + len(answer["proof_hex"])) // 2
 

@@ -11,7 +11,7 @@ import pytest
 from rustorium import _native
 from rustorium.client.light import LightClient
 from rustorium.client.prooffile import ProofFile
-from rustorium.errors import EpochUnknown, VerificationFailed
+from rustorium.errors import EpochUnknown, TrustExpired, VerificationFailed
 
 FILE = Path(__file__).parent / "proofs.json"
 CASES: list[dict[str, Any]] = json.loads(FILE.read_text())["cases"]
@@ -122,7 +122,23 @@ def test_a_checkpoint_is_enough_and_reaches_what_comes_after(monkeypatch: pytest
     ):
         with pytest.raises(VerificationFailed):
             LightClient(json.dumps(fields | change).encode(), checkpoint=True)
-    late_ms = light.trusted["time_ms"] + 1_001
+    late_ms = light.trusted["time_ms"] + light.trusted["epoch_ms"] + 1_001
     monkeypatch.setattr("rustorium.client.light.now_ms", lambda: late_ms)
-    with pytest.raises(VerificationFailed, match="trust period"):
+    with pytest.raises(TrustExpired, match="trust period"):
         LightClient(light.checkpoint(), checkpoint=True, trust_period_s=1.0)
+    monkeypatch.setattr("rustorium.client.light.now_ms", lambda: late_ms - 1)
+    assert LightClient(light.checkpoint(), checkpoint=True, trust_period_s=1.0).trusted == light.trusted
+
+
+def test_a_checkpoint_of_an_earlier_release_is_read() -> None:
+    [case] = [case for case in CASES if case.get("epochs") and case["shows"] is not None]
+    light = light_of(case)
+    light.follow(bytes.fromhex(case["epochs"][0]))
+    fields = json.loads(light.checkpoint())
+    assert fields["version"] == 2
+    length = fields["facts"].pop("epoch_ms").to_bytes(8, "little").hex()
+    assert fields["checkpoint"].endswith(length)
+    older = json.dumps(fields | {"version": 1, "checkpoint": fields["checkpoint"].removesuffix(length)}).encode()
+    pinned = LightClient(older, checkpoint=True)
+    assert json.loads(pinned.checkpoint()) == json.loads(older)
+    assert pinned.show_file(file_of(case)).claim.epoch == 2

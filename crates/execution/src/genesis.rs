@@ -93,8 +93,21 @@ pub fn hashes(genesis: &Genesis) -> ChainHashes {
         chain: chain_id(genesis),
         validator_set: Hash(hash_value(domain::VALIDATOR_SET, &genesis.validators)),
         parameters: Hash(hash_value(domain::PARAMETERS, &genesis.parameters)),
-        shard_map: Hash(hash_value(domain::SHARD_MAP, &vec![ShardId(0)])),
+        shard_map: shard_map(),
     }
+}
+
+/// The only shard of a chain.
+pub const SHARD: ShardId = ShardId(0);
+
+/// Hash of the map of one shard, which has all accounts.
+pub fn shard_map() -> Hash {
+    Hash(hash_value(domain::SHARD_MAP, &vec![SHARD]))
+}
+
+/// The shard whose state has an account, by that map.
+pub fn shard_of(_account: AccountId) -> ShardId {
+    SHARD
 }
 
 impl GenesisState {
@@ -121,7 +134,7 @@ pub fn genesis(genesis: &Genesis) -> GenesisState {
     let header = Header {
         version: genesis.version,
         chain: ChainId::ZERO,
-        shard: ShardId(0),
+        shard: SHARD,
         epoch: Epoch(0),
         view: View(0),
         height: Height(0),

@@ -19,7 +19,7 @@ pub mod work;
 
 pub use committee::{CommitteeRecord, Replaced};
 pub use execute::{Execution, Input, Skip, diff_root, execute, execute_with, receipts_root};
-pub use genesis::{ChainHashes, GenesisRefused, GenesisState, check_genesis, genesis, hashes};
+pub use genesis::{ChainHashes, GenesisRefused, GenesisState, check_genesis, genesis, hashes, shard_of};
 pub use keys::{
     PoolRow, account_key, balance_key, committee_key, data_key, grant_key, is_name, name_of_data, pool_key,
     statement_key, verifier_key,
@@ -28,8 +28,9 @@ pub use ledger::{StateRead, StateReadError};
 pub use order::{arrange, order};
 pub use pools::{pool_record, shielded_context};
 pub use proof::{
-    Light, ProofRefused, Shown, ShownRead, Trust, Unprovable, check_read, check_receipt, check_transaction, header_of,
-    prove_receipt, subject_key, verify_block, verify_read, verify_receipt, verify_transaction,
+    HEADER_AHEAD_MS_MAX, Light, ProofRefused, Shown, ShownRead, Trust, Unprovable, check_read, check_receipt,
+    check_transaction, header_of, prove_receipt, subject_key, verify_block, verify_read, verify_receipt,
+    verify_transaction,
 };
 pub use record::{
     AccountRecord, LEAF_KEY_BYTES, PoolHead, StatementRecord, VerifierRecord, decode_amount, decode_grant,

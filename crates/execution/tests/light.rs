@@ -9,6 +9,9 @@ use rustorium_crypto::block_digest;
 use rustorium_execution::*;
 use rustorium_types::*;
 
+/// The client's clock, long after the chain's times.
+const NOW: u64 = START_MS + 1_000_000_000;
+
 #[test]
 fn it_follows_every_epoch_and_checks_with_the_right_committee() {
     let chain = EpochChain::new(5);
@@ -16,11 +19,11 @@ fn it_follows_every_epoch_and_checks_with_the_right_committee() {
     for (epoch, change) in chain.changes.iter().enumerate() {
         let (header, proof) = &chain.firsts[epoch + 1];
         let missing = ProofRefused::OtherEpoch { header: header.epoch, trusted: Epoch(epoch as u64) };
-        assert_eq!(light.check_final(header, proof, 0), Err(missing));
-        assert_eq!(light.follow(change, 0), Ok(Epoch(epoch as u64 + 1)));
-        assert_eq!(light.check_final(header, proof, 0), Ok(block_digest(header)));
+        assert_eq!(light.check_final(header, proof, NOW), Err(missing));
+        assert_eq!(light.follow(change, NOW), Ok(Epoch(epoch as u64 + 1)));
+        assert_eq!(light.check_final(header, proof, NOW), Ok(block_digest(header)));
         let (older, its_proof) = &chain.firsts[epoch];
-        assert_eq!(light.check_final(older, its_proof, 0), Ok(block_digest(older)));
+        assert_eq!(light.check_final(older, its_proof, NOW), Ok(block_digest(older)));
     }
     assert_eq!((light.newest().epoch, light.newest().validators.len()), (Epoch(5), 7));
 }
@@ -29,18 +32,18 @@ fn it_follows_every_epoch_and_checks_with_the_right_committee() {
 fn it_keeps_constant_state_and_still_reaches_old_epochs_from_its_anchor() {
     let chain = EpochChain::new(70);
     let mut light = chain.light();
-    chain.changes.iter().for_each(|change| assert!(light.follow(change, 0).is_ok()));
+    chain.changes.iter().for_each(|change| assert!(light.follow(change, NOW).is_ok()));
     assert_eq!(light.newest().epoch, Epoch(70));
     let (header, proof) = &chain.firsts[3];
-    assert_eq!(light.known_up_to(Epoch(3)), Some(Epoch(1)), "what lies between was forgotten");
-    let missing = ProofRefused::OtherEpoch { header: Epoch(3), trusted: Epoch(1) };
-    assert_eq!(light.check_final(header, proof, 0), Err(missing));
-    chain.changes[1..3].iter().for_each(|change| assert!(light.follow(change, 0).is_ok()));
-    assert_eq!(light.check_final(header, proof, 0), Ok(block_digest(header)));
+    assert_eq!(light.known_up_to(Epoch(3)), Some(Epoch(0)), "what lies between was forgotten");
+    let missing = ProofRefused::OtherEpoch { header: Epoch(3), trusted: Epoch(0) };
+    assert_eq!(light.check_final(header, proof, NOW), Err(missing));
+    chain.changes[..3].iter().for_each(|change| assert!(light.follow(change, NOW).is_ok()));
+    assert_eq!(light.check_final(header, proof, NOW), Ok(block_digest(header)));
     assert_eq!(light.newest().epoch, Epoch(70), "and it still knows the newest");
     let (header, proof) = &chain.firsts[12];
     assert_eq!(
-        light.check_final(header, proof, 0),
+        light.check_final(header, proof, NOW),
         Ok(block_digest(header)),
         "of the newest 64 all but a few are there"
     );
@@ -52,28 +55,80 @@ fn the_anchors_committee_retires_however_many_come_after_it() {
     let ended = chain.changes[0].boundary.time_ms;
     let period_ms = 10_000_000;
     let mut light = Light::new(Trust::genesis(&chain.genesis), Some(period_ms));
-    chain.changes.iter().for_each(|change| assert!(light.follow(change, ended).is_ok()));
+    chain.changes.iter().for_each(|change| assert!(light.follow(change, change.boundary.time_ms).is_ok()));
     let (header, proof) = &chain.firsts[0];
-    assert_eq!(light.check_final(header, proof, ended + period_ms + 1), Err(ProofRefused::TooOld { period_ms }));
+    assert_eq!(
+        light.check_final(header, proof, ended + period_ms + 1),
+        Err(ProofRefused::TooOld { epoch: Epoch(0), period_ms })
+    );
 }
 
 #[test]
 fn a_checkpoint_is_where_it_goes_on() {
     let chain = EpochChain::new(3);
     let mut light = chain.light();
-    chain.changes[..2].iter().for_each(|change| assert!(light.follow(change, 0).is_ok()));
-    let bytes = encode(light.newest());
+    chain.changes[..2].iter().for_each(|change| assert!(light.follow(change, NOW).is_ok()));
+    let bytes = light.newest().to_checkpoint();
     let trust = Trust::from_checkpoint(&bytes).unwrap();
     assert_eq!(&trust, light.newest());
     let mut pinned = Light::new(trust.clone(), None);
-    assert_eq!(pinned.follow(&chain.changes[2], 0), Ok(Epoch(3)));
+    assert_eq!(pinned.follow(&chain.changes[2], NOW), Ok(Epoch(3)));
     let (header, proof) = &chain.firsts[1];
     let before = ProofRefused::OtherEpoch { header: Epoch(1), trusted: Epoch(2) };
-    assert_eq!(pinned.check_final(header, proof, 0), Err(before), "what was before it can't be checked from it");
+    assert_eq!(pinned.check_final(header, proof, NOW), Err(before), "what was before it can't be checked from it");
     let mut other = trust;
     edit(&mut other.validators, |set| set.swap(0, 1));
-    assert!(Trust::from_checkpoint(&encode(&other)).is_err());
+    assert!(Trust::from_checkpoint(&other.to_checkpoint()).is_err());
     assert!(Trust::from_checkpoint(&bytes[1..]).is_err());
+}
+
+/// A checkpoint of an earlier release doesn't say how long epochs are.
+#[test]
+fn an_older_checkpoint_is_still_one_and_its_committee_counts_from_its_start() {
+    let chain = EpochChain::new(1);
+    let trust = Trust::genesis(&chain.genesis);
+    let older = Trust::from_checkpoint(&encode(&trust)).unwrap();
+    assert_eq!(older, Trust { epoch_ms: None, ..trust.clone() });
+    assert_eq!((older.to_checkpoint(), trust.to_checkpoint().len()), (encode(&trust), encode(&trust).len() + 8));
+    let light = Light::new(older, Some(5_000));
+    assert!(light.check_trust(START_MS + 5_000).is_ok());
+    assert!(light.check_trust(START_MS + 5_001).is_err());
+}
+
+#[test]
+fn a_checkpoint_with_shards_that_nobody_knows_is_none() {
+    let trust = Trust { shard_map: Hash([7; 32]), ..Trust::genesis(&EpochChain::new(0).genesis) };
+    assert!(Trust::from_checkpoint(&trust.to_checkpoint()).is_err());
+}
+
+/// The end of an epoch is known for longer than its committee is kept.
+#[test]
+fn a_committee_that_was_forgotten_comes_back_with_its_end() {
+    let chain = LightChain::new();
+    let mut light = Light::new(Trust::genesis(&chain.genesis), None);
+    for change in &chain.changes {
+        light.follow(change, change.boundary.time_ms).unwrap();
+    }
+    assert_eq!((light.newest().epoch, light.known_up_to(Epoch(3))), (Epoch(70), Some(Epoch(0))));
+    let now = chain.changes[69].boundary.time_ms;
+    chain.changes[..3].iter().for_each(|change| assert!(light.follow(change, now).is_ok()));
+    let end = chain.changes[3].boundary.clone();
+    let header = chain.header(3, end.height.0 + 1, end.time_ms + 1);
+    let above = ProofRefused::AboveEnd { epoch: Epoch(3), height: header.height, end: end.height };
+    assert_eq!(light.check_final(&header, &chain.proof(&header), now), Err(above));
+    let other = chain.end(3, 400, end.time_ms, chain.committee(9));
+    assert_eq!(light.follow(&other, now), Err(ProofRefused::TwoEnds(Epoch(3))));
+    assert_eq!(light.follow(&chain.changes[3], now), Ok(Epoch(4)));
+}
+
+#[test]
+fn the_signed_ends_of_kept_committees_are_at_hand() {
+    let chain = EpochChain::new(2);
+    let mut light = chain.light();
+    chain.changes.iter().for_each(|change| assert!(light.follow(change, NOW).is_ok()));
+    let end = light.signed_end(Epoch(1)).unwrap().clone();
+    assert_eq!(light.check_final(&end.header, &end.proof, NOW), Ok(light.newest().digest));
+    assert!(light.signed_end(Epoch(2)).is_none());
 }
 
 /// What is below a checkpoint's block is of no epoch that its committee has a say in.
@@ -81,7 +136,7 @@ fn a_checkpoint_is_where_it_goes_on() {
 fn no_other_block_at_or_below_the_trusted_one_is_taken_from_its_committee() {
     let chain = EpochChain::new(2);
     let mut light = chain.light();
-    chain.changes.iter().for_each(|change| assert!(light.follow(change, 0).is_ok()));
+    chain.changes.iter().for_each(|change| assert!(light.follow(change, NOW).is_ok()));
     let (trust, (header, _)) = (light.newest(), &chain.firsts[2]);
     let checked = |height: Height| {
         let header = Header { height, ..header.clone() };
@@ -99,14 +154,18 @@ fn long_retired_committees_prove_nothing() {
     let chain = EpochChain::new(3);
     let ended = chain.changes[0].boundary.time_ms;
     let mut light = Light::new(Trust::genesis(&chain.genesis), Some(5_000));
-    let too_old = ProofRefused::TooOld { period_ms: 5_000 };
+    let too_old = ProofRefused::TooOld { epoch: Epoch(0), period_ms: 5_000 };
     assert_eq!(light.follow(&chain.changes[0], ended + 5_001), Err(too_old.clone()));
     assert_eq!(light.follow(&chain.changes[0], ended + 5_000), Ok(Epoch(1)));
     let (header, proof) = &chain.firsts[0];
     assert!(light.check_final(header, proof, ended + 5_000).is_ok());
     assert_eq!(light.check_final(header, proof, ended + 5_001), Err(too_old));
     let (header, proof) = &chain.firsts[1];
-    assert!(light.check_final(header, proof, u64::MAX).is_ok(), "the newest committee didn't retire");
+    let retires = ended + chain.genesis.parameters.epoch_ms;
+    assert!(light.check_final(header, proof, retires + 5_000).is_ok(), "the newest committee may have retired by now");
+    let too_old = ProofRefused::TooOld { epoch: Epoch(1), period_ms: 5_000 };
+    assert_eq!(light.check_final(header, proof, retires + 5_001), Err(too_old.clone()));
+    assert_eq!((light.check_trust(retires + 5_000), light.check_trust(retires + 5_001)), (Ok(()), Err(too_old)));
 }
 
 fn refused(change: impl FnOnce(&mut EpochChange)) -> ProofRefused {
@@ -114,7 +173,7 @@ fn refused(change: impl FnOnce(&mut EpochChange)) -> ProofRefused {
     let mut light = chain.light();
     let mut changed = chain.changes[0].clone();
     change(&mut changed);
-    let refused = light.follow(&changed, 0).unwrap_err();
+    let refused = light.follow(&changed, NOW).unwrap_err();
     assert_eq!(light.newest(), &Trust::genesis(&chain.genesis), "nothing has changed");
     refused
 }
@@ -158,31 +217,31 @@ fn a_closing_block_is_not_taken_for_the_boundary() {
     assert!(Trust::genesis(&chain.genesis).check_final(&closing, &proof).is_ok(), "it is final, and ends the epoch");
     assert_eq!(closing.next_validator_set, good.boundary.next_validator_set);
     let change = EpochChange { boundary: closing, proof, next: good.next.clone() };
-    assert_eq!(chain.light().follow(&change, 0), Err(ProofRefused::NotTheFirstEnd(Height(3))));
+    assert_eq!(chain.light().follow(&change, NOW), Err(ProofRefused::NotTheFirstEnd(Height(3))));
 }
 
 #[test]
 fn an_epoch_of_one_block_ends_above_the_boundary_before_it() {
     let chain = EpochChain::new(1);
     let mut light = chain.light();
-    light.follow(&chain.changes[0], 0).unwrap();
+    light.follow(&chain.changes[0], NOW).unwrap();
     let next = committee(&chain.genesis, 2);
     let (header, size) = (chain.firsts[1].0.clone(), chain.changes[0].next.len());
     let boundary = Header { end: End::Boundary, next_validator_set: hash_of(&next), ..header };
     let proof = BlockProof { descendants: BoundedVec::default(), finalization: signed(&boundary, 1, size) };
-    assert_eq!(light.follow(&EpochChange { boundary, proof, next }, 0), Ok(Epoch(2)));
+    assert_eq!(light.follow(&EpochChange { boundary, proof, next }, NOW), Ok(Epoch(2)));
 }
 
 #[test]
 fn two_ends_of_one_epoch_are_called_so() {
     let chain = EpochChain::new(1);
     let mut light = chain.light();
-    light.follow(&chain.changes[0], 0).unwrap();
+    light.follow(&chain.changes[0], NOW).unwrap();
     let mut other = chain.changes[0].clone();
     other.boundary.time_ms += 1;
     other.proof = BlockProof { descendants: BoundedVec::default(), finalization: signed(&other.boundary, 0, 4) };
-    assert_eq!(light.follow(&other, 0), Err(ProofRefused::TwoEnds(Epoch(0))));
-    assert_eq!(light.follow(&chain.changes[0], 0), Ok(Epoch(1)), "the same again is no other");
+    assert_eq!(light.follow(&other, NOW), Err(ProofRefused::TwoEnds(Epoch(0))));
+    assert_eq!(light.follow(&chain.changes[0], NOW), Ok(Epoch(1)), "the same again is no other");
 }
 
 #[test]
@@ -191,15 +250,15 @@ fn a_known_header_needs_no_second_look_and_a_changed_one_gets_it() {
     let mut light = chain.light();
     let (header, proof) = &chain.firsts[0];
     let none = BlockProof { descendants: BoundedVec::default(), finalization: proof.finalization.clone() };
-    light.check_final(header, &none, 0).unwrap();
+    light.check_final(header, &none, NOW).unwrap();
     let mut empty = none;
     edit(&mut empty.finalization.signatures, Vec::clear);
-    assert!(light.check_final(header, &empty, 0).is_ok());
+    assert!(light.check_final(header, &empty, NOW).is_ok());
     light.forget_checked();
-    assert_eq!(light.check_final(header, &empty, 0), Err(ProofRefused::BadCertificate));
-    light.check_final(header, proof, 0).unwrap();
+    assert_eq!(light.check_final(header, &empty, NOW), Err(ProofRefused::BadCertificate));
+    light.check_final(header, proof, NOW).unwrap();
     let other = Header { load_history: 1, ..header.clone() };
-    assert_eq!(light.check_final(&other, proof, 0), Err(ProofRefused::OtherBlock));
+    assert_eq!(light.check_final(&other, proof, NOW), Err(ProofRefused::OtherBlock));
 }
 
 proptest! {
@@ -212,7 +271,7 @@ proptest! {
         let at = at.index(bytes.len());
         bytes[at] ^= 1 << bit;
         if let Ok(changed) = decode::<EpochChange>(&bytes, PROOF_BYTES_MAX) {
-            prop_assert!(chain.light().follow(&changed, 0).is_err(), "byte {at}");
+            prop_assert!(chain.light().follow(&changed, NOW).is_err(), "byte {at}");
         }
     }
 }

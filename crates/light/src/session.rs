@@ -98,7 +98,9 @@ impl Session {
             (Some(digits), None) => Trust::genesis(&read::<Genesis>(digits, GENESIS_BYTES_MAX)?),
             (None, Some(digits)) => Trust::from_checkpoint(&bytes_of(digits)?).map_err(Refusal::because)?,
             _ => {
-                return Err(Refusal::because("a light client starts at a genesis or at a checkpoint: give one of them"));
+                return Err(Refusal::because(
+                    "a light client starts at a genesis or at a checkpoint: give one of them",
+                ));
             }
         };
         let started = json!({ "chain": trust.chain, "validators": trust.validators.len() });

@@ -68,19 +68,35 @@ impl Light {
 
     /// The newest trusted committee, to start from another time.
     fn checkpoint<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
-        Ok(PyBytes::new(py, &self.with(py, |state| encode(state.newest()))?))
+        Ok(PyBytes::new(py, &self.with(py, |state| state.newest().to_checkpoint())?))
     }
 
-    /// The newest trusted committee as JSON: chain, epoch, and the block that it follows.
+    /// The newest trusted committee as JSON: chain, epoch, the block that it follows, and the length of its epoch if that
+    /// is known.
     fn describe(&self, py: Python<'_>) -> PyResult<String> {
         let described = self.with(py, |state| {
             let trust = state.newest();
-            serde_json::json!({
+            let mut described = serde_json::json!({
                 "chain": trust.chain, "epoch": trust.epoch, "height": trust.height, "digest": trust.digest,
                 "time_ms": trust.time_ms, "validator_set": trust.validator_set, "validators": trust.validators.len(),
-            })
+            });
+            if let Some(epoch_ms) = trust.epoch_ms {
+                described["epoch_ms"] = epoch_ms.into();
+            }
+            described
         });
         Ok(described?.to_string())
+    }
+
+    /// Checks that the newest committee's keys still count. Errors: NativeError.
+    fn check_trust(&self, py: Python<'_>, now_ms: u64) -> PyResult<()> {
+        self.with(py, |state| state.check_trust(now_ms))?.map_err(|error| refused(&error))
+    }
+
+    /// The signed last block of an epoch that was followed, as canonical bytes of `Proof`; None if it isn't kept.
+    fn signed_end<'py>(&self, py: Python<'py>, epoch: u64) -> PyResult<Option<Bound<'py, PyBytes>>> {
+        let signed = self.with(py, |state| state.signed_end(Epoch(epoch)).cloned())?;
+        Ok(signed.map(|end| PyBytes::new(py, &encode(&Proof::Block(Box::new(end))))))
     }
 
     /// The epochs between whose committees the changes are needed to check a proof: from the newest known one up to the

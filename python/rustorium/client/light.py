@@ -63,8 +63,7 @@ class LightClient:
             raise VerificationFailed(
                 "the checkpoint's readable part says something else than the checkpoint: get it anew"
             )
-        if checkpoint and period_ms is not None and facts["time_ms"] + period_ms < now_ms():
-            raise TrustExpired("the checkpoint is older than the trust period: pin a newer one")
+        refusing(self._light.check_trust, now_ms())
         self.chain: str = facts["chain"]
         """The chain's id."""
 

@@ -17,6 +17,8 @@ from rustorium.errors import VerificationFailed
 FORMAT = "rustorium-proof"
 CHECKPOINT_FORMAT = "rustorium-checkpoint"
 VERSION = 1
+CHECKPOINT_VERSIONS = (1, 2)
+"""A checkpoint of version 1 doesn't say how long its epoch is."""
 KINDS = ("read", "receipt", "transaction", "block")
 VALUE_CHARACTERS_MAX = 48 * 1024 * 1024
 """Of one field, or of one epoch change: more than the longest proof has."""
@@ -83,19 +85,20 @@ def read(content: BinaryIO, each: Callable[[int, bytes, object], None]) -> tuple
 
 def checkpoint_to_bytes(facts: Mapping[str, object], checkpoint: bytes) -> bytes:
     """The content of a checkpoint's file."""
-    fields = {"format": CHECKPOINT_FORMAT, "version": VERSION, "facts": facts, "checkpoint": checkpoint.hex()}
+    version = 2 if "epoch_ms" in facts else 1
+    fields = {"format": CHECKPOINT_FORMAT, "version": version, "facts": facts, "checkpoint": checkpoint.hex()}
     return (json.dumps(fields, indent=1) + "\n").encode()
 
 
 def parse_checkpoint(content: bytes) -> tuple[dict[str, object], bytes]:
     """The readable part and the canonical bytes of a checkpoint. Errors: VerificationFailed."""
-    fields = _fields(content, CHECKPOINT_FORMAT, {"format", "version", "facts", "checkpoint"})
+    fields = _fields(content, CHECKPOINT_FORMAT, {"format", "version", "facts", "checkpoint"}, CHECKPOINT_VERSIONS)
     if not isinstance(fields["facts"], dict):
         raise _refused("its facts are of no known form")
     return fields["facts"], _bytes(fields["checkpoint"])
 
 
-def _fields(content: bytes, form: str, names: set[str]) -> dict[str, object]:
+def _fields(content: bytes, form: str, names: set[str], versions: Sequence[int]) -> dict[str, object]:
     if len(content) > VALUE_CHARACTERS_MAX:
         raise _refused(f"it has {len(content)} bytes and may have {VALUE_CHARACTERS_MAX}")
     try:
@@ -104,15 +107,18 @@ def _fields(content: bytes, form: str, names: set[str]) -> dict[str, object]:
         raise _refused(f"it is not JSON ({error})") from None
     if not isinstance(fields, dict):
         raise _refused(f"its format is not {form!r}")
-    _check_fields(fields, form, names)
+    _check_fields(fields, form, names, versions)
     return fields
 
 
-def _check_fields(fields: Mapping[str, object], form: str, names: set[str]) -> None:
+def _check_fields(
+    fields: Mapping[str, object], form: str, names: set[str], versions: Sequence[int] = (VERSION,)
+) -> None:
     if fields.get("format") != form:
         raise _refused(f"its format is not {form!r}")
-    if fields.get("version") != VERSION or isinstance(fields.get("version"), bool):
-        raise _refused(f"its version is {fields.get('version')!r}, this program reads {VERSION}: use a newer one")
+    version = fields.get("version")
+    if version not in versions or isinstance(version, bool):
+        raise _refused(f"its version is {version!r}, this program reads {versions[-1]}: use a newer one")
     if set(fields) != names:
         raise _refused(f"it has not exactly the fields {', '.join(sorted(names))}")
 

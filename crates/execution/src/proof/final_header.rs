@@ -1,13 +1,13 @@
 //! Whom a verifier believes, and what they made final.
 
 use super::ProofRefused;
-use crate::genesis::{genesis as genesis_state, hashes};
+use crate::genesis::{SHARD, genesis as genesis_state, hashes, shard_map};
 use borsh::{BorshDeserialize, BorshSerialize};
 use rustorium_crypto::{block_digest, domain, hash_value, verify_finalization};
 use rustorium_types::limits::VALIDATORS_MAX;
 use rustorium_types::{
     BlockDigest, BlockProof, ChainId, DecodeError, End, Epoch, EpochChange, Genesis, Hash, Header, Height, PublicKey,
-    ValidatorSet, VoteKind, decode, seeded,
+    ValidatorSet, VoteKind, decode, encode, seeded,
 };
 
 /// What a verifier takes for granted: a chain, a final block of it, and the committee of the epoch above that block.
@@ -35,6 +35,10 @@ pub struct Trust {
     pub digest: BlockDigest,
     /// Its time, Unix ms.
     pub time_ms: u64,
+    /// Age of an epoch at which its end is due. `None` in checkpoints of earlier releases; then epochs count as short. It is
+    /// the last field of a checkpoint, which has none if it is unknown.
+    #[borsh(skip)]
+    pub epoch_ms: Option<u64>,
 }
 
 impl Trust {
@@ -55,15 +59,36 @@ impl Trust {
             height: Height(0),
             digest: genesis_state(genesis).digest,
             time_ms: genesis.time_ms,
+            epoch_ms: Some(genesis.parameters.epoch_ms),
         }
     }
 
-    /// Reads a checkpoint.
+    /// The bytes of a checkpoint.
+    pub fn to_checkpoint(&self) -> Vec<u8> {
+        let mut bytes = encode(self);
+        self.epoch_ms.into_iter().for_each(|epoch_ms| bytes.extend(encode(&epoch_ms)));
+        bytes
+    }
+
+    /// Reads a checkpoint, also of an earlier release.
     ///
     /// # Errors
-    /// [`DecodeError`]: no encoding of one, or of one with another committee than it names.
+    /// [`DecodeError`]: no encoding of one, or of one with another committee than it names, or of a chain with more shards
+    /// than this release knows.
     pub fn from_checkpoint(bytes: &[u8]) -> Result<Self, DecodeError> {
-        let trust: Self = decode(bytes, Self::BYTES_MAX)?;
+        let trust = match decode::<(Self, u64)>(bytes, Self::BYTES_MAX) {
+            Ok((trust, epoch_ms)) => Self { epoch_ms: Some(epoch_ms), ..trust },
+            Err(_) => decode(bytes, Self::BYTES_MAX)?,
+        };
+        trust.checked()
+    }
+
+    /// Checks what can be checked of a trust that somebody vouches for.
+    pub(super) fn checked(self) -> Result<Self, DecodeError> {
+        let trust = self;
+        if trust.shard_map != shard_map() {
+            return Err(DecodeError::Malformed("the checkpoint has shards that this release doesn't know".to_owned()));
+        }
         let named = Hash(hash_value(domain::VALIDATOR_SET, &trust.validators)) == trust.validator_set;
         if !named && !seeded::bug("checkpoint-of-any-committee") {
             return Err(DecodeError::Malformed("the checkpoint's committee is not the one that it names".to_owned()));
@@ -133,10 +158,14 @@ impl Trust {
         if (header.chain, header.version) != (self.chain, self.version) && !seeded::bug("proof-of-another-chain") {
             return Err(ProofRefused::OtherChain);
         }
+        if header.shard != SHARD {
+            return Err(ProofRefused::OtherShard { header: header.shard });
+        }
         if header.epoch != self.epoch && !seeded::bug("proof-of-another-epoch") {
             return Err(ProofRefused::OtherEpoch { header: header.epoch, trusted: self.epoch });
         }
-        if header.height <= self.height && !seeded::bug("proof-below-the-checkpoint") {
+        if header.time_ms <= self.time_ms || header.height <= self.height && !seeded::bug("proof-below-the-checkpoint")
+        {
             return Err(ProofRefused::Below(header.height));
         }
         let settings = (header.validator_set, header.parameters, header.shard_map);

@@ -1,17 +1,19 @@
 //! A light client's state: the committees that it trusts, one after the other from its anchor.
 //!
-//! *Invariants:* however long the chain, it keeps the anchor, the committee after it, the newest one and some between; of
-//! each that it keeps but the newest it knows when it retired, or nobody asks; a committee comes in only by an epoch change that the one before it made final; what was checked is not checked again.
+//! *Invariants:* however long the chain, the state is bounded; a committee comes in only by an epoch change that the one before
+//! it made final; how old a committee is follows from what is trusted and the caller's clock, never from what is offered;
+//! no header counts that is above the known end of its epoch, or from the future; what was checked is not checked again.
 
+use super::committees::Committees;
 use super::{ProofRefused, ShownRead, Trust, check_read, check_receipt, check_transaction};
 use rustorium_crypto::block_digest;
-use rustorium_types::{BlockDigest, BlockProof, Epoch, EpochChange, Header, Proof, seeded};
-use std::collections::{BTreeMap, VecDeque};
+use rustorium_types::{BlockDigest, BlockProof, Epoch, EpochChange, Header, HeaderProof, Proof, seeded};
+use std::collections::VecDeque;
 
-/// Committees kept, the anchor's included.
-const COMMITTEES_MAX: usize = 64;
 /// Digests of final headers kept.
 const HEADERS_MAX: usize = 256;
+/// How far a header's time may be ahead of the caller's clock, ms. Validators allow seconds; a client's clock may be worse.
+pub const HEADER_AHEAD_MS_MAX: u64 = 60_000;
 
 /// What a proof shows besides itself.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -25,29 +27,47 @@ pub struct Shown {
 /// The state of a light client.
 #[derive(Clone, Debug)]
 pub struct Light {
-    anchor: Trust,
-    /// The anchor's epoch and later ones.
-    trusts: BTreeMap<Epoch, Trust>,
+    pub(super) committees: Committees,
     trust_period_ms: Option<u64>,
     checked: VecDeque<BlockDigest>,
+    /// A time that has passed: the anchor's, or that of a final header. A clock that is set back can't make it younger.
+    pub(super) passed_ms: u64,
 }
 
 impl Light {
     /// Starts from what is taken for granted. With a trust period, committees that retired longer ago prove nothing: their
     /// keys may be anybody's by now.
     pub fn new(anchor: Trust, trust_period_ms: Option<u64>) -> Self {
-        let trusts = BTreeMap::from([(anchor.epoch, anchor.clone())]);
-        Self { anchor, trusts, trust_period_ms, checked: VecDeque::new() }
+        let passed_ms = anchor.time_ms;
+        Self::of(Committees::new(anchor), trust_period_ms, passed_ms)
+    }
+
+    pub(super) fn of(committees: Committees, trust_period_ms: Option<u64>, passed_ms: u64) -> Self {
+        Self { committees, trust_period_ms, checked: VecDeque::new(), passed_ms }
     }
 
     /// The newest committee that it trusts.
     pub fn newest(&self) -> &Trust {
-        self.trusts.last_key_value().map_or(&self.anchor, |(_, trust)| trust)
+        self.committees.newest()
     }
 
-    /// The newest known epoch up to this one, from which changes are needed to reach it; none where it began later.
+    /// The newest known epoch up to this one, from which changes are needed to reach it; `None` if it began later.
     pub fn known_up_to(&self, epoch: Epoch) -> Option<Epoch> {
-        self.trusts.range(..=epoch).next_back().map(|(epoch, _)| *epoch)
+        self.committees.trusts.range(..=epoch).next_back().map(|(epoch, _)| *epoch)
+    }
+
+    /// The signed last block of an epoch that was followed and is still kept: evidence, if another end is shown.
+    pub fn signed_end(&self, epoch: Epoch) -> Option<&HeaderProof> {
+        self.committees.signed_end(epoch)
+    }
+
+    /// Checks that the newest committee's keys still count.
+    ///
+    /// # Errors
+    /// [`ProofRefused::TooOld`].
+    pub fn check_trust(&self, now_ms: u64) -> Result<(), ProofRefused> {
+        let newest = self.newest();
+        self.check_age(newest.epoch, self.committees.retired_ms(newest), self.now_ms(now_ms))
     }
 
     /// Takes the change that ended a known epoch; the epoch that follows.
@@ -55,32 +75,13 @@ impl Light {
     /// # Errors
     /// [`ProofRefused`]; then nothing has changed.
     pub fn follow(&mut self, change: &EpochChange, now_ms: u64) -> Result<Epoch, ProofRefused> {
-        let of = change.boundary.epoch;
-        let before = self.trusts.get(&of).ok_or_else(|| self.unknown(of))?;
-        self.check_age(change.boundary.time_ms, now_ms)?;
+        let (of, now_ms) = (change.boundary.epoch, self.now_ms(now_ms));
+        let before = self.trust_of(of, now_ms)?;
+        self.check_age(of, change.boundary.time_ms, now_ms)?;
+        check_ahead(&change.boundary, now_ms)?;
         let next = before.follow(change)?;
-        let epoch = next.epoch;
-        match self.trusts.get(&epoch) {
-            // The committee before made two ends final: more of it than may be are traitors.
-            Some(known)
-                if (known.digest, known.validator_set) != (next.digest, next.validator_set)
-                    && !seeded::bug("two-ends-unnoticed") =>
-            {
-                return Err(ProofRefused::TwoEnds(of));
-            }
-            Some(_) => {}
-            None => {
-                self.trusts.insert(epoch, next);
-            }
-        }
-        if self.trusts.len() > COMMITTEES_MAX {
-            // The committee after the anchor's tells when that one retired: without it, it would count for ever.
-            let anchors = [self.anchor.epoch, self.anchor.epoch.next()];
-            let kept = |old: &Epoch| anchors.contains(old) || [epoch, self.newest().epoch].contains(old);
-            let between = self.trusts.keys().copied().find(|old| !kept(old));
-            between.map(|old| self.trusts.remove(&old));
-        }
-        Ok(epoch)
+        let period_ms = self.trust_period_ms;
+        self.committees.take(change, next, |known, trust| is_over(period_ms, known.retired_ms(trust), now_ms))
     }
 
     /// Forgets which headers were checked, so that every byte of the next proof counts: for one that is handed on.
@@ -91,32 +92,37 @@ impl Light {
     /// Checks that a header is final; its digest.
     ///
     /// # Errors
-    /// [`ProofRefused`]; `OtherEpoch` where changes must be followed first.
+    /// [`ProofRefused`]; `OtherEpoch` if changes must be followed first.
     pub fn check_final(
         &mut self,
         header: &Header,
         proof: &BlockProof,
         now_ms: u64,
     ) -> Result<BlockDigest, ProofRefused> {
-        let trust = self.trusts.get(&header.epoch).ok_or_else(|| self.unknown(header.epoch))?;
-        if let Some(after) = self.trusts.get(&header.epoch.next()) {
-            self.check_age(after.time_ms, now_ms)?;
-        }
+        let clock_ms = now_ms;
+        let now_ms = self.now_ms(now_ms);
+        let trust = self.trust_of(header.epoch, now_ms)?;
+        check_ahead(header, now_ms)?;
         let digest = block_digest(header);
         // The digest covers all of the header, so that another certificate for it could show no more.
-        if self.checked.contains(&digest) {
-            return Ok(digest);
+        let known = self.checked.contains(&digest);
+        if !known {
+            trust.check_final(header, proof)?;
         }
-        trust.check_final(header, proof)?;
-        self.checked.push_front(digest);
-        self.checked.truncate(HEADERS_MAX);
+        // A header that was final before may be above an end that has become known since.
+        self.committees.check_ended(header, digest)?;
+        self.passed_ms = self.passed_ms.max(header.time_ms.min(clock_ms));
+        if !known {
+            self.checked.push_front(digest);
+            self.checked.truncate(HEADERS_MAX);
+        }
         Ok(digest)
     }
 
     /// Checks a proof of any kind.
     ///
     /// # Errors
-    /// [`ProofRefused`]; `OtherEpoch` where changes must be followed first.
+    /// [`ProofRefused`]; `OtherEpoch` if changes must be followed first.
     pub fn check(&mut self, proof: &Proof, now_ms: u64) -> Result<Shown, ProofRefused> {
         let mut is_final = |header: &Header, proof: &BlockProof| self.check_final(header, proof, now_ms);
         match proof {
@@ -137,19 +143,44 @@ impl Light {
         }
     }
 
-    fn unknown(&self, epoch: Epoch) -> ProofRefused {
-        let trusted = self.known_up_to(epoch).unwrap_or(self.anchor.epoch);
-        ProofRefused::OtherEpoch { header: epoch, trusted }
+    /// The committee of an epoch, if it is known and its keys still count.
+    fn trust_of(&self, epoch: Epoch, now_ms: u64) -> Result<&Trust, ProofRefused> {
+        let Some(trust) = self.committees.trusts.get(&epoch) else {
+            if let Some(end) = self.committees.end_of(epoch) {
+                self.check_age(epoch, end.time_ms, now_ms)?;
+            }
+            let trusted = self.known_up_to(epoch).unwrap_or(self.committees.anchor.epoch);
+            return Err(ProofRefused::OtherEpoch { header: epoch, trusted });
+        };
+        self.check_age(epoch, self.committees.retired_ms(trust), now_ms)?;
+        Ok(trust)
     }
 
-    /// Whether a committee that retired at this time still counts.
-    fn check_age(&self, retired_ms: u64, now_ms: u64) -> Result<(), ProofRefused> {
+    /// The caller's time, or a time that is known to have passed if that is later.
+    fn now_ms(&self, clock_ms: u64) -> u64 {
+        clock_ms.max(self.passed_ms)
+    }
+
+    fn check_age(&self, epoch: Epoch, retired_ms: u64, now_ms: u64) -> Result<(), ProofRefused> {
         match self.trust_period_ms {
-            Some(period_ms) if retired_ms.saturating_add(period_ms) < now_ms && !seeded::bug("trust-without-end") => {
-                Err(ProofRefused::TooOld { period_ms })
+            Some(period_ms) if is_over(Some(period_ms), retired_ms, now_ms) => {
+                Err(ProofRefused::TooOld { epoch, period_ms })
             }
             _ => Ok(()),
         }
+    }
+}
+
+/// Tells whether the keys of a committee that retired at this time count no more.
+fn is_over(trust_period_ms: Option<u64>, retired_ms: u64, now_ms: u64) -> bool {
+    trust_period_ms.is_some_and(|period_ms| retired_ms.saturating_add(period_ms) < now_ms)
+        && !seeded::bug("trust-without-end")
+}
+
+fn check_ahead(header: &Header, now_ms: u64) -> Result<(), ProofRefused> {
+    match header.time_ms.saturating_sub(now_ms) {
+        ahead_ms if ahead_ms > HEADER_AHEAD_MS_MAX => Err(ProofRefused::FromFuture { ahead_ms }),
+        _ => Ok(()),
     }
 }
 

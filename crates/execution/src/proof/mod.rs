@@ -4,26 +4,34 @@
 //! *Invariants:* every byte of a proof matters: no field can be changed without refusal; a refusal names the part; what a
 //! proof is about is never taken from anywhere but the proof's checked part.
 
+mod committees;
 mod final_header;
 mod light;
 mod read;
 mod receipt;
 
 pub use final_header::{Trust, verify_block};
-pub use light::{Light, Shown, header_of};
+pub use light::{HEADER_AHEAD_MS_MAX, Light, Shown, header_of};
 pub use read::{ShownRead, check_read, subject_key, verify_read};
 pub use receipt::{check_receipt, check_transaction, prove_receipt, verify_receipt, verify_transaction};
 
 use rustorium_state::proof::{ProofBytesError, VerifyError};
-use rustorium_types::{Epoch, Height};
+use rustorium_types::{Epoch, Height, ShardId};
+use std::fmt;
 use thiserror::Error;
 
 /// Why a proof shows nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ProofRefused {
-    /// A header of another chain, shard or protocol version.
+    /// A header of another chain or protocol version.
     #[error("the proof is of another chain; check that the genesis file is the chain's")]
     OtherChain,
+    /// A header of another shard than the one that has the accounts in question.
+    #[error("the proof is of shard {header}, which doesn't have what it is about; ask a node of the right chain")]
+    OtherShard {
+        /// The header's.
+        header: ShardId,
+    },
     /// A header of another epoch than the trusted committee's.
     #[error(
         "the header is of epoch {header}, the trusted committee of epoch {trusted}; the changes between are needed"
@@ -38,7 +46,7 @@ pub enum ProofRefused {
     #[error("the header names another committee, parameters or shard map than what is trusted")]
     OtherSettings,
     /// A header that isn't above what is trusted already.
-    #[error("the header at height {0} is not above the block that is trusted")]
+    #[error("the header at height {0} is not above the block that is trusted, or not later")]
     Below(Height),
     /// The descendants don't follow each other.
     #[error("header {0} of the proof does not follow the one before it")]
@@ -61,9 +69,34 @@ pub enum ProofRefused {
     /// Two ends of one epoch, both final.
     #[error("epoch {0} has two final ends: its committee can't be trusted; ask the chain's operators")]
     TwoEnds(Epoch),
+    /// A header at or above the known end of its epoch, or no earlier than it.
+    #[error(
+        "the header at height {height} is not below the last block of epoch {epoch}, at height {end}: whoever signed it had \
+         retired; don't trust its source, and tell the chain's operators"
+    )]
+    AboveEnd {
+        /// The epoch.
+        epoch: Epoch,
+        /// The header's height.
+        height: Height,
+        /// Height of the epoch's last block, or of a later known one.
+        end: Height,
+    },
+    /// A header from the future.
+    #[error("the header is {} ahead of this machine's clock; set the clock, or ask another node", Span(*ahead_ms))]
+    FromFuture {
+        /// How far.
+        ahead_ms: u64,
+    },
     /// Signed by a committee that retired longer ago than the trust period.
-    #[error("its committee retired longer than the trust period of {period_ms} ms ago; pin a newer checkpoint")]
+    #[error(
+        "the committee of epoch {epoch} retired longer ago than the trust period of {}; get a newer checkpoint from \
+         somebody whom you trust",
+        Span(*period_ms)
+    )]
     TooOld {
+        /// The committee's epoch.
+        epoch: Epoch,
         /// The trust period.
         period_ms: u64,
     },
@@ -107,6 +140,20 @@ pub enum ProofRefused {
     OtherValue(usize),
 }
 
+/// A length of time in ms, in words.
+struct Span(u64);
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (day, minute) = (24 * 3600 * 1000, 60_000);
+        match self.0 {
+            ms if ms >= 2 * day => write!(f, "{} days", ms / day),
+            ms if ms >= 2 * minute => write!(f, "{} minutes", ms / minute),
+            ms => write!(f, "{}.{:03} s", ms / 1000, ms % 1000),
+        }
+    }
+}
+
 impl ProofRefused {
     /// Stable name of the refusals that callers tell apart; `proof-refused` for all others.
     pub fn code(&self) -> &'static str {
@@ -115,6 +162,9 @@ impl ProofRefused {
             Self::Below(_) => "below-trusted",
             Self::TwoEnds(_) => "two-ends",
             Self::TooOld { .. } => "trust-expired",
+            Self::AboveEnd { .. } => "above-epoch-end",
+            Self::FromFuture { .. } => "header-from-future",
+            Self::OtherShard { .. } => "other-shard",
             _ => "proof-refused",
         }
     }

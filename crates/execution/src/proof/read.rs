@@ -1,6 +1,7 @@
 //! What subjects hold in the state under a certified root.
 
 use super::{ProofRefused, Trust};
+use crate::genesis::shard_of;
 use crate::keys::{account_key, balance_key, data_key};
 use rustorium_crypto::value_hash;
 use rustorium_state::proof::{StateProof, verify};
@@ -51,6 +52,9 @@ pub fn check_read(
     let ascending = entries.is_sorted_by(|a, b| a.0 < b.0) && others.is_sorted_by(|a, b| a < b);
     if entries.is_empty() || !ascending && !seeded::bug("read-in-any-order") {
         return Err(ProofRefused::Unordered);
+    }
+    if entries.iter().any(|(subject, _)| shard_of(subject.account()) != proof.header.shard) {
+        return Err(ProofRefused::OtherShard { header: proof.header.shard });
     }
     let StateClaim::Rooted { height, root, .. } = proof.header.state else { return Err(ProofRefused::NoStateClaim) };
     let digest = check_final()?;

@@ -1,6 +1,7 @@
 //! Receipts and transactions under a certified result root.
 
 use super::{ProofRefused, Trust, Unprovable};
+use crate::genesis::shard_of;
 use rustorium_crypto::{domain, merkle, receipt_leaf, result_root, sign, signed_bytes, transaction_id};
 use rustorium_types::{
     BlockProof, BoundedVec, Genesis, Hash, Header, Receipt, ReceiptProof, ResultLink, TransactionProof, seeded,
@@ -44,6 +45,9 @@ pub fn verify_receipt(genesis: &Genesis, proof: &ReceiptProof) -> Result<(), Pro
 /// [`ProofRefused`].
 pub fn check_receipt(proof: &ReceiptProof) -> Result<(), ProofRefused> {
     let receipt = &proof.receipt;
+    if shard_of(receipt.sender) != proof.header.shard {
+        return Err(ProofRefused::OtherShard { header: proof.header.shard });
+    }
     let Some(first) = proof.links.first() else {
         return Err(ProofRefused::LinkCount { links: 0, needed: 1 });
     };

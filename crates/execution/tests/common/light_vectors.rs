@@ -137,6 +137,7 @@ fn age_cases(chain: &LightChain, cases: &mut Vec<Value>) {
     ));
     let mut known = Light::new(Trust::genesis(&chain.genesis), None);
     known.follow(&chain.changes[0], day(1)).unwrap();
+    // A checkpoint of an earlier release, which doesn't say how long its epoch is.
     let mut pinned = case(
         "G: a checkpoint of one second ago, and checks 400 days later",
         Some(PERIOD_MS),
@@ -147,6 +148,18 @@ fn age_cases(chain: &LightChain, cases: &mut Vec<Value>) {
         ],
     );
     pinned["checkpoint"] = hex::encode(encode(known.newest())).into();
+    cases.push(pinned);
+    let last = day(2) + PERIOD_MS;
+    let mut pinned = case(
+        "G: the same from when its epoch ends at the latest",
+        Some(PERIOD_MS),
+        vec![
+            chain.check(&chain.header(1, 101, last - 1_000), last, "ok"),
+            chain.check(&chain.header(1, 101, last - 1_000), last + 1, "trust-expired"),
+            follow(&chain.end(1, 200, last, chain.committee(2)), last + 1, "trust-expired"),
+        ],
+    );
+    pinned["checkpoint"] = hex::encode(known.newest().to_checkpoint()).into();
     cases.push(pinned);
 }
 
@@ -217,7 +230,9 @@ fn bound_cases(chain: &LightChain, cases: &mut Vec<Value>) {
             chain.check(&chain.header(0, 5, now + AHEAD_MS + 1), now, "header-from-future"),
             chain.check(&chain.header(0, 5, now + 27 * 365 * DAY_MS), now, "header-from-future"),
             follow(&chain.changes[0], now, "header-from-future"),
-            chain.check(&chain.header(0, 5, now + AHEAD_MS), now - 1, "header-from-future"),
+            // What a final header says has passed, so a clock that is set back to before it counts as that time.
+            chain.check(&chain.header(0, 5, now + AHEAD_MS), now - DAY_MS, "ok"),
+            chain.check(&chain.header(0, 5, now + AHEAD_MS + 1), now - DAY_MS, "header-from-future"),
         ],
     ));
     cases.push(case(

@@ -1,0 +1,133 @@
+//! The committees that a light client knows, and how their epochs ended.
+//!
+//! *Invariants:* bounded; the newest committee stays, and the anchor as long as its keys count; the end of an epoch is known
+//! for longer than its committee is kept, so that no committee comes back without it; two ends of one epoch never both stand.
+
+use super::{ProofRefused, Trust};
+use borsh::{BorshDeserialize, BorshSerialize};
+use rustorium_types::{BlockDigest, End, Epoch, EpochChange, Header, HeaderProof, Height, seeded};
+use std::collections::BTreeMap;
+
+/// Committees kept.
+pub(super) const COMMITTEES_MAX: usize = 64;
+/// Ends of epochs kept: eleven years of epochs of a day.
+pub(super) const ENDS_MAX: usize = 4096;
+
+/// How an epoch ended: its last block.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
+pub struct EpochEnd {
+    /// Height of the boundary.
+    pub height: Height,
+    /// Its digest.
+    pub digest: BlockDigest,
+    /// Its time, Unix ms.
+    pub time_ms: u64,
+}
+
+/// Known committees by epoch, from an anchor on.
+#[derive(Clone, Debug)]
+pub(super) struct Committees {
+    pub(super) anchor: Trust,
+    pub(super) trusts: BTreeMap<Epoch, Trust>,
+    pub(super) ends: BTreeMap<Epoch, EpochEnd>,
+    /// The signed boundaries of kept committees: evidence, if another end is shown.
+    signed: BTreeMap<Epoch, HeaderProof>,
+}
+
+impl Committees {
+    pub(super) fn new(anchor: Trust) -> Self {
+        let trusts = BTreeMap::from([(anchor.epoch, anchor.clone())]);
+        Self { anchor, trusts, ends: BTreeMap::new(), signed: BTreeMap::new() }
+    }
+
+    pub(super) fn newest(&self) -> &Trust {
+        self.trusts.last_key_value().map_or(&self.anchor, |(_, trust)| trust)
+    }
+
+    pub(super) fn signed_end(&self, epoch: Epoch) -> Option<&HeaderProof> {
+        self.signed.get(&epoch)
+    }
+
+    /// How an epoch ended; `None` if it goes on, or nothing between it and a later known epoch is known.
+    pub(super) fn end_of(&self, epoch: Epoch) -> Option<EpochEnd> {
+        let after = self.trusts.get(&epoch.next());
+        let by_the_next =
+            after.map(|next| EpochEnd { height: next.height, digest: next.digest, time_ms: next.time_ms });
+        self.ends.get(&epoch).copied().or(by_the_next)
+    }
+
+    /// The time at which a committee retired or retires at the latest, by what is trusted: a committee that is asked for
+    /// later can write any time into what it signs.
+    pub(super) fn retired_ms(&self, trust: &Trust) -> u64 {
+        let planned = trust.epoch_ms.map(|epoch_ms| trust.time_ms.saturating_add(epoch_ms));
+        let later = || self.trusts.range(trust.epoch.next()..).next().map(|(_, later)| later.time_ms);
+        let known = self.end_of(trust.epoch).map(|end| end.time_ms).or_else(later);
+        match (planned, known) {
+            (Some(planned), Some(known)) => planned.min(known),
+            (planned, known) => planned.or(known).unwrap_or(trust.time_ms),
+        }
+    }
+
+    /// Checks that a final header of a known epoch is of the chain that this epoch's known end is the end of.
+    pub(super) fn check_ended(&self, header: &Header, digest: BlockDigest) -> Result<(), ProofRefused> {
+        let (epoch, height) = (header.epoch, header.height);
+        let above = |end: Height| ProofRefused::AboveEnd { epoch, height, end };
+        let Some(end) = self.end_of(epoch) else {
+            // A closing block may be as high as blocks of the next epoch.
+            let later = self.trusts.range(epoch.next()..).next().map(|(_, later)| later);
+            let beyond = |later: &&Trust| height >= later.height || header.time_ms >= later.time_ms;
+            let beyond = later.filter(beyond).filter(|_| !matches!(header.end, End::Closing(_)));
+            return beyond.map_or(Ok(()), |later| Err(above(later.height)));
+        };
+        let named = match header.end {
+            End::GoesOn => None,
+            End::Boundary => Some(digest),
+            End::Closing(boundary) => Some(boundary),
+        };
+        match named {
+            // The committee made two ends final: more of it than may be are traitors.
+            Some(named) if named != end.digest && !seeded::bug("two-ends-unnoticed") => {
+                Err(ProofRefused::TwoEnds(epoch))
+            }
+            None if height >= end.height || header.time_ms >= end.time_ms => Err(above(end.height)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes the committee that follows an epoch's end. `over` tells whether a committee's keys count no more.
+    ///
+    /// # Errors
+    /// `TwoEnds` or `AboveEnd` of [`ProofRefused`]; then nothing has changed.
+    pub(super) fn take(
+        &mut self,
+        change: &EpochChange,
+        next: Trust,
+        over: impl Fn(&Self, &Trust) -> bool,
+    ) -> Result<Epoch, ProofRefused> {
+        let (ended, epoch) = (change.boundary.epoch, next.epoch);
+        let end = EpochEnd { height: next.height, digest: next.digest, time_ms: next.time_ms };
+        self.check_ended(&change.boundary, end.digest)?;
+        self.ends.insert(ended, end);
+        let proof = || HeaderProof { header: change.boundary.clone(), proof: change.proof.clone() };
+        self.signed.entry(ended).or_insert_with(proof);
+        self.trusts.entry(epoch).or_insert(next);
+        while self.trusts.len() > COMMITTEES_MAX && self.forget_one(epoch, &over) {}
+        self.signed.retain(|epoch, _| self.trusts.contains_key(epoch));
+        while self.ends.len() > ENDS_MAX {
+            let Some(oldest) = self.ends.keys().copied().find(|old| !self.trusts.contains_key(old)) else { break };
+            self.ends.remove(&oldest);
+        }
+        Ok(epoch)
+    }
+
+    /// Forgets the oldest committee whose keys count no more; if there is none, the oldest one but the anchor, from where
+    /// the others can be followed again. The newest one and that of `taken` stay.
+    fn forget_one(&mut self, taken: Epoch, over: impl Fn(&Self, &Trust) -> bool) -> bool {
+        let newest = self.newest().epoch;
+        let others = || self.trusts.values().filter(|trust| trust.epoch != newest && trust.epoch != taken);
+        let oldest = others()
+            .find(|trust| over(self, trust))
+            .or_else(|| others().find(|trust| trust.epoch != self.anchor.epoch));
+        oldest.map(|trust| trust.epoch).is_some_and(|epoch| self.trusts.remove(&epoch).is_some())
+    }
+}
