@@ -10,7 +10,7 @@ import pytest
 from cli_runner import Cli
 
 from rustorium.cli.failure import explain, wants_json
-from rustorium.errors import Busy, OutcomeUnknown, Refused
+from rustorium.errors import Busy, ChainForked, OutcomeUnknown, Refused
 
 PROBLEM = {
     "type": "urn:rustorium:problem:height_not_kept",
@@ -97,3 +97,16 @@ def test_what_a_script_needs_next_is_beside_the_sentence(capsys: pytest.CaptureF
     assert capsys.readouterr().err == "error: no [nonce_used]\n"
     assert explain(RuntimeError("what"), as_json=False) == 1
     assert capsys.readouterr().err.endswith("report it [internal]\n")
+
+
+def test_evidence_of_a_fork_is_kept_in_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert explain(ChainForked("the chain has forked", evidence=b"{}"), as_json=False) == 4
+    [file] = tmp_path.iterdir()
+    assert file.read_bytes() == b"{}"
+    assert f"the evidence is in {file} [chain-forked]" in capsys.readouterr().err
+    monkeypatch.setattr(Path, "write_bytes", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    assert explain(ChainForked("the chain has forked", evidence=b"{}"), as_json=True) == 4
+    assert "No space left" in json.loads(capsys.readouterr().err)["error"]

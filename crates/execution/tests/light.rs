@@ -121,6 +121,72 @@ fn a_committee_that_was_forgotten_comes_back_with_its_end() {
     assert_eq!(light.follow(&chain.changes[3], now), Ok(Epoch(4)));
 }
 
+/// Two headers convince whoever trusts the committee, and name those who signed both.
+#[test]
+fn two_final_headers_that_contradict_each_other_are_evidence() {
+    let chain = LightChain::new();
+    let light = Light::new(Trust::genesis(&chain.genesis), None);
+    let signed = |header: Header| HeaderProof { proof: chain.proof(&header), header };
+    let block = |height, load_history| signed(Header { load_history, ..chain.header(0, height, START_MS + 5) });
+    let end = |height, next| signed(chain.end(0, height, START_MS + 5, chain.committee(next)).boundary);
+    let both = light.check_conflict(&block(5, 0), &block(5, 1)).unwrap();
+    assert_eq!(both.iter().map(|(place, _)| place.0).collect::<Vec<_>>(), [1, 2, 3]);
+    assert_eq!(both[0].1, chain.genesis.validators[1]);
+    for (first, second) in
+        [(end(5, 1), end(5, 2)), (end(5, 1), end(7, 1)), (end(5, 1), block(5, 0)), (end(5, 1), block(6, 0))]
+    {
+        assert!(light.check_conflict(&first, &second).is_ok());
+        assert!(light.check_conflict(&second, &first).is_ok());
+    }
+    for (first, second) in [(block(5, 0), block(5, 0)), (block(5, 0), block(6, 1)), (end(5, 1), block(4, 0))] {
+        assert_eq!(light.check_conflict(&first, &second), Err(ProofRefused::NoConflict));
+        assert_eq!(light.check_conflict(&second, &first), Err(ProofRefused::NoConflict));
+    }
+    let mut unsigned = block(5, 1);
+    edit(&mut unsigned.proof.finalization.signatures, |signatures| signatures.truncate(2));
+    assert_eq!(light.check_conflict(&block(5, 0), &unsigned), Err(ProofRefused::BadCertificate));
+}
+
+#[test]
+fn it_goes_on_in_another_process_with_all_that_it_knows() {
+    let chain = LightChain::new();
+    let mut light = Light::new(Trust::genesis(&chain.genesis), None);
+    for change in &chain.changes {
+        light.follow(change, change.boundary.time_ms).unwrap();
+    }
+    let bytes = light.to_bytes();
+    let mut again = Light::from_bytes(&bytes, None).unwrap();
+    assert_eq!((again.to_bytes(), again.newest()), (bytes.clone(), light.newest()));
+    let now = chain.changes[69].boundary.time_ms;
+    let other = chain.end(0, 100, chain.changes[0].boundary.time_ms, chain.committee(9));
+    assert_eq!(again.follow(&other, now), Err(ProofRefused::TwoEnds(Epoch(0))));
+    chain.changes[..5].iter().for_each(|change| assert!(again.follow(change, now).is_ok()));
+    let long_after = now + DAY_MS + PERIOD_MS;
+    assert!(Light::from_bytes(&bytes, Some(PERIOD_MS)).unwrap().check_trust(long_after).is_ok());
+    assert!(Light::from_bytes(&bytes, Some(PERIOD_MS)).unwrap().check_trust(long_after + 1).is_err());
+    assert!(Light::from_bytes(&bytes[..bytes.len() - 1], None).is_err());
+    assert!(Light::from_bytes(&[], None).is_err());
+}
+
+#[test]
+fn a_kept_state_of_two_chains_or_of_another_committee_than_it_names_is_none() {
+    let chain = EpochChain::new(1);
+    let mut light = chain.light();
+    light.follow(&chain.changes[0], NOW).unwrap();
+    let bytes = light.to_bytes();
+    let whole = |at: usize| {
+        let mut bytes = bytes.clone();
+        bytes[at] ^= 1;
+        Light::from_bytes(&bytes, None)
+    };
+    // The chain's id stands first in the anchor, so that the others are of another one.
+    assert!(whole(0).is_err());
+    // A committee's keys are hashed.
+    let key = chain.changes[0].next[2].validator_key;
+    let at = bytes.windows(32).position(|window| window == key).unwrap();
+    assert!(whole(at).is_err());
+}
+
 #[test]
 fn the_signed_ends_of_kept_committees_are_at_hand() {
     let chain = EpochChain::new(2);
