@@ -223,9 +223,33 @@ class CeremonyRefused(VerificationFailed):
 
 
 class TrustExpired(VerificationFailed):
-    """What is to be trusted is older than the trust period: pin a newer checkpoint."""
+    """What is to be trusted is older than the trust period: get a newer checkpoint."""
 
     code = "trust-expired"
+
+
+class ProofTooOld(VerificationFailed):
+    """A proof holds, but its header is older than `max_age_s` allows: ask another node, or once the chain went on."""
+
+    code = "proof-too-old"
+
+
+class ChainForked(VerificationFailed):
+    """A committee made two blocks final of which only one can be: it can't be trusted. `evidence` is the content of a
+    file that has both signed headers, with which `LightClient.show_fork` convinces others."""
+
+    code = "chain-forked"
+
+    def __init__(self, message: str, *, evidence: bytes) -> None:
+        super().__init__(message)
+        self.evidence = evidence
+
+
+class WitnessesSilent(ClientError):
+    """No witness said which block is at a height: what was read is proven, and nobody confirmed it."""
+
+    code = "witnesses-silent"
+    exit_code = 5
 
 
 class EpochUnknown(VerificationFailed):

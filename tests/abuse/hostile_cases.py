@@ -18,7 +18,15 @@ from hostile_stream import read_stream, stream_bytes
 from admin_tools import FakeNode
 from rustorium.client import listing, wire
 from rustorium.client.events import place
-from rustorium.client.prooffile import checkpoint_to_bytes, parse, parse_checkpoint
+from rustorium.client.prooffile import (
+    ForkFile,
+    checkpoint_to_bytes,
+    parse,
+    parse_checkpoint,
+    parse_fork,
+    parse_trust,
+    trust_to_bytes,
+)
 from rustorium.config import load, render
 from rustorium.errors import RustoriumError
 from rustorium.home import Home
@@ -225,6 +233,11 @@ def at_file(read: Callable[[Path], object], folder: Path) -> Read:
     return run
 
 
+def fork_file() -> bytes:
+    """Evidence of a fork, of no chain."""
+    return ForkFile("ab" * 32, {"epoch": 1}, (b"\x01", b"\x02"), ("http://a", "http://b"), (b"\x03",)).to_bytes()
+
+
 def _cases() -> dict[str, Callable[[Path], tuple[Read, bytes]]]:
     found: dict[str, Callable[[Path], tuple[Read, bytes]]] = {
         "config": lambda _: (read_config, config_text()),
@@ -233,6 +246,8 @@ def _cases() -> dict[str, Callable[[Path], tuple[Read, bytes]]]:
         "matrix": lambda folder: (at_file(matrix_regions, folder), RTT_MATRIX.read_bytes()),
         "proof file": lambda _: (parse, proof_file()),
         "checkpoint": lambda _: (parse_checkpoint, checkpoint_to_bytes({"epoch": 1}, b"\x01")),
+        "trust file": lambda _: (parse_trust, trust_to_bytes({"epoch": 1}, b"\x01")),
+        "fork file": lambda _: (parse_fork, fork_file()),
         "event id": lambda _: (lambda content: place(content.decode(errors="replace")), b"12.0"),
         "event stream": lambda _: (read_stream, stream_bytes(RECEIPT)),
         "admin line": lambda _: (read_admin_line, json.dumps(TOKEN_ORDER).encode()),

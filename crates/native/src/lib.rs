@@ -48,6 +48,8 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<light::Light>()?;
     module.add_function(wrap_pyfunction!(light::wrap_proof, module)?)?;
     module.add_function(wrap_pyfunction!(light::describe_change, module)?)?;
+    module.add_function(wrap_pyfunction!(light::boundary_of, module)?)?;
+    module.add_function(wrap_pyfunction!(light::signed_header, module)?)?;
     module.add_function(wrap_pyfunction!(light::genesis_state, module)?)?;
     module.add_function(wrap_pyfunction!(load::load_run, module)?)?;
     module.add_function(wrap_pyfunction!(logging::tracing_init, module)?)?;

@@ -8,8 +8,8 @@ use rustorium_execution::{Light as State, ProofRefused, Trust, genesis as genesi
 use rustorium_gateway::json::{FactsView, HeaderView, SubjectViews};
 use rustorium_types::limits::GENESIS_BYTES_MAX;
 use rustorium_types::{
-    Block, BlockDigest, BlockProof, Epoch, EpochChange, Genesis, HeaderProof, PROOF_BYTES_MAX, Proof, ReadProof,
-    ReceiptProof, Subject, Transaction, TransactionProof, decode, encode,
+    Block, BlockDigest, BlockProof, Epoch, EpochChange, Genesis, Header, HeaderProof, PROOF_BYTES_MAX, Proof,
+    ReadProof, ReceiptProof, Subject, Transaction, TransactionProof, Validator, ValidatorIndex, decode, encode,
 };
 use std::sync::{Mutex, PoisonError};
 
@@ -66,6 +66,20 @@ impl Light {
         Ok(Self { state: Mutex::new(State::new(trust, trust_period_ms)) })
     }
 
+    /// Goes on from a state that `to_bytes` gave, which its owner vouches for.
+    #[staticmethod]
+    #[pyo3(signature = (state, trust_period_ms=None))]
+    fn from_bytes(state: &[u8], trust_period_ms: Option<u64>) -> PyResult<Self> {
+        let state = State::from_bytes(state, trust_period_ms)
+            .map_err(|error| native_error("trust-file-invalid", format!("the trust file is not usable: {error}")))?;
+        Ok(Self { state: Mutex::new(state) })
+    }
+
+    /// The state, to go on from in another process.
+    fn to_bytes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        Ok(PyBytes::new(py, &self.with(py, |state| state.to_bytes())?))
+    }
+
     /// The newest trusted committee, to start from another time.
     fn checkpoint<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
         Ok(PyBytes::new(py, &self.with(py, |state| state.newest().to_checkpoint())?))
@@ -93,10 +107,35 @@ impl Light {
         self.with(py, |state| state.check_trust(now_ms))?.map_err(|error| refused(&error))
     }
 
-    /// The signed last block of an epoch that was followed, as canonical bytes of `Proof`; None if it isn't kept.
-    fn signed_end<'py>(&self, py: Python<'py>, epoch: u64) -> PyResult<Option<Bound<'py, PyBytes>>> {
-        let signed = self.with(py, |state| state.signed_end(Epoch(epoch)).cloned())?;
+    /// The signed last block of the epoch of a proof's header (both canonical bytes of `Proof`); None if it isn't kept.
+    fn signed_end<'py>(&self, py: Python<'py>, proof: &[u8]) -> PyResult<Option<Bound<'py, PyBytes>>> {
+        let epoch = header_of(&proof_of(proof)?).epoch;
+        let signed = self.with(py, |state| state.signed_end(epoch).cloned())?;
         Ok(signed.map(|end| PyBytes::new(py, &encode(&Proof::Block(Box::new(end))))))
+    }
+
+    /// Height and digest of an epoch's last block; None if the epoch goes on, or its end isn't known.
+    fn end_of(&self, py: Python<'_>, epoch: u64) -> PyResult<Option<(u64, String)>> {
+        let end = self.with(py, |state| state.end_of(Epoch(epoch)))?;
+        Ok(end.map(|end| (end.height.0, end.digest.to_string())))
+    }
+
+    /// Checks that two proofs of blocks (canonical bytes of `Proof`) are of headers that one committee made final, though
+    /// only one can be: the epoch and the validators that signed both, as JSON. Errors: NativeError.
+    fn check_conflict(&self, py: Python<'_>, first: &[u8], second: &[u8]) -> PyResult<String> {
+        let (first, second) = (header_proof_of(&proof_of(first)?), header_proof_of(&proof_of(second)?));
+        let both = self.with(py, |state| state.check_conflict(&first, &second))?.map_err(|error| refused(&error))?;
+        let signer = |(place, validator): &(ValidatorIndex, Validator)| {
+            serde_json::json!({
+                "index": place.0,
+                "name": String::from_utf8_lossy(validator.name.as_slice()),
+                "validator_key": hex::encode(validator.validator_key),
+            })
+        };
+        let signers: Vec<serde_json::Value> = both.iter().map(signer).collect();
+        let (one, other) = (HeaderView::from(&first.header), HeaderView::from(&second.header));
+        Ok(serde_json::json!({ "epoch": first.header.epoch, "signed_both": signers, "headers": [one, other] })
+            .to_string())
     }
 
     /// The epochs between whose committees the changes are needed to check a proof: from the newest known one up to the
@@ -139,6 +178,23 @@ impl Light {
     }
 }
 
+fn header_proof_of(proof: &Proof) -> HeaderProof {
+    let of = |header: &Header, proof: &BlockProof| HeaderProof { header: header.clone(), proof: proof.clone() };
+    match proof {
+        Proof::Read(read) => of(&read.header, &read.proof),
+        Proof::Receipt(receipt) => of(&receipt.header, &receipt.proof),
+        Proof::Transaction(transaction) => of(&transaction.receipt.header, &transaction.receipt.proof),
+        Proof::Block(block) => HeaderProof::clone(block),
+    }
+}
+
+/// The part of a proof (canonical bytes of `Proof`) that shows its header to be final, as a block's proof.
+#[pyfunction]
+pub fn signed_header<'py>(py: Python<'py>, proof: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+    let header = header_proof_of(&proof_of(proof)?);
+    Ok(PyBytes::new(py, &encode(&Proof::Block(Box::new(header)))))
+}
+
 fn block_of(raw: &[u8]) -> PyResult<Block> {
     decode(raw, PROOF_BYTES_MAX).map_err(malformed)
 }
@@ -175,6 +231,13 @@ pub fn wrap_proof<'py>(
 pub fn describe_change(change: &[u8]) -> PyResult<(u64, u64, String)> {
     let EpochChange { boundary, .. } = decode(change, PROOF_BYTES_MAX).map_err(malformed)?;
     Ok((boundary.epoch.0, boundary.height.0, block_digest(&boundary).to_string()))
+}
+
+/// The proof of an epoch's last block (canonical bytes of `Proof`) that is in a change.
+#[pyfunction]
+pub fn boundary_of<'py>(py: Python<'py>, change: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+    let EpochChange { boundary: header, proof, .. } = decode(change, PROOF_BYTES_MAX).map_err(malformed)?;
+    Ok(PyBytes::new(py, &encode(&Proof::Block(Box::new(HeaderProof { header, proof })))))
 }
 
 /// What subjects (a JSON list as the API takes it) hold at height 0 of a genesis (canonical bytes), as JSON: what no root

@@ -3,10 +3,12 @@
 Invariants: it goes to standard error, so that data on standard output stays data; one line, never a traceback.
 """
 
+import hashlib
 import json
 import sys
 from collections.abc import Sequence
 from itertools import pairwise
+from pathlib import Path
 
 import typer
 
@@ -37,9 +39,11 @@ def wants_json(line: Sequence[str]) -> bool:
 
 def explain(error: Exception, *, as_json: bool) -> int:
     """Prints an error on standard error; gives the exit code."""
-    from rustorium.errors import RustoriumError
+    from rustorium.errors import ChainForked, RustoriumError
 
     if isinstance(error, RustoriumError):
+        if isinstance(error, ChainForked):
+            return _say(f"{error.message}; {_kept(error.evidence)}", error.code, error.exit_code, error, as_json)
         return _say(error.message, error.code, error.exit_code, error, as_json)
     if isinstance(error, typer.Abort):
         return _say("interrupted", "interrupted", 130, error, as_json)
@@ -54,6 +58,16 @@ def explain(error: Exception, *, as_json: bool) -> int:
         return _say(str(error.args[0]), code, NATIVE_EXIT_CODES.get(code, 1), error, as_json)
     message = f"unexpected {type(error).__name__} ({error}): run it again with --debug and report it"
     return _say(message, "internal", 1, error, as_json)
+
+
+def _kept(evidence: bytes) -> str:
+    """Writes evidence of a fork to a file of its own in this folder; where it is."""
+    path = Path(f"fork-{hashlib.blake2b(evidence, digest_size=4).hexdigest()}.json")
+    try:
+        path.write_bytes(evidence)
+    except OSError as failed:
+        return f"the evidence can't be written to {path.absolute()} ({failed.strerror}): run it again in another folder"
+    return f"the evidence is in {path.absolute()}"
 
 
 def _say(message: str, code: str, exit_code: int, error: Exception, as_json: bool) -> int:

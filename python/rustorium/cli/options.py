@@ -1,6 +1,9 @@
 """Options that several groups share, and what they stand for."""
 
+import math
 import os
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -26,6 +29,22 @@ NodeOption = Annotated[
 GenesisOption = Annotated[Path | None, typer.Option("--genesis", help="The chain's genesis file, with --node.")]
 CheckpointOption = Annotated[
     Path | None, typer.Option("--checkpoint", help="A checkpoint's file, to start at instead of the genesis.")
+]
+TrustFileOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--trust-file", help="File that keeps whom to trust from one call to the next; made where it isn't there."
+    ),
+]
+TrustPeriodOption = Annotated[
+    str | None,
+    typer.Option("--trust-period", help="How long retired committees are trusted, such as 30d; never: for ever."),
+]
+MaxAgeOption = Annotated[
+    str | None, typer.Option("--max-age", help="How old the proof's block may be by this machine's clock, such as 60s.")
+]
+WitnessOption = Annotated[
+    list[str] | None, typer.Option("--witness", help="URL of another node that must have the proof's block; repeat.")
 ]
 KeyOption = Annotated[Path, typer.Option("--key", help="Key file of the account that signs.")]
 TokenFileOption = Annotated[
@@ -103,21 +122,73 @@ def client_of(
     checkpoint: Path | None = None,
     *,
     token_file: Path | None,
+    trust: "TrustOptions | None" = None,
 ) -> "Client":
     """A client of the named net or nodes. Errors: UsageError, KeyFileError."""
-    from rustorium.client import Client
     from rustorium.errors import UsageError
     from rustorium.home import read_genesis
 
     token = token_of(token_file)
     if nodes:
         pinned = read_genesis(genesis) if genesis is not None else None
-        return Client(nodes, genesis=pinned, checkpoint=_content(checkpoint), timeout_s=timeout_s, token=token)
+        return _client(nodes, pinned, checkpoint, timeout_s, token, trust)
     found = net_of(net)
     if found is None:
         raise UsageError("no net is named: give --net devnet.json, or --node URL with --genesis FILE")
     pinned = read_genesis(Path(found.genesis))
-    return Client(found.endpoints, genesis=pinned, checkpoint=_content(checkpoint), timeout_s=timeout_s, token=token)
+    return _client(found.endpoints, pinned, checkpoint, timeout_s, token, trust)
+
+
+@dataclass(frozen=True)
+class TrustOptions:
+    """What options say of a client's trust."""
+
+    file: Path | None = None
+    period: str | None = None
+    max_age: str | None = None
+    witnesses: Sequence[str] = ()
+
+
+def trust_period_s(text: str | None) -> float | None:
+    """The seconds of --trust-period; None where it isn't given. Errors: UsageError."""
+    if text is None or text == "never":
+        return math.inf if text else None
+    from rustorium.observe.watching import seconds_of
+
+    return seconds_of(text, "--trust-period", days_max=10_000)
+
+
+def max_age_s(text: str | None) -> float | None:
+    """The seconds of --max-age; None where it isn't given. Errors: UsageError."""
+    if text is None:
+        return None
+    from rustorium.observe.watching import seconds_of
+
+    return seconds_of(text, "--max-age", days_max=10_000)
+
+
+def _client(
+    endpoints: list[str],
+    genesis: bytes | None,
+    checkpoint: Path | None,
+    timeout_s: float,
+    token: str | None,
+    trust: TrustOptions | None,
+) -> "Client":
+    from rustorium.client import Client
+
+    named = trust or TrustOptions()
+    return Client(
+        endpoints,
+        genesis=genesis,
+        checkpoint=_content(checkpoint),
+        trust_period_s=trust_period_s(named.period),
+        trust_file=named.file,
+        max_age_s=max_age_s(named.max_age),
+        witnesses=named.witnesses,
+        timeout_s=timeout_s,
+        token=token,
+    )
 
 
 def content_of(path: Path) -> bytes:

@@ -9,10 +9,15 @@ from rustorium.cli.options import (
     CheckpointOption,
     EncodingHelp,
     GenesisOption,
+    MaxAgeOption,
     NetOption,
     NodeOption,
     TimeoutOption,
     TokenFileOption,
+    TrustFileOption,
+    TrustOptions,
+    TrustPeriodOption,
+    WitnessOption,
     client_of,
 )
 from rustorium.cli.output import Format, Output, emit, emit_one, note
@@ -48,6 +53,10 @@ def query(
     genesis: GenesisOption = None,
     token_file: TokenFileOption = None,
     checkpoint: CheckpointOption = None,
+    trust_file: TrustFileOption = None,
+    trust_period: TrustPeriodOption = None,
+    max_age: MaxAgeOption = None,
+    witness: WitnessOption = None,
     encoding: Annotated[str, typer.Option(help=EncodingHelp)] = "utf8",
     timeout_s: TimeoutOption = 10.0,
     output: Output = Format.table,
@@ -71,11 +80,12 @@ def query(
         raise UsageError(f"--at is proven, latest or a height, not {where!r}")
     if verify and where == "latest":
         raise UsageError("the newest state has no certified root yet: leave out --at, or add --no-verify")
-    if proof_out is not None and not verify:
-        raise UsageError("--proof-out needs a proof: leave out --no-verify")
+    if not verify and (proof_out or trust_file or trust_period or max_age or witness):
+        raise UsageError("a proof, its age, its witnesses and whom to trust need a proof: leave out --no-verify")
     subjects = [Subject(account, key=text_to_bytes(name, encoding)) for name in dict.fromkeys(names or [])]
     subjects = subjects or [Subject(account, asset=asset)]
-    with client_of(net, node, genesis, timeout_s, checkpoint, token_file=token_file) as client:
+    trust = TrustOptions(trust_file, trust_period, max_age, witness or ())
+    with client_of(net, node, genesis, timeout_s, checkpoint, token_file=token_file, trust=trust) as client:
         items: Mapping[Subject, Held]
         if verify:
             state = _proven(client, subjects, where, proof_out)

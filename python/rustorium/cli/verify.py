@@ -8,12 +8,16 @@ import typer
 from rustorium.cli.options import (
     CheckpointOption,
     GenesisOption,
+    MaxAgeOption,
     NetOption,
     NodeOption,
     TimeoutOption,
     TokenFileOption,
+    TrustPeriodOption,
     client_of,
     content_of,
+    max_age_s,
+    trust_period_s,
 )
 from rustorium.cli.output import Format, Output, emit, emit_one, note
 
@@ -22,22 +26,29 @@ def verify(
     file: Annotated[Path, typer.Argument(help="A proof file, as `query --proof-out` writes it.")],
     genesis: GenesisOption = None,
     checkpoint: CheckpointOption = None,
+    trust_period: TrustPeriodOption = "never",
+    max_age: MaxAgeOption = None,
     output: Output = Format.table,
 ) -> None:
-    """Check a proof file, without any node; print what it shows, or refuse it (exit code 4)."""
+    """Check a proof file or evidence of a fork, without any node; print what it shows, or refuse it (exit code 4)."""
     from rustorium.client.light import LightClient
+    from rustorium.client.prooffile import is_fork
     from rustorium.errors import UsageError
 
     if (genesis is None) == (checkpoint is None):
         raise UsageError("a proof needs something to trust: give --genesis FILE or --checkpoint FILE")
+    period_s, allowed_s = trust_period_s(trust_period), max_age_s(max_age)
     if genesis is not None:
-        light = LightClient(genesis.expanduser())
+        light = LightClient(genesis.expanduser(), trust_period_s=period_s)
     else:
         assert checkpoint is not None
-        light = LightClient(content_of(checkpoint), checkpoint=True)
+        light = LightClient(content_of(checkpoint), checkpoint=True, trust_period_s=period_s)
     try:
         with open(file.expanduser(), "rb") as content:
-            shown = light.show_file(content)
+            if is_fork(content):
+                emit_one(light.show_fork(content.read()), output)
+                return
+            shown = light.show_file(content, max_age_s=allowed_s)
     except OSError as error:
         raise UsageError(f"{file} can't be read ({error.strerror}): name a file that can") from None
     if output is not Format.table:

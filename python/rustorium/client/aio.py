@@ -3,6 +3,7 @@
 Invariants: its methods are those of its parts, each of which knows the ones before it: transactions, blocks, state.
 """
 
+import contextlib
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -18,7 +19,11 @@ class AsyncClient(PoolMethods):
 
     `genesis`: canonical bytes or the path of the genesis file. `checkpoint`: content or path of a checkpoint's file, to
     start at instead. Without either nothing can be proven (GenesisNeeded). `trust_period_s`: committees that retired
-    longer ago prove nothing. `token`: a gateway token (`rsk_…`), for nodes whose operators ask for one; it goes to
+    longer ago prove nothing; the default is 30 days from a checkpoint or trust file on, and from a genesis none
+    (`math.inf`: never). `trust_file`: where the committees that were followed are kept for the next start. `max_age_s`:
+    how old the header of a proven read may be by this machine's clock. `witnesses`: URLs of further nodes, without
+    tokens; one of them must have the header of each proof, and none another final one (ChainForked has the evidence).
+    `token`: a gateway token (`rsk_…`), for nodes whose operators ask for one; it goes to
     `endpoints` and nowhere else, in the clear where these are `http://`."""
 
     @classmethod
@@ -42,4 +47,9 @@ class AsyncClient(PoolMethods):
         """Closes all connections."""
         for stream in self._streams:
             await stream.aclose()
+        await self._witnesses.aclose()
         await self._transport.aclose()
+        if self._light is not None:
+            # Without room for it the next start follows again what this one followed.
+            with contextlib.suppress(OSError):
+                self._light.save_trust()

@@ -18,6 +18,7 @@ from rustorium.client.keys import Key
 from rustorium.client.light import LightClient
 from rustorium.client.sender import Sender
 from rustorium.client.transport import Transport
+from rustorium.client.witnesses import Witnesses
 from rustorium.errors import GenesisNeeded, UsageError
 from rustorium.home import read_genesis
 from rustorium.types import NodeStatus, Receipt
@@ -37,6 +38,9 @@ class ClientBase:
         genesis: bytes | str | Path | None = None,
         checkpoint: bytes | str | Path | None = None,
         trust_period_s: float | None = None,
+        trust_file: str | Path | None = None,
+        max_age_s: float | None = None,
+        witnesses: Sequence[str] = (),
         key: Key | None = None,
         timeout_s: float = TIMEOUT_S,
         transport: httpx2.AsyncBaseTransport | None = None,
@@ -47,6 +51,9 @@ class ClientBase:
         self._genesis = read_genesis(Path(genesis)) if isinstance(genesis, (str, Path)) else genesis
         self._checkpoint = Path(checkpoint).read_bytes() if isinstance(checkpoint, (str, Path)) else checkpoint
         self._trust_period_s = trust_period_s
+        self._trust_file = trust_file
+        self._max_age_s = max_age_s
+        self._witnesses = Witnesses(list(witnesses), transport, lambda: self.light)
         self._light: LightClient | None = None
         self._chain = _native.genesis_hash(self._genesis) if self._genesis is not None else None
         if self._checkpoint is not None and self.light.chain != (self._chain or self.light.chain):
@@ -62,17 +69,24 @@ class ClientBase:
         """What checks proofs: starts at the checkpoint, or else at the genesis. Errors: GenesisNeeded."""
         if self._light is None:
             if self._checkpoint is not None:
-                self._light = LightClient(
-                    self._checkpoint, checkpoint=True, trust_period_s=self._trust_period_s, fetch=self._fetch_changes
-                )
+                self._light = self._start(self._checkpoint, checkpoint=True)
             elif self._genesis is not None:
-                self._light = LightClient(self._genesis, trust_period_s=self._trust_period_s, fetch=self._fetch_changes)
+                self._light = self._start(self._genesis)
             else:
                 raise GenesisNeeded(
                     "nothing can be checked without the chain's genesis: give genesis=PATH or checkpoint=PATH to the "
                     "client"
                 )
         return self._light
+
+    def _start(self, anchor: bytes, *, checkpoint: bool = False) -> LightClient:
+        return LightClient(
+            anchor,
+            checkpoint=checkpoint,
+            trust_period_s=self._trust_period_s,
+            trust_file=self._trust_file,
+            fetch=self._fetch_changes,
+        )
 
     async def status(self) -> NodeStatus:
         """What the nearest node says of itself."""
@@ -96,7 +110,14 @@ class ClientBase:
         """What a receipt's proof (canonical bytes) shows; None where nothing is there to check it with."""
         if not self._trusts():
             return None
-        return await self.light.show(_native.wrap_proof("receipt", proof))
+        return await self._show(self.light, _native.wrap_proof("receipt", proof))
+
+    async def _show(self, light: LightClient, proof: bytes, max_age_s: float | None = None) -> dict[str, Any]:
+        """What a proof (canonical bytes) shows, if witnesses have its header, too. Errors: VerificationFailed,
+        WitnessesSilent."""
+        facts = await light.show(proof, max_age_s=max_age_s)
+        await self._witnesses.confirm(proof, facts, ", ".join(one.url for one in self._transport.endpoints.all))
+        return facts
 
     async def catch_up(self) -> dict[str, Any]:
         """Follows the committees to the newest that the nodes know; says which: chain, epoch, and the block it follows.

@@ -57,6 +57,9 @@ class Client:
         genesis: bytes | str | Path | None = None,
         checkpoint: bytes | str | Path | None = None,
         trust_period_s: float | None = None,
+        trust_file: str | Path | None = None,
+        max_age_s: float | None = None,
+        witnesses: Sequence[str] = (),
         key: Key | None = None,
         timeout_s: float = TIMEOUT_S,
         transport: httpx2.AsyncBaseTransport | None = None,
@@ -71,6 +74,9 @@ class Client:
                 genesis=genesis,
                 checkpoint=checkpoint,
                 trust_period_s=trust_period_s,
+                trust_file=trust_file,
+                max_age_s=max_age_s,
+                witnesses=witnesses,
                 key=key,
                 timeout_s=timeout_s,
                 transport=transport,
@@ -292,39 +298,52 @@ class Client:
         """Waits until a height, or the block of a transaction id, is final."""
         return self._call(self._client.wait_for_quorum, what, timeout_ms=timeout_ms)
 
-    def read(self, namespace: str, key: bytes, *, at: str | int = "latest") -> Value:
+    def read(self, namespace: str, key: bytes, *, at: str | int = "latest", max_age_s: float | None = None) -> Value:
         """A key's value: `at` is "latest", "proven" or a height."""
-        return self._call(self._client.read, namespace, key, at=at)
+        return self._call(self._client.read, namespace, key, at=at, max_age_s=max_age_s)
 
     def held(self, subject: Subject, *, at: str | int = "latest") -> Account | Balance | Value:
         """What a subject holds, on the node's word."""
         return self._call(self._client.held, subject, at=at)
 
-    def get(self, namespace: str, key: bytes, *, verify: bool = True) -> bytes | None:
+    def get(self, namespace: str, key: bytes, *, verify: bool = True, max_age_s: float | None = None) -> bytes | None:
         """A key's value, proven unless `verify=False`."""
-        return self._call(self._client.get, namespace, key, verify=verify)
+        return self._call(self._client.get, namespace, key, verify=verify, max_age_s=max_age_s)
 
-    def get_many(self, namespace: str, keys: Iterable[bytes], *, verify: bool = True) -> dict[bytes, bytes | None]:
+    def get_many(
+        self, namespace: str, keys: Iterable[bytes], *, verify: bool = True, max_age_s: float | None = None
+    ) -> dict[bytes, bytes | None]:
         """Values of many keys, all at one height and with one proof unless `verify=False`."""
-        return self._call(self._client.get_many, namespace, keys, verify=verify)
+        return self._call(self._client.get_many, namespace, keys, verify=verify, max_age_s=max_age_s)
 
-    def account(self, address: str, *, verify: bool = True) -> Account:
+    def account(self, address: str, *, verify: bool = True, max_age_s: float | None = None) -> Account:
         """An account's record, proven unless `verify=False`."""
-        return self._call(self._client.account, address, verify=verify)
+        return self._call(self._client.account, address, verify=verify, max_age_s=max_age_s)
 
-    def balance(self, address: str, asset: str, *, verify: bool = True) -> Balance:
+    def balance(self, address: str, asset: str, *, verify: bool = True, max_age_s: float | None = None) -> Balance:
         """What an account holds of an asset, proven unless `verify=False`."""
-        return self._call(self._client.balance, address, asset, verify=verify)
+        return self._call(self._client.balance, address, asset, verify=verify, max_age_s=max_age_s)
 
-    def proven(self, subjects: Sequence[Subject], *, at: Literal["proven", "current"] = "proven") -> ProvenState:
+    def proven(
+        self,
+        subjects: Sequence[Subject],
+        *,
+        at: Literal["proven", "current"] = "proven",
+        max_age_s: float | None = None,
+    ) -> ProvenState:
         """What up to 1,024 subjects hold, checked here, without a proof file."""
-        return self._call(self._client.proven, subjects, at=at)
+        return self._call(self._client.proven, subjects, at=at, max_age_s=max_age_s)
 
     def prove(
-        self, subjects: Sequence[Subject], *, at: int | Literal["proven", "current"] = "proven", from_height: int = 0
+        self,
+        subjects: Sequence[Subject],
+        *,
+        at: int | Literal["proven", "current"] = "proven",
+        from_height: int = 0,
+        max_age_s: float | None = None,
     ) -> ProvenState:
         """What up to 1,024 subjects hold, with one proof file."""
-        return self._call(self._client.prove, subjects, at=at, from_height=from_height)
+        return self._call(self._client.prove, subjects, at=at, from_height=from_height, max_age_s=max_age_s)
 
     def write_with_proof(
         self, operations: Sequence[Operation], *, key: Key | None = None, timeout_ms: int | None = None

@@ -13,9 +13,9 @@ from rustorium import _native
 from rustorium.client import blockproofs, wire
 from rustorium.client.base import hex_of
 from rustorium.client.blockproofs import BlockProofs, ProvedHere, Verifier
-from rustorium.client.light import refusing
 from rustorium.client.proofs import check_block, require_certificate
 from rustorium.client.transactions import TransactionMethods
+from rustorium.client.trust import refusing
 from rustorium.errors import ClientError, NotFound, NotReady, ProofRefused
 from rustorium.types import Block, Receipt, SignedTransaction
 
@@ -64,7 +64,9 @@ class BlockMethods(TransactionMethods):
         """Checks certificate, ancestry and payload root against the genesis or checkpoint. Errors:
         ProofRefused, GenesisNeeded."""
         require_certificate(block)
-        return await check_block(self.light, block, await self.block(block.parent))
+        checked = await check_block(self.light, block, await self.block(block.parent))
+        await self._show(self.light, refusing(_native.wrap_proof, "block", block.raw, block.proof))
+        return checked
 
     async def wait_for_quorum(self, what: int | str, *, timeout_ms: int | None = None) -> Block:
         """Waits until a height, or the block of a transaction id, is final; returns it with its certificate, checked
@@ -101,7 +103,7 @@ class BlockMethods(TransactionMethods):
         found = await self.block(which)
         require_certificate(found)
         proof = refusing(_native.wrap_proof, "block", found.raw, found.proof)
-        return await light.file(proof, await light.show(proof))
+        return await light.file(proof, await self._show(light, proof))
 
     async def verify_block_proofs(self, height: int, verifiers: Sequence[Verifier]) -> BlockProofs:
         """Checks the Groth16 proofs in a final block on this side: that they stand in transactions which a quorum

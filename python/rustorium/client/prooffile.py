@@ -1,4 +1,4 @@
-"""Proof files: one JSON envelope for every kind of proof, and for checkpoints.
+"""Proof files: one JSON envelope for every kind of proof, for checkpoints, trust files and evidence of forks.
 
 Invariants: PURE; what is for people (`facts`) is compared with what the proof shows, never believed; a file is read
 strictly: unknown or missing fields and other versions are refused; epoch changes are read one by one, so that a file of
@@ -16,6 +16,8 @@ from rustorium.errors import VerificationFailed
 
 FORMAT = "rustorium-proof"
 CHECKPOINT_FORMAT = "rustorium-checkpoint"
+TRUST_FORMAT = "rustorium-trust"
+FORK_FORMAT = "rustorium-fork"
 VERSION = 1
 CHECKPOINT_VERSIONS = (1, 2)
 """A checkpoint of version 1 doesn't say how long its epoch is."""
@@ -23,6 +25,7 @@ KINDS = ("read", "receipt", "transaction", "block")
 VALUE_CHARACTERS_MAX = 48 * 1024 * 1024
 """Of one field, or of one epoch change: more than the longest proof has."""
 CHUNK_BYTES = 64 * 1024
+FORK_HEAD_BYTES = 64
 _FIELDS = {"format", "version", "kind", "chain", "facts", "epochs", "proof"}
 
 
@@ -96,6 +99,77 @@ def parse_checkpoint(content: bytes) -> tuple[dict[str, object], bytes]:
     if not isinstance(fields["facts"], dict):
         raise _refused("its facts are of no known form")
     return fields["facts"], _bytes(fields["checkpoint"])
+
+
+def trust_to_bytes(facts: Mapping[str, object], state: bytes) -> bytes:
+    """The content of a trust file: the readable part, and a light client's state."""
+    fields = {"format": TRUST_FORMAT, "version": VERSION, "facts": facts, "state": state.hex()}
+    return (json.dumps(fields, indent=1) + "\n").encode()
+
+
+def parse_trust(content: bytes) -> tuple[dict[str, object], bytes]:
+    """The readable part and the state of a trust file. Errors: VerificationFailed."""
+    fields = _fields(content, TRUST_FORMAT, {"format", "version", "facts", "state"}, (VERSION,))
+    if not isinstance(fields["facts"], dict):
+        raise _refused("its facts are of no known form")
+    return fields["facts"], _bytes(fields["state"])
+
+
+@dataclass(frozen=True, slots=True)
+class ForkFile:
+    """Two signed headers that contradict each other, and who gave them."""
+
+    chain: str
+    facts: Mapping[str, object]
+    headers: tuple[bytes, bytes]
+    """Canonical bytes of a `Proof` of a block, each."""
+    sources: tuple[str, str]
+    epochs: Sequence[bytes] = ()
+    """Canonical bytes of the changes from epoch 0 to that of the headers; empty if they aren't known."""
+
+    def to_bytes(self) -> bytes:
+        """The file's content."""
+        fields = {
+            "format": FORK_FORMAT,
+            "version": VERSION,
+            "chain": self.chain,
+            "facts": self.facts,
+            "sources": self.sources,
+            "epochs": [change.hex() for change in self.epochs],
+            "headers": [header.hex() for header in self.headers],
+        }
+        return (json.dumps(fields, indent=1) + "\n").encode()
+
+
+def parse_fork(content: bytes) -> ForkFile:
+    """Reads evidence of a fork; nothing in it is checked yet. Errors: VerificationFailed."""
+    names = {"format", "version", "chain", "facts", "sources", "epochs", "headers"}
+    fields = _fields(content, FORK_FORMAT, names, (VERSION,))
+    chain, facts, sources, epochs, headers = (fields[n] for n in ("chain", "facts", "sources", "epochs", "headers"))
+    if not isinstance(chain, str) or not isinstance(facts, dict) or not isinstance(epochs, list):
+        raise _refused("its chain, facts or epochs are of no known form")
+    pairs = [part for part in (sources, headers) if isinstance(part, list) and len(part) == 2]
+    if len(pairs) != 2:
+        raise _refused("it has not two headers with their sources")
+    first, second = (_bytes(header) for header in pairs[1])
+    one, other = (str(source) for source in pairs[0])
+    return ForkFile(chain, facts, (first, second), (one, other), tuple(_bytes(change) for change in epochs))
+
+
+def is_fork(content: BinaryIO) -> bool:
+    """Whether an opened file says that it is evidence of a fork; it is at its start again after that."""
+    head = content.read(FORK_HEAD_BYTES)
+    content.seek(0)
+    return f'"{FORK_FORMAT}"'.encode() in head
+
+
+def is_checkpoint(content: bytes) -> bool:
+    """Whether a file says that it is a checkpoint; other formats and bytes are none."""
+    try:
+        fields = json.loads(content)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(fields, dict) and fields.get("format") == CHECKPOINT_FORMAT
 
 
 def _fields(content: bytes, form: str, names: set[str], versions: Sequence[int]) -> dict[str, object]:

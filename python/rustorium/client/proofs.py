@@ -4,7 +4,8 @@ Invariants: the cryptography is in the extension; here its answer is compared wi
 """
 
 from rustorium import _native
-from rustorium.client.light import LightClient, refusing
+from rustorium.client.light import LightClient
+from rustorium.client.trust import refusing
 from rustorium.errors import ProofRefused
 from rustorium.types import Block
 

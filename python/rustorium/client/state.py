@@ -16,8 +16,9 @@ from rustorium.client.base import hex_of
 from rustorium.client.blocks import BlockMethods
 from rustorium.client.endpoints import Endpoint
 from rustorium.client.keys import Key
-from rustorium.client.light import refusing, shown
+from rustorium.client.light import check_fresh, shown
 from rustorium.client.subjects import subjects_of
+from rustorium.client.trust import refusing
 from rustorium.errors import (
     BadResponse,
     Busy,
@@ -42,14 +43,16 @@ class _NothingProven(Exception):
 class StateMethods(BlockMethods):
     """The client's methods about the state."""
 
-    async def read(self, namespace: str, key: bytes, *, at: str | int = "latest") -> Value:
+    async def read(
+        self, namespace: str, key: bytes, *, at: str | int = "latest", max_age_s: float | None = None
+    ) -> Value:
         """A key's value, or its absence. `at`: "latest", the newest that the node has executed, on its word; "proven",
-        the newest under a certified root, checked here; or a height, on the node's word.
+        the newest under a certified root, checked here; or a height, on the node's word. `max_age_s` as for `prove`.
 
         Errors: VerificationFailed, GenesisNeeded, NoStateRoot, Pruned."""
         if at == "proven":
             subject = Subject(namespace, key=key)
-            return _value((await self.proven([subject])).items[subject])
+            return _value((await self.proven([subject], max_age_s=max_age_s)).items[subject])
         return _value(await self.held(Subject(namespace, key=key), at=at))
 
     async def held(self, subject: Subject, *, at: str | int = "latest") -> Account | Balance | Value:
@@ -74,12 +77,14 @@ class StateMethods(BlockMethods):
             raise BadResponse("a node answered about another key: ask another node")
         return found
 
-    async def get(self, namespace: str, key: bytes, *, verify: bool = True) -> bytes | None:
+    async def get(
+        self, namespace: str, key: bytes, *, verify: bool = True, max_age_s: float | None = None
+    ) -> bytes | None:
         """A key's value, proven under a certified root unless `verify=False`; None where it has none."""
-        return (await self.read(namespace, key, at="proven" if verify else "latest")).value
+        return (await self.read(namespace, key, at="proven" if verify else "latest", max_age_s=max_age_s)).value
 
     async def get_many(
-        self, namespace: str, keys: Iterable[bytes], *, verify: bool = True
+        self, namespace: str, keys: Iterable[bytes], *, verify: bool = True, max_age_s: float | None = None
     ) -> dict[bytes, bytes | None]:
         """Values of many keys (at most 1,024), all at one height and with one proof unless `verify=False`."""
         wanted = list(dict.fromkeys(keys))
@@ -87,37 +92,48 @@ class StateMethods(BlockMethods):
             return {key: (await self.read(namespace, key)).value for key in wanted}
         if not wanted:
             return {}
-        state = await self.proven([Subject(namespace, key=key) for key in wanted])
+        state = await self.proven([Subject(namespace, key=key) for key in wanted], max_age_s=max_age_s)
         return {key: _value(state.items[Subject(namespace, key=key)]).value for key in wanted}
 
-    async def account(self, address: str, *, verify: bool = True) -> Account:
+    async def account(self, address: str, *, verify: bool = True, max_age_s: float | None = None) -> Account:
         """An account's record, proven unless `verify=False`. Errors: NotFound, and then it is proven to be absent."""
         subject = Subject(address)
         if not verify:
             return _account(await self.held(subject))
-        state = await self.proven([subject])
+        state = await self.proven([subject], max_age_s=max_age_s)
         found = state.items[subject]
         if found is None:
             raise NotFound(f"there is no account {address} at height {state.at.height}: make it with create_account")
         return _account(found)
 
-    async def balance(self, address: str, asset: str, *, verify: bool = True) -> Balance:
+    async def balance(
+        self, address: str, asset: str, *, verify: bool = True, max_age_s: float | None = None
+    ) -> Balance:
         """What an account holds of an asset, proven unless `verify=False`."""
         subject = Subject(address, asset=hex_of(asset, "an asset id"))
-        found = (await self.proven([subject])).items[subject] if verify else await self.held(subject)
+        if verify:
+            found = (await self.proven([subject], max_age_s=max_age_s)).items[subject]
+        else:
+            found = await self.held(subject)
         assert isinstance(found, Balance)
         return found
 
     async def prove(
-        self, subjects: Sequence[Subject], *, at: int | Literal["proven", "current"] = "proven", from_height: int = 0
+        self,
+        subjects: Sequence[Subject],
+        *,
+        at: int | Literal["proven", "current"] = "proven",
+        from_height: int = 0,
+        max_age_s: float | None = None,
     ) -> ProvenState:
         """What up to 1,024 subjects hold, with one proof file for others. `at`: "proven", the newest certified root,
         waited for until it is of `from_height` or above; "current", waited for until it holds all that the node has
-        executed; or a height whose root the node keeps.
+        executed; or a height whose root the node keeps. `max_age_s`: how old the header may be that claims the root,
+        by this machine's clock, unless `at` is a height; the client's own `max_age_s` where none is given.
 
         Errors: VerificationFailed, GenesisNeeded, NoStateRoot, ProofPruned, Busy where no root came in time."""
         light = self.light
-        state, proof, facts = await self._ask(subjects, at, from_height)
+        state, proof, facts = await self._ask(subjects, at, from_height, max_age_s)
         file = await light.file(proof, facts)
         return ProvenState(state.at, state.claim, state.items, file)
 
@@ -135,7 +151,7 @@ class StateMethods(BlockMethods):
         if done.receipt is None or done.proof is None:
             raise OutcomeUnknown(done.id, f"transaction {done.id} is final, its proof came too late: ask again")
         proof = refusing(_native.wrap_proof, "receipt", done.proof)
-        file = await light.file(proof, await light.show(proof))
+        file = await light.file(proof, await self._show(light, proof))
         try:
             state = await self.prove(subjects_of(operations, signer.address), from_height=done.receipt.height)
         except NoStateRoot:
@@ -148,24 +164,42 @@ class StateMethods(BlockMethods):
         Errors: VerificationFailed, GenesisNeeded."""
         return self.light.show_file(proof)
 
-    async def proven(self, subjects: Sequence[Subject], *, at: Literal["proven", "current"] = "proven") -> ProvenState:
-        """What up to 1,024 subjects hold, checked here, without a proof file; `at` as for `prove`. Before the chain's
-        first block it is what the genesis says.
+    async def proven(
+        self,
+        subjects: Sequence[Subject],
+        *,
+        at: Literal["proven", "current"] = "proven",
+        max_age_s: float | None = None,
+    ) -> ProvenState:
+        """What up to 1,024 subjects hold, checked here, without a proof file; `at` and `max_age_s` as for `prove`.
+        Before the chain's first block it is what the genesis says.
 
         Errors: VerificationFailed, GenesisNeeded, NoStateRoot, Busy where no root came in time."""
         try:
-            return (await self._ask(subjects, at, 0, genesis=True))[0]
+            return (await self._ask(subjects, at, 0, max_age_s, genesis=True))[0]
         except _NothingProven:
             state = self.light.at_genesis(subjects)
-            # From a checkpoint there is nothing to go by but a root to come.
-            return state if state is not None else (await self._ask(subjects, at, 0))[0]
+            if state is None:
+                # From a checkpoint there is nothing to go by but a root to come.
+                return (await self._ask(subjects, at, 0, max_age_s))[0]
+            check_fresh(state.claim.time_ms, self._max_age(max_age_s))
+            return state
+
+    def _max_age(self, max_age_s: float | None) -> float | None:
+        return self._max_age_s if max_age_s is None else max_age_s
 
     def _knows_nothing(self) -> bool:
         """Of any block: neither read nor written."""
         return self._seen_height == 0 and self._wrote_height == 0
 
     async def _ask(
-        self, subjects: Sequence[Subject], at: int | str, from_height: int, *, genesis: bool = False
+        self,
+        subjects: Sequence[Subject],
+        at: int | str,
+        from_height: int,
+        max_age_s: float | None = None,
+        *,
+        genesis: bool = False,
     ) -> tuple[ProvenState, bytes, dict[str, Any]]:
         """A checked proof. `genesis`: raises _NothingProven where the genesis says as much as a node can prove."""
         if not 0 < len(subjects) <= PROOF_KEYS_MAX or len(set(subjects)) != len(subjects):
@@ -174,7 +208,8 @@ class StateMethods(BlockMethods):
             )
         least = max(from_height, self._seen_height, self._wrote_height) if at == "proven" else 0
         try:
-            found = await self._proof(subjects, at, least, self._deadline(None), genesis=genesis)
+            age_s = None if isinstance(at, int) else self._max_age(max_age_s)
+            found = await self._proof(subjects, at, least, self._deadline(None), age_s, genesis=genesis)
         except Busy as error:
             if error.code == "not_proven_yet" and 0 < least == self._wrote_height:
                 await self._doubt_own_write(subjects)
@@ -195,7 +230,14 @@ class StateMethods(BlockMethods):
             self._wrote_height = 0
 
     async def _proof(
-        self, subjects: Sequence[Subject], at: int | str, least: int, deadline: float, *, genesis: bool = False
+        self,
+        subjects: Sequence[Subject],
+        at: int | str,
+        least: int,
+        deadline: float,
+        max_age_s: float | None = None,
+        *,
+        genesis: bool = False,
     ) -> tuple[ProvenState, bytes, dict[str, Any]]:
         """A checked proof of some node's, of the height `least` or above."""
         light = self.light
@@ -222,7 +264,7 @@ class StateMethods(BlockMethods):
                     raise _NothingProven from None
                 raise
             proof = refusing(_native.wrap_proof, "read", wire.parse(wire.proof, body))
-            facts = await light.show(proof)
+            facts = await self._show(light, proof, max_age_s)
             state = shown(facts, b"").state
             if state is None or state.items.keys() != set(subjects):
                 raise ProofRefused("a node proved something else than was asked for: don't trust that node")

@@ -16,8 +16,8 @@ from rustorium.client import wire, zk
 from rustorium.client.base import ClientBase, hex_of
 from rustorium.client.events import EventStream
 from rustorium.client.keys import Key
-from rustorium.client.light import refusing
 from rustorium.client.submit import Result
+from rustorium.client.trust import refusing
 from rustorium.client.zk import Document, Public
 from rustorium.errors import ClientError, NotFound, NotReady, Refused, TransactionFailed, VerificationFailed
 from rustorium.types import Receipt, ReceiptPage, SignedTransaction, Submitted, TransactionStatus, Wait
@@ -225,7 +225,7 @@ class TransactionMethods(ClientBase):
             raise NotReady(f"transaction {identity} is not certified yet: ask again in a moment")
         raw, receipt = (wire.parse(bytes.fromhex, part) for part in parts)
         proof = refusing(_native.wrap_proof, "transaction", raw, receipt)
-        facts = await light.show(proof)
+        facts = await self._show(light, proof)
         if facts["receipt"]["id"] != identity:
             raise VerificationFailed("a node proved another transaction than was asked for: ask another node")
         return await light.file(proof, facts)

@@ -14,6 +14,7 @@ from rustorium.client.endpoints import Endpoint, Endpoints
 from rustorium.client.wire import decoded, problem
 from rustorium.errors import (
     Busy,
+    ChainForked,
     ClientError,
     NotReady,
     RustoriumError,
@@ -109,6 +110,8 @@ class Transport:
                     return await ask(endpoint)
                 except (Unreachable, Busy, NotReady) as error:
                     last = error
+                except ChainForked:
+                    raise
                 except VerificationFailed as error:
                     self.endpoints.failed(endpoint, anyio.current_time())
                     last, refused = error, refused + 1

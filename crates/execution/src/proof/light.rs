@@ -4,7 +4,7 @@
 //! it made final; how old a committee is follows from what is trusted and the caller's clock, never from what is offered;
 //! no header counts that is above the known end of its epoch, or from the future; what was checked is not checked again.
 
-use super::committees::Committees;
+use super::committees::{Committees, EpochEnd};
 use super::{ProofRefused, ShownRead, Trust, check_read, check_receipt, check_transaction};
 use rustorium_crypto::block_digest;
 use rustorium_types::{BlockDigest, BlockProof, Epoch, EpochChange, Header, HeaderProof, Proof, seeded};
@@ -54,6 +54,11 @@ impl Light {
     /// The newest known epoch up to this one, from which changes are needed to reach it; `None` if it began later.
     pub fn known_up_to(&self, epoch: Epoch) -> Option<Epoch> {
         self.committees.trusts.range(..=epoch).next_back().map(|(epoch, _)| *epoch)
+    }
+
+    /// How an epoch ended; `None` if it goes on, or its end isn't known any more.
+    pub fn end_of(&self, epoch: Epoch) -> Option<EpochEnd> {
+        self.committees.end_of(epoch)
     }
 
     /// The signed last block of an epoch that was followed and is still kept: evidence, if another end is shown.

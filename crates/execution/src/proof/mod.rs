@@ -5,11 +5,14 @@
 //! proof is about is never taken from anywhere but the proof's checked part.
 
 mod committees;
+mod conflict;
 mod final_header;
+mod kept;
 mod light;
 mod read;
 mod receipt;
 
+pub use committees::EpochEnd;
 pub use final_header::{Trust, verify_block};
 pub use light::{HEADER_AHEAD_MS_MAX, Light, Shown, header_of};
 pub use read::{ShownRead, check_read, subject_key, verify_read};
@@ -82,6 +85,9 @@ pub enum ProofRefused {
         /// Height of the epoch's last block, or of a later known one.
         end: Height,
     },
+    /// Two headers that may both be of the chain.
+    #[error("the two headers don't contradict each other, so they show nothing against those who signed them")]
+    NoConflict,
     /// A header from the future.
     #[error("the header is {} ahead of this machine's clock; set the clock, or ask another node", Span(*ahead_ms))]
     FromFuture {

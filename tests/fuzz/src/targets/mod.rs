@@ -54,6 +54,7 @@ pub const TARGETS: &[Target] = &[
     taking(MIB, target("proof", High, proofs::proof, proofs::proofs)),
     taking(MIB, target("epoch_change", Middle, proofs::epoch_change, proofs::epoch_changes)),
     target("checkpoint", Low, proofs::checkpoint, proofs::checkpoints),
+    target("trust_state", Low, proofs::trust_state, proofs::trust_states),
     taking(MIB, target("light_questions", High, light::questions, light::conversations)),
     // Groth16.
     taking(MIB, target("groth16_key", High, zk::key, zk::keys)),

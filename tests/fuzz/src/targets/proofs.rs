@@ -149,3 +149,13 @@ pub fn checkpoints() -> Vec<Vec<u8>> {
     let trusts = CHAINS.iter().map(|chain| chain.light.newest());
     trusts.flat_map(|trust| [encode(trust), trust.to_checkpoint()]).collect()
 }
+
+pub fn trust_state(input: &[u8]) {
+    if let Ok(light) = Light::from_bytes(input, None) {
+        assert!(light.to_bytes() == input, "a second encoding of a light client's state");
+    }
+}
+
+pub fn trust_states() -> Vec<Vec<u8>> {
+    CHAINS.iter().map(|chain| chain.light.to_bytes()).collect()
+}

@@ -1,0 +1,121 @@
+"""Where a light client starts: at a genesis, at a checkpoint, or where it was when its trust file was written.
+
+Invariants: a trust file is replaced whole or not at all, and only by one that is as far or farther; what it says for
+people is compared with what it holds.
+"""
+
+import json
+import math
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+from rustorium import _native
+from rustorium.client import prooffile
+from rustorium.errors import EpochUnknown, ProofRefused, TrustExpired, UsageError, VerificationFailed
+
+TRUST_PERIOD_S = 30 * 24 * 3600.0
+"""The trust period from a checkpoint or a trust file on, unless the caller names one."""
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def period_ms(trust_period_s: float | None, *, pinned: bool) -> int | None:
+    """The trust period; None if committees count for ever. `pinned`: the start is somebody's recent word. Errors:
+    UsageError."""
+    if trust_period_s is None:
+        return int(TRUST_PERIOD_S * 1000) if pinned else None
+    if math.isnan(trust_period_s) or trust_period_s <= 0:
+        raise UsageError(f"a trust period of {trust_period_s} s trusts nobody: give one above zero, or math.inf")
+    return None if math.isinf(trust_period_s) else int(trust_period_s * 1000)
+
+
+def from_genesis(genesis: bytes, trust_period_s: float | None) -> _native.Light:
+    """Starts at a genesis (canonical bytes). Errors: VerificationFailed, UsageError."""
+    return refusing(_native.Light.from_genesis, genesis, period_ms(trust_period_s, pinned=False))
+
+
+def from_checkpoint(content: bytes, trust_period_s: float | None) -> _native.Light:
+    """Starts at a checkpoint's file. Errors: VerificationFailed, UsageError."""
+    claimed, checkpoint = prooffile.parse_checkpoint(content)
+    light = refusing(_native.Light.from_checkpoint, checkpoint, period_ms(trust_period_s, pinned=True))
+    return _as_claimed(light, claimed, "checkpoint")
+
+
+class TrustFile:
+    """What a light client followed, kept for the next start."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path.expanduser()
+        self._saved = b""
+
+    def light(self, start: Callable[[], _native.Light], trust_period_s: float | None) -> _native.Light:
+        """Goes on where the file is, or at `start` where that is newer or there is no file yet.
+
+        Errors: VerificationFailed, UsageError where the file is of another chain, OSError."""
+        begun = start()
+        try:
+            content = self._path.read_bytes()
+        except FileNotFoundError:
+            return begun
+        try:
+            kept = self._read(content, trust_period_s)
+        except VerificationFailed as error:
+            raise VerificationFailed(
+                f"the trust file {self._path} can't be used: {error}; remove it, to start anew"
+            ) from None
+        if _facts(kept)["chain"] != _facts(begun)["chain"]:
+            raise UsageError(f"{self._path} is the trust file of another chain: name another file")
+        self._saved = kept.to_bytes()
+        return kept if _facts(kept)["epoch"] >= _facts(begun)["epoch"] else begun
+
+    def save(self, light: _native.Light) -> None:
+        """Replaces the file, if what was followed is new and no other client has followed more. Errors: OSError."""
+        state = light.to_bytes()
+        if state == self._saved:
+            return
+        if self._epoch() <= _facts(light)["epoch"]:
+            fresh = self._path.with_name(f"{self._path.name}.{os.getpid()}.partial")
+            with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as file:
+                file.write(prooffile.trust_to_bytes(_facts(light), state))
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(fresh, self._path)
+        self._saved = state
+
+    def _epoch(self) -> int:
+        """The newest epoch in the file; -1 if there is none that can be read."""
+        try:
+            return int(_facts(self._read(self._path.read_bytes(), None))["epoch"])
+        except (OSError, VerificationFailed):
+            return -1
+
+    def _read(self, content: bytes, trust_period_s: float | None) -> _native.Light:
+        if prooffile.is_checkpoint(content):
+            return from_checkpoint(content, trust_period_s)
+        claimed, state = prooffile.parse_trust(content)
+        light = refusing(_native.Light.from_bytes, state, period_ms(trust_period_s, pinned=True))
+        return _as_claimed(light, claimed, "trust file")
+
+
+def _facts(light: _native.Light) -> dict[str, Any]:
+    facts: dict[str, Any] = json.loads(light.describe())
+    return facts
+
+
+def _as_claimed(light: _native.Light, claimed: dict[str, object], what: str) -> _native.Light:
+    if claimed != _facts(light):
+        raise VerificationFailed(f"the {what}'s readable part says something else than the {what}: get it anew")
+    return light
+
+
+def refusing(check: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
+    """What a check of the extension gives. Errors: VerificationFailed where it refuses."""
+    try:
+        return check(*arguments, **named)
+    except _native.NativeError as error:
+        message, code = str(error.args[0]), error.code
+        kinds: dict[str, type[VerificationFailed]] = {"epoch-unknown": EpochUnknown, "trust-expired": TrustExpired}
+        raise kinds.get(code, ProofRefused)(message, code=code) from None

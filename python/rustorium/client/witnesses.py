@@ -1,0 +1,121 @@
+"""Witnesses: further nodes that are asked which block is at a height, so that a fork shows.
+
+Invariants: a witness is believed in nothing but that it has the same block; what differs counts only where the light
+client finds it final, too; witnesses are never given a token.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import anyio
+import httpx2
+
+from rustorium import _native
+from rustorium.client import wire
+from rustorium.client.light import LightClient
+from rustorium.client.proofs import require_certificate
+from rustorium.client.transport import Transport
+from rustorium.client.trust import refusing
+from rustorium.errors import ChainForked, NotFound, RustoriumError, WitnessesSilent
+from rustorium.types import Block
+
+WAIT_S = 3.0
+"""How long a witness may be behind."""
+PAUSE_S = 0.05
+CONFIRMED_MAX = 256
+CHANGES_PAGE = 100
+
+
+class Witnesses:
+    """The witnesses of one client; none of them is one of its endpoints' own words."""
+
+    def __init__(
+        self, urls: Sequence[str], transport: httpx2.AsyncBaseTransport | None, light: Callable[[], LightClient]
+    ) -> None:
+        self._all = [_Witness(url, Transport([url], transport)) for url in urls]
+        self._light = light
+        self._confirmed: OrderedDict[str, None] = OrderedDict()
+        """Digests of headers that a witness has, too."""
+
+    async def aclose(self) -> None:
+        """Closes all connections."""
+        for witness in self._all:
+            await witness.transport.aclose()
+
+    async def confirm(self, proof: bytes, facts: Mapping[str, Any], source: str) -> None:
+        """Asks all witnesses whether they have the header of a proof that was checked; one that has it is enough, and
+        one that shows another final one is too much. Errors: ChainForked, WitnessesSilent."""
+        digest = str(facts["claimed_by"]["digest"])
+        if not self._all or digest in self._confirmed:
+            return
+        silent: list[str] = []
+        forks: list[ChainForked] = []
+
+        async def ask(witness: _Witness) -> None:
+            try:
+                await witness.compare(self._light(), proof, facts, source)
+            except ChainForked as error:
+                forks.append(error)
+            except RustoriumError as error:
+                silent.append(f"{witness.url}: {error}")
+
+        async with anyio.create_task_group() as tasks:
+            for witness in self._all:
+                tasks.start_soon(ask, witness)
+        if forks:
+            raise forks[0]
+        if len(silent) == len(self._all):
+            raise WitnessesSilent(
+                f"no witness has block {facts['claimed_by']['height']} ({'; '.join(silent)}): check the witnesses' "
+                "URLs, and don't rely on the answer if it stays so"
+            )
+        self._confirmed[digest] = None
+        while len(self._confirmed) > CONFIRMED_MAX:
+            self._confirmed.popitem(last=False)
+
+
+class _Witness:
+    def __init__(self, url: str, transport: Transport) -> None:
+        self.url = url
+        self.transport = transport
+
+    async def compare(self, light: LightClient, proof: bytes, facts: Mapping[str, Any], source: str) -> None:
+        """Returns if the witness has the same header: then it has all before it, since headers name their parents.
+
+        Errors: ChainForked; others where it has none, or shows what isn't final."""
+        found = await self._block(int(facts["claimed_by"]["height"]))
+        require_certificate(found)
+        if refusing(_native.block_digest, found.raw) == facts["claimed_by"]["digest"]:
+            return
+        await self._find_other_end(light, int(facts["epoch"]))
+        other = refusing(_native.wrap_proof, "block", found.raw, found.proof)
+        await light.show(other)
+        raise light.fork(proof, other, (source, self.url))
+
+    async def _find_other_end(self, light: LightClient, epoch: int) -> None:
+        """Looks for an epoch before this one that ended otherwise: its committee signed both ends, and the light client
+        says so. Errors: those of `LightClient.follow`."""
+        first = next((number for number in range(epoch) if light.end_of(number) is not None), epoch)
+        while first < epoch:
+            params: dict[str, str | int] = {"from": first, "limit": CHANGES_PAGE}
+            body = await self.transport.get("/v1/epochs", anyio.current_time() + WAIT_S, params=params)
+            changes = wire.parse(wire.epoch_changes, body)
+            for change in changes:
+                number, height, digest = refusing(_native.describe_change, change)
+                if light.end_of(number) not in (None, (height, digest)):
+                    light.follow(change)
+            if not changes:
+                return
+            first += len(changes)
+
+    async def _block(self, height: int) -> Block:
+        deadline = anyio.current_time() + WAIT_S
+        while True:
+            try:
+                body = await self.transport.get(f"/v1/blocks/{height}", deadline, params={"proof": 1})
+                return wire.parse(wire.block, body)
+            except NotFound:
+                if anyio.current_time() + PAUSE_S >= deadline:
+                    raise
+                await anyio.sleep(PAUSE_S)
