@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from rustorium.client.state import StateMethods
+from rustorium.client.witnesses import Witnesses
 from rustorium.consensus.chain import Chain, Parent
 from rustorium.consensus.leader import Work
 from rustorium.consensus.machine import Machine
@@ -253,6 +254,10 @@ def asks_for_any_height(client: Any, *arguments: Any, **named: Any) -> Any:
     return ASK(client, *arguments, **named)
 
 
+async def confirms_anything(*_arguments: Any) -> None:
+    pass
+
+
 JUDGE, CERTIFICATE, START, OPEN_FRAME = Chain.judge, DataPlane._certificate, SimPort.start, SimPort._open_frame
 HAS_CONTENT, OWED, ENTERED = Chain.has_content, Work._owed_claim_since, Turns.entered
 NEW_CHAIN, TAKE_END = Chain.__init__, Peers._take_end
@@ -341,6 +346,12 @@ RULES: dict[str, Broken] = {
     "R32: the epoch's start is not on disk": _seeds(Mode.EPOCHS, 0, (SimPort, "start", begin_without_sync)),
     "reads: a client goes back": _tests(
         "tests/client/test_verified_reads.py", (StateMethods, "_ask", asks_for_any_height)
+    ),
+    "reads: a proof may have any age": _tests(
+        "tests/client/test_witnesses.py", (StateMethods, "_max_age", lambda _client, _max_age_s: None)
+    ),
+    "reads: a witness confirms whatever it has": _tests(
+        "tests/client/test_witnesses.py", (Witnesses, "confirm", confirms_anything)
     ),
     "R35: what was lost to all stays so": _tests(
         "tests/consensus/test_late_nullify.py", (Machine, "_nullify_late", lambda _machine, _now: None)
