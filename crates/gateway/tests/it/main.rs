@@ -2,6 +2,7 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "tests and their helpers")]
 
 mod access;
+mod caches;
 mod client;
 mod events;
 mod fuzz;
@@ -13,6 +14,7 @@ mod proofs;
 mod quic;
 mod reads;
 mod server;
+mod sites;
 mod submit;
 mod ui;
 mod world;

@@ -1,0 +1,153 @@
+//! What a web page of another site can make a browser send: a name that was rebound to the node, a foreign origin.
+
+use crate::client::*;
+use crate::world::World;
+use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderValue, Request, header};
+use rustorium_gateway::http::server::HttpConfig;
+use rustorium_gateway::http::{HttpLimits, HttpServer};
+use rustorium_gateway::{Gate, GatewayMetrics};
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+
+fn router() -> Router {
+    app(&World::new([1]), HttpLimits::default())
+}
+
+async fn asked(router: &Router, method: &str, uri: &str, hosts: &[&str], origin: Option<&str>) -> Answer {
+    let mut request = Request::builder().method(method).uri(uri).header(header::CONTENT_TYPE, BINARY);
+    for host in hosts {
+        request = request.header(header::HOST, HeaderValue::from_bytes(host.as_bytes()).unwrap());
+    }
+    if let Some(origin) = origin {
+        request = request.header(header::ORIGIN, origin);
+    }
+    send(router, request.body(Body::from(vec![1, 0, 0, 0])).unwrap()).await
+}
+
+fn refused(answer: &Answer, code: &str) -> bool {
+    let known = answer.headers.get(header::CONTENT_TYPE).is_some_and(|media| media == "application/problem+json");
+    known && answer.problem()["code"] == code
+}
+
+#[tokio::test]
+async fn a_name_that_was_rebound_reads_nothing() {
+    let router = router();
+    let names = [
+        "evil.example",
+        "evil.example:26651",
+        "EVIL.example.",
+        "localhost.evil.example",
+        "127.0.0.1.evil.example",
+        "node",
+        "localhost@evil.example",
+        "evil.example@127.0.0.1",
+        "2130706433",
+        "0x7f.1",
+        "[::1].evil.example",
+        "",
+        "\u{e9}",
+    ];
+    for name in names {
+        for uri in ["/v1/status", "/v1/genesis", "/livez", "/healthz", "/openapi.json", "/ui/", "/docs/", "/none"] {
+            let answer = asked(&router, "GET", uri, &[name], None).await;
+            assert_eq!(answer.status, 421, "{name:?} {uri}");
+            assert!(refused(&answer, "host-not-allowed"), "{name:?} {uri}");
+        }
+    }
+    // As a request to a proxy names it, and as two headers hide it.
+    let whole = asked(&router, "GET", "http://evil.example/v1/status", &["127.0.0.1"], None).await;
+    assert!(refused(&whole, "host-not-allowed"));
+    for hosts in [["127.0.0.1", "evil.example"], ["evil.example", "127.0.0.1"]] {
+        assert!(refused(&asked(&router, "GET", "/v1/status", &hosts, None).await, "host-not-allowed"));
+    }
+}
+
+#[tokio::test]
+async fn addresses_and_this_machines_own_names_are_served() {
+    let router = router();
+    for name in [
+        "127.0.0.1",
+        "127.0.0.1:26651",
+        "10.20.30.40:80",
+        "[::1]:26651",
+        "[2001:db8::7]",
+        "localhost",
+        "LocalHost:1",
+        "localhost.",
+    ] {
+        assert_eq!(asked(&router, "GET", "/v1/status", &[name], None).await.status, 200, "{name}");
+    }
+    assert_eq!(asked(&router, "GET", "http://localhost:1/v1/status", &["localhost:1"], None).await.status, 200);
+    // No browser leaves it out.
+    assert_eq!(asked(&router, "GET", "/v1/status", &[], None).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_page_of_another_site_posts_nothing() {
+    let router = router();
+    let foreign = ["https://attacker.example", "http://127.0.0.1:3000", "http://localhost:26651", "null", "file://", "x"];
+    for uri in ["/v1/transactions", "/v1/proofs"] {
+        for origin in foreign {
+            let answer = asked(&router, "POST", uri, &["127.0.0.1:26651"], Some(origin)).await;
+            assert_eq!(answer.status, 403, "{origin} {uri}");
+            assert!(refused(&answer, "origin-not-allowed"), "{origin} {uri}");
+        }
+        for (host, origin) in [
+            ("127.0.0.1:26651", "http://127.0.0.1:26651"),
+            ("localhost", "http://localhost"),
+            ("localhost:443", "https://LOCALHOST"),
+            ("localhost", "https://localhost"),
+            ("[::1]:7", "http://[::1]:7"),
+        ] {
+            assert!(asked(&router, "POST", uri, &[host], Some(origin)).await.status != 403, "{origin} {uri}");
+        }
+        assert!(asked(&router, "POST", uri, &["127.0.0.1"], None).await.status != 403, "{uri}");
+    }
+    // A browser shows such a page no answer, as nothing here allows it to.
+    let read = asked(&router, "GET", "/v1/status", &["127.0.0.1"], Some("https://attacker.example")).await;
+    assert_eq!(read.status, 200);
+    assert!(!read.headers.keys().any(|name| name.as_str().starts_with("access-control-")));
+}
+
+#[tokio::test]
+async fn a_websocket_is_for_pages_of_the_node_and_for_programs() {
+    let listen = "127.0.0.1:0".parse().unwrap();
+    let config = HttpConfig { listen, metrics_listen: None, limits: HttpLimits::default(), gate: Gate::open() };
+    let server = HttpServer::start(config, World::new([1]), GatewayMetrics::default()).await.unwrap();
+    let address = server.local_addr();
+    let connect = async |host: String, origin: Option<String>| {
+        let mut request = format!("ws://{address}/v1/events/ws?last_event_id=0.0").into_client_request().unwrap();
+        request.headers_mut().insert(header::HOST, host.parse().unwrap());
+        if let Some(origin) = origin {
+            request.headers_mut().insert(header::ORIGIN, origin.parse().unwrap());
+        }
+        let stream = TcpStream::connect(address).await.unwrap();
+        tokio_tungstenite::client_async(request, stream).await.map(drop).map_err(|error| error.to_string())
+    };
+    for origin in ["https://attacker.example", "null", "http://127.0.0.1:1"] {
+        let told = connect(address.to_string(), Some(origin.to_owned())).await.unwrap_err();
+        assert!(told.contains("403"), "{told}");
+    }
+    let rebound = connect("evil.example".to_owned(), Some("http://evil.example".to_owned())).await.unwrap_err();
+    assert!(rebound.contains("421"), "{rebound}");
+    connect(address.to_string(), Some(format!("http://{address}"))).await.unwrap();
+    connect(address.to_string(), None).await.unwrap();
+    server.close().await;
+}
+
+#[tokio::test]
+async fn no_site_shows_the_page_of_the_api_in_a_frame_and_it_runs_its_own_scripts_alone() {
+    let router = router();
+    for uri in ["/docs/", "/docs/index.html", "/docs/swagger-initializer.js", "/docs/none"] {
+        let headers = get(&router, uri).await.headers;
+        let policy = headers.get(header::CONTENT_SECURITY_POLICY).map_or("", |value| value.to_str().unwrap());
+        for needed in ["default-src 'none'", "script-src 'self';", "frame-ancestors 'none'", "base-uri 'none'"] {
+            assert!(policy.contains(needed), "{uri}: {policy:?}");
+        }
+        assert_eq!(headers["referrer-policy"], "no-referrer", "{uri}");
+    }
+    let page = String::from_utf8(get(&router, "/docs/").await.body.to_vec()).unwrap();
+    assert!(!page.contains("<style") && !page.contains(" onload=") && !page.contains("<script>"), "{page}");
+}
