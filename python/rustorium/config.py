@@ -31,6 +31,10 @@ KEEP_MIN = 1_000
 PROOFS_KEPT_MAX = 1_000
 FOLLOWERS_MAX = 256
 """Node keys that a configuration may name, and as many more in a home's `followers.json`."""
+HOSTS_MAX = 64
+HOST_NAME = re.compile(
+    r"(?=.{1,253}\Z)[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?)*"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +111,16 @@ class GatewaySection:
     read: typing.Literal["open", "token"] = "open"
     """Reads, proofs and event streams. /livez, /readyz, /healthz, /openapi.json, /docs and the explorer's files stay
     open, and so do the metrics, which have an address of their own."""
+    hosts: list[str] = field(default_factory=list)
+    """Names, without ports, by which clients and browsers ask the HTTP face, such as that of a proxy before it. An
+    address, localhost, this machine's name and the name in http.listen need not be here; any other name is refused,
+    since a web page can have its own name lead here. "*": every name, so that such a page reads what is open."""
+
+    def __post_init__(self) -> None:
+        if len(self.hosts) > HOSTS_MAX:
+            raise ValueError(f"hosts has {len(self.hosts)} names: give {HOSTS_MAX} at most")
+        if wrong := [name for name in self.hosts if name != "*" and HOST_NAME.fullmatch(name) is None]:
+            raise ValueError(f"hosts has {wrong[0]!r}: give names such as ledger.example.org, without scheme and port")
 
 
 @dataclass(frozen=True, slots=True)
@@ -374,6 +388,15 @@ def split_address(address: str) -> tuple[str, int]:
     if not colon or not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
         raise ValueError(f"{address!r} is not host:port")
     return host.strip("[]"), int(port)
+
+
+def is_address(host: str) -> bool:
+    """Whether this is an IP address rather than a name."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def is_loopback(host: str) -> bool:

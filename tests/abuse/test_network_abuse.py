@@ -213,7 +213,7 @@ def test_heads_that_never_end_leave_room_for_other_addresses(net: Devnet) -> Non
     with ExitStack() as many, Watch(net, "slow heads") as watch:
         connections = [many.enter_context(connect(node, "127.0.0.66")) for _ in range(1_024)]
         for connection in connections:
-            connection.sendall(b"GET /v1/status HTTP/1.1\r\nHost: node\r\nX-Slow: ")
+            connection.sendall(b"GET /v1/status HTTP/1.1\r\nHost: localhost\r\nX-Slow: ")
         for _ in range(8):
             status, body = answer_of(many.enter_context(connect(node, "127.0.0.66")))
             assert (status, problem_of(body)["code"]) == (503, "busy")
@@ -223,7 +223,7 @@ def test_heads_that_never_end_leave_room_for_other_addresses(net: Devnet) -> Non
 
 def test_bodies_that_never_come_are_bounded_together(net: Devnet) -> None:
     node = net.net.nodes[VICTIM]
-    fields = ("Host: node", "Content-Type: application/json", "Content-Length: 2000000", "", "{")
+    fields = ("Host: localhost", "Content-Type: application/json", "Content-Length: 2000000", "", "{")
     head = "\r\n".join(("POST /v1/transactions HTTP/1.1", *fields)).encode()
     # A byte of room for each that is announced: 33 of them fill what all bodies may have together.
     room = 64 * MIB // 2_000_000
@@ -244,10 +244,10 @@ def test_bodies_that_never_come_are_bounded_together(net: Devnet) -> None:
 
 def test_event_streams_that_nobody_reads_are_bounded(net: Devnet) -> None:
     node = net.net.nodes[VICTIM]
-    request = b"GET /v1/events?last_event_id=0.0 HTTP/1.1\r\nHost: node\r\n\r\n"
+    request = b"GET /v1/events?last_event_id=0.0 HTTP/1.1\r\nHost: localhost\r\n\r\n"
     upgrade = (
-        b"GET /v1/events/ws?last_event_id=0.0 HTTP/1.1\r\nHost: node\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        b"GET /v1/events/ws?last_event_id=0.0 HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\n"
+        b"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
     )
     codes: Counter[str] = Counter()
     # The load is there before the attack, too: what is compared is the chain with and without the streams.
@@ -314,7 +314,7 @@ def test_copies_of_a_transaction_that_is_never_executed_keep_nobody_out(net: Dev
         nonce = client.account(signer.address, verify=False).nonce
     body = body_of([raw(signer, chain, nonce + 1)] * 1_000)
     head = (
-        "POST /v1/transactions?wait=final&timeout_ms=60000 HTTP/1.1\r\nHost: node\r\n"
+        "POST /v1/transactions?wait=final&timeout_ms=60000 HTTP/1.1\r\nHost: localhost\r\n"
         f"Content-Type: application/octet-stream\r\nContent-Length: {len(body)}\r\n\r\n"
     )
 

@@ -4,6 +4,7 @@ import pytest
 
 from rustorium.config import Config, KeysSection, NodeSection, P2pSection, ShaperSection, load, render
 from rustorium.errors import ConfigError
+from rustorium.node.launch import _own_names
 
 
 def test_defaults() -> None:
@@ -46,6 +47,10 @@ def test_flags_beat_environment_beats_file() -> None:
         ("[http]\nlisten = '8080'", "http.listen is wrong: '8080' is not host:port"),
         ("[http]\nlisten = 'x:99999'", "is not host:port"),
         ("[p2p.peers]\nnode-1 = 'nowhere'", 'p2p.peers."node-1" is wrong'),
+        ("[gateway]\nhosts = ['https://ledger.example']", "without scheme and port"),
+        ("[gateway]\nhosts = ['ledger.example:443']", "without scheme and port"),
+        ("[gateway]\nhosts = ['']", "without scheme and port"),
+        (f"[gateway]\nhosts = {['a'] * 65}", "give 64 at most"),
         ("[p2p]\nfollowers = 'anybody'", "p2p.followers is wrong"),
         ("[p2p]\nfollowers = ['abc']", "followers has 'abc': give node keys of 64 hex digits"),
         ("[p2p]\nfollowers = 'any'\n[gateway]\nread = 'token'", "name the followers' node keys, or leave them out"),
@@ -100,6 +105,15 @@ def test_what_is_kept_is_all_or_a_number_of_heights() -> None:
     assert load("[storage]\nkeep = 5000").config.storage.keep == 5000
     assert load("", {"RUSTORIUM_STORAGE__KEEP": "2000"}).config.storage.keep == 2000
     assert load("[storage]\nkeep = 5000", {"RUSTORIUM_STORAGE__KEEP": "archive"}).config.storage.keep == "archive"
+
+
+def test_a_gateway_has_names() -> None:
+    assert load("").config.gateway.hosts == []
+    assert load('[gateway]\nhosts = ["Ledger-1.bank.example", "node", "*"]').config.gateway.hosts[1:] == ["node", "*"]
+    named = load("", {"RUSTORIUM_GATEWAY__HOSTS": '["a.example"]'}).config
+    assert named.gateway.hosts == ["a.example"]
+    assert "v1.example" in _own_names(load("[http]\nlisten = 'v1.example:26651'").config)
+    assert "127.0.0.1" not in _own_names(load("").config)
 
 
 def test_followers_are_keys_or_any() -> None:

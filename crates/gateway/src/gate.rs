@@ -36,13 +36,20 @@ pub enum Access {
 }
 
 /// What needs a token.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rules {
     /// Submissions, over HTTP and QUIC.
     pub submit: Access,
     /// All other questions, but for whether the node is well.
     pub read: Access,
+    /// Names by which the HTTP face is asked, such as that of a proxy before it, and whose pages may use it; `*` stands
+    /// for all names.
+    #[serde(default)]
+    pub hosts: Vec<String>,
+    /// The machine's own names: the HTTP face is asked by them too.
+    #[serde(default)]
+    pub own_names: Vec<String>,
 }
 
 /// What a token is good for; the later includes the earlier.
@@ -131,6 +138,13 @@ fn wall_ms() -> u64 {
     u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
 }
 
+impl Pass {
+    /// Whether a token was asked for.
+    pub(crate) fn of_token(&self) -> bool {
+        self.0.is_some()
+    }
+}
+
 impl Default for Gate {
     fn default() -> Self {
         Self::new(Rules::default(), wall_ms)
@@ -151,6 +165,11 @@ impl Gate {
     /// Everybody may do everything.
     pub fn open() -> Arc<Self> {
         Arc::default()
+    }
+
+    /// The rules.
+    pub fn rules(&self) -> &Rules {
+        &self.rules
     }
 
     /// Replaces the tokens.
@@ -245,7 +264,8 @@ mod tests {
         gate
     }
 
-    const CLOSED: Rules = Rules { submit: Access::Token, read: Access::Token };
+    const CLOSED: Rules =
+        Rules { submit: Access::Token, read: Access::Token, hosts: Vec::new(), own_names: Vec::new() };
 
     fn ask(gate: &Gate, need: Scope, text: &str) -> Option<Denied> {
         gate.check(need, Some(text.as_bytes())).err()
@@ -253,7 +273,7 @@ mod tests {
 
     #[test]
     fn rules_say_what_needs_a_token_and_scopes_what_it_is_good_for() {
-        let submit_only = gate(Rules { submit: Access::Token, read: Access::Open }, vec![entry(Scope::Read, None)]);
+        let submit_only = gate(Rules { submit: Access::Token, ..Rules::default() }, vec![entry(Scope::Read, None)]);
         assert!(submit_only.check(Scope::Read, None).is_ok());
         assert_eq!(submit_only.check(Scope::Submit, None).err(), Some(Denied::Missing));
         assert_eq!(ask(&submit_only, Scope::Submit, TEXT), Some(Denied::Scope(Scope::Submit)));

@@ -4,6 +4,7 @@
 //! token; every error is a `Problem`.
 
 mod access;
+mod caches;
 pub mod events;
 pub mod feed;
 pub mod health;
@@ -14,6 +15,7 @@ pub mod params;
 pub mod pools;
 pub mod read;
 pub mod server;
+mod sites;
 pub mod state;
 pub mod submit;
 mod ui;
@@ -27,10 +29,11 @@ use access::Need;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, Method, header};
-use axum::middleware::{Next, from_fn_with_state};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::{MethodRouter, get, post};
 use rustorium_types::limits::SUBMISSION_BYTES_MAX;
+use sites::Sites;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, watch};
@@ -88,6 +91,7 @@ pub struct App {
     pub(crate) bodies: Arc<Semaphore>,
     pub(crate) streams: Arc<Semaphore>,
     pub(crate) blocks: FinalBlocks,
+    pub(crate) sites: Sites,
     pub(crate) closing: watch::Receiver<bool>,
 }
 
@@ -105,7 +109,8 @@ impl App {
         let largest = body_limit(submit::Media::Json);
         let bodies = Arc::new(Semaphore::new(limits.body_bytes_in_flight_max.clamp(largest, Semaphore::MAX_PERMITS)));
         let streams = Arc::new(Semaphore::new(limits.event_streams_max));
-        Arc::new(Self { backend, gate, limits, metrics, bodies, streams, blocks: FinalBlocks::default(), closing })
+        let (blocks, sites) = (FinalBlocks::default(), Sites::new(gate.rules()));
+        Arc::new(Self { backend, gate, limits, metrics, bodies, streams, blocks, sites, closing })
     }
 }
 
@@ -159,13 +164,13 @@ pub(crate) fn guarded_paths() -> Vec<&'static str> {
 
 /// The API's router.
 pub fn router(app: Arc<App>) -> Router {
-    let docs: Router<Arc<App>> = openapi::docs().into();
+    let docs: Router<Arc<App>> = Router::from(openapi::docs()).layer(from_fn(openapi::secure));
     // A wildcard never matches nothing, and an empty key is a key.
     let empty_key = ("/v1/accounts/{address}/keys/", Need::Read, get(state::empty_key));
     let all = routes().into_iter().chain([empty_key]);
     let router =
         all.fold(Router::new(), |router, (path, need, methods)| router.route(path, guard(&app, need, methods)));
-    finish(router.merge(docs).merge(ui::routes()), app)
+    finish(router.merge(docs).merge(ui::routes()), app, true)
 }
 
 /// On the route itself, so that no spelling of a path leads around it.
@@ -177,17 +182,17 @@ fn guard(app: &Arc<App>, need: Need, methods: MethodRouter<Arc<App>>) -> MethodR
     }
 }
 
-/// The router of the metrics listener, which has nothing else.
-pub fn metrics_router(app: Arc<App>) -> Router {
-    finish(Router::new().route("/metrics", get(health::metrics)), app)
+/// The router of the metrics listener, which has nothing else. `within`: it listens on loopback, where no other machine
+/// has a name for it.
+pub fn metrics_router(app: Arc<App>, within: bool) -> Router {
+    finish(Router::new().route("/metrics", get(health::metrics)), app, within)
 }
 
-fn finish(router: Router<Arc<App>>, app: Arc<App>) -> Router {
-    router
-        .fallback(unknown_route)
-        .method_not_allowed_fallback(method_not_allowed)
-        .layer(from_fn_with_state(app.clone(), count))
-        .with_state(app)
+/// `named`: whether requests must name this node.
+fn finish(router: Router<Arc<App>>, app: Arc<App>, named: bool) -> Router {
+    let router = router.fallback(unknown_route).method_not_allowed_fallback(method_not_allowed);
+    let router = if named { router.layer(from_fn_with_state(app.clone(), sites::check)) } else { router };
+    router.layer(from_fn_with_state(app.clone(), count)).with_state(app)
 }
 
 async fn unknown_route(request: Request) -> Problem {

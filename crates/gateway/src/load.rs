@@ -40,12 +40,14 @@ pub enum Face {
 }
 
 /// A node.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct LoadTarget {
     /// Where the chosen face listens.
     pub address: SocketAddr,
     /// What the node must prove (QUIC).
     pub node_key: PublicKey,
+    /// What it asks for, if it does; no other node is shown it.
+    pub token: Option<String>,
 }
 
 /// A funded account.
@@ -70,8 +72,6 @@ pub struct LoadConfig {
     pub face: Face,
     /// The nodes.
     pub targets: Vec<LoadTarget>,
-    /// What the nodes ask for, where they do.
-    pub token: Option<String>,
     /// The senders.
     pub accounts: Vec<LoadAccount>,
     /// Transactions per second.
@@ -189,8 +189,8 @@ enum Link {
 }
 
 async fn connect(config: &LoadConfig, target: usize) -> Result<Link, LoadError> {
-    let LoadTarget { address, node_key } = &config.targets[target];
-    let token = config.token.as_deref();
+    let LoadTarget { address, node_key, token } = &config.targets[target];
+    let token = token.as_deref();
     match config.face {
         Face::Http => Ok(Link::Http(http::HttpLink::connect(*address, token).await?)),
         Face::Quic => {

@@ -45,6 +45,10 @@ codes! {
     TokenExpired = "token_expired", UNAUTHORIZED, "The token has expired";
     /// The token is good for less.
     TokenScope = "token_scope", FORBIDDEN, "The token is not good for this";
+    /// The request names another host.
+    HostNotAllowed = "host-not-allowed", MISDIRECTED_REQUEST, "This node isn't known by that name";
+    /// A page of another site asks.
+    OriginNotAllowed = "origin-not-allowed", FORBIDDEN, "Pages of other sites may not ask this";
     /// A query parameter is unknown or has a bad value.
     BadQuery = "bad_query", BAD_REQUEST, "A query parameter is unknown or has a bad value";
     /// A part of the path does not parse.

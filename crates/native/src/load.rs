@@ -22,6 +22,9 @@ struct NodeSettings {
     http: SocketAddr,
     client: SocketAddr,
     node_key: Hash,
+    /// What it asks for, if it does.
+    #[serde(default)]
+    token: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -45,9 +48,6 @@ struct Settings {
     /// In the order of the committee.
     nodes: Vec<NodeSettings>,
     senders: Vec<SenderSettings>,
-    /// What the nodes ask for, where they do.
-    #[serde(default)]
-    token: Option<String>,
 }
 
 impl Settings {
@@ -61,6 +61,7 @@ impl Settings {
         let target = |node: NodeSettings| LoadTarget {
             address: if face == Face::Quic { node.client } else { node.http },
             node_key: node.node_key.0,
+            token: node.token,
         };
         let account = |sender: SenderSettings| {
             let seed = sender.seed_hex.0;
@@ -73,7 +74,6 @@ impl Settings {
             chain: self.chain,
             face,
             targets: self.nodes.into_iter().map(target).collect(),
-            token: self.token,
             accounts: self.senders.into_iter().map(account).collect(),
             rate_per_s: self.rate_per_s,
             seconds: self.seconds,

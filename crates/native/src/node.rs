@@ -57,7 +57,7 @@ impl Starting {
     ) -> PyResult<Self> {
         let config: NodeConfig = serde_json::from_str(config_json)
             .map_err(|error| native_error("config-invalid", format!("the node's settings are not usable: {error}")))?;
-        let handle = StartHandle::new(config.gateway);
+        let handle = StartHandle::new(config.gateway.clone());
         let validator = validator_key.map(SigningKey::shared);
         let keys = NodeKeys { storage: storage_key.shared(), node: node_key.shared(), validator };
         Ok(Self { handle, with: Mutex::new(Some((config, keys))) })

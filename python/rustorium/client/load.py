@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rustorium import _native
+from rustorium.bearer import Tokens, tokens_by_url
 from rustorium.client.blocking import Client
 from rustorium.client.keys import Key
 from rustorium.errors import UsageError
@@ -32,11 +33,12 @@ def run_load(
     salt: int | None = None,
     connections: int | None = None,
     passphrase_file: Path | None = None,
-    token: str | None = None,
+    token: Tokens | None = None,
 ) -> dict[str, Any]:
     """The generator's report: offered and achieved rate, percentiles in ms, rejected, lost, its own CPU seconds.
 
     Errors: UsageError, KeyFileError, NativeError, Unreachable."""
+    tokens = tokens_by_url(net.endpoints, token)
     if not net.accounts:
         raise UsageError("the net has no funded accounts to send from: start the devnet with --accounts 4 or more")
     with ThreadPoolExecutor(max_workers=THREADS) as pool:
@@ -49,24 +51,28 @@ def run_load(
         "value_bytes": value_bytes,
         "seed": time.time_ns() if salt is None else salt,
         "connections": connections or CONNECTIONS[face],
-        "nodes": _nodes(net),
+        "nodes": _nodes(net, tokens),
         "senders": _senders(net, keys, token),
-        "token": token,
     }
     report: dict[str, Any] = json.loads(_native.load_run(json.dumps(settings)))
     return report
 
 
-def _nodes(net: Net) -> list[dict[str, str]]:
+def _nodes(net: Net, tokens: dict[str, str | None]) -> list[dict[str, str | None]]:
     genesis = json.loads(_native.genesis_describe(read_genesis(Path(net.genesis))))
     keys: list[str] = [validator["node_key"] for validator in genesis["validators"]]
     return [
-        {"http": node.http.removeprefix("http://"), "client": node.client, "node_key": keys[node.index]}
+        {
+            "http": node.http.removeprefix("http://"),
+            "client": node.client,
+            "node_key": keys[node.index],
+            "token": tokens[node.http],
+        }
         for node in sorted(net.nodes, key=lambda node: node.index)
     ]
 
 
-def _senders(net: Net, keys: list[Key], token: str | None) -> list[dict[str, object]]:
+def _senders(net: Net, keys: list[Key], token: Tokens | None) -> list[dict[str, object]]:
     with Client(net.endpoints, token=token) as client:
         return [
             {"seed_hex": key.seed.hex(), "region": key.region, "nonce": client.account(key.address, verify=False).nonce}

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from rustorium import _native, homeformat
-from rustorium.config import Config, Loaded, split_address
+from rustorium.config import Config, Loaded, is_address, split_address
 from rustorium.errors import ConfigError, HomeError, KeyFileMissing
 from rustorium.followers import Door
 from rustorium.home import SEEDS_MAX, Home, is_node_key, open_signing_key, open_storage_key
@@ -95,7 +95,12 @@ def prepare(home: Home, loaded: Loaded, passphrase_file: Path | None, environmen
         "client_listen": resolve(config.client.listen, "client.listen"),
         "metrics_listen": resolve(config.metrics.listen, "metrics.listen"),
         **_peers(home, config, validators, node_key),
-        "gateway": {"submit": config.gateway.submit, "read": config.gateway.read},
+        "gateway": {
+            "submit": config.gateway.submit,
+            "read": config.gateway.read,
+            "hosts": config.gateway.hosts,
+            "own_names": _own_names(config),
+        },
         "followers": followers,
         "strangers_max": config.p2p.strangers_max,
         "durability": config.storage.durability,
@@ -126,6 +131,12 @@ def resolve(address: str, key: str) -> str:
         raise ConfigError(f"{key}: the host {host} has no address ({error.strerror}): correct it") from None
     ip = found[0][4][0]
     return f"[{ip}]:{port}" if ":" in str(ip) else f"{ip}:{port}"
+
+
+def _own_names(config: Config) -> list[str]:
+    """The machine's name, and the one that the gateway listens on."""
+    names = [socket.gethostname(), split_address(config.http.listen)[0]]
+    return [name for name in names if name and not is_address(name)]
 
 
 def _validator_key(

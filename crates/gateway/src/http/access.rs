@@ -1,6 +1,7 @@
 //! Asks for a token before anything else is done for a request.
 
 use super::Shared;
+use super::caches::keep_private;
 use crate::gate::{Denied, Scope, bearer};
 use crate::metrics::HTTP;
 use crate::problem::Problem;
@@ -37,8 +38,13 @@ async fn guard(State(app): Shared, need: Scope, mut request: Request, next: Next
     };
     match pass {
         Ok(pass) => {
+            let own = pass.of_token();
             request.extensions_mut().insert(pass);
-            next.run(request).await
+            let mut response = next.run(request).await;
+            if own {
+                keep_private(&mut response);
+            }
+            response
         }
         Err(denied) => {
             app.metrics.unauthorized(HTTP, denied.code());

@@ -1,7 +1,10 @@
 //! The OpenAPI document, made from the routes' own code, and the page that shows it.
 
-use super::{events, guarded_paths, health, light, listing, pools, read, state, submit};
+use super::{events, guarded_paths, health, light, listing, pools, read, sites, state, submit};
 use axum::Json;
+use axum::extract::Request;
+use axum::middleware::Next;
+use axum::response::Response;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 use utoipa_swagger_ui::{Config, SwaggerUi};
@@ -76,6 +79,17 @@ pub fn api() -> utoipa::openapi::OpenApi {
 #[utoipa::path(get, path = "/openapi.json", responses((status = 200, description = "OpenAPI 3.1")))]
 pub async fn document() -> Json<utoipa::openapi::OpenApi> {
     Json(api())
+}
+
+/// The page runs its own scripts alone; its styles are partly made by these.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
+                      connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// What a browser may do with the page.
+pub(super) async fn secure(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    sites::secure(&mut response, POLICY);
+    response
 }
 
 /// The page at `/docs`.

@@ -122,7 +122,8 @@ impl HttpServer {
         let app = App::new(backend, config.gate, config.limits, metrics, closed.clone());
         if let Some(listener) = metrics_listener {
             server.metrics_address = listener.local_addr().ok();
-            server.tasks.spawn(accept(listener, metrics_router(app.clone()), app.clone(), closed.clone()));
+            let within = server.metrics_address.is_some_and(|address| address.ip().is_loopback());
+            server.tasks.spawn(accept(listener, metrics_router(app.clone(), within), app.clone(), closed.clone()));
         }
         server.tasks.spawn(accept(listener, router(app.clone()), app, closed));
         Ok(server)

@@ -9,11 +9,11 @@
 
 use super::params::none_match;
 use super::read::IMMUTABLE;
-use super::{App, unknown_route};
+use super::{App, sites, unknown_route};
 use crate::problem::Problem;
 use axum::Router;
 use axum::extract::Request;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
@@ -128,10 +128,6 @@ async fn one(request: Request) -> Result<Response, Problem> {
 /// What a browser may do with the page, whatever is in it.
 async fn secure(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
-    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-    headers.insert("cross-origin-opener-policy", HeaderValue::from_static("same-origin"));
-    headers.insert("cross-origin-resource-policy", HeaderValue::from_static("same-origin"));
+    sites::secure(&mut response, POLICY);
     response
 }

@@ -25,7 +25,7 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tower::ServiceExt;
 
-const CLOSED: Rules = Rules { submit: Access::Token, read: Access::Token };
+const CLOSED: Rules = Rules { submit: Access::Token, read: Access::Token, hosts: Vec::new(), own_names: Vec::new() };
 
 fn text(kind: char) -> String {
     format!("rsk_{}_{}", kind.to_string().repeat(16), "s".repeat(43))
@@ -105,7 +105,7 @@ async fn rules_and_scopes_decide_and_what_is_open_stays_open_to_all() {
     let world = World::new([1]);
     let cases = [(Access::Open, Access::Open), (Access::Token, Access::Open), (Access::Token, Access::Token)];
     for (submit, read) in cases {
-        let router = guarded(&world, HttpLimits::default(), gate(Rules { submit, read }));
+        let router = guarded(&world, HttpLimits::default(), gate(Rules { submit, read, ..Rules::default() }));
         for token in [None, Some('a'), Some('b'), Some('c'), Some('d')] {
             let (status, code, challenge) = ask(&router, "GET", "/v1/status", token).await;
             let expected = match (read, token) {
@@ -243,7 +243,7 @@ async fn a_websocket_needs_a_token_and_is_told_when_it_is_revoked() {
 
 #[tokio::test]
 async fn the_quic_face_asks_for_the_same_token_and_lets_go_when_it_is_revoked() {
-    let (world, gate) = (World::new([1]), gate(Rules { submit: Access::Token, read: Access::Open }));
+    let (world, gate) = (World::new([1]), gate(Rules { submit: Access::Token, ..Rules::default() }));
     let face = quic::guarded(&world, gate.clone(), QuicLimits::default());
     let connect = async |token: Option<char>| {
         let token = token.map(text);

@@ -13,14 +13,15 @@ use std::time::Duration;
 const SENDERS: [u8; 5] = [1, 2, 3, 4, 5];
 
 fn config(world: &World, face: Face, addresses: &[SocketAddr]) -> LoadConfig {
-    let targets: Vec<_> =
-        addresses.iter().map(|address| LoadTarget { address: *address, node_key: quic::node_key() }).collect();
+    let targets: Vec<_> = addresses
+        .iter()
+        .map(|address| LoadTarget { address: *address, node_key: quic::node_key(), token: None })
+        .collect();
     let account =
         |seed: u8| LoadAccount { seed: [seed; 32], region: 0, nonce: 0, target: usize::from(seed) % targets.len() };
     LoadConfig {
         chain: world.chain().id,
         face,
-        token: None,
         accounts: SENDERS.into_iter().map(account).collect(),
         targets,
         rate_per_s: 200,

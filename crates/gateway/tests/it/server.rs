@@ -28,7 +28,7 @@ async fn fetch(address: SocketAddr, path: &str) -> (u16, String) {
     let stream = TcpStream::connect(address).await.unwrap();
     let (mut send, connection) = handshake(TokioIo::new(stream)).await.unwrap();
     tokio::spawn(connection);
-    let request = Request::get(path).header("host", "node").body(Body::empty()).unwrap();
+    let request = Request::get(path).header("host", "localhost").body(Body::empty()).unwrap();
     let response = send.send_request(request).await.unwrap();
     let status = response.status().as_u16();
     let body = to_bytes(Body::new(response.into_body()), usize::MAX).await.unwrap();
@@ -101,7 +101,7 @@ async fn one_connection_too_many_is_told() {
     let stream = TcpStream::connect(server.local_addr()).await.unwrap();
     let (mut send, connection) = handshake(TokioIo::new(stream)).await.unwrap();
     tokio::spawn(connection);
-    let request = || Request::get("/livez").header("host", "node").body(Body::empty()).unwrap();
+    let request = || Request::get("/livez").header("host", "localhost").body(Body::empty()).unwrap();
     assert_eq!(send.send_request(request()).await.unwrap().status(), 200);
     let mut refused = String::new();
     TcpStream::connect(server.local_addr()).await.unwrap().read_to_string(&mut refused).await.unwrap();
@@ -140,7 +140,7 @@ async fn a_head_that_never_ends_and_a_reader_that_never_reads_are_dropped() {
     let id = transaction_id(&large.body);
     world.finalize(vec![large]);
     let mut stuck = TcpStream::connect(server.local_addr()).await.unwrap();
-    let request = format!("GET /v1/transactions/{id}?proof=1 HTTP/1.1\r\nhost: node\r\n\r\n");
+    let request = format!("GET /v1/transactions/{id}?proof=1 HTTP/1.1\r\nhost: localhost\r\n\r\n");
     stuck.write_all(request.repeat(300).as_bytes()).await.unwrap();
     let open = || {
         let mut text = String::new();

@@ -5,6 +5,9 @@ use crate::world::World;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderValue, Request, header};
+use hyper::client::conn::http1::handshake;
+use hyper_util::rt::TokioIo;
+use rustorium_gateway::gate::Rules;
 use rustorium_gateway::http::server::HttpConfig;
 use rustorium_gateway::http::{HttpLimits, HttpServer};
 use rustorium_gateway::{Gate, GatewayMetrics};
@@ -87,7 +90,8 @@ async fn addresses_and_this_machines_own_names_are_served() {
 #[tokio::test]
 async fn a_page_of_another_site_posts_nothing() {
     let router = router();
-    let foreign = ["https://attacker.example", "http://127.0.0.1:3000", "http://localhost:26651", "null", "file://", "x"];
+    let foreign =
+        ["https://attacker.example", "http://127.0.0.1:3000", "http://localhost:26651", "null", "file://", "x"];
     for uri in ["/v1/transactions", "/v1/proofs"] {
         for origin in foreign {
             let answer = asked(&router, "POST", uri, &["127.0.0.1:26651"], Some(origin)).await;
@@ -109,6 +113,49 @@ async fn a_page_of_another_site_posts_nothing() {
     let read = asked(&router, "GET", "/v1/status", &["127.0.0.1"], Some("https://attacker.example")).await;
     assert_eq!(read.status, 200);
     assert!(!read.headers.keys().any(|name| name.as_str().starts_with("access-control-")));
+}
+
+#[tokio::test]
+async fn configured_names_are_the_nodes_own_and_their_pages_may_ask() {
+    let rules = Rules {
+        hosts: vec!["Ledger.Bank.example".to_owned()],
+        own_names: vec!["v1.internal".to_owned()],
+        ..Rules::default()
+    };
+    let router = guarded(&World::new([1]), HttpLimits::default(), Gate::with(rules));
+    for name in ["ledger.bank.example", "LEDGER.bank.example.:443", "v1.internal:26651", "10.0.0.1"] {
+        assert_eq!(asked(&router, "GET", "/v1/status", &[name], None).await.status, 200, "{name}");
+    }
+    for name in ["bank.example", "x.ledger.bank.example", "ledger.bank.example.evil", "v1"] {
+        assert_eq!(asked(&router, "GET", "/v1/status", &[name], None).await.status, 421, "{name}");
+    }
+    // A proxy asks by the node's address; the page is that of the proxy's name.
+    let post =
+        async |origin: &str| asked(&router, "POST", "/v1/proofs", &["10.0.0.1:26651"], Some(origin)).await.status;
+    assert_ne!(post("https://ledger.bank.example").await, 403);
+    assert_eq!(post("https://v1.internal").await, 403, "another port of the same machine is another origin");
+    let any = Rules { hosts: vec!["*".to_owned()], ..Rules::default() };
+    let router = guarded(&World::new([1]), HttpLimits::default(), Gate::with(any));
+    assert_eq!(asked(&router, "GET", "/v1/status", &["any.example"], None).await.status, 200);
+    assert_eq!(asked(&router, "POST", "/v1/proofs", &["any.example"], Some("https://other.example")).await.status, 403);
+}
+
+#[tokio::test]
+async fn metrics_on_loopback_have_no_name_either() {
+    let any = "127.0.0.1:0".parse().unwrap();
+    for (listen, status) in [(any, 421), ("0.0.0.0:0".parse().unwrap(), 200)] {
+        let config =
+            HttpConfig { listen: any, metrics_listen: Some(listen), limits: HttpLimits::default(), gate: Gate::open() };
+        let server = HttpServer::start(config, World::new([1]), GatewayMetrics::default()).await.unwrap();
+        let port = server.metrics_addr().unwrap().port();
+        let stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+        let (mut send, connection) = handshake(TokioIo::new(stream)).await.unwrap();
+        tokio::spawn(connection);
+        let request = Request::get("/metrics").header(header::HOST, "node.example").body(Body::empty()).unwrap();
+        assert_eq!(send.send_request(request).await.unwrap().status(), status);
+        drop(send);
+        server.close().await;
+    }
 }
 
 #[tokio::test]

@@ -1,0 +1,26 @@
+//! Keeps answers that needed a token out of shared caches (RFC 9111, section 3.5).
+//!
+//! *Invariants:* no cache but the bearer's own keeps what a token was asked for, and that one keeps it for this token.
+
+use axum::http::{HeaderValue, header};
+use axum::response::Response;
+
+/// The directive that lets a cache keep an answer for everybody, even one to a request with `Authorization`.
+const PUBLIC: &str = "public";
+
+/// Makes an answer its bearer's own.
+pub(super) fn keep_private(response: &mut Response) {
+    let headers = response.headers_mut();
+    let control = match headers.get(header::CACHE_CONTROL).map(|value| value.to_str()) {
+        Some(Ok("no-store")) => "no-store".to_owned(),
+        Some(Ok(control)) => {
+            let parts = control.split(',').map(str::trim).filter(|part| !part.eq_ignore_ascii_case(PUBLIC));
+            ["private"].into_iter().chain(parts).collect::<Vec<_>>().join(", ")
+        }
+        _ => "private".to_owned(),
+    };
+    // Of what was a header's value.
+    headers
+        .insert(header::CACHE_CONTROL, HeaderValue::from_str(&control).unwrap_or(HeaderValue::from_static("no-store")));
+    headers.append(header::VARY, HeaderValue::from_static("authorization"));
+}

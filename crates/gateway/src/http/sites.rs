@@ -1,0 +1,134 @@
+//! Refuses what a web page of another site makes a browser send to this node.
+//!
+//! *Invariants:* a name that isn't the node's own is answered with nothing of the chain, whatever it resolves to (DNS
+//! rebinding); an address is no name, and can't be rebound; no page of another origin opens a WebSocket or posts.
+
+use super::Shared;
+use crate::gate::Rules;
+use crate::problem::{Code, Problem};
+use axum::extract::{Request, State};
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv6Addr};
+
+/// The entry of the list of names that stands for all of them.
+const ANY: &str = "*";
+/// The name that every machine has for itself.
+const LOCALHOST: &str = "localhost";
+/// Characters of a foreign name that a refusal repeats.
+const SHOWN_CHARS: usize = 100;
+
+/// The names that a node is asked by, besides its addresses and `localhost`.
+#[derive(Debug, Default)]
+pub(crate) struct Sites {
+    /// Named by the operator.
+    hosts: BTreeSet<String>,
+    /// The machine's own.
+    own: BTreeSet<String>,
+    any: bool,
+}
+
+impl Sites {
+    /// Those of a gateway's rules.
+    pub fn new(rules: &Rules) -> Self {
+        let all = |names: &[String]| names.iter().map(|name| plain(name)).collect();
+        let any = rules.hosts.iter().any(|name| name == ANY);
+        Self { hosts: all(&rules.hosts), own: all(&rules.own_names), any }
+    }
+
+    /// Refuses a request that names another host.
+    fn check_host(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
+        let mut given = headers.get_all(header::HOST).iter();
+        let first = given.next();
+        let one = given.next().is_none();
+        let whole = uri.authority().is_none_or(|authority| self.knows(authority));
+        // Only programs leave the header out: HTTP/1.0, or an authority in the URI.
+        let named = first.is_none_or(|value| authority_of(value).is_some_and(|authority| self.knows(&authority)));
+        if one && whole && named {
+            return Ok(());
+        }
+        let name = first.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+        let name: String = name.unwrap_or_else(|| uri.to_string()).chars().take(SHOWN_CHARS).collect();
+        let detail = format!(
+            "This node isn't known by the name `{name}`; ask it by its address, or have its operator add the name to \
+             `hosts` in [gateway] of its configuration."
+        );
+        Err(Problem::new(Code::HostNotAllowed, detail))
+    }
+
+    fn knows(&self, authority: &Authority) -> bool {
+        let host = plain(authority.host());
+        let address = match host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+            Some(inside) => inside.parse::<Ipv6Addr>().is_ok(),
+            None => host.parse::<IpAddr>().is_ok(),
+        };
+        let own = address || host == LOCALHOST || self.any || self.own.contains(&host) || self.hosts.contains(&host);
+        // Whatever else stands around the host, such as a user, may have been read in another way.
+        let rest = authority.as_str().strip_prefix(authority.host());
+        let port = |rest: &str| rest.strip_prefix(':').is_some_and(|port| port.bytes().all(|one| one.is_ascii_digit()));
+        own && rest.is_some_and(|rest| rest.is_empty() || port(rest))
+    }
+
+    /// Refuses what a page of another origin can send although it may read no answer.
+    fn check_origin(&self, headers: &HeaderMap) -> Result<(), Problem> {
+        let same = |origin: &HeaderValue| self.same(origin, headers.get(header::HOST)).unwrap_or(false);
+        if headers.get_all(header::ORIGIN).iter().all(same) {
+            return Ok(());
+        }
+        let detail = "A page of another site asks here; open the node's own page, or have its operator add the name of \
+                      that site to `hosts` in [gateway] of its configuration.";
+        Err(Problem::new(Code::OriginNotAllowed, detail))
+    }
+
+    fn same(&self, origin: &HeaderValue, host: Option<&HeaderValue>) -> Option<bool> {
+        let origin: Uri = origin.to_str().ok()?.parse().ok()?;
+        let default = match origin.scheme_str()? {
+            "http" => 80,
+            "https" => 443,
+            _ => return None,
+        };
+        let (name, port) = (plain(origin.host()?), origin.port_u16().unwrap_or(default));
+        // The name that a proxy is asked by, which may hand on another one.
+        if self.hosts.contains(&name) {
+            return Some(true);
+        }
+        let asked = authority_of(host?)?;
+        Some(plain(asked.host()) == name && asked.port_u16().unwrap_or(default) == port)
+    }
+}
+
+/// A name as it is compared.
+fn plain(name: &str) -> String {
+    name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase()
+}
+
+fn authority_of(value: &HeaderValue) -> Option<Authority> {
+    value.to_str().ok()?.parse().ok()
+}
+
+/// Lets through what names this node and, where a page can send it, comes from a page of this node.
+pub(super) async fn check(State(app): Shared, request: Request, next: Next) -> Response {
+    let headers = request.headers();
+    let reads = matches!(*request.method(), Method::GET | Method::HEAD) && !headers.contains_key(header::UPGRADE);
+    let host = app.sites.check_host(request.uri(), headers);
+    let checked = host.and_then(|()| if reads { Ok(()) } else { app.sites.check_origin(headers) });
+    match checked {
+        Ok(()) => next.run(request).await,
+        Err(problem) => problem.into_response(),
+    }
+}
+
+/// What a browser may do with a page, whatever is in it. No other site shows it in a frame.
+pub(super) fn secure(response: &mut Response, policy: &'static str) {
+    for (name, value) in [
+        (header::CONTENT_SECURITY_POLICY, policy),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+    ] {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+}
