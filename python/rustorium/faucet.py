@@ -1,17 +1,20 @@
 """A devnet's faucet: `POST /` with {"region", "public_key"} makes and funds that account from the first funded one.
 
-Invariants: loopback only; one request at a time, so that nonces stay in order; bodies are bounded.
+Invariants: loopback only; one request at a time, so that nonces stay in order; bodies are bounded; no web page of
+another site gets anything.
 """
 
 import json
 import os
 import threading
+from email.message import Message
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
 from rustorium.client import Client, Key
 from rustorium.client import operations as ops
+from rustorium.config import is_loopback, split_address
 from rustorium.errors import DevnetError, RustoriumError
 from rustorium.home import open_key_file, public_part, read_genesis
 from rustorium.net import Net
@@ -57,12 +60,27 @@ class Faucet:
         return {"address": address, "transaction": done.id, "storage_bytes": self._storage_bytes}
 
 
+def from_a_page(headers: Message) -> bool:
+    """Whether a browser sends this for a page of another origin, or for one whose name was made to lead here."""
+    host = headers.get("host") or ""
+    try:
+        here = is_loopback(split_address(host if ":" in host else f"{host}:80")[0])
+    except ValueError:
+        here = False
+    origin, site = headers.get("origin"), headers.get("sec-fetch-site", "none")
+    return not here or site not in ("none", "same-origin") or (origin is not None and origin != f"http://{host}")
+
+
 def _handler(faucet: Faucet) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         timeout = 10
 
         def do_POST(self) -> None:
             try:
+                if from_a_page(self.headers):
+                    detail = "the faucet gives nothing to pages of other sites: ask it from a program, by 127.0.0.1"
+                    self._answer(403, {"code": "origin-not-allowed", "detail": detail}, "application/problem+json")
+                    return
                 length = int(self.headers.get("content-length") or 0)
                 if not 0 < length <= BODY_BYTES_MAX:
                     raise ValueError(f"a body has 1 to {BODY_BYTES_MAX} bytes")

@@ -24,6 +24,7 @@ from typing import Literal
 import msgspec
 
 from rustorium import _native
+from rustorium.bearer import Tokens, place_of
 from rustorium.errors import AccessRefused, HomeError, KeyFileError, NotFound, UsageError
 
 FORMAT = 1
@@ -37,6 +38,8 @@ TEXT = re.compile(r"rsk_([0-9a-f]{16})_([A-Za-z0-9_-]{43})", re.ASCII)
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}", re.ASCII)
 ADMIN_VARIABLE = "RUSTORIUM_ADMIN_TOKEN_FILE"
 CLIENT_VARIABLE = "RUSTORIUM_TOKEN_FILE"
+TOKENS_BYTES_MAX = 64 * 1024
+"""Of a file with the tokens of several endpoints."""
 
 
 class Role(enum.StrEnum):
@@ -300,16 +303,7 @@ def for_gateway(tokens: tuple[Token, ...]) -> str:
 
 def read_token(path: Path) -> str:
     """The token in a file that only its owner reads. Errors: KeyFileError."""
-    try:
-        mode, content = path.stat().st_mode, path.read_bytes()[:257]
-    except OSError as error:
-        raise KeyFileError(
-            f"the token file {path} can't be read ({error.strerror}): name another by --token-file",
-            code="token-file-missing",
-        ) from None
-    if mode & 0o077:
-        raise KeyFileError(f"others may read the token file {path}: run `chmod 600 {path}`", code="token-file-exposed")
-    text = content.strip().decode("ascii", "replace")
+    text = _private_text(path, 256)
     if TEXT.fullmatch(text) is None:
         raise KeyFileError(
             f"{path} holds no token: it has one line, rsk_…, as `admin token create` printed it",
@@ -318,7 +312,43 @@ def read_token(path: Path) -> str:
     return text
 
 
-def named_token(named: Path | None, environment: Mapping[str, str], variable: str = CLIENT_VARIABLE) -> str | None:
-    """The token in the file that is named, or else in the one that the variable names. Errors: KeyFileError."""
+def read_tokens(path: Path) -> Tokens:
+    """The tokens in a file that only its owner reads: one, or a line `URL rsk_…` for each endpoint. Errors:
+    KeyFileError."""
+    lines = [line.split() for line in _private_text(path, TOKENS_BYTES_MAX).splitlines()]
+    if len(lines) <= 1 and all(len(words) <= 1 for words in lines):
+        return read_token(path)
+    found: dict[tuple[str, str, int, str], tuple[str, str]] = {}
+    for number, words in enumerate(lines, start=1):
+        try:
+            url, token = words
+            place = place_of(url)
+        except (ValueError, UsageError):
+            place, url, token = None, "", ""
+        if place is None or place in found or TEXT.fullmatch(token) is None:
+            raise KeyFileError(
+                f"line {number} of {path} is not `URL rsk_…` with a URL of its own: give each node that asks for a "
+                "token one line",
+                code="token-file-invalid",
+            )
+        found[place] = (url, token)
+    return dict(found.values())
+
+
+def _private_text(path: Path, bytes_max: int) -> str:
+    try:
+        mode, content = path.stat().st_mode, path.read_bytes()[: bytes_max + 1]
+    except OSError as error:
+        raise KeyFileError(
+            f"the token file {path} can't be read ({error.strerror}): name another by --token-file",
+            code="token-file-missing",
+        ) from None
+    if mode & 0o077:
+        raise KeyFileError(f"others may read the token file {path}: run `chmod 600 {path}`", code="token-file-exposed")
+    return content.strip().decode("ascii", "replace")
+
+
+def named_tokens(named: Path | None, environment: Mapping[str, str], variable: str = CLIENT_VARIABLE) -> Tokens | None:
+    """The tokens in the file that is named, or else in the one that the variable names. Errors: KeyFileError."""
     path = named or (Path(environment[variable]) if environment.get(variable) else None)
-    return read_token(path.expanduser()) if path is not None else None
+    return read_tokens(path.expanduser()) if path is not None else None

@@ -43,7 +43,7 @@ def test_a_token_goes_with_every_request_and_what_a_node_says_of_it_is_said() ->
         return httpx2.Response(401, json=problem)
 
     async def main(token: str | None) -> None:
-        client = AsyncClient("http://n0", token=token, transport=httpx2.MockTransport(handle))
+        client = AsyncClient("https://n0", token=token, transport=httpx2.MockTransport(handle))
         async with client:
             signed = SignedTransaction("0" * 64, b"x", "rs1", 0, 2**40)
             for work in (
@@ -61,7 +61,7 @@ def test_a_token_goes_with_every_request_and_what_a_node_says_of_it_is_said() ->
     assert seen == [(path, shown) for shown in (f"Bearer {token}", None) for path in paths]
     for wrong in ("", "Bearer x", "rsk_a b", "rsk_\n", "rsk_\u00e9"):
         with pytest.raises(UsageError, match="the token is none"):
-            AsyncClient("http://n0", token=wrong)
+            AsyncClient("https://n0", token=wrong)
 
 
 def test_nonces_come_in_order_and_come_back_after_a_refusal() -> None:
@@ -136,7 +136,7 @@ def test_groups_are_bounded_in_number_and_bytes() -> None:
 
 
 def test_endpoints_that_failed_come_last() -> None:
-    endpoints = Endpoints(["http://a/", "http://b", "http://a"])
+    endpoints = Endpoints(dict.fromkeys(["http://a/", "http://b", "http://a"]))
     a, b = endpoints.all
     endpoints.answered(a, 0.3)
     endpoints.answered(b, 0.1)

@@ -221,7 +221,7 @@ def test_a_token_goes_to_this_machine_or_over_tls(tmp_path: Path) -> None:
         with pytest.raises(UsageError, match="in the clear"):
             Remote(url, "rsk_x")
     for url in ("", "127.0.0.1:1", "ftp://127.0.0.1", "http://", "http://[::1"):
-        with pytest.raises(UsageError, match="no URL of an admin plane"):
+        with pytest.raises(UsageError, match="is not the URL of an endpoint"):
             Remote(url, "rsk_x")
     with pytest.raises(NotReady, match="no admin plane answers"):
         call(Remote("http://127.0.0.1:9", "rsk_x"), "status")

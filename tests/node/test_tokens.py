@@ -27,7 +27,7 @@ from rustorium.tokens import (
     hash_of,
     issue,
     load,
-    named_token,
+    named_tokens,
     read_token,
     revoke,
 )
@@ -282,6 +282,6 @@ def test_a_token_file_is_one_line_that_its_owner_reads(tmp_path: Path) -> None:
         assert text not in refused.value.message
     path.write_text(f"{text}\n")
     path.chmod(0o600)
-    assert named_token(None, {"RUSTORIUM_TOKEN_FILE": str(path)}) == text
-    assert named_token(path, {}) == text
-    assert named_token(None, {"RUSTORIUM_TOKEN_FILE": ""}) is None
+    assert named_tokens(None, {"RUSTORIUM_TOKEN_FILE": str(path)}) == text
+    assert named_tokens(path, {}) == text
+    assert named_tokens(None, {"RUSTORIUM_TOKEN_FILE": ""}) is None

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from rustorium.bearer import Tokens
     from rustorium.client import Client, Key
     from rustorium.home import Home
     from rustorium.net import Net
@@ -50,7 +51,9 @@ KeyOption = Annotated[Path, typer.Option("--key", help="Key file of the account 
 TokenFileOption = Annotated[
     Path | None,
     typer.Option(
-        "--token-file", help="File (0600) with a token, where the nodes ask for one. Default: RUSTORIUM_TOKEN_FILE."
+        "--token-file",
+        help="File (0600) with a token for the node, or a line `URL rsk_…` for each node that asks for one. Default: "
+        "RUSTORIUM_TOKEN_FILE.",
     ),
 ]
 AdminUrlOption = Annotated[
@@ -86,13 +89,17 @@ def net_of(path: Path | None) -> "Net | None":
     return read_net(named.expanduser()) if named is not None else None
 
 
-def token_of(path: Path | None) -> str | None:
-    """The token to show to nodes' gateways, where one is named. Errors: KeyFileError."""
+def token_of(path: Path | None, admin_url: str | None = None) -> "Tokens | None":
+    """The tokens to show to nodes' gateways, where a file is named. With `admin_url` one token without a URL is that of
+    the admin plane, and no gateway's. Errors: KeyFileError."""
     if path is None and not os.environ.get("RUSTORIUM_TOKEN_FILE"):
         return None
-    from rustorium.tokens import named_token
+    from rustorium.tokens import named_tokens
 
-    return named_token(path, os.environ)
+    tokens = named_tokens(path, os.environ)
+    if admin_url is not None and path is not None and isinstance(tokens, str):
+        return named_tokens(None, os.environ)
+    return tokens
 
 
 def plane_of(home: Path | None, admin_url: str | None, token_file: Path | None) -> "Path | Remote":
@@ -103,12 +110,13 @@ def plane_of(home: Path | None, admin_url: str | None, token_file: Path | None) 
         if token_file is not None:
             raise UsageError("--token-file says who calls an admin plane elsewhere: name it by --admin-url")
         return home_of(home).admin_socket
+    from rustorium.bearer import tokens_by_url
     from rustorium.node.adminclient import Remote
-    from rustorium.tokens import ADMIN_VARIABLE, named_token
+    from rustorium.tokens import ADMIN_VARIABLE, named_tokens
 
     if home is not None:
         raise UsageError("--home and --admin-url both name a node: give one of them")
-    token = named_token(token_file, os.environ, ADMIN_VARIABLE)
+    token = tokens_by_url([admin_url], named_tokens(token_file, os.environ, ADMIN_VARIABLE))[admin_url]
     if token is None:
         raise UsageError("an admin plane elsewhere asks for a token: name its file by --token-file")
     return Remote(admin_url, token)

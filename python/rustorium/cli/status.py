@@ -21,6 +21,7 @@ from rustorium.cli.options import (
 from rustorium.cli.output import Format, Output, clear, emit, show
 
 if TYPE_CHECKING:
+    from rustorium.bearer import Tokens
     from rustorium.health.verdict import Verdict
     from rustorium.home import Home
     from rustorium.node.adminclient import Remote
@@ -60,8 +61,8 @@ def check(
         Path | None,
         typer.Option(
             "--token-file",
-            help="File (0600) with a token for --admin-url, and for nodes that ask for one. Default: "
-            "RUSTORIUM_ADMIN_TOKEN_FILE, RUSTORIUM_TOKEN_FILE.",
+            help="File (0600) with the token for --admin-url, or else for the node that is asked; or a line `URL "
+            "rsk_…` for each of them. Default: RUSTORIUM_ADMIN_TOKEN_FILE, RUSTORIUM_TOKEN_FILE.",
         ),
     ] = None,
     timeout_s: Annotated[float, typer.Option("--timeout-s", min=0.1, help="Per node, seconds.")] = 3.0,
@@ -75,7 +76,7 @@ def check(
     from rustorium.health.verdict import worst
 
     plane = plane_of(home, admin_url, token_file) if admin_url is not None else None
-    look = _looker(plane or home, net, node or [], timeout_s, token_of(token_file))
+    look = _looker(plane or home, net, node or [], timeout_s, token_of(token_file, admin_url))
     while True:
         statuses, verdicts = look()
         _print(statuses, verdicts, output, again=watch)
@@ -88,7 +89,7 @@ Look = Callable[[], "tuple[list[NodeStatus], list[Verdict]]"]
 
 
 def _looker(
-    home: "Path | Remote | None", net: Path | None, nodes: Sequence[str], timeout_s: float, token: str | None
+    home: "Path | Remote | None", net: Path | None, nodes: Sequence[str], timeout_s: float, token: "Tokens | None"
 ) -> Look:
     """What looks. The net comes first among the verdicts, then each node in order. Errors: UsageError, HomeMissing."""
     from rustorium.client.probe import ask

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from rustorium.bearer import Tokens
 from rustorium.client.base import TIMEOUT_S
 from rustorium.client.keys import Key
 from rustorium.client.pools import PoolMethods
@@ -23,12 +24,12 @@ class AsyncClient(PoolMethods):
     (`math.inf`: never). `trust_file`: where the committees that were followed are kept for the next start. `max_age_s`:
     how old the header of a proven read may be by this machine's clock. `witnesses`: URLs of further nodes, without
     tokens; one of them must have the header of each proof, and none another final one (ChainForked has the evidence).
-    `token`: a gateway token (`rsk_…`), for nodes whose operators ask for one; it goes to
-    `endpoints` and nowhere else, in the clear where these are `http://`."""
+    `token`: a gateway token (`rsk_…`), for a node whose operator asks for one; with several endpoints `{URL: token}`.
+    Each is shown to its own endpoint alone, over TLS or within this machine."""
 
     @classmethod
     def from_net(
-        cls, path: str | Path, *, key: Key | None = None, timeout_s: float = TIMEOUT_S, token: str | None = None
+        cls, path: str | Path, *, key: Key | None = None, timeout_s: float = TIMEOUT_S, token: Tokens | None = None
     ) -> Self:
         """A client of the net in a `devnet.json`. Errors: UsageError, HomeError."""
         net = read_net(Path(path))

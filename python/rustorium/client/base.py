@@ -12,6 +12,7 @@ import anyio
 import httpx2
 
 from rustorium import _native
+from rustorium.bearer import Tokens
 from rustorium.client import wire
 from rustorium.client.events import EventStream
 from rustorium.client.keys import Key
@@ -44,7 +45,7 @@ class ClientBase:
         key: Key | None = None,
         timeout_s: float = TIMEOUT_S,
         transport: httpx2.AsyncBaseTransport | None = None,
-        token: str | None = None,
+        token: Tokens | None = None,
     ) -> None:
         urls = [endpoints] if isinstance(endpoints, str) else endpoints
         self._transport = Transport(urls, transport, token)

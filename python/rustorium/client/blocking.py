@@ -14,6 +14,7 @@ import httpx2
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from rustorium.api import Operation
+from rustorium.bearer import Tokens
 from rustorium.client.aio import AsyncClient
 from rustorium.client.base import TIMEOUT_S
 from rustorium.client.blockproofs import BlockProofs, Verifier
@@ -63,7 +64,7 @@ class Client:
         key: Key | None = None,
         timeout_s: float = TIMEOUT_S,
         transport: httpx2.AsyncBaseTransport | None = None,
-        token: str | None = None,
+        token: Tokens | None = None,
     ) -> None:
         self._loop: AbstractContextManager[BlockingPortal] | None = start_blocking_portal("asyncio")
         self._portal = self._loop.__enter__()
@@ -89,7 +90,7 @@ class Client:
 
     @classmethod
     def from_net(
-        cls, path: str | Path, *, key: Key | None = None, timeout_s: float = TIMEOUT_S, token: str | None = None
+        cls, path: str | Path, *, key: Key | None = None, timeout_s: float = TIMEOUT_S, token: Tokens | None = None
     ) -> Self:
         """A client of the net in a `devnet.json`. Errors: UsageError, HomeError."""
         net = read_net(Path(path))

@@ -4,7 +4,8 @@ Invariants: no input or output; a node that failed is asked last until its time 
 was measured.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 SMOOTHING = 0.2
 DOWN_S_MIN = 0.25
@@ -16,6 +17,8 @@ class Endpoint:
     """One node's URL and how it did."""
 
     url: str
+    token: str | None = field(default=None, repr=False)
+    """What is shown to it, and to no other."""
     rtt_s: float | None = None
     """Smoothed; None before the first answer."""
     down_until: float = 0.0
@@ -25,8 +28,9 @@ class Endpoint:
 class Endpoints:
     """All nodes that a client knows."""
 
-    def __init__(self, urls: list[str]) -> None:
-        self.all = [Endpoint(url) for url in dict.fromkeys(url.rstrip("/") for url in urls)]
+    def __init__(self, tokens: Mapping[str, str | None]) -> None:
+        """`tokens`: by their URLs; None for a node that asks for none."""
+        self.all = [Endpoint(url, token) for url, token in {url.rstrip("/"): tokens[url] for url in tokens}.items()]
 
     def order(self, now: float) -> list[Endpoint]:
         """Nearest first; those that failed lately come last, the one that has waited longest before the others."""

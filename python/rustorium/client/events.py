@@ -11,6 +11,7 @@ import anyio
 import httpx2
 import msgspec
 
+from rustorium.bearer import bearing
 from rustorium.client import wire
 from rustorium.client.endpoints import Endpoint
 from rustorium.client.transport import PAUSE_S_MAX, PAUSE_S_MIN, READ_ATTEMPT_S, Transport
@@ -129,6 +130,7 @@ class _Link:
     @classmethod
     async def open(cls, transport: Transport, endpoint: Endpoint, filter: str, position: tuple[int, int]) -> "_Link":
         headers = {"last-event-id": f"{position[0]}.{position[1]}", "accept": "text/event-stream"}
+        headers |= bearing(endpoint.token)
         request = transport.http.build_request(
             "GET",
             f"{endpoint.url}/v1/events",

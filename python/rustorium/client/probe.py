@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx2
 
-from rustorium.client.transport import bearing
+from rustorium.bearer import Tokens, bearing, tokens_by_url
 from rustorium.client.wire import node_status, parse, problem
 from rustorium.errors import RustoriumError
 from rustorium.net import NetNode
@@ -22,14 +22,15 @@ TIMEOUT_S = 1.0
 TRANSACTIONS = "rustorium_execution_transactions_total "
 
 
-def ask(endpoints: Sequence[str], timeout_s: float, token: str | None = None) -> list[NodeStatus]:
-    """Each node's status, in the order of `endpoints`. `token`: what they ask for, where they do."""
-    secure = any(url.startswith("https://") for url in endpoints)
-    with httpx2.Client(verify=secure, headers=bearing(token), trust_env=False, timeout=timeout_s) as client:
+def ask(endpoints: Sequence[str], timeout_s: float, token: Tokens | None = None) -> list[NodeStatus]:
+    """Each node's status, in the order of `endpoints`. `token`: for nodes that ask for one. Errors: UsageError."""
+    tokens = tokens_by_url(endpoints, token)
+    secure = any(url.lower().startswith("https://") for url in endpoints)
+    with httpx2.Client(verify=secure, trust_env=False, timeout=timeout_s) as client:
 
         def one(url: str) -> NodeStatus:
             try:
-                answer = client.get(f"{url.rstrip('/')}/v1/status")
+                answer = client.get(f"{url.rstrip('/')}/v1/status", headers=bearing(tokens[url]))
                 if answer.status_code in (401, 403):
                     return silent(url, problem(answer.status_code, answer.json()).message)
                 return status_of(answer.json())

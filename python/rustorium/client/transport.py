@@ -10,6 +10,7 @@ from typing import Any, Self, TypeVar
 import anyio
 import httpx2
 
+from rustorium.bearer import Tokens, bearing, tokens_by_url
 from rustorium.client.endpoints import Endpoint, Endpoints
 from rustorium.client.wire import decoded, problem
 from rustorium.errors import (
@@ -33,34 +34,24 @@ ATTEMPT_S_MIN = 1.0
 READ_ATTEMPT_S = 5.0
 
 
-def bearing(token: str | None) -> dict[str, str]:
-    """The headers of who has a token. Errors: UsageError where it is none."""
-    if token is None:
-        return {}
-    if not token.isascii() or not token.isprintable() or " " in token or not token.startswith("rsk_"):
-        raise UsageError("the token is none: it is one word that begins with rsk_, as `admin token create` printed it")
-    return {"authorization": f"Bearer {token}"}
-
-
 class Transport:
     """The HTTP side of one client."""
 
     def __init__(
-        self, urls: Sequence[str], transport: httpx2.AsyncBaseTransport | None = None, token: str | None = None
+        self, urls: Sequence[str], transport: httpx2.AsyncBaseTransport | None = None, token: Tokens | None = None
     ) -> None:
-        """`token`: what the nodes ask for, where they do."""
+        """`token`: for endpoints whose operators ask for one. Errors: UsageError."""
         if not urls:
             raise UsageError("a client needs at least one endpoint: give the URL of a node's HTTP face")
         for url in urls:
-            if not url.startswith(("http://", "https://")):
+            if not url.lower().startswith(("http://", "https://")):
                 raise UsageError(f"{url!r} is not the URL of an HTTP face: give one such as http://127.0.0.1:26651")
-        self.endpoints = Endpoints(list(urls))
+        self.endpoints = Endpoints(tokens_by_url(urls, token))
         self._probed = len(self.endpoints.all) == 1
         self._probing = anyio.Lock()
-        secure = any(url.startswith("https://") for url in urls)
+        secure = any(url.lower().startswith("https://") for url in urls)
         self.http = httpx2.AsyncClient(
             transport=transport,
-            headers=bearing(token),
             verify=secure,
             trust_env=False,
             limits=httpx2.Limits(max_connections=CONNECTIONS_MAX, max_keepalive_connections=CONNECTIONS_MAX),
@@ -146,7 +137,7 @@ class Transport:
         Errors: Unreachable, or what the problem says."""
         start = anyio.current_time()
         seconds = max(0.001, min(attempt_s, deadline - start))
-        headers = {"content-type": media} if media is not None else None
+        headers = bearing(endpoint.token) | ({"content-type": media} if media is not None else {})
         try:
             with anyio.fail_after(seconds):
                 response = await self.http.request(

@@ -7,9 +7,8 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
 
-from rustorium.config import is_loopback
+from rustorium.bearer import check_way
 from rustorium.errors import (
     AccessRefused,
     NodeError,
@@ -36,18 +35,7 @@ class Remote:
     token: str = field(repr=False)
 
     def __post_init__(self) -> None:
-        try:
-            parts = urlsplit(self.url)
-            host = parts.hostname
-        except ValueError:
-            parts, host = urlsplit(""), None
-        if parts.scheme not in ("http", "https") or not host:
-            raise UsageError(f"{self.url!r} is no URL of an admin plane: give one such as http://127.0.0.1:26661")
-        if parts.scheme == "http" and not is_loopback(host):
-            raise UsageError(
-                f"{self.url} would carry the token over the network in the clear: use https://, or an SSH tunnel to "
-                "the node's machine and http://127.0.0.1"
-            )
+        check_way(self.url)
 
 
 def ask_remote(remote: Remote, operation: str, timeout_s: float, arguments: Mapping[str, object]) -> Any:
