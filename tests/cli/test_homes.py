@@ -179,7 +179,8 @@ def test_keys_new_and_show(cli: Cli, tmp_path: Path, passphrase: Path) -> None:
 
 def test_testnet_gen_makes_homes_that_know_each_other(cli: Cli, tmp_path: Path) -> None:
     out = tmp_path / "net"
-    ended = cli("testnet", "gen", "10.0.0.1", "b.example", "10.0.0.3:7", "10.0.0.4", "--out", out, "-o", "jsonl")
+    hosts = ("10.0.0.1", "b.example", "10.0.0.3:7", "10.0.0.4")
+    ended = cli("testnet", "gen", *hosts, "--out", out, "--operators", 3, "--devnet-pool", "-o", "jsonl")
     assert ended.code == 0, ended.err
     rows = [json.loads(line) for line in ended.out.splitlines()]
     assert [row["host"] for row in rows] == ["10.0.0.1", "b.example", "10.0.0.3:7", "10.0.0.4"]
@@ -197,8 +198,12 @@ def test_testnet_gen_makes_homes_that_know_each_other(cli: Cli, tmp_path: Path) 
     (out / "changed.json").write_text(json.dumps(made))
     with pytest.raises(HomeError, match="one of the two was changed"):
         read_genesis(out / "changed.json")
-    assert len(list((out / "owners").iterdir())) == 4
-    ended = cli("testnet", "gen", "10.0.0.1", "--out", out)
+    assert "WARNING" in ended.err
+    assert "anyone" in ended.err
+    # A name must be known to its gateway; an address always is.
+    hosts_of = [Home(Path(row["home"])).load_config({}).config.gateway.hosts for row in rows]
+    assert hosts_of == [[], ["b.example"], [], []]
+    ended = cli("testnet", "gen", "10.0.0.1", "--out", out, "--operators", 3)
     assert ended.code == 1
     assert "Traceback" not in ended.err
 
