@@ -287,8 +287,11 @@ def new_passphrase(passphrase_file: Path | None, environment: Mapping[str, str])
 
 def write_random_passphrase(path: Path) -> bytes:
     """Makes a passphrase file (0600) with 128 random bits; keeps one that is there."""
-    if path.exists():
-        return read_passphrase(path)
+    return read_passphrase(path) if path.exists() else new_random_passphrase(path)
+
+
+def new_random_passphrase(path: Path) -> bytes:
+    """Makes a passphrase file (0600) with 128 random bits. Errors: HomeError, also where it exists."""
     passphrase = secrets.token_hex(16)
     write_private(path, passphrase + "\n")
     return passphrase.encode()

@@ -1,6 +1,7 @@
 """Makes all files of a new net: genesis, one home per validator, owner keys apart, funded accounts with keys.
 
-Invariants: nothing is overwritten; every key is sealed; validators and accounts are named in the genesis' order.
+Invariants: nothing is overwritten; every key is sealed; validators and accounts are named in the genesis' order; where
+each party has its own passphrase, none of them opens another party's keys.
 """
 
 import json
@@ -14,6 +15,7 @@ from typing import Any
 from rustorium.config import (
     ClientSection,
     Config,
+    GatewaySection,
     HttpSection,
     KeysSection,
     MetricsSection,
@@ -24,7 +26,7 @@ from rustorium.config import (
     nearest,
 )
 from rustorium.errors import UsageError
-from rustorium.home import Home, make_folder, write_private
+from rustorium.home import Home, make_folder, new_random_passphrase, write_private
 from rustorium.regions import OWN_MAX, own_labels, region_byte
 
 ACCOUNT_STORAGE_BYTES = 1 << 40
@@ -54,6 +56,8 @@ class Listen:
     metrics: str
     p2p_public: str = ""
     """What peers dial; empty: `p2p`."""
+    name: str = ""
+    """The name by which clients ask the gateway; empty: by its address."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +83,10 @@ class NetPlan:
     """The protocol version that the chain's headers carry."""
     parameters: dict[str, Any] = field(default_factory=dict)
     """What differs from the default chain parameters. Operators, where it names none: the first account alone."""
+    operators: int = 0
+    """Operators with accounts of their own, which hold nothing; 0: the first account is the only one."""
+    operator_quorum: int = 1
+    """How many of them decide."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,32 +118,101 @@ class NetFiles:
     """Of which every account holds some."""
     nodes: tuple[NodeFiles, ...]
     accounts: tuple[AccountFiles, ...]
+    operators: tuple[AccountFiles, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class _Keys:
-    seed: bytes
+    seed: bytes = field(repr=False)
     public: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class _AllKeys:
+    """Keys of all parties; accounts and operators with the byte of their region."""
+
+    validator: list[_Keys]
+    node: list[_Keys]
+    owner: list[_Keys]
+    accounts: list[tuple[int, _Keys]]
+    operators: list[tuple[int, _Keys]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Sealed:
+    """A key file to make; None for a storage key, which is drawn when it is sealed."""
+
+    path: Path
+    kind: str
+    keys: _Keys | None
+
+
 def generate(
-    root: Path, plan: NetPlan, passphrase: bytes, progress: Callable[[int, int], None] | None = None
+    root: Path, plan: NetPlan, passphrase: bytes | None, progress: Callable[[int, int], None] | None = None
 ) -> NetFiles:
-    """Makes the net below `root`: `nodes/NAME`, `owners/NAME.key`, `accounts/account-N.key`, `genesis.json`.
+    """Makes the net below `root`: `nodes/NAME`, `owners/NAME.key`, `accounts/account-N.key`, `genesis.json`, where one
+    passphrase opens all. With None each party gets its own: `passphrases/NAME` opens the home `nodes/NAME`, and
+    `owners/NAME/owner.key`, `operators/NAME/account.key` and `accounts/` have a file `passphrase` beside them.
 
     Errors: UsageError for a plan that doesn't fit, HomeError where files exist."""
     from rustorium import _native
 
     _check(plan)
-    n = len(plan.listen)
-    places = [region_byte(region, plan.regions) for region in plan.regions]
-    names = [f"node-{index}" for index in range(n)]
-    validator, node, owner = ([_new_keys() for _ in range(n)] for _ in range(3))
-    account = sorted(
-        ((places[i % len(places)], _new_keys()) for i in range(plan.accounts)), key=lambda a: (a[0], a[1].public)
-    )
-    addresses = [_native.account_id(region, keys.public) for region, keys in account]
+    names = [f"node-{index}" for index in range(len(plan.listen))]
+    keys = _draw(plan)
+    addresses = [_native.account_id(region, one.public) for region, one in keys.accounts]
     asset = _native.asset_id(addresses[0], ASSET_SYMBOL) if addresses else ""
+    genesis_json = _genesis(plan, names, keys, asset)
+    chain = _native.genesis_hash(_native.genesis_encode(genesis_json))
+    for folder in (root, root / "nodes", root / "owners", root / "accounts"):
+        make_folder(folder)
+    write_private(root / "genesis.json", genesis_json)
+    homes = [Home(root / "nodes" / name) for name in names]
+    for index, home in enumerate(homes):
+        home.create(_config(plan, names, index), genesis_json)
+    apart = passphrase is None
+    owner_files = [root / "owners" / (f"{name}/owner.key" if apart else f"{name}.key") for name in names]
+    account_files = [root / "accounts" / f"account-{i}.key" for i in range(plan.accounts)]
+    operator_files = [root / "operators" / f"operator-{i}" / "account.key" for i in range(plan.operators)]
+    seal = [_Sealed(home.node_key, "node", one) for home, one in zip(homes, keys.node, strict=True)]
+    seal += [_Sealed(home.validator_key, "validator", one) for home, one in zip(homes, keys.validator, strict=True)]
+    seal += [_Sealed(home.storage_key, "storage", None) for home in homes]
+    seal += [_Sealed(file, "owner", one) for file, one in zip(owner_files, keys.owner, strict=True)]
+    for files, accounts in ((account_files, keys.accounts), (operator_files, keys.operators)):
+        seal += [_Sealed(file, account_kind(place), one) for file, (place, one) in zip(files, accounts, strict=True)]
+    opens = (lambda _: passphrase) if passphrase is not None else _drawn_passphrases(root)
+    _seal_all(seal, opens, plan.random_passphrase or apart, progress)
+    operators = [_native.account_id(region, one.public) for region, one in keys.operators]
+    return NetFiles(
+        plan.name,
+        chain,
+        root / "genesis.json",
+        asset,
+        tuple(
+            NodeFiles(name, plan.regions[i % len(plan.regions)], home.path, plan.listen[i])
+            for i, (name, home) in enumerate(zip(names, homes, strict=True))
+        ),
+        tuple(AccountFiles(address, path) for address, path in zip(addresses, account_files, strict=True)),
+        tuple(AccountFiles(address, path) for address, path in zip(operators, operator_files, strict=True)),
+    )
+
+
+def _draw(plan: NetPlan) -> "_AllKeys":
+    places = [region_byte(region, plan.regions) for region in plan.regions]
+    validator, node, owner = ([_new_keys() for _ in plan.listen] for _ in range(3))
+    accounts, operators = (
+        sorted(((places[i % len(places)], _new_keys()) for i in range(count)), key=lambda a: (a[0], a[1].public))
+        for count in (plan.accounts, plan.operators)
+    )
+    return _AllKeys(validator, node, owner, accounts, operators)
+
+
+def _genesis(plan: NetPlan, names: Sequence[str], keys: "_AllKeys", asset: str) -> str:
+    """The genesis as JSON. Errors: UsageError."""
+    from rustorium import _native
+
+    places = [region_byte(region, plan.regions) for region in plan.regions]
+    validator, node, owner = keys.validator, keys.node, keys.owner
     genesis: dict[str, Any] = {
         "version": plan.version,
         "name": plan.name,
@@ -148,21 +225,26 @@ def generate(
                 "owner_key": owner[i].public.hex(),
                 "region": places[i % len(places)],
             }
-            for i in range(n)
+            for i in range(len(names))
         ],
         "accounts": [
             {
                 "region": region,
-                "public_key": keys.public.hex(),
+                "public_key": one.public.hex(),
                 "storage_bytes": ACCOUNT_STORAGE_BYTES,
                 "balances": [{"asset": asset, "amount": str(ACCOUNT_AMOUNT)}],
             }
-            for region, keys in account
+            for region, one in keys.accounts
         ]
         # A validator's owner replaces its keys by transactions of its own.
         + [
-            {"region": places[i % len(places)], "public_key": keys.public.hex(), "storage_bytes": OWNER_STORAGE_BYTES}
-            for i, keys in enumerate(owner)
+            {"region": places[i % len(places)], "public_key": one.public.hex(), "storage_bytes": OWNER_STORAGE_BYTES}
+            for i, one in enumerate(owner)
+        ]
+        # An operator approves by transactions of its own, and gives newcomers' owners their storage.
+        + [
+            {"region": region, "public_key": one.public.hex(), "storage_bytes": ACCOUNT_STORAGE_BYTES}
+            for region, one in keys.operators
         ],
     }
     if plan.pool_key is not None:
@@ -175,35 +257,15 @@ def generate(
     defaults = json.loads(_native.genesis_describe(encoded))["parameters"]
     if unknown := [name for name in plan.parameters if name not in defaults]:
         raise UsageError(f"there is no chain parameter {unknown[0]}{nearest(unknown[0], defaults)}")
-    operators = {"operators": [keys.public.hex() for _, keys in account[:1]], "operator_quorum": len(account[:1])}
+    governing = keys.operators or keys.accounts[:1]
+    operators = {
+        "operators": [one.public.hex() for _, one in governing],
+        "operator_quorum": plan.operator_quorum if keys.operators else len(governing),
+    }
     if "epoch_ms" in plan.parameters:
         defaults.pop("epoch_age_min_ms", None)  # it follows from the epoch's length
     genesis["parameters"] = defaults | operators | plan.parameters
-    genesis_json = json.dumps(genesis, indent=1)
-    chain = _native.genesis_hash(_native.genesis_encode(genesis_json))
-    for folder in (root, root / "nodes", root / "owners", root / "accounts"):
-        make_folder(folder)
-    write_private(root / "genesis.json", genesis_json)
-    homes = [Home(root / "nodes" / name) for name in names]
-    for index, home in enumerate(homes):
-        home.create(_config(plan, names, index), genesis_json)
-    key_files = [root / "accounts" / f"account-{i}.key" for i in range(plan.accounts)]
-    seal = [(home.node_key, "node", keys) for home, keys in zip(homes, node, strict=True)]
-    seal += [(home.validator_key, "validator", keys) for home, keys in zip(homes, validator, strict=True)]
-    seal += [(root / "owners" / f"{name}.key", "owner", keys) for name, keys in zip(names, owner, strict=True)]
-    seal += [(path, account_kind(region), keys) for path, (region, keys) in zip(key_files, account, strict=True)]
-    _seal_all(seal, [home.storage_key for home in homes], passphrase, plan.random_passphrase, progress)
-    return NetFiles(
-        plan.name,
-        chain,
-        root / "genesis.json",
-        asset,
-        tuple(
-            NodeFiles(name, plan.regions[i % len(plan.regions)], home.path, plan.listen[i])
-            for i, (name, home) in enumerate(zip(names, homes, strict=True))
-        ),
-        tuple(AccountFiles(address, path) for address, path in zip(addresses, key_files, strict=True)),
-    )
+    return json.dumps(genesis, indent=1)
 
 
 def matrix_regions(matrix: Path) -> list[str]:
@@ -237,6 +299,10 @@ def _check(plan: NetPlan) -> None:
         raise UsageError(f"a net has at most {OWN_MAX} region names of its own: name known regions in --regions")
     if not 0 <= plan.accounts <= 100_000:
         raise UsageError("a genesis has 0 to 100000 accounts: change --accounts")
+    if plan.operators and not 1 <= plan.operator_quorum <= plan.operators:
+        raise UsageError(
+            f"a quorum of {plan.operator_quorum} of {plan.operators} operators can't be: change --operator-quorum"
+        )
 
 
 def _new_keys() -> _Keys:
@@ -262,6 +328,7 @@ def _config(plan: NetPlan, names: list[str], index: int) -> Config:
         p2p=P2pSection(listen.p2p, peers),
         http=HttpSection(listen.http),
         client=ClientSection(listen.client),
+        gateway=GatewaySection(hosts=[listen.name] if listen.name else []),
         metrics=MetricsSection(listen.metrics),
         storage=StorageSection(durability="os" if plan.durability == "os" else "vote"),
         keys=KeysSection(),
@@ -269,10 +336,25 @@ def _config(plan: NetPlan, names: list[str], index: int) -> Config:
     )
 
 
+def _drawn_passphrases(root: Path) -> Callable[[Path], bytes]:
+    """Finds a key file's passphrase, which is drawn for its party at the first question."""
+
+    drawn: dict[Path, bytes] = {}
+
+    def opens(path: Path) -> bytes:
+        home = path.parent.parent == root / "nodes"
+        place = root / "passphrases" / path.parent.name if home else path.parent / "passphrase"
+        if place not in drawn:
+            make_folder(place.parent)
+            drawn[place] = new_random_passphrase(place)
+        return drawn[place]
+
+    return opens
+
+
 def _seal_all(
-    items: list[tuple[Path, str, _Keys]],
-    storage_keys: list[Path],
-    passphrase: bytes,
+    items: Sequence[_Sealed],
+    passphrase: Callable[[Path], bytes],
     random_passphrase: bool,
     progress: Callable[[int, int], None] | None,
 ) -> None:
@@ -280,14 +362,15 @@ def _seal_all(
     that threads help."""
     from rustorium import _native
 
-    def seal(item: tuple[Path, str, _Keys | None]) -> None:
-        path, kind, keys = item
-        if keys is None:
-            _native.StorageKey.create(str(path), passphrase, random_passphrase)
+    def seal(item: tuple[_Sealed, bytes]) -> None:
+        one, opens = item
+        if one.keys is None:
+            _native.StorageKey.create(str(one.path), opens, random_passphrase)
         else:
-            _native.seal_key(str(path), keys.seed, kind, passphrase, random_passphrase)
+            _native.seal_key(str(one.path), one.keys.seed, one.kind, opens, random_passphrase)
 
-    work: list[tuple[Path, str, _Keys | None]] = [*items, *((path, "storage", None) for path in storage_keys)]
+    # In one thread, since a passphrase is drawn once.
+    work = [(one, passphrase(one.path)) for one in items]
     with ThreadPoolExecutor(max_workers=4) as pool:
         for done, _ in enumerate(pool.map(seal, work), start=1):
             if progress is not None:

@@ -65,7 +65,16 @@ def test_a_ceremonys_keys_go_into_a_genesis_and_wallets_pay_with_them(
     secret = tmp_path / "passphrase"
     secret.touch(0o600)
     secret.write_text("secret word")
-    gen = ("testnet", "gen", "10.0.0.1", "--out", tmp_path / "net", "--pool-key", keys / "verifying.key")
+    gen = (
+        "testnet",
+        "gen",
+        "10.0.0.1",
+        "--single-operator",
+        "--out",
+        tmp_path / "net",
+        "--pool-key",
+        keys / "verifying.key",
+    )
     assert f"BLAKE3 hash {hashed}" in run_cli(*gen, home=tmp_path).stderr
     assert json.loads((tmp_path / "net" / "genesis.json").read_text())["pools"][0]["key_hash"] == hashed
 

@@ -1,18 +1,21 @@
-"""`testnet gen`: the files of a net whose validators run on several machines."""
+"""`testnet gen`: the files of a net whose validators run on several machines, to try things with."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from rustorium.cli.output import Format, Output, emit, note, progress
 
-group = typer.Typer(help="Make the files of a net on several machines.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from rustorium.netgen import Listen
+
+group = typer.Typer(help="Make the files of a net on several machines, to try things with.", no_args_is_help=True)
 
 
 @group.callback()
 def testnet() -> None:
-    """Make the files of a net on several machines."""
+    """Make the files of a net on several machines, to try things with."""
 
 
 @group.command()
@@ -22,65 +25,127 @@ def gen(
     name: Annotated[str, typer.Option("--name", help="The chain's name.")] = "testnet",
     regions: Annotated[str, typer.Option("--regions", help="Region names, comma-separated, taken in turn.")] = "local",
     accounts: Annotated[int, typer.Option("--accounts", min=0, help="Funded accounts.")] = 4,
+    operators: Annotated[
+        int | None,
+        typer.Option("--operators", min=1, max=64, help="Operators, who admit and remove validators together."),
+    ] = None,
+    operator_quorum: Annotated[
+        int | None, typer.Option("--operator-quorum", min=1, help="How many of them decide. Default: more than half.")
+    ] = None,
+    single_operator: Annotated[
+        bool, typer.Option("--single-operator", help="Let one key decide alone: who has it can take the chain over.")
+    ] = False,
     base_port: Annotated[
         int, typer.Option("--base-port", min=1024, max=65000, help="Ports are this, +1, +2, +10.")
     ] = 26650,
     pool_key: Annotated[
         Path | None,
-        typer.Option("--pool-key", help="Verifying key of the pool of shielded value. Default: a devnet's, for tests."),
+        typer.Option("--pool-key", help="Make a pool of shielded value with this verifying key. Default: no pool."),
     ] = None,
-    no_pool: Annotated[bool, typer.Option("--no-pool", help="Make no pool of shielded value.")] = False,
+    devnet_pool: Annotated[
+        bool, typer.Option("--devnet-pool", help="Make the pool with a devnet's key, under which anyone can forge.")
+    ] = False,
     output: Output = Format.table,
 ) -> None:
-    """Make a genesis, one home per validator, owner keys and account keys, sealed with a random passphrase."""
-    from rustorium import _native
-    from rustorium.home import make_folder, write_random_passphrase
-    from rustorium.netgen import Listen, NetPlan, generate
+    """Make a genesis, homes, and keys of owners, operators and accounts, each party's with a passphrase of its own.
 
+    One person makes all keys of such a net, and could keep copies: it is for trying things."""
+    from rustorium import _native
+    from rustorium.home import make_folder
+    from rustorium.netgen import NetPlan, generate
+
+    count, quorum = _governing(operators, operator_quorum, single_operator)
+    key = _pool_key(pool_key, devnet_pool)
+    named = [region.strip() for region in regions.split(",")]
+    plan = NetPlan(
+        name,
+        [_listen(host, base_port) for host in hosts],
+        named,
+        accounts,
+        pool_key=key,
+        operators=count,
+        operator_quorum=quorum,
+    )
     root = out.expanduser().absolute()
     make_folder(root)
-    listen = [
-        Listen(
-            f"0.0.0.0:{base_port}",
-            f"0.0.0.0:{base_port + 1}",
-            f"0.0.0.0:{base_port + 2}",
-            f"127.0.0.1:{base_port + 10}",
-            p2p_public=host if ":" in host else f"{host}:{base_port}",
-        )
-        for host in hosts
-    ]
-    named = [region.strip() for region in regions.split(",")]
-    plan = NetPlan(name, listen, named, accounts, pool_key=_pool_key(pool_key, no_pool))
-    passphrase = write_random_passphrase(root / "passphrase")
     with progress("making keys") as advance:
-        files = generate(root, plan, passphrase, advance)
+        files = generate(root, plan, None, advance)
     emit(
         [
-            {"name": node.name, "host": host, "region": node.region, "home": str(node.home)}
+            {
+                "name": node.name,
+                "host": host,
+                "region": node.region,
+                "home": str(node.home),
+                "passphrase_file": str(root / "passphrases" / node.name),
+            }
             for node, host in zip(files.nodes, hosts, strict=True)
         ],
         output,
     )
-    if plan.pool_key is not None:
-        note(f"the pool's verifying key has the BLAKE3 hash {_native.value_hash(plan.pool_key).hex()}")
+    if key is not None:
+        note(f"the pool's verifying key has the BLAKE3 hash {_native.value_hash(key).hex()}")
     note(
-        f"chain {files.chain}; copy each home and {root / 'passphrase'} to its machine, keep owners/ apart, then run "
-        "`rustorium-node start --home HOME --passphrase-file FILE` there"
+        f"chain {files.chain}; copy each home and its passphrase file to its machine, then run `rustorium-node start "
+        "--home HOME --passphrase-file FILE` there; give each folder of owners/ and operators/ to whom it belongs, and "
+        "leave none of them on a validator's machine"
+    )
+    note("one person has made all these keys and passphrases, and could have kept them: use this net to try things")
+    if quorum == 1:
+        note("WARNING: one key governs: who has an operator's key admits validators, and can take the chain over")
+
+
+def _governing(operators: int | None, quorum: int | None, single: bool) -> tuple[int, int]:
+    """How many operators there are and how many decide. Errors: UsageError where one key would, unasked."""
+    from rustorium.errors import UsageError
+
+    if operators is None and not single:
+        raise UsageError(
+            "say who admits and removes validators: --operators 3, of whom two decide, or --single-operator to let one "
+            "key decide alone"
+        )
+    count = operators or 1
+    decide = quorum or (1 if single else count // 2 + 1)
+    if decide > count:
+        raise UsageError(f"{decide} of {count} operators can't decide: give a smaller --operator-quorum")
+    if decide == 1 and not single:
+        raise UsageError(
+            "one key would govern the chain: give --operators 3 or more and a --operator-quorum above 1, or say "
+            "--single-operator"
+        )
+    return count, decide
+
+
+def _listen(host: str, base_port: int) -> "Listen":
+    from rustorium.config import is_address, split_address
+    from rustorium.errors import UsageError
+    from rustorium.netgen import Listen
+
+    public = host if ":" in host else f"{host}:{base_port}"
+    try:
+        name = split_address(public)[0]
+    except ValueError as error:
+        raise UsageError(f"{error}: give each validator's host name or address") from None
+    return Listen(
+        f"0.0.0.0:{base_port}",
+        f"0.0.0.0:{base_port + 1}",
+        f"0.0.0.0:{base_port + 2}",
+        f"127.0.0.1:{base_port + 10}",
+        p2p_public=public,
+        name="" if is_address(name) else name,
     )
 
 
-def _pool_key(path: Path | None, none: bool) -> bytes | None:
+def _pool_key(path: Path | None, devnet: bool) -> bytes | None:
     """A pool's verifying key: the named file's bytes, or a devnet's, which is said loudly. Errors: UsageError."""
     from rustorium import _native
     from rustorium.cli.options import content_of
     from rustorium.errors import UsageError
 
-    if none:
-        if path is not None:
-            raise UsageError("give --pool-key or --no-pool, not both")
-        return None
-    if path is not None:
-        return content_of(path)
+    if devnet and path is not None:
+        raise UsageError("give --pool-key or --devnet-pool, not both")
+    if not devnet:
+        return content_of(path) if path is not None else None
     key, warning = _native.devnet_pool_key()
-    note(f"WARNING: the pool of shielded value has a devnet's key: {warning}; give --pool-key FILE or --no-pool")
+    note(f"WARNING: the pool of shielded value has a devnet's key: {warning}")
     return key
