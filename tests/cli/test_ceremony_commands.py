@@ -30,7 +30,7 @@ def test_phase_1_by_two_and_a_beacon(cli: Cli, begun: Path, tmp_path: Path) -> N
         made = cli("zk", "ceremony", "contribute", before, after, "--name", name, *beacon, "-o", "json")
         assert (made.code, made.err) == (0, "")
         told.append(json.loads(made.out)["hash"])
-    listed = cli("zk", "ceremony", "verify", three, "--expect", told[0], "--expect", told[2].upper(), "-o", "json")
+    listed = cli("zk", "ceremony", "verify", three, "--expect", told[0], "--expect", told[1].upper(), "-o", "json")
     assert (listed.code, listed.err) == (0, "")
     lines = json.loads(listed.out)
     assert [(line["phase"], line["number"], line["name"]) for line in lines] == [
@@ -43,6 +43,10 @@ def test_phase_1_by_two_and_a_beacon(cli: Cli, begun: Path, tmp_path: Path) -> N
     late = cli("zk", "ceremony", "contribute", three, tmp_path / "4", "--name", "late")
     late.fails(2, "ended with a beacon", "ceremony-not-possible")
     cli("zk", "ceremony", "verify", two, "--expect", told[2]).fails(4, told[2], "ceremony-refused")
+    # What a beacon added is no proof of anybody's part.
+    cli("zk", "ceremony", "verify", three, "--expect", told[2]).fails(
+        4, "beacon", "everybody knows", "ceremony-refused"
+    )
     tampered = tmp_path / "tampered"
     content = bytearray(one.read_bytes())
     place = content.rindex(b"\x05alice") + 1
@@ -55,6 +59,18 @@ def test_phase_1_by_two_and_a_beacon(cli: Cli, begun: Path, tmp_path: Path) -> N
     cli("zk", "ceremony", "finalize", one, tmp_path / "keys").fails(2, "begin a circuit's phase 2", "ceremony-not")
     names = {path.name for path in tmp_path.iterdir()}
     assert names == {"1", "2", "3", "tampered"}, "what failed left nothing behind"
+
+
+def test_a_beacon_alone_is_no_phase(cli: Cli, begun: Path, tmp_path: Path) -> None:
+    beacon = ("--name", "beacon", "--beacon", "ab" * 32, "--beacon-log2", 1)
+    alone = cli("zk", "ceremony", "contribute", begun, tmp_path / "alone", *beacon)
+    alone.fails(2, "phase 1 has no contribution of a secret", "first", "ceremony-not-possible")
+    assert list(tmp_path.iterdir()) == []
+    # Made by an earlier release.
+    made = PTAU.with_name("beacon-only.ceremony")
+    for command in (("verify", made), ("new", tmp_path / "2", "--powers", made), ("finalize", made, tmp_path / "keys")):
+        cli("zk", "ceremony", *command).fails(4, "phase 1 has no contribution of a secret", "ceremony-refused")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_no_file_is_written_over(cli: Cli, begun: Path, tmp_path: Path) -> None:
@@ -93,6 +109,9 @@ def test_phase_1_from_a_ptau_says_that_it_was_imported(cli: Cli, tmp_path: Path)
     listed = cli("zk", "ceremony", "verify", more, "-o", "json")
     assert [line["name"] for line in json.loads(listed.out)] == ["imported powers", "alice"]
     assert "who made them is for their own transcript to show" in listed.err
+    assert "WARNING" in listed.err
+    hashed = json.loads(listed.out)[0]["hash"]
+    cli("zk", "ceremony", "verify", more, "--expect", hashed).fails(4, "import", "ceremony-refused")
     few = cli("zk", "ceremony", "new", tmp_path / "phase-2", "--powers", more)
     few.fails(2, "the powers are of 2^4 and the circuit needs 2^14", "ceremony-not-possible")
 

@@ -4,4 +4,5 @@
 mod bad;
 mod good;
 mod ptau;
+mod secrets;
 mod small;
