@@ -171,7 +171,9 @@ def ceremony_verify(
 ) -> tuple[int, str | None, list[tuple[int, str, str, str]], bytes | None]:
     """Phase, circuit, contributions as (phase, name, origin, hash), verifying key. Errors: ceremony-refused."""
 
-def ceremony_finish(file: bytes, progress: Callable[[int, int], None]) -> tuple[bytes, bytes]:
+def ceremony_finish(
+    file: bytes, progress: Callable[[int, int], None]
+) -> tuple[bytes, bytes, list[tuple[int, str, str, str]]]:
     """The proving key's file and the verifying key's canonical bytes."""
 
 def rollup_root(balances: Sequence[int]) -> bytes: ...

@@ -5,7 +5,7 @@ is added; no secret gets to Python but what somebody typed.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ParamSpec, TypeVar
@@ -22,6 +22,8 @@ T = TypeVar("T")
 FILE_BYTES_MAX = 1 << 30
 PROVING_KEY, VERIFYING_KEY = "proving.key", "verifying.key"
 BEACON_LOG2 = 20
+RANDOM = "random"
+"""The origin of a contribution whose secret was drawn, and forgotten."""
 
 
 @dataclass(frozen=True)
@@ -109,40 +111,53 @@ def contribute(
 def verify(file: Path, *, progress: Progress = quiet) -> Ceremony:
     """Verifies a file from itself alone. Errors: UsageError, CeremonyRefused."""
     phase, circuit, lines, key = refusing(_native.ceremony_verify, _read(file), progress)
+    return Ceremony(phase, circuit, _contributions(lines), key)
+
+
+def _contributions(lines: Iterable[tuple[int, str, str, str]]) -> tuple[Contribution, ...]:
     counts = {1: 0, 2: 0}
     contributions = []
     for of, name, origin, told in lines:
         counts[of] += 1
         contributions.append(Contribution(of, counts[of], name, origin, told))
-    return Ceremony(phase, circuit, tuple(contributions), key)
+    return tuple(contributions)
 
 
 def expect(ceremony: Ceremony, hashes: list[str], key: bytes | None = None) -> None:
     """Checks that these contributions are in it, and that the key is what came out. Errors: CeremonyRefused."""
-    known = {contribution.hash for contribution in ceremony.contributions}
+    known = {contribution.hash: contribution for contribution in ceremony.contributions}
     for wanted in hashes:
-        if wanted.lower() not in known:
+        found = known.get(wanted.lower())
+        if found is None:
             raise CeremonyRefused(
                 f"no contribution has the hash {wanted}: it was left out, or what is before it differs"
+            )
+        if found.origin != RANDOM:
+            kind = found.origin.partition(" ")[0]
+            raise CeremonyRefused(
+                f"the contribution with the hash {wanted} is a{'n' if kind == 'import' else ''} {kind}, whose secret "
+                "everybody knows or nobody here gave: expect the hash that `contribute` told somebody whom you trust"
             )
     if key is not None and key != ceremony.verifying_key:
         raise CeremonyRefused("the verifying key is not the one that this ceremony made: don't trust it")
 
 
-def finish(file: Path, folder: Path, *, progress: Progress = quiet) -> dict[str, str]:
-    """Verifies the file and writes `proving.key` and `verifying.key` into the folder; gives their BLAKE3 hashes.
+def finish(file: Path, folder: Path, *, progress: Progress = quiet) -> tuple[dict[str, str], tuple[Contribution, ...]]:
+    """Verifies the file and writes `proving.key` and `verifying.key` into the folder; gives their BLAKE3 hashes, and
+    the contributions that they rest on.
 
     Errors: UsageError, CeremonyRefused."""
     for name in (PROVING_KEY, VERIFYING_KEY):
         _free(folder / name)
-    proving, verifying = refusing(_native.ceremony_finish, _read(file), progress)
+    proving, verifying, lines = refusing(_native.ceremony_finish, _read(file), progress)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"the folder {folder} can't be made ({error.strerror}): choose another place") from None
     _write(folder / PROVING_KEY, proving)
     _write(folder / VERIFYING_KEY, verifying)
-    return {"proving_key": _native.value_hash(proving).hex(), "verifying_key": _native.value_hash(verifying).hex()}
+    hashes = {"proving_key": _native.value_hash(proving).hex(), "verifying_key": _native.value_hash(verifying).hex()}
+    return hashes, _contributions(lines)
 
 
 def refusing(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -162,6 +162,9 @@ fn ceremony_contribute<'py>(
         };
         Reporter::new(progress).run(|reporter| {
             let (mut transcript, ..) = read_and_verify(file, reporter)?;
+            if beacon.is_some() {
+                transcript.may_end()?;
+            }
             let hash = transcript.contribute(name, &source, &mut |done, total| reporter.report(done, total))?;
             Ok((transcript.to_bytes(), hash))
         })
@@ -200,23 +203,24 @@ fn line(one: Verified) -> Line {
     (one.phase, one.name, origin, hex::encode(one.hash))
 }
 
-/// The proving key's file and the verifying key's canonical bytes that came out of a ceremony, which is verified first.
+/// The proving key's file and the verifying key's canonical bytes that came out of a ceremony, which is verified first,
+/// and its contributions.
 #[pyfunction]
 fn ceremony_finish<'py>(
     py: Python<'py>,
     file: &[u8],
     progress: Py<PyAny>,
-) -> PyResult<(Bound<'py, PyBytes>, Bound<'py, PyBytes>)> {
+) -> PyResult<(Bound<'py, PyBytes>, Bound<'py, PyBytes>, Vec<Line>)> {
     let work = || {
         Reporter::new(progress).run(|reporter| {
-            let (transcript, relation, _) = read_and_verify(file, reporter)?;
+            let (transcript, relation, list) = read_and_verify(file, reporter)?;
             let relation = relation.ok_or(CeremonyError::Phase(1, "begin a circuit's phase 2 from it first"))?;
             let key = transcript.finish()?;
-            Ok((encode_proving_key(&relation, &key), encode_key(&key.vk)))
+            Ok((encode_proving_key(&relation, &key), encode_key(&key.vk), list))
         })
     };
-    let (proving, verifying) = detached(py, work)??;
-    Ok((PyBytes::new(py, &proving), PyBytes::new(py, &verifying)))
+    let (proving, verifying, list) = detached(py, work)??;
+    Ok((PyBytes::new(py, &proving), PyBytes::new(py, &verifying), list.into_iter().map(line).collect()))
 }
 
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {

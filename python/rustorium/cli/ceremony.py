@@ -1,13 +1,17 @@
 """`zk ceremony new|contribute|verify|finalize`: a circuit's keys made by many, so that nobody can forge proofs."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from rustorium.cli.options import content_of
 from rustorium.cli.output import Format, Output, emit, emit_one, note, progress
+
+if TYPE_CHECKING:
+    from rustorium.ceremony import Contribution
 
 group = typer.Typer(help="Make a circuit's keys together, so that nobody knows their secret.", no_args_is_help=True)
 
@@ -78,8 +82,7 @@ def verify(
     with progress("verifying") as advance:
         found = ceremony.verify(file, progress=advance)
     ceremony.expect(found, expect or [], content_of(key) if key is not None else None)
-    if any(one.origin.startswith("import") for one in found.contributions):
-        note("the powers of tau were imported: they are powers, and who made them is for their own transcript to show")
+    _say_import(found.contributions)
     if found.verifying_key is not None:
         note(f"verifying key for {found.circuit}: {_native.value_hash(found.verifying_key).hex()}")
     emit([vars(one) for one in found.contributions], output)
@@ -95,8 +98,21 @@ def finalize(
     from rustorium import ceremony
 
     with progress("verifying") as advance:
-        hashes = ceremony.finish(file, folder, progress=advance)
+        hashes, contributions = ceremony.finish(file, folder, progress=advance)
+    _say_import(contributions)
     emit_one({"folder": str(folder)} | hashes, output)
+
+
+def _say_import(contributions: "Sequence[Contribution]") -> None:
+    """A phase 1 without a contribution of its own rests on the import alone, which nothing here can check."""
+    if not any(one.origin.startswith("import") for one in contributions):
+        return
+    own = any(one.phase == 1 and one.origin == "random" for one in contributions)
+    note(
+        "WARNING: the powers of tau were imported: they are powers, and who made them is for their own transcript to "
+        "show"
+        + ("" if own else "; nobody added a secret to them here, so whoever knows theirs can forge under this key")
+    )
 
 
 def _typed() -> bytes:

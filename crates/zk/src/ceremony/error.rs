@@ -110,6 +110,17 @@ pub enum CeremonyError {
     /// Nobody contributed yet.
     #[error("nobody has contributed to phase {0}: who began it would know its secret")]
     Untouched(u8),
+    /// A phase of a beacon alone.
+    #[error(
+        "phase {0} has no contribution of a secret: everybody knows the beacon's, and could forge under this key; \
+         contribute a secret first, before the beacon"
+    )]
+    NoSecret(u8),
+    /// A beacon before any secret.
+    #[error(
+        "phase {0} has no contribution of a secret yet: contribute one first, since everybody will know the beacon's"
+    )]
+    TooEarly(u8),
     /// A phase that is over.
     #[error("phase {0} ended with a beacon: nothing can be added to it")]
     Closed(u8),
@@ -146,7 +157,7 @@ impl CeremonyError {
             Self::Name | Self::TooMany | Self::TooSlow | Self::Closed(_) | Self::Phase(..) | Self::Untouched(_) => {
                 "ceremony-not-possible"
             }
-            Self::Unfit(_) | Self::TooFew { .. } => "ceremony-not-possible",
+            Self::Unfit(_) | Self::TooFew { .. } | Self::TooEarly(_) => "ceremony-not-possible",
             Self::Interrupted => "ceremony-interrupted",
             Self::OtherKey { .. } => "other-proving-key",
             _ => "ceremony-refused",

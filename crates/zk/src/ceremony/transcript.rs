@@ -93,6 +93,7 @@ impl Transcript {
         if self.first.is_empty() {
             return Err(CeremonyError::Untouched(1));
         }
+        needs_a_secret(1, &self.first)?;
         if relation.name().len() > usize::from(u8::MAX) {
             return Err(CeremonyError::Unfit("its name is too long"));
         }
@@ -153,6 +154,9 @@ impl Transcript {
         if heads != self.powers.heads() && !seeded::bug("powers-of-others") {
             return Err(CeremonyError::Powers("tau, alpha or beta"));
         }
+        if self.second.is_some() || is_closed(&self.first) {
+            needs_a_secret(1, &self.first)?;
+        }
         self.powers.check(&mut random)?;
         steps.advance(1)?;
         let Some(second) = &self.second else {
@@ -167,6 +171,9 @@ impl Transcript {
         let (hashes, heads) = check_chain(2, &second.contributions, second.start(&last), &mut steps)?;
         if heads != [second.key.delta_g1] {
             return Err(CeremonyError::Key("delta"));
+        }
+        if is_closed(&second.contributions) {
+            needs_a_secret(2, &second.contributions)?;
         }
         if self.powers.is_degenerate() {
             return Err(CeremonyError::Powers("tau, which is a point of the circuit's domain"));
@@ -183,8 +190,19 @@ impl Transcript {
         if second.contributions.is_empty() {
             return Err(CeremonyError::Untouched(2));
         }
+        needs_a_secret(1, &self.first)?;
+        needs_a_secret(2, &second.contributions)?;
         crate::check_key(&crate::encode_key(&second.key.vk))?;
         Ok(second.key)
+    }
+
+    /// Refuses a beacon where the phase that the file is of has no secret yet.
+    pub fn may_end(&self) -> Result<(), CeremonyError> {
+        let sound = match &self.second {
+            Some(second) => needs_a_secret(2, &second.contributions),
+            None => needs_a_secret(1, &self.first),
+        };
+        sound.map_err(|_| CeremonyError::TooEarly(self.phase()))
     }
 
     /// The hash of all contributions of the phase that the file is of.
@@ -274,8 +292,19 @@ fn first_start() -> ChainHash {
     *blake3::hash(FIRST_START).as_bytes()
 }
 
+/// Whether a beacon ended the phase.
+fn is_closed<const N: usize>(contributions: &[Contribution<N>]) -> bool {
+    contributions.last().is_some_and(|last| matches!(last.origin, Origin::Beacon(_)))
+}
+
+/// Everybody knows a beacon's secret, so that a phase needs another one; imported powers have theirs.
+fn needs_a_secret<const N: usize>(phase: u8, contributions: &[Contribution<N>]) -> Result<(), CeremonyError> {
+    let secret = contributions.iter().any(|one| matches!(one.origin, Origin::Random | Origin::Import(_)));
+    if secret { Ok(()) } else { Err(CeremonyError::NoSecret(phase)) }
+}
+
 fn may_add<const N: usize>(phase: u8, contributions: &[Contribution<N>]) -> Result<(), CeremonyError> {
-    if contributions.last().is_some_and(|last| matches!(last.origin, Origin::Beacon(_))) {
+    if is_closed(contributions) {
         return Err(CeremonyError::Closed(phase));
     }
     if contributions.len() >= CONTRIBUTIONS_MAX { Err(CeremonyError::TooMany) } else { Ok(()) }
