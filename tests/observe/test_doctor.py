@@ -49,6 +49,20 @@ def test_a_good_home_fails_nothing(cli: Cli, home: Path) -> None:
     assert all(one["do"] for one in found.values() if one["result"] != "ok" and one["check"] != "node")
 
 
+def test_a_chain_that_one_key_governs_or_anyone_forges_in_is_named(cli: Cli, home: Path, tmp_path: Path) -> None:
+    assert checks(cli, home, 0)["pools"]["result"] == "warn"
+    assert "devnet's key" in checks(cli, home, 0)["pools"]["seen"]
+    with Devnet.create(tmp_path / "four", nodes=4, accounts=1) as net:
+        assert "one key" in checks(cli, Path(net.net.nodes[0].home), 0)["operators"]["seen"]
+    made = cli("testnet", "gen", "10.0.0.1", "10.0.0.2", "--operators", 3, "--out", tmp_path / "safe")
+    assert made.code == 0, made.err
+    found = checks(cli, tmp_path / "safe" / "nodes" / "node-0", 0)
+    assert {name: (found[name]["result"], found[name]["seen"]) for name in ("operators", "pools")} == {
+        "operators": ("ok", "2 of 3 decide"),
+        "pools": ("ok", "0 of shielded value"),
+    }
+
+
 def test_each_thing_that_is_wrong_is_found_with_what_to_do(cli: Cli, home: Path, tmp_path: Path) -> None:
     (home / "node.key").chmod(0o644)
     (home / "validator.key").rename(home / "storage.key.bak")
