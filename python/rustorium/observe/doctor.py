@@ -4,6 +4,7 @@ Invariants: changes nothing but one small file in the home, which it removes; ea
 can't be made says so.
 """
 
+import json
 import os
 import platform
 import resource
@@ -125,6 +126,7 @@ def _home(home: Home) -> Iterator[Check]:
     yield Check("configuration", Result.ok, str(home.config))
     yield from _guarded("home format", lambda: [_format(home)])
     yield from _guarded("genesis", lambda: [_genesis(home)])
+    yield from _guarded("operators", lambda: list(_chain(home)))
     yield from _files(home, config)
     yield from _guarded("passphrase", lambda: [_passphrase(home, config)])
     yield from _guarded("tokens.json", lambda: [_tokens(home, config)])
@@ -148,6 +150,27 @@ def _format(home: Home) -> Check:
 
 def _genesis(home: Home) -> Check:
     return Check("genesis", Result.ok, f"{len(home.genesis_bytes()):,} bytes at {home.genesis}")
+
+
+def _chain(home: Home) -> Iterator[Check]:
+    """What of the genesis no operator can change later."""
+    from rustorium import _native
+
+    genesis = json.loads(_native.genesis_describe(home.genesis_bytes()))
+    operators, quorum = genesis["parameters"]["operators"], genesis["parameters"]["operator_quorum"]
+    alone = quorum <= 1 and len(operators) > 0 and len(genesis["validators"]) > 1
+    seen = f"{quorum} of {len(operators)} decide"
+    do = "keep each operator's key off all machines: who has one can take the chain over, and it can't be replaced"
+    yield Check(
+        "operators", Result.warn if alone else Result.ok, f"one key decides: {seen}" if alone else seen, do * alone
+    )
+    hashed = _native.value_hash(_native.devnet_pool_key()[0]).hex()
+    forged = [pool["number"] for pool in genesis.get("pools", []) if pool["key_hash"] == hashed]
+    seen, do = f"{len(genesis.get('pools', []))} of shielded value", ""
+    if forged:
+        seen = f"pool {forged[0]} has a devnet's key, under which anyone can forge"
+        do = "put nothing of worth into it: another key, from a ceremony, needs another genesis"
+    yield Check("pools", Result.warn if forged else Result.ok, seen, do)
 
 
 def _files(home: Home, config: Config) -> Iterator[Check]:
