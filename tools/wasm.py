@@ -135,8 +135,8 @@ def toolchain(cache: Path) -> Path:
     return folder / "usr"
 
 
-def build(root: Path) -> None:
-    """Makes the module and its record anew."""
+def compiled(root: Path, target: Path | None = None) -> tuple[Path, str]:
+    """The module, made anew, and the compiler that made it. `target`: where cargo builds; none: in the build cache."""
     cache = Path(os.environ.get("RUSTORIUM_BUILD_CACHE", "~/.cache/rustorium-build")).expanduser()
     rust = toolchain(cache)
     (llvm,) = (rust / "lib").glob("llvm-*")
@@ -150,7 +150,7 @@ def build(root: Path) -> None:
         "RUSTC_BOOTSTRAP": "1",
         "RUSTC": str(rust / "bin/rustc"),
         "LD_LIBRARY_PATH": libraries_path,
-        "CARGO_TARGET_DIR": str(cache / "wasm-target"),
+        "CARGO_TARGET_DIR": str(target or cache / "wasm-target"),
     }
     command = ["cargo", "rustc", "--release", "--locked", "-p", f"rustorium-{CRATE}", "--crate-type", "cdylib"]
     command += ["--target", TARGET, "-Z", "build-std=std,panic_abort", "-Z", "build-std-features="]
@@ -158,11 +158,18 @@ def build(root: Path) -> None:
     version = subprocess.run(
         [rust / "bin/rustc", "--version"], env=environment, check=True, capture_output=True, text=True
     )
-    shutil.copyfile(cache / "wasm-target" / TARGET / "release" / f"rustorium_{CRATE}.wasm", MODULE)
+    made = Path(environment["CARGO_TARGET_DIR"]) / TARGET / "release" / f"rustorium_{CRATE}.wasm"
+    return made, version.stdout.strip()
+
+
+def build(root: Path) -> None:
+    """Makes the module and its record anew."""
+    made, version = compiled(root)
+    shutil.copyfile(made, MODULE)
     record = {
         "module": hashlib.sha256(MODULE.read_bytes()).hexdigest(),
         "sources": sources(root),
-        "rustc": version.stdout.strip(),
+        "rustc": version,
     }
     RECORD.write_text(json.dumps(record, indent=2) + "\n")
     print(f"{MODULE.relative_to(root)}: {MODULE.stat().st_size:,} bytes")
