@@ -9,7 +9,6 @@ import os
 import secrets
 import select
 import socket
-import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -27,16 +26,15 @@ from attackers import (
     answer_of,
     connect,
     flood_program,
-    memory_bytes,
     open_sockets_max,
     problem_of,
     submit_flood,
     unread_bytes,
 )
+from watching import BEATS, TIMES, VICTIM, Watch, body_of, raw
 
 from follower_tools import Follower
 from process_tools import DEADLINE_S, Load, assert_no_panic, assert_same_roots, counter, level, statuses, wait_for
-from rustorium import _native
 from rustorium.client import Client, Key
 from rustorium.config import load as load_config
 from rustorium.config import render
@@ -44,16 +42,6 @@ from rustorium.devnet import Devnet
 from rustorium.home import Home
 
 pytestmark = pytest.mark.alone
-
-TIMES = int(os.environ.get("RUSTORIUM_ABUSE_TIMES", "1"))
-BEATS = 8 * TIMES
-"""Final transactions that are waited for before an attack and during it."""
-VICTIM = 0
-GROWTH_BYTES_MAX = 192 * MIB
-"""What one attack may add to a node's memory: connections and streams up to their limits, and the load beside it."""
-
-SLOWER_TIMES_MAX, SLACK_MS = 2.0, 10.0
-"""How much longer finality may take during an attack, and what a busy machine may add to the median."""
 
 UNREAD_BYTES_MAX = 128 * 1024
 """What the system may hold for one client that reads nothing, beside the node's own memory."""
@@ -76,45 +64,6 @@ def net(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Devnet]:
         wait_for("all are level", lambda: level(net))
         assert_same_roots(net, statuses(net)[0].executed - 50)
         assert_no_panic(net)
-
-
-class Watch:
-    """What an attack does to the chain and to the victim: says it, and asserts what has a bound."""
-
-    def __init__(self, net: Devnet, name: str) -> None:
-        self._net, self._name = net, name
-        self._pulse = Pulse(net)
-
-    def __enter__(self) -> "Watch":
-        self._pulse.__enter__()
-        try:
-            self.beat()
-        except BaseException:
-            self._pulse.__exit__()
-            raise
-        self._first = self._pulse.beats()
-        self._calm = self._pulse.figures()
-        self._before = self._memory()
-        return self
-
-    def beat(self) -> None:
-        """Waits for the next transactions to be final."""
-        self._pulse.wait(BEATS)
-
-    def __exit__(self, *error: object) -> None:
-        during, grown = self._pulse.beats() - self._first, self._memory() - self._before
-        self._pulse.__exit__()
-        attacked = self._pulse.figures(self._first) if during else None
-        print(f"{self._name}: calm {self._calm}, attacked {attacked}, memory {grown / MIB:+.1f} MiB")
-        if error[0] is None:
-            assert grown <= GROWTH_BYTES_MAX
-            assert attacked is not None
-            assert during >= BEATS
-            slowest_ms = SLOWER_TIMES_MAX * self._calm.p50_ms + SLACK_MS
-            assert TIMES == 1 or attacked.p50_ms <= slowest_ms, f"{attacked}, and {self._calm} before"
-
-    def _memory(self) -> int:
-        return memory_bytes(self._net.net.nodes[VICTIM].pid)
 
 
 def test_garbage_is_hardly_answered(net: Devnet, program: Path) -> None:
@@ -265,18 +214,6 @@ def test_event_streams_that_nobody_reads_are_bounded(net: Devnet) -> None:
         print(f"{len(unread)} connections, {max(unread)} bytes unread in one, {sum(unread) / MIB:.1f} MiB in all")
         assert max(unread) <= UNREAD_BYTES_MAX
         watch.beat()
-
-
-def raw(signer: Key, chain: str, nonce: int, *, good: bool = True) -> bytes:
-    """A signed transaction's bytes; with another signature where it is to be bad."""
-    expiry_ms = time.time_ns() // 1_000_000 + 60_000
-    _, signed = _native.build_transaction(signer.seed, chain, signer.region, nonce, expiry_ms, None, "[]")
-    return signed if good else signed[:-64] + secrets.token_bytes(64)
-
-
-def body_of(transactions: list[bytes]) -> bytes:
-    parts = [len(transactions).to_bytes(4, "little")]
-    return b"".join(parts + [part for one in transactions for part in (len(one).to_bytes(4, "little"), one)])
 
 
 def test_floods_of_transactions_are_refused_with_their_reasons(net: Devnet) -> None:

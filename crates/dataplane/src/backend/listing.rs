@@ -117,6 +117,17 @@ mod tests {
     }
 
     #[test]
+    fn a_page_opens_so_many_bytes_however_few_keys_it_finds() {
+        let (store, own, value) = (MemStore::new(), AccountId([1; 32]), vec![7; 64 * 1024]);
+        commit(&store, (0..=255).map(|n| write(own, &[b'a', n], Some(&value))).collect());
+        let (mut from, mut pages) = (ListFrom::Latest, 1);
+        while let Some(next) = keys(&store, &listing(b"b", from, 100)).unwrap().next {
+            (from, pages) = (ListFrom::Cursor(next), pages + 1);
+        }
+        assert_eq!(pages, 2, "16 MiB of values that it doesn't look for");
+    }
+
+    #[test]
     fn a_height_that_is_not_kept_is_said() {
         let store = MemStore::new();
         (0..5).for_each(|_| commit(&store, vec![write(AccountId([1; 32]), b"k", Some(b"of k"))]));

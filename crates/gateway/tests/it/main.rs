@@ -3,6 +3,7 @@
 
 mod access;
 mod caches;
+mod answers;
 mod client;
 mod events;
 mod fuzz;

@@ -1,0 +1,125 @@
+"""Readers against a node's gateway: large answers that nobody takes, or that are taken a byte a second. Memory is
+bounded, and writes of others go on."""
+
+import selectors
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+from attackers import MIB, Pulse, answer_of, connect, memory_bytes, open_sockets_max, problem_of
+from watching import BEATS, TIMES, VICTIM, Watch
+
+from process_tools import assert_no_panic, counter, level, wait_for
+from rustorium.client import Client, Key
+from rustorium.devnet import Devnet
+
+pytestmark = pytest.mark.alone
+
+GROWTH_BYTES_MAX = 64 * MIB
+SLOWER_TIMES_MAX = 1.3
+VALUES, VALUE_BYTES = 48, 60_000
+"""What each reader asks for: 2.9 MB of bytes that JSON once wrote with six characters, and with two digits beside."""
+KEPT_S = 5.0 * TIMES
+"""How long readers take a byte a second."""
+
+
+@pytest.fixture(scope="module")
+def net(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Devnet]:
+    open_sockets_max()
+    with Devnet.create(tmp_path_factory.mktemp("readers")) as net:
+        net.start()
+        with Client.from_net(net.path) as client:
+            for number in range(VALUES):
+                client.put(b"L/%d" % number, b"\x01" * VALUE_BYTES, key=Key.open(net.net.accounts[2].key_file))
+        with Pulse(net) as pulse:
+            wait_for("the net is warm", lambda: pulse.beats() >= BEATS)
+        yield net
+        wait_for("all are level", lambda: level(net))
+        assert_no_panic(net)
+
+
+class Readers:
+    """Connections that ask for a page of large values each, and take nothing of it, or a byte a second."""
+
+    def __init__(self, net: Devnet, many: ExitStack, sources: list[str]) -> None:
+        node = net.net.nodes[VICTIM]
+        address = Key.open(net.net.accounts[2].key_file).address
+        request = f"GET /v1/accounts/{address}/keys?prefix=L/&values=1&limit=100 HTTP/1.1\r\nHost: node\r\n\r\n"
+        self._open: list[socket.socket] = []
+        for source in sources:
+            connection = many.enter_context(connect(node, source, receive_bytes=4096))
+            connection.sendall(request.encode())
+            self._open.append(connection)
+
+    def refused(self) -> tuple[int, int]:
+        """How many are answered, and how many refused; each is one or the other within the time for room."""
+        with selectors.DefaultSelector() as waiting:
+            for connection in self._open:
+                waiting.register(connection, selectors.EVENT_READ)
+            answered, refused = list[socket.socket](), 0
+            while waiting.get_map():
+                for key, _ in waiting.select():
+                    connection = key.fileobj
+                    assert isinstance(connection, socket.socket)
+                    waiting.unregister(connection)
+                    if connection.recv(12, socket.MSG_PEEK).startswith(b"HTTP/1.1 200"):
+                        answered.append(connection)
+                    else:
+                        status, body = answer_of(connection)
+                        assert (status, problem_of(body)["code"]) == (503, "busy")
+                        refused += 1
+            self._open = answered
+            return len(answered), refused
+
+    def sip(self, stopping: threading.Event) -> None:
+        """Takes a byte a second of each answer until it is told to stop."""
+        while not stopping.wait(1.0):
+            for connection in self._open:
+                connection.recv(1)
+
+
+def peak_bytes(pid: int) -> int:
+    with open(f"/proc/{pid}/status") as status:
+        [line] = [line for line in status if line.startswith("VmHWM")]
+    return int(line.split()[1]) * 1024
+
+
+def forget_peak(pid: int) -> None:
+    with open(f"/proc/{pid}/clear_refs", "w") as marks:
+        marks.write("5")
+
+
+CROWDS = {
+    "40 readers of one address": ["127.0.2.1"] * 40,
+    "40 readers of 40 addresses": [f"127.0.2.{1 + number}" for number in range(40)],
+    "1,000 readers of one address": ["127.0.2.1"] * 1_000,
+}
+
+
+@pytest.mark.parametrize("taking", ["nothing", "a byte a second"])
+@pytest.mark.parametrize("crowd", CROWDS)
+def test_answers_that_nobody_takes_cost_bounded_memory_and_slow_no_write(net: Devnet, crowd: str, taking: str) -> None:
+    pid = net.net.nodes[VICTIM].pid
+    forget_peak(pid)
+    with ExitStack() as many, Watch(net, f"{crowd}, {taking}", GROWTH_BYTES_MAX, SLOWER_TIMES_MAX) as watch:
+        before, stopping = memory_bytes(pid), threading.Event()
+        readers = Readers(net, many, CROWDS[crowd])
+        answered, refused = readers.refused()
+        thread = threading.Thread(target=readers.sip, args=(stopping,))
+        if taking != "nothing":
+            thread.start()
+            many.callback(thread.join)
+            many.callback(stopping.set)
+        until = time.monotonic() + KEPT_S
+        watch.beat()
+        wait_for("they kept on", lambda: time.monotonic() >= until)
+        held, grown = counter(net, VICTIM, "rustorium_gateway_answer_bytes"), peak_bytes(pid) - before
+        print(f"{answered} answered, {refused} refused, {held / MIB:.1f} MiB held, peak {grown / MIB:+.1f} MiB")
+        assert 0 < answered < len(CROWDS[crowd])
+        assert refused > 0
+        assert held <= 32 * MIB
+        assert grown <= GROWTH_BYTES_MAX
+    wait_for("nothing is held of who has left", lambda: counter(net, VICTIM, "rustorium_gateway_answer_bytes") == 0)

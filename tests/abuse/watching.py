@@ -1,0 +1,82 @@
+"""A watch over the chain and one of its nodes during an attack, and transactions to attack with.
+
+Invariants: memory and counts are judged always, times in the long form alone.
+"""
+
+import os
+import secrets
+import time
+
+from attackers import MIB, Pulse, memory_bytes
+
+from rustorium import _native
+from rustorium.client import Key
+from rustorium.devnet import Devnet
+
+TIMES = int(os.environ.get("RUSTORIUM_ABUSE_TIMES", "1"))
+BEATS = 8 * TIMES
+"""Final transactions that are waited for before an attack and during it."""
+VICTIM = 0
+GROWTH_BYTES_MAX = 192 * MIB
+"""What one attack may add to a node's memory: connections and streams up to their limits, and the load beside it."""
+
+SLOWER_TIMES_MAX, SLACK_MS = 2.0, 10.0
+"""How much longer finality may take during an attack, and what a busy machine may add to the median."""
+
+
+class Watch:
+    """What an attack does to the chain and to the victim: says it, and asserts what has a bound."""
+
+    def __init__(
+        self,
+        net: Devnet,
+        name: str,
+        growth_bytes_max: int = GROWTH_BYTES_MAX,
+        slower_times_max: float = SLOWER_TIMES_MAX,
+    ) -> None:
+        self._net, self._name = net, name
+        self._growth_bytes_max, self._slower_times_max = growth_bytes_max, slower_times_max
+        self._pulse = Pulse(net)
+
+    def __enter__(self) -> "Watch":
+        self._pulse.__enter__()
+        try:
+            self.beat()
+        except BaseException:
+            self._pulse.__exit__()
+            raise
+        self._first = self._pulse.beats()
+        self._calm = self._pulse.figures()
+        self._before = self._memory()
+        return self
+
+    def beat(self) -> None:
+        """Waits for the next transactions to be final."""
+        self._pulse.wait(BEATS)
+
+    def __exit__(self, *error: object) -> None:
+        during, grown = self._pulse.beats() - self._first, self._memory() - self._before
+        self._pulse.__exit__()
+        attacked = self._pulse.figures(self._first) if during else None
+        print(f"{self._name}: calm {self._calm}, attacked {attacked}, memory {grown / MIB:+.1f} MiB")
+        if error[0] is None:
+            assert grown <= self._growth_bytes_max
+            assert attacked is not None
+            assert during >= BEATS
+            slowest_ms = self._slower_times_max * self._calm.p50_ms + SLACK_MS
+            assert TIMES == 1 or attacked.p50_ms <= slowest_ms, f"{attacked}, and {self._calm} before"
+
+    def _memory(self) -> int:
+        return memory_bytes(self._net.net.nodes[VICTIM].pid)
+
+
+def raw(signer: Key, chain: str, nonce: int, *, good: bool = True) -> bytes:
+    """A signed transaction's bytes; with another signature where it is to be bad."""
+    expiry_ms = time.time_ns() // 1_000_000 + 60_000
+    _, signed = _native.build_transaction(signer.seed, chain, signer.region, nonce, expiry_ms, None, "[]")
+    return signed if good else signed[:-64] + secrets.token_bytes(64)
+
+
+def body_of(transactions: list[bytes]) -> bytes:
+    parts = [len(transactions).to_bytes(4, "little")]
+    return b"".join(parts + [part for one in transactions for part in (len(one).to_bytes(4, "little"), one)])
