@@ -14,6 +14,7 @@ import anyio
 import httpx2
 
 from rustorium import _native
+from rustorium.client import wire
 
 SEED = bytes(range(32))
 ROOT = "ab" * 32
@@ -51,7 +52,7 @@ class FakeNet:
         self.nonces: Counter[str] = Counter()
         self.receipts: dict[str, dict[str, Any]] = {}
         self.pending: dict[tuple[str, int], bytes] = {}
-        self.values: dict[tuple[str, str], str] = {}
+        self.values: dict[tuple[str, str], bytes] = {}
         self.executed: list[int] = []
         self.group_sizes: list[int] = []
         self.refuse_next: list[dict[str, Any]] = []
@@ -150,7 +151,12 @@ class FakeNet:
         value = self.values.get((address, key))
         if value is None:
             return problem(404, "key_not_found", "The namespace has no value under this key.", at=self.at())
-        return ok({"namespace": address, "key_hex": key, "value_hex": value, "at": self.at()})
+        shown = (
+            {"value": value.decode()}
+            if value.isascii() and value.decode().isprintable()
+            else {"value_hex": value.hex()}
+        )
+        return ok({"namespace": address, "key_hex": key, "at": self.at()} | shown)
 
     def _submit(self, request: httpx2.Request) -> httpx2.Response:
         raws = unframe(request.content)
@@ -185,7 +191,9 @@ class FakeNet:
             self.executed.append(nonce)
             for operation in json.loads(_native.describe_transaction(raw))["operations"]:
                 if operation["type"] == "put":
-                    self.values[(operation["namespace"], operation["key_hex"])] = operation["value_hex"]
+                    value = wire.shown_value(operation)
+                    assert value is not None
+                    self.values[(operation["namespace"], operation["key_hex"])] = value
             self.receipts[self.ids[raw]] = receipt(self.ids[raw], sender, nonce, self.height + 1)
 
 

@@ -116,7 +116,7 @@ def id_of(transaction: dict[str, Any]) -> str:
     """The operation's id in a transaction as a node shows it; empty where it has none."""
     for operation in transaction["operations"]:
         if operation["type"] == "put" and operation.get("key_hex") == ID_KEY.hex():
-            return bytes.fromhex(operation["value_hex"]).decode()
+            return str(operation["value"])
     return ""
 
 

@@ -4,6 +4,7 @@ Invariants: imports nothing of the project; slow and without side-channel defenc
 """
 
 import hashlib
+import unicodedata
 from collections.abc import Callable
 from typing import Any
 
@@ -206,6 +207,14 @@ def _named(name: str, raw: bytes) -> dict[str, str]:
         return {f"{name}_hex": raw.hex()}
 
 
+def _once(name: str, raw: bytes) -> dict[str, str]:
+    """`name` where the bytes are text without control characters (except tab and line ends), else `name_hex`."""
+    text = _named(name, raw).get(name)
+    if text is None or any(unicodedata.category(c) == "Cc" and c not in "\t\n\r" for c in text):
+        return {f"{name}_hex": raw.hex()}
+    return {name: text}
+
+
 def _condition(r: Reader) -> dict[str, Any]:
     match r.integer(1):
         case 0:
@@ -232,7 +241,7 @@ def _operation(r: Reader) -> dict[str, Any]:
             return fields | {"storage_bytes": r.integer(8)}
         case 1:
             fields = {"type": "put", "namespace": r.account(), **_named("key", r.blob(512))}
-            return fields | _named("value", r.blob(65_536))
+            return fields | _once("value", r.blob(65_536))
         case 2:
             return {"type": "delete", "namespace": r.account(), **_named("key", r.blob(512))}
         case 3:

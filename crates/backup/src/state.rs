@@ -98,7 +98,15 @@ const FIRST_KEY: StateKey = StateKey { account: AccountId([0; 32]), name: [0; 32
 
 fn walk(from: StateKey) -> Walk<'static> {
     let (leaves_max, looks_max) = (STEP_LEAVES, 2 * STEP_LEAVES);
-    Walk { from, account: None, wanted: &|_| true, leaves_max, looks_max, bytes_max: 16 << 20 }
+    Walk {
+        from,
+        account: None,
+        wanted: &|_| true,
+        leaves_max,
+        looks_max,
+        bytes_max: 16 << 20,
+        opened_bytes_max: usize::MAX,
+    }
 }
 
 /// Walks a stored tree from its root down.

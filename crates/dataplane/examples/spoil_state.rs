@@ -29,6 +29,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         leaves_max: usize::MAX,
         looks_max: usize::MAX,
         bytes_max: usize::MAX,
+        opened_bytes_max: usize::MAX,
     };
     let leaves = store.walk_at(tip, &walk)?.leaves;
     // What executions read stays: it has to go on.

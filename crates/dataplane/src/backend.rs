@@ -319,8 +319,9 @@ impl Backend for NodeBackend {
         subjects: Vec<Subject>,
         at: ProveAt,
         deadline: Instant,
+        address: IpAddr,
     ) -> BoxFuture<'static, Result<Proven, BackendError>> {
-        state::prove(self, subjects, at, deadline)
+        state::prove(self, subjects, at, deadline, address)
     }
 
     fn epoch_changes(&self, from: Epoch, limit: usize) -> Result<Vec<EpochChange>, BackendError> {

@@ -110,7 +110,10 @@ pub struct Node {
 }
 
 pub(crate) struct Running {
+    /// The threads of peers' links.
     pub(crate) runtime: Runtime,
+    /// The threads of clients' connections.
+    pub(crate) clients: Runtime,
     pub(crate) transport: Transport,
     pub(crate) http: HttpServer,
     pub(crate) quic: QuicFace,
@@ -199,11 +202,11 @@ impl Node {
     pub fn close(&self) {
         let Some(running) = self.running.lock().take() else { return };
         self.stopping.store(true, Ordering::Release);
-        running.runtime.block_on(async {
+        running.clients.block_on(async {
             running.http.close().await;
             running.quic.close().await;
-            running.transport.close().await;
         });
+        running.runtime.block_on(running.transport.close());
         running.verifier.stop();
         if let Some(proofs) = &self.backend.proofs {
             proofs.close();
@@ -223,6 +226,7 @@ impl Node {
         if let Err(error) = running.store.sync() {
             tracing::error!(event = "store_sync_failed", reason = %error);
         }
+        running.clients.shutdown_timeout(Duration::from_secs(2));
         running.runtime.shutdown_timeout(Duration::from_secs(2));
     }
 }

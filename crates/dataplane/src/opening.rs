@@ -14,6 +14,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use tokio::runtime::Runtime;
+
+/// Cores a thread of the network: more of them only contend.
+const CORES_PER_NETWORK_THREAD: usize = 4;
+const THREADS_MAX: usize = 8;
 
 pub(crate) fn read_genesis(path: &Path) -> Result<Genesis, NodeError> {
     let text = fs::read_to_string(path).map_err(|error| {
@@ -108,6 +113,23 @@ pub(crate) fn shaper(settings: &ShaperSettings) -> Result<Arc<Shaper>, NodeError
 pub(crate) fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, NodeError> {
     let builder = std::thread::Builder::new().name(name.to_owned());
     builder.spawn(run).map_err(|error| NodeError::new("system", format!("can't start the {name} thread: {error}")))
+}
+
+/// Threads that carry peers' links, or clients' connections: neither takes the other's time.
+pub(crate) fn network_threads(name: &str, blocking_max: usize) -> Result<Runtime, NodeError> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads_for(CORES_PER_NETWORK_THREAD))
+        .max_blocking_threads(blocking_max)
+        .enable_all()
+        .thread_name(name)
+        .build()
+        .map_err(|error| NodeError::new("system", format!("can't start the {name} threads: {error}")))
+}
+
+/// Threads for so many cores each, at least one.
+pub(crate) fn threads_for(cores_each: usize) -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    (cores / cores_each).clamp(1, THREADS_MAX)
 }
 
 #[cfg(test)]

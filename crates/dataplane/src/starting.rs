@@ -17,7 +17,8 @@ use crate::metrics::NodeMetrics;
 use crate::node::{Node, NodeError, Running, StartHandle};
 use crate::notices::Notices;
 use crate::opening::{
-    address_book, open_notices, open_tables, read_genesis, refuse_missing_journal, seed_book, shaper, spawn,
+    address_book, network_threads, open_notices, open_tables, read_genesis, refuse_missing_journal, seed_book,
+    shaper, spawn, threads_for,
 };
 use crate::outside::intake::Intake;
 use crate::outside::{Question, Server};
@@ -57,10 +58,10 @@ use std::thread::JoinHandle;
 use std::time::{Instant, SystemTime};
 use tokio::runtime::Runtime;
 
-/// Cores a thread that checks signatures, and a thread of the network: more of them only contend, and check smaller batches.
+/// Cores a thread that checks signatures: more of them only contend, and check smaller batches.
 const CORES_PER_VERIFIER: usize = 2;
-const CORES_PER_NETWORK_THREAD: usize = 4;
-const THREADS_MAX: usize = 8;
+/// Threads for clients' reads: the gateway lets fewer reads run at once.
+const READ_THREADS_MAX: usize = 32;
 /// Long enough for a process that has the links to take them back, over half the globe: it dials again within 50 ms.
 const RIVAL_WAIT_US: u64 = 1_000_000;
 
@@ -100,11 +101,6 @@ pub(crate) fn chain_info(genesis: &Arc<Genesis>) -> ChainInfo {
         shard: ShardId(0),
         name: String::from_utf8_lossy(genesis.name.as_slice()).into_owned(),
     }
-}
-
-fn threads_for(cores_each: usize) -> usize {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    (cores / cores_each).clamp(1, THREADS_MAX)
 }
 
 impl Starting {
@@ -189,17 +185,13 @@ impl Starting {
         let mut journaled = recover::decode_journal(&self.context, &*self.store, &tip, records)
             .map_err(|sentence| NodeError::new("journal-corrupt", sentence))?;
         journaled.retired = self.notices.retired().is_some();
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(threads_for(CORES_PER_NETWORK_THREAD))
-            .enable_all()
-            .thread_name("network")
-            .build()
-            .map_err(|error| NodeError::new("system", format!("can't start the network threads: {error}")))?;
+        let runtime = network_threads("network", 1)?;
+        let clients = network_threads("gateway", READ_THREADS_MAX)?;
         let transport = self.start_transport(&runtime)?;
         let committee = self.context.committee.clone();
         let verifier = Arc::new(Verifier::new(committee, self.waiters.clone(), self.events.clone()));
         let backend = Arc::new(self.backend(verifier.clone()));
-        let (http, quic) = self.start_gateway(&runtime, backend.clone())?;
+        let (http, quic) = self.start_gateway(&clients, backend.clone())?;
         let jobs: Arc<Queue<ExecutionJob>> = Arc::default();
         let certificates = Arc::new(CertificateServer::new(journal.reader().clone(), transport.clone()));
         let ports = ThreadPorts {
@@ -268,6 +260,7 @@ impl Starting {
             stopping: self.stopping,
             running: Mutex::new(Some(Running {
                 runtime,
+                clients,
                 transport,
                 http,
                 quic,

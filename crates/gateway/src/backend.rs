@@ -6,7 +6,7 @@
 mod listing;
 mod state;
 
-pub use listing::{KeyCursor, ListFrom, ListedKeys, Listing};
+pub use listing::{FoundKey, KeyCursor, ListFrom, ListedKeys, Listing};
 pub use state::{ProveAt, Proven, ReadAt, StateValues};
 
 use crate::final_block::{FinalBlock, Newest};
@@ -413,12 +413,13 @@ pub trait Backend: Send + Sync + 'static {
     fn read(&self, subjects: &[Subject], at: ReadAt) -> Result<StateValues, BackendError>;
 
     /// What subjects (1 to `PROOF_KEYS_MAX`, ascending, each once) hold, with one proof of them all, at the latest at
-    /// `deadline`.
+    /// `deadline`. Clients are told apart by their address.
     fn prove(
         &self,
         subjects: Vec<Subject>,
         at: ProveAt,
         deadline: Instant,
+        address: IpAddr,
     ) -> BoxFuture<'static, Result<Proven, BackendError>>;
 
     /// The changes that ended the epochs from `from` on, in order, at most `limit`; fewer where these are all.

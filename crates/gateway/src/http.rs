@@ -4,6 +4,7 @@
 //! token; every error is a `Problem`.
 
 mod access;
+mod answers;
 mod caches;
 pub mod events;
 pub mod feed;
@@ -16,6 +17,7 @@ pub mod pools;
 pub mod read;
 pub mod server;
 mod sites;
+mod stalling;
 pub mod state;
 pub mod submit;
 mod ui;
@@ -26,6 +28,7 @@ use crate::gate::Gate;
 use crate::metrics::GatewayMetrics;
 use crate::problem::{Code, Problem};
 use access::Need;
+use answers::Answers;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, Method, header};
@@ -38,6 +41,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, watch};
 
+pub use answers::AnswerLimits;
 pub use server::HttpServer;
 
 /// Bounds of the HTTP face.
@@ -57,6 +61,10 @@ pub struct HttpLimits {
     pub head_timeout: Duration,
     /// A client that takes none of an answer for this long is disconnected.
     pub write_stall_timeout: Duration,
+    /// A client that hasn't taken all that waits for it in this time is disconnected, however much it took meanwhile.
+    pub write_timeout: Duration,
+    /// What is made for clients and not taken yet.
+    pub answers: AnswerLimits,
     /// Blocks that an event stream which had all may fall behind.
     pub event_lag_blocks_max: u64,
     /// Longest silence on an event stream.
@@ -75,6 +83,8 @@ impl Default for HttpLimits {
             body_timeout: Duration::from_secs(10),
             head_timeout: Duration::from_secs(75),
             write_stall_timeout: Duration::from_secs(20),
+            write_timeout: Duration::from_secs(60),
+            answers: AnswerLimits::default(),
             event_lag_blocks_max: 1_024,
             keep_alive: Duration::from_secs(15),
             wait_ms_max: 60_000,
@@ -89,6 +99,7 @@ pub struct App {
     pub(crate) limits: HttpLimits,
     pub(crate) metrics: GatewayMetrics,
     pub(crate) bodies: Arc<Semaphore>,
+    pub(crate) answers: Answers,
     pub(crate) streams: Arc<Semaphore>,
     pub(crate) blocks: FinalBlocks,
     pub(crate) sites: Sites,
@@ -109,8 +120,9 @@ impl App {
         let largest = body_limit(submit::Media::Json);
         let bodies = Arc::new(Semaphore::new(limits.body_bytes_in_flight_max.clamp(largest, Semaphore::MAX_PERMITS)));
         let streams = Arc::new(Semaphore::new(limits.event_streams_max));
-        let (blocks, sites) = (FinalBlocks::default(), Sites::new(gate.rules()));
-        Arc::new(Self { backend, gate, limits, metrics, bodies, streams, blocks, sites, closing })
+        let (answers, blocks) = (Answers::new(&limits.answers, metrics.clone()), FinalBlocks::default());
+        let sites = Sites::new(gate.rules());
+        Arc::new(Self { backend, gate, limits, metrics, bodies, answers, streams, blocks, sites, closing })
     }
 }
 
@@ -170,7 +182,9 @@ pub fn router(app: Arc<App>) -> Router {
     let all = routes().into_iter().chain([empty_key]);
     let router =
         all.fold(Router::new(), |router, (path, need, methods)| router.route(path, guard(&app, need, methods)));
-    finish(router.merge(docs).merge(ui::routes()), app, true)
+    let router = router.merge(docs).layer(from_fn_with_state(app.clone(), answers::count_bytes));
+    // The explorer's files are part of the program, and take no memory.
+    finish(router.merge(ui::routes()), app, true)
 }
 
 /// On the route itself, so that no spelling of a path leads around it.

@@ -1,8 +1,8 @@
 //! The ledger's values as JSON: what the HTTP face answers and what the Python package converts with.
 //!
 //! Amounts are decimal strings; times, heights and nonces are integers; ids, hashes, keys and signatures are hex digits;
-//! addresses are bech32m. Keys and values are pairs: `key_hex` is always there, `key` where the bytes are UTF-8 text; a
-//! caller gives either (or both, if they agree).
+//! addresses are bech32m. `key_hex` is always there, `key` where the bytes are UTF-8 text. A value is shown once: in `value`
+//! where it is text without control characters, else in `value_hex`. A caller gives either (or both, if they agree).
 //!
 //! *Invariants:* a view holds what the value holds, and `Operation` converts both ways without loss; no floats.
 

@@ -14,6 +14,7 @@ pub mod metrics;
 pub mod problem;
 pub mod quic;
 mod screen;
+mod shares;
 
 pub use backend::*;
 pub use final_block::{FinalBlock, Newest};

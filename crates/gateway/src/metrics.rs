@@ -45,6 +45,8 @@ pub struct GatewayMetrics {
     address_proofs: Counter,
     connections: Family<FaceLabel, Gauge>,
     event_streams: Gauge,
+    answer_bytes: Gauge,
+    refused_answers: Counter,
     times: Family<KindLabel, Histogram, fn() -> Histogram>,
 }
 
@@ -60,6 +62,8 @@ impl Default for GatewayMetrics {
             address_proofs: Counter::default(),
             connections: Family::default(),
             event_streams: Gauge::default(),
+            answer_bytes: Gauge::default(),
+            refused_answers: Counter::default(),
             times: Family::new_with_constructor(times),
         };
         // What is known beforehand is there from the start, with 0: so rates and alerts see the first one, too.
@@ -117,6 +121,16 @@ impl GatewayMetrics {
         );
         registry.register("connections", "Open client connections", self.connections.clone());
         registry.register("event_streams", "Open event streams", self.event_streams.clone());
+        registry.register(
+            "answer_bytes",
+            "Bytes of HTTP answers that are made or sent and not taken yet",
+            self.answer_bytes.clone(),
+        );
+        registry.register(
+            "refused_answers",
+            "HTTP requests refused because too many bytes of answers are under way",
+            self.refused_answers.clone(),
+        );
     }
 
     pub(crate) fn response(&self, status: u16, submission: bool, took: Duration) {
@@ -149,6 +163,14 @@ impl GatewayMetrics {
         Open::new(self.connections.get_or_create(&FaceLabel { face }).clone())
     }
 
+    pub(crate) fn answer(&self) -> Held {
+        Held { gauge: self.answer_bytes.clone(), bytes: 0 }
+    }
+
+    pub(crate) fn refused_answer(&self) {
+        self.refused_answers.inc();
+    }
+
     pub(crate) fn event_stream(&self) -> Open {
         Open::new(self.event_streams.clone())
     }
@@ -168,5 +190,27 @@ impl Open {
 impl Drop for Open {
     fn drop(&mut self) {
         self.0.dec();
+    }
+}
+
+/// Counts the bytes of an answer until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Held {
+    gauge: Gauge,
+    bytes: i64,
+}
+
+impl Held {
+    /// The answer takes so many bytes.
+    pub(crate) fn set(&mut self, bytes: usize) {
+        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+        self.gauge.inc_by(bytes - self.bytes);
+        self.bytes = bytes;
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.gauge.dec_by(self.bytes);
     }
 }

@@ -119,6 +119,12 @@ export function utf8(hex) {
 /** Text as its UTF-8 bytes in hex digits. */
 export const toHex = (text) => hexOf(new TextEncoder().encode(text));
 
+/** The same with its value in hex digits, as proofs show it: a node shows a value once, as text or in digits. */
+export const inDigits = (said) =>
+  typeof said?.value === "string" && (said.value_hex ?? null) === null
+    ? { ...said, value_hex: toHex(said.value) }
+    : said;
+
 /** Bytes in hex digits. */
 export function hexOf(raw) {
   let digits = "";

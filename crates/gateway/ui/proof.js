@@ -1,7 +1,7 @@
 // Checks in this page what the node says: the light client, compiled from the node's own Rust, as a WebAssembly module.
 
 import { Problem, post, read, readBytes } from "./api.js";
-import { blockHref, copied, count, duration, facts, h, hexOf, sentence, short, when } from "./dom.js";
+import { blockHref, copied, count, duration, facts, h, hexOf, inDigits, sentence, short, when } from "./dom.js";
 import { live } from "./live.js";
 
 /** Changes of committees that are fetched at a time. */
@@ -225,7 +225,7 @@ export async function proven(subject, words, signal) {
     if (!item || others.length > 0 || !agrees({ type, ...subject }, item))
       return "the proof is of something else than what was asked for";
     if (shown.height < from) return `the proof is of height ${shown.height}, older than height ${from}, which is final`;
-    return agrees(item, answer.items[0]) ? null : "the node says something else than its proof shows";
+    return agrees(item, inDigits(answer.items[0])) ? null : "the node says something else than its proof shows";
   };
   const panel = checked(
     { kind: "read", proof_hex: answer.proof_hex },

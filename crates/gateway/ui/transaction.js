@@ -11,6 +11,7 @@ import {
   facts,
   h,
   idLink,
+  inDigits,
   keyHref,
   readable,
   say,
@@ -49,7 +50,7 @@ function rows(operation, said) {
   ];
   switch (operation.type) {
     case "put":
-      return [["Account", account(operation.namespace)], keyRow(), ["Value", readable(operation.value_hex)]];
+      return [["Account", account(operation.namespace)], keyRow(), ["Value", readable(inDigits(operation).value_hex)]];
     case "delete":
       return [["Account", account(operation.namespace)], keyRow()];
     case "transfer":
@@ -116,7 +117,7 @@ function judge(answer) {
     const said = answer.transaction.operations;
     const same =
       transaction.operations.length === said.length &&
-      transaction.operations.every((operation, index) => compared(operation, said[index]));
+      transaction.operations.every((operation, index) => compared(operation, inDigits(said[index])));
     return same ? null : "the node says other operations than those that its proof shows";
   };
 }

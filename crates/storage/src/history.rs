@@ -41,6 +41,8 @@ pub struct Walk<'a> {
     pub looks_max: usize,
     /// Bytes of names and values found after which it ends.
     pub bytes_max: usize,
+    /// Bytes of names and values looked at, found or not, after which it ends.
+    pub opened_bytes_max: usize,
 }
 
 /// What a walk found.
@@ -134,12 +136,13 @@ pub(crate) struct Walking<'a> {
     walk: &'a Walk<'a>,
     looks: usize,
     bytes: usize,
+    opened_bytes: usize,
     found: Walked,
 }
 
 impl<'a> Walking<'a> {
     pub(crate) fn new(walk: &'a Walk<'a>) -> Self {
-        Self { walk, looks: 0, bytes: 0, found: Walked::default() }
+        Self { walk, looks: 0, bytes: 0, opened_bytes: 0, found: Walked::default() }
     }
 
     /// Whether the walk looks at `key`; where not, it is over.
@@ -151,7 +154,8 @@ impl<'a> Walking<'a> {
         // A walk that may do nothing still gets on by one key: a caller that loops ends.
         let spent = self.looks >= walk.looks_max.max(1)
             || self.found.leaves.len() >= walk.leaves_max.max(1)
-            || self.bytes >= walk.bytes_max.max(1);
+            || self.bytes >= walk.bytes_max.max(1)
+            || self.opened_bytes >= walk.opened_bytes_max.max(1);
         if spent {
             self.found.next = Some(*key);
         }
@@ -161,8 +165,10 @@ impl<'a> Walking<'a> {
 
     /// Takes the leaf that was found at a key that is looked at.
     pub(crate) fn take(&mut self, key: StateKey, leaf: StoredValue) {
+        let bytes = leaf.name.len() + leaf.value.len();
+        self.opened_bytes += bytes;
         if (self.walk.wanted)(&leaf.name) {
-            self.bytes += leaf.name.len() + leaf.value.len();
+            self.bytes += bytes;
             self.found.leaves.push((key, leaf));
         }
     }

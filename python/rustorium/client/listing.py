@@ -40,10 +40,9 @@ def _page(answer: Mapping[str, Any]) -> KeyPage:
 
 
 def _key(item: Mapping[str, Any]) -> ListedKey:
-    value = item.get("value_hex")
     return ListedKey(
         key=bytes.fromhex(item["key_hex"]),
         value_bytes=int(item["value_bytes"]),
         value_hash=str(item["value_hash"]),
-        value=bytes.fromhex(value) if value is not None else None,
+        value=wire.shown_value(item),
     )

@@ -181,9 +181,19 @@ def account(answer: Answer) -> Account:
 
 
 def value(answer: Answer) -> Value:
-    return Value(
-        str(answer["namespace"]), bytes.fromhex(answer["key_hex"]), bytes.fromhex(answer["value_hex"]), at(answer)
-    )
+    held = shown_value(answer)
+    if held is None:
+        raise ValueError("the answer has no value")
+    return Value(str(answer["namespace"]), bytes.fromhex(answer["key_hex"]), held, at(answer))
+
+
+def shown_value(answer: Answer) -> bytes | None:
+    """The value that an answer shows, as text or as hex digits; None where it shows none. Earlier nodes show both."""
+    digits = answer.get("value_hex")
+    if digits is not None:
+        return bytes.fromhex(digits)
+    text = answer.get("value")
+    return text.encode() if text is not None else None
 
 
 def balance(answer: Answer) -> Balance:

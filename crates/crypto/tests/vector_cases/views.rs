@@ -11,6 +11,14 @@ fn pair(object: &mut Value, name: &str, bytes: &[u8]) {
     object[format!("{name}_hex")] = hex::encode(bytes).into();
 }
 
+/// `name` where the bytes are text without control characters, else `name_hex`.
+fn once(object: &mut Value, name: &str, bytes: &[u8]) {
+    match std::str::from_utf8(bytes).ok().filter(|text| !text.chars().any(char::is_control)) {
+        Some(text) => object[name] = text.into(),
+        None => object[format!("{name}_hex")] = hex::encode(bytes).into(),
+    }
+}
+
 fn possessed(mut object: Value, possession: &rustorium_types::Possession) -> Value {
     let (validator, node) = (hex::encode(possession.validator), hex::encode(possession.node));
     object["possession"] = json!({ "validator": validator, "node": node });
@@ -50,7 +58,7 @@ fn operation(operation: &Operation) -> Value {
         Operation::Put { namespace, key, value } => {
             let mut object = json!({ "type": "put", "namespace": namespace });
             pair(&mut object, "key", key.as_slice());
-            pair(&mut object, "value", value.as_slice());
+            once(&mut object, "value", value.as_slice());
             object
         }
         Operation::Delete { namespace, key } => {

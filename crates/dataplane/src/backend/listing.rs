@@ -5,13 +5,13 @@
 //! are of one height.
 
 use rustorium_execution::name_of_data;
-use rustorium_gateway::{At, KeyCursor, ListFrom, ListedKeys, Listing};
-use rustorium_storage::{Store, StoreError, Walk};
+use rustorium_gateway::{At, FoundKey, KeyCursor, ListFrom, ListedKeys, Listing};
+use rustorium_storage::{Store, StoreError, StoredValue, Walk};
 use rustorium_types::{Height, StateKey};
 
-/// Leaves that a page looks at, and bytes that it finds, at most.
-const LOOKS_MAX: usize = 20_000;
-const BYTES_MAX: usize = 4 << 20;
+/// Leaves that a page looks at, and bytes of those that it opens, at most: each is sealed, and has its name inside.
+const LOOKS_MAX: usize = 4_000;
+const OPENED_BYTES_MAX: usize = 8 << 20;
 
 /// A page of a namespace's keys.
 pub fn keys(store: &dyn Store, asked: &Listing) -> Result<ListedKeys, StoreError> {
@@ -27,11 +27,14 @@ pub fn keys(store: &dyn Store, asked: &Listing) -> Result<ListedKeys, StoreError
         wanted: &|name| name_of_data(name).is_some_and(|key| key.starts_with(&asked.prefix)),
         leaves_max: asked.limit,
         looks_max: LOOKS_MAX,
-        bytes_max: BYTES_MAX,
+        bytes_max: asked.bytes_max,
+        opened_bytes_max: OPENED_BYTES_MAX,
     };
     let found = store.walk_at(height, &walk)?;
     let key = |name: &[u8]| name_of_data(name).unwrap_or_default().to_vec();
-    let keys = found.leaves.into_iter().map(|(_, leaf)| (key(&leaf.name), leaf.value)).collect();
+    let listed =
+        |(at, leaf): (StateKey, StoredValue)| FoundKey { name: at.name, key: key(&leaf.name), value: leaf.value };
+    let keys = found.leaves.into_iter().map(listed).collect();
     let root = store.links(height, height)?.first().map(|stored| stored.result_root).unwrap_or_default();
     let next = found.next.map(|next| KeyCursor { height, name: next.name });
     Ok(ListedKeys { keys, next, at: At { height, root } })
@@ -70,7 +73,7 @@ mod tests {
     }
 
     fn listing(prefix: &[u8], from: ListFrom, limit: usize) -> Listing {
-        Listing { namespace: AccountId([1; 32]), prefix: prefix.to_vec(), from, limit }
+        Listing { namespace: AccountId([1; 32]), prefix: prefix.to_vec(), from, limit, bytes_max: 1 << 20 }
     }
 
     /// All keys of a listing, paged, and the height at which it holds.
@@ -80,7 +83,7 @@ mod tests {
             let page = keys(store, &listing(prefix, from, limit)).unwrap();
             assert!(page.keys.len() <= limit);
             assert_eq!(page.at.root, Hash([page.at.height.0 as u8 + 1; 32]));
-            for (key, value) in page.keys {
+            for FoundKey { key, value, .. } in page.keys {
                 assert_eq!(value, [b"of ", &*key].concat());
                 assert!(found.insert(key), "a key is listed once");
             }

@@ -8,6 +8,7 @@ use rustorium_execution::subject_key;
 use rustorium_gateway::{At, BackendError, ProveAt, Proven, ReadAt, StateValues};
 use rustorium_storage::Store;
 use rustorium_types::{BoundedBytes, Height, LeafValue, StateKey, Subject};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{oneshot, watch};
@@ -59,6 +60,7 @@ pub(super) fn prove(
     subjects: Vec<Subject>,
     at: ProveAt,
     deadline: Instant,
+    address: IpAddr,
 ) -> BoxFuture<'static, Result<Proven, BackendError>> {
     let Some(pool) = node.proofs.clone() else { return ready(Err(BackendError::NoStateRoots)).boxed() };
     let moved = node.progress.moved.subscribe();
@@ -77,7 +79,7 @@ pub(super) fn prove(
             // A client that went away has no use for the answer.
             let _ = sender.send(answered);
         });
-        pool.ask(subjects, root, deadline.into_std(), sink);
+        pool.ask(address, subjects, root, deadline.into_std(), sink);
         match timeout_at(deadline, answer).await {
             Ok(Ok(answered)) => answered,
             Ok(Err(_)) => Err(BackendError::Unavailable("it is stopping".to_owned())),

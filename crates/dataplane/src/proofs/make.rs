@@ -1,6 +1,6 @@
 //! One multiproof for many questions at one root.
 
-use super::{Ask, Claimed};
+use super::Claimed;
 use crate::backend::storage;
 use crate::tree_rows::Tree;
 use rustorium_gateway::{At, BackendError, Proven};
@@ -10,6 +10,9 @@ use rustorium_types::{
     BoundedBytes, BoundedVec, LeafValue, PROOF_VALUE_BYTES_MAX, ReadProof, STATE_PROOF_BYTES_MAX, StateKey, Subject,
 };
 use std::collections::{BTreeMap, BTreeSet};
+
+/// Bytes of the values of one answer. In JSON they take four times as many, since the proof has them too.
+const ANSWER_VALUE_BYTES_MAX: usize = 2 * 1024 * 1024;
 
 /// A proof of some keys and what they hold.
 pub(super) struct Made {
@@ -34,8 +37,12 @@ impl Made {
         values.sum::<usize>() + self.state.as_slice().len()
     }
 
-    /// What of it answers a question about some of its keys.
-    pub(super) fn answer(&self, claimed: &Claimed, subjects: &[(Subject, StateKey)]) -> Proven {
+    /// What of it answers a question about some of its keys. Errors: `ProofTooLarge` where their values are.
+    pub(super) fn answer(&self, claimed: &Claimed, subjects: &[(Subject, StateKey)]) -> Result<Proven, BackendError> {
+        let held = subjects.iter().filter_map(|(_, key)| self.values.get(key)?.as_ref());
+        if held.map(|value| value.as_slice().len()).sum::<usize>() > ANSWER_VALUE_BYTES_MAX {
+            return Err(BackendError::ProofTooLarge { limit: ANSWER_VALUE_BYTES_MAX });
+        }
         let own: BTreeSet<&StateKey> = subjects.iter().map(|(_, key)| key).collect();
         let entry = |(subject, key): &(Subject, StateKey)| (subject.clone(), self.values.get(key).cloned().flatten());
         let entries: Vec<(Subject, LeafValue)> = subjects.iter().map(entry).collect();
@@ -49,7 +56,7 @@ impl Made {
             proof: claimed.proof.clone(),
         };
         let at = At { height: claimed.height, root: claimed.result_root };
-        Proven { proof: Box::new(proof), at, state_root: claimed.state_root }
+        Ok(Proven { proof: Box::new(proof), at, state_root: claimed.state_root })
     }
 }
 
@@ -81,24 +88,4 @@ pub(super) fn make(
 
 fn failed(error: impl std::fmt::Display) -> BackendError {
     BackendError::Storage(error.to_string())
-}
-
-/// Divides questions into those that are answered by one proof: small ones together up to `keys_max` distinct keys, a
-/// larger one by itself. The small ones come first, so that nobody waits behind a large one without need.
-pub(super) fn portions(mut asks: Vec<Ask>, keys_max: usize) -> Vec<Vec<Ask>> {
-    asks.sort_by_key(|ask| ask.subjects.len());
-    let (mut all, mut portion, mut keys) = (Vec::new(), Vec::new(), BTreeSet::new());
-    for ask in asks {
-        let new = ask.subjects.iter().filter(|(_, key)| !keys.contains(key)).count();
-        if !portion.is_empty() && keys.len() + new > keys_max {
-            all.push(std::mem::take(&mut portion));
-            keys.clear();
-        }
-        keys.extend(ask.subjects.iter().map(|(_, key)| *key));
-        portion.push(ask);
-    }
-    if !portion.is_empty() {
-        all.push(portion);
-    }
-    all
 }

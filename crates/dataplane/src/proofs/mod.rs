@@ -2,7 +2,7 @@
 //!
 //! *Invariants:* never one proof for each of several that wait; what a proof says is read from one view at a root that a
 //! final header claims; every question is answered once, at the latest when its turn comes after its deadline; full means
-//! `Busy`, at once.
+//! `Busy`, at once, and no client fills it for the others.
 //!
 //! There is no timer: what comes while a proof is being made goes into the next, and on an idle node nothing waits.
 
@@ -10,21 +10,24 @@ mod cache;
 mod claims;
 mod make;
 mod metrics;
+mod sharing;
 
 pub use claims::{Claimed, Claims, claim_of};
 pub use metrics::ProofMetrics;
 
 use crate::queue::Queue;
 use cache::ProofCache;
-use make::{make, portions};
+use make::make;
 use parking_lot::Mutex;
 use rustorium_execution::subject_key;
 use rustorium_gateway::{BackendError, Proven};
 use rustorium_storage::Store;
 use rustorium_types::{Height, StateKey, Subject, seeded};
+use sharing::{Loads, Turns};
 use std::collections::{BTreeMap, VecDeque};
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// How far the pool's thread steps back behind the others.
 const NICE: i32 = 10;
@@ -57,6 +60,8 @@ pub type ProofSink = Box<dyn FnOnce(Result<Proven, BackendError>) + Send>;
 
 /// One question.
 struct Ask {
+    /// Who asks.
+    address: IpAddr,
     /// What it is about, ascending, and where in the state that is.
     subjects: Vec<(Subject, StateKey)>,
     /// The root's height; none for the newest.
@@ -65,18 +70,12 @@ struct Ask {
     done: ProofSink,
 }
 
-#[derive(Default, Clone, Copy)]
-struct Load {
-    asks: usize,
-    keys: usize,
-}
-
 /// The pool: questions in, answers from its one thread.
 pub struct ProofPool {
     store: Arc<dyn Store>,
     limits: ProofLimits,
     waiting: Queue<Ask>,
-    load: Mutex<Load>,
+    load: Mutex<Loads>,
     claims: Claims,
     cache: ProofCache,
     metrics: ProofMetrics,
@@ -104,7 +103,14 @@ impl ProofPool {
     }
 
     /// Asks what `subjects` (ascending, each once, at least one) hold under a root, the newest where none is named.
-    pub fn ask(&self, subjects: Vec<Subject>, root: Option<Height>, deadline: Instant, done: ProofSink) {
+    pub fn ask(
+        &self,
+        address: IpAddr,
+        subjects: Vec<Subject>,
+        root: Option<Height>,
+        deadline: Instant,
+        done: ProofSink,
+    ) {
         self.metrics.asked.inc();
         let keyed = |subject: Subject| {
             let key = subject_key(&subject);
@@ -113,40 +119,37 @@ impl ProofPool {
         let subjects: Vec<(Subject, StateKey)> = subjects.into_iter().map(keyed).collect();
         if let Some(found) = self.cached(&subjects, root) {
             self.metrics.cache_hits.inc();
-            return done(Ok(found));
+            return done(found);
         }
-        let full = {
+        let entered = {
             let mut load = self.load.lock();
-            let keys = load.keys + subjects.len();
-            // Whoever comes to an empty pool is never too much for it.
-            let full = load.asks > 0
-                && (load.asks >= self.limits.asks_max || keys > self.limits.keys_max)
-                && !seeded::bug("proof-pool-without-end");
-            if !full {
-                *load = Load { asks: load.asks + 1, keys };
-                self.metrics.waiting.set(i64::try_from(load.asks).unwrap_or(i64::MAX));
-            }
-            full
+            let entered = load.enter(address, subjects.len(), &self.limits);
+            self.show(&load);
+            entered
         };
-        if full {
+        if !entered {
             self.metrics.busy.inc();
             return done(Err(BackendError::Busy { retry_after_ms: RETRY_AFTER_MS }));
         }
         // Closed, it drops the question, and with it the sink: the client sees that no answer comes.
-        self.waiting.push(Ask { subjects, root, deadline, done });
+        self.waiting.push(Ask { address, subjects, root, deadline, done });
     }
 
-    fn cached(&self, subjects: &[(Subject, StateKey)], root: Option<Height>) -> Option<Proven> {
+    fn cached(&self, subjects: &[(Subject, StateKey)], root: Option<Height>) -> Option<Result<Proven, BackendError>> {
         let newest = self.store.kept().roots?.1;
         let claimed = self.claims.known(root.unwrap_or(newest))?;
         let made = self.cache.find(claimed.height, subjects.iter().map(|(_, key)| key))?;
         Some(made.answer(&claimed, subjects))
     }
 
-    fn release(&self, keys: usize) {
+    fn release(&self, ask: &Ask) {
         let mut load = self.load.lock();
-        *load = Load { asks: load.asks.saturating_sub(1), keys: load.keys.saturating_sub(keys) };
-        self.metrics.waiting.set(i64::try_from(load.asks).unwrap_or(i64::MAX));
+        load.leave(ask.address, ask.subjects.len());
+        self.show(&load);
+    }
+
+    fn show(&self, load: &Loads) {
+        self.metrics.waiting.set(i64::try_from(load.asks()).unwrap_or(i64::MAX));
     }
 
     /// Makes proofs until the pool is closed; for one thread.
@@ -155,14 +158,23 @@ impl ProofPool {
         if let Err(error) = rustix::process::nice(NICE) {
             tracing::debug!(event = "nice_failed", reason = %error);
         }
-        let mut waiting = VecDeque::new();
-        while self.waiting.take(None, &mut waiting) {
-            self.answer_all(waiting.drain(..));
+        let mut turns = Turns::default();
+        while self.gather(&mut turns, None) {
+            self.answer_next(&mut turns);
         }
     }
 
+    /// Adds what came meanwhile to those that wait; false where nothing waits and nothing will come any more.
+    fn gather(&self, turns: &mut Turns, patience: Option<Duration>) -> bool {
+        let mut arrived = VecDeque::new();
+        let patience = if turns.is_empty() { patience } else { Some(Duration::ZERO) };
+        let open = self.waiting.take(patience, &mut arrived);
+        arrived.into_iter().for_each(|ask| turns.push(ask, self.limits.gathered_keys_max));
+        open || !turns.is_empty()
+    }
+
     /// For how long its thread has been at what it took last.
-    pub fn busy_for(&self) -> Option<std::time::Duration> {
+    pub fn busy_for(&self) -> Option<Duration> {
         self.waiting.busy_for()
     }
 
@@ -173,16 +185,18 @@ impl ProofPool {
 
     /// Answers everything that waits now; for who has no thread.
     pub fn run_once(&self) {
-        let mut waiting = VecDeque::new();
-        self.waiting.take(Some(std::time::Duration::ZERO), &mut waiting);
-        self.answer_all(waiting.drain(..));
+        let mut turns = Turns::default();
+        while self.gather(&mut turns, Some(Duration::ZERO)) && !turns.is_empty() {
+            self.answer_next(&mut turns);
+        }
     }
 
-    fn answer_all(&self, asks: impl Iterator<Item = Ask>) {
+    /// Answers the questions whose turn it is.
+    fn answer_next(&self, turns: &mut Turns) {
         let now = Instant::now();
         let mut by_root: BTreeMap<Height, (Arc<Claimed>, Vec<Ask>)> = BTreeMap::new();
-        for ask in asks {
-            self.release(ask.subjects.len());
+        for ask in turns.next(self.limits.gathered_keys_max) {
+            self.release(&ask);
             if ask.deadline <= now && !seeded::bug("late-proof-is-made") {
                 self.metrics.busy.inc();
                 (ask.done)(Err(BackendError::Busy { retry_after_ms: RETRY_AFTER_MS }));
@@ -194,9 +208,7 @@ impl ProofPool {
             }
         }
         for (claimed, asks) in by_root.into_values() {
-            for portion in portions(asks, self.limits.gathered_keys_max) {
-                self.answer(&claimed, portion);
-            }
+            self.answer(&claimed, asks);
         }
     }
 
@@ -211,7 +223,7 @@ impl ProofPool {
                 self.cache.put(claimed.height, &made);
                 for ask in asks {
                     let answer = made.answer(claimed, &ask.subjects);
-                    (ask.done)(Ok(answer));
+                    (ask.done)(answer);
                 }
             }
             Err(error) => asks.into_iter().for_each(|ask| (ask.done)(Err(error.clone()))),

@@ -8,6 +8,7 @@ use rustorium_gateway::{
     TransactionStatus, Visit, Wait,
 };
 use rustorium_types::{AccountId, Epoch, EpochChange, Height, Subject, Transaction, TxId, View};
+use std::net::IpAddr;
 use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -66,7 +67,13 @@ impl Backend for FillFace {
         self.not_yet()
     }
 
-    fn prove(&self, _: Vec<Subject>, _: ProveAt, _: Instant) -> BoxFuture<'static, Result<Proven, BackendError>> {
+    fn prove(
+        &self,
+        _: Vec<Subject>,
+        _: ProveAt,
+        _: Instant,
+        _: IpAddr,
+    ) -> BoxFuture<'static, Result<Proven, BackendError>> {
         Box::pin(ready(self.not_yet()))
     }
 

@@ -31,6 +31,7 @@ impl SnapshotView for StoredView {
                 leaves_max: STEP_LEAVES,
                 looks_max: 2 * STEP_LEAVES,
                 bytes_max,
+                opened_bytes_max: bytes_max,
             };
             let walked = self.0.0.walk(&walk);
             let walked =

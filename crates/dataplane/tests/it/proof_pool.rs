@@ -14,6 +14,7 @@ use rustorium_gateway::{BackendError, Proven};
 use rustorium_state::tables::Tables;
 use rustorium_storage::{HistoryStore, MemStore, Store};
 use rustorium_types::{BoundedBytes, Genesis, Height, PROOF_KEYS_MAX, StateClaim, Subject, encode};
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, Instant};
@@ -73,7 +74,7 @@ impl World {
         let sender = Mutex::new(sender);
         subjects.sort();
         let sink = Box::new(move |answered| drop(sender.lock().unwrap().send(answered)));
-        self.pool.ask(subjects, root.map(Height), deadline, sink);
+        self.pool.ask(Ipv4Addr::LOCALHOST.into(), subjects, root.map(Height), deadline, sink);
         answer
     }
 
@@ -225,6 +226,29 @@ fn questions_are_gathered_up_to_a_number_of_keys_and_large_ones_wait_behind_smal
     for answer in small.iter().chain([&same]) {
         assert!(checked(&world.net.genesis, answer).proof.others.len() <= 3);
     }
+}
+
+#[test]
+fn a_client_that_fills_the_pool_neither_keeps_others_out_nor_waiting() {
+    let world = World::with(ProofLimits { gathered_keys_max: 4, keys_max: 64, ..ProofLimits::default() });
+    let order = Arc::new(Mutex::new(Vec::new()));
+    let ask = |last: u8, keys: usize| {
+        let mut subjects: Vec<Subject> = (0..keys).map(|n| value(n % ACCOUNTS, &[last, n as u8])).collect();
+        subjects.sort();
+        let order = order.clone();
+        let done = move |answer: Result<Proven, BackendError>| order.lock().unwrap().push((last, answer.is_ok()));
+        let deadline = Instant::now() + Duration::from_secs(3_600);
+        world.pool.ask(IpAddr::from([192, 0, 2, last]), subjects, None, deadline, Box::new(done));
+    };
+    (0..5).for_each(|_| ask(1, 16));
+    assert_eq!(std::mem::take(&mut *order.lock().unwrap()), [(1, false)], "four are all of its keys");
+    (0..3).for_each(|_| ask(2, 1));
+    ask(3, 8);
+    world.pool.run_once();
+    let answered = std::mem::take(&mut *order.lock().unwrap());
+    assert!(answered.iter().all(|(_, good)| *good), "{answered:?}");
+    let place = |last: u8| answered.iter().rposition(|(of, _)| *of == last).unwrap();
+    assert!(place(2) <= 4 && place(3) <= 4, "each has its turn: {answered:?}");
 }
 
 #[test]

@@ -282,6 +282,7 @@ pub fn same_state(net: &Net, store: &MemStore) {
         leaves_max: usize::MAX,
         looks_max: usize::MAX,
         bytes_max: usize::MAX,
+        opened_bytes_max: usize::MAX,
     };
     let leaves = view.walk(&walk).unwrap().leaves;
     assert!(leaves.len() > 8);

@@ -53,13 +53,26 @@ pub struct Listing {
     pub from: ListFrom,
     /// The most keys.
     pub limit: usize,
+    /// Bytes of keys and values after which the page ends.
+    pub bytes_max: usize,
+}
+
+/// A key that a listing found.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct FoundKey {
+    /// The hash of its name, as a cursor names it.
+    pub name: [u8; 32],
+    /// The key.
+    pub key: Vec<u8>,
+    /// Its value.
+    pub value: Vec<u8>,
 }
 
 /// A page of keys.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ListedKeys {
     /// Keys and values, in no order that means anything.
-    pub keys: Vec<(Vec<u8>, Vec<u8>)>,
+    pub keys: Vec<FoundKey>,
     /// Where the next page goes on; none on the last. A page may be short and have a next one all the same.
     pub next: Option<KeyCursor>,
     /// Where all pages of the listing hold.

@@ -1,13 +1,14 @@
 //! The node's condition, the chain's genesis, health, and the metrics listener's one route.
 
 use super::Shared;
+use super::answers::Counted;
 use super::params::none_match;
 use crate::json::{AtView, ChainAnswer, CommitteeAnswer, Finding, HealthAnswer, StatusAnswer};
 use crate::problem::{Code, Problem};
-use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 
 /// The node's condition.
 #[utoipa::path(get, path = "/v1/status", responses((status = 200, body = StatusAnswer)))]
@@ -44,7 +45,8 @@ pub async fn genesis(State(app): Shared, headers: HeaderMap) -> Response {
         return (StatusCode::NOT_MODIFIED, cache).into_response();
     }
     let media = [(header::CONTENT_TYPE, "application/octet-stream")];
-    (cache, media, chain.genesis_bytes.clone()).into_response()
+    // These bytes are there once, however many clients are sent them.
+    (Extension(Counted), cache, media, chain.genesis_bytes.clone()).into_response()
 }
 
 /// Whether the process answers.

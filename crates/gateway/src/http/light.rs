@@ -1,14 +1,12 @@
 //! What a light client needs: the epoch changes, which lead from one committee to the next.
 
 use super::Shared;
-use super::params::{Params, page_limit};
-use super::read::{IMMUTABLE, fresh, off_thread};
+use super::answers::{Made, answer, json_bytes};
+use super::params::{Caller, Params, page_limit};
 use crate::json::{AtView, EpochChangeView, EpochsPage};
 use crate::problem::Problem;
-use axum::Json;
 use axum::extract::State;
-use axum::http::header;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use rustorium_types::Epoch;
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -26,7 +24,7 @@ pub struct EpochsParams {
 }
 
 /// The changes that ended epochs, in order: each with the last block of its epoch, the proof that it is final, and the next
-/// committee.
+/// committee. A page ends after 1 MiB, or after `limit` changes.
 #[utoipa::path(
     get, path = "/v1/epochs", params(EpochsParams),
     responses(
@@ -34,13 +32,30 @@ pub struct EpochsParams {
         (status = "4XX", description = "Problem", content_type = "application/problem+json"),
     )
 )]
-pub async fn epochs(State(app): Shared, Params(params): Params<EpochsParams>) -> Result<Response, Problem> {
-    let limit = page_limit(params.limit)?;
-    let changes = off_thread(&app, move |backend| backend.epoch_changes(Epoch(params.from), limit)).await?;
-    let full = changes.len() == limit;
-    let next = full.then(|| params.from.saturating_add(limit as u64));
-    let at = AtView::new(app.backend.chain().shard, app.backend.status().executed);
-    let page = EpochsPage { changes: changes.iter().map(EpochChangeView::from).collect(), next, at };
-    // A full page never changes; the last one grows.
-    Ok(if full { ([(header::CACHE_CONTROL, IMMUTABLE)], Json(page)).into_response() } else { fresh(page) })
+pub async fn epochs(
+    State(app): Shared,
+    caller: Caller,
+    Params(params): Params<EpochsParams>,
+) -> Result<Response, Problem> {
+    let (limit, bytes_max) = (page_limit(params.limit)?, app.limits.answers.page_bytes_max);
+    answer(&app, caller, bytes_max, move |backend| {
+        let (mut changes, mut bytes) = (Vec::new(), 0);
+        for epoch in (params.from..).take(limit) {
+            if bytes >= bytes_max {
+                break;
+            }
+            // One at a time: a change of a large committee has some hundred kilobytes.
+            let Some(change) = backend.epoch_changes(Epoch(epoch), 1)?.pop() else { break };
+            let view = EpochChangeView::from(&change);
+            bytes += json_bytes(&view);
+            changes.push(view);
+        }
+        // A page that ends before the newest change never changes; the last one grows.
+        let cut = changes.len() == limit || bytes >= bytes_max;
+        let next = cut.then(|| params.from.saturating_add(changes.len() as u64));
+        let at = AtView::new(backend.chain().shard, backend.status().executed);
+        let page = EpochsPage { changes, next, at };
+        if cut { Made::forever(&page) } else { Made::fresh(&page) }
+    })
+    .await
 }

@@ -1,9 +1,9 @@
 //! Listing the keys of a namespace.
 
 use super::Shared;
-use super::params::{Params, Segments, address, flag, height, key, page_limit};
-use super::read::{fresh, off_thread};
-use crate::backend::{KeyCursor, ListFrom, Listing};
+use super::answers::{Made, answer, json_bytes};
+use super::params::{Caller, Params, Segments, address, flag, height, key, page_limit};
+use crate::backend::{Backend, KeyCursor, ListFrom, Listing};
 use crate::json::{AtView, KeysPage, ListedKey};
 use crate::problem::{Code, Problem};
 use axum::extract::State;
@@ -52,7 +52,7 @@ impl ListParams {
 }
 
 /// The keys of a namespace that begin with a prefix, in no order that means anything. A page may be short, or empty, and have
-/// a next one all the same: a node looks at so many keys a page.
+/// a next one all the same: a node looks at so many keys a page, and ends it after 1 MiB of JSON.
 #[utoipa::path(
     get, path = "/v1/accounts/{address}/keys", params(("address" = String, Path, description = "rs1…"), ListParams),
     responses(
@@ -62,15 +62,35 @@ impl ListParams {
 )]
 pub async fn keys(
     State(app): Shared,
+    caller: Caller,
     Segments(text): Segments<String>,
     Params(params): Params<ListParams>,
 ) -> Result<Response, Problem> {
     let namespace = address(&text)?;
     let prefix = key(&params.prefix, params.encoding.as_deref())?;
     let (from, limit) = (params.from()?, page_limit(params.limit)?);
-    let listing = Listing { namespace, prefix: prefix.into_vec(), from, limit };
-    let found = off_thread(&app, move |backend| backend.keys(&listing)).await?;
-    let keys = found.keys.iter().map(|(key, value)| ListedKey::new(key, value, params.values)).collect();
-    let next = found.next.map(|next| URL_SAFE_NO_PAD.encode(next.to_bytes()));
-    Ok(fresh(KeysPage { namespace, keys, next, at: AtView::new(app.backend.chain().shard, found.at) }))
+    let bytes_max = app.limits.answers.page_bytes_max;
+    let listing = Listing { namespace, prefix: prefix.into_vec(), from, limit, bytes_max };
+    let about = if params.values { bytes_max } else { limit * KEY_BYTES };
+    answer(&app, caller, about, move |backend| page(backend, &listing, params.values)).await
+}
+
+/// Bytes of JSON of one key without its value, mostly.
+const KEY_BYTES: usize = 512;
+
+fn page(backend: &dyn Backend, listing: &Listing, values: bool) -> Result<Made, Problem> {
+    let found = backend.keys(listing)?;
+    let (mut keys, mut next, mut bytes) = (Vec::new(), found.next, 0);
+    for found_key in found.keys {
+        if bytes >= listing.bytes_max {
+            next = Some(KeyCursor { height: found.at.height, name: found_key.name });
+            break;
+        }
+        let listed = ListedKey::new(&found_key.key, &found_key.value, values);
+        bytes += json_bytes(&listed);
+        keys.push(listed);
+    }
+    let next = next.map(|next| URL_SAFE_NO_PAD.encode(next.to_bytes()));
+    let at = AtView::new(backend.chain().shard, found.at);
+    Made::fresh(&KeysPage { namespace: listing.namespace, keys, next, at })
 }

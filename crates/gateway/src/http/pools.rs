@@ -1,8 +1,8 @@
 //! What wallets look through: the records of a pool of shielded value.
 
 use super::Shared;
-use super::params::{Params, Segments};
-use super::read::{fresh, off_thread};
+use super::answers::{Made, answer};
+use super::params::{Caller, Params, Segments};
 use crate::backend::ReadAt;
 use crate::json::{AtView, PoolRecordsPage};
 use crate::problem::{Code, Problem};
@@ -16,6 +16,8 @@ use utoipa::IntoParams;
 
 /// Records of a page, where the client says nothing, and at most: 0.8 MB.
 const RECORDS_MAX: u64 = 1_000;
+/// Bytes of JSON of one record.
+const RECORD_BYTES: usize = 1024;
 
 /// Which records are asked for.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
@@ -42,6 +44,7 @@ pub struct RecordsParams {
 )]
 pub async fn records(
     State(app): Shared,
+    caller: Caller,
     Segments(number): Segments<u32>,
     Params(params): Params<RecordsParams>,
 ) -> Result<Response, Problem> {
@@ -54,12 +57,17 @@ pub async fn records(
     // A pool's keys are far shorter than a key may be.
     let subject = |row: PoolRow| Subject::Value(account, BoundedBytes::new(row.bytes()).unwrap_or_default());
     let subjects: Vec<Subject> = std::iter::once(PoolRow::Head).chain(wanted).map(subject).collect();
-    let found = off_thread(&app, move |backend| backend.read(&subjects, ReadAt::Latest)).await?;
-    let mut values = found.values.into_iter();
-    if values.next().flatten().is_none() {
-        return Err(Problem::new(Code::PoolNotFound, format!("This chain has no pool {number}; see its genesis.")));
-    }
-    let records: Vec<Vec<u8>> = values.map_while(|value| value.map(BoundedBytes::into_vec)).collect();
-    let at = AtView::new(app.backend.chain().shard, found.at);
-    Ok(fresh(PoolRecordsPage { pool: number, from: params.from, records_hex: hex::encode(records.concat()), at }))
+    let about = subjects.len().saturating_mul(RECORD_BYTES);
+    answer(&app, caller, about, move |backend| {
+        let found = backend.read(&subjects, ReadAt::Latest)?;
+        let mut values = found.values.into_iter();
+        if values.next().flatten().is_none() {
+            return Err(Problem::new(Code::PoolNotFound, format!("This chain has no pool {number}; see its genesis.")));
+        }
+        let records: Vec<Vec<u8>> = values.map_while(|value| value.map(BoundedBytes::into_vec)).collect();
+        let at = AtView::new(backend.chain().shard, found.at);
+        let records_hex = hex::encode(records.concat());
+        Made::fresh(&PoolRecordsPage { pool: number, from: params.from, records_hex, at })
+    })
+    .await
 }

@@ -1,54 +1,32 @@
 //! Reads of the chain: transactions, blocks and receipts.
 
+use super::Shared;
+use super::answers::{Made, answer};
 use super::params::{
-    AfterParams, BeforeParams, Params, ProofParams, Segments, address, cursor, digest, height, none_match, page_limit,
+    AfterParams, BeforeParams, Caller, Params, ProofParams, Segments, address, cursor, digest, height, page_limit,
 };
-use super::{App, Shared};
-use crate::backend::{Backend, BackendError, BlockRef, BlockView, ProofStatus, TransactionStatus};
+use crate::backend::{Backend, BlockRef, BlockView, ProofStatus, TransactionStatus};
 use crate::json::{
     AtView, BlockAnswer, PlacedTransaction, ReceiptView, ReceiptsPage, TransactionAnswer, TransactionsPage,
 };
 use crate::problem::{Code, Problem};
-use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::HeaderMap;
+use axum::response::Response;
 use rustorium_types::{BlockDigest, TxId, encode};
-use serde::Serialize;
-use std::sync::Arc;
 
 /// `Cache-Control` of final data.
 pub(super) const IMMUTABLE: &str = "public, max-age=31536000, immutable";
 
-/// Runs a read that may touch the disk for long off the reactor's threads.
-pub(super) async fn off_thread<T: Send + 'static>(
-    app: &Arc<App>,
-    read: impl FnOnce(&dyn Backend) -> Result<T, BackendError> + Send + 'static,
-) -> Result<T, Problem> {
-    let backend = app.backend.clone();
-    match tokio::task::spawn_blocking(move || read(backend.as_ref())).await {
-        Ok(answer) => Ok(answer?),
-        Err(_) => Err(BackendError::Unavailable("the read was interrupted".to_owned()).into()),
-    }
+fn tip(backend: &dyn Backend) -> AtView {
+    AtView::new(backend.chain().shard, backend.status().executed)
 }
 
-/// Answers with `body`, or 304 where the client holds it; `etag` names immutable data.
-fn cached<T: Serialize>(headers: &HeaderMap, etag: &str, body: &T) -> Response {
-    let cache = [(header::ETAG, etag), (header::CACHE_CONTROL, IMMUTABLE)];
-    if none_match(headers, etag) {
-        return (StatusCode::NOT_MODIFIED, cache).into_response();
-    }
-    (cache, Json(body)).into_response()
-}
-
-/// Answers with what may change.
-pub(super) fn fresh<T: Serialize>(body: T) -> Response {
-    ([(header::CACHE_CONTROL, "no-store")], Json(body)).into_response()
-}
-
-fn tip(app: &App) -> AtView {
-    AtView::new(app.backend.chain().shard, app.backend.status().executed)
-}
+/// Bytes that a transaction's answer, and a block's, takes mostly.
+const TRANSACTION_BYTES: usize = 64 * 1024;
+const BLOCK_BYTES: usize = 256 * 1024;
+/// Bytes of a list of ids.
+const IDS_BYTES: usize = 16 * 1024;
 
 /// A transaction: its status and, once final, its receipt.
 #[utoipa::path(
@@ -61,12 +39,16 @@ fn tip(app: &App) -> AtView {
 )]
 pub async fn transaction(
     State(app): Shared,
+    caller: Caller,
     Segments(id): Segments<String>,
     Params(params): Params<ProofParams>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let id = TxId(digest("A transaction's id", &id)?);
-    let status = off_thread(&app, move |backend| backend.transaction(&id)).await?;
+    answer(&app, caller, TRANSACTION_BYTES, move |backend| one_transaction(backend, id, params.proof, &headers)).await
+}
+
+fn one_transaction(backend: &dyn Backend, id: TxId, proof: bool, headers: &HeaderMap) -> Result<Made, Problem> {
     let mut answer = TransactionAnswer {
         id,
         status: "pending",
@@ -74,33 +56,33 @@ pub async fn transaction(
         receipt: None,
         transaction_hex: None,
         proof_hex: None,
-        at: tip(&app),
+        at: tip(backend),
     };
-    let (transaction, receipt, certified) = match status {
+    let (transaction, receipt, certified) = match backend.transaction(&id)? {
         TransactionStatus::Unknown => {
             let detail = "Nothing is known of it here: it was never sent, it is still on its way, or it expired.";
-            return Err(
-                Problem::new(Code::TransactionNotFound, detail).at(answer.at.shard.0, app.backend.status().executed)
-            );
+            let problem = Problem::new(Code::TransactionNotFound, detail);
+            return Err(problem.at(answer.at.shard.0, backend.status().executed));
         }
-        TransactionStatus::Pending => return Ok(fresh(answer)),
+        TransactionStatus::Pending => return Made::fresh(&answer),
         TransactionStatus::Final { transaction, receipt, certified } => (transaction, receipt, certified),
     };
+    answer.at = tip(backend);
     answer.status = if certified { "certified" } else { "final" };
     answer.transaction = Some(transaction.as_ref().into());
     answer.receipt = Some((&receipt).into());
-    if params.proof {
+    if proof {
         answer.transaction_hex = Some(hex::encode(encode(transaction.as_ref())));
-        if let ProofStatus::Proof(proof) = off_thread(&app, move |backend| backend.receipt_proof(&id)).await? {
+        if let ProofStatus::Proof(proof) = backend.receipt_proof(&id)? {
             answer.proof_hex = Some(hex::encode(encode(proof.as_ref())));
         }
     }
-    if !certified || (params.proof && answer.proof_hex.is_none()) {
-        return Ok(fresh(answer));
+    if !certified || (proof && answer.proof_hex.is_none()) {
+        return Made::fresh(&answer);
     }
     // Weak: `at` moves on while the rest stays.
-    let etag = format!("W/\"{id}{}\"", if params.proof { "-proof" } else { "" });
-    Ok(cached(&headers, &etag, &answer))
+    let etag = format!("W/\"{id}{}\"", if proof { "-proof" } else { "" });
+    Made::named(headers, etag, &answer)
 }
 
 /// An account's transactions, newest first.
@@ -114,19 +96,24 @@ pub async fn transaction(
 )]
 pub async fn account_transactions(
     State(app): Shared,
+    caller: Caller,
     Segments(text): Segments<String>,
     Params(params): Params<BeforeParams>,
 ) -> Result<Response, Problem> {
     let id = address(&text)?;
     let limit = page_limit(params.limit)?;
     let before = cursor(params.before.as_deref())?;
-    // One more than asked tells whether there is a next page.
-    let mut found = off_thread(&app, move |backend| backend.account_transactions(&id, before, limit + 1)).await?;
-    let more = found.len() > limit;
-    found.truncate(limit);
-    let next = found.last().filter(|_| more).map(|(height, index, _)| format!("{height}.{index}"));
-    let transactions = found.into_iter().map(|(height, index, id)| PlacedTransaction { id, height, index }).collect();
-    Ok(fresh(TransactionsPage { transactions, next, at: tip(&app) }))
+    answer(&app, caller, IDS_BYTES, move |backend| {
+        // One more than asked tells whether there is a next page.
+        let mut found = backend.account_transactions(&id, before, limit + 1)?;
+        let more = found.len() > limit;
+        found.truncate(limit);
+        let next = found.last().filter(|_| more).map(|(height, index, _)| format!("{height}.{index}"));
+        let place = |(height, index, id)| PlacedTransaction { id, height, index };
+        let transactions = found.into_iter().map(place).collect();
+        Made::fresh(&TransactionsPage { transactions, next, at: tip(backend) })
+    })
+    .await
 }
 
 fn block_ref(text: &str) -> Result<BlockRef, Problem> {
@@ -140,11 +127,10 @@ fn block_ref(text: &str) -> Result<BlockRef, Problem> {
     }
 }
 
-async fn find_block(app: &Arc<App>, which: BlockRef) -> Result<BlockView, Problem> {
-    let found = off_thread(app, move |backend| backend.block(which)).await?;
-    found.ok_or_else(|| {
+fn find_block(backend: &dyn Backend, which: BlockRef) -> Result<BlockView, Problem> {
+    backend.block(which)?.ok_or_else(|| {
         let detail = "This node holds no such final block: it isn't final yet, or it was pruned.";
-        Problem::new(Code::BlockNotFound, detail).at(app.backend.chain().shard.0, app.backend.status().executed)
+        Problem::new(Code::BlockNotFound, detail).at(backend.chain().shard.0, backend.status().executed)
     })
 }
 
@@ -160,19 +146,23 @@ async fn find_block(app: &Arc<App>, which: BlockRef) -> Result<BlockView, Proble
 )]
 pub async fn block(
     State(app): Shared,
+    caller: Caller,
     Segments(text): Segments<String>,
     Params(params): Params<ProofParams>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let which = block_ref(&text)?;
-    let view = find_block(&app, which).await?;
-    let answer = BlockAnswer::new(&view, params.proof);
-    if which == BlockRef::Latest || (params.proof && answer.proof_hex.is_none()) {
-        return Ok(fresh(answer));
-    }
-    // Certificates differ from node to node, so an answer with one is the same only weakly.
-    let etag = if params.proof { format!("W/\"{}-proof\"", view.digest) } else { format!("\"{}\"", view.digest) };
-    Ok(cached(&headers, &etag, &answer))
+    answer(&app, caller, BLOCK_BYTES, move |backend| {
+        let view = find_block(backend, which)?;
+        let answer = BlockAnswer::new(&view, params.proof);
+        if which == BlockRef::Latest || (params.proof && answer.proof_hex.is_none()) {
+            return Made::fresh(&answer);
+        }
+        // Certificates differ from node to node, so an answer with one is the same only weakly.
+        let etag = if params.proof { format!("W/\"{}-proof\"", view.digest) } else { format!("\"{}\"", view.digest) };
+        Made::named(&headers, etag, &answer)
+    })
+    .await
 }
 
 /// A block's receipts, in order.
@@ -187,6 +177,7 @@ pub async fn block(
 )]
 pub async fn block_receipts(
     State(app): Shared,
+    caller: Caller,
     Segments(text): Segments<String>,
     Params(params): Params<AfterParams>,
     headers: HeaderMap,
@@ -196,17 +187,20 @@ pub async fn block_receipts(
     let after = cursor(params.after.as_deref())?;
     // A cursor of `latest` names its height, so that the pages after the first are of the same block.
     let which = after.filter(|_| which == BlockRef::Latest).map_or(which, |(height, _)| BlockRef::Height(height));
-    let view = find_block(&app, which).await?;
-    let height = view.block.header.height;
-    let first = match after {
-        Some((of, index)) if of == height => usize::try_from(index).unwrap_or(usize::MAX).saturating_add(1),
-        Some(_) => return Err(Problem::new(Code::BadCursor, "This cursor is of another block's receipts.")),
-        None => 0,
-    };
-    let page: Vec<ReceiptView> = view.receipts.iter().skip(first).take(limit).map(ReceiptView::from).collect();
-    let end = first.saturating_add(page.len());
-    let next = (end < view.receipts.len() && end > 0).then(|| format!("{height}.{}", end - 1));
-    let etag = format!("\"{}-{first}-{limit}\"", view.digest);
-    let answer = ReceiptsPage { receipts: page, next, at: BlockAnswer::new(&view, false).at };
-    if which == BlockRef::Latest { Ok(fresh(answer)) } else { Ok(cached(&headers, &etag, &answer)) }
+    answer(&app, caller, BLOCK_BYTES, move |backend| {
+        let view = find_block(backend, which)?;
+        let height = view.block.header.height;
+        let first = match after {
+            Some((of, index)) if of == height => usize::try_from(index).unwrap_or(usize::MAX).saturating_add(1),
+            Some(_) => return Err(Problem::new(Code::BadCursor, "This cursor is of another block's receipts.")),
+            None => 0,
+        };
+        let page: Vec<ReceiptView> = view.receipts.iter().skip(first).take(limit).map(ReceiptView::from).collect();
+        let end = first.saturating_add(page.len());
+        let next = (end < view.receipts.len() && end > 0).then(|| format!("{height}.{}", end - 1));
+        let etag = format!("\"{}-{first}-{limit}\"", view.digest);
+        let answer = ReceiptsPage { receipts: page, next, at: BlockAnswer::new(&view, false).at };
+        if which == BlockRef::Latest { Made::fresh(&answer) } else { Made::named(&headers, etag, &answer) }
+    })
+    .await
 }

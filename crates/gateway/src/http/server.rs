@@ -3,6 +3,7 @@
 //! *Invariants:* at most `connections_max` connections, and fewer of one address; none outlives `close`.
 
 use super::params::Caller;
+use super::stalling::Stalling;
 use super::{App, HttpLimits, metrics_router, router};
 use crate::backend::Backend;
 use crate::gate::Gate;
@@ -20,16 +21,14 @@ use serde_json::json;
 use socket2::SockRef;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 use thiserror::Error;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::sleep;
 
 /// Why a face did not start.
 #[derive(Debug, Error)]
@@ -214,7 +213,7 @@ async fn serve(
     let _ = stream.set_nodelay(true);
     // A bound for who reads slowly; others never see it.
     let _ = SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT_BYTES_MAX);
-    let io = TokioIo::new(Stalling::new(stream, limits.write_stall_timeout));
+    let io = TokioIo::new(Stalling::new(stream, (limits.write_stall_timeout, limits.write_timeout)));
     let routes = TowerToHyperService::new(router);
     let named = |mut request: Request<Incoming>| {
         request.extensions_mut().insert(caller);
@@ -237,65 +236,5 @@ async fn serve(
 fn ended(result: hyper::Result<()>) {
     if let Err(error) = result {
         tracing::debug!(event = "connection_ended", %error, "a client connection ended with an error");
-    }
-}
-
-/// A connection whose writes fail once the client has taken nothing for a while.
-struct Stalling {
-    stream: TcpStream,
-    timeout: Duration,
-    timer: Pin<Box<Sleep>>,
-    stalled: bool,
-}
-
-impl Stalling {
-    fn new(stream: TcpStream, timeout: Duration) -> Self {
-        Self { stream, timeout, timer: Box::pin(sleep(timeout)), stalled: false }
-    }
-
-    fn watch<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        if written.is_ready() {
-            self.stalled = false;
-            return written;
-        }
-        if !self.stalled {
-            self.stalled = true;
-            self.timer.as_mut().reset(Instant::now() + self.timeout);
-        }
-        self.timer.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
-    }
-}
-
-impl AsyncRead for Stalling {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
-    }
-}
-
-impl AsyncWrite for Stalling {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.watch(cx, written)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
-        self.watch(cx, written)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }

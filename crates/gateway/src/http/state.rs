@@ -1,10 +1,10 @@
 //! Reads of the state: accounts, balances and keys, each with its proof on demand, and many of them with one proof.
 
-use super::params::{Asked, Params, Segments, StateParams, address, digest, height, key};
-use super::read::{fresh, off_thread};
+use super::answers::{Made, answer, off_thread};
+use super::params::{Asked, Caller, Params, Segments, StateParams, address, digest, height, key};
 use super::submit::{Media, media, read_body, reserve, timeout};
 use super::{App, Shared};
-use crate::backend::{BackendError, ProveAt, Proven, ReadAt};
+use crate::backend::{Backend, BackendError, ProveAt, Proven, ReadAt};
 use crate::json::{AccountAnswer, AtView, BalanceAnswer, ClaimedBy, ProofAnswer, ShownView, SubjectViews, ValueAnswer};
 use crate::problem::{Code, Problem};
 use axum::body::Body;
@@ -28,31 +28,67 @@ struct Held {
     at: AtView,
 }
 
-async fn held(app: &Arc<App>, subject: Subject, params: &StateParams) -> Result<Held, Problem> {
+/// Answers with what one subject holds, as `view` writes it.
+async fn one(
+    app: &Arc<App>,
+    caller: Caller,
+    subject: Subject,
+    params: &StateParams,
+    view: impl FnOnce(Held) -> Result<Made, Problem> + Send + 'static,
+) -> Result<Response, Problem> {
     let shard = app.backend.chain().shard;
-    let (value, proof_hex, at): (LeafValue, _, _) = match params.asked()? {
+    match params.asked()? {
         Asked::Proof(at) => {
             let deadline = Instant::now() + timeout(app, None)?;
-            let proven = app.backend.prove(vec![subject.clone()], at, deadline).await?;
-            let value = proven.proof.entries.first().and_then(|(_, value)| value.clone());
-            let at = AtView::proven(shard, proven.at, proven.state_root);
-            (value, Some(hex::encode(encode(&*proven.proof))), at)
+            let proven = app.backend.prove(vec![subject.clone()], at, deadline, caller.0).await?;
+            proven_answer(app, caller, proven, move |Proven { proof, at, state_root }| {
+                let value = proof.entries.first().and_then(|(_, value)| value.clone());
+                let proof_hex = Some(hex::encode(encode(&*proof)));
+                view(Held { shown: shown(&subject, &value)?, proof_hex, at: AtView::proven(shard, at, state_root) })
+            })
+            .await
+        }
+        Asked::Values(ReadAt::Latest) => {
+            // Mostly from the cache.
+            let made = view(read_one(&*app.backend, subject, ReadAt::Latest)?)?;
+            let room = if made.is_small() { None } else { Some(app.answers.take(caller, made.bytes())?) };
+            Ok(made.into_response(room))
         }
         Asked::Values(at) => {
-            let asked = [subject.clone()];
-            let answer = match at {
-                // Mostly from the cache.
-                ReadAt::Latest => app.backend.read(&asked, at)?,
-                ReadAt::Proven | ReadAt::Height(_) => off_thread(app, move |backend| backend.read(&asked, at)).await?,
-            };
-            (answer.values.into_iter().next().flatten(), None, AtView::new(shard, answer.at))
+            answer(app, caller, ONE_VALUE_BYTES, move |backend| view(read_one(backend, subject, at)?)).await
         }
-    };
-    Ok(Held { shown: shown(&subject, &value)?, proof_hex, at })
+    }
 }
 
+/// Bytes of an answer with one value, mostly.
+const ONE_VALUE_BYTES: usize = 16 * 1024;
+
+fn read_one(backend: &dyn Backend, subject: Subject, at: ReadAt) -> Result<Held, Problem> {
+    let mut answer = backend.read(std::slice::from_ref(&subject), at)?;
+    let value = answer.values.pop().flatten();
+    Ok(Held { shown: shown(&subject, &value)?, proof_hex: None, at: AtView::new(backend.chain().shard, answer.at) })
+}
+
+/// Writes an answer with a proof, which exists already: where there is no room for it, it goes.
+async fn proven_answer(
+    app: &Arc<App>,
+    caller: Caller,
+    proven: Proven,
+    write: impl FnOnce(Proven) -> Result<Made, Problem> + Send + 'static,
+) -> Result<Response, Problem> {
+    let values = proven.proof.entries.iter().map(|(_, value)| value.as_ref().map_or(0, |value| value.as_slice().len()));
+    let rest = proven.proof.state.as_slice().len() + proven.proof.entries.len() * ITEM_BYTES;
+    // Each value is shown once and is in the proof; both have two digits a byte.
+    let room = app.answers.take(caller, 4 * values.sum::<usize>() + 2 * rest)?;
+    let made = off_thread(app, caller, move |_| write(proven)).await??;
+    Ok(made.into_response(Some(room)))
+}
+
+/// Bytes of what an answer says of one subject beside its value, mostly.
+const ITEM_BYTES: usize = 256;
+
 fn shown(subject: &Subject, value: &LeafValue) -> Result<ShownView, Problem> {
-    ShownView::new(subject, value).map_err(|error| BackendError::Storage(error.to_string()).into())
+    ShownView::once(subject, value).map_err(|error| BackendError::Storage(error.to_string()).into())
 }
 
 /// The subject is absent: where, and on demand the proof that it is.
@@ -71,20 +107,21 @@ fn absent(code: Code, detail: &str, at: AtView, proof_hex: Option<String>) -> Pr
 )]
 pub async fn account(
     State(app): Shared,
+    caller: Caller,
     Segments(text): Segments<String>,
     Params(params): Params<StateParams>,
 ) -> Result<Response, Problem> {
     let id = address(&text)?;
-    let Held { shown, proof_hex, at } = held(&app, Subject::Account(id), &params).await?;
-    match shown {
+    let view = |Held { shown, proof_hex, at }| match shown {
         ShownView::Account { account, record: Some(record) } => {
-            Ok(fresh(AccountAnswer { account, record, proof_hex, at }))
+            Made::fresh(&AccountAnswer { account, record, proof_hex, at })
         }
         _ => {
             let detail = "No account has this address; make it with CreateAccount.";
             Err(absent(Code::AccountNotFound, detail, at, proof_hex))
         }
-    }
+    };
+    one(&app, caller, Subject::Account(id), &params, view).await
 }
 
 /// An account's balance of one asset.
@@ -98,17 +135,18 @@ pub async fn account(
 )]
 pub async fn balance(
     State(app): Shared,
+    caller: Caller,
     Segments((text, asset)): Segments<(String, String)>,
     Params(params): Params<StateParams>,
 ) -> Result<Response, Problem> {
     let (account, asset) = (address(&text)?, AssetId(digest("An asset's id", &asset)?));
-    let Held { shown, proof_hex, at } = held(&app, Subject::Balance(account, asset), &params).await?;
-    match shown {
+    let view = |Held { shown, proof_hex, at }| match shown {
         ShownView::Balance { account, asset, balance } => {
-            Ok(fresh(BalanceAnswer { account, asset, balance, proof_hex, at }))
+            Made::fresh(&BalanceAnswer { account, asset, balance, proof_hex, at })
         }
         ShownView::Account { .. } | ShownView::Value { .. } => Err(other_kind()),
-    }
+    };
+    one(&app, caller, Subject::Balance(account, asset), &params, view).await
 }
 
 fn other_kind() -> Problem {
@@ -126,31 +164,41 @@ fn other_kind() -> Problem {
 )]
 pub async fn value(
     State(app): Shared,
+    caller: Caller,
     Segments((text, name)): Segments<(String, String)>,
     Params(params): Params<StateParams>,
 ) -> Result<Response, Problem> {
-    read_value(&app, &text, &name, &params).await
+    read_value(&app, caller, &text, &name, &params).await
 }
 
 /// The value of the empty key.
 pub(super) async fn empty_key(
     State(app): Shared,
+    caller: Caller,
     Segments(text): Segments<String>,
     Params(params): Params<StateParams>,
 ) -> Result<Response, Problem> {
-    read_value(&app, &text, "", &params).await
+    read_value(&app, caller, &text, "", &params).await
 }
 
-async fn read_value(app: &Arc<App>, text: &str, name: &str, params: &StateParams) -> Result<Response, Problem> {
+async fn read_value(
+    app: &Arc<App>,
+    caller: Caller,
+    text: &str,
+    name: &str,
+    params: &StateParams,
+) -> Result<Response, Problem> {
     let namespace = address(text)?;
     let key = key(name, params.encoding.as_deref())?;
-    let Held { shown, proof_hex, at } = held(app, Subject::Value(namespace, key), params).await?;
-    match shown {
-        ShownView::Value { account: namespace, key, key_hex, value, value_hex: Some(value_hex) } => {
-            Ok(fresh(ValueAnswer { namespace, key, key_hex, value, value_hex, proof_hex, at }))
+    let view = |Held { shown, proof_hex, at }| match shown {
+        ShownView::Value { account: namespace, key, key_hex, value, value_hex }
+            if value.is_some() || value_hex.is_some() =>
+        {
+            Made::fresh(&ValueAnswer { namespace, key, key_hex, value, value_hex, proof_hex, at })
         }
         _ => Err(absent(Code::KeyNotFound, "The namespace has no value under this key.", at, proof_hex)),
-    }
+    };
+    one(app, caller, Subject::Value(namespace, key), params, view).await
 }
 
 /// A question for one proof of many things.
@@ -208,7 +256,7 @@ impl ProofQuestion {
         (status = 503, description = "Busy, or not certified in time; see Retry-After", content_type = "application/problem+json"),
     )
 )]
-pub async fn prove(State(app): Shared, headers: HeaderMap, body: Body) -> Result<Response, Problem> {
+pub async fn prove(State(app): Shared, caller: Caller, headers: HeaderMap, body: Body) -> Result<Response, Problem> {
     if media(&headers)? != Media::Json {
         return Err(Problem::new(Code::UnsupportedMediaType, "Ask in application/json."));
     }
@@ -222,19 +270,14 @@ pub async fn prove(State(app): Shared, headers: HeaderMap, body: Body) -> Result
     };
     let deadline = Instant::now() + timeout(&app, question.timeout_ms)?;
     let at = question.at()?;
-    let proven = app.backend.prove(question.subjects()?, at, deadline).await?;
+    let proven = app.backend.prove(question.subjects()?, at, deadline, caller.0).await?;
     let shard = app.backend.chain().shard;
-    // A proof of many keys takes a while to write out.
-    let answer = tokio::task::spawn_blocking(move || {
-        let Proven { proof, at, state_root } = proven;
+    proven_answer(&app, caller, proven, move |Proven { proof, at, state_root }| {
         let items = proof.entries.iter().map(|(subject, value)| shown(subject, value)).collect::<Result<_, _>>()?;
         let header = &proof.header;
         let claimed_by = ClaimedBy { height: header.height, digest: block_digest(header), time_ms: header.time_ms };
         let at = AtView::proven(shard, at, state_root);
-        Ok::<_, Problem>(ProofAnswer { items, proof_hex: hex::encode(encode(&*proof)), claimed_by, at })
-    });
-    match answer.await {
-        Ok(answer) => Ok(fresh(answer?)),
-        Err(_) => Err(BackendError::Unavailable("the answer was interrupted".to_owned()).into()),
-    }
+        Made::fresh(&ProofAnswer { items, proof_hex: hex::encode(encode(&*proof)), claimed_by, at })
+    })
+    .await
 }

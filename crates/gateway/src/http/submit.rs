@@ -1,5 +1,6 @@
 //! `POST /v1/transactions`: one transaction or up to 1,000, one result each, in order.
 
+use super::answers::sent;
 use super::params::{Caller, Params};
 use super::{App, Shared, body_limit};
 use crate::backend::{Refused, Submitted, Visit, Wait};
@@ -85,13 +86,13 @@ pub struct Submission<'a> {
 pub async fn submit(
     State(app): Shared,
     Params(params): Params<SubmitParams>,
-    Caller(address): Caller,
+    caller: Caller,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
     let timeout = timeout(&app, params.timeout_ms)?;
     let media = media(&headers)?;
-    let visit = Visit::of(address);
+    let visit = Visit::of(caller.0);
     if let Some(retry_after_ms) = app.backend.busy(Some(visit.site())) {
         app.metrics.busy(HTTP, 1);
         return Err(Problem::busy(retry_after_ms));
@@ -103,6 +104,8 @@ pub async fn submit(
         let bytes = read_body(body, limit, app.limits.body_timeout).await?;
         parse(media, &bytes)?
     };
+    let each = if matches!(params.wait, WaitParam::Certified) { CERTIFIED_BYTES } else { RESULT_BYTES };
+    let room = app.answers.take_for_results(caller, items.len() * each)?;
     app.metrics.submitted(HTTP, items.len());
     let Screened { good, places, refused } = screen(app.backend.as_ref(), items.into_iter());
     let wait = match params.wait {
@@ -111,8 +114,12 @@ pub async fn submit(
         WaitParam::Certified => Wait::Certified,
     };
     let answers = if good.is_empty() { Vec::new() } else { app.backend.submit(good, wait, deadline, &visit).await };
-    Ok(answer(&app, &merge(answers, places, refused)))
+    Ok(sent(answer(&app, &merge(answers, places, refused)), room).await)
 }
+
+/// Bytes of one transaction's result, mostly; and with its proof.
+const RESULT_BYTES: usize = 512;
+const CERTIFIED_BYTES: usize = 8 * 1024;
 
 pub(super) fn timeout(app: &App, timeout_ms: Option<u64>) -> Result<Duration, Problem> {
     let max = app.limits.wait_ms_max;

@@ -2,7 +2,7 @@
 
 use super::condition::ConditionView;
 use super::pool::PoolTransferView;
-use super::scalar::{Amount, Hex, text};
+use super::scalar::{Amount, Hex, once, text};
 use rustorium_types::{
     AccountId, AssetId, BoundedBytes, BoundedVec, DecodeError, Epoch, NamedInput, Operation, Possession, Validator,
     VerifierId,
@@ -69,10 +69,10 @@ pub enum OperationView {
         /// The key as hex digits.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         key_hex: Option<String>,
-        /// The value as text.
+        /// The value as text. A node shows a value that is text so.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         value: Option<String>,
-        /// The value as hex digits.
+        /// The value as hex digits. A node shows any other value so.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         value_hex: Option<String>,
     },
@@ -301,7 +301,7 @@ impl From<&Operation> for OperationView {
                 Self::CreateAccount { region: *region, public_key: Hex(*public_key), storage_bytes: *storage_bytes }
             }
             Operation::Put { namespace, key, value } => {
-                let ((key, key_hex), (value, value_hex)) = (pair(key.as_slice()), pair(value.as_slice()));
+                let ((key, key_hex), (value, value_hex)) = (pair(key.as_slice()), once(value.as_slice()));
                 Self::Put { namespace: *namespace, key, key_hex, value, value_hex }
             }
             Operation::Delete { namespace, key } => {

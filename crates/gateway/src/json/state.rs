@@ -2,7 +2,7 @@
 
 use super::answers::AtView;
 use super::operation::{ViewError, bytes};
-use super::scalar::{Amount, Hex, text};
+use super::scalar::{Amount, Hex, once, text};
 use rustorium_execution::{AccountRecord, decode_amount};
 use rustorium_types::{
     AccountId, AssetId, BlockDigest, BoundedBytes, DecodeError, Height, LeafValue, PROOF_KEYS_MAX, Subject,
@@ -86,11 +86,12 @@ pub struct ValueAnswer {
     pub key: Option<String>,
     /// The key.
     pub key_hex: String,
-    /// The value, where it is text.
+    /// The value, where it is text without control characters.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub value: Option<String>,
-    /// The value.
-    pub value_hex: String,
+    /// The value as hex digits, where it isn't.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub value_hex: Option<String>,
     /// With `proof=1`: canonical bytes of the read proof.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub proof_hex: Option<String>,
@@ -191,10 +192,10 @@ pub enum ShownView {
         key: Option<String>,
         /// The key.
         key_hex: String,
-        /// The value, where there is one and it is text.
+        /// The value, where there is one and it is text without control characters.
         #[serde(skip_serializing_if = "Option::is_none")]
         value: Option<String>,
-        /// The value; none where the key is absent.
+        /// The value as hex digits, where there is one and `value` doesn't show it. An absent key has neither.
         value_hex: Option<String>,
     },
 }
@@ -223,6 +224,15 @@ impl ShownView {
                 value_hex: bytes.map(hex::encode),
             },
         })
+    }
+
+    /// The same as an answer of the API shows it, with a value once. Proof files show text in both forms.
+    pub(crate) fn once(subject: &Subject, value: &LeafValue) -> Result<Self, DecodeError> {
+        let mut shown = Self::new(subject, value)?;
+        if let (Self::Value { value: text, value_hex, .. }, Some(bytes)) = (&mut shown, value) {
+            (*text, *value_hex) = once(bytes.as_slice());
+        }
+        Ok(shown)
     }
 }
 

@@ -1,16 +1,19 @@
 //! Large answers: each value is shown once, pages end by bytes, and what nobody reads is bounded.
 
-use crate::client::{app, get, post};
+use crate::client::{app, get, post, send};
 use crate::world::{World, address};
+use axum::body::Body;
+use axum::http::Request;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
+use rustorium_gateway::http::params::Caller;
 use rustorium_gateway::http::server::HttpConfig;
 use rustorium_gateway::http::{HttpLimits, HttpServer};
 use rustorium_gateway::{Gate, GatewayMetrics};
 use rustorium_types::limits::VALUE_BYTES_MAX;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -157,4 +160,33 @@ async fn what_nobody_reads_is_bounded_for_each_address_and_in_all() {
     let mut last = server.ask("127.0.0.9").await;
     assert_eq!(status(&mut last).await, "200");
     server.server.close().await;
+}
+
+#[tokio::test]
+async fn few_reads_of_one_address_run_at_once_and_another_address_has_its_turn() {
+    let world = large(2);
+    let router = app(&world, HttpLimits::default());
+    world.listings_held.store(true, Ordering::SeqCst);
+    let ask = |last: u8| {
+        let mut request = Request::get(page("")).body(Body::empty()).unwrap();
+        request.extensions_mut().insert(Caller(IpAddr::from([192, 0, 2, last])));
+        let router = router.clone();
+        tokio::spawn(async move { send(&router, request).await.status })
+    };
+    let many: Vec<_> = (0..12).map(|_| ask(1)).collect();
+    let running = async |count: usize| {
+        while world.listings.load(Ordering::SeqCst) < count {
+            tokio::task::yield_now().await;
+        }
+    };
+    running(4).await;
+    let other = ask(2);
+    running(5).await;
+    assert_eq!(world.listings.load(Ordering::SeqCst), 5, "four of the one, and the other");
+    world.listings_held.store(false, Ordering::SeqCst);
+    assert_eq!(other.await.unwrap(), 200);
+    for one in many {
+        assert_eq!(one.await.unwrap(), 200);
+    }
+    assert_eq!(world.listings.load(Ordering::SeqCst), 13);
 }

@@ -28,5 +28,7 @@ pub fn key_page(values: &Values, at: At, oldest: Height, listing: &Listing) -> R
     keys.sort_by_key(|(key, _)| name(key));
     let next = keys.get(listing.limit).map(|(key, _)| KeyCursor { height, name: name(key) });
     keys.truncate(listing.limit);
+    let found = |(key, value): (Vec<u8>, Vec<u8>)| FoundKey { name: name(&key), key, value };
+    let keys = keys.into_iter().map(found).collect();
     Ok(ListedKeys { keys, next, at: At { height, ..at } })
 }

@@ -56,6 +56,9 @@ pub struct World {
     pub streaming_calls: AtomicUsize,
     /// Calls of `final_block`.
     pub stored_reads: AtomicUsize,
+    /// Calls of `keys`, and whether they are held up.
+    pub listings: AtomicUsize,
+    pub listings_held: AtomicBool,
 }
 
 pub fn key(seed: u8) -> SigningKey {
@@ -105,6 +108,8 @@ impl World {
             left: AtomicUsize::new(0),
             streaming_calls: AtomicUsize::new(0),
             stored_reads: AtomicUsize::new(0),
+            listings: AtomicUsize::new(0),
+            listings_held: AtomicBool::new(false),
         });
         world.add_block(&mut world.inner.lock(), Vec::new());
         world
@@ -376,6 +381,7 @@ impl Backend for World {
         subjects: Vec<Subject>,
         at: ProveAt,
         _: Instant,
+        _: IpAddr,
     ) -> BoxFuture<'static, Result<Proven, BackendError>> {
         std::future::ready(self.prove_now(subjects, at)).boxed()
     }
@@ -389,6 +395,10 @@ impl Backend for World {
     }
 
     fn keys(&self, listing: &Listing) -> Result<ListedKeys, BackendError> {
+        self.listings.fetch_add(1, Ordering::SeqCst);
+        while self.listings_held.load(Ordering::SeqCst) {
+            std::thread::yield_now();
+        }
         let inner = self.inner.lock();
         let oldest = Height(self.pruned_below.load(Ordering::Relaxed));
         key_page(&inner.values, self.at(&inner), oldest, listing)

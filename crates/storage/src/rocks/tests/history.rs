@@ -73,7 +73,15 @@ fn pages(page: impl Fn(&Walk<'_>) -> Walked, leaves_max: usize, looks_max: usize
     let mut from = Some(StateKey { account: AccountId([0; 32]), name: [0; 32] });
     let mut all = Vec::new();
     while let Some(key) = from {
-        let walk = Walk { from: key, account: None, wanted: &|_| true, leaves_max, looks_max, bytes_max: usize::MAX };
+        let walk = Walk {
+            from: key,
+            account: None,
+            wanted: &|_| true,
+            leaves_max,
+            looks_max,
+            bytes_max: usize::MAX,
+            opened_bytes_max: usize::MAX,
+        };
         let walked = page(&walk);
         assert!(walked.leaves.len() <= leaves_max && walked.next.is_none_or(|next| next > key));
         all.extend(walked.leaves);
@@ -110,6 +118,7 @@ pub(super) fn assert_same_past(rocks: &dyn Store, model: &dyn Store, more: bool)
             leaves_max: 2,
             looks_max: 3,
             bytes_max: 50,
+            opened_bytes_max: usize::MAX,
         };
         assert_eq!(rocks.walk_at(height, &walk), model.walk_at(height, &walk));
         match (rocks.view_at(height), model.view_at(height)) {

@@ -1,0 +1,329 @@
+//! Answers: made on threads for reads, and counted in bytes until their client has them.
+//!
+//! *Invariants:* the bytes of an answer are counted until its connection has passed the last of them to the system, or has
+//! ended; reads that run at the same time are bounded, in all and for each address; a client that finds no room is told.
+
+use super::App;
+use super::params::{Caller, none_match};
+use super::read::IMMUTABLE;
+use crate::backend::{Backend, BackendError};
+use crate::metrics::{GatewayMetrics, Held};
+use crate::problem::{Code, Problem};
+use crate::shares::{Share, Shares};
+use axum::body::{Body, Bytes, HttpBody, to_bytes};
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use std::cell::Cell;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Bounds of what is made for clients and not taken by them yet.
+#[derive(Clone, Debug)]
+pub struct AnswerLimits {
+    /// Bytes of answers to reads.
+    pub bytes_max: usize,
+    /// Bytes of answers to reads of one address.
+    pub bytes_per_address_max: usize,
+    /// Bytes of answers to submissions. They have a bound of their own, so that readers keep no writer out.
+    pub result_bytes_max: usize,
+    /// Bytes of answers to submissions of one address.
+    pub result_bytes_per_address_max: usize,
+    /// Reads that run at the same time on threads of their own.
+    pub reads_max: usize,
+    /// Such reads of one address.
+    pub reads_per_address_max: usize,
+    /// The longest wait for room.
+    pub room_timeout: Duration,
+    /// Bytes of JSON after which a page of a listing ends.
+    pub page_bytes_max: usize,
+}
+
+impl Default for AnswerLimits {
+    fn default() -> Self {
+        Self {
+            bytes_max: 32 * 1024 * 1024,
+            bytes_per_address_max: 10 * 1024 * 1024,
+            result_bytes_max: 16 * 1024 * 1024,
+            result_bytes_per_address_max: 8 * 1024 * 1024,
+            reads_max: 16,
+            reads_per_address_max: 4,
+            room_timeout: Duration::from_secs(5),
+            page_bytes_max: 1024 * 1024,
+        }
+    }
+}
+
+/// Answers up to this size aren't counted: the system takes them whole, so nothing of them is held here.
+const SMALL_BYTES: usize = 16 * 1024;
+/// How far threads for reads step back behind all others.
+#[cfg(target_os = "linux")]
+const NICE: i32 = 10;
+/// When a client that found no room asks again.
+const RETRY_AFTER_MS: u64 = 1_000;
+
+/// The room for answers, and the turns of reads.
+pub(crate) struct Answers {
+    bytes: Shares,
+    results: Shares,
+    reads: Shares,
+    room_timeout: Duration,
+    metrics: GatewayMetrics,
+}
+
+/// Room for one answer.
+pub(crate) struct Room {
+    share: Share,
+    held: Held,
+}
+
+impl Room {
+    /// Makes the room as small as the answer.
+    fn fit(&mut self, bytes: usize) {
+        self.share.shrink(bytes);
+        self.held.set(self.share.units());
+    }
+}
+
+impl Answers {
+    pub(crate) fn new(limits: &AnswerLimits, metrics: GatewayMetrics) -> Self {
+        Self {
+            bytes: Shares::new(limits.bytes_max, limits.bytes_per_address_max),
+            results: Shares::new(limits.result_bytes_max, limits.result_bytes_per_address_max),
+            reads: Shares::new(limits.reads_max, limits.reads_per_address_max),
+            room_timeout: limits.room_timeout,
+            metrics,
+        }
+    }
+
+    fn room(&self, share: Option<Share>) -> Result<Room, Problem> {
+        let Some(share) = share else {
+            self.metrics.refused_answer();
+            return Err(crowded());
+        };
+        let mut held = self.metrics.answer();
+        held.set(share.units());
+        Ok(Room { share, held })
+    }
+
+    /// Waits for room for an answer to a read of about so many bytes.
+    async fn wait(&self, caller: Caller, bytes: usize) -> Result<Room, Problem> {
+        self.room(self.bytes.wait(caller.0, bytes, self.room_timeout).await)
+    }
+
+    /// Takes room that is free now: for an answer that exists already, which would be held while it waits.
+    pub(super) fn take(&self, caller: Caller, bytes: usize) -> Result<Room, Problem> {
+        self.room(self.bytes.take(caller.0, bytes))
+    }
+
+    /// Takes room for the answer to a submission, before anything of that is submitted.
+    pub(super) fn take_for_results(&self, caller: Caller, bytes: usize) -> Result<Room, Problem> {
+        self.room(self.results.take(caller.0, bytes))
+    }
+}
+
+fn crowded() -> Problem {
+    let detail = "As many answers are under way as may be, for your address or for all; take those, then ask again.";
+    Problem::new(Code::Busy, detail).retry_after(RETRY_AFTER_MS)
+}
+
+/// Marks a response that is counted already, or takes no memory.
+#[derive(Clone, Copy)]
+pub(super) struct Counted;
+
+/// JSON in its room, which is free again when the connection has it.
+struct Sent {
+    json: Bytes,
+    _room: Room,
+}
+
+impl AsRef<[u8]> for Sent {
+    fn as_ref(&self) -> &[u8] {
+        &self.json
+    }
+}
+
+/// A body that holds its room until it is sent.
+pub(super) fn body(json: impl Into<Bytes>, mut room: Room) -> Body {
+    let json = json.into();
+    if json.len() <= SMALL_BYTES {
+        return Body::from(json);
+    }
+    room.fit(json.len());
+    Body::from(Bytes::from_owner(Sent { json, _room: room }))
+}
+
+/// Counts every answer that its route didn't count: whatever is large finds room, or is refused.
+pub(super) async fn count_bytes(State(app): State<Arc<App>>, caller: Caller, request: Request, next: Next) -> Response {
+    let response = next.run(request).await;
+    let Some(bytes) = response.body().size_hint().exact().and_then(|bytes| usize::try_from(bytes).ok()) else {
+        return response;
+    };
+    if bytes <= SMALL_BYTES || response.extensions().get::<Counted>().is_some() {
+        return response;
+    }
+    match app.answers.take(caller, bytes) {
+        Ok(room) => sent(response, room).await,
+        Err(problem) => problem.into_response(),
+    }
+}
+
+/// Puts a response that exists whole into its room.
+pub(super) async fn sent(response: Response, room: Room) -> Response {
+    let (mut head, whole) = response.into_parts();
+    head.extensions.insert(Counted);
+    match to_bytes(whole, usize::MAX).await {
+        Ok(json) => Response::from_parts(head, body(json, room)),
+        Err(_) => Problem::from(BackendError::Unavailable("the answer broke off".to_owned())).into_response(),
+    }
+}
+
+/// Whether an answer may be kept by its client.
+enum Keep {
+    No,
+    /// For ever, under this ETag.
+    Forever(Option<String>),
+    /// The client has it already.
+    Has(String),
+}
+
+/// An answer that was made.
+pub(super) struct Made {
+    keep: Keep,
+    json: Vec<u8>,
+}
+
+/// The canonical way to write an answer. Nothing of it is kept beyond its length.
+pub(super) fn written<T: Serialize>(answer: &T) -> Result<Vec<u8>, Problem> {
+    let written = serde_json::to_vec(answer);
+    let mut json =
+        written.map_err(|error| BackendError::Unavailable(format!("the answer can't be written: {error}")))?;
+    json.shrink_to_fit();
+    Ok(json)
+}
+
+/// The number of bytes that `part` takes in an answer.
+pub(super) fn json_bytes<T: Serialize>(part: &T) -> usize {
+    struct Length(usize);
+    impl io::Write for Length {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0 += bytes.len();
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut length = Length(0);
+    // Counting never fails.
+    let _ = serde_json::to_writer(&mut length, part);
+    length.0
+}
+
+impl Made {
+    /// An answer that may change.
+    pub(super) fn fresh<T: Serialize>(answer: &T) -> Result<Self, Problem> {
+        Ok(Self { keep: Keep::No, json: written(answer)? })
+    }
+
+    /// An answer that never changes.
+    pub(super) fn forever<T: Serialize>(answer: &T) -> Result<Self, Problem> {
+        Ok(Self { keep: Keep::Forever(None), json: written(answer)? })
+    }
+
+    /// An answer that never changes and has a name; only its name where the client holds it.
+    pub(super) fn named<T: Serialize>(headers: &HeaderMap, etag: String, answer: &T) -> Result<Self, Problem> {
+        if none_match(headers, &etag) {
+            return Ok(Self { keep: Keep::Has(etag), json: Vec::new() });
+        }
+        Ok(Self { keep: Keep::Forever(Some(etag)), json: written(answer)? })
+    }
+
+    /// Bytes of its JSON.
+    pub(super) fn bytes(&self) -> usize {
+        self.json.len()
+    }
+
+    /// Returns true if it needs no room.
+    pub(super) fn is_small(&self) -> bool {
+        self.json.len() <= SMALL_BYTES
+    }
+
+    /// The response, which holds its room until it is sent.
+    pub(super) fn into_response(self, room: Option<Room>) -> Response {
+        let body = match room {
+            Some(room) => body(self.json, room),
+            None => Body::from(self.json),
+        };
+        let media = [(header::CONTENT_TYPE, "application/json")];
+        let mut response = match self.keep {
+            Keep::No => (media, [(header::CACHE_CONTROL, "no-store")], body).into_response(),
+            Keep::Forever(None) => (media, [(header::CACHE_CONTROL, IMMUTABLE)], body).into_response(),
+            Keep::Forever(Some(etag)) => {
+                let kept = [(header::ETAG, etag.as_str()), (header::CACHE_CONTROL, IMMUTABLE)];
+                (media, kept, body).into_response()
+            }
+            Keep::Has(etag) => {
+                let kept = [(header::ETAG, etag.as_str()), (header::CACHE_CONTROL, IMMUTABLE)];
+                (StatusCode::NOT_MODIFIED, kept).into_response()
+            }
+        };
+        response.extensions_mut().insert(Counted);
+        response
+    }
+}
+
+/// Reads, and writes the answer, on a thread for reads. `about` is what such an answer takes mostly; one that is larger
+/// finds more room, or is refused.
+pub(super) async fn answer(
+    app: &Arc<App>,
+    caller: Caller,
+    about: usize,
+    make: impl FnOnce(&dyn Backend) -> Result<Made, Problem> + Send + 'static,
+) -> Result<Response, Problem> {
+    let room = app.answers.wait(caller, about).await?;
+    let held = room.share.units();
+    let (made, room) = off_thread(app, caller, move |backend| (make(backend), room)).await?;
+    let made = made?;
+    let room = if made.json.len() > held.max(SMALL_BYTES) {
+        drop(room);
+        app.answers.take(caller, made.json.len())?
+    } else {
+        room
+    };
+    Ok(made.into_response(Some(room)))
+}
+
+/// Runs a read on a thread for reads, when it is its address' turn.
+pub(super) async fn off_thread<T: Send + 'static>(
+    app: &Arc<App>,
+    caller: Caller,
+    read: impl FnOnce(&dyn Backend) -> T + Send + 'static,
+) -> Result<T, Problem> {
+    let turn = app.answers.reads.wait(caller.0, 1, app.answers.room_timeout).await.ok_or_else(crowded)?;
+    let backend = app.backend.clone();
+    // The turn is over when the read is, even where nobody waits for it any more.
+    let ran = tokio::task::spawn_blocking(move || {
+        step_back();
+        let found = read(backend.as_ref());
+        drop(turn);
+        found
+    });
+    ran.await.map_err(|_| BackendError::Unavailable("the read was interrupted".to_owned()).into())
+}
+
+/// Puts this thread behind the others once. Only reads run on it.
+fn step_back() {
+    thread_local! { static DONE: Cell<bool> = const { Cell::new(false) } }
+    if DONE.replace(true) {
+        return;
+    }
+    // On Linux this is the thread's alone; elsewhere it would be the node's.
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::nice(NICE) {
+        tracing::debug!(event = "nice_failed", reason = %error);
+    }
+}
