@@ -34,8 +34,8 @@ CHECKED = {"CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS": "true", "CARGO_PROFILE_RELE
 MIB = 1024 * 1024
 
 
-def flood_program() -> Path:
-    """The example `flood` of the crate transport, compiled where it isn't yet."""
+def flood_program(name: str = "flood") -> Path:
+    """The example `flood` of the crate transport, or another one, compiled where it isn't yet."""
     exported = subprocess.run(
         [sys.executable, str(ROOT / "tools/build/backend.py")], capture_output=True, text=True, check=True
     )
@@ -43,9 +43,9 @@ def flood_program() -> Path:
     environment = os.environ | dict(words) | CHECKED
     # The same packages as there: with other ones, other features of the dependencies would be compiled.
     packages = ("--workspace", "--exclude", "rustorium-native")
-    command = ["cargo", "build", "--release", "--locked", "--quiet", *packages, "--example", "flood"]
+    command = ["cargo", "build", "--release", "--locked", "--quiet", *packages, "--example", name]
     subprocess.run(command, cwd=ROOT, env=environment, check=True)
-    return Path(environment["CARGO_TARGET_DIR"], "release", "examples", "flood")
+    return Path(environment["CARGO_TARGET_DIR"], "release", "examples", name)
 
 
 class Flood:
@@ -76,6 +76,35 @@ class Flood:
         self._process.stdout.close()
         assert self._process.wait(DEADLINE_S) == 0
         return said
+
+
+class Copies:
+    """A run of the program `copies`: one transaction sent to a node's QUIC port again and again, until `end`."""
+
+    def __init__(self, program: Path, net: Devnet, node: NetNode, source: str, signed: bytes, count: int) -> None:
+        key = json.loads(Path(net.net.genesis).read_text())["validators"][node.index]["node_key"]
+        # Attackers bring machines of their own: here they step back behind the nodes.
+        command = ["nice", "-n", "19", str(program), node.client, key, source, str(count)]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert self._process.stdin is not None
+        self._process.stdin.write(signed.hex() + "\n")
+        self._process.stdin.flush()
+        self._said()
+
+    def _said(self) -> int:
+        assert self._process.stdout is not None
+        sent: int = json.loads(self._process.stdout.readline())["sent"]
+        return sent
+
+    def end(self) -> int:
+        """Hangs up; how many copies were sent."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.close()
+        sent = self._said()
+        self._process.stdout.close()
+        assert self._process.wait(DEADLINE_S) == 0
+        return sent
 
 
 def memory_bytes(pid: int) -> int:

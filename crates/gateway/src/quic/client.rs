@@ -123,10 +123,20 @@ fn hello(token: Option<&str>) -> Result<Vec<u8>, String> {
 impl QuicClient {
     /// Connects to the node at `address`, which must prove `node_key`; `token` where the node asks for one.
     pub async fn connect(address: SocketAddr, node_key: &PublicKey, token: Option<&str>) -> Result<Self, ClientError> {
+        Self::connect_from(local_address(address), address, node_key, token).await
+    }
+
+    /// The same from an address of this machine.
+    pub async fn connect_from(
+        local: SocketAddr,
+        address: SocketAddr,
+        node_key: &PublicKey,
+        token: Option<&str>,
+    ) -> Result<Self, ClientError> {
         let setup = |what: String| ClientError::Setup { address, what };
         let hello = hello(token).map_err(setup)?;
         let config = tls::client_face_client(node_key).map_err(|error| setup(error.to_string()))?;
-        let endpoint = Endpoint::client(local_address(address)).map_err(|error| setup(error.to_string()))?;
+        let endpoint = Endpoint::client(local).map_err(|error| setup(error.to_string()))?;
         let connecting = endpoint.connect_with(config, address, tls::SERVER_NAME);
         let connecting = connecting.map_err(|error| setup(error.to_string()))?;
         let connection = connecting.await.map_err(|why| ClientError::Connect { address, why })?;

@@ -1,0 +1,102 @@
+"""Copies of one transaction that is never executed, over QUIC at every node: writes of others go on during it and after
+it, without a restart, on a chain with load and on one that rests."""
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import httpx2
+import pytest
+from attackers import Copies, Pulse, flood_program, open_sockets_max
+from watching import BEATS, TIMES, VICTIM, Watch, raw
+
+from process_tools import assert_no_panic, counter, level, wait_for
+from rustorium.client import Client, Key
+from rustorium.devnet import Devnet
+
+pytestmark = pytest.mark.alone
+
+COPIES = 4_200
+"""With so many, sent once, no node took another transaction until it was started again."""
+SLACK_MS = 10.0
+
+
+@pytest.fixture(scope="module")
+def program() -> Path:
+    return flood_program("copies")
+
+
+@pytest.fixture(scope="module")
+def net(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Devnet]:
+    open_sockets_max()
+    with Devnet.create(tmp_path_factory.mktemp("copies")) as net:
+        net.start()
+        with Pulse(net) as pulse:
+            wait_for("the net is warm", lambda: pulse.beats() >= BEATS)
+        yield net
+        wait_for("all are level", lambda: level(net))
+        assert_no_panic(net)
+
+
+def behind_a_gap(net: Devnet) -> bytes:
+    """A signed transaction whose nonce comes one too early."""
+    signer = Key.open(net.net.accounts[2].key_file)
+    with Client(net.net.nodes[VICTIM].http) as client:
+        nonce = client.account(signer.address, verify=False).nonce
+    return raw(signer, net.net.chain, nonce + 1)
+
+
+def flood(net: Devnet, program: Path, many: ExitStack) -> list[Copies]:
+    """Sends the copies to all nodes, from another address than the honest client's."""
+    signed = behind_a_gap(net)
+    floods = [Copies(program, net, node, "127.0.3.1", signed, COPIES * min(TIMES, 7)) for node in net.net.nodes]
+    for one in floods:
+        many.callback(one.end)
+    return floods
+
+
+def waiting(net: Devnet) -> list[float]:
+    nodes = range(len(net.net.nodes))
+    return [counter(net, node, "rustorium_gateway_waiting_transactions") for node in nodes]
+
+
+def assert_open_to_all(net: Devnet) -> None:
+    for node in net.net.nodes:
+        reasons = httpx2.get(f"{node.http}/healthz", trust_env=False).json()["reasons"]
+        assert "the pool is full" not in reasons, reasons
+
+
+def test_writes_of_others_go_on_beside_copies_and_after_them(net: Devnet, program: Path) -> None:
+    with Watch(net, "copies over QUIC") as watch:
+        with ExitStack() as many:
+            flood(net, program, many)
+            watch.beat()
+            assert max(waiting(net)) <= 2, "a session waits once for one transaction, and the honest client once"
+            assert_open_to_all(net)
+        wait_for("who hangs up waits no more", lambda: max(waiting(net)) <= 1)
+        watch.beat()
+
+
+def write_ms(net: Devnet, number: int) -> float:
+    with Client.from_net(net.path) as client:
+        began = time.monotonic()
+        client.put(b"idle", b"%d" % number, key=Key.open(net.net.accounts[3].key_file))
+        return 1000 * (time.monotonic() - began)
+
+
+def test_a_chain_that_rests_takes_a_write_beside_copies_and_after_them(net: Devnet, program: Path) -> None:
+    calm_ms = max(write_ms(net, number) for number in range(3))
+    with ExitStack() as many:
+        flood(net, program, many)
+        during_ms = write_ms(net, 3)
+        assert_open_to_all(net)
+    after_ms = write_ms(net, 4)
+    print(
+        f"a write took {calm_ms:.1f} ms at most in calm, {during_ms:.1f} beside the copies, {after_ms:.1f} after them"
+    )
+    wait_for("who hangs up waits no more", lambda: max(waiting(net)) == 0)
+    assert_open_to_all(net)
+    if TIMES > 1:
+        assert during_ms <= 2 * calm_ms + SLACK_MS
+        assert after_ms <= calm_ms + SLACK_MS
