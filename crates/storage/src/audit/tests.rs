@@ -42,6 +42,36 @@ fn what_was_recorded_verifies_and_goes_on_after_a_restart() {
     assert_eq!(line["fields"]["validator"], 2);
 }
 
+/// A full disk, or one that fails for a moment, ends no log: what was left behind is cut off, and the gap is told.
+#[test]
+fn it_goes_on_after_failed_writes_and_tells_how_many_events_are_missing() {
+    let (folder, heads) = written(2);
+    let sink = AuditSink::open(folder.path(), key()).unwrap();
+    let path = folder.path().join(FILE_NAME);
+    let good = std::mem::replace(&mut sink.state.lock().file, File::open(&path).unwrap());
+    for _ in 0..3 {
+        assert!(matches!(sink.record("node.started", json!({})), Err(AuditError::Io { .. })));
+    }
+    assert_eq!(sink.head(), heads[1]);
+    fs::write(&path, [fs::read(&path).unwrap(), b"{\"seq\":3,\"half".to_vec()].concat()).unwrap();
+    sink.state.lock().file = good;
+    let head = sink.record("node.stopped", json!({})).unwrap();
+    assert_eq!(head.seq, 4);
+    assert_eq!(verify(folder.path(), &key().public()).unwrap().head, head);
+    let gap: serde_json::Value = serde_json::from_slice(&lines(&folder)[2]).unwrap();
+    assert_eq!((gap["event"].as_str(), gap["fields"]["events"].as_u64()), (Some("audit.events_lost"), Some(3)));
+    assert_eq!(sink.record("node.started", json!({})).unwrap().seq, 5);
+}
+
+#[test]
+fn an_event_over_the_limit_is_no_failed_write() {
+    let (folder, _) = written(1);
+    let sink = AuditSink::open(folder.path(), key()).unwrap();
+    let large = sink.record("note", json!({ "text": "x".repeat(LINE_BYTES_MAX) }));
+    assert!(matches!(large, Err(AuditError::TooLarge { .. })));
+    assert_eq!(sink.record("node.stopped", json!({})).unwrap().seq, 2);
+}
+
 #[test]
 fn events_of_a_name_are_found_again_whatever_stands_between() {
     let (folder, _) = written(2);
