@@ -75,13 +75,13 @@ pub enum AuditError {
         bytes: usize,
     },
     /// The disk is full.
-    #[error("the disk that holds {path} is full: free space on it, then restart the node")]
+    #[error("the disk that holds {path} is full: free space on it, then try again")]
     DiskFull {
         /// The file.
         path: PathBuf,
     },
     /// Anything else that the disk says.
-    #[error("the audit log {path} failed: {reason}; check the disk, then restart the node")]
+    #[error("the audit log {path} failed: {reason}; check the disk, then try again")]
     Io {
         /// The file.
         path: PathBuf,
@@ -128,8 +128,8 @@ struct State {
     file: File,
     head: Head,
     end: u64,
-    /// Set by a failed write: what the file's end looks like is unknown until it is opened again.
-    failed: Option<AuditError>,
+    /// Events since the last line that could not be written. What they left behind the end of the file is unknown.
+    lost: u64,
 }
 
 impl AuditSink {
@@ -150,32 +150,43 @@ impl AuditSink {
         if end < length {
             file.set_len(end).map_err(fail)?;
         }
-        let sink = Self { path, key, state: Mutex::new(State { file, head, end, failed: None }) };
+        let sink = Self { path, key, state: Mutex::new(State { file, head, end, lost: 0 }) };
         if end < length {
             sink.record("audit.cut_line_removed", serde_json::json!({ "bytes": length - end }))?;
         }
         Ok(sink)
     }
 
-    /// Appends an event and syncs it to disk.
+    /// Appends an event and syncs it to disk. After failed writes it first cuts off what they left behind, and records
+    /// how many events are missing.
     pub fn record(&self, event: &str, fields: serde_json::Value) -> Result<Head, AuditError> {
-        let mut state = self.state.lock();
-        if let Some(error) = &state.failed {
-            return Err(error.clone());
+        let state = &mut *self.state.lock();
+        if state.lost > 0 {
+            let lost = serde_json::json!({ "events": state.lost });
+            let cut = state.file.set_len(state.end).map_err(|error| io_error(&self.path, &error));
+            if let Err(error) = cut.and_then(|()| self.append(state, "audit.events_lost", &lost)) {
+                state.lost += 1;
+                return Err(error);
+            }
+            state.lost = 0;
         }
+        let recorded = self.append(state, event, &fields);
+        if !matches!(recorded, Ok(_) | Err(AuditError::TooLarge { .. })) {
+            state.lost += 1;
+        }
+        recorded
+    }
+
+    fn append(&self, state: &mut State, event: &str, fields: &serde_json::Value) -> Result<Head, AuditError> {
         let ts_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |t| t.as_millis() as u64);
         let seq = state.head.seq + 1;
-        let line = Line { seq, ts_ms, event, fields: &fields, prev: state.head.hash };
+        let line = Line { seq, ts_ms, event, fields, prev: state.head.hash };
         let (text, hash) = seal(&line, &self.key).map_err(|e| io_error(&self.path, &io::Error::other(e)))?;
         if text.len() > LINE_BYTES_MAX {
             return Err(AuditError::TooLarge { bytes: text.len() });
         }
         let written = state.file.write_all_at(text.as_bytes(), state.end).and_then(|()| state.file.sync_data());
-        if let Err(error) = written {
-            let error = io_error(&self.path, &error);
-            state.failed = Some(error.clone());
-            return Err(error);
-        }
+        written.map_err(|error| io_error(&self.path, &error))?;
         state.end += text.len() as u64;
         state.head = Head { seq, hash };
         Ok(state.head)
