@@ -150,6 +150,7 @@ ROWS: list[tuple[str, str, str]] = [
     ("at rest", "one-hash-for-all-uses", "crypto lib keyed_hashes_differ"),
     ("at rest", "record-head-unbound", "crypto lib a_log_opens"),
     ("at rest", "subkey-without-end", "crypto lib a_subkey_that"),
+    ("audit", "audit-gap-untold", "storage lib it_goes_on_after_failed_writes"),
     ("audit", "audit-lines-in-any-order", "storage lib removed_moved"),
     ("audit", "audit-signature-unchecked", "storage lib another_key_does_not_verify"),
     ("audit", "audit-tail-not-anchored", "storage lib a_cut_line_is_named"),
