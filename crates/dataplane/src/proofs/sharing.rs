@@ -42,7 +42,7 @@ impl Loads {
         let own = own.unwrap_or_default();
         let share = own.asks < (limits.asks_max / sites).max(1)
             && own.keys + keys <= (limits.keys_max / sites).max(limits.gathered_keys_max.min(limits.keys_max));
-        if !room && !share {
+        if !room && (!share || seeded::bug("proof-pool-of-one")) {
             return false;
         }
         for load in [&mut self.all, self.sites.entry(site).or_default()] {
