@@ -27,7 +27,7 @@ use rustorium_storage::{Store, StoreError, StoredBlock};
 use rustorium_types::limits::PROOF_HEADERS_MAX;
 use rustorium_types::{
     AccountId, BlockProof, BoundedVec, Epoch, EpochChange, Header, Height, Subject, TRANSACTION_VERSION, Transaction,
-    TxId, View,
+    TxId, View, seeded,
 };
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -125,7 +125,7 @@ impl NodeBackend {
                 waited.as_secs()
             ));
         }
-        if !self.inbox.is_visited() {
+        if !self.inbox.is_visited() && !seeded::bug("ready-before-the-core") {
             return Err("the node is starting: its consensus core hasn't begun; wait a moment".into());
         }
         let committee = self.links.context().committee.clone();
