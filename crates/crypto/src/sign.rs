@@ -44,6 +44,7 @@ pub struct SigningKey {
     public: PublicKey,
 }
 
+#[allow(clippy::large_enum_variant, reason = "each lies in an allocation of its own")]
 enum Secret {
     /// In ordinary memory: a page of its own for each would be too much for who has thousands.
     Plain(Zeroizing<Inner>),
