@@ -119,7 +119,7 @@ impl Server {
         socket.set_recv_buffer_size(4_096).unwrap();
         socket.bind(format!("{from}:0").parse().unwrap()).unwrap();
         let mut stream = socket.connect(self.server.local_addr()).await.unwrap();
-        stream.write_all(format!("GET {} HTTP/1.1\r\nhost: node\r\n\r\n", page("")).as_bytes()).await.unwrap();
+        stream.write_all(format!("GET {} HTTP/1.1\r\nhost: localhost\r\n\r\n", page("")).as_bytes()).await.unwrap();
         stream
     }
 }
