@@ -167,6 +167,14 @@ mod tests {
     }
 
     #[test]
+    fn so_are_those_of_a_signing_key() {
+        let key = crate::SigningKey::locked(&[7; 32]).unwrap();
+        let flags = smaps_of(key.clone().place());
+        assert!(flags.contains(" dd") && (flags.contains(" lo") || refused()), "{flags}");
+        assert_eq!(key.public(), crate::SigningKey::from_seed(&[7; 32]).public());
+    }
+
+    #[test]
     fn the_value_is_dropped_once() {
         let counted = Arc::new(());
         let locked = Locked::new(counted.clone()).unwrap();

@@ -68,9 +68,6 @@ impl SigningKey {
     /// No memory left.
     #[cfg(not(target_family = "wasm"))]
     pub fn locked(seed: &[u8; 32]) -> Result<Self, Errno> {
-        if seeded::bug("signing-keys-not-locked") {
-            return Ok(Self::from_seed(seed));
-        }
         scrubbed(|| {
             let inner = Inner::from(*seed);
             let public = VerificationKeyBytes::from(&inner).into();
@@ -84,6 +81,12 @@ impl SigningKey {
             #[cfg(not(target_family = "wasm"))]
             Secret::Locked(inner) => inner,
         }
+    }
+
+    /// The address of what signs.
+    #[cfg(test)]
+    pub(crate) fn place(&self) -> usize {
+        std::ptr::from_ref(self.inner()) as usize
     }
 
     /// The 32-byte seed, for the keystore.

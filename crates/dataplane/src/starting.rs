@@ -17,8 +17,8 @@ use crate::metrics::NodeMetrics;
 use crate::node::{Node, NodeError, Running, StartHandle};
 use crate::notices::Notices;
 use crate::opening::{
-    address_book, network_threads, open_notices, open_tables, read_genesis, refuse_missing_journal, seed_book,
-    shaper, spawn, threads_for,
+    address_book, network_threads, open_notices, open_tables, read_genesis, refuse_missing_journal, seed_book, shaper,
+    spawn, threads_for,
 };
 use crate::outside::intake::Intake;
 use crate::outside::{Question, Server};

@@ -2,8 +2,8 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "tests and their helpers")]
 
 mod access;
-mod caches;
 mod answers;
+mod caches;
 mod client;
 mod events;
 mod fuzz;

@@ -56,9 +56,9 @@ pub struct World {
     pub streaming_calls: AtomicUsize,
     /// Calls of `final_block`.
     pub stored_reads: AtomicUsize,
-    /// Calls of `keys`, and whether they are held up.
+    /// Calls of `keys`, and how many of the first ones are held up.
     pub listings: AtomicUsize,
-    pub listings_held: AtomicBool,
+    pub listings_held: AtomicUsize,
 }
 
 pub fn key(seed: u8) -> SigningKey {
@@ -109,7 +109,7 @@ impl World {
             streaming_calls: AtomicUsize::new(0),
             stored_reads: AtomicUsize::new(0),
             listings: AtomicUsize::new(0),
-            listings_held: AtomicBool::new(false),
+            listings_held: AtomicUsize::new(0),
         });
         world.add_block(&mut world.inner.lock(), Vec::new());
         world
@@ -395,8 +395,8 @@ impl Backend for World {
     }
 
     fn keys(&self, listing: &Listing) -> Result<ListedKeys, BackendError> {
-        self.listings.fetch_add(1, Ordering::SeqCst);
-        while self.listings_held.load(Ordering::SeqCst) {
+        let number = self.listings.fetch_add(1, Ordering::SeqCst);
+        while number < self.listings_held.load(Ordering::SeqCst) {
             std::thread::yield_now();
         }
         let inner = self.inner.lock();
