@@ -140,6 +140,7 @@ ROWS: list[tuple[str, str, str]] = [
     ("at rest", "seal-unbound-from-its-table", "storage lib a_row_moved"),
     ("at rest", "seal-unbound-from-its-version", "crypto lib what_is_sealed_opens"),
     ("at rest", "secrets-not-locked", "crypto lib its_pages_are_locked"),
+    ("at rest", "signing-keys-in-plain-memory", "crypto lib so_are_those_of_a_signing_key"),
     ("reads", "ready-before-the-core", "dataplane lib readiness_names_what_is_missing"),
     ("at rest", "names-in-the-clear", "storage lib no_value_and_no_digest"),
     ("at rest", "rotated-rows-not-synced", "tests/disk/test_vote_path.py::test_no_power_cut_takes_what_was_sent"),
