@@ -165,7 +165,11 @@ async fn what_nobody_reads_is_bounded_for_each_address_and_in_all() {
 #[tokio::test]
 async fn few_reads_of_one_address_run_at_once_and_another_address_has_its_turn() {
     let world = large(2);
-    let router = app(&world, HttpLimits::default());
+    // With room for all their bytes, their number alone bounds them.
+    let mut limits = HttpLimits::default();
+    limits.answers.bytes_max *= 8;
+    limits.answers.bytes_per_address_max *= 8;
+    let router = app(&world, limits);
     world.listings_held.store(4, Ordering::SeqCst);
     let ask = |last: u8| {
         let mut request = Request::get(page("")).body(Body::empty()).unwrap();
