@@ -69,6 +69,7 @@ def test_proofs(devnet: Devnet, folder: Path) -> None:
     [code] = shown("proofs.md", "python")
     names = {"address": key.address, "names": [b"invoice/17", b"invoice/99"], "asset": devnet.net.asset, "key": key}
     names |= {"Client": Client, "Subject": Subject, "LightClient": LightClient}
+    names |= {"urls": [node.http for node in devnet.net.nodes[:2]], "other": devnet.net.nodes[2].http}
     done = run_python(folder, code, **names)
     assert done["state"].items[Subject(key.address, key=b"invoice/17")].value == b"paid"
 
