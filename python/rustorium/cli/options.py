@@ -180,7 +180,7 @@ def _client(
     genesis: bytes | None,
     checkpoint: Path | None,
     timeout_s: float,
-    token: str | None,
+    token: "Tokens | None",
     trust: TrustOptions | None,
 ) -> "Client":
     from rustorium.client import Client
