@@ -15,7 +15,7 @@ use rustorium_gateway::json::{Finding, StatusAnswer};
 use rustorium_storage::AuditSink;
 use rustorium_types::Hash;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 /// A validator's data plane: store, journal, links, gateway, and the threads that run them.
