@@ -47,7 +47,7 @@ class Readers:
     def __init__(self, net: Devnet, many: ExitStack, sources: list[str]) -> None:
         node = net.net.nodes[VICTIM]
         address = Key.open(net.net.accounts[2].key_file).address
-        request = f"GET /v1/accounts/{address}/keys?prefix=L/&values=1&limit=100 HTTP/1.1\r\nHost: node\r\n\r\n"
+        request = f"GET /v1/accounts/{address}/keys?prefix=L/&values=1&limit=100 HTTP/1.1\r\nHost: localhost\r\n\r\n"
         self._open: list[socket.socket] = []
         for source in sources:
             connection = many.enter_context(connect(node, source, receive_bytes=4096))
