@@ -125,6 +125,9 @@ def toolchain(cache: Path) -> Path:
     folder = cache / "wasm-rust"
     if not folder.exists():
         with tempfile.TemporaryDirectory(dir=cache) as work:
+            if subprocess.run(["apt-cache", "show", "rustc-web"], capture_output=True).returncode:
+                # A machine that was just made knows of no packages yet.
+                subprocess.run(["apt-get", "update", "-qq"], check=True)
             names = packages()
             print(f"unpacking {', '.join(names)} into {folder}", file=sys.stderr)
             subprocess.run(["apt-get", "download", "-q", *names], cwd=work, check=True)

@@ -19,6 +19,7 @@ pytestmark = pytest.mark.outside
 HEADER = b"\0asm\1\0\0\0"
 
 
+@pytest.mark.timeout(1_200)
 def test_the_committed_module_is_what_its_sources_make_wherever_they_lie(
     tmp_path: Path, figure: Callable[[str], None]
 ) -> None:
