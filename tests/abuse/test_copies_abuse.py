@@ -8,10 +8,10 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from attackers import Copies, Pulse, flood_program, open_sockets_max
-from watching import BEATS, TIMES, VICTIM, Watch, raw
+from attackers import Copies, flood_program
+from watching import TIMES, VICTIM, Watch, attacked_net, raw
 
-from process_tools import assert_no_panic, counter, level, wait_for
+from process_tools import counter, wait_for
 from rustorium.client import Client, Key
 from rustorium.devnet import Devnet
 
@@ -29,14 +29,8 @@ def program() -> Path:
 
 @pytest.fixture(scope="module")
 def net(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Devnet]:
-    open_sockets_max()
-    with Devnet.create(tmp_path_factory.mktemp("copies")) as net:
-        net.start()
-        with Pulse(net) as pulse:
-            wait_for("the net is warm", lambda: pulse.beats() >= BEATS)
+    with attacked_net(tmp_path_factory.mktemp("copies")) as net:
         yield net
-        wait_for("all are level", lambda: level(net))
-        assert_no_panic(net)
 
 
 def behind_a_gap(net: Devnet) -> bytes:

@@ -26,15 +26,14 @@ from attackers import (
     answer_of,
     connect,
     flood_program,
-    open_sockets_max,
     problem_of,
     submit_flood,
     unread_bytes,
 )
-from watching import BEATS, TIMES, VICTIM, Watch, body_of, raw
+from watching import BEATS, TIMES, VICTIM, Watch, attacked_net, body_of, raw
 
 from follower_tools import Follower
-from process_tools import DEADLINE_S, Load, assert_no_panic, assert_same_roots, counter, level, statuses, wait_for
+from process_tools import DEADLINE_S, Load, assert_no_panic, counter, level, wait_for
 from rustorium.client import Client, Key
 from rustorium.config import load as load_config
 from rustorium.config import render
@@ -55,15 +54,8 @@ def program() -> Path:
 @pytest.fixture(scope="module")
 def net(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Devnet]:
     """Four validators that all attacks of this file meet one after the other."""
-    open_sockets_max()
-    with Devnet.create(tmp_path_factory.mktemp("abuse")) as net:
-        net.start()
-        with Pulse(net) as pulse:
-            wait_for("the net is warm", lambda: pulse.beats() >= BEATS)
+    with attacked_net(tmp_path_factory.mktemp("abuse")) as net:
         yield net
-        wait_for("all are level", lambda: level(net))
-        assert_same_roots(net, statuses(net)[0].executed - 50)
-        assert_no_panic(net)
 
 
 def test_garbage_is_hardly_answered(net: Devnet, program: Path) -> None:

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
-from attackers import MIB, Pulse, answer_of, connect, memory_bytes, open_sockets_max, problem_of
-from watching import BEATS, TIMES, VICTIM, Watch
+from attackers import MIB, answer_of, connect, memory_bytes, problem_of
+from watching import TIMES, VICTIM, Watch, attacked_net
 
-from process_tools import assert_no_panic, counter, level, wait_for
+from process_tools import counter, wait_for
 from rustorium.client import Client, Key
 from rustorium.devnet import Devnet
 
@@ -28,17 +28,11 @@ KEPT_S = 5.0 * TIMES
 
 @pytest.fixture(scope="module")
 def net(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Devnet]:
-    open_sockets_max()
-    with Devnet.create(tmp_path_factory.mktemp("readers")) as net:
-        net.start()
+    with attacked_net(tmp_path_factory.mktemp("readers")) as net:
         with Client.from_net(net.path) as client:
             for number in range(VALUES):
                 client.put(b"L/%d" % number, b"\x01" * VALUE_BYTES, key=Key.open(net.net.accounts[2].key_file))
-        with Pulse(net) as pulse:
-            wait_for("the net is warm", lambda: pulse.beats() >= BEATS)
         yield net
-        wait_for("all are level", lambda: level(net))
-        assert_no_panic(net)
 
 
 class Readers:

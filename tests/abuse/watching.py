@@ -6,9 +6,13 @@ Invariants: memory and counts are judged always, times in the long form alone.
 import os
 import secrets
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
-from attackers import MIB, Pulse, memory_bytes
+from attackers import MIB, Pulse, memory_bytes, open_sockets_max
 
+from process_tools import assert_no_panic, assert_same_roots, level, statuses, wait_for
 from rustorium import _native
 from rustorium.client import Key
 from rustorium.devnet import Devnet
@@ -22,6 +26,20 @@ GROWTH_BYTES_MAX = 192 * MIB
 
 SLOWER_TIMES_MAX, SLACK_MS = 2.0, 10.0
 """How much longer finality may take during an attack, and what a busy machine may add to the median."""
+
+
+@contextmanager
+def attacked_net(root: Path) -> Iterator[Devnet]:
+    """Four validators that the attacks of a file meet one after the other; at the end they must agree on the state."""
+    open_sockets_max()
+    with Devnet.create(root) as net:
+        net.start()
+        with Pulse(net) as pulse:
+            wait_for("the net is warm", lambda: pulse.beats() >= BEATS)
+        yield net
+        wait_for("all are level", lambda: level(net))
+        assert_same_roots(net, max(0, statuses(net)[0].executed - 50))
+        assert_no_panic(net)
 
 
 class Watch:

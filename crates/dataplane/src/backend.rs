@@ -41,7 +41,7 @@ use tokio::time::Instant;
 const RETRY_AFTER_MS: u64 = 100;
 /// A wait for a transaction ends after this time at the latest, whether or not blocks come.
 const WAIT_MAX: Duration = Duration::from_secs(600);
-/// It ends so long after the transaction has expired by the machine's clock: the chain's time may be behind.
+/// A wait ends this long after its transaction has expired by the machine's clock: the chain's time may be behind.
 const WAIT_AFTER_EXPIRY: Duration = Duration::from_secs(5);
 /// Heights searched for the header that claims a receipt: claims lag by less.
 const CLAIM_SEARCH_MAX: u64 = 4096;

@@ -92,7 +92,7 @@ impl Inbox {
         self.signal(&mut waiting);
     }
 
-    /// Whether the core has ever come: it does so once operators can ask the node.
+    /// Returns true once the core has come for inputs, which it does after operators can ask the node.
     pub fn is_visited(&self) -> bool {
         self.visited.load(Ordering::Relaxed)
     }

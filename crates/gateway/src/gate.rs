@@ -139,7 +139,7 @@ fn wall_ms() -> u64 {
 }
 
 impl Pass {
-    /// Whether a token was asked for.
+    /// Returns true if a token was asked for.
     pub(crate) fn of_token(&self) -> bool {
         self.0.is_some()
     }

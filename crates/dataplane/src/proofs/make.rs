@@ -37,7 +37,7 @@ impl Made {
         values.sum::<usize>() + self.state.as_slice().len()
     }
 
-    /// What of it answers a question about some of its keys. Errors: `ProofTooLarge` where their values are.
+    /// Returns the answer to a question about some of its keys. Errors: `ProofTooLarge` where their values are too large.
     pub(super) fn answer(&self, claimed: &Claimed, subjects: &[(Subject, StateKey)]) -> Result<Proven, BackendError> {
         let held = subjects.iter().filter_map(|(_, key)| self.values.get(key)?.as_ref());
         if held.map(|value| value.as_slice().len()).sum::<usize>() > ANSWER_VALUE_BYTES_MAX {

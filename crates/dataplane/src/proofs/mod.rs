@@ -60,7 +60,7 @@ pub type ProofSink = Box<dyn FnOnce(Result<Proven, BackendError>) + Send>;
 
 /// One question.
 struct Ask {
-    /// Who asks.
+    /// Address of the client that asks.
     address: IpAddr,
     /// What it is about, ascending, and where in the state that is.
     subjects: Vec<(Subject, StateKey)>,

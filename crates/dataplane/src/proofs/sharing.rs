@@ -1,4 +1,4 @@
-//! How clients share the pool of proofs: room for questions that wait, and the order in which they are answered.
+//! The pool of proofs as clients share it: room for questions that wait, and the order in which they are answered.
 //!
 //! *Invariants:* a site that holds less than its share is let in, whoever else fills the pool; sites take turns by the keys
 //! that they ask for, and a site's large questions don't keep its small ones waiting.
@@ -17,7 +17,7 @@ struct Load {
     keys: usize,
 }
 
-/// What waits, by site.
+/// Loads of the questions that wait, by site.
 #[derive(Default)]
 pub(super) struct Loads {
     all: Load,
@@ -78,7 +78,7 @@ impl Turns {
         self.0.push(key, ask);
     }
 
-    /// Whether nothing waits.
+    /// Returns true if no question waits.
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

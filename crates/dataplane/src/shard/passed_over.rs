@@ -23,7 +23,7 @@ impl PassedOver {
         }
     }
 
-    /// Whether a proposal of this view tells anything new of its leader.
+    /// Returns true if a proposal of this view tells anything new of its leader.
     fn is_news(&mut self, leader: ValidatorIndex, view: View) -> bool {
         if !self.leaders.contains(&leader) {
             return false;

@@ -13,7 +13,7 @@ pub(super) const COMMITTEES_MAX: usize = 64;
 /// Ends of epochs kept: eleven years of epochs of a day.
 pub(super) const ENDS_MAX: usize = 4096;
 
-/// How an epoch ended: its last block.
+/// The end of an epoch: its last block.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
 pub struct EpochEnd {
     /// Height of the boundary.
@@ -48,7 +48,7 @@ impl Committees {
         self.signed.get(&epoch)
     }
 
-    /// How an epoch ended; `None` if it goes on, or nothing between it and a later known epoch is known.
+    /// Returns the end of an epoch; `None` if it goes on, or nothing between it and a later known epoch is known.
     pub(super) fn end_of(&self, epoch: Epoch) -> Option<EpochEnd> {
         let after = self.trusts.get(&epoch.next());
         let by_the_next =

@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 
 /// Digests of final headers kept.
 const HEADERS_MAX: usize = 256;
-/// How far a header's time may be ahead of the caller's clock, ms. Validators allow seconds; a client's clock may be worse.
+/// Most by which a header's time may be ahead of the caller's clock, ms. Validators allow seconds; a client's clock may be worse.
 pub const HEADER_AHEAD_MS_MAX: u64 = 60_000;
 
 /// What a proof shows besides itself.
@@ -56,7 +56,7 @@ impl Light {
         self.committees.trusts.range(..=epoch).next_back().map(|(epoch, _)| *epoch)
     }
 
-    /// How an epoch ended; `None` if it goes on, or its end isn't known any more.
+    /// Returns the end of an epoch; `None` if it goes on, or its end isn't known any more.
     pub fn end_of(&self, epoch: Epoch) -> Option<EpochEnd> {
         self.committees.end_of(epoch)
     }

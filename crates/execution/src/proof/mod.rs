@@ -91,7 +91,7 @@ pub enum ProofRefused {
     /// A header from the future.
     #[error("the header is {} ahead of this machine's clock; set the clock, or ask another node", Span(*ahead_ms))]
     FromFuture {
-        /// How far.
+        /// Milliseconds between the clock and the header's time.
         ahead_ms: u64,
     },
     /// Signed by a committee that retired longer ago than the trust period.

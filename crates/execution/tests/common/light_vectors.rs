@@ -9,7 +9,7 @@ pub const LIGHT_VECTORS: &str = "light.json";
 
 pub const DAY_MS: u64 = 24 * 3600 * 1000;
 pub const PERIOD_MS: u64 = 30 * DAY_MS;
-/// How far a header may be ahead of the client's clock.
+/// Most by which a header may be ahead of the client's clock.
 const AHEAD_MS: u64 = 60_000;
 /// Epochs of the chain: more than a client keeps committees of.
 const EPOCHS: u64 = 70;
@@ -230,7 +230,7 @@ fn bound_cases(chain: &LightChain, cases: &mut Vec<Value>) {
             chain.check(&chain.header(0, 5, now + AHEAD_MS + 1), now, "header-from-future"),
             chain.check(&chain.header(0, 5, now + 27 * 365 * DAY_MS), now, "header-from-future"),
             follow(&chain.changes[0], now, "header-from-future"),
-            // What a final header says has passed, so a clock that is set back to before it counts as that time.
+            // The time of a final header has passed: a clock that is set back to before it counts as that time.
             chain.check(&chain.header(0, 5, now + AHEAD_MS), now - DAY_MS, "ok"),
             chain.check(&chain.header(0, 5, now + AHEAD_MS + 1), now - DAY_MS, "header-from-future"),
         ],

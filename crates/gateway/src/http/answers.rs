@@ -185,7 +185,7 @@ pub(super) async fn sent(response: Response, room: Room) -> Response {
     }
 }
 
-/// Whether an answer may be kept by its client.
+/// Rules for a client that keeps an answer.
 enum Keep {
     No,
     /// For ever, under this ETag.
