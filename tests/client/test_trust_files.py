@@ -1,5 +1,6 @@
 """Trust that outlives a process: the trust file, trust periods, and how old a proof may be."""
 
+import errno
 import io
 import json
 import math
@@ -64,6 +65,25 @@ def test_two_clients_may_share_a_trust_file_and_it_never_goes_back(tmp_path: Pat
     behind.follow(CHANGES[0])
     behind.save_trust()
     assert LightClient(GENESIS, trust_file=path).trusted["epoch"] == 5
+
+
+def test_a_full_disk_leaves_the_trust_file_as_it_was_and_nothing_beside_it(
+    tmp_path: Path, clock: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "trust.json"
+    light = follower(clock, 3, trust_file=path)
+    before = path.read_bytes()
+
+    def full(_handle: int) -> None:
+        raise OSError(errno.ENOSPC, "no space")
+
+    monkeypatch.setattr("os.fsync", full)
+    clock[0] = TIMES[3]
+    light.follow(CHANGES[3])
+    with pytest.raises(OSError, match="no space"):
+        light.save_trust()
+    assert [entry.name for entry in tmp_path.iterdir()] == ["trust.json"]
+    assert path.read_bytes() == before
 
 
 def test_a_checkpoint_is_a_trust_file_and_a_newer_one_wins(tmp_path: Path, clock: list[int]) -> None:
