@@ -78,11 +78,15 @@ class TrustFile:
             return
         if self._epoch() <= _facts(light)["epoch"]:
             fresh = self._path.with_name(f"{self._path.name}.{os.getpid()}.partial")
-            with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as file:
-                file.write(prooffile.trust_to_bytes(_facts(light), state))
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(fresh, self._path)
+            try:
+                with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as file:
+                    file.write(prooffile.trust_to_bytes(_facts(light), state))
+                    file.flush()
+                    os.fsync(file.fileno())
+                os.replace(fresh, self._path)
+            except OSError:
+                fresh.unlink(missing_ok=True)
+                raise
         self._saved = state
 
     def _epoch(self) -> int:
