@@ -343,7 +343,7 @@ impl<P: Ports> Shard<P> {
                 || self.wanting.is_named(&digest)
                 || self.fetcher.contains(&Want::Block(digest));
         }
-        view <= self.view.max(self.certified_to.next()).next() || newest.map(View::next) == Some(view)
+        view <= self.newest_timely() || newest.map(View::next) == Some(view)
     }
 
     fn take_proposal(&mut self, peer: ValidatorIndex, proposal: Proposal) {

@@ -41,8 +41,10 @@ impl<P: Ports> Shard<P> {
 
     /// R17b (c): the leader of a view proposed in it, as its link proves. The view may be over, and the block be of no use.
     pub(super) fn note_proposed(&mut self, leader: ValidatorIndex, view: View) {
-        let newest = self.view.max(self.certified_to.next()).next();
-        if view <= newest && self.passed_over.is_news(leader, view) && !seeded::bug("late-proposals-unheard") {
+        if view <= self.newest_timely()
+            && self.passed_over.is_news(leader, view)
+            && !seeded::bug("late-proposals-unheard")
+        {
             self.tell(Input::Proposed(view));
         }
     }

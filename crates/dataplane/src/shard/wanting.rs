@@ -79,11 +79,17 @@ impl<P: Ports> Shard<P> {
         held.any(|certificate| certificate.body.block == *digest)
     }
 
+    /// The newest view of which a proposal is in time: the one after the current view, or after the one that follows the newest
+    /// certificate.
+    pub(super) fn newest_timely(&self) -> View {
+        self.view.max(self.certified_to.next()).next()
+    }
+
     /// Whether a proposal is to be kept: it is its view's leader's, of the current view or the next one; or it is certified.
     pub(super) fn is_timely(&self, view: View, proposer: ValidatorIndex, digest: &BlockDigest) -> bool {
-        let newest = self.view.max(self.certified_to.next()).next();
         let leads = self.context.leaders.of(view) == proposer;
-        let current = view >= self.view && view <= newest && leads || seeded::bug("proposals-of-any-time");
+        let current =
+            view >= self.view && view <= self.newest_timely() && leads || seeded::bug("proposals-of-any-time");
         current || self.is_certified(view, digest) || self.wanting.is_named(digest)
     }
 
