@@ -2,12 +2,15 @@
 bounded room, and who signs falsely is cut off and named.
 
 `RUSTORIUM_ABUSE_TIMES` makes the attacks that much longer (`just torture`), and each kind of falsely signed frames also
-comes alone. Only then times are judged: no test of `just test` fails by the clock.
+comes alone. Only then times are judged: no test of `just test` fails by the clock. The attacker and all nodes share the
+processors of one machine, which those of a real net don't. So a second net runs beside the first one then, which nobody
+attacks: what it loses is the machine's doing and not the attack's.
 """
 
 import os
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -28,8 +31,8 @@ LIAR = 3
 ACCOUNTS = range(4)
 """The home of one of them may be the liar."""
 
-SLOWER_TIMES_MAX, SLACK_MS = 1.5, 3.0
-"""How much longer the median may take during an attack, and what a machine that the attacker shares may add."""
+SLOWER_TIMES_MAX = 1.5
+"""How much longer the median may take during an attack than the bystander's."""
 PAUSE_MS_MAX = 1_000.0
 """What the longest may take. A leader whose proposal nobody can complete takes six times the least Δ, 600 ms, in the
 second turn that it loses (R16), and is passed over then."""
@@ -76,6 +79,18 @@ def fresh(tmp_path: Path) -> Iterator[Net]:
         victims.assert_whole()
 
 
+@pytest.fixture(scope="module")
+def bystander(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Devnet | None]:
+    """A net with a dead member that nobody attacks, in the long form."""
+    if TIMES == 1:
+        yield None
+        return
+    with Devnet.create(tmp_path_factory.mktemp("bystander")) as net:
+        net.start()
+        net.kill(LIAR)
+        yield net
+
+
 class Spent:
     """Processor time that the honest nodes use from now on."""
 
@@ -89,57 +104,70 @@ class Spent:
 
 
 def attack(
-    victims: Net, program: Path, kinds: list[str], until: Callable[[], bool], figure: Callable[[str], None]
+    victims: Net,
+    bystander: Devnet | None,
+    program: Path,
+    kinds: list[str],
+    until: Callable[[], bool],
+    figure: Callable[[str], None],
 ) -> None:
     """Has the liar send these kinds until so many writes are final and the condition holds; tells the figures."""
-    with Pulse(victims.net, ACCOUNTS) as pulse:
+    with ExitStack() as stack:
+        pulses = [stack.enter_context(Pulse(net, ACCOUNTS)) for net in (victims.net, bystander) if net is not None]
+
+        def beat() -> list[int]:
+            for pulse in pulses:
+                pulse.wait(BEATS)
+            return [pulse.beats() for pulse in pulses]
+
         # The dead node's turns are passed over from some of them on.
-        pulse.wait(BEATS)
-        first, spent = pulse.beats(), Spent(victims)
-        pulse.wait(BEATS)
-        calm, calm_cpu, begun = pulse.figures(first), spent.share(), pulse.beats()
+        first, spent = beat(), Spent(victims)
+        begun, calm_cpu = beat(), spent.share()
         victims.begin()
         with Liar(program, victims.net, LIAR, kinds, MBIT_PER_S) as liar:
             assert liar.line()["linked"] >= 1
             spent = Spent(victims)
-            pulse.wait(BEATS)
+            beat()
             wait_for(f"what {kinds} must lead to", until)
-            ended, grown, cpu = pulse.beats(), victims.grown_bytes(), spent.share()
+            ended, grown, cpu = [pulse.beats() for pulse in pulses], victims.grown_bytes(), spent.share()
             said = liar.end()
-        attacked = pulse.figures(begun, ended)
-        pulse.wait(BEATS // 10)
+        calm = [pulse.figures(since, upto) for pulse, since, upto in zip(pulses, first, begun, strict=True)]
+        attacked = [pulse.figures(since, upto) for pulse, since, upto in zip(pulses, begun, ended, strict=True)]
+        pulses[0].wait(BEATS // 10)
+    slower = [late.p50_ms / early.p50_ms for late, early in zip(attacked, calm, strict=True)]
+    beside = f", bystander {slower[1]:.2f} times ({attacked[1]})" if bystander else ""
     figure(
-        f"{'+'.join(kinds)} at {said['mbit_per_s']} Mbit/s: four {victims.of_four}; calm {calm}; attacked"
-        f" {attacked}; {attacked.p50_ms / calm.p50_ms:.2f} times; CPU {calm_cpu:.2f} and {cpu:.2f} a node; memory"
+        f"{'+'.join(kinds)} at {said['mbit_per_s']} Mbit/s: four {victims.of_four}; calm {calm[0]}; attacked"
+        f" {attacked[0]}; {slower[0]:.2f} times{beside}; CPU {calm_cpu:.2f} and {cpu:.2f} a node; memory"
         f" {grown / MIB:+.0f} MiB; {said['answered_bytes'] / MIB:.0f} MiB answered"
     )
     assert said["frames"] > 0
-    if TIMES > 1:
-        assert attacked.p50_ms <= SLOWER_TIMES_MAX * calm.p50_ms + SLACK_MS, f"{attacked}, and {calm} before"
-        assert attacked.longest_ms <= PAUSE_MS_MAX, f"{attacked}, and {calm} before"
+    if bystander:
+        assert slower[0] <= SLOWER_TIMES_MAX * max(1.0, slower[1]), f"{attacked[0]}, and {calm[0]} before"
+        assert attacked[0].longest_ms <= PAUSE_MS_MAX, f"{attacked[0]}, and {calm[0]} before"
 
 
 @pytest.mark.parametrize("kinds", FALSE_FORMS, ids="+".join)
 def test_a_member_that_signs_falsely_is_cut_off_and_named(
-    fresh: Net, program: Path, kinds: list[str], figure: Callable[[str], None]
+    fresh: Net, bystander: Devnet | None, program: Path, kinds: list[str], figure: Callable[[str], None]
 ) -> None:
     def reported() -> bool:
         # While it floods: it is cut off again whenever it is listened to.
         return fresh.all_find("peer-cut-off") and fresh.all_say(CUT_OFF) == [1.0] * len(fresh.honest)
 
-    attack(fresh, program, kinds, reported, figure)
+    attack(fresh, bystander, program, kinds, reported, figure)
     fresh.assert_bounded()
 
 
 @pytest.mark.parametrize("kinds", GOOD_FORMS, ids="+".join)
 def test_a_member_whose_frames_help_nobody_takes_bounded_room(
-    shared: Net, program: Path, kinds: list[str], figure: Callable[[str], None]
+    shared: Net, bystander: Devnet | None, program: Path, kinds: list[str], figure: Callable[[str], None]
 ) -> None:
     evident = kinds in (["batches"], ["gap"], ["second"])
 
     def reported() -> bool:
         return not evident or min(shared.all_say(BYZANTINE)) >= 1
 
-    attack(shared, program, kinds, reported, figure)
+    attack(shared, bystander, program, kinds, reported, figure)
     assert shared.all_say(CUT_OFF) == [0.0] * len(shared.honest), "what is signed well cuts nobody off"
     shared.assert_bounded()
