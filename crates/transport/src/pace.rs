@@ -69,4 +69,13 @@ mod tests {
         }
         assert!((Duration::from_millis(2_900)..Duration::from_millis(3_100)).contains(&start.elapsed()));
     }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_may_pass_passes_without_a_sleep() {
+        let pace = Pace::new(10, 1_000);
+        tokio::time::advance(Duration::from_micros(300)).await;
+        let start = Instant::now();
+        pace.pass(1).await;
+        assert_eq!(start.elapsed(), Duration::ZERO);
+    }
 }

@@ -197,3 +197,24 @@ async fn garbage_datagrams_are_ignored() {
     assert_eq!(&b.frame().await.bytes[..], b"still here");
     assert!(b.transport.status()[0].up);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_peer_is_read_at_no_more_than_so_many_frames_of_consensus_a_second() {
+    const MOST: u32 = 4_000;
+    const MORE: u32 = MOST / 4;
+    let mut committee = Committee::new(2);
+    let mut config = committee.config(0);
+    config.queue_frames[Class::Consensus as usize] = 10_000;
+    let (mut a, mut b) = (committee.start_with(config), committee.start(1));
+    a.link(true).await;
+    b.link(true).await;
+    let began = std::time::Instant::now();
+    for _ in 0..MOST + MORE {
+        a.send(1, Class::Consensus, Bytes::from_static(b"vote"));
+    }
+    for _ in 0..MOST + MORE {
+        b.frame().await;
+    }
+    // What comes at once after a pause is a second's worth.
+    assert!(began.elapsed() >= Duration::from_secs(1) * (MORE - 1) / MOST);
+}
