@@ -27,6 +27,10 @@ const ACCEPTED_MAX: usize = 4;
 /// Frames and bytes of consensus that are read from a peer and not yet processed.
 const CONSENSUS_READ: (usize, usize) = (512, 4 * 1024 * 1024);
 
+/// Frames of consensus that are read from a peer in a second. An honest member sends some 2.6 a block, so this is no limit
+/// below 1,500 blocks a second; there it slows both sides down alike.
+pub(crate) const CONSENSUS_FRAMES_PER_S: u32 = 4_000;
+
 /// A frame that came. Dropping it (or its `credit`) lets the peer send more.
 #[derive(Debug)]
 pub struct Frame {
@@ -110,6 +114,8 @@ pub(crate) struct Link {
     /// The peer, which this node dials, has shown that it is there.
     pub knock: Notify,
     pub bounds: Bounds,
+    /// On frames of consensus that are read.
+    pub consensus: Pace,
     place: Mutex<Place>,
     ended: watch::Sender<Option<CloseCode>>,
     accepted: Mutex<Option<mpsc::Sender<Connection>>>,
@@ -140,6 +146,7 @@ impl Link {
             ups: AtomicU64::new(0),
             knock: Notify::new(),
             bounds,
+            consensus: Pace::new(CONSENSUS_FRAMES_PER_S, 0),
             place: Mutex::default(),
             ended: watch::Sender::new(None),
             accepted: Mutex::new(None),

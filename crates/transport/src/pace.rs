@@ -32,8 +32,12 @@ impl Pace {
 
     /// Waits until a frame of `bytes` may pass.
     pub async fn pass(&self, bytes: usize) {
-        let at = self.book(Instant::now(), bytes);
-        sleep_until(at).await;
+        let now = Instant::now();
+        let at = self.book(now, bytes);
+        // A sleep ends with a whole millisecond, also one that is over.
+        if at > now {
+            sleep_until(at).await;
+        }
     }
 
     fn book(&self, now: Instant, bytes: usize) -> Instant {

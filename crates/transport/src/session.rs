@@ -246,6 +246,9 @@ async fn read_frames(link: &Link, handler: &dyn Handler, class: Class, stream: &
                         if let Some(pace) = &link.bounds.read {
                             pace.pass(bytes).await;
                         }
+                        if class == Class::Consensus {
+                            link.consensus.pass(bytes).await;
+                        }
                         credit = Some(link.credit(class, bytes).await);
                     }
                     Step::Complete(bytes) => {

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::framing::HELLO_BYTES;
+use crate::link::CONSENSUS_FRAMES_PER_S;
 use rustorium_types::limits::FRAME_BYTES_MAX;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -200,8 +201,7 @@ async fn garbage_datagrams_are_ignored() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_peer_is_read_at_no_more_than_so_many_frames_of_consensus_a_second() {
-    const MOST: u32 = 4_000;
-    const MORE: u32 = MOST / 4;
+    const MORE: u32 = CONSENSUS_FRAMES_PER_S / 4;
     let mut committee = Committee::new(2);
     let mut config = committee.config(0);
     config.queue_frames[Class::Consensus as usize] = 10_000;
@@ -209,12 +209,12 @@ async fn a_peer_is_read_at_no_more_than_so_many_frames_of_consensus_a_second() {
     a.link(true).await;
     b.link(true).await;
     let began = std::time::Instant::now();
-    for _ in 0..MOST + MORE {
+    for _ in 0..CONSENSUS_FRAMES_PER_S + MORE {
         a.send(1, Class::Consensus, Bytes::from_static(b"vote"));
     }
-    for _ in 0..MOST + MORE {
+    for _ in 0..CONSENSUS_FRAMES_PER_S + MORE {
         b.frame().await;
     }
     // What comes at once after a pause is a second's worth.
-    assert!(began.elapsed() >= Duration::from_secs(1) * (MORE - 1) / MOST);
+    assert!(began.elapsed() >= Duration::from_secs(1) * (MORE - 1) / CONSENSUS_FRAMES_PER_S);
 }
