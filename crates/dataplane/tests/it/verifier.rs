@@ -104,6 +104,26 @@ fn forged(mut transaction: Transaction) -> Transaction {
 }
 
 #[test]
+fn of_copies_that_wait_together_one_is_checked_and_each_is_told() {
+    let mut bench = Bench::new();
+    let (good, other) = (bench.signed(0, 0), bench.signed(1, 0));
+    let same_body = forged(good.clone());
+    let mut all = vec![good.clone(); 100];
+    all.extend([other.clone(), same_body.clone(), good, same_body, other]);
+    bench.submit(all);
+    assert!(bench.verifier.turn());
+    let sender = |account: usize| (bench.signed(account, 0).body.sender, 0);
+    let expected = vec![sender(0), sender(1)];
+    assert_eq!(bench.admitted(), expected, "a copy is admitted once");
+    let told = bench.told.lock().unwrap();
+    let refused = told.iter().filter(|(_, how)| matches!(how, Submitted::Refused(why) if why.code == "bad_signature"));
+    assert_eq!(refused.map(|(index, _)| *index).collect::<Vec<_>>(), [101, 103]);
+    assert_eq!(told.len(), 2 + (101 - 8), "of good copies the last eight wait for the end");
+    drop(told);
+    assert_eq!(bench.verifier.unverified(), 0);
+}
+
+#[test]
 fn groups_are_bounded_and_keep_a_senders_order_on_several_threads() {
     let mut bench = Bench::new();
     let transactions: Vec<_> = (0..900).map(|nonce| bench.signed(0, nonce)).collect();
