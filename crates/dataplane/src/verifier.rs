@@ -16,13 +16,15 @@ use parking_lot::{Condvar, Mutex, MutexGuard, RwLock};
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 use rustorium_crypto::{
-    batch_fault, false_signers, verify_batches, verify_certificate, verify_transactions, verify_votes,
+    Verified, batch_fault, false_signers, verify_batches, verify_certificate, verify_transactions, verify_votes,
 };
 use rustorium_gateway::{Refused, Submitted, SubmittedSink, Visit, Wait};
 use rustorium_quorum::Committee;
 use rustorium_transport::Credit;
-use rustorium_types::{Batch, Block, BlockDigest, Certificate, SignedVote, Transaction, ValidatorIndex, seeded};
-use std::collections::{BTreeMap, HashSet};
+use rustorium_types::{
+    Batch, Block, BlockDigest, Certificate, Signature, SignedVote, Transaction, TxId, ValidatorIndex, seeded,
+};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -269,15 +271,13 @@ impl Verifier {
         let count = submissions.len();
         let oldest = submissions.first().map(|(since, _)| *since);
         let (transactions, waits): (Vec<_>, Vec<_>) = submissions.into_iter().map(waited_for).unzip();
-        let mut admitted: Vec<Admitted> = Vec::with_capacity(count);
+        let (distinct, places) = distinct(transactions);
+        let checked: Vec<Option<Admitted>> = verify_transactions(distinct).into_iter().map(admit).collect();
         let mut waiters = Vec::with_capacity(count);
-        for (result, waiter) in verify_transactions(transactions).into_iter().zip(waits) {
-            match result {
-                Ok((id, transaction)) => {
-                    waiters.push((id, waiter));
-                    admitted.push((id, Arc::new(transaction)));
-                }
-                Err(_) => waiter.tell(&Submitted::Refused(bad_signature())),
+        for (place, waiter) in places.into_iter().zip(waits) {
+            match checked.get(place) {
+                Some(Some((id, _))) => waiters.push((*id, waiter)),
+                _ => waiter.tell(&Submitted::Refused(bad_signature())),
             }
         }
         if let Some(since) = oldest {
@@ -285,7 +285,7 @@ impl Verifier {
         }
         self.waiters.register(waiters);
         self.unverified.fetch_sub(count, Ordering::Relaxed);
-        self.release(group, admitted);
+        self.release(group, checked.into_iter().flatten().collect());
     }
 
     /// Hands over checked groups in the order in which they were taken.
@@ -299,6 +299,27 @@ impl Verifier {
             self.send(Event::Transactions { transactions, from_client: true });
         }
     }
+}
+
+/// The transactions without copies of one before, and the place of each one's original among them.
+fn distinct(transactions: Vec<Transaction>) -> (Vec<Transaction>, Vec<usize>) {
+    let mut distinct: Vec<Transaction> = Vec::with_capacity(transactions.len());
+    let mut by_signature: HashMap<Signature, usize> = HashMap::with_capacity(transactions.len());
+    let mut places = Vec::with_capacity(transactions.len());
+    for transaction in transactions {
+        let held = by_signature.get(&transaction.signature).copied();
+        let held = held.filter(|place| distinct.get(*place) == Some(&transaction));
+        places.push(held.unwrap_or(distinct.len()));
+        if held.is_none() {
+            by_signature.insert(transaction.signature, distinct.len());
+            distinct.push(transaction);
+        }
+    }
+    (distinct, places)
+}
+
+fn admit(checked: Result<(TxId, Verified<Transaction>), Transaction>) -> Option<Admitted> {
+    checked.ok().map(|(id, transaction)| (id, Arc::new(transaction)))
 }
 
 fn waited_for((since, submission): (Instant, Submission)) -> (Transaction, Waiter) {
