@@ -353,6 +353,8 @@ ROWS: list[tuple[str, str, str]] = [
     ("R38", "turns-without-end", "dataplane it turns::peers_frames"),
     ("R38", "nobody-pays-for-checks", "dataplane lib an_expensive_key"),
     ("R38", "equivocations-all-checked", "dataplane it lanes::of_an_author"),
+    ("R38", "frames-of-consensus-without-end", "transport lib a_peer_is_read_at"),
+    ("R38", "copies-each-checked", "dataplane it verifier::of_copies_that_wait"),
     ("R39", "liars-listened-to", "dataplane it cut_off::a_member_that_sends"),
     ("R39", "more-than-f-cut-off", "quorum lib at_most_f"),
     ("R41", "wants-outlive-their-blocks", "sync needed a_want_goes"),
