@@ -19,6 +19,7 @@ mod digests;
 mod durability;
 mod epochs;
 mod executor;
+mod extremes;
 mod finality;
 mod genesis_file;
 mod homes;
