@@ -4,6 +4,7 @@ mod listing;
 mod state;
 
 use crate::executor::{Progress, StoredState};
+use crate::guarded;
 use crate::inbox::Inbox;
 use crate::links::Links;
 use crate::metrics::NodeMetrics;
@@ -239,6 +240,10 @@ impl Drop for Waiting {
 impl Backend for NodeBackend {
     fn chain(&self) -> &ChainInfo {
         &self.chain
+    }
+
+    fn panicked(&self, part: &'static str) {
+        guarded::stop(&self.inbox, part);
     }
 
     fn submit(

@@ -2,6 +2,7 @@
 //!
 //! *Invariants:* a question that finds the queue full is dropped, and asked again; nothing is decided here.
 
+use crate::guarded::contained;
 use crate::queue::Queue;
 use crate::serving::answer_certificates;
 use rustorium_quorum::KeptCertificate;
@@ -49,7 +50,8 @@ impl CertificateServer {
         let mut waiting = VecDeque::new();
         while self.questions.take(None, &mut waiting) {
             for CertificateQuestion { to, id, kept } in waiting.drain(..) {
-                let response = answer_certificates(kept, |places| self.journal.read(places));
+                let found = || answer_certificates(kept, |places| self.journal.read(places));
+                let Some(response) = contained("certificates", found) else { continue };
                 // An answer that finds no room is asked for again.
                 let _ = self.transport.send_to(&to, Class::Sync, Message::Response { id, response }.to_frame().into());
             }

@@ -2,6 +2,7 @@
 //!
 //! *Invariants:* one copy at a time; what it can't do stops the copy, never the node.
 
+use crate::guarded::{PANICKED, contained};
 use crate::node::NodeError;
 use parking_lot::Mutex;
 use rustorium_storage::RocksStore;
@@ -43,7 +44,8 @@ impl Copier {
         }
         let own = self.clone();
         let work = move || {
-            let failed = own.store.checkpoint(&own.to).err().map(|error| error.to_string());
+            let copied = contained("copy", || own.store.checkpoint(&own.to));
+            let failed = copied.map_or_else(|| Some(PANICKED.to_owned()), |done| done.err().map(|e| e.to_string()));
             tracing::info!(event = "store_copied", failed);
             own.state.lock().0 = CopyStatus { running: false, failed };
         };

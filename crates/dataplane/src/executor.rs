@@ -1,6 +1,7 @@
 //! The thread that executes final blocks in height order, commits them, and tells whoever waits.
 
 use crate::context::Context;
+use crate::guarded::Closes;
 use crate::inbox::Inbox;
 use crate::landmarks;
 use crate::metrics::NodeMetrics;
@@ -78,10 +79,8 @@ pub struct Executor {
 impl Executor {
     /// Executes jobs until the queue closes or the store fails; then nothing more comes to be rooted either.
     pub fn run(&self, jobs: &Queue<ExecutionJob>) {
+        let _roots = self.roots.clone().map(Closes);
         self.execute_all(jobs);
-        if let Some(roots) = &self.roots {
-            roots.close();
-        }
     }
 
     /// Executes jobs until the queue closes or the store fails.

@@ -1,5 +1,7 @@
 //! What frames and links become: events of the shard, work of the serving thread, or nothing.
 
+use crate::guarded;
+use crate::inbox::Inbox;
 use crate::links::Links;
 use crate::outside::Question;
 use crate::outside::routing::{Allowed, Route, route};
@@ -16,6 +18,8 @@ pub(crate) struct Inbound {
     pub(crate) questions: Arc<Queue<Question>>,
     /// Whether anybody may submit transactions.
     pub(crate) open: bool,
+    /// For failures.
+    pub(crate) inbox: Arc<Inbox>,
 }
 
 impl Handler for Inbound {
@@ -50,6 +54,10 @@ impl Handler for Inbound {
     fn replaced(&self, node_key: &PublicKey) {
         tracing::warn!(event = "link_replaced", peer = %Hash(*node_key), "another process connects with this node's key");
         self.events.push(Event::Replaced { node_key: *node_key });
+    }
+
+    fn panicked(&self, part: &'static str) {
+        guarded::stop(&self.inbox, part);
     }
 }
 
@@ -90,7 +98,13 @@ mod tests {
         };
         let context = Arc::new(Context::new(&genesis, SigningKey::from_seed(&[1; 32])));
         let links = Arc::new(Links::new(context, [0; 32], BTreeMap::new()));
-        Inbound { events: Arc::default(), links, questions: Arc::default(), open: true }
+        Inbound {
+            events: Arc::default(),
+            links,
+            questions: Arc::default(),
+            open: true,
+            inbox: Arc::new(Inbox::new().unwrap()),
+        }
     }
 
     /// What of a peer's frames reaches the shard.

@@ -3,7 +3,7 @@
 use crate::port::Input;
 use parking_lot::Mutex;
 use rustix::event::{EventfdFlags, eventfd};
-use rustix::fd::{AsRawFd, OwnedFd, RawFd};
+use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use rustorium_types::{Height, ValidatorIndex};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -31,6 +31,12 @@ pub struct Inbox {
     event: OwnedFd,
     /// The core has come for inputs.
     visited: AtomicBool,
+}
+
+impl AsFd for Inbox {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.event.as_fd()
+    }
 }
 
 impl Inbox {

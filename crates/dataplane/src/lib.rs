@@ -16,6 +16,7 @@ pub mod copier;
 pub mod executor;
 pub mod fair;
 pub mod genesis_file;
+mod guarded;
 pub mod guests;
 mod inbound;
 pub mod inbox;

@@ -4,6 +4,7 @@ use crate::backend::NodeBackend;
 use crate::certificate_server::CertificateServer;
 use crate::config::{NodeConfig, NodeKeys};
 use crate::copier::Copier;
+use crate::guarded::Threads;
 use crate::inbox::Inbox;
 use crate::links::Links;
 use crate::metrics::NodeMetrics;
@@ -28,7 +29,6 @@ use rustorium_types::PublicKey;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::thread::JoinHandle;
 use std::time::Duration;
 use thiserror::Error;
 use tokio::runtime::Runtime;
@@ -120,7 +120,7 @@ pub(crate) struct Running {
     pub(crate) verifier: Arc<Verifier>,
     pub(crate) certificates: Arc<CertificateServer>,
     pub(crate) store: Arc<dyn Store>,
-    pub(crate) threads: Vec<JoinHandle<()>>,
+    pub(crate) threads: Threads,
     pub(crate) vitals: Vitals,
 }
 
@@ -216,11 +216,7 @@ impl Node {
         self.events.push(Event::Stop);
         self.questions.close();
         running.certificates.questions.close();
-        for thread in running.threads {
-            if thread.join().is_err() {
-                tracing::error!(event = "thread_panicked");
-            }
-        }
+        running.threads.join();
         self.rotator.join();
         self.copier.join();
         if let Err(error) = running.store.sync() {

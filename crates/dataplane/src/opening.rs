@@ -13,7 +13,6 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use tokio::runtime::Runtime;
 
 /// Cores a thread of the network: more of them only contend.
@@ -107,12 +106,6 @@ pub(crate) fn shaper(settings: &ShaperSettings) -> Result<Arc<Shaper>, NodeError
     };
     let shaper = Shaper::from_matrix(&text, &settings.regions, options);
     shaper.map(Arc::new).map_err(|error| NodeError::new("config-invalid", error.to_string()))
-}
-
-/// Starts a thread of the node. Errors: the system has none left.
-pub(crate) fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, NodeError> {
-    let builder = std::thread::Builder::new().name(name.to_owned());
-    builder.spawn(run).map_err(|error| NodeError::new("system", format!("can't start the {name} thread: {error}")))
 }
 
 /// Threads that carry peers' links, or clients' connections: neither takes the other's time.

@@ -3,6 +3,7 @@
 //! *Invariants:* one rotation at a time; one that a stop or a kill interrupted goes on at the next start; what it can't do
 //! stops the rotation, never the node.
 
+use crate::guarded::{PANICKED, contained};
 use crate::node::NodeError;
 use parking_lot::Mutex;
 use rustorium_storage::{AuditSink, RocksStore, Rotation, StoreError};
@@ -82,7 +83,13 @@ impl Rotator {
     fn run(self: &Arc<Self>, state: &mut State) -> Result<(), NodeError> {
         if !state.status.running {
             let own = self.clone();
-            let spawned = std::thread::Builder::new().name("rotate".into()).spawn(move || own.steps());
+            let work = move || {
+                if contained("rotation", || own.steps()).is_none() {
+                    let mut state = own.state.lock();
+                    (state.status.running, state.status.failed) = (false, Some(PANICKED.to_owned()));
+                }
+            };
+            let spawned = std::thread::Builder::new().name("rotate".into()).spawn(work);
             let failed = |error| NodeError::new("system", format!("can't start the rotation's thread: {error}"));
             state.thread = Some(spawned.map_err(failed)?);
         }

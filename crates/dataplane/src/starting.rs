@@ -8,6 +8,7 @@ use crate::config::{DurabilitySetting, NodeConfig, NodeKeys};
 use crate::context::Context;
 use crate::copier::Copier;
 use crate::executor::{Executor, Progress, store_code};
+use crate::guarded::{Closes, Threads};
 use crate::guests::Guests;
 use crate::inbound::Inbound;
 use crate::inbox::Inbox;
@@ -18,7 +19,7 @@ use crate::node::{Node, NodeError, Running, StartHandle};
 use crate::notices::Notices;
 use crate::opening::{
     address_book, network_threads, open_notices, open_tables, read_genesis, refuse_missing_journal, seed_book, shaper,
-    spawn, threads_for,
+    threads_for,
 };
 use crate::outside::intake::Intake;
 use crate::outside::{Question, Server};
@@ -54,7 +55,6 @@ use rustorium_types::{Genesis, ShardId, TxId, encode};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
 use std::time::{Instant, SystemTime};
 use tokio::runtime::Runtime;
 
@@ -227,16 +227,16 @@ impl Starting {
         let mut threads = self.spawn_threads(shard, jobs, &mut vitals)?;
         for _ in 0..threads_for(CORES_PER_VERIFIER) {
             let verifier = verifier.clone();
-            threads.push(spawn("verify", move || verifier.run())?);
+            threads.spawn("verify", move || verifier.run())?;
         }
         let (checks, asked) = (verifier.clone(), self.questions.clone());
         vitals.watch("verify", move || checks.busy_for());
         vitals.watch("snapshots", move || asked.busy_for());
         let server = self.server(&transport);
-        threads.push(spawn("snapshots", move || server.run())?);
+        threads.spawn("snapshots", move || server.run())?;
         let (server, asked) = (certificates.clone(), certificates.clone());
         vitals.watch("certificates", move || asked.questions.busy_for());
-        threads.push(spawn("certificates", move || server.run())?);
+        threads.spawn("certificates", move || server.run())?;
         let mut addresses = BTreeMap::new();
         addresses.insert("p2p", transport.local_addr().map(|a| a.to_string()).unwrap_or_default());
         addresses.insert("http", http.local_addr().to_string());
@@ -354,6 +354,7 @@ impl Starting {
             links: self.links.clone(),
             questions: self.questions.clone(),
             open: self.config.gateway.submit == Access::Open,
+            inbox: self.inbox.clone(),
         });
         let transport = Transport::start(config, handler, runtime.handle())
             .map_err(|error| NodeError::new(transport_code(&error), error.to_string()))?;
@@ -424,7 +425,7 @@ impl Starting {
         shard: Shard<ThreadPorts>,
         jobs: Arc<Queue<ExecutionJob>>,
         vitals: &mut Vitals,
-    ) -> Result<Vec<JoinHandle<()>>, NodeError> {
+    ) -> Result<Threads, NodeError> {
         let roots = self.context.parameters.state_roots.then(|| self.rooter()).transpose()?;
         let executor = Executor {
             context: self.context.clone(),
@@ -451,20 +452,22 @@ impl Starting {
         let mark = Arc::<Mark>::default();
         let keeper = Keeper { keeping, inbox: self.inbox.clone(), mark: mark.clone() };
         vitals.watch("keep", move || mark.busy_for());
-        let mut threads = vec![
-            spawn("shard", move || run_shard(shard, &events, &gauges, start))?,
-            spawn("execute", move || executor.run(&jobs))?,
-            spawn("keep", move || keeper.run())?,
-        ];
+        let (mut threads, ends) = (Threads::new(self.inbox.clone()), Closes(jobs.clone()));
+        threads.spawn("shard", move || {
+            let _ends = ends;
+            run_shard(shard, &events, &gauges, start);
+        })?;
+        threads.spawn("execute", move || executor.run(&jobs))?;
+        threads.spawn("keep", move || keeper.run())?;
         if let Some((rooter, jobs)) = roots {
             let asked = jobs.clone();
             vitals.watch("root", move || asked.busy_for());
-            threads.push(spawn("root", move || rooter.run(&jobs))?);
+            threads.spawn("root", move || rooter.run(&jobs))?;
         }
         if let Some(proofs) = self.proofs.clone() {
             let pool = proofs.clone();
             vitals.watch("prove", move || pool.busy_for());
-            threads.push(spawn("prove", move || proofs.run())?);
+            threads.spawn("prove", move || proofs.run())?;
         }
         Ok(threads)
     }

@@ -399,6 +399,11 @@ pub trait Backend: Send + Sync + 'static {
         visit.end();
     }
 
+    /// A loop that accepts clients panicked, and is gone.
+    fn panicked(&self, part: &'static str) {
+        let _ = part;
+    }
+
     /// Some(retry after, ms) while nothing of this site would be taken, or of one that waits for nothing: lets the gateway
     /// refuse before it decodes anything.
     fn busy(&self, site: Option<IpAddr>) -> Option<u64> {

@@ -5,6 +5,7 @@
 
 pub mod backend;
 mod final_block;
+mod fuse;
 pub mod gate;
 pub mod http;
 pub mod json;

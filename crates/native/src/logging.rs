@@ -57,6 +57,18 @@ impl<S: Subscriber> Layer<S> for JsonLines {
     }
 }
 
+/// Sends panics of all threads to the log, as `panicked` with the thread and the place.
+fn log_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let said = panic.payload();
+        let said = said.downcast_ref::<String>().map(String::as_str).or_else(|| said.downcast_ref::<&str>().copied());
+        let place = panic.location().map(ToString::to_string);
+        let thread = std::thread::current();
+        let (thread, reason) = (thread.name().unwrap_or("unnamed"), said.unwrap_or("no message"));
+        tracing::error!(event = "panicked", thread, place, reason);
+    }));
+}
+
 /// Sends the Rust side's log as JSON lines to `path` (standard error where None), from `level` up. Once a process.
 #[pyfunction]
 #[pyo3(signature = (path, level, node))]
@@ -74,6 +86,7 @@ pub fn tracing_init(path: Option<&str>, level: &str, node: &str) -> PyResult<()>
     let filter = EnvFilter::try_new(level.to_lowercase()).map_err(|_| {
         native_error("log-level", format!("unknown log level {level}: use error, warn, info, debug or trace"))
     })?;
+    log_panics();
     let layer = JsonLines { out: Mutex::new(out), node: node.to_owned() };
     tracing_subscriber::registry()
         .with(filter)

@@ -13,7 +13,7 @@ use crate::link::Link;
 use crate::refusal::{CloseCode, Refusal};
 use crate::session::{self, End};
 use crate::shaper::Draws;
-use crate::{Shared, tls};
+use crate::{Fuse, Shared, tls};
 use quinn::{Connection, Incoming};
 use std::future::pending;
 use std::hash::{BuildHasher, RandomState};
@@ -80,6 +80,7 @@ pub(crate) async fn keep(
     mut accepted: mpsc::Receiver<Connection>,
     mut stop: Stop,
 ) {
+    let _fuse = Fuse { handler: shared.handler.clone(), part: "peer link" };
     let first_wait = if shared.dials(&link) || shared.roster.me().is_none() { Duration::ZERO } else { KNOCK_AFTER };
     let mut backoff = Backoff::new(BACKOFF_MIN.max(first_wait));
     let mut wait = first_wait;
@@ -157,6 +158,7 @@ async fn connect(shared: &Shared, link: &Link, dialer: &Dialer, address: &PeerAd
 
 /// Takes connections for as long as the endpoint is there.
 pub(crate) async fn accept(shared: Arc<Shared>, mut stop: Stop) {
+    let _fuse = Fuse { handler: shared.handler.clone(), part: "peer port" };
     loop {
         let incoming = tokio::select! {
             _ = stop.wait_for(|stop| *stop) => return,

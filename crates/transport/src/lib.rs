@@ -75,6 +75,24 @@ pub trait Handler: Send + Sync + 'static {
     fn refused(&self, address: SocketAddr, why: &Refusal) {
         let _ = (address, why);
     }
+    /// A loop that keeps or accepts links panicked, and is gone.
+    fn panicked(&self, part: &'static str) {
+        let _ = part;
+    }
+}
+
+/// Tells the handler where the task that holds it panics.
+pub(crate) struct Fuse {
+    pub handler: Arc<dyn Handler>,
+    pub part: &'static str,
+}
+
+impl Drop for Fuse {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.handler.panicked(self.part);
+        }
+    }
 }
 
 /// Where connections come in: those of addresses that validators have, and all others.

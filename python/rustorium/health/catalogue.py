@@ -143,6 +143,7 @@ ENDINGS: Mapping[str, Act] = {
     "journal-failed": Act.RESTART,
     "audit-failed": Act.RESTART,
     "core-fault": Act.RESTART,
+    "thread-panicked": Act.RESTART,
     "internal": Act.RESTART,
     "system": Act.RESTART,
     "port-in-use": Act.RESTART,

@@ -3,6 +3,7 @@
 use super::desk::{Desk, Question, Turn, Work};
 use super::intake::{Intake, Looked};
 use crate::executor::store_code;
+use crate::guarded::contained;
 use crate::queue::Queue;
 use crate::serving::Serving;
 use crate::shard::Event;
@@ -79,7 +80,7 @@ impl Server {
                 }
             }
             if let Some((from, turn)) = desk.next(now_us, &|key| self.transport.has_room(key, Class::Sync)) {
-                self.take(&mut desk, &from, turn);
+                contained("snapshots", || self.take(&mut desk, &from, turn));
             }
         }
     }

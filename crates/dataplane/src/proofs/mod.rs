@@ -15,6 +15,7 @@ mod sharing;
 pub use claims::{Claimed, Claims, claim_of};
 pub use metrics::ProofMetrics;
 
+use crate::guarded::contained;
 use crate::queue::Queue;
 use cache::ProofCache;
 use make::make;
@@ -208,7 +209,8 @@ impl ProofPool {
             }
         }
         for (claimed, asks) in by_root.into_values() {
-            self.answer(&claimed, asks);
+            // Who asked hears of nothing, and others' questions go on.
+            contained("proofs", || self.answer(&claimed, asks));
         }
     }
 

@@ -68,6 +68,10 @@ impl Handler for Ear {
     fn link(&self, node_key: &PublicKey, up: bool) {
         self.events.push(JoinEvent::Link { node_key: *node_key, up });
     }
+
+    fn panicked(&self, _: &'static str) {
+        self.events.push(JoinEvent::Panicked);
+    }
 }
 
 impl Early<'_> {

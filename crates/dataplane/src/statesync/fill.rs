@@ -1,6 +1,7 @@
 //! Fills a store with the parts of a snapshot, and checks parts on threads of their own meanwhile.
 
 use super::join::JoinEvent;
+use crate::guarded::contained;
 use crate::queue::Queue;
 use crate::tree_rows::{TOP_KEY, Tree};
 use rustorium_state::slot::Slot;
@@ -68,7 +69,9 @@ impl Checkers {
                 let mut waiting = VecDeque::new();
                 while jobs.take(None, &mut waiting) {
                     for job in waiting.drain(..) {
-                        events.push(JoinEvent::Checked(Box::new(check(&tables, job, &Serial))));
+                        let checked = contained("state", || check(&tables, job, &Serial));
+                        events
+                            .push(checked.map_or(JoinEvent::Panicked, |checked| JoinEvent::Checked(Box::new(checked))));
                     }
                 }
             };

@@ -9,6 +9,7 @@ use super::offered::{Decision, OFFER_QUESTIONS, Offered, checked};
 use super::progress::FillProgress;
 use crate::context::Context;
 use crate::executor::store_code;
+use crate::guarded;
 use crate::queue::Queue;
 use rustorium_gateway::Filling;
 use rustorium_state::tables::Tables;
@@ -47,6 +48,8 @@ pub enum JoinEvent {
     },
     /// A part was checked.
     Checked(Box<Checked>),
+    /// A thread that checks parts panicked.
+    Panicked,
     /// The node stops.
     Stop,
 }
@@ -85,6 +88,10 @@ pub struct Joiner {
 }
 
 type Failure = (&'static str, String);
+
+fn panicked() -> Failure {
+    (guarded::CODE, guarded::PANICKED.to_owned())
+}
 
 fn failed(error: &StoreError) -> Failure {
     (store_code(error), error.to_string())
@@ -151,6 +158,7 @@ impl Joiner {
                     JoinEvent::Response { from, id, response } if id >= OFFER_QUESTIONS => {
                         offers.on_answer(from, id, response);
                     }
+                    JoinEvent::Panicked => return Err(panicked()),
                     JoinEvent::Response { .. } | JoinEvent::Checked(_) => {}
                 }
             }
@@ -232,6 +240,7 @@ impl Joiner {
                 let write = write.map_err(|error| ("state-tree-failed", error.to_string()))?;
                 keep(&*self.store, sync.target().height, write).map_err(|e| failed(&e))?;
             }
+            JoinEvent::Panicked => return Err(panicked()),
             JoinEvent::Response { .. } | JoinEvent::Stop => {}
         }
         Ok(())

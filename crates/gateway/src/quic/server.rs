@@ -5,6 +5,7 @@ use super::wire::{
     CLIENT_FRAME_BYTES_MAX, ClientFrame, FACE_VERSION, LENGTH_BYTES, ServerFrame, SubmitHead, write_frame,
 };
 use crate::backend::{Backend, Submitted, Visit};
+use crate::fuse::Fuse;
 use crate::gate::{Denied, Gate, Pass, Scope};
 use crate::http::server::StartError;
 use crate::limit::Addresses;
@@ -164,6 +165,8 @@ impl QuicFace {
 }
 
 async fn accept(endpoint: Endpoint, face: Arc<Face>) {
+    let backend = face.backend.clone();
+    let _fuse = Fuse(move || backend.panicked("client port"));
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {

@@ -10,6 +10,7 @@ mod fuzz;
 mod headers;
 mod key_pages;
 mod load;
+mod panics;
 mod pools;
 mod proofs;
 mod quic;

@@ -56,6 +56,8 @@ pub struct World {
     pub streaming_calls: AtomicUsize,
     /// Calls of `final_block`.
     pub stored_reads: AtomicUsize,
+    /// Fail a check of its own state at whatever is asked or submitted.
+    pub panics: AtomicBool,
     /// Calls of `keys`, and how many of the first ones are held up.
     pub listings: AtomicUsize,
     pub listings_held: AtomicUsize,
@@ -108,6 +110,7 @@ impl World {
             left: AtomicUsize::new(0),
             streaming_calls: AtomicUsize::new(0),
             stored_reads: AtomicUsize::new(0),
+            panics: AtomicBool::new(false),
             listings: AtomicUsize::new(0),
             listings_held: AtomicUsize::new(0),
         });
@@ -151,6 +154,10 @@ impl World {
         self.inner.lock().blocks.len() as u64 - 1
     }
 
+    fn check(&self) {
+        assert!(!self.panics.load(Ordering::Relaxed), "a fault that a test asked for");
+    }
+
     fn add_block(&self, inner: &mut Inner, receipts: Vec<Receipt>) {
         let header = header(inner.blocks.len() as u64);
         let digest = block_digest(&header);
@@ -168,6 +175,7 @@ impl World {
     }
 
     fn take(&self, transactions: Vec<Transaction>) -> Vec<Submitted> {
+        self.check();
         if self.pool_full.load(Ordering::Relaxed) {
             let refused = Refused { busy: true, retry_after_ms: Some(50), ..Refused::new("pool_full", "Full.") };
             return transactions.iter().map(|_| Submitted::Refused(refused.clone())).collect();
@@ -395,6 +403,7 @@ impl Backend for World {
     }
 
     fn keys(&self, listing: &Listing) -> Result<ListedKeys, BackendError> {
+        self.check();
         let number = self.listings.fetch_add(1, Ordering::SeqCst);
         while number < self.listings_held.load(Ordering::SeqCst) {
             std::thread::yield_now();

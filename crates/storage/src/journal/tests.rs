@@ -9,6 +9,7 @@ use std::sync::mpsc::{Receiver, channel};
 use tempfile::TempDir;
 
 mod copies;
+mod panics;
 
 const SMALL: usize = 16 * 1024;
 

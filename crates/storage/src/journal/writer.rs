@@ -8,6 +8,7 @@ use super::format::{COPY, PAGE, RECORD_OVERHEAD, copied, dequeue, frame};
 use super::{Done, Durability, JournalError, Lsn, Shared};
 use rustorium_crypto::seal::LogSealer;
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
@@ -102,7 +103,15 @@ impl Writer {
         Ok(writer)
     }
 
+    /// Writes until the journal is closed. A panic fails the journal: nothing is called durable after it.
     pub(super) fn run(mut self) {
+        if catch_unwind(AssertUnwindSafe(|| self.write_all())).is_err() {
+            let reason = "an internal check failed: report the line `panicked` of the node's log".to_owned();
+            self.fail(JournalError::Io { doing: "go on with", path: "journal".into(), reason }, true);
+        }
+    }
+
+    fn write_all(&mut self) {
         loop {
             let work = self.take();
             let result = work.failed.clone().map_or_else(|| self.process(&work), Err);

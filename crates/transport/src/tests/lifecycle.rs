@@ -179,3 +179,32 @@ async fn the_figures_are_in_the_registry() {
         assert!(text.contains(line), "{line} is missing in\n{text}");
     }
 }
+
+/// A handler that fails a check of its own state at whatever it hears.
+struct Faulty(UnboundedSender<&'static str>);
+
+impl Handler for Faulty {
+    fn frame(&self, _: Frame) {
+        panic!("a fault");
+    }
+
+    fn link(&self, _: &PublicKey, _: bool) {
+        panic!("a fault");
+    }
+
+    fn panicked(&self, part: &'static str) {
+        let _ = self.0.send(part);
+    }
+}
+
+#[tokio::test]
+async fn a_panic_of_what_keeps_a_link_is_told() {
+    let mut committee = Committee::new(2);
+    let config = committee.config(0);
+    let socket = committee.sockets[0].take().unwrap();
+    let (sender, mut told) = unbounded_channel();
+    let faulty = Transport::start_on(socket, config, Arc::new(Faulty(sender)), &Handle::current()).unwrap();
+    let _peer = committee.start(1);
+    assert_eq!(within(told.recv()).await, Some("peer link"));
+    faulty.close().await;
+}
