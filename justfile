@@ -10,11 +10,8 @@ python := ".venv/bin/python"
 # Exports the environment of every cargo call; stops when it can't be made.
 with := 'exports="$(' + python + ' tools/build/backend.py)"; eval "$exports";'
 
-# Debug assertions and overflow checks for the workspace's own crates: dependencies stay as they were compiled.
-checked := "CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS=true CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS=true" + seed
-
 # The same cases in each run: `PROPTEST_RNG_SEED=7 just test` draws others.
-seed := " PROPTEST_RNG_SEED=" + env("PROPTEST_RNG_SEED", "1")
+seed := "PROPTEST_RNG_SEED=" + env("PROPTEST_RNG_SEED", "1")
 
 [private]
 default:
@@ -60,9 +57,9 @@ lint: build
 
 # every test of Rust and Python that needs nothing but Python, Rust and C++
 test: build
-    {{ with }} {{ checked }} cargo test --release --locked --no-fail-fast --workspace --exclude rustorium-native
+    {{ with }} {{ seed }} cargo test --release --locked --no-fail-fast --workspace --exclude rustorium-native
     {{ python }} -m pytest -n 2 --dist worksteal -m "not outside and not nodes and not alone"
-    {{ python }} -m pytest -n 2 --dist loadfile -m "nodes"
+    {{ python }} -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "nodes"
     {{ python }} -m pytest -m "alone"
 
 # a command from Debian's package of that name, where the machine lacks it (needs root and apt)
@@ -91,7 +88,7 @@ fuzz SECONDS="60" *TARGETS: venv
 
 # a million mutated inputs for each decoder: `just fuzz-million --inputs 1000 --seed 7 proof http`
 fuzz-million *ARGUMENTS: venv
-    {{ with }} {{ checked }} cargo run --release --locked -q -p rustorium-fuzz -- --threads 2 {{ ARGUMENTS }}
+    {{ with }} {{ seed }} cargo run --release --locked -q -p rustorium-fuzz -- --threads 2 {{ ARGUMENTS }}
 
 # crashes, disks and histories, all of it: power cuts at every call, kill -9 under load and of all at once, damage in each
 # kind of file, bad disks, attackers without keys and with a member's, wrong clocks, clients' records; and a ceremony of the
@@ -186,7 +183,7 @@ upgrade-rehearsal *REF: build
 regenerate-vectors: venv
     {{ with }} cargo run --release --locked -p rustorium-crypto --example regenerate_vectors
     {{ with }} cargo run --release --locked -p rustorium-execution --example regenerate_proof_vectors
-    {{ with }} {{ checked }} REGENERATE_VECTORS=1 cargo test --release --locked -p rustorium-dataplane --test it leaders::orders
+    {{ with }} {{ seed }} REGENERATE_VECTORS=1 cargo test --release --locked -p rustorium-dataplane --test it leaders::orders
 
 # write docs/reference anew from the code: commands, HTTP face, Python
 reference: build
@@ -195,6 +192,10 @@ reference: build
 # the light client of the explorer as a WebAssembly module, anew: after a change of what it is made of (needs Debian 12 or newer)
 wasm: venv
     {{ python }} tools/wasm.py --build
+
+# write what of others is in the wheel, and under which licences, anew: after a change of Cargo.lock
+licences: venv
+    {{ python }} tools/licences.py
 
 # the documentation as a site in target/site
 docs: venv
@@ -209,12 +210,13 @@ lock:
     pin() { # NAME ARGUMENTS...
         { echo '# Written by `just lock`: every file of every version is pinned by its hash.'
           target/uv/bin/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes \
-            --no-header --no-annotate --group "pyproject.toml:$1" "${@:2}"; } > "target/$1.txt"
+            --no-header --no-annotate "${@:2}"; } > "target/$1.txt"
         mv "target/$1.txt" "requirements/$1.txt"
     }
     mkdir -p target
-    pin test pyproject.toml
-    pin docs -c requirements/test.txt
+    pin test --group pyproject.toml:test pyproject.toml
+    pin docs --group pyproject.toml:docs -c requirements/test.txt
+    pin runtime pyproject.toml -c requirements/test.txt # what `pip install` of the wheel needs, in the versions of the tests
     cargo update
     cargo update --manifest-path tools/rocksdb/Cargo.toml
     cargo update --manifest-path tests/fuzz/guided/Cargo.toml

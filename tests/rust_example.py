@@ -10,16 +10,15 @@ from disk_layer import ROOT
 
 
 def rust_example(name: str) -> Path:
-    """The program: the one that the environment names (`VOTE_PATH`), or else built with the flags of `just test`, which
-    has compiled it then."""
+    """The program: the one that the environment names (`VOTE_PATH`), or else built as by `just test`, which has
+    compiled it then."""
     if built := os.environ.get(name.upper()):
         return Path(built)
     exports = subprocess.run(
         [sys.executable, ROOT / "tools/build/backend.py"], check=True, capture_output=True, text=True
     ).stdout
-    checked = "CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS=true CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS=true"
     build = f"cargo build --release --locked --workspace --exclude rustorium-native --example {name}"
-    command = ["bash", "-ec", f"{exports}\n{checked} {build} --message-format=json-render-diagnostics"]
+    command = ["bash", "-ec", f"{exports}\n{build} --message-format=json-render-diagnostics"]
     done = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
     artifacts = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
     [program] = [found["executable"] for found in artifacts if found.get("executable")]

@@ -61,8 +61,6 @@ def compile_with_bugs(*arguments: str) -> list[dict[str, Any]]:
 
 def build() -> dict[str, str]:
     """Builds the tests with the bugs in them: the program of each target, by `crate target`."""
-    os.environ["CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS"] = "true"
-    os.environ["CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS"] = "true"
     fast = [path.parent.name for path in sorted((ROOT / "crates").glob("*/Cargo.toml"))]
     levels = [f"profile.release.package.rustorium-{crate}.opt-level=0" for crate in fast if crate not in SLOW]
     options = ["--workspace", "--exclude", "rustorium-native", "--exclude", "rustorium-fuzz"]

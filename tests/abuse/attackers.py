@@ -29,8 +29,6 @@ from rustorium.devnet import Devnet
 from rustorium.net import NetNode
 
 ROOT = Path(__file__).resolve().parents[2]
-CHECKED = {"CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS": "true", "CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS": "true"}
-"""As `just test` compiles, so that what it has compiled is used."""
 MIB = 1024 * 1024
 
 
@@ -40,7 +38,7 @@ def flood_program(name: str = "flood") -> Path:
         [sys.executable, str(ROOT / "tools/build/backend.py")], capture_output=True, text=True, check=True
     )
     words = [shlex.split(line)[1].split("=", 1) for line in exported.stdout.splitlines()]
-    environment = os.environ | dict(words) | CHECKED
+    environment = os.environ | dict(words)
     # The same packages as there: with other ones, other features of the dependencies would be compiled.
     packages = ("--workspace", "--exclude", "rustorium-native")
     command = ["cargo", "build", "--release", "--locked", "--quiet", *packages, "--example", name]

@@ -83,8 +83,8 @@ pub(crate) struct Scratch {
 ///
 /// Each round halves every run, so a run of n takes ⌈log₂ n⌉ rounds, and a round one inversion (4.5 µs) for all runs.
 pub(crate) fn sum_runs(points: &mut Vec<Point>, lengths: &mut [usize], scratch: &mut Scratch) {
-    debug_assert_eq!(points.len(), lengths.iter().sum::<usize>(), "the runs cover the points");
-    debug_assert!(lengths.iter().all(|&length| length > 0), "no run is empty");
+    assert_eq!(points.len(), lengths.iter().sum::<usize>(), "the runs cover the points");
+    assert!(lengths.iter().all(|&length| length > 0), "no run is empty");
     while lengths.len() < points.len() {
         halve_runs(points, lengths, scratch);
     }

@@ -32,7 +32,7 @@ impl Prefix {
 
     /// The first `length` bytes of a key, at most 63.
     pub(crate) fn of_key(key: &[u8; KEY_BYTES], length: usize) -> Self {
-        debug_assert!(length <= PREFIX_BYTES_MAX, "a byte is left for the slot");
+        assert!(length <= PREFIX_BYTES_MAX, "a byte is left for the slot");
         let mut bytes = [0; PREFIX_BYTES_MAX];
         bytes[..length].copy_from_slice(&key[..length]);
         Self { length: length as u8, bytes }

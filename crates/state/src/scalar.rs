@@ -75,7 +75,7 @@ fn bits(limbs: &[u64; 4], at: usize, width: usize) -> u64 {
 /// Writes digits `d[i]` with scalar = `Σ d[i]·2^(width·i)` and `|d[i]| ≤ 2^(width-1)`, lowest first. `width` is
 /// at most 15, and `digits` must hold 254 bits: the order has 253, and one is for the carry.
 pub(crate) fn signed_digits(scalar: &Fr, width: usize, digits: &mut [i16]) {
-    debug_assert!(width < 16 && width * digits.len() >= 254);
+    assert!(width < 16 && width * digits.len() >= 254);
     let limbs = scalar.into_bigint().0;
     let (full, half) = (1i32 << width, 1i32 << (width - 1));
     let mut carry = 0;

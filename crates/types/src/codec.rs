@@ -41,7 +41,7 @@ pub fn encode<T: BorshSerialize>(value: &T) -> Vec<u8> {
 pub fn encode_into<T: BorshSerialize>(value: &T, out: &mut Vec<u8>) {
     // Writing to a Vec fails only for lengths over u32::MAX, which the bounded types exclude.
     let written = value.serialize(out);
-    debug_assert!(written.is_ok(), "a bounded value always encodes");
+    assert!(written.is_ok(), "a bounded value always encodes");
 }
 
 /// Decodes exactly one value from all of `bytes`, of which there may be at most `limit`.

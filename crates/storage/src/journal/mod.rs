@@ -295,7 +295,7 @@ impl Journal {
     /// where it is durable already, and with the error where it can't be.
     pub fn sync(&self, up_to: Lsn) {
         let mut queue = self.shared.queue.lock();
-        debug_assert!(up_to.0 < queue.next, "only what was appended can be synced");
+        assert!(up_to.0 < queue.next, "only what was appended can be synced");
         queue.sync = true;
         self.shared.work.notify_one();
     }

@@ -9,7 +9,6 @@ use rustorium_state::slot::{Child, Commitment, Leaf, Slot};
 use rustorium_state::tables::Tables;
 use rustorium_state::tree::{self, Row};
 use rustorium_state::workers::Workers;
-use rustorium_types::limits::LEAF_NAME_BYTES_MAX;
 use rustorium_types::{PublicKey, StateAnswer, StateKey, StateLeaf, seeded};
 use thiserror::Error;
 
@@ -132,7 +131,6 @@ fn values_of(wanted: &[(SlotId, Leaf)], values: Vec<StateLeaf>) -> Result<Found,
 
 /// The key has the hash of the name: another name is another leaf.
 fn stored(leaf: StateLeaf) -> StoredLeaf {
-    debug_assert!(leaf.name.as_slice().len() <= LEAF_NAME_BYTES_MAX, "the type's bound");
     let key = StateKey { account: leaf.account, name: hash(domain::NAME, &[leaf.name.as_slice()]) };
     StoredLeaf { key, name: leaf.name.into_vec(), value: leaf.value.into_vec() }
 }

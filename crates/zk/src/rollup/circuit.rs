@@ -77,7 +77,7 @@ impl ConstraintSynthesizer<Element> for BatchCircuit {
             both.extend(to);
             let mut word = Wire::from_bits(&both);
             word.add_scaled(&Element::from(1u64 << (2 * ACCOUNT_BITS)), &amount);
-            debug_assert_eq!(word.value(), packed(transfer));
+            assert_eq!(word.value(), packed(transfer));
             chain = hash_2(HashDomain::Batch, [chain, word])?;
         }
         circuit.enforce_equal(&root, &new)?;
