@@ -2,6 +2,9 @@
 
 #[cfg(not(target_family = "wasm"))]
 mod random;
+mod small;
+
+pub use small::is_small_order;
 
 #[cfg(not(target_family = "wasm"))]
 use crate::hash::hash;

@@ -3,8 +3,8 @@
 
 use proptest::prelude::*;
 use rustorium_crypto::{
-    BatchFault, SigningKey, batch_fault, certify, false_signers, own_batch, transaction_id, verify, verify_all,
-    verify_batch, verify_certificate, verify_transactions, verify_vote, verify_votes,
+    BatchFault, SigningKey, batch_fault, certify, false_signers, is_small_order, own_batch, transaction_id, verify,
+    verify_all, verify_batch, verify_certificate, verify_transactions, verify_vote, verify_votes,
 };
 use rustorium_types::{
     AccountId, Batch, BatchBody, BatchDigest, BlockDigest, BoundedVec, Certificate, ChainId, Epoch, PublicKey, ShardId,
@@ -81,6 +81,27 @@ fn zip_215_accepts_every_small_order_pair_alone_and_in_batches() {
         }
     }
     assert_eq!(together_and_alone(&all), (true, true));
+}
+
+/// Whether a signature that needs no key holds: R is the neutral point, and s is 0.
+fn signs_for_anybody(key: &PublicKey) -> bool {
+    let mut signature = [0; 64];
+    signature[0] = 1;
+    verify(key, b"any message", &signature)
+}
+
+#[test]
+fn keys_of_small_order_are_those_under_which_anybody_signs() {
+    for text in SMALL_ORDER {
+        let key = bytes32(text);
+        assert!(is_small_order(&key) && signs_for_anybody(&key), "{text}");
+        for at in 0..256 {
+            let mut other = key;
+            other[at / 8] ^= 1 << (at % 8);
+            assert_eq!(is_small_order(&other), signs_for_anybody(&other), "{text} with another bit {at}");
+        }
+    }
+    assert!((0..=255).all(|seed| !is_small_order(&key(seed).public())));
 }
 
 #[test]

@@ -6,13 +6,13 @@ use crate::keys::Name;
 use crate::pools::{first_rows, is_pool_key};
 use crate::record::{AccountRecord, LEAF_KEY_BYTES, RECORD_BYTES, encode_amount};
 use rustorium_crypto::{
-    account_id, block_digest, chain_id, domain, hash_value, payload_root, pool_account, result_root,
+    account_id, block_digest, chain_id, domain, hash_value, is_small_order, payload_root, pool_account, result_root,
 };
 use rustorium_types::limits::{BATCH_BYTES_MAX, BATCH_TRANSACTIONS_MAX, TRANSACTION_BYTES_MAX};
 use rustorium_types::{
     AccountId, BlockDigest, BoundedVec, ChainId, Cursor, End, Epoch, Genesis, GenesisAccount, Hash, Header, Height,
-    LeafWrite, PROTOCOL_VERSION, Parameters, ResultClaim, ResultLink, Rules, SYSTEM_ACCOUNT, ShardId, StateClaim,
-    StateKey, ValidatorIndex, View,
+    LeafWrite, PROTOCOL_VERSION, Parameters, PublicKey, ResultClaim, ResultLink, Rules, SYSTEM_ACCOUNT, ShardId,
+    StateClaim, StateKey, ValidatorIndex, View,
 };
 use thiserror::Error;
 
@@ -61,6 +61,9 @@ pub enum GenesisRefused {
     /// A key twice.
     #[error("validators {0} and {1} share a key; each needs its own")]
     SharedKey(usize, usize),
+    /// A key under which anybody signs (R51).
+    #[error("{0} {1} has a key of small order, under which anybody can sign; take a key that `keys new` made")]
+    SmallOrder(&'static str, usize),
     /// A name or an address that people and nodes can't read.
     #[error("the name of validator {0} is not UTF-8, or its address is not printable ASCII; write it as host:port")]
     Unreadable(usize),
@@ -188,6 +191,9 @@ pub fn check_genesis(genesis: &Genesis) -> Result<(), GenesisRefused> {
     check_validators(genesis)?;
     check_accounts(genesis)?;
     check_pools(genesis)?;
+    if rules >= Rules::V2 {
+        check_keys(genesis)?;
+    }
     check_parameters(&genesis.parameters, rules).map_err(GenesisRefused::Parameter)
 }
 
@@ -208,6 +214,21 @@ fn check_validators(genesis: &Genesis) -> Result<(), GenesisRefused> {
         }
     }
     Ok(())
+}
+
+/// R51: no key is of small order.
+fn check_keys(genesis: &Genesis) -> Result<(), GenesisRefused> {
+    let small = |keys: &[&PublicKey]| keys.iter().any(|key| is_small_order(key));
+    let validators = genesis.validators.iter();
+    let validator =
+        validators.map(|own| [&own.validator_key, &own.node_key, &own.owner_key]).position(|own| small(&own));
+    let account = genesis.accounts.iter().position(|account| small(&[&account.public_key]));
+    let operator = genesis.parameters.operators.iter().position(|key| small(&[key]));
+    let found = [("validator", validator), ("account", account), ("operator", operator)];
+    match found.into_iter().find_map(|(what, place)| place.map(|place| (what, place))) {
+        Some((what, place)) => Err(GenesisRefused::SmallOrder(what, place)),
+        None => Ok(()),
+    }
 }
 
 fn check_accounts(genesis: &Genesis) -> Result<(), GenesisRefused> {

@@ -9,7 +9,7 @@ use crate::ledger::{At, Leaf, Ledger, Stop, leaf_footprint};
 use crate::pools::{Pools, shielded};
 use crate::record::{AccountRecord, Prefixes, decode_grant};
 use crate::verifiers::{Proofs, is_proved, register, verify};
-use rustorium_crypto::{account_id, asset_id, value_hash};
+use rustorium_crypto::{account_id, asset_id, is_small_order, value_hash};
 use rustorium_types::{
     AccountId, AssetId, ChainId, Condition, Epoch, FailureCode, Operation, Parameters, PublicKey, Rules, TxId, encode,
     seeded,
@@ -42,6 +42,9 @@ pub(crate) fn apply<'a>(
     operation: &'a Operation,
 ) -> Result<(), Stop> {
     let sender = actor.sender;
+    if actor.rules >= Rules::V2 && operation.new_keys().into_iter().any(is_small_order) {
+        return fail(FailureCode::NotPossessed);
+    }
     match operation {
         Operation::CreateAccount { region, public_key, storage_bytes } => {
             create_account(ledger, actor, account_id(*region, public_key), public_key, *storage_bytes)

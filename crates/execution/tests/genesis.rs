@@ -114,3 +114,25 @@ fn both_versions_start_a_chain_and_its_headers_carry_theirs() {
     let parameters = |genesis: &Genesis| encode(&genesis.parameters).len();
     assert_eq!(parameters(&make_genesis(Parameters::of(Rules::V2))), parameters(&first) + size_of::<u64>());
 }
+
+#[test]
+fn a_genesis_of_version_two_has_no_key_of_small_order_and_one_of_version_one_may() {
+    let small = [0; 32];
+    let owner = |genesis: &mut Genesis| {
+        let mut validators = genesis.validators.to_vec();
+        validators[2].owner_key = small;
+        genesis.validators = BoundedVec::new(validators).unwrap();
+    };
+    assert_eq!(refused(owner), GenesisRefused::SmallOrder("validator", 2));
+    let account = |genesis: &mut Genesis| accounts(genesis, |all| all[0].public_key = small);
+    assert_eq!(refused(account), GenesisRefused::SmallOrder("account", 0));
+    let operator = |genesis: &mut Genesis| {
+        genesis.parameters.operators = BoundedVec::new(vec![signer(0).public(), small]).unwrap();
+        genesis.parameters.operator_quorum = 2;
+    };
+    assert_eq!(refused(operator), GenesisRefused::SmallOrder("operator", 1));
+    let mut first = make_genesis(Parameters::of(Rules::V1));
+    owner(&mut first);
+    account(&mut first);
+    assert_eq!(check_genesis(&first), Ok(()));
+}

@@ -216,3 +216,34 @@ fn a_record_of_either_version_is_read_as_what_it_is() {
     assert!(bytes.len() <= limits::VALUE_BYTES_MAX, "{}", bytes.len());
     assert_eq!(CommitteeRecord::from_bytes(&bytes).unwrap(), largest);
 }
+
+/// A key of small order: any signature whose R is this, and whose s is 0, holds under it.
+const SMALL: PublicKey = [0; 32];
+
+fn signed_by_nobody() -> Signature {
+    let mut signature = [0; 64];
+    signature[0] = 1;
+    signature
+}
+
+#[test]
+fn keys_of_small_order_come_nowhere_under_version_two() {
+    let mut world = owned();
+    let account = Operation::CreateAccount { region: 0, public_key: SMALL, storage_bytes: 0 };
+    world.fails(3, vec![account], FailureCode::NotPossessed);
+    let (chain, validator) = (world.header.chain, newcomer(200));
+    let good = possession(chain, validator.owner_key, &new_key(200), &new_key(210));
+    let forged = Possession { validator: signed_by_nobody(), ..good };
+    let weak = Validator { validator_key: SMALL, ..validator.clone() };
+    world.fails(0, vec![Operation::AddProven { validator: weak, possession: forged }], FailureCode::NotPossessed);
+    let owner = Validator { owner_key: SMALL, ..validator };
+    let possession = possession(chain, SMALL, &new_key(200), &new_key(210));
+    world.fails(0, vec![Operation::AddProven { validator: owner, possession }], FailureCode::NotPossessed);
+}
+
+#[test]
+fn version_one_takes_keys_of_small_order_as_ever() {
+    let mut world = World::with(Parameters::of(Rules::V1));
+    let account = Operation::CreateAccount { region: 0, public_key: SMALL, storage_bytes: 0 };
+    world.ok(0, vec![account]);
+}

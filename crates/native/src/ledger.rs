@@ -5,7 +5,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use rustorium_crypto::keystore::{self, KeystoreError, Origin};
-use rustorium_crypto::{SigningKey, hash};
+use rustorium_crypto::{SigningKey, hash, is_small_order};
 use rustorium_dataplane::genesis_file;
 use rustorium_gateway::json::{HeaderView, OperationView, PossessionView, ReceiptView, TransactionView};
 use rustorium_types::limits::{GENESIS_BYTES_MAX, TRANSACTION_BYTES_MAX};
@@ -126,6 +126,17 @@ fn operations_of(json: &str) -> PyResult<Vec<Operation>> {
     views.into_iter().map(|view| Operation::try_from(view).map_err(value_error)).collect()
 }
 
+/// Refuses keys under which anybody signs, on chains of any version.
+fn refuse_small_keys(operations: &[Operation]) -> PyResult<()> {
+    match operations.iter().flat_map(Operation::new_keys).find(|key| is_small_order(key)) {
+        None => Ok(()),
+        Some(key) => Err(value_error(format!(
+            "the key {} is of small order: anybody can sign under it. Ask its owner for a key that `keys new` made",
+            Hash(*key)
+        ))),
+    }
+}
+
 fn location_of(degrees: (f64, f64)) -> PyResult<GeoLocation> {
     let (latitude, longitude) = degrees;
     let in_range = (-90.0..=90.0).contains(&latitude) && (-180.0..=180.0).contains(&longitude);
@@ -183,6 +194,7 @@ fn build_transaction<'py>(
         location: location.map(location_of).transpose()?,
         data: BoundedVec::new(operations_of(operations_json)?).map_err(value_error)?,
     };
+    refuse_small_keys(&body.data)?;
     body.work_limit = work_limit.unwrap_or_else(|| rustorium_execution::worst_case_work(&body));
     let id = hash::transaction_id(&body);
     let bytes = encode(&*key.sign_transaction(body));

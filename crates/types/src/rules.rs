@@ -3,7 +3,7 @@
 //! *Invariants:* all that differs between versions is asked here or matched on `Rules`; what is hashed, signed or stored
 //! under a version never changes after its release.
 
-use crate::transaction::Operation;
+use crate::transaction::{Operation, PublicKey};
 
 /// The newest protocol version that this build speaks.
 pub const PROTOCOL_VERSION: u16 = Rules::NEWEST.version();
@@ -45,5 +45,20 @@ impl Rules {
     pub fn know(self, operation: &Operation) -> bool {
         let second = matches!(operation, Operation::AddProven { .. } | Operation::ReplaceProven { .. });
         !second || self >= Self::V2
+    }
+}
+
+impl Operation {
+    /// Returns the public keys that the operation brings onto the chain.
+    pub fn new_keys(&self) -> Vec<&PublicKey> {
+        match self {
+            Self::CreateAccount { public_key, .. } => vec![public_key],
+            Self::AddValidator { validator } | Self::AddProven { validator, .. } => {
+                vec![&validator.validator_key, &validator.node_key, &validator.owner_key]
+            }
+            Self::ReplaceKey { new_validator_key, new_node_key, .. }
+            | Self::ReplaceProven { new_validator_key, new_node_key, .. } => vec![new_validator_key, new_node_key],
+            _ => Vec::new(),
+        }
     }
 }

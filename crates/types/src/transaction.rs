@@ -400,7 +400,7 @@ pub enum FailureCode {
     PoolBalance = 29,
     /// The pool's tree has no room for the transfer's notes.
     PoolFull = 30,
-    /// No signature, or a wrong one, by a new validator or node key (R46).
+    /// No signature, or a wrong one, by a new validator or node key (R46), or a new key under which anybody signs (R51).
     NotPossessed = 31,
     /// A validator that is or was in the next committee had the key before (R45).
     KeyRetired = 32,
