@@ -118,6 +118,11 @@ class Home:
         return self.path / "followers.json"
 
     @property
+    def backups(self) -> Path:
+        """The newest backup that was made at each destination."""
+        return self.path / "backups.json"
+
+    @property
     def input_log(self) -> Path:
         return self.path / "log" / "inputs"
 

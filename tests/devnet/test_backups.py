@@ -61,10 +61,11 @@ def client_of(net: Devnet, indexes: tuple[int, ...] = (0, 1, 2)) -> Client:
 
 def test_a_validator_comes_back_from_a_backup_and_never_signs(devnet_factory: DevnetFactory, tmp_path: Path) -> None:
     net = devnet_factory(nodes=4, accounts=2)
-    home, place = home_of(net), tmp_path / "backups"
+    home, place, older = home_of(net), tmp_path / "backups", tmp_path / "older"
     with Load(net, "before") as load:
         load.wait_for_more(200)
         first = answer("create", "--home", home, "--to", place)
+        shutil.copytree(place, older)
         load.wait_for_more(200)
         second = answer("create", "--home", home, "--to", place)
     assert first["height"] < second["height"]
@@ -77,6 +78,7 @@ def test_a_validator_comes_back_from_a_backup_and_never_signs(devnet_factory: De
         (one["id"], one["height"], "good") for one in (first, second)
     ]
     assert answer("verify", "--home", home, "--from", place)["damaged"] == []
+    assert_older_state_is_told(net, place, older, int(second["height"]))
 
     # The machine is lost but for the key, which lies elsewhere.
     key = tmp_path / "backup.key"
@@ -108,6 +110,25 @@ def test_a_validator_comes_back_from_a_backup_and_never_signs(devnet_factory: De
     assert third["removed"] == [first["id"]]
     assert answer("verify", "--home", home, "--from", place)["unneeded"] == 0
     assert_no_panic(net)
+
+
+def assert_older_state_is_told(net: Devnet, place: Path, older: Path, height: int) -> None:
+    """Whoever may write to the destination puts it back to an older state as a whole, and then takes all of it away."""
+    home, newest = home_of(net), place.with_name("newest")
+    place.rename(newest)
+    older.rename(place)
+    for command in ("list", "verify"):
+        told = run(command, "--home", home, "--from", place)
+        assert_one_sentence(told, 4, f"no backup that reaches height {height}", "[backups-rolled-back]")
+    fresh = ("--from", place, "--key", home / "backup.key", "--home", home.with_name("fresh"), *passphrase(net))
+    told = run("restore", "--at-least", height, *fresh)
+    assert_one_sentence(told, 4, f"no good backup that reaches height {height}", "[backups-rolled-back]")
+    assert not home.with_name("fresh").exists()
+    shutil.rmtree(place)
+    told = run("list", "--home", home, "--from", place)
+    assert_one_sentence(told, 4, "put it back to an older state, or removed backups", "[backups-rolled-back]")
+    newest.rename(place)
+    assert answer("list", "--home", home, "--from", place, "--at-least", height)[-1]["height"] == height
 
 
 def passphrase(net: Devnet) -> tuple[str, str]:

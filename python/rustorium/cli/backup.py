@@ -4,7 +4,7 @@ import os
 import shutil
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,6 +12,8 @@ from rustorium.cli.options import HomeOption, PassphraseOption, home_of
 from rustorium.cli.output import Format, Output, emit, emit_one, note, progress
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from rustorium.home import Home
     from rustorium.node.backups import Opener, Place
 
@@ -32,6 +34,12 @@ EndpointOption = Annotated[
 ]
 RegionOption = Annotated[str | None, typer.Option("--region", help="Its region. Default: AWS_REGION, or us-east-1.")]
 HttpOption = Annotated[bool, typer.Option("--allow-http", help="Let its URL be plain HTTP.")]
+AtLeastOption = Annotated[
+    int | None,
+    typer.Option(
+        "--at-least", min=0, help="Fail (exit code 4) unless a backup reaches this height, which you know of."
+    ),
+]
 KeepOption = Annotated[int | None, typer.Option("--keep", min=1, help="Then remove all but the newest so many.")]
 
 
@@ -64,6 +72,14 @@ def _make_key(home: "Home", key: Path | None, opener: "Opener") -> Path:
     return file
 
 
+def _refuse_missed(place: "Place", made: "Mapping[str, Any]") -> None:
+    """Fails after a backup was made where an earlier one is gone."""
+    from rustorium.node.backupmemory import Newest, rolled_back
+
+    if (missed := made.get("missed")) is not None:
+        raise rolled_back(place.destination, Newest(**missed))
+
+
 @group.command()
 def create(
     to: ToOption,
@@ -85,12 +101,14 @@ def create(
     with progress("backup") as advance:
         made = backups.create(found, place, file, opener, advance, keep)
     emit_one(made, output)
+    _refuse_missed(place, made)
 
 
 @group.command("list")
 def list_(
     place_: FromOption,
     home: HomeOption = None,
+    at_least: AtLeastOption = None,
     key: KeyFileOption = None,
     passphrase_file: PassphraseOption = None,
     endpoint: EndpointOption = None,
@@ -98,22 +116,24 @@ def list_(
     allow_http: HttpOption = False,
     output: Output = Format.table,
 ) -> None:
-    """Show the backups that are there, the newest last, and whether they are whole as far as names and sizes tell."""
-    import json
-
-    from rustorium.node.backups import key_of
+    """Show the backups that are there, the newest last, and whether they are whole as far as names and sizes tell. Exit
+    code 4: the newest one that this home made there is gone."""
+    from rustorium.node.backups import key_of, listed
 
     place = _place(place_, endpoint, region, allow_http)
     found = _home(home)
     opened = _opener(passphrase_file, found).backups(place, key_of(found, key))
-    rows = json.loads(opened.list())
+    rows, older = listed(found, place, opened, at_least)
     emit(rows, output, ["id", "made_ms", "from_height", "height", "node", "bytes", "state"])
+    if older is not None:
+        raise older
 
 
 @group.command()
 def verify(
     place_: FromOption,
     home: HomeOption = None,
+    at_least: AtLeastOption = None,
     key: KeyFileOption = None,
     passphrase_file: PassphraseOption = None,
     endpoint: EndpointOption = None,
@@ -121,20 +141,22 @@ def verify(
     allow_http: HttpOption = False,
     output: Output = Format.table,
 ) -> None:
-    """Read every object, check it and each backup's certificate, and name what is damaged or missing (exit code 4)."""
+    """Read every object, check it and each backup's certificate, and name what is damaged or missing (exit code 4), the
+    newest backup that this home made there included."""
     from rustorium.node import backups
 
     place, of = _place(place_, endpoint, region, allow_http), _home(home)
     with progress("verified") as advance:
-        found = backups.verify(place, backups.key_of(of, key), _opener(passphrase_file, of), advance)
+        key_file, opener = backups.key_of(of, key), _opener(passphrase_file, of)
+        found, wrong = backups.verify(of, place, key_file, opener, advance, at_least)
     damaged = found["damaged"]
     if output is Format.table:
         emit_one({**found, "damaged": len(damaged)}, output)
         emit(damaged, output, ["object", "what", "backups", "files"])
     else:
         emit_one(found, output)
-    if damaged:
-        raise backups.damage(place, found)
+    if wrong is not None:
+        raise wrong
 
 
 @group.command()
@@ -146,6 +168,7 @@ def restore(
         int | None, typer.Option("--height", min=0, help="As of this height. Default: the newest that is certified.")
     ] = None,
     backup: Annotated[str | None, typer.Option("--backup", help="From this backup, by its id.")] = None,
+    at_least: AtLeastOption = None,
     passphrase_file: PassphraseOption = None,
     endpoint: EndpointOption = None,
     region: RegionOption = None,
@@ -162,7 +185,7 @@ def restore(
     target = Home(home.expanduser().absolute())
     file = backups.key_of(None, key)
     with progress("restored") as advance:
-        made = backups.restore(target, place, file, _opener(passphrase_file), advance, height, backup)
+        made = backups.restore(target, place, file, _opener(passphrase_file), advance, height, backup, at_least)
     emit_one(made, output)
     if made["home_format"] != FORMAT:
         note(f"it is a home of an older release: run `rustorium-node upgrade --home {target.path}` before you start it")
@@ -232,8 +255,10 @@ def schedule(
 
         def once() -> None:
             with progress("backup") as advance:
-                emit_one(backups.create(found, place, file, opener, advance, keep), output)
+                made = backups.create(found, place, file, opener, advance, keep)
+            emit_one(made, output)
             sys.stdout.flush()
+            _refuse_missed(place, made)
 
         timing.every(every_s, once, note)
         return

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from rustorium import _native
 from rustorium.errors import HomeError, KeyFileMissing, NodeError, NotReady, UsageError, VerificationFailed
 from rustorium.home import Home, find_passphrase, make_folder, open_key_file, open_storage_key
 from rustorium.homeformat import look, refuse_newer
+from rustorium.node import backupmemory
 from rustorium.node.admin import call
 from rustorium.node.adminclient import NO_NODE
 from rustorium.node.noting import note_by_operator
@@ -123,10 +124,12 @@ def run(backups: _native.Backups, work: Callable[[], str], advance: Advance) -> 
 def create(
     home: Home, place: Place, key: Path, opener: Opener, advance: Advance, keep: int | None = None
 ) -> dict[str, object]:
-    """Makes a backup; with `keep`, then removes all but the newest so many. Errors: HomeError, KeyFileError,
-    NodeError, NativeError."""
+    """Makes a backup; with `keep`, then removes all but the newest so many. `missed` in what it gives is the newest
+    backup that this home had made there, where neither that nor a newer one is there any more. Errors: HomeError,
+    KeyFileError, NodeError, NativeError."""
     with only_one(home):
         backups = opener.backups(place, key, make=True)
+        before = _missed(home, place, backups)
         node_key = _native.public_key(open_key_file(home.node_key, "node", opener.passphrase_file, opener.environment))
         storage = open_storage_key(home.storage_key, opener.passphrase_file, opener.environment)
         chain = _native.genesis_hash(home.genesis_bytes())
@@ -144,6 +147,10 @@ def create(
         finally:
             _remove(copied)
         _audit(home, opener, "backup", {"act": "create", "destination": place.destination, **made})
+        backupmemory.remember(home.backups, place.destination, made)
+        if before is not None:
+            made["missed"] = asdict(before)
+            _audit(home, opener, "backup", {"act": "missed", "destination": place.destination, **asdict(before)})
         if keep is not None:
             made |= _retain(home, backups, place, opener, advance, keep)
         return made
@@ -164,11 +171,48 @@ def _retain(
     return gone
 
 
-def verify(place: Place, key: Path, opener: Opener, advance: Advance) -> dict[str, Any]:
-    """Reads all that is there. Errors: KeyFileError, NativeError; what is damaged is in what it gives."""
+def _missed(home: Home, place: Place, backups: _native.Backups) -> backupmemory.Newest | None:
+    """The newest backup that this home made there, where that is gone. Errors: HomeError, NativeError."""
+    newest = backupmemory.load(home.backups).get(place.destination)
+    if newest is None:
+        return None
+    try:
+        rows = json.loads(backups.list())
+    except _native.NativeError as error:
+        if error.code != "not-found":
+            raise
+        rows = []
+    return newest if backupmemory.missed(rows, newest) else None
+
+
+def listed(
+    home: Home | None, place: Place, backups: _native.Backups, at_least: int | None
+) -> tuple[list[dict[str, Any]], VerificationFailed | None]:
+    """All backups, and the error for a destination that is older than the home or the operator knows. Errors:
+    HomeError, NativeError."""
+    newest = backupmemory.load(home.backups).get(place.destination) if home is not None else None
+    try:
+        rows: list[dict[str, Any]] = json.loads(backups.list())
+    except _native.NativeError as error:
+        if error.code == "not-found" and newest is not None:
+            raise backupmemory.rolled_back(place.destination, newest) from None
+        raise
+    try:
+        backupmemory.check(place.destination, rows, newest, at_least)
+    except VerificationFailed as error:
+        return rows, error
+    return rows, None
+
+
+def verify(
+    home: Home | None, place: Place, key: Path, opener: Opener, advance: Advance, at_least: int | None = None
+) -> tuple[dict[str, Any], VerificationFailed | None]:
+    """Reads all that is there: what it found, and the error for it where something is wrong. Errors: KeyFileError,
+    HomeError, NativeError."""
     backups = opener.backups(place, key)
+    _, older = listed(home, place, backups, at_least)
     found: dict[str, Any] = run(backups, backups.verify, advance)
-    return found
+    return found, damage(place, found) if found["damaged"] else older
 
 
 def damage(place: Place, found: Mapping[str, Any]) -> VerificationFailed:
@@ -191,9 +235,15 @@ def restore(
     advance: Advance,
     height: int | None = None,
     backup: str | None = None,
+    at_least: int | None = None,
 ) -> dict[str, object]:
-    """Restores a home that isn't there yet. Errors: KeyFileError, NativeError; then there is still none."""
+    """Restores a home that isn't there yet, from a destination with a backup that reaches `at_least`. Errors:
+    KeyFileError, NativeError, VerificationFailed; then there is still none."""
     backups = opener.backups(place, key)
+    if at_least is not None:
+        _, older = listed(None, place, backups, at_least)
+        if older is not None:
+            raise older
     fetched: list[_native.Restoring] = []
 
     def fetch() -> str:
