@@ -161,6 +161,19 @@ def test_what_cannot_be_written_down_is_not_done_but_for_stop(tmp_path: Path) ->
     assert [token.name for token in load(tmp_path / "tokens.json")] == ["old"]
 
 
+def test_a_note_for_the_audit_log_is_bounded(tmp_path: Path) -> None:
+    node = FakeNode()
+    found = plane(tmp_path, node)
+
+    def work() -> None:
+        with pytest.raises(NodeError, match="at most 16384 bytes: say less"):
+            found.perform("note_backup", {"fields": {"why": "x" * 16_384}}, bearer(Role.operate))
+        found.perform("note_backup", {"fields": {"why": "x" * 16_000}}, bearer(Role.operate))
+
+    in_trio(work)
+    assert len(node.said("backup")) == 1
+
+
 def test_a_token_is_in_no_line_of_the_audit_log_and_its_maker_is(tmp_path: Path) -> None:
     node = FakeNode()
     found, texts = plane(tmp_path, node), list[str]()

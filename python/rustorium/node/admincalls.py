@@ -30,6 +30,8 @@ OWNER_BURST = 200.0
 TOKEN_RATE_PER_S = 20.0
 TOKEN_BURST = 100.0
 REFUSAL_COST = 10.0
+NOTE_BYTES_MAX = 16 * 1024
+"""Of what a caller has written into the audit log, which nothing removes."""
 
 Arguments = Mapping[str, Any]
 
@@ -299,7 +301,10 @@ def _node_key(arguments: Arguments) -> dict[str, object]:
 
 def _fields(arguments: Arguments) -> dict[str, object]:
     fields = arguments.get("fields")
-    return dict(fields) if isinstance(fields, dict) else {}
+    found = dict(fields) if isinstance(fields, dict) else {}
+    if len(json.dumps(found)) > NOTE_BYTES_MAX:
+        raise NodeError(f"a note for the audit log has at most {NOTE_BYTES_MAX} bytes: say less", code="bad-request")
+    return found
 
 
 def _native_call(work: Callable[..., Any], *arguments: object) -> Any:

@@ -6,6 +6,7 @@ use super::params::Caller;
 use super::stalling::Stalling;
 use super::{App, HttpLimits, metrics_router, router};
 use crate::backend::Backend;
+use crate::fuse::Fuse;
 use crate::gate::Gate;
 use crate::limit::{Addresses, Entered};
 use crate::metrics::{GatewayMetrics, HTTP, Open};
@@ -82,6 +83,9 @@ pub struct HttpServer {
 /// What the system takes of an answer before it can send it. Without a bound it is some MiB for each client that reads
 /// nothing: work and memory for answers that nobody has.
 const UNSENT_BYTES_MAX: u32 = 64 * 1024;
+/// Connections that an address may hold however few are free. Otherwise it may hold half as many as are free: few
+/// addresses that hold connections and ask nothing leave some to others.
+const SHARE_MIN: usize = 8;
 /// How long requests under way may take to end after `close`.
 const CLOSE_GRACE: Duration = Duration::from_secs(3);
 
@@ -162,6 +166,8 @@ struct Held {
 }
 
 async fn accept(listener: TcpListener, router: Router, app: Arc<App>, mut closed: watch::Receiver<bool>) {
+    let backend = app.backend.clone();
+    let _fuse = Fuse(move || backend.panicked("HTTP port"));
     let total = Arc::new(Semaphore::new(app.limits.connections_max));
     let addresses = Arc::new(Addresses::default());
     let mut connections = JoinSet::new();
@@ -180,8 +186,10 @@ async fn accept(listener: TcpListener, router: Router, app: Arc<App>, mut closed
                 continue;
             }
         };
+        let share = (total.available_permits() / 2).max(SHARE_MIN).min(app.limits.connections_per_address_max);
         let permit = total.clone().try_acquire_owned().ok();
-        let address = addresses.enter(peer.ip(), app.limits.connections_per_address_max);
+        let address =
+            addresses.enter(peer.ip(), share);
         match (permit, address) {
             (Some(permit), Some(address)) => {
                 let held = Held { _permit: permit, _address: address, _open: app.metrics.connection(HTTP) };

@@ -15,7 +15,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_tungstenite::tungstenite::Message;
 
 async fn start(world: &Arc<World>, limits: HttpLimits) -> HttpServer {
@@ -151,5 +151,39 @@ async fn a_head_that_never_ends_and_a_reader_that_never_reads_are_dropped() {
         tokio::task::yield_now().await;
     }
     drop(stuck);
+    server.close().await;
+}
+
+/// Whether the server answers on a new connection from an address of this machine.
+async fn answers(address: SocketAddr, from: [u8; 4]) -> Option<TcpStream> {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(SocketAddr::from((from, 0))).unwrap();
+    let mut stream = socket.connect(address).await.unwrap();
+    // One that is too many is told, and may be closed already.
+    stream.write_all(b"GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n").await.ok()?;
+    let mut said = [0; 12];
+    stream.read_exact(&mut said).await.ok()?;
+    (said == *b"HTTP/1.1 200").then_some(stream)
+}
+
+#[tokio::test]
+async fn four_addresses_that_hold_connections_leave_some_to_a_fifth() {
+    let world = World::new([1]);
+    let limits = HttpLimits { connections_max: 200, connections_per_address_max: 100, ..HttpLimits::default() };
+    let server = start(&world, limits).await;
+    let (mut held, mut counts) = (Vec::new(), Vec::new());
+    for last in 1..=4 {
+        let before = held.len();
+        while let Some(stream) = answers(server.local_addr(), [127, 0, 0, last]).await {
+            held.push(stream);
+        }
+        counts.push(held.len() - before);
+    }
+    assert!(counts[0] >= 60 && counts.iter().all(|count| *count >= 8), "{counts:?}");
+    let mut fifth = Vec::new();
+    while let Some(stream) = answers(server.local_addr(), [127, 0, 0, 5]).await {
+        fifth.push(stream);
+    }
+    assert!(fifth.len() >= 8, "{counts:?}, then {}", fifth.len());
     server.close().await;
 }
