@@ -1,0 +1,114 @@
+"""What is shipped names all that it is made of: crates in the wheel's SBOM, licences of others, versions to install."""
+
+import importlib.metadata
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tools"))
+
+import licences  # noqa: E402
+
+
+def shipped(*place: str) -> str:
+    """The text of a file in the installed package's .dist-info."""
+    distribution = importlib.metadata.distribution("rustorium")
+    text = distribution.read_text("/".join(place))
+    assert text, f"the wheel has no {'/'.join(place)}"
+    return text
+
+
+def bill() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(shipped("sboms", "rustorium-native.cyclonedx.json"))
+    return found
+
+
+def needed() -> set[tuple[str, str]]:
+    """Name and version of each crate that the extension is built of or with, by Cargo.lock, on every platform."""
+    command = ["cargo", "metadata", "--locked", "--format-version", "1"]
+    known = json.loads(subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout)
+    by_id = {package["id"]: package for package in known["packages"]}
+    nodes = {node["id"]: node for node in known["resolve"]["nodes"]}
+    waiting = [next(place for place, package in by_id.items() if package["name"] == "rustorium-native")]
+    seen = set(waiting)
+    while waiting:
+        for dependency in nodes[waiting.pop()]["deps"]:
+            used = any(kind["kind"] != "dev" for kind in dependency["dep_kinds"])
+            if used and dependency["pkg"] not in seen:
+                seen.add(dependency["pkg"])
+                waiting.append(dependency["pkg"])
+    return {(by_id[place]["name"], by_id[place]["version"]) for place in seen}
+
+
+def test_the_wheel_has_a_bill_of_all_crates_in_it() -> None:
+    found = bill()
+    assert (found["bomFormat"], found["specVersion"]) == ("CycloneDX", "1.5")
+    own = found["metadata"]["component"]
+    listed = {(part["name"], part["version"]) for part in found["components"]} | {(own["name"], own["version"])}
+    assert listed == needed()
+
+
+def test_the_bill_pins_each_crate_by_the_hash_in_the_lock() -> None:
+    locked = tomllib.loads((ROOT / "Cargo.lock").read_text())["package"]
+    hashes = {(package["name"], package["version"]): package.get("checksum") for package in locked}
+    for part in bill()["components"]:
+        said = [one["content"] for one in part.get("hashes", []) if one["alg"] == "SHA-256"]
+        wanted = hashes[part["name"], part["version"]]
+        assert said == ([wanted] if wanted else []), part["name"]
+        assert part["purl"].startswith(f"pkg:cargo/{part['name']}@{part['version'].split('+')[0]}")
+
+
+def test_the_wheel_has_the_licences_of_what_is_in_it() -> None:
+    assert shipped("licenses", "LICENSE") == (ROOT / "LICENSE").read_text()
+    assert shipped("licenses", "THIRD-PARTY.txt") == licences.REPORT.read_text()
+
+
+def test_the_licences_are_of_these_crates() -> None:
+    assert licences.REPORT.read_text() == licences.report(), "run `just licences`, and commit THIRD-PARTY.txt"
+
+
+@pytest.mark.parametrize(
+    ("expression", "wanted"),
+    [
+        ("MIT OR Apache-2.0", {"Apache-2.0"}),
+        ("MIT/Apache-2.0", {"Apache-2.0"}),
+        ("(MIT OR Apache-2.0) AND Unicode-3.0", {"Apache-2.0", "Unicode-3.0"}),
+        ("Apache-2.0 WITH LLVM-exception OR Apache-2.0 OR MIT", {"Apache-2.0"}),
+        ("Apache-2.0 AND ISC", {"Apache-2.0", "ISC"}),
+        ("Zlib OR BSD-3-Clause AND MIT", {"Zlib"}),
+    ],
+)
+def test_apache_is_chosen_where_one_may_choose(expression: str, wanted: set[str]) -> None:
+    assert licences.chosen({"license": expression}) == wanted
+
+
+def locked(name: str) -> dict[str, set[str]]:
+    """Each package of a lock file with its version, and the hashes of its files."""
+    text = (ROOT / "requirements" / f"{name}.txt").read_text()
+    blocks = [block for block in re.split(r"\n(?=\w)", text) if "==" in block]
+    return {block.split(" ")[0].lower(): set(re.findall(r"--hash=(sha256:\w+)", block)) for block in blocks}
+
+
+def test_what_is_installed_with_the_wheel_is_locked_in_the_versions_of_the_tests() -> None:
+    runtime, test = locked("runtime"), locked("test")
+    assert runtime
+    assert all(runtime.values())
+    assert {name: test.get(name) for name in runtime} == runtime
+    declared = {re.split(r"[^\w.-]", line, maxsplit=1)[0] for line in importlib.metadata.requires("rustorium") or []}
+    assert declared <= {name.split("==")[0] for name in runtime}
+
+
+def test_overflows_are_checked_in_the_wheel_and_in_no_dependency() -> None:
+    profile = tomllib.loads((ROOT / "Cargo.toml").read_text())["profile"]["release"]
+    assert profile["overflow-checks"] is True
+    assert profile["package"] == {"*": {"debug-assertions": False, "overflow-checks": False}}
+    extension = next((ROOT / "python" / "rustorium").glob("_native*.so")).read_bytes()
+    for what in (b"add", b"subtract", b"multiply"):
+        assert b"attempt to " + what + b" with overflow" in extension
