@@ -9,13 +9,13 @@ from pathlib import Path
 import httpx2
 import pytest
 from attackers import Copies, flood_program
-from watching import TIMES, VICTIM, Watch, attacked_net, raw
+from watching import MARK, TIMES, VICTIM, Watch, attacked_net, raw
 
 from process_tools import counter, wait_for
 from rustorium.client import Client, Key
 from rustorium.devnet import Devnet
 
-pytestmark = pytest.mark.alone
+pytestmark = MARK
 
 COPIES = 4_200
 """With so many, sent once, no node took another transaction until it was started again."""

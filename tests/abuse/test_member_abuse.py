@@ -7,7 +7,6 @@ processors of one machine, which those of a real net don't. So a second net runs
 attacks: what it loses is the machine's doing and not the attack's.
 """
 
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -16,14 +15,14 @@ from pathlib import Path
 import pytest
 from attackers import MIB, Pulse, open_sockets_max
 from members import BYZANTINE, CUT_OFF, Liar, Victims
+from watching import MARK, TIMES
 
 from process_tools import wait_for
 from rust_example import rust_example
 from rustorium.devnet import Devnet
 
-pytestmark = pytest.mark.alone
+pytestmark = MARK
 
-TIMES = int(os.environ.get("RUSTORIUM_ABUSE_TIMES", "1"))
 BEATS = 60 * TIMES
 """Final transactions that are waited for before an attack and during it."""
 MBIT_PER_S = 100

@@ -30,7 +30,7 @@ from attackers import (
     submit_flood,
     unread_bytes,
 )
-from watching import BEATS, TIMES, VICTIM, Watch, attacked_net, body_of, raw
+from watching import BEATS, MARK, TIMES, VICTIM, Watch, attacked_net, body_of, raw
 
 from follower_tools import Follower
 from process_tools import DEADLINE_S, Load, assert_no_panic, counter, level, wait_for
@@ -40,7 +40,7 @@ from rustorium.config import render
 from rustorium.devnet import Devnet
 from rustorium.home import Home
 
-pytestmark = pytest.mark.alone
+pytestmark = MARK
 
 UNREAD_BYTES_MAX = 128 * 1024
 """What the system may hold for one client that reads nothing, beside the node's own memory."""

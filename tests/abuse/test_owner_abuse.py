@@ -10,8 +10,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
 from attackers import Pulse
+from watching import MARK, TIMES
 
 from process_tools import DEADLINE_S, assert_no_panic, assert_same_roots, level, wait_for
 from rustorium import _native
@@ -23,9 +23,8 @@ from rustorium.home import public_part, read_genesis
 from rustorium.joining import find
 from rustorium.rekeying import Opener, owner_of
 
-pytestmark = pytest.mark.alone
+pytestmark = MARK
 
-TIMES = int(os.environ.get("RUSTORIUM_ABUSE_TIMES", "1"))
 AGE_S = 2 if TIMES == 1 else 10
 EPOCHS = 2 + TIMES // 4
 CLOCKS_S = 2

@@ -7,16 +7,17 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from itertools import product
 
 import pytest
 from attackers import MIB, answer_of, connect, memory_bytes, problem_of
-from watching import TIMES, VICTIM, Watch, attacked_net
+from watching import MARK, TIMES, VICTIM, Watch, attacked_net
 
 from process_tools import counter, wait_for
 from rustorium.client import Client, Key
 from rustorium.devnet import Devnet
 
-pytestmark = pytest.mark.alone
+pytestmark = MARK
 
 GROWTH_BYTES_MAX = 64 * MIB
 SLOWER_TIMES_MAX = 1.3
@@ -86,15 +87,21 @@ def forget_peak(pid: int) -> None:
         marks.write("5")
 
 
+ONE, MANY, CROWD = "40 readers of one address", "40 readers of 40 addresses", "1,000 readers of one address"
 CROWDS = {
-    "40 readers of one address": ["127.0.2.1"] * 40,
-    "40 readers of 40 addresses": [f"127.0.2.{1 + number}" for number in range(40)],
-    "1,000 readers of one address": ["127.0.2.1"] * 1_000,
+    ONE: ["127.0.2.1"] * 40,
+    MANY: [f"127.0.2.{1 + number}" for number in range(40)],
+    CROWD: ["127.0.2.1"] * 1_000,
 }
 
 
-@pytest.mark.parametrize("taking", ["nothing", "a byte a second"])
-@pytest.mark.parametrize("crowd", CROWDS)
+NOTHING, SIPS = "nothing", "a byte a second"
+ALL = list(product(CROWDS, (NOTHING, SIPS)))
+QUICK = [(ONE, NOTHING), (MANY, SIPS), (CROWD, NOTHING)]
+"""Each crowd, and each way to take nothing, once."""
+
+
+@pytest.mark.parametrize(("crowd", "taking"), ALL if TIMES > 1 else QUICK)
 def test_answers_that_nobody_takes_cost_bounded_memory_and_slow_no_write(net: Devnet, crowd: str, taking: str) -> None:
     pid = net.net.nodes[VICTIM].pid
     forget_peak(pid)
@@ -103,7 +110,7 @@ def test_answers_that_nobody_takes_cost_bounded_memory_and_slow_no_write(net: De
         readers = Readers(net, many, CROWDS[crowd])
         answered, refused = readers.refused()
         thread = threading.Thread(target=readers.sip, args=(stopping,))
-        if taking != "nothing":
+        if taking != NOTHING:
             thread.start()
             many.callback(thread.join)
             many.callback(stopping.set)

@@ -3,20 +3,19 @@
 `RUSTORIUM_ABUSE_TIMES` makes the measured times that much longer (`just torture`).
 """
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 from attackers import Pulse
 from clock import Clock
+from watching import MARK, TIMES
 
 from process_tools import assert_no_panic, assert_same_roots, level, statuses, wait_for
 from rustorium.devnet import Devnet
 
-pytestmark = pytest.mark.alone
+pytestmark = MARK
 
-TIMES = int(os.environ.get("RUSTORIUM_ABUSE_TIMES", "1"))
 BEATS = 20 * TIMES
 """Final transactions that are waited for before a step and after it."""
 HOUR_S = 3_600

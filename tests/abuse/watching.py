@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 from attackers import MIB, Pulse, memory_bytes, open_sockets_max
 
 from process_tools import assert_no_panic, assert_same_roots, level, statuses, wait_for
@@ -18,6 +19,8 @@ from rustorium.client import Key
 from rustorium.devnet import Devnet
 
 TIMES = int(os.environ.get("RUSTORIUM_ABUSE_TIMES", "1"))
+MARK = pytest.mark.alone if TIMES > 1 else pytest.mark.nodes
+"""Only the long form judges times, and so needs the machine for itself."""
 BEATS = 8 * TIMES
 """Final transactions that are waited for before an attack and during it."""
 VICTIM = 0
