@@ -122,8 +122,7 @@ def list_(
 
     place = _place(place_, endpoint, region, allow_http)
     found = _home(home)
-    opened = _opener(passphrase_file, found).backups(place, key_of(found, key))
-    rows, older = listed(found, place, opened, at_least)
+    rows, older = listed(found, place, key_of(found, key), _opener(passphrase_file, found), at_least)
     emit(rows, output, ["id", "made_ms", "from_height", "height", "node", "bytes", "state"])
     if older is not None:
         raise older

@@ -186,13 +186,13 @@ def _missed(home: Home, place: Place, backups: _native.Backups) -> backupmemory.
 
 
 def listed(
-    home: Home | None, place: Place, backups: _native.Backups, at_least: int | None
+    home: Home | None, place: Place, key: Path, opener: Opener, at_least: int | None = None
 ) -> tuple[list[dict[str, Any]], VerificationFailed | None]:
     """All backups, and the error for a destination that is older than the home or the operator knows. Errors:
-    HomeError, NativeError."""
+    HomeError, KeyFileError, NativeError, VerificationFailed where nothing is there any more."""
     newest = backupmemory.load(home.backups).get(place.destination) if home is not None else None
     try:
-        rows: list[dict[str, Any]] = json.loads(backups.list())
+        rows: list[dict[str, Any]] = json.loads(opener.backups(place, key).list())
     except _native.NativeError as error:
         if error.code == "not-found" and newest is not None:
             raise backupmemory.rolled_back(place.destination, newest) from None
@@ -208,9 +208,9 @@ def verify(
     home: Home | None, place: Place, key: Path, opener: Opener, advance: Advance, at_least: int | None = None
 ) -> tuple[dict[str, Any], VerificationFailed | None]:
     """Reads all that is there: what it found, and the error for it where something is wrong. Errors: KeyFileError,
-    HomeError, NativeError."""
+    HomeError, NativeError, VerificationFailed where nothing is there any more."""
+    _, older = listed(home, place, key, opener, at_least)
     backups = opener.backups(place, key)
-    _, older = listed(home, place, backups, at_least)
     found: dict[str, Any] = run(backups, backups.verify, advance)
     return found, damage(place, found) if found["damaged"] else older
 
@@ -239,11 +239,11 @@ def restore(
 ) -> dict[str, object]:
     """Restores a home that isn't there yet, from a destination with a backup that reaches `at_least`. Errors:
     KeyFileError, NativeError, VerificationFailed; then there is still none."""
-    backups = opener.backups(place, key)
     if at_least is not None:
-        _, older = listed(None, place, backups, at_least)
+        _, older = listed(None, place, key, opener, at_least)
         if older is not None:
             raise older
+    backups = opener.backups(place, key)
     fetched: list[_native.Restoring] = []
 
     def fetch() -> str:
