@@ -6,6 +6,7 @@
 use crate::inbox::Inbox;
 use crate::node::NodeError;
 use crate::queue::Queue;
+use rustorium_types::seeded;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -36,7 +37,7 @@ impl Threads {
                 assert!(!faulty, "a fault that a test asked for");
                 run();
             });
-            if catch_unwind(run).is_err() {
+            if catch_unwind(run).is_err() && !seeded::bug("panic-leaves-half-a-node") {
                 stop(&inbox, name);
             }
         };

@@ -18,6 +18,7 @@ use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use rustorium_types::seeded;
 use serde_json::json;
 use socket2::SockRef;
 use std::io;
@@ -189,7 +190,7 @@ async fn accept(listener: TcpListener, router: Router, app: Arc<App>, mut closed
         let share = (total.available_permits() / 2).max(SHARE_MIN).min(app.limits.connections_per_address_max);
         let permit = total.clone().try_acquire_owned().ok();
         let address =
-            addresses.enter(peer.ip(), share);
+            addresses.enter(peer.ip(), if seeded::bug("few-hold-all-connections") { usize::MAX } else { share });
         match (permit, address) {
             (Some(permit), Some(address)) => {
                 let held = Held { _permit: permit, _address: address, _open: app.metrics.connection(HTTP) };
