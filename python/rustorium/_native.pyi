@@ -327,6 +327,25 @@ class Starting:
     def set_tokens(self, tokens_json: str) -> None: ...
     def audit(self, event: str, fields_json: str) -> None: ...
 
+def check_tls(certificate: str, key: str, client_authorities: str | None = None) -> str:
+    """Whether a gateway could start with these PEM files; when its certificate is good: JSON, begins_ms and ends_ms.
+    Errors: NativeError (tls-invalid)."""
+
+@final
+class TlsAuthority:
+    """An authority for certificates, whose key is in memory alone."""
+
+    def __new__(cls, name: str) -> Self: ...
+    @property
+    def certificate(self) -> str:
+        """What is trusted: PEM."""
+
+    def issue(
+        self, names: list[str], client: bool = False, until: tuple[int, int, int] | None = None
+    ) -> tuple[str, str]:
+        """A certificate for names and addresses, and its key: PEM. `until`: year, month and day (up to 28) at whose
+        beginning it ends."""
+
 @final
 class Node:
     """A node's data plane: store, journal, links, gateway, and the threads that run them."""

@@ -116,7 +116,21 @@ class GatewaySection:
     address, localhost, this machine's name and the name in http.listen need not be here; any other name is refused,
     since a web page can have its own name lead here. "*": every name, so that such a page reads what is open."""
 
+    tls_certificate: str = ""
+    """PEM file with the certificate of the HTTP face and those from it up to its authority; relative to the home.
+    With tls_key, the face speaks TLS 1.3 alone (HTTP/2 and HTTP/1.1). Changed files are used within a second, without a
+    restart; files that can't be used change nothing, and are a finding. Empty: plain HTTP."""
+    tls_key: str = ""
+    """PEM file with the certificate's key, without a passphrase, for the node's user (and a group) alone."""
+    client_authorities: str = ""
+    """PEM file with certificates of authorities: every client of the HTTP face must show a certificate of one of them,
+    also where it has a token. Empty: clients show none. The QUIC face asks for none."""
+
     def __post_init__(self) -> None:
+        if bool(self.tls_certificate) != bool(self.tls_key):
+            raise ValueError("needs tls_certificate and tls_key, or neither")
+        if self.client_authorities and not self.tls_certificate:
+            raise ValueError("has client_authorities, and no TLS: give tls_certificate and tls_key")
         if len(self.hosts) > HOSTS_MAX:
             raise ValueError(f"hosts has {len(self.hosts)} names: give {HOSTS_MAX} at most")
         if wrong := [name for name in self.hosts if name != "*" and HOST_NAME.fullmatch(name) is None]:

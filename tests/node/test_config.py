@@ -51,6 +51,8 @@ def test_flags_beat_environment_beats_file() -> None:
         ("[gateway]\nhosts = ['ledger.example:443']", "without scheme and port"),
         ("[gateway]\nhosts = ['']", "without scheme and port"),
         (f"[gateway]\nhosts = {['a'] * 65}", "give 64 at most"),
+        ("[gateway]\ntls_key = 'k'", "needs tls_certificate and tls_key, or neither"),
+        ("[gateway]\nclient_authorities = 'c'", "and no TLS: give tls_certificate and tls_key"),
         ("[p2p]\nfollowers = 'anybody'", "p2p.followers is wrong"),
         ("[p2p]\nfollowers = ['abc']", "followers has 'abc': give node keys of 64 hex digits"),
         ("[p2p]\nfollowers = 'any'\n[gateway]\nread = 'token'", "name the followers' node keys, or leave them out"),

@@ -1,6 +1,7 @@
 """The watch shows what it finds before it writes it down, and goes on whatever happens to either."""
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ VITALS: dict[str, Any] = {
     "left_out": [],
     "cut_off": [],
     "many_liars": False,
+    "tls": None,
     "peers": [{"name": "node-1", "up": True, "heard_us": [5], "passed_over": False}],
 }
 CONFIG = Config(recovery=RecoverySection(disk_free_bytes_min=0))
@@ -86,6 +88,23 @@ def test_a_finding_is_shown_with_advice_and_is_over(tmp_path: Path) -> None:
     node.read = None
     watch.look(0)
     assert len(node.shown) == 3, "a closed node has nothing to show"
+
+
+def test_what_is_wrong_with_the_gateways_certificate_is_shown(tmp_path: Path) -> None:
+    node = FakeNode()
+    watch = Watch(node, CONFIG, tmp_path, logger())
+    assert node.read is not None
+    year_ms = 365 * 24 * 3_600_000
+    node.read |= {"tls": {"begins_ms": 0, "ends_ms": time.time_ns() // 1_000_000 + year_ms, "trouble": None}}
+    watch.look(0)
+    assert codes(node) == []
+    node.read |= {"tls": {"begins_ms": 0, "ends_ms": 1, "trouble": "the key isn't there"}}
+    for second in range(100, 120):
+        node.read |= {"now_us": second * 1_000_000}
+        watch.look(0)
+    found = {one["code"]: one["evidence"] for one in node.shown[-1]}
+    assert "has expired" in found["certificate-ends"]
+    assert found["tls-files-unusable"] == "the key isn't there"
 
 
 def test_it_goes_on_after_a_fault_of_its_own_and_audits_what_begins_and_ends(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 from cli_runner import Cli
 
+from rustorium import _native
 from rustorium.devnet import Devnet
 from rustorium.errors import UsageError
 from rustorium.observe import doctor
@@ -61,6 +63,40 @@ def test_a_chain_that_one_key_governs_or_anyone_forges_in_is_named(cli: Cli, hom
         "operators": ("ok", "2 of 3 decide"),
         "pools": ("ok", "0 of shielded value"),
     }
+
+
+def test_a_gateway_in_the_clear_and_a_certificate_that_ends_are_named(cli: Cli, home: Path) -> None:
+    assert {"gateway", "gateway TLS"}.isdisjoint(checks(cli, home, 0)), "on loopback nobody is on the way"
+    text = (home / "config.toml").read_text()
+    address = next(line for line in text.split("[http]")[1].splitlines() if line.startswith("listen"))
+    text = text.replace(address, address.replace("127.0.0.1", "0.0.0.0"))  # noqa: S104
+    (home / "config.toml").write_text(text)
+    found = checks(cli, home, 0)["gateway"]
+    assert found["result"] == "warn"
+    assert "without TLS" in found["seen"]
+    assert "gateway.tls_certificate" in found["do"]
+
+    authority = _native.TlsAuthority("test")
+    day = time.gmtime(time.time() + 5 * 86_400)
+    for until, result, seen in (
+        (None, "ok", "good until 4096-01-01"),
+        ((day.tm_year, day.tm_mon, min(day.tm_mday, 28)), "warn", "expire"),
+        ((2001, 1, 1), "warn", "has expired"),
+    ):
+        certificate, key = authority.issue(["localhost"], until=until)
+        (home / "gateway.pem").write_text(certificate)
+        (home / "gateway.key").touch(0o600)
+        (home / "gateway.key").write_text(key)
+        tls = '[gateway]\ntls_certificate = "gateway.pem"\ntls_key = "gateway.key"\n'
+        (home / "config.toml").write_text(f"{text}\n{tls}")
+        found = checks(cli, home, 0)
+        assert "gateway" not in found
+        assert found["gateway TLS"]["result"] == result, found["gateway TLS"]
+        assert seen in found["gateway TLS"]["seen"]
+    (home / "gateway.key").chmod(0o644)
+    found = checks(cli, home, 1)["gateway TLS"]
+    assert "everybody on this machine may use the key" in found["seen"]
+    assert "chmod o=" in found["do"]
 
 
 def test_each_thing_that_is_wrong_is_found_with_what_to_do(cli: Cli, home: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 use rustorium_crypto::SigningKey;
 use rustorium_crypto::seal::MasterKey;
 use rustorium_gateway::gate::Rules;
+use rustorium_gateway::tls::TlsFiles;
 use rustorium_transport::PeerAddress;
 use rustorium_types::Hash;
 use serde::Deserialize;
@@ -96,6 +97,9 @@ pub struct NodeConfig {
     /// What of the gateway needs a token.
     #[serde(default)]
     pub gateway: Rules,
+    /// The gateway's TLS; none for plain HTTP.
+    #[serde(default)]
+    pub tls: Option<TlsFiles>,
     /// Where peers are listened for.
     pub p2p_listen: SocketAddr,
     /// Where HTTP clients are listened for.

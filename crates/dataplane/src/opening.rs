@@ -4,6 +4,7 @@ use crate::config::{NodeConfig, PeerSetting, ShaperSettings};
 use crate::genesis_file;
 use crate::node::NodeError;
 use crate::notices::Notices;
+use rustorium_gateway::Tls;
 use rustorium_state::host::open_table;
 use rustorium_state::tables::Tables;
 use rustorium_storage::AuditSink;
@@ -28,6 +29,12 @@ pub(crate) fn read_genesis(path: &Path) -> Result<Genesis, NodeError> {
     })?;
     genesis_file::from_json(&text)
         .map_err(|error| NodeError::new("genesis-invalid", format!("{}: {error}", path.display())))
+}
+
+/// The gateway's TLS. With files that can't be used a node doesn't start: nobody else would notice.
+pub(crate) fn open_tls(config: &NodeConfig) -> Result<Option<Arc<Tls>>, NodeError> {
+    let tls = config.tls.clone().map(Tls::open).transpose();
+    Ok(tls.map_err(|error| NodeError::new("tls-invalid", error.to_string()))?.map(Arc::new))
 }
 
 /// A journal that is missing under a store that has blocks retires the key: what it voted for is not known any more. In

@@ -18,8 +18,8 @@ use crate::metrics::NodeMetrics;
 use crate::node::{Node, NodeError, Running, StartHandle};
 use crate::notices::Notices;
 use crate::opening::{
-    address_book, network_threads, open_notices, open_tables, read_genesis, refuse_missing_journal, seed_book, shaper,
-    threads_for,
+    address_book, network_threads, open_notices, open_tables, open_tls, read_genesis, refuse_missing_journal,
+    seed_book, shaper, threads_for,
 };
 use crate::outside::intake::Intake;
 use crate::outside::{Question, Server};
@@ -47,7 +47,7 @@ use rustorium_gateway::gate::Access;
 use rustorium_gateway::http::server::{HttpConfig, StartError};
 use rustorium_gateway::http::{HttpLimits, HttpServer};
 use rustorium_gateway::quic::{QuicFace, QuicLimits};
-use rustorium_gateway::{Backend, ChainInfo, Gate, GatewayMetrics, Newest, Submitted};
+use rustorium_gateway::{Backend, ChainInfo, Gate, GatewayMetrics, Newest, Submitted, Tls};
 use rustorium_storage::{AuditSink, Durability, Journal, RocksStore, Store, StoreConfig, StoreError};
 use rustorium_transport::{FollowerLimits, Transport};
 use rustorium_txpool::PoolConfig;
@@ -89,6 +89,7 @@ pub(crate) struct Starting {
     offers: Arc<Offers>,
     questions: Arc<Queue<Question>>,
     gate: Arc<Gate>,
+    tls: Option<Arc<Tls>>,
     start: Instant,
 }
 
@@ -106,6 +107,7 @@ pub(crate) fn chain_info(genesis: &Arc<Genesis>) -> ChainInfo {
 impl Starting {
     pub(crate) fn new(config: NodeConfig, keys: NodeKeys, handle: &StartHandle) -> Result<Self, NodeError> {
         let genesis = Arc::new(read_genesis(&config.genesis_path)?);
+        let tls = open_tls(&config)?;
         let NodeKeys { storage: storage_key, node: node_key, validator: validator_key } = keys;
         let store_config =
             StoreConfig { cache_bytes: config.cache_bytes, roots_kept: config.proofs_kept, ..StoreConfig::default() };
@@ -123,6 +125,7 @@ impl Starting {
             at_rest: &at_rest,
             store: early_store,
             audit: early_audit,
+            tls: tls.clone(),
             handle,
         }
         .run()?;
@@ -165,6 +168,7 @@ impl Starting {
             stopping,
             offers,
             gate: handle.gate().clone(),
+            tls,
             questions: Arc::default(),
             start: Instant::now(),
             config,
@@ -220,7 +224,8 @@ impl Starting {
             self.store.clone(),
             self.gauges.clone(),
             self.links.clone(),
-        );
+        )
+        .with_tls(self.tls.clone());
         let at = now(self.start);
         let shard =
             Shard::recover(self.context.clone(), self.work_config(), ports, at, (tip.digest, tip.header), journaled);
@@ -403,6 +408,7 @@ impl Starting {
             metrics_listen: Some(self.config.metrics_listen),
             limits: HttpLimits::default(),
             gate: self.gate.clone(),
+            tls: self.tls.clone(),
         };
         let backend: Arc<dyn Backend> = backend;
         let failed = |error: StartError| NodeError::new(start_code(&error), error.to_string());

@@ -7,6 +7,8 @@ use crate::queue::Queue;
 use crate::shard::{BlockAhead, Event, ExecutionJob, LeftOut};
 use crate::threads::ShardGauges;
 use parking_lot::Mutex;
+use rustorium_gateway::Tls;
+use rustorium_gateway::tls::TlsState;
 use rustorium_storage::{Journal, Store};
 use rustorium_types::{Hash, PublicKey, ValidatorIndex};
 use serde::Serialize;
@@ -142,6 +144,8 @@ pub struct VitalsNote {
     pub block_ahead: Option<AheadNote>,
     /// Homes that leave out what this node sends them.
     pub left_out: Vec<LeftOutNote>,
+    /// The gateway's TLS.
+    pub tls: Option<TlsState>,
     /// All peers of the committee.
     pub peers: Vec<PeerNote>,
 }
@@ -156,6 +160,7 @@ pub(crate) struct Vitals {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) gauges: Arc<ShardGauges>,
     pub(crate) links: Arc<Links>,
+    pub(crate) tls: Option<Arc<Tls>>,
 }
 
 impl Vitals {
@@ -174,7 +179,12 @@ impl Vitals {
             ("execute", Box::new(move || jobs.busy_for())),
             ("journal", Box::new(move || writer.busy_for())),
         ];
-        Self { start, stages, journal, store, gauges, links }
+        Self { start, stages, journal, store, gauges, links, tls: None }
+    }
+
+    /// With the gateway's TLS.
+    pub(crate) fn with_tls(self, tls: Option<Arc<Tls>>) -> Self {
+        Self { tls, ..self }
     }
 
     /// One more.
@@ -221,6 +231,7 @@ impl Vitals {
             clock_ahead_ms_max: self.links.context().parameters.clock_ahead_ms_max,
             left_out: self.left_out(),
             block_ahead: self.gauges.block_ahead.lock().map(|block| self.ahead(&block)),
+            tls: self.tls.as_ref().map(|tls| tls.state()),
             peers: self.links.named().into_iter().map(peer).collect(),
         }
     }

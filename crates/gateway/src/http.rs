@@ -6,15 +6,18 @@
 mod access;
 mod answers;
 mod caches;
+mod connection;
 pub mod events;
 pub mod feed;
 pub mod health;
 pub mod light;
 pub mod listing;
+mod multiplexed;
 pub mod openapi;
 pub mod params;
 pub mod pools;
 pub mod read;
+mod secured;
 pub mod server;
 mod sites;
 mod stalling;
@@ -35,6 +38,7 @@ use axum::http::{HeaderValue, Method, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::{MethodRouter, get, post};
+use rustorium_transport::door::DoorLimits;
 use rustorium_types::limits::SUBMISSION_BYTES_MAX;
 use sites::Sites;
 use std::sync::Arc;
@@ -42,6 +46,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, watch};
 
 pub use answers::AnswerLimits;
+pub use multiplexed::Http2Limits;
+pub(crate) use secured::HandshakeFailure;
 pub use server::HttpServer;
 
 /// Bounds of the HTTP face.
@@ -51,6 +57,12 @@ pub struct HttpLimits {
     pub connections_max: usize,
     /// Open connections of one address.
     pub connections_per_address_max: usize,
+    /// TLS handshakes.
+    pub handshakes: DoorLimits,
+    /// A TLS handshake must be over within this time.
+    pub handshake_timeout: Duration,
+    /// HTTP/2.
+    pub http_2: Http2Limits,
     /// Open event streams.
     pub event_streams_max: usize,
     /// Bytes of request bodies that are read or decoded at the same time.
@@ -78,6 +90,10 @@ impl Default for HttpLimits {
         Self {
             connections_max: 4_096,
             connections_per_address_max: 1_024,
+            // The largest key in use (RSA, 4096 bits) costs less than half a thread at that rate (docs/adr/0037).
+            handshakes: DoorLimits { open_max: 4_096, open_per_site_max: 128, per_site_per_s: 100, burst: 512 },
+            handshake_timeout: Duration::from_secs(10),
+            http_2: Http2Limits::default(),
             event_streams_max: 512,
             body_bytes_in_flight_max: 64 * 1024 * 1024,
             body_timeout: Duration::from_secs(10),

@@ -16,8 +16,10 @@ pub mod problem;
 pub mod quic;
 mod screen;
 mod shares;
+pub mod tls;
 
 pub use backend::*;
 pub use final_block::{FinalBlock, Newest};
 pub use gate::Gate;
 pub use metrics::GatewayMetrics;
+pub use tls::Tls;

@@ -1,6 +1,8 @@
 //! The gateway's own counters, for the node's one registry.
 
 use crate::gate::{Denied, Scope};
+use crate::http::HandshakeFailure;
+use crate::tls::Validity;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -28,6 +30,12 @@ struct DeniedLabel {
     reason: &'static str,
 }
 
+/// Why a TLS handshake failed.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct FailureLabel {
+    reason: &'static str,
+}
+
 /// What an HTTP request asks for.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
 struct KindLabel {
@@ -47,6 +55,8 @@ pub struct GatewayMetrics {
     event_streams: Gauge,
     answer_bytes: Gauge,
     refused_answers: Counter,
+    handshake_failures: Family<FailureLabel, Counter>,
+    certificates: Family<FaceLabel, Gauge>,
     times: Family<KindLabel, Histogram, fn() -> Histogram>,
 }
 
@@ -64,6 +74,8 @@ impl Default for GatewayMetrics {
             event_streams: Gauge::default(),
             answer_bytes: Gauge::default(),
             refused_answers: Counter::default(),
+            handshake_failures: Family::default(),
+            certificates: Family::default(),
             times: Family::new_with_constructor(times),
         };
         // What is known beforehand is there from the start, with 0: so rates and alerts see the first one, too.
@@ -78,6 +90,9 @@ impl Default for GatewayMetrics {
         }
         for kind in [SUBMIT, READ] {
             drop(metrics.times.get_or_create(&KindLabel { kind }));
+        }
+        for failure in HandshakeFailure::ALL {
+            drop(metrics.handshake_failures.get_or_create(&FailureLabel { reason: failure.name() }));
         }
         for status in [200, 503] {
             drop(metrics.responses.get_or_create(&StatusLabel { status }));
@@ -131,6 +146,25 @@ impl GatewayMetrics {
             "HTTP requests refused because too many bytes of answers are under way",
             self.refused_answers.clone(),
         );
+        registry.register(
+            "handshake_failures",
+            "TLS handshakes that failed, by reason",
+            self.handshake_failures.clone(),
+        );
+        registry.register(
+            "certificate_expiry_timestamp_seconds",
+            "When the certificate in use ends, Unix time; absent without TLS",
+            self.certificates.clone(),
+        );
+    }
+
+    pub(crate) fn handshake_failed(&self, failure: HandshakeFailure) {
+        self.handshake_failures.get_or_create(&FailureLabel { reason: failure.name() }).inc();
+    }
+
+    pub(crate) fn certificate(&self, validity: Validity) {
+        let ends_s = i64::try_from(validity.ends_ms / 1_000).unwrap_or(i64::MAX);
+        self.certificates.get_or_create(&FaceLabel { face: HTTP }).set(ends_s);
     }
 
     pub(crate) fn response(&self, status: u16, submission: bool, took: Duration) {

@@ -49,6 +49,8 @@ codes! {
     HostNotAllowed = "host-not-allowed", MISDIRECTED_REQUEST, "This node isn't known by that name";
     /// A page of another site asks.
     OriginNotAllowed = "origin-not-allowed", FORBIDDEN, "Pages of other sites may not ask this";
+    /// A request without TLS, where TLS is spoken.
+    TlsNeeded = "tls-needed", BAD_REQUEST, "This node speaks TLS here";
     /// A query parameter is unknown or has a bad value.
     BadQuery = "bad_query", BAD_REQUEST, "A query parameter is unknown or has a bad value";
     /// A part of the path does not parse.

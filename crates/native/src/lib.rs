@@ -21,6 +21,7 @@ mod signing_key;
 mod sim;
 mod sim_forge;
 mod storage_key;
+mod tls;
 mod versions;
 mod wallet;
 mod zk;
@@ -35,6 +36,8 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<signing_key::SigningKey>()?;
     module.add_class::<storage_key::StorageKey>()?;
     module.add_function(wrap_pyfunction!(storage_key::forbid_core_dumps, module)?)?;
+    module.add_class::<tls::TlsAuthority>()?;
+    module.add_function(wrap_pyfunction!(tls::check_tls, module)?)?;
     module.add_class::<backup::Backups>()?;
     module.add_class::<backup::Restoring>()?;
     module.add_function(wrap_pyfunction!(backup::new_backup_key, module)?)?;

@@ -7,6 +7,7 @@
 //! sends again.
 
 mod address;
+pub mod authority;
 mod config;
 mod connect;
 pub mod door;

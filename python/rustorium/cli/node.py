@@ -72,6 +72,7 @@ def start(
     stop_fd: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Run the node of a home until Ctrl-C or SIGTERM."""
+    from rustorium.faces import gateway_url, in_the_clear
     from rustorium.node.launch import prepare
     from rustorium.node.supervisor import Descriptors, run
 
@@ -86,5 +87,7 @@ def start(
         "log.level": log_level,
     }
     launch = prepare(found, found.load_config(os.environ, flags), passphrase_file, os.environ)
-    note(f"{launch.config.node.name} of chain {launch.chain} starts; http://{launch.config.http.listen}/docs")
+    note(f"{launch.config.node.name} of chain {launch.chain} starts; {gateway_url(launch.config)}/docs")
+    for sentence in in_the_clear(launch.config):
+        note(f"WARNING: {sentence}")
     run(launch, Descriptors(ready_fd, stop_fd))

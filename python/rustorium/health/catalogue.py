@@ -125,6 +125,17 @@ FINDINGS: Mapping[str, Kind] = {
         "its senders' transactions go to other validators first: ask that validator's operator whether it is "
         "overloaded or leaves them out on purpose",
     ),
+    "certificate-ends": Kind(
+        Severity.DEGRADED,
+        Act.ASK,
+        "put a new certificate and its key into the files that gateway.tls_certificate and gateway.tls_key name: they "
+        "are used without a restart",
+    ),
+    "tls-files-unusable": Kind(
+        Severity.DEGRADED,
+        Act.ASK,
+        "correct the files: until then the gateway goes on with what it had, and a restart of the node would fail",
+    ),
     "key-retired": Kind(
         Severity.DEGRADED, Act.ASK, "stop it and run `rustorium-node node replace-key`, or leave it a follower"
     ),

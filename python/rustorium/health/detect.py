@@ -77,6 +77,10 @@ class Vitals:
     """Which homes are passed over because they left out what they were sent; empty where none is."""
     quorum_lost: str = ""
     """Why too few validators are connected; empty where enough are."""
+    certificate_ends: str = ""
+    """What is wrong with the time of the gateway's certificate."""
+    tls_trouble: str = ""
+    """Why the gateway's PEM files aren't in use as they are now."""
     peers: Sequence[PeerVitals] = field(default_factory=tuple)
 
 
@@ -155,10 +159,18 @@ class Detector:
         elif not vitals.synced:
             yield "catching-up", (f"it has executed height {vitals.executed}", config.lasts_ms)
         yield from self._member_signs(vitals)
+        yield from self._tls_signs(vitals)
         if vitals.retired:
             yield "key-retired", (vitals.retired, 0)
         if suspected := self._suspected(vitals):
             yield "peers-suspected", (suspected, 0)
+
+    def _tls_signs(self, vitals: Vitals) -> Iterator[tuple[str, tuple[str, int]]]:
+        if vitals.certificate_ends:
+            yield "certificate-ends", (vitals.certificate_ends, 0)
+        if vitals.tls_trouble:
+            # Certificate and key are not written in one moment.
+            yield "tls-files-unusable", (vitals.tls_trouble, self._config.lasts_ms)
 
     def _member_signs(self, vitals: Vitals) -> Iterator[tuple[str, tuple[str, int]]]:
         """Signs of clocks and of members that leave out, sign falsely or don't lead."""

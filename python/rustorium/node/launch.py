@@ -15,6 +15,7 @@ from typing import Any
 from rustorium import _native, homeformat
 from rustorium.config import Config, Loaded, is_address, split_address
 from rustorium.errors import ConfigError, HomeError, KeyFileMissing
+from rustorium.faces import tls_files
 from rustorium.followers import Door
 from rustorium.home import SEEDS_MAX, Home, is_node_key, open_signing_key, open_storage_key
 from rustorium.node import pacehint
@@ -101,6 +102,7 @@ def prepare(home: Home, loaded: Loaded, passphrase_file: Path | None, environmen
             "hosts": config.gateway.hosts,
             "own_names": _own_names(config),
         },
+        "tls": tls_files(home.path, config),
         "followers": followers,
         "strangers_max": config.p2p.strangers_max,
         "durability": config.storage.durability,

@@ -15,6 +15,7 @@ import trio
 
 from rustorium import __version__, _native
 from rustorium.errors import HomeError, NodeError
+from rustorium.faces import in_the_clear
 from rustorium.followers import Door
 from rustorium.homeformat import record
 from rustorium.logs import Logger, configure
@@ -70,6 +71,8 @@ def _run(launch: Launch, descriptors: Descriptors) -> None:
         log_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     log = configure(log_path, config.log.level, config.node.name)
     _native.tracing_init(str(log_path) if log_path is not None else None, config.log.level, config.node.name)
+    for sentence in in_the_clear(config):
+        log.warning("faces in the clear", reason=sentence)
     keyring = Keyring(home.tokens)
     listener = listen_tcp(config.admin.listen) if config.admin.listen else None
     door = Door(home.followers, config.p2p.followers_named)

@@ -16,6 +16,7 @@ import trio
 
 from rustorium import _native
 from rustorium.config import Config
+from rustorium.health import certificate
 from rustorium.health.catalogue import Finding, retired_because
 from rustorium.health.detect import Detector, PeerVitals, Vitals
 from rustorium.logs import Logger
@@ -111,6 +112,8 @@ class Watch:
             block_ahead=block_ahead(read),
             left_out=left_out(read),
             quorum_lost=quorum_lost(status),
+            certificate_ends=certificate_ends(read["tls"], wall_ms),
+            tls_trouble=(read["tls"] or {}).get("trouble") or "",
             peers=peers,
         )
 
@@ -159,6 +162,11 @@ def left_out(read: dict[str, Any]) -> str:
     """The homes that are passed over, with what they left out."""
     said = [f"{one['home']} listed {one['missed']} of the last {one['of']} late or never" for one in read["left_out"]]
     return ", ".join(said)
+
+
+def certificate_ends(tls: dict[str, Any] | None, wall_ms: int) -> str:
+    """What is wrong with the time of the gateway's certificate; empty where nothing is, or where there is none."""
+    return certificate.trouble(tls["begins_ms"], tls["ends_ms"], wall_ms) if tls is not None else ""
 
 
 def free_bytes(home: Path) -> int | None:

@@ -20,6 +20,8 @@ from pathlib import Path
 from rustorium import homeformat
 from rustorium.config import Config, split_address
 from rustorium.errors import NotReady, RustoriumError
+from rustorium.faces import in_the_clear, tls_files
+from rustorium.health import certificate
 from rustorium.home import Home, known_passphrase, public_part
 from rustorium.node.admin import call
 from rustorium.node.watch import free_bytes
@@ -29,6 +31,8 @@ FILES_MIN = 4_096
 MEMORY_BYTES_MIN = 2 * 1024**3
 LOCKED_BYTES_MIN = 1024 * 1024
 SYNCS = 20
+LAST_S = 253_402_300_799
+"""The end of the year 9999, in Unix time."""
 SLOW_DISKS = ("nfs", "nfs4", "cifs", "smb3", "9p", "fuse.sshfs")
 SHORT_LIVED = ("tmpfs", "ramfs", "overlay")
 
@@ -130,6 +134,7 @@ def _home(home: Home) -> Iterator[Check]:
     yield from _files(home, config)
     yield from _guarded("passphrase", lambda: [_passphrase(home, config)])
     yield from _guarded("tokens.json", lambda: [_tokens(home, config)])
+    yield from _gateway(home, config)
     yield from _disk(home, config)
     running = _running(home)
     yield running
@@ -204,6 +209,28 @@ def _tokens(home: Home, config: Config) -> Check:
     if config.admin.listen and all(token.role is None for token in known):
         return Check("tokens.json", Result.warn, "admin.listen is set, and nobody has a token with a role", do)
     return Check("tokens.json", Result.ok, f"{len(known)} tokens")
+
+
+def _gateway(home: Home, config: Config) -> Iterator[Check]:
+    """What its clients' way is like."""
+    from rustorium import _native
+
+    for sentence in in_the_clear(config):
+        seen, _, do = sentence.partition(": ")
+        yield Check("gateway", Result.warn, seen, do)
+    if (files := tls_files(home.path, config)) is None:
+        return
+    try:
+        good = json.loads(_native.check_tls(files["certificate"], files["key"], files["client_authorities"]))
+    except _native.NativeError as error:
+        seen, _, do = error.args[0].rpartition(": ")
+        yield Check("gateway TLS", Result.fail, seen, do)
+        return
+    trouble = certificate.trouble(good["begins_ms"], good["ends_ms"], time.time_ns() // 1_000_000)
+    do = "put a new certificate and its key there: they are used without a restart"
+    ends = time.strftime("%Y-%m-%d", time.gmtime(min(good["ends_ms"] // 1000, LAST_S)))
+    seen = trouble or f"a certificate that is good until {ends}"
+    yield Check("gateway TLS", Result.warn if trouble else Result.ok, seen, do if trouble else "")
 
 
 def _key(path: Path, kind: str) -> Check:

@@ -17,9 +17,9 @@ use crate::starting::chain_info;
 use parking_lot::Mutex;
 use rustorium_crypto::SigningKey;
 use rustorium_crypto::seal::AtRest;
-use rustorium_gateway::GatewayMetrics;
 use rustorium_gateway::http::server::HttpConfig;
 use rustorium_gateway::http::{HttpLimits, HttpServer};
+use rustorium_gateway::{GatewayMetrics, Tls};
 use rustorium_storage::{AuditSink, Durability, Journal, Store};
 use rustorium_sync::state::Ban;
 use rustorium_transport::{Config, FollowerLimits, Frame, Handler, Peer, SPOKEN, Transport};
@@ -36,6 +36,7 @@ pub(crate) struct Early<'a> {
     pub(crate) at_rest: &'a AtRest,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) audit: Arc<AuditSink>,
+    pub(crate) tls: Option<Arc<Tls>>,
     /// Where a stop comes in, and what can be seen meanwhile goes out.
     pub(crate) handle: &'a StartHandle,
 }
@@ -127,6 +128,7 @@ impl Early<'_> {
             metrics_listen: None,
             limits: HttpLimits::default(),
             gate: self.handle.gate().clone(),
+            tls: self.tls.clone(),
         };
         let started = runtime.block_on(HttpServer::start(http, face, GatewayMetrics::default()));
         started.map_err(|error| NodeError::new(start_code(&error), error.to_string()))

@@ -2,8 +2,9 @@
 //!
 //! *Invariants:* at most `connections_max` connections, and fewer of one address; none outlives `close`.
 
+use super::connection::Served;
 use super::params::Caller;
-use super::stalling::Stalling;
+use super::secured::Secured;
 use super::{App, HttpLimits, metrics_router, router};
 use crate::backend::Backend;
 use crate::fuse::Fuse;
@@ -11,23 +12,15 @@ use crate::gate::Gate;
 use crate::limit::{Addresses, Entered};
 use crate::metrics::{GatewayMetrics, HTTP, Open};
 use crate::problem::Code;
-use axum::Router;
-use hyper::Request;
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::{Service, service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
+use crate::tls::{LOOK, Tls};
 use rustorium_types::seeded;
 use serde_json::json;
-use socket2::SockRef;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use thiserror::Error;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -71,6 +64,8 @@ pub struct HttpConfig {
     pub limits: HttpLimits,
     /// Who may read and submit.
     pub gate: Arc<Gate>,
+    /// Of the API; none for plain HTTP. Metrics are plain.
+    pub tls: Option<Arc<Tls>>,
 }
 
 /// The running HTTP face.
@@ -81,14 +76,11 @@ pub struct HttpServer {
     tasks: JoinSet<()>,
 }
 
-/// What the system takes of an answer before it can send it. Without a bound it is some MiB for each client that reads
-/// nothing: work and memory for answers that nobody has.
-const UNSENT_BYTES_MAX: u32 = 64 * 1024;
 /// Connections that an address may hold however few are free. Otherwise it may hold half as many as are free: few
 /// addresses that hold connections and ask nothing leave some to others.
 const SHARE_MIN: usize = 8;
 /// How long requests under way may take to end after `close`.
-const CLOSE_GRACE: Duration = Duration::from_secs(3);
+pub(super) const CLOSE_GRACE: Duration = Duration::from_secs(3);
 
 /// What is said to a connection that is one too many; it is closed after it.
 fn too_many() -> String {
@@ -127,9 +119,16 @@ impl HttpServer {
         if let Some(listener) = metrics_listener {
             server.metrics_address = listener.local_addr().ok();
             let within = server.metrics_address.is_some_and(|address| address.ip().is_loopback());
-            server.tasks.spawn(accept(listener, metrics_router(app.clone(), within), app.clone(), closed.clone()));
+            let router = metrics_router(app.clone(), within);
+            let served = Served { router, limits: app.limits.clone(), secured: None, closed: closed.clone() };
+            server.tasks.spawn(accept(listener, served, app.clone()));
         }
-        server.tasks.spawn(accept(listener, router(app.clone()), app, closed));
+        let secured = config.tls.map(|tls| {
+            server.tasks.spawn(look(tls.clone(), app.metrics.clone(), closed.clone()));
+            Arc::new(Secured::new(tls, &app))
+        });
+        let served = Served { router: router(app.clone()), limits: app.limits.clone(), secured, closed };
+        server.tasks.spawn(accept(listener, served, app));
         Ok(server)
     }
 
@@ -166,9 +165,25 @@ struct Held {
     _open: Open,
 }
 
-async fn accept(listener: TcpListener, router: Router, app: Arc<App>, mut closed: watch::Receiver<bool>) {
+/// Looks at the files of TLS again and again.
+async fn look(tls: Arc<Tls>, metrics: GatewayMetrics, mut closed: watch::Receiver<bool>) {
+    metrics.certificate(tls.state().validity);
+    loop {
+        tokio::select! {
+            () = sleep(LOOK) => {}
+            _ = closed.wait_for(|closed| *closed) => return,
+        }
+        let looking = tls.clone();
+        // Where it panics, the next look may not.
+        let _ = tokio::task::spawn_blocking(move || looking.look()).await;
+        metrics.certificate(tls.state().validity);
+    }
+}
+
+async fn accept(listener: TcpListener, served: Served, app: Arc<App>) {
     let backend = app.backend.clone();
     let _fuse = Fuse(move || backend.panicked("HTTP port"));
+    let mut closed = served.closed.clone();
     let total = Arc::new(Semaphore::new(app.limits.connections_max));
     let addresses = Arc::new(Addresses::default());
     let mut connections = JoinSet::new();
@@ -194,13 +209,18 @@ async fn accept(listener: TcpListener, router: Router, app: Arc<App>, mut closed
         match (permit, address) {
             (Some(permit), Some(address)) => {
                 let held = Held { _permit: permit, _address: address, _open: app.metrics.connection(HTTP) };
-                let caller = Caller(peer.ip());
-                connections.spawn(serve(stream, caller, router.clone(), app.limits.clone(), closed.clone(), held));
+                let (served, caller) = (served.clone(), Caller(peer.ip()));
+                connections.spawn(async move {
+                    served.connection(stream, caller).await;
+                    drop(held);
+                });
             }
             _ => {
                 app.metrics.refused_connection(HTTP);
-                // An empty socket buffer takes it whole; where not, the connection just ends.
-                let _ = stream.try_write(too_many().as_bytes());
+                if served.secured.is_none() {
+                    // An empty socket buffer takes it whole; where not, the connection just ends.
+                    let _ = stream.try_write(too_many().as_bytes());
+                }
             }
         }
     }
@@ -208,42 +228,4 @@ async fn accept(listener: TcpListener, router: Router, app: Arc<App>, mut closed
     let all = async { while connections.join_next().await.is_some() {} };
     // What has not ended by then is dropped with the set.
     let _ = tokio::time::timeout(CLOSE_GRACE, all).await;
-}
-
-async fn serve(
-    stream: TcpStream,
-    caller: Caller,
-    router: Router,
-    limits: HttpLimits,
-    mut closed: watch::Receiver<bool>,
-    _held: Held,
-) {
-    // Latency only; the connection works without.
-    let _ = stream.set_nodelay(true);
-    // A bound for who reads slowly; others never see it.
-    let _ = SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT_BYTES_MAX);
-    let io = TokioIo::new(Stalling::new(stream, (limits.write_stall_timeout, limits.write_timeout)));
-    let routes = TowerToHyperService::new(router);
-    let named = |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(caller);
-        routes.call(request)
-    };
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(limits.head_timeout)
-        .max_buf_size(64 * 1024)
-        .serve_connection(io, service_fn(named))
-        .with_upgrades();
-    let mut connection = pin!(connection);
-    tokio::select! {
-        result = connection.as_mut() => return ended(result),
-        _ = closed.wait_for(|closed| *closed) => connection.as_mut().graceful_shutdown(),
-    }
-    ended(connection.await);
-}
-
-fn ended(result: hyper::Result<()>) {
-    if let Err(error) = result {
-        tracing::debug!(event = "connection_ended", %error, "a client connection ended with an error");
-    }
 }

@@ -79,8 +79,10 @@ impl Sites {
     }
 
     /// Refuses what a page of another origin can send although it may read no answer.
-    fn check_origin(&self, headers: &HeaderMap) -> Result<(), Problem> {
-        let same = |origin: &HeaderValue| self.same(origin, headers.get(header::HOST)).unwrap_or(false);
+    fn check_origin(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
+        // HTTP/2 has the host in the URI alone. Where both are there, both are this node's.
+        let host = || headers.get(header::HOST).map_or_else(|| uri.authority().cloned(), authority_of);
+        let same = |origin: &HeaderValue| self.same(origin, host()).unwrap_or(false);
         if headers.get_all(header::ORIGIN).iter().all(same) || seeded::bug("any-origin") {
             return Ok(());
         }
@@ -89,7 +91,7 @@ impl Sites {
         Err(Problem::new(Code::OriginNotAllowed, detail))
     }
 
-    fn same(&self, origin: &HeaderValue, host: Option<&HeaderValue>) -> Option<bool> {
+    fn same(&self, origin: &HeaderValue, host: Option<Authority>) -> Option<bool> {
         let origin: Uri = origin.to_str().ok()?.parse().ok()?;
         let default = match origin.scheme_str()? {
             "http" => 80,
@@ -101,7 +103,7 @@ impl Sites {
         if self.hosts.contains(&name) {
             return Some(true);
         }
-        let asked = authority_of(host?)?;
+        let asked = host?;
         Some(plain(asked.host()) == name && asked.port_u16().unwrap_or(default) == port)
     }
 }
@@ -120,7 +122,7 @@ pub(super) async fn check(State(app): Shared, request: Request, next: Next) -> R
     let headers = request.headers();
     let reads = matches!(*request.method(), Method::GET | Method::HEAD) && !headers.contains_key(header::UPGRADE);
     let host = app.sites.check_host(request.uri(), headers);
-    let checked = host.and_then(|()| if reads { Ok(()) } else { app.sites.check_origin(headers) });
+    let checked = host.and_then(|()| if reads { Ok(()) } else { app.sites.check_origin(request.uri(), headers) });
     match checked {
         Ok(()) => next.run(request).await,
         Err(problem) => problem.into_response(),

@@ -217,7 +217,8 @@ async fn an_event_stream_ends_when_its_token_is_revoked() {
 async fn a_websocket_needs_a_token_and_is_told_when_it_is_revoked() {
     let (world, gate) = (World::new([1]), gate(CLOSED));
     let listen = "127.0.0.1:0".parse().unwrap();
-    let config = HttpConfig { listen, metrics_listen: None, limits: HttpLimits::default(), gate: gate.clone() };
+    let config =
+        HttpConfig { listen, metrics_listen: None, limits: HttpLimits::default(), gate: gate.clone(), tls: None };
     let server = HttpServer::start(config, world.clone(), GatewayMetrics::default()).await.unwrap();
     world.finalize(vec![world.put(1, 0, b"k", b"v")]);
     let url = format!("ws://{}/v1/events/ws?filter=blocks&last_event_id=0.0", server.local_addr());

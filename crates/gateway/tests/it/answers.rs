@@ -101,7 +101,7 @@ async fn serve(world: &Arc<World>, limits: HttpLimits) -> Server {
     let (mut registry, metrics) = (Registry::default(), GatewayMetrics::default());
     metrics.register(&mut registry);
     let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
-    let config = HttpConfig { listen: any, metrics_listen: None, limits, gate: Gate::open() };
+    let config = HttpConfig { listen: any, metrics_listen: None, limits, gate: Gate::open(), tls: None };
     Server { server: HttpServer::start(config, world.clone(), metrics).await.unwrap(), registry }
 }
 

@@ -69,6 +69,7 @@ async fn http_load_is_final_to_the_last() {
         metrics_listen: None,
         limits: HttpLimits::default(),
         gate: Gate::open(),
+        tls: None,
     };
     let server = HttpServer::start(listen, world.clone(), GatewayMetrics::default()).await.unwrap();
     let report = run_off_thread(config(&world, Face::Http, &[server.local_addr()])).await.unwrap();

@@ -20,7 +20,7 @@ use tokio_tungstenite::tungstenite::Message;
 
 async fn start(world: &Arc<World>, limits: HttpLimits) -> HttpServer {
     let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
-    let config = HttpConfig { listen: any, metrics_listen: Some(any), limits, gate: Gate::open() };
+    let config = HttpConfig { listen: any, metrics_listen: Some(any), limits, gate: Gate::open(), tls: None };
     HttpServer::start(config, world.clone(), GatewayMetrics::default()).await.unwrap()
 }
 
@@ -56,6 +56,7 @@ async fn a_port_in_use_is_said_so() {
         metrics_listen: None,
         limits: HttpLimits::default(),
         gate: Gate::open(),
+        tls: None,
     };
     let refused = HttpServer::start(config, world.clone(), GatewayMetrics::default()).await;
     assert!(matches!(refused, Err(StartError::PortInUse { address }) if address == server.local_addr()));
@@ -126,8 +127,13 @@ async fn a_head_that_never_ends_and_a_reader_that_never_reads_are_dropped() {
     };
     let (mut registry, metrics) = (Registry::default(), GatewayMetrics::default());
     metrics.register(&mut registry);
-    let config =
-        HttpConfig { listen: "127.0.0.1:0".parse().unwrap(), metrics_listen: None, limits, gate: Gate::open() };
+    let config = HttpConfig {
+        listen: "127.0.0.1:0".parse().unwrap(),
+        metrics_listen: None,
+        limits,
+        gate: Gate::open(),
+        tls: None,
+    };
     let server = HttpServer::start(config, world.clone(), metrics).await.unwrap();
     let mut slow = TcpStream::connect(server.local_addr()).await.unwrap();
     slow.write_all(b"GET /livez HTT").await.unwrap();

@@ -144,8 +144,13 @@ async fn configured_names_are_the_nodes_own_and_their_pages_may_ask() {
 async fn metrics_on_loopback_have_no_name_either() {
     let any = "127.0.0.1:0".parse().unwrap();
     for (listen, status) in [(any, 421), ("0.0.0.0:0".parse().unwrap(), 200)] {
-        let config =
-            HttpConfig { listen: any, metrics_listen: Some(listen), limits: HttpLimits::default(), gate: Gate::open() };
+        let config = HttpConfig {
+            listen: any,
+            metrics_listen: Some(listen),
+            limits: HttpLimits::default(),
+            gate: Gate::open(),
+            tls: None,
+        };
         let server = HttpServer::start(config, World::new([1]), GatewayMetrics::default()).await.unwrap();
         let port = server.metrics_addr().unwrap().port();
         let stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
@@ -161,7 +166,8 @@ async fn metrics_on_loopback_have_no_name_either() {
 #[tokio::test]
 async fn a_websocket_is_for_pages_of_the_node_and_for_programs() {
     let listen = "127.0.0.1:0".parse().unwrap();
-    let config = HttpConfig { listen, metrics_listen: None, limits: HttpLimits::default(), gate: Gate::open() };
+    let config =
+        HttpConfig { listen, metrics_listen: None, limits: HttpLimits::default(), gate: Gate::open(), tls: None };
     let server = HttpServer::start(config, World::new([1]), GatewayMetrics::default()).await.unwrap();
     let address = server.local_addr();
     let connect = async |host: String, origin: Option<String>| {

@@ -1,0 +1,91 @@
+//! One connection of a client: its TLS handshake, where the gateway speaks TLS, and then the version of HTTP that it speaks.
+
+use super::params::Caller;
+use super::secured::Secured;
+use super::stalling::Stalling;
+use super::{HttpLimits, multiplexed};
+use axum::Router;
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use socket2::SockRef;
+use std::pin::pin;
+use std::sync::Arc;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+
+/// What the system takes of an answer before it can send it. Without a bound it is some MiB for each client that reads
+/// nothing: work and memory for answers that nobody has.
+const UNSENT_BYTES_MAX: u32 = 64 * 1024;
+/// Bytes that are read ahead of an HTTP/1.1 request.
+const BUFFER_BYTES_MAX: usize = 64 * 1024;
+
+/// What the connections of a listener share.
+#[derive(Clone)]
+pub(super) struct Served {
+    pub(super) router: Router,
+    pub(super) limits: HttpLimits,
+    /// None where TLS isn't spoken.
+    pub(super) secured: Option<Arc<Secured>>,
+    pub(super) closed: watch::Receiver<bool>,
+}
+
+impl Served {
+    /// Serves a connection until it ends.
+    pub(super) async fn connection(mut self, stream: TcpStream, caller: Caller) {
+        // Latency only; the connection works without.
+        let _ = stream.set_nodelay(true);
+        // A bound for who reads slowly; others never see it.
+        let _ = SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT_BYTES_MAX);
+        let Some(secured) = self.secured.take() else {
+            let stream = Stalling::new(stream, (self.limits.write_stall_timeout, self.limits.write_timeout));
+            return self.http_1(stream, caller).await;
+        };
+        let mut closed = self.closed.clone();
+        let connection = tokio::select! {
+            connection = secured.accept(stream, caller.0) => connection,
+            _ = closed.wait_for(|closed| *closed) => return,
+        };
+        let Some(connection) = connection else { return };
+        match connection.http_2 {
+            Some(_place) => {
+                multiplexed::serve(connection.stream, caller, self.router, &self.limits, self.closed).await;
+            }
+            None => self.http_1(connection.stream, caller).await,
+        }
+    }
+
+    async fn http_1<S>(self, stream: S, caller: Caller)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let mut closed = self.closed;
+        let routes = TowerToHyperService::new(self.router);
+        let named = |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(caller);
+            routes.call(request)
+        };
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(self.limits.head_timeout)
+            .max_buf_size(BUFFER_BYTES_MAX)
+            .serve_connection(TokioIo::new(stream), service_fn(named))
+            .with_upgrades();
+        let mut connection = pin!(connection);
+        tokio::select! {
+            result = connection.as_mut() => return ended(result),
+            _ = closed.wait_for(|closed| *closed) => connection.as_mut().graceful_shutdown(),
+        }
+        ended(connection.await);
+    }
+}
+
+pub(super) fn ended(result: hyper::Result<()>) {
+    if let Err(error) = result {
+        tracing::debug!(event = "connection_ended", %error, "a client connection ended with an error");
+    }
+}

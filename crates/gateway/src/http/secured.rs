@@ -1,0 +1,203 @@
+//! From a TCP connection to a TLS one: handshakes bounded in time, in number and in rate for each address.
+//!
+//! *Invariants:* who doesn't finish a handshake holds a connection for `handshake_timeout` at most; an address that has as
+//! many HTTP/2 connections as it may is offered HTTP/1.1.
+
+use super::stalling::Stalling;
+use super::{App, HttpLimits};
+use crate::limit::{Addresses, Entered};
+use crate::metrics::GatewayMetrics;
+use crate::problem::Code;
+use crate::tls::{Tls, is_http_2};
+use rustls::{AlertDescription, Error as RustlsError};
+use rustorium_transport::door::{Door, Verdict};
+use serde_json::json;
+use std::io;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, timeout};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+/// The first byte of a TLS connection: a record of the handshake.
+const HANDSHAKE: u8 = 22;
+/// What a client whose handshake failed may go on to send: a connection that is closed before it is read is reset, and the
+/// client hears no reason.
+const REST_BYTES_MAX: u64 = 64 * 1024;
+/// How long it may take for that.
+const REST_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Why a handshake came to nothing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum HandshakeFailure {
+    /// The address has too many under way, or begins them too fast.
+    Crowded,
+    /// It took too long.
+    Late,
+    /// The client speaks no TLS.
+    Plain,
+    /// The client showed no certificate, where it must.
+    NoCertificate,
+    /// The client's certificate isn't one of the authorities', or not good now.
+    BadCertificate,
+    /// The client doesn't take the gateway's certificate.
+    Refused,
+    /// Anything else, such as another version of TLS.
+    Broken,
+}
+
+impl HandshakeFailure {
+    pub(crate) const ALL: [Self; 7] = [
+        Self::Crowded,
+        Self::Late,
+        Self::Plain,
+        Self::NoCertificate,
+        Self::BadCertificate,
+        Self::Refused,
+        Self::Broken,
+    ];
+
+    /// The value of the metric's label.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Crowded => "crowded",
+            Self::Late => "late",
+            Self::Plain => "no-tls",
+            Self::NoCertificate => "no-client-certificate",
+            Self::BadCertificate => "bad-client-certificate",
+            Self::Refused => "refused-by-client",
+            Self::Broken => "broken",
+        }
+    }
+
+    fn of(error: &io::Error) -> Self {
+        use AlertDescription as A;
+        let found = error.get_ref().and_then(|inner| inner.downcast_ref::<RustlsError>());
+        match found {
+            Some(RustlsError::NoCertificatesPresented) => Self::NoCertificate,
+            Some(RustlsError::InvalidCertificate(_)) => Self::BadCertificate,
+            Some(RustlsError::AlertReceived(
+                A::UnknownCA | A::BadCertificate | A::CertificateExpired | A::CertificateUnknown | A::DecryptError,
+            )) => Self::Refused,
+            _ => Self::Broken,
+        }
+    }
+}
+
+/// A connection whose client is who its certificate says, where one is asked for.
+pub(super) struct Connection {
+    pub(super) stream: TlsStream<Stalling<TcpStream>>,
+    /// Held by one that speaks HTTP/2.
+    pub(super) http_2: Option<Http2Place>,
+}
+
+/// One of the places for HTTP/2 connections.
+pub(super) struct Http2Place {
+    _permit: OwnedSemaphorePermit,
+    _address: Entered,
+}
+
+/// What all connections of a listener share.
+pub(super) struct Secured {
+    tls: Arc<Tls>,
+    door: Arc<Door>,
+    places: Arc<Semaphore>,
+    addresses: Arc<Addresses>,
+    limits: HttpLimits,
+    metrics: GatewayMetrics,
+}
+
+impl Secured {
+    pub(super) fn new(tls: Arc<Tls>, app: &App) -> Self {
+        let limits = app.limits.clone();
+        Self {
+            tls,
+            door: Door::new(limits.handshakes),
+            places: Arc::new(Semaphore::new(limits.http_2.connections_max)),
+            addresses: Arc::default(),
+            metrics: app.metrics.clone(),
+            limits,
+        }
+    }
+
+    /// The handshake; none where it came to nothing, which is counted.
+    pub(super) async fn accept(&self, stream: TcpStream, address: IpAddr) -> Option<Connection> {
+        // TCP has proved the address.
+        let Verdict::Enter(_inside) = self.door.knock(Instant::now(), address, true) else {
+            return self.failed(HandshakeFailure::Crowded);
+        };
+        match timeout(self.limits.handshake_timeout, self.shake(stream, address)).await {
+            Ok(Ok(connection)) => Some(connection),
+            Ok(Err(failure)) => self.failed(failure),
+            Err(_) => self.failed(HandshakeFailure::Late),
+        }
+    }
+
+    fn failed<T>(&self, failure: HandshakeFailure) -> Option<T> {
+        self.metrics.handshake_failed(failure);
+        tracing::debug!(event = "handshake_failed", reason = failure.name());
+        None
+    }
+
+    async fn shake(&self, mut stream: TcpStream, address: IpAddr) -> Result<Connection, HandshakeFailure> {
+        let mut first = [0];
+        let count = stream.peek(&mut first).await.map_err(|_| HandshakeFailure::Broken)?;
+        if count > 0 && first[0] != HANDSHAKE {
+            tell(&mut stream).await;
+            return Err(HandshakeFailure::Plain);
+        }
+        let place = self.place(address);
+        let acceptor = TlsAcceptor::from(self.tls.config(place.is_some()));
+        let stream = Stalling::new(stream, (self.limits.write_stall_timeout, self.limits.write_timeout));
+        let stream = match acceptor.accept(stream).into_fallible().await {
+            Ok(stream) => stream,
+            Err((error, mut stream)) => {
+                leave(&mut stream).await;
+                return Err(HandshakeFailure::of(&error));
+            }
+        };
+        let http_2 = place.filter(|_| is_http_2(stream.get_ref().1.alpn_protocol()));
+        Ok(Connection { stream, http_2 })
+    }
+
+    fn place(&self, address: IpAddr) -> Option<Http2Place> {
+        let permit = self.places.clone().try_acquire_owned().ok()?;
+        let address = self.addresses.enter(address, self.limits.http_2.connections_per_address_max)?;
+        Some(Http2Place { _permit: permit, _address: address })
+    }
+}
+
+/// Answers a client that speaks no TLS, in its own words.
+async fn tell(stream: &mut TcpStream) {
+    let body = json!({
+        "type": format!("urn:rustorium:problem:{}", Code::TlsNeeded.name()),
+        "code": Code::TlsNeeded.name(),
+        "title": Code::TlsNeeded.title(),
+        "status": Code::TlsNeeded.status().as_u16(),
+        "detail": "This node speaks TLS here, and what was just sent could be read on its way; ask it by https://.",
+    })
+    .to_string();
+    let length = body.len();
+    let answer = format!(
+        "HTTP/1.1 400 Bad Request\r\ncontent-type: application/problem+json\r\nconnection: close\r\n\
+         content-length: {length}\r\n\r\n{body}"
+    );
+    // Where the client is gone, there is nobody to tell.
+    let _ = stream.write_all(answer.as_bytes()).await;
+    leave(stream).await;
+}
+
+/// Says the end, and waits for the client's.
+async fn leave<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) {
+    let rest = async {
+        stream.shutdown().await?;
+        let mut stream = stream.take(REST_BYTES_MAX);
+        tokio::io::copy(&mut stream, &mut tokio::io::sink()).await
+    };
+    // However it ends, the connection does.
+    let _ = timeout(REST_TIMEOUT, rest).await;
+}

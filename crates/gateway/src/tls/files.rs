@@ -1,0 +1,158 @@
+//! The PEM files of the gateway's TLS: read within bounds, and what is wrong with them said in one sentence.
+
+use crate::tls::TlsFiles;
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use rustorium_crypto::value_hash;
+use rustorium_types::Hash;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use thiserror::Error;
+use zeroize::Zeroizing;
+
+/// Bytes of a file: hundreds of certificates.
+const FILE_BYTES_MAX: u64 = 1024 * 1024;
+/// The bits of a mode that let everybody in.
+const EVERYBODY: u32 = 0o007;
+
+/// What is wrong with the files.
+#[derive(Debug, Error)]
+pub enum TlsError {
+    /// One can't be read.
+    #[error("{path} can't be read ({error}): correct its path in [gateway], and let the node's user read it")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// One is no file, or far too large.
+    #[error("{path} is no PEM file of at most 1 MiB: correct its path in [gateway]")]
+    NoFile {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Everybody on the machine may read or write the key.
+    #[error(
+        "everybody on this machine may use the key in {path} (mode {mode:o}): run `chmod o= {path}`, and take a new key \
+         if somebody may have done so"
+    )]
+    Exposed {
+        /// The file.
+        path: PathBuf,
+        /// Its mode.
+        mode: u32,
+    },
+    /// The key needs a passphrase.
+    #[error(
+        "the key in {path} is sealed by a passphrase, which a node can't ask for: write it without one by \
+         `openssl pkey -in {path} -out NEW`, for the node's user alone"
+    )]
+    Sealed {
+        /// The file.
+        path: PathBuf,
+    },
+    /// There is no key.
+    #[error("there is no key in {path}: put the PEM file there whose first line is -----BEGIN PRIVATE KEY-----")]
+    NoKey {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The key is of another kind.
+    #[error("the key in {path} can't be used ({reason}): take an ECDSA (P-256), Ed25519 or RSA key")]
+    OtherKind {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// There is no certificate.
+    #[error("there is no certificate in {path}: put the PEM file there that begins with -----BEGIN CERTIFICATE-----")]
+    NoCertificate {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A certificate doesn't parse.
+    #[error("a certificate in {path} isn't readable ({reason}): put the file there again as its authority made it")]
+    BadCertificate {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The certificate is of another key.
+    #[error("the certificate in {certificate} is not one for the key in {key}: put those that belong together there")]
+    OtherKey {
+        /// The certificate's file.
+        certificate: PathBuf,
+        /// The key's file.
+        key: PathBuf,
+    },
+    /// The TLS library refuses what else is right.
+    #[error("TLS can't be used ({0}): report this")]
+    Other(String),
+}
+
+/// The files' bytes.
+pub(super) struct Contents {
+    pub(super) certificate: Vec<u8>,
+    pub(super) key: Zeroizing<Vec<u8>>,
+    pub(super) client_authorities: Option<Vec<u8>>,
+}
+
+impl Contents {
+    /// Reads all.
+    pub(super) fn read(files: &TlsFiles) -> Result<Self, TlsError> {
+        let certificate = content(&files.certificate, false)?;
+        let key = Zeroizing::new(content(&files.key, true)?);
+        let client_authorities = files.client_authorities.as_deref().map(|path| content(path, false)).transpose()?;
+        Ok(Self { certificate, key, client_authorities })
+    }
+
+    /// Differs for other bytes.
+    pub(super) fn mark(&self) -> Hash {
+        let parts = [&self.certificate[..], &self.key[..], self.client_authorities.as_deref().unwrap_or_default()];
+        let marks: Vec<u8> = parts.iter().flat_map(|part| value_hash(part).0).collect();
+        value_hash(&marks)
+    }
+}
+
+fn content(path: &Path, secret: bool) -> Result<Vec<u8>, TlsError> {
+    let unreadable = |error| TlsError::Unreadable { path: path.to_owned(), error };
+    let file = File::open(path).map_err(unreadable)?;
+    let found = file.metadata().map_err(unreadable)?;
+    if !found.is_file() || found.len() > FILE_BYTES_MAX {
+        return Err(TlsError::NoFile { path: path.to_owned() });
+    }
+    let mode = found.mode() & 0o777;
+    if secret && mode & EVERYBODY != 0 {
+        return Err(TlsError::Exposed { path: path.to_owned(), mode });
+    }
+    // All room at once: a vector that grows leaves copies behind.
+    let mut bytes = Vec::with_capacity(usize::try_from(found.len()).unwrap_or(0) + 1);
+    file.take(FILE_BYTES_MAX).read_to_end(&mut bytes).map_err(unreadable)?;
+    Ok(bytes)
+}
+
+/// All certificates of a PEM file. Errors: what is wrong with it.
+pub(super) fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
+    CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>().map_err(|error| error.to_string())
+}
+
+/// The certificates of a file, at least one.
+pub(super) fn chain(path: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let found = certificates(pem).map_err(|reason| TlsError::BadCertificate { path: path.to_owned(), reason })?;
+    if found.is_empty() { Err(TlsError::NoCertificate { path: path.to_owned() }) } else { Ok(found) }
+}
+
+/// The first key of a file.
+pub(super) fn key(path: &Path, pem: &[u8]) -> Result<PrivateKeyDer<'static>, TlsError> {
+    let sealed =
+        |line: &[u8]| line.starts_with(b"-----BEGIN ENCRYPTED ") || line.starts_with(b"Proc-Type: 4,ENCRYPTED");
+    if pem.split(|byte| *byte == b'\n').any(sealed) {
+        return Err(TlsError::Sealed { path: path.to_owned() });
+    }
+    PrivateKeyDer::from_pem_slice(pem).map_err(|_| TlsError::NoKey { path: path.to_owned() })
+}

@@ -1,0 +1,24 @@
+"""For how long a certificate is still good.
+
+Invariants: PURE; who renews in time is never told of it, also where certificates are good for a day alone.
+"""
+
+MS_PER_HOUR = 3_600_000
+WARNED_MS = 14 * 24 * MS_PER_HOUR
+"""How long before the end an operator is told, at the latest after two thirds of the certificate's time."""
+
+
+def trouble(begins_ms: int, ends_ms: int, now_ms: int) -> str:
+    """What is wrong now, as a sentence's beginning; empty where nothing is."""
+    if now_ms < begins_ms:
+        return f"the gateway's certificate is good only in {_span(begins_ms - now_ms)}, by this machine's clock"
+    if now_ms >= ends_ms:
+        return f"the gateway's certificate has expired {_span(now_ms - ends_ms)} ago, so that clients refuse it"
+    if ends_ms - now_ms < min(WARNED_MS, (ends_ms - begins_ms) // 3):
+        return f"the gateway's certificate expires in {_span(ends_ms - now_ms)}"
+    return ""
+
+
+def _span(ms: int) -> str:
+    hours = ms // MS_PER_HOUR
+    return f"{hours // 24} days" if hours >= 48 else f"{hours} hours" if hours >= 2 else f"{ms // 60_000} minutes"
