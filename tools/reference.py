@@ -27,7 +27,16 @@ from rustorium.cli.app import app
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "reference"
 WRITTEN = "<!-- written by `just reference`: change the code instead -->\n"
 PYTHON = {
-    "rustorium.client": ("Client", "AsyncClient", "LightClient", "Key", "amount_of", "bytes_to_text", "text_to_bytes"),
+    "rustorium.client": (
+        "Client",
+        "AsyncClient",
+        "LightClient",
+        "Key",
+        "Tls",
+        "amount_of",
+        "bytes_to_text",
+        "text_to_bytes",
+    ),
     "rustorium.client.operations": None,
     "rustorium.client.wallet": ("Wallet", "WalletEvent", "Holding"),
     "rustorium.client.walletaio": ("AsyncWallet",),

@@ -21,7 +21,16 @@ from typing import IO, Any, Self
 
 from rustorium.config import split_address
 from rustorium.errors import DevnetError, RustoriumError
-from rustorium.home import Home, make_folder, public_part, read_genesis, read_passphrase, write_random_passphrase
+from rustorium.faces import gateway_url
+from rustorium.home import (
+    Home,
+    make_folder,
+    public_part,
+    read_genesis,
+    read_passphrase,
+    write_private,
+    write_random_passphrase,
+)
 from rustorium.joining import Joiner, in_turn, let_in, make_home, peers_of
 from rustorium.net import Net, NetAccount, NetNode, read_net
 from rustorium.netgen import PROTOCOL_VERSION, Listen, NetPlan, generate, matrix_for
@@ -64,10 +73,12 @@ class Devnet:
         parameters: dict[str, Any] | None = None,
         version: int = PROTOCOL_VERSION,
         pool_key: bytes | None = None,
+        tls: bool = False,
         progress: Callable[[int, int], None] | None = None,
     ) -> Self:
         """Makes a new net's files. `pool_key`: the canonical bytes of its pool's verifying key; None: a devnet's, for
-        tests. Errors: UsageError, HomeError, DevnetError."""
+        tests. `tls`: gateways speak TLS, with certificates of an authority of its own. Errors: UsageError, HomeError,
+        DevnetError."""
         from rustorium import _native
 
         root = root.absolute()
@@ -81,6 +92,7 @@ class Devnet:
             drawn = not (root / "passphrase").exists()  # one that is there may be anybody's
             passphrase = write_random_passphrase(root / "passphrase")
             pool_key = pool_key or _native.devnet_pool_key()[0]
+            ca, certified = _certified(root) if tls else ("", None)
             plan = NetPlan(
                 name,
                 listen,
@@ -91,6 +103,7 @@ class Devnet:
                 pool_key=pool_key,
                 random_passphrase=drawn,
                 version=version,
+                tls=certified,
                 parameters=(AGES if version > 1 else {}) | (parameters or {}),
             )
             files = generate(root, plan, passphrase, progress)
@@ -105,6 +118,7 @@ class Devnet:
             asset=files.asset,
             nodes=[_net_node(i, n.name, n.region, n.home, n.listen) for i, n in enumerate(files.nodes)],
             accounts=[NetAccount(account.address, str(account.key_file)) for account in files.accounts],
+            ca=ca,
         )
         devnet = cls(root, net, leases, lock)
         net.write(devnet.path)
@@ -200,7 +214,7 @@ class Devnet:
                 if (code := self.exit_code(index)) is not None:
                     said, reason = self.last_words(index)
                     raise DevnetError(f"{self.net.nodes[index].name} ended with {code}: {said}", code=reason)
-            waiting = [index for index in waiting if not is_ready(self.net.nodes[index].http)]
+            waiting = [index for index in waiting if not self._is_ready(self.net.nodes[index])]
             if not waiting:
                 return
             if time.monotonic() > deadline:
@@ -213,6 +227,9 @@ class Devnet:
                 time.sleep(POLL_S)
             elif interrupted.wait(POLL_S):
                 raise Interrupted
+
+    def _is_ready(self, node: NetNode) -> bool:
+        return is_ready(node.http, Home(Path(node.home)))
 
     def add_home(self, region: str | None = None, name: str | None = None) -> Joiner:
         """Makes the home of one more node, which follows once it is started, and may be admitted. Errors: HomeError,
@@ -313,8 +330,16 @@ class Devnet:
             process.wait()
 
 
-def is_ready(url: str, timeout_s: float = 1.0) -> bool:
-    """Whether a node says on /readyz that it is synced and sees a quorum."""
+def is_ready(url: str, home: Home | None = None, timeout_s: float = 1.0) -> bool:
+    """Whether a node of this machine says on /readyz that it is synced and sees a quorum. One that speaks TLS may ask
+    for a certificate, and is asked over its admin socket."""
+    if home is not None and url.startswith("https:"):
+        from rustorium.node.admin import call
+
+        try:
+            return bool(call(home.admin_socket, "status", timeout_s=timeout_s)["ready"])
+        except RustoriumError:
+            return False
     host, port = split_address(url.removeprefix("http://"))
     connection = http.client.HTTPConnection(host, port, timeout=timeout_s)
     try:
@@ -331,13 +356,27 @@ def _net_node(index: int, name: str, region: str, home: Path, listen: Listen) ->
         name=name,
         index=index,
         region=region,
-        http=f"http://{listen.http}",
+        http=gateway_url(Home(home).load_config().config),
         p2p=listen.p2p,
         metrics=f"http://{listen.metrics}",
         client=listen.client,
         pid=0,
         home=str(home),
     )
+
+
+def _certified(root: Path) -> tuple[str, tuple[str, str]]:
+    """Paths of an authority's certificate, and of a certificate and a key for this machine. Nobody has the authority's
+    own key afterwards."""
+    from rustorium import _native
+
+    folder = root / "tls"
+    make_folder(folder)
+    authority = _native.TlsAuthority("rustorium devnet")
+    certificate, key = authority.issue(["localhost", "127.0.0.1", "::1"])
+    for name, text in (("authority.pem", authority.certificate), ("gateway.pem", certificate), ("gateway.key", key)):
+        write_private(folder / name, text)
+    return str(folder / "authority.pem"), (str(folder / "gateway.pem"), str(folder / "gateway.key"))
 
 
 def _lock(root: Path) -> IO[str]:

@@ -198,6 +198,12 @@ class VerificationFailed(ClientError):
     exit_code = 4
 
 
+class TlsRefused(VerificationFailed):
+    """A node's certificate isn't trusted, or the node doesn't take this client's: nothing was asked of it."""
+
+    code = "tls-refused"
+
+
 class ProofRefused(VerificationFailed):
     """A proof, certificate or block doesn't show what it should: don't trust that answer."""
 

@@ -34,7 +34,7 @@ class Faucet:
         file = Path(net.accounts[0].key_file)
         kind, _ = public_part(file)
         self._key = Key(open_key_file(file, kind, None, os.environ), int(kind.partition(":")[2]))
-        self._client = Client(net.endpoints, genesis=read_genesis(Path(net.genesis)), key=self._key)
+        self._client = Client(net.endpoints, genesis=read_genesis(Path(net.genesis)), key=self._key, tls=net.tls)
         self._server = HTTPServer(("127.0.0.1", 0), _handler(self))
         self.url = f"http://127.0.0.1:{self._server.server_port}/"
         self._thread = threading.Thread(target=self._server.serve_forever, name="faucet", daemon=True)

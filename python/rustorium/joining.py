@@ -26,6 +26,7 @@ from rustorium.config import (
     StorageSection,
 )
 from rustorium.errors import HomeError, NotFound, NotReady, UsageError
+from rustorium.faces import gateway_url
 from rustorium.followers import add
 from rustorium.home import SEEDS_MAX, Home, make_folder, read_genesis, write_private
 from rustorium.homelock import stopped
@@ -208,9 +209,9 @@ def start_and_sync(joiner: Joiner, passphrase: bytes, timeout_s: float) -> int |
     from rustorium.devnet import is_ready
 
     pid = None if runs(joiner.home) else _start(joiner.home, passphrase)
-    url = f"http://{joiner.home.load_config().config.http.listen}"
+    url = gateway_url(joiner.home.load_config().config)
     deadline = time.monotonic() + timeout_s
-    while not is_ready(url):
+    while not is_ready(url, joiner.home):
         log = joiner.home.path / "log"
         if pid is not None and (code := _exit_code(pid)) is not None:
             raise NotReady(f"{joiner.name} ended with {code}: read {log}, mend that, then run this again")

@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from rustorium.errors import UsageError
+from rustorium.tls import Tls
 
 FORMAT = 1
 
@@ -50,12 +51,19 @@ class Net:
     """An asset that every account holds."""
     nodes: list[NetNode]
     accounts: list[NetAccount]
+    ca: str = ""
+    """Path of the certificate that nodes' certificates come from; empty: they speak no TLS."""
     format: int = FORMAT
     """Which this file has; one without it has format 1."""
 
     @property
     def endpoints(self) -> list[str]:
         return [node.http for node in self.nodes]
+
+    @property
+    def tls(self) -> Tls | None:
+        """What clients of it trust."""
+        return Tls(ca=self.ca) if self.ca else None
 
     def write(self, path: Path) -> None:
         """Replaces the file."""

@@ -83,6 +83,8 @@ class NetPlan:
     """The protocol version that the chain's headers carry."""
     parameters: dict[str, Any] = field(default_factory=dict)
     """What differs from the default chain parameters. Operators, where it names none: the first account alone."""
+    tls: tuple[str, str] | None = None
+    """Paths of the gateways' certificate and key; None: they speak no TLS."""
     operators: int = 0
     """Operators with accounts of their own, which hold nothing; 0: the first account is the only one."""
     operator_quorum: int = 1
@@ -323,12 +325,13 @@ def _config(plan: NetPlan, names: list[str], index: int) -> Config:
     if plan.matrix is not None:
         regions = [plan.regions[i % len(plan.regions)] for i in range(len(names))]
         shaper = ShaperSection(matrix=str(plan.matrix.absolute()), regions=regions, seed=plan.seed)
+    hosts, (certificate, key) = [listen.name] if listen.name else [], plan.tls or ("", "")
     return Config(
         node=NodeSection(names[index]),
         p2p=P2pSection(listen.p2p, peers),
         http=HttpSection(listen.http),
         client=ClientSection(listen.client),
-        gateway=GatewaySection(hosts=[listen.name] if listen.name else []),
+        gateway=GatewaySection(hosts=hosts, tls_certificate=certificate, tls_key=key),
         metrics=MetricsSection(listen.metrics),
         storage=StorageSection(durability="os" if plan.durability == "os" else "vote"),
         keys=KeysSection(),

@@ -5,6 +5,7 @@ Exit codes: 0 ok, 1 failed, 2 usage, 3 not found, 4 verification failed, 5 not r
 
 import os
 import sys
+from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
@@ -43,6 +44,8 @@ from rustorium.cli import (
 from rustorium.cli.failure import explain, wants_json
 
 BROKEN_PIPE = 141
+TLS_VARIABLES = ("RUSTORIUM_CA_FILE", "RUSTORIUM_CLIENT_CERTIFICATE", "RUSTORIUM_CLIENT_KEY")
+"""Where commands find what global options name (`rustorium.tls`, which is imported only when it is needed)."""
 
 app = typer.Typer(
     name="rustorium-node",
@@ -91,9 +94,24 @@ app.add_typer(wallet.group, name="wallet")
 def root(
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks (anywhere on the line).")] = False,
     version: Annotated[bool, typer.Option("--version", help="Print the version and end.")] = False,
+    ca: Annotated[
+        Path | None,
+        typer.Option("--ca", help="PEM file: the authority of nodes' certificates. Default: RUSTORIUM_CA_FILE."),
+    ] = None,
+    client_certificate: Annotated[
+        Path | None,
+        typer.Option("--client-certificate", help="PEM file to show to nodes. Default: RUSTORIUM_CLIENT_CERTIFICATE."),
+    ] = None,
+    client_key: Annotated[
+        Path | None,
+        typer.Option("--client-key", help="PEM file of its key, if apart. Default: RUSTORIUM_CLIENT_KEY."),
+    ] = None,
 ) -> None:
-    """Global options; `--debug` was taken out of the line before this."""
+    """Global options, before the command; `--debug` was taken out of the line before this."""
     del debug
+    for variable, path in zip(TLS_VARIABLES, (ca, client_certificate, client_key), strict=True):
+        if path is not None:
+            os.environ[variable] = str(path)
     if version:
         from rustorium import __version__
 

@@ -232,10 +232,11 @@ def replace_key(
 
     found = home_of(home)
     owner, opener = owner_file(found, owner_key), Opener(found_passphrase(found, passphrase_file), os.environ)
-    others = node
-    if not others and (known := net_of(net)) is not None:
+    others, known = node, net_of(net) if not node else None
+    if known is not None:
         others = [one.http for one in known.nodes if Path(one.home) != found.path]
-    with stopped(found), client_of(None, others, found.genesis, timeout_s, token_file=token_file) as client:
+    asked = client_of(None, others, found.genesis, timeout_s, token_file=token_file, nodes_of=known)
+    with stopped(found), asked as client:
         done = replace(found, client, owner, opener)
     emit_one(
         {"home": str(found.path), "old_validator_key": done.old_key, "validator_key": done.new_key,

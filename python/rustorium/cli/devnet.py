@@ -33,6 +33,9 @@ def devnet(
         int | None, typer.Option("--ready-fd", help="Descriptor that gets the path of devnet.json when all are ready.")
     ] = None,
     faucet: Annotated[bool, typer.Option("--faucet", help="Serve an endpoint that makes and funds accounts.")] = False,
+    tls: Annotated[
+        bool, typer.Option("--tls", help="Gateways speak TLS, with certificates of an authority made for this devnet.")
+    ] = False,
     rtt_matrix: Annotated[Path | None, typer.Option("--rtt-matrix", help="JSON file of round-trip times.")] = None,
     durability: Annotated[str, typer.Option("--durability", help="vote, or os (no sync).")] = "vote",
     timeout_s: Annotated[float, typer.Option("--timeout-s", help="How long validators may take to start.")] = 60.0,
@@ -65,6 +68,7 @@ def devnet(
                     accounts=accounts,
                     matrix=rtt_matrix,
                     durability=durability,
+                    tls=tls,
                     progress=advance,
                 )
             note(f"WARNING: its pool of shielded value is for tests: {_native.devnet_pool_key()[1]}")
@@ -139,7 +143,7 @@ def _watch(net: "Devnet", stopping: threading.Event) -> None:
     from rich.console import Console
     from rich.live import Live
 
-    line = LiveLine(net.net.nodes)
+    line = LiveLine(net.net.nodes, net.net.tls)
     with Live(console=Console(stderr=True, highlight=False), refresh_per_second=4, transient=True) as live:
         while not stopping.wait(LINE_S):
             look()

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rustorium.home import Home
     from rustorium.net import Net
     from rustorium.node.adminclient import Remote
+    from rustorium.tls import Tls
 
 HomeOption = Annotated[
     Path | None,
@@ -102,6 +103,14 @@ def token_of(path: Path | None, admin_url: str | None = None) -> "Tokens | None"
     return tokens
 
 
+def tls_of(net: "Net | None" = None) -> "Tls | None":
+    """Whom commands trust, and the certificate that they show: the files of the global options, of the environment, or
+    of a devnet."""
+    from rustorium.tls import named_tls
+
+    return named_tls(None, None, None, os.environ, net.ca if net is not None else "")
+
+
 def plane_of(home: Path | None, admin_url: str | None, token_file: Path | None) -> "Path | Remote":
     """The admin plane that a command is about: a home's socket, or one elsewhere. Errors: UsageError, KeyFileError."""
     from rustorium.errors import UsageError
@@ -119,7 +128,7 @@ def plane_of(home: Path | None, admin_url: str | None, token_file: Path | None) 
     token = tokens_by_url([admin_url], named_tokens(token_file, os.environ, ADMIN_VARIABLE))[admin_url]
     if token is None:
         raise UsageError("an admin plane elsewhere asks for a token: name its file by --token-file")
-    return Remote(admin_url, token)
+    return Remote(admin_url, token, tls_of())
 
 
 def client_of(
@@ -131,20 +140,21 @@ def client_of(
     *,
     token_file: Path | None,
     trust: "TrustOptions | None" = None,
+    nodes_of: "Net | None" = None,
 ) -> "Client":
-    """A client of the named net or nodes. Errors: UsageError, KeyFileError."""
+    """A client of the named net or nodes, which may be some of `nodes_of`. Errors: UsageError, KeyFileError."""
     from rustorium.errors import UsageError
     from rustorium.home import read_genesis
 
     token = token_of(token_file)
     if nodes:
         pinned = read_genesis(genesis) if genesis is not None else None
-        return _client(nodes, pinned, checkpoint, timeout_s, token, trust)
+        return _client(nodes, pinned, checkpoint, timeout_s, token, trust, tls_of(nodes_of))
     found = net_of(net)
     if found is None:
         raise UsageError("no net is named: give --net devnet.json, or --node URL with --genesis FILE")
     pinned = read_genesis(Path(found.genesis))
-    return _client(found.endpoints, pinned, checkpoint, timeout_s, token, trust)
+    return _client(found.endpoints, pinned, checkpoint, timeout_s, token, trust, tls_of(found))
 
 
 @dataclass(frozen=True)
@@ -182,6 +192,7 @@ def _client(
     timeout_s: float,
     token: "Tokens | None",
     trust: TrustOptions | None,
+    tls: "Tls | None",
 ) -> "Client":
     from rustorium.client import Client
 
@@ -196,6 +207,7 @@ def _client(
         witnesses=named.witnesses,
         timeout_s=timeout_s,
         token=token,
+        tls=tls,
     )
 
 

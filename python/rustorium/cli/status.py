@@ -16,6 +16,7 @@ from rustorium.cli.options import (
     home_of,
     net_of,
     plane_of,
+    tls_of,
     token_of,
 )
 from rustorium.cli.output import Format, Output, clear, emit, show
@@ -97,6 +98,7 @@ def _looker(
 
     found = net_of(net) if not nodes and (net is not None or home is None) else None
     endpoints = list(nodes) or (found.endpoints if found is not None else [])
+    tls = tls_of(found)
     own: Home | Remote | None = None
     if home is None or isinstance(home, Path):
         own = _known(home_of(home)) if home is not None or not endpoints else None
@@ -105,7 +107,7 @@ def _looker(
 
     def look() -> "tuple[list[NodeStatus], list[Verdict]]":
         mine, advice = _own(own, timeout_s) if own is not None else (None, "")
-        others = ask(endpoints, timeout_s, token) if endpoints else []
+        others = ask(endpoints, timeout_s, token, tls) if endpoints else []
         statuses = [mine] if mine is not None else []
         statuses += [one for one in others if mine is None or one.node != mine.node]
         verdicts = [of_net(statuses, all_asked=found is not None)]

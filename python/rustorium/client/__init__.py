@@ -15,6 +15,7 @@ from rustorium.client.light import LightClient
 from rustorium.client.text import amount_of, bytes_to_text, text_to_bytes, wait_of
 from rustorium.client.wallet import Wallet
 from rustorium.client.walletaio import AsyncWallet
+from rustorium.tls import Tls
 
 if TYPE_CHECKING:
     from rustorium.api import ConsensusEngine, Storage, TransactionProcessor
@@ -30,6 +31,7 @@ __all__ = [
     "Client",
     "Key",
     "LightClient",
+    "Tls",
     "Verifier",
     "Wallet",
     "amount_of",

@@ -13,6 +13,7 @@ from rustorium.client.base import TIMEOUT_S
 from rustorium.client.keys import Key
 from rustorium.client.pools import PoolMethods
 from rustorium.net import read_net
+from rustorium.tls import Tls
 
 
 class AsyncClient(PoolMethods):
@@ -25,15 +26,23 @@ class AsyncClient(PoolMethods):
     how old the header of a proven read may be by this machine's clock. `witnesses`: URLs of further nodes, without
     tokens; one of them must have the header of each proof, and none another final one (ChainForked has the evidence).
     `token`: a gateway token (`rsk_…`), for a node whose operator asks for one; with several endpoints `{URL: token}`.
-    Each is shown to its own endpoint alone, over TLS or within this machine."""
+    Each is shown to its own endpoint alone, over TLS or within this machine. `tls`: PEM files for `https://` endpoints:
+    whose certificates are trusted, and the certificate to show (`Tls(ca=…, certificate=…, key=…)`)."""
 
     @classmethod
     def from_net(
-        cls, path: str | Path, *, key: Key | None = None, timeout_s: float = TIMEOUT_S, token: Tokens | None = None
+        cls,
+        path: str | Path,
+        *,
+        key: Key | None = None,
+        timeout_s: float = TIMEOUT_S,
+        token: Tokens | None = None,
+        tls: Tls | None = None,
     ) -> Self:
         """A client of the net in a `devnet.json`. Errors: UsageError, HomeError."""
         net = read_net(Path(path))
-        return cls(net.endpoints, genesis=Path(net.genesis), key=key, timeout_s=timeout_s, token=token)
+        tls, genesis = tls or net.tls, Path(net.genesis)
+        return cls(net.endpoints, genesis=genesis, key=key, timeout_s=timeout_s, token=token, tls=tls)
 
     async def __aenter__(self) -> Self:
         await self._transport.__aenter__()

@@ -22,6 +22,7 @@ from rustorium.client.transport import Transport
 from rustorium.client.witnesses import Witnesses
 from rustorium.errors import GenesisNeeded, UsageError
 from rustorium.home import read_genesis
+from rustorium.tls import Tls
 from rustorium.types import NodeStatus, Receipt
 
 TIMEOUT_S = 30.0
@@ -46,15 +47,16 @@ class ClientBase:
         timeout_s: float = TIMEOUT_S,
         transport: httpx2.AsyncBaseTransport | None = None,
         token: Tokens | None = None,
+        tls: Tls | None = None,
     ) -> None:
         urls = [endpoints] if isinstance(endpoints, str) else endpoints
-        self._transport = Transport(urls, transport, token)
+        self._transport = Transport(urls, transport, token, tls)
         self._genesis = read_genesis(Path(genesis)) if isinstance(genesis, (str, Path)) else genesis
         self._checkpoint = Path(checkpoint).read_bytes() if isinstance(checkpoint, (str, Path)) else checkpoint
         self._trust_period_s = trust_period_s
         self._trust_file = trust_file
         self._max_age_s = max_age_s
-        self._witnesses = Witnesses(list(witnesses), transport, lambda: self.light)
+        self._witnesses = Witnesses(list(witnesses), transport, lambda: self.light, tls)
         self._light: LightClient | None = None
         self._chain = _native.genesis_hash(self._genesis) if self._genesis is not None else None
         if self._checkpoint is not None and self.light.chain != (self._chain or self.light.chain):

@@ -25,6 +25,7 @@ from rustorium.client.submit import Result
 from rustorium.client.wire import Answer
 from rustorium.client.zk import Document, Public
 from rustorium.net import read_net
+from rustorium.tls import Tls
 from rustorium.types import (
     Account,
     Balance,
@@ -65,6 +66,7 @@ class Client:
         timeout_s: float = TIMEOUT_S,
         transport: httpx2.AsyncBaseTransport | None = None,
         token: Tokens | None = None,
+        tls: Tls | None = None,
     ) -> None:
         self._loop: AbstractContextManager[BlockingPortal] | None = start_blocking_portal("asyncio")
         self._portal = self._loop.__enter__()
@@ -82,6 +84,7 @@ class Client:
                 timeout_s=timeout_s,
                 transport=transport,
                 token=token,
+                tls=tls,
             )
             self._client = self._portal.call(make)
         except BaseException:
@@ -90,11 +93,18 @@ class Client:
 
     @classmethod
     def from_net(
-        cls, path: str | Path, *, key: Key | None = None, timeout_s: float = TIMEOUT_S, token: Tokens | None = None
+        cls,
+        path: str | Path,
+        *,
+        key: Key | None = None,
+        timeout_s: float = TIMEOUT_S,
+        token: Tokens | None = None,
+        tls: Tls | None = None,
     ) -> Self:
         """A client of the net in a `devnet.json`. Errors: UsageError, HomeError."""
         net = read_net(Path(path))
-        return cls(net.endpoints, genesis=Path(net.genesis), key=key, timeout_s=timeout_s, token=token)
+        tls, genesis = tls or net.tls, Path(net.genesis)
+        return cls(net.endpoints, genesis=genesis, key=key, timeout_s=timeout_s, token=token, tls=tls)
 
     def __enter__(self) -> Self:
         return self

@@ -15,7 +15,8 @@ from rustorium.bearer import bearing
 from rustorium.client import wire
 from rustorium.client.endpoints import Endpoint
 from rustorium.client.transport import PAUSE_S_MAX, PAUSE_S_MIN, READ_ATTEMPT_S, Transport
-from rustorium.errors import BadResponse, Busy, NotFound, Refused
+from rustorium.errors import BadResponse, Busy, NotFound, Refused, TlsRefused
+from rustorium.tls import refusal
 from rustorium.types import Event
 
 SILENCE_S_MAX = 60.0
@@ -95,8 +96,11 @@ class EventStream:
         self._endpoint = nodes[self._gone]
         try:
             self._link = await _Link.open(self._transport, self._endpoint, self._filter, position)
-        except (httpx2.HTTPError, OSError, TimeoutError, Busy):
+        except (httpx2.HTTPError, OSError, TimeoutError, Busy) as error:
             self._fail()
+            untrusted = refusal(self._endpoint.url, error)
+            if untrusted is not None and len(nodes) == 1:
+                raise TlsRefused(untrusted) from None
             await self._disconnect()
             return False
         return True

@@ -39,6 +39,8 @@ def run_load(
 
     Errors: UsageError, KeyFileError, NativeError, Unreachable."""
     tokens = tokens_by_url(net.endpoints, token)
+    if face == "http" and any(url.startswith("https:") for url in net.endpoints):
+        raise UsageError("the generator of load speaks no TLS: use --face quic, or a net without TLS")
     if not net.accounts:
         raise UsageError("the net has no funded accounts to send from: start the devnet with --accounts 4 or more")
     with ThreadPoolExecutor(max_workers=THREADS) as pool:
@@ -73,7 +75,7 @@ def _nodes(net: Net, tokens: dict[str, str | None]) -> list[dict[str, str | None
 
 
 def _senders(net: Net, keys: list[Key], token: Tokens | None) -> list[dict[str, object]]:
-    with Client(net.endpoints, token=token) as client:
+    with Client(net.endpoints, token=token, tls=net.tls) as client:
         return [
             {"seed_hex": key.seed.hex(), "region": key.region, "nonce": client.account(key.address, verify=False).nonce}
             for key in keys

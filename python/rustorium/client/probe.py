@@ -15,6 +15,7 @@ from rustorium.bearer import Tokens, bearing, tokens_by_url
 from rustorium.client.wire import node_status, parse, problem
 from rustorium.errors import RustoriumError
 from rustorium.net import NetNode
+from rustorium.tls import Tls, refusal, verifying
 from rustorium.types import NodeStatus
 
 THREADS = 16
@@ -22,11 +23,13 @@ TIMEOUT_S = 1.0
 TRANSACTIONS = "rustorium_execution_transactions_total "
 
 
-def ask(endpoints: Sequence[str], timeout_s: float, token: Tokens | None = None) -> list[NodeStatus]:
-    """Each node's status, in the order of `endpoints`. `token`: for nodes that ask for one. Errors: UsageError."""
+def ask(
+    endpoints: Sequence[str], timeout_s: float, token: Tokens | None = None, tls: Tls | None = None
+) -> list[NodeStatus]:
+    """Each node's status, in the order of `endpoints`. `token`, `tls`: for nodes that ask for one, or speak it. Errors:
+    UsageError."""
     tokens = tokens_by_url(endpoints, token)
-    secure = any(url.lower().startswith("https://") for url in endpoints)
-    with httpx2.Client(verify=secure, trust_env=False, timeout=timeout_s) as client:
+    with httpx2.Client(verify=verifying(endpoints, tls), trust_env=False, timeout=timeout_s) as client:
 
         def one(url: str) -> NodeStatus:
             try:
@@ -35,7 +38,7 @@ def ask(endpoints: Sequence[str], timeout_s: float, token: Tokens | None = None)
                     return silent(url, problem(answer.status_code, answer.json()).message)
                 return status_of(answer.json())
             except (httpx2.HTTPError, OSError, ValueError, RustoriumError) as error:
-                return silent(url, str(error) or type(error).__name__)
+                return silent(url, refusal(url, error) or str(error) or type(error).__name__)
 
         with ThreadPoolExecutor(max_workers=min(THREADS, max(1, len(endpoints)))) as pool:
             return list(pool.map(one, endpoints))
@@ -55,13 +58,13 @@ def silent(url: str, why: str) -> NodeStatus:
 class LiveLine:
     """One line about a devnet, made anew each time it is asked for: heights, transactions and their rate, pools."""
 
-    def __init__(self, nodes: Sequence[NetNode]) -> None:
-        self._nodes = nodes
+    def __init__(self, nodes: Sequence[NetNode], tls: Tls | None = None) -> None:
+        self._nodes, self._tls = nodes, tls
         self._transactions, self._at_s = 0.0, time.monotonic()
 
     def text(self) -> str:
         """Asks all nodes. A node that is down shows as "down"."""
-        statuses = ask([node.http for node in self._nodes], TIMEOUT_S)
+        statuses = ask([node.http for node in self._nodes], TIMEOUT_S, tls=self._tls)
         transactions, now_s = self._executed(), time.monotonic()
         rate = max(0.0, transactions - self._transactions) / max(now_s - self._at_s, 0.001)
         self._transactions, self._at_s = transactions, now_s

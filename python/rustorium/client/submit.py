@@ -11,7 +11,17 @@ import anyio
 from rustorium.client.endpoints import Endpoint
 from rustorium.client.transport import ATTEMPT_S_MIN, PAUSE_S_MAX, PAUSE_S_MIN, Transport
 from rustorium.client.wire import SUBMISSION_MEDIA, Answer, frame, parse, submitted, transaction_status
-from rustorium.errors import Busy, ClientError, NotFound, NotReady, OutcomeUnknown, Refused, RustoriumError, Unreachable
+from rustorium.errors import (
+    Busy,
+    ClientError,
+    NotFound,
+    NotReady,
+    OutcomeUnknown,
+    Refused,
+    RustoriumError,
+    TlsRefused,
+    Unreachable,
+)
 from rustorium.types import SignedTransaction, Submitted, Wait
 
 PATH = "/v1/transactions"
@@ -37,13 +47,16 @@ class Group:
         self._doubts: dict[int, ClientError] = {}
         self._perhaps_taken: set[int] = set()
         self._last: RustoriumError | None = None
+        self._untrusted: set[str] = set()
+        """Nodes that were not asked, for want of trust."""
 
     async def run(self) -> list[Result]:
         """One result per transaction, in order."""
         pause = PAUSE_S_MIN
         while self._open():
             self._doubts.clear()
-            for endpoint in await self._transport.order():
+            nodes = await self._transport.order()
+            for endpoint in nodes:
                 if not self._open() or anyio.current_time() >= self._deadline:
                     break
                 await self._ask(endpoint)
@@ -51,7 +64,8 @@ class Group:
                 perhaps = isinstance(refusal, Busy) or index in self._perhaps_taken
                 if self._results[index] is None and not perhaps:
                     self._results[index] = refusal
-            if not self._open() or anyio.current_time() + pause >= self._deadline:
+            untrusted = self._untrusted.issuperset(endpoint.url for endpoint in nodes)
+            if untrusted or not self._open() or anyio.current_time() + pause >= self._deadline:
                 break
             await anyio.sleep(pause)
             pause = min(2 * pause, PAUSE_S_MAX)
@@ -81,6 +95,10 @@ class Group:
             self._last = error
             if error.sent:
                 self._perhaps_taken.update(asked)
+            return
+        except TlsRefused as error:
+            # Nothing was asked.
+            self._last, self._untrusted = error, self._untrusted | {endpoint.url}
             return
         except Refused as error:
             self._last = error

@@ -19,10 +19,12 @@ from rustorium.errors import (
     ClientError,
     NotReady,
     RustoriumError,
+    TlsRefused,
     Unreachable,
     UsageError,
     VerificationFailed,
 )
+from rustorium.tls import Tls, refusal, verifying
 
 T = TypeVar("T")
 
@@ -38,9 +40,13 @@ class Transport:
     """The HTTP side of one client."""
 
     def __init__(
-        self, urls: Sequence[str], transport: httpx2.AsyncBaseTransport | None = None, token: Tokens | None = None
+        self,
+        urls: Sequence[str],
+        transport: httpx2.AsyncBaseTransport | None = None,
+        token: Tokens | None = None,
+        tls: Tls | None = None,
     ) -> None:
-        """`token`: for endpoints whose operators ask for one. Errors: UsageError."""
+        """`token`: for endpoints whose operators ask for one. `tls`: for those that speak it. Errors: UsageError."""
         if not urls:
             raise UsageError("a client needs at least one endpoint: give the URL of a node's HTTP face")
         for url in urls:
@@ -49,10 +55,9 @@ class Transport:
         self.endpoints = Endpoints(tokens_by_url(urls, token))
         self._probed = len(self.endpoints.all) == 1
         self._probing = anyio.Lock()
-        secure = any(url.lower().startswith("https://") for url in urls)
         self.http = httpx2.AsyncClient(
             transport=transport,
-            verify=secure,
+            verify=verifying(urls, tls),
             trust_env=False,
             limits=httpx2.Limits(max_connections=CONNECTIONS_MAX, max_keepalive_connections=CONNECTIONS_MAX),
         )
@@ -134,7 +139,7 @@ class Transport:
     ) -> Any:
         """One request to one node. `waits`: its time says nothing about the network.
 
-        Errors: Unreachable, or what the problem says."""
+        Errors: Unreachable, TlsRefused, or what the problem says."""
         start = anyio.current_time()
         seconds = max(0.001, min(attempt_s, deadline - start))
         headers = bearing(endpoint.token) | ({"content-type": media} if media is not None else {})
@@ -145,6 +150,8 @@ class Transport:
                 )
         except (httpx2.HTTPError, TimeoutError, OSError) as error:
             self.endpoints.failed(endpoint, anyio.current_time())
+            if (untrusted := refusal(endpoint.url, error)) is not None:
+                raise TlsRefused(untrusted) from None
             name = str(error) or type(error).__name__
             sent = not isinstance(error, (httpx2.ConnectError, httpx2.ConnectTimeout))
             message = f"{endpoint.url} doesn't answer ({name}): check that the node runs"

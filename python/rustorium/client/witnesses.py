@@ -18,6 +18,7 @@ from rustorium.client.proofs import require_certificate
 from rustorium.client.transport import Transport
 from rustorium.client.trust import refusing
 from rustorium.errors import ChainForked, NotFound, RustoriumError, WitnessesSilent
+from rustorium.tls import Tls
 from rustorium.types import Block
 
 WAIT_S = 3.0
@@ -31,9 +32,13 @@ class Witnesses:
     """The witnesses of one client; none of them is one of its endpoints' own words."""
 
     def __init__(
-        self, urls: Sequence[str], transport: httpx2.AsyncBaseTransport | None, light: Callable[[], LightClient]
+        self,
+        urls: Sequence[str],
+        transport: httpx2.AsyncBaseTransport | None,
+        light: Callable[[], LightClient],
+        tls: Tls | None = None,
     ) -> None:
-        self._all = [_Witness(url, Transport([url], transport)) for url in urls]
+        self._all = [_Witness(url, Transport([url], transport, tls=tls)) for url in urls]
         self._light = light
         self._confirmed: OrderedDict[str, None] = OrderedDict()
         """Digests of headers that a witness has, too."""

@@ -18,6 +18,7 @@ from rustorium.errors import (
     TooManyCalls,
     UsageError,
 )
+from rustorium.tls import Tls, refusal, verifying
 
 PATH = "/v1/admin/"
 NO_NODE = "node-not-running"
@@ -33,6 +34,7 @@ class Remote:
 
     url: str
     token: str = field(repr=False)
+    tls: Tls | None = None
 
     def __post_init__(self) -> None:
         check_way(self.url)
@@ -44,10 +46,13 @@ def ask_remote(remote: Remote, operation: str, timeout_s: float, arguments: Mapp
 
     headers = {"authorization": f"Bearer {remote.token}"}
     try:
-        with httpx2.Client(verify=remote.url.startswith("https:"), trust_env=False, timeout=timeout_s) as client:
+        verify = verifying([remote.url], remote.tls)
+        with httpx2.Client(verify=verify, trust_env=False, timeout=timeout_s) as client:
             answer = client.post(f"{remote.url.rstrip('/')}{PATH}{operation}", json=dict(arguments), headers=headers)
         return said(answer.status_code, answer.content)
     except (httpx2.HTTPError, OSError, ValueError) as error:
+        if (untrusted := refusal(remote.url, error)) is not None:
+            raise NotReady(untrusted, code="tls-refused") from None
         raise NotReady(
             f"no admin plane answers on {remote.url} ({type(error).__name__}): check the URL, the tunnel, and "
             "`[admin] listen` of the node",
