@@ -11,6 +11,7 @@ use crate::problem::Code;
 use crate::tls::{Tls, is_http_2};
 use rustls::{AlertDescription, Error as RustlsError};
 use rustorium_transport::door::{Door, Verdict};
+use rustorium_types::seeded;
 use serde_json::json;
 use std::io;
 use std::net::IpAddr;
@@ -126,11 +127,16 @@ impl Secured {
 
     /// The handshake; none where it came to nothing, which is counted.
     pub(super) async fn accept(&self, stream: TcpStream, address: IpAddr) -> Option<Connection> {
+        let within = if seeded::bug("handshake-without-end") {
+            self.limits.head_timeout * 100
+        } else {
+            self.limits.handshake_timeout
+        };
         // TCP has proved the address.
         let Verdict::Enter(_inside) = self.door.knock(Instant::now(), address, true) else {
             return self.failed(HandshakeFailure::Crowded);
         };
-        match timeout(self.limits.handshake_timeout, self.shake(stream, address)).await {
+        match timeout(within, self.shake(stream, address)).await {
             Ok(Ok(connection)) => Some(connection),
             Ok(Err(failure)) => self.failed(failure),
             Err(_) => self.failed(HandshakeFailure::Late),
