@@ -1,14 +1,11 @@
 //! A panic on each thread of a node, and in what a node does for others.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-#[path = "../../../execution/tests/common/chain.rs"]
-#[allow(dead_code, missing_docs, clippy::unwrap_used)]
-mod made;
-
 use super::*;
 use crate::config::{NodeConfig, NodeKeys};
 use crate::genesis_file;
 use crate::node::{Node, StartHandle};
+use crate::outside::made;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustorium_crypto::SigningKey;
 use rustorium_crypto::seal::MasterKey;

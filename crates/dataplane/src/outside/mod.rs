@@ -15,7 +15,7 @@ pub mod server;
 // The tests of `backend` load it, too, below their own modules.
 #[allow(clippy::duplicate_mod)]
 #[path = "../../../execution/tests/common/chain.rs"]
-mod made;
+pub(crate) mod made;
 
 pub use desk::{Desk, Question, Work};
 pub use routing::Standing;
