@@ -3,6 +3,14 @@
 //! *Invariants:* a file appears whole or not at all, is readable by its owner alone, and never replaces another; kind,
 //! version and public key are sealed along, so that no file passes for another; plain secrets are wiped when dropped.
 
+mod replace;
+mod storage;
+
+pub use replace::{Resealed, destroy, opens, reseal};
+pub use storage::{
+    Passphrase, StorageKeys, before_file, discard_before, open_storage, replace_backup, replace_storage,
+};
+
 use crate::hash::hash;
 use crate::locked::scrubbed;
 use crate::seal::{Cipher, TAG_BYTES};
@@ -82,6 +90,14 @@ pub enum KeystoreError {
         /// Its permission bits.
         mode: u32,
     },
+    /// The key before the one that is to be replaced is there yet.
+    #[error("{path} is there, the key before the one that would be replaced: {next}")]
+    Replacing {
+        /// The file of the key before.
+        path: PathBuf,
+        /// What to do.
+        next: &'static str,
+    },
     /// The operating system refused.
     #[error("the key file {path} can't be read or written: {source}")]
     Io {
@@ -149,11 +165,23 @@ pub fn seal_with_public(
     if path.symlink_metadata().is_ok() {
         return Err(KeystoreError::Exists(path.to_owned()));
     }
+    let public = public.map(hex::encode);
+    write_new(path, &sealed_text(path, secret, kind, public, passphrase, origin)?)
+}
+
+/// The contents of a key file.
+fn sealed_text(
+    path: &Path,
+    secret: &[u8],
+    kind: &str,
+    public: Option<String>,
+    passphrase: &[u8],
+    origin: Origin,
+) -> Result<Vec<u8>, KeystoreError> {
     let corrupt = corrupt(path);
     let (mut salt, mut nonce) = ([0; 16], [0; 12]);
     UnwrapErr(SysRng).fill_bytes(&mut salt);
     UnwrapErr(SysRng).fill_bytes(&mut nonce);
-    let public = public.map(hex::encode);
     let (algorithm, salt) = (ALGORITHM.to_owned(), hex::encode(salt));
     let (m_kib, t) = match origin {
         Origin::Chosen if !seeded::bug("passphrase-not-stretched") => (MEMORY_KIB, PASSES),
@@ -169,16 +197,19 @@ pub fn seal_with_public(
     let tag = derived.cipher.seal_under(nonce, &associated_data(&file), &mut sealed);
     sealed.extend_from_slice(&tag.map_err(|error| corrupt(error.to_string()))?);
     file.sealed = hex::encode(sealed);
-    let text = serde_json::to_vec_pretty(&file).map_err(|error| corrupt(error.to_string()))?;
-    write_new(path, &text)
+    serde_json::to_vec_pretty(&file).map_err(|error| corrupt(error.to_string()))
 }
 
 /// Reads the secret of a file of this kind.
 pub fn open(path: &Path, kind: &str, passphrase: &[u8]) -> Result<Zeroizing<Vec<u8>>, KeystoreError> {
+    open_file(path, &read(path)?, kind, passphrase)
+}
+
+fn open_file(path: &Path, file: &KeyFile, kind: &str, passphrase: &[u8]) -> Result<Zeroizing<Vec<u8>>, KeystoreError> {
     let corrupt = corrupt(path);
-    let file = read(path)?;
     if file.kind != kind && !seeded::bug("key-of-any-purpose") {
-        return Err(KeystoreError::OtherKind { path: path.to_owned(), found: file.kind, wanted: kind.to_owned() });
+        let (found, wanted) = (file.kind.clone(), kind.to_owned());
+        return Err(KeystoreError::OtherKind { path: path.to_owned(), found, wanted });
     }
     let nonce: [u8; 12] = digits(&file.nonce, "nonce").map_err(&corrupt)?;
     let check: [u8; 32] = digits(&file.kdf.check, "check").map_err(&corrupt)?;
@@ -190,7 +221,7 @@ pub fn open(path: &Path, kind: &str, passphrase: &[u8]) -> Result<Zeroizing<Vec<
     let altered = || corrupt("its contents were altered".into());
     let (sealed, tag) = sealed.split_last_chunk::<TAG_BYTES>().ok_or_else(altered)?;
     let mut secret = Zeroizing::new(sealed.to_vec());
-    let good = derived.cipher.open_under(nonce, &associated_data(&file), &mut secret, tag);
+    let good = derived.cipher.open_under(nonce, &associated_data(file), &mut secret, tag);
     if good { Ok(secret) } else { Err(altered()) }
 }
 

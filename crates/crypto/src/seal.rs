@@ -15,9 +15,11 @@
 
 mod backup;
 mod log;
+mod rekey;
 
 pub use backup::{BACKUP_OVERHEAD, BackupKey, ObjectRefused};
 pub use log::{LogOpener, LogSealer};
+pub use rekey::CARRIED_BYTES;
 
 use crate::locked::Locked;
 use getrandom::SysRng;
@@ -207,17 +209,18 @@ impl KeyedHash {
     }
 }
 
-/// A node's master key and the chain that everything sealed belongs to.
+/// A node's master key and the chain that everything sealed belongs to; and the key before, while that opens something yet.
 #[derive(Clone, Debug)]
 pub struct AtRest {
     master: Arc<MasterKey>,
+    before: Option<Arc<MasterKey>>,
     chain: ChainId,
 }
 
 impl AtRest {
     /// Of this key, for this chain.
     pub fn new(master: Arc<MasterKey>, chain: ChainId) -> Self {
-        Self { master, chain }
+        Self { master, before: None, chain }
     }
 
     /// The chain.
@@ -234,7 +237,7 @@ impl AtRest {
     /// Opens rows; it knows no version until it is told (`Opener::add`).
     pub fn row_opener(&self) -> Opener {
         let (salts, ready) = (RwLock::default(), RwLock::default());
-        Opener { at_rest: self.clone(), salts, ready }
+        Opener { master: self.master.clone(), chain: self.chain, salts, ready }
     }
 
     /// Seals the records of a log whose positions only grow.
@@ -374,8 +377,10 @@ pub fn version_of(sealed: &[u8]) -> Option<u32> {
 
 /// Opens rows of any key version that it was told of; safe to share.
 pub struct Opener {
-    at_rest: AtRest,
-    salts: RwLock<BTreeMap<u32, Salt>>,
+    master: Arc<MasterKey>,
+    chain: ChainId,
+    /// By version: from which key and salt its subkey comes.
+    salts: RwLock<BTreeMap<u32, (Arc<MasterKey>, Salt)>>,
     ready: RwLock<Vec<Ready>>,
 }
 
@@ -387,9 +392,13 @@ struct Ready {
 }
 
 impl Opener {
-    /// Tells it a version's salt.
+    /// Tells it a version's salt, under the key that it was made of.
     pub fn add(&self, version: u32, salt: Salt) {
-        self.salts.write().unwrap_or_else(PoisonError::into_inner).insert(version, salt);
+        self.put(version, self.master.clone(), salt);
+    }
+
+    fn put(&self, version: u32, master: Arc<MasterKey>, salt: Salt) {
+        self.salts.write().unwrap_or_else(PoisonError::into_inner).insert(version, (master, salt));
     }
 
     /// What was sealed at this place.
@@ -402,7 +411,7 @@ impl Opener {
         let cipher = self.cipher(version)?;
         let mut out = data.to_vec();
         let open = |associated: &[u8]| cipher.open(u64::from_le_bytes(count), associated, &mut out, tag);
-        let good = place.with(&self.at_rest.chain, version, open)?;
+        let good = place.with(&self.chain, version, open)?;
         if good { Ok(out) } else { Err(OpenError::Altered) }
     }
 
@@ -413,9 +422,9 @@ impl Opener {
             return Ok(found.cipher.clone());
         }
         drop(ready);
-        let salt = self.salts.read().unwrap_or_else(PoisonError::into_inner).get(&version).copied();
-        let salt = salt.ok_or(OpenError::UnknownVersion(version))?;
-        let cipher = Arc::new(self.at_rest.master.cipher(ROWS, &salt)?);
+        let found = self.salts.read().unwrap_or_else(PoisonError::into_inner).get(&version).cloned();
+        let (master, salt) = found.ok_or(OpenError::UnknownVersion(version))?;
+        let cipher = Arc::new(master.cipher(ROWS, &salt)?);
         let mut ready = self.ready.write().unwrap_or_else(PoisonError::into_inner);
         if ready.len() >= OPENERS_MAX {
             // The clock algorithm: the first that nobody asked for since the last round goes, and all start anew.
