@@ -184,7 +184,10 @@ def test_no_power_cut_takes_what_was_sent(vote_path: Path, whole_run: Run, tmp_p
     assert sent > SESSIONS * 24
 
 
-@pytest.mark.parametrize("part", ["/home$", "/safety$", r"/segment-\d+\.log$", r"/segment-\d+\.new$", r"/keys\.new$"])
+@pytest.mark.parametrize(
+    "part",
+    ["/home$", "/safety$", r"/segment-\d+\.log$", r"/segment-\d+\.new$", r"/keys\.new$", r"\.storage\.key\.new$"],
+)
 def test_the_check_finds_each_sync_that_a_disk_does_not_do(
     vote_path: Path, whole_run: Run, tmp_path: Path, part: str
 ) -> None:

@@ -1,8 +1,8 @@
 //! What a validator does with its disk before it says anything, for the test that cuts its power at every call of it.
 //!
 //! `vote_path run HOME ADDRESS SESSION`: one start of a node. Opens store and journal in HOME, sends again what it finds,
-//! then appends, syncs and sends votes, commits heights, copies a vote forward and lets the journal go, renews keys; session
-//! 2 ends with the mark of a retired key. Whatever it sends to ADDRESS by UDP has to be found by every later start. It ends like a killed process.
+//! then appends, syncs and sends votes, commits heights, copies a vote forward and lets the journal go, renews keys, replaces
+//! the storage key (odd sessions); session 2 ends with the mark of a retired key. Whatever it sends to ADDRESS by UDP has to be found by every later start. It ends like a killed process.
 //!
 //! `vote_path check`: opens the homes that standard input names, a line each, and says what it finds, as JSON.
 
@@ -10,6 +10,7 @@
 mod heights;
 
 use heights::heights;
+use rustorium_crypto::keystore::{self, KeystoreError, Origin, StorageKeys};
 use rustorium_crypto::seal::{AtRest, MasterKey};
 use rustorium_storage::{Durability, Journal, JournalError, Lsn, RecordKind, RocksStore, Store, StoreConfig, retired};
 use rustorium_types::ChainId;
@@ -37,11 +38,31 @@ fn main() -> Result<(), Anything> {
     }
 }
 
-fn at_rest() -> Result<AtRest, Anything> {
-    Ok(AtRest::new(Arc::new(MasterKey::from_secret(&[7; 32])?), ChainId::ZERO))
+const PASSPHRASE: &[u8] = b"a passphrase of the test's";
+
+fn key_file(home: &Path) -> PathBuf {
+    home.join("storage.key")
+}
+
+fn of(keys: StorageKeys) -> AtRest {
+    AtRest::rekeyed(keys.newest, keys.before, ChainId::ZERO)
+}
+
+/// The home's storage keys; a home without one gets one.
+fn at_rest(home: &Path) -> Result<AtRest, Anything> {
+    match keystore::open_storage(&key_file(home), PASSPHRASE) {
+        Ok(keys) => Ok(of(keys)),
+        Err(KeystoreError::Missing(_)) => {
+            let secret = MasterKey::draw()?;
+            keystore::seal_with_public(&key_file(home), &*secret, "storage", None, PASSPHRASE, Origin::Random)?;
+            Ok(AtRest::new(Arc::new(MasterKey::from_secret(&*secret)?), ChainId::ZERO))
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 struct Voter {
+    home: PathBuf,
     journal: Journal,
     done: Receiver<Result<Lsn, JournalError>>,
     store: RocksStore,
@@ -57,6 +78,22 @@ impl Voter {
     fn durable(&self, lsn: Lsn) -> Result<(), Anything> {
         self.journal.sync(lsn);
         while self.done.recv()?? < lsn {}
+        Ok(())
+    }
+
+    /// What `keys rotate master` does, as far as it goes before the journal has moved on.
+    fn replace_key(&self) -> Result<(), Anything> {
+        let at_rest = of(keystore::replace_storage(&key_file(&self.home), PASSPHRASE)?);
+        self.store.rekey(&at_rest)?;
+        self.journal.rekey(&at_rest)?;
+        Ok(())
+    }
+
+    /// The end of that, once it has.
+    fn discard_key(&self) -> Result<(), Anything> {
+        if !self.store.rekeying() && self.journal.reader().of_the_key_before() == 0 {
+            keystore::discard_before(&key_file(&self.home))?;
+        }
         Ok(())
     }
 
@@ -87,16 +124,17 @@ impl Voter {
 fn run(home: &Path, address: &str, session: u64) -> Result<(), Anything> {
     let socket = UdpSocket::bind("127.0.0.1:0")?;
     socket.connect(address)?;
-    let store = RocksStore::open(&home.join("db"), &StoreConfig::default(), &at_rest()?)?;
+    let at_rest = at_rest(home)?;
+    let store = RocksStore::open(&home.join("db"), &StoreConfig::default(), &at_rest)?;
     let (tell, done) = channel();
     let tell = Box::new(move |result| tell.send(result).unwrap_or_default());
     let safety = home.join("safety");
-    let (journal, records) = Journal::open_with(&safety, Durability::Vote, SEGMENT_BYTES, &at_rest()?, tell)?;
-    let voter = Voter { journal, done, store, socket };
+    let (journal, records) = Journal::open_with(&safety, Durability::Vote, SEGMENT_BYTES, &at_rest, tell)?;
+    let voter = Voter { home: home.to_owned(), journal, done, store, socket };
     for record in records.iter().filter(|record| record.kind == RecordKind::Vote) {
         voter.say(&format!("vote {} {}", record.lsn.0, String::from_utf8_lossy(&record.payload)))?;
     }
-    steps(&voter, session)?;
+    steps(&voter, session, at_rest.before().is_some())?;
     if session == LAST_SESSION {
         retired::mark(&safety, "shown a vote that the journal lacks")?;
         voter.say("retired")?;
@@ -112,7 +150,8 @@ fn run(home: &Path, address: &str, session: u64) -> Result<(), Anything> {
     std::process::exit(0)
 }
 
-fn steps(voter: &Voter, session: u64) -> Result<(), Anything> {
+/// `rekeying`: the storage key was being replaced when the power was cut.
+fn steps(voter: &Voter, session: u64, rekeying: bool) -> Result<(), Anything> {
     let first = voter.store.tip().map_or(0, |tip| tip.height.0 + 1);
     let mut commits = heights(first + STEPS, 1)?.into_iter().skip(first as usize);
     let mut said = Vec::new();
@@ -135,23 +174,35 @@ fn steps(voter: &Voter, session: u64) -> Result<(), Anything> {
             pinned_at = voter.let_go(said[said.len() - 4], (pinned_at, &pinned))?;
         }
         if step == 10 {
-            voter.store.rotate()?;
+            match (rekeying, session % 2) {
+                (true, _) => {}
+                (false, 1) => voter.replace_key()?,
+                _ => drop(voter.store.rotate()?),
+            }
             while voter.store.rotate_step()?.is_some() {}
+            voter.store.write_files_anew(&mut |_, _| true)?;
         }
     }
-    Ok(())
+    voter.discard_key()
 }
 
 fn check() -> Result<(), Anything> {
     for home in stdin().lines() {
         let home = PathBuf::from(home?);
         let mut found = json!({ "retired": retired::read(&home.join("safety")).map_or(true, |mark| mark.is_some()) });
-        match RocksStore::open(&home.join("db"), &StoreConfig::default(), &at_rest()?) {
+        let at_rest = match at_rest(&home) {
+            Ok(at_rest) => at_rest,
+            Err(error) => {
+                println!("{}", json!({ "error": error.to_string() }));
+                continue;
+            }
+        };
+        match RocksStore::open(&home.join("db"), &StoreConfig::default(), &at_rest) {
             Ok(store) => found["height"] = json!(store.tip().map(|tip| tip.height.0)),
             Err(error) => found["error"] = json!(error.to_string()),
         }
         let done = Box::new(|_| {});
-        match Journal::open_with(&home.join("safety"), Durability::Vote, SEGMENT_BYTES, &at_rest()?, done) {
+        match Journal::open_with(&home.join("safety"), Durability::Vote, SEGMENT_BYTES, &at_rest, done) {
             Ok((_journal, records)) => {
                 let named = |kind| {
                     let of_kind = records.iter().filter(move |record| record.kind == kind);

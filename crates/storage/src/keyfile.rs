@@ -1,7 +1,8 @@
 //! The file of key versions beside the rows: from which salt the subkey of each version is derived.
 //!
 //! *Invariants:* a version is on disk before anything is sealed under it; the file is replaced by renaming, so it is the
-//! old one or the new one, whole; numbers only grow and none is given twice; another master key is told from damage.
+//! old one or the new one, whole; numbers only grow and none is given twice; another master key is told from damage; the
+//! versions of a replaced master key are below those of the one that took its place.
 //!
 //! | bytes | |
 //! |---|---|
@@ -10,13 +11,18 @@
 //! | next version | 4 |
 //! | chain | 32 |
 //! | key check: keyed hash of the chain | 16 |
+//! | in format 2: what a replaced master key left | 84 |
 //! | version and salt, ascending | 20 each |
 //! | check: keyed hash of all before | 16 |
 //!
-//! None of it is secret.
+//! None of it is secret. A store whose master key was never replaced has format 1, as all had up to 0.2.0, which refuses
+//! format 2 by its number.
+
+mod rekeyed;
 
 use crate::files;
 use crate::store::StoreError;
+use rekeyed::Rekeyed;
 use rustorium_crypto::seal::{AtRest, FreshSalt, Keyed, KeyedHash, Salt};
 use rustorium_types::{ChainId, seeded};
 use std::fs::{self, File};
@@ -28,12 +34,14 @@ pub(crate) const FILE_NAME: &str = "keys";
 const NEW_NAME: &str = "keys.new";
 const MAGIC: &[u8; 8] = b"RSTKEYS\n";
 pub(crate) const FORMAT: u32 = 1;
+/// The format of a store whose master key was replaced.
+const FORMAT_REKEYED: u32 = 2;
 const HEAD_BYTES: usize = 64;
 const ENTRY_BYTES: usize = 20;
 const CHECK_BYTES: usize = 16;
 /// Versions of one file; each process that writes anything adds one, a rotation takes all older ones away.
 const VERSIONS_MAX: usize = 1 << 18;
-const BYTES_MAX: u64 = (HEAD_BYTES + VERSIONS_MAX * ENTRY_BYTES + CHECK_BYTES) as u64;
+const BYTES_MAX: u64 = (HEAD_BYTES + rekeyed::BYTES + VERSIONS_MAX * ENTRY_BYTES + CHECK_BYTES) as u64;
 
 const TAG_KEY: u8 = 1;
 const TAG_FILE: u8 = 2;
@@ -41,21 +49,29 @@ const TAG_FILE: u8 = 2;
 /// The file as it is on disk.
 pub(crate) struct KeyFile {
     folder: PathBuf,
+    /// Whose it is: of the newest master key, or of the one before alone.
+    at_rest: AtRest,
     hash: KeyedHash,
-    chain: ChainId,
     next: u32,
     versions: Vec<(u32, Salt)>,
+    rekeyed: Option<Rekeyed>,
+    /// It is of the master key before the newest.
+    behind: bool,
 }
 
 impl KeyFile {
+    fn empty(folder: &Path, at_rest: &AtRest) -> Result<Self, StoreError> {
+        let (folder, hash, at_rest) = (folder.to_owned(), at_rest.keyed(Keyed::KeyFile)?, at_rest.clone());
+        Ok(Self { folder, at_rest, hash, next: 1, versions: Vec::new(), rekeyed: None, behind: false })
+    }
+
     /// Reads the file in the store's folder; `new`: a store that has no rows yet may lack it, and gets one without versions.
     pub(crate) fn open(folder: &Path, at_rest: &AtRest, new: bool) -> Result<Self, StoreError> {
-        let hash = at_rest.keyed(Keyed::KeyFile)?;
-        let mut empty = Self { folder: folder.to_owned(), hash, chain: at_rest.chain(), next: 1, versions: Vec::new() };
+        let mut empty = Self::empty(folder, at_rest)?;
         let path = empty.path();
         let mut bytes = Vec::new();
         match File::open(&path).and_then(|file| file.take(BYTES_MAX + 1).read_to_end(&mut bytes)) {
-            Ok(_) => empty.decode(&bytes),
+            Ok(_) => Self::of_either(folder, at_rest, &bytes),
             Err(error) if error.kind() == io::ErrorKind::NotFound && new => {
                 empty.replace(1, Vec::new())?;
                 Ok(empty)
@@ -69,13 +85,12 @@ impl KeyFile {
 
     /// The file of these bytes, encoded anew.
     pub(crate) fn reencode(at_rest: &AtRest, bytes: &[u8]) -> Result<Vec<u8>, StoreError> {
-        let (hash, chain) = (at_rest.keyed(Keyed::KeyFile)?, at_rest.chain());
-        let empty = Self { folder: PathBuf::new(), hash, chain, next: 1, versions: Vec::new() };
-        let file = empty.decode(bytes)?;
+        let file = Self::empty(Path::new(""), at_rest)?.decode(bytes)?;
         Ok(file.encode(file.next, &file.versions))
     }
 
     /// All versions, ascending.
+    #[cfg(test)]
     pub(crate) fn versions(&self) -> &[(u32, Salt)] {
         &self.versions
     }
@@ -120,12 +135,17 @@ impl KeyFile {
     }
 
     fn encode(&self, next: u32, versions: &[(u32, Salt)]) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(HEAD_BYTES + versions.len() * ENTRY_BYTES + CHECK_BYTES);
+        let chain = self.at_rest.chain();
+        let mut bytes = Vec::with_capacity(HEAD_BYTES + rekeyed::BYTES + versions.len() * ENTRY_BYTES + CHECK_BYTES);
         bytes.extend_from_slice(MAGIC);
-        bytes.extend_from_slice(&FORMAT.to_le_bytes());
+        let format = if self.rekeyed.is_some() { FORMAT_REKEYED } else { FORMAT };
+        bytes.extend_from_slice(&format.to_le_bytes());
         bytes.extend_from_slice(&next.to_le_bytes());
-        bytes.extend_from_slice(&self.chain.0);
-        bytes.extend_from_slice(&self.hash.of(TAG_KEY, &[&self.chain.0]));
+        bytes.extend_from_slice(&chain.0);
+        bytes.extend_from_slice(&self.key_check());
+        if let Some(rekeyed) = &self.rekeyed {
+            rekeyed.encode(&mut bytes);
+        }
         for (version, salt) in versions {
             bytes.extend_from_slice(&version.to_le_bytes());
             bytes.extend_from_slice(&salt.0);
@@ -135,9 +155,20 @@ impl KeyFile {
         bytes
     }
 
+    fn key_check(&self) -> [u8; CHECK_BYTES] {
+        self.hash.of(TAG_KEY, &[&self.at_rest.chain().0])
+    }
+
     fn decode(mut self, bytes: &[u8]) -> Result<Self, StoreError> {
-        self.decode_format(bytes)?;
+        let format = self.decode_format(bytes)?;
         let parts = bytes.split_first_chunk::<HEAD_BYTES>().filter(|_| bytes.len() as u64 <= BYTES_MAX);
+        let (rekeyed, parts) = match parts.filter(|_| format == FORMAT_REKEYED) {
+            Some((head, rest)) => {
+                let more = rest.split_first_chunk();
+                (more.map(|(more, _)| Rekeyed::decode(more)), more.map(|(_, rest)| (head, rest)))
+            }
+            None => (None, parts),
+        };
         let Some((head, (entries, _))) = parts.and_then(|(head, rest)| {
             Some((head, rest.split_last_chunk::<CHECK_BYTES>()?)).filter(|(_, (e, _))| e.len() % ENTRY_BYTES == 0)
         }) else {
@@ -147,14 +178,14 @@ impl KeyFile {
             return Err(self.damaged("it doesn't begin as a key file"));
         }
         let path = || self.path().display().to_string();
-        let other_key = head[48..] != self.hash.of(TAG_KEY, &[&self.chain.0]);
-        if head[16..48] == self.chain.0 && other_key && !seeded::bug("other-storage-key-unnoticed") {
+        let (wanted, other_key) = (self.at_rest.chain(), head[48..] != self.key_check());
+        if head[16..48] == wanted.0 && other_key && !seeded::bug("other-storage-key-unnoticed") {
             return Err(StoreError::OtherKey { path: path() });
         }
         let mut chain = ChainId::ZERO;
         chain.0.copy_from_slice(&head[16..48]);
-        if chain != self.chain && !seeded::bug("keys-of-another-chain") {
-            return Err(StoreError::OtherChain { path: path(), found: chain, wanted: self.chain });
+        if chain != wanted && !seeded::bug("keys-of-another-chain") {
+            return Err(StoreError::OtherChain { path: path(), found: chain, wanted });
         }
         let decode = |entry: &[u8; ENTRY_BYTES]| {
             let mut salt = [0; 16];
@@ -163,6 +194,7 @@ impl KeyFile {
         };
         self.versions = entries.as_chunks().0.iter().map(decode).collect();
         self.next = u32_at(head, 12);
+        self.rekeyed = rekeyed;
         // The check covers every byte, so that strict decoding is: the same bytes come out.
         if self.encode(self.next, &self.versions) == bytes || seeded::bug("key-file-unchecked") {
             Ok(self)
@@ -180,22 +212,24 @@ impl KeyFile {
         }
     }
 
-    /// Errors: another format, which may have another layout; or this one, with a damaged number.
-    fn decode_format(&self, bytes: &[u8]) -> Result<(), StoreError> {
+    /// The format. Errors: another one, which may have another layout; or one of these, with a damaged number.
+    fn decode_format(&self, bytes: &[u8]) -> Result<u32, StoreError> {
         let head: Option<&[u8; 12]> = bytes.first_chunk();
         let Some(found) = head.filter(|head| head.starts_with(MAGIC)).map(|head| u32_at(head, 8)) else {
-            return Ok(());
+            return Ok(FORMAT);
         };
-        if found == FORMAT || seeded::bug("keys-of-any-format") {
-            return Ok(());
+        if [FORMAT, FORMAT_REKEYED].contains(&found) || seeded::bug("keys-of-any-format") {
+            return Ok(found);
         }
-        let mut named = bytes.to_vec();
-        named[8..12].copy_from_slice(&FORMAT.to_le_bytes());
-        let whole = named.split_last_chunk().is_some_and(|(all, check)| *check == self.hash.of(TAG_FILE, &[all]));
-        if whole {
-            return Err(self.damaged("its format is another number than its check is of"));
+        for format in [FORMAT, FORMAT_REKEYED] {
+            let mut named = bytes.to_vec();
+            named[8..12].copy_from_slice(&format.to_le_bytes());
+            let whole = named.split_last_chunk().is_some_and(|(all, check)| *check == self.hash.of(TAG_FILE, &[all]));
+            if whole {
+                return Err(self.damaged("its format is another number than its check is of"));
+            }
         }
-        Err(StoreError::Format { path: self.path().display().to_string(), found, supported: FORMAT })
+        Err(StoreError::Format { path: self.path().display().to_string(), found, supported: FORMAT_REKEYED })
     }
 
     fn damaged(&self, what: &'static str) -> StoreError {
@@ -317,7 +351,7 @@ mod tests {
         check().unwrap();
         let path = folder.path().join(FILE_NAME);
         let mut bytes = fs::read(&path).unwrap();
-        bytes[8..12].copy_from_slice(&(FORMAT + 1).to_le_bytes());
+        bytes[8..12].copy_from_slice(&(FORMAT_REKEYED + 1).to_le_bytes());
         fs::write(&path, &bytes).unwrap();
         assert!(matches!(open(folder.path()), Err(StoreError::KeysDamaged { .. })), "only its number is another");
         let end = bytes.len() - CHECK_BYTES;
@@ -325,7 +359,8 @@ mod tests {
         bytes[end..].copy_from_slice(&sealed);
         fs::write(&path, &bytes).unwrap();
         let named = path.display().to_string();
-        let newer = StoreError::Format { path: named.clone(), found: FORMAT + 1, supported: FORMAT };
+        let (found, supported) = (FORMAT_REKEYED + 1, FORMAT_REKEYED);
+        let newer = StoreError::Format { path: named.clone(), found, supported };
         assert_eq!(check(), Err(newer.clone()));
         assert_eq!(open(folder.path()).err(), Some(newer.clone()));
         let said = newer.to_string();

@@ -11,6 +11,7 @@ mod history;
 pub(crate) mod manifest;
 mod options;
 mod pruning;
+mod rekey;
 mod rollback;
 mod rotation;
 mod synced;
@@ -137,6 +138,9 @@ impl RocksStore {
         };
         *store.tip.write() = store.read_tip()?.map(Arc::new);
         *store.rotation.lock() = store.read_rotation()?;
+        if !to_read {
+            store.go_on_rekeying(at_rest)?;
+        }
         Ok(store)
     }
 

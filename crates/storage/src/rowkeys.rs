@@ -6,13 +6,13 @@ use crate::keyfile::KeyFile;
 use crate::rows::{self, Table};
 use crate::store::StoreError;
 use parking_lot::{Mutex, RwLock};
-use rustorium_crypto::seal::{AtRest, FreshSalt, Keyed, KeyedHash, Opener, Place, Sealer};
+use rustorium_crypto::seal::{AtRest, FreshSalt, KeyedHash, Opener, Place, Sealer};
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 /// The keys of an open store.
 pub(crate) struct RowKeys {
-    at_rest: AtRest,
+    at_rest: Mutex<AtRest>,
     names: KeyedHash,
     opener: Opener,
     file: Mutex<KeyFile>,
@@ -27,10 +27,33 @@ impl RowKeys {
     pub(crate) fn open(folder: &Path, at_rest: &AtRest, new: bool) -> Result<Self, StoreError> {
         let file = KeyFile::open(folder, at_rest, new)?;
         let opener = at_rest.row_opener();
-        file.versions().iter().for_each(|(version, salt)| opener.add(*version, *salt));
-        let names = at_rest.keyed(Keyed::Names)?;
+        file.tell(&opener);
+        let (names, at_rest) = (file.names()?, Mutex::new(file.at_rest().clone()));
         let (file, sealer, damage) = (Mutex::new(file), RwLock::default(), OnceLock::new());
-        Ok(Self { at_rest: at_rest.clone(), names, opener, file, sealer, damage })
+        Ok(Self { at_rest, names, opener, file, sealer, damage })
+    }
+
+    /// Whether the newest master key has yet to be adopted.
+    pub(crate) fn behind(&self) -> bool {
+        self.file.lock().behind()
+    }
+
+    /// The first version of the newest master key, where rows of the one before may be left.
+    pub(crate) fn first_of_newest(&self) -> Option<u32> {
+        self.file.lock().first_of_newest()
+    }
+
+    /// Goes over to another master key, of which a version is drawn that everything is sealed under from now on. What the
+    /// one before sealed still opens.
+    pub(crate) fn adopt(&self, at_rest: &AtRest) -> Result<u32, StoreError> {
+        let mut sealer = self.sealer.write();
+        let fresh = FreshSalt::draw()?;
+        let salt = fresh.salt();
+        let version = self.file.lock().adopt(at_rest, &self.names, &fresh)?;
+        self.opener.add_of(at_rest, version, salt);
+        *self.at_rest.lock() = at_rest.clone();
+        *sealer = Some(Arc::new(at_rest.row_sealer(fresh, version)?));
+        Ok(version)
     }
 
     /// What names are looked up by.
@@ -71,9 +94,9 @@ impl RowKeys {
         let fresh = FreshSalt::draw()?;
         let salt = fresh.salt();
         let version = self.file.lock().add(&fresh)?;
-        let sealer = self.at_rest.row_sealer(fresh, version)?;
-        self.opener.add(version, salt);
-        Ok(Arc::new(sealer))
+        let at_rest = self.at_rest.lock().clone();
+        self.opener.add_of(&at_rest, version, salt);
+        Ok(Arc::new(at_rest.row_sealer(fresh, version)?))
     }
 
     /// The contents of a row as read.

@@ -177,6 +177,14 @@ pub enum StoreError {
         /// The key file.
         path: String,
     },
+    /// Some rows are sealed under the master key before, which isn't there.
+    #[error(
+        "the store of the key file {path} has rows under the storage key before the one in storage.key: put storage.key.old back beside it, from a backup of this home if need be"
+    )]
+    KeyBefore {
+        /// The key file.
+        path: String,
+    },
     /// Sealed for another chain.
     #[error("the store's key file {path} belongs to chain {found} and not to {wanted}: use the home of this chain")]
     OtherChain {

@@ -8,6 +8,7 @@ use super::format::{
 };
 use super::{Durability, JournalError, JournalRecord, Lsn, RecordKind};
 use crate::files;
+use parking_lot::RwLock;
 use rustix::fs::FallocateFlags;
 use rustorium_crypto::seal::{FreshSalt, LogOpener, LogSealer};
 use rustorium_types::seeded;
@@ -26,7 +27,8 @@ pub(super) struct Folder {
     path: PathBuf,
     pub durability: Durability,
     pub segment_bytes: u64,
-    pub keys: Arc<JournalKeys>,
+    /// Shared with whoever reads beside the journal's thread; replaced with the master key.
+    keys: Arc<RwLock<Arc<JournalKeys>>>,
 }
 
 /// A segment's file.
@@ -78,7 +80,7 @@ impl Folder {
         segment_bytes: usize,
         keys: JournalKeys,
     ) -> Result<(Self, File), JournalError> {
-        let (segment_bytes, keys) = (segment_bytes as u64, Arc::new(keys));
+        let (segment_bytes, keys) = (segment_bytes as u64, Arc::new(RwLock::new(Arc::new(keys))));
         let folder = Self { path: path.to_owned(), durability, segment_bytes, keys };
         files::private_folder(path).map_err(|e| JournalError::io("make the folder", path, &e))?;
         let lock_path = path.join("lock");
@@ -90,6 +92,15 @@ impl Folder {
         } else {
             Err(JournalError::Locked { folder: path.to_owned() })
         }
+    }
+
+    pub(super) fn keys(&self) -> Arc<JournalKeys> {
+        self.keys.read().clone()
+    }
+
+    /// Has what is begun from now on sealed with these, and opened what either opens.
+    pub(super) fn replace_keys(&self, keys: JournalKeys) {
+        *self.keys.write() = Arc::new(keys);
     }
 
     /// Reads all segments. Errors: something that had been durable is damaged or missing.
@@ -133,7 +144,11 @@ impl Folder {
                     self.sync(&found.segment)?;
                 }
                 records.append(&mut found.records);
-                layout.sealed.push_back(Sealed { segment: found.segment, end: found.end });
+                let mut segment = found.segment;
+                if found.header.before {
+                    segment = self.seal_anew(segment, &found.header)?;
+                }
+                layout.sealed.push_back(Sealed { segment, end: found.end });
             }
         }
         Ok(Recovered { records, layout, next })
@@ -157,6 +172,11 @@ impl Folder {
         }
         paths.sort();
         Ok((paths, unfinished))
+    }
+
+    /// Makes names in the folder survive a power cut.
+    pub(super) fn sync_names(&self) -> io::Result<()> {
+        files::sync_folder(&self.path)
     }
 
     /// A new segment file, written once with zeros: to overwrite allocated blocks syncs in half the time of appending.
@@ -200,9 +220,9 @@ impl Folder {
             Durability::Vote => (first, pages(segment)),
             Durability::Os => (0, 0),
         };
-        let header = Header { first, watermark, pages, salt: fresh.salt() };
-        self.write_header(segment, &header.encode(&self.keys))?;
-        Ok(self.keys.sealer(fresh)?)
+        let (keys, header) = (self.keys(), Header { first, watermark, pages, salt: fresh.salt(), before: false });
+        self.write_header(segment, &header.encode(&keys))?;
+        Ok(keys.sealer(fresh)?)
     }
 
     /// Ends the file's use: durably, so that of two freed segments never only the newer one is gone.
@@ -235,7 +255,7 @@ impl Folder {
     fn read_header(&self, segment: &SegmentFile) -> Result<HeaderState, JournalError> {
         let mut bytes = [0; HEADER_BYTES];
         match segment.file.read_exact_at(&mut bytes, 0) {
-            Ok(()) => Ok(Header::decode(&bytes, &self.keys)),
+            Ok(()) => Ok(Header::decode(&bytes, &self.keys())),
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(HeaderState::Bad),
             Err(error) => Err(JournalError::io("read", &segment.path, &error)),
         }
@@ -260,7 +280,7 @@ impl Folder {
         let mut record = vec![0; bytes as usize];
         let read = segment.file.read_exact_at(&mut record, at);
         read.map_err(|e| JournalError::io("read", &segment.path, &e))?;
-        let record = parse(&self.keys.opener(&header)?, &record, 0, lsn).ok_or_else(damaged)?;
+        let record = parse(&self.keys().opener(&header)?, &record, 0, lsn).ok_or_else(damaged)?;
         let kind = RecordKind::from_byte(record.kind).ok_or_else(damaged)?;
         let payload = record.into_payload();
         if payload.len() as u64 == payload_bytes {
@@ -279,7 +299,7 @@ impl Folder {
         buffer.resize(length, 0);
         let read = segment.file.read_exact_at(buffer, 0);
         read.map_err(|e| JournalError::io("read", &segment.path, &e))?;
-        let opener = self.keys.opener(&header)?;
+        let opener = self.keys().opener(&header)?;
         let read = read_records(&opener, &header, buffer);
         let unknown = "a record of unknown kind: a newer version may have written it";
         let (records, end, beyond) = read.map_err(|at| corrupt(&segment, at, unknown))?;
@@ -321,7 +341,7 @@ fn pages(segment: &SegmentFile) -> u32 {
     u32::try_from(segment.bytes / PAGE as u64).unwrap_or(u32::MAX)
 }
 
-fn open_segment(path: PathBuf) -> Result<SegmentFile, JournalError> {
+pub(super) fn open_segment(path: PathBuf) -> Result<SegmentFile, JournalError> {
     let open = files::private_file().read(true).write(true).open(&path);
     let file = open.map_err(|e| JournalError::io("open", &path, &e))?;
     let length = file.metadata().map_err(|e| JournalError::io("look at", &path, &e))?.len();

@@ -50,20 +50,37 @@ const HEADER_CONTEXT: &str = "rustorium 2026 journal header v1";
 pub(super) struct JournalKeys {
     at_rest: AtRest,
     hash: KeyedHash,
+    /// Of the master key before: it opens, and seals nothing.
+    before: Option<(AtRest, KeyedHash)>,
 }
 
 impl JournalKeys {
     pub(super) fn new(at_rest: AtRest) -> Result<Self, SealError> {
-        Ok(Self { hash: at_rest.keyed(Keyed::JournalHeader)?, at_rest })
+        let hash = at_rest.keyed(Keyed::JournalHeader)?;
+        let before = match at_rest.before() {
+            Some(before) => Some((before.clone(), before.keyed(Keyed::JournalHeader)?)),
+            None => None,
+        };
+        Ok(Self { at_rest, hash, before })
     }
 
     fn check(&self, salt: &Salt) -> [u8; 16] {
         self.hash.of(0, &[&self.at_rest.chain().0, &salt.0])
     }
 
+    /// Whether a key check is of the newest master key, or of the one before; none where it is of neither.
+    fn is_before(&self, salt: &Salt, key_check: &[u8; 16]) -> Option<bool> {
+        if *key_check == self.check(salt) || seeded::bug("journal-of-any-key") {
+            return Some(false);
+        }
+        let (at_rest, hash) = self.before.as_ref()?;
+        (*key_check == hash.of(0, &[&at_rest.chain().0, &salt.0])).then_some(true)
+    }
+
     /// Opens the records of the segment that has this header.
     pub(super) fn opener(&self, header: &Header) -> Result<LogOpener, SealError> {
-        self.at_rest.log_opener(&header.salt)
+        let before = self.before.as_ref().filter(|_| header.before);
+        before.map_or(&self.at_rest, |(before, _)| before).log_opener(&header.salt)
     }
 
     /// Seals the records of the use that this salt was drawn for.
@@ -83,6 +100,8 @@ pub(super) struct Header {
     pub pages: u32,
     /// Random, new at every use of the file.
     pub salt: Salt,
+    /// Sealed under the master key before the newest.
+    pub before: bool,
 }
 
 /// What a file's first bytes say.
@@ -135,13 +154,13 @@ impl Header {
         salt.copy_from_slice(&bytes[32..48]);
         key_check.copy_from_slice(&bytes[48..HEADER_CHECK_AT]);
         let (first, watermark, pages) = (u64_at(bytes, 16), u64_at(bytes, 24), u32_at(bytes, 12));
-        let header = Self { first, watermark, pages, salt: Salt(salt) };
+        let header = Self { first, watermark, pages, salt: Salt(salt), before: false };
         if header.encode_with(&key_check) != *bytes && !seeded::bug("journal-header-unchecked") {
-            HeaderState::Bad
-        } else if key_check != keys.check(&header.salt) && !seeded::bug("journal-of-any-key") {
-            HeaderState::OtherKey
-        } else {
-            HeaderState::Used(header)
+            return HeaderState::Bad;
+        }
+        match keys.is_before(&header.salt, &key_check) {
+            Some(before) => HeaderState::Used(Self { before, ..header }),
+            None => HeaderState::OtherKey,
         }
     }
 }
@@ -272,7 +291,7 @@ mod tests {
     use rustorium_types::ChainId;
     use std::sync::Arc;
 
-    const HEADER: Header = Header { first: 1, watermark: 1, pages: 4, salt: Salt([9; 16]) };
+    const HEADER: Header = Header { first: 1, watermark: 1, pages: 4, salt: Salt([9; 16]), before: false };
 
     fn keys(key: u8, chain: u8) -> JournalKeys {
         let master = Arc::new(MasterKey::from_secret(&[key; 32]).unwrap());

@@ -8,6 +8,7 @@
 mod folder;
 mod format;
 mod reader;
+mod rekey;
 mod stats;
 mod writer;
 
@@ -188,6 +189,8 @@ struct Queue {
     bytes: Vec<u8>,
     sync: bool,
     release_below: u64,
+    /// A new segment is to be begun: the keys are others.
+    renew: bool,
     closing: bool,
     failed: Option<JournalError>,
     /// Since when the journal's thread has been at what it took last.
@@ -196,7 +199,7 @@ struct Queue {
 
 impl Queue {
     fn has_work(&self) -> bool {
-        self.sync || self.release_below > 0 || self.closing || self.bytes.len() >= WRITE_BYTES
+        self.sync || self.release_below > 0 || self.renew || self.closing || self.bytes.len() >= WRITE_BYTES
     }
 }
 

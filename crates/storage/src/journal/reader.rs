@@ -28,6 +28,11 @@ impl JournalReader {
         positions.iter().filter_map(find).collect()
     }
 
+    /// Segments in use that are sealed under the master key before.
+    pub fn of_the_key_before(&self) -> usize {
+        self.segments().iter().filter(|segment| segment.header.before).count()
+    }
+
     /// Segments in use, oldest first.
     fn segments(&self) -> Vec<Segment> {
         let paths = self.folder.segment_paths().map(|(segments, _)| segments).unwrap_or_default();
@@ -37,7 +42,7 @@ impl JournalReader {
                 let file = File::open(path).ok()?;
                 let mut bytes = [0; HEADER_BYTES];
                 file.read_exact_at(&mut bytes, 0).ok()?;
-                match Header::decode(&bytes, &self.folder.keys) {
+                match Header::decode(&bytes, &self.folder.keys()) {
                     HeaderState::Used(header) => Some(Segment { file, header }),
                     _ => None,
                 }
@@ -64,7 +69,7 @@ impl Segment {
         }
         let mut bytes = vec![0; RECORD_OVERHEAD + length];
         self.file.read_exact_at(&mut bytes, at).ok()?;
-        let record = parse(&folder.keys.opener(&self.header).ok()?, &bytes, 0, lsn.0)?;
+        let record = parse(&folder.keys().opener(&self.header).ok()?, &bytes, 0, lsn.0)?;
         Some(JournalRecord { kind: RecordKind::from_byte(record.kind)?, lsn, payload: record.into_payload() })
     }
 }

@@ -48,6 +48,7 @@ pub(super) struct Counters {
     segments_free: AtomicU64,
     durable: AtomicU64,
     sealed_below: AtomicU64,
+    leave_below: AtomicU64,
 }
 
 impl Counters {
@@ -89,6 +90,15 @@ impl Counters {
 
     pub(super) fn sealed_below(&self) -> Lsn {
         Lsn(self.sealed_below.load(Relaxed))
+    }
+
+    /// A segment was begun because the keys are others: what is needed of the records below is better copied.
+    pub(super) fn renewed(&self, first: u64) {
+        self.leave_below.store(first, Relaxed);
+    }
+
+    pub(super) fn leave_below(&self) -> Lsn {
+        Lsn(self.leave_below.load(Relaxed))
     }
 
     pub(super) fn read(&self) -> JournalStats {

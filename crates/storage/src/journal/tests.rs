@@ -10,6 +10,7 @@ use tempfile::TempDir;
 
 mod copies;
 mod panics;
+mod rekey;
 
 const SMALL: usize = 16 * 1024;
 
@@ -477,7 +478,7 @@ proptest! {
     #[test]
     fn any_file_opens_or_is_refused(bytes in proptest::collection::vec(any::<u8>(), 0..200), valid_header: bool, first: u64) {
         let folder = TempDir::new().unwrap();
-        let header = Header { first, watermark: first, pages: 1, salt: Salt([3; 16]) };
+        let header = Header { first, watermark: first, pages: 1, salt: Salt([3; 16]), before: false };
         let keys = JournalKeys::new(at_rest(1)).unwrap();
         let mut file = if valid_header { header.encode(&keys).to_vec() } else { Vec::new() };
         if valid_header {

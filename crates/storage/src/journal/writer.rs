@@ -56,6 +56,7 @@ struct Current {
 struct Work {
     sync: bool,
     release_below: u64,
+    renew: bool,
     closing: bool,
     failed: Option<JournalError>,
 }
@@ -139,6 +140,7 @@ impl Writer {
         let work = Work {
             sync: std::mem::take(&mut queue.sync),
             release_below: std::mem::take(&mut queue.release_below),
+            renew: std::mem::take(&mut queue.renew),
             closing: queue.closing,
             failed: queue.failed.clone(),
         };
@@ -148,6 +150,10 @@ impl Writer {
     }
 
     fn process(&mut self, work: &Work) -> Result<(), JournalError> {
+        if work.renew {
+            self.switch()?;
+            self.shared.stats.renewed(self.position);
+        }
         let inbox = std::mem::take(&mut self.inbox);
         let mut rest = inbox.as_slice();
         while let Some((kind, payload)) = dequeue(&mut rest) {

@@ -53,12 +53,17 @@ impl RocksStore {
     /// `rotate_step` does that. A rotation that is under way starts over with the new version.
     pub fn rotate(&self) -> Result<Rotation, StoreError> {
         let _writer = self.writer.lock();
+        let version = self.disk.keys.renew()?;
+        self.begin_rotation(version)
+    }
+
+    /// Begins to replace all key versions below one, under the writer's lock.
+    pub(super) fn begin_rotation(&self, version: u32) -> Result<Rotation, StoreError> {
         let mut rows_about = 0;
         for table in Table::ALL {
             let estimate = self.disk.db.property_int_value_cf(self.disk.family(table)?, "rocksdb.estimate-num-keys");
             rows_about += estimate.map_err(|e| failure(&self.disk.path, e.as_ref()))?.unwrap_or(0);
         }
-        let version = self.disk.keys.renew()?;
         let cursor = Cursor { progress: Rotation { version, rows: 0, rows_about }, table: 0, from: Vec::new() };
         let progress = cursor.progress.clone();
         self.write_step(WriteBatch::default(), cursor)?;

@@ -6,6 +6,8 @@ use crate::keyfile;
 use crate::rocks::rotation::Cursor;
 use rustorium_crypto::seal::version_of;
 
+mod rekey;
+
 /// The oldest key version of any row.
 fn oldest(store: &RocksStore) -> u32 {
     let rows = Table::ALL.iter().flat_map(|table| all_rows(store, *table));
