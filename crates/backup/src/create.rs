@@ -21,8 +21,9 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Files of a home that are taken whole, where they are there. The keys among them are sealed by a passphrase.
-const HOME_FILES: [&str; 6] =
-    ["format.json", "config.toml", "genesis.json", "node.key", "validator.key", "storage.key"];
+/// `storage.key.old` is there while the storage key is being replaced; the store's copy may need either.
+const HOME_FILES: [&str; 7] =
+    ["format.json", "config.toml", "genesis.json", "node.key", "validator.key", "storage.key", "storage.key.old"];
 const AUDIT: &str = "audit";
 /// The store's folder in a home.
 pub(crate) const STORE: &str = "db";

@@ -33,13 +33,21 @@ use std::sync::Arc;
 /// The backups at one destination.
 pub struct Backups {
     place: Destination,
+    /// Seals all that is written.
     key: BackupKey,
+    /// The key before: it opens what is there.
+    older: Option<BackupKey>,
     work: Arc<Work>,
 }
 
 impl Backups {
     /// Those at a destination, sealed under a key. How far each call has come is told to `work`.
     pub fn new(place: Destination, key: BackupKey, work: Arc<Work>) -> Self {
-        Self { place, key, work }
+        Self { place, key, older: None, work }
+    }
+
+    /// Also with backups that were made under the key before.
+    pub fn with_older(self, older: Option<BackupKey>) -> Self {
+        Self { older, ..self }
     }
 }

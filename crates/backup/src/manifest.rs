@@ -12,7 +12,7 @@
 use crate::Backups;
 use crate::error::BackupError;
 use borsh::{BorshDeserialize, BorshSerialize};
-use rustorium_crypto::seal::{BACKUP_OVERHEAD, FreshSalt, ObjectRefused};
+use rustorium_crypto::seal::{BACKUP_OVERHEAD, BackupKey, FreshSalt, ObjectRefused};
 use rustorium_types::{Certificate, ChainId, Header, Height, PublicKey, decode, encode, seeded};
 use serde::{Serialize, Serializer};
 use std::collections::{BTreeMap, BTreeSet};
@@ -236,9 +236,9 @@ impl Backups {
 
     /// A piece's contents, whole and what its name says.
     pub(crate) fn piece(&self, name: &PieceName, bytes: u64) -> Result<Opened<Vec<u8>>, BackupError> {
-        let opened = self.opened(&piece_object(name), KIND_PIECE, name, PIECE_BYTES)?;
-        Ok(opened.and_then(|contents| {
-            let right = contents.len() as u64 == bytes && self.key.name_of(&contents) == *name;
+        let opened = self.opened_under(&piece_object(name), KIND_PIECE, name, PIECE_BYTES)?;
+        Ok(opened.and_then(|(contents, key)| {
+            let right = contents.len() as u64 == bytes && key.name_of(&contents) == *name;
             if right { Ok(contents) } else { Err(Fault::OtherContents) }
         }))
     }
@@ -264,8 +264,35 @@ impl Backups {
     }
 
     fn opened(&self, object: &str, kind: u8, name: &[u8], bytes_max: usize) -> Result<Opened<Vec<u8>>, BackupError> {
+        Ok(self.opened_under(object, kind, name, bytes_max)?.map(|(contents, _)| contents))
+    }
+
+    /// What an object holds, and the key that it is sealed under.
+    fn opened_under(
+        &self,
+        object: &str,
+        kind: u8,
+        name: &[u8],
+        bytes_max: usize,
+    ) -> Result<Opened<(Vec<u8>, &BackupKey)>, BackupError> {
         let Some(sealed) = self.place.get(object, bytes_max + BACKUP_OVERHEAD)? else { return Ok(Err(Fault::Missing)) };
-        Ok(self.key.open(kind, name, &sealed).map_err(Fault::Refused))
+        let mut opened = self.key.open(kind, name, &sealed).map(|contents| (contents, &self.key));
+        if let (Err(ObjectRefused::OtherKey), Some(older)) = (&opened, &self.older) {
+            opened = older.open(kind, name, &sealed).map(|contents| (contents, older));
+        }
+        Ok(opened.map_err(Fault::Refused))
+    }
+
+    /// How many backups are sealed under the key before; none without one. Errors: the destination.
+    pub fn under_older(&self) -> Result<u64, BackupError> {
+        let Some(older) = &self.older else { return Ok(0) };
+        let mut found = 0;
+        for id in self.place.list(MANIFESTS)?.keys().filter_map(|name| manifest_id(name)) {
+            let sealed = self.place.get(&manifest_object(&id), MANIFEST_BYTES_MAX + BACKUP_OVERHEAD)?;
+            let is_older = |sealed: Vec<u8>| older.open(KIND_MANIFEST, &id.0, &sealed) != Err(ObjectRefused::OtherKey);
+            found += u64::from(sealed.is_some_and(is_older));
+        }
+        Ok(found)
     }
 
     /// All backups, the newest last; with what is wrong with those that aren't good as far as names and sizes tell. Errors:

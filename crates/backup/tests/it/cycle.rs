@@ -2,6 +2,7 @@
 
 use crate::world::{NEVER, World, files};
 use rustorium_backup::{BackupError, Progress, Work};
+use rustorium_crypto::seal::{BackupKey, ObjectRefused};
 use rustorium_storage::{RocksStore, Store, StoreConfig, retired};
 use rustorium_types::Height;
 use std::fs;
@@ -249,4 +250,58 @@ fn another_key_home_height_or_place_is_told_apart() {
     let plain = DestinationOptions { endpoint: Some("http://127.0.0.1:1".into()), ..DestinationOptions::default() };
     let error = Destination::open("s3://bucket/prefix", &plain).err().unwrap();
     assert!(error.to_string().contains("--allow-http"), "{error}");
+}
+
+#[test]
+fn backups_under_a_replaced_key_stay_as_good_as_the_new_ones_for_as_long_as_it_is_kept() {
+    let world = World::new();
+    let keyed = |key, older: Option<u8>| {
+        let older = older.map(|byte| BackupKey::from_secret(&[byte; 32]).unwrap());
+        world.keyed(key, &Arc::<Work>::default()).unwrap().with_older(older)
+    };
+    let old = world.create().unwrap();
+    // The new key alone sees nothing of its own, and adds to nothing.
+    assert!(matches!(keyed(6, None).list(), Err(BackupError::OtherKey(_))));
+    assert!(matches!(keyed(6, None).create(&world.source(), &world.at_rest), Err(BackupError::OtherKey(_))));
+    let both = keyed(6, Some(5));
+    let before = world.objects();
+    let new = both.create(&world.source(), &world.at_rest).unwrap();
+    assert_eq!(new.new_bytes, new.bytes, "no piece under the old key is counted on");
+    for (name, bytes) in world.objects() {
+        let opened_by_old = BackupKey::from_secret(&[5; 32]).unwrap().open(0, b"", &bytes);
+        let sealed_anew = before.get(&name) != Some(&bytes);
+        assert_eq!(opened_by_old == Err(ObjectRefused::OtherKey), sealed_anew, "{name}");
+    }
+    assert_eq!((both.under_older().unwrap(), keyed(6, None).under_older().unwrap()), (1, 0));
+    let rows = both.list().unwrap();
+    assert_eq!(
+        rows.iter().map(|row| (row.id, row.state.as_str())).collect::<Vec<_>>(),
+        [(old.id, "good"), (new.id, "good")]
+    );
+    assert_eq!(both.verify().unwrap().damaged, []);
+    for id in [old.id, new.id] {
+        let home = world.root.path().join(format!("restored-{id}"));
+        let restoring = both.fetch(&home, None, Some(id)).unwrap();
+        assert_eq!(restoring.prove(&world.at_rest).unwrap().id, id);
+        restoring.settle().unwrap();
+    }
+    // Without the old key the old backup is named, and the new one restores.
+    let alone = keyed(6, None);
+    let states: Vec<_> = alone.list().unwrap().into_iter().map(|row| (row.id == new.id, row.state == "good")).collect();
+    assert!(states.contains(&(true, true)) && states.contains(&(false, false)), "{states:?}");
+    assert!(alone.fetch(&world.root.path().join("again"), None, Some(new.id)).is_ok());
+    // Thinned out, nothing is left under the old one.
+    let gone = both.retain(1).unwrap();
+    assert_eq!((gone.removed, both.under_older().unwrap()), (vec![old.id], 0));
+    assert_eq!(alone.verify().unwrap().damaged, []);
+}
+
+#[test]
+fn a_home_whose_storage_key_is_being_replaced_comes_back_with_both_keys() {
+    let world = World::new();
+    fs::write(world.home().join("storage.key.old"), "the key before").unwrap();
+    world.create().unwrap();
+    let home = world.root.path().join("restored");
+    world.restore_to(&home, None).unwrap();
+    assert_eq!(fs::read(home.join("storage.key.old")).unwrap(), b"the key before");
 }
