@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 PASSPHRASE_VARIABLE = "RUSTORIUM_PASSPHRASE_FILE"
 CREDENTIAL_NAME = "rustorium-passphrase"
 PASSPHRASE_NEAR_KEY = "passphrase"
+BEGUN = ".new"
+"""Behind a passphrase file's name: the one that takes its place, while key files are sealed with it."""
 PASSPHRASE_BYTES_MAX = 4096
 SEEDS_MAX = 16
 """Nodes outside the genesis that a node dials; the transport takes no more."""
@@ -52,6 +54,11 @@ class Home:
     @property
     def storage_key(self) -> Path:
         return self.path / "storage.key"
+
+    @property
+    def storage_key_before(self) -> Path:
+        """The storage key before, while what it sealed is sealed anew."""
+        return self.path / "storage.key.old"
 
     @property
     def db(self) -> Path:
@@ -243,18 +250,49 @@ def find_passphrase(key: Path, passphrase_file: Path | None, environment: Mappin
 
 def known_passphrase(key: Path, passphrase_file: Path | None, environment: Mapping[str, str]) -> bytes | None:
     """The same without asking anybody; None where nothing has it. Errors: KeyFileError."""
+    file = passphrase_file_of(key, passphrase_file, environment)
+    return None if file is None else _kept_or_begun(file, key)
+
+
+def passphrase_file_of(key: Path, passphrase_file: Path | None, environment: Mapping[str, str]) -> Path | None:
+    """The file that has a key's passphrase; None where nothing has."""
     if passphrase_file is not None:
-        return read_passphrase(passphrase_file)
+        return passphrase_file
     if named := environment.get(PASSPHRASE_VARIABLE):
-        return read_passphrase(Path(named))
+        return Path(named)
     if credentials := environment.get("CREDENTIALS_DIRECTORY"):
         credential = Path(credentials) / CREDENTIAL_NAME
         if credential.is_file():
-            return read_passphrase(credential)
+            return credential
     for folder in list(key.absolute().parents)[:3]:
-        if (folder / PASSPHRASE_NEAR_KEY).is_file():
-            return read_passphrase(folder / PASSPHRASE_NEAR_KEY)
+        near = folder / PASSPHRASE_NEAR_KEY
+        if near.is_file() or _opens(begun_file(near), key):
+            return near
     return None
+
+
+def begun_file(passphrase_file: Path) -> Path:
+    """Where the passphrase is that takes the place of the one in a file."""
+    return passphrase_file.with_name(passphrase_file.name + BEGUN)
+
+
+def _kept_or_begun(file: Path, key: Path) -> bytes:
+    """While a passphrase is being replaced, each key file opens with one of the two."""
+    begun = begun_file(file)
+    return read_passphrase(begun if _opens(begun, key) else file)
+
+
+def _opens(passphrase_file: Path, key: Path) -> bool:
+    """Whether there is such a file, and it opens this key. Errors: KeyFileError."""
+    from rustorium import _native
+
+    if not passphrase_file.is_file() or not key.is_file():
+        return False
+    try:
+        return _native.key_opens(str(key), read_passphrase(passphrase_file))
+    except _native.NativeError:
+        # What is wrong with the key file is for who opens it to say.
+        return False
 
 
 def read_passphrase(path: Path) -> bytes:

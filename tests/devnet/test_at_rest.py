@@ -202,6 +202,75 @@ def test_keys_rotate_under_load_and_over_a_kill(devnet_factory: DevnetFactory) -
     assert {"key rotation ordered", "keys rotated"} <= set(events)
 
 
+def test_the_storage_key_is_replaced_under_load_and_over_a_kill(devnet_factory: DevnetFactory, tmp_path: Path) -> None:
+    net = devnet_factory()
+    key, home = Key.open(net.net.accounts[0].key_file), Home(Path(net.net.nodes[0].home))
+    first, old = home.storage_key.read_bytes(), home.storage_key_before
+
+    def cli(*arguments: object) -> dict[str, object]:
+        command = [sys.executable, "-m", "rustorium.cli", *map(str, arguments), "-o", "json"]
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=90, check=False)
+        assert ended.returncode == 0, ended.stderr
+        return dict(json.loads(ended.stdout))
+
+    with Client.from_net(net.path, key=key) as client:
+        written = [b"k%d" % number for number in range(400)]
+        client.send_many([[put(key.address, name, name * 30)] for name in written])
+        load = threading.Thread(
+            target=client.send_many, args=([[put(key.address, b"m%d" % n, b"v")] for n in range(400)],)
+        )
+        load.start()
+        replaced = cli("keys", "rotate", "master", "--home", home.path)
+        load.join()
+        assert int(str(replaced["rows"])) > 800
+        assert home.storage_key.read_bytes() != first
+        # The journal lets go of the old key as the chain moves on, and the key goes with it.
+        with Load(net, "moves the chain on"):
+            wait_for("the old key's end", lambda: rotation(home.path) is False)
+        assert not old.exists()
+        # A kill in the middle, wherever that is: the next start goes on, seals the journal anew, and ends it.
+        second = home.storage_key.read_bytes()
+        call(home.admin_socket, "replace_storage_key")
+        wait_for("the new key", lambda: home.storage_key.read_bytes() != second)
+        net.kill(0)
+        assert old.exists()
+        # In the middle of it, offline: a backup of the home, which both keys go into, and a look at it.
+        there = tmp_path / "backups"
+        cli("backup", "create", "--home", home.path, "--to", there)
+        assert cli("backup", "verify", "--home", home.path, "--from", there)["damaged"] == []
+        # Its keys' passphrase is another one by now than the backup key's.
+        restored, new = tmp_path / "restored", tmp_path / "new"
+        new.touch(0o600)
+        new.write_text("a passphrase of the operator's own")
+        backup_key = ("--key", home.path / "backup.key")
+        old_passphrase = net.root / "passphrase"
+        cli(
+            "keys",
+            "rotate",
+            "passphrase",
+            *backup_key,
+            "--passphrase-file",
+            old_passphrase,
+            "--new-passphrase-file",
+            new,
+        )
+        opened = ("--passphrase-file", new, "--keys-passphrase-file", old_passphrase)
+        cli("backup", "restore", "--home", restored, "--from", there, *backup_key, *opened)
+        assert (restored / "storage.key.old").read_bytes() == old.read_bytes()
+        net.spawn(0)
+        net.wait_ready()
+        wait_for("the rotation's end", lambda: rotation(home.path) is False)
+        assert not old.exists()
+        wait_for("all nodes at one height", lambda: level(net))
+    with Client(net.net.nodes[0].http) as client:
+        for name in written[::50]:
+            assert client.read(key.address, name).value == name * 30
+    assert_same_roots(net)
+    log = (home.path / "audit" / "audit.jsonl").read_text().splitlines()
+    events = [json.loads(line)["event"] for line in log]
+    assert {"storage key replacement ordered", "storage key drawn", "storage key replaced"} <= set(events)
+
+
 def rotation(home: Path) -> bool | None:
     """Whether one is running; None where the admin socket isn't there yet, which comes after the HTTP face."""
     try:

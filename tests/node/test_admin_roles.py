@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ ROLES = {
     "note_recovery": "operate",
     "note_anchor": "operate",
     "rotate_keys": "admin",
+    "replace_storage_key": "admin",
     "rotation": "read",
     "copy_store": "operate",
     "copying": "read",
@@ -59,6 +61,7 @@ EVENTS = {
     "note_recovery": "recover",
     "note_anchor": "audit anchored",
     "rotate_keys": "key rotation ordered",
+    "replace_storage_key": "storage key replacement ordered",
     "copy_store": "copy of the store ordered",
     "note_backup": "backup",
     "create_snapshot": "snapshot ordered",
@@ -97,7 +100,8 @@ def plane(folder: Path, node: FakeNode, stopped: list[str] | None = None) -> Pla
     keyring = Keyring(path)
     add(folder / "followers.json", "bb" * 32)
     door, stop = Door(folder / "followers.json", []), (stopped if stopped is not None else []).append
-    return Plane(node, stop, Profiler(), keyring, now_ms=lambda: NOW, door=door)
+    replaced = partial(node.audited.append, "storage key replaced")
+    return Plane(node, stop, Profiler(), keyring, now_ms=lambda: NOW, door=door, replace_key=replaced)
 
 
 def bearer(role: Role) -> Caller:

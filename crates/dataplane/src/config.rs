@@ -1,7 +1,7 @@
 //! What a node is started with: one JSON object, made by the Python side from file, environment and flags.
 
 use rustorium_crypto::SigningKey;
-use rustorium_crypto::seal::MasterKey;
+use rustorium_crypto::keystore::StorageKeys;
 use rustorium_gateway::gate::Rules;
 use rustorium_gateway::tls::TlsFiles;
 use rustorium_transport::PeerAddress;
@@ -9,7 +9,6 @@ use rustorium_types::Hash;
 use serde::Deserialize;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 /// A committee member's address.
 #[derive(Clone, Debug, Deserialize)]
@@ -77,7 +76,7 @@ impl DurabilitySetting {
 /// A node's opened keys.
 pub struct NodeKeys {
     /// Opens what the node keeps on disk.
-    pub storage: Arc<MasterKey>,
+    pub storage: StorageKeys,
     /// Proves the node to its peers.
     pub node: SigningKey,
     /// Signs votes; none: the node only follows.

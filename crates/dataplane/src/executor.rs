@@ -282,7 +282,7 @@ pub fn store_code(error: &StoreError) -> &'static str {
         StoreError::Locked { .. } => "home-locked",
         StoreError::Corrupt { .. } | StoreError::Damaged { .. } => "store-corrupt",
         StoreError::Format { .. } => "format-unknown",
-        StoreError::OtherKey { .. } => "wrong-storage-key",
+        StoreError::OtherKey { .. } | StoreError::KeyBefore { .. } => "wrong-storage-key",
         StoreError::KeysMissing { .. } | StoreError::KeysDamaged { .. } => "store-keys-lost",
         _ => "store-failed",
     }

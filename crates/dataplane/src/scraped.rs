@@ -6,6 +6,7 @@ use crate::executor::Progress;
 use crate::links::Links;
 use crate::notices::Notices;
 use crate::queue::Queue;
+use crate::rotator::Rotator;
 use crate::shard::{Event, ExecutionJob};
 use crate::threads::ShardGauges;
 use crate::verifier::Verifier;
@@ -40,6 +41,7 @@ pub(crate) struct Scraped {
     pub(crate) verifier: Arc<Verifier>,
     pub(crate) events: Arc<Queue<Event>>,
     pub(crate) jobs: Arc<Queue<ExecutionJob>>,
+    pub(crate) rotator: Arc<Rotator>,
 }
 
 impl fmt::Debug for Scraped {
@@ -138,6 +140,13 @@ impl Scraped {
         whole(e, "rustorium_storage_durable_height", "Newest height whose commit is on disk", clamped(durable))?;
         let help = "Whether the store has found a damaged row";
         whole(e, "rustorium_storage_damaged", help, i64::from(self.store.damaged().is_some()))?;
+        let rotation = self.rotator.status();
+        let help = "Whether keys are being rotated, or the storage key replaced";
+        whole(e, "rustorium_storage_rotation_running", help, i64::from(rotation.running))?;
+        let help = "Rows that the newest rotation of keys has looked at since the start";
+        whole(e, "rustorium_storage_rotation_rows", help, clamped(rotation.rows))?;
+        let help = "About as many rows there were when that rotation began";
+        whole(e, "rustorium_storage_rotation_rows_about", help, clamped(rotation.rows_about))?;
         if let Ok(disk) = rustix::fs::statvfs(&self.home) {
             let bytes = |blocks: u64| clamped(blocks.saturating_mul(disk.f_frsize));
             let help = "Bytes free for this node on the disk of its home";

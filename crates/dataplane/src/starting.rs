@@ -40,6 +40,7 @@ use crate::verifier::Verifier;
 use crate::vitals::{Mark, Vitals};
 use crate::waiters::Waiters;
 use parking_lot::{Mutex, RwLock};
+use rustorium_crypto::keystore::StorageKeys;
 use rustorium_crypto::seal::AtRest;
 use rustorium_crypto::{SigningKey, locked};
 use rustorium_execution::Keys;
@@ -108,10 +109,11 @@ impl Starting {
     pub(crate) fn new(config: NodeConfig, keys: NodeKeys, handle: &StartHandle) -> Result<Self, NodeError> {
         let genesis = Arc::new(read_genesis(&config.genesis_path)?);
         let tls = open_tls(&config)?;
-        let NodeKeys { storage: storage_key, node: node_key, validator: validator_key } = keys;
+        let NodeKeys { storage: storage_keys, node: node_key, validator: validator_key } = keys;
         let store_config =
             StoreConfig { cache_bytes: config.cache_bytes, roots_kept: config.proofs_kept, ..StoreConfig::default() };
-        let at_rest = AtRest::new(storage_key, rustorium_crypto::chain_id(&genesis));
+        let StorageKeys { newest, before } = storage_keys;
+        let at_rest = AtRest::rekeyed(newest, before, rustorium_crypto::chain_id(&genesis));
         let store = RocksStore::open(&config.home.join("db"), &store_config, &at_rest)
             .map_err(|error| NodeError::new(store_code(&error), error.to_string()))?;
         let audit = AuditSink::open(&config.home.join("audit"), node_key.clone())
@@ -151,7 +153,7 @@ impl Starting {
             context,
             genesis,
             node_key,
-            rotator: Arc::new(Rotator::new(store.clone(), audit.clone(), stopping.clone())),
+            rotator: Arc::new(Rotator::new(store.clone(), audit.clone(), stopping.clone()).at(&config.home, &at_rest)),
             copier: Arc::new(Copier::new(store.clone(), &config.home)),
             store,
             at_rest,
@@ -248,7 +250,7 @@ impl Starting {
         addresses.insert("metrics", http.metrics_addr().map(|a| a.to_string()).unwrap_or_default());
         addresses.insert("client", quic.local_addr().to_string());
         let store = self.store.clone();
-        self.rotator.resume()?;
+        self.rotator.resume(&journal)?;
         Ok(Node {
             inbox: self.inbox,
             events: self.events,
@@ -317,6 +319,7 @@ impl Starting {
             verifier: verifier.clone(),
             events: self.events.clone(),
             jobs: jobs.clone(),
+            rotator: self.rotator.clone(),
         };
         self.metrics.with_registry(|registry| {
             registry.register_collector(Box::new(scraped));

@@ -172,6 +172,9 @@ impl Ports for ThreadPorts {
     fn sealed_below(&self) -> u64 {
         self.journal.sealed_below().0
     }
+    fn leave_below(&self) -> u64 {
+        self.journal.leave_below().0
+    }
 
     fn sync(&mut self, position: u64) {
         self.journal.sync(Lsn(position));

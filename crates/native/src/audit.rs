@@ -1,6 +1,7 @@
 //! A node's audit log, for whoever acts on its home while it doesn't run, and for who checks the log.
 
 use crate::errors::{detached, native_error};
+use crate::signing_key::SigningKey as OpenedKey;
 use pyo3::prelude::*;
 use rustorium_crypto::SigningKey;
 use rustorium_storage::AuditSink;
@@ -14,11 +15,21 @@ use std::path::Path;
 /// returns.
 #[pyfunction]
 pub fn audit_record(py: Python<'_>, folder: &str, node_seed: [u8; 32], event: &str, fields_json: &str) -> PyResult<()> {
+    append(py, folder, SigningKey::from_seed(&node_seed), event, fields_json)
+}
+
+/// The same with an opened key.
+#[pyfunction]
+pub fn audit_record_by(py: Python<'_>, folder: &str, key: &OpenedKey, event: &str, fields_json: &str) -> PyResult<()> {
+    append(py, folder, key.shared(), event, fields_json)
+}
+
+fn append(py: Python<'_>, folder: &str, key: SigningKey, event: &str, fields_json: &str) -> PyResult<()> {
     let failed = |why: String| native_error("audit-failed", why);
     let fields = serde_json::from_str(fields_json)
         .map_err(|error| failed(format!("the audit record's fields are not JSON: {error}")))?;
     let write = || {
-        let sink = AuditSink::open(Path::new(folder), SigningKey::from_seed(&node_seed))?;
+        let sink = AuditSink::open(Path::new(folder), key)?;
         sink.record(event, fields).map(drop)
     };
     detached(py, write)?.map_err(|error: rustorium_storage::audit::AuditError| failed(error.to_string()))

@@ -16,6 +16,7 @@ use rustorium_types::{ChainId, Height};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use zeroize::Zeroizing;
 
 /// The kind of a backup key's file.
 const KIND: &str = "backup";
@@ -30,7 +31,7 @@ fn json<T: Serialize>(value: &T) -> PyResult<String> {
 
 pub(crate) fn at_rest(key: &StorageKey, chain: &str) -> PyResult<AtRest> {
     let chain = ChainId::from_hex(chain).map_err(|error| native_error("chain-invalid", error.to_string()))?;
-    Ok(AtRest::new(key.shared(), chain))
+    Ok(key.at_rest(chain))
 }
 
 /// Seals a new random backup key into a file that must not exist.
@@ -39,6 +40,17 @@ pub fn new_backup_key(py: Python<'_>, path: &str, passphrase: &[u8]) -> PyResult
     let failed = |error: SealError| native_error("key-invalid", error.to_string());
     let secret = MasterKey::draw().map_err(failed)?;
     detached(py, || keystore::seal(Path::new(path), &*secret, KIND, passphrase))?.map_err(keystore_error)
+}
+
+/// Draws a new backup key in place of the one in a file, which stays beside it, since it opens the backups made until then.
+#[pyfunction]
+pub fn replace_backup_key(py: Python<'_>, path: &str, passphrase: &[u8]) -> PyResult<()> {
+    detached(py, || keystore::replace_backup(Path::new(path), passphrase))?.map_err(keystore_error)
+}
+
+fn open_key(py: Python<'_>, file: &str, passphrase: &[u8]) -> PyResult<BackupKey> {
+    let opened = detached(py, || keystore::open(Path::new(file), KIND, passphrase))?.map_err(keystore_error)?;
+    BackupKey::from_secret(&opened).map_err(|error| native_error("key-invalid", error.to_string()))
 }
 
 /// Copies the store of a node that doesn't run to a new folder on the same disk.
@@ -58,15 +70,18 @@ pub struct Backups {
 
 #[pymethods]
 impl Backups {
-    /// At a folder or `s3://BUCKET/PREFIX`, under the key in a file.
+    /// At a folder or `s3://BUCKET/PREFIX`, under the key in a file; `older`: file and passphrase of the key before, under
+    /// which some of the backups may be.
     #[new]
-    #[pyo3(signature = (destination, key_file, passphrase, *, endpoint=None, region=None, allow_http=false, make=false))]
+    #[pyo3(signature = (destination, key_file, passphrase, *, older=None, endpoint=None, region=None, allow_http=false,
+                        make=false))]
     #[allow(clippy::too_many_arguments)]
     fn new(
         py: Python<'_>,
         destination: &str,
         key_file: &str,
         passphrase: &[u8],
+        older: Option<(String, Vec<u8>)>,
         endpoint: Option<String>,
         region: Option<String>,
         allow_http: bool,
@@ -74,10 +89,10 @@ impl Backups {
     ) -> PyResult<Self> {
         let options = DestinationOptions { endpoint, region, allow_http, make };
         let work = Arc::<Work>::default();
-        let opened = detached(py, || keystore::open(Path::new(key_file), KIND, passphrase))?.map_err(keystore_error)?;
-        let key = BackupKey::from_secret(&opened).map_err(|error| native_error("key-invalid", error.to_string()))?;
+        let key = open_key(py, key_file, passphrase)?;
+        let older = older.map(|(file, passphrase)| open_key(py, &file, &Zeroizing::new(passphrase))).transpose()?;
         let place = detached(py, || Destination::open(destination, &options))?.map_err(backup_error)?;
-        Ok(Self { inner: Inner::new(place, key, work.clone()), work })
+        Ok(Self { inner: Inner::new(place, key, work.clone()).with_older(older), work })
     }
 
     /// JSON of what was made.
@@ -107,6 +122,11 @@ impl Backups {
     /// JSON of what is wrong with which object.
     fn verify(&self, py: Python<'_>) -> PyResult<String> {
         json(&detached(py, || self.inner.verify())?.map_err(backup_error)?)
+    }
+
+    /// How many of them are sealed under the key before.
+    fn under_older(&self, py: Python<'_>) -> PyResult<u64> {
+        detached(py, || self.inner.under_older())?.map_err(backup_error)
     }
 
     /// Keeps the newest so many; JSON of what was removed.

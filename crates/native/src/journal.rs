@@ -4,7 +4,6 @@ use crate::errors::{detached, native_error};
 use crate::storage_key::StorageKey;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
-use rustorium_crypto::seal::AtRest;
 use rustorium_dataplane::journal_code;
 use rustorium_storage::{Durability, Journal};
 use rustorium_types::ChainId;
@@ -19,7 +18,7 @@ pub fn read_journal<'py>(
     key: &StorageKey,
 ) -> PyResult<Vec<(u64, u8, Bound<'py, PyBytes>)>> {
     let chain = ChainId::from_hex(chain).map_err(|error| native_error("chain-invalid", error.to_string()))?;
-    let at_rest = AtRest::new(key.shared(), chain);
+    let at_rest = key.at_rest(chain);
     let open = || Journal::open(Path::new(folder), Durability::Os, &at_rest, Box::new(|_| {}));
     let (_journal, records) =
         detached(py, open)?.map_err(|error| native_error(journal_code(&error), error.to_string()))?;

@@ -4,7 +4,7 @@ use crate::errors::{detached, native_error};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
-use rustorium_crypto::keystore::{self, KeystoreError, Origin};
+use rustorium_crypto::keystore::{self, KeystoreError, Origin, Resealed};
 use rustorium_crypto::{SigningKey, hash, is_small_order};
 use rustorium_dataplane::genesis_file;
 use rustorium_gateway::json::{HeaderView, OperationView, PossessionView, ReceiptView, TransactionView};
@@ -84,6 +84,7 @@ pub fn keystore_error(error: KeystoreError) -> PyErr {
         KeystoreError::WrongPassphrase(_) | KeystoreError::EmptyPassphrase => "wrong-passphrase",
         KeystoreError::Permissions { .. } => "key-permissions",
         KeystoreError::OtherKind { .. } => "key-kind",
+        KeystoreError::Replacing { .. } => "rotation-running",
         _ => "key-invalid",
     };
     native_error(code, error.to_string())
@@ -119,6 +120,26 @@ fn seal_secret(py: Python<'_>, path: &str, secret: &[u8], kind: &str, passphrase
 fn open_key<'py>(py: Python<'py>, path: &str, kind: &str, passphrase: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
     let secret = detached(py, || keystore::open(Path::new(path), kind, passphrase))?.map_err(keystore_error)?;
     Ok(PyBytes::new(py, &secret))
+}
+
+/// Whether this passphrase opens a key file of any kind.
+#[pyfunction]
+fn key_opens(py: Python<'_>, path: &str, passphrase: &[u8]) -> PyResult<bool> {
+    detached(py, || keystore::opens(Path::new(path), passphrase))?.map_err(keystore_error)
+}
+
+/// Seals a key file of any kind under another passphrase; false where it was already.
+#[pyfunction]
+#[pyo3(signature = (path, old, new, random_passphrase = false))]
+fn reseal_key(py: Python<'_>, path: &str, old: &[u8], new: &[u8], random_passphrase: bool) -> PyResult<bool> {
+    let resealed = detached(py, || keystore::reseal(Path::new(path), old, new, origin(random_passphrase)))?;
+    Ok(resealed.map_err(keystore_error)? == Resealed::Now)
+}
+
+/// Removes a key or passphrase file, and overwrites what it held.
+#[pyfunction]
+fn destroy_file(py: Python<'_>, path: &str) -> PyResult<()> {
+    detached(py, || keystore::destroy(Path::new(path)))?.map_err(keystore_error)
 }
 
 fn operations_of(json: &str) -> PyResult<Vec<Operation>> {
@@ -281,6 +302,9 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(seal_key, module)?)?;
     module.add_function(wrap_pyfunction!(seal_secret, module)?)?;
     module.add_function(wrap_pyfunction!(open_key, module)?)?;
+    module.add_function(wrap_pyfunction!(key_opens, module)?)?;
+    module.add_function(wrap_pyfunction!(reseal_key, module)?)?;
+    module.add_function(wrap_pyfunction!(destroy_file, module)?)?;
     module.add_function(wrap_pyfunction!(build_transaction, module)?)?;
     module.add_function(wrap_pyfunction!(prove_possession, module)?)?;
     module.add_function(wrap_pyfunction!(describe_transaction, module)?)?;

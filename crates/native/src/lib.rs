@@ -41,9 +41,11 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<backup::Backups>()?;
     module.add_class::<backup::Restoring>()?;
     module.add_function(wrap_pyfunction!(backup::new_backup_key, module)?)?;
+    module.add_function(wrap_pyfunction!(backup::replace_backup_key, module)?)?;
     module.add_function(wrap_pyfunction!(backup::copy_store, module)?)?;
     module.add_function(wrap_pyfunction!(journal::read_journal, module)?)?;
     module.add_function(wrap_pyfunction!(audit::audit_record, module)?)?;
+    module.add_function(wrap_pyfunction!(audit::audit_record_by, module)?)?;
     module.add_function(wrap_pyfunction!(audit::audit_verify, module)?)?;
     ledger::register(module)?;
     module.add_function(wrap_pyfunction!(versions::versions, module)?)?;

@@ -6,6 +6,7 @@ use crate::signing_key::SigningKey;
 use crate::storage_key::StorageKey;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
+use rustorium_crypto::keystore::Passphrase;
 use rustorium_dataplane::config::{NodeConfig, NodeKeys};
 use rustorium_dataplane::statesync::OfferNote;
 use rustorium_dataplane::{Node as Inner, NodeError, StartHandle};
@@ -166,6 +167,12 @@ impl Node {
     fn rotate_keys(&self, py: Python<'_>) -> PyResult<()> {
         let rotator = self.inner.rotator();
         detached(py, || rotator.rotate())?.map_err(node_error)
+    }
+
+    /// Has the storage key replaced, whose file this passphrase opens, without waiting.
+    fn replace_storage_key(&self, py: Python<'_>, passphrase: &[u8]) -> PyResult<()> {
+        let (rotator, passphrase) = (self.inner.rotator(), Passphrase::of(passphrase));
+        detached(py, || rotator.replace_master(passphrase))?.map_err(node_error)
     }
 
     fn rotation(&self) -> String {

@@ -3,23 +3,29 @@
 use crate::errors::{detached, native_error};
 use crate::ledger::{keystore_error, origin};
 use pyo3::prelude::*;
-use rustorium_crypto::seal::{MasterKey, SealError};
+use rustorium_crypto::keystore::StorageKeys;
+use rustorium_crypto::seal::{AtRest, MasterKey, SealError};
 use rustorium_crypto::{keystore, locked};
+use rustorium_types::ChainId;
 use std::path::Path;
-use std::sync::Arc;
 
 /// The kind of its key file.
 const KIND: &str = "storage";
 
-/// An opened `storage.key`, in locked memory.
+/// An opened `storage.key`, in locked memory; with the key before it while that is being replaced.
 #[pyclass(frozen, module = "rustorium._native")]
 pub struct StorageKey {
-    inner: Arc<MasterKey>,
+    inner: StorageKeys,
 }
 
 impl StorageKey {
-    pub fn shared(&self) -> Arc<MasterKey> {
+    pub fn shared(&self) -> StorageKeys {
         self.inner.clone()
+    }
+
+    pub fn at_rest(&self, chain: ChainId) -> AtRest {
+        let StorageKeys { newest, before } = self.shared();
+        AtRest::rekeyed(newest, before, chain)
     }
 }
 
@@ -42,9 +48,21 @@ impl StorageKey {
     /// Opens such a file.
     #[staticmethod]
     fn open(py: Python<'_>, path: &str, passphrase: &[u8]) -> PyResult<Self> {
-        let secret = detached(py, || keystore::open(Path::new(path), KIND, passphrase))?.map_err(keystore_error)?;
-        let inner = MasterKey::from_secret(&secret).map_err(seal_error)?;
-        Ok(Self { inner: Arc::new(inner) })
+        let opened = detached(py, || keystore::open_storage(Path::new(path), passphrase))?;
+        Ok(Self { inner: opened.map_err(keystore_error)? })
+    }
+
+    /// Draws a new key in place of the one in such a file, which stays beside it until nothing is sealed under it.
+    #[staticmethod]
+    fn replace(py: Python<'_>, path: &str, passphrase: &[u8]) -> PyResult<()> {
+        let replaced = detached(py, || keystore::replace_storage(Path::new(path), passphrase))?;
+        replaced.map(drop).map_err(keystore_error)
+    }
+
+    /// Whether the key before is there, too.
+    #[getter]
+    fn replacing(&self) -> bool {
+        self.inner.before.is_some()
     }
 
     fn __repr__(&self) -> &'static str {

@@ -177,7 +177,9 @@ fn steps(voter: &Voter, session: u64, rekeying: bool) -> Result<(), Anything> {
             match (rekeying, session % 2) {
                 (true, _) => {}
                 (false, 1) => voter.replace_key()?,
-                _ => drop(voter.store.rotate()?),
+                _ => {
+                    voter.store.rotate()?;
+                }
             }
             while voter.store.rotate_step()?.is_some() {}
             voter.store.write_files_anew(&mut |_, _| true)?;

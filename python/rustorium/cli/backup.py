@@ -169,6 +169,13 @@ def restore(
     backup: Annotated[str | None, typer.Option("--backup", help="From this backup, by its id.")] = None,
     at_least: AtLeastOption = None,
     passphrase_file: PassphraseOption = None,
+    keys_passphrase_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--keys-passphrase-file",
+            help="File (0600) that opens the keys in the backup, where their passphrase was another one then.",
+        ),
+    ] = None,
     endpoint: EndpointOption = None,
     region: RegionOption = None,
     allow_http: HttpOption = False,
@@ -184,7 +191,8 @@ def restore(
     target = Home(home.expanduser().absolute())
     file = backups.key_of(None, key)
     with progress("restored") as advance:
-        made = backups.restore(target, place, file, _opener(passphrase_file), advance, height, backup, at_least)
+        opener = _opener(passphrase_file)
+        made = backups.restore(target, place, file, opener, advance, height, backup, at_least, keys_passphrase_file)
     emit_one(made, output)
     if made["home_format"] != FORMAT:
         note(f"it is a home of an older release: run `rustorium-node upgrade --home {target.path}` before you start it")

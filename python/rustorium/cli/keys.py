@@ -1,15 +1,16 @@
-"""`keys new`, `keys show` and `keys rotate`."""
+"""`keys new`, `keys show`, `keys rotate` and `keys rotation`."""
 
 import os
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from rustorium.cli.options import AdminTokenOption, AdminUrlOption, HomeOption, PassphraseOption, plane_of
-from rustorium.cli.output import Format, Output, emit_one, progress
+from rustorium.cli.options import AdminTokenOption, AdminUrlOption, HomeOption, PassphraseOption, home_of, plane_of
+from rustorium.cli.output import Format, Output, emit_one
 
-group = typer.Typer(help="Make and show account keys; rotate a node's storage keys.", no_args_is_help=True)
+group = typer.Typer(help="Make and show account keys; replace a node's keys and passphrases.", no_args_is_help=True)
 
 
 @group.command()
@@ -42,15 +43,69 @@ def show(
     emit_one(describe(file.expanduser(), passphrase_file, os.environ), output)
 
 
+class What(StrEnum):
+    """What `keys rotate` replaces."""
+
+    rows = "rows"
+    master = "master"
+    backup = "backup"
+    passphrase = "passphrase"
+
+
 @group.command()
 def rotate(
+    what: Annotated[
+        What,
+        typer.Argument(
+            help="rows: the key that rows are sealed with, under the same storage.key; master: storage.key itself; "
+            "backup: backup.key; passphrase: what opens key files."
+        ),
+    ] = What.rows,
+    home: HomeOption = None,
+    admin_url: AdminUrlOption = None,
+    token_file: AdminTokenOption = None,
+    key: Annotated[
+        Path | None,
+        typer.Option("--key", help="Of passphrase: a key file, or a folder of them. Of backup: the backup key's file."),
+    ] = None,
+    passphrase_file: PassphraseOption = None,
+    new_passphrase_file: Annotated[
+        Path | None,
+        typer.Option("--new-passphrase-file", help="File (0600) with the new passphrase. Default: one is drawn."),
+    ] = None,
+    discard_old: Annotated[
+        bool, typer.Option("--discard-old", help="Of backup: destroy the key before, which backup.key replaced.")
+    ] = False,
+    from_: Annotated[
+        str | None, typer.Option("--from", help="With --discard-old: refuse while a backup there needs it.")
+    ] = None,
+    output: Output = Format.table,
+) -> None:
+    """Replace a key of a node, or a passphrase. What seals rows is replaced while the node runs, and goes on when this
+    command is ended; whatever is cut short, the same command goes on with."""
+    from rustorium.cli import rotating
+
+    if what is What.rows:
+        emit_one(rotating.rows(plane_of(home, admin_url, token_file)), output)
+    elif what is What.master:
+        emit_one(rotating.master(home_of(home), passphrase_file), output)
+    elif what is What.backup:
+        file = key if key is not None else home_of(home).path / "backup.key"
+        emit_one(rotating.backup(file, home, passphrase_file, discard_old, from_), output)
+    else:
+        place = key.expanduser() if key is not None else home_of(home).path
+        emit_one(rotating.passphrase(place, passphrase_file, new_passphrase_file), output)
+
+
+@group.command()
+def rotation(
     home: HomeOption = None,
     admin_url: AdminUrlOption = None,
     token_file: AdminTokenOption = None,
     output: Output = Format.table,
 ) -> None:
-    """Seal all that a running node has stored anew, under a new key version. It goes on when this command is ended."""
-    from rustorium.node.rotation import rotate as rotate_node
+    """Show how far a running node's rotation has come: rows, then table files, then the safety journal, then the old
+    key."""
+    from rustorium.node.admin import call
 
-    with progress("rows sealed anew") as advance:
-        emit_one(rotate_node(plane_of(home, admin_url, token_file), advance), output)
+    emit_one(call(plane_of(home, admin_url, token_file), "rotation"), output)

@@ -60,12 +60,14 @@ class AdminServer:
         stop: Callable[[str], None],
         profiler: Profiler | None = None,
         callers: Callers | None = None,
+        replace_key: Callable[[], None] | None = None,
     ) -> None:
-        """`profiler`: of the core's steps; none before there are any. `callers`: without them nobody has a token."""
+        """`profiler`: of the core's steps; none before there are any. `callers`: without them nobody has a token.
+        `replace_key`: has the storage key replaced."""
         self._path, self._callers = path, callers
         keyring, addresses = (None, {}) if callers is None else (callers.keyring, callers.addresses)
         trail, door = (Trail(), None) if callers is None else (callers.trail, callers.door)
-        self.plane = Plane(node, stop, profiler, keyring, addresses, trail, door=door)
+        self.plane = Plane(node, stop, profiler, keyring, addresses, trail, door=door, replace_key=replace_key)
         self._audit = node.audit
         self._room = trio.CapacityLimiter(CONNECTIONS_MAX)
 

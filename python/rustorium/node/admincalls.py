@@ -103,11 +103,14 @@ class Plane:
         trail: Trail | None = None,
         now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
         door: Door | None = None,
+        replace_key: Callable[[], None] | None = None,
     ) -> None:
         """`profiler`: of the core's steps; `keyring`: without one, nobody has a token; `addresses`: where the node
-        listens besides what it says itself; `door`: without one, followers can't be changed."""
+        listens besides what it says itself; `door`: without one, followers can't be changed; `replace_key`: has the
+        storage key replaced, without waiting."""
         self._node, self._stop, self._profiler, self._keyring = node, stop, profiler, keyring
         self._addresses, self._now_ms, self._door = dict(addresses or {}), now_ms, door
+        self._replace_key = replace_key
         self.trail = Trail() if trail is None else trail
         self._owners = Buckets(OWNER_RATE_PER_S, OWNER_BURST)
         self._bearers = Buckets(TOKEN_RATE_PER_S, TOKEN_BURST)
@@ -131,6 +134,9 @@ class Plane:
             "note_recovery": note("recover"),
             "note_anchor": note("audit anchored"),
             "rotate_keys": act(Role.admin, "key rotation ordered", lambda _: self._order(self._node.rotate_keys)),
+            "replace_storage_key": act(
+                Role.admin, "storage key replacement ordered", lambda _: self._order(self._replacement())
+            ),
             "rotation": look(lambda: json.loads(self._node.rotation())),
             "copy_store": act(Role.operate, "copy of the store ordered", lambda _: self._order(self._node.copy_store)),
             "copying": look(lambda: json.loads(self._node.copying())),
@@ -256,6 +262,11 @@ class Plane:
     def _order(work: Callable[[], None]) -> object:
         _native_call(work)
         return {}
+
+    def _replacement(self) -> Callable[[], None]:
+        if self._replace_key is None:
+            raise NodeError("the node doesn't run yet: try again when it is ready", code="not-ready")
+        return self._replace_key
 
     def _profile_steps(self, arguments: Arguments) -> object:
         seconds = arguments.get("seconds")

@@ -18,7 +18,7 @@ from typing import Any
 
 from rustorium import _native
 from rustorium.errors import HomeError, KeyFileMissing, NodeError, NotReady, UsageError, VerificationFailed
-from rustorium.home import Home, find_passphrase, make_folder, open_key_file, open_storage_key
+from rustorium.home import Home, find_passphrase, make_folder, open_signing_key, open_storage_key
 from rustorium.homeformat import look, refuse_newer
 from rustorium.node import backupmemory
 from rustorium.node.admin import call
@@ -29,6 +29,8 @@ KEY_NAME = "backup.key"
 COPY_NAME = "checkpoint"
 """Where in a home the copy of the store is while a backup is made."""
 POLL_S = 0.05
+LOCK_S = 1.0
+"""How long another process' lock is waited for."""
 Advance = Callable[[int, int], None]
 
 
@@ -64,10 +66,15 @@ class Opener:
                 "by --key"
             )
         passphrase = find_passphrase(key, self.passphrase_file, self.environment)
+        before = key.with_name(key.name + ".old")
+        older = None
+        if before.is_file():
+            older = (str(before), find_passphrase(before, self.passphrase_file, self.environment))
         return _native.Backups(
             place.destination,
             str(key),
             passphrase,
+            older=older,
             endpoint=place.endpoint,
             region=place.region,
             allow_http=place.allow_http,
@@ -130,7 +137,7 @@ def create(
     with only_one(home):
         backups = opener.backups(place, key, make=True)
         before = _missed(home, place, backups)
-        node_key = _native.public_key(open_key_file(home.node_key, "node", opener.passphrase_file, opener.environment))
+        node_key = open_signing_key(home.node_key, "node", opener.passphrase_file, opener.environment).public
         storage = open_storage_key(home.storage_key, opener.passphrase_file, opener.environment)
         chain = _native.genesis_hash(home.genesis_bytes())
         config = home.load_config().config
@@ -236,14 +243,18 @@ def restore(
     height: int | None = None,
     backup: str | None = None,
     at_least: int | None = None,
+    keys_passphrase_file: Path | None = None,
 ) -> dict[str, object]:
-    """Restores a home that isn't there yet, from a destination with a backup that reaches `at_least`. Errors:
+    """Restores a home that isn't there yet, from a destination with a backup that reaches `at_least`.
+    `keys_passphrase_file`: what opens the keys in the backup, where that isn't what opens the backup key. Errors:
     KeyFileError, NativeError, VerificationFailed; then there is still none."""
     if at_least is not None:
         _, older = listed(None, place, key, opener, at_least)
         if older is not None:
             raise older
     backups = opener.backups(place, key)
+    if keys_passphrase_file is not None:
+        opener = replace(opener, passphrase_file=keys_passphrase_file)
     fetched: list[_native.Restoring] = []
 
     def fetch() -> str:
@@ -271,16 +282,28 @@ def only_one(home: Home) -> Iterator[None]:
     path = home.path / "run" / "backup.lock"
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _locked(handle):
             raise HomeError(
                 f"another process makes or removes backups of {home.path}: wait for its end, then run this again",
                 code="backup-running",
-            ) from None
+            )
         yield
     finally:
         os.close(handle)
+
+
+def _locked(handle: int) -> bool:
+    """Whether the lock is this process' now. The node holds it for a moment when it destroys a replaced storage key."""
+    deadline = time.monotonic() + LOCK_S
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(POLL_S)
+        else:
+            return True
 
 
 def _copy_store(home: Home, to: Path, chain: str, storage: _native.StorageKey) -> None:

@@ -44,6 +44,8 @@ class Launch:
     """How many heights this start keeps, where that was ordered because of a disk that is low."""
     settings: Mapping[str, object]
     """What its configuration has besides defaults, by `section.key`."""
+    passphrase_file: Path | None = None
+    """The file that was named for its keys' passphrase."""
 
     def __repr__(self) -> str:
         return f"Launch(home={self.home.path}, index={self.index}, n={self.n})"
@@ -120,7 +122,17 @@ def prepare(home: Home, loaded: Loaded, passphrase_file: Path | None, environmen
     settings = {key: value for key, value, origin in loaded.rows() if origin != "default"}
     keys = (storage_key, own_key, validator_key)
     return Launch(
-        home, config, chain, index, len(validators), json.dumps(native), *keys, public_keys, keep_few, settings
+        home,
+        config,
+        chain,
+        index,
+        len(validators),
+        json.dumps(native),
+        *keys,
+        public_keys,
+        keep_few,
+        settings,
+        passphrase_file,
     )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from rustorium import _native
-from rustorium.home import Home, open_key_file
+from rustorium.home import Home, open_signing_key
 
 
 def note_by_operator(
@@ -19,5 +19,5 @@ def note_by_operator(
     environment: Mapping[str, str],
 ) -> None:
     """Appends a line. Errors: NativeError, KeyFileError."""
-    seed = open_key_file(home.node_key, "node", passphrase_file, environment)
-    _native.audit_record(str(home.path / "audit"), seed, event, json.dumps({"by": "operator", **fields}))
+    key = open_signing_key(home.node_key, "node", passphrase_file, environment)
+    _native.audit_record_by(str(home.path / "audit"), key, event, json.dumps({"by": "operator", **fields}))

@@ -25,7 +25,7 @@ from rustorium.errors import NodeError, RustoriumError
 from rustorium.health.catalogue import FINDINGS, Act, Finding
 from rustorium.health.liveness import LocalHealth
 from rustorium.health.plan import SENTENCES, SPACE_PAUSE_MS, Done, Planner, Step, Trouble, is_well
-from rustorium.home import Home, open_key_file
+from rustorium.home import Home, open_signing_key
 from rustorium.logs import Logger
 from rustorium.node.admin import call
 from rustorium.node.notify import VARIABLES, Notifier
@@ -60,7 +60,7 @@ class Recovery:
         self._orders, self._home, self._log = orders, orders.home, log
         self._config = orders.config.recovery
         # Before the first act: without it nothing could be signed later.
-        self._seed = open_key_file(self._home.node_key, "node", orders.passphrase_file, orders.environment)
+        self._key = open_signing_key(self._home.node_key, "node", orders.passphrase_file, orders.environment)
         self._journal = RecoveryState(self._home)
         alone = not orders.config.p2p.peers
         self._planner = Planner(self._config, self._journal.history(), alone=alone)
@@ -324,7 +324,7 @@ class Recovery:
             if running:
                 self._note_running(fields)
             else:
-                _native.audit_record(str(self._home.path / "audit"), self._seed, "recover", json.dumps(fields))
+                _native.audit_record_by(str(self._home.path / "audit"), self._key, "recover", json.dumps(fields))
         except _native.NativeError as error:
             # A full disk: it must not keep from healing it.
             self._log.error("audit failed", code=error.code, reason=error.args[0])

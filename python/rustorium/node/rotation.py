@@ -1,17 +1,25 @@
 """Orders a running node to rotate its storage keys, and follows how far it comes.
 
-Invariants: SYNC; the node does the work, also after whoever ordered it is gone.
+Invariants: SYNC; the node does the work, also after whoever ordered it is gone; of a stopped home the files of the new
+storage key are made here, and the node's next start does the rest.
 """
 
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from rustorium.errors import NodeError
+from rustorium import _native
+from rustorium.errors import HomeError, NodeError, NotReady
+from rustorium.home import Home, find_passphrase
+from rustorium.homelock import stopped
 from rustorium.node.admin import call
-from rustorium.node.adminclient import Remote
+from rustorium.node.adminclient import NO_NODE, Remote
+from rustorium.node.backups import Opener, only_one
 
 POLL_S = 0.1
+JOURNAL_NOTE = "the old storage key goes once the safety journal has moved on: with the next blocks, or the next start"
 
 
 def rotate(plane: Path | Remote, progress: Callable[[int, int], None]) -> dict[str, object]:
@@ -19,10 +27,72 @@ def rotate(plane: Path | Remote, progress: Callable[[int, int], None]) -> dict[s
 
     Errors: NotReady where no node runs, or where it ends meanwhile (its next start goes on); NodeError."""
     call(plane, "rotate_keys")
+    status = _follow(plane, progress)
+    where = {"home": str(plane.parent.parent)} if isinstance(plane, Path) else {"node": plane.url}
+    return {"rows": status["rows"], **where}
+
+
+def replace_master(home: Home, opener: Opener, progress: Callable[[int, int], None]) -> dict[str, object]:
+    """Has the storage key replaced, and waits until no row is sealed under the old one; where no node runs, the next
+    start does that. `progress` is told rows, and then files. Errors: NotReady where the node ends meanwhile, NodeError,
+    HomeError, KeyFileError, NativeError."""
+    if home.rekey.exists():
+        raise HomeError(
+            f"the validator key of {home.path} is being replaced: end that by `rustorium-node node replace-key` first",
+            code="rekey-unfinished",
+        )
+    _require_room(home)
+    try:
+        call(home.admin_socket, "replace_storage_key")
+    except NotReady as error:
+        if error.code != NO_NODE:
+            raise
+        _replace_files(home, opener)
+        return {"home": str(home.path), "rows": 0, "state": "begun", "next": "start the node, which does the rest"}
+    status = _follow(home.admin_socket, progress, until_journal=True)
+    if status["running"]:
+        return {"home": str(home.path), "rows": status["rows"], "state": status["step"], "next": JOURNAL_NOTE}
+    return {"home": str(home.path), "rows": status["rows"], "state": "done", "next": ""}
+
+
+def _require_room(home: Home) -> None:
+    """Rows are written again before the files with the old ones go. Errors: HomeError."""
+    needed = sum(map(_bytes_of, home.db.glob("*.sst")))
+    free = shutil.disk_usage(home.path).free
+    if free < needed:
+        raise HomeError(
+            f"the disk of {home.path} has {free >> 20} MiB free, and sealing the store anew takes about {needed >> 20} "
+            "MiB for a while: free some space first",
+            code="disk-full",
+        )
+
+
+def _bytes_of(path: Path) -> int:
+    """None of a file that a compaction has just removed."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def _replace_files(home: Home, opener: Opener) -> None:
+    passphrase = find_passphrase(home.storage_key, opener.passphrase_file, opener.environment)
+    # A backup that is being made has the key in its hand.
+    with stopped(home), only_one(home):
+        _native.StorageKey.replace(str(home.storage_key), passphrase)
+
+
+def _follow(
+    plane: Path | Remote, progress: Callable[[int, int], None], *, until_journal: bool = False
+) -> dict[str, Any]:
+    """The status at the end, or where nothing but the journal is waited for. Errors: NotReady, NodeError."""
     while (status := call(plane, "rotation"))["running"]:
-        progress(status["rows"], max(status["rows"], status["rows_about"]))
+        if until_journal and status["step"] in ("journal", "key"):
+            break
+        files = until_journal and status["step"] == "files"
+        done, all_of = ("files", "files_all") if files else ("rows", "rows_about")
+        progress(status[done], max(status[done], status[all_of]))
         time.sleep(POLL_S)
     if status["failed"] is not None:
         raise NodeError(f"the rotation stopped: {status['failed']}", code="rotation-failed")
-    where = {"home": str(plane.parent.parent)} if isinstance(plane, Path) else {"node": plane.url}
-    return {"rows": status["rows"], **where}
+    return dict(status)

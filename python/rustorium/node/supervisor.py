@@ -10,13 +10,15 @@ import signal
 import time
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 import trio
 
 from rustorium import __version__, _native
-from rustorium.errors import HomeError, NodeError
+from rustorium.errors import HomeError, KeyFileError, NodeError
 from rustorium.faces import in_the_clear
 from rustorium.followers import Door
+from rustorium.home import known_passphrase
 from rustorium.homeformat import record
 from rustorium.logs import Logger, configure
 from rustorium.node import pacehint
@@ -138,7 +140,9 @@ class Supervisor:
         self._callers.keyring.tell(node.set_tokens)
         if self._callers.door is not None:
             self._callers.door.tell(node.set_followers)
-        admin = AdminServer(self._launch.home.admin_socket, node, self.stop, driver.profiler, self._callers)
+        replace_key = partial(self._replace_key, node)
+        socket = self._launch.home.admin_socket
+        admin = AdminServer(socket, node, self.stop, driver.profiler, self._callers, replace_key)
         calm_collector()
         try:
             async with trio.open_nursery() as nursery:
@@ -159,6 +163,18 @@ class Supervisor:
             if inputs is not None:
                 inputs.close()
             self._note(node, "node stopped", reason=self._reason)
+
+    def _replace_key(self, node: _native.Node) -> None:
+        """Has the storage key replaced. Errors: KeyFileError, NativeError."""
+        path = self._launch.home.storage_key
+        passphrase = known_passphrase(path, self._launch.passphrase_file, os.environ)
+        if passphrase is None:
+            raise KeyFileError(
+                f"the passphrase of {path} was typed when the node was started, and it keeps none: stop the node, run "
+                "this again, and start it, which does the rest",
+                code="passphrase-missing",
+            )
+        node.replace_storage_key(passphrase)
 
     def _watch(self, node: _native.Node) -> Watch:
         launch = self._launch

@@ -1,6 +1,6 @@
 //! From a finalization to execution in height order, what is told of it, and what the journal may then forget.
 
-use super::live_records::JournalSizes;
+use super::live_records::{JournalSizes, LiveRecords};
 use super::retained::HandedOver;
 use super::{Executed, ExecutionJob, Floor, Now, Ports, Shard};
 use rustorium_crypto::block_payload_root;
@@ -246,9 +246,13 @@ impl<P: Ports> Shard<P> {
     /// journal syncs the copies before it releases anything.
     fn copy_forward(&mut self) {
         let (sealed_below, slack_bytes) = (self.ports.sealed_below(), self.config.journal_slack_bytes);
+        let leave_below = self.ports.leave_below();
+        let next = |live: &LiveRecords| {
+            live.next_to_leave(leave_below).or_else(|| live.next_to_copy(sealed_below, slack_bytes))
+        };
         let mut copied = 0;
         while copied < COPIED_TOGETHER_BYTES
-            && let Some((from, payload_bytes)) = self.retained.live.next_to_copy(sealed_below, slack_bytes)
+            && let Some((from, payload_bytes)) = next(&self.retained.live)
         {
             let to = self.ports.append_again(from, payload_bytes);
             self.retained.live.copied(from, to);

@@ -128,6 +128,13 @@ impl LiveRecords {
         (due && !seeded::bug("journal-not-copied-forward")).then_some((*position, payload_bytes))
     }
 
+    /// The record to copy next and the length of its payload: the oldest one, where it stands below this position.
+    pub(super) fn next_to_leave(&self, below: u64) -> Option<(u64, usize)> {
+        let (position, record) = self.places.first_key_value().filter(|(position, _)| **position < below)?;
+        let payload_bytes = (record.bytes as usize).checked_sub(RECORD_OVERHEAD)?;
+        (record.bytes <= self.credit).then_some((*position, payload_bytes))
+    }
+
     /// The record at `from` was appended once more.
     pub(super) fn copied(&mut self, from: u64, to: u64) {
         let Some(mut record) = self.places.remove(&from) else { return };
@@ -175,6 +182,7 @@ mod tests {
         assert_eq!(live.next_to_copy(2, SLACK_BYTES), Some((1, PAYLOAD)));
         live.copied(1, 8);
         assert_eq!((live.first(), live.next_to_copy(u64::MAX, SLACK_BYTES)), (Some(8), None));
+        assert_eq!((live.next_to_leave(8), live.next_to_leave(9)), (None, Some((8, PAYLOAD))), "whatever it saves");
         let sizes = JournalSizes { live_bytes: 1_000_000, held_bytes: 1_000_000, oldest_us: Some(7) };
         assert_eq!(live.sizes(), sizes);
         live.drop(old);

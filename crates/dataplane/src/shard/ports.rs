@@ -205,6 +205,10 @@ pub trait Ports {
     fn sealed_below(&self) -> u64 {
         u64::MAX
     }
+    /// What is needed of the records below this position is to be appended once more, however little that saves.
+    fn leave_below(&self) -> u64 {
+        0
+    }
     /// Asks for `Durable` once the journal is on disk up to `position`.
     fn sync(&mut self, position: u64);
     /// Frees the journal below `position`.

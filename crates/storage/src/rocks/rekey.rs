@@ -15,7 +15,9 @@ use std::time::{Duration, Instant};
 
 /// Times that all table files are gone through: one that is being compacted otherwise may be passed over.
 const TRIES: usize = 3;
-const PAUSE_MAX: Duration = Duration::from_secs(1);
+/// A file is followed by a pause so many times as long as it took, up to this.
+const PAUSE_TIMES: u32 = 3;
+const PAUSE_MAX: Duration = Duration::from_secs(5);
 
 impl RocksStore {
     /// Goes over to another master key, under which everything is sealed from now on, and begins to replace all that is
@@ -66,8 +68,8 @@ impl RocksStore {
                 if files.iter().any(|left| left.name == file.name) {
                     let began = Instant::now();
                     self.write_anew(&file);
-                    // One at a time, and half of the time none: commits come first.
-                    std::thread::sleep(began.elapsed().min(PAUSE_MAX));
+                    // One at a time, and most of the time none: commits come first.
+                    std::thread::park_timeout((PAUSE_TIMES * began.elapsed()).min(PAUSE_MAX));
                 }
             }
         }

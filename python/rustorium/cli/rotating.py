@@ -1,0 +1,72 @@
+"""What `keys rotate` does, by what it replaces.
+
+Invariants: SYNC; a home's own configuration says where its passphrase is, unless a file is named.
+"""
+
+import os
+from pathlib import Path
+
+from rustorium import _native
+from rustorium.cli.output import note, progress
+from rustorium.errors import KeyFileMissing, UsageError
+from rustorium.home import Home, find_passphrase
+from rustorium.node import passphrases, rotation
+from rustorium.node.adminclient import Remote
+from rustorium.node.backups import Opener, Place
+
+
+def rows(plane: Path | Remote) -> dict[str, object]:
+    """A new key for rows, under the same storage key."""
+    with progress("rows sealed anew") as advance:
+        return rotation.rotate(plane, advance)
+
+
+def master(home: Home, passphrase_file: Path | None) -> dict[str, object]:
+    """A new storage key."""
+    with progress("sealed anew") as advance:
+        return rotation.replace_master(home, Opener(passphrase_file, os.environ).of_home(home), advance)
+
+
+def backup(
+    key: Path, home: Path | None, passphrase_file: Path | None, discard_old: bool, place: str | None
+) -> dict[str, object]:
+    """A new backup key; or the key before is destroyed. Errors: KeyFileMissing, KeyFileError, UsageError,
+    NativeError."""
+    file = key.expanduser().absolute()
+    old = file.with_name(file.name + ".old")
+    opener = Opener(passphrase_file, os.environ)
+    opener = opener if home is None else opener.of_home(Home(home.expanduser()))
+    if discard_old:
+        _refuse_needed(old, file, opener, place)
+        _native.destroy_file(str(old))
+        return {"key": str(file), "discarded": str(old)}
+    if not file.is_file():
+        raise KeyFileMissing(f"there is no backup key {file}: name it with --key; `backup create` makes the first one")
+    _native.replace_backup_key(str(file), find_passphrase(file, opener.passphrase_file, opener.environment))
+    note(f"keep a copy of {file} off this machine; {old} opens the backups made until now, as long as it is kept")
+    return {"key": str(file), "key_before": str(old)}
+
+
+def _refuse_needed(old: Path, key: Path, opener: Opener, place: str | None) -> None:
+    if not old.is_file() or place is None:
+        return
+    needed = opener.backups(Place(place), key).under_older()
+    if needed:
+        raise UsageError(
+            f"{needed} backups in {place} open with {old} alone: remove them by `backup prune --keep` once there are "
+            "newer ones, or leave --from out to give them up"
+        )
+
+
+def passphrase(place: Path, passphrase_file: Path | None, new_passphrase_file: Path | None) -> dict[str, object]:
+    """Another passphrase for a home's key files, those of another folder, or one file."""
+    configured = passphrase_file
+    if passphrase_file is None and (place / "config.toml").is_file():
+        configured = Opener(None, os.environ).of_home(Home(place)).passphrase_file
+    opener = passphrases.Opener(configured, new_passphrase_file, os.environ)
+    if place.is_file():
+        done = passphrases.rotate_file(place, opener)
+    else:
+        with progress("key files") as advance:
+            done = passphrases.rotate_folder(place, opener, advance)
+    return {"kept_in": str(done.kept_in), "key_files": [str(file) for file in done.files]}

@@ -1,0 +1,205 @@
+"""Another passphrase for the key files of a folder, or for one file.
+
+Invariants: SYNC; a key file is replaced as a whole, and opens with the old passphrase or the new one; the new one is on
+disk before the first key file is sealed with it, and takes the place of the old one after the last; whatever was cut
+short, the same call goes on with.
+"""
+
+import fcntl
+import json
+import os
+import re
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+from rustorium import _native
+from rustorium.errors import HomeError, KeyFileError, KeyFileMissing, UsageError
+from rustorium.home import (
+    CREDENTIAL_NAME,
+    PASSPHRASE_NEAR_KEY,
+    PASSPHRASE_VARIABLE,
+    begun_file,
+    find_passphrase,
+    read_passphrase,
+)
+from rustorium.homeformat import replace_file, sync_folder
+
+KEY_FILE_BYTES_MAX = 64 * 1024
+DEPTH = 3
+"""A passphrase file opens the keys beside it and two folders further down."""
+Advance = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Opener:
+    """Where passphrases come from."""
+
+    old: Path | None
+    """The file with the one that opens the keys; None: it is found like the commands do."""
+    new: Path | None
+    """The file with the one that is to; None: it is drawn."""
+    environment: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Resealed:
+    """What was done."""
+
+    files: tuple[Path, ...]
+    """Key files that open with the new passphrase now."""
+    kept_in: Path
+    """The file that has it."""
+
+
+def rotate_folder(folder: Path, opener: Opener, advance: Advance) -> Resealed:
+    """Seals all key files of a folder, such as a home, with another passphrase. Errors: KeyFileMissing, KeyFileError,
+    HomeError, UsageError, NativeError; then the key files open with the old one, or the same call goes on."""
+    folder = folder.absolute()
+    with _only_one(folder):
+        files = key_files(folder)
+        if not files:
+            raise KeyFileMissing(f"there is no key file in {folder}: name a home, or a folder with key files")
+        named, kept = _named(opener), folder / PASSPHRASE_NEAR_KEY
+        places = (place / PASSPHRASE_NEAR_KEY for place in (folder, *list(folder.parents)[:2]))
+        found = named or next((near for near in places if near.is_file()), None)
+        if found is not None and found.absolute().is_relative_to(folder):
+            kept = found
+        elif named is not None or (found is None and not begun_file(kept).is_file()):
+            return _rotate_named(files, opener, advance)
+        return _rotate_kept(files, found, kept, opener, advance)
+
+
+def _named(opener: Opener) -> Path | None:
+    """A passphrase file that isn't found by where it is."""
+    if opener.old is not None:
+        return opener.old
+    if named := opener.environment.get(PASSPHRASE_VARIABLE):
+        return Path(named)
+    credential = Path(opener.environment.get("CREDENTIALS_DIRECTORY", "/nowhere")) / CREDENTIAL_NAME
+    return credential if credential.is_file() else None
+
+
+def rotate_file(file: Path, opener: Opener) -> Resealed:
+    """Seals one key file with the passphrase in `opener.new`. Errors: as `rotate_folder`."""
+    if not file.is_file():
+        raise KeyFileMissing(f"there is no key file {file}: name an existing one")
+    return _rotate_named([file], opener, lambda done, total: None)
+
+
+def key_files(folder: Path) -> list[Path]:
+    """The key files that a folder's passphrase file opens, however they are called."""
+    found, folders = list[Path](), [(folder, 1)]
+    while folders:
+        place, depth = folders.pop()
+        for entry in sorted(place.iterdir()):
+            if entry.is_symlink():
+                continue
+            if entry.is_dir() and depth < DEPTH and not _has_passphrase(entry):
+                folders.append((entry, depth + 1))
+            elif entry.is_file() and _is_key_file(entry):
+                found.append(entry)
+    return sorted(found)
+
+
+def _has_passphrase(folder: Path) -> bool:
+    near = folder / PASSPHRASE_NEAR_KEY
+    return near.is_file() or begun_file(near).is_file()
+
+
+def _is_key_file(path: Path) -> bool:
+    if path.name.startswith(".") or path.stat().st_size > KEY_FILE_BYTES_MAX:
+        return False
+    with path.open("rb") as file:
+        if file.read(1) != b"{":
+            return False
+        file.seek(0)
+        try:
+            content = json.loads(file.read(KEY_FILE_BYTES_MAX))
+        except (ValueError, RecursionError):
+            return False
+    return isinstance(content, dict) and {"kind", "kdf", "sealed"} <= content.keys()
+
+
+def _rotate_kept(files: list[Path], found: Path | None, kept: Path, opener: Opener, advance: Advance) -> Resealed:
+    """With a passphrase that stays beside the keys: in `kept`, which has the old one, or nothing yet."""
+    begun = begun_file(kept)
+    if begun.is_file():
+        if opener.new is not None and read_passphrase(opener.new) != read_passphrase(begun):
+            raise UsageError(
+                f"another change of passphrase was begun, and {begun} has the new one: run this without "
+                "--new-passphrase-file, which ends it, and then again"
+            )
+    else:
+        drawn = read_passphrase(opener.new) if opener.new is not None else secrets.token_hex(16).encode()
+        replace_file(begun, drawn + b"\n")
+    new = read_passphrase(begun)
+    old = read_passphrase(found) if found is not None else new
+    # One that was drawn has 128 random bits: making each guess at it dear adds nothing.
+    is_drawn = opener.new is None and re.fullmatch(rb"[0-9a-f]{32}", new) is not None
+    _reseal(files, old, new, advance, drawn=is_drawn)
+    _put(begun, kept)
+    return Resealed(tuple(files), kept)
+
+
+def _rotate_named(files: list[Path], opener: Opener, advance: Advance) -> Resealed:
+    """With a passphrase that is kept elsewhere, by whoever runs this."""
+    if opener.new is None:
+        raise UsageError(
+            "name the file with the new passphrase by --new-passphrase-file: it is not kept beside the keys"
+        )
+    new = read_passphrase(opener.new)
+    left = [file for file in files if not _native.key_opens(str(file), new)]
+    if left:
+        _reseal(files, find_passphrase(left[0], opener.old, opener.environment), new, advance)
+    return Resealed(tuple(files), opener.new)
+
+
+def _reseal(files: list[Path], old: bytes, new: bytes, advance: Advance, *, drawn: bool = False) -> None:
+    # All of them before the first is changed: one that neither opens must not leave the others under two passphrases.
+    for file in files:
+        if not (_native.key_opens(str(file), old) or _native.key_opens(str(file), new)):
+            raise KeyFileError(
+                f"the passphrase for {file} is another one: change it by itself with --key {file}, or move it away; "
+                "nothing was changed",
+                code="wrong-passphrase",
+            )
+    for number, file in enumerate(files):
+        advance(number, len(files))
+        _native.reseal_key(str(file), old, new, drawn)
+    advance(len(files), len(files))
+
+
+def _put(begun: Path, kept: Path) -> None:
+    """The new passphrase in the place of the old one, which is overwritten. Errors: HomeError."""
+    try:
+        with kept.open("r+b") if kept.exists() else nullcontext() as replaced:
+            begun.rename(kept)
+            sync_folder(kept.parent)
+            if replaced is not None and os.fstat(replaced.fileno()).st_nlink == 0:
+                os.pwrite(replaced.fileno(), bytes(os.fstat(replaced.fileno()).st_size), 0)
+                os.fsync(replaced.fileno())
+    except OSError as error:
+        raise HomeError(
+            f"{begun} can't take the place of {kept} ({error.strerror}): mend that, then run this again"
+        ) from None
+
+
+@contextmanager
+def _only_one(folder: Path) -> Iterator[None]:
+    """Keeps others from changing the folder's passphrase. Errors: HomeError, KeyFileMissing."""
+    if not folder.is_dir():
+        raise KeyFileMissing(f"there is no folder {folder}: name a home, or a folder with key files")
+    handle = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise HomeError(
+                f"another process changes the passphrase of {folder}: wait for its end", code="rotation-running"
+            ) from None
+        yield
+    finally:
+        os.close(handle)

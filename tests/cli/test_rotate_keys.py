@@ -1,0 +1,213 @@
+"""`keys rotate` on files: any passphrase, the backup key, and the storage key of a stopped home; cut at every step."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from cli_runner import Cli
+
+from rustorium import _native
+from rustorium.client import Key
+from rustorium.home import Home, find_passphrase, open_storage_key
+from rustorium.node import passphrases
+
+ENVIRONMENT: dict[str, str] = {}
+FIRST = b"correct horse"
+
+
+def secret(path: Path, text: str) -> Path:
+    path.touch(0o600)
+    path.write_text(text + "\n")
+    return path
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A home's key files, and the passphrase beside them."""
+    folder = tmp_path / "home"
+    (folder / "retired" / "aa").mkdir(parents=True)
+    secret(folder / "passphrase", FIRST.decode())
+    for name, kind in (("node.key", "node"), ("validator.key", "validator"), ("retired/aa/validator.key", "validator")):
+        _native.seal_key(str(folder / name), _native.generate_seed(), kind, FIRST, True)
+    _native.StorageKey.create(str(folder / "storage.key"), FIRST, True)
+    _native.new_backup_key(str(folder / "backup.key"), FIRST)
+    (folder / "config.toml").write_text("")
+    (folder / "genesis.json").write_text("{}")
+    return folder
+
+
+FILES = ("backup.key", "node.key", "retired/aa/validator.key", "storage.key", "validator.key")
+
+
+def opens(path: Path) -> bool:
+    """Whether a key file opens with what is found for it."""
+    return _native.key_opens(str(path), find_passphrase(path, None, ENVIRONMENT))
+
+
+def test_a_home_gets_another_passphrase_and_keeps_its_keys(cli: Cli, home: Path) -> None:
+    before = {name: json.loads((home / name).read_bytes()) for name in FILES}
+    ended = cli("keys", "rotate", "passphrase", "--home", home, "-o", "json")
+    assert ended.code == 0, ended.err
+    said = json.loads(ended.out)
+    assert said["kept_in"] == str(home / "passphrase")
+    assert [str(Path(file).relative_to(home)) for file in said["key_files"]] == list(FILES)
+    drawn = (home / "passphrase").read_text().strip()
+    assert len(drawn) == 32
+    assert drawn.encode() != FIRST
+    for name, was in before.items():
+        assert opens(home / name)
+        assert not _native.key_opens(str(home / name), FIRST)
+        now = json.loads((home / name).read_bytes())
+        assert (now["kind"], now.get("public")) == (was["kind"], was.get("public"))
+        assert (home / name).stat().st_mode & 0o777 == 0o600
+    assert not list(home.glob("**/.*")), "nothing unfinished stays"
+    # To one of the operator's own, which is kept where the first was.
+    mine = secret(home.parent / "mine", "battery staple")
+    assert cli("keys", "rotate", "passphrase", "--home", home, "--new-passphrase-file", mine).code == 0
+    assert (home / "passphrase").read_bytes() == b"battery staple\n"
+    assert all(opens(home / name) for name in FILES)
+
+
+class Cut(Exception):
+    """The process ends here."""
+
+
+@pytest.mark.parametrize("kept", ["beside", "above"])
+def test_a_change_of_passphrase_cut_at_every_step_goes_on(
+    cli: Cli, home: Path, monkeypatch: pytest.MonkeyPatch, kept: str
+) -> None:
+    if kept == "above":
+        (home / "passphrase").rename(home.parent / "passphrase")
+    # From above the home, a passphrase isn't found for what is so far down.
+    files = FILES if kept == "beside" else tuple(name for name in FILES if not name.startswith("retired"))
+    steps = ("replace_file", "_put")
+
+    def cut_before(number: int) -> Callable[[], None]:
+        calls = 0
+
+        def count() -> None:
+            nonlocal calls
+            calls += 1
+            if calls > number:
+                raise Cut
+
+        return count
+
+    for number in range(len(FILES) + 3):
+        count = cut_before(number)
+
+        def counted(work: Callable[..., object], count: Callable[[], None] = count) -> Callable[..., object]:
+            def run(*arguments: object) -> object:
+                count()
+                return work(*arguments)
+
+            return run
+
+        with monkeypatch.context() as patched:
+            patched.setattr(_native, "reseal_key", counted(_native.reseal_key))
+            for name in steps:
+                patched.setattr(passphrases, name, counted(getattr(passphrases, name)))
+            opener = passphrases.Opener(None, None, ENVIRONMENT)
+            try:
+                passphrases.rotate_folder(home, opener, lambda done, total: None)
+                ended = True
+            except Cut:
+                ended = False
+        assert all(opens(home / name) for name in files), f"cut before step {number}: a start finds each passphrase"
+    assert ended
+    ended_again = cli("keys", "rotate", "passphrase", "--home", home)
+    assert ended_again.code == 0, ended_again.err
+    assert not (home / "passphrase.new").exists()
+    assert all(opens(home / name) for name in FILES)
+    if kept == "above":
+        assert (home.parent / "passphrase").read_bytes() == FIRST + b"\n", "others may be opened by that one"
+
+
+def test_a_change_that_was_begun_with_one_passphrase_does_not_end_with_another(cli: Cli, home: Path) -> None:
+    secret(home / "passphrase.new", "begun")
+    other = secret(home.parent / "other", "other")
+    line = ("keys", "rotate", "passphrase", "--home", home)
+    cli(*line, "--new-passphrase-file", other).fails(2, "was begun", "without --new-passphrase-file")
+    assert cli(*line).code == 0
+    assert (home / "passphrase").read_bytes() == b"begun\n"
+
+
+def test_a_key_of_another_passphrase_changes_nothing(cli: Cli, home: Path) -> None:
+    _native.seal_key(str(home / "stray"), _native.generate_seed(), "account:0", b"another", True)
+    before = {name: (home / name).read_bytes() for name in (*FILES, "stray")}
+    cli("keys", "rotate", "passphrase", "--home", home).fails(1, "stray", "nothing was changed", "wrong-passphrase")
+    assert {name: (home / name).read_bytes() for name in before} == before
+    assert all(opens(home / name) for name in FILES)
+
+
+def test_one_file_of_an_account_and_a_folder_of_an_owner(cli: Cli, tmp_path: Path, passphrase: Path) -> None:
+    new = secret(tmp_path / "new", "battery staple")
+    file = tmp_path / "account.key"
+    Key.generate(3).save(file, FIRST)
+    address = Key.open(file, passphrase).address
+    line = ("keys", "rotate", "passphrase", "--key", file, "--passphrase-file", passphrase)
+    cli(*line).fails(2, "--new-passphrase-file")
+    for _ in range(2):
+        assert cli(*line, "--new-passphrase-file", new).code == 0
+    assert Key.open(file, new).address == address
+    owner = tmp_path / "owners" / "node-0"
+    owner.mkdir(parents=True)
+    secret(owner / "passphrase", FIRST.decode())
+    _native.seal_key(str(owner / "owner.key"), _native.generate_seed(), "owner", FIRST, True)
+    assert cli("keys", "rotate", "passphrase", "--key", owner).code == 0
+    assert opens(owner / "owner.key")
+    assert (owner / "passphrase").read_bytes() != FIRST + b"\n"
+    cli("keys", "rotate", "passphrase", "--key", tmp_path / "none").fails(3, "there is no folder")
+
+
+def test_a_passphrase_that_is_kept_elsewhere_is_not_touched(
+    cli: Cli, home: Path, tmp_path: Path, passphrase: Path
+) -> None:
+    (home / "passphrase").unlink()
+    (home / "backup.key").unlink()
+    line = ("keys", "rotate", "passphrase", "--home", home, "--passphrase-file", passphrase)
+    cli(*line).fails(2, "--new-passphrase-file")
+    new = secret(tmp_path / "new", "battery staple")
+    # One file was done when an earlier call was cut.
+    _native.reseal_key(str(home / "node.key"), FIRST, b"battery staple")
+    assert cli(*line, "--new-passphrase-file", new).code == 0
+    assert passphrase.read_bytes() == FIRST + b"\n"
+    assert not (home / "passphrase").exists()
+    assert all(_native.key_opens(str(home / name), b"battery staple") for name in FILES[1:])
+
+
+def test_the_backup_key_is_replaced_and_the_one_before_kept_until_it_is_discarded(cli: Cli, home: Path) -> None:
+    first = (home / "backup.key").read_bytes()
+    ended = cli("keys", "rotate", "backup", "--home", home, "-o", "json")
+    assert json.loads(ended.out) == {"key": str(home / "backup.key"), "key_before": str(home / "backup.key.old")}
+    assert "keep a copy" in ended.err
+    assert (home / "backup.key.old").read_bytes() == first != (home / "backup.key").read_bytes()
+    assert opens(home / "backup.key")
+    cli("keys", "rotate", "backup", "--home", home).fails(1, "backup.key.old is there", "--discard-old")
+    # The key before belongs to what a change of passphrase seals.
+    assert cli("keys", "rotate", "passphrase", "--home", home).code == 0
+    assert opens(home / "backup.key.old")
+    discarded = cli("keys", "rotate", "backup", "--home", home, "--discard-old", "-o", "json")
+    assert json.loads(discarded.out)["discarded"] == str(home / "backup.key.old")
+    assert not (home / "backup.key.old").exists()
+    assert cli("keys", "rotate", "backup", "--home", home).code == 0
+    (home / "backup.key").unlink()
+    cli("keys", "rotate", "backup", "--home", home).fails(3, "there is no backup key")
+
+
+def test_a_stopped_home_gets_another_storage_key_which_its_next_start_takes_over(cli: Cli, home: Path) -> None:
+    (home / "db").mkdir()
+    first = (home / "storage.key").read_bytes()
+    line = ("keys", "rotate", "master", "--home", home)
+    ended = cli(*line, "-o", "json")
+    assert ended.code == 0, ended.err
+    assert json.loads(ended.out)["state"] == "begun"
+    assert (home / "storage.key.old").read_bytes() == first != (home / "storage.key").read_bytes()
+    assert open_storage_key(home / "storage.key", None, ENVIRONMENT).replacing
+    cli(*line).fails(1, "storage.key.old is there", "let the node finish", "rotation-running")
+    # A change of passphrase in the middle takes both along.
+    assert cli("keys", "rotate", "passphrase", "--home", home).code == 0
+    assert open_storage_key(Home(home).storage_key, None, ENVIRONMENT).replacing
+    (home / "rekey").mkdir()
+    cli(*line).fails(1, "validator key", "replace-key")
