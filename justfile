@@ -171,6 +171,10 @@ bench-costs *ARGUMENTS: build
 bench-committee *ARGUMENTS: build
     {{ python }} benches/committee.py {{ ARGUMENTS }}
 
+# what a replacement of storage keys costs writes
+bench-rotation *ARGUMENTS: build
+    {{ python }} benches/rotation.py {{ ARGUMENTS }}
+
 # CometBFT beside ours, built with Go into the cache folder
 bench-peers *ARGUMENTS: venv
     {{ python }} benches/peers/cometbft.py {{ ARGUMENTS }}
