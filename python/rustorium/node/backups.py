@@ -138,13 +138,14 @@ def create(
         backups = opener.backups(place, key, make=True)
         before = _missed(home, place, backups)
         node_key = open_signing_key(home.node_key, "node", opener.passphrase_file, opener.environment).public
-        storage = open_storage_key(home.storage_key, opener.passphrase_file, opener.environment)
         chain = _native.genesis_hash(home.genesis_bytes())
         config = home.load_config().config
         copied = home.path / COPY_NAME
         _remove(copied)
         try:
-            _copy_store(home, copied, chain, storage)
+            _copy_store(home, copied, chain, opener)
+            # After the copy: should the key be replaced meanwhile, this opens what either key sealed.
+            storage = open_storage_key(home.storage_key, opener.passphrase_file, opener.environment)
             validator = config.node.role == "validator"
             made: dict[str, object] = run(
                 backups,
@@ -306,9 +307,10 @@ def _locked(handle: int) -> bool:
             return True
 
 
-def _copy_store(home: Home, to: Path, chain: str, storage: _native.StorageKey) -> None:
-    """By the node where it runs, else here. Errors: NodeError, NativeError."""
+def _copy_store(home: Home, to: Path, chain: str, opener: Opener) -> None:
+    """By the node where it runs, else here. Errors: NodeError, NativeError, KeyFileError."""
     if not _node_does(home, "copy_store"):
+        storage = open_storage_key(home.storage_key, opener.passphrase_file, opener.environment)
         _native.copy_store(str(home.db), str(to), chain, storage)
         return
     while (status := call(home.admin_socket, "copying"))["running"]:

@@ -64,7 +64,8 @@ impl Rotator {
     pub(crate) fn resume(self: &Arc<Self>, journal: &Arc<Journal>) -> Result<(), NodeError> {
         if let Some(master) = &self.master {
             master.state.lock().journal = Arc::downgrade(journal);
-            if !master.unfinished() {
+            // A key before that came since this node opened its keys is for the next start.
+            if !master.unfinished() && !keystore::before_file(&master.key_file()).exists() {
                 // What a cut left of a destroyed key.
                 let swept = keystore::discard_before(&master.key_file());
                 swept.map_err(|error| NodeError::new("key-invalid", error.to_string()))?;

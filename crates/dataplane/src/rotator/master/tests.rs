@@ -130,6 +130,21 @@ fn a_wrong_passphrase_and_no_file_change_nothing() {
 }
 
 #[test]
+fn a_key_that_was_replaced_while_the_node_was_starting_is_left_for_the_next_start() {
+    let root = TempDir::new().unwrap();
+    let path = Home::new(&root).path;
+    // It has opened its keys, and nobody holds its locks yet.
+    let home = Home::open(&path);
+    keystore::replace_storage(&path.join(STORAGE_KEY), PASSPHRASE).unwrap();
+    home.finish();
+    assert!(keystore::before_file(&path.join(STORAGE_KEY)).exists(), "all is sealed under it");
+    drop(home);
+    let home = Home::open(&path);
+    home.finish();
+    home.assert_rekeyed();
+}
+
+#[test]
 fn the_old_key_stays_while_a_backup_is_made() {
     let root = TempDir::new().unwrap();
     let home = Home::new(&root);
