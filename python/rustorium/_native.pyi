@@ -8,10 +8,11 @@ from rustorium.consensus.vocabulary import Effect, Input
 
 __all__ = [
     "Backups", "Light", "NativeError", "Node", "Restoring", "RollupProver", "ShieldedProver",
-    "ShieldedWallet", "SigningKey", "SimChain", "SimDisk", "SimNode", "Starting", "StorageKey", "account_id",
-    "asset_id", "audit_record", "audit_record_by", "audit_verify", "block_digest", "boundary_of", "build_transaction",
-    "ceremony_begin", "ceremony_circuits", "ceremony_contribute", "ceremony_finish", "ceremony_second",
-    "ceremony_verify", "copy_store", "describe_change", "describe_transaction", "destroy_file", "devnet_pool_key",
+    "ShieldedWallet", "SigningKey", "SimChain", "SimDisk", "SimNode", "Starting", "StorageKey", "TlsAuthority",
+    "account_id", "asset_id", "audit_record", "audit_record_by", "audit_verify", "block_digest", "boundary_of",
+    "build_transaction", "ceremony_begin", "ceremony_circuits", "ceremony_contribute", "ceremony_finish",
+    "ceremony_second", "ceremony_verify", "check_tls", "copy_store", "describe_change", "describe_transaction",
+    "destroy_file", "devnet_pool_key",
     "forbid_core_dumps", "format_address", "generate_seed", "genesis_describe", "genesis_encode",
     "genesis_hash", "genesis_state", "home_lane", "key_opens", "load_run", "new_backup_key", "open_key", "openapi",
     "parse_address", "payload_root", "pool_account", "pool_row", "pool_transfers", "prove_possession",

@@ -78,7 +78,7 @@ def net(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
             for i, answer in enumerate(answers)
         ]
         monkeypatch.setattr(
-            "rustorium.client.probe.ask", lambda endpoints, timeout_s, token=None: said[: len(endpoints)]
+            "rustorium.client.probe.ask", lambda endpoints, timeout_s, token=None, tls=None: said[: len(endpoints)]
         )
         return [word for i in range(len(answers)) for word in ("--node", f"http://n{i}")]
 

@@ -123,6 +123,7 @@ def test_a_new_certificate_is_used_while_events_go_on(net: Devnet, key: Key, tmp
             # What was open goes on.
             with anyio.fail_after(20):
                 await anext(events)
+            await events.aclose()
         async with AsyncClient(url, tls=Tls(ca=net.net.ca)) as client:
             with pytest.raises(TlsRefused):
                 await client.status()
