@@ -163,6 +163,10 @@ bench-zk *ARGUMENTS: build
 bench-suspicion *ARGUMENTS: build
     {{ python }} benches/suspicion.py {{ ARGUMENTS }}
 
+# what a signer process adds to a signature on this machine; FOLDER: on the disk that will hold its record; more: how many, and the URI of a key in a token
+bench-signer FOLDER *MORE: venv
+    {{ with }} cargo run --release --locked -q -p rustorium-signer --example latency -- {{ FOLDER }} {{ MORE }}
+
 # measure the prices of work in the simulator's virtual processors; `--write` checks them in
 bench-costs *ARGUMENTS: build
     {{ python }} benches/costs.py {{ ARGUMENTS }}

@@ -74,16 +74,17 @@ RUST = {
     "storage": _crate("types crypto state"),
     "txpool": _crate("types crypto execution", CLOCK, INPUT_OUTPUT),
     "quorum": _crate("types crypto", CLOCK, INPUT_OUTPUT),
+    "signer": _crate("types crypto quorum"),
     "transport": _crate("types crypto"),
     "sync": _crate("types crypto state", CLOCK, INPUT_OUTPUT),
     "gateway": _crate("types crypto execution storage txpool transport"),
-    "dataplane": _crate("types crypto zk state execution storage txpool quorum transport sync gateway"),
+    "dataplane": _crate("types crypto zk state execution storage txpool quorum signer transport sync gateway"),
     "backup": _crate("types crypto execution state storage dataplane"),
     "sim": _crate(
         "types crypto zk state execution storage txpool quorum transport sync gateway dataplane", CLOCK, INPUT_OUTPUT
     ),
     "native": _crate(
-        "types crypto zk state execution storage txpool quorum transport sync gateway dataplane backup sim"
+        "types crypto zk state execution storage txpool quorum signer transport sync gateway dataplane backup sim"
     ),
 }
 # A library that decides where a concern lives has few users.
@@ -91,6 +92,7 @@ LIBRARIES = {
     "argon2": "crypto",
     "ark-groth16": "zk",
     "axum": "gateway",
+    "cryptoki": "signer",
     "ed25519-consensus": "crypto",
     "hyper": "gateway",
     "object_store": "backup",

@@ -1,0 +1,103 @@
+//! The client's side: a connection for one key, over which many requests go at once.
+
+use crate::protocol::{Answer, Hello, Refusal, Reply, Request, VERSION, What, frame_into, read_frame, write_frame};
+use rustorium_types::PublicKey;
+use std::io::{self, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use thiserror::Error;
+
+/// Requests that are sent before their replies are read: these all fit into the buffers between.
+pub const TOGETHER_MAX: usize = 64;
+
+/// Why the signer gave no answer.
+#[derive(Debug, Error)]
+pub enum ClientError {
+    /// Nobody listens, or the system's error.
+    #[error("the signer at {path} doesn't answer ({error}): start it with `rustorium-node signer run`")]
+    Away {
+        /// Its socket.
+        path: PathBuf,
+        /// The error.
+        error: io::Error,
+    },
+    /// It serves no such client.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// It doesn't keep to the protocol.
+    #[error("the signer at {0} gives answers that fit no question: run node and signer of one release")]
+    Confused(PathBuf),
+}
+
+impl ClientError {
+    /// A stable code.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Away { .. } => "signer-unreachable",
+            Self::Refused(refusal) => refusal.code(),
+            Self::Confused(_) => "signer-version",
+        }
+    }
+}
+
+/// A connection to a signer.
+pub struct Client {
+    stream: UnixStream,
+    path: PathBuf,
+}
+
+impl Client {
+    /// Connects for a key. No answer within `patience`, here and later, is an error.
+    ///
+    /// # Errors
+    /// The signer is away, or refuses.
+    pub fn connect(path: &Path, key: PublicKey, patience: Duration) -> Result<Self, ClientError> {
+        let away = |error| ClientError::Away { path: path.to_owned(), error };
+        let mut stream = UnixStream::connect(path).map_err(away)?;
+        stream.set_read_timeout(Some(patience)).map_err(away)?;
+        stream.set_write_timeout(Some(patience)).map_err(away)?;
+        write_frame(&mut stream, &Hello { version: VERSION, key }).map_err(away)?;
+        match read_frame(&mut stream).map_err(away)? {
+            Answer::Here => Ok(Self { stream, path: path.to_owned() }),
+            Answer::Refused(refusal) => Err(refusal.into()),
+            _ => Err(ClientError::Confused(path.to_owned())),
+        }
+    }
+
+    /// Asks, at most `TOGETHER_MAX` things at once; the answers come in order.
+    ///
+    /// # Errors
+    /// The signer is away, or answers something else.
+    pub fn ask(&mut self, requests: &[Request]) -> Result<Vec<Answer>, ClientError> {
+        let mut answers = Vec::with_capacity(requests.len());
+        for together in requests.chunks(TOGETHER_MAX) {
+            let mut out = Vec::with_capacity(256 * together.len());
+            together.iter().for_each(|request| frame_into(request, &mut out));
+            let path = self.path.clone();
+            let away = |error| ClientError::Away { path: path.clone(), error };
+            self.stream.write_all(&out).map_err(away)?;
+            for request in together {
+                let reply: Reply = read_frame(&mut self.stream).map_err(away)?;
+                if reply.id != request.id {
+                    return Err(ClientError::Confused(path));
+                }
+                answers.push(reply.answer);
+            }
+        }
+        Ok(answers)
+    }
+
+    /// Asks one thing.
+    ///
+    /// # Errors
+    /// As `ask`, and a refusal.
+    pub fn ask_one(&mut self, what: What) -> Result<Answer, ClientError> {
+        let answer = self.ask(&[Request { id: 0, what }])?.pop();
+        match answer {
+            Some(Answer::Refused(refusal)) => Err(refusal.into()),
+            Some(answer) => Ok(answer),
+            None => Err(ClientError::Confused(self.path.clone())),
+        }
+    }
+}

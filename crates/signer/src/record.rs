@@ -1,0 +1,287 @@
+//! The signer's record on disk: a file of checked records, appended to and synced, written again when it has grown.
+//!
+//! *Invariants:* what `append` returned for is on disk; all that one call appends stands or falls together; a file that was cut
+//! short by a crash lacks only what `append` never returned for; one that is damaged further above is refused; after a failed write nothing more is written; one process at a
+//! time has the file; a file is made by `create` alone, so that a lost one isn't replaced by an empty one unseen.
+
+pub use crate::guard::Record;
+use rustix::fs::{FlockOperation, flock};
+use rustorium_crypto::hash::hash;
+use rustorium_types::{Hash, PublicKey, decode, encode, encode_into};
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use thiserror::Error;
+
+const MAGIC: &[u8; 16] = b"rustorium-sign\x00\x01";
+const HEAD_BYTES: usize = 16 + 32;
+const DOMAIN: &[u8] = b"rustorium/signer-record/v1\0";
+/// Bytes of a frame's length and check.
+const FRAME_BYTES: usize = 4 + 8;
+/// Bytes of records beyond which a file is written again with what still counts.
+const GROWN_BYTES: u64 = 16 * 1024 * 1024;
+/// Bytes of a frame, which is what one `append` writes: the largest end of a file that a crash may have cut.
+const APPENDED_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Records of a frame.
+const APPENDED_MAX: u32 = 4096;
+
+/// Why a record can't be used.
+#[derive(Debug, Error)]
+pub enum StateError {
+    /// Not there.
+    #[error(
+        "there is no record {0} of what the key signed: for a key that never signed run `rustorium-node signer init`, for \
+         one that did bring its record back, or add --adopt"
+    )]
+    Missing(PathBuf),
+    /// There already.
+    #[error("there is a record {0} already: start the signer with it")]
+    Exists(PathBuf),
+    /// Another process has it.
+    #[error("another signer uses the record {0}: stop it first")]
+    InUse(PathBuf),
+    /// Another key's.
+    #[error("the record {path} is of the key {key}: name the folder that belongs to this key")]
+    OtherKey {
+        /// The file.
+        path: PathBuf,
+        /// Its key.
+        key: Hash,
+    },
+    /// Not a record, or damaged.
+    #[error(
+        "the record {path} is damaged at byte {at}: bring a whole copy back and run `rustorium-node signer adopt`, or give \
+         the validator a new key"
+    )]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// Where.
+        at: u64,
+    },
+    /// The system's error.
+    #[error("can't use the record {path} ({error}): correct that, and start the signer again")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// The error.
+        error: io::Error,
+    },
+}
+
+impl StateError {
+    /// A stable code.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Missing(_) => "signer-state-missing",
+            Self::Exists(_) => "signer-state-exists",
+            Self::InUse(_) => "signer-state-in-use",
+            Self::OtherKey { .. } => "signer-state-other-key",
+            Self::Damaged { .. } => "signer-state-damaged",
+            Self::Io { .. } => "signer-state-failed",
+        }
+    }
+}
+
+/// An open record.
+pub struct StateFile {
+    path: PathBuf,
+    key: PublicKey,
+    file: File,
+    /// Held as long as this is open.
+    _lock: File,
+    length: u64,
+    /// Its length when it was last written as a whole.
+    whole: u64,
+    failed: bool,
+}
+
+/// The name of a key's record in a folder.
+pub fn path_of(folder: &Path, key: &PublicKey) -> PathBuf {
+    let name = Hash(*key).to_string();
+    folder.join(format!("{}.signed", name.get(..16).unwrap_or_default()))
+}
+
+fn io_error(path: &Path, error: io::Error) -> StateError {
+    StateError::Io { path: path.to_owned(), error }
+}
+
+impl StateFile {
+    /// Makes the record of a key that signed nothing, or what `records` say.
+    ///
+    /// # Errors
+    /// There is one, or the system's.
+    pub fn create(folder: &Path, key: &PublicKey, records: &[Record]) -> Result<(), StateError> {
+        let path = path_of(folder, key);
+        let failed = |error| io_error(&path, error);
+        if !folder.exists() {
+            fs::create_dir_all(folder).map_err(failed)?;
+            fs::set_permissions(folder, Permissions::from_mode(0o700)).map_err(failed)?;
+        }
+        let _lock = locked(&path)?;
+        if path.exists() {
+            return Err(StateError::Exists(path));
+        }
+        write_whole(&path, key, records).map(drop).map_err(failed)
+    }
+
+    /// Opens a key's record, and returns what it says. An end that a crash cut is removed.
+    ///
+    /// # Errors
+    /// It is missing, in use, damaged or another key's, or the system's.
+    pub fn open(folder: &Path, key: &PublicKey) -> Result<(Self, Vec<Record>), StateError> {
+        let path = path_of(folder, key);
+        let failed = |error| io_error(&path, error);
+        if !path.exists() {
+            return Err(StateError::Missing(path));
+        }
+        let lock = locked(&path)?;
+        let mut file = OpenOptions::new().read(true).append(true).open(&path).map_err(failed)?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).map_err(failed)?;
+        let (records, whole) = parse(&path, key, &bytes)?;
+        if whole < bytes.len() {
+            file.set_len(whole as u64).and_then(|()| file.sync_all()).map_err(failed)?;
+        }
+        let length = whole as u64;
+        Ok((Self { path, key: *key, file, _lock: lock, length, whole: length, failed: false }, records))
+    }
+
+    /// Appends records; they are on disk when this returns.
+    ///
+    /// # Errors
+    /// The system's. Nothing more is written after one: what is on disk then isn't known.
+    pub fn append(&mut self, records: &[Record]) -> io::Result<()> {
+        if self.failed {
+            return Err(io::Error::other("an earlier write failed"));
+        }
+        let mut out = Vec::with_capacity(256);
+        frame_into(&self.key, self.length, records, &mut out);
+        // Until it is known to be on disk.
+        self.failed = true;
+        self.file.write_all(&out)?;
+        self.file.sync_data()?;
+        self.failed = false;
+        self.length += out.len() as u64;
+        Ok(())
+    }
+
+    /// Whether it has grown so much that `rewrite` is worth its while.
+    pub fn has_grown(&self) -> bool {
+        self.length > self.whole + GROWN_BYTES
+    }
+
+    /// Writes the file again with these records alone.
+    ///
+    /// # Errors
+    /// The system's; the old file stays, and nothing more is written.
+    pub fn rewrite(&mut self, records: &[Record]) -> io::Result<()> {
+        if self.failed {
+            return Err(io::Error::other("an earlier write failed"));
+        }
+        self.failed = true;
+        self.length = write_whole(&self.path, &self.key, records)?;
+        self.whole = self.length;
+        self.file = OpenOptions::new().read(true).append(true).open(&self.path)?;
+        self.failed = false;
+        Ok(())
+    }
+}
+
+/// Takes the lock beside a record, which stays when the record is replaced.
+fn locked(path: &Path) -> Result<File, StateError> {
+    let lock = path.with_extension("lock");
+    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&lock);
+    let file = file.map_err(|error| io_error(&lock, error))?;
+    flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(|_| StateError::InUse(path.to_owned()))?;
+    Ok(file)
+}
+
+/// Writes a whole file and moves it into place; returns its length.
+fn write_whole(path: &Path, key: &PublicKey, records: &[Record]) -> io::Result<u64> {
+    let new = path.with_extension("new");
+    let mut out = Vec::with_capacity(4096);
+    out.extend_from_slice(MAGIC);
+    out.extend_from_slice(key);
+    for record in records {
+        frame_into(key, out.len() as u64, std::slice::from_ref(record), &mut out);
+    }
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+    file.write_all(&out)?;
+    file.sync_all()?;
+    fs::rename(&new, path)?;
+    File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()?;
+    Ok(out.len() as u64)
+}
+
+/// A check over key, place and payload: a frame that was moved or is another key's doesn't pass.
+fn check(key: &PublicKey, at: u64, payload: &[u8]) -> [u8; 8] {
+    let whole = hash(DOMAIN, &[key, &at.to_le_bytes(), payload]);
+    let mut check = [0; 8];
+    check.copy_from_slice(&whole[..8]);
+    check
+}
+
+/// Appends records as the frame that will stand at `at`.
+fn frame_into(key: &PublicKey, at: u64, records: &[Record], out: &mut Vec<u8>) {
+    let mut payload = encode(&u32::try_from(records.len()).unwrap_or(u32::MAX));
+    records.iter().for_each(|record| encode_into(record, &mut payload));
+    out.extend_from_slice(&u32::try_from(payload.len()).unwrap_or(u32::MAX).to_le_bytes());
+    out.extend_from_slice(&check(key, at, &payload));
+    out.extend_from_slice(&payload);
+}
+
+/// The frame at `at`, and where the next one stands; none where the bytes are no frame.
+fn frame_at(key: &PublicKey, bytes: &[u8], at: usize) -> Option<(Vec<Record>, usize)> {
+    let length = word(bytes, at)? as usize;
+    let count = word(bytes, at + FRAME_BYTES)?;
+    // Before a hash is made: what may be a frame is looked for at each byte behind damage.
+    if length > APPENDED_BYTES_MAX || count == 0 || count > APPENDED_MAX {
+        return None;
+    }
+    let start = at + FRAME_BYTES;
+    let payload = bytes.get(start..start + length)?;
+    if bytes.get(at + 4..start) != Some(&check(key, at as u64, payload)[..]) {
+        return None;
+    }
+    Some((decode(payload, APPENDED_BYTES_MAX).ok()?, start + length))
+}
+
+fn word(bytes: &[u8], at: usize) -> Option<u32> {
+    bytes.get(at..)?.first_chunk().copied().map(u32::from_le_bytes)
+}
+
+/// The records of a file, and the length of what is whole.
+fn parse(path: &Path, key: &PublicKey, bytes: &[u8]) -> Result<(Vec<Record>, usize), StateError> {
+    let damaged = |at: usize| StateError::Damaged { path: path.to_owned(), at: at as u64 };
+    let head = bytes.get(..HEAD_BYTES).ok_or_else(|| damaged(0))?;
+    if !head.starts_with(MAGIC) {
+        return Err(damaged(0));
+    }
+    if head.get(MAGIC.len()..) != Some(&key[..]) {
+        let mut other = [0; 32];
+        other.copy_from_slice(&head[MAGIC.len()..]);
+        return Err(StateError::OtherKey { path: path.to_owned(), key: Hash(other) });
+    }
+    let (mut records, mut at) = (Vec::new(), head.len());
+    while at < bytes.len() {
+        let Some((more, next)) = frame_at(key, bytes, at) else { break };
+        records.extend(more);
+        at = next;
+    }
+    // A frame is written once those before it are on disk: behind one that a crash cut there is none.
+    let rest = bytes.len() - at;
+    let follows =
+        rest > FRAME_BYTES + APPENDED_BYTES_MAX || (at + 1..bytes.len()).any(|at| frame_at(key, bytes, at).is_some());
+    if follows { Err(damaged(at)) } else { Ok((records, at)) }
+}
+
+#[cfg(test)]
+impl StateFile {
+    /// Lets every further write fail as on a full disk.
+    pub(crate) fn fill_disk(&mut self) -> io::Result<()> {
+        self.file = OpenOptions::new().write(true).open("/dev/full")?;
+        Ok(())
+    }
+}

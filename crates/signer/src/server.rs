@@ -1,0 +1,462 @@
+//! The signer's socket: who may speak on it, and what becomes of what is asked.
+//!
+//! *Invariants:* only processes of the named users are heard; the record is synced once for all requests that came together,
+//! before any of their signatures leaves; a client that neither sends nor takes is let go of.
+
+use crate::guard::{Guard, Lane, Record};
+use crate::keys::{Key, Role};
+use crate::protocol::{
+    Answer, FRAME_BYTES_MAX, Hello, LENGTH_BYTES, Refusal, Reply, Request, VERSION, What, frame_into, invalid,
+    read_frame, split_frame, write_frame,
+};
+use crate::record::{StateError, StateFile};
+use parking_lot::Mutex;
+use rustix::net::sockopt::socket_peercred;
+use rustix::process::{geteuid, umask};
+use rustorium_types::{Batch, BatchBody, ChainId, PublicKey, decode};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::unix::fs::FileTypeExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+use thiserror::Error;
+
+/// Connections at once.
+pub const CONNECTIONS_MAX: usize = 32;
+/// Requests whose records are synced together.
+pub const TOGETHER_MAX: usize = 256;
+/// The longest wait for the rest of a frame, and for room in the client's buffer.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Bytes that are read at once.
+const READ_BYTES: usize = 64 * 1024;
+
+/// What a signer is started with.
+pub struct Settings {
+    /// Where it listens.
+    pub socket: PathBuf,
+    /// The folder of its records.
+    pub state: PathBuf,
+    /// The chains that it signs for.
+    pub chains: BTreeSet<ChainId>,
+    /// Its keys.
+    pub keys: Vec<(Key, Role)>,
+    /// Users, besides its own, whose processes are heard.
+    pub users: BTreeSet<u32>,
+}
+
+/// Why a signer doesn't start.
+#[derive(Debug, Error)]
+pub enum ServerError {
+    /// A record can't be used.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// Another process listens.
+    #[error("another process listens at {0}: stop it, or choose another --socket")]
+    InUse(PathBuf),
+    /// The system's error.
+    #[error("can't listen at {path} ({error}): choose a --socket in a folder of this user")]
+    Listen {
+        /// The socket.
+        path: PathBuf,
+        /// The error.
+        error: io::Error,
+    },
+}
+
+impl ServerError {
+    /// A stable code.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::State(error) => error.code(),
+            Self::InUse(_) => "signer-socket-in-use",
+            Self::Listen { .. } => "signer-listen-failed",
+        }
+    }
+}
+
+/// A validator key with its record.
+struct Guarded {
+    guard: Guard,
+    file: StateFile,
+    failed: Option<String>,
+}
+
+/// A key and what belongs to it.
+struct Held {
+    key: Key,
+    /// None: an account's.
+    guarded: Option<Mutex<Guarded>>,
+    /// Whether a connection has it.
+    taken: AtomicBool,
+}
+
+/// A signer that listens.
+pub struct Server {
+    listener: UnixListener,
+    socket: PathBuf,
+    chains: BTreeSet<ChainId>,
+    keys: BTreeMap<PublicKey, Held>,
+    users: BTreeSet<u32>,
+    connections: AtomicUsize,
+    open: Mutex<Vec<(usize, UnixStream)>>,
+    stopped: AtomicBool,
+}
+
+impl Server {
+    /// Opens records and socket.
+    ///
+    /// # Errors
+    /// A record that can't be used, or a socket that can't.
+    pub fn open(settings: Settings) -> Result<Self, ServerError> {
+        let Settings { socket, state, chains, keys, mut users } = settings;
+        let mut held = BTreeMap::new();
+        for (key, role) in keys {
+            let public = key.public();
+            let guarded = match role {
+                Role::Account => None,
+                Role::Validator => {
+                    let (file, records) = StateFile::open(&state, &public)?;
+                    Some(Mutex::new(Guarded { guard: Guard::new(public, chains.clone(), records), file, failed: None }))
+                }
+            };
+            held.insert(public, Held { key, guarded, taken: AtomicBool::new(false) });
+        }
+        users.insert(geteuid().as_raw());
+        let listener = listen(&socket, users.len() == 1)?;
+        Ok(Self {
+            listener,
+            socket,
+            chains,
+            keys: held,
+            users,
+            connections: AtomicUsize::new(0),
+            open: Mutex::default(),
+            stopped: AtomicBool::new(false),
+        })
+    }
+
+    /// Serves until `stop`, and until all connections have ended then.
+    pub fn run(self: &Arc<Self>) {
+        let mut threads: Vec<JoinHandle<()>> = Vec::new();
+        for (number, stream) in self.listener.incoming().enumerate() {
+            if self.stopped.load(Ordering::Acquire) {
+                break;
+            }
+            threads.retain(|thread| !thread.is_finished());
+            let Ok(stream) = stream else {
+                // No descriptor is left: some connection ends.
+                thread::sleep(Duration::from_millis(50));
+                continue;
+            };
+            if !self.may_speak(&stream) {
+                tracing::warn!(event = "signer_stranger", "a process of another user was refused");
+                continue;
+            }
+            let server = self.clone();
+            self.connections.fetch_add(1, Ordering::AcqRel);
+            let spawned = thread::Builder::new().name("connection".to_owned()).spawn(move || {
+                if let Err(error) = server.serve(number, stream) {
+                    tracing::info!(event = "signer_connection_ended", reason = %error);
+                }
+                server.open.lock().retain(|(other, _)| *other != number);
+                server.connections.fetch_sub(1, Ordering::AcqRel);
+            });
+            match spawned {
+                Ok(thread) => threads.push(thread),
+                Err(_) => _ = self.connections.fetch_sub(1, Ordering::AcqRel),
+            }
+        }
+        for thread in threads {
+            if thread.join().is_err() {
+                tracing::error!(event = "thread_panicked");
+            }
+        }
+    }
+
+    /// Ends all connections and `run`.
+    pub fn stop(&self) {
+        self.stopped.store(true, Ordering::Release);
+        for (_, stream) in self.open.lock().iter() {
+            let _ = stream.shutdown(std::net::Shutdown::Both);
+        }
+        let _ = UnixStream::connect(&self.socket);
+    }
+
+    fn may_speak(&self, stream: &UnixStream) -> bool {
+        let user = socket_peercred(stream).map(|peer| peer.uid.as_raw());
+        user.is_ok_and(|user| self.users.contains(&user))
+    }
+
+    fn serve(&self, number: usize, mut stream: UnixStream) -> io::Result<()> {
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        self.open.lock().push((number, stream.try_clone()?));
+        if self.stopped.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        if self.connections.load(Ordering::Acquire) > CONNECTIONS_MAX {
+            return write_frame(&mut stream, &Answer::Refused(Refusal::Busy));
+        }
+        let hello: Hello = read_frame(&mut stream)?;
+        let held = match self.welcome(&hello) {
+            Ok(held) => held,
+            Err(refusal) => return write_frame(&mut stream, &Answer::Refused(refusal)),
+        };
+        let _taken = Taken(held);
+        write_frame(&mut stream, &Answer::Here)?;
+        let (mut frames, mut shown) = (Frames::default(), false);
+        while let Some(requests) = frames.next(&mut stream)? {
+            let replies = self.answer(held, requests, &mut shown);
+            let mut out = Vec::with_capacity(128 * replies.len());
+            replies.iter().for_each(|reply| frame_into(reply, &mut out));
+            stream.write_all(&out)?;
+        }
+        Ok(())
+    }
+
+    fn welcome(&self, hello: &Hello) -> Result<&Held, Refusal> {
+        if hello.version != VERSION {
+            return Err(Refusal::OtherVersion(VERSION));
+        }
+        let held = self.keys.get(&hello.key).ok_or(Refusal::OtherKey)?;
+        let shared = held.guarded.is_none();
+        if held.taken.swap(true, Ordering::AcqRel) && !shared { Err(Refusal::InUse) } else { Ok(held) }
+    }
+
+    /// Answers requests that came together, in order.
+    fn answer(&self, held: &Held, requests: Vec<Request>, shown: &mut bool) -> Vec<Reply> {
+        let Some(guarded) = &held.guarded else {
+            let one =
+                |request: Request| Reply { id: request.id, answer: or_refused(self.account(held, &request.what)) };
+            return requests.into_iter().map(one).collect();
+        };
+        let mut guarded = guarded.lock();
+        let (mut replies, mut records) = (Vec::with_capacity(requests.len()), Vec::new());
+        for Request { id, what } in requests {
+            let answer = or_refused(guarded.decide(&held.key, &self.chains, what, shown, &mut records));
+            replies.push(Reply { id, answer });
+        }
+        if let Err(refusal) = guarded.keep(&records) {
+            for reply in &mut replies {
+                if matches!(reply.answer, Answer::Signed(_) | Answer::Ready(_)) {
+                    reply.answer = Answer::Refused(refusal.clone());
+                }
+            }
+        }
+        replies
+    }
+
+    fn account(&self, held: &Held, what: &What) -> Result<Answer, Refusal> {
+        match what {
+            What::Ping => Ok(Answer::Here),
+            What::Transaction(body) if !self.chains.contains(&body.chain) => Err(Refusal::OtherChain(body.chain)),
+            What::Transaction(body) if body.public_key != held.key.public() => Err(Refusal::OtherSigner),
+            What::Transaction(body) => held.key.transaction(body).map(Answer::Signed).map_err(Refusal::KeyFailed),
+            _ => Err(Refusal::OtherRole),
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.socket);
+    }
+}
+
+/// Gives a key back when its connection ends.
+struct Taken<'a>(&'a Held);
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        self.0.taken.store(false, Ordering::Release);
+    }
+}
+
+fn or_refused(answer: Result<Answer, Refusal>) -> Answer {
+    answer.unwrap_or_else(Answer::Refused)
+}
+
+impl Guarded {
+    /// Decides on a request; what is to be on disk before the answer leaves goes to `records`.
+    fn decide(
+        &mut self,
+        key: &Key,
+        chains: &BTreeSet<ChainId>,
+        what: What,
+        shown: &mut bool,
+        records: &mut Vec<Record>,
+    ) -> Result<Answer, Refusal> {
+        if let Some(failed) = &self.failed {
+            return Err(Refusal::Unwritten(failed.clone()));
+        }
+        match what {
+            What::Ping => Ok(Answer::Here),
+            What::Show(journal) => {
+                let (changes, newest) = self.guard.show(&journal);
+                records.extend(changes);
+                *shown = newest.is_ok();
+                newest.map(Answer::Ready)
+            }
+            What::Vote { .. } | What::Batch(_) if !*shown => Err(Refusal::NotShown),
+            What::Vote { body, settled } => {
+                records.extend(self.guard.vote(&body, settled)?);
+                key.vote(&body).map(Answer::Signed).map_err(Refusal::KeyFailed)
+            }
+            What::Batch(body) => self.batch(key, *body, records),
+            What::Possession(body) if !chains.contains(&body.chain) => Err(Refusal::OtherChain(body.chain)),
+            What::Possession(body) if body.validator_key != key.public() => Err(Refusal::OtherSigner),
+            What::Possession(body) => key.possession(&body).map(Answer::Signed).map_err(Refusal::KeyFailed),
+            What::Transaction(_) => Err(Refusal::OtherRole),
+        }
+    }
+
+    fn batch(&mut self, key: &Key, body: BatchBody, records: &mut Vec<Record>) -> Result<Answer, Refusal> {
+        let digest = match self.guard.batch(&body)? {
+            Lane::Again(signature) => return Ok(Answer::Signed(signature)),
+            Lane::Free(digest) => digest,
+        };
+        let signature = key.batch(&digest).map_err(Refusal::KeyFailed)?;
+        let record = Record::Batch(Box::new(Batch { body, signature }));
+        self.guard.apply(&record);
+        records.push(record);
+        Ok(Answer::Signed(signature))
+    }
+
+    /// Has the records on disk. Once that failed, nothing more is signed: the guard in memory knows more than the disk.
+    fn keep(&mut self, records: &[Record]) -> Result<(), Refusal> {
+        if records.is_empty() {
+            return Ok(());
+        }
+        let kept = self.file.append(records);
+        let kept =
+            kept.and_then(|()| if self.file.has_grown() { self.file.rewrite(&self.guard.records()) } else { Ok(()) });
+        kept.map_err(|error| {
+            tracing::error!(event = "signer_record_failed", reason = %error, "nothing more is signed");
+            self.failed = Some(error.to_string());
+            Refusal::Unwritten(error.to_string())
+        })
+    }
+}
+
+/// What a connection has sent.
+#[derive(Default)]
+struct Frames {
+    bytes: Vec<u8>,
+}
+
+impl Frames {
+    /// Waits for the next requests and takes all that are whole. `None`: the client is gone. Errors: the stream's, a frame that
+    /// is none, one that doesn't become whole in time.
+    fn next(&mut self, stream: &mut UnixStream) -> io::Result<Option<Vec<Request>>> {
+        loop {
+            let requests = self.take()?;
+            if !requests.is_empty() {
+                return Ok(Some(requests));
+            }
+            let start = self.bytes.len();
+            let wanted = self.missing().clamp(READ_BYTES, FRAME_BYTES_MAX + LENGTH_BYTES);
+            self.bytes.resize(start + wanted, 0);
+            let read = stream.read(self.bytes.get_mut(start..).unwrap_or_default());
+            self.bytes.truncate(start + *read.as_ref().unwrap_or(&0));
+            match read {
+                Ok(0) => return Ok(None),
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                // A client may be silent for as long as it likes between its frames.
+                Err(error) if error.kind() == ErrorKind::WouldBlock && start == 0 => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Bytes that the first frame lacks, if its length is known.
+    fn missing(&self) -> usize {
+        let length = self.bytes.first_chunk::<LENGTH_BYTES>().map_or(0, |length| u32::from_le_bytes(*length) as usize);
+        (LENGTH_BYTES + length).saturating_sub(self.bytes.len())
+    }
+
+    fn take(&mut self) -> io::Result<Vec<Request>> {
+        let (mut requests, mut at) = (Vec::new(), 0);
+        while requests.len() < TOGETHER_MAX {
+            let rest = self.bytes.get(at..).unwrap_or_default();
+            let Some((frame, end)) = split_frame(rest).map_err(|error| invalid(&error))? else { break };
+            requests.push(decode(frame, FRAME_BYTES_MAX).map_err(|error| invalid(&error))?);
+            at += end;
+        }
+        self.bytes.drain(..at);
+        Ok(requests)
+    }
+}
+
+/// Listens at a path, where nobody else does. A socket that a dead process left is removed.
+fn listen(path: &Path, alone: bool) -> Result<UnixListener, ServerError> {
+    let failed = |error| ServerError::Listen { path: path.to_owned(), error };
+    if let Ok(found) = fs::symlink_metadata(path) {
+        if !found.file_type().is_socket() {
+            return Err(failed(io::Error::new(ErrorKind::AlreadyExists, "there is a file that is no socket")));
+        }
+        if UnixStream::connect(path).is_ok() {
+            return Err(ServerError::InUse(path.to_owned()));
+        }
+        fs::remove_file(path).map_err(failed)?;
+    }
+    // Other users are named one by one, and each connection is asked whose it is.
+    let before = umask(rustix::fs::Mode::from_raw_mode(if alone { 0o177 } else { 0o111 }));
+    let listener = UnixListener::bind(path);
+    umask(before);
+    listener.map_err(failed)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::protocol::Shown;
+    use rustorium_crypto::SigningKey;
+    use rustorium_types::{BlockDigest, BoundedVec, Epoch, ShardId, View, VoteBody, VoteKind};
+
+    fn ask(view: u64) -> What {
+        let (chain, shard, epoch, view) = (ChainId([7; 32]), ShardId(0), Epoch(0), View(view));
+        let body = VoteBody { chain, shard, epoch, view, kind: VoteKind::Nullify, block: BlockDigest::ZERO };
+        What::Vote { body, settled: View(0) }
+    }
+
+    #[test]
+    fn a_full_disk_ends_all_signing() {
+        let folder = tempfile::tempdir().unwrap();
+        let key = Key::File(SigningKey::from_seed(&[5; 32]));
+        let chains = BTreeSet::from([ChainId([7; 32])]);
+        StateFile::create(folder.path(), &key.public(), &[]).unwrap();
+        let (file, records) = StateFile::open(folder.path(), &key.public()).unwrap();
+        let guard = Guard::new(key.public(), chains.clone(), records);
+        let guarded = Guarded { guard, file, failed: None };
+        let held = Held { key, guarded: Some(Mutex::new(guarded)), taken: AtomicBool::new(false) };
+        let settings = Settings {
+            socket: folder.path().join("signer.sock"),
+            state: folder.path().to_owned(),
+            chains,
+            keys: Vec::new(),
+            users: BTreeSet::new(),
+        };
+        let (server, mut shown) = (Server::open(settings).unwrap(), false);
+        let mut answers = |whats: Vec<What>| -> Vec<Answer> {
+            let requests = whats.into_iter().map(|what| Request { id: 1, what }).collect();
+            server.answer(&held, requests, &mut shown).into_iter().map(|reply| reply.answer).collect()
+        };
+        let (chain, shard, epoch, settled) = (ChainId([7; 32]), ShardId(0), Epoch(0), View(0));
+        let journal = Shown { chain, shard, epoch, settled, next_seq: 0, votes: BoundedVec::default() };
+        let good = answers(vec![What::Show(Box::new(journal)), ask(1)]);
+        assert!(matches!(good[..], [Answer::Ready(None), Answer::Signed(_)]), "{good:?}");
+        held.guarded.as_ref().unwrap().lock().file.fill_disk().unwrap();
+        for whats in [vec![ask(2), ask(3)], vec![ask(1)], vec![ask(4)]] {
+            for answer in answers(whats) {
+                assert!(matches!(answer, Answer::Refused(Refusal::Unwritten(_))), "{answer:?}");
+            }
+        }
+    }
+}
