@@ -8,6 +8,7 @@ use crate::node::{Node, StartHandle};
 use crate::outside::made;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustorium_crypto::SigningKey;
+use rustorium_crypto::keystore::StorageKeys;
 use rustorium_crypto::seal::MasterKey;
 use rustorium_types::Parameters;
 use std::path::Path;
@@ -25,7 +26,7 @@ fn start(home: &Path) -> Node {
     });
     let config: NodeConfig = serde_json::from_value(config).unwrap();
     let keys = NodeKeys {
-        storage: Arc::new(MasterKey::from_secret(&[1; 32]).unwrap()),
+        storage: StorageKeys { newest: Arc::new(MasterKey::from_secret(&[1; 32]).unwrap()), before: None },
         node: SigningKey::from_seed(&[110; 32]),
         validator: Some(made::validator_key(0)),
     };
