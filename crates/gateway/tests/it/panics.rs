@@ -18,7 +18,8 @@ use tokio::net::TcpStream;
 
 async fn start(world: &Arc<World>) -> HttpServer {
     let listen: SocketAddr = "127.0.0.1:0".parse().unwrap();
-    let config = HttpConfig { listen, metrics_listen: None, limits: HttpLimits::default(), gate: Gate::open() };
+    let (limits, gate) = (HttpLimits::default(), Gate::open());
+    let config = HttpConfig { listen, metrics_listen: None, limits, gate, tls: None };
     HttpServer::start(config, world.clone(), GatewayMetrics::default()).await.unwrap()
 }
 
