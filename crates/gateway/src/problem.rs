@@ -8,6 +8,8 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 
+const CONTENT_TYPE: &str = "application/problem+json";
+
 macro_rules! codes {
     ($($(#[$doc:meta])* $name:ident = $code:literal, $status:ident, $title:literal;)*) => {
         /// What went wrong; the name in `code`, the HTTP status and the title follow from it.
@@ -190,6 +192,34 @@ impl Problem {
     pub fn status(&self) -> StatusCode {
         self.status
     }
+
+    /// A whole HTTP/1.1 answer, for connections that are closed before a server has them.
+    pub(crate) fn to_http_1(&self) -> String {
+        let (status, body) = (self.status, self.body());
+        let retry = self.retry_after_s().map_or(String::new(), |seconds| format!("retry-after: {seconds}\r\n"));
+        let length = body.len();
+        format!(
+            "HTTP/1.1 {status}\r\ncontent-type: {CONTENT_TYPE}\r\n{retry}connection: close\r\n\
+             content-length: {length}\r\n\r\n{body}"
+        )
+    }
+
+    fn body(&self) -> String {
+        let mut body = self.more.clone();
+        body.insert("type".into(), json!(format!("urn:rustorium:problem:{}", self.code)));
+        body.insert("code".into(), json!(self.code));
+        body.insert("title".into(), json!(self.title));
+        body.insert("status".into(), json!(self.status.as_u16()));
+        body.insert("detail".into(), json!(self.detail));
+        if let Some(ms) = self.retry_after_ms {
+            body.insert("retry_after_ms".into(), json!(ms));
+        }
+        Value::Object(body).to_string()
+    }
+
+    fn retry_after_s(&self) -> Option<u64> {
+        self.retry_after_ms.map(|ms| ms.div_ceil(1_000).max(1))
+    }
 }
 
 impl From<Denied> for Problem {
@@ -230,21 +260,12 @@ impl From<BackendError> for Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let mut body = self.more;
-        body.insert("type".into(), json!(format!("urn:rustorium:problem:{}", self.code)));
-        body.insert("code".into(), json!(self.code));
-        body.insert("title".into(), json!(self.title));
-        body.insert("status".into(), json!(self.status.as_u16()));
-        body.insert("detail".into(), json!(self.detail));
-        if let Some(ms) = self.retry_after_ms {
-            body.insert("retry_after_ms".into(), json!(ms));
-        }
-        let mut response = (self.status, Value::Object(body).to_string()).into_response();
+        let mut response = (self.status, self.body()).into_response();
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if let Some(ms) = self.retry_after_ms {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from(ms.div_ceil(1_000).max(1)));
+        if let Some(seconds) = self.retry_after_s() {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
     }

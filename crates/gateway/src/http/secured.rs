@@ -7,12 +7,11 @@ use super::stalling::Stalling;
 use super::{App, HttpLimits};
 use crate::limit::{Addresses, Entered};
 use crate::metrics::GatewayMetrics;
-use crate::problem::Code;
+use crate::problem::{Code, Problem};
 use crate::tls::{Tls, is_http_2};
 use rustls::{AlertDescription, Error as RustlsError};
 use rustorium_transport::door::{Door, Verdict};
 use rustorium_types::seeded;
-use serde_json::json;
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -179,19 +178,8 @@ impl Secured {
 
 /// Answers a client that speaks no TLS, in its own words.
 async fn tell(stream: &mut TcpStream) {
-    let body = json!({
-        "type": format!("urn:rustorium:problem:{}", Code::TlsNeeded.name()),
-        "code": Code::TlsNeeded.name(),
-        "title": Code::TlsNeeded.title(),
-        "status": Code::TlsNeeded.status().as_u16(),
-        "detail": "This node speaks TLS here, and what was just sent could be read on its way; ask it by https://.",
-    })
-    .to_string();
-    let length = body.len();
-    let answer = format!(
-        "HTTP/1.1 400 Bad Request\r\ncontent-type: application/problem+json\r\nconnection: close\r\n\
-         content-length: {length}\r\n\r\n{body}"
-    );
+    let detail = "This node speaks TLS here, and what was just sent could be read on its way; ask it by https://.";
+    let answer = Problem::new(Code::TlsNeeded, detail).to_http_1();
     // Where the client is gone, there is nobody to tell.
     let _ = stream.write_all(answer.as_bytes()).await;
     leave(stream).await;

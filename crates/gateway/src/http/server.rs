@@ -11,10 +11,9 @@ use crate::fuse::Fuse;
 use crate::gate::Gate;
 use crate::limit::{Addresses, Entered};
 use crate::metrics::{GatewayMetrics, HTTP, Open};
-use crate::problem::Code;
+use crate::problem::{Code, Problem};
 use crate::tls::{LOOK, Tls};
 use rustorium_types::seeded;
-use serde_json::json;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -84,20 +83,8 @@ pub(super) const CLOSE_GRACE: Duration = Duration::from_secs(3);
 
 /// What is said to a connection that is one too many; it is closed after it.
 fn too_many() -> String {
-    let body = json!({
-        "type": "urn:rustorium:problem:busy",
-        "code": Code::Busy.name(),
-        "title": Code::Busy.title(),
-        "status": Code::Busy.status().as_u16(),
-        "detail": "Too many connections are open; close some or try another node.",
-        "retry_after_ms": 1_000,
-    })
-    .to_string();
-    let length = body.len();
-    format!(
-        "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\nretry-after: 1\r\n\
-         connection: close\r\ncontent-length: {length}\r\n\r\n{body}"
-    )
+    let detail = "Too many connections are open; close some or try another node.";
+    Problem::new(Code::Busy, detail).retry_after(1_000).to_http_1()
 }
 
 impl HttpServer {
