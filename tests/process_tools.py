@@ -77,6 +77,14 @@ def run_command(*words: str, timeout_s: float = 120.0) -> subprocess.CompletedPr
     return subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, check=False)
 
 
+def cli(*arguments: object, code: int = 0, timeout_s: float = 60.0) -> subprocess.CompletedProcess[str]:
+    """Runs `rustorium-node` with these arguments to its end, which must have this exit code and no traceback."""
+    ended = run_command(*map(str, arguments), timeout_s=timeout_s)
+    assert ended.returncode == code, ended.stderr
+    assert "Traceback" not in ended.stderr
+    return ended
+
+
 def assert_one_sentence(ended: subprocess.CompletedProcess[str], code: int, *parts: str) -> None:
     """It ended with this code and, after its notes, one sentence that has these parts."""
     assert ended.returncode == code, ended

@@ -1,11 +1,10 @@
 """Keys are listed by prefix, in pages that are of one height, through the client and the command line."""
 
 import json
-import subprocess
-import sys
 
 import pytest
 
+from process_tools import cli
 from rustorium.client import Client, Key
 from rustorium.client.operations import delete, put
 from rustorium.devnet import Devnet
@@ -17,13 +16,6 @@ pytestmark = pytest.mark.nodes
 @pytest.fixture
 def key(devnet: Devnet) -> Key:
     return Key.open(devnet.net.accounts[2].key_file)
-
-
-def cli(*arguments: object, code: int = 0) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "rustorium.cli", *map(str, arguments)]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert ended.returncode == code, ended.stderr
-    return ended
 
 
 def listed(client: Client, account: str, prefix: bytes, at: int | None = None) -> dict[bytes, bytes | None]:

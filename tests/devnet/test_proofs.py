@@ -1,8 +1,6 @@
 """Nobody has to trust a node: reads, writes and files that are checked against the genesis, and a node that lies."""
 
 import json
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +10,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from process_tools import cli
 from rustorium.client import Client, Key, LightClient
 from rustorium.client.operations import delete, put, transfer
 from rustorium.devnet import Devnet
@@ -20,14 +19,6 @@ from rustorium.testing import DevnetFactory
 from rustorium.types import Balance, Subject, Value
 
 pytestmark = pytest.mark.nodes
-
-
-def cli(*arguments: object, code: int = 0) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "rustorium.cli", *map(str, arguments)]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert ended.returncode == code, ended.stderr
-    assert "Traceback" not in ended.stderr
-    return ended
 
 
 @pytest.fixture

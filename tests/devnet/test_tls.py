@@ -1,7 +1,5 @@
 """Clients and commands over TLS: whom they trust, what they show, what they are told; certificates change meanwhile."""
 
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -10,6 +8,7 @@ import anyio
 import pytest
 import trio
 
+from process_tools import cli
 from rustorium import _native
 from rustorium.client import AsyncClient, Client, Key, Tls
 from rustorium.client.operations import put
@@ -28,13 +27,6 @@ def net(devnet_factory: DevnetFactory) -> Devnet:
 @pytest.fixture
 def key(net: Devnet) -> Key:
     return Key.open(net.net.accounts[0].key_file)
-
-
-def cli(*arguments: object, code: int = 0) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "rustorium.cli", *map(str, arguments)]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert ended.returncode == code, ended.stderr
-    return ended
 
 
 def write(folder: Path, name: str, text: str) -> Path:

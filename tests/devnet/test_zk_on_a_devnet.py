@@ -2,12 +2,11 @@
 other transactions, and used once."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from process_tools import cli
 from rustorium.client import Client, Key, zk
 from rustorium.client.operations import put, require_proved, verify_proof
 from rustorium.devnet import Devnet
@@ -24,14 +23,6 @@ def key(devnet: Devnet) -> Key:
     return Key.open(devnet.net.accounts[0].key_file)
 
 
-def run_cli(*arguments: object, code: int = 0) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "rustorium.cli", *map(str, arguments)]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert ended.returncode == code, ended.stderr
-    assert "Traceback" not in ended.stderr
-    return ended
-
-
 def fails(failure: str, client: Client, *operations: dict[str, object]) -> None:
     with pytest.raises(TransactionFailed) as error:
         client.send(operations)
@@ -42,14 +33,14 @@ def fails(failure: str, client: Client, *operations: dict[str, object]) -> None:
 def test_from_the_command_line(devnet: Devnet, curve: str) -> None:
     folder, signer = MADE / curve, devnet.net.accounts[0].key_file
     signed = ("--net", devnet.path, "--key", signer, "-o", "json")
-    done = json.loads(run_cli("zk", "register", folder / "verification_key.json", "--once", NULLIFIER, *signed).stdout)
+    done = json.loads(cli("zk", "register", folder / "verification_key.json", "--once", NULLIFIER, *signed).stdout)
     assert done["outcome"] == "ok"
     verifier = done["verifier"]
     proof = ("--proof", folder / "1.proof.json", "--public", folder / "1.public.json")
-    assert json.loads(run_cli("zk", "submit", verifier, *proof, *signed).stdout)["outcome"] == "ok"
-    assert "input_used" in run_cli("zk", "submit", verifier, *proof, *signed, code=1).stderr
+    assert json.loads(cli("zk", "submit", verifier, *proof, *signed).stdout)["outcome"] == "ok"
+    assert "input_used" in cli("zk", "submit", verifier, *proof, *signed, code=1).stderr
     wrong = ("--proof", folder / "2.proof.json", "--public", folder / "3.public.json")
-    assert "not_proved" in run_cli("zk", "submit", verifier, *wrong, *signed, code=1).stderr
+    assert "not_proved" in cli("zk", "submit", verifier, *wrong, *signed, code=1).stderr
 
 
 @pytest.mark.parametrize("curve", ["bn128", "bls12381"])
