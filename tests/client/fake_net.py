@@ -29,6 +29,8 @@ class FakeNode:
     down: bool = False
     hangs: bool = False
     busy: bool = False
+    busy_submissions: int = 0
+    """How many submissions are still to be answered with busy."""
     loses_answers: bool = False
     garbage: bool = False
     fails: bool = False
@@ -76,8 +78,11 @@ class FakeNet:
             return httpx2.Response(502, content=b"<html>")
         if node.knows_nothing and request.method == "GET" and request.url.path.startswith("/v1/transactions/"):
             raise httpx2.ConnectError("connection refused", request=request)
+        if request.method == "POST" and node.busy_submissions:
+            node.busy_submissions -= 1
+            return busy()
         if node.busy and request.url.path.startswith("/v1/"):
-            return problem(503, "busy", "The node is busy; try again in 50 ms or at another node.", retry_after_ms=50)
+            return busy()
         if request.url.path == "/v1/events" and self.events is not None:
             return await self.events(request)
         response = self._answer(request)
@@ -216,6 +221,10 @@ def ok(body: object) -> httpx2.Response:
 
 def problem(status: int, code: str, detail: str, **more: object) -> httpx2.Response:
     return httpx2.Response(status, json={"code": code, "title": code, "status": status, "detail": detail, **more})
+
+
+def busy() -> httpx2.Response:
+    return problem(503, "busy", "The node is busy; try again in 50 ms or at another node.", retry_after_ms=50)
 
 
 def unframe(body: bytes) -> list[bytes]:

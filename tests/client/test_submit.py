@@ -216,6 +216,30 @@ def test_a_node_that_is_behind_is_not_believed_alone(net: FakeNet, key: Key) -> 
     run(net, key, body)
 
 
+def test_nodes_that_are_behind_are_not_believed_while_another_one_is_busy(net: FakeNet, key: Key) -> None:
+    """The busy one may have what the others lack: the nonces before it, for instance."""
+    net.refuse_next = [{"code": "nonce_too_far", "message": "The nonce 1025 is too far ahead."}] * 2
+    net.nodes[0].busy_submissions = 1
+
+    async def body(client: AsyncClient) -> None:
+        signed = await client.sign([put(key.address, b"a", b"1")])
+        assert (await client.submit_transaction(signed)).reached == "final"
+
+    run(net, key, body)
+
+
+def test_a_node_that_is_behind_is_not_believed_after_a_full_one(net: FakeNet, key: Key) -> None:
+    full = {"code": "pool_full", "message": "The pool is full.", "retry_after_ms": 20}
+    behind = {"code": "nonce_too_far", "message": "The nonce 1025 is too far ahead."}
+    net.refuse_next = [full, behind, behind]
+
+    async def body(client: AsyncClient) -> None:
+        signed = await client.sign([put(key.address, b"a", b"1")])
+        assert (await client.submit_transaction(signed)).reached == "final"
+
+    run(net, key, body)
+
+
 def test_all_nodes_say_unknown_account(net: FakeNet, key: Key) -> None:
     net.refuse_next = [{"code": "unknown_account", "message": "There is no such account."}] * 3
 
