@@ -102,6 +102,8 @@ class Group:
             return
         except Refused as error:
             self._last = error
+            if isinstance(error, Busy):
+                self._doubts.update(dict.fromkeys(asked, error))
             if "results" not in error.details and not isinstance(error, Busy):
                 for index in asked:
                     if index not in self._perhaps_taken:
@@ -128,8 +130,12 @@ class Group:
                 self._perhaps_taken.add(index)
             elif isinstance(result, Submitted):
                 self._results[index] = result
-            elif isinstance(result, Busy) or result.code in LAGGING:
+            elif isinstance(result, Busy):
                 self._doubts[index] = result
+            elif result.code in LAGGING:
+                # A busy node may have what this one lacks, so that it is asked again before this one is believed.
+                if not isinstance(self._doubts.get(index), Busy):
+                    self._doubts[index] = result
             elif index in self._perhaps_taken:
                 self._results[index] = await self._settle(endpoint, index, result)
             else:
