@@ -80,7 +80,7 @@ def run_command(*words: str, timeout_s: float = 120.0) -> subprocess.CompletedPr
 def cli(*arguments: object, code: int = 0, timeout_s: float = 60.0) -> subprocess.CompletedProcess[str]:
     """Runs `rustorium-node` with these arguments to its end, which must have this exit code and no traceback."""
     ended = run_command(*map(str, arguments), timeout_s=timeout_s)
-    assert ended.returncode == code, ended.stderr
+    assert ended.returncode == code, ended.stdout + ended.stderr
     assert "Traceback" not in ended.stderr
     return ended
 

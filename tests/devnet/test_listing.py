@@ -15,7 +15,11 @@ pytestmark = pytest.mark.nodes
 
 @pytest.fixture
 def key(devnet: Devnet) -> Key:
-    return Key.open(devnet.net.accounts[2].key_file)
+    """A funded account of this test alone: the devnet's own accounts hold what other tests wrote."""
+    new = Key.generate()
+    with Client.from_net(devnet.path, key=Key.open(devnet.net.accounts[2].key_file)) as client:
+        client.create_account(new, 1_000_000)
+    return new
 
 
 def listed(client: Client, account: str, prefix: bytes, at: int | None = None) -> dict[bytes, bytes | None]:
