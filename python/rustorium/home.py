@@ -81,6 +81,11 @@ class Home:
         return self.path / "run" / "ended.json"
 
     @property
+    def lock(self) -> Path:
+        """Locked by the process that has the home."""
+        return self.path / "run" / "node.lock"
+
+    @property
     def prune(self) -> Path:
         """Where it is there, the next start keeps `recovery.keep_when_low` heights."""
         return self.path / "run" / "prune"

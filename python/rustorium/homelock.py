@@ -1,16 +1,33 @@
-"""Keeps a home's node from starting while its files are changed.
+"""Gives a home to one process at a time: the node that runs, or the command that changes its files.
 
-Invariants: SYNC; the locks are those that a node takes, so that neither meets the other.
+Invariants: SYNC; a node and a command take the same locks, and both take the home's before any other.
 """
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 from rustorium.errors import HomeError
-from rustorium.home import Home
+from rustorium.home import Home, make_folder
 from rustorium.homeformat import refuse_newer
+
+Lock = tuple[Path, Callable[[int, int], None]]
+"""A file, and the call that locks it as its other users do."""
+
+
+@contextmanager
+def running(home: Home) -> Iterator[None]:
+    """Held by the node for as long as it runs, so that a second one ends before it replaces the admin socket of the
+    first. Errors: HomeError where another process has the home."""
+    held: list[int] = []
+    try:
+        _hold(home, held, (_home_lock(home),))
+        yield
+    finally:
+        for handle in held:
+            os.close(handle)
 
 
 @contextmanager
@@ -20,16 +37,20 @@ def stopped(home: Home) -> Iterator[None]:
     refuse_newer(home.path)
     held: list[int] = []
     try:
-        _hold(home, held)
+        # The locks of store and journal besides the home's: a node of an earlier release takes those alone.
+        _hold(home, held, (_home_lock(home), (home.db / "LOCK", fcntl.lockf), (home.safety / "lock", fcntl.flock)))
         yield
     finally:
         for handle in held:
             os.close(handle)
 
 
-def _hold(home: Home, held: list[int]) -> None:
-    # The store's lock is the first that a node takes; a home that lost its store still has the journal's.
-    places = ((home.db / "LOCK", fcntl.lockf), (home.safety / "lock", fcntl.flock))
+def _home_lock(home: Home) -> Lock:
+    make_folder(home.lock.parent)
+    return home.lock, fcntl.flock
+
+
+def _hold(home: Home, held: list[int], places: Sequence[Lock]) -> None:
     for path, lock in places:
         if not path.parent.is_dir():
             continue

@@ -145,7 +145,7 @@ def test_the_node_must_be_stopped(cli: Cli, home: Home, passphrase: Path) -> Non
         fcntl.flock(held, fcntl.LOCK_EX)
         ended = cli("upgrade", "--home", home.path, "--passphrase-file", passphrase)
     ended.fails(1, "runs: stop it", "[home-locked]")
-    assert {name for name, _ in picture(home).items() - before.items()} <= {"db/LOCK", "safety/lock"}
+    assert {name for name, _ in picture(home).items() - before.items()} <= {"db/LOCK", "run/node.lock", "safety/lock"}
 
 
 def test_there_is_no_way_back_from_what_the_release_before_can_not_read(

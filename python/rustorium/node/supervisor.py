@@ -20,6 +20,7 @@ from rustorium.faces import in_the_clear
 from rustorium.followers import Door
 from rustorium.home import known_passphrase
 from rustorium.homeformat import record
+from rustorium.homelock import running
 from rustorium.logs import Logger, configure
 from rustorium.node import pacehint
 from rustorium.node.admin import AdminServer, Callers
@@ -50,7 +51,13 @@ class Descriptors:
 
 
 def run(launch: Launch, descriptors: Descriptors) -> None:
-    """Runs the node until it is told to stop. Errors: NodeError, NativeError."""
+    """Runs the node until it is told to stop. Errors: HomeError where another process has the home, NodeError,
+    NativeError."""
+    with running(launch.home):
+        _run_alone(launch, descriptors)
+
+
+def _run_alone(launch: Launch, descriptors: Descriptors) -> None:
     ended = launch.home.ended
     try:
         for order in (ended, launch.home.prune):
