@@ -23,6 +23,8 @@ from rustorium.consensus.vocabulary import (
 
 FLOOR_MS = 100
 MUTE = 1
+TERM_MS = 2 * 4 * 4 * FLOOR_MS
+"""The first term of a leader whose last turn took four Δ, by the clock."""
 
 
 class Story:
@@ -56,6 +58,12 @@ class Story:
         self.core.wait(final_after_ms)
         self.core.feed(finalization(facts))
         self.tip, self.entering = facts, effects
+
+    def rests(self, ms: int) -> None:
+        """Nothing is to be done for so long."""
+        self.core.feed(WorkSeen(False))
+        self.core.wait(ms)
+        self.core.feed(WorkSeen(True))
 
     def lists_the_mute(self) -> None:
         """Up to view 8, with the mute leader's views 1 and 5 lost."""
@@ -197,10 +205,25 @@ def test_r17b_a_full_cycle_gives_everybody_a_turn() -> None:
     story.lists_the_mute()
     for cycle in range(2, 31):
         assert nullifies(story.entering), cycle
+        if cycle == 30:
+            story.rests(TERM_MS)
         story.cycles(cycle, cycle)
     assert not nullifies(story.entering), "cycle 31 goes over all"
     story.cycles(31, 31)
     assert nullifies(story.entering), "it was ended by others, and changed nothing"
+
+
+def test_r17b_a_full_cycle_passes_over_whose_term_is_not_over_by_the_clock() -> None:
+    """A chain of quick views goes through 32 cycles in less time than one lost turn takes."""
+    story = Story()
+    story.lists_the_mute()
+    story.rests(TERM_MS - 1)
+    story.cycles(2, 30)
+    assert nullifies(story.entering) == [125]
+    story.cycles(31, 31)
+    story.rests(1)
+    story.cycles(32, 62)
+    assert not nullifies(story.entering)
 
 
 def test_r17b_a_full_cycle_does_not_keep_r17_from_silent_leaders() -> None:
@@ -212,6 +235,7 @@ def test_r17b_a_full_cycle_does_not_keep_r17_from_silent_leaders() -> None:
 def test_r17b_a_good_turn_in_a_full_cycle_ends_the_list_but_one_more_loss_begins_it_again() -> None:
     story = Story()
     story.lists_the_mute()
+    story.rests(TERM_MS)
     story.cycles(2, 30)
     for view in range(125, 129):
         story.wins(view)
@@ -237,6 +261,7 @@ def test_r17b_a_proposal_in_time_after_the_term_gives_the_next_turn(after_ms: in
     story.core.feed(Proposed(9))
     story.cycles(2, 2)
     assert nullifies(story.entering) == [13]
+    story.rests(TERM_MS)
     story.core.feed(Proposed(13))
     story.cycles(3, 3)
     assert nullifies(story.entering) == [17], "its term is over only now"
@@ -246,9 +271,25 @@ def test_r17b_a_proposal_in_time_after_the_term_gives_the_next_turn(after_ms: in
     assert nullifies(story.entering) == ([] if comes_back else [21])
 
 
+def test_r17b_a_term_outlasts_quick_views_by_the_clock() -> None:
+    """Else the turn of who proposes what nobody can get comes back before the chain has made up for the one before."""
+    story = Story()
+    story.lists_the_mute()
+    story.rests(TERM_MS - 1)
+    story.cycles(2, 3)
+    story.core.feed(Proposed(17))
+    story.cycles(4, 4)
+    assert nullifies(story.entering) == [21]
+    story.rests(1)
+    story.core.feed(Proposed(21))
+    story.cycles(5, 5)
+    assert not nullifies(story.entering)
+
+
 def test_r17b_a_proposal_that_comes_when_its_view_is_over_and_final_counts_too() -> None:
     story = Story()
     story.lists_the_mute()
+    story.rests(TERM_MS)
     story.cycles(2, 3)
     story.nullified(17)
     story.wins(18)
@@ -261,6 +302,7 @@ def test_r17b_a_proposal_that_comes_when_its_view_is_over_and_final_counts_too()
 def test_r17b_a_proposal_counts_that_comes_before_its_view() -> None:
     story = Story()
     story.lists_the_mute()
+    story.rests(TERM_MS)
     story.cycles(2, 2)
     story.nullified(13)
     story.wins(14)
