@@ -221,8 +221,12 @@ def learns_whatever_is_ahead(machine: Any, block: BlockFacts, status: PayloadSta
     machine._chain.learn(block, status)
 
 
-def skips_in_full_cycles(turns: Any, view: int) -> bool:
+def skips_in_full_cycles(turns: Any, _now: int, view: int) -> bool:
     return turns._schedule.leader(view) in turns.listed
+
+
+def terms_by_views_alone(turns: Any, now: int, view: int, _took_ns: int) -> None:
+    LOST(turns, now, view, 0)
 
 
 def enters_and_forgets_nothing(turns: Any, now: int, view: int, _final_view: int) -> None:
@@ -259,7 +263,8 @@ async def confirms_anything(*_arguments: Any) -> None:
 
 
 JUDGE, CERTIFICATE, START, OPEN_FRAME = Chain.judge, DataPlane._certificate, SimPort.start, SimPort._open_frame
-HAS_CONTENT, OWED, ENTERED = Chain.has_content, Work._owed_claim_since, Turns.entered
+HAS_CONTENT, OWED = Chain.has_content, Work._owed_claim_since
+ENTERED, LOST = Turns.entered, Turns.lost
 NEW_CHAIN, TAKE_END = Chain.__init__, Peers._take_end
 EMIT, FINALIZE, NEXT_PHASE, TAKE = Machine._emit, Machine._finalize, Pacemaker.next_phase, Machine._take
 NO_GUARDS = ((VoteGuard, "cast", cast_anything), (SimPort, "_sign", sign_anything))
@@ -311,6 +316,7 @@ RULES: dict[str, Broken] = {
     "R16: no leader has a doubling of his own": _tests(TURNS, (Turns, "late", lambda *_: 0)),
     "R17b: a leader that loses its turns isn't passed over": _tests(TURNS, (Turns, "skips", lambda *_: False)),
     "R17b: full cycles are passed over too": _tests(TURNS, (Turns, "skips", skips_in_full_cycles)),
+    "R17b: terms are counted in views alone": _tests(TURNS, (Turns, "lost", terms_by_views_alone)),
     "R17b: lists are never forgotten": _tests(TURNS, (Turns, "entered", enters_and_forgets_nothing)),
     "R17b: nobody comes back by proposing": _tests(TURNS, (Turns, "proposed", lambda *_: None)),
     "R17: silence isn't heard": _tests(TIME, (Machine, "_take", hears_no_silence)),

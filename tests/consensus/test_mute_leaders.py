@@ -10,6 +10,7 @@ import pytest
 from virtual_links import Guile, Links
 
 from rustorium.consensus.pacemaker import NS_PER_MS
+from rustorium.consensus.turns import TERM_NS_MAX
 
 SIZES = [4, 7, 16, 31]
 FULL_EVERY = 32
@@ -74,6 +75,7 @@ def scatter(links: Links, rng: random.Random) -> None:
         machine, others = links.machine(me), [place for place in range(links.n) if place != me]
         turns, pace = machine._turns, machine._pace
         turns._listed = dict.fromkeys(rng.sample(others, rng.randrange(faults(links.n) + 1)), 10**6)
+        turns._until = dict.fromkeys(turns._listed, links.now + rng.randrange(TERM_NS_MAX))
         turns._late = {place for place in others if rng.random() < 0.5}
         turns._lost = {place: 1 for place in others if rng.random() < 0.5}
         turns._lost_at = dict.fromkeys(others, 0)

@@ -215,7 +215,7 @@ class Links:
         turn = machines[0]._schedule.turn(view)
         if turn.leader not in self.mute:
             return
-        skipping = [one for one in machines if one._turns.skips(view)]
+        skipping = [one for one in machines if one._turns.skips(self.now, view)]
         if 2 * len(skipping) > len(machines) or (turn.full and self.guile is Guile.OBLIGING):
             parent = self.machine(me)._chain.newest_parent(view)
             if isinstance(parent, Parent):

@@ -338,7 +338,7 @@ class Machine:
                 case Phase.ASK:
                     self._ask_leader()
                 case Phase.GIVE_UP:
-                    self._lose(now, working)
+                    self._lose(now, work_since)
                 case Phase.RESEND:
                     self._resend(now, working)
 
@@ -350,19 +350,20 @@ class Machine:
 
     def _pass_over(self, now: int) -> None:
         """R17, R17b: gives the view up at once where its leader is silent, or mute as often as it was to lead."""
-        if self._turns.listed and self._turns.skips(self._pace.view):
+        if self._turns.listed and self._turns.skips(now, self._pace.view):
             self._give_up(now, tell=False)
         elif self._proposal_at is None and self._leader in self._silent:
             self._give_up(now, tell=True)
 
-    def _lose(self, now: int, working: bool) -> None:
+    def _lose(self, now: int, work_since: int | None) -> None:
         """R15, R16: this node's own timer ends the view."""
-        view = self._pace.view
+        view, since = self._pace.view, self._timer_since(work_since)
+        assert since is not None
         if self._turns.without_end(view, self._chain.final_view):
             self._pace.back_off()
-        self._turns.lost(view)
+        self._turns.lost(now, view, now - max(since, self._pace.entered_at))
         self._pace.set_timer(self._turns.late(view))
-        self._give_up(now, tell=working)
+        self._give_up(now, tell=work_since is not None and work_since <= now)
 
     def _give_up(self, now: int, tell: bool) -> None:
         """R7 and R15: nullifies the view, and sends all peers what woke this node."""

@@ -1,13 +1,16 @@
 """What each leader made of its turns, as this node saw it: whom to give more time (R16), and whom to pass over (R17b).
 
 Invariants: local policy about when to nullify, never about what is valid; at most f leaders are listed, never this node
-itself; nobody is passed over by the list in a full cycle; all is forgotten whenever two more cycles' worth of views has
-passed without a final block, which all members count alike.
+itself; a full cycle passes over only those whose term isn't over by the clock; all is forgotten whenever two more
+cycles' worth of views has passed without a final block, which all members count alike.
 """
 
 from rustorium.consensus.schedule import Schedule
 
 TERM_DOUBLINGS_MAX = 6
+TERM_TURNS = 4
+"""A term of 2^j cycles lasts at least 2^j times as many of the lost turn that began it."""
+TERM_NS_MAX = 120_000_000_000
 VIEWS_KEPT = 64
 """Of the views of listed leaders, so many are remembered with the time of their beginning."""
 LOST_MAX = 2
@@ -18,7 +21,7 @@ class Turns:
     """The list of leaders to pass over, with the terms that they serve on it."""
 
     __slots__ = ("_entered", "_late", "_listed", "_lost", "_lost_at", "_me", "_most", "_newest", "_schedule", "_span",
-                 "_terms", "_window", "listed", "told_of_any")  # fmt: skip
+                 "_terms", "_until", "_window", "listed", "told_of_any")  # fmt: skip
 
     def __init__(self, schedule: Schedule, n: int, me: int | None) -> None:
         self._schedule, self._me = schedule, me
@@ -31,6 +34,8 @@ class Turns:
         self._lost: dict[int, int] = {}
         self._lost_at: dict[int, int] = {}
         self._listed: dict[int, int] = {}
+        self._until: dict[int, int] = {}
+        """When the terms of those that were listed last are over by the clock."""
         self._terms: dict[int, int] = {}
         self.listed: tuple[int, ...] = ()
         """Those on the list."""
@@ -39,10 +44,10 @@ class Turns:
 
     # ---- what it says
 
-    def skips(self, view: int) -> bool:
+    def skips(self, now: int, view: int) -> bool:
         """R17b: whether this node passes the leader of `view` over."""
         turn = self._schedule.turn(view)
-        return turn.leader in self._listed and not turn.full
+        return turn.leader in self._listed and not (turn.full and now >= self._until[turn.leader])
 
     def late(self, view: int) -> int:
         """R16: k of the view's leader."""
@@ -66,7 +71,7 @@ class Turns:
         self._newest = view
         window = (view - final_view) // self._span
         if window > self._window:
-            for kept in (self._late, self._lost, self._lost_at, self._listed, self._terms, self._entered):
+            for kept in (self._late, self._lost, self._lost_at, self._listed, self._until, self._terms, self._entered):
                 kept.clear()
             self._listed_anew()
         self._window = window
@@ -74,8 +79,8 @@ class Turns:
     def finalized(self, view: int, final_view: int) -> None:
         self._window = max(view - final_view, 0) // self._span
 
-    def lost(self, view: int) -> None:
-        """This node's own timer ended the view of a leader that it didn't pass over."""
+    def lost(self, now: int, view: int, took_ns: int) -> None:
+        """This node's own timer ended the view of a leader that it didn't pass over, after `took_ns`."""
         turn = self._schedule.turn(view)
         leader = turn.leader
         self.told_of_any = True
@@ -88,6 +93,7 @@ class Turns:
             return
         times = self._terms[leader] = min(self._terms.get(leader, 0) + 1, TERM_DOUBLINGS_MAX)
         self._listed[leader] = turn.cycle + (1 << times)
+        self._until[leader] = now + min(TERM_TURNS * took_ns << times, TERM_NS_MAX)
         if len(self._listed) > self._most:
             del self._listed[min(self._listed, key=lambda one: (self._lost_at[one], one))]
         self._listed_anew()
@@ -115,7 +121,7 @@ class Turns:
         before this node enters the view is in time."""
         turn = self._schedule.turn(view)
         until = self._listed.get(turn.leader)
-        if until is None or turn.cycle <= until:
+        if until is None or turn.cycle <= until or now < self._until[turn.leader]:
             return
         entered = now if view > self._newest else self._entered.get(view)
         if entered is not None and now - entered <= within_ns:
