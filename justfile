@@ -135,6 +135,10 @@ seeded-bugs *NAMES: build
 bench *ARGUMENTS: build
     {{ python }} benches/main_job.py {{ ARGUMENTS }}
 
+# what the interpreter's thread costs a node in each view, and how often it wakes
+bench-bridge *ARGUMENTS: build
+    {{ python }} benches/bridge.py {{ ARGUMENTS }}
+
 # what proofs to clients cost on this machine
 bench-proofs *ARGUMENTS: build
     {{ python }} benches/proofs.py {{ ARGUMENTS }}

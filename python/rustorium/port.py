@@ -23,9 +23,19 @@ class ShardPort(Protocol):
         ...
 
 
-class NativePort(ShardPort, Protocol):
-    """A port whose other side runs on its own threads."""
+class NativePort(Protocol):
+    """The other side of a data plane that runs on its own threads."""
 
     def fileno(self) -> int:
-        """A descriptor that is readable while inputs wait (an eventfd)."""
+        """A descriptor that is readable while inputs wait, or once the deadline of the last turn has come."""
+        ...
+
+    def turn(self, effects: list[Effect], deadline_ns: int | None, ticked: bool, limit: int) -> list[Input]:
+        """Carries out the effects of the turn before, in list order, and takes about `limit` inputs that have come up,
+        oldest first. `deadline_ns`: of the monotonic clock, used where nothing has come. `ticked`: whether a tick was
+        among the steps of that turn."""
+        ...
+
+    def observe_step(self, cpu_ns: int, wall_ns: int) -> None:
+        """What a step cost."""
         ...

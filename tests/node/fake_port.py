@@ -1,8 +1,7 @@
-"""A native port without Rust: a queue of inputs behind an eventfd, which remembers what was submitted."""
+"""A native port without Rust: a queue of inputs behind an eventfd, which remembers what it was given."""
 
 import os
 from collections import deque
-from collections.abc import Sequence
 from contextlib import suppress
 
 from rustorium.consensus.vocabulary import Effect, Input
@@ -15,7 +14,9 @@ class FakePort:
         self._fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._inputs: deque[Input] = deque()
         self.submitted: list[list[Effect]] = []
-        self.observed: list[str] = []
+        self.observed = 0
+        self.ticks = 0
+        self.deadlines: list[int | None] = []
 
     def push(self, *inputs: Input) -> None:
         self._inputs.extend(inputs)
@@ -24,20 +25,22 @@ class FakePort:
     def fileno(self) -> int:
         return self._fd
 
-    def drain(self, limit: int) -> list[Input]:
+    def turn(self, effects: list[Effect], deadline_ns: int | None, ticked: bool, limit: int) -> list[Input]:
+        if effects:
+            self.submitted.append(effects)
+        self.ticks += ticked
         taken = [self._inputs.popleft() for _ in range(min(limit, len(self._inputs)))]
         if not self._inputs:
             with suppress(BlockingIOError):
                 os.eventfd_read(self._fd)
+        if not taken:
+            self.deadlines.append(deadline_ns)
         return taken
 
-    def submit(self, effects: Sequence[Effect]) -> None:
-        self.submitted.append(list(effects))
-
-    def observe_step(self, input_kind: str, cpu_ns: int, wall_ns: int) -> None:
+    def observe_step(self, cpu_ns: int, wall_ns: int) -> None:
         assert cpu_ns >= 0
         assert wall_ns >= 0
-        self.observed.append(input_kind)
+        self.observed += 1
 
     def close(self) -> None:
         os.close(self._fd)

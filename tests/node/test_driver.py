@@ -1,5 +1,6 @@
-"""The loop drains once per wake, steps, submits once, and ticks when the replica's deadline has come."""
+"""The loop takes inputs, steps, hands effects over in one call, and ticks when the replica's deadline has come."""
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -66,21 +67,53 @@ def run(driver: Driver, steps: int) -> None:
     trio.run(main)
 
 
-def test_one_drain_is_one_submit(port: FakePort) -> None:
+def test_the_effects_of_one_turn_leave_in_one_call(port: FakePort) -> None:
     port.push(WorkSeen(True), WorkSeen(False), WorkSeen(True))
     script = Script([None])
     run(Driver(port, script), 3)
     assert script.seen == [WorkSeen(True), WorkSeen(False), WorkSeen(True)]
     assert port.submitted == [[Heartbeat(1), Heartbeat(2), Heartbeat(3)]]
-    assert port.observed == ["WorkSeen"] * 3
+    assert port.ticks == 0
 
 
 def test_a_due_deadline_ticks_after_the_inputs(port: FakePort) -> None:
     port.push(WorkSeen(True))
-    script = Script([0, 0, None])
+    script = Script([None, 0, None])
     run(Driver(port, script), 2)
     assert script.seen == [WorkSeen(True), Tick()]
     assert port.submitted == [[Heartbeat(1), Heartbeat(2)]]
+    assert port.ticks == 1
+
+
+def test_a_deadline_that_passed_ticks_without_an_input(port: FakePort) -> None:
+    script = Script([0, None])
+    run(Driver(port, script), 1)
+    assert script.seen == [Tick()]
+
+
+def test_the_data_plane_is_told_the_newest_deadline_before_the_loop_waits(port: FakePort) -> None:
+    port.push(WorkSeen(True))
+    later = time.monotonic_ns() + 10**12
+    run(Driver(port, Script([later + 1, later])), 1)
+    assert port.deadlines == [later]
+
+
+def test_one_turn_in_sixteen_is_measured(port: FakePort) -> None:
+    driver = Driver(port, Script([None]))
+    for number in range(1, 33):
+        port.push(WorkSeen(True), WorkSeen(True))
+        assert not driver.turns()
+        assert port.observed == 2 * (number // 16)
+
+
+def test_other_tasks_run_while_there_is_no_end_of_inputs(port: FakePort) -> None:
+    class Endless(Script):
+        def on_input(self, now: int, event: Input) -> list[Effect]:
+            port.push(WorkSeen(True))
+            return super().on_input(now, event)
+
+    port.push(WorkSeen(True))
+    run(Driver(port, Endless([None])), 100)
 
 
 def test_nothing_happens_without_input_or_deadline(port: FakePort) -> None:

@@ -132,16 +132,16 @@ def test_the_drivers_steps_are_profiled_while_it_is_on_only() -> None:
     port = FakePort()
     driver = Driver(port, Replica())
     port.push(Tick())
-    driver.turn()
+    driver.turns()
     driver.profiler.start(60)
     port.push(Tick(), Tick())
-    driver.turn()
+    driver.turns()
     taken = driver.profiler.take()
     port.push(Tick())
-    driver.turn()
+    driver.turns()
     assert (taken["steps"], driver.steps) == (2, 4)
     assert [(path.rpartition(".")[2], calls) for path, _, calls in taken["paths"]] == [("Tick", 2), ("on_input", 2)]
-    assert port.observed == ["Tick"] * 4
+    assert port.observed == 2
     port.close()
 
 

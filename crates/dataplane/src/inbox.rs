@@ -1,9 +1,12 @@
-//! Inputs on their way to the core: queued or coalesced, and an eventfd that is readable while some wait.
+//! Inputs on their way to the core: queued or coalesced, and a descriptor that is readable while some wait, or once the
+//! core's deadline has come.
 
 use crate::port::Input;
 use parking_lot::Mutex;
-use rustix::event::{EventfdFlags, eventfd};
+use rustix::event::{EventfdFlags, epoll, eventfd};
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use rustix::time::{ClockId, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec};
+use rustix::time::{clock_gettime, timerfd_create, timerfd_settime};
 use rustorium_types::{Height, ValidatorIndex};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,6 +25,15 @@ struct Waiting {
     signalled: bool,
     /// Since when the core has not come for what waits.
     since: Option<Instant>,
+    /// Monotonic nanoseconds at which the timer makes the descriptor readable, or has.
+    armed: Option<u64>,
+}
+
+const NS_PER_S: u64 = 1_000_000_000;
+
+fn monotonic_ns() -> u64 {
+    let Timespec { tv_sec, tv_nsec } = clock_gettime(ClockId::Monotonic);
+    u64::try_from(tv_sec).unwrap_or(0) * NS_PER_S + u64::try_from(tv_nsec).unwrap_or(0)
 }
 
 /// The way up. Level-triggered inputs keep only their newest value, so that what waits is bounded by the windows of
@@ -29,26 +41,34 @@ struct Waiting {
 pub struct Inbox {
     waiting: Mutex<Waiting>,
     event: OwnedFd,
+    timer: OwnedFd,
+    /// Readable while one of the two is.
+    either: OwnedFd,
     /// The core has come for inputs.
     visited: AtomicBool,
 }
 
 impl AsFd for Inbox {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.event.as_fd()
+        self.either.as_fd()
     }
 }
 
 impl Inbox {
-    /// An empty inbox. Errors: the system gives no eventfd.
+    /// An empty inbox. Errors: the system gives no descriptor.
     pub fn new() -> std::io::Result<Self> {
         let event = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        Ok(Self { waiting: Mutex::default(), event, visited: AtomicBool::new(false) })
+        let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK)?;
+        let either = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        for (number, fd) in (0..).zip([&event, &timer]) {
+            epoll::add(&either, fd, epoll::EventData::new_u64(number), epoll::EventFlags::IN)?;
+        }
+        Ok(Self { waiting: Mutex::default(), event, timer, either, visited: AtomicBool::new(false) })
     }
 
     /// The descriptor to wait on.
     pub fn fd(&self) -> RawFd {
-        self.event.as_raw_fd()
+        self.either.as_raw_fd()
     }
 
     /// Adds inputs, all or none of which the next drain sees, and wakes the core, but for work that went away, or an
@@ -63,9 +83,9 @@ impl Inbox {
                     // R29: what was told before is of the epoch that is over, or of the time before a restart.
                     let wanted = waiting.wanted.take();
                     let fatal = waiting.fatal.take();
-                    let Waiting { signalled, since, .. } = *waiting;
+                    let Waiting { signalled, since, armed, .. } = *waiting;
                     let queue = VecDeque::from([input]);
-                    *waiting = Waiting { queue, wanted, fatal, signalled, since, ..Waiting::default() };
+                    *waiting = Waiting { queue, wanted, fatal, signalled, since, armed, ..Waiting::default() };
                 }
                 Input::WorkSeen(listable) => waiting.work = Some(listable),
                 Input::ClaimReady(height) => waiting.claim = Some(height),
@@ -148,5 +168,23 @@ impl Inbox {
             waiting.since = Some(Instant::now());
         }
         Ok(inputs)
+    }
+
+    /// Has the descriptor become readable at this time of the monotonic clock, in nanoseconds, though nothing waits by
+    /// then; it may do so at an earlier time that was asked for before, once.
+    pub fn wake_at(&self, deadline_ns: Option<u64>) {
+        let mut waiting = self.waiting.lock();
+        let wanted = match (deadline_ns, waiting.armed) {
+            (Some(deadline), Some(armed)) if armed <= deadline && armed > monotonic_ns() => return,
+            (None, None) => return,
+            (wanted, _) => wanted,
+        };
+        waiting.armed = wanted;
+        // All zero disarms it, so that a time in the past is never zero. Setting it takes an expiry back.
+        let at = wanted.map_or(0, |deadline| deadline.max(1));
+        let it_value = Timespec { tv_sec: (at / NS_PER_S).cast_signed(), tv_nsec: (at % NS_PER_S).cast_signed() };
+        let once = Itimerspec { it_interval: Timespec { tv_sec: 0, tv_nsec: 0 }, it_value };
+        // Fails only for times below zero or nanoseconds of a second and more.
+        let _ = timerfd_settime(&self.timer, TimerfdTimerFlags::ABSTIME, &once);
     }
 }

@@ -1,5 +1,6 @@
 //! The node's one metrics registry and the figures that the data plane itself keeps.
 
+use crate::port::Input;
 use crate::shard::Stage;
 use parking_lot::Mutex;
 use prometheus_client::encoding::EncodeLabelSet;
@@ -72,6 +73,9 @@ pub struct NodeMetrics {
     block_transactions: Histogram,
     notify: Histogram,
     steps: Family<StepLabel, Counter>,
+    /// Those of `steps`, by `Input::kind`.
+    inputs: [Counter; Input::KINDS.len()],
+    ticks: Counter,
     step_cpu: Histogram,
     step_wall: Histogram,
     /// Transactions that clients were refused with `busy`.
@@ -104,6 +108,7 @@ impl Default for NodeMetrics {
 impl NodeMetrics {
     /// A new registry with the node's figures in it.
     pub fn new() -> Self {
+        let steps = Family::<StepLabel, Counter>::default();
         let metrics = Self {
             registry: Mutex::new(Registry::default()),
             height: Gauge::default(),
@@ -126,7 +131,9 @@ impl NodeMetrics {
             block_interval: Histogram::new(exponential_buckets(0.001, 2.0, 18)),
             block_transactions: Histogram::new(exponential_buckets(1.0, 4.0, 8)),
             notify: seconds(),
-            steps: Family::default(),
+            steps: steps.clone(),
+            inputs: Input::KINDS.map(|kind| steps.get_or_create(&StepLabel { kind: kind.to_owned() }).clone()),
+            ticks: steps.get_or_create(&StepLabel { kind: "Tick".to_owned() }).clone(),
             step_cpu: seconds(),
             step_wall: seconds(),
             busy: Counter::default(),
@@ -188,8 +195,8 @@ impl NodeMetrics {
         self.add("rustorium_execution_block_seconds", "Time to execute a block", &self.execution);
         self.add("rustorium_storage_commit_seconds", "Time to commit a block", &self.commit);
         self.add("rustorium_python_steps", "Calls of replica.on_input by input", &self.steps);
-        self.add("rustorium_python_step_cpu_seconds", "CPU time of a step", &self.step_cpu);
-        self.add("rustorium_python_step_wall_seconds", "Wall time of a step", &self.step_wall);
+        self.add("rustorium_python_step_cpu_seconds", "CPU time of a step, of one turn of the core in 16", &self.step_cpu);
+        self.add("rustorium_python_step_wall_seconds", "Wall time of a step, of one turn of the core in 16", &self.step_wall);
     }
 
     /// Lets another room register its own figures.
@@ -258,9 +265,16 @@ impl NodeMetrics {
         }
     }
 
-    /// One call of `replica.on_input`.
-    pub fn step(&self, kind: &str, cpu: Duration, wall: Duration) {
-        self.steps.get_or_create(&StepLabel { kind: kind.to_owned() }).inc();
+    /// Counts calls of `replica.on_input`: one for each of these inputs, and one for a tick.
+    pub fn stepped(&self, inputs: &[Input], ticked: bool) {
+        inputs.iter().for_each(|input| drop(self.inputs[input.kind()].inc()));
+        if ticked {
+            self.ticks.inc();
+        }
+    }
+
+    /// What one of the calls took. Not all are timed.
+    pub fn step(&self, cpu: Duration, wall: Duration) {
         self.step_cpu.observe(cpu.as_secs_f64());
         self.step_wall.observe(wall.as_secs_f64());
     }

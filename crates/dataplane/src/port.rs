@@ -131,6 +131,50 @@ pub enum Input {
     KeyRetired,
 }
 
+impl Input {
+    /// Names of the kinds, as the core has them.
+    pub const KINDS: [&'static str; 16] = [
+        "Recovered",
+        "BlockSeen",
+        "Certificate",
+        "WorkSeen",
+        "ClaimReady",
+        "RootReady",
+        "ClaimWanted",
+        "EndDue",
+        "NullifiesSeen",
+        "HeldByNobody",
+        "Proposed",
+        "PeerSilence",
+        "LaneCostly",
+        "VoteRefused",
+        "Diverged",
+        "KeyRetired",
+    ];
+
+    /// Place of its kind in `KINDS`.
+    pub fn kind(&self) -> usize {
+        match self {
+            Self::Recovered { .. } => 0,
+            Self::BlockSeen(..) => 1,
+            Self::Certificate(_) => 2,
+            Self::WorkSeen(_) => 3,
+            Self::ClaimReady(_) => 4,
+            Self::RootReady(_) => 5,
+            Self::ClaimWanted(_) => 6,
+            Self::EndDue(_) => 7,
+            Self::NullifiesSeen(_) => 8,
+            Self::HeldByNobody(_) => 9,
+            Self::Proposed(_) => 10,
+            Self::PeerSilence(..) => 11,
+            Self::LaneCostly(..) => 12,
+            Self::VoteRefused(..) => 13,
+            Self::Diverged(_) => 14,
+            Self::KeyRetired => 15,
+        }
+    }
+}
+
 /// What goes down to the data plane.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Effect {

@@ -115,16 +115,27 @@ impl Node {
         self.inner.fd()
     }
 
-    fn drain<'py>(&self, py: Python<'py>, limit: usize) -> PyResult<Bound<'py, PyList>> {
-        let inputs = self.inner.inbox().drain(limit).map_err(|(code, sentence)| native_error(&code, sentence))?;
+    /// Carries out the effects of the turn before, of which one may have been a tick, and takes what has come up for the
+    /// next one. Where that is nothing the descriptor becomes readable with the next input, or at the deadline.
+    fn turn<'py>(
+        &self,
+        py: Python<'py>,
+        effects: &Bound<'_, PyList>,
+        deadline_ns: Option<u64>,
+        ticked: bool,
+        limit: usize,
+    ) -> PyResult<Bound<'py, PyList>> {
+        if !effects.is_empty() {
+            self.inner.submit(effects.iter().map(|item| effect(&item)).collect::<PyResult<_>>()?);
+        }
+        let inbox = self.inner.inbox();
+        let inputs = inbox.drain(limit).map_err(|(code, sentence)| native_error(&code, sentence))?;
+        self.inner.metrics().stepped(&inputs, ticked);
+        if inputs.is_empty() {
+            inbox.wake_at(deadline_ns);
+        }
         let objects: Vec<_> = inputs.iter().map(|input| self.vocabulary.input(py, input)).collect::<PyResult<_>>()?;
         PyList::new(py, objects)
-    }
-
-    fn submit(&self, effects: &Bound<'_, PyAny>) -> PyResult<()> {
-        let effects: Vec<_> = effects.try_iter()?.map(|item| effect(&item?)).collect::<PyResult<_>>()?;
-        self.inner.submit(effects);
-        Ok(())
     }
 
     fn status(&self, py: Python<'_>) -> PyResult<String> {
@@ -139,8 +150,8 @@ impl Node {
         self.inner.addresses().clone()
     }
 
-    fn observe_step(&self, input_kind: &str, cpu_ns: u64, wall_ns: u64) {
-        self.inner.metrics().step(input_kind, Duration::from_nanos(cpu_ns), Duration::from_nanos(wall_ns));
+    fn observe_step(&self, cpu_ns: u64, wall_ns: u64) {
+        self.inner.metrics().step(Duration::from_nanos(cpu_ns), Duration::from_nanos(wall_ns));
     }
 
     fn audit(&self, py: Python<'_>, event: &str, fields_json: &str) -> PyResult<()> {

@@ -50,7 +50,7 @@ class Machine:
 
     __slots__ = ("_asked_blocks", "_asked_certificates", "_chain", "_config", "_epoch", "_guard", "_held_by_nobody",
                  "_leader", "_me", "_n", "_now", "_out", "_pace", "_proposal_at", "_proposed_view", "_schedule",
-                 "_silent", "_turns", "_work")  # fmt: skip
+                 "_silent", "_since", "_turns", "_work")  # fmt: skip
 
     def __init__(self, config: ConsensusConfig, now: int, event: Recovered) -> None:
         assert event.n > 0
@@ -68,6 +68,8 @@ class Machine:
         self._held_by_nobody: tuple[tuple[int, int], ...] = ()
         self._proposed_view = 0
         self._proposal_at: int | None = None
+        self._since: int | None = None
+        """R11, after the newest input: nothing that follows from it in its step changes that."""
         self._out: list[Effect] = []
         self._now = now
         self._chain = Chain(event.final, event.payload_height)
@@ -79,7 +81,7 @@ class Machine:
         """One step; the effects are to be carried out in list order."""
         self._out = []
         self._take(now, event)
-        self._now = now
+        self._now, self._since = now, self._work_since()
         self._judge_proposal(now)
         self._lead(now)
         self._run_timers(now)
@@ -95,7 +97,7 @@ class Machine:
         """When to send a Tick: pulled after each step. On an idle chain it is the heartbeat alone (R19)."""
         deadlines = [self._pace.heartbeat_at]
         if not self._guard.halted:
-            work_since = self._work_since()
+            work_since = self._since
             phase = self._next_phase(work_since)
             if phase is not None:
                 deadlines.append(phase[1])
@@ -287,7 +289,7 @@ class Machine:
         if not self._may_lead():
             return
         view = self._pace.view
-        since = self._lead_from(self._work_since())
+        since = self._lead_from(self._since)
         if since is None or since > now:
             return
         parent = self._chain.newest_parent(view)
@@ -324,7 +326,7 @@ class Machine:
             self._beat(now)
         if self._guard.halted:
             return
-        work_since = self._work_since()
+        work_since = self._since
         working = work_since is not None and work_since <= now
         if working and not pace.given_up:
             self._pass_over(now)

@@ -1,7 +1,4 @@
-"""The only file that knows file descriptors: waiting on the port's, and sockets whose paths are too long.
-
-Invariants: one wake per eventfd signal; the descriptor belongs to the port, which also resets it while it is drained.
-"""
+"""The only file that knows file descriptors: those that callers hand over, and sockets whose paths are too long."""
 
 import errno
 import os
@@ -17,12 +14,6 @@ from rustorium.config import split_address
 from rustorium.errors import NodeError
 
 UNIX_PATH_BYTES_MAX = 107
-
-
-async def wait_for_inputs(descriptor: int, seconds: float) -> None:
-    """Until the port has inputs or the time is over."""
-    with trio.move_on_after(seconds):
-        await trio.lowlevel.wait_readable(descriptor)
 
 
 async def wait_for_end(descriptor: int) -> None:

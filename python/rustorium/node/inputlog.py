@@ -29,6 +29,8 @@ from rustorium.replica import Replica
 VERSION = 2
 SEGMENTS = 4
 FRAME_BYTES_MAX = 256 * 1024 * 1024
+WRITTEN_TOGETHER = 64
+"""Steps that are encoded and written in one go, unless a flush asks for fewer."""
 _LENGTH = struct.Struct("<I")
 _INPUTS: tuple[type, ...] = get_args(Input)
 _EFFECTS: tuple[type, ...] = get_args(Effect)
@@ -55,7 +57,7 @@ class _Entry(msgspec.Struct, frozen=True, array_like=True):
 
 
 class InputLog:
-    """Writes the log of one replica. `append` only buffers; `flush` writes what was appended since."""
+    """Writes the log of one replica. `append` only keeps what it is given; `flush` encodes and writes it."""
 
     def __init__(
         self, folder: Path, replica: Replica, config: ConsensusConfig, me: int | None, n: int, bytes_max: int
@@ -64,7 +66,7 @@ class InputLog:
         self._folder, self._replica, self._config, self._me, self._n = folder, replica, config, me, n
         self._segment_bytes = bytes_max // SEGMENTS
         self._encoder = msgspec.msgpack.Encoder()
-        self._pending = bytearray()
+        self._pending: list[tuple[int, Input, list[Effect]]] = []
         self._number = max((_number(path) for path in _segments(folder)), default=0)
         self._file: IO[bytes] | None = None
         self._written = 0
@@ -73,26 +75,34 @@ class InputLog:
         self._rotate()
 
     def append(self, now: int, event: Input, effects: list[Effect]) -> None:
-        """Buffers one step."""
+        """Keeps one step for the next flush; nobody may change the list after that."""
         if self.fault is None:
-            tags = bytes([_EFFECT_TAG[type(effect)] for effect in effects])
-            frame = self._encoder.encode((now, _INPUT_TAG[type(event)], event, tags, effects))
-            self._pending += _LENGTH.pack(len(frame)) + frame
+            self._pending.append((now, event, effects))
 
-    def flush(self, at_least: int = 0) -> None:
-        """Hands the buffered steps to the kernel, where they are `at_least` so many bytes, and starts a new segment
+    def flush(self, *, whole: bool = True) -> None:
+        """Hands what was appended to the kernel, where it is enough for that or all is wanted, and starts a new segment
         where this one is full."""
-        if self._file is None or not self._pending or len(self._pending) < at_least:
+        if self._file is None or not self._pending or not (whole or len(self._pending) >= WRITTEN_TOGETHER):
             return
+        frames = self._frames()
         try:
-            self._file.write(self._pending)
-            self._written += len(self._pending)
-            self._pending.clear()
+            self._file.write(frames)
+            self._written += len(frames)
         except OSError as error:
             self._stop(error)
             return
         if self._written >= self._segment_bytes:
             self._rotate()
+
+    def _frames(self) -> bytearray:
+        """What is kept, encoded: at once, so that the code for it is loaded into the processor's caches once."""
+        frames, encode = bytearray(), self._encoder.encode
+        for now, event, effects in self._pending:
+            tags = bytes([_EFFECT_TAG[type(effect)] for effect in effects])
+            frame = encode((now, _INPUT_TAG[type(event)], event, tags, effects))
+            frames += _LENGTH.pack(len(frame)) + frame
+        self._pending.clear()
+        return frames
 
     def close(self) -> None:
         """Flushes and closes; further steps are dropped."""

@@ -9,12 +9,12 @@ use rustorium_quorum::Leaders;
 use rustorium_types::{BlockDigest, Epoch, Height, ValidatorIndex, View, VoteKind};
 use std::os::fd::{AsFd, OwnedFd};
 
-/// A second descriptor of the same eventfd, found by number as the interpreter does.
+/// A second descriptor of the same description, found by number as the interpreter does.
 fn descriptor(inbox: &Inbox) -> OwnedFd {
     let path = format!("/proc/self/fd/{}", inbox.fd());
     assert!(std::path::Path::new(&path).exists());
     let file = std::fs::read_link(&path).unwrap();
-    assert!(file.to_string_lossy().contains("eventfd"), "{file:?}");
+    assert!(file.to_string_lossy().contains("eventpoll"), "{file:?}");
     let pid = rustix::process::getpid();
     let own = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).unwrap();
     rustix::process::pidfd_getfd(&own, inbox.fd(), rustix::process::PidfdGetfdFlags::empty()).unwrap()
@@ -111,6 +111,50 @@ fn the_descriptor_is_readable_while_something_waits_that_wakes() {
     assert!(readable(fd));
     inbox.drain(1).unwrap();
     assert!(!readable(fd));
+}
+
+fn now_ns() -> u64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
+}
+
+/// Waits until the descriptor is readable, which it becomes.
+fn wait(fd: BorrowedFd<'_>) {
+    let mut fds = [PollFd::from_borrowed_fd(fd, PollFlags::IN)];
+    assert_eq!(poll(&mut fds, Some(&Timespec { tv_sec: 60, tv_nsec: 0 })).unwrap(), 1);
+}
+
+#[test]
+fn the_descriptor_is_readable_once_the_deadline_has_come() {
+    let inbox = Inbox::new().unwrap();
+    let descriptor = descriptor(&inbox);
+    let fd = descriptor.as_fd();
+    let hour = 3_600_000_000_000;
+    inbox.wake_at(Some(now_ns() + hour));
+    assert!(!readable(fd));
+    let deadline = now_ns() + 1_000_000;
+    inbox.wake_at(Some(deadline));
+    wait(fd);
+    assert!(now_ns() >= deadline);
+    assert_eq!(inbox.drain(9).unwrap(), []);
+    assert!(readable(fd), "nobody has named another time");
+    inbox.wake_at(Some(now_ns() + hour));
+    assert!(!readable(fd));
+    inbox.wake_at(Some(1));
+    wait(fd);
+    inbox.wake_at(None);
+    assert!(!readable(fd));
+}
+
+#[test]
+fn a_later_deadline_keeps_the_earlier_one_and_an_epoch_takes_none_away() {
+    let inbox = Inbox::new().unwrap();
+    let descriptor = descriptor(&inbox);
+    inbox.wake_at(Some(now_ns() + 20_000_000));
+    inbox.wake_at(Some(now_ns() + 3_600_000_000_000));
+    inbox.push([recovered()]);
+    inbox.drain(9).unwrap();
+    wait(descriptor.as_fd());
 }
 
 #[test]
