@@ -171,17 +171,15 @@ impl Inbox {
     }
 
     /// Has the descriptor become readable at this time of the monotonic clock, in nanoseconds, though nothing waits by
-    /// then; it may do so at an earlier time that was asked for before, once.
+    /// then, and at no other that was asked for before: a wake for nothing costs more than this call.
     pub fn wake_at(&self, deadline_ns: Option<u64>) {
         let mut waiting = self.waiting.lock();
-        let wanted = match (deadline_ns, waiting.armed) {
-            (Some(deadline), Some(armed)) if armed <= deadline && armed > monotonic_ns() => return,
-            (None, None) => return,
-            (wanted, _) => wanted,
-        };
-        waiting.armed = wanted;
+        if deadline_ns == waiting.armed && deadline_ns.is_none_or(|deadline| deadline > monotonic_ns()) {
+            return;
+        }
+        waiting.armed = deadline_ns;
         // All zero disarms it, so that a time in the past is never zero. Setting it takes an expiry back.
-        let at = wanted.map_or(0, |deadline| deadline.max(1));
+        let at = deadline_ns.map_or(0, |deadline| deadline.max(1));
         let it_value = Timespec { tv_sec: (at / NS_PER_S).cast_signed(), tv_nsec: (at % NS_PER_S).cast_signed() };
         let once = Itimerspec { it_interval: Timespec { tv_sec: 0, tv_nsec: 0 }, it_value };
         // Fails only for times below zero or nanoseconds of a second and more.

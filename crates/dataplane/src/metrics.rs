@@ -267,7 +267,9 @@ impl NodeMetrics {
 
     /// Counts calls of `replica.on_input`: one for each of these inputs, and one for a tick.
     pub fn stepped(&self, inputs: &[Input], ticked: bool) {
-        inputs.iter().for_each(|input| drop(self.inputs[input.kind()].inc()));
+        for input in inputs {
+            self.inputs[input.kind()].inc();
+        }
         if ticked {
             self.ticks.inc();
         }
