@@ -1,5 +1,6 @@
 """`recover auto` on real processes: what breaks a validator heals without hands, and the committee stays."""
 
+import os
 import shutil
 import signal
 from collections.abc import Iterator, Sequence
@@ -13,6 +14,7 @@ import disk_layer
 from process_tools import Load, assert_none_missing, counter, level, statuses, wait_for
 from rustorium.client import Client
 from rustorium.devnet import Devnet
+from rustorium.home import Home
 from rustorium.node.admin import call
 from rustorium.types import NodeStatus
 from supervised import Supervised
@@ -143,6 +145,19 @@ def test_a_node_that_hangs_is_restarted(net: Devnet) -> None:
         wait_for("another process is there", lambda: node.child() not in (None, stopped))
         wait_for("it is level again", lambda: level(net))
         assert [one["code"] for one in node.audited("recover")] == ["wedged"]
+
+
+def test_a_node_that_hangs_before_it_can_be_asked_is_restarted(net: Devnet) -> None:
+    """Its genesis lies on a file system that answers nothing."""
+    net.kill(VICTIM)
+    home = Home(Path(net.net.nodes[VICTIM].home))
+    home.config.write_text(home.config.read_text().replace("wedged_ms = 3000", "wedged_ms = 1000"))
+    kept = home.genesis.rename(net.root / "kept")
+    os.mkfifo(home.genesis)
+    with Supervised(net, VICTIM) as node:
+        node.wait_for_act("restart", "wedged", [])
+        kept.replace(home.genesis)
+        wait_for("it is level", lambda: level(net))
 
 
 def test_a_disk_that_hangs_is_slow_or_is_full_is_waited_for_by_name(net: Devnet, tmp_path: Path) -> None:
