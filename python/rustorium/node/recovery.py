@@ -166,7 +166,7 @@ class Recovery:
     async def _look_after(self, wanted: list[Step]) -> None:
         """Looks at the node once a period; where that must end, `wanted` gets why."""
         period_s, local = self._config.watch_ms / 1000, LocalHealth(self._config.watch_ms * 500_000)
-        answered: float | None = None
+        answered, heard = trio.current_time(), False
         due = trio.current_time() + period_s
         while True:
             await trio.sleep_until(due)
@@ -174,14 +174,14 @@ class Recovery:
             local.woke(int((now - due) * 1e9))
             status, listens = await trio.to_thread.run_sync(self._ask_status, abandon_on_cancel=True)
             step = None
-            if listens and answered is None:
-                answered = now
+            if listens and not heard:
+                answered, heard = now, True
             if status is not None:
-                answered, self._up = trio.current_time(), True
+                answered, heard, self._up = trio.current_time(), True, True
                 step = self._judge(status)
                 await self._settle()
-            elif answered is not None:
-                # One that doesn't listen is between filling its store and going on, or on its way to its end.
+            else:
+                # One that doesn't listen is about to, between filling its store and going on, or on its way to its end.
                 limit_ms = self._config.wedged_ms * local.stretch * (1 if listens else SILENT_TIMES)
                 silent_s = trio.current_time() - answered
                 if silent_s * 1000 >= limit_ms:
