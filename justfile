@@ -127,7 +127,7 @@ sim-traitors: build
     {{ python }} -m rustorium.cli sim run --mode partitions --nodes 7 --count 1754 --heights 10 --jobs 2
     {{ python }} -m rustorium.cli sim run --mode twins --count 23020 --heights 5 --jobs 2
 
-# switch the bugs that are in the code on, one at a time (all, or by name or rule): each must be found by a test
+# switch the seeded bugs on in a copy of the tree, one at a time (all, or by name or rule): each must be found by a test
 seeded-bugs *NAMES: build
     {{ python }} tools/seeded_bugs.py {{ NAMES }}
 

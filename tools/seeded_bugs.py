@@ -1,9 +1,9 @@
 """The tests tested: switches the seeded bugs on, one at a time, and shows which test finds each; 1 when one survives.
 
-The bugs are in the Rust code behind `seeded::bug("name")`, which is nothing in a build without the feature
-`seeded-bugs`, and in `tests/broken_rules.py`, which breaks rules of the Python core. The tests were there before the
-bugs and know none. This builds the workspace's tests with the feature, into a folder of its own; runs what is to find
-the bugs without any, where all must pass; and then for each bug what is to find it, which must fail.
+The bugs are patches: those of the Rust code are in `tools/seeded/*.diff` (`seeded_patches.py`), those of rules of the
+Python core in `tests/broken_rules.py`. The tests were there before the bugs and know none. This copies the tree into a
+folder of its own, with all patches applied, and builds the tests of the workspace there; runs what is to find the bugs
+without any, where all must pass; and then for each bug what is to find it, which must fail.
 
 `python tools/seeded_bugs.py [NAMES...]`: of these bugs only, or of these rules (`R21`). What came of a run is kept in
 that folder, so that one that was stopped goes on, and what is unchanged isn't run again.
@@ -22,14 +22,13 @@ from typing import Any
 
 from seeded_history import younger_than_their_bug
 from seeded_pages import PAGE, page, rows_of, table
+from seeded_patches import Unsound, read_table, write_copy
 from seeded_runs import ROOT, TIMEOUT_S, Bug, Check, Kept, finder, run, unfit
-from seeded_table import ROWS
 
 RULES = [f"R{number}" for number in range(1, 51) if number != 43]
 """Rules of docs/spec/consensus.md, which has no R43: each has a bug."""
 SLOW = ("state", "native")
 """Crates whose tests would take too long unoptimized; for the others compiling is what takes long."""
-SITE = re.compile(r'seeded::bug\(\s*"([^"]+)"')
 PYTEST = (sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider")
 VOTE_PATH = "storage vote_path"
 SEEDS = "tests/broken_rules.py"
@@ -44,15 +43,20 @@ def target_folder() -> Path:
     return Path(os.environ.get("SEEDED_BUGS_TARGET_DIR") or CACHE / "target-seeded-bugs")
 
 
+def copy_folder() -> Path:
+    """The copy of the tree that has the bugs."""
+    return target_folder() / "tree"
+
+
 def compile_with_bugs(*arguments: str) -> list[dict[str, Any]]:
-    """Cargo's messages on what was compiled, for the release and with the bugs."""
+    """Cargo's messages on what was compiled of the copy, as for the release."""
     target = target_folder()
     from backend import build_environment
 
     environment = {**os.environ, **build_environment(), "CARGO_TARGET_DIR": str(target)}
-    command = ["cargo", arguments[0], "--release", "--locked", "--features", "rustorium-types/seeded-bugs"]
-    command += [*arguments[1:], "--message-format", "json-render-diagnostics"]
-    done = subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=False)
+    command = ["cargo", arguments[0], "--release", "--locked", *arguments[1:]]
+    command += ["--message-format", "json-render-diagnostics"]
+    done = subprocess.run(command, cwd=copy_folder(), env=environment, stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode:
         sys.exit("it did not compile with the bugs in it: cargo's messages above say why")
     messages = map(json.loads, done.stdout.splitlines())
@@ -61,6 +65,7 @@ def compile_with_bugs(*arguments: str) -> list[dict[str, Any]]:
 
 def build() -> dict[str, str]:
     """Builds the tests with the bugs in them: the program of each target, by `crate target`."""
+    write_copy(copy_folder())
     fast = [path.parent.name for path in sorted((ROOT / "crates").glob("*/Cargo.toml"))]
     levels = [f"profile.release.package.rustorium-{crate}.opt-level=0" for crate in fast if crate not in SLOW]
     options = ["--workspace", "--exclude", "rustorium-native", "--exclude", "rustorium-fuzz"]
@@ -80,6 +85,7 @@ def build() -> dict[str, str]:
 def try_the_extension() -> int:
     """Builds the extension as for a release but with the bugs in it, which its test must see; 1 where it doesn't."""
     os.environ |= {"PYO3_BUILD_EXTENSION_MODULE": "1", "PYO3_PYTHON": sys.executable}
+    write_copy(copy_folder())
     [built] = [message for message in compile_with_bugs("build", "-p", "rustorium-native") if _is_extension(message)]
     check = Check(EXTENSION_TEST, (*PYTEST, EXTENSION_TEST), ROOT)
     without, with_bugs = run(check), run(check, EXTENSION=built["filenames"][0])
@@ -96,24 +102,12 @@ def _is_extension(message: dict[str, Any]) -> bool:
     return bool(message["target"]["name"] == "_native")
 
 
-def sites() -> dict[str, str]:
-    """The bugs in the code: where each stands."""
-    found: dict[str, str] = {}
-    for path in sorted((ROOT / "crates").rglob("src/**/*.rs")):
-        text = path.read_text()
-        for match in SITE.finditer(text):
-            line = text.count("\n", 0, match.start()) + 1
-            found[match[1]] = f"{path.relative_to(ROOT / 'crates')}:{line}".replace("/src/", "/")
-    return found
-
-
 def rust_bugs(programs: dict[str, str]) -> Iterator[Bug]:
-    """Those in the Rust code, with the tests that the table names."""
-    places = sites()
-    unknown = sorted(places.keys() ^ {name for _, name, _ in ROWS})
-    if unknown:
-        sys.exit(f"in the code or in tools/seeded_table.py, but not in both: {', '.join(unknown)}")
-    for rules, name, test in ROWS:
+    """Those of the Rust code, with the tests that the table names."""
+    patches = read_table()
+    places = patches.places()
+    tested = copy_folder() if programs else ROOT
+    for rules, name, test in patches.rows:
         if test.startswith("tests/"):
             check = Check(test, (*PYTEST, *test.split()), ROOT, (programs.get(VOTE_PATH, ""),))
         else:
@@ -121,7 +115,7 @@ def rust_bugs(programs: dict[str, str]) -> Iterator[Bug]:
             program = programs.get(f"{crate} {target}")
             if programs and program is None:
                 sys.exit(f"{name}: there is no test target `{target}` of the crate `{crate}`")
-            check = Check(test, (program or "", "--quiet", *filters), ROOT / "crates" / crate, (program or "",))
+            check = Check(test, (program or "", "--quiet", *filters), tested / "crates" / crate, (program or "",))
         yield Bug(rules, name, places[name], check, "SEEDED_BUG")
 
 
@@ -147,15 +141,10 @@ def every(programs: dict[str, str]) -> list[Bug]:
 
 
 def named_beside(bugs: Sequence[Bug]) -> list[str]:
-    """Where Rust code names a bug other than to switch it on: a test knows none."""
+    """Where Rust code names a bug: neither a test nor what it tests knows any."""
     names = [f'"{bug.name}"' for bug in bugs if bug.variable == "SEEDED_BUG"]
-    found = []
-    for path in sorted((ROOT / "crates").rglob("*.rs")):
-        place = path.relative_to(ROOT)
-        text = path.read_text()
-        text = text if "tests" in place.parts else SITE.sub("", text)
-        found += [f"{place} names {name}" for name in names if name in text]
-    return found
+    texts = {path.relative_to(ROOT): path.read_text() for path in sorted((ROOT / "crates").rglob("*.rs"))}
+    return [f"{place} names {name}" for place, text in texts.items() for name in names if name in text]
 
 
 def fail_without(bugs: Sequence[Bug], kept: Kept, jobs: int) -> list[str]:
@@ -216,7 +205,7 @@ def chosen(wanted: set[str]) -> list[Bug]:
     if missing := without_a_bug(bugs):
         sys.exit(f"no bug breaks {', '.join(missing)}: seed one")
     if named := named_beside(bugs):
-        sys.exit(f"{'; '.join(named)}: a test must not know of a bug")
+        sys.exit(f"{'; '.join(named)}: code and tests must not know of a bug")
     known = {word for bug in bugs for word in (bug.name, bug.rules, *bug.rules.split())}
     if unknown := sorted(wanted - known):
         sys.exit(f"there is no bug or rule called {', '.join(unknown)}: --list names them")
@@ -254,4 +243,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except Unsound as fault:
+        sys.exit(str(fault))

@@ -1,8 +1,8 @@
 """Whether each test that finds a seeded bug is older than the bug, by the history of the repository.
 
-Invariants: a bug is as old as the newest commit that brought its name into code that didn't have it; a test is older if
-the commit before that one has it. What can't be told from the history (a seed of the simulator: no one test) isn't
-judged.
+Invariants: a bug is as old as the newest commit that brought its name into the crates or the patches when neither had
+it; a test is older if the commit before that one has it. What can't be told from the history (a seed of the simulator:
+no one test) isn't judged.
 """
 
 import re
@@ -30,7 +30,7 @@ def brought_by() -> dict[str, str]:
     changed: Counter[str] = Counter()
     origin: dict[str, str] = {}
     commit = ""
-    for line in [*_git(*patches, "--", "crates", "tests/broken_rules.py"), "commit "]:
+    for line in [*_git(*patches, "--", "crates", "tools/seeded", "tests/broken_rules.py"), "commit "]:
         if line.startswith("commit "):
             origin |= {name: commit for name, by in changed.items() if there[name] == 0 < by}
             there.update(changed)

@@ -36,7 +36,7 @@ def page(rows: Sequence[Sequence[str]]) -> str:
         [
             "# Seeded bugs",
             "",
-            "Which test finds each bug that is in the code on purpose ([why](reliability.md#the-tests-tested)).",
+            "Which test finds each bug that is put into the code on purpose ([why](reliability.md#the-tests-tested)).",
             f"Last written on {day} by `just seeded-bugs --write`, which writes the rows of what it ran.",
             f"{len(rows)} bugs, all found; {seconds:.0f} s in all commands.",
             "",

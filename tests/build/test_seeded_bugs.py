@@ -1,51 +1,106 @@
-"""The seeded bugs are in no release, and the table of what finds them is about the bugs that there are."""
+"""No release has a seeded bug, each patch still applies, and the page is about the bugs that there are."""
 
 import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+
+import pytest
 
 from rustorium import _native
 
 ROOT = Path(__file__).resolve().parents[2]
 LIST = (sys.executable, "tools/seeded_bugs.py", "--list")
+sys.path.insert(0, str(ROOT / "tools"))
+
+from seeded_patches import Change, Table, Unsound, read_table, with_bugs  # noqa: E402  (scripts of tools/)
 
 
-def names_in_the_code() -> set[str]:
-    found: set[str] = set()
-    for path in (ROOT / "crates").rglob("src/**/*.rs"):
-        found |= set(re.findall(r'seeded::bug\(\s*"([^"]+)"', path.read_text()))
-    return found
+@pytest.fixture(scope="module")
+def table() -> Table:
+    return read_table()
 
 
-def test_the_extension_has_no_switch() -> None:
+def test_the_extension_has_no_switch(table: Table) -> None:
     """Strings are found in the extension as they are in the code, so that what isn't found isn't there. That it fails
     where the bugs are is seen by `just seeded-bugs --extension`."""
     binary = Path(os.environ.get("EXTENSION") or _native.__file__).read_bytes()
     assert b"an old or repaired journal could sign twice" in binary
-    names = names_in_the_code()
+    names = {row.name for row in table.rows}
     assert len(names) > 40
     found = [name for name in sorted(names) if name.encode() in binary]
     assert not found, f"{len(found)} of {len(names)} bugs are in the extension, the first is {found[0]}"
     assert b"SEEDED_BUG" not in binary
-    assert b"rustorium_types6seeded" not in binary
+    assert not re.search(rb"rustorium_[a-z]+6seeded", binary)
 
 
-def test_no_release_is_built_with_it() -> None:
-    """The feature is off by default, and nothing that a wheel is built from asks for it."""
+def test_production_code_has_no_switch() -> None:
+    """Neither the crates nor what builds a wheel know of the bugs."""
     settings = [ROOT / "pyproject.toml", ROOT / "tools" / "build" / "backend.py", ROOT / "Cargo.toml"]
-    manifests = [path for path in (ROOT / "crates").glob("*/Cargo.toml") if path.parent.name != "types"]
-    assert [path.name for path in (*settings, *manifests) if "seeded-bugs" in path.read_text()] == []
-    assert 'default = ["seeded-bugs"]' not in (ROOT / "crates" / "types" / "Cargo.toml").read_text()
+    crates = [path for path in (ROOT / "crates").rglob("*") if path.suffix in (".rs", ".toml")]
+    switch = re.compile(r"seeded::|mod seeded|seeded[-_]bug|SEEDED_BUG")
+    assert [str(path.relative_to(ROOT)) for path in (*settings, *crates) if switch.search(path.read_text())] == []
 
 
-def test_the_table_is_about_the_bugs_that_there_are() -> None:
-    """The tool itself refuses a table that isn't, and a rule of the specification that no bug breaks."""
+def test_each_patch_applies_once(table: Table) -> None:
+    assert len(table.changes) >= len(table.rows) > 300
+    for path, changes in table.by_file().items():
+        text = with_bugs((ROOT / path).read_text(), changes)
+        assert text.count("crate::seeded::bug(") == sum(len(change.names) for change in changes), path
+
+
+CODE = """\
+fn first() -> bool {
+    let all = many(one, [
+        two,
+    ]);
+    all && ready
+}
+
+impl Second {
+    fn second(&self) -> bool {
+        all && ready
+    }
+}
+"""
+CHANGE = Change("table:1", "code.rs", "first", "all && ready", 'all && (ready || seeded::bug("any"))')
+
+
+def test_lines_are_found_in_their_function_however_they_are_wrapped() -> None:
+    wrapped = replace(CHANGE, before="let all = many(one, [two]);", after='let all = seeded::bug("all");')
+    text = with_bugs(CODE, [CHANGE, wrapped])
+    first, _, second = text.partition("impl")
+    assert first.splitlines()[1] == '    let all = crate::seeded::bug("all");'
+    assert first.splitlines()[2] == '    all && (ready || crate::seeded::bug("any"))'
+    assert second == CODE.partition("impl")[2]
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        (
+            [replace(CHANGE, before="none && ready")],
+            r"table:1: `none && ready` occurs 0 times in `fn first` of code\.rs",
+        ),
+        ([replace(CHANGE, before="all")], "occurs 2 times"),
+        ([replace(CHANGE, before="al && read")], "occurs 0 times"),
+        ([replace(CHANGE, function="third")], "has no `fn third`"),
+        ([CHANGE, replace(CHANGE, place="table:9", before="ready")], "table:9: it overlaps another change"),
+    ],
+)
+def test_a_patch_that_does_not_apply_is_named(changes: list[Change], fault: str) -> None:
+    with pytest.raises(Unsound, match=fault):
+        with_bugs(CODE, changes)
+
+
+def test_the_page_is_about_the_bugs_that_there_are(table: Table) -> None:
+    """The tool itself refuses a table that isn't sound, and a rule of the specification that no bug breaks."""
     done = subprocess.run(LIST, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     listed = [(line[:12].strip(), line[13:]) for line in done.stdout.splitlines()]
-    assert names_in_the_code() <= {name for _, name in listed}
+    assert {row.name for row in table.rows} <= {name for _, name in listed}
     rows = (ROOT / "docs" / "seeded-bugs.md").read_text().partition("|---")[2].splitlines()[1:]
     seen = [tuple(cell.strip() for cell in row.split("|")[1:3]) for row in rows]
     assert seen == listed, "run `just seeded-bugs --write NAME` for bugs that are new: the page is about others"

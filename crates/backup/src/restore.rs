@@ -14,7 +14,7 @@ use rustix::fs::FlockOperation;
 use rustorium_crypto::seal::AtRest;
 use rustorium_dataplane::{NodeError, open_tables};
 use rustorium_storage::{Durability, Journal, RocksStore, Store, StoreConfig, retired};
-use rustorium_types::{Height, limits, seeded};
+use rustorium_types::{Height, limits};
 use serde::Serialize;
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io;
@@ -180,9 +180,7 @@ impl Restoring {
              more, so that it signs nothing more; run `rustorium-node node replace-key`, which gives it a new validator key",
             self.id, self.height
         );
-        if !seeded::bug("restored-key-signs") {
-            retired::mark(&safety, &reason).map_err(BackupError::io("written", &safety))?;
-        }
+        retired::mark(&safety, &reason).map_err(BackupError::io("written", &safety))?;
         Ok(true)
     }
 
@@ -234,7 +232,7 @@ fn stage(home: &Path) -> Result<(PathBuf, File), BackupError> {
     let failed = BackupError::io("emptied", &emptied);
     let marker = folder.join(MARKER);
     let entries = fs::read_dir(&folder).map_err(&failed)?.collect::<Result<Vec<_>, _>>().map_err(&failed)?;
-    if !entries.is_empty() && !marker.is_file() && !seeded::bug("restore-empties-any-folder") {
+    if !entries.is_empty() && !marker.is_file() {
         return Err(BackupError::Exists(folder));
     }
     for path in entries.iter().map(fs::DirEntry::path).filter(|path| *path != marker) {

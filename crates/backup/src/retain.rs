@@ -6,7 +6,6 @@
 use crate::Backups;
 use crate::error::BackupError;
 use crate::manifest::{BackupId, Fault, PIECES, manifest_object, piece_object};
-use rustorium_types::seeded;
 use serde::Serialize;
 use std::collections::BTreeSet;
 
@@ -48,9 +47,6 @@ impl Backups {
         }
         for id in &removed {
             self.place.remove(&manifest_object(id))?;
-        }
-        if seeded::bug("needed-pieces-removed") {
-            kept.truncate(kept.len() - 1);
         }
         let files = kept.iter().flat_map(|(_, _, manifest)| &manifest.files);
         let needed: BTreeSet<String> = files.flat_map(|file| file.pieces.iter().map(piece_object)).collect();

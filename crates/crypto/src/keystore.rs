@@ -18,7 +18,7 @@ use crate::sign::SigningKey;
 use argon2::{Algorithm, Argon2, Params, Version};
 use getrandom::SysRng;
 use rand_core::{Rng, UnwrapErr};
-use rustorium_types::{PublicKey, seeded};
+use rustorium_types::PublicKey;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
@@ -184,7 +184,7 @@ fn sealed_text(
     UnwrapErr(SysRng).fill_bytes(&mut nonce);
     let (algorithm, salt) = (ALGORITHM.to_owned(), hex::encode(salt));
     let (m_kib, t) = match origin {
-        Origin::Chosen if !seeded::bug("passphrase-not-stretched") => (MEMORY_KIB, PASSES),
+        Origin::Chosen => (MEMORY_KIB, PASSES),
         _ => (MEMORY_KIB_RANDOM, PASSES_RANDOM),
     };
     let kdf = Kdf { algorithm, m_kib, t, p: LANES, salt, check: String::new() };
@@ -207,7 +207,7 @@ pub fn open(path: &Path, kind: &str, passphrase: &[u8]) -> Result<Zeroizing<Vec<
 
 fn open_file(path: &Path, file: &KeyFile, kind: &str, passphrase: &[u8]) -> Result<Zeroizing<Vec<u8>>, KeystoreError> {
     let corrupt = corrupt(path);
-    if file.kind != kind && !seeded::bug("key-of-any-purpose") {
+    if file.kind != kind {
         let (found, wanted) = (file.kind.clone(), kind.to_owned());
         return Err(KeystoreError::OtherKind { path: path.to_owned(), found, wanted });
     }
@@ -261,7 +261,7 @@ fn derive(kdf: &Kdf, passphrase: &[u8]) -> Result<Derived, String> {
         && kdf.m_kib <= MEMORY_KIB_MAX
         && (1..=PASSES_MAX).contains(&kdf.t)
         && (1..=LANES_MAX).contains(&kdf.p);
-    if !allowed && !seeded::bug("key-file-costs-anything") {
+    if !allowed {
         return Err("its key derivation is unknown or over its limits".into());
     }
     let salt: [u8; 16] = digits(&kdf.salt, "salt")?;
@@ -280,8 +280,7 @@ fn associated_data(file: &KeyFile) -> Vec<u8> {
     let public = file.public.as_deref().unwrap_or_default();
     let mut bytes = DOMAIN.to_vec();
     bytes.extend_from_slice(&file.version.to_le_bytes());
-    let kind = if seeded::bug("purpose-not-sealed") { "" } else { &file.kind };
-    for part in [kind, public, &file.cipher, &file.kdf.salt] {
+    for part in [file.kind.as_str(), public, &file.cipher, &file.kdf.salt] {
         bytes.extend_from_slice(&(part.len() as u64).to_le_bytes());
         bytes.extend_from_slice(part.as_bytes());
     }
@@ -310,7 +309,7 @@ fn read(path: &Path) -> Result<KeyFile, KeystoreError> {
     let file = File::open(path).map_err(io_error(path))?;
     let metadata = file.metadata().map_err(io_error(path))?;
     let mode = metadata.permissions().mode() & 0o7777;
-    if mode & 0o077 != 0 && !seeded::bug("key-file-open-to-others") {
+    if mode & 0o077 != 0 {
         return Err(KeystoreError::Permissions { path: path.to_owned(), mode });
     }
     let mut text = Vec::new();

@@ -7,7 +7,6 @@
 
 use rustix::io::Errno;
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mlock, mmap_anonymous, munmap};
-use rustorium_types::seeded;
 use std::fmt;
 use std::ops::Deref;
 use std::ptr::{NonNull, null_mut};
@@ -59,9 +58,6 @@ fn map<T>() -> Result<NonNull<T>, Errno> {
     let (access, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE);
     // SAFETY: a new mapping at an address of the system's choice overlaps nothing that this process uses.
     let start = unsafe { mmap_anonymous(null_mut(), bytes, access, flags) }?;
-    if seeded::bug("secrets-not-locked") {
-        return NonNull::new(start.cast::<T>()).ok_or(Errno::NOMEM);
-    }
     // SAFETY: locking and advice change no contents, and the range is the mapping just made.
     let kept = unsafe { mlock(start, bytes).and(madvise(start, bytes, Advice::LinuxDontDump)) };
     if kept.is_err() {

@@ -25,7 +25,7 @@ use crate::locked::Locked;
 use getrandom::SysRng;
 use rand_core::TryRng;
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, Tag, UnboundKey};
-use rustorium_types::{ChainId, seeded};
+use rustorium_types::ChainId;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -151,7 +151,7 @@ impl FreshSalt {
     pub fn draw() -> Result<Self, SealError> {
         let mut salt = [0; 16];
         SysRng.try_fill_bytes(&mut salt).map_err(|error| SealError::Random(error.to_string()))?;
-        Ok(Self(Salt(if seeded::bug("salt-not-drawn") { [0; 16] } else { salt })))
+        Ok(Self(Salt(salt)))
     }
 
     /// Its bytes, to be on disk before anything is sealed.
@@ -173,7 +173,7 @@ pub enum Keyed {
 
 impl Keyed {
     fn context(self) -> &'static str {
-        match if seeded::bug("one-hash-for-all-uses") { Self::Names } else { self } {
+        match self {
             Self::Names => "rustorium 2026 at rest: names v1",
             Self::KeyFile => "rustorium 2026 at rest: key file v1",
             Self::JournalHeader => "rustorium 2026 at rest: journal header v1",
@@ -274,15 +274,10 @@ impl Place<'_> {
         let mut bytes = [0; PLACE_BYTES + PLACE_KEY_BYTES_MAX];
         let length = PLACE_BYTES + self.key.len();
         let key = bytes.get_mut(PLACE_BYTES..length).ok_or(SealError::KeyTooLong(self.key.len()))?;
-        if !seeded::bug("seal-unbound-from-its-key") {
-            key.copy_from_slice(self.key);
-        }
-        let chain = if seeded::bug("seal-unbound-from-its-chain") { &ChainId::ZERO } else { chain };
+        key.copy_from_slice(self.key);
         bytes[..32].copy_from_slice(&chain.0);
-        let version = if seeded::bug("seal-unbound-from-its-version") { 0 } else { version };
         bytes[32..36].copy_from_slice(&version.to_le_bytes());
-        let table = if seeded::bug("seal-unbound-from-its-table") { 0 } else { self.table };
-        bytes[36..PLACE_BYTES].copy_from_slice(&[table, self.format]);
+        bytes[36..PLACE_BYTES].copy_from_slice(&[self.table, self.format]);
         Ok(then(&bytes[..length]))
     }
 }
@@ -357,8 +352,8 @@ impl Sealer {
     pub fn seal(&self, place: &Place<'_>, row: &mut Vec<u8>, at: usize) -> Result<(), SealError> {
         let (head, data) =
             row.get_mut(at..).and_then(|row| row.split_first_chunk_mut::<HEAD_BYTES>()).ok_or(SealError::NoRoom)?;
-        let count = self.next.fetch_add(u64::from(!seeded::bug("seal-nonce-not-counted")), Ordering::Relaxed);
-        if count >= COUNT_MAX && !seeded::bug("subkey-without-end") {
+        let count = self.next.fetch_add(1, Ordering::Relaxed);
+        if count >= COUNT_MAX {
             return Err(SealError::UsedUp);
         }
         head[..4].copy_from_slice(&self.version.to_le_bytes());

@@ -18,7 +18,6 @@ use rustorium_gateway::{FinalBlock, Newest, Refused, Submitted};
 use rustorium_storage::{HeightCommit, Store, StoreError, TreeWrites};
 use rustorium_types::{
     BlockProof, EpochChange, Hash, Header, Height, LeafWrite, Parameters, ResultClaim, StateKey, TxId, ValidatorSet,
-    seeded,
 };
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -228,7 +227,7 @@ pub fn execute_and_store(
     }
     let change = job.end.as_ref().map(|proof| end_of_epoch(store, header, proof)).transpose()?;
     store.commit(&commit).map_err(failed)?;
-    if change.is_some() && !seeded::bug("epoch-start-not-synced") {
+    if change.is_some() {
         // R32: nothing of the next epoch is signed before a restart would find that it has begun.
         store.sync().map_err(failed)?;
     }

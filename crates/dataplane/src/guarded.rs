@@ -6,7 +6,6 @@
 use crate::inbox::Inbox;
 use crate::node::NodeError;
 use crate::queue::Queue;
-use rustorium_types::seeded;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -37,7 +36,7 @@ impl Threads {
                 assert!(!faulty, "a fault that a test asked for");
                 run();
             });
-            if catch_unwind(run).is_err() && !seeded::bug("panic-leaves-half-a-node") {
+            if catch_unwind(run).is_err() {
                 stop(&inbox, name);
             }
         };

@@ -9,7 +9,7 @@ use rustorium_state::host::open_table;
 use rustorium_state::tables::Tables;
 use rustorium_storage::AuditSink;
 use rustorium_transport::{PeerAddress, Shaper, ShaperOptions};
-use rustorium_types::{Genesis, PublicKey, seeded};
+use rustorium_types::{Genesis, PublicKey};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -52,7 +52,7 @@ pub(crate) fn refuse_missing_journal(folder: &Path, height: u64) -> Result<(), N
         );
         return Err(NodeError::new("journal-missing", sentence));
     }
-    if missing && height > 0 && !seeded::bug("missing-journal-unnoticed") {
+    if missing && height > 0 {
         let sentence = format!(
             "the safety journal {} is missing while the store has blocks: what this validator's key signed is not known, \
              so the key is retired and signs nothing more; keep the node down, don't empty its home, and run \

@@ -3,7 +3,7 @@
 //! *Invariants:* the same chain of headers gives the same periods on every node; a period ends below the block that ends
 //! it, so that this block can claim its root; only periods that no header of the chain has claimed yet are kept.
 
-use rustorium_types::{Header, Height, Parameters, StateClaim, seeded};
+use rustorium_types::{Header, Height, Parameters, StateClaim};
 
 /// A root period that is over.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -97,9 +97,7 @@ impl Periods {
 impl Open {
     fn ends_below(&self, time_ms: u64, filled: bool, parameters: &Parameters) -> bool {
         let after = |ms: u64| time_ms >= self.since_ms.saturating_add(ms);
-        self.last && !seeded::bug("boundary-ends-no-period")
-            || after(parameters.root_period_ms) && !seeded::bug("period-without-end")
-            || !filled && self.filled && after(parameters.root_period_idle_ms) && !seeded::bug("idle-period-goes-on")
+        self.last || after(parameters.root_period_ms) || !filled && self.filled && after(parameters.root_period_idle_ms)
     }
 }
 

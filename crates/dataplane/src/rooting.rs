@@ -9,7 +9,7 @@ use rustorium_state::slot::{Child, Slot};
 use rustorium_state::tables::Tables;
 use rustorium_state::tree::{KeyChange, KvRead, Layer, Layered, Row, TreeDiff, TreeError, update};
 use rustorium_state::workers::Workers;
-use rustorium_types::{Hash, Header, Height, Parameters, StateKey, seeded};
+use rustorium_types::{Hash, Header, Height, Parameters, StateKey};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
@@ -85,7 +85,7 @@ impl<S: KvRead, W: Workers> Rooting<S, W> {
         let next = self.periods.after(&job.header, &self.parameters);
         let ended = self.periods.open_first().filter(|_| next.open_first() == Some(job.header.height));
         let rooted = ended.map(|first| self.end_period(first)).transpose()?;
-        self.ahead = self.ahead.take().filter(|_| seeded::bug("root-of-an-older-tip"));
+        self.ahead = None;
         self.pending.extend(job.diff);
         self.tip = job.header.height;
         self.periods = next;
@@ -134,8 +134,7 @@ impl<S: KvRead, W: Workers> Rooting<S, W> {
 
     /// What a final header's claim makes ready for the base; `folded` is called when the store has it.
     pub fn fold(&self, header: &Header) -> Option<Fold> {
-        let unclaimed = seeded::bug("unclaimed-root-folds");
-        let count = if unclaimed { self.rooted.len() } else { self.up_to(claimed_height(&header.state)) };
+        let count = self.up_to(claimed_height(&header.state));
         let (period, layer) = self.rooted[..count].last().zip(self.layers[..count].last())?;
         let rows: HashMap<_, Option<Slot>> = self.layers[..count].iter().flat_map(Layer::rows).collect();
         Some(Fold { height: period.end, top: layer.top(), rows: rows.into_iter().collect() })

@@ -4,7 +4,7 @@ use crate::periods::claimed_height;
 use crate::port::PayloadStatus;
 use rustorium_crypto::{CheckedBatch, payload_root};
 use rustorium_txpool::{BlockCaps, Weight, weigh};
-use rustorium_types::{Block, BlockDigest, Cursor, End, Hash, Header, Height, Parameters, Rules, seeded};
+use rustorium_types::{Block, BlockDigest, Cursor, End, Hash, Header, Height, Parameters, Rules};
 use std::sync::Arc;
 
 /// Batches per lane, in the order of their seqs.
@@ -19,21 +19,20 @@ pub fn check_header(parent: &Header, block: &Block, parameters: &Parameters) -> 
     }
     ensure(!matches!(header.end, End::Closing(_)), "it closes an epoch whose end is not below it")?;
     check_place(parent, header)?;
-    let beside = block.inline.is_empty() || header.rules() == Rules::V1 || seeded::bug("inline-from-any-leader");
+    let beside = block.inline.is_empty() || header.rules() == Rules::V1;
     ensure(beside, "it has transactions beside the lanes, which only owners that end an epoch may")?;
     check_state_claim(parent, header, parameters)?;
     ensure(header.load_history == 0, "this protocol version keeps no load history")?;
     ensure(cursors_advance(&parent.cursors, &header.cursors), "a lane's cursor goes back")?;
     let root = payload_root(&block.inline, &parent.cursors, &header.cursors);
-    ensure(root == header.payload_root || seeded::bug("payload-root-unchecked"), "the payload root is another")?;
-    let capped = !seeded::bug("sums-without-caps");
-    ensure(header.transactions <= parameters.block_transactions_max || !capped, "there are too many transactions")?;
-    ensure(header.declared_work <= parameters.block_work_max || !capped, "there is too much declared work")?;
-    let below = header.result.height <= parent.height || seeded::bug("claim-above-the-parent");
+    ensure(root == header.payload_root, "the payload root is another")?;
+    ensure(header.transactions <= parameters.block_transactions_max, "there are too many transactions")?;
+    ensure(header.declared_work <= parameters.block_work_max, "there is too much declared work")?;
+    let below = header.result.height <= parent.height;
     ensure(below, "it claims a height that is not an ancestor's")?;
-    ensure(header.result.height >= parent.result.height || seeded::bug("claims-go-back"), "its claim goes back")?;
+    ensure(header.result.height >= parent.result.height, "its claim goes back")?;
     let same_height = header.result.height == parent.result.height;
-    let same_root = header.result.root == parent.result.root || seeded::bug("claim-changes-its-root");
+    let same_root = header.result.root == parent.result.root;
     ensure(!same_height || same_root, "its claim changes a root")?;
     let rooted = claimed_height(&header.state);
     let may_list = may_list(header.height, header.result.height, rooted, parameters);
@@ -45,13 +44,10 @@ fn ensure(holds: bool, rule: &'static str) -> Result<(), &'static str> {
 }
 
 fn check_place(parent: &Header, header: &Header) -> Result<(), &'static str> {
-    ensure(
-        header.height == parent.height.next() || seeded::bug("heights-with-a-gap"),
-        "the height is not the parent's plus one",
-    )?;
+    ensure(header.height == parent.height.next(), "the height is not the parent's plus one")?;
     ensure(header.parent_view == parent.view, "the parent's view is another")?;
-    ensure(header.view > parent.view || seeded::bug("views-stand-still"), "the view is not above the parent's")?;
-    ensure(header.time_ms > parent.time_ms || seeded::bug("time-stands-still"), "the time is not above the parent's")
+    ensure(header.view > parent.view, "the view is not above the parent's")?;
+    ensure(header.time_ms > parent.time_ms, "the time is not above the parent's")
 }
 
 /// The boundary that a child of this block, which ends the epoch, names: the block itself, or what it names itself.
@@ -63,20 +59,20 @@ pub fn boundary_of(digest: &BlockDigest, header: &Header) -> BlockDigest {
 fn check_closing(parent: &Header, header: &Header) -> Result<(), &'static str> {
     check_place(parent, header)?;
     let named = End::Closing(boundary_of(&header.parent, parent));
-    ensure(header.end == named || seeded::bug("any-boundary-named"), "a block after the epoch's end doesn't close it")?;
+    ensure(header.end == named, "a block after the epoch's end doesn't close it")?;
     check_closes(parent, header)
 }
 
 /// Checks that a closing block says what the boundary does, or the closing block before it.
 pub fn check_closes(before: &Header, header: &Header) -> Result<(), &'static str> {
-    let next = header.next_validator_set == before.next_validator_set || seeded::bug("closing-block-names-others");
+    let next = header.next_validator_set == before.next_validator_set;
     ensure(next, "a closing block names another next committee")?;
     let root = payload_root(&[], &before.cursors, &before.cursors);
     let empty = (header.transactions, header.declared_work, header.load_history) == (0, 0, 0);
     let empty = empty && header.cursors == before.cursors && header.payload_root == root;
-    ensure(empty || seeded::bug("closing-block-lists"), "a closing block has a payload")?;
+    ensure(empty, "a closing block has a payload")?;
     let claims = (header.result, header.state) == (before.result, before.state);
-    ensure(claims || seeded::bug("closing-block-claims"), "a closing block claims what its parent doesn't")
+    ensure(claims, "a closing block claims what its parent doesn't")
 }
 
 /// What a claim of a result makes of a block on a valid header: `known` is the root that this node has at the claimed height.
@@ -84,10 +80,10 @@ pub fn check_closes(before: &Header, header: &Header) -> Result<(), &'static str
 /// has vouched for the claim with the parent.
 pub fn check_claim(known: Option<&Hash>, parent: &Header, header: &Header, executed: Height) -> PayloadStatus {
     match known {
-        Some(root) if *root != header.result.root && !seeded::bug("result-root-unchecked") => PayloadStatus::Invalid,
+        Some(root) if *root != header.result.root => PayloadStatus::Invalid,
         Some(_) => PayloadStatus::Ready,
         None if header.result.height > executed => PayloadStatus::Pending,
-        None if header.result != parent.result && !seeded::bug("forgotten-root-passes") => PayloadStatus::Pending,
+        None if header.result != parent.result => PayloadStatus::Pending,
         None => PayloadStatus::Ready,
     }
 }
@@ -95,9 +91,7 @@ pub fn check_claim(known: Option<&Hash>, parent: &Header, header: &Header, execu
 /// Back-pressure: whether a block at `height` that claims so far may list transactions.
 pub fn may_list(height: Height, claimed: Height, rooted: Height, parameters: &Parameters) -> bool {
     let lag = |claim: Height| height.0.saturating_sub(claim.0);
-    seeded::bug("no-back-pressure")
-        || lag(claimed) <= parameters.claim_lag_max
-            && (!parameters.state_roots || lag(rooted) <= parameters.root_lag_max)
+    lag(claimed) <= parameters.claim_lag_max && (!parameters.state_roots || lag(rooted) <= parameters.root_lag_max)
 }
 
 /// What header and parent alone say of a claim on the state tree.
@@ -107,9 +101,9 @@ fn check_state_claim(parent: &Header, header: &Header, parameters: &Parameters) 
         Ok(())
     } else if !parameters.state_roots {
         Err("this chain makes no state roots")
-    } else if now <= before && !seeded::bug("root-claims-go-back") {
+    } else if now <= before {
         Err("its state claim goes back or changes a root")
-    } else if now > header.result.height && !seeded::bug("root-above-its-result") {
+    } else if now > header.result.height {
         Err("it claims a state root above its result")
     } else {
         Ok(())
@@ -117,12 +111,11 @@ fn check_state_claim(parent: &Header, header: &Header, parameters: &Parameters) 
 }
 
 fn cursors_advance(parent: &[Cursor], cursors: &[Cursor]) -> bool {
-    seeded::bug("cursors-go-back")
-        || parent.len() == cursors.len()
-            && parent
-                .iter()
-                .zip(cursors)
-                .all(|(before, after)| before.next_seq < after.next_seq && before.tip != after.tip || before == after)
+    parent.len() == cursors.len()
+        && parent
+            .iter()
+            .zip(cursors)
+            .all(|(before, after)| before.next_seq < after.next_seq && before.tip != after.tip || before == after)
 }
 
 /// Checks what the listed batches weigh, and the inline transactions, against the header's sums and the block's caps.
@@ -131,9 +124,9 @@ pub fn check_payload(block: &Block, listed: Weight, parameters: &Parameters) -> 
     total += weigh(&block.inline);
     let header = &block.header;
     let sums = (total.transactions, total.work) == (header.transactions, header.declared_work);
-    if !sums && !seeded::bug("sums-unchecked") {
+    if !sums {
         return Err("the header's sums are not the payload's");
     }
-    let held = BlockCaps::for_parameters(parameters).hold(&total) || seeded::bug("blocks-without-caps");
+    let held = BlockCaps::for_parameters(parameters).hold(&total);
     if held { Ok(()) } else { Err("the payload is over a block's caps") }
 }

@@ -6,7 +6,7 @@
 
 use crate::fair::FairQueue;
 use crate::shard::{Event, Now, Ports, Shard};
-use rustorium_types::{PublicKey, seeded};
+use rustorium_types::PublicKey;
 use std::collections::{BTreeSet, VecDeque};
 
 /// Nanoseconds of peers' frames in a turn.
@@ -70,7 +70,7 @@ impl Turns {
         }
         let (began, mut new) = (clock_ns(), VecDeque::new());
         let mut last = began;
-        while last.saturating_sub(began) < PEERS_NS_MAX || seeded::bug("turns-without-end") {
+        while last.saturating_sub(began) < PEERS_NS_MAX {
             self.hold(shard, at);
             let Some((from, event)) = self.frames.pop() else { break };
             begin(&event);

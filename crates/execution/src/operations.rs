@@ -12,7 +12,6 @@ use crate::verifiers::{Proofs, is_proved, register, verify};
 use rustorium_crypto::{account_id, asset_id, is_small_order, value_hash};
 use rustorium_types::{
     AccountId, AssetId, ChainId, Condition, Epoch, FailureCode, Operation, Parameters, PublicKey, Rules, TxId, encode,
-    seeded,
 };
 use std::borrow::Cow;
 
@@ -157,9 +156,7 @@ pub(crate) fn move_amount(
     };
     // An emptied leaf goes, and its bytes come back before the receiver's are paid.
     let leaf = if left == 0 { Leaf::Absent } else { Leaf::Amount(left) };
-    if !seeded::bug("transfer-takes-nothing") {
-        store(ledger, payer, at, leaf)?;
-    }
+    store(ledger, payer, at, leaf)?;
     credit(ledger, payer, (to, asset), amount)
 }
 
@@ -200,7 +197,7 @@ pub(crate) fn check_exists(ledger: &mut Ledger<'_>, account: AccountId) -> Resul
 }
 
 fn check_writer(ledger: &mut Ledger<'_>, sender: AccountId, namespace: AccountId, key: &[u8]) -> Result<(), Stop> {
-    if sender == namespace || seeded::bug("grant-not-needed") {
+    if sender == namespace {
         return Ok(());
     }
     let at = ledger.find(namespace, Name::Grant(sender))?;
@@ -218,7 +215,7 @@ pub(crate) fn store<'a>(ledger: &mut Ledger<'a>, payer: AccountId, at: At, leaf:
 }
 
 fn settle(ledger: &mut Ledger<'_>, payer: AccountId, bytes_before: u64, bytes_after: u64) -> Result<(), Stop> {
-    if bytes_before == bytes_after || seeded::bug("storage-for-nothing") {
+    if bytes_before == bytes_after {
         return Ok(());
     }
     let at = ledger.find(payer, Name::Account)?;

@@ -6,7 +6,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use rustorium_types::limits::{GRANT_PREFIXES_MAX, KEY_BYTES_MAX, NAMED_INPUTS_MAX, VERIFYING_KEY_BYTES_MAX};
 use rustorium_types::{
     AccountId, BoundedBytes, BoundedVec, DecodeError, Hash, Key, NamedInput, Parameters, PublicInput, PublicKey, TxId,
-    decode, encode, seeded,
+    decode, encode,
 };
 use rustorium_zk::SCALAR_BYTES;
 use rustorium_zk::shielded::tree::LEVELS;
@@ -70,7 +70,7 @@ impl AccountRecord {
     #[must_use]
     pub(crate) fn spend(mut self, parameters: &Parameters, now_ms: u64, work: u64) -> Option<Self> {
         let (quota, at_ms) = self.grown(parameters, now_ms);
-        self.quota_left = quota.checked_sub(work).or(seeded::bug("quota-not-asked").then_some(0))?;
+        self.quota_left = quota.checked_sub(work)?;
         self.quota_at_ms = at_ms;
         Some(self)
     }

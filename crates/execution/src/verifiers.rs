@@ -17,7 +17,6 @@ use rustorium_crypto::{statement_hash, transaction_input, verifier_id};
 use rustorium_state::workers::Workers;
 use rustorium_types::{
     AccountId, BoundedBytes, BoundedVec, FailureCode, InputValue, NamedInput, PublicInput, VerifierId, encode, limits,
-    seeded,
 };
 use rustorium_zk::{Claim, Key, check_key, curve_and_inputs, verify_all};
 use std::borrow::Cow;
@@ -79,7 +78,7 @@ impl<'a> Proofs<'a> {
         let size = self.reached.len().div_ceil(count).max(1);
         let (places, claims): (Vec<Place>, Vec<Claim>) = self.reached.into_iter().unzip();
         let verdicts = workers.map(claims.chunks(size).collect(), verify_all);
-        let holds = verdicts.iter().flatten().map(|verdict| verdict.is_ok() || seeded::bug("any-proof-holds"));
+        let holds = verdicts.iter().flatten().map(Result::is_ok);
         let verdicts: BTreeMap<Place, bool> = places.into_iter().zip(holds).collect();
         let right = verdicts.values().all(|holds| *holds);
         (!right).then(|| Self { verdicts: Some(verdicts), reached: Vec::new(), ..Self::assumed(self.keys) })
@@ -124,7 +123,7 @@ pub(crate) fn register(
     if ledger.footprint(at) > 0 {
         return fail(FailureCode::VerifierExists);
     }
-    if check_key(key.as_slice()).is_err() && !seeded::bug("any-verifying-key") {
+    if check_key(key.as_slice()).is_err() {
         return fail(FailureCode::BadVerifier);
     }
     let record = VerifierRecord { owner: actor.sender, named: named.clone(), key: key.clone() };
@@ -152,7 +151,7 @@ pub(crate) fn verify(
         let value = inputs.get(usize::from(input.index)).copied().unwrap_or_default();
         let at = ledger.find(place, Name::Input(input.index, value))?;
         let used = ledger.footprint(at) > 0;
-        if used && input.once && !seeded::bug("nullifier-used-twice") {
+        if used && input.once {
             return fail(FailureCode::InputUsed);
         }
         named.push((at, used));

@@ -9,7 +9,7 @@
 use axum::http::{HeaderMap, header};
 use parking_lot::RwLock;
 use rustorium_crypto::value_hash;
-use rustorium_types::{Hash, seeded};
+use rustorium_types::Hash;
 use serde::Deserialize;
 use std::collections::HashMap;
 use std::hint::black_box;
@@ -193,7 +193,7 @@ impl Gate {
         let known = self.tokens.read().get(id).cloned();
         let expected = known.as_ref().map_or(Hash::ZERO, |token| token.hash);
         let same = same(&hash, &expected);
-        let token = known.filter(|_| same || seeded::bug("any-secret-of-a-token")).ok_or(Denied::Unknown)?;
+        let token = known.filter(|_| same).ok_or(Denied::Unknown)?;
         self.still(&token, need)?;
         Ok(Pass(Some((token.id, token.hash, need))))
     }
@@ -202,15 +202,14 @@ impl Gate {
     pub fn holds(&self, pass: &Pass) -> bool {
         let Some((id, hash, need)) = &pass.0 else { return true };
         let tokens = self.tokens.read();
-        let held = tokens.get(id).is_some_and(|token| token.hash == *hash && self.still(token, *need).is_ok());
-        held || seeded::bug("leave-outlives-its-token")
+        tokens.get(id).is_some_and(|token| token.hash == *hash && self.still(token, *need).is_ok())
     }
 
     fn still(&self, token: &TokenEntry, need: Scope) -> Result<(), Denied> {
-        if token.expires_ms.is_some_and(|end| (self.now_ms)() >= end) && !seeded::bug("token-without-end") {
+        if token.expires_ms.is_some_and(|end| (self.now_ms)() >= end) {
             return Err(Denied::Expired);
         }
-        if token.scope < need && !seeded::bug("readers-submit") { Err(Denied::Scope(need)) } else { Ok(()) }
+        if token.scope < need { Err(Denied::Scope(need)) } else { Ok(()) }
     }
 }
 
@@ -218,7 +217,7 @@ impl Gate {
 pub(crate) fn bearer(headers: &HeaderMap) -> Result<Option<&[u8]>, Denied> {
     let mut given = headers.get_all(header::AUTHORIZATION).iter();
     let Some(first) = given.next() else { return Ok(None) };
-    if given.next().is_some() && !seeded::bug("first-of-two-tokens") {
+    if given.next().is_some() {
         return Err(Denied::Unknown);
     }
     let (scheme, token) = first.as_bytes().split_at_checked(7).ok_or(Denied::Unknown)?;

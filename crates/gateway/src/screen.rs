@@ -2,7 +2,7 @@
 
 use crate::backend::{Backend, Refused, Submitted};
 use rustorium_types::limits::TRANSACTION_BYTES_MAX;
-use rustorium_types::{ChainId, DecodeError, TRANSACTION_VERSION, Transaction, decode, seeded};
+use rustorium_types::{ChainId, DecodeError, TRANSACTION_VERSION, Transaction, decode};
 
 /// Decodes one transaction's canonical bytes.
 pub(crate) fn decode_transaction(bytes: &[u8]) -> Result<Transaction, Refused> {
@@ -17,7 +17,7 @@ pub(crate) fn decode_transaction(bytes: &[u8]) -> Result<Transaction, Refused> {
 /// Why a transaction can't be for `chain`; none where it may be.
 pub(crate) fn foreign(chain: &ChainId, transaction: &Transaction) -> Option<Refused> {
     let body = &transaction.body;
-    if body.chain != *chain && !seeded::bug("gateway-takes-any-chain") {
+    if body.chain != *chain {
         let message = format!("It is signed for chain {}; this node serves {chain}.", body.chain);
         return Some(Refused::new("wrong_chain", message));
     }

@@ -4,7 +4,7 @@
 //! either order; the same vote again is fine; of a view that was forgotten nothing is let out.
 
 use crate::committee::well_formed;
-use rustorium_types::{BlockDigest, ChainId, Epoch, ShardId, View, VoteBody, VoteKind, seeded};
+use rustorium_types::{BlockDigest, ChainId, Epoch, ShardId, View, VoteBody, VoteKind};
 use std::collections::BTreeMap;
 use thiserror::Error;
 
@@ -90,14 +90,10 @@ impl VoteGuard {
         }
         let cast = self.cast.get(&view).copied().unwrap_or_default();
         match (body.kind, cast) {
-            (VoteKind::Notarize, Cast { notarize: Some(voted), .. })
-                if voted != body.block && !seeded::bug("guard-second-notarize") =>
-            {
+            (VoteKind::Notarize, Cast { notarize: Some(voted), .. }) if voted != body.block => {
                 Err(VoteConflict::OtherNotarize { view, voted })
             }
-            (VoteKind::Nullify, Cast { finalize: Some(_), .. }) if !seeded::bug("guard-nullify-after-finalize") => {
-                Err(VoteConflict::NullifyAfterFinalize { view })
-            }
+            (VoteKind::Nullify, Cast { finalize: Some(_), .. }) => Err(VoteConflict::NullifyAfterFinalize { view }),
             (VoteKind::Finalize, Cast { nullify: true, .. }) => Err(VoteConflict::FinalizeAfterNullify { view }),
             (VoteKind::Finalize, Cast { finalize: Some(voted), .. }) if voted != body.block => {
                 Err(VoteConflict::OtherFinalize { view, voted })
@@ -114,7 +110,7 @@ impl VoteGuard {
             VoteKind::Nullify => cast.nullify,
             VoteKind::Finalize => cast.finalize == Some(body.block),
         };
-        recorded || body.view < self.floor || seeded::bug("guard-accounts-for-all")
+        recorded || body.view < self.floor
     }
 
     /// Remembers a vote that is about to be signed, or that the journal holds. What was recorded first stays.
@@ -126,14 +122,14 @@ impl VoteGuard {
         let cast = self.cast.entry(body.view).or_default();
         match body.kind {
             VoteKind::Notarize => _ = cast.notarize.get_or_insert(body.block),
-            VoteKind::Nullify => cast.nullify = !seeded::bug("guard-forgets-nullifies"),
+            VoteKind::Nullify => cast.nullify = true,
             VoteKind::Finalize => _ = cast.finalize.get_or_insert(body.block),
         }
     }
 
     /// Forgets the views below; nothing may be signed there any more.
     pub fn prune_below(&mut self, view: View) {
-        self.floor = if seeded::bug("guard-without-a-floor") { self.floor } else { self.floor.max(view) };
+        self.floor = self.floor.max(view);
         while self.cast.first_key_value().is_some_and(|(known, _)| *known < view) {
             self.cast.pop_first();
         }

@@ -4,7 +4,7 @@
 //! `tests/vectors/leaders.json` hold both to.
 
 use rustorium_crypto::hash::hash;
-use rustorium_types::{ChainId, Epoch, Hash, ValidatorIndex, View, permutation, seeded};
+use rustorium_types::{ChainId, Epoch, Hash, ValidatorIndex, View, permutation};
 
 /// One cycle in so many goes over the whole committee.
 const FULL_EVERY: u64 = 32;
@@ -86,7 +86,6 @@ impl Leaders {
         let cycle = period * FULL_EVERY + cycle;
         let leader = match self.seed {
             None => self.all[(view.0 % n) as usize],
-            Some(seed) if seeded::bug("leaders-by-place") => self.all[((seed ^ view.0) % n) as usize],
             Some(seed) => permuted(if full { &self.all } else { &self.leaders }, seed ^ cycle)[place as usize],
         };
         Turn { leader, cycle, full }

@@ -3,7 +3,7 @@
 //! *Invariants:* knows no clock; only who is charged may be cut off, and at most f members at a time; memory is bounded by
 //! the members and by three charges each.
 
-use rustorium_types::{PublicKey, seeded};
+use rustorium_types::PublicKey;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Charges within `WINDOW_MS` that cut a member off.
@@ -103,11 +103,11 @@ impl Offenders {
         }
         record.recent_ms.retain(|at| now_ms.saturating_sub(*at) < WINDOW_MS);
         record.recent_ms.push_back(now_ms);
-        if record.recent_ms.len() < CHARGES || seeded::bug("liars-listened-to") {
+        if record.recent_ms.len() < CHARGES {
             return Sentence::Noted;
         }
         record.recent_ms.clear();
-        if cut_off >= faults && !seeded::bug("more-than-f-cut-off") {
+        if cut_off >= faults {
             self.many_ms = Some(now_ms);
             return Sentence::TooMany;
         }

@@ -10,7 +10,7 @@ use crate::evidence::Evidence;
 use crate::kept::{KeptCertificate, KeptCertificates};
 use crate::view::{Ballot, CheckedVote, Inline, ViewVotes};
 use rustorium_crypto::{Verified, verify_certificate};
-use rustorium_types::{Certificate, Epoch, SignedVote, ValidatorIndex, View, VoteBody, VoteKind, seeded};
+use rustorium_types::{Certificate, Epoch, SignedVote, ValidatorIndex, View, VoteBody, VoteKind};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use thiserror::Error;
@@ -191,8 +191,7 @@ impl Tally {
 
     /// Not yet final, and at most a window ahead.
     fn in_reach(&self, view: View) -> bool {
-        seeded::bug("tally-of-any-view")
-            || view >= self.floor && view.0 <= self.head.0.saturating_add(self.window_views)
+        view >= self.floor && view.0 <= self.head.0.saturating_add(self.window_views)
     }
 
     /// Below the window, votes count only where they may still make the first certificate of their view.
@@ -272,9 +271,6 @@ impl Tally {
             let other = self.kept.whole(kind, view).is_some_and(|held| held.body != *body);
             return other && self.votes.contains_key(&view);
         }
-        if view < self.window_start() && seeded::bug("certificates-of-a-window") {
-            return false;
-        }
         let best = self.best.as_ref().map(|best| best.body.view);
         match kind {
             VoteKind::Finalize => view >= self.floor || best < Some(view),
@@ -286,7 +282,7 @@ impl Tally {
         let committee = &self.committee;
         if body.chain != committee.chain || body.shard != committee.shard {
             Err(CertificateRefused::OtherChain)
-        } else if body.epoch != committee.epoch && !seeded::bug("certificate-of-any-epoch") {
+        } else if body.epoch != committee.epoch {
             Err(CertificateRefused::OtherEpoch { got: body.epoch, want: committee.epoch })
         } else if !well_formed(body) {
             Err(CertificateRefused::BlockMismatch)

@@ -7,7 +7,7 @@ use crate::path::{Prefix, SlotId};
 use crate::slot::{Commitment, Leaf, Slot, inner_scalar};
 use crate::tables::{Lane, Scratch, Tables};
 use crate::tree::{KvRead, ReadError};
-use rustorium_types::{AccountId, Hash, StateKey, seeded};
+use rustorium_types::{AccountId, Hash, StateKey};
 use thiserror::Error;
 
 /// What a slot of a chunk holds.
@@ -79,7 +79,7 @@ impl NodeChunk {
                     (node.slot_of(prefix.as_slice()), inner_scalar(prefix, commitment))
                 }
             };
-            if place != id && !seeded::bug("chunk-of-another-place") {
+            if place != id {
                 return Err(ChunkError::Misplaced(*index));
             }
             lanes.push(Lane { index: *index, scalar });
@@ -94,11 +94,7 @@ impl NodeChunk {
                 Commitment::new(to_edwards(&points)[0])
             }
         };
-        if found.encode() == *commitment || seeded::bug("chunk-not-compared") {
-            Ok(found)
-        } else {
-            Err(ChunkError::Refused)
-        }
+        if found.encode() == *commitment { Ok(found) } else { Err(ChunkError::Refused) }
     }
 
     /// The encoding: for each slot its index, a byte for its kind, and its content.
@@ -129,7 +125,7 @@ impl NodeChunk {
         let mut slots: Vec<(u8, ChunkSlot)> = Vec::new();
         while let Some((&index, rest)) = bytes.split_first() {
             let ascends = slots.last().is_none_or(|(last, _)| *last < index);
-            if !ascends && !seeded::bug("chunk-in-any-order") {
+            if !ascends {
                 return Err(ChunkError::Malformed("its slots do not ascend"));
             }
             bytes = rest;

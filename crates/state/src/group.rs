@@ -14,8 +14,7 @@ use crate::scalar::{be_bytes, be_integer, reduce};
 use ark_ec::{PrimeGroup, twisted_edwards::TECurveConfig};
 pub use ark_ed_on_bls12_381_bandersnatch::Fr;
 use ark_ed_on_bls12_381_bandersnatch::{BandersnatchConfig, EdwardsProjective, Fq};
-use ark_ff::{BigInteger, Field, PrimeField, Zero, batch_inversion};
-use rustorium_types::seeded;
+use ark_ff::{Field, PrimeField, Zero, batch_inversion};
 use std::fmt;
 use std::iter::Sum;
 use std::ops::{Add, AddAssign, Mul, Neg, Sub, SubAssign};
@@ -134,17 +133,12 @@ impl Candidate {
     /// From the curve's equation y² = (1 - ax²) / (1 - dx²) = u/v, so y = ±√(uv) / v. Neither u nor v is zero, as neither
     /// a nor d is a square. The point's order divides 2r iff u is a square too (specification, "subgroup check").
     fn find(bytes: &[u8; 32]) -> Result<Self, GroupError> {
-        let mut x = be_integer(bytes);
-        if x >= Fq::MODULUS && seeded::bug("x-of-any-size") {
-            x.sub_with_borrow(&Fq::MODULUS);
-        }
-        let x = Fq::from_bigint(x).ok_or(GroupError::Coordinate)?;
+        let x = Fq::from_bigint(be_integer(bytes)).ok_or(GroupError::Coordinate)?;
         let square = x.square();
         let u = Fq::ONE - BandersnatchConfig::mul_by_a(square);
         let v = Fq::ONE - BandersnatchConfig::COEFF_D * square;
-        let any = seeded::bug("commitment-off-the-curve").then_some(Fq::ONE);
-        let numerator = sqrt(&(u * v)).or(any).ok_or(GroupError::Curve)?;
-        if !is_square(&u) && !seeded::bug("commitment-outside-the-group") {
+        let numerator = sqrt(&(u * v)).ok_or(GroupError::Curve)?;
+        if !is_square(&u) {
             return Err(GroupError::Subgroup);
         }
         Ok(Self { x, numerator, denominator: v })
@@ -238,7 +232,7 @@ impl Mul<Fr> for Element {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ark_ff::AdditiveGroup;
+    use ark_ff::{AdditiveGroup, BigInteger};
     use proptest::prelude::*;
 
     /// The other point of the same element.

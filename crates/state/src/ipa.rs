@@ -15,7 +15,6 @@ use crate::msm::{Multiples, msm};
 use crate::scalar::{self, ScalarError};
 use crate::transcript::Transcript;
 use ark_ff::{AdditiveGroup, Field, batch_inversion};
-use rustorium_types::seeded;
 
 /// Rounds that halve 256 to one.
 const ROUNDS: usize = WIDTH.ilog2() as usize;
@@ -86,18 +85,14 @@ fn begin(transcript: &mut Transcript, commitment: &Element, point: Fr, value: Fr
     transcript.domain(b"ipa");
     transcript.append_element(b"C", commitment);
     transcript.append_scalar(b"input point", &point);
-    if !seeded::bug("challenge-without-the-value") {
-        transcript.append_scalar(b"output point", &value);
-    }
+    transcript.append_scalar(b"output point", &value);
     transcript.challenge(b"w")
 }
 
 fn round_challenge(transcript: &mut Transcript, left: &Element, right: &Element) -> Fr {
     let [left, right] = Element::to_bytes_array(&[*left, *right]);
-    if !seeded::bug("challenge-without-its-round") {
-        transcript.append_bytes(b"L", &left);
-        transcript.append_bytes(b"R", &right);
-    }
+    transcript.append_bytes(b"L", &left);
+    transcript.append_bytes(b"R", &right);
     transcript.challenge(b"x")
 }
 

@@ -14,7 +14,6 @@ use crate::ipa::{self, IpaProof, ProofError};
 use crate::msm::msm;
 use crate::transcript::Transcript;
 use ark_ff::{AdditiveGroup, Field, batch_inversion};
-use rustorium_types::seeded;
 use std::collections::BTreeMap;
 use std::iter::successors;
 
@@ -107,8 +106,7 @@ pub fn verify(transcript: &mut Transcript, proof: &MultiProof, queries: &[Verifi
 fn begin(transcript: &mut Transcript, queries: &[VerifierQuery]) -> Fr {
     transcript.domain(b"multiproof");
     let commitments: Vec<Element> = queries.iter().map(|query| query.commitment).collect();
-    let named = if seeded::bug("challenge-without-the-queries") { &[] } else { queries };
-    for (query, commitment) in named.iter().zip(Element::batch_to_bytes(&commitments)) {
+    for (query, commitment) in queries.iter().zip(Element::batch_to_bytes(&commitments)) {
         transcript.append_bytes(b"C", &commitment);
         transcript.append_scalar(b"z", &Fr::from(query.index));
         transcript.append_scalar(b"y", &query.value);
@@ -118,9 +116,7 @@ fn begin(transcript: &mut Transcript, queries: &[VerifierQuery]) -> Fr {
 
 /// Takes D in and draws t.
 fn evaluation_point(transcript: &mut Transcript, d: &Element) -> Fr {
-    if !seeded::bug("challenge-without-the-quotient") {
-        transcript.append_element(b"D", d);
-    }
+    transcript.append_element(b"D", d);
     transcript.challenge(b"t")
 }
 

@@ -5,7 +5,6 @@
 
 use crate::group::Fr;
 use ark_ff::{BigInt, BigInteger, PrimeField};
-use rustorium_types::seeded;
 
 /// The bytes are no scalar: the number is not below the group's order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -24,8 +23,7 @@ pub fn to_bytes(scalar: &Fr) -> [u8; 32] {
 /// # Errors
 /// A number that is not below the group's order.
 pub fn from_bytes(bytes: &[u8; 32]) -> Result<Fr, ScalarError> {
-    let reduced = || seeded::bug("scalar-of-any-size").then(|| from_hash(bytes));
-    Fr::from_bigint(le_integer(bytes)).or_else(reduced).ok_or(ScalarError)
+    Fr::from_bigint(le_integer(bytes)).ok_or(ScalarError)
 }
 
 /// A hash of 32 bytes as a number, little-endian, modulo the group's order. For hashes, which may be any number; what a

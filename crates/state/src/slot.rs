@@ -10,7 +10,7 @@ use crate::scalar::{be_bytes, be_integer, from_hash};
 use ark_ec::CurveGroup;
 use ark_ed_on_bls12_381_bandersnatch::{EdwardsAffine, EdwardsProjective, Fq};
 use ark_ff::{AdditiveGroup, Field, MontFp, PrimeField};
-use rustorium_types::{AccountId, Hash, StateKey, seeded};
+use rustorium_types::{AccountId, Hash, StateKey};
 use std::fmt;
 
 /// The hash of a leaf's value: what the tree knows of it.
@@ -29,11 +29,7 @@ impl Commitment {
 
     /// Of either point's coordinates.
     pub(crate) fn new((x, y): (Fq, Fq)) -> Self {
-        if y.into_bigint() > Fq::MODULUS_MINUS_ONE_DIV_TWO || seeded::bug("root-keeps-its-sign") {
-            Self { x, y }
-        } else {
-            Self { x: -x, y: -y }
-        }
+        if y.into_bigint() > Fq::MODULUS_MINUS_ONE_DIV_TWO { Self { x, y } } else { Self { x: -x, y: -y } }
     }
 
     /// The coordinates.
@@ -87,7 +83,7 @@ impl Leaf {
         let mut fields = Fields::new();
         fields.push(b"leaf");
         fields.push(&self.key.to_bytes());
-        fields.push(if seeded::bug("leaf-value-unbound") { &[] } else { &self.value.0 });
+        fields.push(&self.value.0);
         fields.scalar()
     }
 }
@@ -96,7 +92,7 @@ impl Leaf {
 pub fn inner_scalar(prefix: &Prefix, commitment: &[u8; 32]) -> Fr {
     let mut fields = Fields::new();
     fields.push(b"inner");
-    fields.push(if seeded::bug("node-prefix-unbound") { &[] } else { prefix.as_slice() });
+    fields.push(prefix.as_slice());
     fields.push(commitment);
     fields.scalar()
 }
@@ -114,8 +110,7 @@ impl Fields {
 
     fn push(&mut self, field: &[u8]) {
         let length = (field.len() as u32).to_le_bytes();
-        let length = if seeded::bug("fields-without-lengths") { &[][..] } else { &length };
-        for part in [length, field] {
+        for part in [&length[..], field] {
             self.bytes[self.length..self.length + part.len()].copy_from_slice(part);
             self.length += part.len();
         }

@@ -6,7 +6,7 @@
 use crate::store::StoreError;
 use quick_cache::sync::{Cache, DefaultLifecycle, GuardResult};
 use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
-use rustorium_types::{StateKey, seeded};
+use rustorium_types::StateKey;
 use std::hash::Hash;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -43,8 +43,7 @@ impl<K: Clone + Eq + Hash> RowCache<K> {
     pub fn new(bytes: usize) -> Self {
         let items = (bytes / TYPICAL_ENTRY_BYTES).max(64);
         let mut options = OptionsBuilder::new();
-        let capacity = if seeded::bug("cache-without-end") { u64::from(u32::MAX) } else { bytes as u64 };
-        options.shards(SHARDS).estimated_items_capacity(items).weight_capacity(capacity);
+        options.shards(SHARDS).estimated_items_capacity(items).weight_capacity(bytes as u64);
         let inner = match options.build() {
             Ok(options) => {
                 Cache::with_options(options, Bytes, DefaultHashBuilder::default(), DefaultLifecycle::default())
@@ -76,11 +75,7 @@ impl<K: Clone + Eq + Hash> RowCache<K> {
         if let Some(guard) = guard {
             let entry = value.as_deref().map(Box::from);
             if Bytes.weight(key, &entry) <= self.item_bytes_max {
-                if seeded::bug("overtaken-read-stays") {
-                    self.inner.insert(key.clone(), entry);
-                } else {
-                    let _overtaken = guard.insert(entry);
-                }
+                let _overtaken = guard.insert(entry);
             }
         }
         Ok(value)
@@ -88,7 +83,7 @@ impl<K: Clone + Eq + Hash> RowCache<K> {
 
     /// Sets the value that the key has from now on.
     pub fn put(&self, key: K, value: Option<&[u8]>) {
-        let entry: Entry = value.map(Box::from).filter(|_| !seeded::bug("cache-puts-nothing"));
+        let entry: Entry = value.map(Box::from);
         if Bytes.weight(&key, &entry) <= self.item_bytes_max {
             self.inner.insert(key, entry);
         } else {

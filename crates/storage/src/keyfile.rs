@@ -24,7 +24,7 @@ use crate::files;
 use crate::store::StoreError;
 use rekeyed::Rekeyed;
 use rustorium_crypto::seal::{AtRest, FreshSalt, Keyed, KeyedHash, Salt};
-use rustorium_types::{ChainId, seeded};
+use rustorium_types::ChainId;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -97,8 +97,7 @@ impl KeyFile {
 
     /// Gives the salt the next version number, on disk when this returns.
     pub(crate) fn add(&mut self, salt: &FreshSalt) -> Result<u32, StoreError> {
-        let newest = self.versions.last().map_or(0, |(newest, _)| *newest);
-        let version = if seeded::bug("key-version-given-twice") { newest + 1 } else { self.next };
+        let version = self.next;
         let next = version.checked_add(1).filter(|_| self.versions.len() < VERSIONS_MAX);
         let next = next.ok_or_else(|| self.damaged("it has no room for another version"))?;
         let mut versions = self.versions.clone();
@@ -123,9 +122,7 @@ impl KeyFile {
         let write = || {
             let mut file = files::private_file().write(true).create(true).truncate(true).open(&unfinished)?;
             file.write_all(&bytes)?;
-            if !seeded::bug("key-version-not-synced") {
-                file.sync_all()?;
-            }
+            file.sync_all()?;
             fs::rename(&unfinished, self.path())?;
             files::sync_folder(&self.folder)
         };
@@ -179,12 +176,12 @@ impl KeyFile {
         }
         let path = || self.path().display().to_string();
         let (wanted, other_key) = (self.at_rest.chain(), head[48..] != self.key_check());
-        if head[16..48] == wanted.0 && other_key && !seeded::bug("other-storage-key-unnoticed") {
+        if head[16..48] == wanted.0 && other_key {
             return Err(StoreError::OtherKey { path: path() });
         }
         let mut chain = ChainId::ZERO;
         chain.0.copy_from_slice(&head[16..48]);
-        if chain != wanted && !seeded::bug("keys-of-another-chain") {
+        if chain != wanted {
             return Err(StoreError::OtherChain { path: path(), found: chain, wanted });
         }
         let decode = |entry: &[u8; ENTRY_BYTES]| {
@@ -196,7 +193,7 @@ impl KeyFile {
         self.next = u32_at(head, 12);
         self.rekeyed = rekeyed;
         // The check covers every byte, so that strict decoding is: the same bytes come out.
-        if self.encode(self.next, &self.versions) == bytes || seeded::bug("key-file-unchecked") {
+        if self.encode(self.next, &self.versions) == bytes {
             Ok(self)
         } else {
             Err(self.damaged("its check doesn't fit"))
@@ -218,7 +215,7 @@ impl KeyFile {
         let Some(found) = head.filter(|head| head.starts_with(MAGIC)).map(|head| u32_at(head, 8)) else {
             return Ok(FORMAT);
         };
-        if [FORMAT, FORMAT_REKEYED].contains(&found) || seeded::bug("keys-of-any-format") {
+        if [FORMAT, FORMAT_REKEYED].contains(&found) {
             return Ok(found);
         }
         for format in [FORMAT, FORMAT_REKEYED] {

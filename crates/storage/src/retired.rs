@@ -3,7 +3,6 @@
 //! *Invariants:* once `mark` has returned, every later start finds the mark; the first reason stays.
 
 use crate::files;
-use rustorium_types::seeded;
 use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
@@ -22,9 +21,6 @@ pub fn mark(folder: &Path, reason: &str) -> io::Result<()> {
     let unfinished = folder.join("retired.new");
     let mut file = files::private_file().write(true).create(true).truncate(true).open(&unfinished)?;
     file.write_all(reason.as_bytes())?;
-    if seeded::bug("retired-mark-not-synced") {
-        return fs::rename(&unfinished, folder.join(FILE_NAME));
-    }
     file.sync_all()?;
     fs::rename(&unfinished, folder.join(FILE_NAME))?;
     files::sync_folder(folder)

@@ -35,7 +35,7 @@ use filter::Needed;
 use parking_lot::{Mutex, RwLock};
 use rocksdb::{Cache, ColumnFamilyDescriptor, DB, Direction, IteratorMode, ReadOptions, WriteBatch};
 use rustorium_crypto::seal::AtRest;
-use rustorium_types::{AccountId, Batch, BatchDigest, Block, BlockDigest, Certificate, Height, StateKey, TxId, seeded};
+use rustorium_types::{AccountId, Batch, BatchDigest, Block, BlockDigest, Certificate, Height, StateKey, TxId};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -231,7 +231,7 @@ impl IndexRows {
 fn open_keys(db: &DB, path: &Path, at_rest: &AtRest) -> Result<RowKeys, StoreError> {
     match db.get(rows::FORMAT_KEY).map_err(|e| row_failure(path, Table::Meta, rows::FORMAT_KEY, &e))? {
         Some(row) => match rows::decode_format(&row)? {
-            found if found == rows::FORMAT || seeded::bug("store-of-any-format") => RowKeys::open(path, at_rest, false),
+            found if found == rows::FORMAT => RowKeys::open(path, at_rest, false),
             found => Err(StoreError::Format { path: path.display().to_string(), found, supported: rows::FORMAT }),
         },
         None => {
@@ -258,7 +258,7 @@ impl Store for RocksStore {
         let tip = tip_after(previous.as_deref(), commit);
         self.sequence.fetch_add(1, Ordering::AcqRel);
         let written = self.write(commit, &tip, &mut scratch);
-        if written.is_ok() || seeded::bug("commit-told-though-it-failed") {
+        if written.is_ok() {
             for write in &commit.diff {
                 self.cache.put(write.key, write.value.as_deref());
             }

@@ -42,7 +42,7 @@ use borsh::BorshDeserialize;
 use rustorium_crypto::seal::{HEAD_BYTES, KeyedHash};
 use rustorium_types::{
     AccountId, BatchDigest, Block, BlockDigest, Hash, Height, Receipt, ResultLink, StateKey, TxId, ValidatorIndex,
-    encode_into, seeded,
+    encode_into,
 };
 
 /// The store's format; a store of another is refused.
@@ -145,9 +145,6 @@ pub(crate) type Named = [u8; NAMED_BYTES];
 fn named(names: &KeyedHash, tag: u8, digest: &[u8; 32]) -> Named {
     let mut key = [tag; NAMED_BYTES];
     key[1..].copy_from_slice(&names.of(tag, &[digest]));
-    if seeded::bug("names-in-the-clear") {
-        key[1..].copy_from_slice(&digest[..NAMED_BYTES - 1]);
-    }
     key
 }
 

@@ -8,7 +8,7 @@ use rustorium_crypto::seal::SealError;
 use rustorium_crypto::{CheckedBatch, Verified};
 use rustorium_types::{
     AccountId, Batch, BatchDigest, Block, BlockDigest, Certificate, ChainId, Hash, Header, Height, LeafWrite, Receipt,
-    ResultLink, StateKey, Transaction, TxId, ValidatorIndex, seeded,
+    ResultLink, StateKey, Transaction, TxId, ValidatorIndex,
 };
 use std::sync::Arc;
 use thiserror::Error;
@@ -383,7 +383,6 @@ pub(crate) fn check_commit(tip: Option<&Tip>, commit: &HeightCommit) -> Result<(
     let height = commit.block.header.height;
     if let Some(tip) = tip
         && (height != tip.height.next() || commit.block.header.parent != tip.digest)
-        && !seeded::bug("commit-out-of-order")
     {
         return Err(StoreError::NotNext { expected: tip.height.next(), got: height });
     }

@@ -1,7 +1,7 @@
 //! Checks a run of final blocks: one chain from a known parent up to the block that a quorum finalized.
 
 use rustorium_crypto::{Verified, block_digest, block_payload_root, verify_finalization};
-use rustorium_types::{Block, BlockDigest, Certificate, Cursor, End, Header, Height, PublicKey, VoteKind, seeded};
+use rustorium_types::{Block, BlockDigest, Certificate, Cursor, End, Header, Height, PublicKey, VoteKind};
 use thiserror::Error;
 
 /// Why a run of blocks was refused; the peer that served it is wrong.
@@ -89,7 +89,7 @@ fn check(
     if let Some(pair) = blocks.windows(2).find(|pair| !follows(&pair[1].header, &pair[0].header)) {
         return Err(FinalBlocksRefused::Broken { height: pair[1].header.height });
     }
-    if !finalizes(finalization, &last.header, digests.last()) && !seeded::bug("blocks-without-their-end") {
+    if !finalizes(finalization, &last.header, digests.last()) {
         return Err(FinalBlocksRefused::NotFinalized { height: last.header.height });
     }
     let complete = complete(blocks, cursors);

@@ -5,7 +5,7 @@
 
 use crate::needed::{Needed, Owner, Places};
 use crate::want::{Verdict, Want};
-use rustorium_types::{Request, Response, ValidatorIndex, seeded};
+use rustorium_types::{Request, Response, ValidatorIndex};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// A time-out doubles with each round over all peers, at most this often.
@@ -149,9 +149,7 @@ impl Fetcher {
                 None => self.add(now_ms, want, true, few, prefer),
             }
         }
-        if !seeded::bug("wants-outlive-their-blocks") {
-            gone.iter().for_each(|want| self.cancel(want));
-        }
+        gone.iter().for_each(|want| self.cancel(want));
     }
 
     fn add(
@@ -253,7 +251,7 @@ impl Fetcher {
     ) {
         let Some(entry) = self.entries.get(&number) else { return };
         let proposal = entry.few.is_some();
-        if !self.places.fits(proposal, self.config.in_flight_max) && !seeded::bug("proposals-take-all-places") {
+        if !self.places.fits(proposal, self.config.in_flight_max) {
             return;
         }
         let asked = |peer: &&ValidatorIndex| entry.few.as_ref().is_none_or(|few| few.contains(peer));

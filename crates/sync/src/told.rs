@@ -3,7 +3,7 @@
 //! *Invariants:* one want a lane, for the furthest end that was told; one question of a lane is under way at a time; whoever
 //! told of what nobody has is believed on that lane again only with another end, and three times at most.
 
-use rustorium_types::{Cursor, ValidatorIndex, seeded};
+use rustorium_types::{Cursor, ValidatorIndex};
 use std::collections::BTreeMap;
 
 /// Rounds over all who may have it.
@@ -87,7 +87,7 @@ impl Told {
         }
         let doubt = self.doubts.get(&(teller, lane));
         let doubted = doubt.is_some_and(|doubt| doubt.failures >= FAILURES_MAX || doubt.end == end);
-        if doubted && !seeded::bug("teller-always-believed") {
+        if doubted {
             return;
         }
         // The author has sent it to all: it may be on its way.

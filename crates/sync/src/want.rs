@@ -1,7 +1,7 @@
 //! What a node lacks, as a question, and whether an answer is one to it.
 
 use rustorium_crypto::{batch_digest, block_digest};
-use rustorium_types::{BatchDigest, Block, BlockDigest, Height, Request, Response, ValidatorIndex, seeded};
+use rustorium_types::{BatchDigest, Block, BlockDigest, Height, Request, Response, ValidatorIndex};
 
 /// Something to be fetched.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -59,8 +59,7 @@ impl Want {
             (_, Response::NotHeld) => return Verdict::NotHeld,
             (Self::Block(digest), Response::Block(block)) => block_digest(&block.header) == *digest,
             (Self::Batch { lane, digest }, Response::Batch(batch)) => {
-                batch.body.author == *lane
-                    && (batch_digest(&batch.body) == *digest || seeded::bug("answer-with-another-batch"))
+                batch.body.author == *lane && batch_digest(&batch.body) == *digest
             }
             (Self::FinalBlocks { first, .. }, Response::FinalBlocks { blocks, finalization }) => {
                 if blocks.is_empty() || finalization.is_none() {
@@ -73,7 +72,7 @@ impl Want {
                 let Some(last) = blocks.last().filter(|last| last.header.height == *height) else {
                     return Verdict::NotHeld;
                 };
-                block_digest(&last.header) == *digest && (linked(blocks) || seeded::bug("ancestors-not-linked"))
+                block_digest(&last.header) == *digest && linked(blocks)
             }
             _ => false,
         };

@@ -7,7 +7,7 @@ use crate::config::FollowerLimits;
 use crate::link::{Bounds, Link};
 use crate::pace::Pace;
 use crate::refusal::{CloseCode, Refusal};
-use rustorium_types::{PublicKey, seeded};
+use rustorium_types::PublicKey;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
@@ -85,7 +85,7 @@ impl Slots {
         if near >= self.limits.strangers_per_network_max {
             self.evict(now, key, same)?;
         }
-        if self.others(key).count() >= self.limits.strangers_max && !seeded::bug("strangers-without-end") {
+        if self.others(key).count() >= self.limits.strangers_max {
             self.evict(now, key, |_| true)?;
         }
         Ok(self.put(key, Some(Stranger { network })))

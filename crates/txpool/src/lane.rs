@@ -5,7 +5,7 @@
 
 use crate::batch::{Weight, weigh};
 use rustorium_crypto::CheckedBatch;
-use rustorium_types::{BatchDigest, Cursor, seeded};
+use rustorium_types::{BatchDigest, Cursor};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
@@ -36,7 +36,7 @@ impl Held {
 
     pub(crate) fn follows(&self, cursor: &Cursor) -> bool {
         let body = &self.batch.batch.body;
-        body.seq == cursor.next_seq && (body.previous == cursor.tip || seeded::bug("lane-link-unchecked"))
+        body.seq == cursor.next_seq && body.previous == cursor.tip
     }
 
     /// The cursor after this batch.

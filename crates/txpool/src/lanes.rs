@@ -7,7 +7,7 @@
 use crate::batch::Weight;
 use crate::lane::{Held, Lane};
 use rustorium_crypto::CheckedBatch;
-use rustorium_types::{BatchDigest, Cursor, Parameters, Signature, TxId, ValidatorIndex, seeded};
+use rustorium_types::{BatchDigest, Cursor, Parameters, Signature, TxId, ValidatorIndex};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
@@ -169,16 +169,14 @@ impl Lanes {
         if body.seq < lane.last_final.next_seq {
             return Inserted::Stale;
         }
-        let wanted = wanted && !seeded::bug("listed-batch-not-kept");
         let (seq, held) = (body.seq, Held::new(batch, lsn, wanted, now_ms));
         let other = lane.at(seq).first().map(|other| other.batch.digest);
         lane.equivocates |= other.is_some();
         if other.is_none() && held.follows(&lane.chain) {
             lane.make_room(held.weight.bytes, self.window_bytes);
         }
-        let in_window = seeded::bug("lane-without-a-window")
-            || seq - lane.last_final.next_seq < self.window_batches
-                && lane.bytes.saturating_add(held.weight.bytes) <= self.window_bytes;
+        let in_window = seq - lane.last_final.next_seq < self.window_batches
+            && lane.bytes.saturating_add(held.weight.bytes) <= self.window_bytes;
         match other {
             Some(other) if !wanted => return Inserted::Conflict { other, held: false },
             None if !wanted && !in_window => return Inserted::BeyondWindow,
@@ -216,8 +214,7 @@ impl Lanes {
             lane.drop_loose(|held, several| {
                 let due_ms = held.since_ms.saturating_add(LOOSE_MS);
                 let listed = listed.contains(&held.batch.digest);
-                let goes =
-                    !listed && (several || held.wanted || due_ms <= now_ms) && !seeded::bug("unlisted-batch-kept");
+                let goes = !listed && (several || held.wanted || due_ms <= now_ms);
                 if !listed && !goes {
                     next_ms = Some(next_ms.map_or(due_ms, |known| known.min(due_ms)));
                 }
@@ -241,7 +238,7 @@ impl Lanes {
     /// signature, or any batch of an author that is known to sign several for a place.
     pub fn needs_no_other(&self, lane: ValidatorIndex, seq: u64, signature: &Signature) -> bool {
         let Some(lane) = self.lanes.get(usize::from(lane.0)) else { return false };
-        let known = lane.equivocates && !seeded::bug("equivocations-all-checked");
+        let known = lane.equivocates;
         lane.at(seq).iter().any(|held| known || held.batch.batch.signature == *signature)
     }
 
@@ -347,7 +344,7 @@ impl Lanes {
             // Every batch has a transaction at least, also those that aren't known yet.
             let unknown = lacks.map_or(0, |lacks: Missing| lacks.seq + 1 - parent[number].next_seq);
             total.transactions = total.transactions.saturating_add(u32::try_from(unknown).unwrap_or(u32::MAX));
-            if self.caps.is_some_and(|caps| !caps.hold(&total)) && !seeded::bug("lists-without-end") {
+            if self.caps.is_some_and(|caps| !caps.hold(&total)) {
                 return Err(PayloadFault::Broken { lane: index, what: "the block lists more than a block may" });
             }
             ranges.push(range);
@@ -436,7 +433,7 @@ fn walk_back<'a>(
         range.push(held);
         at = Cursor { next_seq: seq, tip: held.batch.batch.body.previous };
     }
-    if missing.is_none() && at.tip != parent.tip && !seeded::bug("payload-need-not-follow") {
+    if missing.is_none() && at.tip != parent.tip {
         return Err(broken("its batches do not follow the parent's"));
     }
     range.reverse();

@@ -18,7 +18,7 @@ use crate::sender::{Entry, Sender, Totals};
 use room::Ages;
 use rustorium_crypto::Verified;
 use rustorium_execution::{declared_work, worst_case_work};
-use rustorium_types::{AccountId, Transaction, TxId, seeded};
+use rustorium_types::{AccountId, Transaction, TxId};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -136,7 +136,7 @@ impl Pool {
         }
         let (expires_at_ms, limit_ms) = (t.body.expires_at_ms, self.config.expiry_ahead_ms_max);
         // By executed headers alone: where only the clock says so, the client would be told of what may still be executed.
-        let chain_ms = if seeded::bug("expiry-by-the-clock") { wall_ms } else { self.header_time_ms };
+        let chain_ms = self.header_time_ms;
         if expires_at_ms <= chain_ms {
             return Err(Refused::Expired { expires_at_ms, chain_ms });
         }
@@ -227,7 +227,7 @@ impl Pool {
         for _ in 0..RUN_LENGTH {
             let Some(sender) = self.senders.get(&account) else { return false };
             let Some(head) = sender.head() else { return false };
-            if head.expires_at_ms <= self.header_time_ms && !seeded::bug("pool-cuts-expired") {
+            if head.expires_at_ms <= self.header_time_ms {
                 let nonce = sender.next_cut;
                 let expired = self.remove(account, nonce);
                 self.dropped.expired.extend(expired);
@@ -370,7 +370,7 @@ impl Pool {
 
 fn check_with_sender(config: &PoolConfig, sender: &Sender, t: &Transaction) -> Result<(), Refused> {
     let nonce = t.body.nonce;
-    if sender.public_key != t.body.public_key && !seeded::bug("pool-takes-any-key") {
+    if sender.public_key != t.body.public_key {
         return Err(Refused::WrongKey);
     }
     if nonce < sender.next {

@@ -4,7 +4,7 @@
 //! below `next_cut` are in the own lane; those from `tail` on wait for the gap before them to fill.
 
 use rustorium_crypto::Verified;
-use rustorium_types::{PublicKey, Transaction, TxId, seeded};
+use rustorium_types::{PublicKey, Transaction, TxId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -25,9 +25,7 @@ pub(crate) struct Entry {
 
 impl Entry {
     fn is_open(&self, now_ms: u64) -> bool {
-        (!self.elsewhere || seeded::bug("pool-cuts-what-others-list"))
-            && (self.not_before_ms <= now_ms || seeded::bug("pool-cuts-at-once"))
-            && self.transaction.is_some()
+        !self.elsewhere && self.not_before_ms <= now_ms && self.transaction.is_some()
     }
 }
 
@@ -138,7 +136,7 @@ impl Sender {
     }
 
     fn lists_alone(&self) -> bool {
-        self.skips > 0 && !seeded::bug("skips-are-free")
+        self.skips > 0
     }
 
     /// The first one was skipped for want of quota; how often by now.

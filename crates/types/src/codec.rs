@@ -1,6 +1,5 @@
 //! The canonical codec: borsh, one encoding per value, every length checked against its limit before anything is allocated.
 
-use crate::seeded;
 use borsh::{BorshDeserialize, BorshSerialize};
 use std::io::{Error, ErrorKind, Read, Result as IoResult, Write};
 use thiserror::Error as ThisError;
@@ -49,8 +48,7 @@ pub fn decode<T: BorshDeserialize>(bytes: &[u8], limit: usize) -> Result<T, Deco
     if bytes.len() > limit {
         return Err(DecodeError::TooLarge { got: bytes.len(), limit });
     }
-    let decoded =
-        if seeded::bug("codec-trailing-bytes") { T::deserialize(&mut { bytes }) } else { T::try_from_slice(bytes) };
+    let decoded = T::try_from_slice(bytes);
     decoded.map_err(|error| DecodeError::Malformed(error.to_string()))
 }
 
@@ -60,11 +58,7 @@ fn invalid(message: String) -> Error {
 
 fn read_length<R: Read>(reader: &mut R, max: usize) -> IoResult<usize> {
     let length = u32::deserialize_reader(reader)? as usize;
-    if length > max && !seeded::bug("codec-any-length") {
-        Err(invalid(format!("a length of {length} is over its limit of {max}")))
-    } else {
-        Ok(length)
-    }
+    if length > max { Err(invalid(format!("a length of {length} is over its limit of {max}"))) } else { Ok(length) }
 }
 
 /// At most `MAX` bytes.

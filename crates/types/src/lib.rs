@@ -12,7 +12,6 @@ pub mod limits;
 pub mod permutation;
 pub mod proof;
 pub mod rules;
-pub mod seeded;
 pub mod snapshot;
 pub mod transaction;
 pub mod wire;

@@ -6,7 +6,6 @@
 use crate::refused::{Part, Refused};
 use ark_ec::short_weierstrass::{Affine, SWCurveConfig};
 use ark_ff::{BigInteger, Field, PrimeField};
-use rustorium_types::seeded;
 
 type Prime<P> = <<P as ark_ec::CurveConfig>::BaseField as Field>::BasePrimeField;
 
@@ -18,9 +17,6 @@ pub(crate) fn number<F: PrimeField>(bytes: &[u8]) -> Option<F> {
     let mut limbs = F::BigInt::default();
     for (limb, chunk) in limbs.as_mut().iter_mut().zip(bytes.rchunks(8)) {
         *limb = chunk.iter().fold(0, |value, byte| value << 8 | u64::from(*byte));
-    }
-    if limbs >= F::MODULUS && seeded::bug("number-of-any-size") {
-        limbs.sub_with_borrow(&F::MODULUS);
     }
     F::from_bigint(limbs)
 }
@@ -43,7 +39,7 @@ pub(crate) fn point_bytes<P: SWCurveConfig>(coordinate_bytes: usize) -> usize {
 /// The point of the group that exactly these bytes are: on the curve, in its subgroup, not infinity.
 pub(crate) fn point<P: SWCurveConfig>(bytes: &[u8], coordinate_bytes: usize, part: Part) -> Result<Affine<P>, Refused> {
     if bytes.iter().all(|byte| *byte == 0) {
-        return if seeded::bug("infinity-is-a-point") { Ok(Affine::identity()) } else { Err(Refused::Identity(part)) };
+        return Err(Refused::Identity(part));
     }
     let (x, y) = bytes.split_at(bytes.len() / 2);
     let coordinate = |bytes: &[u8]| -> Option<P::BaseField> {
@@ -53,10 +49,10 @@ pub(crate) fn point<P: SWCurveConfig>(bytes: &[u8], coordinate_bytes: usize, par
     };
     let not_reduced = || Refused::CoordinateNotReduced(part);
     let point = Affine::new_unchecked(coordinate(x).ok_or_else(not_reduced)?, coordinate(y).ok_or_else(not_reduced)?);
-    if !point.is_on_curve() && !seeded::bug("point-off-its-curve") {
+    if !point.is_on_curve() {
         return Err(Refused::NotOnCurve(part));
     }
-    if !point.is_in_correct_subgroup_assuming_on_curve() && !seeded::bug("point-outside-its-group") {
+    if !point.is_in_correct_subgroup_assuming_on_curve() {
         return Err(Refused::WrongSubgroup(part));
     }
     Ok(point)

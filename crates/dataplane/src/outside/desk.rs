@@ -6,7 +6,7 @@
 use super::budget::Budget;
 use super::routing::Standing;
 use rustorium_transport::Credit;
-use rustorium_types::{Epoch, PublicKey, Request, Transaction, seeded};
+use rustorium_types::{Epoch, PublicKey, Request, Transaction};
 use std::collections::{BTreeMap, VecDeque};
 
 /// Bytes a second that are sent to all guests together, to all strangers together, and to each member.
@@ -161,7 +161,7 @@ impl Desk {
         for (_, _, key) in order {
             if let Some(turn) = self.turn_of(now_us, &key, room) {
                 self.served += 1;
-                if let Some(asker) = self.askers.get_mut(&key).filter(|_| !seeded::bug("one-asker-served-first")) {
+                if let Some(asker) = self.askers.get_mut(&key) {
                     asker.served = self.served;
                 }
                 return Some((key, turn));
@@ -221,7 +221,7 @@ impl Desk {
         while asker.false_us.front().is_some_and(|first| first + FALSE_WITHIN_US <= now_us) {
             asker.false_us.pop_front();
         }
-        let many = asker.false_us.len() >= FALSE_MAX && !seeded::bug("false-signatures-forgiven");
+        let many = asker.false_us.len() >= FALSE_MAX;
         if many {
             self.askers.remove(key);
         }

@@ -5,7 +5,7 @@ use crate::threads::ShardGauges;
 use rustorium_crypto::{Verified, verify_transactions};
 use rustorium_storage::Store;
 use rustorium_txpool::PoolConfig;
-use rustorium_types::{ChainId, TRANSACTION_VERSION, Transaction, TxId, seeded};
+use rustorium_types::{ChainId, TRANSACTION_VERSION, Transaction, TxId};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -32,7 +32,7 @@ pub(crate) struct Intake {
 
 impl Intake {
     pub(crate) fn look(&self, transaction: Transaction) -> Looked {
-        if !self.may_be_pooled(&transaction) && !seeded::bug("outsiders-signatures-first") {
+        if !self.may_be_pooled(&transaction) {
             return Looked::Useless;
         }
         let checked = verify_transactions(vec![transaction]).pop();

@@ -4,7 +4,7 @@
 //! ended, once asked, what guests say of a later epoch, and answers of nodes that this one dials.
 
 use super::desk::Work;
-use rustorium_types::{Epoch, Message, Request, Response, ValidatorIndex, seeded};
+use rustorium_types::{Epoch, Message, Request, Response, ValidatorIndex};
 
 /// What the owner of a node key is to this node.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -40,9 +40,6 @@ pub(crate) struct Allowed<'a> {
 
 /// Where a message goes that came from a node of this standing, while this node is in `epoch`.
 pub(crate) fn route(standing: Standing, epoch: Epoch, allowed: &Allowed<'_>, message: Message) -> Route {
-    if seeded::bug("outsiders-reach-the-shard") {
-        return Route::Shard(message);
-    }
     match (standing, message) {
         (_, Message::Request { id, request: Request::State(request) }) => {
             Route::Serve(Work::Answer { id, request: Request::State(request) })

@@ -3,7 +3,7 @@
 use super::make::Made;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
-use rustorium_types::{Height, StateKey, seeded};
+use rustorium_types::{Height, StateKey};
 use std::sync::Arc;
 
 /// Bytes of an entry besides its part of the proof.
@@ -43,7 +43,6 @@ impl ProofCache {
         keys: impl ExactSizeIterator<Item = &'a StateKey>,
     ) -> Option<Arc<Made>> {
         let large = keys.len() >= self.large;
-        let root = if seeded::bug("proof-of-an-older-root") { Height(0) } else { root };
         let mut found: Option<Arc<Made>> = None;
         for key in keys {
             let made = self.proofs.get(&(root, *key, large))?;
@@ -57,7 +56,6 @@ impl ProofCache {
 
     pub(super) fn put(&self, root: Height, made: &Arc<Made>) {
         let large = made.keys() >= self.large;
-        let root = if seeded::bug("proof-of-an-older-root") { Height(0) } else { root };
         for key in made.iter() {
             self.proofs.insert((root, *key, large), made.clone());
         }

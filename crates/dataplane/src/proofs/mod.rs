@@ -23,7 +23,7 @@ use parking_lot::Mutex;
 use rustorium_execution::subject_key;
 use rustorium_gateway::{BackendError, Proven};
 use rustorium_storage::Store;
-use rustorium_types::{Height, StateKey, Subject, seeded};
+use rustorium_types::{Height, StateKey, Subject};
 use sharing::{Loads, Turns};
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
@@ -198,7 +198,7 @@ impl ProofPool {
         let mut by_root: BTreeMap<Height, (Arc<Claimed>, Vec<Ask>)> = BTreeMap::new();
         for ask in turns.next(self.limits.gathered_keys_max) {
             self.release(&ask);
-            if ask.deadline <= now && !seeded::bug("late-proof-is-made") {
+            if ask.deadline <= now {
                 self.metrics.busy.inc();
                 (ask.done)(Err(BackendError::Busy { retry_after_ms: RETRY_AFTER_MS }));
                 continue;

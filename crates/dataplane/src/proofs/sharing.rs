@@ -6,7 +6,6 @@
 use super::{Ask, ProofLimits};
 use crate::fair::FairQueue;
 use rustorium_transport::door::site;
-use rustorium_types::seeded;
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 
@@ -36,13 +35,11 @@ impl Loads {
         let own = self.sites.get(&site).copied();
         let sites = self.sites.len() + usize::from(own.is_none());
         // A client that comes to an empty pool is never too much for it.
-        let room = self.all.asks == 0
-            || (self.all.asks < limits.asks_max && self.all.keys + keys <= limits.keys_max)
-            || seeded::bug("proof-pool-without-end");
+        let room = self.all.asks == 0 || (self.all.asks < limits.asks_max && self.all.keys + keys <= limits.keys_max);
         let own = own.unwrap_or_default();
         let share = own.asks < (limits.asks_max / sites).max(1)
             && own.keys + keys <= (limits.keys_max / sites).max(limits.gathered_keys_max.min(limits.keys_max));
-        if !room && (!share || seeded::bug("proof-pool-of-one")) {
+        if !room && !share {
             return false;
         }
         for load in [&mut self.all, self.sites.entry(site).or_default()] {

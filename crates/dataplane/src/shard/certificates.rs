@@ -9,9 +9,7 @@ use rustorium_crypto::Verified;
 use rustorium_quorum::KeptCertificate;
 use rustorium_storage::RecordKind;
 use rustorium_types::limits::SYNC_ITEMS_MAX;
-use rustorium_types::{
-    Certificate, Class, Message, Response, SignedVote, ValidatorIndex, View, VoteBody, VoteKind, seeded,
-};
+use rustorium_types::{Certificate, Class, Message, Response, SignedVote, ValidatorIndex, View, VoteBody, VoteKind};
 
 impl<P: Ports> Shard<P> {
     /// R34: certificates that were lacking, the newest views first.
@@ -23,11 +21,9 @@ impl<P: Ports> Shard<P> {
 
     pub(super) fn on_certificate(&mut self, certificate: &Verified<Certificate>) {
         let body = &certificate.body;
-        if !seeded::bug("certificate-not-journaled") {
-            let position = self.append(RecordKind::Certificate, &rustorium_types::encode(&**certificate));
-            self.retained.note(body.view, position);
-            self.tally.journaled(body.kind, body.view, position);
-        }
+        let position = self.append(RecordKind::Certificate, &rustorium_types::encode(&**certificate));
+        self.retained.note(body.view, position);
+        self.tally.journaled(body.kind, body.view, position);
         self.certified_to = self.certified_to.max(body.view);
         self.gap.certified(body.kind, body.view);
         self.own_votes.close(body.kind, body.view);
@@ -59,7 +55,6 @@ impl<P: Ports> Shard<P> {
     pub(super) fn serve_certificates(&mut self, peer: ValidatorIndex, id: u64, first: View, last: View) {
         let live = &self.retained.live;
         let newest = |kept| match kept {
-            KeptCertificate::At(_) if seeded::bug("old-certificates-not-served") => None,
             KeptCertificate::At(name) => live.place(name).map(KeptCertificate::At),
             whole @ KeptCertificate::Whole(_) => Some(whole),
         };

@@ -6,7 +6,7 @@
 
 use super::{Now, Ports, Shard};
 use crate::port::PayloadStatus;
-use rustorium_types::{BlockDigest, Header, ValidatorIndex, View, seeded};
+use rustorium_types::{BlockDigest, Header, ValidatorIndex, View};
 
 /// The longest pause between two looks at a block that waits for the clock, which may be set right at any moment.
 const LOOK_AGAIN_MS: u64 = 1_000;
@@ -70,7 +70,7 @@ impl<P: Ports> Shard<P> {
         let skipped = view.0.saturating_sub(parent.view.0) > self.context.n() as u64;
         let falls_back = self.clocks.unproven.is_some() || skipped;
         let least_ms = least_above(parent.time_ms);
-        if falls_back && !seeded::bug("leader-keeps-its-clock") { least_ms } else { now.wall_ms.max(least_ms) }
+        if falls_back { least_ms } else { now.wall_ms.max(least_ms) }
     }
 
     /// Checks a block. One that waits for the clock alone is told of.
@@ -92,10 +92,7 @@ impl<P: Ports> Shard<P> {
 
     /// Milliseconds by which a block's time is too far ahead of the clock; 0 where it is accepted.
     fn ahead_ms(&self, now: Now, header: &Header) -> u64 {
-        let parent = self.tree.header(&header.parent).filter(|_| !seeded::bug("smallest-step-refused"));
-        if seeded::bug("block-from-the-future") {
-            return 0;
-        }
+        let parent = self.tree.header(&header.parent);
         let ahead_ms_max = self.context.parameters.clock_ahead_ms_max;
         too_far_ms(header.time_ms, parent.map(|parent| parent.time_ms), now.wall_ms, ahead_ms_max)
     }

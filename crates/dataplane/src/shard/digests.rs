@@ -12,7 +12,7 @@ use rustorium_txpool::BlockCaps;
 use rustorium_types::limits::{VALIDATORS_MAX, WORK_NOTARIZATIONS_MAX};
 use rustorium_types::{
     Batch, BoundedVec, Class, Cursor, Held, Message, Report, Request, Response, ValidatorIndex, View, VoteKind, Work,
-    link_version, seeded,
+    link_version,
 };
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -78,7 +78,7 @@ impl<P: Ports> Shard<P> {
 
     /// A link came up: which forms its peer understands, and that it has heard nothing of `held`.
     pub(super) fn note_version(&mut self, peer: ValidatorIndex) {
-        if self.ports.link_version(peer) < link_version::DIGESTS && !seeded::bug("new-forms-to-old-peers") {
+        if self.ports.link_version(peer) < link_version::DIGESTS {
             self.digests.older.insert(peer);
         } else {
             self.digests.older.remove(&peer);
@@ -113,7 +113,7 @@ impl<P: Ports> Shard<P> {
         let before = std::mem::replace(&mut digests.held, held.clone());
         let whole = digests.since_whole == 0 || before.len() != held.len();
         digests.since_whole = (digests.since_whole + 1) % WHOLE_EVERY;
-        if whole && !seeded::bug("held-never-whole") {
+        if whole {
             return Held::Whole(BoundedVec::new(held).unwrap_or_default());
         }
         let changed = held.into_iter().zip(before).enumerate().filter(|(_, (count, before))| count != before);
@@ -183,7 +183,7 @@ impl<P: Ports> Shard<P> {
     /// How far the own lane has left this node.
     fn own_end(&self) -> Option<Cursor> {
         let me = self.context.me()?;
-        let sent = if seeded::bug("work-before-its-sync") { u64::MAX } else { self.own_lane.sent };
+        let sent = self.own_lane.sent;
         let batches = self.lanes.unlisted(me);
         let last = batches.iter().rev().find(|batch| batch.batch.body.seq < sent)?;
         Some(Cursor { next_seq: last.batch.body.seq + 1, tip: last.digest })
@@ -193,7 +193,7 @@ impl<P: Ports> Shard<P> {
     fn work_whole(&self) -> Vec<Message> {
         let mut messages = self.open_notarizations(WORK_NOTARIZATIONS_MAX);
         messages.push(Message::Report(self.own_report()));
-        let sent = if seeded::bug("work-before-its-sync") { u64::MAX } else { self.own_lane.sent };
+        let sent = self.own_lane.sent;
         let may_leave =
             |batch: &Arc<CheckedBatch>| !self.context.is_me(batch.batch.body.author) || batch.batch.body.seq < sent;
         let batches = self.unlisted().into_iter().filter(may_leave).take(WORK_BATCHES_MAX);
@@ -290,7 +290,7 @@ impl<P: Ports> Shard<P> {
 
     /// Whether a batch that a peer sent unasked is taken: its author's alone, but for peers that know no other way.
     pub(super) fn is_pushed_by_author(&self, peer: ValidatorIndex, batch: &Batch) -> bool {
-        batch.body.author == peer || !self.speaks_digests(peer) || seeded::bug("relayed-batch-taken")
+        batch.body.author == peer || !self.speaks_digests(peer)
     }
 
     /// What rides beside a vote: the report.

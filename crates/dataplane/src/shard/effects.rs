@@ -9,7 +9,7 @@ use rustorium_storage::RecordKind;
 use rustorium_types::limits;
 use rustorium_types::{
     BlockDigest, BoundedVec, Certificate, Class, Hash, Heartbeat, Height, Held, Message, Report, SignedVote,
-    ValidatorIndex, View, VoteBody, VoteKind, VoteMessage, encode, seeded,
+    ValidatorIndex, View, VoteBody, VoteKind, VoteMessage, encode,
 };
 use std::collections::BTreeMap;
 
@@ -62,7 +62,6 @@ impl<P: Ports> Shard<P> {
         let body = self.vote_body(kind, view, digest.unwrap_or(BlockDigest::ZERO));
         let unready = kind == VoteKind::Notarize
             && digest.and_then(|digest| self.status_of(&digest)) != Some(PayloadStatus::Ready);
-        let unready = unready && !seeded::bug("vote-for-what-is-not-ready");
         let notarized = digest.filter(|_| kind == VoteKind::Notarize);
         if unready || self.guard.check(&body).is_err() || notarized.is_some_and(|digest| !self.journal_payload(&digest))
         {
@@ -84,9 +83,7 @@ impl<P: Ports> Shard<P> {
     /// has no place in the committee.
     pub(super) fn sign(&mut self, body: VoteBody) -> Option<Verified<SignedVote>> {
         let (place, key) = (self.context.me()?, self.context.key.as_ref()?);
-        if !seeded::bug("signed-and-not-recorded") {
-            self.guard.record(&body);
-        }
+        self.guard.record(&body);
         Some(key.sign_own_vote(place, body))
     }
 
@@ -94,15 +91,12 @@ impl<P: Ports> Shard<P> {
         let position = self.append(RecordKind::Vote, &encode(vote));
         self.retained.note(vote.body.view, position);
         self.ports.sync(position);
-        if seeded::bug("heartbeat-before-its-sync") {
-            self.own_votes.insert(*vote);
-        }
         self.outbox.push_back((position, outgoing));
     }
 
     pub(super) fn journal_block(&mut self, digest: &BlockDigest) {
         let Some(entry) = self.tree.get_mut(digest) else { return };
-        if !std::mem::replace(&mut entry.journaled, true) && !seeded::bug("block-not-journaled") {
+        if !std::mem::replace(&mut entry.journaled, true) {
             let block = entry.block.clone();
             let position = self.append(RecordKind::Proposal, &encode(&*block));
             self.retained.note(block.header.view, position);
@@ -110,7 +104,7 @@ impl<P: Ports> Shard<P> {
     }
 
     pub(super) fn on_durable(&mut self, position: u64) {
-        while self.outbox.front().is_some_and(|(at, _)| *at <= position || seeded::bug("leaves-before-its-sync")) {
+        while self.outbox.front().is_some_and(|(at, _)| *at <= position) {
             let Some((_, outgoing)) = self.outbox.pop_front() else { return };
             match outgoing {
                 Outgoing::Batch(frame) => {
@@ -204,7 +198,7 @@ impl<P: Ports> Shard<P> {
         let (report, held) = self.beside();
         let entered_by = self.entered_by.and_then(|name| self.certificate(&name)).map(|c| (**c).clone());
         let mut votes = self.own_votes.frame(self.view);
-        votes.truncate(if seeded::bug("heartbeat-without-votes") { 0 } else { limits::HEARTBEAT_VOTES_MAX });
+        votes.truncate(limits::HEARTBEAT_VOTES_MAX);
         self.count_again(&votes);
         let heartbeat = Heartbeat {
             epoch: self.context.epoch(),
@@ -218,8 +212,7 @@ impl<P: Ports> Shard<P> {
         // Followers too: by it they know how far the chain is, and that an epoch is over.
         self.ports.tell_followers(Class::Consensus, frame.clone());
         self.ports.broadcast(Class::Consensus, frame);
-        let open = self.open_notarizations(1).into_iter().filter(|_| !seeded::bug("heartbeat-without-notarizations"));
-        for notarization in open {
+        for notarization in self.open_notarizations(1) {
             self.ports.broadcast(Class::Consensus, notarization.to_frame().into());
         }
         // What an answer that was no use ended is asked for again.
@@ -233,7 +226,7 @@ impl<P: Ports> Shard<P> {
         let notarizes = self.own_votes.from(self.view).filter(|vote| vote.body.kind == VoteKind::Notarize);
         let own = notarizes.filter_map(|vote| {
             let block = &self.tree.get(&vote.body.block)?.block;
-            let own = self.context.is_me(block.header.proposer) && !seeded::bug("proposals-not-resent");
+            let own = self.context.is_me(block.header.proposer);
             own.then(|| self.proposal_frame((**block).clone(), vote))
         });
         let frames: Vec<Bytes> = own.collect();

@@ -16,7 +16,7 @@ use rustorium_execution::CommitteeRecord;
 use rustorium_transport::Credit;
 use rustorium_types::{
     Block, BlockDigest, BlockProof, BoundedVec, Certificate, Class, Epoch, EpochChange, Hash, Header, Height, Message,
-    PublicKey, Request, ResultClaim, VoteKind, seeded,
+    PublicKey, Request, ResultClaim, VoteKind,
 };
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
@@ -83,15 +83,15 @@ impl<P: Ports> Shard<P> {
         let wanted = self.ending.wanted.range(..=claimed).next_back().filter(|_| claimed <= self.executed)?.1;
         let (own, epoch) = (self.context.hashes.validator_set, self.context.epoch());
         let end_ms = self.context.start_ms.saturating_add(self.context.parameters.epoch_ms);
-        let by_time = time_ms >= end_ms && !seeded::bug("epoch-without-end");
-        let asked = wanted.end_asked == Some(epoch) && !seeded::bug("asked-end-unheard");
+        let by_time = time_ms >= end_ms;
+        let asked = wanted.end_asked == Some(epoch);
         let due = by_time || wanted.set != own && time_ms >= self.wish_ms() || asked;
         Some((due, if due { wanted.set } else { own }))
     }
 
     /// R45: the header time from which a wish for another committee ends the epoch; under version 1 at any.
     fn wish_ms(&self) -> u64 {
-        let age_ms = self.context.parameters.epoch_age_min_ms.filter(|_| !seeded::bug("epochs-without-an-age"));
+        let age_ms = self.context.parameters.epoch_age_min_ms;
         self.context.start_ms.saturating_add(age_ms.unwrap_or(0))
     }
 
@@ -103,7 +103,6 @@ impl<P: Ports> Shard<P> {
         match self.end_at(header.time_ms, header.result.height) {
             None => PayloadStatus::Pending,
             Some(found) if found == (header.ends_epoch(), header.next_validator_set) => PayloadStatus::Ready,
-            Some(_) if seeded::bug("end-unchecked") => PayloadStatus::Ready,
             Some((true, _)) if !header.ends_epoch() => super::inbound::invalid(header.view, "the epoch's end is due"),
             Some((false, _)) => super::inbound::invalid(header.view, "it ends the epoch before its end is due"),
             Some(_) => super::inbound::invalid(header.view, "it names another next committee"),
@@ -161,9 +160,7 @@ impl<P: Ports> Shard<P> {
         match epoch.cmp(&self.context.epoch()) {
             Ordering::Equal => return Some(message),
             Ordering::Less => {
-                if let (Message::Heartbeat(_), Some(change)) = (&message, self.ports.epoch_end(epoch))
-                    && !seeded::bug("end-not-handed-on")
-                {
+                if let (Message::Heartbeat(_), Some(change)) = (&message, self.ports.epoch_end(epoch)) {
                     self.show_end(from, change);
                 }
             }
@@ -252,7 +249,7 @@ impl<P: Ports> Shard<P> {
             return false;
         }
         let members = rustorium_crypto::verify_certificate(&self.context.committee.keys, finalization.clone());
-        if members.is_none() && !seeded::bug("owners-end-not-taken") {
+        if members.is_none() {
             self.is_final(finalization.body.view, finalization.body.block);
         }
         members.is_none()
@@ -263,7 +260,7 @@ impl<P: Ports> Shard<P> {
         if let Effect::EnterView { epoch, .. } = effect {
             self.entered |= *epoch == self.context.epoch();
         }
-        !self.entered && !seeded::bug("effects-of-an-older-epoch")
+        !self.entered
     }
 
     /// A height wrote the committee record, or was the boundary.

@@ -8,9 +8,7 @@ use rustorium_quorum::VoteGuard;
 use rustorium_storage::RecordKind;
 use rustorium_sync::Want;
 use rustorium_txpool::{Missing, PayloadFault};
-use rustorium_types::{
-    BatchDigest, BlockDigest, Class, Height, Message, ResultClaim, View, VoteKind, encode, limits, seeded,
-};
+use rustorium_types::{BatchDigest, BlockDigest, Class, Height, Message, ResultClaim, View, VoteKind, encode, limits};
 use std::collections::HashSet;
 
 /// Blocks handed to execution and not yet executed, at most.
@@ -81,9 +79,7 @@ impl<P: Ports> Shard<P> {
 
     fn fetch_ancestors(&mut self, missing: BlockDigest, height: Option<Height>) {
         let root = self.tree.root().1.height;
-        if !seeded::bug("ancestors-not-fetched") {
-            self.wanting.certified(root, Want::Block(missing), None);
-        }
+        self.wanting.certified(root, Want::Block(missing), None);
         if height.is_some_and(|height| height.0 >= root.0 + RANGE_GAP) {
             let want = Want::FinalBlocks { first: root.next(), count: limits::SYNC_ITEMS_MAX as u32 };
             self.wanting.certified(root, want, None);
@@ -226,7 +222,7 @@ impl<P: Ports> Shard<P> {
 
     pub(super) fn on_store_durable(&mut self, height: Height) {
         let (forgotten, own_lane) = self.retained.forget(height);
-        if forgotten > self.floor.view && !seeded::bug("floor-not-written") {
+        if forgotten > self.floor.view {
             // On disk before the votes below it are gone: a node that loses its store, and only that, must not sign again
             // in views, or batches at seqs of its lane, that it no longer knows.
             let position = self.append(RecordKind::Floor, &encode(&(self.context.epoch(), forgotten, own_lane)));

@@ -9,7 +9,7 @@ use super::{Now, Ports, Shard};
 use rustorium_crypto::CheckedBatch;
 use rustorium_execution::Skip;
 use rustorium_txpool::lanes_by_rank;
-use rustorium_types::{AccountId, Height, Transaction, TxId, ValidatorIndex, View, seeded};
+use rustorium_types::{AccountId, Height, Transaction, TxId, ValidatorIndex, View};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
@@ -122,7 +122,7 @@ impl Homes {
 
     /// Whether a home is passed over now: not for each 64th.
     fn passes_over(&mut self, home: ValidatorIndex, now_ms: u64) -> bool {
-        if !self.is_passed_over(home, now_ms) || seeded::bug("home-never-passed-over") {
+        if !self.is_passed_over(home, now_ms) {
             return false;
         }
         let record = self.records.entry(home).or_default();

@@ -13,7 +13,7 @@ use rustorium_transport::Credit;
 use rustorium_txpool::{Inserted, PayloadFault, check_batch};
 use rustorium_types::{
     Batch, Block, BlockDigest, Certificate, Class, Heartbeat, Height, Message, PublicKey, Report, Request, Response,
-    ValidatorIndex, View, VoteBody, VoteMessage, seeded,
+    ValidatorIndex, View, VoteBody, VoteMessage,
 };
 use std::sync::Arc;
 
@@ -101,7 +101,6 @@ impl<P: Ports> Shard<P> {
     pub(super) fn help(&mut self, peer: ValidatorIndex, theirs: View) {
         if let Some(best) = self.tally.best_finalization()
             && best.body.view > theirs
-            && !seeded::bug("nobody-is-helped")
         {
             let frame = Message::Certificate(Box::new((**best).clone())).to_frame();
             self.ports.send(peer, Class::Consensus, frame.into());
@@ -278,7 +277,7 @@ impl<P: Ports> Shard<P> {
             Inserted::Conflict { other, .. } => {
                 let other = self.lanes.get(lane, &other);
                 let two = other.and_then(|other| Evidence::two_batches(&other, &checked));
-                if let Some(evidence) = two.filter(|_| !seeded::bug("two-batches-unnoticed")) {
+                if let Some(evidence) = two {
                     self.ports.evidence(evidence);
                 }
             }
@@ -320,9 +319,7 @@ impl<P: Ports> Shard<P> {
             return;
         }
         let peers = self.served.entry((lane, self.view)).or_default();
-        if peers.insert(peer)
-            && peers.len() == self.context.committee.faults() + usize::from(!seeded::bug("lane-costly-too-soon"))
-        {
+        if peers.insert(peer) && peers.len() == self.context.committee.faults() + 1 {
             self.tell(Input::LaneCostly(lane, self.view));
         }
     }
@@ -382,7 +379,7 @@ impl<P: Ports> Shard<P> {
     /// Whether a fetched block's inline transactions are those of its header, as far as its parent is known to tell.
     fn inline_fits(&self, block: &Block) -> bool {
         let Some(parent) = self.tree.header(&block.header.parent) else { return block.inline.is_empty() };
-        block_payload_root(block, &parent.cursors) == block.header.payload_root || seeded::bug("inline-not-bound")
+        block_payload_root(block, &parent.cursors) == block.header.payload_root
     }
 
     fn on_final_blocks(&mut self, peer: ValidatorIndex, blocks: Vec<Block>, finalization: Certificate) {

@@ -10,7 +10,7 @@ use rustorium_txpool::BlockCaps;
 use rustorium_types::limits::CARRIED_NULLIFICATIONS_MAX;
 use rustorium_types::{
     Block, BlockDigest, BoundedVec, Certificate, End, Header, Height, Message, Proposal, ResultClaim, SignedVote,
-    StateClaim, ValidatorIndex, View, VoteKind, seeded,
+    StateClaim, ValidatorIndex, View, VoteKind,
 };
 
 impl<P: Ports> Shard<P> {
@@ -33,7 +33,7 @@ impl<P: Ports> Shard<P> {
         };
         let digest = block_digest(&block.header);
         let body = self.vote_body(VoteKind::Notarize, view, digest);
-        if self.guard.check(&body).is_err() && !seeded::bug("second-proposal") {
+        if self.guard.check(&body).is_err() {
             self.tell(Input::VoteRefused(VoteKind::Notarize, view));
             return;
         }
@@ -82,7 +82,7 @@ impl<P: Ports> Shard<P> {
                 return Some(0);
             }
             let distrusted = distrusted.iter().any(|l| usize::from(l.0) == lane);
-            (distrusted && !seeded::bug("distrusted-lane-goes-on")).then(|| self.held.quorum_held(lane))
+            distrusted.then(|| self.held.quorum_held(lane))
         };
         let extension = self.lanes.extend(&above.cursors, &BlockCaps::for_parameters(parameters), limit);
         let committee = &self.context.committee;
@@ -165,7 +165,7 @@ impl<P: Ports> Shard<P> {
 
     fn nullifications_between(&self, parent: View, view: View) -> BoundedVec<Certificate, CARRIED_NULLIFICATIONS_MAX> {
         let first = View(parent.0 + 1).max(View(view.0.saturating_sub(CARRIED_NULLIFICATIONS_MAX as u64)));
-        let views = (first.0..view.0).map(View).filter(|_| !seeded::bug("nullifications-not-carried"));
+        let views = (first.0..view.0).map(View);
         let held = views.filter_map(|v| self.tally.certificate(VoteKind::Nullify, v)).map(|c| (**c).clone());
         BoundedVec::new(held.collect()).unwrap_or_default()
     }

@@ -4,7 +4,6 @@
 //! stands; copies write at most as many bytes as were appended since.
 
 use rustorium_storage::RECORD_OVERHEAD;
-use rustorium_types::seeded;
 use std::collections::BTreeMap;
 
 /// One live record.
@@ -125,7 +124,7 @@ impl LiveRecords {
         let sparse = self.held_bytes() > self.live_bytes.saturating_mul(2).saturating_add(slack_bytes);
         let due = sparse && *position < sealed_below && record.bytes <= self.credit;
         let payload_bytes = (record.bytes as usize).checked_sub(RECORD_OVERHEAD)?;
-        (due && !seeded::bug("journal-not-copied-forward")).then_some((*position, payload_bytes))
+        due.then_some((*position, payload_bytes))
     }
 
     /// The record to copy next and the length of its payload: the oldest one, where it stands below this position.

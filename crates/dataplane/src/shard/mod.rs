@@ -43,7 +43,7 @@ use rustorium_sync::{FetchConfig, Fetcher, GapConfig, GapFetcher};
 use rustorium_transport::Credit;
 use rustorium_txpool::{Lanes, Pool};
 use rustorium_types::{
-    BlockDigest, Certificate, Hash, Header, Height, Message, PublicKey, SignedVote, ValidatorIndex, View, seeded,
+    BlockDigest, Certificate, Hash, Header, Height, Message, PublicKey, SignedVote, ValidatorIndex, View,
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -300,7 +300,6 @@ impl<P: Ports> Shard<P> {
         let Some(message) = self.of_this_epoch(now, from, message, &frame) else { return };
         match self.context.place(from) {
             Some(peer) => self.on_message(now, peer, message, frame, credit),
-            None if seeded::bug("outsiders-count") => self.on_message(now, ValidatorIndex(0), message, frame, credit),
             None => self.on_outsider(now, from, message, credit),
         }
     }
@@ -402,11 +401,7 @@ impl<P: Ports> Shard<P> {
         let claim = self.reports.claimable().map(|report| report.height).filter(|claim| *claim > self.told_claim);
         let root = self.rooted.claimable().map(|report| report.height).filter(|root| *root > self.told_root);
         let due = self.end_due(now);
-        let diverged = self
-            .reports
-            .diverged()
-            .or(self.rooted.diverged().filter(|_| !seeded::bug("other-tree-unnoticed")))
-            .filter(|_| !self.told_diverged);
+        let diverged = self.reports.diverged().or(self.rooted.diverged()).filter(|_| !self.told_diverged);
         let end_changed = due != self.ending.told;
         if listable == self.told_listable && claim.is_none() && root.is_none() && diverged.is_none() && !end_changed {
             self.untold_since_us = None;

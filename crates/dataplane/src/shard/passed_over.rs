@@ -5,7 +5,7 @@
 
 use super::{Ports, Shard};
 use crate::port::Input;
-use rustorium_types::{ValidatorIndex, View, seeded};
+use rustorium_types::{ValidatorIndex, View};
 use std::collections::BTreeMap;
 
 #[derive(Default)]
@@ -29,7 +29,7 @@ impl PassedOver {
             return false;
         }
         let newest = self.proposed.entry(leader).or_default();
-        std::mem::replace(newest, view.max(*newest)) < view || seeded::bug("late-proposals-told-again")
+        std::mem::replace(newest, view.max(*newest)) < view
     }
 }
 
@@ -41,10 +41,7 @@ impl<P: Ports> Shard<P> {
 
     /// R17b (c): the leader of a view proposed in it, as its link proves. The view may be over, and the block be of no use.
     pub(super) fn note_proposed(&mut self, leader: ValidatorIndex, view: View) {
-        if view <= self.newest_timely()
-            && self.passed_over.is_news(leader, view)
-            && !seeded::bug("late-proposals-unheard")
-        {
+        if view <= self.newest_timely() && self.passed_over.is_news(leader, view) {
             self.tell(Input::Proposed(view));
         }
     }

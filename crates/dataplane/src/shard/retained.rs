@@ -4,7 +4,7 @@
 
 use super::Records;
 use super::live_records::LiveRecords;
-use rustorium_types::{Cursor, Height, View, seeded};
+use rustorium_types::{Cursor, Height, View};
 use std::collections::BTreeMap;
 
 /// A height that was handed to execution.
@@ -56,7 +56,7 @@ impl Retained {
     /// The floor is at `position`, in place of an earlier one. 0: there is none.
     pub(super) fn note_floor(&mut self, before: Option<u64>, position: u64) {
         before.into_iter().for_each(|before| self.live.drop(before));
-        if position > 0 && !seeded::bug("floor-let-go") {
+        if position > 0 {
             self.live.keep(position);
         }
     }
@@ -80,9 +80,6 @@ impl Retained {
         let views = std::mem::replace(&mut self.views, kept);
         let batches = done.into_values().flat_map(|handed| handed.batches);
         views.into_values().flatten().chain(batches).for_each(|name| self.live.drop(name));
-        if seeded::bug("journal-let-go-too-soon") {
-            self.views.values().flatten().for_each(|name| self.live.drop(*name));
-        }
         (forgotten, own_lane)
     }
 }

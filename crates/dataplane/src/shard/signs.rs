@@ -6,7 +6,7 @@
 use super::{Now, Ports, Shard};
 use crate::port::Input;
 use rustorium_sync::Want;
-use rustorium_types::{Height, ValidatorIndex, seeded};
+use rustorium_types::{Height, ValidatorIndex};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A turn that comes later than it was asked for by more than this was kept from running.
@@ -79,14 +79,13 @@ impl<P: Ports> Shard<P> {
     pub(super) fn update_silence(&mut self, now: Now) {
         let limit = SILENT_HEARTBEATS * self.config.heartbeat_us;
         let late = self.signs.promised_us.take().map_or(0, |due| now.us.saturating_sub(due));
-        if late > LATE_US && !seeded::bug("late-turn-is-silence") {
+        if late > LATE_US {
             let least = now.us.saturating_sub(limit - self.config.heartbeat_us);
             self.signs.heard_us.values_mut().for_each(|heard| *heard = (*heard + late).clamp(least, now.us));
         }
         let context = self.context.clone();
         for peer in (0..context.n() as u16).map(ValidatorIndex).filter(|peer| !context.is_me(*peer)) {
             let heard = *self.signs.heard_us.entry(peer).or_insert(now.us);
-            let limit = if seeded::bug("silent-after-one-heartbeat") { self.config.heartbeat_us } else { limit };
             if now.us >= heard + limit && self.signs.silent.insert(peer) {
                 self.tell(Input::PeerSilence(peer, true));
             }

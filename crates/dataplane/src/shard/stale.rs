@@ -13,7 +13,7 @@ use rustorium_txpool::check_batch;
 use rustorium_types::limits::SYNC_ITEMS_MAX;
 use rustorium_types::{
     Batch, BlockDigest, BoundedVec, Certificate, Class, Cursor, Header, Message, PublicKey, Request, Response,
-    SignedVote, ValidatorIndex, View, VoteKind, seeded,
+    SignedVote, ValidatorIndex, View, VoteKind,
 };
 use std::collections::BTreeSet;
 
@@ -83,7 +83,7 @@ impl<P: Ports> Shard<P> {
 
     /// Whether this node says nothing in this epoch: its key is retired, or no member's.
     pub(super) fn only_follows(&self) -> bool {
-        self.is_retired() && !seeded::bug("retired-key-beats") || self.context.me().is_none()
+        self.is_retired() || self.context.me().is_none()
     }
 
     /// Whether the journal holds all that was signed, as far as anyone showed.
@@ -99,7 +99,7 @@ impl<P: Ports> Shard<P> {
     /// R32: begins an epoch in place. The process has had its journal all along, so that nobody is asked where it was whole.
     pub(super) fn take_standing(&mut self, now: Now, whole: bool) {
         self.key.replaced_at.clear();
-        if (whole || seeded::bug("epoch-begins-unasked")) && !self.is_retired() {
+        if whole && !self.is_retired() {
             self.key.standing = Standing::Whole;
         } else {
             self.ask_soon(now);
@@ -120,7 +120,7 @@ impl<P: Ports> Shard<P> {
             _ if self.key.past => unsigned(effect),
             Standing::Retired => unsigned(effect),
             Standing::Whole => Some(effect),
-            _ if signs && !seeded::bug("signs-before-it-asked") => {
+            _ if signs => {
                 self.key.waiting.push(effect);
                 None
             }
@@ -148,7 +148,7 @@ impl<P: Ports> Shard<P> {
             let told = self.tally.best_finalization().map_or(View(0), |best| best.body.view);
             self.key.standing = Standing::CatchingUp(told);
         }
-        let caught_up = |told: View| self.tree.root().1.view >= told || seeded::bug("signs-while-behind");
+        let caught_up = |told: View| self.tree.root().1.view >= told;
         if matches!(self.key.standing, Standing::CatchingUp(told) if caught_up(told)) {
             self.key.standing = Standing::Whole;
             tracing::info!(event = "may_sign", view = self.view.0, "no peer holds a signature that the journal lacks");
@@ -163,9 +163,7 @@ impl<P: Ports> Shard<P> {
         let (_, root) = self.tree.root();
         let settled = root.view;
         self.key.waiting.retain(|effect| match effect {
-            Effect::Vote { view, .. } | Effect::Propose { view, .. } => {
-                *view > settled || seeded::bug("settled-votes-wait-on")
-            }
+            Effect::Vote { view, .. } | Effect::Propose { view, .. } => *view > settled,
             _ => true,
         });
     }
@@ -193,10 +191,10 @@ impl<P: Ports> Shard<P> {
     pub(super) fn on_replaced(&mut self, node_key: &PublicKey) {
         self.key.replaced_at.insert(*node_key);
         let members = self.key.replaced_at.iter().filter(|key| self.context.place(key).is_some()).count();
-        let is_member = self.context.me().is_some() && !seeded::bug("rival-unnoticed");
+        let is_member = self.context.me().is_some();
         let liars_max = self.context.n() - self.context.committee.quorum();
-        let enough = members > if seeded::bug("rival-on-one-peers-word") { 0 } else { liars_max };
-        if is_member && enough && (!self.is_whole() || seeded::bug("rival-ends-who-signs")) {
+        let enough = members > liars_max;
+        if is_member && enough && !self.is_whole() {
             self.ports.end(Ending::Rival);
         }
     }
@@ -204,7 +202,7 @@ impl<P: Ports> Shard<P> {
     fn have_answered(&mut self, now: Now) -> bool {
         let others = self.context.committee.quorum() - 1;
         let Standing::Asking { answered, enough_us, .. } = &mut self.key.standing else { return false };
-        if answered.len() >= others || seeded::bug("asks-who-is-there") {
+        if answered.len() >= others {
             enough_us.get_or_insert(now.us);
         }
         self.heard_at_us().is_some_and(|at| now.us >= at)
@@ -234,7 +232,7 @@ impl<P: Ports> Shard<P> {
     /// What this node holds with a peer's signature on it.
     pub(super) fn signatures_of(&self, peer: ValidatorIndex, next_seq: u64) -> Response {
         let finalization = self.tally.best_finalization().map(|best| (**best).clone());
-        let votes = self.tally.votes_of(peer).take(SYNC_ITEMS_MAX).filter(|_| !seeded::bug("signatures-not-shown"));
+        let votes = self.tally.votes_of(peer).take(SYNC_ITEMS_MAX);
         let votes = BoundedVec::new(votes.collect()).unwrap_or_default();
         let tip = self.lanes.tip(peer).filter(|tip| tip.next_seq > next_seq);
         let batch = tip.and_then(|tip| self.lanes.get(peer, &tip.tip)).map(|held| Box::new((*held.batch).clone()));
@@ -283,7 +281,7 @@ impl<P: Ports> Shard<P> {
         if self.guard.accounts_for(body) {
             return true;
         }
-        let signed = verify_vote(&own, *vote).is_some() || seeded::bug("retired-by-anyones-word");
+        let signed = verify_vote(&own, *vote).is_some();
         if signed {
             self.retire(&format!("{} of view {}", vote_name(body.kind), body.view.0));
         }
@@ -292,7 +290,7 @@ impl<P: Ports> Shard<P> {
 
     /// A certificate, not verified yet, perhaps with this node's signature in it. False if that is a forged one.
     pub(super) fn watch_certificate(&mut self, certificate: &Certificate) -> bool {
-        let Some(me) = self.context.me().filter(|_| !seeded::bug("certificates-not-watched")) else { return true };
+        let Some(me) = self.context.me() else { return true };
         let own = certificate.signatures.iter().find(|(signer, _)| *signer == me);
         let own = own.map(|(_, signature)| SignedVote { body: certificate.body, signer: me, signature: *signature });
         own.is_none_or(|vote| self.watch_vote(&vote))
@@ -303,9 +301,8 @@ impl<P: Ports> Shard<P> {
         let Some(me) = self.context.me() else { return };
         let body = &checked.batch.body;
         let forgotten = self.tree.root_cursors().get(usize::from(me.0)).map_or(0, |cursor| cursor.next_seq);
-        let floor_seq = if seeded::bug("lane-without-a-floor") { 0 } else { self.key.floor_seq };
-        let known = body.seq < forgotten.max(floor_seq) || self.lanes.get(me, &checked.digest).is_some();
-        if body.author == me && !known && !seeded::bug("lost-batch-unnoticed") {
+        let known = body.seq < forgotten.max(self.key.floor_seq) || self.lanes.get(me, &checked.digest).is_some();
+        if body.author == me && !known {
             self.retire(&format!("batch {} of its lane", body.seq));
         }
     }
@@ -313,7 +310,7 @@ impl<P: Ports> Shard<P> {
     /// A final block, perhaps of this node's making: then a quorum saw its vote.
     pub(super) fn watch_final(&mut self, digest: &BlockDigest, header: &Header) {
         let body = self.context.committee.body(VoteKind::Notarize, header.view, *digest);
-        let lacks = !self.guard.accounts_for(&body) && !seeded::bug("lost-block-unnoticed");
+        let lacks = !self.guard.accounts_for(&body);
         if self.context.is_me(header.proposer) && lacks {
             self.retire(&format!("the block of view {}", header.view.0));
         }
@@ -332,9 +329,7 @@ impl<P: Ports> Shard<P> {
         }
         self.key.standing = Standing::Retired;
         self.key.waiting.clear();
-        if !seeded::bug("retired-votes-leave") {
-            self.outbox.clear();
-        }
+        self.outbox.clear();
         self.ports.retire(lacks);
         self.tell(Input::KeyRetired);
     }

@@ -3,7 +3,7 @@
 use super::{Now, Ports, Shard};
 use crate::port::PayloadStatus;
 use crate::rooting::RootedPeriod;
-use rustorium_types::{Block, Header, Height, ResultClaim, StateClaim, seeded};
+use rustorium_types::{Block, Header, Height, ResultClaim, StateClaim};
 
 /// State roots kept in memory below the newest.
 const STATE_ROOTS_KEPT: usize = 1024;
@@ -30,11 +30,11 @@ impl<P: Ports> Shard<P> {
         let parameters = &self.context.parameters;
         let Some(periods) = self.tree.periods(&header.parent, parameters) else { return PayloadStatus::Pending };
         let period = periods.ended_by(header, parameters).ended_at(height);
-        if period.is_none_or(|period| period.first != first) && !seeded::bug("root-of-no-period") {
+        if period.is_none_or(|period| period.first != first) {
             return super::inbound::invalid(header.view, "it claims a state root of no root period");
         }
         match self.state_roots.get(&height) {
-            Some(known) if *known == root || seeded::bug("state-root-unchecked") => PayloadStatus::Ready,
+            Some(known) if *known == root => PayloadStatus::Ready,
             Some(_) => super::inbound::invalid(header.view, "it claims another state root"),
             None => PayloadStatus::Pending,
         }

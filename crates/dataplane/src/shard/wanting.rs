@@ -8,7 +8,7 @@ use super::{Now, Ports, Shard, VIEW_WINDOW};
 use crate::port::{BlockFacts, Input, PayloadStatus};
 use rustorium_sync::{Needed, Owner, Want};
 use rustorium_txpool::Missing;
-use rustorium_types::{BlockDigest, Height, ValidatorIndex, View, VoteKind, seeded};
+use rustorium_types::{BlockDigest, Height, ValidatorIndex, View, VoteKind};
 use std::collections::BTreeMap;
 
 /// How long a listed batch may be on its way before it is asked for.
@@ -88,8 +88,7 @@ impl<P: Ports> Shard<P> {
     /// Whether a proposal is to be kept: it is its view's leader's, of the current view or the next one; or it is certified.
     pub(super) fn is_timely(&self, view: View, proposer: ValidatorIndex, digest: &BlockDigest) -> bool {
         let leads = self.context.leaders.of(view) == proposer;
-        let current =
-            view >= self.view && view <= self.newest_timely() && leads || seeded::bug("proposals-of-any-time");
+        let current = view >= self.view && view <= self.newest_timely() && leads;
         current || self.is_certified(view, digest) || self.wanting.is_named(digest)
     }
 
@@ -119,7 +118,7 @@ impl<P: Ports> Shard<P> {
 
     /// A block that the core knows by name alone: told at once where this node holds it, be it final and stored by now.
     pub(super) fn fetch_block(&mut self, digest: BlockDigest) {
-        if let Some(held) = self.tree.get_mut(&digest).filter(|_| !seeded::bug("held-block-not-told")) {
+        if let Some(held) = self.tree.get_mut(&digest) {
             (held.told, held.sure) = (None, true);
             self.recheck = true;
             return self.tell_block(&digest);

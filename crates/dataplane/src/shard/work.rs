@@ -10,7 +10,7 @@ use rustorium_txpool::{Admission, Clock, CutLimits, PoolConfig, lanes_by_rank};
 use rustorium_types::limits::VALIDATORS_MAX;
 use rustorium_types::{
     BatchBody, BatchDigest, BoundedVec, Class, Height, Message, PublicKey, Request, Transaction, TxId, ValidatorIndex,
-    View, seeded,
+    View,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -93,7 +93,6 @@ impl<P: Ports> Shard<P> {
             let away_to = first.filter(|_| !here).map(|first| (first, self.step_ms(now, first)));
             let not_before_ms = match away_to {
                 _ if first.is_some() && self.lists_nothing() => now.ms() + HAND_ON_AFTER_MS,
-                Some(_) if seeded::bug("other-lanes-list-at-once") => 0,
                 // R47: two steps, whatever this node's rank is.
                 Some((_, step_ms)) => now.ms() + 2 * step_ms,
                 None => 0,

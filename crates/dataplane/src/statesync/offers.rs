@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 use rustorium_storage::{Store, StoreError};
 use rustorium_sync::state::{SnapshotView, Snapshots};
 use rustorium_types::limits::{FRAME_BYTES_MAX, SNAPSHOT_HEADERS_MAX};
-use rustorium_types::{BoundedVec, Header, Height, Snapshot, StateClaim, encode, seeded};
+use rustorium_types::{BoundedVec, Header, Height, Snapshot, StateClaim, encode};
 use std::sync::Arc;
 
 /// What a frame has around a snapshot, at most.
@@ -193,7 +193,7 @@ impl Offers {
 
 /// Whether a frame holds it: a large committee's headers are some KiB each. Of many that don't, one with fewer headers comes.
 pub fn fits_a_frame(snapshot: &Snapshot) -> bool {
-    encode(snapshot).len() <= FRAME_BYTES_MAX - AROUND_BYTES || seeded::bug("snapshot-over-a-frame")
+    encode(snapshot).len() <= FRAME_BYTES_MAX - AROUND_BYTES
 }
 
 fn note(offer: &Offer) -> OfferNote {

@@ -5,7 +5,7 @@
 use super::{CommitteeRecord, add, approve, asked_to_end, place_of, record_of, replace, with_target};
 use crate::ledger::{Leaf, Ledger, Stop};
 use crate::operations::{Actor, fail, store};
-use rustorium_types::{Epoch, FailureCode, Operation, Parameters, PublicKey, Validator, ValidatorSet, seeded};
+use rustorium_types::{Epoch, FailureCode, Operation, Parameters, PublicKey, Validator, ValidatorSet};
 use std::borrow::Cow;
 
 pub(super) fn govern<'a>(
@@ -30,7 +30,7 @@ pub(super) fn govern<'a>(
 /// Whether the key alone decides: a validator's owner may replace its keys.
 fn owns(target: &ValidatorSet, key: &PublicKey, operation: &Operation) -> bool {
     let Operation::ReplaceKey { validator_key, .. } = operation else { return false };
-    let is_owner = |validator: &Validator| validator.owner_key == *key || seeded::bug("key-replaced-by-anyone");
+    let is_owner = |validator: &Validator| validator.owner_key == *key;
     target.iter().any(|validator| validator.validator_key == *validator_key && is_owner(validator))
 }
 

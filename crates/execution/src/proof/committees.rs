@@ -5,7 +5,7 @@
 
 use super::{ProofRefused, Trust};
 use borsh::{BorshDeserialize, BorshSerialize};
-use rustorium_types::{BlockDigest, End, Epoch, EpochChange, Header, HeaderProof, Height, seeded};
+use rustorium_types::{BlockDigest, End, Epoch, EpochChange, Header, HeaderProof, Height};
 use std::collections::BTreeMap;
 
 /// Committees kept.
@@ -63,7 +63,6 @@ impl Committees {
         let later = || self.trusts.range(trust.epoch.next()..).next().map(|(_, later)| later.time_ms);
         let known = self.end_of(trust.epoch).map(|end| end.time_ms).or_else(later);
         match (planned, known) {
-            (Some(_), None) if seeded::bug("newest-committee-never-ages") => u64::MAX,
             (Some(planned), Some(known)) => planned.min(known),
             (planned, known) => planned.or(known).unwrap_or(trust.time_ms),
         }
@@ -87,11 +86,9 @@ impl Committees {
         };
         match named {
             // The committee made two ends final: more of it than may be are traitors.
-            Some(named) if named != end.digest && !seeded::bug("two-ends-unnoticed") => {
-                Err(ProofRefused::TwoEnds(epoch))
-            }
-            None if height >= end.height && !seeded::bug("header-above-the-end") => Err(above(end.height)),
-            None if header.time_ms >= end.time_ms && !seeded::bug("header-after-the-end") => Err(above(end.height)),
+            Some(named) if named != end.digest => Err(ProofRefused::TwoEnds(epoch)),
+            None if height >= end.height => Err(above(end.height)),
+            None if header.time_ms >= end.time_ms => Err(above(end.height)),
             _ => Ok(()),
         }
     }
@@ -115,9 +112,6 @@ impl Committees {
         self.trusts.entry(epoch).or_insert(next);
         while self.trusts.len() > COMMITTEES_MAX && self.forget_one(epoch, &over) {}
         self.signed.retain(|epoch, _| self.trusts.contains_key(epoch));
-        if seeded::bug("end-goes-with-its-committee") {
-            self.ends.retain(|epoch, _| self.trusts.contains_key(epoch));
-        }
         while self.ends.len() > ENDS_MAX {
             let Some(oldest) = self.ends.keys().copied().find(|old| !self.trusts.contains_key(old)) else { break };
             self.ends.remove(&oldest);

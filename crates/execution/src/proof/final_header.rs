@@ -7,7 +7,7 @@ use rustorium_crypto::{block_digest, domain, hash_value, verify_finalization};
 use rustorium_types::limits::VALIDATORS_MAX;
 use rustorium_types::{
     BlockDigest, BlockProof, ChainId, DecodeError, End, Epoch, EpochChange, Genesis, Hash, Header, Height, PublicKey,
-    ValidatorSet, VoteKind, decode, encode, seeded,
+    ValidatorSet, VoteKind, decode, encode,
 };
 
 /// What a verifier takes for granted: a chain, a final block of it, and the committee of the epoch above that block.
@@ -90,7 +90,7 @@ impl Trust {
             return Err(DecodeError::Malformed("the checkpoint has shards that this release doesn't know".to_owned()));
         }
         let named = Hash(hash_value(domain::VALIDATOR_SET, &trust.validators)) == trust.validator_set;
-        if !named && !seeded::bug("checkpoint-of-any-committee") {
+        if !named {
             return Err(DecodeError::Malformed("the checkpoint's committee is not the one that it names".to_owned()));
         }
         Ok(trust)
@@ -105,11 +105,11 @@ impl Trust {
         if !boundary.ends_epoch() {
             return Err(ProofRefused::NotAnEnd(boundary.height));
         }
-        if boundary.end != End::Boundary && !seeded::bug("closing-block-is-a-boundary") {
+        if boundary.end != End::Boundary {
             return Err(ProofRefused::NotTheFirstEnd(boundary.height));
         }
         let validator_set = Hash(hash_value(domain::VALIDATOR_SET, next));
-        if validator_set != boundary.next_validator_set && !seeded::bug("any-next-committee") {
+        if validator_set != boundary.next_validator_set {
             return Err(ProofRefused::OtherCommittee);
         }
         let digest = self.check_final(boundary, proof)?;
@@ -141,9 +141,7 @@ impl Trust {
         let (last, certified) = check_descendants(header, digest, proof)?;
         let body = &proof.finalization.body;
         let place = (body.chain, body.shard, body.epoch, body.view, body.kind, body.block);
-        if place != (self.chain, last.shard, last.epoch, last.view, VoteKind::Finalize, certified)
-            && !seeded::bug("finalization-of-another-block")
-        {
+        if place != (self.chain, last.shard, last.epoch, last.view, VoteKind::Finalize, certified) {
             return Err(ProofRefused::OtherBlock);
         }
         let keys: Vec<PublicKey> = self.validators.iter().map(|validator| validator.validator_key).collect();
@@ -155,22 +153,21 @@ impl Trust {
     }
 
     fn check_settings(&self, header: &Header) -> Result<(), ProofRefused> {
-        if (header.chain, header.version) != (self.chain, self.version) && !seeded::bug("proof-of-another-chain") {
+        if (header.chain, header.version) != (self.chain, self.version) {
             return Err(ProofRefused::OtherChain);
         }
-        if header.shard != SHARD && !seeded::bug("proof-of-another-shard") {
+        if header.shard != SHARD {
             return Err(ProofRefused::OtherShard { header: header.shard });
         }
-        if header.epoch != self.epoch && !seeded::bug("proof-of-another-epoch") {
+        if header.epoch != self.epoch {
             return Err(ProofRefused::OtherEpoch { header: header.epoch, trusted: self.epoch });
         }
-        let earlier = header.time_ms <= self.time_ms && !seeded::bug("proof-before-the-checkpoint");
-        if earlier || header.height <= self.height && !seeded::bug("proof-below-the-checkpoint") {
+        if header.time_ms <= self.time_ms || header.height <= self.height {
             return Err(ProofRefused::Below(header.height));
         }
         let settings = (header.validator_set, header.parameters, header.shard_map);
         let same = settings == (self.validator_set, self.parameters, self.shard_map);
-        if !same && !seeded::bug("proof-under-other-settings") {
+        if !same {
             return Err(ProofRefused::OtherSettings);
         }
         Ok(())
@@ -198,12 +195,10 @@ fn check_descendants<'a>(
         let follows = match parent.end {
             End::GoesOn => child.parent_view == parent.view && child.height == parent.height.next(),
             // What is above an epoch's end in the same epoch only helps to finalize it.
-            End::Boundary => {
-                child.end == End::Closing(digest) && (child.transactions == 0 || seeded::bug("payload-above-the-end"))
-            }
+            End::Boundary => child.end == End::Closing(digest) && child.transactions == 0,
             End::Closing(_) => false,
         };
-        let follows = (child.finalizes() == digest || seeded::bug("header-need-not-follow"))
+        let follows = child.finalizes() == digest
             && follows
             && child.view > parent.view
             && child.height > parent.height

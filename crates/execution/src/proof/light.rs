@@ -7,7 +7,7 @@
 use super::committees::{Committees, EpochEnd};
 use super::{ProofRefused, ShownRead, Trust, check_read, check_receipt, check_transaction};
 use rustorium_crypto::block_digest;
-use rustorium_types::{BlockDigest, BlockProof, Epoch, EpochChange, Header, HeaderProof, Proof, seeded};
+use rustorium_types::{BlockDigest, BlockProof, Epoch, EpochChange, Header, HeaderProof, Proof};
 use std::collections::VecDeque;
 
 /// Digests of final headers kept.
@@ -163,7 +163,7 @@ impl Light {
 
     /// The caller's time, or a time that is known to have passed if that is later.
     fn now_ms(&self, clock_ms: u64) -> u64 {
-        if seeded::bug("clock-set-back-is-believed") { clock_ms } else { clock_ms.max(self.passed_ms) }
+        clock_ms.max(self.passed_ms)
     }
 
     fn check_age(&self, epoch: Epoch, retired_ms: u64, now_ms: u64) -> Result<(), ProofRefused> {
@@ -179,14 +179,11 @@ impl Light {
 /// Tells whether the keys of a committee that retired at this time count no more.
 fn is_over(trust_period_ms: Option<u64>, retired_ms: u64, now_ms: u64) -> bool {
     trust_period_ms.is_some_and(|period_ms| retired_ms.saturating_add(period_ms) < now_ms)
-        && !seeded::bug("trust-without-end")
 }
 
 fn check_ahead(header: &Header, now_ms: u64) -> Result<(), ProofRefused> {
     match header.time_ms.saturating_sub(now_ms) {
-        ahead_ms if ahead_ms > HEADER_AHEAD_MS_MAX && !seeded::bug("header-from-any-time") => {
-            Err(ProofRefused::FromFuture { ahead_ms })
-        }
+        ahead_ms if ahead_ms > HEADER_AHEAD_MS_MAX => Err(ProofRefused::FromFuture { ahead_ms }),
         _ => Ok(()),
     }
 }

@@ -5,7 +5,7 @@ use crate::genesis::shard_of;
 use crate::keys::{account_key, balance_key, data_key};
 use rustorium_crypto::value_hash;
 use rustorium_state::proof::{StateProof, verify};
-use rustorium_types::{BlockDigest, Genesis, Hash, Height, ReadProof, StateClaim, StateKey, Subject, seeded};
+use rustorium_types::{BlockDigest, Genesis, Hash, Height, ReadProof, StateClaim, StateKey, Subject};
 
 /// The leaf that a subject names.
 pub fn subject_key(subject: &Subject) -> StateKey {
@@ -50,7 +50,7 @@ pub fn check_read(
     let entries = proof.entries.as_slice();
     let others = proof.others.as_slice();
     let ascending = entries.is_sorted_by(|a, b| a.0 < b.0) && others.is_sorted_by(|a, b| a < b);
-    if entries.is_empty() || !ascending && !seeded::bug("read-in-any-order") {
+    if entries.is_empty() || !ascending {
         return Err(ProofRefused::Unordered);
     }
     if entries.iter().any(|(subject, _)| shard_of(subject.account()) != proof.header.shard) {
@@ -65,7 +65,7 @@ pub fn check_read(
     keys.extend_from_slice(others);
     let held = verify(&root.0, &StateProof::from_bytes(proof.state.as_slice())?, &keys)?;
     for (place, ((_, value), held)) in entries.iter().zip(held).enumerate() {
-        if value.as_ref().map(|value| value_hash(value.as_slice())) != held && !seeded::bug("read-shows-any-value") {
+        if value.as_ref().map(|value| value_hash(value.as_slice())) != held {
             return Err(ProofRefused::OtherValue(place));
         }
     }

@@ -4,7 +4,7 @@ use super::{ProofRefused, Trust, Unprovable};
 use crate::genesis::shard_of;
 use rustorium_crypto::{domain, merkle, receipt_leaf, result_root, sign, signed_bytes, transaction_id};
 use rustorium_types::{
-    BlockProof, BoundedVec, Genesis, Hash, Header, Receipt, ReceiptProof, ResultLink, TransactionProof, seeded,
+    BlockProof, BoundedVec, Genesis, Hash, Header, Receipt, ReceiptProof, ResultLink, TransactionProof,
 };
 
 /// Puts a receipt's proof together: `receipts` are all of its height, `previous_root` is the result root before it,
@@ -53,22 +53,22 @@ pub fn check_receipt(proof: &ReceiptProof) -> Result<(), ProofRefused> {
     };
     let (index, count) = (receipt.index as usize, proof.receipts as usize);
     let root = merkle::root_from_path(receipt_leaf(receipt), index, count, &proof.siblings);
-    let least = merkle::least_count(index, count) == count || seeded::bug("receipt-under-many-counts");
-    if root != Some(first.receipts) && !seeded::bug("receipt-of-another-block") || !least {
+    let least = merkle::least_count(index, count) == count;
+    if root != Some(first.receipts) || !least {
         return Err(ProofRefused::NotInReceipts);
     }
     let claim = &proof.header.result;
     let span = claim.height.0.checked_sub(receipt.height.0).and_then(|heights| heights.checked_add(1));
     // A claim below the receipt's height says nothing about it, however many links there are.
     let (links, needed) = (proof.links.len() as u64, span.unwrap_or(0));
-    if links != needed && !seeded::bug("links-of-any-number") {
+    if links != needed {
         return Err(ProofRefused::LinkCount { links, needed });
     }
     let root = proof
         .links
         .iter()
         .fold(proof.previous_root, |root, link| result_root(&root, &link.receipts, &link.diff, &link.outbox));
-    if root == claim.root || seeded::bug("receipt-under-any-root") { Ok(()) } else { Err(ProofRefused::OtherRoot) }
+    if root == claim.root { Ok(()) } else { Err(ProofRefused::OtherRoot) }
 }
 
 /// Checks a transaction's proof against the genesis alone.
@@ -88,13 +88,13 @@ pub fn verify_transaction(genesis: &Genesis, proof: &TransactionProof) -> Result
 pub fn check_transaction(proof: &TransactionProof) -> Result<(), ProofRefused> {
     let (transaction, receipt) = (&proof.transaction, &proof.receipt.receipt);
     let its_own = transaction_id(&transaction.body) == receipt.transaction;
-    if !its_own && !seeded::bug("receipt-of-another-transaction") {
+    if !its_own {
         return Err(ProofRefused::OtherTransaction);
     }
     let signed = signed_bytes(domain::TRANSACTION, &transaction.body);
     // The id doesn't cover the signature, so a receipt alone would let any signature pass.
     let good = sign::verify(&transaction.body.public_key, &signed, &transaction.signature);
-    if !good && !seeded::bug("proven-with-any-signature") {
+    if !good {
         return Err(ProofRefused::BadSignature);
     }
     check_receipt(&proof.receipt)

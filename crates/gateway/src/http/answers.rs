@@ -15,7 +15,6 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use rustorium_types::seeded;
 use serde::Serialize;
 use std::cell::Cell;
 use std::io;
@@ -91,13 +90,10 @@ impl Room {
 
 impl Answers {
     pub(crate) fn new(limits: &AnswerLimits, metrics: GatewayMetrics) -> Self {
-        let endless = seeded::bug("answers-without-end");
-        let alone = seeded::bug("reads-without-end");
-        let bytes = |bound: usize| if endless { u32::MAX as usize } else { bound };
         Self {
-            bytes: Shares::new(bytes(limits.bytes_max), bytes(limits.bytes_per_address_max)),
+            bytes: Shares::new(limits.bytes_max, limits.bytes_per_address_max),
             results: Shares::new(limits.result_bytes_max, limits.result_bytes_per_address_max),
-            reads: Shares::new(limits.reads_max, if alone { limits.reads_max } else { limits.reads_per_address_max }),
+            reads: Shares::new(limits.reads_max, limits.reads_per_address_max),
             room_timeout: limits.room_timeout,
             metrics,
         }

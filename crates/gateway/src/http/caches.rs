@@ -4,16 +4,12 @@
 
 use axum::http::{HeaderValue, header};
 use axum::response::Response;
-use rustorium_types::seeded;
 
 /// The directive that lets a cache keep an answer for everybody, even one to a request with `Authorization`.
 const PUBLIC: &str = "public";
 
 /// Makes an answer its bearer's own.
 pub(super) fn keep_private(response: &mut Response) {
-    if seeded::bug("bearers-answers-are-public") {
-        return;
-    }
     let headers = response.headers_mut();
     let control = match headers.get(header::CACHE_CONTROL).map(|value| value.to_str()) {
         Some(Ok("no-store")) => "no-store".to_owned(),

@@ -11,7 +11,6 @@ use crate::problem::{Code, Problem};
 use crate::tls::{Tls, is_http_2};
 use rustls::{AlertDescription, Error as RustlsError};
 use rustorium_transport::door::{Door, Verdict};
-use rustorium_types::seeded;
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -126,16 +125,11 @@ impl Secured {
 
     /// The handshake; none where it came to nothing, which is counted.
     pub(super) async fn accept(&self, stream: TcpStream, address: IpAddr) -> Option<Connection> {
-        let within = if seeded::bug("handshake-without-end") {
-            self.limits.head_timeout * 100
-        } else {
-            self.limits.handshake_timeout
-        };
         // TCP has proved the address.
         let Verdict::Enter(_inside) = self.door.knock(Instant::now(), address, true) else {
             return self.failed(HandshakeFailure::Crowded);
         };
-        match timeout(within, self.shake(stream, address)).await {
+        match timeout(self.limits.handshake_timeout, self.shake(stream, address)).await {
             Ok(Ok(connection)) => Some(connection),
             Ok(Err(failure)) => self.failed(failure),
             Err(_) => self.failed(HandshakeFailure::Late),

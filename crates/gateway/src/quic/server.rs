@@ -13,7 +13,7 @@ use crate::metrics::{GatewayMetrics, QUIC};
 use crate::screen::{Screened, screen};
 use quinn::{Connection, Endpoint, EndpointConfig, Incoming, RecvStream, SendStream, TokioRuntime, VarInt};
 use rustorium_transport::door::{Door, DoorLimits, Verdict};
-use rustorium_types::{BoundedBytes, decode, seeded};
+use rustorium_types::{BoundedBytes, decode};
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
@@ -245,9 +245,7 @@ struct Leaving<'a> {
 
 impl Drop for Leaving<'_> {
     fn drop(&mut self) {
-        if !seeded::bug("waits-outlive-their-session") {
-            self.face.backend.left(self.visit);
-        }
+        self.face.backend.left(self.visit);
     }
 }
 
@@ -277,8 +275,7 @@ async fn open(connection: &Connection, face: &Face) -> Result<Option<Opened>, Vi
         return Err(Violation::Version);
     }
     let token = token.as_ref().map(BoundedBytes::as_slice);
-    let need = if seeded::bug("session-of-a-reader") { Scope::Read } else { Scope::Submit };
-    let pass = face.gate.check(need, token).map_err(Violation::Denied)?;
+    let pass = face.gate.check(Scope::Submit, token).map_err(Violation::Denied)?;
     let hello =
         ServerFrame::Hello { version: FACE_VERSION, chain: face.backend.chain().id, credit: face.limits.credit };
     let mut out = Vec::new();

@@ -10,7 +10,7 @@ use super::wire::{
 use crate::backend::Submitted;
 use bytes::Bytes;
 use parking_lot::Mutex;
-use rustorium_types::{encode_into, seeded};
+use rustorium_types::encode_into;
 use std::collections::VecDeque;
 use tokio::sync::Notify;
 
@@ -87,11 +87,7 @@ impl Session {
 
     pub(super) fn take_credit(&self, count: u32) -> Result<(), Violation> {
         let mut outbox = self.outbox.lock();
-        outbox.credit = outbox
-            .credit
-            .checked_sub(count)
-            .or(seeded::bug("credit-not-asked").then_some(0))
-            .ok_or(Violation::OverCredit)?;
+        outbox.credit = outbox.credit.checked_sub(count).ok_or(Violation::OverCredit)?;
         Ok(())
     }
 

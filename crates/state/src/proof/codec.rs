@@ -8,7 +8,7 @@ use crate::ipa::ProofError;
 use crate::multiproof::MultiProof;
 use crate::path::Prefix;
 use crate::slot::Leaf;
-use rustorium_types::{AccountId, Hash, StateKey, seeded};
+use rustorium_types::{AccountId, Hash, StateKey};
 use thiserror::Error;
 
 /// Bytes that a proof can have.
@@ -86,7 +86,7 @@ fn read_nodes(rest: &mut &[u8]) -> Result<Vec<ShownNode>, ProofBytesError> {
         let prefix = rest.split_off(..usize::from(length)).ok_or(ProofBytesError::Short)?;
         let prefix = Prefix::new(prefix).ok_or(ProofBytesError::Malformed("a prefix has more than 63 bytes"))?;
         let above = nodes.last().map_or(Prefix::EMPTY, |last| last.0);
-        if above >= prefix && !seeded::bug("nodes-in-any-order") {
+        if above >= prefix {
             return Err(ProofBytesError::Malformed("the prefixes do not ascend from the top's"));
         }
         nodes.push((prefix, read(rest)?));
@@ -99,7 +99,7 @@ fn read_leaves(rest: &mut &[u8]) -> Result<Vec<Leaf>, ProofBytesError> {
     let mut leaves: Vec<Leaf> = Vec::with_capacity(count);
     for _ in 0..count {
         let key = StateKey { account: AccountId(read(rest)?), name: read(rest)? };
-        if leaves.last().is_some_and(|last| last.key >= key) && !seeded::bug("proof-of-any-spelling") {
+        if leaves.last().is_some_and(|last| last.key >= key) {
             return Err(ProofBytesError::Malformed("the keys do not ascend"));
         }
         leaves.push(Leaf { key, value: Hash(read(rest)?) });

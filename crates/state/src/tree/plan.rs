@@ -4,7 +4,6 @@ use super::explore::Visit;
 use super::{KeyChange, KvRead, TreeError};
 use crate::path::{Prefix, SlotId, common_length};
 use crate::slot::{Child, Commitment, Leaf, Slot};
-use rustorium_types::seeded;
 
 /// What a slot will hold.
 pub(super) enum Plan {
@@ -114,7 +113,7 @@ fn plan_child(
     removed: &mut Vec<SlotId>,
 ) -> Result<Plan, TreeError> {
     let filled = filled_after(&child, &changes)?;
-    if filled > 1 || filled == 1 && seeded::bug("lone-slot-stays") {
+    if filled > 1 {
         return Ok(Plan::Node(Box::new(Work { prefix: child.prefix, base: child.commitment, filled, changes })));
     }
     let row = |index| SlotId { node: child.prefix, index };

@@ -11,7 +11,6 @@ use crate::files;
 use parking_lot::RwLock;
 use rustix::fs::FallocateFlags;
 use rustorium_crypto::seal::{FreshSalt, LogOpener, LogSealer};
-use rustorium_types::seeded;
 use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::io;
@@ -87,11 +86,7 @@ impl Folder {
         let open = files::private_file().read(true).write(true).create(true).truncate(false).open(&lock_path);
         let lock = open.map_err(|e| JournalError::io("open", &lock_path, &e))?;
         let free = files::try_lock(&lock).map_err(|e| JournalError::io("lock", &lock_path, &e))?;
-        if free || seeded::bug("journal-open-twice") {
-            Ok((folder, lock))
-        } else {
-            Err(JournalError::Locked { folder: path.to_owned() })
-        }
+        if free { Ok((folder, lock)) } else { Err(JournalError::Locked { folder: path.to_owned() }) }
     }
 
     pub(super) fn keys(&self) -> Arc<JournalKeys> {
@@ -140,9 +135,7 @@ impl Folder {
                 layout.free.push(found.segment);
             } else {
                 // Read from the page cache, perhaps: what comes next builds on it, so it has to be on disk first.
-                if !seeded::bug("found-journal-not-synced") {
-                    self.sync(&found.segment)?;
-                }
+                self.sync(&found.segment)?;
                 records.append(&mut found.records);
                 let mut segment = found.segment;
                 if found.header.before {
@@ -197,7 +190,7 @@ impl Folder {
                 file.sync_all()?;
             }
             fs::rename(&unfinished, &path)?;
-            if self.durability == Durability::Vote && !seeded::bug("segment-name-not-synced") {
+            if self.durability == Durability::Vote {
                 files::sync_folder(&self.path)?;
             }
             Ok(file)
@@ -246,7 +239,6 @@ impl Folder {
     /// Syncs the file's data, where this journal is to survive a power cut.
     pub(super) fn sync(&self, segment: &SegmentFile) -> Result<(), JournalError> {
         match self.durability {
-            Durability::Vote if seeded::bug("journal-not-synced") => Ok(()),
             Durability::Vote => segment.file.sync_data().map_err(|e| JournalError::io("sync", &segment.path, &e)),
             Durability::Os => Ok(()),
         }
@@ -292,7 +284,7 @@ impl Folder {
 
     fn read_segment(&self, segment: SegmentFile, header: Header, buffer: &mut Vec<u8>) -> Result<Found, JournalError> {
         let cut = header.pages != 0 && pages(&segment) != header.pages;
-        if cut && !seeded::bug("cut-segment-unnoticed") {
+        if cut {
             return Err(corrupt(&segment, segment.bytes as usize, "the file ends here, and was longer"));
         }
         let length = usize::try_from(segment.bytes).map_err(|_| corrupt(&segment, 0, "it is larger than memory"))?;
@@ -356,14 +348,14 @@ fn check_chain(found: &[Found]) -> Result<(usize, u64), JournalError> {
             // Never synced (durability "os"): a power cut took what came before it.
             return Ok((index, next));
         }
-        if f.header.first != next && !seeded::bug("journal-with-a-gap") {
+        if f.header.first != next {
             return Err(corrupt(
                 &f.segment,
                 0,
                 "records that had been durable are missing before it, or are there twice",
             ));
         }
-        if f.beyond.is_some() && !seeded::bug("damaged-record-unnoticed") {
+        if f.beyond.is_some() {
             let at = PAGE + (f.end - f.header.first) as usize;
             return Err(corrupt(&f.segment, at, "a record that had been durable doesn't check"));
         }

@@ -14,7 +14,7 @@ use rocksdb::{
     ColumnFamily, DB, DBPinnableSlice, DBRawIterator, Direction, ErrorKind, IteratorMode, PrefixRange, ReadOptions,
     WriteBatch,
 };
-use rustorium_types::{Height, seeded};
+use rustorium_types::Height;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -180,9 +180,7 @@ impl Disk {
         let Kept { oldest_height, roots } = self.kept();
         // Which leaves are yet to be swept up is in rows that are needed until then.
         let height = oldest_height.0.min(self.swept.load(Ordering::Acquire));
-        if !seeded::bug("store-not-synced") {
-            self.db.flush_wal(true).map_err(|e| failure(&self.path, e.as_ref()))?;
-        }
+        self.db.flush_wal(true).map_err(|e| failure(&self.path, e.as_ref()))?;
         self.manifest.keep()?;
         self.needed.height.store(height, Ordering::Release);
         self.needed.root.store(roots.map_or(0, |(oldest, _)| oldest.0), Ordering::Release);
@@ -195,7 +193,6 @@ impl Disk {
         let mut roots = self.roots.write();
         let base = roots.kept.last().copied().unwrap_or(most);
         let viewed = roots.views.keys().next().copied().unwrap_or(most);
-        let viewed = if seeded::bug("pruned-under-a-view") { most } else { viewed };
         let most = most.min(base).min(viewed).max(self.floor());
         let floor = most.min(step);
         roots.kept.retain(|root| *root >= floor);

@@ -7,7 +7,6 @@ use crate::rows::{self, NAMED_BYTES, STATE_KEY_BYTES, Table};
 use rocksdb::CompactionDecision;
 use rocksdb::compaction_filter::CompactionFilter;
 use rocksdb::compaction_filter_factory::{CompactionFilterContext, CompactionFilterFactory};
-use rustorium_types::seeded;
 use std::ffi::CStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -62,7 +61,6 @@ impl Filter {
             Table::Meta => rows::finalization_height(key).is_none_or(|height| height.0 >= self.height),
             // The height below the oldest stays: a receipt's proof begins with its root.
             Table::Log => height(0).is_none_or(|height| height.saturating_add(1) >= self.height),
-            Table::Index if seeded::bug("pruned-index-stays") => true,
             Table::Index => height(NAMED_BYTES).is_none_or(|height| height >= self.height),
             Table::Undo => height(0).is_none_or(|root| root > self.root),
             Table::State => match (key.first_chunk(), height(STATE_KEY_BYTES)) {

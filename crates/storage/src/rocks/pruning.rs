@@ -16,7 +16,7 @@ use crate::rows::{self, STATE_KEY_BYTES, Table};
 use crate::store::{Store, StoreError};
 use crate::tree::TreeStore;
 use rocksdb::WriteBatch;
-use rustorium_types::{Height, StateKey, encode_into, seeded};
+use rustorium_types::{Height, StateKey, encode_into};
 use std::sync::atomic::Ordering;
 
 /// Heights that one step goes up by, and rows that one write removes.
@@ -29,9 +29,7 @@ impl RocksStore {
         let _writer = self.writer.lock();
         let Some(tip) = self.tip() else { return Ok(Pruning::default()) };
         // What the chain's first root will be made of has no base to stand for it yet.
-        let rootless = !seeded::bug("pruned-before-the-first-root")
-            && self.disk.base().is_none()
-            && self.tree_writes(tip.height)?.is_some();
+        let rootless = self.disk.base().is_none() && self.tree_writes(tip.height)?.is_some();
         let old = self.disk.floor();
         let most = if rootless { old } else { below.min(tip.height) };
         let step = Height(old.0.saturating_add(STEP_HEIGHTS));

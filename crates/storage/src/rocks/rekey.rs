@@ -10,7 +10,6 @@ use crate::rows::Table;
 use crate::store::StoreError;
 use rocksdb::{BottommostLevelCompaction, CompactOptions, FlushOptions, LiveFile};
 use rustorium_crypto::seal::AtRest;
-use rustorium_types::seeded;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
@@ -35,7 +34,7 @@ impl RocksStore {
             return self.rekey(at_rest).map(drop);
         }
         let Some(first) = self.disk.keys.first_of_newest() else { return Ok(()) };
-        if self.rotation().is_none_or(|rotation| rotation.version < first) && !seeded::bug("cut-rekeying-forgotten") {
+        if self.rotation().is_none_or(|rotation| rotation.version < first) {
             let _writer = self.writer.lock();
             self.begin_rotation(first)?;
         }

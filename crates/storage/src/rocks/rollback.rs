@@ -12,7 +12,7 @@ use crate::store::{Store, StoreError, Tip};
 use crate::tree::TreeWrites;
 use rocksdb::{Direction, IteratorMode, WriteBatch};
 use rustorium_crypto::value_hash;
-use rustorium_types::{EpochChange, Hash, Height, LeafWrite, encode_into, seeded};
+use rustorium_types::{EpochChange, Hash, Height, LeafWrite, encode_into};
 use std::collections::BTreeMap;
 
 /// Rows that one write removes.
@@ -129,9 +129,7 @@ impl RocksStore {
 
     /// Removes all rows of heights above one, but for those of the tree.
     fn forget_above(&self, to: Height) -> Result<(), StoreError> {
-        if !seeded::bug("rollback-keeps-newer-values") {
-            self.remove(Table::State, |key| rows::version_of_leaf(key).map(|(_, height)| height > to))?;
-        }
+        self.remove(Table::State, |key| rows::version_of_leaf(key).map(|(_, height)| height > to))?;
         self.remove(Table::Index, |key| rows::index_height(key).map(|height| height > to))?;
         let mut batch = WriteBatch::default();
         let meta = self.disk.family(Table::Meta)?;
@@ -146,7 +144,7 @@ impl RocksStore {
             }
             let contents = self.disk.keys.open_row(Table::Meta, &key, &row)?;
             let change: EpochChange = rows::decode_row(Table::Meta, &key, &contents)?;
-            if change.boundary.height > to && !seeded::bug("rollback-keeps-later-epochs") {
+            if change.boundary.height > to {
                 batch.delete_cf(meta, &key);
             }
         }

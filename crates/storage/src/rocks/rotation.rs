@@ -9,7 +9,6 @@ use crate::rows::{self, Table};
 use crate::store::StoreError;
 use rocksdb::{Direction, IteratorMode, ReadOptions, WriteBatch};
 use rustorium_crypto::seal::version_of;
-use rustorium_types::seeded;
 
 /// Rows that one step looks at, and bytes of them after which it ends: commits wait no longer than that.
 const STEP_ROWS: u64 = 256;
@@ -137,9 +136,7 @@ impl RocksStore {
 
     fn finish_rotation(&self, cursor: &Cursor) -> Result<(), StoreError> {
         // A power cut must not bring a row back whose version is gone.
-        if !seeded::bug("rotated-rows-not-synced") {
-            self.disk.db.flush_wal(true).map_err(|e| failure(&self.disk.path, e.as_ref()))?;
-        }
+        self.disk.db.flush_wal(true).map_err(|e| failure(&self.disk.path, e.as_ref()))?;
         self.disk.keys.drop_below(cursor.progress.version)?;
         let deleted = self.disk.db.delete_cf(self.disk.family(Table::Meta)?, rows::ROTATION_KEY);
         deleted.map_err(|e| failure(&self.disk.path, e.as_ref()))?;

@@ -7,7 +7,7 @@ use crate::store::{Store, StoreError, tip_after};
 use crate::synced::{SyncStore, SyncedTip, not_begun};
 use crate::tree::TreeRow;
 use rocksdb::WriteBatch;
-use rustorium_types::{Header, Height, LeafWrite, encode_into, seeded};
+use rustorium_types::{Header, Height, LeafWrite, encode_into};
 
 /// Behind every key of every table.
 const KEY_END: [u8; 128] = [u8::MAX; 128];
@@ -22,7 +22,7 @@ impl SyncStore for RocksStore {
         let mut batch = WriteBatch::default();
         // What was never written needs no markers that it is gone, which would cost every later read.
         let used = self.tip().is_some() || self.syncing()?.is_some();
-        if used && !seeded::bug("older-rows-stay") {
+        if used {
             for table in [Table::Log, Table::Index, Table::State, Table::Tree, Table::Undo] {
                 batch.delete_range_cf(self.disk.family(table)?, &[][..], &KEY_END[..]);
             }
@@ -72,7 +72,7 @@ impl SyncStore for RocksStore {
         let mut scratch = self.writer.lock();
         let commit = &synced.commit;
         let height = commit.block.header.height;
-        if self.syncing()?.is_none() && !seeded::bug("snapshot-never-begun") {
+        if self.syncing()?.is_none() {
             return Err(not_begun(height));
         }
         let tip = tip_after(None, commit);

@@ -9,7 +9,7 @@ use rustorium_state::slot::{Child, Commitment, Leaf, Slot};
 use rustorium_state::tables::Tables;
 use rustorium_state::tree::{self, Row};
 use rustorium_state::workers::Workers;
-use rustorium_types::{PublicKey, StateAnswer, StateKey, StateLeaf, seeded};
+use rustorium_types::{PublicKey, StateAnswer, StateKey, StateLeaf};
 use thiserror::Error;
 
 /// Why a part was refused. Only a peer that lies, or whose disk does, sends such a thing.
@@ -106,10 +106,7 @@ fn subtree(
     let hashed: Vec<Leaf> = leaves.iter().map(hashed).collect();
     match tree::subtree(tables, &hashed, workers) {
         Ok(Some(found)) => match found.slot {
-            Slot::Child(node)
-                if node.prefix == *prefix && node.commitment.encode() == *commitment
-                    || seeded::bug("subtree-not-compared") =>
-            {
+            Slot::Child(node) if node.prefix == *prefix && node.commitment.encode() == *commitment => {
                 Ok(Found::Subtree { node, rows: found.rows, leaves })
             }
             _ => Err(Lie::Subtree),
@@ -120,9 +117,7 @@ fn subtree(
 
 fn values_of(wanted: &[(SlotId, Leaf)], values: Vec<StateLeaf>) -> Result<Found, Lie> {
     let leaves: Vec<StoredLeaf> = values.into_iter().map(stored).collect();
-    let right = |(leaf, (_, wanted)): (&StoredLeaf, &(SlotId, Leaf))| {
-        hashed(leaf) == *wanted || seeded::bug("value-not-compared")
-    };
+    let right = |(leaf, (_, wanted)): (&StoredLeaf, &(SlotId, Leaf))| hashed(leaf) == *wanted;
     if leaves.is_empty() || leaves.len() > wanted.len() || !leaves.iter().zip(wanted).all(right) {
         return Err(Lie::Value);
     }

@@ -7,7 +7,7 @@
 use super::{Pool, PoolConfig};
 use crate::refused::Refused;
 use crate::sender::{Sender, Totals};
-use rustorium_types::{AccountId, TxId, seeded};
+use rustorium_types::{AccountId, TxId};
 use std::collections::VecDeque;
 
 /// What a sender may hold in any case.
@@ -85,7 +85,7 @@ fn level(mut held: Vec<u64>, target: u64) -> Option<u64> {
 impl Pool {
     /// Checks that there is room at all.
     pub(super) fn check_room(&self, bytes: u64) -> Result<(), Refused> {
-        if self.has_room(1, bytes) || seeded::bug("pool-without-end") { Ok(()) } else { Err(Refused::PoolFull) }
+        if self.has_room(1, bytes) { Ok(()) } else { Err(Refused::PoolFull) }
     }
 
     /// Whether that many more would fit: asked before signatures are checked, so that being busy costs little.
@@ -101,13 +101,12 @@ impl Pool {
         if gapped && self.totals.gapped >= gaps_max {
             return Err(Refused::PoolFull);
         }
-        let fair = !seeded::bug("pool-without-shares");
-        let share = |free: usize| if fair { (free / SHARE_OF_FREE).max(SHARE_MIN) } else { usize::MAX };
+        let share = |free: usize| (free / SHARE_OF_FREE).max(SHARE_MIN);
         let limit = share(self.config.transactions_max - self.totals.count).min(self.config.per_sender_max);
         let few_gaps = !gapped || held.gapped < share(gaps_max - self.totals.gapped);
         let free = self.config.bytes_max.saturating_sub(self.totals.bytes);
         let bytes_max = (free / SHARE_OF_FREE as u64).max(self.config.transaction_bytes_max as u64);
-        let few_bytes = held.bytes.saturating_add(bytes) <= bytes_max || !fair;
+        let few_bytes = held.bytes.saturating_add(bytes) <= bytes_max;
         if held.count < limit && few_gaps && few_bytes {
             Ok(())
         } else {
@@ -133,7 +132,7 @@ impl Pool {
     pub(super) fn make_room(&mut self) {
         for _ in 0..LOOKS_MAX {
             let crowded = [Measure::Transactions, Measure::Bytes].iter().any(|by| self.takes_more_than(12, *by));
-            if !crowded || seeded::bug("old-ones-stay") {
+            if !crowded {
                 break;
             }
             let Some((since_ms, id)) = self.ages.admitted.front().copied() else { break };
@@ -158,7 +157,7 @@ impl Pool {
     fn level_off(&mut self, measure: Measure) {
         let held: Vec<u64> = self.senders.values().map(|sender| measure.of(&sender.totals())).collect();
         let target = measure.max(&self.config) / 4 * 3;
-        let Some(level) = level(held, target).filter(|_| !seeded::bug("pool-without-shares")) else { return };
+        let Some(level) = level(held, target) else { return };
         let level = level.max(measure.small(&self.config));
         let held = |sender: &Sender| measure.of(&sender.totals());
         let large = self.senders.iter().filter(|(_, sender)| held(sender) > level);

@@ -5,7 +5,6 @@
 
 use ark_bn254::Bn254;
 use ark_groth16::ProvingKey;
-use rustorium_types::seeded;
 
 use super::error::CeremonyError;
 use super::points::{Progress, Reader, Steps};
@@ -151,7 +150,7 @@ impl Transcript {
         let (hashes, heads) = check_chain(1, &self.first, first_start(), &mut steps)?;
         let last = hashes.last().copied().unwrap_or(first_start());
         let mut verified = listed(1, &self.first, &hashes);
-        if heads != self.powers.heads() && !seeded::bug("powers-of-others") {
+        if heads != self.powers.heads() {
             return Err(CeremonyError::Powers("tau, alpha or beta"));
         }
         if self.second.is_some() || is_closed(&self.first) {
@@ -300,7 +299,7 @@ fn is_closed<const N: usize>(contributions: &[Contribution<N>]) -> bool {
 /// Everybody knows a beacon's secret, so that a phase needs another one; imported powers have theirs.
 fn needs_a_secret<const N: usize>(phase: u8, contributions: &[Contribution<N>]) -> Result<(), CeremonyError> {
     let secret = contributions.iter().any(|one| matches!(one.origin, Origin::Random | Origin::Import(_)));
-    if secret || seeded::bug("beacon-is-secret-enough") { Ok(()) } else { Err(CeremonyError::NoSecret(phase)) }
+    if secret { Ok(()) } else { Err(CeremonyError::NoSecret(phase)) }
 }
 
 fn may_add<const N: usize>(phase: u8, contributions: &[Contribution<N>]) -> Result<(), CeremonyError> {
