@@ -195,8 +195,16 @@ impl NodeMetrics {
         self.add("rustorium_execution_block_seconds", "Time to execute a block", &self.execution);
         self.add("rustorium_storage_commit_seconds", "Time to commit a block", &self.commit);
         self.add("rustorium_python_steps", "Calls of replica.on_input by input", &self.steps);
-        self.add("rustorium_python_step_cpu_seconds", "CPU time of a step, of one turn of the core in 16", &self.step_cpu);
-        self.add("rustorium_python_step_wall_seconds", "Wall time of a step, of one turn of the core in 16", &self.step_wall);
+        self.add(
+            "rustorium_python_step_cpu_seconds",
+            "CPU time of a step, of one turn of the core in 16",
+            &self.step_cpu,
+        );
+        self.add(
+            "rustorium_python_step_wall_seconds",
+            "Wall time of a step, of one turn of the core in 16",
+            &self.step_wall,
+        );
     }
 
     /// Lets another room register its own figures.
