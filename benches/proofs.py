@@ -23,7 +23,7 @@ from rustorium.client.light import now_ms
 from rustorium.client.operations import put
 from rustorium.devnet import Devnet
 from rustorium.errors import Busy
-from rustorium.home import read_genesis
+from rustorium.home.paths import read_genesis
 from rustorium.types import PROOF_KEYS_MAX
 
 KEYS = 1_000

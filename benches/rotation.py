@@ -13,7 +13,7 @@ from pathlib import Path
 from rustorium.client import Client, Key
 from rustorium.client.operations import put
 from rustorium.devnet import Devnet
-from rustorium.home import Home
+from rustorium.home.paths import Home
 from rustorium.node.admin import call
 
 VALIDATORS = 4

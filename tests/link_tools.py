@@ -18,7 +18,7 @@ from typing import Self
 
 from rustorium.config import split_address
 from rustorium.devnet import Devnet
-from rustorium.home import Home
+from rustorium.home.paths import Home
 
 DATAGRAM_MAX = 1 << 16
 POLL_S = 0.2

@@ -11,7 +11,7 @@ from typing import Any
 
 from process_tools import DEADLINE_S, wait_for
 from rustorium.devnet import Devnet
-from rustorium.home import Home
+from rustorium.home.paths import Home
 from rustorium.node.recoverystate import read_recovery
 
 

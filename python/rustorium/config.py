@@ -25,7 +25,7 @@ HOME_NOTE = ("# Older releases don't know this section and refuse the home: see 
 ENV_SEPARATOR = "__"
 
 HOME_FORMAT = 2
-"""The format of homes that this release writes and starts (`homeformat`)."""
+"""The format of homes that this release writes and starts (`home.format`)."""
 KEEP_MIN = 1_000
 """Heights that a node keeps at least: what a restart and a peer that was away for a moment ask for."""
 PROOFS_KEPT_MAX = 1_000

@@ -21,8 +21,8 @@ from typing import IO, Any, Self
 
 from rustorium.config import split_address
 from rustorium.errors import DevnetError, RustoriumError
-from rustorium.faces import gateway_url
-from rustorium.home import (
+from rustorium.home.endpoints import gateway_url
+from rustorium.home.paths import (
     Home,
     make_folder,
     public_part,

@@ -16,7 +16,7 @@ from rustorium.client import Client, Key
 from rustorium.client import operations as ops
 from rustorium.config import is_loopback, split_address
 from rustorium.errors import DevnetError, RustoriumError
-from rustorium.home import open_key_file, public_part, read_genesis
+from rustorium.home.paths import open_key_file, public_part, read_genesis
 from rustorium.net import Net
 
 BODY_BYTES_MAX = 4096

@@ -26,10 +26,10 @@ from rustorium.config import (
     StorageSection,
 )
 from rustorium.errors import HomeError, NotFound, NotReady, UsageError
-from rustorium.faces import gateway_url
-from rustorium.followers import add
-from rustorium.home import SEEDS_MAX, Home, make_folder, read_genesis, write_private
-from rustorium.homelock import stopped
+from rustorium.home.endpoints import gateway_url
+from rustorium.home.followers import add
+from rustorium.home.lock import stopped
+from rustorium.home.paths import SEEDS_MAX, Home, make_folder, read_genesis, write_private
 from rustorium.netgen import Listen
 from rustorium.ports import PortLeases
 from rustorium.types import Subject

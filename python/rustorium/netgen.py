@@ -26,7 +26,7 @@ from rustorium.config import (
     nearest,
 )
 from rustorium.errors import UsageError
-from rustorium.home import Home, make_folder, new_random_passphrase, write_private
+from rustorium.home.paths import Home, make_folder, new_random_passphrase, write_private
 from rustorium.regions import OWN_MAX, own_labels, region_byte
 
 ACCOUNT_STORAGE_BYTES = 1 << 40

@@ -29,8 +29,10 @@ from rustorium.client.prooffile import (
 )
 from rustorium.config import load, render
 from rustorium.errors import RustoriumError
-from rustorium.home import Home
-from rustorium.homeformat import FILE, record, require_current
+from rustorium.home.format import FILE, record, require_current
+from rustorium.home.paths import Home
+from rustorium.home.tokens import Role, Scope, issue
+from rustorium.home.tokens import load as load_tokens
 from rustorium.net import Net, NetAccount, NetNode, read_net
 from rustorium.netgen import RTT_MATRIX, matrix_regions
 from rustorium.node.admin import AdminServer
@@ -39,8 +41,6 @@ from rustorium.node.adminclient import said
 from rustorium.node.adminhttp import arguments_of
 from rustorium.node.recoverystate import RecoveryState, at_work, last_end
 from rustorium.node.tokenwork import asked, fields_of
-from rustorium.tokens import Role, Scope, issue
-from rustorium.tokens import load as load_tokens
 
 Read = Callable[[bytes], object]
 

@@ -38,7 +38,7 @@ from rustorium.client import Client, Key
 from rustorium.config import load as load_config
 from rustorium.config import render
 from rustorium.devnet import Devnet
-from rustorium.home import Home
+from rustorium.home.paths import Home
 
 pytestmark = MARK
 

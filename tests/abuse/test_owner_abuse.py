@@ -19,9 +19,9 @@ from rustorium.client import Client
 from rustorium.client.operations import possession_of, replace_key
 from rustorium.devnet import Devnet
 from rustorium.errors import RustoriumError
-from rustorium.home import public_part, read_genesis
+from rustorium.home.paths import public_part, read_genesis
+from rustorium.home.rekey import Opener, owner_of
 from rustorium.joining import find
-from rustorium.rekeying import Opener, owner_of
 
 pytestmark = MARK
 

@@ -10,8 +10,8 @@ import pytest
 from cli_runner import Cli
 
 from admin_tools import FakeNode, serving
-from rustorium.auditlog import log_of, read
-from rustorium.home import Home
+from rustorium.home.auditlog import log_of, read
+from rustorium.home.paths import Home
 from rustorium.node.admin import address_of
 from rustorium.node.bridge import listen_tcp
 

@@ -11,9 +11,9 @@ import pytest
 from cli_runner import Cli
 
 from rustorium import _native
-from rustorium.auditlog import check, log_of
 from rustorium.client import Key
-from rustorium.home import Home, find_passphrase
+from rustorium.home.auditlog import check, log_of
+from rustorium.home.paths import Home, find_passphrase
 
 LINES = 16
 

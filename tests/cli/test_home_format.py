@@ -9,11 +9,12 @@ from cli_runner import Cli
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rustorium import __version__, _native, homeformat
+from rustorium import __version__, _native
 from rustorium.config import Config
 from rustorium.errors import HomeError
-from rustorium.home import Home
-from rustorium.homelock import stopped
+from rustorium.home import format as homeformat
+from rustorium.home.lock import stopped
+from rustorium.home.paths import Home
 
 NEWER = homeformat.FORMAT + 1
 

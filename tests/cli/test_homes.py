@@ -12,7 +12,7 @@ from cli_runner import Cli
 
 from rustorium import _native
 from rustorium.errors import HomeError
-from rustorium.home import Home, read_genesis
+from rustorium.home.paths import Home, read_genesis
 
 
 def make_home(cli: Cli, tmp_path: Path, passphrase: Path) -> tuple[Path, dict[str, str]]:

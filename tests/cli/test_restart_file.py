@@ -9,11 +9,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rustorium import restarting
 from rustorium.errors import HomeError, UsageError
-from rustorium.home import Home
-from rustorium.rekeying import Opener
-from rustorium.restarting import BODY, CERTIFICATE, FORMAT, VOTE, Plan, read, write
+from rustorium.home import owners_end as restarting
+from rustorium.home.owners_end import BODY, CERTIFICATE, FORMAT, VOTE, Plan, read, write
+from rustorium.home.paths import Home
+from rustorium.home.rekey import Opener
 
 GOOD = {
     "format": FORMAT,

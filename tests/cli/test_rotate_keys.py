@@ -9,8 +9,8 @@ from cli_runner import Cli
 
 from rustorium import _native
 from rustorium.client import Key
-from rustorium.home import Home, find_passphrase, open_storage_key
-from rustorium.node import passphrases
+from rustorium.home import passphrases
+from rustorium.home.paths import Home, find_passphrase, open_storage_key
 
 ENVIRONMENT: dict[str, str] = {}
 FIRST = b"correct horse"

@@ -13,7 +13,7 @@ import pytest
 from cli_runner import Cli, Ended
 
 from rustorium.client.probe import silent, status_of
-from rustorium.home import Home
+from rustorium.home.paths import Home
 from rustorium.net import Net, NetNode
 from rustorium.node.recoverystate import RecoveryState, one_supervisor
 

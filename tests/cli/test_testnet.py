@@ -7,7 +7,7 @@ import pytest
 from cli_runner import Cli
 
 from rustorium import _native
-from rustorium.home import Home, find_passphrase, open_storage_key, public_part, read_passphrase
+from rustorium.home.paths import Home, find_passphrase, open_storage_key, public_part, read_passphrase
 
 HOSTS = ("10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4")
 

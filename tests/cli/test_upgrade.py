@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 from cli_runner import Cli
 
-from rustorium import homeformat, upgrading
 from rustorium.errors import HomeError
-from rustorium.home import Home
-from rustorium.node.setup import init_home
-from rustorium.upgrading import carry_out, plan
+from rustorium.home import format as homeformat
+from rustorium.home import upgrade as upgrading
+from rustorium.home.paths import Home
+from rustorium.home.setup import init_home
+from rustorium.home.upgrade import carry_out, plan
 
 FORMER = '# by hand\n[node]\nname = "old"\n\n[p2p.peers]\n"node-1" = "127.0.0.1:1"'
 """A configuration that the release before wrote, and its operator changed; its last line has no end."""

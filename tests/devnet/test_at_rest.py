@@ -15,7 +15,7 @@ from rustorium.client import Client, Key
 from rustorium.client.operations import delete, grant, issue, put, require_value
 from rustorium.devnet import Devnet
 from rustorium.errors import NotReady, TransactionFailed
-from rustorium.home import Home
+from rustorium.home.paths import Home
 from rustorium.node.admin import call
 from rustorium.testing import DevnetFactory
 

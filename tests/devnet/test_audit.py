@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from process_tools import assert_no_panic, wait_for
-from rustorium.auditlog import log_of, read, signer_of
 from rustorium.client import Client, Key
 from rustorium.client.load import run_load
 from rustorium.devnet import Devnet
 from rustorium.errors import AccessRefused, Refused
-from rustorium.home import Home
+from rustorium.home.auditlog import log_of, read, signer_of
+from rustorium.home.paths import Home
 from rustorium.node.admin import call
 from rustorium.node.adminclient import Remote
 from rustorium.testing import DevnetFactory

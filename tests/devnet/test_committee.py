@@ -12,7 +12,7 @@ from rustorium._native import account_id
 from rustorium.client import Client, Key
 from rustorium.devnet import Devnet
 from rustorium.errors import RustoriumError, TransactionFailed
-from rustorium.home import read_genesis
+from rustorium.home.paths import read_genesis
 from rustorium.joining import admit, find, remove, wait_for_committee
 from rustorium.testing import DevnetFactory
 

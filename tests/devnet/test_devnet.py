@@ -16,7 +16,7 @@ from rustorium.client import AsyncClient, Client, Key
 from rustorium.client.operations import put, require_absent, require_value
 from rustorium.devnet import Devnet, is_ready
 from rustorium.errors import NotFound, ProofRefused, TransactionFailed, VerificationFailed
-from rustorium.home import Home
+from rustorium.home.paths import Home
 from rustorium.net import read_net
 from rustorium.testing import DevnetFactory
 from rustorium.types import Submitted

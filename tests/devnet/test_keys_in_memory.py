@@ -13,7 +13,7 @@ import pytest
 
 from rustorium.client import Client, Key
 from rustorium.devnet import Devnet
-from rustorium.home import Home, open_key_file
+from rustorium.home.paths import Home, open_key_file
 
 pytestmark = pytest.mark.nodes
 

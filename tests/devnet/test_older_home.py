@@ -15,7 +15,7 @@ import pytest
 
 from process_tools import DEADLINE_S, assert_one_sentence, start_home
 from rustorium.client import Client, Key
-from rustorium.home import Home
+from rustorium.home.paths import Home
 
 MADE = Path(__file__).parents[1] / "data" / "home-0.1.0.tar.xz"
 FREE_PORTS = [part for name in ("p2p", "http", "client", "metrics") for part in (f"--{name}-listen", "127.0.0.1:0")]

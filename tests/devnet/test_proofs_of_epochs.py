@@ -12,7 +12,7 @@ from rustorium.client import Client, Key, LightClient
 from rustorium.client.operations import Operation, end_epoch, remove_validator
 from rustorium.devnet import Devnet
 from rustorium.errors import EpochUnknown
-from rustorium.home import read_genesis
+from rustorium.home.paths import read_genesis
 from rustorium.testing import DevnetFactory
 from rustorium.types import ProvenState, Subject, Value
 

@@ -14,7 +14,7 @@ from rust_example import rust_example
 from rustorium.client import Client
 from rustorium.consensus.vocabulary import Diverged, EnterView, Propose, Vote
 from rustorium.devnet import Devnet
-from rustorium.home import Home
+from rustorium.home.paths import Home
 from rustorium.node.inputlog import replay
 from rustorium.node.quarantine import quarantined
 from supervised import Supervised, audited, recover_manually

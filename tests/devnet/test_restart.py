@@ -20,7 +20,7 @@ from process_tools import (
 from rustorium.client import Client, Key
 from rustorium.devnet import Devnet
 from rustorium.errors import RustoriumError
-from rustorium.home import Home, public_part, read_genesis
+from rustorium.home.paths import Home, public_part, read_genesis
 from rustorium.testing import DevnetFactory
 
 pytestmark = pytest.mark.nodes

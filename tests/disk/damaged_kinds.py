@@ -12,9 +12,9 @@ from rustorium import _native
 from rustorium.errors import RustoriumError
 from rustorium.health.catalogue import Act
 from rustorium.health.plan import Step, Trouble
-from rustorium.home import Home, read_passphrase
+from rustorium.home.paths import Home, read_passphrase
+from rustorium.home.tokens import Role, Scope, issue, load
 from rustorium.node.recoverystate import RecoveryState, at_work, last_end, read_recovery, wall_ms
-from rustorium.tokens import Role, Scope, issue, load
 
 KINDS = {
     "config": "config.toml",

@@ -13,12 +13,12 @@ import pytest
 
 from admin_tools import FakeNode, calls, serving
 from rustorium.errors import AccessRefused, ConfigError, NodeError, NotReady, TooManyCalls, UsageError
+from rustorium.home.tokens import Role, Scope, issue, revoke
 from rustorium.node import admin
 from rustorium.node.admin import address_of, call
 from rustorium.node.adminclient import Remote
 from rustorium.node.adminhttp import BODY_BYTES_MAX
 from rustorium.node.bridge import listen_tcp
-from rustorium.tokens import Role, Scope, issue, revoke
 
 NOW = 1_800_000_000_000
 

@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 from admin_tools import FakeNode, calls
 from rustorium import _native
 from rustorium.errors import AccessRefused, NodeError, RustoriumError, TooManyCalls
-from rustorium.followers import Door, add
+from rustorium.home.followers import Door, add
+from rustorium.home.tokens import Role, Scope, issue, load
 from rustorium.node.admincalls import OWNER_BURST, TOKEN_BURST, Caller, Plane, socket_owner
 from rustorium.node.admintrail import EVENT, KINDS_MAX, PERIOD_S_MAX, Trail
 from rustorium.node.keyring import Keyring
 from rustorium.node.profile import Profiler
 from rustorium.node.ratelimit import Buckets
-from rustorium.tokens import Role, Scope, issue, load
 
 ROLES = {
     "status": "read",

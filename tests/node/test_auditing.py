@@ -9,8 +9,8 @@ import structlog
 import trio
 import trio.testing
 
-from rustorium.auditlog import log_of
-from rustorium.home import Home
+from rustorium.home.auditlog import log_of
+from rustorium.home.paths import Home
 from rustorium.node.auditing import (
     LOOK_S,
     PERIOD_S_MAX,

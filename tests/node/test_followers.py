@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from rustorium.errors import HomeError, NotFound, UsageError
-from rustorium.followers import Door, add, load, parse, remove
+from rustorium.home.followers import Door, add, load, parse, remove
 
 A, B = "aa" * 32, "bb" * 32
 

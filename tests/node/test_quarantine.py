@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rustorium.errors import HomeError, HomeMissing
-from rustorium.home import Home
-from rustorium.homelock import stopped
+from rustorium.home.lock import stopped
+from rustorium.home.paths import Home
 from rustorium.node.quarantine import free_space, move_aside, put_back, quarantined, remove
 
 PROFILE = settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])

@@ -13,8 +13,7 @@ import trio.testing
 
 from rustorium import _native
 from rustorium.errors import AccessRefused, HomeError, KeyFileError, NotFound, UsageError
-from rustorium.node.keyring import LOOK_S, Keyring
-from rustorium.tokens import (
+from rustorium.home.tokens import (
     DOMAIN,
     TEXT,
     TOKENS_MAX,
@@ -31,6 +30,7 @@ from rustorium.tokens import (
     read_token,
     revoke,
 )
+from rustorium.node.keyring import LOOK_S, Keyring
 
 NOW = 1_800_000_000_000
 

@@ -11,7 +11,7 @@ import pytest
 from cli_runner import Cli
 
 from rustorium.devnet import Devnet
-from rustorium.home import Home, open_key_file, read_passphrase
+from rustorium.home.paths import Home, open_key_file, read_passphrase
 from rustorium.observe.masking import MASK, Masker
 
 TOKEN = "canary-token-5b1f"

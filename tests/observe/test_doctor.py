@@ -170,7 +170,7 @@ def test_file_systems_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _disk_of(monkeypatch: pytest.MonkeyPatch, kind: str) -> list[doctor.Check]:
     from rustorium.config import Config
-    from rustorium.home import Home
+    from rustorium.home.paths import Home
 
     monkeypatch.setattr(doctor, "_filesystem", lambda _: kind)
     return [one for one in doctor._disk(Home(Path("/nowhere")), Config()) if one.name == "file system"]

@@ -32,7 +32,7 @@ from process_tools import assert_no_panic
 from rustorium import _native
 from rustorium.client import Client, Key
 from rustorium.devnet import Devnet
-from rustorium.home import Home, open_storage_key
+from rustorium.home.paths import Home, open_storage_key
 
 pytestmark = pytest.mark.outside
 

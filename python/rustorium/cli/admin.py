@@ -12,7 +12,7 @@ from rustorium.cli.options import AdminTokenOption, AdminUrlOption, HomeOption, 
 from rustorium.cli.output import Format, Output, emit, emit_one, note
 
 if TYPE_CHECKING:
-    from rustorium.home import Home
+    from rustorium.home.paths import Home
 
 group = typer.Typer(help="A node's admin plane: who may use it, and how far.", no_args_is_help=True)
 tokens = typer.Typer(
@@ -72,7 +72,7 @@ def create(
 ) -> None:
     """Make a token and show it, this once. A running node makes it; of one that doesn't run, the audit log is written
     with its node key."""
-    from rustorium.home import write_private
+    from rustorium.home.paths import write_private
     from rustorium.node.tokenwork import asked
     from rustorium.observe.watching import seconds_of
 

@@ -12,7 +12,7 @@ from rustorium.cli.options import NetOption, home_of, net_of
 from rustorium.cli.output import Format, Output, emit_one, note, pictured, progress, show
 
 if TYPE_CHECKING:
-    from rustorium.home import Home
+    from rustorium.home.paths import Home
     from rustorium.net import Net
     from rustorium.observe.analysis.gather import Net as Gathered
 
@@ -78,7 +78,7 @@ def _urls(home: Path) -> list[str]:
 
 
 def _homes(net: "Net | None", home: Path | None) -> "dict[str, Home]":
-    from rustorium.home import Home
+    from rustorium.home.paths import Home
 
     if home is not None:
         return {home.name: home_of(home)}

@@ -24,7 +24,7 @@ from rustorium.cli.options import (
 from rustorium.cli.output import Format, Output, emit, emit_one, note
 
 if TYPE_CHECKING:
-    from rustorium.home import Home
+    from rustorium.home.paths import Home
 
 group = typer.Typer(help="A node's tamper-evident record of what operators and peers did.", no_args_is_help=True)
 
@@ -47,7 +47,7 @@ def show(
     output: Output = Format.table,
 ) -> None:
     """Show what the log says, oldest first. It is not checked here: `audit verify` does that."""
-    from rustorium.auditlog import log_of, read
+    from rustorium.home.auditlog import log_of, read
 
     lines = (line for line in read(log_of(home_of(home))) if not event or line["event"] in event)
     emit(list(deque(lines, maxlen=last)), output, ["seq", "ts_ms", "event", "fields"])
@@ -71,8 +71,8 @@ def verify(
 ) -> None:
     """Check hash, signature and order of every line; name the first that isn't as it was written (exit code 4). With
     --account, also that no line is missing that was there when the log was anchored."""
-    from rustorium.auditlog import check, get_anchor, parse_anchor
     from rustorium.errors import UsageError
+    from rustorium.home.auditlog import check, get_anchor, parse_anchor
 
     if anchor is not None and account is not None:
         raise UsageError("--anchor and --account both say what the log must have: give one of them")
@@ -100,8 +100,8 @@ def anchor_(
 ) -> None:
     """Check the log and write its head into the ledger, under the account of --key: from then on no line up to there
     can be removed unseen (`audit verify --account`). An older anchor of this log must still hold."""
-    from rustorium.auditlog import check, get_anchor, parse_anchor, put_anchor
     from rustorium.errors import NotFound, UsageError
+    from rustorium.home.auditlog import check, get_anchor, parse_anchor, put_anchor
 
     named, signer = _named(log, home, node_key)
     account = key_of(key, passphrase_file)
@@ -122,9 +122,9 @@ def anchor_(
 
 def _named(log: Path | None, home: Path | None, node_key: str | None) -> tuple[Path, bytes]:
     """A log, and the public key that must have signed it. Errors: UsageError, HomeError."""
-    from rustorium.auditlog import log_of, signer_of
     from rustorium.errors import UsageError
-    from rustorium.home import is_node_key
+    from rustorium.home.auditlog import log_of, signer_of
+    from rustorium.home.paths import is_node_key
 
     if node_key is not None and not is_node_key(node_key):
         raise UsageError(f"`{node_key}` is no node key: give 64 hex digits, as `keys show` prints them")
@@ -150,7 +150,7 @@ def export(
     output: Output = Format.table,
 ) -> None:
     """Copy the log whole, after a check, and print what an auditor needs to check it again."""
-    from rustorium.auditlog import check, export_to, log_of, signer_of
+    from rustorium.home.auditlog import check, export_to, log_of, signer_of
 
     found = home_of(home)
     signer = signer_of(found)

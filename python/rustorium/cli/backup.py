@@ -14,7 +14,7 @@ from rustorium.cli.output import Format, Output, emit, emit_one, note, progress
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from rustorium.home import Home
+    from rustorium.home.paths import Home
     from rustorium.node.backups import Opener, Place
 
 group = typer.Typer(
@@ -44,7 +44,7 @@ KeepOption = Annotated[int | None, typer.Option("--keep", min=1, help="Then remo
 
 
 def _home(path: Path | None) -> "Home | None":
-    from rustorium.home import default_home
+    from rustorium.home.paths import default_home
 
     return home_of(path) if path is not None or default_home(os.environ) is not None else None
 
@@ -183,8 +183,8 @@ def restore(
 ) -> None:
     """Restore a home as of a height, after a check of all of it against the chain's certificates. A validator's key is
     retired by it."""
-    from rustorium.home import Home
-    from rustorium.homeformat import FORMAT
+    from rustorium.home.format import FORMAT
+    from rustorium.home.paths import Home
     from rustorium.node import backups
 
     place = _place(place_, endpoint, region, allow_http)

@@ -28,7 +28,7 @@ def systemd() -> None:
 def doctor(home: HomeOption = None, output: Output = Format.table) -> None:
     """Look at this machine, and at a home where there is one: what would keep its node from running well, and what to
     do. Exit code 1: something must be changed."""
-    from rustorium.home import default_home
+    from rustorium.home.paths import default_home
     from rustorium.observe.doctor import examine
 
     found = home_of(home) if home is not None or default_home(os.environ) is not None else None

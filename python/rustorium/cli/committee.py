@@ -84,7 +84,7 @@ def add(
     `--key` is an operator's account. Where more operators must approve, each sends the same with `tx`.
     Run it again where it was interrupted."""
     from rustorium.errors import UsageError
-    from rustorium.home import find_passphrase, read_genesis
+    from rustorium.home.paths import find_passphrase, read_genesis
     from rustorium.joining import (
         admit,
         check_operator,
@@ -151,7 +151,7 @@ def remove(
     output: Output = Format.table,
 ) -> None:
     """Take a validator out of the committee from the next epoch on; it goes on to follow until it is stopped."""
-    from rustorium.home import read_genesis
+    from rustorium.home.paths import read_genesis
     from rustorium.joining import find
     from rustorium.joining import remove as send_removal
 
@@ -226,9 +226,9 @@ def replace_key(
     """Give a stopped home's validator a new key, signed by its owner: the way back for a key that is retired.
 
     The home's genesis is used. Run it again where it was interrupted; then `start`."""
-    from rustorium.homelock import stopped
-    from rustorium.rekeying import Opener, found_passphrase, owner_file
-    from rustorium.rekeying import replace_key as replace
+    from rustorium.home.lock import stopped
+    from rustorium.home.rekey import Opener, found_passphrase, owner_file
+    from rustorium.home.rekey import replace_key as replace
 
     found = home_of(home)
     owner, opener = owner_file(found, owner_key), Opener(found_passphrase(found, passphrase_file), os.environ)

@@ -62,7 +62,7 @@ def _do(
 ) -> list[dict[str, Any]]:
     """By the node where it runs, else in its home. Errors: RustoriumError."""
     from rustorium.errors import NotReady
-    from rustorium.followers import parse
+    from rustorium.home.followers import parse
     from rustorium.node.admin import call
     from rustorium.node.adminclient import NO_NODE
 
@@ -78,7 +78,7 @@ def _do(
 
 
 def _at_rest(operation: str, arguments: dict[str, Any], home: Path | None) -> list[dict[str, Any]]:
-    from rustorium.followers import Door, add, remove
+    from rustorium.home.followers import Door, add, remove
 
     found = home_of(home)
     door = Door(found.followers, found.load_config().config.p2p.followers_named)

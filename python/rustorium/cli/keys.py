@@ -22,7 +22,7 @@ def new(
 ) -> None:
     """Make a new account key, sealed with a passphrase."""
     from rustorium.client import Key
-    from rustorium.home import new_passphrase
+    from rustorium.home.paths import new_passphrase
     from rustorium.regions import parse_region
 
     byte = parse_region(region)

@@ -42,7 +42,7 @@ def init(
 ) -> None:
     """Make a node's home: keys and config.toml. Prints a validator's public keys for the genesis; a follower has no
     validator key, and starts at once where --genesis and a --peer are given."""
-    from rustorium.node.setup import init_home, parse_peers
+    from rustorium.home.setup import init_home, parse_peers
 
     path = home.expanduser().absolute()
     made = init_home(path, name, role.value, genesis, parse_peers(peers or []), owner_key, passphrase_file, os.environ)
@@ -72,7 +72,7 @@ def start(
     stop_fd: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Run the node of a home until Ctrl-C or SIGTERM."""
-    from rustorium.faces import gateway_url, in_the_clear
+    from rustorium.home.endpoints import gateway_url, in_the_clear
     from rustorium.node.launch import prepare
     from rustorium.node.supervisor import Descriptors, run
 

@@ -12,7 +12,7 @@ import typer
 if TYPE_CHECKING:
     from rustorium.bearer import Tokens
     from rustorium.client import Client, Key
-    from rustorium.home import Home
+    from rustorium.home.paths import Home
     from rustorium.net import Net
     from rustorium.node.adminclient import Remote
     from rustorium.tls import Tls
@@ -74,7 +74,7 @@ EncodingHelp = "How keys and values are written: utf8, hex or base64."
 def home_of(path: Path | None) -> "Home":
     """The home that a command is about. Errors: HomeMissing."""
     from rustorium.errors import HomeMissing
-    from rustorium.home import Home, default_home
+    from rustorium.home.paths import Home, default_home
 
     found = path or default_home(os.environ)
     if found is None:
@@ -95,7 +95,7 @@ def token_of(path: Path | None, admin_url: str | None = None) -> "Tokens | None"
     the admin plane, and no gateway's. Errors: KeyFileError."""
     if path is None and not os.environ.get("RUSTORIUM_TOKEN_FILE"):
         return None
-    from rustorium.tokens import named_tokens
+    from rustorium.home.tokens import named_tokens
 
     tokens = named_tokens(path, os.environ)
     if admin_url is not None and path is not None and isinstance(tokens, str):
@@ -120,8 +120,8 @@ def plane_of(home: Path | None, admin_url: str | None, token_file: Path | None) 
             raise UsageError("--token-file says who calls an admin plane elsewhere: name it by --admin-url")
         return home_of(home).admin_socket
     from rustorium.bearer import tokens_by_url
+    from rustorium.home.tokens import ADMIN_VARIABLE, named_tokens
     from rustorium.node.adminclient import Remote
-    from rustorium.tokens import ADMIN_VARIABLE, named_tokens
 
     if home is not None:
         raise UsageError("--home and --admin-url both name a node: give one of them")
@@ -144,7 +144,7 @@ def client_of(
 ) -> "Client":
     """A client of the named net or nodes, which may be some of `nodes_of`. Errors: UsageError, KeyFileError."""
     from rustorium.errors import UsageError
-    from rustorium.home import read_genesis
+    from rustorium.home.paths import read_genesis
 
     token = token_of(token_file)
     if nodes:

@@ -13,7 +13,7 @@ from rustorium.cli.restart import group as committee
 if TYPE_CHECKING:
     from rustorium.config import RecoverySection
     from rustorium.health.plan import Step
-    from rustorium.home import Home
+    from rustorium.home.paths import Home
     from rustorium.node.manual import Operator
 
 group = typer.Typer(help="Heal a node: without hands, or step by step.", no_args_is_help=True)

@@ -12,8 +12,8 @@ from rustorium.cli.options import HomeOption, PassphraseOption, home_of
 from rustorium.cli.output import Format, Output, emit, emit_one, note
 
 if TYPE_CHECKING:
-    from rustorium.home import Home
-    from rustorium.rekeying import Opener
+    from rustorium.home.paths import Home
+    from rustorium.home.rekey import Opener
 
 group = typer.Typer(
     help="Restart a committee of which so many keys are retired that no quorum signs: offline, by its owners.",
@@ -28,8 +28,8 @@ OwnerOption = Annotated[
 
 @contextmanager
 def _stopped(home: Path | None, passphrase_file: Path | None) -> "Iterator[tuple[Home, Opener]]":
-    from rustorium.homelock import stopped
-    from rustorium.rekeying import Opener, found_passphrase
+    from rustorium.home.lock import stopped
+    from rustorium.home.rekey import Opener, found_passphrase
 
     found = home_of(home)
     with stopped(found):
@@ -42,7 +42,7 @@ def begin(
     output: Output = Format.table,
 ) -> None:  # fmt: skip
     """Write a plan that goes on from the newest final block of a stopped home. All homes must have that block."""
-    from rustorium import restarting
+    from rustorium.home import owners_end as restarting
 
     with _stopped(home, passphrase_file) as (found, opener):
         made = restarting.begin(found, opener)
@@ -58,8 +58,8 @@ def replace(
 ) -> None:  # fmt: skip
     """Give a stopped home's validator a new key in the plan, signed by its owner. Signatures that the plan has are
     void then: replace all keys first."""
-    from rustorium import restarting
-    from rustorium.rekeying import owner_file
+    from rustorium.home import owners_end as restarting
+    from rustorium.home.rekey import owner_file
 
     with _stopped(home, passphrase_file) as (found, opener):
         changed = restarting.read(plan)
@@ -75,7 +75,7 @@ def show(
     output: Output = Format.table,
 ) -> None:  # fmt: skip
     """Work the plan out anew from a stopped home's store, and show whose keys it replaces and who has signed."""
-    from rustorium import restarting
+    from rustorium.home import owners_end as restarting
 
     with _stopped(home, passphrase_file) as (found, opener):
         looked = restarting.read(plan)
@@ -108,8 +108,8 @@ def sign(
 ) -> None:  # fmt: skip
     """Work the plan out anew and sign it as the owner of a stopped home's validator. Its node doesn't start again
     before `apply`: the epoch is over for it."""
-    from rustorium import restarting
-    from rustorium.rekeying import Opener, found_passphrase, owner_file
+    from rustorium.home import owners_end as restarting
+    from rustorium.home.rekey import Opener, found_passphrase, owner_file
 
     signed = restarting.read(plan)
     if not give_up_open:
@@ -129,7 +129,7 @@ def apply(
     output: Output = Format.table,
 ) -> None:  # fmt: skip
     """Put a plan that a quorum of owners signed into a stopped home's store, and the home's new key in place."""
-    from rustorium import restarting
+    from rustorium.home import owners_end as restarting
 
     with _stopped(home, passphrase_file) as (found, opener):
         done = restarting.apply(found, opener, restarting.read(plan))

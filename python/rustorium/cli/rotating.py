@@ -9,8 +9,9 @@ from pathlib import Path
 from rustorium import _native
 from rustorium.cli.output import note, progress
 from rustorium.errors import KeyFileMissing, UsageError
-from rustorium.home import Home, find_passphrase
-from rustorium.node import passphrases, rotation
+from rustorium.home import passphrases
+from rustorium.home.paths import Home, find_passphrase
+from rustorium.node import rotation
 from rustorium.node.adminclient import Remote
 from rustorium.node.backups import Opener, Place
 

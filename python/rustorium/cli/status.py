@@ -24,7 +24,7 @@ from rustorium.cli.output import Format, Output, clear, emit, show
 if TYPE_CHECKING:
     from rustorium.bearer import Tokens
     from rustorium.health.verdict import Verdict
-    from rustorium.home import Home
+    from rustorium.home.paths import Home
     from rustorium.node.adminclient import Remote
     from rustorium.types import NodeStatus
 
@@ -128,8 +128,8 @@ def _known(home: "Home") -> "Home":
 def _own(node: "Home | Remote", timeout_s: float) -> "tuple[NodeStatus, str]":
     from rustorium.client.probe import silent, status_of
     from rustorium.errors import AccessRefused, NotReady
-    from rustorium.home import Home
-    from rustorium.homeformat import look
+    from rustorium.home.format import look
+    from rustorium.home.paths import Home
     from rustorium.node.admin import call
 
     if isinstance(node, Home):

@@ -51,7 +51,7 @@ def gen(
 
     One person makes all keys of such a net, and could keep copies: it is for trying things."""
     from rustorium import _native
-    from rustorium.home import make_folder
+    from rustorium.home.paths import make_folder
     from rustorium.netgen import NetPlan, generate
 
     count, quorum = _governing(operators, operator_quorum, single_operator)

@@ -22,8 +22,8 @@ def upgrade(
 ) -> None:
     """Bring a stopped node's home to this release's format, or back to the former one. Interrupted, it goes on when it
     is run again. The safety journal, the keys and the store stay as they are."""
-    from rustorium.node.noting import note_by_operator
-    from rustorium.upgrading import carry_out, plan
+    from rustorium.home.noting import note_by_operator
+    from rustorium.home.upgrade import carry_out, plan
 
     found = home_of(home)
     todo = plan(found, back=back)

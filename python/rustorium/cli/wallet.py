@@ -68,7 +68,7 @@ def new(
     from rustorium import _native
     from rustorium.client import Wallet
     from rustorium.errors import UsageError
-    from rustorium.home import new_passphrase, read_genesis
+    from rustorium.home.paths import new_passphrase, read_genesis
 
     found = net_of(net)
     named = genesis or (Path(found.genesis) if found is not None else None)

@@ -21,7 +21,7 @@ from rustorium.client.sender import Sender
 from rustorium.client.transport import Transport
 from rustorium.client.witnesses import Witnesses
 from rustorium.errors import GenesisNeeded, UsageError
-from rustorium.home import read_genesis
+from rustorium.home.paths import read_genesis
 from rustorium.tls import Tls
 from rustorium.types import NodeStatus, Receipt
 

@@ -10,7 +10,7 @@ from typing import Self
 
 from rustorium import _native
 from rustorium.errors import KeyFileError, KeyFileMissing
-from rustorium.home import make_folder, open_key_file, public_part
+from rustorium.home.paths import make_folder, open_key_file, public_part
 from rustorium.netgen import account_kind
 
 

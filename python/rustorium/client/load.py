@@ -14,7 +14,7 @@ from rustorium.bearer import Tokens, tokens_by_url
 from rustorium.client.blocking import Client
 from rustorium.client.keys import Key
 from rustorium.errors import UsageError
-from rustorium.home import read_genesis
+from rustorium.home.paths import read_genesis
 from rustorium.net import Net
 
 THREADS = 4

@@ -14,7 +14,7 @@ from typing import IO, Any, ParamSpec, Self, TypeVar
 
 from rustorium import _native
 from rustorium.errors import KeyFileError, UsageError, WalletError
-from rustorium.home import make_folder, open_key_file, proving_key_place
+from rustorium.home.paths import make_folder, open_key_file, proving_key_place
 
 P = ParamSpec("P")
 T = TypeVar("T")

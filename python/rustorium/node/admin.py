@@ -19,7 +19,7 @@ from typing import Any
 import trio
 
 from rustorium.errors import NotReady, RustoriumError
-from rustorium.followers import Door
+from rustorium.home.followers import Door
 from rustorium.node.admincalls import Caller, Inspected, Plane, socket_owner
 from rustorium.node.adminclient import NO_NODE, Remote, ask_remote, error_of
 from rustorium.node.adminhttp import AdminHttp

@@ -14,10 +14,10 @@ from typing import Any, Protocol
 import trio
 
 from rustorium import _native
-from rustorium.auditlog import log_of, read
 from rustorium.config import split_address
 from rustorium.errors import RustoriumError
-from rustorium.home import Home
+from rustorium.home.auditlog import log_of, read
+from rustorium.home.paths import Home
 from rustorium.logs import Logger
 
 CONFIGURATION = "configuration"

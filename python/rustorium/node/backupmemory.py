@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rustorium.errors import HomeError, VerificationFailed
-from rustorium.homeformat import replace_file
+from rustorium.home.format import replace_file
 
 FILE_BYTES_MAX = 64 * 1024
 DESTINATIONS_MAX = 64

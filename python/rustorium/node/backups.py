@@ -18,12 +18,12 @@ from typing import Any
 
 from rustorium import _native
 from rustorium.errors import HomeError, KeyFileMissing, NodeError, NotReady, UsageError, VerificationFailed
-from rustorium.home import Home, find_passphrase, make_folder, open_signing_key, open_storage_key
-from rustorium.homeformat import look, refuse_newer
+from rustorium.home.format import look, refuse_newer
+from rustorium.home.noting import note_by_operator
+from rustorium.home.paths import Home, find_passphrase, make_folder, open_signing_key, open_storage_key
 from rustorium.node import backupmemory
 from rustorium.node.admin import call
 from rustorium.node.adminclient import NO_NODE
-from rustorium.node.noting import note_by_operator
 
 KEY_NAME = "backup.key"
 COPY_NAME = "checkpoint"

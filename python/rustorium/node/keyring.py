@@ -10,7 +10,7 @@ from pathlib import Path
 import trio
 
 from rustorium.errors import HomeError
-from rustorium.tokens import Token, authenticate, for_gateway, load
+from rustorium.home.tokens import Token, authenticate, for_gateway, load
 
 LOOK_S = 1.0
 

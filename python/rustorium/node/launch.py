@@ -12,12 +12,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from rustorium import _native, homeformat
+from rustorium import _native
 from rustorium.config import Config, Loaded, is_address, split_address
 from rustorium.errors import ConfigError, HomeError, KeyFileMissing
-from rustorium.faces import tls_files
-from rustorium.followers import Door
-from rustorium.home import SEEDS_MAX, Home, is_node_key, open_signing_key, open_storage_key
+from rustorium.home import format as homeformat
+from rustorium.home.endpoints import tls_files
+from rustorium.home.followers import Door
+from rustorium.home.paths import SEEDS_MAX, Home, is_node_key, open_signing_key, open_storage_key
 from rustorium.node import pacehint
 
 

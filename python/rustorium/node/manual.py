@@ -13,10 +13,10 @@ from rustorium.config import RecoverySection
 from rustorium.errors import HomeError, NotReady
 from rustorium.health.catalogue import FINDINGS, Act
 from rustorium.health.plan import Step, Trouble, by_hand
-from rustorium.home import Home
-from rustorium.homelock import stopped
+from rustorium.home.lock import stopped
+from rustorium.home.noting import note_by_operator
+from rustorium.home.paths import Home
 from rustorium.node.admin import call
-from rustorium.node.noting import note_by_operator
 from rustorium.node.quarantine import free_space, move_aside, put_back, spare
 from rustorium.node.recoverystate import last_end, order_prune
 from rustorium.node.watch import free_bytes

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from rustorium.errors import HomeError, HomeMissing
 from rustorium.health.catalogue import KEPT
-from rustorium.home import Home, make_folder
-from rustorium.homelock import stopped
+from rustorium.home.lock import stopped
+from rustorium.home.paths import Home, make_folder
 
 WHY = "why.json"
 UNKNOWN = "unknown"

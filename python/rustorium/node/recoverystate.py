@@ -18,7 +18,7 @@ from typing import Any
 from rustorium.errors import HomeError
 from rustorium.health.catalogue import Act
 from rustorium.health.plan import Done, Step
-from rustorium.home import Home, make_folder
+from rustorium.home.paths import Home, make_folder
 
 HISTORY_MAX = 64
 

@@ -12,8 +12,8 @@ from typing import Any
 
 from rustorium import _native
 from rustorium.errors import HomeError, NodeError, NotReady
-from rustorium.home import Home, find_passphrase
-from rustorium.homelock import stopped
+from rustorium.home.lock import stopped
+from rustorium.home.paths import Home, find_passphrase
 from rustorium.node.admin import call
 from rustorium.node.adminclient import NO_NODE, Remote
 from rustorium.node.backups import Opener, only_one

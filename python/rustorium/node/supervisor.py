@@ -16,11 +16,11 @@ import trio
 
 from rustorium import __version__, _native
 from rustorium.errors import HomeError, KeyFileError, NodeError
-from rustorium.faces import in_the_clear
-from rustorium.followers import Door
-from rustorium.home import known_passphrase
-from rustorium.homeformat import record
-from rustorium.homelock import running
+from rustorium.home.endpoints import in_the_clear
+from rustorium.home.followers import Door
+from rustorium.home.format import record
+from rustorium.home.lock import running
+from rustorium.home.paths import known_passphrase
 from rustorium.logs import Logger, configure
 from rustorium.node import pacehint
 from rustorium.node.admin import AdminServer, Callers

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from rustorium.errors import UsageError
-from rustorium.home import Home
-from rustorium.node.noting import note_by_operator
-from rustorium.tokens import Role, Scope, issue, load, revoke
+from rustorium.home.noting import note_by_operator
+from rustorium.home.paths import Home
+from rustorium.home.tokens import Role, Scope, issue, load, revoke
 
 EXPIRES_MS_MAX = 3650 * 24 * 3_600_000
 CREATION = "token creation ordered"

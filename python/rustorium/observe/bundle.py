@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import IO
 
 from rustorium.errors import RustoriumError, UsageError
-from rustorium.home import CREDENTIAL_NAME, PASSPHRASE_NEAR_KEY, PASSPHRASE_VARIABLE, Home
+from rustorium.home.paths import CREDENTIAL_NAME, PASSPHRASE_NEAR_KEY, PASSPHRASE_VARIABLE, Home
+from rustorium.home.tokens import ADMIN_VARIABLE, CLIENT_VARIABLE
 from rustorium.node.admin import call
 from rustorium.observe.doctor import examine
 from rustorium.observe.masking import MASK, Masker, passphrases, sealed
-from rustorium.tokens import ADMIN_VARIABLE, CLIENT_VARIABLE
 
 TAIL_BYTES = 4 * 1024 * 1024
 FILES_MAX = 2_000

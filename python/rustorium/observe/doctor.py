@@ -17,15 +17,15 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from rustorium import homeformat
 from rustorium.config import Config, split_address
 from rustorium.errors import NotReady, RustoriumError
-from rustorium.faces import in_the_clear, tls_files
 from rustorium.health import certificate
-from rustorium.home import Home, known_passphrase, public_part
+from rustorium.home import format as homeformat
+from rustorium.home.endpoints import in_the_clear, tls_files
+from rustorium.home.paths import Home, known_passphrase, public_part
+from rustorium.home.tokens import load
 from rustorium.node.admin import call
 from rustorium.node.watch import free_bytes
-from rustorium.tokens import load
 
 FILES_MIN = 4_096
 MEMORY_BYTES_MIN = 2 * 1024**3

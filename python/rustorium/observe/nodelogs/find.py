@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rustorium.errors import UsageError
-from rustorium.home import Home
+from rustorium.home.paths import Home
 from rustorium.net import Net
 
 LOGS_MAX = 256

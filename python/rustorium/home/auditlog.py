@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rustorium.errors import HomeError, HomeMissing, NotFound, UsageError, VerificationFailed
-from rustorium.home import Home, public_part
+from rustorium.home.paths import Home, public_part
 
 if TYPE_CHECKING:
     from rustorium.client import Client, Key

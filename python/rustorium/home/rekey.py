@@ -26,7 +26,7 @@ from rustorium.errors import (
     UsageError,
     VerificationFailed,
 )
-from rustorium.home import Home, find_passphrase, make_folder, open_key_file, open_storage_key, public_part
+from rustorium.home.paths import Home, find_passphrase, make_folder, open_key_file, open_storage_key, public_part
 
 if TYPE_CHECKING:
     from rustorium.api import Operation

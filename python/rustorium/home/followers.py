@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rustorium.config import FOLLOWERS_MAX
 from rustorium.errors import HomeError, NotFound, UsageError
-from rustorium.homeformat import replace_file
+from rustorium.home.format import replace_file
 
 FILE_BYTES_MAX = 64 * 1024
 KEY = re.compile("[0-9a-f]{64}", re.ASCII)

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from rustorium.errors import HomeError
-from rustorium.home import Home, make_folder
-from rustorium.homeformat import refuse_newer
+from rustorium.home.format import refuse_newer
+from rustorium.home.paths import Home, make_folder
 
 Lock = tuple[Path, Callable[[int, int], None]]
 """A file, and the call that locks it as its other users do."""

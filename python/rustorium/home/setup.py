@@ -10,7 +10,7 @@ from typing import Literal
 
 from rustorium.config import Config, NodeSection, P2pSection, split_address
 from rustorium.errors import HomeError, UsageError
-from rustorium.home import Home, is_node_key, make_folder, new_passphrase, read_genesis
+from rustorium.home.paths import Home, is_node_key, make_folder, new_passphrase, read_genesis
 
 
 def parse_peers(peers: list[str]) -> dict[str, str]:

@@ -17,12 +17,13 @@ from typing import Any
 
 import msgspec
 
-from rustorium import _native, homeformat
+from rustorium import _native
 from rustorium.client import Key
 from rustorium.errors import HomeError, NotFound, UsageError
-from rustorium.home import Home, open_storage_key, public_part
-from rustorium.node.noting import note_by_operator
-from rustorium.rekeying import Opener, install, owner_of, prepare, replacement
+from rustorium.home import format as homeformat
+from rustorium.home.noting import note_by_operator
+from rustorium.home.paths import Home, open_storage_key, public_part
+from rustorium.home.rekey import Opener, install, owner_of, prepare, replacement
 
 FORMAT = 1
 VALID_MS = 24 * 3_600_000

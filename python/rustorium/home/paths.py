@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rustorium import homeformat
 from rustorium.config import Config, HomeSection, Loaded, load, render
 from rustorium.errors import HomeError, HomeMissing, KeyFileError, KeyFileMissing
+from rustorium.home import format as homeformat
 
 if TYPE_CHECKING:
     from rustorium._native import SigningKey, StorageKey

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from rustorium import _native
-from rustorium.home import Home, open_signing_key
+from rustorium.home.paths import Home, open_signing_key
 
 
 def note_by_operator(

@@ -17,7 +17,8 @@ from pathlib import Path
 
 from rustorium import _native
 from rustorium.errors import HomeError, KeyFileError, KeyFileMissing, UsageError
-from rustorium.home import (
+from rustorium.home.format import replace_file, sync_folder
+from rustorium.home.paths import (
     CREDENTIAL_NAME,
     PASSPHRASE_NEAR_KEY,
     PASSPHRASE_VARIABLE,
@@ -25,7 +26,6 @@ from rustorium.home import (
     find_passphrase,
     read_passphrase,
 )
-from rustorium.homeformat import replace_file, sync_folder
 
 KEY_FILE_BYTES_MAX = 64 * 1024
 DEPTH = 3

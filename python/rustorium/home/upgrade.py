@@ -15,11 +15,11 @@ from typing import Any, Protocol
 import msgspec
 
 from rustorium import __version__
-from rustorium import homeformat as files
 from rustorium.errors import HomeError, HomeMissing
-from rustorium.home import Home, make_folder
-from rustorium.homeformat import FORMAT, FORMATS, Found, Pending
-from rustorium.homelock import stopped
+from rustorium.home import format as files
+from rustorium.home.format import FORMAT, FORMATS, Found, Pending
+from rustorium.home.lock import stopped
+from rustorium.home.paths import Home, make_folder
 
 Audit = Callable[[Mapping[str, object]], None]
 Advance = Callable[[int, int], None]
