@@ -18,8 +18,8 @@ from typing import Any
 from main_job import machine
 
 from rustorium import _native
+from rustorium.consensus.replica import Replica
 from rustorium.consensus.vocabulary import Effect
-from rustorium.replica import Replica
 from rustorium.sim.engine import Engine
 from rustorium.sim.release.actors.base import body_of, certificate, signature_of
 from rustorium.sim.release.clients import Clients

@@ -23,10 +23,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rustorium.access.netfile import Net
 from rustorium.client import Client
 from rustorium.client.load import run_load
 from rustorium.devnet import Devnet
-from rustorium.net import Net
 
 ROOT = Path(__file__).resolve().parent.parent
 RATES = (100, 1_000, 5_000, 10_000, 15_000)

@@ -30,7 +30,7 @@ CLOCKS_AND_IO = frozenset(
 )
 PYTHON = {
     "PURE": Room(
-        ("types", "errors", "config", "regions", "api", "port", "replica", "consensus", "health", "sharding"),
+        ("types", "errors", "config", "regions", "api", "consensus", "health", "sharding"),
         CLOCKS_AND_IO | {"rustorium._native"},
         frozenset(),
     ),

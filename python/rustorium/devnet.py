@@ -19,6 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
+from rustorium.access.netfile import Net, NetAccount, NetNode, read_net
 from rustorium.config import split_address
 from rustorium.errors import DevnetError, RustoriumError
 from rustorium.home.endpoints import gateway_url
@@ -32,7 +33,6 @@ from rustorium.home.paths import (
     write_random_passphrase,
 )
 from rustorium.joining import Joiner, in_turn, let_in, make_home, peers_of
-from rustorium.net import Net, NetAccount, NetNode, read_net
 from rustorium.netgen import PROTOCOL_VERSION, Listen, NetPlan, generate, matrix_for
 from rustorium.ports import PortLeases
 from rustorium.regions import region_byte

@@ -12,12 +12,12 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
+from rustorium.access.netfile import Net
 from rustorium.client import Client, Key
 from rustorium.client import operations as ops
 from rustorium.config import is_loopback, split_address
 from rustorium.errors import DevnetError, RustoriumError
 from rustorium.home.paths import open_key_file, public_part, read_genesis
-from rustorium.net import Net
 
 BODY_BYTES_MAX = 4096
 STORAGE_BYTES = 1 << 24

@@ -16,6 +16,7 @@ from hostile_log import log_cases
 from hostile_stream import read_stream, stream_bytes
 
 from admin_tools import FakeNode
+from rustorium.access.netfile import Net, NetAccount, NetNode, read_net
 from rustorium.client import listing, wire
 from rustorium.client.events import place
 from rustorium.client.prooffile import (
@@ -33,7 +34,6 @@ from rustorium.home.format import FILE, record, require_current
 from rustorium.home.paths import Home
 from rustorium.home.tokens import Role, Scope, issue
 from rustorium.home.tokens import load as load_tokens
-from rustorium.net import Net, NetAccount, NetNode, read_net
 from rustorium.netgen import RTT_MATRIX, matrix_regions
 from rustorium.node.admin import AdminServer
 from rustorium.node.admincalls import socket_owner

@@ -8,6 +8,7 @@ from pathlib import Path
 from hostile_files import put
 
 from rustorium.consensus.pacemaker import ConsensusConfig
+from rustorium.consensus.replica import Replica
 from rustorium.consensus.vocabulary import (
     BlockFacts,
     BlockSeen,
@@ -21,7 +22,6 @@ from rustorium.consensus.vocabulary import (
     WorkSeen,
 )
 from rustorium.node.inputlog import InputLog, replay
-from rustorium.replica import Replica
 
 Read = Callable[[bytes], object]
 N, ME, VIEWS = 4, 2, 6

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from cli_runner import Cli
 
+from rustorium.consensus.replica import Replica
 from rustorium.consensus.vocabulary import EnterView
 from rustorium.node.inputlog import InputLog
-from rustorium.replica import Replica
 from rustorium.sim.release.clients import Clients
 from rustorium.sim.release.run import read_line
 from rustorium.sim.release.scenario import Mode, Shape, build_world, draw_plan

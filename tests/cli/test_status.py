@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from cli_runner import Cli, Ended
 
+from rustorium.access.netfile import Net, NetNode
 from rustorium.client.probe import silent, status_of
 from rustorium.home.paths import Home
-from rustorium.net import Net, NetNode
 from rustorium.node.recoverystate import RecoveryState, one_supervisor
 
 ANSWER: dict[str, Any] = {

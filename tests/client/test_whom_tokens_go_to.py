@@ -8,10 +8,10 @@ import pytest
 import trio
 from fake_net import FakeNet
 
+from rustorium.access.netfile import Net, NetNode
 from rustorium.client import AsyncClient, Client, load
 from rustorium.client.probe import ask
 from rustorium.errors import RustoriumError, UsageError
-from rustorium.net import Net, NetNode
 from rustorium.types import SignedTransaction
 
 A, B = ("rsk_0123456789abcdef_" + letter * 43 for letter in "AB")

@@ -6,6 +6,7 @@ Invariants: nothing here runs a data plane; time moves only when a test says so.
 from typing import TypeVar
 
 from rustorium.consensus.pacemaker import NS_PER_MS, ConsensusConfig
+from rustorium.consensus.replica import Replica
 from rustorium.consensus.vocabulary import (
     BlockFacts,
     BlockSeen,
@@ -18,7 +19,6 @@ from rustorium.consensus.vocabulary import (
     Tick,
     VoteKind,
 )
-from rustorium.replica import Replica
 
 T = TypeVar("T")
 N = 4

@@ -13,6 +13,7 @@ from itertools import count
 from rustorium.consensus.chain import Parent
 from rustorium.consensus.machine import Machine
 from rustorium.consensus.pacemaker import NS_PER_MS, ConsensusConfig
+from rustorium.consensus.replica import Replica
 from rustorium.consensus.vocabulary import (
     BlockFacts,
     BlockSeen,
@@ -37,7 +38,6 @@ from rustorium.consensus.vocabulary import (
     VoteKind,
     WorkSeen,
 )
-from rustorium.replica import Replica
 
 GENESIS = BlockFacts(0, 0, b"g" * 32, 0, b"g" * 32, 0, 0, False, 0)
 

@@ -25,10 +25,10 @@ from process_tools import (
     statuses,
     wait_for,
 )
+from rustorium.access.netfile import NetNode, read_net
 from rustorium.client import Client, Key
 from rustorium.config import split_address
 from rustorium.devnet import Devnet
-from rustorium.net import NetNode, read_net
 
 pytestmark = pytest.mark.alone
 

@@ -8,9 +8,9 @@ import sys
 import pytest
 
 from process_tools import assert_no_panic, statuses, wait_for
+from rustorium.access.netfile import read_net
 from rustorium.client import Client, Key
 from rustorium.devnet import Devnet
-from rustorium.net import read_net
 from rustorium.observe.boards import queries
 from rustorium.observe.export import alert_rules
 from rustorium.observe.exposition import Family

@@ -10,6 +10,7 @@ import trio
 from fake_port import FakePort
 
 from rustorium.consensus.pacemaker import ConsensusConfig
+from rustorium.consensus.replica import Replica
 from rustorium.consensus.vocabulary import (
     BlockFacts,
     BlockSeen,
@@ -28,7 +29,6 @@ from rustorium.errors import InputLogError
 from rustorium.node.driver import Driver
 from rustorium.node.inputlog import InputLog, replay
 from rustorium.node.statecodec import freeze
-from rustorium.replica import Replica
 
 GENESIS = BlockFacts(0, 0, bytes(32), 0, bytes(32), 0, 0, False, 0)
 
@@ -266,8 +266,8 @@ def test_another_version_is_refused(tmp_path: Path) -> None:
     make_log(tmp_path, replica).close()
     path = tmp_path / "00000001.inputs"
     content = path.read_bytes()
-    path.write_bytes(content.replace(b"\xa7version\x02", b"\xa7version\x01"))
-    with pytest.raises(InputLogError, match="has version 1 and this build reads 2: replay it there"):
+    path.write_bytes(content.replace(b"\xa7version\x03", b"\xa7version\x01"))
+    with pytest.raises(InputLogError, match="has version 1 and this build reads 3: replay it there"):
         list(replay(tmp_path))
 
 

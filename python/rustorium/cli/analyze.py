@@ -12,8 +12,8 @@ from rustorium.cli.options import NetOption, home_of, net_of
 from rustorium.cli.output import Format, Output, emit_one, note, pictured, progress, show
 
 if TYPE_CHECKING:
+    from rustorium.access.netfile import Net
     from rustorium.home.paths import Home
-    from rustorium.net import Net
     from rustorium.observe.analysis.gather import Net as Gathered
 
 PROFILE_SPARE_S = 10.0

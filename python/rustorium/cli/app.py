@@ -45,7 +45,7 @@ from rustorium.cli.failure import explain, wants_json
 
 BROKEN_PIPE = 141
 TLS_VARIABLES = ("RUSTORIUM_CA_FILE", "RUSTORIUM_CLIENT_CERTIFICATE", "RUSTORIUM_CLIENT_KEY")
-"""Where commands find what global options name (`rustorium.tls`, which is imported only when it is needed)."""
+"""Where commands find what global options name (`rustorium.access.tls`, which is imported only when it is needed)."""
 
 app = typer.Typer(
     name="rustorium-node",

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from rustorium.bearer import Tokens
+    from rustorium.access.bearer import Tokens
+    from rustorium.access.netfile import Net
+    from rustorium.access.tls import Tls
     from rustorium.client import Client, Key
     from rustorium.home.paths import Home
-    from rustorium.net import Net
     from rustorium.node.adminclient import Remote
-    from rustorium.tls import Tls
 
 HomeOption = Annotated[
     Path | None,
@@ -84,7 +84,7 @@ def home_of(path: Path | None) -> "Home":
 
 def net_of(path: Path | None) -> "Net | None":
     """The net's file, where one is named. Errors: UsageError."""
-    from rustorium.net import read_net
+    from rustorium.access.netfile import read_net
 
     named = path or (Path(os.environ["RUSTORIUM_NET"]) if os.environ.get("RUSTORIUM_NET") else None)
     return read_net(named.expanduser()) if named is not None else None
@@ -106,7 +106,7 @@ def token_of(path: Path | None, admin_url: str | None = None) -> "Tokens | None"
 def tls_of(net: "Net | None" = None) -> "Tls | None":
     """Whom commands trust, and the certificate that they show: the files of the global options, of the environment, or
     of a devnet."""
-    from rustorium.tls import named_tls
+    from rustorium.access.tls import named_tls
 
     return named_tls(None, None, None, os.environ, net.ca if net is not None else "")
 
@@ -119,7 +119,7 @@ def plane_of(home: Path | None, admin_url: str | None, token_file: Path | None) 
         if token_file is not None:
             raise UsageError("--token-file says who calls an admin plane elsewhere: name it by --admin-url")
         return home_of(home).admin_socket
-    from rustorium.bearer import tokens_by_url
+    from rustorium.access.bearer import tokens_by_url
     from rustorium.home.tokens import ADMIN_VARIABLE, named_tokens
     from rustorium.node.adminclient import Remote
 

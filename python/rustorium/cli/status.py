@@ -22,7 +22,7 @@ from rustorium.cli.options import (
 from rustorium.cli.output import Format, Output, clear, emit, show
 
 if TYPE_CHECKING:
-    from rustorium.bearer import Tokens
+    from rustorium.access.bearer import Tokens
     from rustorium.health.verdict import Verdict
     from rustorium.home.paths import Home
     from rustorium.node.adminclient import Remote

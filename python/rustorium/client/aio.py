@@ -8,12 +8,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from rustorium.bearer import Tokens
+from rustorium.access.bearer import Tokens
+from rustorium.access.netfile import read_net
+from rustorium.access.tls import Tls
 from rustorium.client.base import TIMEOUT_S
 from rustorium.client.keys import Key
 from rustorium.client.pools import PoolMethods
-from rustorium.net import read_net
-from rustorium.tls import Tls
 
 
 class AsyncClient(PoolMethods):

@@ -13,8 +13,10 @@ from typing import Any, Literal, Self, TypeVar
 import httpx2
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
+from rustorium.access.bearer import Tokens
+from rustorium.access.netfile import read_net
+from rustorium.access.tls import Tls
 from rustorium.api import Operation
-from rustorium.bearer import Tokens
 from rustorium.client.aio import AsyncClient
 from rustorium.client.base import TIMEOUT_S
 from rustorium.client.blockproofs import BlockProofs, Verifier
@@ -24,8 +26,6 @@ from rustorium.client.pools import RECORDS_MAX
 from rustorium.client.submit import Result
 from rustorium.client.wire import Answer
 from rustorium.client.zk import Document, Public
-from rustorium.net import read_net
-from rustorium.tls import Tls
 from rustorium.types import (
     Account,
     Balance,

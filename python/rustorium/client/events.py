@@ -11,12 +11,12 @@ import anyio
 import httpx2
 import msgspec
 
-from rustorium.bearer import bearing
+from rustorium.access.bearer import bearing
+from rustorium.access.tls import refusal
 from rustorium.client import wire
 from rustorium.client.endpoints import Endpoint
 from rustorium.client.transport import PAUSE_S_MAX, PAUSE_S_MIN, READ_ATTEMPT_S, Transport
 from rustorium.errors import BadResponse, Busy, NotFound, Refused, TlsRefused
-from rustorium.tls import refusal
 from rustorium.types import Event
 
 SILENCE_S_MAX = 60.0

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rustorium import _native
-from rustorium.bearer import Tokens, tokens_by_url
+from rustorium.access.bearer import Tokens, tokens_by_url
+from rustorium.access.netfile import Net
 from rustorium.client.blocking import Client
 from rustorium.client.keys import Key
 from rustorium.errors import UsageError
 from rustorium.home.paths import read_genesis
-from rustorium.net import Net
 
 THREADS = 4
 CONNECTIONS = {"quic": 1, "http": 64}

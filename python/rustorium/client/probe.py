@@ -11,11 +11,11 @@ from typing import Any
 
 import httpx2
 
-from rustorium.bearer import Tokens, bearing, tokens_by_url
+from rustorium.access.bearer import Tokens, bearing, tokens_by_url
+from rustorium.access.netfile import NetNode
+from rustorium.access.tls import Tls, refusal, verifying
 from rustorium.client.wire import node_status, parse, problem
 from rustorium.errors import RustoriumError
-from rustorium.net import NetNode
-from rustorium.tls import Tls, refusal, verifying
 from rustorium.types import NodeStatus
 
 THREADS = 16

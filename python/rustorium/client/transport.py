@@ -10,7 +10,8 @@ from typing import Any, Self, TypeVar
 import anyio
 import httpx2
 
-from rustorium.bearer import Tokens, bearing, tokens_by_url
+from rustorium.access.bearer import Tokens, bearing, tokens_by_url
+from rustorium.access.tls import Tls, refusal, verifying
 from rustorium.client.endpoints import Endpoint, Endpoints
 from rustorium.client.wire import decoded, problem
 from rustorium.errors import (
@@ -24,7 +25,6 @@ from rustorium.errors import (
     UsageError,
     VerificationFailed,
 )
-from rustorium.tls import Tls, refusal, verifying
 
 T = TypeVar("T")
 

@@ -12,13 +12,13 @@ import anyio
 import httpx2
 
 from rustorium import _native
+from rustorium.access.tls import Tls
 from rustorium.client import wire
 from rustorium.client.light import LightClient
 from rustorium.client.proofs import require_certificate
 from rustorium.client.transport import Transport
 from rustorium.client.trust import refusing
 from rustorium.errors import ChainForked, NotFound, RustoriumError, WitnessesSilent
-from rustorium.tls import Tls
 from rustorium.types import Block
 
 WAIT_S = 3.0

@@ -24,7 +24,7 @@ from typing import Literal
 import msgspec
 
 from rustorium import _native
-from rustorium.bearer import Tokens, place_of
+from rustorium.access.bearer import Tokens, place_of
 from rustorium.errors import AccessRefused, HomeError, KeyFileError, NotFound, UsageError
 
 FORMAT = 1

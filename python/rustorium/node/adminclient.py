@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from rustorium.bearer import check_way
+from rustorium.access.bearer import check_way
+from rustorium.access.tls import Tls, refusal, verifying
 from rustorium.errors import (
     AccessRefused,
     NodeError,
@@ -18,7 +19,6 @@ from rustorium.errors import (
     TooManyCalls,
     UsageError,
 )
-from rustorium.tls import Tls, refusal, verifying
 
 PATH = "/v1/admin/"
 NO_NODE = "node-not-running"

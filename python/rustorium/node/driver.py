@@ -12,10 +12,10 @@ from typing import Protocol
 
 import trio
 
+from rustorium.consensus.port import NativePort
 from rustorium.consensus.vocabulary import Effect, Input, Tick
 from rustorium.node.inputlog import InputLog
 from rustorium.node.profile import Profiler
-from rustorium.port import NativePort
 
 INPUTS_MAX = 256
 """Of one turn, but for the newest values of levels."""

@@ -21,12 +21,12 @@ from typing import IO, Any, get_args
 import msgspec
 
 from rustorium.consensus.pacemaker import ConsensusConfig
+from rustorium.consensus.replica import Replica
 from rustorium.consensus.vocabulary import Effect, Input
 from rustorium.errors import InputLogError
 from rustorium.node.statecodec import freeze, thaw
-from rustorium.replica import Replica
 
-VERSION = 2
+VERSION = 3
 SEGMENTS = 4
 FRAME_BYTES_MAX = 256 * 1024 * 1024
 WRITTEN_TOGETHER = 64

@@ -1,7 +1,7 @@
 """Writes a replica's state as plain values and puts it back: what lets a bounded log be replayed from its middle.
 
-Invariants: only classes of `rustorium.consensus` and `rustorium.replica` are made or filled, never by calling them;
-objects reached twice stay one object; equal state gives equal values.
+Invariants: only classes of `rustorium.consensus` are made or filled, never by calling them; objects reached twice stay
+one object; equal state gives equal values.
 """
 
 import sys
@@ -10,7 +10,7 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Any
 
-MODULES = ("rustorium.consensus.", "rustorium.replica")
+PACKAGE = "rustorium.consensus."
 
 
 def freeze(root: object) -> list[Any]:
@@ -106,13 +106,13 @@ def _fields(value: object) -> list[str]:
 
 
 def _allowed(kind: type) -> None:
-    if not (kind.__module__ + ".").startswith(MODULES):
+    if not (kind.__module__ + ".").startswith(PACKAGE):
         raise TypeError(f"{kind.__module__}.{kind.__qualname__} is not part of the core's state")
 
 
 def _find(name: str) -> Any:
     module, _, kind = name.partition(":")
-    if not (module + ".").startswith(MODULES) or module not in sys.modules:
+    if not (module + ".").startswith(PACKAGE) or module not in sys.modules:
         raise TypeError(f"{name} is not part of the core's state")
     found = getattr(sys.modules[module], kind)
     if not isinstance(found, type):

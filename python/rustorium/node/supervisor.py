@@ -15,6 +15,7 @@ from functools import partial
 import trio
 
 from rustorium import __version__, _native
+from rustorium.consensus.replica import Replica
 from rustorium.errors import HomeError, KeyFileError, NodeError
 from rustorium.home.endpoints import in_the_clear
 from rustorium.home.followers import Door
@@ -34,7 +35,6 @@ from rustorium.node.notify import Notifier
 from rustorium.node.recoverystate import wall_ms
 from rustorium.node.startup import start
 from rustorium.node.watch import Watch
-from rustorium.replica import Replica
 
 READY_POLL_S = 0.05
 END_SIGNALS = (signal.SIGINT, signal.SIGTERM)

@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 
 import httpx2
 
+from rustorium.access.netfile import Net
 from rustorium.errors import BadResponse, RustoriumError, UsageError
-from rustorium.net import Net
 from rustorium.observe.exposition import BYTES_MAX, ExpositionError, Family, parse
 
 THREADS = 64

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
 
 from rustorium.consensus.pacemaker import NS_PER_MS
+from rustorium.consensus.port import ShardPort
+from rustorium.consensus.replica import Replica
 from rustorium.consensus.vocabulary import Input, Tick
-from rustorium.port import ShardPort
-from rustorium.replica import Replica
 
 WAKE_NS = 30_000
 DRAIN_LIMIT = 64

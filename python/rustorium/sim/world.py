@@ -6,8 +6,8 @@ Invariants: as the engine's; what is a certificate is known to the world alone.
 import random
 
 from rustorium.consensus.pacemaker import ConsensusConfig
+from rustorium.consensus.replica import Replica
 from rustorium.consensus.vocabulary import Certificate
-from rustorium.replica import Replica
 from rustorium.sim import engine
 from rustorium.sim.actors import Actor, Outgoing
 from rustorium.sim.checkers import Checkers

@@ -6,9 +6,9 @@ Invariants: each log has a name of its own.
 from collections.abc import Sequence
 from pathlib import Path
 
+from rustorium.access.netfile import Net
 from rustorium.errors import UsageError
 from rustorium.home.paths import Home
-from rustorium.net import Net
 
 LOGS_MAX = 256
 

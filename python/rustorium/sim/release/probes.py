@@ -47,7 +47,7 @@ def entries(thing: object) -> int:
             return len(thing) + sum(entries(value) for value in thing.values())
         case list() | set() | tuple():
             return len(thing) + sum(entries(value) for value in thing)
-        case _ if type(thing).__module__.startswith(("rustorium.consensus", "rustorium.replica")):
+        case _ if type(thing).__module__.startswith("rustorium.consensus."):
             held = getattr(thing, "__dict__", {})
             return sum(entries(value) for value in held.values())
         case _:

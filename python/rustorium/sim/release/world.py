@@ -11,7 +11,7 @@ from typing import Any
 
 from rustorium import _native
 from rustorium.consensus.pacemaker import ConsensusConfig
-from rustorium.replica import Replica
+from rustorium.consensus.replica import Replica
 from rustorium.sim import engine
 from rustorium.sim.checkers import BreachError
 from rustorium.sim.engine import Engine

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import msgspec
 
+from rustorium.access.tls import Tls
 from rustorium.errors import UsageError
-from rustorium.tls import Tls
 
 FORMAT = 1
 
