@@ -11,9 +11,9 @@ from pathlib import Path
 
 from main_job import ACCOUNTS, STEP, mean_step_us, snapshot
 
-from rustorium.client.load import run_load
-from rustorium.devnet import Devnet
 from rustorium.net import Net
+from rustorium.net.devnet import Devnet
+from rustorium.net.load import run_load
 
 WARM_UP_S = 2
 

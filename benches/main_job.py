@@ -25,8 +25,8 @@ from typing import Any
 
 from rustorium.access.netfile import Net
 from rustorium.client import Client
-from rustorium.client.load import run_load
-from rustorium.devnet import Devnet
+from rustorium.net.devnet import Devnet
+from rustorium.net.load import run_load
 
 ROOT = Path(__file__).resolve().parent.parent
 RATES = (100, 1_000, 5_000, 10_000, 15_000)

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from rustorium.client import Client, Key
 from rustorium.client.operations import put
-from rustorium.devnet import Devnet
 from rustorium.home.paths import Home
+from rustorium.net.devnet import Devnet
 from rustorium.node.admin import call
 
 VALIDATORS = 4

@@ -26,7 +26,7 @@ from typing import Any
 from main_job import machine, memory_mb
 from proofs import KEYS, Bench, median_ms
 
-from rustorium.devnet import Devnet
+from rustorium.net.devnet import Devnet
 
 BATCHES, PUTS = 200, 1_000
 KEY_BYTES, VALUE_BYTES = 72, 256

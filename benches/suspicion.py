@@ -96,7 +96,7 @@ def _pairs(heard: tuple[list[int], ...]) -> Iterator[tuple[int, int]]:
 
 def record(seconds: int, path: Path) -> None:
     """Runs the devnet and its company."""
-    from rustorium.devnet import Devnet
+    from rustorium.net.devnet import Devnet
 
     burn = [sys.executable, "-c", "while True: pass"]
     with tempfile.TemporaryDirectory() as folder, Devnet.create(Path(folder) / "net", nodes=4, accounts=1) as net:

@@ -20,7 +20,7 @@ from typing import Any
 from rustorium import _native
 from rustorium.client import Client, Key, zk
 from rustorium.client.operations import verify_proof
-from rustorium.devnet import Devnet
+from rustorium.net.devnet import Devnet
 from rustorium.types import Submitted
 
 ROOT = Path(__file__).resolve().parents[1]

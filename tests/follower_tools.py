@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from process_tools import DEADLINE_S, STATUS_S
-from rustorium.client.probe import ask
-from rustorium.devnet import Devnet
+from rustorium.net.devnet import Devnet
+from rustorium.net.probe import ask
 from rustorium.types import NodeStatus
 
 

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Self
 
 from rustorium.config import split_address
-from rustorium.devnet import Devnet
 from rustorium.home.paths import Home
+from rustorium.net.devnet import Devnet
 
 DATAGRAM_MAX = 1 << 16
 POLL_S = 0.2

@@ -14,9 +14,9 @@ import httpx2
 
 from rustorium.client import Client, Key
 from rustorium.client.operations import put
-from rustorium.client.probe import ask
-from rustorium.devnet import Devnet
 from rustorium.errors import ClientError
+from rustorium.net.devnet import Devnet
+from rustorium.net.probe import ask
 from rustorium.types import NodeStatus, Submitted
 
 DEADLINE_S = 120.0

@@ -24,8 +24,8 @@ from statistics import median
 from typing import Any
 
 from process_tools import assert_no_panic, assert_same_roots, level, statuses, wait_for
-from rustorium.client.load import run_load
-from rustorium.devnet import Devnet
+from rustorium.net.devnet import Devnet
+from rustorium.net.load import run_load
 from soak_suspicions import Logs, Suspicion, too_many, unfounded
 
 KEEP_HEIGHTS = 1000

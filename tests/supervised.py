@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from process_tools import DEADLINE_S, wait_for
-from rustorium.devnet import Devnet
 from rustorium.home.paths import Home
+from rustorium.net.devnet import Devnet
 from rustorium.node.recoverystate import read_recovery
 
 

@@ -28,9 +28,9 @@ from rustorium import __version__
 from rustorium.access.netfile import Net, read_net
 from rustorium.client import Client, Key
 from rustorium.client.operations import put
-from rustorium.client.probe import ask
-from rustorium.devnet import is_ready
 from rustorium.errors import ClientError
+from rustorium.net.devnet import is_ready
+from rustorium.net.probe import ask
 from rustorium.types import Submitted
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pytest
 
 if TYPE_CHECKING:
-    from rustorium.devnet import Devnet
+    from rustorium.net.devnet import Devnet
     from rustorium.sim.release.run import Report
 
 _SEEDS = pytest.StashKey[list[str]]()
@@ -81,7 +81,7 @@ class _Factory:
         return self
 
     def __call__(self, *, start: bool = True, **options: Any) -> "Devnet":
-        from rustorium.devnet import Devnet
+        from rustorium.net.devnet import Devnet
 
         root: Path = options.pop("root", None) or self._folders.mktemp("devnet")
         net = Devnet.resume(root) if Devnet.exists(root) else Devnet.create(root, **options)

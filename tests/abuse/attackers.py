@@ -26,7 +26,7 @@ from process_tools import DEADLINE_S, wait_for
 from rustorium.access.netfile import NetNode
 from rustorium.client import Client, Key
 from rustorium.config import split_address
-from rustorium.devnet import Devnet
+from rustorium.net.devnet import Devnet
 
 ROOT = Path(__file__).resolve().parents[2]
 MIB = 1024 * 1024

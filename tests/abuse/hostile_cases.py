@@ -34,7 +34,7 @@ from rustorium.home.format import FILE, record, require_current
 from rustorium.home.paths import Home
 from rustorium.home.tokens import Role, Scope, issue
 from rustorium.home.tokens import load as load_tokens
-from rustorium.netgen import RTT_MATRIX, matrix_regions
+from rustorium.net.generate import RTT_MATRIX, matrix_regions
 from rustorium.node.admin import AdminServer
 from rustorium.node.admincalls import socket_owner
 from rustorium.node.adminclient import said

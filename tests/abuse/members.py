@@ -13,8 +13,8 @@ from typing import Any, Self
 from attackers import MIB, Pulse, memory_bytes
 
 from process_tools import DEADLINE_S, assert_no_panic, assert_same_roots, counter, level, statuses, wait_for
-from rustorium.devnet import Devnet
 from rustorium.home.paths import Home, open_key_file
+from rustorium.net.devnet import Devnet
 
 CUT_OFF = "rustorium_consensus_cut_off_validators"
 BYZANTINE = "rustorium_consensus_byzantine_validators"

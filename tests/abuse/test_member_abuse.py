@@ -19,7 +19,7 @@ from watching import MARK, TIMES
 
 from process_tools import wait_for
 from rust_example import rust_example
-from rustorium.devnet import Devnet
+from rustorium.net.devnet import Devnet
 
 pytestmark = MARK
 

@@ -37,8 +37,8 @@ from process_tools import DEADLINE_S, Load, assert_no_panic, counter, level, wai
 from rustorium.client import Client, Key
 from rustorium.config import load as load_config
 from rustorium.config import render
-from rustorium.devnet import Devnet
 from rustorium.home.paths import Home
+from rustorium.net.devnet import Devnet
 
 pytestmark = MARK
 

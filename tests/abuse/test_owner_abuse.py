@@ -17,11 +17,11 @@ from process_tools import DEADLINE_S, assert_no_panic, assert_same_roots, level,
 from rustorium import _native
 from rustorium.client import Client
 from rustorium.client.operations import possession_of, replace_key
-from rustorium.devnet import Devnet
 from rustorium.errors import RustoriumError
 from rustorium.home.paths import public_part, read_genesis
 from rustorium.home.rekey import Opener, owner_of
-from rustorium.joining import find
+from rustorium.net.devnet import Devnet
+from rustorium.net.joining import find
 
 pytestmark = MARK
 

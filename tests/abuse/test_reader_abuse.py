@@ -15,7 +15,7 @@ from watching import MARK, TIMES, VICTIM, Watch, attacked_net
 
 from process_tools import counter, wait_for
 from rustorium.client import Client, Key
-from rustorium.devnet import Devnet
+from rustorium.net.devnet import Devnet
 
 pytestmark = MARK
 

@@ -12,7 +12,7 @@ from clock import Clock
 from watching import MARK, TIMES
 
 from process_tools import assert_no_panic, assert_same_roots, level, statuses, wait_for
-from rustorium.devnet import Devnet
+from rustorium.net.devnet import Devnet
 
 pytestmark = MARK
 

@@ -16,7 +16,7 @@ from attackers import MIB, Pulse, memory_bytes, open_sockets_max
 from process_tools import assert_no_panic, assert_same_roots, level, statuses, wait_for
 from rustorium import _native
 from rustorium.client import Key
-from rustorium.devnet import Devnet
+from rustorium.net.devnet import Devnet
 
 TIMES = int(os.environ.get("RUSTORIUM_ABUSE_TIMES", "1"))
 MARK = pytest.mark.alone if TIMES > 1 else pytest.mark.nodes

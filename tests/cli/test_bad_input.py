@@ -21,8 +21,8 @@ from rustorium.client import Client, Key
 from rustorium.client.operations import put
 from rustorium.client.wire import SUBMISSION_MEDIA, frame
 from rustorium.config import split_address
-from rustorium.devnet import Devnet
 from rustorium.errors import Busy, Refused
+from rustorium.net.devnet import Devnet
 from rustorium.testing import DevnetFactory
 from rustorium.types import SignedTransaction
 

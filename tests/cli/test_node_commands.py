@@ -10,10 +10,10 @@ import pytest
 from cli_runner import Cli, Ended
 
 from process_tools import wait_for
-from rustorium.devnet import Devnet, is_ready
 from rustorium.errors import RustoriumError
 from rustorium.home.paths import Home
-from rustorium.joining import runs
+from rustorium.net.devnet import Devnet, is_ready
+from rustorium.net.joining import runs
 from rustorium.node.admin import call
 from rustorium.testing import DevnetFactory
 

@@ -8,7 +8,7 @@ from cli_runner import Cli
 
 from rustorium import regions
 from rustorium.errors import UsageError
-from rustorium.netgen import RTT_MATRIX, Listen, NetPlan, generate, matrix_regions
+from rustorium.net.generate import RTT_MATRIX, Listen, NetPlan, generate, matrix_regions
 
 
 def test_names_keep_their_bytes() -> None:

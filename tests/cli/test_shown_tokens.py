@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from cli_runner import Cli
 
-from rustorium.client.probe import ask
+from rustorium.net.probe import ask
 
 A, B = ("rsk_0123456789abcdef_" + letter * 43 for letter in "AB")
 

@@ -13,8 +13,8 @@ import pytest
 from cli_runner import Cli, Ended
 
 from rustorium.access.netfile import Net, NetNode
-from rustorium.client.probe import silent, status_of
 from rustorium.home.paths import Home
+from rustorium.net.probe import silent, status_of
 from rustorium.node.recoverystate import RecoveryState, one_supervisor
 
 ANSWER: dict[str, Any] = {
@@ -78,7 +78,7 @@ def net(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
             for i, answer in enumerate(answers)
         ]
         monkeypatch.setattr(
-            "rustorium.client.probe.ask", lambda endpoints, timeout_s, token=None, tls=None: said[: len(endpoints)]
+            "rustorium.net.probe.ask", lambda endpoints, timeout_s, token=None, tls=None: said[: len(endpoints)]
         )
         return [word for i in range(len(answers)) for word in ("--node", f"http://n{i}")]
 

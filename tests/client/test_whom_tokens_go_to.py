@@ -9,9 +9,10 @@ import trio
 from fake_net import FakeNet
 
 from rustorium.access.netfile import Net, NetNode
-from rustorium.client import AsyncClient, Client, load
-from rustorium.client.probe import ask
+from rustorium.client import AsyncClient, Client
 from rustorium.errors import RustoriumError, UsageError
+from rustorium.net import load
+from rustorium.net.probe import ask
 from rustorium.types import SignedTransaction
 
 A, B = ("rsk_0123456789abcdef_" + letter * 43 for letter in "AB")

@@ -13,9 +13,9 @@ from test_state_sync import VICTIM, eager, events, executed, snapshots, wipe
 from process_tools import Load, assert_one_sentence, assert_same_roots, counter, level, start_home, wait_for
 from rustorium.client import Client, Key
 from rustorium.client.operations import delete, grant, issue, put, require_value
-from rustorium.devnet import Devnet
 from rustorium.errors import NotReady, TransactionFailed
 from rustorium.home.paths import Home
+from rustorium.net.devnet import Devnet
 from rustorium.node.admin import call
 from rustorium.testing import DevnetFactory
 

@@ -13,11 +13,11 @@ import pytest
 
 from process_tools import assert_no_panic, wait_for
 from rustorium.client import Client, Key
-from rustorium.client.load import run_load
-from rustorium.devnet import Devnet
 from rustorium.errors import AccessRefused, Refused
 from rustorium.home.auditlog import log_of, read, signer_of
 from rustorium.home.paths import Home
+from rustorium.net.devnet import Devnet
+from rustorium.net.load import run_load
 from rustorium.node.admin import call
 from rustorium.node.adminclient import Remote
 from rustorium.testing import DevnetFactory

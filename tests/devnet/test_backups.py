@@ -16,8 +16,8 @@ import pytest
 import disk_layer
 from process_tools import Load, assert_no_panic, assert_one_sentence, level, statuses, wait_for
 from rustorium.client import Client, Key
-from rustorium.devnet import Devnet
 from rustorium.home import format as homeformat
+from rustorium.net.devnet import Devnet
 from rustorium.testing import DevnetFactory
 
 pytestmark = pytest.mark.nodes

@@ -10,10 +10,10 @@ from follower_tools import Follower
 from process_tools import wait_for
 from rustorium._native import account_id
 from rustorium.client import Client, Key
-from rustorium.devnet import Devnet
 from rustorium.errors import RustoriumError, TransactionFailed
 from rustorium.home.paths import read_genesis
-from rustorium.joining import admit, find, remove, wait_for_committee
+from rustorium.net.devnet import Devnet
+from rustorium.net.joining import admit, find, remove, wait_for_committee
 from rustorium.testing import DevnetFactory
 
 PAUSE_S_MAX = 30.0

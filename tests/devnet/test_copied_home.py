@@ -8,7 +8,7 @@ import pytest
 
 from process_tools import assert_no_panic, assert_one_sentence, level, start_home, statuses, wait_for
 from rustorium.client import Client, Key
-from rustorium.devnet import Devnet
+from rustorium.net.devnet import Devnet
 from rustorium.testing import DevnetFactory
 
 pytestmark = pytest.mark.nodes

@@ -15,9 +15,9 @@ from process_tools import assert_one_sentence, cli, run_command
 from rustorium.access.netfile import read_net
 from rustorium.client import AsyncClient, Client, Key
 from rustorium.client.operations import put, require_absent, require_value
-from rustorium.devnet import Devnet, is_ready
 from rustorium.errors import NotFound, ProofRefused, TransactionFailed, VerificationFailed
 from rustorium.home.paths import Home
+from rustorium.net.devnet import Devnet, is_ready
 from rustorium.testing import DevnetFactory
 from rustorium.types import Submitted
 

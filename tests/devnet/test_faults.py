@@ -28,7 +28,7 @@ from process_tools import (
 from rustorium.access.netfile import NetNode, read_net
 from rustorium.client import Client, Key
 from rustorium.config import split_address
-from rustorium.devnet import Devnet
+from rustorium.net.devnet import Devnet
 
 pytestmark = pytest.mark.alone
 

@@ -15,8 +15,8 @@ import pytest
 from process_tools import Load, assert_no_panic, level, statuses, wait_for
 from rustorium.client import Client, Key
 from rustorium.client.operations import put
-from rustorium.devnet import Devnet
 from rustorium.errors import NotReady
+from rustorium.net.devnet import Devnet
 from rustorium.node.admin import call
 from rustorium.types import Submitted
 

@@ -12,7 +12,7 @@ from follower_tools import Follower
 from process_tools import GROUP, Load, assert_no_panic, counter, statuses, wait_for
 from rustorium.client import Client, Key
 from rustorium.client.operations import put
-from rustorium.devnet import Devnet
+from rustorium.net.devnet import Devnet
 from rustorium.types import Submitted
 
 pytestmark = pytest.mark.nodes

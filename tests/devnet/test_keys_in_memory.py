@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from rustorium.client import Client, Key
-from rustorium.devnet import Devnet
 from rustorium.home.paths import Home, open_key_file
+from rustorium.net.devnet import Devnet
 
 pytestmark = pytest.mark.nodes
 

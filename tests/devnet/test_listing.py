@@ -7,8 +7,8 @@ import pytest
 from process_tools import cli
 from rustorium.client import Client, Key
 from rustorium.client.operations import delete, put
-from rustorium.devnet import Devnet
 from rustorium.errors import ClientError
+from rustorium.net.devnet import Devnet
 
 pytestmark = pytest.mark.nodes
 

@@ -10,7 +10,7 @@ import pytest
 
 from process_tools import assert_no_panic, statuses, wait_for
 from rustorium.client import Client, Key
-from rustorium.devnet import Devnet
+from rustorium.net.devnet import Devnet
 from rustorium.observe.nodelogs.find import find_logs
 from rustorium.observe.nodelogs.merge import Merger, log_files
 from rustorium.testing import DevnetFactory

@@ -10,7 +10,7 @@ import pytest
 from process_tools import assert_no_panic, statuses, wait_for
 from rustorium.access.netfile import read_net
 from rustorium.client import Client, Key
-from rustorium.devnet import Devnet
+from rustorium.net.devnet import Devnet
 from rustorium.observe.boards import queries
 from rustorium.observe.export import alert_rules
 from rustorium.observe.exposition import Family

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rustorium.devnet import Devnet
+from rustorium.net.devnet import Devnet
 
 pytestmark = pytest.mark.nodes
 ROOT = Path(__file__).resolve().parents[2]

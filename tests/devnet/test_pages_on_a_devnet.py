@@ -15,7 +15,7 @@ import pytest
 from process_tools import wait_for
 from rustorium.cli import main
 from rustorium.client import Client, Key, LightClient, Verifier, zk
-from rustorium.devnet import Devnet
+from rustorium.net.devnet import Devnet
 from rustorium.types import Subject
 
 pytestmark = pytest.mark.nodes

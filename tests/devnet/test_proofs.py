@@ -13,8 +13,8 @@ import pytest
 from process_tools import cli
 from rustorium.client import Client, Key, LightClient
 from rustorium.client.operations import delete, put, transfer
-from rustorium.devnet import Devnet
 from rustorium.errors import Busy, NotFound, ProofPruned, ProofRefused, VerificationFailed
+from rustorium.net.devnet import Devnet
 from rustorium.testing import DevnetFactory
 from rustorium.types import Balance, Subject, Value
 

@@ -10,8 +10,8 @@ from test_state_sync import VICTIM, eager, events, wipe
 
 from process_tools import Load, level, statuses, wait_for
 from rustorium.client import Client, Key
-from rustorium.devnet import Devnet
 from rustorium.errors import ProofPruned, Pruned
+from rustorium.net.devnet import Devnet
 from rustorium.node.quarantine import quarantined
 from rustorium.node.recoverystate import read_recovery
 from rustorium.types import Subject

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from rustorium.devnet import Devnet
+from rustorium.net.devnet import Devnet
 
 README = (Path(__file__).resolve().parents[2] / "README.md").read_text()
 

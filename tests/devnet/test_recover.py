@@ -13,8 +13,8 @@ from test_state_sync import eager, events, snapshots
 import disk_layer
 from process_tools import Load, assert_none_missing, counter, level, statuses, wait_for
 from rustorium.client import Client
-from rustorium.devnet import Devnet
-from rustorium.home import Home
+from rustorium.home.paths import Home
+from rustorium.net.devnet import Devnet
 from rustorium.node.admin import call
 from rustorium.types import NodeStatus
 from supervised import Supervised

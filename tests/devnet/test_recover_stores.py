@@ -13,8 +13,8 @@ from process_tools import Load, assert_same_roots, level, start_home, statuses, 
 from rust_example import rust_example
 from rustorium.client import Client
 from rustorium.consensus.vocabulary import Diverged, EnterView, Propose, Vote
-from rustorium.devnet import Devnet
 from rustorium.home.paths import Home
+from rustorium.net.devnet import Devnet
 from rustorium.node.inputlog import replay
 from rustorium.node.quarantine import quarantined
 from supervised import Supervised, audited, recover_manually

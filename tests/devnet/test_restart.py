@@ -18,9 +18,9 @@ from process_tools import (
     wait_for,
 )
 from rustorium.client import Client, Key
-from rustorium.devnet import Devnet
 from rustorium.errors import RustoriumError
 from rustorium.home.paths import Home, public_part, read_genesis
+from rustorium.net.devnet import Devnet
 from rustorium.testing import DevnetFactory
 
 pytestmark = pytest.mark.nodes

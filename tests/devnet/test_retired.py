@@ -8,7 +8,7 @@ import pytest
 
 from process_tools import Load, assert_no_panic, assert_same_roots, level, start_home, statuses, wait_for
 from rustorium.client import Client, Key
-from rustorium.devnet import Devnet
+from rustorium.net.devnet import Devnet
 from rustorium.node.admin import call
 from rustorium.testing import DevnetFactory
 

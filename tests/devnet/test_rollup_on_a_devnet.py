@@ -10,8 +10,8 @@ import pytest
 from rustorium import rollup
 from rustorium.client import Client, Key, Verifier, zk
 from rustorium.client.operations import put, require_proved, require_value, verify_proof
-from rustorium.devnet import Devnet
 from rustorium.errors import TransactionFailed
+from rustorium.net.devnet import Devnet
 from rustorium.rollup import Prover, State, Transfer
 
 pytestmark = pytest.mark.nodes

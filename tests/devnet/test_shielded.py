@@ -11,8 +11,8 @@ import trio
 
 from rustorium import _native
 from rustorium.client import AsyncClient, AsyncWallet, Client, Key, Wallet
-from rustorium.devnet import Devnet
 from rustorium.errors import NotFound, TransactionFailed, WalletError
+from rustorium.net.devnet import Devnet
 from rustorium.testing import DevnetFactory
 
 pytestmark = pytest.mark.nodes

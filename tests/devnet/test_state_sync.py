@@ -12,8 +12,8 @@ import pytest
 from follower_tools import Follower
 from process_tools import Load, assert_no_panic, level, statuses, wait_for
 from rustorium.client import Client
-from rustorium.devnet import Devnet
 from rustorium.errors import NodeError, NotReady
+from rustorium.net.devnet import Devnet
 from rustorium.node.admin import call
 
 pytestmark = pytest.mark.nodes

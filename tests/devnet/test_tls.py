@@ -12,8 +12,8 @@ from process_tools import cli
 from rustorium import _native
 from rustorium.client import AsyncClient, Client, Key, Tls
 from rustorium.client.operations import put
-from rustorium.devnet import Devnet
 from rustorium.errors import ClientError, TlsRefused, UsageError
+from rustorium.net.devnet import Devnet
 from rustorium.testing import DevnetFactory
 
 pytestmark = pytest.mark.nodes

@@ -9,8 +9,8 @@ import pytest
 from process_tools import cli
 from rustorium.client import Client, Key, zk
 from rustorium.client.operations import put, require_proved, verify_proof
-from rustorium.devnet import Devnet
 from rustorium.errors import TransactionFailed, ZkRefused
+from rustorium.net.devnet import Devnet
 
 pytestmark = pytest.mark.nodes
 

@@ -20,8 +20,8 @@ from damaged_kinds import KINDS, RECORDS, make_files, read, retire
 from power_cut import read_folder, write_folder
 from process_tools import Load, level, statuses, wait_for
 from rustorium.client import Client
-from rustorium.devnet import Devnet
 from rustorium.errors import RustoriumError
+from rustorium.net.devnet import Devnet
 
 pytestmark = pytest.mark.nodes
 

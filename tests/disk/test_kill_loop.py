@@ -8,7 +8,7 @@ from random import Random
 import pytest
 
 from process_tools import Load, assert_no_panic, assert_none_missing, assert_same_roots, level, statuses, wait_for
-from rustorium.devnet import Devnet
+from rustorium.net.devnet import Devnet
 
 pytestmark = pytest.mark.nodes
 

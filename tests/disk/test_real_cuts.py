@@ -16,7 +16,7 @@ import pytest
 from disk_layer import environment, rule
 from power_cut import VARIANTS, Disk, Op, read_folder, read_trace, write_folder
 from process_tools import Load, assert_no_panic, assert_none_missing, assert_same_roots, level, statuses, wait_for
-from rustorium.devnet import Devnet
+from rustorium.net.devnet import Devnet
 
 pytestmark = pytest.mark.nodes
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from rustorium.faucet import _handler
+from rustorium.net.faucet import _handler
 
 BODY = json.dumps({"region": 0, "public_key": "00" * 32})
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from cli_runner import Cli
 
-from rustorium.devnet import Devnet
 from rustorium.home.paths import Home, open_key_file, read_passphrase
+from rustorium.net.devnet import Devnet
 from rustorium.observe.masking import MASK, Masker
 
 TOKEN = "canary-token-5b1f"

@@ -11,8 +11,8 @@ import pytest
 from cli_runner import Cli
 
 from rustorium import _native
-from rustorium.devnet import Devnet
 from rustorium.errors import UsageError
+from rustorium.net.devnet import Devnet
 from rustorium.observe import doctor
 from rustorium.observe.systemd import Unit, unit_text
 

@@ -18,9 +18,9 @@ from history_world import World
 
 from rustorium.client import AsyncClient, Client, Key
 from rustorium.client.operations import end_epoch
-from rustorium.devnet import Devnet
 from rustorium.errors import TransactionFailed
-from rustorium.joining import admit, find, remove, wait_for_committee
+from rustorium.net.devnet import Devnet
+from rustorium.net.joining import admit, find, remove, wait_for_committee
 
 PATIENCE_S = 240.0
 """That is only there to end a run that would never end."""

@@ -16,7 +16,7 @@ from rustorium._native import asset_id
 from rustorium.api import Operation
 from rustorium.client import AsyncClient, Client, Key
 from rustorium.client import operations as ops
-from rustorium.devnet import Devnet
+from rustorium.net.devnet import Devnet
 from rustorium.types import Balance, Held, Submitted
 
 OPENING = 100

@@ -21,7 +21,7 @@ from pathlib import Path
 import httpx2
 
 from process_tools import wait_for
-from rustorium.ports import PortLeases
+from rustorium.net.ports import PortLeases
 
 USER, PASSWORD, REGION = "operator", "a-long-password", "us-east-1"
 

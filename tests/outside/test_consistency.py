@@ -20,7 +20,7 @@ from history_records import Record, write_history
 from history_world import follow, prepare
 
 from process_tools import assert_no_panic, assert_same_roots, level, statuses, wait_for
-from rustorium.devnet import Devnet
+from rustorium.net.devnet import Devnet
 
 pytestmark = pytest.mark.outside
 

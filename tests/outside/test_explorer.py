@@ -12,7 +12,7 @@ import pytest
 from explorer_page import PHONE, WIDE, Explorer, chromium, expect, explorer
 
 from rustorium.client import Client, Key
-from rustorium.devnet import Devnet
+from rustorium.net.devnet import Devnet
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Route

@@ -9,7 +9,7 @@ import pytest
 
 from process_tools import assert_no_panic, statuses, wait_for
 from rustorium.client import Client, Key
-from rustorium.devnet import Devnet
+from rustorium.net.devnet import Devnet
 
 pytestmark = pytest.mark.outside
 

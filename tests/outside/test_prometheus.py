@@ -15,14 +15,14 @@ from alert_cases import CASES, promtool_test
 
 from process_tools import assert_no_panic, statuses, wait_for
 from rustorium.client import Client, Key
-from rustorium.devnet import Devnet
+from rustorium.net.devnet import Devnet
+from rustorium.net.ports import PortLeases
 from rustorium.observe.boards import queries
 from rustorium.observe.export import alert_rules, export
 from rustorium.observe.openmetrics import of_recording
 from rustorium.observe.recording import Recording
 from rustorium.observe.scrape import Scraper, targets_of
 from rustorium.observe.watching import create, watch
-from rustorium.ports import PortLeases
 
 pytestmark = pytest.mark.outside
 

@@ -12,7 +12,7 @@ import pytest
 from s3_tools import Line, Server, s3_server
 
 from process_tools import Load, assert_one_sentence
-from rustorium.devnet import Devnet
+from rustorium.net.devnet import Devnet
 
 pytestmark = pytest.mark.outside
 

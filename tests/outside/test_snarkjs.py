@@ -10,8 +10,8 @@ import pytest
 
 from rustorium.client import Client, Key, zk
 from rustorium.client.operations import put, require_proved
-from rustorium.devnet import Devnet
 from rustorium.errors import ZkRefused
+from rustorium.net.devnet import Devnet
 
 pytestmark = [pytest.mark.outside, pytest.mark.timeout(3600)]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rustorium.devnet import Devnet
+from rustorium.net.devnet import Devnet
 from rustorium.testing import DevnetFactory
 
 pytestmark = [pytest.mark.outside, pytest.mark.nodes]

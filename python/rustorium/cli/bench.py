@@ -29,8 +29,8 @@ def load(
     output: Output = Format.table,
 ) -> None:
     """Offer signed Puts at a fixed rate; measure from each intended send time to the final transaction's receipt."""
-    from rustorium.client.load import run_load
     from rustorium.errors import UsageError
+    from rustorium.net.load import run_load
 
     found = net_of(net)
     if found is None:

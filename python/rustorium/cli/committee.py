@@ -85,7 +85,7 @@ def add(
     Run it again where it was interrupted."""
     from rustorium.errors import UsageError
     from rustorium.home.paths import find_passphrase, read_genesis
-    from rustorium.joining import (
+    from rustorium.net.joining import (
         admit,
         check_operator,
         in_turn,
@@ -152,8 +152,8 @@ def remove(
 ) -> None:
     """Take a validator out of the committee from the next epoch on; it goes on to follow until it is stopped."""
     from rustorium.home.paths import read_genesis
-    from rustorium.joining import find
-    from rustorium.joining import remove as send_removal
+    from rustorium.net.joining import find
+    from rustorium.net.joining import remove as send_removal
 
     signer = key_of(key, passphrase_file)
     known = net_of(net)
@@ -184,7 +184,7 @@ def end_epoch(
     """Approve as an operator that the epoch ends now, however young it is: a changed committee counts at once.
 
     It ends once enough operators approved it."""
-    from rustorium.joining import end_epoch as send_end
+    from rustorium.net.joining import end_epoch as send_end
 
     signer = key_of(key, passphrase_file)
     with client_of(net, node, genesis, timeout_s, token_file=token_file) as client:
@@ -194,7 +194,7 @@ def end_epoch(
 
 def _awaited(client: "Client", genesis: bytes | None, validator_key: str, member: bool, timeout_s: float) -> int:
     """The epoch from which on the validator is a member, or none; waited for where it can begin in time."""
-    from rustorium.joining import wait_for_committee, young_until_ms
+    from rustorium.net.joining import wait_for_committee, young_until_ms
 
     answer = client.validators()
     if member == any(one["validator_key"] == validator_key for one in answer["validators"]):

@@ -12,7 +12,7 @@ import typer
 from rustorium.cli.output import Format, Output, emit, emit_one, lively, note, progress
 
 if TYPE_CHECKING:
-    from rustorium.devnet import Devnet
+    from rustorium.net.devnet import Devnet
 
 LINE_S = 0.5
 
@@ -43,8 +43,8 @@ def devnet(
 ) -> None:
     """Run validators on this machine, each in its own process, until Ctrl-C."""
     from rustorium import _native
-    from rustorium.devnet import Devnet
     from rustorium.errors import UsageError
+    from rustorium.net.devnet import Devnet
 
     if state is not None and ephemeral:
         raise UsageError("--state keeps a devnet and --ephemeral forgets it: give one of them")
@@ -79,8 +79,8 @@ def devnet(
 def _run(
     net: "Devnet", stopping: threading.Event, ready_fd: int | None, faucet: bool, timeout_s: float, output: Format
 ) -> int:
-    from rustorium.devnet import Interrupted
-    from rustorium.faucet import Faucet
+    from rustorium.net.devnet import Interrupted
+    from rustorium.net.faucet import Faucet
 
     try:
         try:
@@ -125,7 +125,7 @@ def _show(net: "Devnet", faucet: str | None, output: Format) -> None:
 
 def _watch(net: "Devnet", stopping: threading.Event) -> None:
     """Until told to stop: a live line on a terminal, and a note for each validator that ended."""
-    from rustorium.client.probe import LiveLine
+    from rustorium.net.probe import LiveLine
 
     gone: set[int] = set()
 

@@ -93,8 +93,8 @@ def _looker(
     home: "Path | Remote | None", net: Path | None, nodes: Sequence[str], timeout_s: float, token: "Tokens | None"
 ) -> Look:
     """What looks. The net comes first among the verdicts, then each node in order. Errors: UsageError, HomeMissing."""
-    from rustorium.client.probe import ask
     from rustorium.health.verdict import of_net, of_node
+    from rustorium.net.probe import ask
 
     found = net_of(net) if not nodes and (net is not None or home is None) else None
     endpoints = list(nodes) or (found.endpoints if found is not None else [])
@@ -126,10 +126,10 @@ def _known(home: "Home") -> "Home":
 
 
 def _own(node: "Home | Remote", timeout_s: float) -> "tuple[NodeStatus, str]":
-    from rustorium.client.probe import silent, status_of
     from rustorium.errors import AccessRefused, NotReady
     from rustorium.home.format import look
     from rustorium.home.paths import Home
+    from rustorium.net.probe import silent, status_of
     from rustorium.node.admin import call
 
     if isinstance(node, Home):
@@ -143,8 +143,8 @@ def _own(node: "Home | Remote", timeout_s: float) -> "tuple[NodeStatus, str]":
 
 def _of_home(home: "Home", timeout_s: float) -> "tuple[NodeStatus, str]":
     """What the node says, or, while it doesn't run, what its supervisor or its end says; and then what to do."""
-    from rustorium.client.probe import silent, status_of
     from rustorium.errors import NotReady
+    from rustorium.net.probe import silent, status_of
     from rustorium.node.admin import call
     from rustorium.node.recoverystate import at_work, last_end
 

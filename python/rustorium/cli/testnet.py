@@ -8,7 +8,7 @@ import typer
 from rustorium.cli.output import Format, Output, emit, note, progress
 
 if TYPE_CHECKING:
-    from rustorium.netgen import Listen
+    from rustorium.net.generate import Listen
 
 group = typer.Typer(help="Make the files of a net on several machines, to try things with.", no_args_is_help=True)
 
@@ -52,7 +52,7 @@ def gen(
     One person makes all keys of such a net, and could keep copies: it is for trying things."""
     from rustorium import _native
     from rustorium.home.paths import make_folder
-    from rustorium.netgen import NetPlan, generate
+    from rustorium.net.generate import NetPlan, generate
 
     count, quorum = _governing(operators, operator_quorum, single_operator)
     key = _pool_key(pool_key, devnet_pool)
@@ -119,7 +119,7 @@ def _governing(operators: int | None, quorum: int | None, single: bool) -> tuple
 def _listen(host: str, base_port: int) -> "Listen":
     from rustorium.config import is_address, split_address
     from rustorium.errors import UsageError
-    from rustorium.netgen import Listen
+    from rustorium.net.generate import Listen
 
     public = host if ":" in host else f"{host}:{base_port}"
     try:

@@ -11,7 +11,7 @@ from typing import Self
 from rustorium import _native
 from rustorium.errors import KeyFileError, KeyFileMissing
 from rustorium.home.paths import make_folder, open_key_file, public_part
-from rustorium.netgen import account_kind
+from rustorium.net.generate import account_kind
 
 
 class Key:

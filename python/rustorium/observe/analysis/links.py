@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 
-from rustorium.netgen import RTT_MATRIX
+from rustorium.net.generate import RTT_MATRIX
 from rustorium.observe.analysis.gather import Gauge, Net, Node
 from rustorium.observe.analysis.names import RTT
 

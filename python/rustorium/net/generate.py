@@ -38,7 +38,7 @@ PROTOCOL_VERSION = 2
 """What new chains follow; tests make chains of version 1 too."""
 POOL = 1
 """The number of the one pool that a made genesis has."""
-RTT_MATRIX = Path(__file__).parent / "data" / "region_rtt_ms.json"
+RTT_MATRIX = Path(__file__).parents[1] / "data" / "region_rtt_ms.json"
 
 
 def account_kind(region: int) -> str:

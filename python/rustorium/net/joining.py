@@ -30,8 +30,8 @@ from rustorium.home.endpoints import gateway_url
 from rustorium.home.followers import add
 from rustorium.home.lock import stopped
 from rustorium.home.paths import SEEDS_MAX, Home, make_folder, read_genesis, write_private
-from rustorium.netgen import Listen
-from rustorium.ports import PortLeases
+from rustorium.net.generate import Listen
+from rustorium.net.ports import PortLeases
 from rustorium.types import Subject
 
 if TYPE_CHECKING:
@@ -206,7 +206,7 @@ def let_in(homes: Iterable[Path], node_key: str) -> list[Path]:
 def start_and_sync(joiner: Joiner, passphrase: bytes, timeout_s: float) -> int | None:
     """Starts the node, which outlives this process, and waits until it is synced; its process id, None where it ran
     already. Errors: NotReady."""
-    from rustorium.devnet import is_ready
+    from rustorium.net.devnet import is_ready
 
     pid = None if runs(joiner.home) else _start(joiner.home, passphrase)
     url = gateway_url(joiner.home.load_config().config)

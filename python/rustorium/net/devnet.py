@@ -32,9 +32,9 @@ from rustorium.home.paths import (
     write_private,
     write_random_passphrase,
 )
-from rustorium.joining import Joiner, in_turn, let_in, make_home, peers_of
-from rustorium.netgen import PROTOCOL_VERSION, Listen, NetPlan, generate, matrix_for
-from rustorium.ports import PortLeases
+from rustorium.net.generate import PROTOCOL_VERSION, Listen, NetPlan, generate, matrix_for
+from rustorium.net.joining import Joiner, in_turn, let_in, make_home, peers_of
+from rustorium.net.ports import PortLeases
 from rustorium.regions import region_byte
 
 READY_S = 60.0
