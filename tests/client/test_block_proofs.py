@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from rustorium import _native
 from rustorium.client import Key, Verifier, blockproofs, zk
 from rustorium.client.blockproofs import ProvedHere
 from rustorium.client.operations import put, verify_proof
+from rustorium.client.wire import parse
 from rustorium.errors import BadResponse, ProofRefused, ZkRefused
 from rustorium.types import Receipt
 
@@ -94,4 +96,4 @@ def test_only_what_is_certified_in_the_block_counts() -> None:
         with pytest.raises(ProofRefused):
             blockproofs.in_block(facts(**changed), RECEIPT)
     with pytest.raises(BadResponse):
-        blockproofs.in_block({"receipt": {}}, RECEIPT)
+        parse(partial(blockproofs.in_block, receipt=RECEIPT), {"receipt": {}})

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rustorium import _native
-from rustorium.client import wire, zk
+from rustorium.client import zk
 from rustorium.errors import ProofRefused, ZkRefused
 from rustorium.types import Receipt
 
@@ -53,11 +53,8 @@ class BlockProofs:
 
 
 def in_block(facts: Mapping[str, Any], receipt: Receipt) -> list[ProvedHere]:
-    """The proofs of a transaction, from what its proof file shows. Errors: ProofRefused where that is another one."""
-    return wire.parse(lambda shown: _in_block(shown, receipt), facts)
-
-
-def _in_block(facts: Mapping[str, Any], receipt: Receipt) -> list[ProvedHere]:
+    """The proofs of a transaction, from what its proof file shows. Errors: ProofRefused where that is another one; and
+    KeyError, TypeError or ValueError where the facts lack something."""
     shown = facts["receipt"]
     place = (receipt.transaction, receipt.height, receipt.index, "ok")
     if (shown["id"], shown["height"], shown["index"], shown["outcome"]) != place:

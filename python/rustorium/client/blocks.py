@@ -5,6 +5,7 @@ Invariants: a block that is called valid was checked here: certificate, ancestry
 
 import json
 from collections.abc import Sequence
+from functools import partial
 
 import anyio
 import anyio.to_thread
@@ -121,7 +122,7 @@ class BlockMethods(TransactionMethods):
         async def one(place: int, receipt: Receipt) -> None:
             async with room:
                 facts = json.loads(await self.prove_transaction(receipt.transaction))["facts"]
-            found[place] = blockproofs.in_block(facts, receipt)
+            found[place] = wire.parse(partial(blockproofs.in_block, receipt=receipt), facts)
 
         async with anyio.create_task_group() as tasks:
             for place, receipt in enumerate(good):
