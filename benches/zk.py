@@ -18,10 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from rustorium import _native
-from rustorium.client import Client, Key, zk
+from rustorium.client import Client, Key
 from rustorium.client.operations import verify_proof
 from rustorium.net.devnet import Devnet
 from rustorium.types import Submitted
+from rustorium.zk import groth16 as zk
 
 ROOT = Path(__file__).resolve().parents[1]
 MADE = ROOT / "tests" / "zk"

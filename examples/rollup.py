@@ -24,7 +24,7 @@ from rustorium.cli.output import note, progress
 from rustorium.client import Client, zk
 from rustorium.client.operations import put, require_absent, require_value, verify_proof
 from rustorium.errors import RustoriumError, UsageError, VerificationFailed
-from rustorium.rollup import (
+from rustorium.zk.rollup import (
     NEW_ROOT,
     OLD_ROOT,
     TRANSFERS_MAX,

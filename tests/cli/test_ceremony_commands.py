@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from cli_runner import Cli
 
-from rustorium import ceremony
 from rustorium.errors import CeremonyRefused, UsageError
+from rustorium.zk import ceremony
 
 PTAU = Path(__file__).resolve().parents[1] / "zk" / "powers-4.ptau"
 

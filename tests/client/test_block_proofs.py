@@ -9,12 +9,14 @@ from typing import Any
 import pytest
 
 from rustorium import _native
-from rustorium.client import Key, Verifier, blockproofs, zk
-from rustorium.client.blockproofs import ProvedHere
+from rustorium.client import Key, Verifier
 from rustorium.client.operations import put, verify_proof
 from rustorium.client.wire import parse
 from rustorium.errors import BadResponse, ProofRefused, ZkRefused
 from rustorium.types import Receipt
+from rustorium.zk import blockproofs
+from rustorium.zk import groth16 as zk
+from rustorium.zk.blockproofs import ProvedHere
 
 MADE = Path(__file__).resolve().parents[1] / "zk"
 OWNER = Key.generate().address

@@ -2,10 +2,10 @@
 
 import pytest
 
-from rustorium import rollup
-from rustorium.client import zk
 from rustorium.errors import UsageError, ZkRefused
-from rustorium.rollup import BatchRefused, Prover, State, Transfer, batch_from_bytes, batch_hash, batch_to_bytes
+from rustorium.zk import groth16 as zk
+from rustorium.zk import rollup
+from rustorium.zk.rollup import BatchRefused, Prover, State, Transfer, batch_from_bytes, batch_hash, batch_to_bytes
 
 START = State.of([100, 0, 7])
 

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from rustorium import _native
-from rustorium.client import zk
 from rustorium.client.operations import register_verifier, require_proved, verify_proof
 from rustorium.errors import UsageError, VerificationFailed, ZkRefused
+from rustorium.zk import groth16 as zk
 
 MADE = Path(__file__).resolve().parents[1] / "zk"
 CURVES = ("bn128", "bls12381")

@@ -14,9 +14,10 @@ import pytest
 
 from process_tools import wait_for
 from rustorium.cli import main
-from rustorium.client import Client, Key, LightClient, Verifier, zk
+from rustorium.client import Client, Key, LightClient, Verifier
 from rustorium.net.devnet import Devnet
 from rustorium.types import Subject
+from rustorium.zk import groth16 as zk
 
 pytestmark = pytest.mark.nodes
 ROOT = Path(__file__).resolve().parents[2]

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from rustorium import rollup
-from rustorium.client import Client, Key, Verifier, zk
+from rustorium.client import Client, Key, Verifier
 from rustorium.client.operations import put, require_proved, require_value, verify_proof
 from rustorium.errors import TransactionFailed
 from rustorium.net.devnet import Devnet
-from rustorium.rollup import Prover, State, Transfer
+from rustorium.zk import groth16 as zk
+from rustorium.zk import rollup
+from rustorium.zk.rollup import Prover, State, Transfer
 
 pytestmark = pytest.mark.nodes
 ROOT = Path(__file__).resolve().parents[2]

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from process_tools import cli
-from rustorium.client import Client, Key, zk
+from rustorium.client import Client, Key
 from rustorium.client.operations import put, require_proved, verify_proof
 from rustorium.errors import TransactionFailed, ZkRefused
 from rustorium.net.devnet import Devnet
+from rustorium.zk import groth16 as zk
 
 pytestmark = pytest.mark.nodes
 

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from rustorium.client import Client, Key, zk
+from rustorium.client import Client, Key
 from rustorium.client.operations import put, require_proved
 from rustorium.errors import ZkRefused
 from rustorium.net.devnet import Devnet
+from rustorium.zk import groth16 as zk
 
 pytestmark = [pytest.mark.outside, pytest.mark.timeout(3600)]
 

@@ -11,7 +11,7 @@ from rustorium.cli.options import content_of
 from rustorium.cli.output import Format, Output, emit, emit_one, note, progress
 
 if TYPE_CHECKING:
-    from rustorium.ceremony import Contribution
+    from rustorium.zk.ceremony import Contribution
 
 group = typer.Typer(help="Make a circuit's keys together, so that nobody knows their secret.", no_args_is_help=True)
 
@@ -31,7 +31,7 @@ def new(
     output: Output = Format.table,
 ) -> None:
     """Begin phase 1 (powers of tau), or with --powers a circuit's phase 2."""
-    from rustorium import ceremony
+    from rustorium.zk import ceremony
 
     with progress("making the circuit's key" if powers else "making powers") as advance:
         ceremony.begin(out, circuit, power=power, ptau=ptau, powers=powers, progress=advance)
@@ -52,8 +52,8 @@ def contribute(
     output: Output = Format.table,
 ) -> None:
     """Contribute a secret that is forgotten at once; what you type is mixed into it. Keep the hash that it prints."""
-    from rustorium import ceremony
     from rustorium.errors import UsageError
+    from rustorium.zk import ceremony
 
     try:
         value = bytes.fromhex(beacon) if beacon is not None else None
@@ -77,7 +77,8 @@ def verify(
     output: Output = Format.table,
 ) -> None:
     """Verify all of a ceremony from its file alone, and list who contributed: exit code 4 where anything is wrong."""
-    from rustorium import _native, ceremony
+    from rustorium import _native
+    from rustorium.zk import ceremony
 
     with progress("verifying") as advance:
         found = ceremony.verify(file, progress=advance)
@@ -95,7 +96,7 @@ def finalize(
     output: Output = Format.table,
 ) -> None:
     """Verify a ceremony and write the keys that came out of it, with their hashes."""
-    from rustorium import ceremony
+    from rustorium.zk import ceremony
 
     with progress("verifying") as advance:
         hashes, contributions = ceremony.finish(file, folder, progress=advance)

@@ -51,7 +51,8 @@ def register(
     output: Output = Format.table,
 ) -> None:
     """Register a verifying key, and print the verifier's id."""
-    from rustorium.client import wait_of, zk
+    from rustorium.client import wait_of
+    from rustorium.zk import groth16 as zk
 
     reached, raw = wait_of(wait), zk.key_bytes(verifying_key)
     signer = key_of(key, passphrase_file)
@@ -92,7 +93,7 @@ def verify(
     output: Output = Format.table,
 ) -> None:
     """Verify a proof, without any node: exit code 4 where it is refused. The key says for which curve."""
-    from rustorium.client import zk
+    from rustorium.zk import groth16 as zk
 
     raw = zk.key_bytes(key)
     zk.verify(raw, proof, public)

@@ -7,15 +7,15 @@ outcome is called unknown, never guessed; no proof or certificate is taken on tr
 from typing import TYPE_CHECKING
 
 from rustorium.access.tls import Tls
-from rustorium.client import zk
 from rustorium.client.aio import AsyncClient
 from rustorium.client.blocking import Client
-from rustorium.client.blockproofs import BlockProofs, Verifier
 from rustorium.client.keys import Key
 from rustorium.client.light import LightClient
 from rustorium.client.text import amount_of, bytes_to_text, text_to_bytes, wait_of
 from rustorium.client.wallet import Wallet
 from rustorium.client.walletaio import AsyncWallet
+from rustorium.zk import groth16 as zk
+from rustorium.zk.blockproofs import BlockProofs, Verifier
 
 if TYPE_CHECKING:
     from rustorium.api import ConsensusEngine, Storage, TransactionProcessor

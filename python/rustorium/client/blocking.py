@@ -19,13 +19,11 @@ from rustorium.access.tls import Tls
 from rustorium.api import Operation
 from rustorium.client.aio import AsyncClient
 from rustorium.client.base import TIMEOUT_S
-from rustorium.client.blockproofs import BlockProofs, Verifier
 from rustorium.client.keys import Key
 from rustorium.client.light import LightClient
 from rustorium.client.pools import RECORDS_MAX
 from rustorium.client.submit import Result
 from rustorium.client.wire import Answer
-from rustorium.client.zk import Document, Public
 from rustorium.types import (
     Account,
     Balance,
@@ -45,6 +43,8 @@ from rustorium.types import (
     Wait,
     WriteProof,
 )
+from rustorium.zk.blockproofs import BlockProofs, Verifier
+from rustorium.zk.groth16 import Document, Public
 
 T = TypeVar("T")
 

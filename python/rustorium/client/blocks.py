@@ -11,14 +11,15 @@ import anyio
 import anyio.to_thread
 
 from rustorium import _native
-from rustorium.client import blockproofs, wire
+from rustorium.client import wire
 from rustorium.client.base import hex_of
-from rustorium.client.blockproofs import BlockProofs, ProvedHere, Verifier
 from rustorium.client.proofs import check_block, require_certificate
 from rustorium.client.transactions import TransactionMethods
 from rustorium.client.trust import refusing
 from rustorium.errors import ClientError, NotFound, NotReady, ProofRefused
 from rustorium.types import Block, Receipt, SignedTransaction
+from rustorium.zk import blockproofs
+from rustorium.zk.blockproofs import BlockProofs, ProvedHere, Verifier
 
 POLL_S_MIN, POLL_S_MAX = 0.02, 0.5
 READERS = 8

@@ -12,15 +12,16 @@ from anyio import to_thread
 from rustorium import _native
 from rustorium.api import Operation
 from rustorium.client import operations as ops
-from rustorium.client import wire, zk
+from rustorium.client import wire
 from rustorium.client.base import ClientBase, hex_of
 from rustorium.client.events import EventStream
 from rustorium.client.keys import Key
 from rustorium.client.submit import Result
 from rustorium.client.trust import refusing
-from rustorium.client.zk import Document, Public
 from rustorium.errors import ClientError, NotFound, NotReady, Refused, TransactionFailed, VerificationFailed
 from rustorium.types import Receipt, ReceiptPage, SignedTransaction, Submitted, TransactionStatus, Wait
+from rustorium.zk import groth16 as zk
+from rustorium.zk.groth16 import Document, Public
 
 SIGN_AGAIN_MAX = 4
 SIGN_AGAIN = ("nonce_used", "nonce_taken", "nonce_too_far")

@@ -1,7 +1,7 @@
 """A wallet of shielded value: a sealed secret, what it found on the chain, and payments that it proves on this machine.
 
 Invariants: its methods are those of `AsyncWallet`, on the event loop of the client that each is given; what must hold
-of files and of what the chain says stands in `walletfile` and `walletaio`.
+of files and of what the chain says stands in `zk.walletfile` and `walletaio`.
 """
 
 from collections.abc import Callable, Coroutine, Iterable, Sequence
@@ -13,8 +13,8 @@ from typing import Any, Self, TypeVar
 from rustorium.client.blocking import Client
 from rustorium.client.keys import Key
 from rustorium.client.walletaio import Progress, pay, scan, start_now, warning
-from rustorium.client.walletfile import Holding, WalletEvent, WalletFile, check_amount
 from rustorium.types import Submitted
+from rustorium.zk.walletfile import Holding, WalletEvent, WalletFile, check_amount
 
 T = TypeVar("T")
 

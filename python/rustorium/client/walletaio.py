@@ -18,9 +18,9 @@ from rustorium import _native
 from rustorium.client.aio import AsyncClient
 from rustorium.client.keys import Key
 from rustorium.client.pools import RECORDS_MAX
-from rustorium.client.walletfile import WalletEvent, WalletFile, check_amount, event_of, refusing
 from rustorium.errors import NotReady, WalletError
 from rustorium.types import Submitted
+from rustorium.zk.walletfile import WalletEvent, WalletFile, check_amount, event_of, refusing
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from rustorium import _native
-from rustorium.client import zk
 from rustorium.errors import ProofRefused, ZkRefused
 from rustorium.types import Receipt
+from rustorium.zk import groth16 as zk
 
 
 @dataclass(frozen=True)

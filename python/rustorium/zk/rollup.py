@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import ParamSpec, Self, TypeVar
 
-from rustorium import _native, ceremony
+from rustorium import _native
 from rustorium.errors import RustoriumError, UsageError
+from rustorium.zk import ceremony
 
 ACCOUNTS = 256
 TRANSFERS_MAX = 12
