@@ -1,5 +1,6 @@
 """The client's parts that need no net."""
 
+import importlib
 import inspect
 import json
 from contextlib import suppress
@@ -230,3 +231,18 @@ def test_the_blocking_client_runs_on_its_own_thread() -> None:
     with Client("http://127.0.0.1:1", timeout_s=0.2) as client, pytest.raises(GenesisNeeded):
         client.verify_proof(b"")
     client.close()
+
+
+@pytest.mark.parametrize(
+    ("former", "present", "name"),
+    [
+        ("rustorium.rollup", "rustorium.zk.rollup", "Prover"),
+        ("rustorium.ceremony", "rustorium.zk.ceremony", "verify"),
+        ("rustorium.client.zk", "rustorium.zk.groth16", "verify"),
+        ("rustorium.client.blockproofs", "rustorium.zk.blockproofs", "Verifier"),
+        ("rustorium.net", "rustorium.access.netfile", "read_net"),
+    ],
+)
+def test_documented_names_stay_importable(former: str, present: str, name: str) -> None:
+    one, other = (getattr(importlib.import_module(module), name) for module in (former, present))
+    assert one is other

@@ -1,0 +1,3 @@
+"""The former name of `rustorium.zk.groth16`."""
+
+from rustorium.zk.groth16 import *  # noqa: F403
