@@ -18,11 +18,11 @@ from typing import Any
 import httpx2
 
 from rustorium import _native
+from rustorium.access.genesis import read_genesis
 from rustorium.client import Client, Key
 from rustorium.client.light import now_ms
 from rustorium.client.operations import put
 from rustorium.errors import Busy
-from rustorium.home.paths import read_genesis
 from rustorium.net.devnet import Devnet
 from rustorium.types import PROOF_KEYS_MAX
 

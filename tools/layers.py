@@ -30,14 +30,18 @@ CLOCKS_AND_IO = frozenset(
 )
 PYTHON = {
     "PURE": Room(
-        ("types", "errors", "config", "regions", "api", "consensus", "health", "sharding"),
+        ("__version__", "types", "errors", "config", "regions", "api", "consensus", "health", "sharding"),
         CLOCKS_AND_IO | {"rustorium._native"},
         frozenset(),
     ),
     "native": Room(("_native",), frozenset(), None),
+    "access": Room(("access",), frozenset({"anyio", "asyncio", "trio"}), frozenset({"PURE", "native"})),
+    "zk": Room(("zk",), frozenset({"anyio", "asyncio", "trio"}), frozenset({"PURE", "native", "access"})),
     "sim": Room(("sim",), CLOCKS_AND_IO - {"random"}, frozenset({"PURE", "native"})),
     "client": Room(
-        ("client",), frozenset({"asyncio", "trio", "rustorium.node", "rustorium.cli", "rustorium.sim"}), None
+        ("client",),
+        frozenset({"asyncio", "trio"}),
+        frozenset({"PURE", "native", "access", "zk"}),
     ),
     "observe": Room(("observe",), frozenset({"anyio", "asyncio", "trio", "rustorium.cli", "rustorium.sim"}), None),
     "node": Room(

@@ -13,7 +13,8 @@ from typing import Any, Self
 from attackers import MIB, Pulse, memory_bytes
 
 from process_tools import DEADLINE_S, assert_no_panic, assert_same_roots, counter, level, statuses, wait_for
-from rustorium.home.paths import Home, open_key_file
+from rustorium.access.keyfiles import open_key_file
+from rustorium.home.paths import Home
 from rustorium.net.devnet import Devnet
 
 CUT_OFF = "rustorium_consensus_cut_off_validators"

@@ -15,10 +15,11 @@ from watching import MARK, TIMES
 
 from process_tools import DEADLINE_S, assert_no_panic, assert_same_roots, level, wait_for
 from rustorium import _native
+from rustorium.access.genesis import read_genesis
+from rustorium.access.keyfiles import public_part
 from rustorium.client import Client
 from rustorium.client.operations import possession_of, replace_key
 from rustorium.errors import RustoriumError
-from rustorium.home.paths import public_part, read_genesis
 from rustorium.home.rekey import Opener, owner_of
 from rustorium.net.devnet import Devnet
 from rustorium.net.joining import find

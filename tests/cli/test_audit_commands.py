@@ -11,9 +11,10 @@ import pytest
 from cli_runner import Cli
 
 from rustorium import _native
+from rustorium.access.passphrases import find_passphrase
 from rustorium.client import Key
 from rustorium.home.auditlog import check, log_of
-from rustorium.home.paths import Home, find_passphrase
+from rustorium.home.paths import Home
 
 LINES = 16
 

@@ -11,8 +11,9 @@ import pytest
 from cli_runner import Cli
 
 from rustorium import _native
+from rustorium.access.genesis import read_genesis
 from rustorium.errors import HomeError
-from rustorium.home.paths import Home, read_genesis
+from rustorium.home.paths import Home
 
 
 def make_home(cli: Cli, tmp_path: Path, passphrase: Path) -> tuple[Path, dict[str, str]]:

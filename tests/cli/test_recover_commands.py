@@ -9,8 +9,9 @@ import pytest
 from cli_runner import Cli
 
 from rustorium import _native
+from rustorium.access.passphrases import find_passphrase
 from rustorium.health.plan import Step, Trouble, by_hand
-from rustorium.home.paths import Home, find_passphrase
+from rustorium.home.paths import Home
 from rustorium.node.manual import Operator, carry_out
 from rustorium.node.quarantine import free_space, move_aside, quarantined, remove
 from rustorium.node.recoverystate import at_work

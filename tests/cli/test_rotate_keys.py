@@ -8,9 +8,11 @@ import pytest
 from cli_runner import Cli
 
 from rustorium import _native
+from rustorium.access.passphrases import find_passphrase
 from rustorium.client import Key
 from rustorium.home import passphrases
-from rustorium.home.paths import Home, find_passphrase, open_storage_key
+from rustorium.home.keys import open_storage_key
+from rustorium.home.paths import Home
 
 ENVIRONMENT: dict[str, str] = {}
 FIRST = b"correct horse"

@@ -7,7 +7,10 @@ import pytest
 from cli_runner import Cli
 
 from rustorium import _native
-from rustorium.home.paths import Home, find_passphrase, open_storage_key, public_part, read_passphrase
+from rustorium.access.keyfiles import public_part
+from rustorium.access.passphrases import find_passphrase, read_passphrase
+from rustorium.home.keys import open_storage_key
+from rustorium.home.paths import Home
 
 HOSTS = ("10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4")
 

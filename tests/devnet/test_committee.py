@@ -9,9 +9,9 @@ import pytest
 from follower_tools import Follower
 from process_tools import wait_for
 from rustorium._native import account_id
+from rustorium.access.genesis import read_genesis
 from rustorium.client import Client, Key
 from rustorium.errors import RustoriumError, TransactionFailed
-from rustorium.home.paths import read_genesis
 from rustorium.net.devnet import Devnet
 from rustorium.net.joining import admit, find, remove, wait_for_committee
 from rustorium.testing import DevnetFactory

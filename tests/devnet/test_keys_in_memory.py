@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from rustorium.access.keyfiles import open_key_file
 from rustorium.client import Client, Key
-from rustorium.home.paths import Home, open_key_file
+from rustorium.home.paths import Home
 from rustorium.net.devnet import Devnet
 
 pytestmark = pytest.mark.nodes

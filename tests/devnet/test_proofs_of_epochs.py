@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from process_tools import assert_no_panic, wait_for
+from rustorium.access.genesis import read_genesis
 from rustorium.client import Client, Key, LightClient
 from rustorium.client.operations import Operation, end_epoch, remove_validator
 from rustorium.errors import EpochUnknown
-from rustorium.home.paths import read_genesis
 from rustorium.net.devnet import Devnet
 from rustorium.testing import DevnetFactory
 from rustorium.types import ProvenState, Subject, Value

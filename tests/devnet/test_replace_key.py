@@ -11,11 +11,13 @@ import pytest
 
 from process_tools import assert_no_panic, assert_one_sentence, level, run_command, start_home, statuses, wait_for
 from rustorium._native import account_id
+from rustorium.access.genesis import read_genesis
+from rustorium.access.keyfiles import public_part
 from rustorium.client import Client, Key
 from rustorium.errors import HomeError, NotReady, UsageError, VerificationFailed
 from rustorium.home import lock as homelock
 from rustorium.home import rekey as rekeying
-from rustorium.home.paths import Home, public_part, read_genesis
+from rustorium.home.paths import Home
 from rustorium.home.rekey import Opener, replace_key
 from rustorium.net.devnet import Devnet
 from rustorium.net.joining import wait_for_committee

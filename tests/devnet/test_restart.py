@@ -17,9 +17,11 @@ from process_tools import (
     statuses,
     wait_for,
 )
+from rustorium.access.genesis import read_genesis
+from rustorium.access.keyfiles import public_part
 from rustorium.client import Client, Key
 from rustorium.errors import RustoriumError
-from rustorium.home.paths import Home, public_part, read_genesis
+from rustorium.home.paths import Home
 from rustorium.net.devnet import Devnet
 from rustorium.testing import DevnetFactory
 

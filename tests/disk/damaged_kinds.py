@@ -9,10 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from rustorium import _native
+from rustorium.access.passphrases import read_passphrase
 from rustorium.errors import RustoriumError
 from rustorium.health.catalogue import Act
 from rustorium.health.plan import Step, Trouble
-from rustorium.home.paths import Home, read_passphrase
+from rustorium.home.paths import Home
 from rustorium.home.tokens import Role, Scope, issue, load
 from rustorium.node.recoverystate import RecoveryState, at_work, last_end, read_recovery, wall_ms
 

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 from cli_runner import Cli
 
-from rustorium.home.paths import Home, open_key_file, read_passphrase
+from rustorium.access.keyfiles import open_key_file
+from rustorium.access.passphrases import read_passphrase
+from rustorium.home.paths import Home
 from rustorium.net.devnet import Devnet
 from rustorium.observe.masking import MASK, Masker
 

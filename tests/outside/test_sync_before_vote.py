@@ -31,7 +31,8 @@ import pytest
 from process_tools import assert_no_panic
 from rustorium import _native
 from rustorium.client import Client, Key
-from rustorium.home.paths import Home, open_storage_key
+from rustorium.home.keys import open_storage_key
+from rustorium.home.paths import Home
 from rustorium.net.devnet import Devnet
 
 pytestmark = pytest.mark.outside

@@ -72,7 +72,7 @@ def create(
 ) -> None:
     """Make a token and show it, this once. A running node makes it; of one that doesn't run, the audit log is written
     with its node key."""
-    from rustorium.home.paths import write_private
+    from rustorium.access.private import write_private
     from rustorium.node.tokenwork import asked
     from rustorium.observe.watching import seconds_of
 

@@ -124,7 +124,7 @@ def _named(log: Path | None, home: Path | None, node_key: str | None) -> tuple[P
     """A log, and the public key that must have signed it. Errors: UsageError, HomeError."""
     from rustorium.errors import UsageError
     from rustorium.home.auditlog import log_of, signer_of
-    from rustorium.home.paths import is_node_key
+    from rustorium.home.keys import is_node_key
 
     if node_key is not None and not is_node_key(node_key):
         raise UsageError(f"`{node_key}` is no node key: give 64 hex digits, as `keys show` prints them")

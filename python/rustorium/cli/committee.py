@@ -83,8 +83,9 @@ def add(
 
     `--key` is an operator's account. Where more operators must approve, each sends the same with `tx`.
     Run it again where it was interrupted."""
+    from rustorium.access.genesis import read_genesis
+    from rustorium.access.passphrases import find_passphrase
     from rustorium.errors import UsageError
-    from rustorium.home.paths import find_passphrase, read_genesis
     from rustorium.net.joining import (
         admit,
         check_operator,
@@ -151,7 +152,7 @@ def remove(
     output: Output = Format.table,
 ) -> None:
     """Take a validator out of the committee from the next epoch on; it goes on to follow until it is stopped."""
-    from rustorium.home.paths import read_genesis
+    from rustorium.access.genesis import read_genesis
     from rustorium.net.joining import find
     from rustorium.net.joining import remove as send_removal
 

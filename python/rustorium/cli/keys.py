@@ -21,8 +21,8 @@ def new(
     output: Output = Format.table,
 ) -> None:
     """Make a new account key, sealed with a passphrase."""
+    from rustorium.access.passphrases import new_passphrase
     from rustorium.client import Key
-    from rustorium.home.paths import new_passphrase
     from rustorium.regions import parse_region
 
     byte = parse_region(region)

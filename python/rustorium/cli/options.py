@@ -143,8 +143,8 @@ def client_of(
     nodes_of: "Net | None" = None,
 ) -> "Client":
     """A client of the named net or nodes, which may be some of `nodes_of`. Errors: UsageError, KeyFileError."""
+    from rustorium.access.genesis import read_genesis
     from rustorium.errors import UsageError
-    from rustorium.home.paths import read_genesis
 
     token = token_of(token_file)
     if nodes:

@@ -7,10 +7,11 @@ import os
 from pathlib import Path
 
 from rustorium import _native
+from rustorium.access.passphrases import find_passphrase
 from rustorium.cli.output import note, progress
 from rustorium.errors import KeyFileMissing, UsageError
 from rustorium.home import passphrases
-from rustorium.home.paths import Home, find_passphrase
+from rustorium.home.paths import Home
 from rustorium.node import rotation
 from rustorium.node.adminclient import Remote
 from rustorium.node.backups import Opener, Place

@@ -51,7 +51,7 @@ def gen(
 
     One person makes all keys of such a net, and could keep copies: it is for trying things."""
     from rustorium import _native
-    from rustorium.home.paths import make_folder
+    from rustorium.access.private import make_folder
     from rustorium.net.generate import NetPlan, generate
 
     count, quorum = _governing(operators, operator_quorum, single_operator)

@@ -66,9 +66,10 @@ def new(
 ) -> None:
     """Make a wallet for a chain's pool, sealed with a passphrase."""
     from rustorium import _native
+    from rustorium.access.genesis import read_genesis
+    from rustorium.access.passphrases import new_passphrase
     from rustorium.client import Wallet
     from rustorium.errors import UsageError
-    from rustorium.home.paths import new_passphrase, read_genesis
 
     found = net_of(net)
     named = genesis or (Path(found.genesis) if found is not None else None)

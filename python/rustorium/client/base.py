@@ -13,6 +13,7 @@ import httpx2
 
 from rustorium import _native
 from rustorium.access.bearer import Tokens
+from rustorium.access.genesis import read_genesis
 from rustorium.access.tls import Tls
 from rustorium.client import wire
 from rustorium.client.events import EventStream
@@ -22,7 +23,6 @@ from rustorium.client.sender import Sender
 from rustorium.client.transport import Transport
 from rustorium.client.witnesses import Witnesses
 from rustorium.errors import GenesisNeeded, UsageError
-from rustorium.home.paths import read_genesis
 from rustorium.types import NodeStatus, Receipt
 
 TIMEOUT_S = 30.0

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Self
 
 from rustorium import _native
+from rustorium.access.keyfiles import account_kind, open_key_file, public_part
+from rustorium.access.private import make_folder
 from rustorium.errors import KeyFileError, KeyFileMissing
-from rustorium.home.paths import make_folder, open_key_file, public_part
-from rustorium.net.generate import account_kind
 
 
 class Key:

@@ -16,11 +16,11 @@ from typing import Any, BinaryIO, Literal, cast
 import anyio.to_thread
 
 from rustorium import _native
+from rustorium.access.genesis import read_genesis
 from rustorium.client import prooffile, wire
 from rustorium.client.prooffile import ForkFile, ProofFile
 from rustorium.client.trust import TrustFile, from_checkpoint, from_genesis, refusing
 from rustorium.errors import ChainForked, EpochUnknown, ProofRefused, ProofTooOld, TrustExpired
-from rustorium.home.paths import read_genesis
 from rustorium.types import Account, At, Balance, Block, Claim, Held, ProvenState, Shown, Subject, Value
 
 FetchChanges = Callable[[int], Awaitable[Sequence[bytes]]]

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rustorium.access.keyfiles import public_part
 from rustorium.errors import HomeError, HomeMissing, NotFound, UsageError, VerificationFailed
-from rustorium.home.paths import Home, public_part
+from rustorium.home.paths import Home
 
 if TYPE_CHECKING:
     from rustorium.client import Client, Key

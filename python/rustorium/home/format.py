@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from rustorium import __version__
+from rustorium.access.keyfiles import KEY_FILE, key_version, newer
 from rustorium.config import HOME_FORMAT
 from rustorium.errors import HomeError
 
@@ -25,8 +26,6 @@ UPGRADE = "upgrade"
 """The folder in a home with what an upgrade needs to go on or back."""
 PENDING = f"{UPGRADE}/pending.json"
 CONFIG = "config.toml"
-KEY_FILE = 1
-"""Version of key files."""
 T = TypeVar("T")
 BYTES_MAX = 1 << 20
 NUMBER_MAX = 1 << 16
@@ -134,24 +133,6 @@ def check_chain(found: Found, folder: Path, chain: str) -> None:
         )
 
 
-def check_key_file(path: Path) -> None:
-    """Refuses a key file of a newer release; whatever else is wrong with it is for who opens it to say. Errors:
-    HomeError."""
-    version = _key_version(path)
-    if version is not None and version > KEY_FILE:
-        raise newer(path, version, KEY_FILE)
-
-
-def newer(path: Path, found: int, known: int, release: str | None = None) -> HomeError:
-    """The refusal of what a newer release wrote."""
-    which = f"release {release}, which wrote it," if release else "the release that wrote it"
-    return HomeError(
-        f"{path} has format {found}, and this release ({__version__}) knows formats up to {known}: install {which} or "
-        "a newer one, or restore a backup from before; nothing was changed",
-        code="home-newer",
-    )
-
-
 def record(folder: Path, chain: str | None) -> bool:
     """Writes down that this release wrote to the home; whether that is news. Errors: HomeError."""
     from rustorium import _native
@@ -248,17 +229,8 @@ def _parts(folder: Path) -> Iterator[_Number]:
             # A part that this release has never heard of is a newer one's.
             yield _Number(folder / FILE, max(number, 1), known.get(name, 0))
     for path in sorted(folder.glob("*.key")):
-        if (found := _key_version(path)) is not None:
+        if (found := key_version(path)) is not None:
             yield _Number(path, found, known["key files"])
-
-
-def _key_version(path: Path) -> int | None:
-    try:
-        with path.open("rb") as file:
-            version = json.loads(file.read(BYTES_MAX))["version"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return None
-    return version if type(version) is int and version > 0 else None
 
 
 def _marked(folder: Path) -> int:

@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from rustorium.access.private import make_folder
 from rustorium.errors import HomeError
 from rustorium.home.format import refuse_newer
-from rustorium.home.paths import Home, make_folder
+from rustorium.home.paths import Home
 
 Lock = tuple[Path, Callable[[int, int], None]]
 """A file, and the call that locks it as its other users do."""

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from rustorium import _native
-from rustorium.home.paths import Home, open_signing_key
+from rustorium.home.keys import open_signing_key
+from rustorium.home.paths import Home
 
 
 def note_by_operator(

@@ -18,11 +18,13 @@ from typing import Any
 import msgspec
 
 from rustorium import _native
+from rustorium.access.keyfiles import public_part
 from rustorium.client import Key
 from rustorium.errors import HomeError, NotFound, UsageError
 from rustorium.home import format as homeformat
+from rustorium.home.keys import open_storage_key
 from rustorium.home.noting import note_by_operator
-from rustorium.home.paths import Home, open_storage_key, public_part
+from rustorium.home.paths import Home
 from rustorium.home.rekey import Opener, install, owner_of, prepare, replacement
 
 FORMAT = 1

@@ -16,9 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rustorium import _native
-from rustorium.errors import HomeError, KeyFileError, KeyFileMissing, UsageError
-from rustorium.home.format import replace_file, sync_folder
-from rustorium.home.paths import (
+from rustorium.access.passphrases import (
     CREDENTIAL_NAME,
     PASSPHRASE_NEAR_KEY,
     PASSPHRASE_VARIABLE,
@@ -26,6 +24,8 @@ from rustorium.home.paths import (
     find_passphrase,
     read_passphrase,
 )
+from rustorium.errors import HomeError, KeyFileError, KeyFileMissing, UsageError
+from rustorium.home.format import replace_file, sync_folder
 
 KEY_FILE_BYTES_MAX = 64 * 1024
 DEPTH = 3

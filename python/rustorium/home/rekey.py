@@ -15,6 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from rustorium.access.keyfiles import open_key_file, public_part
+from rustorium.access.passphrases import find_passphrase
+from rustorium.access.private import make_folder
 from rustorium.client import operations
 from rustorium.errors import (
     HomeError,
@@ -26,7 +29,8 @@ from rustorium.errors import (
     UsageError,
     VerificationFailed,
 )
-from rustorium.home.paths import Home, find_passphrase, make_folder, open_key_file, open_storage_key, public_part
+from rustorium.home.keys import open_storage_key
+from rustorium.home.paths import Home
 
 if TYPE_CHECKING:
     from rustorium.api import Operation

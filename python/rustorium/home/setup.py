@@ -8,9 +8,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
+from rustorium.access.genesis import read_genesis
+from rustorium.access.passphrases import new_passphrase
+from rustorium.access.private import make_folder
 from rustorium.config import Config, NodeSection, P2pSection, split_address
 from rustorium.errors import HomeError, UsageError
-from rustorium.home.paths import Home, is_node_key, make_folder, new_passphrase, read_genesis
+from rustorium.home.keys import is_node_key
+from rustorium.home.paths import Home
 
 
 def parse_peers(peers: list[str]) -> dict[str, str]:

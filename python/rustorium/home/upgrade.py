@@ -15,11 +15,12 @@ from typing import Any, Protocol
 import msgspec
 
 from rustorium import __version__
+from rustorium.access.private import make_folder
 from rustorium.errors import HomeError, HomeMissing
 from rustorium.home import format as files
 from rustorium.home.format import FORMAT, FORMATS, Found, Pending
 from rustorium.home.lock import stopped
-from rustorium.home.paths import Home, make_folder
+from rustorium.home.paths import Home
 
 Audit = Callable[[Mapping[str, object]], None]
 Advance = Callable[[int, int], None]

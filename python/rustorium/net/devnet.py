@@ -19,19 +19,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
+from rustorium.access.genesis import read_genesis
+from rustorium.access.keyfiles import public_part
 from rustorium.access.netfile import Net, NetAccount, NetNode, read_net
+from rustorium.access.passphrases import read_passphrase, write_random_passphrase
+from rustorium.access.private import make_folder, write_private
 from rustorium.config import split_address
 from rustorium.errors import DevnetError, RustoriumError
 from rustorium.home.endpoints import gateway_url
-from rustorium.home.paths import (
-    Home,
-    make_folder,
-    public_part,
-    read_genesis,
-    read_passphrase,
-    write_private,
-    write_random_passphrase,
-)
+from rustorium.home.paths import Home
 from rustorium.net.generate import PROTOCOL_VERSION, Listen, NetPlan, generate, matrix_for
 from rustorium.net.joining import Joiner, in_turn, let_in, make_home, peers_of
 from rustorium.net.ports import PortLeases

@@ -12,12 +12,13 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
+from rustorium.access.genesis import read_genesis
+from rustorium.access.keyfiles import open_key_file, public_part
 from rustorium.access.netfile import Net
 from rustorium.client import Client, Key
 from rustorium.client import operations as ops
 from rustorium.config import is_loopback, split_address
 from rustorium.errors import DevnetError, RustoriumError
-from rustorium.home.paths import open_key_file, public_part, read_genesis
 
 BODY_BYTES_MAX = 4096
 STORAGE_BYTES = 1 << 24

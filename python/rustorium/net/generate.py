@@ -12,6 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rustorium.access.keyfiles import account_kind
+from rustorium.access.passphrases import new_random_passphrase
+from rustorium.access.private import make_folder, write_private
 from rustorium.config import (
     ClientSection,
     Config,
@@ -26,7 +29,7 @@ from rustorium.config import (
     nearest,
 )
 from rustorium.errors import UsageError
-from rustorium.home.paths import Home, make_folder, new_random_passphrase, write_private
+from rustorium.home.paths import Home
 from rustorium.regions import OWN_MAX, own_labels, region_byte
 
 ACCOUNT_STORAGE_BYTES = 1 << 40
@@ -39,11 +42,6 @@ PROTOCOL_VERSION = 2
 POOL = 1
 """The number of the one pool that a made genesis has."""
 RTT_MATRIX = Path(__file__).parents[1] / "data" / "region_rtt_ms.json"
-
-
-def account_kind(region: int) -> str:
-    """The kind of an account's key file: it names the home region, without which a key has no address."""
-    return f"account:{region}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from rustorium.access.genesis import read_genesis
+from rustorium.access.private import make_folder, write_private
 from rustorium.api import Operation
 from rustorium.client import operations
 from rustorium.config import (
@@ -29,7 +31,7 @@ from rustorium.errors import HomeError, NotFound, NotReady, UsageError
 from rustorium.home.endpoints import gateway_url
 from rustorium.home.followers import add
 from rustorium.home.lock import stopped
-from rustorium.home.paths import SEEDS_MAX, Home, make_folder, read_genesis, write_private
+from rustorium.home.paths import SEEDS_MAX, Home
 from rustorium.net.generate import Listen
 from rustorium.net.ports import PortLeases
 from rustorium.types import Subject

@@ -11,11 +11,11 @@ from typing import Any, Literal
 
 from rustorium import _native
 from rustorium.access.bearer import Tokens, tokens_by_url
+from rustorium.access.genesis import read_genesis
 from rustorium.access.netfile import Net
 from rustorium.client.blocking import Client
 from rustorium.client.keys import Key
 from rustorium.errors import UsageError
-from rustorium.home.paths import read_genesis
 
 THREADS = 4
 CONNECTIONS = {"quic": 1, "http": 64}

@@ -17,10 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from rustorium import _native
+from rustorium.access.passphrases import find_passphrase
+from rustorium.access.private import make_folder
 from rustorium.errors import HomeError, KeyFileMissing, NodeError, NotReady, UsageError, VerificationFailed
 from rustorium.home.format import look, refuse_newer
+from rustorium.home.keys import open_signing_key, open_storage_key
 from rustorium.home.noting import note_by_operator
-from rustorium.home.paths import Home, find_passphrase, make_folder, open_signing_key, open_storage_key
+from rustorium.home.paths import Home
 from rustorium.node import backupmemory
 from rustorium.node.admin import call
 from rustorium.node.adminclient import NO_NODE

@@ -18,7 +18,8 @@ from rustorium.errors import ConfigError, HomeError, KeyFileMissing
 from rustorium.home import format as homeformat
 from rustorium.home.endpoints import tls_files
 from rustorium.home.followers import Door
-from rustorium.home.paths import SEEDS_MAX, Home, is_node_key, open_signing_key, open_storage_key
+from rustorium.home.keys import is_node_key, open_signing_key, open_storage_key
+from rustorium.home.paths import SEEDS_MAX, Home
 from rustorium.node import pacehint
 
 

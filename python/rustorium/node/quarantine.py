@@ -12,10 +12,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from rustorium.access.private import make_folder
 from rustorium.errors import HomeError, HomeMissing
 from rustorium.health.catalogue import KEPT
 from rustorium.home.lock import stopped
-from rustorium.home.paths import Home, make_folder
+from rustorium.home.paths import Home
 
 WHY = "why.json"
 UNKNOWN = "unknown"

@@ -25,7 +25,8 @@ from rustorium.errors import NodeError, RustoriumError
 from rustorium.health.catalogue import FINDINGS, Act, Finding
 from rustorium.health.liveness import LocalHealth
 from rustorium.health.plan import SENTENCES, SPACE_PAUSE_MS, Done, Planner, Step, Trouble, is_well
-from rustorium.home.paths import Home, open_signing_key
+from rustorium.home.keys import open_signing_key
+from rustorium.home.paths import Home
 from rustorium.logs import Logger
 from rustorium.node.admin import call
 from rustorium.node.notify import VARIABLES, Notifier

@@ -15,10 +15,11 @@ from contextlib import contextmanager
 from dataclasses import asdict, replace
 from typing import Any
 
+from rustorium.access.private import make_folder
 from rustorium.errors import HomeError
 from rustorium.health.catalogue import Act
 from rustorium.health.plan import Done, Step
-from rustorium.home.paths import Home, make_folder
+from rustorium.home.paths import Home
 
 HISTORY_MAX = 64
 

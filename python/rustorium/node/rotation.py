@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from rustorium import _native
+from rustorium.access.passphrases import find_passphrase
 from rustorium.errors import HomeError, NodeError, NotReady
 from rustorium.home.lock import stopped
-from rustorium.home.paths import Home, find_passphrase
+from rustorium.home.paths import Home
 from rustorium.node.admin import call
 from rustorium.node.adminclient import NO_NODE, Remote
 from rustorium.node.backups import Opener, only_one

@@ -13,8 +13,8 @@ from pathlib import Path
 from types import FrameType
 
 from rustorium._native import NativeError
+from rustorium.access.private import write_private
 from rustorium.errors import RustoriumError, UsageError
-from rustorium.home.paths import write_private
 
 UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 EVERY_S_MAX = 365 * 86400

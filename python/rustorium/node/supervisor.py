@@ -15,13 +15,13 @@ from functools import partial
 import trio
 
 from rustorium import __version__, _native
+from rustorium.access.passphrases import known_passphrase
 from rustorium.consensus.replica import Replica
 from rustorium.errors import HomeError, KeyFileError, NodeError
 from rustorium.home.endpoints import in_the_clear
 from rustorium.home.followers import Door
 from rustorium.home.format import record
 from rustorium.home.lock import running
-from rustorium.home.paths import known_passphrase
 from rustorium.logs import Logger, configure
 from rustorium.node import pacehint
 from rustorium.node.admin import AdminServer, Callers

@@ -15,8 +15,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import IO
 
+from rustorium.access.passphrases import CREDENTIAL_NAME, PASSPHRASE_NEAR_KEY, PASSPHRASE_VARIABLE
 from rustorium.errors import RustoriumError, UsageError
-from rustorium.home.paths import CREDENTIAL_NAME, PASSPHRASE_NEAR_KEY, PASSPHRASE_VARIABLE, Home
+from rustorium.home.paths import Home
 from rustorium.home.tokens import ADMIN_VARIABLE, CLIENT_VARIABLE
 from rustorium.node.admin import call
 from rustorium.observe.doctor import examine

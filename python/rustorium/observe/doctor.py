@@ -17,12 +17,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from rustorium.access.keyfiles import public_part
+from rustorium.access.passphrases import known_passphrase
 from rustorium.config import Config, split_address
 from rustorium.errors import NotReady, RustoriumError
 from rustorium.health import certificate
 from rustorium.home import format as homeformat
 from rustorium.home.endpoints import in_the_clear, tls_files
-from rustorium.home.paths import Home, known_passphrase, public_part
+from rustorium.home.paths import Home
 from rustorium.home.tokens import load
 from rustorium.node.admin import call
 from rustorium.node.watch import free_bytes

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import IO, Any, ParamSpec, Self, TypeVar
 
 from rustorium import _native
+from rustorium.access.keyfiles import open_key_file
+from rustorium.access.private import make_folder
 from rustorium.errors import KeyFileError, UsageError, WalletError
-from rustorium.home.paths import make_folder, open_key_file, proving_key_place
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -238,3 +239,9 @@ def _content(path: Path) -> bytes:
 
 
 __all__: Sequence[str] = ["Holding", "WalletEvent", "WalletFile"]
+
+
+def proving_key_place(verifying_key_hash: str) -> Path:
+    """Where wallets look for the proving key of a pool whose verifying key has this BLAKE3 hash (hex)."""
+    root = Path(os.environ.get("RUSTORIUM_HOME") or Path.home() / ".rustorium")
+    return root / "proving-keys" / f"{verifying_key_hash}.key"

@@ -1,0 +1,40 @@
+"""Folders and files that only their owner may read.
+
+Invariants: SYNC; folders are 0700 and files 0600; nothing is overwritten; a secret is never logged.
+"""
+
+import os
+from pathlib import Path
+
+from rustorium.errors import HomeError, HomeMissing
+
+
+def make_folder(path: Path) -> None:
+    """A folder that only its owner sees. Errors: HomeError."""
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise HomeError(f"the folder {path} can't be made ({error.strerror}): choose another place") from None
+
+
+def write_private(path: Path, text: str) -> None:
+    """A new file of mode 0600. Errors: HomeError, also where it exists."""
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with open(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise HomeError(f"{path} exists and is never overwritten: move it away first", code="file-exists") from None
+    except OSError as error:
+        raise HomeError(f"{path} can't be written ({error.strerror}): free space or choose another place") from None
+
+
+def read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise HomeMissing(
+            f"there is no {path}: name another --home, or make one with `rustorium-node init --home {path.parent}`"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise HomeError(f"{path} can't be read ({error}): check its owner and mode") from None

@@ -1,0 +1,42 @@
+"""The keys with which a home's node signs and stores, opened where Python never sees them.
+
+Invariants: SYNC; an opened key's bytes never enter Python.
+"""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rustorium.access.keyfiles import check_key_file, passphrase_of
+from rustorium.access.passphrases import find_passphrase
+from rustorium.errors import KeyFileMissing
+
+if TYPE_CHECKING:
+    from rustorium._native import SigningKey, StorageKey
+
+
+def open_signing_key(
+    path: Path, kind: str, passphrase_file: Path | None, environment: Mapping[str, str]
+) -> "SigningKey":
+    """An opened key of a node or a validator; its bytes never enter Python. Errors: as `open_key_file`."""
+    from rustorium import _native
+
+    return _native.SigningKey.open(str(path), kind, passphrase_of(path, passphrase_file, environment))
+
+
+def open_storage_key(path: Path, passphrase_file: Path | None, environment: Mapping[str, str]) -> "StorageKey":
+    """The opened key of what a node keeps on disk; its bytes never enter Python. Errors: as `open_key_file`."""
+    from rustorium import _native
+
+    if not path.is_file():
+        raise KeyFileMissing(
+            f"there is no key file {path}, without which nothing that this home stored opens: restore it from a backup"
+        )
+    check_key_file(path)
+    return _native.StorageKey.open(str(path), find_passphrase(path, passphrase_file, environment))
+
+
+def is_node_key(text: str) -> bool:
+    """Whether this names a node by its key rather than a validator by its name."""
+    return re.fullmatch("[0-9a-fA-F]{64}", text) is not None
