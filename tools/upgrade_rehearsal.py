@@ -29,8 +29,7 @@ from rustorium.access.netfile import Net, read_net
 from rustorium.client import Client, Key
 from rustorium.client.operations import put
 from rustorium.errors import ClientError
-from rustorium.net.devnet import is_ready
-from rustorium.net.probe import ask
+from rustorium.net.probe import ask, is_ready
 from rustorium.types import Submitted
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -12,8 +12,9 @@ from cli_runner import Cli, Ended
 from process_tools import wait_for
 from rustorium.errors import RustoriumError
 from rustorium.home.paths import Home
-from rustorium.net.devnet import Devnet, is_ready
+from rustorium.net.devnet import Devnet
 from rustorium.net.joining import runs
+from rustorium.net.probe import is_ready
 from rustorium.node.admin import call
 from rustorium.testing import DevnetFactory
 

@@ -17,7 +17,8 @@ from rustorium.client import AsyncClient, Client, Key
 from rustorium.client.operations import put, require_absent, require_value
 from rustorium.errors import NotFound, ProofRefused, TransactionFailed, VerificationFailed
 from rustorium.home.paths import Home
-from rustorium.net.devnet import Devnet, is_ready
+from rustorium.net.devnet import Devnet
+from rustorium.net.probe import is_ready
 from rustorium.testing import DevnetFactory
 from rustorium.types import Submitted
 

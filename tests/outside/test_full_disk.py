@@ -15,7 +15,8 @@ import pytest
 
 from process_tools import DEADLINE_S, assert_no_panic, assert_one_sentence, assert_same_roots, level, wait_for
 from rustorium.client import Client, Key
-from rustorium.net.devnet import Devnet, is_ready
+from rustorium.net.devnet import Devnet
+from rustorium.net.probe import is_ready
 
 pytestmark = pytest.mark.outside
 

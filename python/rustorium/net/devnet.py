@@ -5,7 +5,6 @@ children end by themselves when this process is gone, however it went.
 """
 
 import fcntl
-import http.client
 import os
 import re
 import signal
@@ -31,6 +30,7 @@ from rustorium.home.paths import Home
 from rustorium.net.generate import PROTOCOL_VERSION, Listen, NetPlan, generate, matrix_for
 from rustorium.net.joining import Joiner, in_turn, let_in, make_home, peers_of
 from rustorium.net.ports import PortLeases
+from rustorium.net.probe import is_ready
 from rustorium.regions import region_byte
 
 READY_S = 60.0
@@ -324,27 +324,6 @@ class Devnet:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-
-
-def is_ready(url: str, home: Home | None = None, timeout_s: float = 1.0) -> bool:
-    """Whether a node of this machine says on /readyz that it is synced and sees a quorum. One that speaks TLS may ask
-    for a certificate, and is asked over its admin socket."""
-    if home is not None and url.startswith("https:"):
-        from rustorium.node.admin import call
-
-        try:
-            return bool(call(home.admin_socket, "status", timeout_s=timeout_s)["ready"])
-        except RustoriumError:
-            return False
-    host, port = split_address(url.removeprefix("http://"))
-    connection = http.client.HTTPConnection(host, port, timeout=timeout_s)
-    try:
-        connection.request("GET", "/readyz")
-        return connection.getresponse().status == 200
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()
 
 
 def _net_node(index: int, name: str, region: str, home: Path, listen: Listen) -> NetNode:

@@ -208,7 +208,7 @@ def let_in(homes: Iterable[Path], node_key: str) -> list[Path]:
 def start_and_sync(joiner: Joiner, passphrase: bytes, timeout_s: float) -> int | None:
     """Starts the node, which outlives this process, and waits until it is synced; its process id, None where it ran
     already. Errors: NotReady."""
-    from rustorium.net.devnet import is_ready
+    from rustorium.net.probe import is_ready
 
     pid = None if runs(joiner.home) else _start(joiner.home, passphrase)
     url = gateway_url(joiner.home.load_config().config)

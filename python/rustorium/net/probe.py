@@ -1,8 +1,9 @@
-"""Blocking one-shot questions to many nodes: for `status check` and a devnet's live line.
+"""Blocking one-shot questions to many nodes: for `status check`, devnets and their live line.
 
 Invariants: a node that doesn't answer is a row, not an error.
 """
 
+import http.client
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +16,9 @@ from rustorium.access.bearer import Tokens, bearing, tokens_by_url
 from rustorium.access.netfile import NetNode
 from rustorium.access.tls import Tls, refusal, verifying
 from rustorium.client.wire import node_status, parse, problem
+from rustorium.config import split_address
 from rustorium.errors import RustoriumError
+from rustorium.home.paths import Home
 from rustorium.types import NodeStatus
 
 THREADS = 16
@@ -53,6 +56,27 @@ def silent(url: str, why: str) -> NodeStatus:
     """The row of a node that doesn't answer."""
     reason = f"doesn't answer ({why})"
     return NodeStatus(url, "", 0, 0, 0, 0, 0, 0, 0, "", False, reason, {"node": url, "ready": False, "reason": reason})
+
+
+def is_ready(url: str, home: Home | None = None, timeout_s: float = 1.0) -> bool:
+    """Whether a node of this machine says on /readyz that it is synced and sees a quorum. One that speaks TLS may ask
+    for a certificate, and is asked over its admin socket."""
+    if home is not None and url.startswith("https:"):
+        from rustorium.node.admin import call
+
+        try:
+            return bool(call(home.admin_socket, "status", timeout_s=timeout_s)["ready"])
+        except RustoriumError:
+            return False
+    host, port = split_address(url.removeprefix("http://"))
+    connection = http.client.HTTPConnection(host, port, timeout=timeout_s)
+    try:
+        connection.request("GET", "/readyz")
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
 
 
 class LiveLine:
