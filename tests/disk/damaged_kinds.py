@@ -15,7 +15,8 @@ from rustorium.health.catalogue import Act
 from rustorium.health.plan import Step, Trouble
 from rustorium.home.paths import Home
 from rustorium.home.tokens import Role, Scope, issue, load
-from rustorium.node.recoverystate import RecoveryState, at_work, last_end, read_recovery, wall_ms
+from rustorium.node.recoverystate import RecoveryState, at_work, last_end, read_recovery
+from rustorium.node.watch import wall_ms
 
 KINDS = {
     "config": "config.toml",

@@ -31,9 +31,9 @@ from rustorium.logs import Logger
 from rustorium.node.admin import call
 from rustorium.node.notify import VARIABLES, Notifier
 from rustorium.node.quarantine import free_space, move_aside, remove
-from rustorium.node.recoverystate import RecoveryState, one_supervisor, order_prune, say, wall_ms
+from rustorium.node.recoverystate import RecoveryState, one_supervisor, order_prune, say
 from rustorium.node.supervisor import END_SIGNALS
-from rustorium.node.watch import free_bytes
+from rustorium.node.watch import free_bytes, wall_ms
 
 GRACE_S = 15.0
 GRACE_WEDGED_S = 3.0

@@ -9,7 +9,6 @@ import json
 import operator
 import os
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -20,6 +19,7 @@ from rustorium.errors import HomeError
 from rustorium.health.catalogue import Act
 from rustorium.health.plan import Done, Step
 from rustorium.home.paths import Home
+from rustorium.node.watch import wall_ms
 
 HISTORY_MAX = 64
 
@@ -95,11 +95,6 @@ def order_prune(home: Home) -> None:
         home.prune.touch(mode=0o600)
     except OSError as error:
         raise HomeError(f"{home.prune} can't be made ({error.strerror}): free a little space and try again") from None
-
-
-def wall_ms() -> int:
-    """Unix ms."""
-    return time.time_ns() // 1_000_000
 
 
 def at_work(home: Home) -> dict[str, Any] | None:

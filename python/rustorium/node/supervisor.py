@@ -32,9 +32,8 @@ from rustorium.node.inputlog import InputLog
 from rustorium.node.keyring import Keyring
 from rustorium.node.launch import Launch
 from rustorium.node.notify import Notifier
-from rustorium.node.recoverystate import wall_ms
 from rustorium.node.startup import start
-from rustorium.node.watch import Watch
+from rustorium.node.watch import Watch, wall_ms
 
 READY_POLL_S = 0.05
 END_SIGNALS = (signal.SIGINT, signal.SIGTERM)

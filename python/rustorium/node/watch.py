@@ -89,10 +89,10 @@ class Watch:
             PeerVitals(p["name"], p["up"], [at_us * 1000 for at_us in p["heard_us"]], p["passed_over"])
             for p in read["peers"]
         ]
-        wall_ms = time.time_ns() // 1_000_000
+        now_ms = wall_ms()
         return Vitals(
             now_ns=read["now_us"] * 1000,
-            wall_ms=wall_ms,
+            wall_ms=now_ms,
             busy_ms={stage["name"]: stage["busy_ms"] for stage in read["stages"]},
             syncs=read["syncs"],
             sync_us=read["sync_us"],
@@ -108,11 +108,11 @@ class Watch:
             many_liars=read["many_liars"],
             synced=read["synced"],
             executed=status["at"]["height"],
-            chain_ahead_ms=chain_ahead_ms(read, wall_ms),
+            chain_ahead_ms=chain_ahead_ms(read, now_ms),
             block_ahead=block_ahead(read),
             left_out=left_out(read),
             quorum_lost=quorum_lost(status),
-            certificate_ends=certificate_ends(read["tls"], wall_ms),
+            certificate_ends=certificate_ends(read["tls"], now_ms),
             tls_trouble=(read["tls"] or {}).get("trouble") or "",
             peers=peers,
         )
@@ -142,6 +142,11 @@ class Watch:
                 await trio.to_thread.run_sync(self._node.audit, "trouble", json.dumps(fields), abandon_on_cancel=True)
             except _native.NativeError as error:
                 self._log.error("audit failed", code=error.code, reason=error.args[0])
+
+
+def wall_ms() -> int:
+    """The time of this machine's clock, Unix ms."""
+    return time.time_ns() // 1_000_000
 
 
 def chain_ahead_ms(read: dict[str, Any], wall_ms: int) -> int:
