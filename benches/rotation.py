@@ -14,7 +14,7 @@ from rustorium.client import Client, Key
 from rustorium.client.operations import put
 from rustorium.home.paths import Home
 from rustorium.net.devnet import Devnet
-from rustorium.node.admin import call
+from rustorium.node.admin.socket import call
 
 VALIDATORS = 4
 TOGETHER = 100

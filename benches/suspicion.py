@@ -118,9 +118,9 @@ def record(seconds: int, path: Path) -> None:
 def node(home: Path, path: Path) -> None:
     """Runs a home's node whose watch writes down what it reads, from the moment on when all peers speak."""
     from rustorium.home.paths import Home
-    from rustorium.node import supervisor
-    from rustorium.node.launch import prepare
-    from rustorium.node.watch import Watch
+    from rustorium.node.loop import supervisor
+    from rustorium.node.loop.launch import prepare
+    from rustorium.node.loop.watch import Watch
 
     looks: list[Look] = []
 

@@ -11,9 +11,9 @@ from typing import Any
 import trio
 import trio.testing
 
-from rustorium.node.admin import AdminServer, Callers
-from rustorium.node.admintrail import EVENT
-from rustorium.node.keyring import Keyring
+from rustorium.node.admin.keyring import Keyring
+from rustorium.node.admin.socket import AdminServer, Callers
+from rustorium.node.admin.trail import EVENT
 
 
 class FakeNode:

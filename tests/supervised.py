@@ -12,7 +12,7 @@ from typing import Any
 from process_tools import DEADLINE_S, wait_for
 from rustorium.home.paths import Home
 from rustorium.net.devnet import Devnet
-from rustorium.node.recoverystate import read_recovery
+from rustorium.node.recovery.state import read_recovery
 
 
 class Supervised:

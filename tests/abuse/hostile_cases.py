@@ -35,12 +35,12 @@ from rustorium.home.paths import Home
 from rustorium.home.tokens import Role, Scope, issue
 from rustorium.home.tokens import load as load_tokens
 from rustorium.net.generate import RTT_MATRIX, matrix_regions
-from rustorium.node.admin import AdminServer
-from rustorium.node.admincalls import socket_owner
-from rustorium.node.adminclient import said
-from rustorium.node.adminhttp import arguments_of
-from rustorium.node.recoverystate import RecoveryState, at_work, last_end
-from rustorium.node.tokenwork import asked, fields_of
+from rustorium.node.admin.calls import socket_owner
+from rustorium.node.admin.http import arguments_of
+from rustorium.node.admin.remote import said
+from rustorium.node.admin.socket import AdminServer
+from rustorium.node.admin.tokenwork import asked, fields_of
+from rustorium.node.recovery.state import RecoveryState, at_work, last_end
 
 Read = Callable[[bytes], object]
 

@@ -21,7 +21,7 @@ from rustorium.consensus.vocabulary import (
     VoteKind,
     WorkSeen,
 )
-from rustorium.node.inputlog import InputLog, replay
+from rustorium.node.loop.inputlog import InputLog, replay
 
 Read = Callable[[bytes], object]
 N, ME, VIEWS = 4, 2, 6

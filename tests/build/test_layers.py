@@ -35,7 +35,9 @@ def tree(tmp_path: Path) -> Path:
         "python/rustorium/sim/world.py",
         '"""A world."""\nimport random\nfrom rustorium.consensus import machine\n',
     )
-    write(tmp_path, "python/rustorium/node/driver.py", '"""Drives."""\nimport trio\nfrom rustorium import _native\n')
+    write(
+        tmp_path, "python/rustorium/node/loop/driver.py", '"""Drives."""\nimport trio\nfrom rustorium import _native\n'
+    )
     write(tmp_path, "crates/types/Cargo.toml", '[dependencies]\nborsh = "1"\n')
     write(tmp_path, "crates/types/README.md", f"# rustorium-types\n\n{SENTENCE}\n")
     write(tmp_path, "crates/types/src/lib.rs", f"//! {SENTENCE}\n//!\n//! *Invariants:* none.\n")
@@ -70,9 +72,9 @@ PLANTED = [
     ("python/rustorium/consensus/machine.py", "x = __import__('trio')", "PURE may not import importlib"),
     ("python/rustorium/types.py", "from threading import Lock", "PURE may not import threading"),
     ("python/rustorium/sim/world.py", "import trio.testing", "sim may not import trio"),
-    ("python/rustorium/sim/world.py", "import rustorium.node.driver", "sim may import only sim"),
+    ("python/rustorium/sim/world.py", "import rustorium.node.loop.driver", "sim may import only sim"),
     ("python/rustorium/sim/world.py", "import time", "sim may not import time"),
-    ("python/rustorium/node/driver.py", "import asyncio", "node may not import asyncio"),
+    ("python/rustorium/node/loop/driver.py", "import asyncio", "node may not import asyncio"),
     ("python/rustorium/client/http.py", '"""Client."""\nimport trio', "client may not import trio"),
     ("python/rustorium/new.py", "x = 1", "no docstring"),
     ("crates/types/src/ids.rs", "use std::time::Instant;", "`types` may not use Instant"),

@@ -12,7 +12,7 @@ from cli_runner import Cli
 from admin_tools import FakeNode, serving
 from rustorium.home.auditlog import log_of, read
 from rustorium.home.paths import Home
-from rustorium.node.admin import address_of
+from rustorium.node.admin.socket import address_of
 from rustorium.node.bridge import listen_tcp
 
 

@@ -7,7 +7,7 @@ import pytest
 from cli_runner import Cli
 
 from rustorium.errors import HomeError, UsageError
-from rustorium.node.schedule import every, parse_interval
+from rustorium.node.admin.schedule import every, parse_interval
 from rustorium.observe.backupunits import BackupUnits, unit_files
 
 

@@ -15,7 +15,7 @@ from rustorium.home.paths import Home
 from rustorium.net.devnet import Devnet
 from rustorium.net.joining import runs
 from rustorium.net.probe import is_ready
-from rustorium.node.admin import call
+from rustorium.node.admin.socket import call
 from rustorium.testing import DevnetFactory
 
 pytestmark = pytest.mark.nodes

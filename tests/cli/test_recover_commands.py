@@ -12,9 +12,9 @@ from rustorium import _native
 from rustorium.access.passphrases import find_passphrase
 from rustorium.health.plan import Step, Trouble, by_hand
 from rustorium.home.paths import Home
-from rustorium.node.manual import Operator, carry_out
-from rustorium.node.quarantine import free_space, move_aside, quarantined, remove
-from rustorium.node.recoverystate import at_work
+from rustorium.node.recovery.manual import Operator, carry_out
+from rustorium.node.recovery.quarantine import free_space, move_aside, quarantined, remove
+from rustorium.node.recovery.state import at_work
 
 
 @pytest.fixture

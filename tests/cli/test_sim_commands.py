@@ -11,7 +11,7 @@ from cli_runner import Cli
 
 from rustorium.consensus.replica import Replica
 from rustorium.consensus.vocabulary import EnterView
-from rustorium.node.inputlog import InputLog
+from rustorium.node.loop.inputlog import InputLog
 from rustorium.sim.release.clients import Clients
 from rustorium.sim.release.run import read_line
 from rustorium.sim.release.scenario import Mode, Shape, build_world, draw_plan

@@ -15,7 +15,7 @@ from cli_runner import Cli, Ended
 from rustorium.access.netfile import Net, NetNode
 from rustorium.home.paths import Home
 from rustorium.net.probe import silent, status_of
-from rustorium.node.recoverystate import RecoveryState, one_supervisor
+from rustorium.node.recovery.state import RecoveryState, one_supervisor
 
 ANSWER: dict[str, Any] = {
     "chain": "ab" * 32,
@@ -64,7 +64,7 @@ def home(tmp_path: Path) -> Home:
 def answering(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What the node behind the admin socket says."""
     answer = dict(ANSWER)
-    monkeypatch.setattr("rustorium.node.admin.call", lambda *_, **__: answer)
+    monkeypatch.setattr("rustorium.node.admin.socket.call", lambda *_, **__: answer)
     return answer
 
 

@@ -16,7 +16,7 @@ from rustorium.client.operations import delete, grant, issue, put, require_value
 from rustorium.errors import NotReady, TransactionFailed
 from rustorium.home.paths import Home
 from rustorium.net.devnet import Devnet
-from rustorium.node.admin import call
+from rustorium.node.admin.socket import call
 from rustorium.testing import DevnetFactory
 
 pytestmark = pytest.mark.nodes

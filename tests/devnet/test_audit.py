@@ -18,8 +18,8 @@ from rustorium.home.auditlog import log_of, read, signer_of
 from rustorium.home.paths import Home
 from rustorium.net.devnet import Devnet
 from rustorium.net.load import run_load
-from rustorium.node.admin import call
-from rustorium.node.adminclient import Remote
+from rustorium.node.admin.remote import Remote
+from rustorium.node.admin.socket import call
 from rustorium.testing import DevnetFactory
 
 pytestmark = pytest.mark.nodes

@@ -17,7 +17,7 @@ from rustorium.client import Client, Key
 from rustorium.client.operations import put
 from rustorium.errors import NotReady
 from rustorium.net.devnet import Devnet
-from rustorium.node.admin import call
+from rustorium.node.admin.socket import call
 from rustorium.types import Submitted
 
 pytestmark = pytest.mark.nodes

@@ -12,8 +12,8 @@ from process_tools import Load, level, statuses, wait_for
 from rustorium.client import Client, Key
 from rustorium.errors import ProofPruned, Pruned
 from rustorium.net.devnet import Devnet
-from rustorium.node.quarantine import quarantined
-from rustorium.node.recoverystate import read_recovery
+from rustorium.node.recovery.quarantine import quarantined
+from rustorium.node.recovery.state import read_recovery
 from rustorium.types import Subject
 from supervised import Supervised
 

@@ -15,7 +15,7 @@ from process_tools import Load, assert_none_missing, counter, level, statuses, w
 from rustorium.client import Client
 from rustorium.home.paths import Home
 from rustorium.net.devnet import Devnet
-from rustorium.node.admin import call
+from rustorium.node.admin.socket import call
 from rustorium.types import NodeStatus
 from supervised import Supervised
 

@@ -15,8 +15,8 @@ from rustorium.client import Client
 from rustorium.consensus.vocabulary import Diverged, EnterView, Propose, Vote
 from rustorium.home.paths import Home
 from rustorium.net.devnet import Devnet
-from rustorium.node.inputlog import replay
-from rustorium.node.quarantine import quarantined
+from rustorium.node.loop.inputlog import replay
+from rustorium.node.recovery.quarantine import quarantined
 from supervised import Supervised, audited, recover_manually
 
 pytestmark = pytest.mark.alone

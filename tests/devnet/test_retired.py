@@ -9,7 +9,7 @@ import pytest
 from process_tools import Load, assert_no_panic, assert_same_roots, level, start_home, statuses, wait_for
 from rustorium.client import Client, Key
 from rustorium.net.devnet import Devnet
-from rustorium.node.admin import call
+from rustorium.node.admin.socket import call
 from rustorium.testing import DevnetFactory
 
 pytestmark = pytest.mark.nodes

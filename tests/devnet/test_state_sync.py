@@ -14,7 +14,7 @@ from process_tools import Load, assert_no_panic, level, statuses, wait_for
 from rustorium.client import Client
 from rustorium.errors import NodeError, NotReady
 from rustorium.net.devnet import Devnet
-from rustorium.node.admin import call
+from rustorium.node.admin.socket import call
 
 pytestmark = pytest.mark.nodes
 VICTIM = 3

@@ -15,8 +15,8 @@ from rustorium.health.catalogue import Act
 from rustorium.health.plan import Step, Trouble
 from rustorium.home.paths import Home
 from rustorium.home.tokens import Role, Scope, issue, load
-from rustorium.node.recoverystate import RecoveryState, at_work, last_end, read_recovery
-from rustorium.node.watch import wall_ms
+from rustorium.node.loop.watch import wall_ms
+from rustorium.node.recovery.state import RecoveryState, at_work, last_end, read_recovery
 
 KINDS = {
     "config": "config.toml",

@@ -8,7 +8,7 @@ import pytest
 
 from admin_tools import calls, serving
 from rustorium.errors import NodeError, NotReady
-from rustorium.node.admin import LINE_BYTES_MAX, call
+from rustorium.node.admin.socket import LINE_BYTES_MAX, call
 from rustorium.node.bridge import connect_unix, listen_unix
 
 

@@ -14,10 +14,10 @@ import pytest
 from admin_tools import FakeNode, calls, serving
 from rustorium.errors import AccessRefused, ConfigError, NodeError, NotReady, TooManyCalls, UsageError
 from rustorium.home.tokens import Role, Scope, issue, revoke
-from rustorium.node import admin
-from rustorium.node.admin import address_of, call
-from rustorium.node.adminclient import Remote
-from rustorium.node.adminhttp import BODY_BYTES_MAX
+from rustorium.node.admin import socket as admin
+from rustorium.node.admin.http import BODY_BYTES_MAX
+from rustorium.node.admin.remote import Remote
+from rustorium.node.admin.socket import address_of, call
 from rustorium.node.bridge import listen_tcp
 
 NOW = 1_800_000_000_000

@@ -18,11 +18,11 @@ from rustorium import _native
 from rustorium.errors import AccessRefused, NodeError, RustoriumError, TooManyCalls
 from rustorium.home.followers import Door, add
 from rustorium.home.tokens import Role, Scope, issue, load
-from rustorium.node.admincalls import OWNER_BURST, TOKEN_BURST, Caller, Plane, socket_owner
-from rustorium.node.admintrail import EVENT, KINDS_MAX, PERIOD_S_MAX, Trail
-from rustorium.node.keyring import Keyring
+from rustorium.node.admin.calls import OWNER_BURST, TOKEN_BURST, Caller, Plane, socket_owner
+from rustorium.node.admin.keyring import Keyring
+from rustorium.node.admin.ratelimit import Buckets
+from rustorium.node.admin.trail import EVENT, KINDS_MAX, PERIOD_S_MAX, Trail
 from rustorium.node.profile import Profiler
-from rustorium.node.ratelimit import Buckets
 
 ROLES = {
     "status": "read",

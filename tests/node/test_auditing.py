@@ -11,7 +11,7 @@ import trio.testing
 
 from rustorium.home.auditlog import log_of
 from rustorium.home.paths import Home
-from rustorium.node.auditing import (
+from rustorium.node.loop.auditing import (
     LOOK_S,
     PERIOD_S_MAX,
     SETTINGS_BYTES_MAX,

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from rustorium.errors import HomeError, VerificationFailed
-from rustorium.node.backupmemory import DESTINATIONS_MAX, Newest, check, load, remember
+from rustorium.node.admin.backup_memory import DESTINATIONS_MAX, Newest, check, load, remember
 
 PLACE = "s3://bucket/prefix"
 

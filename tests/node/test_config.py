@@ -4,7 +4,7 @@ import pytest
 
 from rustorium.config import Config, KeysSection, NodeSection, P2pSection, ShaperSection, load, render
 from rustorium.errors import ConfigError
-from rustorium.node.launch import _own_names
+from rustorium.node.loop.launch import _own_names
 
 
 def test_defaults() -> None:

@@ -26,9 +26,9 @@ from rustorium.consensus.vocabulary import (
     WorkSeen,
 )
 from rustorium.errors import InputLogError
-from rustorium.node.driver import Driver
-from rustorium.node.inputlog import InputLog, replay
-from rustorium.node.statecodec import freeze
+from rustorium.node.loop.driver import Driver
+from rustorium.node.loop.inputlog import InputLog, replay
+from rustorium.node.loop.statecodec import freeze
 
 GENESIS = BlockFacts(0, 0, bytes(32), 0, bytes(32), 0, 0, False, 0)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from rustorium.node import pacehint
+from rustorium.node.loop import pacehint
 
 NOW_MS = 1_800_000_000_000
 

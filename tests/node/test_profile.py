@@ -11,9 +11,9 @@ from fake_port import FakePort
 
 from rustorium.consensus.vocabulary import Effect, Input, Tick
 from rustorium.errors import NodeError
-from rustorium.node.admin import AdminServer
-from rustorium.node.admincalls import socket_owner
-from rustorium.node.driver import Driver
+from rustorium.node.admin.calls import socket_owner
+from rustorium.node.admin.socket import AdminServer
+from rustorium.node.loop.driver import Driver
 from rustorium.node.profile import PATHS_MAX, Profiler
 from rustorium.observe.flame import svg, tree
 

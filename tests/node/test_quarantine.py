@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from rustorium.errors import HomeError, HomeMissing
 from rustorium.home.lock import stopped
 from rustorium.home.paths import Home
-from rustorium.node.quarantine import free_space, move_aside, put_back, quarantined, remove
+from rustorium.node.recovery.quarantine import free_space, move_aside, put_back, quarantined, remove
 
 PROFILE = settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 KEPT = ("node.key", "validator.key", "storage.key", "config.toml", "genesis.json", "safety/segment-00000001.log")

@@ -8,8 +8,8 @@ from pathlib import Path
 from rustorium.health.catalogue import Act, retired_because
 from rustorium.health.plan import Step, Trouble
 from rustorium.home.paths import Home
-from rustorium.node.recoverystate import RecoveryState, at_work, last_end, read_recovery
-from rustorium.node.watch import wall_ms
+from rustorium.node.loop.watch import wall_ms
+from rustorium.node.recovery.state import RecoveryState, at_work, last_end, read_recovery
 
 
 def home_of(folder: Path) -> Home:

@@ -8,7 +8,7 @@ import pytest
 import trio
 import trio.testing
 
-from rustorium.node.notify import STATUS_CHARACTERS_MAX, Notifier
+from rustorium.node.loop.notify import STATUS_CHARACTERS_MAX, Notifier
 
 PID = 77
 

@@ -30,7 +30,7 @@ from rustorium.home.tokens import (
     read_token,
     revoke,
 )
-from rustorium.node.keyring import LOOK_S, Keyring
+from rustorium.node.admin.keyring import LOOK_S, Keyring
 
 NOW = 1_800_000_000_000
 

@@ -12,7 +12,7 @@ import trio.testing
 
 from rustorium.config import Config, RecoverySection
 from rustorium.logs import Logger
-from rustorium.node.watch import Watch, block_ahead, chain_ahead_ms, left_out, quorum_lost
+from rustorium.node.loop.watch import Watch, block_ahead, chain_ahead_ms, left_out, quorum_lost
 
 STATUS: dict[str, Any] = {"role": "validator", "peers": 3, "peers_up": 3, "unreachable": [], "at": {"height": 9}}
 VITALS: dict[str, Any] = {

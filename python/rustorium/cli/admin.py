@@ -33,7 +33,7 @@ def whoami(
     output: Output = Format.table,
 ) -> None:
     """Show as whom a running node's admin plane knows the caller, and with which role."""
-    from rustorium.node.admin import call
+    from rustorium.node.admin.socket import call
 
     emit_one(call(plane_of(home, admin_url, token_file), "whoami"), output)
 
@@ -45,7 +45,7 @@ def stop(
     token_file: AdminTokenOption = None,
 ) -> None:
     """Have a running node stop in good order. Under `recover auto` or a service manager it may be started again."""
-    from rustorium.node.admin import call
+    from rustorium.node.admin.socket import call
 
     call(plane_of(home, admin_url, token_file), "stop")
     note("it stops: what it was at is finished first")
@@ -73,7 +73,7 @@ def create(
     """Make a token and show it, this once. A running node makes it; of one that doesn't run, the audit log is written
     with its node key."""
     from rustorium.access.private import write_private
-    from rustorium.node.tokenwork import asked
+    from rustorium.node.admin.tokenwork import asked
     from rustorium.observe.watching import seconds_of
 
     life = None if expires == "never" else round(1000 * seconds_of(expires, "--expires", DAYS_MAX))
@@ -129,8 +129,8 @@ def _do(
 ) -> Any:
     """By the node where it runs, else here. Errors: RustoriumError, NativeError."""
     from rustorium.errors import NotReady
-    from rustorium.node.admin import call
-    from rustorium.node.adminclient import NO_NODE
+    from rustorium.node.admin.remote import NO_NODE
+    from rustorium.node.admin.socket import call
 
     plane = plane_of(home, admin_url, token_file)
     try:
@@ -143,7 +143,7 @@ def _do(
 
 def _at_rest(operation: str, arguments: Mapping[str, Any], home: "Home", passphrase_file: Path | None) -> Any:
     """In a home whose node doesn't run. Errors: RustoriumError, NativeError."""
-    from rustorium.node.tokenwork import at_rest
+    from rustorium.node.admin.tokenwork import at_rest
 
     home.load_config()
     return at_rest(home, operation, arguments, passphrase_file, os.environ, time.time_ns() // 1_000_000)

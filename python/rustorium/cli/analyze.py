@@ -72,7 +72,7 @@ def performance(
 
 
 def _urls(home: Path) -> list[str]:
-    from rustorium.node.admin import call
+    from rustorium.node.admin.socket import call
 
     return [f"http://{call(home_of(home).admin_socket, 'addresses')['metrics']}"]
 
@@ -89,7 +89,7 @@ def _homes(net: "Net | None", home: Path | None) -> "dict[str, Home]":
 def _profiles(homes: "dict[str, Home]", for_: str, out: Path | None) -> Iterator[None]:
     """Has these nodes profile their steps meanwhile, and draws what they saw."""
     from rustorium.errors import RustoriumError
-    from rustorium.node.admin import call
+    from rustorium.node.admin.socket import call
     from rustorium.observe.flame import svg, tree
     from rustorium.observe.watching import seconds_of
 

@@ -137,7 +137,7 @@ def _named(log: Path | None, home: Path | None, node_key: str | None) -> tuple[P
 def _tell(home: "Home", fields: dict[str, str]) -> None:
     """Has a node that runs write it down, too."""
     from rustorium.errors import NotReady
-    from rustorium.node.admin import call
+    from rustorium.node.admin.socket import call
 
     with suppress(NotReady):
         call(home.admin_socket, "note_anchor", fields=fields)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from rustorium.home.paths import Home
-    from rustorium.node.backups import Opener, Place
+    from rustorium.node.admin.backups import Opener, Place
 
 group = typer.Typer(
     help="Backups of a node's home, in a folder or an S3-compatible store: incremental, encrypted, checked against "
@@ -50,21 +50,21 @@ def _home(path: Path | None) -> "Home | None":
 
 
 def _opener(passphrase_file: Path | None, home: "Home | None" = None) -> "Opener":
-    from rustorium.node.backups import Opener
+    from rustorium.node.admin.backups import Opener
 
     opener = Opener(passphrase_file, os.environ)
     return opener if home is None else opener.of_home(home)
 
 
 def _place(destination: str, endpoint: str | None, region: str | None, allow_http: bool) -> "Place":
-    from rustorium.node.backups import Place
+    from rustorium.node.admin.backups import Place
 
     named = destination if "://" in destination else str(Path(destination).expanduser().absolute())
     return Place(named, endpoint, region, allow_http)
 
 
 def _make_key(home: "Home", key: Path | None, opener: "Opener") -> Path:
-    from rustorium.node.backups import key_of, make_key
+    from rustorium.node.admin.backups import key_of, make_key
 
     file = key_of(home, key)
     if make_key(file, home, opener):
@@ -74,7 +74,7 @@ def _make_key(home: "Home", key: Path | None, opener: "Opener") -> Path:
 
 def _refuse_missed(place: "Place", made: "Mapping[str, Any]") -> None:
     """Fails after a backup was made where an earlier one is gone."""
-    from rustorium.node.backupmemory import Newest, rolled_back
+    from rustorium.node.admin.backup_memory import Newest, rolled_back
 
     if (missed := made.get("missed")) is not None:
         raise rolled_back(place.destination, Newest(**missed))
@@ -93,7 +93,7 @@ def create(
     output: Output = Format.table,
 ) -> None:
     """Back a home up, its node running or not. What is there already isn't uploaded again."""
-    from rustorium.node import backups
+    from rustorium.node.admin import backups
 
     found = home_of(home)
     opener, place = _opener(passphrase_file, found), _place(to, endpoint, region, allow_http)
@@ -118,7 +118,7 @@ def list_(
 ) -> None:
     """Show the backups that are there, the newest last, and whether they are whole as far as names and sizes tell. Exit
     code 4: the newest one that this home made there is gone."""
-    from rustorium.node.backups import key_of, listed
+    from rustorium.node.admin.backups import key_of, listed
 
     place = _place(place_, endpoint, region, allow_http)
     found = _home(home)
@@ -142,7 +142,7 @@ def verify(
 ) -> None:
     """Read every object, check it and each backup's certificate, and name what is damaged or missing (exit code 4), the
     newest backup that this home made there included."""
-    from rustorium.node import backups
+    from rustorium.node.admin import backups
 
     place, of = _place(place_, endpoint, region, allow_http), _home(home)
     with progress("verified") as advance:
@@ -185,7 +185,7 @@ def restore(
     retired by it."""
     from rustorium.home.format import FORMAT
     from rustorium.home.paths import Home
-    from rustorium.node import backups
+    from rustorium.node.admin import backups
 
     place = _place(place_, endpoint, region, allow_http)
     target = Home(home.expanduser().absolute())
@@ -216,7 +216,7 @@ def prune(
     output: Output = Format.table,
 ) -> None:
     """Remove all but the newest backups of a home, and what none of these needs."""
-    from rustorium.node import backups
+    from rustorium.node.admin import backups
 
     found = home_of(home)
     place = _place(to, endpoint, region, allow_http)
@@ -247,8 +247,8 @@ def schedule(
     """Print a systemd service and timer that back the home up and keep the newest backups; or write them, or do the
     same here."""
     from rustorium.errors import UsageError
-    from rustorium.node import backups
-    from rustorium.node import schedule as timing
+    from rustorium.node.admin import backups
+    from rustorium.node.admin import schedule as timing
     from rustorium.observe.backupunits import BackupUnits, unit_files
 
     found = home_of(home)

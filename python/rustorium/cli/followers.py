@@ -63,8 +63,8 @@ def _do(
     """By the node where it runs, else in its home. Errors: RustoriumError."""
     from rustorium.errors import NotReady
     from rustorium.home.followers import parse
-    from rustorium.node.admin import call
-    from rustorium.node.adminclient import NO_NODE
+    from rustorium.node.admin.remote import NO_NODE
+    from rustorium.node.admin.socket import call
 
     arguments: dict[str, Any] = {} if node_key is None else {"node_key": parse(node_key)}
     plane = plane_of(home, admin_url, token_file)

@@ -106,6 +106,6 @@ def rotation(
 ) -> None:
     """Show how far a running node's rotation has come: rows, then table files, then the safety journal, then the old
     key."""
-    from rustorium.node.admin import call
+    from rustorium.node.admin.socket import call
 
     emit_one(call(plane_of(home, admin_url, token_file), "rotation"), output)

@@ -73,8 +73,8 @@ def start(
 ) -> None:
     """Run the node of a home until Ctrl-C or SIGTERM."""
     from rustorium.home.endpoints import gateway_url, in_the_clear
-    from rustorium.node.launch import prepare
-    from rustorium.node.supervisor import Descriptors, run
+    from rustorium.node.loop.launch import prepare
+    from rustorium.node.loop.supervisor import Descriptors, run
 
     found = home_of(home)
     flags: dict[str, object] = {

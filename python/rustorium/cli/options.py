@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rustorium.access.tls import Tls
     from rustorium.client import Client, Key
     from rustorium.home.paths import Home
-    from rustorium.node.adminclient import Remote
+    from rustorium.node.admin.remote import Remote
 
 HomeOption = Annotated[
     Path | None,
@@ -121,7 +121,7 @@ def plane_of(home: Path | None, admin_url: str | None, token_file: Path | None) 
         return home_of(home).admin_socket
     from rustorium.access.bearer import tokens_by_url
     from rustorium.home.tokens import ADMIN_VARIABLE, named_tokens
-    from rustorium.node.adminclient import Remote
+    from rustorium.node.admin.remote import Remote
 
     if home is not None:
         raise UsageError("--home and --admin-url both name a node: give one of them")

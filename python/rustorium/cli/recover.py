@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rustorium.config import RecoverySection
     from rustorium.health.plan import Step
     from rustorium.home.paths import Home
-    from rustorium.node.manual import Operator
+    from rustorium.node.recovery.manual import Operator
 
 group = typer.Typer(help="Heal a node: without hands, or step by step.", no_args_is_help=True)
 group.add_typer(committee, name="committee")
@@ -38,7 +38,7 @@ def auto(
 
     from rustorium import _native
     from rustorium.logs import configure
-    from rustorium.node.recovery import Orders, Recovery
+    from rustorium.node.recovery.auto import Orders, Recovery
 
     _native.forbid_core_dumps()
     (found.path / "log").mkdir(mode=0o700, exist_ok=True)
@@ -58,7 +58,7 @@ def manual(
 ) -> None:
     """Look at a home, its node running or not, and heal what is wrong step by step, each after a yes."""
     from rustorium.errors import UsageError
-    from rustorium.node.manual import Operator, carry_out
+    from rustorium.node.recovery.manual import Operator, carry_out
 
     found = home_of(home)
     operator = Operator(found, passphrase_file, os.environ)
@@ -83,8 +83,8 @@ def manual(
 
 
 def _undo(operator: "Operator", name: str | None, dry_run: bool, yes: bool, output: Format) -> None:
-    from rustorium.node.manual import undo
-    from rustorium.node.quarantine import quarantined
+    from rustorium.node.recovery.manual import undo
+    from rustorium.node.recovery.quarantine import quarantined
 
     stores = [one for one in quarantined(operator.home) if name in (None, one.path.name)]
     if dry_run:
@@ -97,7 +97,7 @@ def _undo(operator: "Operator", name: str | None, dry_run: bool, yes: bool, outp
 
 
 def _steps(home: "Home", config: "RecoverySection") -> "tuple[bool, list[Step]]":
-    from rustorium.node.manual import examine
+    from rustorium.node.recovery.manual import examine
 
     return examine(home, config)
 

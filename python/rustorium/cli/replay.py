@@ -17,7 +17,7 @@ def replay(
     """Step the consensus core through the inputs that a node logged, and compare its effects with those of then.
 
     Exit code 4 where the log is corrupt, or a step has other effects than it had."""
-    from rustorium.node.inputlog import replay as replay_log
+    from rustorium.node.loop.inputlog import replay as replay_log
 
     inputs, effects = Counter[str](), Counter[str]()
     segments, first_ns, last_ns = set[str](), None, 0

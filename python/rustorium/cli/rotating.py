@@ -12,9 +12,9 @@ from rustorium.cli.output import note, progress
 from rustorium.errors import KeyFileMissing, UsageError
 from rustorium.home import passphrases
 from rustorium.home.paths import Home
-from rustorium.node import rotation
-from rustorium.node.adminclient import Remote
-from rustorium.node.backups import Opener, Place
+from rustorium.node.admin import rotation
+from rustorium.node.admin.backups import Opener, Place
+from rustorium.node.admin.remote import Remote
 
 
 def rows(plane: Path | Remote) -> dict[str, object]:

@@ -16,7 +16,7 @@ def list_(
     output: Output = Format.table,
 ) -> None:
     """Show the snapshots that the node offers, newest first."""
-    from rustorium.node.admin import call
+    from rustorium.node.admin.socket import call
 
     emit(call(plane_of(home, admin_url, token_file), "snapshots"), output, ["height", "time_ms"])
 
@@ -29,6 +29,6 @@ def create(
     output: Output = Format.table,
 ) -> None:
     """Offer the newest certified state now, at a height at which only this node has a snapshot."""
-    from rustorium.node.admin import call
+    from rustorium.node.admin.socket import call
 
     emit_one(call(plane_of(home, admin_url, token_file), "create_snapshot", timeout_s=30.0), output)

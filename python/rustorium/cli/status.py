@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from rustorium.access.bearer import Tokens
     from rustorium.health.verdict import Verdict
     from rustorium.home.paths import Home
-    from rustorium.node.adminclient import Remote
+    from rustorium.node.admin.remote import Remote
     from rustorium.types import NodeStatus
 
 group = typer.Typer(help="See how nodes are.", no_args_is_help=True)
@@ -130,7 +130,7 @@ def _own(node: "Home | Remote", timeout_s: float) -> "tuple[NodeStatus, str]":
     from rustorium.home.format import look
     from rustorium.home.paths import Home
     from rustorium.net.probe import silent, status_of
-    from rustorium.node.admin import call
+    from rustorium.node.admin.socket import call
 
     if isinstance(node, Home):
         mine, advice = _of_home(node, timeout_s)
@@ -145,8 +145,8 @@ def _of_home(home: "Home", timeout_s: float) -> "tuple[NodeStatus, str]":
     """What the node says, or, while it doesn't run, what its supervisor or its end says; and then what to do."""
     from rustorium.errors import NotReady
     from rustorium.net.probe import silent, status_of
-    from rustorium.node.admin import call
-    from rustorium.node.recoverystate import at_work, last_end
+    from rustorium.node.admin.socket import call
+    from rustorium.node.recovery.state import at_work, last_end
 
     try:
         return status_of(call(home.admin_socket, "status", timeout_s=timeout_s)), ""

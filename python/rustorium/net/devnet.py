@@ -370,7 +370,7 @@ def _lock(root: Path) -> IO[str]:
 
 
 def _stop_by_socket(home: Path) -> None:
-    from rustorium.node.admin import call
+    from rustorium.node.admin.socket import call
 
     try:
         call(Home(home).admin_socket, "stop")

@@ -189,7 +189,7 @@ def free_listen() -> Listen:
 def let_in(homes: Iterable[Path], node_key: str) -> list[Path]:
     """Has the nodes of these homes let a newcomer follow, which is no member yet. Gives the homes that aren't on this
     machine. Errors: RustoriumError."""
-    from rustorium.node.admin import call
+    from rustorium.node.admin.socket import call
 
     missing = []
     for path in homes:

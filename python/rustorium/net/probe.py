@@ -62,7 +62,7 @@ def is_ready(url: str, home: Home | None = None, timeout_s: float = 1.0) -> bool
     """Whether a node of this machine says on /readyz that it is synced and sees a quorum. One that speaks TLS may ask
     for a certificate, and is asked over its admin socket."""
     if home is not None and url.startswith("https:"):
-        from rustorium.node.admin import call
+        from rustorium.node.admin.socket import call
 
         try:
             return bool(call(home.admin_socket, "status", timeout_s=timeout_s)["ready"])

@@ -1,4 +1,5 @@
-"""A node's process: the trio loop between the data plane and the replica, its admin socket, and its shutdown.
+"""A node's process, in three rooms: the loop around the core, the admin plane, and what heals a node from outside.
 
-Invariants: TRIO, never asyncio; no decision is made here; a step of the loop does no input or output but the port's.
+Invariants: TRIO, never asyncio; no decision is made here; recovery uses the loop, the loop the admin plane, and none of
+them the other way round.
 """

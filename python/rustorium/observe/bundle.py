@@ -19,7 +19,7 @@ from rustorium.access.passphrases import CREDENTIAL_NAME, PASSPHRASE_NEAR_KEY, P
 from rustorium.errors import RustoriumError, UsageError
 from rustorium.home.paths import Home
 from rustorium.home.tokens import ADMIN_VARIABLE, CLIENT_VARIABLE
-from rustorium.node.admin import call
+from rustorium.node.admin.socket import call
 from rustorium.observe.doctor import examine
 from rustorium.observe.masking import MASK, Masker, passphrases, sealed
 

@@ -26,8 +26,8 @@ from rustorium.home import format as homeformat
 from rustorium.home.endpoints import in_the_clear, tls_files
 from rustorium.home.paths import Home
 from rustorium.home.tokens import load
-from rustorium.node.admin import call
-from rustorium.node.watch import free_bytes
+from rustorium.node.admin.socket import call
+from rustorium.node.loop.watch import free_bytes
 
 FILES_MIN = 4_096
 MEMORY_BYTES_MIN = 2 * 1024**3

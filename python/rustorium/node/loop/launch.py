@@ -20,7 +20,7 @@ from rustorium.home.endpoints import tls_files
 from rustorium.home.followers import Door
 from rustorium.home.keys import is_node_key, open_signing_key, open_storage_key
 from rustorium.home.paths import SEEDS_MAX, Home
-from rustorium.node import pacehint
+from rustorium.node.loop import pacehint
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,9 +24,9 @@ from rustorium.home.format import look, refuse_newer
 from rustorium.home.keys import open_signing_key, open_storage_key
 from rustorium.home.noting import note_by_operator
 from rustorium.home.paths import Home
-from rustorium.node import backupmemory
-from rustorium.node.admin import call
-from rustorium.node.adminclient import NO_NODE
+from rustorium.node.admin import backup_memory as backupmemory
+from rustorium.node.admin.remote import NO_NODE
+from rustorium.node.admin.socket import call
 
 KEY_NAME = "backup.key"
 COPY_NAME = "checkpoint"

@@ -20,12 +20,12 @@ import trio
 
 from rustorium.errors import NotReady, RustoriumError
 from rustorium.home.followers import Door
-from rustorium.node.admincalls import Caller, Inspected, Plane, socket_owner
-from rustorium.node.adminclient import NO_NODE, Remote, ask_remote, error_of
-from rustorium.node.adminhttp import AdminHttp
-from rustorium.node.admintrail import Trail
+from rustorium.node.admin.calls import Caller, Inspected, Plane, socket_owner
+from rustorium.node.admin.http import AdminHttp
+from rustorium.node.admin.keyring import Keyring
+from rustorium.node.admin.remote import NO_NODE, Remote, ask_remote, error_of
+from rustorium.node.admin.trail import Trail
 from rustorium.node.bridge import connect_unix, listen_unix, owner_of
-from rustorium.node.keyring import Keyring
 from rustorium.node.profile import Profiler
 
 LINE_BYTES_MAX = 64 * 1024

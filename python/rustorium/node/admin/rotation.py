@@ -15,9 +15,9 @@ from rustorium.access.passphrases import find_passphrase
 from rustorium.errors import HomeError, NodeError, NotReady
 from rustorium.home.lock import stopped
 from rustorium.home.paths import Home
-from rustorium.node.admin import call
-from rustorium.node.adminclient import NO_NODE, Remote
-from rustorium.node.backups import Opener, only_one
+from rustorium.node.admin.backups import Opener, only_one
+from rustorium.node.admin.remote import NO_NODE, Remote
+from rustorium.node.admin.socket import call
 
 POLL_S = 0.1
 JOURNAL_NOTE = "the old storage key goes once the safety journal has moved on: with the next blocks, or the next start"

@@ -19,7 +19,7 @@ from rustorium.errors import HomeError
 from rustorium.health.catalogue import Act
 from rustorium.health.plan import Done, Step
 from rustorium.home.paths import Home
-from rustorium.node.watch import wall_ms
+from rustorium.node.loop.watch import wall_ms
 
 HISTORY_MAX = 64
 

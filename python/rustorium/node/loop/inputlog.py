@@ -24,7 +24,7 @@ from rustorium.consensus.pacemaker import ConsensusConfig
 from rustorium.consensus.replica import Replica
 from rustorium.consensus.vocabulary import Effect, Input
 from rustorium.errors import InputLogError
-from rustorium.node.statecodec import freeze, thaw
+from rustorium.node.loop.statecodec import freeze, thaw
 
 VERSION = 3
 SEGMENTS = 4

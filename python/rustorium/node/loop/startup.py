@@ -12,8 +12,8 @@ import trio
 
 from rustorium import _native
 from rustorium.errors import NodeError
-from rustorium.node.admin import AdminServer, Callers
-from rustorium.node.launch import Launch
+from rustorium.node.admin.socket import AdminServer, Callers
+from rustorium.node.loop.launch import Launch
 
 P = ParamSpec("P")
 T = TypeVar("T")

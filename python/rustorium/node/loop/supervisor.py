@@ -23,17 +23,17 @@ from rustorium.home.followers import Door
 from rustorium.home.format import record
 from rustorium.home.lock import running
 from rustorium.logs import Logger, configure
-from rustorium.node import pacehint
-from rustorium.node.admin import AdminServer, Callers
-from rustorium.node.auditing import record_configuration, record_refusals
+from rustorium.node.admin.keyring import Keyring
+from rustorium.node.admin.socket import AdminServer, Callers
 from rustorium.node.bridge import listen_tcp, tell, wait_for_end
-from rustorium.node.driver import Driver, calm_collector, collect_when_idle
-from rustorium.node.inputlog import InputLog
-from rustorium.node.keyring import Keyring
-from rustorium.node.launch import Launch
-from rustorium.node.notify import Notifier
-from rustorium.node.startup import start
-from rustorium.node.watch import Watch, wall_ms
+from rustorium.node.loop import pacehint
+from rustorium.node.loop.auditing import record_configuration, record_refusals
+from rustorium.node.loop.driver import Driver, calm_collector, collect_when_idle
+from rustorium.node.loop.inputlog import InputLog
+from rustorium.node.loop.launch import Launch
+from rustorium.node.loop.notify import Notifier
+from rustorium.node.loop.startup import start
+from rustorium.node.loop.watch import Watch, wall_ms
 
 READY_POLL_S = 0.05
 END_SIGNALS = (signal.SIGINT, signal.SIGTERM)

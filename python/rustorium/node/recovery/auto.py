@@ -28,12 +28,12 @@ from rustorium.health.plan import SENTENCES, SPACE_PAUSE_MS, Done, Planner, Step
 from rustorium.home.keys import open_signing_key
 from rustorium.home.paths import Home
 from rustorium.logs import Logger
-from rustorium.node.admin import call
-from rustorium.node.notify import VARIABLES, Notifier
-from rustorium.node.quarantine import free_space, move_aside, remove
-from rustorium.node.recoverystate import RecoveryState, one_supervisor, order_prune, say
-from rustorium.node.supervisor import END_SIGNALS
-from rustorium.node.watch import free_bytes, wall_ms
+from rustorium.node.admin.socket import call
+from rustorium.node.loop.notify import VARIABLES, Notifier
+from rustorium.node.loop.supervisor import END_SIGNALS
+from rustorium.node.loop.watch import free_bytes, wall_ms
+from rustorium.node.recovery.quarantine import free_space, move_aside, remove
+from rustorium.node.recovery.state import RecoveryState, one_supervisor, order_prune, say
 
 GRACE_S = 15.0
 GRACE_WEDGED_S = 3.0

@@ -14,7 +14,7 @@ import trio
 
 from rustorium.consensus.port import NativePort
 from rustorium.consensus.vocabulary import Effect, Input, Tick
-from rustorium.node.inputlog import InputLog
+from rustorium.node.loop.inputlog import InputLog
 from rustorium.node.profile import Profiler
 
 INPUTS_MAX = 256

@@ -16,10 +16,10 @@ from rustorium.health.plan import Step, Trouble, by_hand
 from rustorium.home.lock import stopped
 from rustorium.home.noting import note_by_operator
 from rustorium.home.paths import Home
-from rustorium.node.admin import call
-from rustorium.node.quarantine import free_space, move_aside, put_back, spare
-from rustorium.node.recoverystate import last_end, order_prune
-from rustorium.node.watch import free_bytes
+from rustorium.node.admin.socket import call
+from rustorium.node.loop.watch import free_bytes
+from rustorium.node.recovery.quarantine import free_space, move_aside, put_back, spare
+from rustorium.node.recovery.state import last_end, order_prune
 
 STOP_S = 60.0
 POLL_S = 0.05

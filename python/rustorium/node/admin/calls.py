@@ -19,11 +19,11 @@ from rustorium import _native
 from rustorium.errors import AccessRefused, HomeError, NodeError, RustoriumError, TooManyCalls
 from rustorium.home.followers import Door, add, parse, remove
 from rustorium.home.tokens import Role, Token
-from rustorium.node.admintrail import Trail
-from rustorium.node.keyring import Keyring
+from rustorium.node.admin.keyring import Keyring
+from rustorium.node.admin.ratelimit import Buckets
+from rustorium.node.admin.tokenwork import CREATION, REVOCATION, create, fields_of, take_away
+from rustorium.node.admin.trail import Trail
 from rustorium.node.profile import SECONDS_MAX, Profiler
-from rustorium.node.ratelimit import Buckets
-from rustorium.node.tokenwork import CREATION, REVOCATION, create, fields_of, take_away
 
 OWNER_RATE_PER_S = 100.0
 OWNER_BURST = 200.0

@@ -23,8 +23,8 @@ from rustorium.errors import (
     TooManyCalls,
     UsageError,
 )
-from rustorium.node.admincalls import Caller, Plane
-from rustorium.node.adminclient import PATH
+from rustorium.node.admin.calls import Caller, Plane
+from rustorium.node.admin.remote import PATH
 
 BODY_BYTES_MAX = 64 * 1024
 HEAD_BYTES_MAX = 16 * 1024
