@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from rustorium.errors import UsageError
-from rustorium.sim.checkers import BreachError
+from rustorium.sim.errors import BreachError
 from rustorium.sim.release.bad_hours import Absence, BadHour, Lost, Restart, Way
 from rustorium.sim.release.checkers import Checkers
 from rustorium.sim.release.clocks import Jump

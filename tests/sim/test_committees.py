@@ -13,8 +13,8 @@ from rustorium.consensus import chain as chain_module
 from rustorium.consensus.pacemaker import NS_PER_MS
 from rustorium.consensus.vocabulary import BlockFacts, Certificate, EnterView, OwnVote, Vote, VoteKind
 from rustorium.sim.actors import Equivocator, Hoarder, Outgoing, Silent
-from rustorium.sim.checkers import BreachError
 from rustorium.sim.epochs import Change, Epoch, Record
+from rustorium.sim.errors import BreachError
 from rustorium.sim.faults import BoundaryFault, Stage
 from rustorium.sim.held import Held
 from rustorium.sim.model import (

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from rustorium import _native
-from rustorium.sim.checkers import BreachError
+from rustorium.sim.errors import BreachError
 from rustorium.sim.release import checkers as checkers_module
 from rustorium.sim.release.checkers import Checkers
 from rustorium.sim.release.clients import Clients

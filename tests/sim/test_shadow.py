@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from rustorium.sim.checkers import BreachError
+from rustorium.sim.errors import BreachError
 from rustorium.sim.release.clients import Clients
 from rustorium.sim.release.frames import SeenHeader
 from rustorium.sim.release.net import EXPIRES_MS

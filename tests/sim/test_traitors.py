@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from rustorium import _native
-from rustorium.sim.checkers import BreachError
+from rustorium.sim.errors import BreachError
 from rustorium.sim.release.actors import KINDS, Spammer
 from rustorium.sim.release.actors.base import DATA, only_transaction
 from rustorium.sim.release.clients import Clients

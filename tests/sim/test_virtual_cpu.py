@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from rustorium import _native
-from rustorium.sim.checkers import BreachError
+from rustorium.sim.errors import BreachError
 from rustorium.sim.release import bounds
 from rustorium.sim.release.bounds import BOUNDS, judge_bounds, judge_epochs
 from rustorium.sim.release.clients import Clients

@@ -6,11 +6,8 @@ run with a sentence that names it.
 
 from rustorium.consensus.vocabulary import Certificate, OwnVote, VoteKind
 from rustorium.sim.epochs import Epoch
+from rustorium.sim.errors import BreachError
 from rustorium.sim.model import Block, Committee, EpochEnd, Member
-
-
-class BreachError(AssertionError):
-    """An invariant doesn't hold."""
 
 
 class Checkers:

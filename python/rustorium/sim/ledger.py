@@ -7,9 +7,9 @@ next epoch's blocks.
 
 from collections.abc import Mapping
 
-from rustorium.sim.checkers import BreachError
 from rustorium.sim.disk import Disk
 from rustorium.sim.epochs import Change, Epoch, Record
+from rustorium.sim.errors import BreachError
 from rustorium.sim.model import GENESIS_ROOT, GENESIS_STATE, Batch, Block, Committee, genesis, hash_of
 
 

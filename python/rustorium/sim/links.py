@@ -8,7 +8,7 @@ import random
 from collections import Counter
 from dataclasses import dataclass
 
-from rustorium.sim.model import NS_PER_MS
+from rustorium.consensus.pacemaker import NS_PER_MS
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ Invariants: a probe changes nothing that the run's log covers: it is asked when 
 import struct
 from typing import TYPE_CHECKING
 
-from rustorium.sim.checkers import BreachError
+from rustorium.sim.errors import BreachError
 from rustorium.sim.release.actors import Spammer
 from rustorium.sim.release.actors.base import SYNC
 from rustorium.sim.release.frames import VOTE_BYTES, SeenVote, certificate_end, read_vote

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rustorium import _native
-from rustorium.sim.checkers import BreachError
+from rustorium.sim.errors import BreachError
 from rustorium.sim.release.frames import SeenHeader
 
 ACCOUNT, BALANCE, DATA = b"\0", b"\1", b"\2"

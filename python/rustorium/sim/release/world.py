@@ -13,8 +13,8 @@ from rustorium import _native
 from rustorium.consensus.pacemaker import ConsensusConfig
 from rustorium.consensus.replica import Replica
 from rustorium.sim import engine
-from rustorium.sim.checkers import BreachError
 from rustorium.sim.engine import Engine
+from rustorium.sim.errors import BreachError
 from rustorium.sim.links import CALM, LinkFaults, Links
 from rustorium.sim.release.actors.base import Actor, Incoming, Outgoing, said_in
 from rustorium.sim.release.checkers import Checkers
