@@ -114,9 +114,10 @@ sim FIRST="0" COUNT="200" MODE="liveness" *OPTIONS: build
 
 # thousands of seeds on the release stages and on the model, hours: for a night
 sim-long COUNT="5000": build
-    for stages in release model; do for mode in safety liveness epochs; do \
-      {{ python }} -m rustorium.cli sim run --count {{ COUNT }} --mode $mode --stages $stages --jobs 2; \
-    done; done
+    for mode in safety liveness epochs; do \
+      {{ python }} -m rustorium.cli sim run --count {{ COUNT }} --mode $mode --jobs 2; \
+      {{ python }} -m rustorium.sim --count {{ COUNT }} --mode $mode --jobs 2; \
+    done
     just sim-traitors
 
 # every kind of traitor alone and in pairs, every partition of 4 and of 7 nodes, every scenario of twins

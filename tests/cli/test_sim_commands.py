@@ -49,13 +49,6 @@ def test_many_runs_as_json_on_several_processes(cli: Cli) -> None:
     assert all(row["ok"] and row["calls"]["executed"] and row["log_hash"] for row in rows)
 
 
-def test_the_model_is_played_too(cli: Cli) -> None:
-    ended = cli("sim", "run", "--seed", 2, "--stages", "model", "--mode", "epochs")
-    assert ended.code == 0
-    assert ended.out.startswith("seed 2 epochs: ok")
-    cli("sim", "run", "--stages", "model", "--nodes", 7).fails(2, "leave --nodes and --heights out")
-
-
 def test_a_breach_ends_with_the_line_that_repeats_it(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     from rustorium.sim.release.ondisk import OnDisk
 

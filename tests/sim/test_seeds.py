@@ -6,6 +6,8 @@ test.
 
 import pytest
 
+from broken_rules import no_sync
+from rustorium.sim.__main__ import main
 from rustorium.sim.run import Report, missing_kinds, run_many, run_seed
 from rustorium.sim.scenario import Mode
 
@@ -39,3 +41,12 @@ def test_the_same_seed_is_the_same_run(mode: Mode) -> None:
 
 def test_different_seeds_are_different_runs() -> None:
     assert len({report.log_hash for report in run_many(0, 20, Mode.LIVENESS)}) == 20
+
+
+def test_seeds_are_played_by_a_command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    line = ["--seed", "2", "--mode", "epochs"]
+    assert main(line) == 0
+    assert capsys.readouterr().out.startswith("seed 2 epochs: ok")
+    monkeypatch.setattr("rustorium.sim.plane.DataPlane._sync_then", no_sync)
+    assert main(["--count", "30", "--mode", "safety"]) == 1
+    assert "  repeat with: python -m rustorium.sim --seed 2 --mode safety\n" in capsys.readouterr().out

@@ -1,11 +1,10 @@
 """`sim run|replay`: seeds of the simulator, and any one of them again from its printed line."""
 
-from collections.abc import Callable
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from time import monotonic
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any
 
 import typer
 
@@ -28,29 +27,6 @@ class ModeName(StrEnum):
     attacks = "attacks"
 
 
-class Stages(StrEnum):
-    """--stages"""
-
-    release = "release"
-    model = "model"
-
-
-class Report(Protocol):
-    """What a run came to, of either stages."""
-
-    @property
-    def ok(self) -> bool: ...
-
-    @property
-    def failure(self) -> str: ...
-
-    def line(self) -> str: ...
-
-    def repeat(self) -> str: ...
-
-    def row(self) -> dict[str, Any]: ...
-
-
 @group.callback()
 def sim() -> None:
     """Whole nets in one process, on virtual time, with faults by seed."""
@@ -71,16 +47,15 @@ def run(
             "block; clocks that jump; every combination of floods.",
         ),
     ] = ModeName.liveness,
-    stages: Annotated[
-        Stages, typer.Option("--stages", help="The release's own Rust stages, or the model of them in Python.")
-    ] = Stages.release,
     jobs: Annotated[int, typer.Option("--jobs", min=1, max=64, help="Processes at once.")] = 1,
     output: Output = Format.table,
 ) -> None:
     """Play seeds; each prints one line, which repeats it: faults that happened, calls into the extension, hash."""
     from rustorium.sim.many import play
+    from rustorium.sim.release.run import Report, run_seed
+    from rustorium.sim.release.scenario import Mode, Shape
 
-    play_one = _release(mode, nodes, heights) if stages is Stages.release else _model(mode, nodes, heights)
+    play_one = partial(run_seed, mode=Mode(mode.value), shape=Shape(nodes, heights))
     start = monotonic()
     failed: list[Report] = []
     rows: list[dict[str, Any]] = []
@@ -132,22 +107,3 @@ def replay(
         )
     if not report.ok:
         raise typer.Exit(1)
-
-
-def _release(mode: ModeName, nodes: int, heights: int) -> Callable[[int], Report]:
-    from rustorium.sim.release.run import run_seed
-    from rustorium.sim.release.scenario import Mode, Shape
-
-    return partial(run_seed, mode=Mode(mode.value), shape=Shape(nodes, heights))
-
-
-def _model(mode: ModeName, nodes: int, heights: int) -> Callable[[int], Report]:
-    from rustorium.errors import UsageError
-    from rustorium.sim.run import run_seed
-    from rustorium.sim.scenario import Mode
-
-    if mode.value not in {known.value for known in Mode}:
-        raise UsageError(f"the model has no mode {mode.value}: leave --stages out")
-    if (nodes, heights) != (4, 50):
-        raise UsageError("the model draws its own committees and lengths: leave --nodes and --heights out")
-    return partial(run_seed, mode=Mode(mode.value))

@@ -50,7 +50,7 @@ class Report:
 
     def repeat(self) -> str:
         """The one line that repeats this run."""
-        return f"rustorium-node sim run --stages model --seed {self.seed} --mode {self.mode.value}"
+        return f"python -m rustorium.sim --seed {self.seed} --mode {self.mode.value}"
 
 
 def run_seed(seed: int, mode: Mode = Mode.LIVENESS, plan: Plan | None = None) -> Report:
