@@ -116,7 +116,7 @@ sim FIRST="0" COUNT="200" MODE="liveness" *OPTIONS: build
 sim-long COUNT="5000": build
     for mode in safety liveness epochs; do \
       {{ python }} -m rustorium.cli sim run --count {{ COUNT }} --mode $mode --jobs 2; \
-      {{ python }} -m rustorium.sim --count {{ COUNT }} --mode $mode --jobs 2; \
+      PYTHONPATH=tests {{ python }} -m model --count {{ COUNT }} --mode $mode --jobs 2; \
     done
     just sim-traitors
 

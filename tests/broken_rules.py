@@ -16,6 +16,12 @@ from typing import Any
 
 import pytest
 
+from model.peers import Peers
+from model.plane import DataPlane
+from model.port import SimPort
+from model.run import Report, run_many, run_seed
+from model.scenario import Mode
+from model.world import World
 from rustorium.client.state import StateMethods
 from rustorium.client.witnesses import Witnesses
 from rustorium.consensus.chain import Chain, Parent
@@ -34,12 +40,6 @@ from rustorium.consensus.vocabulary import (
     PeerSilence,
     SendCertificate,
 )
-from rustorium.sim.peers import Peers
-from rustorium.sim.plane import DataPlane
-from rustorium.sim.port import SimPort
-from rustorium.sim.run import Report, run_many, run_seed
-from rustorium.sim.scenario import Mode
-from rustorium.sim.world import World
 
 SEEDS_MAX = 250
 

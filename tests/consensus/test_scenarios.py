@@ -8,15 +8,15 @@ from dataclasses import replace
 
 import pytest
 
+from model.actors import Equivocator, Outgoing, Silent, Withholder
+from model.epochs import make_block
+from model.held import Held, Pace
+from model.run import settled
+from model.scenario import CONFIG, submit
+from model.vocabulary import BatchFrame, Block, Message, ProposalFrame
+from model.world import World
 from rustorium.consensus.pacemaker import NS_PER_MS
 from rustorium.consensus.vocabulary import BlockSeen, Certificate, PayloadStatus, Recovered, VoteKind
-from rustorium.sim.actors import Equivocator, Outgoing, Silent, Withholder
-from rustorium.sim.epochs import make_block
-from rustorium.sim.held import Held, Pace
-from rustorium.sim.model import BatchFrame, Block, Message, ProposalFrame
-from rustorium.sim.run import settled
-from rustorium.sim.scenario import CONFIG, submit
-from rustorium.sim.world import World
 
 N = 4
 STEPS_PER_GOOD_VIEW_MAX = 6

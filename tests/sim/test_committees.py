@@ -9,15 +9,15 @@ from itertools import pairwise
 
 import pytest
 
-from rustorium.consensus import chain as chain_module
-from rustorium.consensus.pacemaker import NS_PER_MS
-from rustorium.consensus.vocabulary import BlockFacts, Certificate, EnterView, OwnVote, Vote, VoteKind
-from rustorium.sim.actors import Equivocator, Hoarder, Outgoing, Silent
-from rustorium.sim.epochs import Change, Epoch, Record
-from rustorium.sim.errors import BreachError
-from rustorium.sim.faults import BoundaryFault, Stage
-from rustorium.sim.held import Held
-from rustorium.sim.model import (
+from model.actors import Equivocator, Hoarder, Outgoing, Silent
+from model.epochs import Change, Epoch, Record
+from model.faults import BoundaryFault, Stage
+from model.held import Held
+from model.peers import Peers
+from model.run import settled
+from model.scenario import CONFIG
+from model.terms import bear, submit
+from model.vocabulary import (
     BatchFrame,
     Block,
     BlockFrame,
@@ -31,11 +31,11 @@ from rustorium.sim.model import (
     first_committee,
     genesis,
 )
-from rustorium.sim.peers import Peers
-from rustorium.sim.run import settled
-from rustorium.sim.scenario import CONFIG
-from rustorium.sim.terms import bear, submit
-from rustorium.sim.world import World
+from model.world import World
+from rustorium.consensus import chain as chain_module
+from rustorium.consensus.pacemaker import NS_PER_MS
+from rustorium.consensus.vocabulary import BlockFacts, Certificate, EnterView, OwnVote, Vote, VoteKind
+from rustorium.sim.errors import BreachError
 
 N = 4
 ADD, REMOVE = 1_000, 2_000

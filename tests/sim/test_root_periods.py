@@ -8,6 +8,12 @@ from itertools import pairwise
 
 import pytest
 
+from model.held import Pace
+from model.roots import Period, PeriodRule, closes
+from model.run import settled
+from model.scenario import CONFIG, submit
+from model.vocabulary import Block
+from model.world import World
 from rustorium.consensus.pacemaker import NS_PER_MS, ConsensusConfig
 from rustorium.consensus.vocabulary import (
     BlockFacts,
@@ -18,12 +24,6 @@ from rustorium.consensus.vocabulary import (
     RootReady,
     VoteKind,
 )
-from rustorium.sim.held import Pace
-from rustorium.sim.model import Block
-from rustorium.sim.roots import Period, PeriodRule, closes
-from rustorium.sim.run import settled
-from rustorium.sim.scenario import CONFIG, submit
-from rustorium.sim.world import World
 
 N = 4
 ROOTS = replace(CONFIG, state_roots=True)

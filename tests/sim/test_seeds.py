@@ -7,9 +7,9 @@ test.
 import pytest
 
 from broken_rules import no_sync
-from rustorium.sim.__main__ import main
-from rustorium.sim.run import Report, missing_kinds, run_many, run_seed
-from rustorium.sim.scenario import Mode
+from model.__main__ import main
+from model.run import Report, missing_kinds, run_many, run_seed
+from model.scenario import Mode
 
 SEEDS = {Mode.SAFETY: 300, Mode.LIVENESS: 300, Mode.EPOCHS: 240}
 SHARDS = 4
@@ -47,6 +47,6 @@ def test_seeds_are_played_by_a_command(capsys: pytest.CaptureFixture[str], monke
     line = ["--seed", "2", "--mode", "epochs"]
     assert main(line) == 0
     assert capsys.readouterr().out.startswith("seed 2 epochs: ok")
-    monkeypatch.setattr("rustorium.sim.plane.DataPlane._sync_then", no_sync)
+    monkeypatch.setattr("model.plane.DataPlane._sync_then", no_sync)
     assert main(["--count", "30", "--mode", "safety"]) == 1
-    assert "  repeat with: python -m rustorium.sim --seed 2 --mode safety\n" in capsys.readouterr().out
+    assert "  repeat with: PYTHONPATH=tests python -m model --seed 2 --mode safety\n" in capsys.readouterr().out

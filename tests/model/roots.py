@@ -7,10 +7,10 @@ never another one later; who rooted a height has rooted every period's end below
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from model.ledger import Ledger
+from model.reports import Reports
+from model.vocabulary import GENESIS_STATE, Block
 from rustorium.consensus.vocabulary import BlockFacts
-from rustorium.sim.ledger import Ledger
-from rustorium.sim.model import GENESIS_STATE, Block
-from rustorium.sim.reports import Reports
 
 
 @dataclass(frozen=True, slots=True)

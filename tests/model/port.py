@@ -6,6 +6,24 @@ coalesce and are never dropped; a decision is never taken here.
 
 from collections.abc import Sequence
 
+from model.actors import Equivocator
+from model.epochs import Ending, make_block
+from model.faults import Stage
+from model.peers import Peers
+from model.roots import MissingHeader
+from model.vocabulary import (
+    HEIGHT_BOUND,
+    Batch,
+    BatchFrame,
+    BeatFrame,
+    Block,
+    CertificateFrame,
+    GetBlock,
+    GetCertificates,
+    Message,
+    ProposalFrame,
+    VoteFrame,
+)
 from rustorium.consensus.vocabulary import (
     BlockFacts,
     BlockSeen,
@@ -27,24 +45,6 @@ from rustorium.consensus.vocabulary import (
     VoteKind,
     VoteRefused,
 )
-from rustorium.sim.actors import Equivocator
-from rustorium.sim.epochs import Ending, make_block
-from rustorium.sim.faults import Stage
-from rustorium.sim.model import (
-    HEIGHT_BOUND,
-    Batch,
-    BatchFrame,
-    BeatFrame,
-    Block,
-    CertificateFrame,
-    GetBlock,
-    GetCertificates,
-    Message,
-    ProposalFrame,
-    VoteFrame,
-)
-from rustorium.sim.peers import Peers
-from rustorium.sim.roots import MissingHeader
 
 
 class SimPort(Peers):

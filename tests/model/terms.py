@@ -8,10 +8,10 @@ beside one, and none is smaller than four.
 import random
 from dataclasses import dataclass
 
-from rustorium.sim.epochs import Change
-from rustorium.sim.faults import BoundaryFault, Stage
-from rustorium.sim.model import Member
-from rustorium.sim.world import World
+from model.epochs import Change
+from model.faults import BoundaryFault, Stage
+from model.vocabulary import Member
+from model.world import World
 
 
 @dataclass(frozen=True, slots=True)

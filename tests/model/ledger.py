@@ -7,10 +7,10 @@ next epoch's blocks.
 
 from collections.abc import Mapping
 
-from rustorium.sim.disk import Disk
-from rustorium.sim.epochs import Change, Epoch, Record
+from model.disk import Disk
+from model.epochs import Change, Epoch, Record
+from model.vocabulary import GENESIS_ROOT, GENESIS_STATE, Batch, Block, Committee, genesis, hash_of
 from rustorium.sim.errors import BreachError
-from rustorium.sim.model import GENESIS_ROOT, GENESIS_STATE, Batch, Block, Committee, genesis, hash_of
 
 
 class Ledger:

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from rustorium.sim.scenario import EPOCH_FAULT_KINDS, FAULT_KINDS, Mode, Plan, build_world, draw_plan
-from rustorium.sim.terms import bear, submit
-from rustorium.sim.world import World
+from model.scenario import EPOCH_FAULT_KINDS, FAULT_KINDS, Mode, Plan, build_world, draw_plan
+from model.terms import bear, submit
+from model.world import World
 
 SETTLE_MS = 30_000.0
 RESUBMIT_MS = 100.0
@@ -50,7 +50,7 @@ class Report:
 
     def repeat(self) -> str:
         """The one line that repeats this run."""
-        return f"python -m rustorium.sim --seed {self.seed} --mode {self.mode.value}"
+        return f"PYTHONPATH=tests python -m model --seed {self.seed} --mode {self.mode.value}"
 
 
 def run_seed(seed: int, mode: Mode = Mode.LIVENESS, plan: Plan | None = None) -> Report:

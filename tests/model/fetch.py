@@ -6,7 +6,7 @@ and finalizations do).
 
 from collections.abc import Callable
 
-from rustorium.sim.model import GetCertificates, Request
+from model.vocabulary import GetCertificates, Request
 
 RETRY_MS = 40.0
 ATTEMPTS_MAX = 12

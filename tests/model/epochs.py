@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
+from model.vocabulary import Block, Committee, Listed, Member, hash_of
 from rustorium.consensus.schedule import Schedule
 from rustorium.consensus.vocabulary import BlockFacts
-from rustorium.sim.model import Block, Committee, Listed, Member, hash_of
 
 MEMBERS_MIN = 4
 """No operation makes a committee smaller, so that one traitor is never too many."""

@@ -6,7 +6,7 @@ disk before it leaves, so an honest lane has one batch per seq.
 
 from collections.abc import Sequence
 
-from rustorium.sim.model import Batch, Listed, make_batch
+from model.vocabulary import Batch, Listed, make_batch
 
 BEYOND_MAX = 64
 """W: peers take at most this many batches of a lane beyond its final cursor, unless one is listed."""

@@ -1,12 +1,12 @@
-"""`python -m rustorium.sim`: plays seeds on the model of the data plane; exits with 1 if one fails."""
+"""`PYTHONPATH=tests python -m model`: plays seeds on the model of the data plane; exits with 1 if one fails."""
 
 import argparse
 import sys
 from functools import partial
 
+from model.run import run_seed
+from model.scenario import Mode
 from rustorium.sim.many import play
-from rustorium.sim.run import run_seed
-from rustorium.sim.scenario import Mode
 
 
 def main(arguments: list[str]) -> int:

@@ -5,21 +5,21 @@ Invariants: as the engine's; what is a certificate is known to the world alone.
 
 import random
 
+from model.actors import Actor, Outgoing
+from model.checkers import Checkers
+from model.disk import Disk
+from model.epochs import Change
+from model.faults import BoundaryFault, Stage
+from model.held import Pace
+from model.port import SimPort
+from model.roots import PeriodRule
+from model.vocabulary import Message, first_committee
 from rustorium.consensus.pacemaker import ConsensusConfig
 from rustorium.consensus.replica import Replica
 from rustorium.consensus.vocabulary import Certificate
 from rustorium.sim import engine
-from rustorium.sim.actors import Actor, Outgoing
-from rustorium.sim.checkers import Checkers
-from rustorium.sim.disk import Disk
 from rustorium.sim.engine import DRAIN_LIMIT, Engine
-from rustorium.sim.epochs import Change
-from rustorium.sim.faults import BoundaryFault, Stage
-from rustorium.sim.held import Pace
 from rustorium.sim.links import CALM, LinkFaults, Links
-from rustorium.sim.model import Message, first_committee
-from rustorium.sim.port import SimPort
-from rustorium.sim.roots import PeriodRule
 
 
 class Node(engine.Node):

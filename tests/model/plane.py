@@ -6,6 +6,21 @@ final is executed in height order up to the epoch's boundary, and nothing behind
 
 from collections.abc import Callable
 
+from model.disk import Record, Stored
+from model.faults import Stage
+from model.held import Held
+from model.vocabulary import (
+    HEIGHT_BOUND,
+    NS_PER_MS,
+    Batch,
+    BatchFrame,
+    Block,
+    EpochEnd,
+    GetBatch,
+    GetBlock,
+    ReportFrame,
+    SubmitFrame,
+)
 from rustorium.consensus.vocabulary import (
     BlockSeen,
     Certificate,
@@ -17,21 +32,6 @@ from rustorium.consensus.vocabulary import (
     RootReady,
     VoteKind,
     WorkSeen,
-)
-from rustorium.sim.disk import Record, Stored
-from rustorium.sim.faults import Stage
-from rustorium.sim.held import Held
-from rustorium.sim.model import (
-    HEIGHT_BOUND,
-    NS_PER_MS,
-    Batch,
-    BatchFrame,
-    Block,
-    EpochEnd,
-    GetBatch,
-    GetBlock,
-    ReportFrame,
-    SubmitFrame,
 )
 
 VIEWS_AHEAD_MAX = 64

@@ -7,18 +7,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from model.disk import Disk
+from model.epochs import Ending, Record
+from model.fetch import Fetcher
+from model.lanes import Lanes
+from model.ledger import Ledger
+from model.reports import Reports
+from model.roots import MissingHeader, Roots
+from model.vocabulary import HEIGHT_BOUND, NS_PER_MS, Batch, Block, EpochEnd, GetBatch, GetBlock, Message, Riders
 from rustorium.consensus.vocabulary import Certificate, Input, OwnVote, PayloadStatus, VoteKind
-from rustorium.sim.disk import Disk
-from rustorium.sim.epochs import Ending, Record
-from rustorium.sim.fetch import Fetcher
-from rustorium.sim.lanes import Lanes
-from rustorium.sim.ledger import Ledger
-from rustorium.sim.model import HEIGHT_BOUND, NS_PER_MS, Batch, Block, EpochEnd, GetBatch, GetBlock, Message, Riders
-from rustorium.sim.reports import Reports
-from rustorium.sim.roots import MissingHeader, Roots
 
 if TYPE_CHECKING:
-    from rustorium.sim.world import World
+    from model.world import World
 
 
 @dataclass(frozen=True, slots=True)

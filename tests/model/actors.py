@@ -6,9 +6,8 @@ fault only when it really kept something back or said two things.
 
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from rustorium.consensus.vocabulary import OwnVote, VoteKind
-from rustorium.sim.epochs import GOES_ON, Ending, make_block
-from rustorium.sim.model import (
+from model.epochs import GOES_ON, Ending, make_block
+from model.vocabulary import (
     BatchFrame,
     BeatFrame,
     Block,
@@ -21,10 +20,11 @@ from rustorium.sim.model import (
     VoteFrame,
     hash_of,
 )
+from rustorium.consensus.vocabulary import OwnVote, VoteKind
 
 if TYPE_CHECKING:
-    from rustorium.sim.held import Held
-    from rustorium.sim.world import World
+    from model.held import Held
+    from model.world import World
 
 
 GHOST_FRAMES_MAX = 32

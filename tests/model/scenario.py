@@ -8,14 +8,14 @@ import random
 from dataclasses import dataclass, replace
 from enum import Enum
 
+from model.actors import Actor, Equivocator, Ghost, Hoarder, Silent, Withholder
+from model.held import Pace
+from model.roots import PeriodRule
+from model.terms import Terms, draw_terms, submit
+from model.vocabulary import NS_PER_MS
+from model.world import World
 from rustorium.consensus.pacemaker import ConsensusConfig
-from rustorium.sim.actors import Actor, Equivocator, Ghost, Hoarder, Silent, Withholder
-from rustorium.sim.held import Pace
 from rustorium.sim.links import CALM, LinkFaults
-from rustorium.sim.model import NS_PER_MS
-from rustorium.sim.roots import PeriodRule
-from rustorium.sim.terms import Terms, draw_terms, submit
-from rustorium.sim.world import World
 
 CONFIG = ConsensusConfig(delta_floor_ms=20, delta_start_ms=40, delta_ceiling_ms=1_000, heartbeat_ms=200)
 FAULT_KINDS = (

@@ -6,8 +6,8 @@ was synced; the journal is truncated only below what the store has synced; nothi
 
 from typing import NamedTuple
 
+from model.vocabulary import Batch, Block, EpochEnd
 from rustorium.consensus.vocabulary import Certificate, OwnVote
-from rustorium.sim.model import Batch, Block, EpochEnd
 
 Record = OwnVote | Certificate | Block | Batch
 

@@ -6,9 +6,9 @@ question is checked by what was asked; what others are told of ends is what the 
 
 from itertools import pairwise
 
-from rustorium.consensus.vocabulary import Certificate, LaneCostly, OwnVote, PeerSilence, Proposed, VoteKind
-from rustorium.sim.actors import Equivocator
-from rustorium.sim.model import (
+from model.actors import Equivocator
+from model.plane import VIEWS_AHEAD_MAX, DataPlane
+from model.vocabulary import (
     NS_PER_MS,
     Batch,
     BatchFrame,
@@ -31,7 +31,7 @@ from rustorium.sim.model import (
     SubmitFrame,
     VoteFrame,
 )
-from rustorium.sim.plane import VIEWS_AHEAD_MAX, DataPlane
+from rustorium.consensus.vocabulary import Certificate, LaneCostly, OwnVote, PeerSilence, Proposed, VoteKind
 
 BLOCKS_PER_ANSWER = 6
 PARKED_MAX = 256

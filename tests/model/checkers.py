@@ -4,10 +4,10 @@ Invariants: no code shared with the core; what was once final stays final throug
 run with a sentence that names it.
 """
 
+from model.epochs import Epoch
+from model.vocabulary import Block, Committee, EpochEnd, Member
 from rustorium.consensus.vocabulary import Certificate, OwnVote, VoteKind
-from rustorium.sim.epochs import Epoch
 from rustorium.sim.errors import BreachError
-from rustorium.sim.model import Block, Committee, EpochEnd, Member
 
 
 class Checkers:
