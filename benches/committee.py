@@ -1,6 +1,6 @@
 """What a view costs as the committee grows: bytes, processor time of each thread, and views a second, in the simulator.
 
-Real stages on virtual time: work costs what `python/rustorium/sim/release/prices.py` says, on a machine of four cores a
+Real stages on virtual time: work costs what `python/rustorium/sim/prices.py` says, on a machine of four cores a
 node; links have a delay and no end of bandwidth. Nobody fails, and a few clients send all the time. `--write` puts the
 table into docs/benchmarks.md.
 
@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rustorium.consensus.pacemaker import ConsensusConfig
-from rustorium.sim.release.clients import Clients
-from rustorium.sim.release.net import make_net
-from rustorium.sim.release.port import CONSENSUS
-from rustorium.sim.release.prices import CORE_STEP_NS, PRICES
-from rustorium.sim.release.world import World
+from rustorium.sim.clients import Clients
+from rustorium.sim.net import make_net
+from rustorium.sim.port import CONSENSUS
+from rustorium.sim.prices import CORE_STEP_NS, PRICES
+from rustorium.sim.world import World
 
 PAGE = Path(__file__).parents[1] / "docs/benchmarks.md"
 BEGIN, END = "<!-- bench-committee: begin -->", "<!-- bench-committee: end -->"

@@ -1,4 +1,4 @@
-"""Prices of what a node's threads do, for the simulator's virtual processors: `python/rustorium/sim/release/prices.py`.
+"""Prices of what a node's threads do, for the simulator's virtual processors: `python/rustorium/sim/prices.py`.
 
 Signatures are timed on certificates of two sizes, frames and events in runs of the simulator without prices, each call
 by itself, in the processor time of this thread. What a call costs besides signatures is the median of its kind.
@@ -20,15 +20,15 @@ from main_job import machine
 from rustorium import _native
 from rustorium.consensus.replica import Replica
 from rustorium.consensus.vocabulary import Effect
+from rustorium.sim.actors.base import body_of, certificate, signature_of
+from rustorium.sim.clients import Clients
 from rustorium.sim.engine import Engine
-from rustorium.sim.release.actors.base import body_of, certificate, signature_of
-from rustorium.sim.release.clients import Clients
-from rustorium.sim.release.frames import read_header
-from rustorium.sim.release.net import START_MS, Net, make_net
-from rustorium.sim.release.port import CHECK, EXECUTE, SYNC
-from rustorium.sim.release.scenario import Mode, Shape, build_world, draw_plan
+from rustorium.sim.frames import read_header
+from rustorium.sim.net import START_MS, Net, make_net
+from rustorium.sim.port import CHECK, EXECUTE, SYNC
+from rustorium.sim.scenario import Mode, Shape, build_world, draw_plan
 
-PRICES = Path(__file__).parents[1] / "python/rustorium/sim/release/prices.py"
+PRICES = Path(__file__).parents[1] / "python/rustorium/sim/prices.py"
 SMALL, LARGE = 4, 100
 """Committees whose certificates are timed."""
 TIMES = 200

@@ -12,7 +12,7 @@ import pytest
 
 if TYPE_CHECKING:
     from rustorium.net.devnet import Devnet
-    from rustorium.sim.release.run import Report
+    from rustorium.sim.run import Report
 
 _SEEDS = pytest.StashKey[list[str]]()
 
@@ -46,8 +46,8 @@ def devnet(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Devnet]":
 @pytest.fixture
 def sim(request: pytest.FixtureRequest) -> Sim:
     """Plays seeds of the simulator."""
-    from rustorium.sim.release.run import run_seed
-    from rustorium.sim.release.scenario import Mode
+    from rustorium.sim.run import run_seed
+    from rustorium.sim.scenario import Mode
 
     played = request.node.stash.setdefault(_SEEDS, [])
 

@@ -12,9 +12,9 @@ from cli_runner import Cli
 from rustorium.consensus.replica import Replica
 from rustorium.consensus.vocabulary import EnterView
 from rustorium.node.loop.inputlog import InputLog
-from rustorium.sim.release.clients import Clients
-from rustorium.sim.release.run import read_line
-from rustorium.sim.release.scenario import Mode, Shape, build_world, draw_plan
+from rustorium.sim.clients import Clients
+from rustorium.sim.run import read_line
+from rustorium.sim.scenario import Mode, Shape, build_world, draw_plan
 
 SHORT = ("--heights", 8)
 
@@ -50,7 +50,7 @@ def test_many_runs_as_json_on_several_processes(cli: Cli) -> None:
 
 
 def test_a_breach_ends_with_the_line_that_repeats_it(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    from rustorium.sim.release.ondisk import OnDisk
+    from rustorium.sim.ondisk import OnDisk
 
     monkeypatch.setattr(OnDisk, "synced", lambda *_: None)
     ended = cli("sim", "run", "--seed", 1, *SHORT)

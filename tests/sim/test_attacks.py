@@ -14,8 +14,8 @@ from itertools import combinations_with_replacement
 import pytest
 
 from rustorium.consensus.pacemaker import NS_PER_MS, ConsensusConfig
-from rustorium.sim.release.actors import ATTACKS, CHURNER, Actor, make_actor
-from rustorium.sim.release.actors.attacks import (
+from rustorium.sim.actors import ATTACKS, CHURNER, Actor, make_actor
+from rustorium.sim.actors.attacks import (
     CERTIFICATE,
     CONSENSUS,
     HISTORY,
@@ -26,15 +26,15 @@ from rustorium.sim.release.actors.attacks import (
     InventiveProposer,
     ProposalFlooder,
 )
-from rustorium.sim.release.actors.base import others
-from rustorium.sim.release.actors.withholding import Mute
-from rustorium.sim.release.frames import FINALIZE, NOTARIZE, NULLIFY
-from rustorium.sim.release.net import EXPIRES_MS, make_net
-from rustorium.sim.release.prices import CORE_STEP_NS, PRICES
-from rustorium.sim.release.run import run_seed
-from rustorium.sim.release.scenario import Mode, Shape, draw_plan
-from rustorium.sim.release.shadow import Remembered
-from rustorium.sim.release.world import World
+from rustorium.sim.actors.base import others
+from rustorium.sim.actors.withholding import Mute
+from rustorium.sim.frames import FINALIZE, NOTARIZE, NULLIFY
+from rustorium.sim.net import EXPIRES_MS, make_net
+from rustorium.sim.prices import CORE_STEP_NS, PRICES
+from rustorium.sim.run import run_seed
+from rustorium.sim.scenario import Mode, Shape, draw_plan
+from rustorium.sim.shadow import Remembered
+from rustorium.sim.world import World
 
 NODES = [int(n) for n in os.environ.get("RUSTORIUM_ATTACK_NODES", "4").split()]
 MINUTES = float(os.environ.get("RUSTORIUM_ATTACK_MINUTES", "0.25"))

@@ -8,12 +8,12 @@ from dataclasses import replace
 import pytest
 
 from rustorium.errors import UsageError
+from rustorium.sim.bad_hours import Absence, BadHour, Lost, Restart, Way
+from rustorium.sim.checkers import Checkers
+from rustorium.sim.clocks import Jump
 from rustorium.sim.errors import BreachError
-from rustorium.sim.release.bad_hours import Absence, BadHour, Lost, Restart, Way
-from rustorium.sim.release.checkers import Checkers
-from rustorium.sim.release.clocks import Jump
-from rustorium.sim.release.run import Report, read_line, run_seed
-from rustorium.sim.release.scenario import Mode, Plan, Shape, draw_plan
+from rustorium.sim.run import Report, read_line, run_seed
+from rustorium.sim.scenario import Mode, Plan, Shape, draw_plan
 
 SHORT = Shape(nodes=4, heights=10)
 AWAY = (Absence(3, 0.0, 1.0, Way.CUT),)

@@ -9,9 +9,9 @@ from typing import Any
 
 from rustorium import _native
 from rustorium.consensus.pacemaker import ConsensusConfig
-from rustorium.sim.release.clients import Clients
-from rustorium.sim.release.net import EXPIRES_MS, REGION, Net, make_net, seed_of
-from rustorium.sim.release.world import World
+from rustorium.sim.clients import Clients
+from rustorium.sim.net import EXPIRES_MS, REGION, Net, make_net, seed_of
+from rustorium.sim.world import World
 
 NODES, ACCOUNTS = 4, 6
 CHURNER = 3

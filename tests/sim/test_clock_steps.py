@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from rustorium.sim.release.clocks import Jump
-from rustorium.sim.release.run import run_seed
-from rustorium.sim.release.scenario import Mode, Shape, draw_plan
+from rustorium.sim.clocks import Jump
+from rustorium.sim.run import run_seed
+from rustorium.sim.scenario import Mode, Shape, draw_plan
 
 HOUR_MS = 3_600_000
 SHAPE = Shape(nodes=4, heights=10)

@@ -6,10 +6,10 @@ views, since the others are close to each other and give them up at once.
 
 import pytest
 
-from rustorium.sim.release.clients import Clients
-from rustorium.sim.release.frames import PROPOSAL
-from rustorium.sim.release.scenario import Mode, Shape, build_world, draw_plan
-from rustorium.sim.release.world import World
+from rustorium.sim.clients import Clients
+from rustorium.sim.frames import PROPOSAL
+from rustorium.sim.scenario import Mode, Shape, build_world, draw_plan
+from rustorium.sim.world import World
 
 NODES = 4
 FAR = NODES - 1

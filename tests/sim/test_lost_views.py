@@ -9,9 +9,9 @@ from dataclasses import replace
 
 import pytest
 
-from rustorium.sim.release.bad_hours import Absence, BadHour, Lost, Restart, Way
-from rustorium.sim.release.run import Report, run_seed
-from rustorium.sim.release.scenario import Mode, Shape, draw_plan
+from rustorium.sim.bad_hours import Absence, BadHour, Lost, Restart, Way
+from rustorium.sim.run import Report, run_seed
+from rustorium.sim.scenario import Mode, Shape, draw_plan
 
 SHAPE = Shape(nodes=4, heights=10)
 AWAY = (Absence(3, 0.0, 1.0, Way.CUT),)

@@ -10,17 +10,17 @@ from typing import Any
 import pytest
 
 from rustorium import _native
+from rustorium.sim import checkers as checkers_module
+from rustorium.sim.checkers import Checkers
+from rustorium.sim.clients import Clients
 from rustorium.sim.errors import BreachError
-from rustorium.sim.release import checkers as checkers_module
-from rustorium.sim.release.checkers import Checkers
-from rustorium.sim.release.clients import Clients
-from rustorium.sim.release.frames import SeenHeader, proposed_in, read_header, votes_in
-from rustorium.sim.release.memories import Memories
-from rustorium.sim.release.ondisk import BATCH, CERTIFICATE, PROPOSAL, VOTE, OnDisk, batch_digest, block_digest
-from rustorium.sim.release.port import CONSENSUS
-from rustorium.sim.release.run import run_seed
-from rustorium.sim.release.scenario import Mode, Shape, build_world, draw_plan
-from rustorium.sim.release.world import World
+from rustorium.sim.frames import SeenHeader, proposed_in, read_header, votes_in
+from rustorium.sim.memories import Memories
+from rustorium.sim.ondisk import BATCH, CERTIFICATE, PROPOSAL, VOTE, OnDisk, batch_digest, block_digest
+from rustorium.sim.port import CONSENSUS
+from rustorium.sim.run import run_seed
+from rustorium.sim.scenario import Mode, Shape, build_world, draw_plan
+from rustorium.sim.world import World
 
 SHORT = Shape(heights=10)
 HEADER = SeenHeader(0, 1, 1, b"genesis", 0, 1, 10, 1, False, b"", (0, b"zero"), None)

@@ -10,8 +10,8 @@ from collections.abc import Callable
 import pytest
 
 from rustorium.errors import UsageError
-from rustorium.sim.release.run import Report, missing_kinds, read_line, run_seed
-from rustorium.sim.release.scenario import Mode, Shape
+from rustorium.sim.run import Report, missing_kinds, read_line, run_seed
+from rustorium.sim.scenario import Mode, Shape
 
 SEEDS = {Mode.SAFETY: (*range(12),), Mode.LIVENESS: (*range(20),), Mode.EPOCHS: (*range(18), 28)}
 """Together they meet every kind of fault: the last one of epochs is there for its full disk."""

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
+from rustorium.sim.clients import Clients
 from rustorium.sim.errors import BreachError
-from rustorium.sim.release.clients import Clients
-from rustorium.sim.release.frames import SeenHeader
-from rustorium.sim.release.net import EXPIRES_MS
-from rustorium.sim.release.scenario import Mode, Shape, build_world, draw_plan
-from rustorium.sim.release.shadow import Leaves, Place, Remembered, Shadow
-from rustorium.sim.release.world import World
+from rustorium.sim.frames import SeenHeader
+from rustorium.sim.net import EXPIRES_MS
+from rustorium.sim.scenario import Mode, Shape, build_world, draw_plan
+from rustorium.sim.shadow import Leaves, Place, Remembered, Shadow
+from rustorium.sim.world import World
 
 KEYS = [b"a" * 32, b"b" * 32]
 HEADER = SeenHeader(0, 1, 1, b"", 0, 1, 10, 2, False, b"", (0, b""), None)

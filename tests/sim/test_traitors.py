@@ -9,16 +9,16 @@ from dataclasses import replace
 import pytest
 
 from rustorium import _native
+from rustorium.sim.actors import KINDS, Spammer
+from rustorium.sim.actors.base import DATA, only_transaction
+from rustorium.sim.clients import Clients
 from rustorium.sim.errors import BreachError
-from rustorium.sim.release.actors import KINDS, Spammer
-from rustorium.sim.release.actors.base import DATA, only_transaction
-from rustorium.sim.release.clients import Clients
-from rustorium.sim.release.frames import SeenVote
-from rustorium.sim.release.partitions import set_partitions
-from rustorium.sim.release.probes import CORE_ENTRIES_MAX, entries, holds_block, judge_memory, votes_held
-from rustorium.sim.release.run import Report, run_seed
-from rustorium.sim.release.scenario import Mode, Shape, build_world, draw_plan, kinds_of
-from rustorium.sim.release.world import World
+from rustorium.sim.frames import SeenVote
+from rustorium.sim.partitions import set_partitions
+from rustorium.sim.probes import CORE_ENTRIES_MAX, entries, holds_block, judge_memory, votes_held
+from rustorium.sim.run import Report, run_seed
+from rustorium.sim.scenario import Mode, Shape, build_world, draw_plan, kinds_of
+from rustorium.sim.world import World
 
 ALONE = Shape(nodes=4, heights=20)
 PAIRS = Shape(nodes=7, heights=8)
@@ -151,11 +151,11 @@ def test_floods_of_views_to_come_leave_nothing_beyond_the_window(monkeypatch: py
     assert entries(world.nodes[port.number].replica) < CORE_ENTRIES_MAX / 4
 
     far = SeenVote(0, port.view + 65, 0, b"", number, b"")
-    monkeypatch.setattr("rustorium.sim.release.probes.votes_held", lambda _port, _peer: [far])
+    monkeypatch.setattr("rustorium.sim.probes.votes_held", lambda _port, _peer: [far])
     with pytest.raises(BreachError, match="holds votes of view"):
         judge_memory(world)
     twice = [far._replace(view=port.view), far._replace(view=port.view)]
-    monkeypatch.setattr("rustorium.sim.release.probes.votes_held", lambda _port, _peer: twice)
+    monkeypatch.setattr("rustorium.sim.probes.votes_held", lambda _port, _peer: twice)
     with pytest.raises(BreachError, match="two votes of a kind"):
         judge_memory(world)
 

@@ -8,14 +8,14 @@ from dataclasses import replace
 import pytest
 
 from rustorium import _native
+from rustorium.sim import bounds
+from rustorium.sim.bounds import BOUNDS, judge_bounds, judge_epochs
+from rustorium.sim.clients import Clients
 from rustorium.sim.errors import BreachError
-from rustorium.sim.release import bounds
-from rustorium.sim.release.bounds import BOUNDS, judge_bounds, judge_epochs
-from rustorium.sim.release.clients import Clients
-from rustorium.sim.release.net import START_MS, make_net
-from rustorium.sim.release.prices import PRICES
-from rustorium.sim.release.scenario import Mode, Shape, build_world, draw_plan
-from rustorium.sim.release.world import World
+from rustorium.sim.net import START_MS, make_net
+from rustorium.sim.prices import PRICES
+from rustorium.sim.scenario import Mode, Shape, build_world, draw_plan
+from rustorium.sim.world import World
 
 NET = make_net(4, 4, 3)
 FREE = dict.fromkeys(PRICES, 0)

@@ -10,9 +10,9 @@ import pytest
 
 from rustorium.consensus.pacemaker import NS_PER_MS, ConsensusConfig
 from rustorium.sim.links import CALM, Links
-from rustorium.sim.release.net import EXPIRES_MS, make_net
-from rustorium.sim.release.shadow import Remembered
-from rustorium.sim.release.world import World
+from rustorium.sim.net import EXPIRES_MS, make_net
+from rustorium.sim.shadow import Remembered
+from rustorium.sim.world import World
 
 ONE_WAY_MS = ((1, 40, 75, 110), (40, 1, 45, 90), (75, 45, 1, 60), (110, 90, 60, 1))
 """Between four regions; nodes are in them in turn."""

@@ -52,8 +52,8 @@ def run(
 ) -> None:
     """Play seeds; each prints one line, which repeats it: faults that happened, calls into the extension, hash."""
     from rustorium.sim.many import play
-    from rustorium.sim.release.run import Report, run_seed
-    from rustorium.sim.release.scenario import Mode, Shape
+    from rustorium.sim.run import Report, run_seed
+    from rustorium.sim.scenario import Mode, Shape
 
     play_one = partial(run_seed, mode=Mode(mode.value), shape=Shape(nodes, heights))
     start = monotonic()
@@ -88,7 +88,7 @@ def replay(
 ) -> None:
     """Play the run of a printed line once more; fails where it fails, or isn't the same run any more."""
     from rustorium.errors import RustoriumError
-    from rustorium.sim.release.run import read_line, run_seed
+    from rustorium.sim.run import read_line, run_seed
 
     seed, mode, shape, log_hash = read_line(line)
     if log is None:

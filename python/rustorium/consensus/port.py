@@ -2,7 +2,7 @@
 
 Invariants: no effect returns a value; effects of one `submit` are carried out in list order and a crash between any two
 is legal; what consensus needs is never dropped, inputs coalesce instead. Two implementations: the native shard,
-`sim.release.port`.
+`sim.port`.
 """
 
 from collections.abc import Sequence

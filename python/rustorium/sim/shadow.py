@@ -12,7 +12,7 @@ from typing import Any
 
 from rustorium import _native
 from rustorium.sim.errors import BreachError
-from rustorium.sim.release.frames import SeenHeader
+from rustorium.sim.frames import SeenHeader
 
 ACCOUNT, BALANCE, DATA = b"\0", b"\1", b"\2"
 """What the names of leaves begin with."""

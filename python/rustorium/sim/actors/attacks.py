@@ -8,7 +8,7 @@ so that a run ends; what is sent by a clock of its own stops while its node is d
 from typing import TYPE_CHECKING
 
 from rustorium import _native
-from rustorium.sim.release.actors.base import (
+from rustorium.sim.actors.base import (
     CERTIFICATE,
     CONSENSUS,
     DATA,
@@ -21,7 +21,7 @@ from rustorium.sim.release.actors.base import (
     certificate,
     others,
 )
-from rustorium.sim.release.frames import (
+from rustorium.sim.frames import (
     CURSOR_BYTES,
     CURSORS_AT,
     FINALIZE,
@@ -35,7 +35,7 @@ from rustorium.sim.release.frames import (
 )
 
 if TYPE_CHECKING:
-    from rustorium.sim.release.world import World
+    from rustorium.sim.world import World
 
 CARRIED = 32
 """Nullifications that one proposal can carry."""

@@ -13,16 +13,16 @@ from rustorium import _native
 from rustorium.consensus.pacemaker import ConsensusConfig
 from rustorium.consensus.replica import Replica
 from rustorium.sim import engine
+from rustorium.sim.actors.base import Actor, Incoming, Outgoing, said_in
+from rustorium.sim.checkers import Checkers
 from rustorium.sim.engine import Engine
 from rustorium.sim.errors import BreachError
+from rustorium.sim.frames import VOTE, read_vote
 from rustorium.sim.links import CALM, LinkFaults, Links
-from rustorium.sim.release.actors.base import Actor, Incoming, Outgoing, said_in
-from rustorium.sim.release.checkers import Checkers
-from rustorium.sim.release.frames import VOTE, read_vote
-from rustorium.sim.release.net import AMOUNT, Net
-from rustorium.sim.release.port import CONSENSUS, Pace, ReleasePort
-from rustorium.sim.release.shadow import Shadow
-from rustorium.sim.release.terms import BoundaryFault, Stage
+from rustorium.sim.net import AMOUNT, Net
+from rustorium.sim.port import CONSENSUS, Pace, ReleasePort
+from rustorium.sim.shadow import Shadow
+from rustorium.sim.terms import BoundaryFault, Stage
 
 NOBODY = -1
 """The number of a member whose key no node has."""

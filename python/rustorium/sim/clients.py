@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from rustorium import _native
 from rustorium.consensus.pacemaker import NS_PER_MS
-from rustorium.sim.release.net import EXPIRES_MS, REGION, START_MS, Signed, seed_of
-from rustorium.sim.release.shadow import Remembered
+from rustorium.sim.net import EXPIRES_MS, REGION, START_MS, Signed, seed_of
+from rustorium.sim.shadow import Remembered
 
 if TYPE_CHECKING:
-    from rustorium.sim.release.world import World
+    from rustorium.sim.world import World
 
 TAGS_EACH = 1_000_000
 TAGS_ALL = 1_000_000_000

@@ -7,11 +7,11 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from rustorium import _native
-from rustorium.sim.release.actors.base import CONSENSUS, DATA, SYNC, Actor, Hand, Incoming, Outgoing, others
-from rustorium.sim.release.frames import FINALIZE, NOTARIZE, NULLIFY, VIEW_AT
+from rustorium.sim.actors.base import CONSENSUS, DATA, SYNC, Actor, Hand, Incoming, Outgoing, others
+from rustorium.sim.frames import FINALIZE, NOTARIZE, NULLIFY, VIEW_AT
 
 if TYPE_CHECKING:
-    from rustorium.sim.release.world import World
+    from rustorium.sim.world import World
 
 REMEMBERED = 400
 REPLAYS_MAX = 800

@@ -15,11 +15,11 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 from rustorium.consensus.pacemaker import NS_PER_MS
-from rustorium.sim.release.actors.base import said_in
-from rustorium.sim.release.partitions import set_partitions
+from rustorium.sim.actors.base import said_in
+from rustorium.sim.partitions import set_partitions
 
 if TYPE_CHECKING:
-    from rustorium.sim.release.world import World
+    from rustorium.sim.world import World
 
 NODES = 4
 QUORUM = 3

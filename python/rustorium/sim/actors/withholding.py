@@ -5,8 +5,8 @@ Invariants: what they let out is what their node made.
 """
 
 from rustorium.consensus.pacemaker import NS_PER_MS
-from rustorium.sim.release.actors.base import Actor, Hand, Incoming, Outgoing, said_in
-from rustorium.sim.release.frames import NULLIFY, votes_in
+from rustorium.sim.actors.base import Actor, Hand, Incoming, Outgoing, said_in
+from rustorium.sim.frames import NULLIFY, votes_in
 
 ANSWERS = ("batch answer", "batches answer", "block", "final blocks", "certificates")
 

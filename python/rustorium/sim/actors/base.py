@@ -8,10 +8,10 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rustorium import _native
-from rustorium.sim.release.frames import BATCH_HEAD_BYTES, BODY_BYTES, VOTE_BYTES
+from rustorium.sim.frames import BATCH_HEAD_BYTES, BODY_BYTES, VOTE_BYTES
 
 if TYPE_CHECKING:
-    from rustorium.sim.release.world import World
+    from rustorium.sim.world import World
 
 CONSENSUS, DATA, SYNC = range(3)
 VOTE, CERTIFICATE, RESPONSE = b"\x01", b"\x02", b"\x08"

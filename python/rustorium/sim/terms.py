@@ -11,8 +11,8 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rustorium.sim.release.clients import Clients
-    from rustorium.sim.release.world import World
+    from rustorium.sim.clients import Clients
+    from rustorium.sim.world import World
 
 EXTRA = 4
 """Nodes besides the first committee's."""

@@ -4,8 +4,8 @@ certificates without a quorum, signatures that the asker never made.
 Invariants: it lies in answers alone, besides keeping from one peer what that must then ask for.
 """
 
-from rustorium.sim.release.actors.base import RESPONSE, SYNC, Actor, Hand, Outgoing, body_of, certificate, signature_of
-from rustorium.sim.release.frames import FINALIZE, VOTE_BYTES
+from rustorium.sim.actors.base import RESPONSE, SYNC, Actor, Hand, Outgoing, body_of, certificate, signature_of
+from rustorium.sim.frames import FINALIZE, VOTE_BYTES
 
 NOT_HELD, BLOCK, BATCH, CERTIFICATES, FINAL_BLOCKS, OWN_SIGNATURES = (bytes([tag]) for tag in range(6))
 ANSWERS = (

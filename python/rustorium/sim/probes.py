@@ -6,14 +6,14 @@ Invariants: a probe changes nothing that the run's log covers: it is asked when 
 import struct
 from typing import TYPE_CHECKING
 
+from rustorium.sim.actors import Spammer
+from rustorium.sim.actors.base import SYNC
 from rustorium.sim.errors import BreachError
-from rustorium.sim.release.actors import Spammer
-from rustorium.sim.release.actors.base import SYNC
-from rustorium.sim.release.frames import VOTE_BYTES, SeenVote, certificate_end, read_vote
+from rustorium.sim.frames import VOTE_BYTES, SeenVote, certificate_end, read_vote
 
 if TYPE_CHECKING:
-    from rustorium.sim.release.port import ReleasePort
-    from rustorium.sim.release.world import World
+    from rustorium.sim.port import ReleasePort
+    from rustorium.sim.world import World
 
 REQUEST, RESPONSE = b"\x07", b"\x08"
 OF_BLOCK, OF_SIGNATURES = b"\0", b"\4"

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 from rustorium import _native
 from rustorium.consensus.pacemaker import NS_PER_MS
 from rustorium.consensus.vocabulary import Effect, EnterView, Input
-from rustorium.sim.release.frames import read_header
-from rustorium.sim.release.net import START_MS
-from rustorium.sim.release.terms import Stage
+from rustorium.sim.frames import read_header
+from rustorium.sim.net import START_MS
+from rustorium.sim.terms import Stage
 
 if TYPE_CHECKING:
-    from rustorium.sim.release.world import Node, World
+    from rustorium.sim.world import Node, World
 
 SYNC, CHECK, EXECUTE, ROOT, KEEP = range(5)
 STAGES = ("sync", "check", "execute", "root", "keep")

@@ -10,16 +10,16 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from rustorium.errors import UsageError
-from rustorium.sim.release import clocks
-from rustorium.sim.release.bad_hours import play_hour
-from rustorium.sim.release.bounds import judge_bounds, judge_epochs
-from rustorium.sim.release.clients import Clients
-from rustorium.sim.release.port import ReleasePort
-from rustorium.sim.release.probes import judge_memory
-from rustorium.sim.release.scenario import EPOCH_FAULT_KINDS, FAULT_KINDS, Mode, Plan, Shape, build_world, draw_plan
-from rustorium.sim.release.terms import Terms
-from rustorium.sim.release.twins import Bars, Scenario
-from rustorium.sim.release.world import World
+from rustorium.sim import clocks
+from rustorium.sim.bad_hours import play_hour
+from rustorium.sim.bounds import judge_bounds, judge_epochs
+from rustorium.sim.clients import Clients
+from rustorium.sim.port import ReleasePort
+from rustorium.sim.probes import judge_memory
+from rustorium.sim.scenario import EPOCH_FAULT_KINDS, FAULT_KINDS, Mode, Plan, Shape, build_world, draw_plan
+from rustorium.sim.terms import Terms
+from rustorium.sim.twins import Bars, Scenario
+from rustorium.sim.world import World
 
 SETTLE_MS = 40_000.0
 SAFETY_MS = 12_000.0

@@ -6,7 +6,7 @@ Invariants: no forgery is signed with a key that isn't the traitor's; each diffe
 from typing import TYPE_CHECKING
 
 from rustorium import _native
-from rustorium.sim.release.actors.base import (
+from rustorium.sim.actors.base import (
     CERTIFICATE,
     CONSENSUS,
     DATA,
@@ -19,7 +19,7 @@ from rustorium.sim.release.actors.base import (
     others,
     signature_of,
 )
-from rustorium.sim.release.frames import (
+from rustorium.sim.frames import (
     FINALIZE,
     NOTARIZE,
     NULLIFY,
@@ -31,7 +31,7 @@ from rustorium.sim.release.frames import (
 )
 
 if TYPE_CHECKING:
-    from rustorium.sim.release.world import World
+    from rustorium.sim.world import World
 
 AUTHOR_AT = 1 + 32 + 4 + 8
 """Where a batch's frame says whose lane it is."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from rustorium import _native
 from rustorium.sim.errors import BreachError
-from rustorium.sim.release.frames import (
+from rustorium.sim.frames import (
     FINALIZE,
     NOTARIZE,
     NULLIFY,
@@ -21,8 +21,8 @@ from rustorium.sim.release.frames import (
     votes_in,
     wanted_in,
 )
-from rustorium.sim.release.memories import Memories, VoteKey
-from rustorium.sim.release.ondisk import OnDisk, block_digest
+from rustorium.sim.memories import Memories, VoteKey
+from rustorium.sim.ondisk import OnDisk, block_digest
 
 KINDS = ("notarize", "nullify", "finalize")
 ACCOUNT, BALANCE = 0, 1

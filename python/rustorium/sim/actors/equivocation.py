@@ -7,8 +7,8 @@ import random
 from typing import TYPE_CHECKING
 
 from rustorium import _native
-from rustorium.sim.release.actors.base import Actor, Hand, Incoming, Outgoing, others
-from rustorium.sim.release.frames import (
+from rustorium.sim.actors.base import Actor, Hand, Incoming, Outgoing, others
+from rustorium.sim.frames import (
     FINALIZE,
     NOTARIZE,
     NULLIFY,
@@ -22,7 +22,7 @@ from rustorium.sim.release.frames import (
 )
 
 if TYPE_CHECKING:
-    from rustorium.sim.release.world import World
+    from rustorium.sim.world import World
 
 YEARS_MS = 10 * 365 * 24 * 3_600_000
 CLOCK_AHEAD_MS = 2_000

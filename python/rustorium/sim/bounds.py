@@ -8,14 +8,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from rustorium.sim.actors.attacks import CHURNED
 from rustorium.sim.errors import BreachError
-from rustorium.sim.release.actors.attacks import CHURNED
-from rustorium.sim.release.frames import read_header
+from rustorium.sim.frames import read_header
 
 if TYPE_CHECKING:
-    from rustorium.sim.release.port import ReleasePort
-    from rustorium.sim.release.terms import Terms
-    from rustorium.sim.release.world import World
+    from rustorium.sim.port import ReleasePort
+    from rustorium.sim.terms import Terms
+    from rustorium.sim.world import World
 
 VIEW_WINDOW = 64
 """Views above the current one, or below the newest certified one, that a node looks at."""

@@ -7,7 +7,7 @@ said something that an honest node would not.
 import random
 from collections.abc import Callable
 
-from rustorium.sim.release.actors.attacks import (
+from rustorium.sim.actors.attacks import (
     CertificateFlooder,
     Churner,
     GapSender,
@@ -17,12 +17,12 @@ from rustorium.sim.release.actors.attacks import (
     ProposalFlooder,
     Stranger,
 )
-from rustorium.sim.release.actors.base import Actor, Incoming, Outgoing
-from rustorium.sim.release.actors.equivocation import ClockLiar, DoubleVoter, Equivocator, ReportLiar, Twin
-from rustorium.sim.release.actors.floods import Replayer, Spammer
-from rustorium.sim.release.actors.forgery import GarbageCertifier, Impersonator
-from rustorium.sim.release.actors.sync_liar import SyncLiar
-from rustorium.sim.release.actors.withholding import HomeCensor, Mute, Nullifier, Silent, Withholder
+from rustorium.sim.actors.base import Actor, Incoming, Outgoing
+from rustorium.sim.actors.equivocation import ClockLiar, DoubleVoter, Equivocator, ReportLiar, Twin
+from rustorium.sim.actors.floods import Replayer, Spammer
+from rustorium.sim.actors.forgery import GarbageCertifier, Impersonator
+from rustorium.sim.actors.sync_liar import SyncLiar
+from rustorium.sim.actors.withholding import HomeCensor, Mute, Nullifier, Silent, Withholder
 
 MAKERS: dict[str, Callable[[random.Random, float], Actor]] = {
     "silent": lambda rng, calm_ms: Silent(rng.choice([0.0, rng.uniform(0, calm_ms)])),

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from rustorium.sim.release.world import World
+    from rustorium.sim.world import World
 
 SMALLEST_MS, LARGEST_MS = 100, 3_600_000
 RECOVERED_MS = 30_000.0

@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from rustorium.sim.release.frames import FINALIZE, HEARTBEAT, NOTARIZE, PROPOSAL, VOTE, votes_in
+from rustorium.sim.frames import FINALIZE, HEARTBEAT, NOTARIZE, PROPOSAL, VOTE, votes_in
 
 if TYPE_CHECKING:
-    from rustorium.sim.release.world import World
+    from rustorium.sim.world import World
 
 BEGINS_AT_MS = 400.0
 LOOK_MS = 20.0

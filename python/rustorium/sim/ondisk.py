@@ -7,7 +7,7 @@ also where the journal has let go of it since; a power cut takes nothing of it.
 from collections.abc import Iterable
 
 from rustorium import _native
-from rustorium.sim.release.frames import (
+from rustorium.sim.frames import (
     NOTARIZE,
     SIGNATURE_BYTES,
     SeenHeader,

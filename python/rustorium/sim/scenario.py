@@ -11,18 +11,18 @@ from itertools import combinations_with_replacement
 
 from rustorium.consensus.pacemaker import ConsensusConfig
 from rustorium.errors import UsageError
+from rustorium.sim.actors import ATTACKS, CHURNER, KINDS, MUTE, STRANGER, Actor, Twin, make_actor
+from rustorium.sim.bad_hours import BadHour, draw_hour
+from rustorium.sim.clocks import Jump, draw_jumps, schedule_jumps
 from rustorium.sim.links import CALM, LinkFaults
-from rustorium.sim.release.actors import ATTACKS, CHURNER, KINDS, MUTE, STRANGER, Actor, Twin, make_actor
-from rustorium.sim.release.bad_hours import BadHour, draw_hour
-from rustorium.sim.release.clocks import Jump, draw_jumps, schedule_jumps
-from rustorium.sim.release.net import make_net
-from rustorium.sim.release.partitions import set_partitions
-from rustorium.sim.release.port import SLOW, Pace
-from rustorium.sim.release.prices import CORE_STEP_NS, PRICES
-from rustorium.sim.release.terms import EXTRA, Terms, draw_terms
-from rustorium.sim.release.twins import NODES as TWINS_NODES
-from rustorium.sim.release.twins import Scenario, scenarios
-from rustorium.sim.release.world import World
+from rustorium.sim.net import make_net
+from rustorium.sim.partitions import set_partitions
+from rustorium.sim.port import SLOW, Pace
+from rustorium.sim.prices import CORE_STEP_NS, PRICES
+from rustorium.sim.terms import EXTRA, Terms, draw_terms
+from rustorium.sim.twins import NODES as TWINS_NODES
+from rustorium.sim.twins import Scenario, scenarios
+from rustorium.sim.world import World
 
 ACCOUNTS = 7
 """The last one is the operator's."""
