@@ -1,6 +1,7 @@
 """Checks that every module and crate stays in its room (docs/architecture.md): imports, dependencies, sentences, sizes.
 
-Run by `just lint`; `--write` copies each crate's sentence from its `//!` into its README and the architecture page.
+Run by `just lint`; `--write` copies each crate's sentence from its `//!` into its README and the architecture page, and
+makes that page's table of Python.
 A fault is one line: the place, what is wrong there, and what to do about it.
 """
 
@@ -20,34 +21,51 @@ class Room:
     """A part of the Python package: which modules it has, and what these may import."""
 
     modules: tuple[str, ...]
-    banned: frozenset[str]
-    rooms: frozenset[str] | None
-    """Rooms whose modules it may import besides its own; None: any."""
+    """Names below `rustorium`; a longer one goes before a shorter one."""
+    rooms: frozenset[str]
+    """Rooms whose modules it may import besides its own, each of which it does import."""
+    banned: frozenset[str] = frozenset()
+    """Modules that it may not import."""
+
+
+def _room(modules: str, rooms: str, banned: frozenset[str] = frozenset({"anyio", "asyncio", "trio"})) -> Room:
+    return Room(tuple(modules.split()), frozenset(rooms.split()), banned)
 
 
 CLOCKS_AND_IO = frozenset(
     ["anyio", "asyncio", "os", "random", "secrets", "select", "socket", "subprocess", "threading", "time", "trio"]
 )
+ON_TRIO = frozenset({"anyio", "asyncio"})
+# In flow order: a room may use those before it, and of these only the ones that are named.
 PYTHON = {
-    "PURE": Room(
-        ("__version__", "types", "errors", "config", "regions", "api", "consensus", "health", "sharding"),
-        CLOCKS_AND_IO | {"rustorium._native"},
-        frozenset(),
-    ),
-    "native": Room(("_native",), frozenset(), None),
-    "access": Room(("access",), frozenset({"anyio", "asyncio", "trio"}), frozenset({"PURE", "native"})),
-    "zk": Room(("zk",), frozenset({"anyio", "asyncio", "trio"}), frozenset({"PURE", "native", "access"})),
-    "sim": Room(("sim",), CLOCKS_AND_IO - {"random"}, frozenset({"PURE", "native"})),
-    "client": Room(
-        ("client",),
-        frozenset({"asyncio", "trio"}),
-        frozenset({"PURE", "native", "access", "zk"}),
-    ),
-    "observe": Room(("observe",), frozenset({"anyio", "asyncio", "trio", "rustorium.cli", "rustorium.sim"}), None),
-    "node": Room(
-        ("node",), frozenset({"anyio", "asyncio", "rustorium.client", "rustorium.cli", "rustorium.sim"}), None
+    "PURE": _room("__version__ types errors config regions api consensus health", "", CLOCKS_AND_IO),
+    "native": _room("_native", ""),
+    "logs": _room("logs", ""),
+    "access": _room("access", "PURE native"),
+    "zk": _room("zk", "PURE native access"),
+    "client": _room("client", "PURE native access zk", frozenset({"asyncio", "trio"})),
+    "hall": _room("__init__", "client"),
+    "former names": _room("ceremony rollup", "zk"),
+    "home": _room("home", "PURE native access client"),
+    "node": _room("node", "PURE", ON_TRIO),
+    "node.admin": _room("node.admin", "PURE native access home node", ON_TRIO),
+    "node.loop": _room("node.loop", "PURE native logs access home node node.admin", ON_TRIO),
+    "node.recovery": _room("node.recovery", "PURE native logs access home node.admin node.loop", ON_TRIO),
+    "net": _room("net", "PURE native access client home node.admin"),
+    "observe": _room("observe", "PURE native access home net node.admin node.loop"),
+    "sim": _room("sim", "PURE native", CLOCKS_AND_IO - {"random"}),
+    "model": _room("model", "PURE sim", CLOCKS_AND_IO - {"random"}),
+    "testing": _room("testing", "net sim"),
+    "cli": _room(
+        "cli",
+        "PURE native logs access zk client home node.admin node.loop node.recovery net observe sim",
+        frozenset({"asyncio"}),
     ),
 }
+ROOMS = "| module | may import | owns |\n|---|---|---|\n"
+"""What the table of Python begins with in the architecture page."""
+SOURCES = {"python": "rustorium", "tests": "model"}
+"""Folders with modules of rooms, and the package in each."""
 
 
 @dataclass(frozen=True)
@@ -71,25 +89,23 @@ def _crate(siblings: str, *silent_on: str) -> Crate:
 RUST = {
     "types": _crate("", CLOCK, INPUT_OUTPUT, FLOATS),
     "crypto": _crate("types", CLOCK),
-    "zk": _crate("types crypto", CLOCK, INPUT_OUTPUT, FLOATS),
-    "state": _crate("types crypto", CLOCK, INPUT_OUTPUT, FLOATS),
+    "zk": _crate("types", CLOCK, INPUT_OUTPUT, FLOATS),
+    "state": _crate("types", CLOCK, INPUT_OUTPUT, FLOATS),
     "execution": _crate("types crypto zk state", CLOCK, INPUT_OUTPUT, FLOATS),
     "light": _crate("types execution", CLOCK, INPUT_OUTPUT, FLOATS),
-    "storage": _crate("types crypto state"),
+    "storage": _crate("types crypto"),
     "txpool": _crate("types crypto execution", CLOCK, INPUT_OUTPUT),
     "quorum": _crate("types crypto", CLOCK, INPUT_OUTPUT),
     "signer": _crate("types crypto quorum"),
     "transport": _crate("types crypto"),
     "sync": _crate("types crypto state", CLOCK, INPUT_OUTPUT),
-    "gateway": _crate("types crypto execution storage txpool transport"),
-    "dataplane": _crate("types crypto zk state execution storage txpool quorum signer transport sync gateway"),
+    "gateway": _crate("types crypto execution transport"),
+    "dataplane": _crate("types crypto state execution storage txpool quorum transport sync gateway"),
     "backup": _crate("types crypto execution state storage dataplane"),
     "sim": _crate(
-        "types crypto zk state execution storage txpool quorum transport sync gateway dataplane", CLOCK, INPUT_OUTPUT
+        "types crypto state execution storage txpool quorum transport sync gateway dataplane", CLOCK, INPUT_OUTPUT
     ),
-    "native": _crate(
-        "types crypto zk state execution storage txpool quorum signer transport sync gateway dataplane backup sim"
-    ),
+    "native": _crate("types crypto zk execution storage txpool transport gateway dataplane backup sim"),
 }
 # A library that decides where a concern lives has few users.
 LIBRARIES = {
@@ -97,7 +113,7 @@ LIBRARIES = {
     "ark-groth16": "zk",
     "axum": "gateway",
     "cryptoki": "signer",
-    "ed25519-consensus": "crypto",
+    "ed25519-zebra": "crypto",
     "hyper": "gateway",
     "object_store": "backup",
     "pyo3": "native",
@@ -107,16 +123,23 @@ LIBRARIES = {
     "ring": "crypto",
     "rocksdb": "storage",
     "rustls": "transport gateway backup",
-    "tokio": "transport gateway dataplane backup sim native",
+    "tokio": "transport gateway dataplane backup sim",
     "tracing-subscriber": "native",
     "utoipa": "gateway",
 }
 
 
 def room_of(module: str) -> str | None:
-    """The room of `rustorium.a.b`, if it has one."""
-    first = module.split(".")[1] if "." in module else ""
-    return next((name for name, room in PYTHON.items() if first in room.modules), None)
+    """The room of `rustorium.a.b` or `model.a`, if it has one."""
+    parts = module.split(".")
+    if parts[0] == "rustorium":
+        parts = parts[1:] or ["__init__"]
+    for length in range(len(parts), 0, -1):
+        first = ".".join(parts[:length])
+        for name, room in PYTHON.items():
+            if first in room.modules:
+                return name
+    return None
 
 
 def imports(tree: ast.Module) -> Iterator[tuple[int, str]]:
@@ -132,17 +155,23 @@ def imports(tree: ast.Module) -> Iterator[tuple[int, str]]:
             yield node.lineno, "importlib"
 
 
+def modules(root: Path) -> Iterator[tuple[Path, str, ast.Module]]:
+    """Path, full name and tree of every module that belongs to a room."""
+    for folder, package in SOURCES.items():
+        for path in sorted((root / folder / package).rglob("*.py")):
+            name = ".".join(path.relative_to(root / folder).with_suffix("").parts).removesuffix(".__init__")
+            yield path.relative_to(root), name, ast.parse(path.read_text(), str(path))
+
+
 def check_python(root: Path) -> Iterator[str]:
-    """Imports of the Python rooms, and a docstring in every module."""
-    source = root / "python"
-    for path in sorted(source.rglob("*.py")):
-        where = path.relative_to(root)
-        module = ".".join(path.relative_to(source).with_suffix("").parts).removesuffix(".__init__")
-        tree = ast.parse(path.read_text(), str(path))
+    """A row for every module, the imports that its room may have, and a docstring."""
+    for where, module, tree in modules(root):
         if tree.body and not ast.get_docstring(tree):
             yield f"{where}:1: no docstring: say in one sentence what the module is for"
         name = room_of(module)
-        if name is not None:
+        if name is None:
+            yield f"{where}:1: `{module}` has no row in tools/layers.py: put it into a room, or add what it may import"
+        else:
             yield from (f"{where}:{line}: {fault}" for line, fault in _foreign(name, PYTHON[name], tree))
 
 
@@ -154,13 +183,68 @@ def _foreign(name: str, room: Room, tree: ast.Module) -> Iterator[tuple[int, str
             yield line, f"{name} may not import {imported}: hand the value in, or move this code to another room"
         elif imported.startswith("."):
             yield line, "relative import: write the full name, so that the layer check can read it"
-        elif room.rooms is not None and parts[0] == "rustorium" and len(parts) > 1:
-            other = room_of(imported)
-            if other != name and other not in room.rooms:
-                yield (
-                    line,
-                    f"{name} may import only {name} and {sorted(room.rooms) or 'nothing'} of rustorium, not {imported}",
-                )
+        elif (other := _other_room(name, imported)) is not None and other not in room.rooms:
+            allowed = ", ".join(sorted(room.rooms)) or "nothing else"
+            yield line, f"{name} may not import {imported}, of {other}: of rustorium it may import {allowed}"
+
+
+def _other_room(name: str, imported: str) -> str | None:
+    """The room of what is imported, if it is another one than `name`."""
+    if imported == "rustorium" or imported.partition(".")[0] not in SOURCES.values():
+        return None
+    other = room_of(imported) or "no room"
+    passed = imported == f"rustorium.{other}" and name.startswith(f"{other}.")  # `from rustorium.node import bridge`
+    return None if other == name or passed else other
+
+
+def unsound(root: Path) -> list[str]:
+    """What is wrong with the tables: permissions that nobody uses, rows without a module, arrows that point back."""
+    found: dict[str, set[str]] = {name: set() for name in PYTHON}
+    for _, module, tree in modules(root):
+        if (name := room_of(module)) is not None:
+            found[name] |= {other for _, imported in imports(tree) if (other := _other_room(name, imported))}
+    faults = [
+        f"tools/layers.py:1: {name} may import {other} and doesn't: take that permission away"
+        for name, room in PYTHON.items()
+        for other in sorted(room.rooms - found[name])
+    ]
+    for table, kind in (({name: room.rooms for name, room in PYTHON.items()}, "room"), (_siblings(), "crate")):
+        order = list(table)
+        faults += [
+            f"tools/layers.py:1: the {kind} {name} may use {other}, which comes after it: the flow is one way"
+            for name, others in table.items()
+            for other in sorted(others - set(order[: order.index(name)]))
+        ]
+    known = {module.removeprefix("rustorium.") for _, module, _ in modules(root)}
+    faults += [
+        f"tools/layers.py:1: there is no module `{module}`: take its row away"
+        for room in PYTHON.values()
+        for module in room.modules
+        if module not in known and not module.startswith("_")
+    ]
+    used: dict[str, set[str]] = {}
+    for manifest in sorted((root / "crates").glob("*/Cargo.toml")):
+        used[manifest.parent.name] = dependencies(manifest)
+    for name, crate in RUST.items():
+        for sibling in sorted(crate.siblings):
+            if f"rustorium-{sibling}" not in used.get(name, set()):
+                faults.append(f"tools/layers.py:1: `{name}` may depend on `{sibling}` and doesn't: take it away")
+    for library, owners in LIBRARIES.items():
+        for owner in owners.split():
+            if library not in used.get(owner, set()):
+                faults.append(f"tools/layers.py:1: `{owner}` may depend on `{library}` and doesn't: take it away")
+    return faults
+
+
+def _siblings() -> dict[str, frozenset[str]]:
+    return {name: crate.siblings for name, crate in RUST.items()}
+
+
+def dependencies(manifest: Path) -> set[str]:
+    """What a crate's sources and build script depend on, on any platform."""
+    described = tomllib.loads(manifest.read_text())
+    tables = [described, *described.get("target", {}).values()]
+    return {name for table in tables for kind in ("dependencies", "build-dependencies") for name in table.get(kind, {})}
 
 
 def check_rust(root: Path) -> Iterator[str]:
@@ -173,8 +257,7 @@ def check_rust(root: Path) -> Iterator[str]:
         if crate is None:
             yield f"{where}:1: crate `{folder.name}` has no row in tools/layers.py: add what it may use"
             continue
-        described = tomllib.loads(manifest.read_text())
-        for dependency in {**described.get("dependencies", {}), **described.get("build-dependencies", {})}:
+        for dependency in sorted(dependencies(manifest)):
             sibling = dependency.removeprefix("rustorium-")
             if sibling != dependency and sibling not in crate.siblings:
                 yield f"{where}:1: `{folder.name}` may not depend on `{sibling}`: the flow is one way"
@@ -227,6 +310,32 @@ def check_sentences(root: Path, write: bool = False) -> Iterator[str]:
             yield f"docs/architecture.md:1: the row of `{crate.name}` isn't its `//!`: use --write"
 
 
+def check_rooms(root: Path, write: bool = False) -> Iterator[str]:
+    """The architecture page's table of Python is made from the rows of rooms and from their modules' docstrings."""
+    page = root / "docs" / "architecture.md"
+    sentences = {module: ast.get_docstring(tree) or "" for _, module, tree in modules(root)}
+    rows = []
+    for name, room in PYTHON.items():
+        for module in room.modules:
+            package = module if module in SOURCES.values() else f"rustorium.{module}"
+            if package not in sentences or module.startswith("_"):
+                continue
+            shown = f"{module.replace('.', '/')}{'/' if _is_package(root, package) else ''}"
+            shown = f"tests/{shown}" if package == module else shown
+            allowed = " ".join(sorted(room.rooms)) if name != "PURE" else "PURE"
+            rows.append(f"| `{shown}` | {allowed} | {' '.join(sentences[package].split(chr(10) * 2)[0].split())} |")
+    before, found, after = page.read_text().partition(ROOMS)
+    table, _, rest = after.partition("\n\n")
+    if write and found:
+        page.write_text(before + found + "\n".join(rows) + "\n\n" + rest.lstrip("\n"))
+    elif table != "\n".join(rows):
+        yield "docs/architecture.md:1: the table of Python isn't what tools/layers.py and docstrings say: use --write"
+
+
+def _is_package(root: Path, module: str) -> bool:
+    return any((root / folder / module.replace(".", "/") / "__init__.py").exists() for folder in SOURCES)
+
+
 def check_sizes(root: Path) -> Iterator[str]:
     """No source file is longer than a sitting."""
     for folder in ("benches", "crates", "examples", "python", "tests", "tools"):
@@ -238,12 +347,19 @@ def check_sizes(root: Path) -> Iterator[str]:
 
 def check(root: Path, write: bool = False) -> list[str]:
     """Every fault below `root`."""
-    return [*check_python(root), *check_rust(root), *check_sentences(root, write), *check_sizes(root)]
+    return [
+        *check_python(root),
+        *check_rust(root),
+        *check_sentences(root, write),
+        *check_rooms(root, write),
+        *check_sizes(root),
+    ]
 
 
 def main(arguments: list[str]) -> int:
     """Prints the faults; 1 when there are any."""
-    faults = check(Path(__file__).resolve().parents[1], "--write" in arguments)
+    root = Path(__file__).resolve().parents[1]
+    faults = [*check(root, "--write" in arguments), *unsound(root)]
     print("\n".join(faults) or "layers: every module and crate is in its room")
     return int(bool(faults))
 

@@ -1,4 +1,5 @@
-"""Talks to nodes over HTTP and checks what they say against the genesis: `AsyncClient` and `Client`, the same methods.
+"""Talks to nodes over HTTP and checks what they say against the genesis: `AsyncClient` and `Client`, the same methods,
+and wallets of shielded value.
 
 Invariants: works on trio and asyncio (anyio); the same bytes are sent again elsewhere until the deadline, and then the
 outcome is called unknown, never guessed; no proof or certificate is taken on trust.
