@@ -37,12 +37,13 @@ fmt: venv
     {{ python }} -m ruff format
     {{ python }} -m ruff check --fix-only --quiet
 
-# formatting, clippy, ruff, mypy, the extension's stubs, the layer check, the reference pages
+# formatting, clippy, ruff, mypy, the extension's stubs, the layer check, the pages' check, the reference pages
 lint: build
     cargo fmt --all --check
     {{ python }} -m ruff format --check
     {{ python }} -m ruff check
     {{ python }} tools/layers.py
+    {{ python }} tools/documents.py
     {{ python }} tools/reference.py --check
     {{ python }} tools/wasm.py
     {{ python }} -m mypy

@@ -1,0 +1,190 @@
+"""Checks pages against what they speak of: the list of decisions, the index, rules, and figures that code has, too.
+
+Run by `just lint`; `--write` makes the list of decisions in the architecture page from the titles in `docs/adr`.
+A fault is one line: the place, what is wrong there, and what to do about it.
+"""
+
+import ast
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+LIST = "`docs/adr/` says why, with what was rejected:\n\n"
+"""What the list of decisions begins with."""
+SPEC = "docs/spec/consensus.md"
+RULE = r"R\d+b?"
+GIVEN_UP = frozenset({"R43"})
+"""Numbers that no rule has any more."""
+CITING = {"benches": ".py", "crates": ".rs", "docs": ".md", "python": ".py", "tests": ".py .rs .md", "tools": ".py"}
+"""Folders whose files cite rules, and the ends of their names."""
+WORDS = ("ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen")
+
+
+def decisions(root: Path) -> list[str]:
+    """The list of decisions, a line each, oldest first."""
+    lines = []
+    for path in sorted((root / "docs" / "adr").glob("*.md")):
+        title, _, rest = path.read_text().partition("\n")
+        number, _, sentence = title.removeprefix("# ").partition(": ")
+        later = re.search(r"superseded by \[(\d{4})\]", rest)
+        if number != path.name[:4] or not sentence:
+            sentence = f"(its title isn't `# {path.name[:4]}: SENTENCE`)"
+        superseded = f" (superseded by {later.group(1)})" if later is not None else ""
+        lines.append(f"- [{path.name[:4]}](adr/{path.name}) {sentence}{superseded}")
+    return lines
+
+
+def check_decisions(root: Path, write: bool = False) -> Iterator[str]:
+    """The architecture page lists every decision by its title."""
+    page = root / "docs" / "architecture.md"
+    before, found, after = page.read_text().partition(LIST)
+    listed, _, rest = after.partition("\n\n")
+    wanted = "\n".join(decisions(root))
+    if write and found:
+        page.write_text(f"{before}{LIST}{wanted}\n\n{rest}")
+    elif listed != wanted:
+        yield "docs/architecture.md:1: the list of decisions isn't their titles: use tools/documents.py --write"
+    for line in wanted.splitlines():
+        if "(its title isn't" in line:
+            yield f"docs/{line.partition('(')[2].partition(')')[0]}:1: the title isn't `# NUMBER: SENTENCE`"
+
+
+def check_index(root: Path) -> Iterator[str]:
+    """The index links every page beside it and below it; decisions are listed by the architecture page."""
+    index = root / "docs" / "index.md"
+    linked = set(re.findall(r"\]\(([^)#]+)", index.read_text()))
+    for path in sorted((root / "docs").rglob("*.md")):
+        name = path.relative_to(root / "docs").as_posix()
+        if name != "index.md" and not name.startswith("adr/") and name not in linked:
+            yield f"docs/index.md:1: no link to {name}: say in one line what it is for"
+    for name in sorted(linked):
+        if "://" not in name and not (index.parent / name).exists():
+            yield f"docs/index.md:1: there is no {name}: correct the link"
+
+
+def rules(text: str) -> list[str]:
+    """The rules that a specification has, as they stand."""
+    return re.findall(rf"^\*\*({RULE}) ", text, re.MULTILINE)
+
+
+def check_rules(root: Path) -> Iterator[str]:
+    """Each rule stands once and has a place in the table, each number that is cited is a rule's, each file is there."""
+    text = (root / SPEC).read_text()
+    known = rules(text)
+    for rule in sorted(set(known)):
+        if known.count(rule) > 1:
+            yield f"{SPEC}:1: {rule} stands twice: give one of them another number"
+    table = text[text.index("| where | rules |") :].partition("\n\n")[0]
+    for rule in known:
+        if rule not in _in_table(table):
+            yield f"{SPEC}:1: the table doesn't say where {rule} is: add it to a row"
+    for name in re.findall(r"`(\w+\.py)`", table):
+        if not (root / "python" / "rustorium" / "consensus" / name).exists():
+            yield f"{SPEC}:1: there is no consensus/{name}: correct the table"
+    for folder, ends in CITING.items():
+        for path in sorted(p for p in (root / folder).rglob("*") if p.suffix and p.suffix in ends.split()):
+            for number, line in enumerate(path.read_text().splitlines(), 1):
+                for cited in re.findall(rf"(?<![\w.]){RULE}\b", line):
+                    if cited not in known and cited not in GIVEN_UP:
+                        yield f"{path.relative_to(root)}:{number}: {SPEC} has no rule {cited}: cite one that it has"
+
+
+def _in_table(table: str) -> set[str]:
+    found = set(re.findall(rf"\b{RULE}\b", table))
+    for first, last in re.findall(r"R(\d+)–R(\d+)", table):
+        found |= {f"R{number}" for number in range(int(first), int(last))}
+    return found
+
+
+# ---- figures ---------------------------------------------------------------------------------------------------------
+
+
+def constant(path: str, name: str, unit: int = 1) -> tuple[str, Callable[[str], int]]:
+    """A Rust or Python constant, in another unit."""
+
+    def read(text: str) -> int:
+        found = re.search(rf"\b{name}\b(?:: [\w, ()]+)? = \(?([\d_]+)", text)
+        if found is None:
+            raise LookupError(f"{path} has no constant {name}")
+        return int(found.group(1).replace("_", "")) // unit
+
+    return path, read
+
+
+def targets(text: str) -> int:
+    """How many decoders are fuzzed."""
+    return len(re.findall(r'\btarget\("', text[text.index("pub const TARGETS") :].partition("\n];")[0]))
+
+
+def traitors(text: str) -> int:
+    """How many kinds of traitors the simulator draws."""
+    makers = next(
+        node.value
+        for node in ast.parse(text).body
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.target.id == "MAKERS"
+    )
+    assert isinstance(makers, ast.Dict)
+    return len(makers.keys)
+
+
+FIGURES = (
+    ("docs/reliability.md", r"\| (\d+) targets\.", ("tests/fuzz/src/targets/mod.rs", targets)),
+    ("docs/reliability.md", r"(\w+) kinds of traitors", ("python/rustorium/sim/actors/__init__.py", traitors)),
+    (SPEC, r"chunks of at most (\d+) views", constant("crates/types/src/limits.rs", "SYNC_ITEMS_MAX")),
+    (SPEC, r"([\d,]+) of consensus and 4 MiB", constant("crates/transport/src/link.rs", "CONSENSUS_READ")),
+    (SPEC, r"at most ([\d,]+) frames a second", constant("crates/transport/src/link.rs", "CONSENSUS_FRAMES_PER_S")),
+    (
+        SPEC,
+        r"turn gives peers at most (\d+) ms",
+        constant("crates/dataplane/src/turns.rs", "PEERS_NS_MAX", 1_000_000),
+    ),
+    (SPEC, r"check (\d+) signatures on", constant("crates/dataplane/src/shard/checking.rs", "INLINE_SIGNATURES")),
+    (SPEC, r"the last (\d+) epochs' committees", constant("crates/dataplane/src/guests.rs", "FORMER_EPOCHS")),
+    (
+        "docs/adr/0027-followers.md",
+        r"committees, ([\d,]+) at most",
+        constant("crates/dataplane/src/guests.rs", "FORMER_KEYS"),
+    ),
+    (
+        SPEC,
+        r"at most ([\d,]+) heights are held",
+        constant("crates/dataplane/src/shard/finality.rs", "ANCESTORS_AHEAD_MAX"),
+    ),
+)
+"""Page, where a figure stands in it, and where else it stands."""
+
+
+def check_figures(root: Path) -> Iterator[str]:
+    """Figures that pages name are those of the code."""
+    for page, pattern, (source, read) in FIGURES:
+        text = " ".join((root / page).read_text().split())
+        found = re.search(pattern, text)
+        if found is None:
+            yield f"{page}:1: nothing there reads /{pattern}/ any more: correct FIGURES in tools/documents.py"
+            continue
+        said = found.group(1).replace(",", "")
+        number = WORDS.index(said) + 10 if said in WORDS else int(said)
+        try:
+            is_now = read((root / source).read_text())
+        except (OSError, LookupError, ValueError, StopIteration) as error:
+            yield f"{page}:1: `{found.group()}` can't be compared ({error}): correct FIGURES in tools/documents.py"
+            continue
+        if number != is_now:
+            yield f"{page}:1: `{found.group()}`, and it is {is_now} in {source}: correct one of them"
+
+
+def check(root: Path, write: bool = False) -> list[str]:
+    """Every fault below `root`."""
+    return [*check_decisions(root, write), *check_index(root), *check_rules(root), *check_figures(root)]
+
+
+def main(arguments: list[str]) -> int:
+    """Prints the faults; 1 when there are any."""
+    faults = check(Path(__file__).resolve().parents[1], "--write" in arguments)
+    print("\n".join(faults) or "documents: pages say what there is")
+    return int(bool(faults))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
