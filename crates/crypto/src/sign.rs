@@ -3,8 +3,8 @@
 #[cfg(not(target_family = "wasm"))]
 mod random;
 mod small;
-
-pub use small::is_small_order;
+#[cfg(not(target_family = "wasm"))]
+mod unsigned;
 
 #[cfg(not(target_family = "wasm"))]
 use crate::hash::hash;
@@ -21,6 +21,10 @@ use rustorium_types::{
 use std::ops::Deref;
 use std::sync::Arc;
 use zeroize::Zeroizing;
+
+pub use small::is_small_order;
+#[cfg(not(target_family = "wasm"))]
+pub use unsigned::UnsignedBatch;
 
 /// A value whose signatures were checked. Only this crate makes one.
 #[derive(Clone, Debug, PartialEq, Eq)]

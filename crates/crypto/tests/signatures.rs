@@ -3,7 +3,8 @@
 
 use proptest::prelude::*;
 use rustorium_crypto::{
-    BatchFault, SigningKey, batch_fault, certify, false_signers, is_small_order, own_batch, transaction_id, verify,
+    BatchFault, SigningKey, UnsignedBatch, batch_fault, certify, false_signers, is_small_order, own_batch,
+    transaction_id, verify,
     verify_all, verify_batch, verify_certificate, verify_transactions, verify_vote, verify_votes,
 };
 use rustorium_types::{
@@ -187,6 +188,22 @@ proptest! {
         let items = [(good.public(), message.as_slice(), signature), (other.public(), &message, other.sign(&message))];
         prop_assert_eq!(together_and_alone(&items), (false, false));
     }
+}
+
+#[test]
+fn a_batch_is_signed_elsewhere_as_it_would_be_here() {
+    let author = key(8);
+    let verified = || verify_transactions(transactions(6)).into_iter().map(Result::unwrap);
+    let held = || verified().map(|(id, good)| (id, Arc::new(good))).collect::<Vec<_>>();
+    let here = own_batch(held(), batch_body, &author);
+    let unsigned = UnsignedBatch::new(held(), batch_body);
+    assert_eq!((unsigned.body(), unsigned.ids()), (&here.batch.body, here.ids.as_slice()));
+    let signature = here.batch.signature;
+    let mut wrong = signature;
+    wrong[0] ^= 1;
+    assert!(unsigned.clone().signed(&author.public(), wrong).is_none());
+    assert!(unsigned.clone().signed(&key(7).public(), signature).is_none(), "another author");
+    assert_eq!(unsigned.signed(&author.public(), signature), Some(here));
 }
 
 #[test]

@@ -73,6 +73,16 @@ impl DurabilitySetting {
     }
 }
 
+/// A process that has the validator key in this node's stead.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SignerSetting {
+    /// Its socket.
+    pub socket: PathBuf,
+    /// The public key, hex.
+    pub key_hex: Hash,
+}
+
 /// A node's opened keys.
 pub struct NodeKeys {
     /// Opens what the node keeps on disk.
@@ -107,6 +117,9 @@ pub struct NodeConfig {
     pub metrics_listen: SocketAddr,
     /// Where QUIC clients are listened for.
     pub client_listen: SocketAddr,
+    /// The process that signs for this node; none: the node has its key itself, or follows.
+    #[serde(default)]
+    pub signer: Option<SignerSetting>,
     /// The genesis' other validators.
     pub peers: Vec<PeerSetting>,
     /// Nodes that are asked how the chain went on while this one is in no committee, such as today's validators.

@@ -27,6 +27,8 @@ pub struct Context {
     pub start_ms: u64,
     /// Signs votes and batches, where its public half is a member's; none: this node has no such key, and follows.
     pub key: Option<SigningKey>,
+    /// The public half of a key that signs them in another process, which the shard asks.
+    pub elsewhere: Option<PublicKey>,
     /// The rules that the chain follows.
     pub rules: Rules,
     /// Chain parameters.
@@ -47,7 +49,8 @@ impl Context {
         let key = key.into();
         let state = rustorium_execution::genesis(genesis);
         let chain = rustorium_crypto::chain_id(genesis);
-        let (committee, places) = members(chain, Epoch(0), &genesis.validators, key.as_ref());
+        let own = key.as_ref().map(SigningKey::public);
+        let (committee, places) = members(chain, Epoch(0), &genesis.validators, own);
         let drawn = genesis.rules() >= Rules::V2;
         let leaders = leaders_of(&committee, drawn, state.result_root, View(0));
         Self {
@@ -58,6 +61,7 @@ impl Context {
             places,
             start_ms: genesis.time_ms,
             key,
+            elsewhere: None,
             rules: genesis.rules(),
             parameters: genesis.parameters.clone(),
             hashes: rustorium_execution::hashes(genesis),
@@ -86,7 +90,7 @@ impl Context {
     /// The context of the epoch after the one that `change`, which was checked, ends.
     pub fn after(&self, change: &EpochChange) -> Self {
         let (chain, epoch) = (self.chain(), change.boundary.epoch.next());
-        let (committee, places) = members(chain, epoch, &change.next, self.key.as_ref());
+        let (committee, places) = members(chain, epoch, &change.next, self.own_key());
         Self {
             leaders: leaders_of(&committee, self.drawn, change.boundary.result.root, change.boundary.view),
             drawn: self.drawn,
@@ -95,6 +99,7 @@ impl Context {
             places,
             start_ms: change.boundary.time_ms,
             key: self.key.clone(),
+            elsewhere: self.elsewhere,
             rules: self.rules,
             parameters: self.parameters.clone(),
             hashes: ChainHashes { validator_set: change.boundary.next_validator_set, ..self.hashes },
@@ -112,6 +117,16 @@ impl Context {
         self
     }
 
+    /// The same for a node whose votes and batches another process signs, with this key; none: the same.
+    pub fn signed_elsewhere(mut self, own: Option<PublicKey>) -> Self {
+        let Some(own) = own else { return self };
+        (self.key, self.elsewhere) = (None, Some(own));
+        let (chain, epoch) = (self.chain(), self.epoch());
+        let (committee, _) = members(chain, epoch, &self.validators, Some(own));
+        self.committee = Arc::new(committee);
+        self
+    }
+
     /// The chain.
     pub fn chain(&self) -> ChainId {
         self.committee.chain
@@ -124,7 +139,7 @@ impl Context {
 
     /// The public half of its key.
     pub fn own_key(&self) -> Option<PublicKey> {
-        self.key.as_ref().map(SigningKey::public)
+        self.key.as_ref().map(SigningKey::public).or(self.elsewhere)
     }
 
     /// This node's place in the committee; none: it follows.
@@ -228,11 +243,10 @@ fn members(
     chain: ChainId,
     epoch: Epoch,
     set: &ValidatorSet,
-    key: Option<&SigningKey>,
+    own: Option<PublicKey>,
 ) -> (Committee, BTreeMap<PublicKey, ValidatorIndex>) {
     let keys: Vec<PublicKey> = set.iter().map(|validator| validator.validator_key).collect();
     let place = |at: usize| ValidatorIndex(at as u16);
-    let own = key.map(SigningKey::public);
     let me = own.and_then(|own| keys.iter().position(|member| *member == own)).map(place);
     let places = set.iter().enumerate().map(|(at, validator)| (validator.node_key, place(at))).collect();
     (Committee { chain, shard: ShardId(0), epoch, me, keys }, places)

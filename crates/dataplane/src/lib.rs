@@ -34,6 +34,7 @@ pub mod proofs;
 pub mod proving;
 pub mod queue;
 pub mod recover;
+pub mod remote_signer;
 pub mod restart;
 mod room;
 pub mod rooter;

@@ -11,6 +11,7 @@ use crate::metrics::NodeMetrics;
 use crate::outside::Question;
 use crate::port::Effect;
 use crate::queue::Queue;
+use crate::remote_signer::RemoteSigner;
 use crate::rotator::Rotator;
 use crate::shard::Event;
 use crate::starting::Starting;
@@ -122,6 +123,7 @@ pub(crate) struct Running {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) threads: Threads,
     pub(crate) vitals: Vitals,
+    pub(crate) signer: Option<Arc<RemoteSigner>>,
 }
 
 impl Node {
@@ -216,6 +218,9 @@ impl Node {
         self.events.push(Event::Stop);
         self.questions.close();
         running.certificates.questions.close();
+        if let Some(signer) = &running.signer {
+            signer.close();
+        }
         running.threads.join();
         self.rotator.join();
         self.copier.join();

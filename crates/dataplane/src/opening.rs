@@ -40,10 +40,11 @@ pub(crate) fn open_tls(config: &NodeConfig) -> Result<Option<Arc<Tls>>, NodeErro
 /// A journal that is missing under a store that has blocks retires the key: what it voted for is not known any more. In
 /// a home without a validator key there is nothing to retire, but one that such a key comes into later must not look as
 /// if its journal were whole.
-pub(crate) fn refuse_missing_journal(folder: &Path, height: u64) -> Result<(), NodeError> {
+pub(crate) fn refuse_missing_journal(folder: &Path, height: u64, signs_elsewhere: bool) -> Result<(), NodeError> {
     let is_segment = |entry: fs::DirEntry| entry.file_name().to_string_lossy().starts_with("segment-");
     let missing = fs::read_dir(folder).map_or(true, |entries| !entries.flatten().any(is_segment));
-    if missing && height > 0 && !folder.with_file_name("validator.key").exists() {
+    let has_key = signs_elsewhere || folder.with_file_name("validator.key").exists();
+    if missing && height > 0 && !has_key {
         let sentence = format!(
             "the safety journal {} is missing while the store has blocks: remove {} too and start this follower again, \
              which its peers then fill anew",
@@ -142,7 +143,7 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let safety = home.path().join("safety");
         fs::write(home.path().join("validator.key"), "{}").unwrap();
-        let refused = |height| refuse_missing_journal(&safety, height).err().map(|error| error.code);
+        let refused = |height| refuse_missing_journal(&safety, height, false).err().map(|error| error.code);
         assert_eq!((refused(0), refused(1)), (None, Some("journal-retired")));
         fs::create_dir(&safety).unwrap();
         fs::write(safety.join("lock"), "").unwrap();
@@ -155,7 +156,7 @@ mod tests {
     fn the_refusal_does_not_advise_to_sign_twice() {
         let home = tempfile::tempdir().unwrap();
         fs::write(home.path().join("validator.key"), "{}").unwrap();
-        let sentence = refuse_missing_journal(&home.path().join("safety"), 9).unwrap_err().sentence;
+        let sentence = refuse_missing_journal(&home.path().join("safety"), 9, false).unwrap_err().sentence;
         for part in ["/safety is missing", "signs nothing more", "don't empty its home", "new validator key"] {
             assert!(sentence.contains(part), "{sentence}");
         }
@@ -163,7 +164,7 @@ mod tests {
 
     #[test]
     fn a_follower_without_its_journal_is_filled_anew() {
-        let refused = refuse_missing_journal(Path::new("/nowhere/safety"), 9).unwrap_err();
+        let refused = refuse_missing_journal(Path::new("/nowhere/safety"), 9, false).unwrap_err();
         assert_eq!(refused.code, "journal-missing");
         assert!(refused.sentence.contains("remove /nowhere/db too"), "{}", refused.sentence);
     }

@@ -27,6 +27,7 @@ use crate::proofs::{ProofLimits, ProofMetrics, ProofPool};
 use crate::proving::Scoped;
 use crate::queue::Queue;
 use crate::recover;
+use crate::remote_signer::RemoteSigner;
 use crate::room::Room;
 use crate::rooter::{RootMetrics, Rooter};
 use crate::rooting::RootJob;
@@ -134,7 +135,7 @@ impl Starting {
         let store_failed = |error: StoreError| NodeError::new(store_code(&error), error.to_string());
         let tip = recover::tip_of(&*store, &genesis).map_err(store_failed)?;
         let context = Context::at(&genesis, validator_key, &*store, &tip.header).map_err(store_failed)?;
-        let context = Arc::new(context);
+        let context = Arc::new(context.signed_elsewhere(config.signer.as_ref().map(|signer| signer.key_hex.0)));
         let notices = open_notices(&config, audit.clone())?;
         notices.begin_epoch(&context.validators);
         let book = address_book(&config, &genesis);
@@ -200,6 +201,8 @@ impl Starting {
         let (http, quic) = self.start_gateway(&clients, backend.clone())?;
         let jobs: Arc<Queue<ExecutionJob>> = Arc::default();
         let certificates = Arc::new(CertificateServer::new(journal.reader().clone(), transport.clone()));
+        let signer = self.config.signer.as_ref();
+        let signer = signer.map(|setting| RemoteSigner::of(setting, self.events.clone(), &self.metrics));
         let ports = ThreadPorts {
             transport: transport.clone(),
             journal: journal.clone(),
@@ -217,6 +220,7 @@ impl Starting {
             metrics: self.metrics.clone(),
             gauges: self.gauges.clone(),
             certificates: certificates.clone(),
+            signer: signer.clone(),
         };
         self.show(&journal, &verifier, &jobs);
         let mut vitals = Vitals::new(
@@ -239,6 +243,10 @@ impl Starting {
         let (checks, asked) = (verifier.clone(), self.questions.clone());
         vitals.watch("verify", move || checks.busy_for());
         vitals.watch("snapshots", move || asked.busy_for());
+        if let Some(signer) = signer.clone() {
+            vitals.watch_signer(&signer);
+            threads.spawn("signer", move || signer.run())?;
+        }
         let server = self.server(&transport);
         threads.spawn("snapshots", move || server.run())?;
         let (server, asked) = (certificates.clone(), certificates.clone());
@@ -276,6 +284,7 @@ impl Starting {
                 store,
                 threads,
                 vitals,
+                signer,
             })),
         })
     }
@@ -295,7 +304,7 @@ impl Starting {
             });
         let folder = self.config.home.join("safety");
         if self.notices.retired().is_none() {
-            refuse_missing_journal(&folder, height)?;
+            refuse_missing_journal(&folder, height, self.config.signer.is_some())?;
         }
         let (journal, records) = Journal::open(&folder, durability, &self.at_rest, done)
             .map_err(|error| NodeError::new(journal_code(&error), error.to_string()))?;

@@ -10,6 +10,7 @@ use crate::notices::Notices;
 use crate::outside::{Question, Work};
 use crate::port::Input;
 use crate::queue::Queue;
+use crate::remote_signer::RemoteSigner;
 use crate::serving::Serving;
 use crate::shard::{BlockAhead, Ending, Event, ExecutionJob, LeftOut, Now, Ports, Shard, Stage};
 use crate::turns::Turns;
@@ -18,6 +19,7 @@ use crate::vitals::Arrivals;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use rustorium_quorum::{Cut, Evidence, KeptCertificate};
+use rustorium_signer::protocol::Request as SignRequest;
 use rustorium_storage::{Journal, Lsn, RecordKind};
 use rustorium_sync::Source;
 use rustorium_transport::{Credit, Transport};
@@ -103,6 +105,8 @@ pub struct ThreadPorts {
     pub(crate) metrics: Arc<NodeMetrics>,
     pub(crate) gauges: Arc<ShardGauges>,
     pub(crate) certificates: Arc<CertificateServer>,
+    /// None: this process has the key, or there is none.
+    pub(crate) signer: Option<Arc<RemoteSigner>>,
 }
 
 impl ThreadPorts {
@@ -265,6 +269,12 @@ impl Ports for ThreadPorts {
 
     fn rtt_ms(&self, member: ValidatorIndex) -> Option<u64> {
         self.transport.rtt_us(member).map(|us| us / 1000)
+    }
+
+    fn ask_signer(&mut self, request: SignRequest) {
+        if let Some(signer) = &self.signer {
+            signer.ask(request);
+        }
     }
 
     fn evidence(&mut self, evidence: Evidence) {

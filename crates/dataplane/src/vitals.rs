@@ -4,6 +4,7 @@
 
 use crate::links::Links;
 use crate::queue::Queue;
+use crate::remote_signer::{RemoteSigner, SignerNote};
 use crate::shard::{BlockAhead, Event, ExecutionJob, LeftOut};
 use crate::threads::ShardGauges;
 use parking_lot::Mutex;
@@ -146,6 +147,8 @@ pub struct VitalsNote {
     pub left_out: Vec<LeftOutNote>,
     /// The gateway's TLS.
     pub tls: Option<TlsState>,
+    /// The process that signs for this node; none: it has its key itself.
+    pub signer: Option<SignerNote>,
     /// All peers of the committee.
     pub peers: Vec<PeerNote>,
 }
@@ -161,6 +164,7 @@ pub(crate) struct Vitals {
     pub(crate) gauges: Arc<ShardGauges>,
     pub(crate) links: Arc<Links>,
     pub(crate) tls: Option<Arc<Tls>>,
+    pub(crate) signer: Option<Arc<RemoteSigner>>,
 }
 
 impl Vitals {
@@ -179,7 +183,7 @@ impl Vitals {
             ("execute", Box::new(move || jobs.busy_for())),
             ("journal", Box::new(move || writer.busy_for())),
         ];
-        Self { start, stages, journal, store, gauges, links, tls: None }
+        Self { start, stages, journal, store, gauges, links, tls: None, signer: None }
     }
 
     /// With the gateway's TLS.
@@ -190,6 +194,13 @@ impl Vitals {
     /// One more.
     pub(crate) fn watch(&mut self, name: &'static str, busy: impl Fn() -> Option<Duration> + Send + Sync + 'static) {
         self.stages.push((name, Box::new(busy)));
+    }
+
+    /// The way to the signer.
+    pub(crate) fn watch_signer(&mut self, signer: &Arc<RemoteSigner>) {
+        let asks = signer.clone();
+        self.watch("signer", move || asks.busy_for());
+        self.signer = Some(signer.clone());
     }
 
     fn cut_off(&self) -> Vec<String> {
@@ -230,6 +241,7 @@ impl Vitals {
             chain_ms: self.gauges.certified_time_ms.load(Ordering::Relaxed),
             clock_ahead_ms_max: self.links.context().parameters.clock_ahead_ms_max,
             left_out: self.left_out(),
+            signer: self.signer.as_ref().map(|signer| signer.note()),
             block_ahead: self.gauges.block_ahead.lock().map(|block| self.ahead(&block)),
             tls: self.tls.as_ref().map(|tls| tls.state()),
             peers: self.links.named().into_iter().map(peer).collect(),

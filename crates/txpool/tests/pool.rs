@@ -274,7 +274,7 @@ fn a_batch_that_is_never_listed_returns() {
     let cut_now = pool.cut(NOW_MS, &CutLimits { transactions: 3, ..ALL });
     let lost = batch(0, 0, BatchDigest::ZERO, &cut_now);
     pool.executed(account(0), 1, NOW_MS);
-    pool.uncut(&lost);
+    pool.uncut(&lost.ids);
     assert_eq!(cut(&mut pool, 1, &ALL), [(0, 1), (0, 2), (0, 3), (0, 4)]);
 }
 
@@ -293,7 +293,7 @@ fn a_restart_knows_what_the_own_lane_holds() {
     assert!(pool.is_empty());
     // One whose batch is never listed is gone, and whoever sends its bytes again has it executed.
     pool.restore(&held, |_| view(0, 1));
-    pool.uncut(&held);
+    pool.uncut(&held.ids);
     let dropped = expired(&mut pool, NOW_MS);
     assert_eq!((dropped.expired.len(), dropped.given_up.len(), pool.len()), (0, 2, 0));
     assert_eq!(pool.admit(CLOCK, old[1].0, old[1].1.clone(), || view(0, 1)), Ok(Admission::Queued));

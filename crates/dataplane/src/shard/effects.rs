@@ -73,6 +73,9 @@ impl<P: Ports> Shard<P> {
         if let (VoteKind::Notarize, Some(digest)) = (kind, digest) {
             self.journal_block(&digest);
         }
+        if self.signs_elsewhere() {
+            return self.ask_for_vote(body, carry);
+        }
         match self.sign(body) {
             Some(vote) => self.send_when_durable(&vote.clone(), Outgoing::Vote(vote, carry)),
             None => self.tell(Input::VoteRefused(kind, view)),

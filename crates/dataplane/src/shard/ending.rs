@@ -312,6 +312,7 @@ impl<P: Ports> Shard<P> {
         offenders.begin_epoch(&members, now.ms(), context.committee.faults());
         let mut next = Self::recover(context, self.config, self.ports, now, tip, journaled);
         next.go_on_with(offenders);
+        next.signing = self.signing.after();
         (next.ending.wanted, next.ending.target) = (self.ending.wanted, self.ending.target);
         next.appended = self.appended;
         next.clocks = Clocks::after(&self.clocks);

@@ -2,7 +2,7 @@
 
 use super::{Now, Outgoing, Ports, Shard};
 use crate::periods::{Period, claimed_height};
-use crate::port::{Input, PayloadStatus};
+use crate::port::{Effect, Input, PayloadStatus};
 use crate::rules;
 use bytes::Bytes;
 use rustorium_crypto::{block_digest, payload_root};
@@ -25,6 +25,13 @@ impl<P: Ports> Shard<P> {
         let Some(me) = self.context.me() else { return };
         let Some(parent_header) = self.tree.header(parent).cloned() else { return };
         self.cut_batches(now, true);
+        if self.waits_for_batch() {
+            // The block is to list what was just cut.
+            let distrusted_lanes = distrusted.to_vec();
+            let (claim_height, root_height) = claims;
+            let later = Effect::Propose { view, parent: *parent, claim_height, root_height, distrusted_lanes };
+            return self.signing.propose_later(later);
+        }
         self.held.update(me, &self.lanes.held());
         let block = if parent_header.ends_epoch() {
             self.closing_block(now, view, parent, &parent_header, me)
@@ -46,6 +53,10 @@ impl<P: Ports> Shard<P> {
         }
         self.journal_payload(&digest);
         self.journal_block(&digest);
+        if self.signs_elsewhere() {
+            self.ask_for_proposal(body);
+            return self.tell_block(&digest);
+        }
         let Some(vote) = self.sign(body) else { return };
         let frame = self.proposal_frame(block, &vote);
         self.send_when_durable(&vote.clone(), Outgoing::Proposal(frame, vote));

@@ -23,6 +23,7 @@ mod passed_over;
 mod ports;
 mod recovery;
 mod retained;
+mod signing;
 mod signs;
 mod stale;
 mod state_claims;
@@ -53,7 +54,7 @@ pub use clocks::BlockAhead;
 pub use holdings::Holdings;
 pub use homes::LeftOut;
 pub use live_records::{JournalSizes, LiveRecords};
-pub use ports::{Admitted, Ended, Ending, Event, Executed, ExecutionJob, FalseBatch, Now, Ports};
+pub use ports::{Admitted, Ended, Ending, Event, Executed, ExecutionJob, FalseBatch, Now, Ports, SignerEvent};
 pub use recovery::{Floor, Journaled, Records};
 pub use timing::Stage;
 pub use work::WorkConfig;
@@ -87,6 +88,7 @@ pub struct Shard<P: Ports> {
     tally: Tally,
     guard: VoteGuard,
     key: stale::KeyState,
+    signing: signing::Signing,
     reports: ReportTally,
     held: HeldTally,
     lanes: Lanes,
@@ -188,6 +190,7 @@ impl<P: Ports> Shard<P> {
                 .keeping_whole(config.certificates_bytes_max, CERTIFICATES_WHOLE_MIN),
             guard: VoteGuard::new(),
             key: stale::KeyState::default(),
+            signing: signing::Signing::default(),
             reports: ReportTally::new(n, quorum, context.me()),
             held: HeldTally::new(n, quorum),
             lanes: Lanes::for_parameters(n, &context.parameters),
@@ -287,6 +290,7 @@ impl<P: Ports> Shard<P> {
                 self.claim_wanted = self.claim_wanted.max(height);
                 self.tell(Input::ClaimWanted(height));
             }
+            Event::Signer(event) => self.on_signer(now, event),
             Event::Tick | Event::Stop => {}
         }
     }

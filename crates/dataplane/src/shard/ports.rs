@@ -9,6 +9,8 @@ use bytes::Bytes;
 use rustorium_crypto::{BatchFault, CheckedBatch, Verified};
 use rustorium_execution::{CommitteeRecord, Skip};
 use rustorium_quorum::{Evidence, KeptCertificate};
+use rustorium_signer::Answer;
+use rustorium_signer::protocol::Request as SignRequest;
 use rustorium_storage::RecordKind;
 use rustorium_transport::Credit;
 use rustorium_txpool::{AccountView, Refused};
@@ -108,10 +110,22 @@ pub enum Event {
     StoreDurable(Height),
     /// A client waits for this height to be certified.
     ClaimWanted(Height),
+    /// The signer answered, came or went.
+    Signer(SignerEvent),
     /// The time that the shard asked for has come.
     Tick,
     /// The node stops.
     Stop,
+}
+
+/// What a shard hears of the process that signs for it.
+pub enum SignerEvent {
+    /// It listens, and is to be shown the journal first.
+    Connected,
+    /// Requests that it has not answered will not be.
+    Lost,
+    /// Its answer to the request of this number.
+    Answer(u64, Answer),
 }
 
 /// A batch whose signatures don't hold.
@@ -251,6 +265,8 @@ pub trait Ports {
     fn stored_block(&self, digest: &BlockDigest) -> Option<Block>;
     /// How an epoch ended, from the store.
     fn epoch_end(&self, epoch: Epoch) -> Option<EpochChange>;
+    /// Asks the process that signs for this node, which answers with `Event::Signer`. Only a shard without a key of its own asks.
+    fn ask_signer(&mut self, _request: SignRequest) {}
     /// The round trip to a member, as its link measures it. None: nobody measures, or it isn't connected.
     fn rtt_ms(&self, _member: ValidatorIndex) -> Option<u64> {
         None

@@ -78,7 +78,8 @@ impl KeyState {
 
 impl<P: Ports> Shard<P> {
     pub(super) fn may_sign(&self) -> bool {
-        matches!(self.key.standing, Standing::Whole) && self.context.me().is_some() && !self.is_past()
+        let whole = matches!(self.key.standing, Standing::Whole) && !self.is_past();
+        whole && self.context.me().is_some() && !self.signer_is_away()
     }
 
     /// Whether this node says nothing in this epoch: its key is retired, or no member's.
@@ -119,6 +120,10 @@ impl<P: Ports> Shard<P> {
         match self.key.standing {
             _ if self.key.past => unsigned(effect),
             Standing::Retired => unsigned(effect),
+            Standing::Whole if signs && self.signer_is_away() => {
+                self.wait_for_signer(effect);
+                None
+            }
             Standing::Whole => Some(effect),
             _ if signs => {
                 self.key.waiting.push(effect);
@@ -153,8 +158,24 @@ impl<P: Ports> Shard<P> {
             self.key.standing = Standing::Whole;
             tracing::info!(event = "may_sign", view = self.view.0, "no peer holds a signature that the journal lacks");
             self.cut_batches(now, false);
-            let waiting = std::mem::take(&mut self.key.waiting);
-            waiting.into_iter().for_each(|effect| self.catch_up_with(now, effect));
+            self.go_on_with_waiting(now);
+        }
+    }
+
+    /// Carries out what waited until this node may sign.
+    pub(super) fn go_on_with_waiting(&mut self, now: Now) {
+        let waiting = std::mem::take(&mut self.key.waiting);
+        waiting.into_iter().for_each(|effect| self.catch_up_with(now, effect));
+    }
+
+    /// Lets a vote or proposal wait for the signer. The certificate that a vote was to carry is sent on at once (R2).
+    fn wait_for_signer(&mut self, effect: Effect) {
+        match effect {
+            Effect::Vote { kind, view, digest, carry } => {
+                carry.iter().for_each(|name| self.send_certificate(name));
+                self.key.waiting.push(Effect::Vote { kind, view, digest, carry: None });
+            }
+            other => self.key.waiting.push(other),
         }
     }
 
@@ -209,7 +230,7 @@ impl<P: Ports> Shard<P> {
     }
 
     /// Carries out what waited. A proposal is for its view only; a vote is as good late.
-    fn catch_up_with(&mut self, now: Now, effect: Effect) {
+    pub(super) fn catch_up_with(&mut self, now: Now, effect: Effect) {
         match effect {
             Effect::Propose { view, .. } if view != self.view => {}
             effect => self.apply(now, effect),
@@ -329,6 +350,7 @@ impl<P: Ports> Shard<P> {
         }
         self.key.standing = Standing::Retired;
         self.key.waiting.clear();
+        self.signing.retire();
         self.outbox.clear();
         self.ports.retire(lacks);
         self.tell(Input::KeyRetired);

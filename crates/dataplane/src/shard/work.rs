@@ -4,7 +4,7 @@ use super::{Admitted, Now, Outgoing, Ports, Shard, Stage};
 use crate::periods::claimed_height;
 use crate::rules;
 use bytes::Bytes;
-use rustorium_crypto::own_batch;
+use rustorium_crypto::{CheckedBatch, UnsignedBatch, own_batch};
 use rustorium_storage::RecordKind;
 use rustorium_txpool::{Admission, Clock, CutLimits, PoolConfig, lanes_by_rank};
 use rustorium_types::limits::VALIDATORS_MAX;
@@ -160,7 +160,7 @@ impl<P: Ports> Shard<P> {
 
     /// Whether no batch of this node's will come in this epoch.
     fn lists_nothing(&self) -> bool {
-        self.only_follows() || self.is_past()
+        self.only_follows() || self.is_past() || self.signer_is_away() || self.signing.has_no_lane()
     }
 
     /// Who can't list what waits here hands it on until it is executed, each time to the next in rank, and at most a batch's
@@ -198,6 +198,10 @@ impl<P: Ports> Shard<P> {
             return self.hand_on(now);
         }
         while self.pool.ready_count() > 0 && self.may_sign() {
+            // The signer keeps one batch for a node that loses it, so each is on disk here before the next is asked for.
+            if self.waits_for_batch() || self.signs_elsewhere() && self.own_lane.sent < self.own_lane.next_seq {
+                return;
+            }
             let since = *self.own_lane.ready_since_us.get_or_insert(now.us);
             if self.own_window_full() {
                 return;
@@ -241,7 +245,7 @@ impl<P: Ports> Shard<P> {
     }
 
     fn cut_one(&mut self, now: Now) -> bool {
-        let (Some(author), Some(key)) = (self.context.me(), &self.context.key) else { return false };
+        let Some(author) = self.context.me() else { return false };
         let transactions = self.pool.cut(now.ms(), &self.cut_limits());
         if transactions.is_empty() {
             return false;
@@ -257,19 +261,32 @@ impl<P: Ports> Shard<P> {
             previous,
             transactions: BoundedVec::new(transactions).unwrap_or_default(),
         };
-        let checked = own_batch(transactions, body, key);
-        self.own_lane.next_seq += 1;
-        self.own_lane.previous = checked.digest;
         if let Some(since) = self.own_lane.ready_since_us.take() {
             self.ports.measured(Stage::Gather, now.us.saturating_sub(since));
         }
+        match &self.context.key {
+            Some(key) => {
+                let checked = own_batch(transactions, body, key);
+                self.take_own_batch(checked);
+            }
+            None => {
+                let unsigned = UnsignedBatch::new(transactions, body);
+                self.ask_for_batch(unsigned);
+            }
+        }
+        true
+    }
+
+    /// The next batch of the own lane, with its signature: journaled, held, and sent once it is on disk.
+    pub(super) fn take_own_batch(&mut self, checked: CheckedBatch) {
+        self.own_lane.next_seq += 1;
+        self.own_lane.previous = checked.digest;
         let frame = Bytes::from(Message::Batch(Box::new((*checked.batch).clone())).to_frame());
         let position = self.append(RecordKind::Batch, &frame[1..]);
         self.ports.sync(position);
         self.retained.note_batch(position);
         self.lanes.insert(Arc::new(checked), position, true);
         self.outbox.push_back((position, Outgoing::Batch(frame)));
-        true
     }
 
     /// Whether something could be listed on the newest certified block.

@@ -217,7 +217,7 @@ impl Early<'_> {
     /// A home without store and journal is new, or was wiped: from now on it has a journal.
     fn have_journal(&self) -> Result<(), NodeError> {
         let folder = self.config.home.join("safety");
-        refuse_missing_journal(&folder, 0)?;
+        refuse_missing_journal(&folder, 0, false)?;
         let failed = |error: rustorium_storage::JournalError| NodeError::new(journal_code(&error), error.to_string());
         Journal::open(&folder, Durability::Vote, self.at_rest, Box::new(|_| {})).map(drop).map_err(failed)
     }

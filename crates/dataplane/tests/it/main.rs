@@ -42,6 +42,8 @@ mod rooting;
 mod rules;
 mod seeds;
 mod shielded;
+mod signer;
+mod signing;
 mod stale;
 mod state_claims;
 mod state_sync;

@@ -3,6 +3,7 @@
 use crate::chain::{self, N, context};
 use crate::core::Core;
 use crate::ports::TestPorts;
+use crate::signer::Signer;
 use crate::witness::Witness;
 use bytes::Bytes;
 use rustorium_crypto::{SigningKey, Verified};
@@ -360,8 +361,23 @@ impl Net {
         (ports.next, ports.wanted, ports.synced) = (kept + 1, kept, kept);
         ports.durable = old.durable.clone();
         (ports.retired, ports.may_retire, ports.lost) = (old.retired.take(), old.may_retire, old.lost);
+        ports.signer = old.signer.take();
         self.nodes[index] = Node::start(&self.genesis, index, ports, self.now_at(index), &self.config);
         self.link_all(index, true);
+    }
+
+    /// From now on another process signs for this node, which starts again.
+    pub fn sign_elsewhere(&mut self, index: usize) {
+        self.ports(index).signer = Some(Signer::new(index, &self.genesis));
+        self.power_loss(index, 0);
+    }
+
+    /// That process comes or goes.
+    pub fn signer_up(&mut self, index: usize, up: bool) {
+        let ports = self.ports(index);
+        let event = ports.signer.as_mut().unwrap().set_up(up);
+        ports.events.push_back(event);
+        self.run();
     }
 
     /// From now on who starts listens so long for another process with its keys.
@@ -407,6 +423,7 @@ impl Net {
         ports.journal = std::mem::take(&mut old.journal);
         (ports.next, ports.wanted, ports.synced) = (old.next, old.wanted, old.synced);
         (ports.retired, ports.may_retire, ports.lost) = (old.retired.take(), old.may_retire, old.lost);
+        ports.signer = old.signer.take();
         self.nodes[index] = Node::start(&self.genesis, index, ports, self.now_at(index), &self.config);
         self.link_all(index, true);
     }
@@ -452,7 +469,9 @@ impl Node {
     fn start(genesis: &Genesis, index: usize, mut ports: TestPorts, now: Now, config: &WorkConfig) -> Self {
         let tip = recover::tip_of(&*ports.store, genesis).unwrap();
         let key = chain::validator_key(index);
-        let context = Arc::new(Context::at(genesis, key, &*ports.store, &tip.header).unwrap().led_by_place());
+        let context = Context::at(genesis, key, &*ports.store, &tip.header).unwrap().led_by_place();
+        let context = Arc::new(context.signed_elsewhere(ports.signer.as_ref().map(Signer::public)));
+        ports.events.extend(ports.signer.as_mut().and_then(Signer::connect));
         ports.context = context.clone();
         ports.reload_roots();
         let mut journaled = recover::decode_journal(&context, &*ports.store, &tip, ports.journal.clone()).unwrap();

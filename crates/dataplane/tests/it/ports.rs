@@ -2,6 +2,7 @@
 //! a restart would need.
 
 use crate::chain::{copy, verified};
+use crate::signer::Signer;
 use crate::witness::Witness;
 use borsh::BorshDeserialize;
 use bytes::Bytes;
@@ -24,6 +25,7 @@ use rustorium_dataplane::waiters::Waiters;
 use rustorium_execution::{AccountRecord, Keys, account_key};
 use rustorium_gateway::Submitted;
 use rustorium_quorum::{Evidence, KeptCertificate};
+use rustorium_signer::protocol::Request as SignRequest;
 use rustorium_state::tables::Tables;
 use rustorium_state::workers::Serial;
 use rustorium_storage::{EpochStore, JournalRecord, Lsn, MemStore, RecordKind, Store, TreeStore};
@@ -88,6 +90,8 @@ pub struct TestPorts {
     pub ended: Option<Ending>,
     /// The node keys of the committee that operators want.
     pub target: BTreeSet<PublicKey>,
+    /// The process that signs for it, where it has no key itself.
+    pub signer: Option<Signer>,
     /// Peers of an older release, by the version of the link.
     pub link_versions: BTreeMap<ValidatorIndex, u8>,
 }
@@ -131,6 +135,7 @@ impl TestPorts {
             may_retire: false,
             ended: None,
             target: BTreeSet::new(),
+            signer: None,
             link_versions: BTreeMap::new(),
         }
     }
@@ -407,6 +412,11 @@ impl Ports for TestPorts {
 
     fn target(&mut self, node_keys: &BTreeSet<PublicKey>) {
         self.target.clone_from(node_keys);
+    }
+
+    fn ask_signer(&mut self, request: SignRequest) {
+        let answer = self.signer.as_mut().unwrap().answer(request);
+        self.events.extend(answer);
     }
 
     fn evidence(&mut self, evidence: Evidence) {

@@ -40,8 +40,8 @@ impl Pool {
     }
 
     /// The batch will never be listed: what still waits of it can be cut again.
-    pub fn uncut(&mut self, batch: &CheckedBatch) {
-        for id in &batch.ids {
+    pub fn uncut(&mut self, ids: &[TxId]) {
+        for id in ids {
             if let Some((account, nonce)) = self.ids.get(id).copied() {
                 self.reopen(account, nonce, 0);
             }
