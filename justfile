@@ -69,7 +69,7 @@ debian COMMAND PACKAGE:
     @command -v {{ COMMAND }} > /dev/null || { apt-get update -qq && apt-get install -qq -y --no-install-recommends {{ PACKAGE }}; }
 
 # tests that need other tools: installs them, then runs them
-test-outside: build (debian "strace" "strace") (debian "go" "golang-go") (debian "promtool" "prometheus") (debian "systemd-analyze" "systemd") (debian "npm" "npm") (debian "chromium" "chromium")
+test-outside: build (debian "strace" "strace") (debian "go" "golang-go") (debian "promtool" "prometheus") (debian "systemd-analyze" "systemd") (debian "npm" "npm") (debian "chromium" "chromium") (debian "softhsm2-util" "softhsm2")
     #!/usr/bin/env bash
     set -euo pipefail
     deny=0.20.2 tools="${RUSTORIUM_BUILD_CACHE:-$HOME/.cache/rustorium-build}/cargo-deny"

@@ -224,6 +224,22 @@ class KeysSection:
 
 
 @dataclass(frozen=True, slots=True)
+class SignerSection:
+    """[signer]: a process that has the validator key in the node's stead (`rustorium-node signer run`)."""
+
+    url: str = ""
+    """unix:/path/to/its/socket, from the home on where it is relative. Empty: the node opens validator.key itself."""
+    key: str = ""
+    """The validator's public key (64 hex digits), as the signer prints it."""
+
+    def __post_init__(self) -> None:
+        if self.url and re.fullmatch("unix:.*[^/]", self.url) is None:
+            raise ValueError(f"url is {self.url!r}: write unix:/path/to/signer.sock; `signer run` takes a token's key")
+        if self.url and re.fullmatch("[0-9a-fA-F]{64}", self.key) is None:
+            raise ValueError("key needs the validator's public key of 64 hex digits, which `signer run` prints")
+
+
+@dataclass(frozen=True, slots=True)
 class LogSection:
     """[log]"""
 
@@ -304,6 +320,7 @@ class Config:
     txpool: TxpoolSection = field(default_factory=TxpoolSection)
     consensus: ConsensusConfig = field(default_factory=ConsensusConfig)
     keys: KeysSection = field(default_factory=KeysSection)
+    signer: SignerSection = field(default_factory=SignerSection)
     log: LogSection = field(default_factory=LogSection)
     recovery: RecoverySection = field(default_factory=RecoverySection)
     shaper: ShaperSection = field(default_factory=ShaperSection)

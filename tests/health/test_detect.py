@@ -69,6 +69,7 @@ def test_an_old_record_of_the_journal_counts_only_while_heights_move() -> None:
         ({"block_ahead": "a block of node-2 is 3600.0 s ahead"}, "block-ahead-of-clock"),
         ({"cut_off": ["carol sent votes with false signatures"]}, "peer-cut-off"),
         ({"many_liars": True}, "many-liars"),
+        ({"signer_refused": "it contradicts what this key signed"}, "signer-refuses"),
     ],
 )
 def test_some_troubles_are_found_at_once_and_are_over_when_they_are(vitals: Mapping[str, Any], code: str) -> None:
@@ -97,6 +98,14 @@ def test_others_must_last(vitals: Mapping[str, Any], code: str) -> None:
     assert clock.look(**vitals) == [code]
     assert clock.look() == []
     assert clock.looks(10, **vitals) == [], "it must last anew"
+
+
+def test_a_signer_that_is_started_again_at_once_is_no_trouble() -> None:
+    clock = Clock()
+    assert clock.look(signer_away="nobody listens") == []
+    assert clock.look() == []
+    assert clock.looks(1, signer_away="nobody listens") == []
+    assert clock.look(signer_away="nobody listens") == ["signer-unreachable"]
 
 
 def test_a_busy_machine_is_given_more_time() -> None:

@@ -118,6 +118,18 @@ def test_a_gateway_has_names() -> None:
     assert "127.0.0.1" not in _own_names(load("").config)
 
 
+def test_a_signer_has_a_socket_and_a_key() -> None:
+    key = "0a" * 32
+    named = load(f'[signer]\nurl = "unix:/run/s.sock"\nkey = "{key}"\n').config.signer
+    assert (named.url, named.key) == ("unix:/run/s.sock", key)
+    assert load("").config.signer.url == ""
+    for text in ('url = "unix:/run/s.sock"', f'url = "/run/s.sock"\nkey = "{key}"', f'url = "unix:/"\nkey = "{key}"'):
+        with pytest.raises(ConfigError):
+            load(f"[signer]\n{text}\n")
+    with pytest.raises(ConfigError, match="`signer run` takes a token's key"):
+        load(f'[signer]\nurl = "pkcs11:token=a;object=b"\nkey = "{key}"\n')
+
+
 def test_followers_are_keys_or_any() -> None:
     key = "AB" * 32
     assert (load("").config.p2p.followers_named, load("").config.p2p.strangers_max) == ([], 0)

@@ -30,6 +30,7 @@ VITALS: dict[str, Any] = {
     "clock_ahead_ms_max": 2_000,
     "block_ahead": None,
     "left_out": [],
+    "signer": None,
     "cut_off": [],
     "many_liars": False,
     "tls": None,

@@ -11,7 +11,7 @@ use rustorium_gateway::json::{HeaderView, OperationView, PossessionView, Receipt
 use rustorium_types::limits::{GENESIS_BYTES_MAX, TRANSACTION_BYTES_MAX};
 use rustorium_types::{
     AccountId, Block, BlockProof, BoundedVec, ChainId, Epoch, Genesis, GeoLocation, Hash, Operation, Possession,
-    PossessionBody, ReceiptProof, TRANSACTION_VERSION, Transaction, TransactionBody, decode, encode,
+    PossessionBody, PublicKey, ReceiptProof, TRANSACTION_VERSION, Transaction, TransactionBody, decode, encode,
 };
 use std::path::Path;
 
@@ -203,22 +203,45 @@ fn build_transaction<'py>(
     location: Option<(f64, f64)>,
 ) -> PyResult<(String, Bound<'py, PyBytes>)> {
     let key = key(seed)?;
-    let mut body = TransactionBody {
-        version: TRANSACTION_VERSION,
-        chain: ChainId::from_hex(chain).map_err(value_error)?,
-        sender: hash::account_id(region, &key.public()),
-        public_key: key.public(),
-        nonce,
-        expires_at_ms,
-        work_limit: 0,
-        shard_hint: None,
-        location: location.map(location_of).transpose()?,
-        data: BoundedVec::new(operations_of(operations_json)?).map_err(value_error)?,
-    };
-    refuse_small_keys(&body.data)?;
-    body.work_limit = work_limit.unwrap_or_else(|| rustorium_execution::worst_case_work(&body));
-    let id = hash::transaction_id(&body);
-    let bytes = encode(&*key.sign_transaction(body));
+    let draft = Draft { chain, region, nonce, expires_at_ms, work_limit, operations_json };
+    let body = draft.body(key.public(), location)?;
+    finished(py, key.sign_transaction(body).into_inner())
+}
+
+/// The parts of a transaction, as Python gives them.
+pub(crate) struct Draft<'a> {
+    pub(crate) chain: &'a str,
+    pub(crate) region: u8,
+    pub(crate) nonce: u64,
+    pub(crate) expires_at_ms: u64,
+    pub(crate) work_limit: Option<u64>,
+    pub(crate) operations_json: &'a str,
+}
+
+impl Draft<'_> {
+    /// What the key signs. Errors: parts that make no transaction.
+    pub(crate) fn body(self, public_key: PublicKey, location: Option<(f64, f64)>) -> PyResult<TransactionBody> {
+        let mut body = TransactionBody {
+            version: TRANSACTION_VERSION,
+            chain: ChainId::from_hex(self.chain).map_err(value_error)?,
+            sender: hash::account_id(self.region, &public_key),
+            public_key,
+            nonce: self.nonce,
+            expires_at_ms: self.expires_at_ms,
+            work_limit: 0,
+            shard_hint: None,
+            location: location.map(location_of).transpose()?,
+            data: BoundedVec::new(operations_of(self.operations_json)?).map_err(value_error)?,
+        };
+        refuse_small_keys(&body.data)?;
+        body.work_limit = self.work_limit.unwrap_or_else(|| rustorium_execution::worst_case_work(&body));
+        Ok(body)
+    }
+}
+
+/// The id and the canonical bytes of a signed transaction. Errors: it is too large.
+pub(crate) fn finished(py: Python<'_>, transaction: Transaction) -> PyResult<(String, Bound<'_, PyBytes>)> {
+    let (id, bytes) = (hash::transaction_id(&transaction.body), encode(&transaction));
     if bytes.len() > TRANSACTION_BYTES_MAX {
         return Err(value_error(format!(
             "the transaction has {} bytes and may have {TRANSACTION_BYTES_MAX}",

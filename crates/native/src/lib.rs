@@ -17,6 +17,7 @@ mod node;
 mod openapi;
 mod restart;
 mod rollup;
+mod signer;
 mod signing_key;
 mod sim;
 mod sim_forge;
@@ -64,6 +65,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     wallet::register(module)?;
     ceremony::register(module)?;
     restart::register(module)?;
+    signer::register(module)?;
     rollup::register(module)?;
     Ok(())
 }

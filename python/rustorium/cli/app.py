@@ -30,6 +30,7 @@ from rustorium.cli import (
     query,
     recover,
     replay,
+    signer,
     sim,
     snapshot,
     status,
@@ -69,6 +70,7 @@ app.add_typer(care.debug_group, name="debug")
 app.add_typer(care.systemd_group, name="systemd")
 app.add_typer(testnet.group, name="testnet")
 app.add_typer(keys.group, name="keys")
+app.add_typer(signer.group, name="signer")
 app.add_typer(snapshot.group, name="snapshot")
 app.add_typer(tx.group, name="tx")
 app.add_typer(committee.group, name="node")

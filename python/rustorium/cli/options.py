@@ -48,7 +48,9 @@ MaxAgeOption = Annotated[
 WitnessOption = Annotated[
     list[str] | None, typer.Option("--witness", help="URL of another node that must have the proof's block; repeat.")
 ]
-KeyOption = Annotated[Path, typer.Option("--key", help="Key file of the account that signs.")]
+KeyOption = Annotated[
+    Path, typer.Option("--key", help="Key file of the account that signs, or unix:SOCKET?key=PUBLIC_KEY.")
+]
 TokenFileOption = Annotated[
     Path | None,
     typer.Option(

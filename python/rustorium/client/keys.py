@@ -1,9 +1,10 @@
-"""Account keys: made, sealed into files, opened.
+"""Account keys: made, sealed into files, opened, or in a signer process.
 
 Invariants: the seed never shows in a repr; a file's kind names the account's region, without which it has no address.
 """
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
@@ -17,18 +18,59 @@ from rustorium.errors import KeyFileError, KeyFileMissing
 class Key:
     """An account's Ed25519 key with its home region."""
 
-    __slots__ = ("address", "public_key", "region", "seed")
+    __slots__ = ("_seed", "_socket", "address", "public_key", "region")
 
     def __init__(self, seed: bytes, region: int = 0) -> None:
         if len(seed) != 32 or not 0 <= region <= 255:
             raise KeyFileError("a key has 32 bytes, and its region is 0 to 255: check where it comes from")
         public = _native.public_key(seed)
-        self.seed, self.region = seed, region
+        self._seed: bytes | None = seed
+        self._socket, self.region = "", region
         self.public_key = public.hex()
         self.address = _native.account_id(region, public)
 
     def __repr__(self) -> str:
         return f"Key({self.address})"
+
+    @property
+    def seed(self) -> bytes:
+        """The secret. Errors: KeyFileError where a signer process has it."""
+        if self._seed is None:
+            raise KeyFileError(
+                "the key is in a signer process, which signs transactions alone: name a key file here",
+                code="key-remote",
+            )
+        return self._seed
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether a signer process has the secret."""
+        return self._seed is None
+
+    @classmethod
+    def remote(cls, url: str) -> Self:
+        """The key of `unix:SOCKET?key=PUBLIC_KEY&region=0`, which a signer process has. Errors: KeyFileError."""
+        parts = re.fullmatch(
+            r"unix:(?P<socket>[^?]+)\?key=(?P<key>[0-9a-fA-F]{64})(&region=(?P<region>[0-9]{1,3}))?", url
+        )
+        region = int(parts["region"] or 0) if parts is not None else 256
+        if parts is None or region > 255:
+            raise KeyFileError(
+                f"{url} names no key of a signer: write unix:/path/to/signer.sock?key=PUBLIC_KEY&region=0",
+                code="key-invalid",
+            )
+        key = cls.__new__(cls)
+        key._seed, key._socket, key.region = None, parts["socket"], region
+        key.public_key = parts["key"].lower()
+        key.address = _native.account_id(region, bytes.fromhex(key.public_key))
+        return key
+
+    def build_transaction(self, chain: str, nonce: int, expires_at_ms: int, operations_json: str) -> tuple[str, bytes]:
+        """A signed transaction: its id and bytes. Errors: ValueError for parts that make none, NativeError."""
+        rest = (chain, self.region, nonce, expires_at_ms, None, operations_json)
+        if self._seed is None:
+            return _native.signer_transaction(self._socket, bytes.fromhex(self.public_key), *rest)
+        return _native.build_transaction(self._seed, *rest)
 
     @classmethod
     def generate(cls, region: int = 0) -> Self:
@@ -37,7 +79,10 @@ class Key:
 
     @classmethod
     def open(cls, path: str | Path, passphrase_file: str | Path | None = None) -> Self:
-        """Opens a key file; finds the passphrase like the commands do. Errors: KeyFileError, NativeError."""
+        """Opens a key file, or a signer's key by its URL (`remote`); finds the passphrase like the commands do. Errors:
+        KeyFileError, NativeError."""
+        if str(path).startswith("unix:"):
+            return cls.remote(str(path))
         file = Path(path)
         if not file.is_file():
             raise KeyFileMissing(f"there is no key file {file}: name an existing one")

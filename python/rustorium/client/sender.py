@@ -14,7 +14,6 @@ import anyio
 import anyio.to_thread
 from anyio.abc import TaskGroup
 
-from rustorium import _native
 from rustorium.api import Operation
 from rustorium.client import wire
 from rustorium.client.keys import Key
@@ -65,14 +64,12 @@ class Sender:
             signed = []
             for nonce, operations in zip(numbers, wanted, strict=True):
                 text = json.dumps(list(operations))
-                identity, raw = _native.build_transaction(
-                    signer.seed, chain, signer.region, nonce, expiry_ms, None, text
-                )
+                identity, raw = signer.build_transaction(chain, nonce, expiry_ms, text)
                 signed.append(SignedTransaction(identity, raw, signer.address, nonce, expiry_ms))
             return signed
 
         try:
-            signed = build() if len(wanted) == 1 else await anyio.to_thread.run_sync(build)
+            signed = build() if len(wanted) == 1 and not signer.is_remote else await anyio.to_thread.run_sync(build)
         except BaseException as error:
             for nonce in numbers:
                 account.nonces.unused(nonce)

@@ -136,6 +136,18 @@ FINDINGS: Mapping[str, Kind] = {
         Act.ASK,
         "correct the files: until then the gateway goes on with what it had, and a restart of the node would fail",
     ),
+    "signer-unreachable": Kind(
+        Severity.DEGRADED,
+        Act.ASK,
+        "start the signer process (`rustorium-node signer run`), or correct what it says: the node goes on without "
+        "voting and votes again when the signer is back",
+    ),
+    "signer-refuses": Kind(
+        Severity.DEGRADED,
+        Act.ASK,
+        "look for another node that uses this validator key, and stop it; a few refusals after a crash of this node "
+        "are no fault",
+    ),
     "key-retired": Kind(
         Severity.DEGRADED, Act.ASK, "stop it and run `rustorium-node node replace-key`, or leave it a follower"
     ),

@@ -19,6 +19,8 @@ SUSPICION_PHI = 8
 """One wrong suspicion in 10^8 looks, were arrivals normal."""
 CLOCK_LASTS_MS = 5_000
 """How long the chain's time must be ahead of the clock: a clock that was just set right comes with blocks of before."""
+SIGNER_LASTS_MS = 1_000
+"""How long a signer must be away: one that is started again is back within a moment."""
 JOURNAL_BYTES_MAX = 64 << 20
 """A journal that holds more is large: what a validator needs of it is a few views' worth."""
 JOURNAL_AGE_MS_MAX = 600_000
@@ -75,6 +77,10 @@ class Vitals:
     """Which block waited of late for the clock alone; empty where none did."""
     left_out: str = ""
     """Which homes are passed over because they left out what they were sent; empty where none is."""
+    signer_away: str = ""
+    """Why the signer process signs nothing; empty where it does, or there is none."""
+    signer_refused: str = ""
+    """What the signer refused within the last minute."""
     quorum_lost: str = ""
     """Why too few validators are connected; empty where enough are."""
     certificate_ends: str = ""
@@ -160,8 +166,7 @@ class Detector:
             yield "catching-up", (f"it has executed height {vitals.executed}", config.lasts_ms)
         yield from self._member_signs(vitals)
         yield from self._tls_signs(vitals)
-        if vitals.retired:
-            yield "key-retired", (vitals.retired, 0)
+        yield from self._key_signs(vitals)
         if suspected := self._suspected(vitals):
             yield "peers-suspected", (suspected, 0)
 
@@ -171,6 +176,15 @@ class Detector:
         if vitals.tls_trouble:
             # Certificate and key are not written in one moment.
             yield "tls-files-unusable", (vitals.tls_trouble, self._config.lasts_ms)
+
+    def _key_signs(self, vitals: Vitals) -> Iterator[tuple[str, tuple[str, int]]]:
+        """Signs of the validator key, and of the process that has it."""
+        if vitals.retired:
+            yield "key-retired", (vitals.retired, 0)
+        if vitals.signer_away:
+            yield "signer-unreachable", (vitals.signer_away, SIGNER_LASTS_MS)
+        if vitals.signer_refused:
+            yield "signer-refuses", (vitals.signer_refused, 0)
 
     def _member_signs(self, vitals: Vitals) -> Iterator[tuple[str, tuple[str, int]]]:
         """Signs of clocks and of members that leave out, sign falsely or don't lead."""

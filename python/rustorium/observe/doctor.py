@@ -182,7 +182,9 @@ def _chain(home: Home) -> Iterator[Check]:
 
 def _files(home: Home, config: Config) -> Iterator[Check]:
     wanted = [(home.node_key, "node"), (home.storage_key, "storage")]
-    if config.node.role == "validator":
+    if config.node.role == "validator" and config.signer.url:
+        yield _signer(home, config)
+    elif config.node.role == "validator":
         wanted.append((home.validator_key, "validator"))
     for path, kind in wanted:
         if not path.is_file():
@@ -201,6 +203,17 @@ def _files(home: Home, config: Config) -> Iterator[Check]:
         f"mode {mode:o}",
         f"chmod 700 {home.path}" if exposed else "",
     )
+
+
+def _signer(home: Home, config: Config) -> Check:
+    """The process that has the validator key."""
+    socket = home.path.absolute() / config.signer.url.removeprefix("unix:")
+    if home.validator_key.exists():
+        return Check("signer", Result.fail, f"{home.validator_key} is here too", "move it to the signer's folder")
+    if not socket.is_socket():
+        return Check("signer", Result.warn, f"nobody listens at {socket}", "start it: `rustorium-node signer run`")
+    mode = socket.stat().st_mode & 0o777
+    return Check("signer", Result.ok, f"its socket is there, mode {mode:o}")
 
 
 def _tokens(home: Home, config: Config) -> Check:

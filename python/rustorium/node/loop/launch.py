@@ -39,7 +39,7 @@ class Launch:
     """Opens what the node keeps on disk."""
     node_key: _native.SigningKey
     validator_key: _native.SigningKey | None
-    """None: it follows."""
+    """None: it follows, or a signer process has the key."""
     public_keys: Mapping[str, str]
     """Of the keys that it uses, by their names: `node_key`, and of a validator `validator_key`."""
     keep_few: int | None
@@ -79,13 +79,15 @@ def prepare(home: Home, loaded: Loaded, passphrase_file: Path | None, environmen
             code="restart-begun",
         )
     own_key = open_signing_key(home.node_key, "node", passphrase_file, environment)
-    validator_key = _validator_key(home, config, passphrase_file, environment)
+    signer = _signer(home, config)
+    validator_key = None if signer is not None else _validator_key(home, config, passphrase_file, environment)
     storage_key = open_storage_key(home.storage_key, passphrase_file, environment)
     node_key, index = own_key.public.hex(), None
     public_keys = {"node_key": node_key}
-    if validator_key is not None:
-        public_keys["validator_key"] = validator_key.public.hex()
-        index = _index_of(home, validators, public_keys["validator_key"], node_key)
+    own = signer["key_hex"] if signer is not None else validator_key.public.hex() if validator_key is not None else None
+    if own is not None:
+        public_keys["validator_key"] = own
+        index = _index_of(home, validators, own, node_key)
     chain = _native.genesis_hash(genesis_bytes)
     homeformat.check_chain(found, home.path, chain)
     followers = Door(home.followers, config.p2p.followers_named).keys()
@@ -99,6 +101,7 @@ def prepare(home: Home, loaded: Loaded, passphrase_file: Path | None, environmen
         "http_listen": resolve(config.http.listen, "http.listen"),
         "client_listen": resolve(config.client.listen, "client.listen"),
         "metrics_listen": resolve(config.metrics.listen, "metrics.listen"),
+        "signer": signer,
         **_peers(home, config, validators, node_key),
         "gateway": {
             "submit": config.gateway.submit,
@@ -153,6 +156,20 @@ def _own_names(config: Config) -> list[str]:
     """The machine's name, and the one that the gateway listens on."""
     names = [socket.gethostname(), split_address(config.http.listen)[0]]
     return [name for name in names if name and not is_address(name)]
+
+
+def _signer(home: Home, config: Config) -> dict[str, str] | None:
+    """The process that holds the validator key. None: the node does, or there is none. Errors: HomeError."""
+    if not config.signer.url or config.node.role == "follower":
+        return None
+    if home.validator_key.exists():
+        raise HomeError(
+            f"{home.config} names a signer, and {home.validator_key} is there too: move that file to the signer's "
+            "folder, since two processes with one key sign twice",
+            code="key-twice",
+        )
+    socket = home.path.absolute() / config.signer.url.removeprefix("unix:")
+    return {"socket": str(socket), "key_hex": config.signer.key.lower()}
 
 
 def _validator_key(

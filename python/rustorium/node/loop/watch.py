@@ -111,6 +111,8 @@ class Watch:
             chain_ahead_ms=chain_ahead_ms(read, now_ms),
             block_ahead=block_ahead(read),
             left_out=left_out(read),
+            signer_away=(read["signer"] or {}).get("away", ""),
+            signer_refused=(read["signer"] or {}).get("refused", ""),
             quorum_lost=quorum_lost(status),
             certificate_ends=certificate_ends(read["tls"], now_ms),
             tls_trouble=(read["tls"] or {}).get("trouble") or "",

@@ -8,6 +8,7 @@ mod light;
 mod peers;
 mod proofs;
 mod shielded;
+mod signer;
 mod state;
 mod text;
 mod zk;
@@ -93,6 +94,9 @@ pub const TARGETS: &[Target] = &[
     taking(4 * MIB, target("http", Middle, faces::http, faces::requests)),
     target("client_frame", Low, faces::client_frame, faces::client_frames),
     target("server_frame", Low, faces::server_frame, faces::server_frames),
+    // Between a node and its signer.
+    target("signer_request", Low, signer::request, signer::requests),
+    target("signer_reply", Low, signer::reply, signer::replies),
     // Text.
     target("address", Low, text::address, text::addresses),
     target("peer_address", Low, text::peer_address, text::peer_addresses),

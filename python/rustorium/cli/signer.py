@@ -1,0 +1,95 @@
+"""`signer init`, `signer run`, `signer adopt` and `signer show`: keys in a process of their own."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rustorium.cli.options import PassphraseOption
+from rustorium.cli.output import Format, Output, emit, emit_one, note
+
+group = typer.Typer(
+    help="Keep keys in a process of their own, which signs nothing that contradicts what it signed before.",
+    no_args_is_help=True,
+)
+StateOption = Annotated[
+    Path, typer.Option("--state", help="Folder of the signer's records; on a disk that keeps them.")
+]
+ValidatorOption = Annotated[
+    str, typer.Option("--validator", help="The validator's key file, or a pkcs11: URI of a key in a token.")
+]
+
+
+@group.command()
+def init(
+    state: StateOption,
+    validator: ValidatorOption,
+    adopt: Annotated[
+        bool,
+        typer.Option("--adopt", help="The key has signed already: take over what its node's journal shows."),
+    ] = False,
+    passphrase_file: PassphraseOption = None,
+    output: Output = Format.table,
+) -> None:
+    """Make the record of what a validator key signs, once for each key. Without it the signer doesn't start."""
+    from rustorium.signing import create_record
+
+    emit_one(create_record(state, validator, adopt, passphrase_file, os.environ), output)
+    note("next: `rustorium-node signer run`, and url and key in the section [signer] of the node's config.toml")
+
+
+@group.command()
+def run(
+    socket: Annotated[Path, typer.Option("--socket", help="Where to listen: the node's signer.url is unix:SOCKET.")],
+    state: StateOption,
+    genesis: Annotated[list[Path], typer.Option("--genesis", help="Genesis file of a chain to sign for; repeat.")],
+    validator: Annotated[
+        list[str] | None, typer.Option("--validator", help="Key file or pkcs11: URI of a validator key; repeat.")
+    ] = None,
+    account: Annotated[
+        list[str] | None, typer.Option("--account", help="Key file or pkcs11: URI of an account's key; repeat.")
+    ] = None,
+    allow_user: Annotated[
+        list[int] | None,
+        typer.Option("--allow-user", help="Number of another user whose processes may have signatures; repeat."),
+    ] = None,
+    passphrase_file: PassphraseOption = None,
+    output: Output = Format.table,
+) -> None:
+    """Sign for nodes and clients on a Unix socket until Ctrl-C or SIGTERM. Only this user's processes are heard."""
+    from rustorium.signing import open_signer
+
+    signer, rows = open_signer(
+        socket, state, genesis, validator or [], account or [], allow_user or [], passphrase_file, os.environ
+    )
+    emit(rows, output, ["role", "public_key", "source"])
+    note(f"listens at {socket}")
+    signer.run_until_signal()
+
+
+@group.command()
+def adopt(
+    state: StateOption,
+    validator: ValidatorOption,
+    passphrase_file: PassphraseOption = None,
+    output: Output = Format.table,
+) -> None:
+    """Believe what the next node's journal shows, after an old copy of the record was brought back. Only where no other
+    node has used the key since; stop the signer first."""
+    from rustorium.signing import adopt_record
+
+    emit_one(adopt_record(state, validator, passphrase_file, os.environ), output)
+
+
+@group.command()
+def show(
+    state: StateOption,
+    validator: ValidatorOption,
+    passphrase_file: PassphraseOption = None,
+    output: Output = Format.table,
+) -> None:
+    """Show what the record of a validator key says; the signer must not run."""
+    from rustorium.signing import show_record
+
+    emit(show_record(state, validator, passphrase_file, os.environ), output)

@@ -1,0 +1,146 @@
+"""Real processes: validators whose keys are in signer processes; kill -9 of one, and two nodes with one key."""
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from process_tools import assert_no_panic, assert_one_sentence, counter, level, run_command, statuses, wait_for
+from rustorium.client import Client, Key
+from rustorium.home import Home
+from rustorium.testing import DevnetFactory
+from signer_tools import Signers
+
+pytestmark = pytest.mark.nodes
+
+FREE_PORTS = [part for name in ("p2p", "http", "client", "metrics") for part in (f"--{name}-listen", "127.0.0.1:0")]
+
+
+def log_of(home: Path) -> str:
+    path = home / "log" / "node.jsonl"
+    return path.read_text(errors="replace") if path.exists() else ""
+
+
+def test_validators_sign_through_their_signers_and_never_twice(devnet_factory: DevnetFactory, tmp_path: Path) -> None:
+    net = devnet_factory(start=False, nodes=4, accounts=1)
+    validators = json.loads(Path(net.net.genesis).read_text())["validators"]
+    # It dials every other one, so that a copy of it reaches them all.
+    victim = min(range(4), key=lambda index: validators[index]["node_key"])
+    others = [index for index in range(4) if index != victim]
+    key = Key.open(net.net.accounts[0].key_file)
+    home = Home(Path(net.net.nodes[victim].home))
+    with Signers(net) as signers:
+        net.start()
+        assert not home.validator_key.exists()
+        with Client([net.net.nodes[index].http for index in others], genesis=Path(net.net.genesis), key=key) as client:
+            for number in range(5):
+                client.put(b"before-%d" % number, b"1", wait="final")
+            assert all(counter(net, index, "rustorium_signer_up") == 1 for index in range(4))
+
+            # kill -9: the node goes on without voting, says so, and votes again once the signer is back.
+            signers.kill(victim)
+            client.put(b"meanwhile", b"1", wait="final")
+            wait_for(
+                "it is found", lambda: "signer-unreachable" in [one.code for one in statuses(net, [victim])[0].findings]
+            )
+            wait_for("it follows", lambda: level(net))
+            signers.start(victim)
+            wait_for("it signs again", lambda: counter(net, victim, "rustorium_signer_up") == 1)
+            assert net.terminate(others[0]) == 0
+        running = [victim, *others[1:]]
+        with Client([net.net.nodes[index].http for index in running], genesis=Path(net.net.genesis), key=key) as client:
+            client.put(b"needed", b"1", wait="final")
+            net.restart(others[0])
+
+            # Two nodes with one key: as long as one has the signer, the other one gets nothing signed.
+            copy = tmp_path / "copy"
+            net.signal(victim, signal.SIGSTOP)
+            shutil.copytree(home.path, copy, ignore=shutil.ignore_patterns("*.sock", "node.jsonl", "lock"))
+            command = [sys.executable, "-m", "rustorium.cli", "start", "--home", str(copy), *FREE_PORTS]
+            command += ["--passphrase-file", str(net.root / "passphrase")]
+            with (tmp_path / "copy.log").open("wb") as said:
+                process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=said, stderr=said)
+            try:
+                wait_for(
+                    "the signer refuses it", lambda: '"signer-in-use"' in log_of(copy) or process.poll() is not None
+                )
+                assert process.poll() is None, (tmp_path / "copy.log").read_text()
+                assert '"signer_ready"' not in log_of(copy)
+                net.kill(victim)
+                wait_for("it takes over", lambda: '"signer_ready"' in log_of(copy))
+                # Three of four are a quorum: the chain goes on only where the copy's votes count.
+                wait_for("it may sign", lambda: '"may_sign"' in log_of(copy))
+                assert net.terminate(others[0]) == 0
+                with Client(
+                    [net.net.nodes[index].http for index in others[1:]], genesis=Path(net.net.genesis), key=key
+                ) as two:
+                    two.put(b"by the copy", b"1", wait="final")
+                assert [(one.evidence, one.retired) for one in statuses(net, others[1:])] == [((), "")] * 2
+            finally:
+                process.terminate()
+                process.wait()
+    assert_no_panic(net)
+
+
+def test_accounts_sign_through_a_signer(devnet_factory: DevnetFactory, tmp_path: Path) -> None:
+    net = devnet_factory(nodes=1, accounts=1)
+    account = Key.open(net.net.accounts[0].key_file)
+    socket = Path(signers_folder(tmp_path)) / "a.sock"
+    words = ["signer", "run", "--socket", str(socket), "--state", str(tmp_path / "state"), "--genesis", net.net.genesis]
+    words += ["--account", net.net.accounts[0].key_file, "--passphrase-file", str(net.root / "passphrase")]
+    with (tmp_path / "signer.log").open("wb") as log:
+        process = subprocess.Popen([sys.executable, "-m", "rustorium.cli", *words], stdout=log, stderr=log)
+    try:
+        said = tmp_path / "signer.log"
+        wait_for("it listens", lambda: "listens at" in said.read_text() or process.poll() is not None)
+        assert socket.stat().st_mode & 0o777 == 0o600
+        url = f"unix:{socket}?key={account.public_key}&region={account.region}"
+        key = Key.open(url)
+        assert (key.address, key.is_remote) == (account.address, True)
+        with Client(net.net.endpoints, genesis=Path(net.net.genesis), key=key) as client:
+            assert client.put(b"by the signer", b"1", wait="final").receipt is not None
+        wrong = f"unix:{socket}?key={'00' * 32}"
+        ended = run_command("tx", "put", "name", "value", "--net", str(net.path), "--key", wrong)
+        assert_one_sentence(ended, 1)
+    finally:
+        process.terminate()
+        assert process.wait() == 0
+    assert not socket.exists()
+
+
+def signers_folder(tmp_path: Path) -> str:
+    """A folder whose path is short enough for a socket's."""
+    import tempfile
+
+    return tempfile.mkdtemp(prefix="rs-")
+
+
+def test_a_signer_says_what_it_lacks(tmp_path: Path, devnet_factory: DevnetFactory) -> None:
+    net = devnet_factory(start=False, nodes=1, accounts=1)
+    home = Home(Path(net.net.nodes[0].home))
+    passphrase = ["--passphrase-file", str(net.root / "passphrase")]
+    run = ["signer", "run", "--socket", str(tmp_path / "s.sock"), "--state", str(tmp_path / "state")]
+    run += ["--genesis", net.net.genesis]
+    assert_one_sentence(run_command(*run), 2, "--validator or --account")
+    key = ["--validator", str(home.validator_key)]
+    assert_one_sentence(run_command(*run, *key, *passphrase), 1, "signer init", "[signer-state-missing]")
+    wrong = ["--account", str(home.validator_key)]
+    assert_one_sentence(run_command(*run, *wrong, *passphrase), 1, "no account's", "[key-wrong-kind]")
+    state = ["--state", str(tmp_path / "state")]
+    assert run_command("signer", "init", *state, *key).returncode == 0
+    assert_one_sentence(run_command("signer", "init", *state, *key), 1, "[signer-state-exists]")
+    shown = run_command("signer", "show", *state, *key, "-o", "json")
+    assert json.loads(shown.stdout)[0]["mode"] == "guarding"
+    assert run_command("signer", "adopt", *state, *key).returncode == 0
+    shown = run_command("signer", "show", *state, *key, "-o", "json")
+    assert json.loads(shown.stdout)[0]["mode"] == "adopting"
+    # A home that has the key beside a signer would sign twice.
+    public = json.loads(home.validator_key.read_text())["public"]
+    section = f'\n[signer]\nurl = "unix:/run/s.sock"\nkey = "{public}"\n'
+    home.config.write_text(home.config.read_text() + section)
+    ended = run_command("start", "--home", str(home.path), *passphrase)
+    assert_one_sentence(ended, 1, "two processes with one key", "[key-twice]")

@@ -1,0 +1,116 @@
+"""Signer processes for the validators of a devnet: made, started, killed and ended here."""
+
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from process_tools import wait_for
+from rustorium.config import SignerSection, render
+from rustorium.devnet import Devnet
+from rustorium.home import Home, write_private
+from rustorium.signing import create_record
+
+
+class Signers:
+    """A signer for each validator of a devnet that doesn't run yet, whose key it takes out of the home. `keys`: what
+    signs instead of the key files, such as URIs of keys in a token."""
+
+    def __init__(self, net: Devnet, keys: Sequence[str] | None = None) -> None:
+        self.net = net
+        # Short: the path of a socket may have 107 bytes.
+        self._folder = tempfile.TemporaryDirectory(prefix="rs-")
+        self.root = Path(self._folder.name)
+        self._processes: list[subprocess.Popen[bytes] | None] = [None] * len(net.net.nodes)
+        self.keys = [self._take(index) if keys is None else keys[index] for index in range(len(net.net.nodes))]
+
+    def _take(self, index: int) -> str:
+        home = Home(Path(self.net.net.nodes[index].home))
+        moved = self.root / f"validator-{index}.key"
+        moved.write_bytes(home.validator_key.read_bytes())
+        moved.chmod(0o600)
+        home.validator_key.unlink()
+        return str(moved)
+
+    @property
+    def passphrase(self) -> Path:
+        """Opens all key files."""
+        return self.net.root / "passphrase"
+
+    def socket(self, index: int) -> Path:
+        """Where a validator's signer listens."""
+        return self.root / f"{index}.sock"
+
+    def state(self, index: int) -> Path:
+        """What it signed."""
+        return self.root / f"state-{index}"
+
+    def configure(self, index: int, public_key: str) -> None:
+        """Has the validator's node ask its signer."""
+        home = Home(Path(self.net.net.nodes[index].home))
+        config = home.load_config().config
+        named = SignerSection(f"unix:{self.socket(index)}", public_key)
+        home.config.unlink()
+        write_private(home.config, render(replace(config, signer=named)))
+
+    def init(self, index: int) -> None:
+        """Makes the validator's record and configures its node."""
+        made = create_record(self.state(index), self.keys[index], False, self.passphrase, {})
+        self.configure(index, str(made["public_key"]))
+
+    def spawn(self, index: int) -> None:
+        """Starts a validator's signer, without waiting for it."""
+        words = ["signer", "run", "--socket", str(self.socket(index)), "--state", str(self.state(index))]
+        words += ["--genesis", self.net.net.genesis, "--validator", self.keys[index]]
+        words += ["--passphrase-file", str(self.passphrase)]
+        with self.log(index).open("wb") as log:
+            self._processes[index] = subprocess.Popen(
+                [sys.executable, "-m", "rustorium.cli", *words], stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
+
+    def wait(self, index: int) -> None:
+        """Until it listens."""
+        process = self._processes[index]
+        assert process is not None
+        said = self.log(index)
+        wait_for("the signer listens", lambda: "listens at" in said.read_text() or process.poll() is not None)
+        assert process.poll() is None, said.read_text()
+
+    def start(self, index: int) -> None:
+        """Starts a validator's signer, and waits until it listens."""
+        self.spawn(index)
+        self.wait(index)
+
+    def log(self, index: int) -> Path:
+        """What it says."""
+        return self.root / f"{index}.log"
+
+    def kill(self, index: int) -> None:
+        """kill -9."""
+        process = self._processes[index]
+        assert process is not None
+        process.kill()
+        process.wait()
+
+    def __enter__(self) -> Self:
+        for index in range(len(self._processes)):
+            self.init(index)
+            self.spawn(index)
+        for index in range(len(self._processes)):
+            self.wait(index)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for process in self._processes:
+            if process is not None:
+                process.terminate()
+        for process in self._processes:
+            if process is not None:
+                process.wait()
+        self._folder.cleanup()
