@@ -10,9 +10,10 @@ from types import TracebackType
 from typing import Self
 
 from process_tools import wait_for
-from rustorium.config import SignerSection, render
+from rustorium.config import render
 from rustorium.devnet import Devnet
 from rustorium.home import Home, write_private
+from rustorium.signersection import SignerSection
 from rustorium.signing import create_record
 
 

@@ -7,22 +7,21 @@ from typing import Any, Self, final
 from rustorium.consensus.vocabulary import Effect, Input
 
 __all__ = [
-    "Backups", "Light", "NativeError", "Node", "Restoring", "RollupProver", "ShieldedProver",
-    "ShieldedWallet", "SigningKey", "SimChain", "SimDisk", "SimNode", "Starting", "StorageKey", "TlsAuthority",
-    "account_id", "asset_id", "audit_record", "audit_record_by", "audit_verify", "block_digest", "boundary_of",
-    "build_transaction", "ceremony_begin", "ceremony_circuits", "ceremony_contribute", "ceremony_finish",
-    "ceremony_second", "ceremony_verify", "check_tls", "copy_store", "describe_change", "describe_transaction",
-    "destroy_file", "devnet_pool_key",
-    "forbid_core_dumps", "format_address", "generate_seed", "genesis_describe", "genesis_encode",
-    "genesis_hash", "genesis_state", "home_lane", "key_opens", "load_run", "new_backup_key", "open_key", "openapi",
-    "parse_address", "payload_root", "pool_account", "pool_row", "pool_transfers", "prove_possession",
-    "public_key", "read_journal", "replace_backup_key", "reseal_key", "restart_apply", "restart_base",
-    "restart_plan", "restart_sign",
-    "rollup_apply", "rollup_batch_hash", "rollup_root", "seal_key", "seal_secret", "signed_header",
-    "sim_forge_batch", "sim_forge_proposal", "sim_forge_vote", "sim_read_frame", "sim_signature_work",
-    "tracing_init", "transaction_input", "value_hash", "verifier_id", "verify_block", "verify_receipt_proof",
-    "version", "versions", "wrap_proof", "zk_describe", "zk_inputs", "zk_key", "zk_proof", "zk_verify",
-    "zk_verify_all",
+    "Backups", "HeldKey", "Light", "NativeError", "Node", "Restoring", "RollupProver", "ShieldedProver",
+    "ShieldedWallet", "SignerProcess", "SigningKey", "SimChain", "SimDisk", "SimNode", "Starting", "StorageKey",
+    "TlsAuthority", "account_id", "asset_id", "audit_record", "audit_record_by", "audit_verify", "block_digest",
+    "boundary_of", "build_transaction", "ceremony_begin", "ceremony_circuits", "ceremony_contribute",
+    "ceremony_finish", "ceremony_second", "ceremony_verify", "check_tls", "copy_store", "describe_change",
+    "describe_transaction", "destroy_file", "devnet_pool_key", "forbid_core_dumps", "format_address", "generate_seed",
+    "genesis_describe", "genesis_encode", "genesis_hash", "genesis_state", "home_lane", "key_opens", "load_run",
+    "new_backup_key", "open_key", "openapi", "parse_address", "payload_root", "pool_account", "pool_row",
+    "pool_transfers", "prove_possession", "public_key", "read_journal", "replace_backup_key", "reseal_key",
+    "restart_apply", "restart_base", "restart_plan", "restart_sign", "rollup_apply", "rollup_batch_hash",
+    "rollup_root", "seal_key", "seal_secret", "signed_header", "signer_adopt", "signer_create", "signer_show",
+    "signer_transaction", "sim_forge_batch", "sim_forge_proposal", "sim_forge_vote", "sim_read_frame",
+    "sim_signature_work", "tracing_init", "transaction_input", "value_hash", "verifier_id", "verify_block",
+    "verify_receipt_proof", "version", "versions", "wrap_proof", "zk_describe", "zk_inputs", "zk_key", "zk_proof",
+    "zk_verify", "zk_verify_all",
 ]  # fmt: skip
 
 class NativeError(Exception):
@@ -283,16 +282,8 @@ def signer_create(state: str, key: bytes, adopt: bool) -> None: ...
 def signer_adopt(state: str, key: bytes) -> None: ...
 def signer_show(state: str, key: bytes) -> str: ...
 def signer_transaction(
-    socket: str,
-    key: bytes,
-    chain: str,
-    region: int,
-    nonce: int,
-    expires_at_ms: int,
-    work_limit: int | None,
-    operations_json: str,
+    socket: str, key: bytes, chain: str, region: int, nonce: int, expires_at_ms: int, operations_json: str
 ) -> tuple[str, bytes]: ...
-def signer_possession(socket: str, validator_key: bytes, node_seed: bytes, chain: str, owner_key: str) -> str: ...
 def forbid_core_dumps() -> None: ...
 def new_backup_key(path: str, passphrase: bytes) -> None: ...
 def replace_backup_key(path: str, passphrase: bytes) -> None:
@@ -340,14 +331,7 @@ class Backups:
         make: bool = False,
     ) -> Self: ...
     def create(
-        self,
-        home: Path,
-        store: Path,
-        node: str,
-        node_key: bytes,
-        validator: bool,
-        chain: str,
-        key: StorageKey,
+        self, home: Path, store: Path, node: str, node_key: bytes, validator: bool, chain: str, key: StorageKey
     ) -> str: ...
     def list(self) -> str: ...
     def verify(self) -> str: ...

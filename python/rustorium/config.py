@@ -19,6 +19,7 @@ import msgspec
 
 from rustorium.consensus.pacemaker import ConsensusConfig
 from rustorium.errors import ConfigError
+from rustorium.signersection import SignerSection
 
 ENV_PREFIX = "RUSTORIUM_"
 HOME_NOTE = ("# Older releases don't know this section and refuse the home: see `rustorium-node upgrade --help`.",)
@@ -221,22 +222,6 @@ class KeysSection:
 
     passphrase_file: str = ""
     """Opens node.key and validator.key; empty: environment, systemd credential, or a prompt on a terminal."""
-
-
-@dataclass(frozen=True, slots=True)
-class SignerSection:
-    """[signer]: a process that has the validator key in the node's stead (`rustorium-node signer run`)."""
-
-    url: str = ""
-    """unix:/path/to/its/socket, from the home on where it is relative. Empty: the node opens validator.key itself."""
-    key: str = ""
-    """The validator's public key (64 hex digits), as the signer prints it."""
-
-    def __post_init__(self) -> None:
-        if self.url and re.fullmatch("unix:.*[^/]", self.url) is None:
-            raise ValueError(f"url is {self.url!r}: write unix:/path/to/signer.sock; `signer run` takes a token's key")
-        if self.url and re.fullmatch("[0-9a-fA-F]{64}", self.key) is None:
-            raise ValueError("key needs the validator's public key of 64 hex digits, which `signer run` prints")
 
 
 @dataclass(frozen=True, slots=True)

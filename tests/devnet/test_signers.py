@@ -87,7 +87,7 @@ def test_validators_sign_through_their_signers_and_never_twice(devnet_factory: D
 
 
 def test_accounts_sign_through_a_signer(devnet_factory: DevnetFactory, tmp_path: Path) -> None:
-    net = devnet_factory(nodes=1, accounts=1)
+    net = devnet_factory(nodes=1, accounts=2)
     account = Key.open(net.net.accounts[0].key_file)
     socket = Path(signers_folder(tmp_path)) / "a.sock"
     words = ["signer", "run", "--socket", str(socket), "--state", str(tmp_path / "state"), "--genesis", net.net.genesis]
@@ -103,9 +103,9 @@ def test_accounts_sign_through_a_signer(devnet_factory: DevnetFactory, tmp_path:
         assert (key.address, key.is_remote) == (account.address, True)
         with Client(net.net.endpoints, genesis=Path(net.net.genesis), key=key) as client:
             assert client.put(b"by the signer", b"1", wait="final").receipt is not None
-        wrong = f"unix:{socket}?key={'00' * 32}"
-        ended = run_command("tx", "put", "name", "value", "--net", str(net.path), "--key", wrong)
-        assert_one_sentence(ended, 1)
+        other = f"unix:{socket}?key={Key.open(net.net.accounts[1].key_file).public_key}"
+        ended = run_command("tx", "put", "name", "value", "--net", str(net.path), "--key", other)
+        assert_one_sentence(ended, 1, "doesn't hold this key", "[signer-other-key]")
     finally:
         process.terminate()
         assert process.wait() == 0
@@ -144,3 +144,33 @@ def test_a_signer_says_what_it_lacks(tmp_path: Path, devnet_factory: DevnetFacto
     home.config.write_text(home.config.read_text() + section)
     ended = run_command("start", "--home", str(home.path), *passphrase)
     assert_one_sentence(ended, 1, "two processes with one key", "[key-twice]")
+
+
+def test_commands_that_need_the_key_file_say_that_a_signer_has_it(
+    tmp_path: Path, devnet_factory: DevnetFactory
+) -> None:
+    net = devnet_factory(start=False, nodes=4, accounts=1)
+    home = Home(Path(net.net.nodes[0].home))
+    public = json.loads(home.validator_key.read_text())["public"]
+    home.config.write_text(home.config.read_text() + f'\n[signer]\nurl = "unix:/run/s.sock"\nkey = "{public}"\n')
+    moved = home.validator_key.rename(tmp_path / "validator.key")
+    old = tmp_path / "old"
+    old.write_bytes((net.root / "passphrase").read_bytes())
+    old.chmod(0o600)
+    named = ["--home", str(home.path)]
+    replaced = run_command("node", "replace-key", *named, "--net", str(net.path), "--passphrase-file", str(old))
+    assert_one_sentence(replaced, 1, "stop that too", "signer init", "[key-in-signer]")
+    # The passphrase would be gone, and with it the signer's key.
+    rotate = ["keys", "rotate", "passphrase"]
+    refused = run_command(*rotate, *named, "--passphrase-file", str(old))
+    assert_one_sentence(refused, 1, "--signer-apart", "[key-in-signer]")
+    new = tmp_path / "new"
+    new.write_text("another one\n")
+    new.chmod(0o600)
+    words = ["--passphrase-file", str(old), "--new-passphrase-file", str(new)]
+    assert run_command(*rotate, "--key", str(moved), *words).returncode == 0
+    assert run_command(*rotate, *named, *words, "--signer-apart").returncode == 0
+    state = ["--state", str(tmp_path / "state"), "--validator", str(moved)]
+    assert run_command("signer", "init", *state, "--passphrase-file", str(new)).returncode == 0
+    # What seals the store is no signer's affair.
+    assert run_command("keys", "rotate", "master", *named, "--passphrase-file", str(new)).returncode == 0

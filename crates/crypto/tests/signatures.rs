@@ -4,8 +4,8 @@
 use proptest::prelude::*;
 use rustorium_crypto::{
     BatchFault, SigningKey, UnsignedBatch, batch_fault, certify, false_signers, is_small_order, own_batch,
-    transaction_id, verify,
-    verify_all, verify_batch, verify_certificate, verify_transactions, verify_vote, verify_votes,
+    transaction_id, verify, verify_all, verify_batch, verify_certificate, verify_transactions, verify_vote,
+    verify_votes,
 };
 use rustorium_types::{
     AccountId, Batch, BatchBody, BatchDigest, BlockDigest, BoundedVec, Certificate, ChainId, Epoch, PublicKey, ShardId,

@@ -4,12 +4,14 @@ use crate::config::{NodeConfig, PeerSetting, ShaperSettings};
 use crate::genesis_file;
 use crate::node::NodeError;
 use crate::notices::Notices;
+use crate::shard::WorkConfig;
 use rustorium_gateway::Tls;
 use rustorium_state::host::open_table;
 use rustorium_state::tables::Tables;
 use rustorium_storage::AuditSink;
 use rustorium_transport::{PeerAddress, Shaper, ShaperOptions};
-use rustorium_types::{Genesis, PublicKey};
+use rustorium_txpool::PoolConfig;
+use rustorium_types::{Genesis, Parameters, PublicKey};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -19,6 +21,8 @@ use tokio::runtime::Runtime;
 /// Cores a thread of the network: more of them only contend.
 const CORES_PER_NETWORK_THREAD: usize = 4;
 const THREADS_MAX: usize = 8;
+/// Long enough for a process that has the links to take them back, over half the globe: it dials again within 50 ms.
+const RIVAL_WAIT_US: u64 = 1_000_000;
 
 pub(crate) fn read_genesis(path: &Path) -> Result<Genesis, NodeError> {
     let text = fs::read_to_string(path).map_err(|error| {
@@ -29,6 +33,20 @@ pub(crate) fn read_genesis(path: &Path) -> Result<Genesis, NodeError> {
     })?;
     genesis_file::from_json(&text)
         .map_err(|error| NodeError::new("genesis-invalid", format!("{}: {error}", path.display())))
+}
+
+/// How a shard treats its own lane and its peers.
+pub(crate) fn work_config(config: &NodeConfig, parameters: &Parameters) -> WorkConfig {
+    let pool = PoolConfig::for_parameters(parameters);
+    WorkConfig {
+        pool: PoolConfig { transactions_max: config.pool_transactions_max.saturating_mul(2), ..pool },
+        batch_delay_us: config.batch_delay_us,
+        heartbeat_us: config.heartbeat_ms * 1000,
+        seeds: seed_book(config).into_keys().collect(),
+        rival_wait_us: RIVAL_WAIT_US,
+        backoff: config.backoff,
+        ..WorkConfig::default()
+    }
 }
 
 /// The gateway's TLS. With files that can't be used a node doesn't start: nobody else would notice.

@@ -19,7 +19,7 @@ use crate::node::{Node, NodeError, Running, StartHandle};
 use crate::notices::Notices;
 use crate::opening::{
     address_book, network_threads, open_notices, open_tables, open_tls, read_genesis, refuse_missing_journal,
-    seed_book, shaper, threads_for,
+    seed_book, shaper, threads_for, work_config,
 };
 use crate::outside::intake::Intake;
 use crate::outside::{Question, Server};
@@ -33,7 +33,7 @@ use crate::rooter::{RootMetrics, Rooter};
 use crate::rooting::RootJob;
 use crate::rotator::Rotator;
 use crate::scraped::Scraped;
-use crate::shard::{Event, ExecutionJob, Shard, WorkConfig};
+use crate::shard::{Event, ExecutionJob, Shard};
 use crate::statesync::Offers;
 use crate::statesync::early::Early;
 use crate::threads::{ShardGauges, ThreadPorts, now, run_shard};
@@ -64,8 +64,6 @@ use tokio::runtime::Runtime;
 const CORES_PER_VERIFIER: usize = 2;
 /// Threads for clients' reads: the gateway lets fewer reads run at once.
 const READ_THREADS_MAX: usize = 32;
-/// Long enough for a process that has the links to take them back, over half the globe: it dials again within 50 ms.
-const RIVAL_WAIT_US: u64 = 1_000_000;
 
 /// What is open before the threads run.
 pub(crate) struct Starting {
@@ -233,8 +231,8 @@ impl Starting {
         )
         .with_tls(self.tls.clone());
         let at = now(self.start);
-        let shard =
-            Shard::recover(self.context.clone(), self.work_config(), ports, at, (tip.digest, tip.header), journaled);
+        let (context, settings) = (self.context.clone(), work_config(&self.config, &self.context.parameters));
+        let shard = Shard::recover(context, settings, ports, at, (tip.digest, tip.header), journaled);
         let mut threads = self.spawn_threads(shard, jobs, &mut vitals)?;
         for _ in 0..threads_for(CORES_PER_VERIFIER) {
             let verifier = verifier.clone();
@@ -335,19 +333,6 @@ impl Starting {
             self.waiters.register_metrics(registry);
             verifier.register_metrics(registry);
         });
-    }
-
-    fn work_config(&self) -> WorkConfig {
-        let pool = PoolConfig::for_parameters(&self.context.parameters);
-        WorkConfig {
-            pool: PoolConfig { transactions_max: self.config.pool_transactions_max.saturating_mul(2), ..pool },
-            batch_delay_us: self.config.batch_delay_us,
-            heartbeat_us: self.config.heartbeat_ms * 1000,
-            seeds: seed_book(&self.config).into_keys().collect(),
-            rival_wait_us: RIVAL_WAIT_US,
-            backoff: self.config.backoff,
-            ..WorkConfig::default()
-        }
     }
 
     fn start_transport(&self, runtime: &Runtime) -> Result<Transport, NodeError> {

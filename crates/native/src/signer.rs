@@ -5,13 +5,12 @@ use crate::ledger::{Draft, finished, value_error};
 use crate::signing_key::SigningKey;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
-use rustorium_gateway::json::PossessionView;
 use rustorium_signer::guard::{Mode, Record};
 use rustorium_signer::{
     Answer, Client, ClientError, Guard, Key, Role, Server, ServerError, Settings, StateError, StateFile, TokenKey,
     TokenUri, What,
 };
-use rustorium_types::{ChainId, Hash, Possession, PossessionBody, PublicKey, Signature, Transaction};
+use rustorium_types::{ChainId, Hash, PublicKey, Signature, Transaction};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -173,7 +172,7 @@ fn signature(socket: &Path, key: PublicKey, what: What) -> Result<Signature, Cli
 
 /// As `build_transaction`, by a signer that has the account's key.
 #[pyfunction]
-#[pyo3(signature = (socket, key, chain, region, nonce, expires_at_ms, work_limit, operations_json))]
+#[pyo3(signature = (socket, key, chain, region, nonce, expires_at_ms, operations_json))]
 #[expect(clippy::too_many_arguments, reason = "the parts of a transaction, by name on the Python side")]
 fn signer_transaction<'py>(
     py: Python<'py>,
@@ -183,38 +182,14 @@ fn signer_transaction<'py>(
     region: u8,
     nonce: u64,
     expires_at_ms: u64,
-    work_limit: Option<u64>,
     operations_json: &str,
 ) -> PyResult<(String, Bound<'py, PyBytes>)> {
     let key = public_key(key)?;
-    let draft = Draft { chain, region, nonce, expires_at_ms, work_limit, operations_json };
+    let draft = Draft { chain, region, nonce, expires_at_ms, work_limit: None, operations_json };
     let body = draft.body(key, None)?;
     let what = What::Transaction(Box::new(body.clone()));
     let signature = detached(py, || signature(Path::new(socket), key, what))?.map_err(client_error)?;
     finished(py, Transaction { body, signature })
-}
-
-/// As `prove_possession`, by a signer that has the validator key.
-#[pyfunction]
-fn signer_possession(
-    py: Python<'_>,
-    socket: &str,
-    validator_key: &[u8],
-    node_seed: &[u8],
-    chain: &str,
-    owner_key: &str,
-) -> PyResult<String> {
-    let (validator_key, node) = (public_key(validator_key)?, crate::ledger::key(node_seed)?);
-    let body = PossessionBody {
-        chain: ChainId::from_hex(chain).map_err(value_error)?,
-        owner_key: Hash::from_hex(owner_key).map_err(value_error)?.0,
-        validator_key,
-        node_key: node.public(),
-    };
-    let asked = detached(py, || signature(Path::new(socket), validator_key, What::Possession(body)))?;
-    let bytes = rustorium_crypto::hash::signed_bytes(rustorium_crypto::domain::POSSESSION, &body);
-    let possession = Possession { validator: asked.map_err(client_error)?, node: node.sign(&bytes) };
-    serde_json::to_string(&PossessionView::from(&possession)).map_err(value_error)
 }
 
 /// Adds the classes and functions to the module.
@@ -225,6 +200,5 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(signer_adopt, module)?)?;
     module.add_function(wrap_pyfunction!(signer_show, module)?)?;
     module.add_function(wrap_pyfunction!(signer_transaction, module)?)?;
-    module.add_function(wrap_pyfunction!(signer_possession, module)?)?;
     Ok(())
 }

@@ -1,5 +1,4 @@
 //! A signer process: holds keys apart from the node, and signs nothing that contradicts what its own record says it signed.
-//! Nodes don't use it yet.
 //!
 //! *Invariants:* what is signed was parsed first, of a kind and a chain that the signer was started for; a vote or batch is
 //! on the signer's disk before its signature leaves; a record that can't be written ends all signing; one node at a time

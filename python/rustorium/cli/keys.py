@@ -79,6 +79,13 @@ def rotate(
     from_: Annotated[
         str | None, typer.Option("--from", help="With --discard-old: refuse while a backup there needs it.")
     ] = None,
+    signer_apart: Annotated[
+        bool,
+        typer.Option(
+            "--signer-apart",
+            help="Of passphrase: the key file of the home's signer process opens with another one, or is in a token.",
+        ),
+    ] = False,
     output: Output = Format.table,
 ) -> None:
     """Replace a key of a node, or a passphrase. What seals rows is replaced while the node runs, and goes on when this
@@ -94,7 +101,7 @@ def rotate(
         emit_one(rotating.backup(file, home, passphrase_file, discard_old, from_), output)
     else:
         place = key.expanduser() if key is not None else home_of(home).path
-        emit_one(rotating.passphrase(place, passphrase_file, new_passphrase_file), output)
+        emit_one(rotating.passphrase(place, passphrase_file, new_passphrase_file, signer_apart), output)
 
 
 @group.command()

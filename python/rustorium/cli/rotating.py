@@ -9,7 +9,7 @@ from pathlib import Path
 from rustorium import _native
 from rustorium.access.passphrases import find_passphrase
 from rustorium.cli.output import note, progress
-from rustorium.errors import KeyFileMissing, UsageError
+from rustorium.errors import HomeError, KeyFileMissing, UsageError
 from rustorium.home import passphrases
 from rustorium.home.paths import Home
 from rustorium.node.admin import rotation
@@ -60,9 +60,14 @@ def _refuse_needed(old: Path, key: Path, opener: Opener, place: str | None) -> N
         )
 
 
-def passphrase(place: Path, passphrase_file: Path | None, new_passphrase_file: Path | None) -> dict[str, object]:
-    """Another passphrase for a home's key files, those of another folder, or one file."""
+def passphrase(
+    place: Path, passphrase_file: Path | None, new_passphrase_file: Path | None, signer_apart: bool
+) -> dict[str, object]:
+    """Another passphrase for a home's key files, those of another folder, or one file. Errors: HomeError where the
+    home's validator key is in a signer process, and its file may open with this passphrase alone."""
     configured = passphrase_file
+    if (place / "config.toml").is_file() and not signer_apart:
+        _refuse_signers(Home(place))
     if passphrase_file is None and (place / "config.toml").is_file():
         configured = Opener(None, os.environ).of_home(Home(place)).passphrase_file
     opener = passphrases.Opener(configured, new_passphrase_file, os.environ)
@@ -72,3 +77,14 @@ def passphrase(place: Path, passphrase_file: Path | None, new_passphrase_file: P
         with progress("key files") as advance:
             done = passphrases.rotate_folder(place, opener, advance)
     return {"kept_in": str(done.kept_in), "key_files": [str(file) for file in done.files]}
+
+
+def _refuse_signers(home: Home) -> None:
+    """The key file of a signer lies elsewhere, and may open with the passphrase that is replaced here alone."""
+    if home.signer_key():
+        raise HomeError(
+            f"a signer process has the validator key of {home.path}, and its key file may open with this passphrase "
+            "alone: seal that file anew first (`keys rotate passphrase --key FILE --passphrase-file OLD "
+            "--new-passphrase-file NEW`), and then run this with --signer-apart",
+            code="key-in-signer",
+        )

@@ -67,10 +67,11 @@ class Key:
 
     def build_transaction(self, chain: str, nonce: int, expires_at_ms: int, operations_json: str) -> tuple[str, bytes]:
         """A signed transaction: its id and bytes. Errors: ValueError for parts that make none, NativeError."""
-        rest = (chain, self.region, nonce, expires_at_ms, None, operations_json)
+        parts = (chain, self.region, nonce, expires_at_ms)
         if self._seed is None:
-            return _native.signer_transaction(self._socket, bytes.fromhex(self.public_key), *rest)
-        return _native.build_transaction(self._seed, *rest)
+            key = bytes.fromhex(self.public_key)
+            return _native.signer_transaction(self._socket, key, *parts, operations_json)
+        return _native.build_transaction(self._seed, *parts, None, operations_json)
 
     @classmethod
     def generate(cls, region: int = 0) -> Self:

@@ -242,7 +242,7 @@ def _check_base(home: Home, key: _native.StorageKey, plan: Plan) -> dict[str, An
 
 def _member(members: list[dict[str, Any]], home: Home, owner: Path, opener: Opener) -> tuple[dict[str, Any], Key]:
     """The home's place in the committee, and its owner's key."""
-    key = opener.public(home.validator_key, "validator")
+    key = home.signer_key() or opener.public(home.validator_key, "validator")
     for member in members:
         if member["validator_key"] == key:
             return member, owner_of(owner, member, opener)

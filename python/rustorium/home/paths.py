@@ -134,6 +134,11 @@ class Home:
         homeformat.refuse_newer(self.path)
         return load(read_text(self.config), environment, flags, source=str(self.config))
 
+    def signer_key(self) -> str:
+        """The validator's public key in hex, where a signer process has it; else empty. Errors: as `load_config`."""
+        config = self.load_config().config
+        return config.signer.key.lower() if config.signer.url and config.node.role == "validator" else ""
+
     def genesis_bytes(self) -> bytes:
         """The genesis' canonical bytes. Errors: HomeMissing, HomeError."""
         return read_genesis(self.genesis)

@@ -104,6 +104,14 @@ def prepare(home: Home, opener: Opener) -> tuple[str, str]:
     the new one. Errors: KeyFileMissing, KeyFileError, HomeError, NativeError."""
     from rustorium import _native
 
+    if not home.validator_key.is_file() and home.signer_key():
+        raise HomeError(
+            f"a signer process has the validator key of {home.path}: stop that too, bring its key file back as "
+            f"{home.validator_key} and take the section [signer] out of {home.config}, run this again, and give the "
+            "new file to the signer by `signer init`; a key in a token is replaced by removing the validator and "
+            "admitting it anew (`committee remove`, `committee add`)",
+            code="key-in-signer",
+        )
     if not home.validator_key.is_file():
         raise KeyFileMissing(f"there is no key file {home.validator_key}: bring the old one back, retired or not")
     passphrase = find_passphrase(home.validator_key, opener.passphrase_file, opener.environment)
