@@ -35,6 +35,21 @@ impl Signer {
         self.key.public()
     }
 
+    /// Whether its disk has the vote.
+    pub fn has_vote(&self, body: &VoteBody) -> bool {
+        self.disk.contains(&Record::Vote(*body))
+    }
+
+    /// Whether its disk has the batch.
+    pub fn has_batch(&self, batch: &Batch) -> bool {
+        self.disk.contains(&Record::Batch(Box::new(batch.clone())))
+    }
+
+    /// An older copy of its record is brought back, which lacks the batches.
+    pub fn forget_batches(&mut self) {
+        self.disk.retain(|record| !matches!(record, Record::Batch(_)));
+    }
+
     /// Both processes start, or a broken connection is made anew.
     pub fn connect(&mut self) -> Option<Event> {
         self.guard = Guard::new(self.public(), self.chains.clone(), self.disk.clone());

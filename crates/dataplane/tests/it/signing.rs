@@ -2,8 +2,9 @@
 
 use crate::chain::{ACCOUNTS, N, account, v};
 use crate::net::Net;
-use rustorium_dataplane::port::Input;
-use rustorium_storage::Store;
+use crate::ports::from;
+use rustorium_dataplane::port::{Effect, Input};
+use rustorium_storage::{RecordKind, Store};
 use rustorium_txpool::home_lane;
 use rustorium_types::*;
 
@@ -163,11 +164,97 @@ fn what_another_node_signed_is_refused_and_not_sent() {
     signer.guard.vote(&twin, View(0)).unwrap();
     let since = net.log.len();
     let refused = net.saw(1, |input| matches!(input, Input::VoteRefused(VoteKind::Nullify, _)));
-    net.effects(
-        1,
-        vec![rustorium_dataplane::port::Effect::Vote { kind: VoteKind::Nullify, view, digest: None, carry: None }],
-    );
+    net.effects(1, vec![Effect::Vote { kind: VoteKind::Nullify, view, digest: None, carry: None }]);
     net.run();
     assert_eq!(signed(&net, 1, since), 0);
     assert_eq!(net.saw(1, |input| matches!(input, Input::VoteRefused(VoteKind::Nullify, _))), refused + 1);
+}
+
+fn nullify(net: &mut Net, index: usize) -> VoteBody {
+    let view = net.nodes[index].shard.view();
+    let body = net.nodes[index].shard.ports.context.committee.body(VoteKind::Nullify, view, BlockDigest::ZERO);
+    net.effects(index, vec![Effect::Vote { kind: VoteKind::Nullify, view, digest: None, carry: None }]);
+    net.run();
+    body
+}
+
+fn journaled(net: &mut Net, index: usize, body: &VoteBody) -> usize {
+    let votes = net.ports(index).on_disk().filter(|record| record.kind == RecordKind::Vote);
+    votes.filter(|record| from::<SignedVote>(&record.payload).body == *body).count()
+}
+
+fn sent(net: &Net, index: usize, since: usize, body: &VoteBody) -> usize {
+    let is_it = |message: &Message| matches!(message, Message::Vote(message) if message.vote.body == *body);
+    net.log[since..].iter().filter(|(sender, _, message)| *sender == index && is_it(message)).count()
+}
+
+#[test]
+fn the_journal_has_a_vote_while_the_signer_still_writes_it() {
+    let mut net = signing_elsewhere();
+    net.nobody_proposes();
+    net.advance(400_000);
+    let signer = net.ports(1).signer.as_mut().unwrap();
+    signer.silent_from = Some(signer.asked + 1);
+    let since = net.log.len();
+    let body = nullify(&mut net, 1);
+    assert_eq!((journaled(&mut net, 1, &body), sent(&net, 1, since, &body)), (1, 0));
+}
+
+#[test]
+fn a_vote_leaves_once_both_disks_have_it() {
+    let mut net = signing_elsewhere();
+    net.nobody_proposes();
+    net.advance(400_000);
+    net.nodes[1].disk_held = true;
+    let since = net.log.len();
+    let body = nullify(&mut net, 1);
+    assert!(net.ports(1).signer.as_ref().unwrap().has_vote(&body));
+    assert_eq!(sent(&net, 1, since, &body), 0);
+    net.nodes[1].disk_held = false;
+    net.run();
+    assert!(sent(&net, 1, since, &body) > 0);
+}
+
+#[test]
+fn a_vote_that_was_asked_for_before_a_crash_leaves_after_it() {
+    for key_returns in [false, true] {
+        let mut net = signing_elsewhere();
+        net.nobody_proposes();
+        net.advance(400_000);
+        let signer = net.ports(1).signer.as_mut().unwrap();
+        signer.silent_from = Some(signer.asked + 1);
+        let body = nullify(&mut net, 1);
+        net.ports(1).signer.as_mut().unwrap().silent_from = None;
+        if key_returns {
+            net.ports(1).signer = None;
+        }
+        net.power_loss(1, 0);
+        let since = net.log.len();
+        net.advance(1_000_000);
+        assert!(sent(&net, 1, since, &body) > 0, "{key_returns}");
+        assert_eq!(net.saw(1, |input| *input == Input::KeyRetired), 0);
+    }
+}
+
+#[test]
+fn a_batch_that_left_before_its_own_sync_is_never_made_twice() {
+    for record_is_old in [false, true] {
+        let mut net = signing_elsewhere();
+        busy(&mut net, 1);
+        net.nodes[1].disk_held = true;
+        let since = net.log.len();
+        let lost = net.submit(1);
+        net.run();
+        let left = |message: &Message| matches!(message, Message::Batch(batch) if batch.body.author == v(1));
+        assert!(net.log[since..].iter().any(|(from, _, message)| *from == 1 && left(message)));
+        if record_is_old {
+            net.ports(1).signer.as_mut().unwrap().forget_batches();
+        }
+        net.power_loss(1, 0);
+        net.advance(1_000_000);
+        settle(&mut net, 1, &[lost]);
+        let next = net.submit_of(1, other_account_of_lane(1));
+        settle(&mut net, 1, &[next]);
+        assert_eq!(net.saw(1, |input| *input == Input::KeyRetired), 0);
+    }
 }
