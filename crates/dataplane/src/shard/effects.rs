@@ -1,6 +1,6 @@
 //! The core's effects, carried out: proposing, voting, and telling peers.
 
-use super::{Now, Outgoing, Ports, Shard};
+use super::{Now, Ports, Shard};
 use crate::landmarks;
 use crate::port::{CertificateName, Effect, Input, PayloadStatus};
 use bytes::Bytes;
@@ -12,6 +12,14 @@ use rustorium_types::{
     ValidatorIndex, View, VoteBody, VoteKind, VoteMessage, encode,
 };
 use std::collections::BTreeMap;
+
+/// What waits for the journal's disk.
+pub(super) enum Outgoing {
+    Vote(Verified<SignedVote>, Option<CertificateName>),
+    Proposal(Bytes, Verified<SignedVote>),
+    /// None: it has left already.
+    Batch(Option<Bytes>),
+}
 
 impl<P: Ports> Shard<P> {
     pub(super) fn apply(&mut self, now: Now, effect: Effect) {
@@ -97,6 +105,13 @@ impl<P: Ports> Shard<P> {
         self.outbox.push_back((position, outgoing));
     }
 
+    /// Lets something leave once the journal is on disk up to `position`, which it may be by now.
+    pub(super) fn leave_after(&mut self, position: u64, outgoing: Outgoing) {
+        let place = self.outbox.partition_point(|(at, _)| *at <= position);
+        self.outbox.insert(place, (position, outgoing));
+        self.on_durable(self.durable);
+    }
+
     pub(super) fn journal_block(&mut self, digest: &BlockDigest) {
         let Some(entry) = self.tree.get_mut(digest) else { return };
         if !std::mem::replace(&mut entry.journaled, true) {
@@ -107,12 +122,13 @@ impl<P: Ports> Shard<P> {
     }
 
     pub(super) fn on_durable(&mut self, position: u64) {
+        self.durable = self.durable.max(position);
         while self.outbox.front().is_some_and(|(at, _)| *at <= position) {
             let Some((_, outgoing)) = self.outbox.pop_front() else { return };
             match outgoing {
                 Outgoing::Batch(frame) => {
-                    self.own_lane.sent += 1;
-                    self.ports.broadcast(Class::Data, frame);
+                    self.own_lane.sent = (self.own_lane.sent + 1).min(self.own_lane.next_seq);
+                    frame.into_iter().for_each(|frame| self.ports.broadcast(Class::Data, frame));
                 }
                 Outgoing::Proposal(frame, vote) => {
                     self.own_proposal = Some(vote.body.view);

@@ -133,6 +133,7 @@ impl<P: Ports> Shard<P> {
         self.clocks.certified(digest);
         let (height, view) = (header.height, header.view);
         let own_lane = self.own_cursor(header);
+        self.follow_own_lane(own_lane);
         self.homes.handed_over(height, &payload);
         let listed: HashSet<BatchDigest> = payload.iter().flatten().map(|batch| batch.digest).collect();
         for gone in self.lanes.finalized(&header.cursors) {

@@ -37,6 +37,7 @@ use crate::periods::Periods;
 use crate::port::{CertificateName, Input, PayloadStatus};
 use blocks::BlockTree;
 use bytes::Bytes;
+use effects::Outgoing;
 use rustorium_crypto::Verified;
 use rustorium_quorum::{Charge, HeldTally, ReportTally, Tally, TallyEvent, VoteGuard};
 use rustorium_storage::RecordKind;
@@ -44,7 +45,7 @@ use rustorium_sync::{FetchConfig, Fetcher, GapConfig, GapFetcher};
 use rustorium_transport::Credit;
 use rustorium_txpool::{Lanes, Pool};
 use rustorium_types::{
-    BlockDigest, Certificate, Hash, Header, Height, Message, PublicKey, SignedVote, ValidatorIndex, View,
+    BlockDigest, Certificate, Hash, Header, Height, Message, PublicKey, ValidatorIndex, View,
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -58,12 +59,6 @@ pub use ports::{Admitted, Ended, Ending, Event, Executed, ExecutionJob, FalseBat
 pub use recovery::{Floor, Journaled, Records};
 pub use timing::Stage;
 pub use work::WorkConfig;
-
-enum Outgoing {
-    Vote(Verified<SignedVote>, Option<CertificateName>),
-    Proposal(Bytes, Verified<SignedVote>),
-    Batch(Bytes),
-}
 
 /// How many views beyond the current one a peer's votes and proposals are kept.
 const VIEW_WINDOW: u64 = 64;
@@ -104,7 +99,10 @@ pub struct Shard<P: Ports> {
     /// Whether this node leads the view.
     leads: bool,
     passed_over: passed_over::PassedOver,
+    /// What waits for the disk, by the position that it waits for.
     outbox: VecDeque<(u64, Outgoing)>,
+    /// How far the journal is on disk.
+    durable: u64,
     /// The newest record's position.
     appended: u64,
     floor: Floor,
@@ -209,6 +207,7 @@ impl<P: Ports> Shard<P> {
             floor: Floor::default(),
             later: Records::default(),
             ending: ending::Ending::default(),
+            durable: 0,
             own_votes: open_votes::OpenVotes::default(),
             own_proposal: None,
             entered_by: None,

@@ -16,6 +16,7 @@ use rustorium_types::{
     Batch, Block, BlockDigest, Certificate, Cursor, Epoch, Hash, Header, Height, ResultClaim, SignedVote,
     ValidatorIndex, View, VoteBody, VoteKind,
 };
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Up to where the journal has forgotten what this node signed.
@@ -266,6 +267,7 @@ impl<P: Ports> Shard<P> {
         self.guard.prune_below(tip.max(self.floor.view).next());
         let mut names = Vec::new();
         let mut events = Vec::new();
+        let mut signed = BTreeSet::new();
         for (position, vote) in votes.iter().filter(|(_, vote)| vote.body.view > tip) {
             let body = vote.body;
             self.retained.note(body.view, *position);
@@ -276,8 +278,12 @@ impl<P: Ports> Shard<P> {
                 self.tally.add_own_vote(vote, &mut events);
             }
             let digest = (body.kind != VoteKind::Nullify).then_some(body.block);
-            names.push(CertificateName { kind: body.kind, view: body.view, digest });
+            // A vote that a signer was asked for stands there twice: as it was asked for, and signed.
+            if signed.insert((body.view, body.kind)) {
+                names.push(CertificateName { kind: body.kind, view: body.view, digest });
+            }
         }
+        self.recover_asked(tip, votes);
         // A certificate that took peers' votes too is among the journaled ones, or forms again when they resend theirs. In a
         // committee of one there is nobody else: what its journal lacks of what these votes complete forms now.
         (names, events)

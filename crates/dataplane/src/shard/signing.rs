@@ -1,24 +1,31 @@
 //! Signatures by another process: asked for, waited for, and asked for again when that process was away.
 //!
-//! *Invariants:* the guard here remembers a vote before the signer hears of it; nothing leaves before its signature came and
-//! the journal has it; one batch is asked for at a time; while the signer is away nothing is signed, and all else goes on.
+//! *Invariants:* guard and journal here have a vote before the signer hears of it, and both disks before it leaves; one batch
+//! is asked for at a time, and is on the signer's disk before it leaves; while the signer is away nothing is signed, and all
+//! else goes on.
 
 use super::{Now, Outgoing, Ports, Shard, SignerEvent};
 use crate::port::{CertificateName, Effect, Input};
 use rustorium_crypto::{UnsignedBatch, Verified, verify_batch, verify_vote};
 use rustorium_signer::protocol::{Request, SHOWN_VOTES_MAX};
 use rustorium_signer::{Answer, Refusal, Shown, What};
-use rustorium_types::{Batch, BoundedVec, Signature, SignedVote, View, VoteBody, VoteKind};
-use std::collections::BTreeMap;
+use rustorium_storage::RecordKind;
+use rustorium_types::{
+    Batch, BatchBody, BoundedVec, Cursor, Signature, SignedVote, ValidatorIndex, View, VoteBody, VoteKind, encode,
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What stands in the journal for the signature of a vote that a signer is asked for. It holds for no validator's key.
+const UNSIGNED: Signature = [0; 64];
 
 /// What a signature was asked for.
 enum Asked {
     /// The journal was shown.
     Show,
-    /// A vote, and the certificate that it is to carry.
-    Vote(VoteBody, Option<CertificateName>),
-    /// The notarize vote that makes a block a proposal.
-    Proposal(VoteBody),
+    /// A vote, the certificate that it is to carry, and where the journal has that it is asked for.
+    Vote(VoteBody, Option<CertificateName>, u64),
+    /// The notarize vote that makes a block a proposal, and where the journal has it.
+    Proposal(VoteBody, u64),
     Batch(Box<UnsignedBatch>),
 }
 
@@ -90,13 +97,43 @@ impl<P: Ports> Shard<P> {
     }
 
     pub(super) fn ask_for_vote(&mut self, body: VoteBody, carry: Option<CertificateName>) {
-        self.guard.record(&body);
-        self.ask_vote(body, Asked::Vote(body, carry));
+        let position = self.journal_asked(&body);
+        self.ask_vote(body, Asked::Vote(body, carry, position));
     }
 
     pub(super) fn ask_for_proposal(&mut self, body: VoteBody) {
-        self.guard.record(&body);
-        self.ask_vote(body, Asked::Proposal(body));
+        let position = self.journal_asked(&body);
+        self.ask_vote(body, Asked::Proposal(body, position));
+    }
+
+    /// Remembers a vote that the signer will be asked for. The two disks work at the same time: the signer's record and this
+    /// journal each have the vote before it leaves, and the signature is added here without another wait.
+    fn journal_asked(&mut self, body: &VoteBody) -> u64 {
+        self.guard.record(body);
+        let signer = self.context.me().unwrap_or(ValidatorIndex(0));
+        let position = self.journal_vote(&SignedVote { body: *body, signer, signature: UNSIGNED });
+        self.ports.sync(position);
+        position
+    }
+
+    fn journal_vote(&mut self, vote: &SignedVote) -> u64 {
+        let position = self.append(RecordKind::Vote, &encode(vote));
+        self.retained.note(vote.body.view, position);
+        position
+    }
+
+    /// Votes that the journal has as asked for and not as signed: the node ended in between. They are asked for again once
+    /// peers were asked (R26), whoever has the key by then.
+    pub(super) fn recover_asked(&mut self, tip: View, votes: &[(u64, SignedVote)]) {
+        let open = || votes.iter().map(|(_, vote)| vote).filter(|vote| vote.body.view > tip);
+        let name = |vote: &SignedVote| (vote.body.view, vote.body.kind);
+        let signed: BTreeSet<_> = open().filter(|vote| vote.signature != UNSIGNED).map(name).collect();
+        let asked = open().filter(|vote| vote.signature == UNSIGNED && !signed.contains(&name(vote)));
+        let bodies: BTreeMap<_, _> = asked.map(|vote| (name(vote), vote.body)).collect();
+        for body in bodies.into_values().filter(|body| !self.tally.has(body.kind, body.view)) {
+            // What was found in the journal is on disk.
+            self.signing.number(Asked::Vote(body, None, 0));
+        }
     }
 
     fn ask_vote(&mut self, body: VoteBody, asked: Asked) {
@@ -139,12 +176,12 @@ impl<P: Ports> Shard<P> {
         let mut carried = Vec::new();
         for asked in self.signing.asked.values_mut() {
             match asked {
-                Asked::Vote(_, carry) => carried.extend(carry.take()),
+                Asked::Vote(_, carry, _) => carried.extend(carry.take()),
                 Asked::Batch(unsigned) => self.pool.uncut(unsigned.ids()),
-                Asked::Show | Asked::Proposal(_) => {}
+                Asked::Show | Asked::Proposal(..) => {}
             }
         }
-        self.signing.asked.retain(|_, asked| matches!(asked, Asked::Vote(..) | Asked::Proposal(_)));
+        self.signing.asked.retain(|_, asked| matches!(asked, Asked::Vote(..) | Asked::Proposal(..)));
         carried.iter().for_each(|name| self.send_certificate(name));
         self.propose_now(now);
         tracing::warn!(event = "signer_lost", waiting = self.signing.asked.len(), "nothing is signed until it is back");
@@ -154,32 +191,65 @@ impl<P: Ports> Shard<P> {
     fn signer_is_ready(&mut self, now: Now, newest: Option<Box<Batch>>) {
         self.signing.ready = true;
         newest.into_iter().for_each(|batch| self.adopt(*batch));
-        let settled = self.settled();
-        for (number, asked) in std::mem::take(&mut self.signing.asked) {
-            match asked {
-                Asked::Vote(body, _) | Asked::Proposal(body) if body.view > settled => {
-                    self.signing.asked.insert(number, asked);
-                    self.ports.ask_signer(Request { id: number, what: What::Vote { body, settled } });
-                }
-                _ => {}
-            }
-        }
         tracing::info!(event = "signer_ready", waiting = self.signing.asked.len());
         if self.is_whole() {
+            self.ask_again();
             self.go_on_with_waiting(now);
         }
         self.cut_batches(now, false);
     }
 
-    /// Takes a batch of the own lane that was signed and never journaled: a node that ended in between asks for it anew.
-    fn adopt(&mut self, batch: Batch) {
+    /// Asks for the votes that are still without a signature, of a signer that signs, or of the key where it is here again.
+    pub(super) fn ask_again(&mut self) {
+        if !self.may_sign() {
+            return;
+        }
+        let settled = self.settled();
+        let is_open = |asked: &Asked| match asked {
+            Asked::Vote(body, ..) | Asked::Proposal(body, _) => body.view > settled,
+            Asked::Show | Asked::Batch(_) => true,
+        };
+        self.signing.asked.retain(|_, asked| is_open(asked));
+        let votes = self.signing.asked.iter().filter_map(|(number, asked)| match asked {
+            Asked::Vote(body, ..) | Asked::Proposal(body, _) => Some((*number, *body)),
+            Asked::Show | Asked::Batch(_) => None,
+        });
+        for (id, body) in votes.collect::<Vec<_>>() {
+            if self.signs_elsewhere() {
+                self.ports.ask_signer(Request { id, what: What::Vote { body, settled } });
+                continue;
+            }
+            self.signing.asked.remove(&id);
+            if let Some(vote) = self.sign(body) {
+                self.send_when_durable(&vote.clone(), Outgoing::Vote(vote, None));
+            }
+        }
+    }
+
+    /// Whether a batch takes up the own lane where the journal ends.
+    pub(super) fn is_next_of_lane(&self, body: &BatchBody) -> bool {
+        body.seq == self.own_lane.next_seq && body.previous == self.own_lane.previous
+    }
+
+    /// Goes on behind what a final block lists of the own lane, which the journal may lack.
+    pub(super) fn follow_own_lane(&mut self, listed: Cursor) {
+        if self.signs_elsewhere() && listed.next_seq > self.own_lane.next_seq {
+            self.own_lane.next_seq = listed.next_seq;
+            self.own_lane.previous = listed.tip;
+            self.own_lane.sent = listed.next_seq;
+        }
+    }
+
+    /// Takes a batch of the own lane that was signed and never journaled: a node that ended in between asks for it anew, or is
+    /// shown it by a peer.
+    pub(super) fn adopt(&mut self, batch: Batch) {
         let body = &batch.body;
         let (epoch, next_seq) = (self.context.epoch(), self.own_lane.next_seq);
         let is_own = self.context.is_me(body.author) && body.epoch == epoch && !self.is_retired();
         if !is_own || body.seq < next_seq {
             return;
         }
-        let next = body.seq == next_seq && body.previous == self.own_lane.previous;
+        let next = self.is_next_of_lane(body);
         let own = self.context.own_key().filter(|_| next);
         match own.and_then(|own| verify_batch(&own, batch)) {
             Some(checked) => {
@@ -198,7 +268,7 @@ impl<P: Ports> Shard<P> {
 
     fn on_signed(&mut self, now: Now, number: u64, answer: Answer) {
         let Some(asked) = self.signing.asked.get(&number) else { return };
-        let (shows, votes) = (matches!(asked, Asked::Show), matches!(asked, Asked::Vote(..) | Asked::Proposal(_)));
+        let (shows, votes) = (matches!(asked, Asked::Show), matches!(asked, Asked::Vote(..) | Asked::Proposal(..)));
         let signature = match answer {
             // Asked before the journal was shown on this connection: asked again after it.
             Answer::Refused(Refusal::NotShown) if votes => return,
@@ -210,13 +280,13 @@ impl<P: Ports> Shard<P> {
             _ => None,
         };
         match self.signing.asked.remove(&number) {
-            Some(Asked::Vote(body, carry)) => {
+            Some(Asked::Vote(body, carry, position)) => {
                 let vote = signature.and_then(|signature| self.own_vote(body, signature));
-                self.send_signed(&body, vote, carry);
+                self.send_signed(&body, vote, carry, position);
             }
-            Some(Asked::Proposal(body)) => {
+            Some(Asked::Proposal(body, position)) => {
                 let vote = signature.and_then(|signature| self.own_vote(body, signature));
-                self.send_proposal(&body, vote);
+                self.send_proposal(&body, vote, position);
             }
             Some(Asked::Batch(unsigned)) => {
                 self.on_signed_batch(*unsigned, signature);
@@ -231,10 +301,19 @@ impl<P: Ports> Shard<P> {
         verify_vote(&own, SignedVote { body, signer, signature })
     }
 
-    fn send_signed(&mut self, body: &VoteBody, vote: Option<Verified<SignedVote>>, carry: Option<CertificateName>) {
+    fn send_signed(
+        &mut self,
+        body: &VoteBody,
+        vote: Option<Verified<SignedVote>>,
+        carry: Option<CertificateName>,
+        position: u64,
+    ) {
         match vote {
             _ if body.view <= self.settled() => carry.iter().for_each(|name| self.send_certificate(name)),
-            Some(vote) => self.send_when_durable(&vote.clone(), Outgoing::Vote(vote, carry)),
+            Some(vote) => {
+                self.journal_vote(&vote);
+                self.leave_after(position, Outgoing::Vote(vote, carry));
+            }
             None => {
                 self.tell(Input::VoteRefused(body.kind, body.view));
                 carry.iter().for_each(|name| self.send_certificate(name));
@@ -242,12 +321,13 @@ impl<P: Ports> Shard<P> {
         }
     }
 
-    fn send_proposal(&mut self, body: &VoteBody, vote: Option<Verified<SignedVote>>) {
+    fn send_proposal(&mut self, body: &VoteBody, vote: Option<Verified<SignedVote>>, position: u64) {
         let Some(vote) = vote else { return self.tell(Input::VoteRefused(VoteKind::Notarize, body.view)) };
         let Some(block) = self.tree.get(&body.block).map(|entry| (*entry.block).clone()) else { return };
         if body.view > self.settled() {
             let frame = self.proposal_frame(block, &vote);
-            self.send_when_durable(&vote.clone(), Outgoing::Proposal(frame, vote));
+            self.journal_vote(&vote);
+            self.leave_after(position, Outgoing::Proposal(frame, vote));
         }
     }
 

@@ -157,6 +157,7 @@ impl<P: Ports> Shard<P> {
         if matches!(self.key.standing, Standing::CatchingUp(told) if caught_up(told)) {
             self.key.standing = Standing::Whole;
             tracing::info!(event = "may_sign", view = self.view.0, "no peer holds a signature that the journal lacks");
+            self.ask_again();
             self.cut_batches(now, false);
             self.go_on_with_waiting(now);
         }
@@ -323,7 +324,13 @@ impl<P: Ports> Shard<P> {
         let body = &checked.batch.body;
         let forgotten = self.tree.root_cursors().get(usize::from(me.0)).map_or(0, |cursor| cursor.next_seq);
         let known = body.seq < forgotten.max(self.key.floor_seq) || self.lanes.get(me, &checked.digest).is_some();
-        if body.author == me && !known {
+        if body.author != me || known {
+            return;
+        }
+        if self.signs_elsewhere() && self.is_next_of_lane(body) {
+            // It left once it was on the signer's disk, and this node ended before its own had it.
+            self.adopt((*checked.batch).clone());
+        } else {
             self.retire(&format!("batch {} of its lane", body.seq));
         }
     }

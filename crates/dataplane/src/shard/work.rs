@@ -277,7 +277,8 @@ impl<P: Ports> Shard<P> {
         true
     }
 
-    /// The next batch of the own lane, with its signature: journaled, held, and sent once it is on disk.
+    /// The next batch of the own lane, with its signature: journaled, held, and sent once it is on disk, which it is where a
+    /// signer gave the signature: that keeps the newest batch for a node that loses it.
     pub(super) fn take_own_batch(&mut self, checked: CheckedBatch) {
         self.own_lane.next_seq += 1;
         self.own_lane.previous = checked.digest;
@@ -286,7 +287,13 @@ impl<P: Ports> Shard<P> {
         self.ports.sync(position);
         self.retained.note_batch(position);
         self.lanes.insert(Arc::new(checked), position, true);
-        self.outbox.push_back((position, Outgoing::Batch(frame)));
+        let later = if self.signs_elsewhere() {
+            self.ports.broadcast(Class::Data, frame);
+            None
+        } else {
+            Some(frame)
+        };
+        self.outbox.push_back((position, Outgoing::Batch(later)));
     }
 
     /// Whether something could be listed on the newest certified block.
