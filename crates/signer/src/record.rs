@@ -1,8 +1,9 @@
 //! The signer's record on disk: a file of checked records, appended to and synced, written again when it has grown.
 //!
 //! *Invariants:* what `append` returned for is on disk; all that one call appends stands or falls together; a file that was cut
-//! short by a crash lacks only what `append` never returned for; one that is damaged further above is refused; after a failed write nothing more is written; one process at a
-//! time has the file; a file is made by `create` alone, so that a lost one isn't replaced by an empty one unseen.
+//! short by a crash lacks only what `append` never returned for; one that is damaged further above is refused; after a failed
+//! write nothing more is written; zeros stand ahead of the end, so that a sync has no length to write; one process at a time
+//! has the file; a file is made by `create` alone, so that a lost one isn't replaced by an empty one unseen.
 
 pub use crate::guard::Record;
 use rustix::fs::{FlockOperation, flock};
@@ -10,7 +11,7 @@ use rustorium_crypto::hash::hash;
 use rustorium_types::{Hash, PublicKey, decode, encode, encode_into};
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 
@@ -23,6 +24,8 @@ const FRAME_BYTES: usize = 4 + 8;
 const GROWN_BYTES: u64 = 16 * 1024 * 1024;
 /// Bytes of a frame, which is what one `append` writes: the largest end of a file that a crash may have cut.
 const APPENDED_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Zeros that are written ahead at once: room for some hundred votes.
+const AHEAD_BYTES: u64 = 128 * 1024;
 /// Records of a frame.
 const APPENDED_MAX: u32 = 4096;
 
@@ -91,7 +94,10 @@ pub struct StateFile {
     file: File,
     /// Held as long as this is open.
     _lock: File,
+    /// Bytes of what was appended.
     length: u64,
+    /// Bytes of the file: zeros follow what was appended.
+    room: u64,
     /// Its length when it was last written as a whole.
     whole: u64,
     failed: bool,
@@ -137,7 +143,7 @@ impl StateFile {
             return Err(StateError::Missing(path));
         }
         let lock = locked(&path)?;
-        let mut file = OpenOptions::new().read(true).append(true).open(&path).map_err(failed)?;
+        let mut file = OpenOptions::new().read(true).write(true).open(&path).map_err(failed)?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).map_err(failed)?;
         let (records, whole) = parse(&path, key, &bytes)?;
@@ -145,7 +151,7 @@ impl StateFile {
             file.set_len(whole as u64).and_then(|()| file.sync_all()).map_err(failed)?;
         }
         let length = whole as u64;
-        Ok((Self { path, key: *key, file, _lock: lock, length, whole: length, failed: false }, records))
+        Ok((Self { path, key: *key, file, _lock: lock, length, room: length, whole: length, failed: false }, records))
     }
 
     /// Appends records; they are on disk when this returns.
@@ -160,10 +166,17 @@ impl StateFile {
         frame_into(&self.key, self.length, records, &mut out);
         // Until it is known to be on disk.
         self.failed = true;
-        self.file.write_all(&out)?;
+        let end = self.length + out.len() as u64;
+        if end > self.room {
+            let room = end + AHEAD_BYTES;
+            let zeros = usize::try_from(room - end).unwrap_or_default();
+            self.file.write_all_at(&vec![0; zeros], end)?;
+            self.room = room;
+        }
+        self.file.write_all_at(&out, self.length)?;
         self.file.sync_data()?;
         self.failed = false;
-        self.length += out.len() as u64;
+        self.length = end;
         Ok(())
     }
 
@@ -182,8 +195,8 @@ impl StateFile {
         }
         self.failed = true;
         self.length = write_whole(&self.path, &self.key, records)?;
-        self.whole = self.length;
-        self.file = OpenOptions::new().read(true).append(true).open(&self.path)?;
+        (self.whole, self.room) = (self.length, self.length);
+        self.file = OpenOptions::new().read(true).write(true).open(&self.path)?;
         self.failed = false;
         Ok(())
     }
@@ -272,8 +285,8 @@ fn parse(path: &Path, key: &PublicKey, bytes: &[u8]) -> Result<(Vec<Record>, usi
     }
     // A frame is written once those before it are on disk: behind one that a crash cut there is none.
     let rest = bytes.len() - at;
-    let follows =
-        rest > FRAME_BYTES + APPENDED_BYTES_MAX || (at + 1..bytes.len()).any(|at| frame_at(key, bytes, at).is_some());
+    let cut_max = FRAME_BYTES + APPENDED_BYTES_MAX + AHEAD_BYTES as usize;
+    let follows = rest > cut_max || (at + 1..bytes.len()).any(|at| frame_at(key, bytes, at).is_some());
     if follows { Err(damaged(at)) } else { Ok((records, at)) }
 }
 
