@@ -44,9 +44,7 @@ use rustorium_storage::RecordKind;
 use rustorium_sync::{FetchConfig, Fetcher, GapConfig, GapFetcher};
 use rustorium_transport::Credit;
 use rustorium_txpool::{Lanes, Pool};
-use rustorium_types::{
-    BlockDigest, Certificate, Hash, Header, Height, Message, PublicKey, ValidatorIndex, View,
-};
+use rustorium_types::{BlockDigest, Certificate, Hash, Header, Height, Message, PublicKey, ValidatorIndex, View};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
