@@ -173,6 +173,10 @@ bench-suspicion *ARGUMENTS: build
 bench-signer FOLDER *MORE: venv
     {{ with }} cargo run --release --locked -q -p rustorium-signer --example latency -- {{ FOLDER }} {{ MORE }}
 
+# what signer processes cost writes: four validators without and with them, in turns; `--sync-ms 4`: as on a slower disk
+bench-signers *ARGUMENTS: build
+    {{ python }} benches/signers.py {{ ARGUMENTS }}
+
 # measure the prices of work in the simulator's virtual processors; `--write` checks them in
 bench-costs *ARGUMENTS: build
     {{ python }} benches/costs.py {{ ARGUMENTS }}

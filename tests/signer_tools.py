@@ -1,9 +1,10 @@
 """Signer processes for the validators of a devnet: made, started, killed and ended here."""
 
+import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -19,10 +20,17 @@ from rustorium.signing import create_record
 
 class Signers:
     """A signer for each validator of a devnet that doesn't run yet, whose key it takes out of the home. `keys`: what
-    signs instead of the key files, such as URIs of keys in a token."""
+    signs instead of the key files, such as URIs of keys in a token. `environment`: more variables of a signer whose
+    record is in this folder."""
 
-    def __init__(self, net: Devnet, keys: Sequence[str] | None = None) -> None:
+    def __init__(
+        self,
+        net: Devnet,
+        keys: Sequence[str] | None = None,
+        environment: Callable[[Path], Mapping[str, str]] = lambda _: {},
+    ) -> None:
         self.net = net
+        self._environment = environment
         # Short: the path of a socket may have 107 bytes.
         self._folder = tempfile.TemporaryDirectory(prefix="rs-")
         self.root = Path(self._folder.name)
@@ -70,7 +78,11 @@ class Signers:
         words += ["--passphrase-file", str(self.passphrase)]
         with self.log(index).open("wb") as log:
             self._processes[index] = subprocess.Popen(
-                [sys.executable, "-m", "rustorium.cli", *words], stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                [sys.executable, "-m", "rustorium.cli", *words],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={**os.environ, **self._environment(self.state(index))},
             )
 
     def wait(self, index: int) -> None:

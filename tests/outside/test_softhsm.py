@@ -64,6 +64,9 @@ def test_validators_sign_through_a_token(devnet_factory: DevnetFactory, token: P
                 client.put(b"key-%d" % number, b"1", wait="final")
             signers.kill(1)
             client.put(b"meanwhile", b"1", wait="final")
+            wait_for(
+                "it is found", lambda: "signer-unreachable" in [one.code for one in statuses(net, [1])[0].findings]
+            )
             signers.start(1)
             wait_for("it signs again", lambda: counter(net, 1, "rustorium_signer_up") == 1)
             client.put(b"after", b"1", wait="final")
