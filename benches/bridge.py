@@ -11,7 +11,7 @@ from pathlib import Path
 
 from main_job import ACCOUNTS, STEP, mean_step_us, snapshot
 
-from rustorium.net import Net
+from rustorium.access.netfile import Net
 from rustorium.net.devnet import Devnet
 from rustorium.net.load import run_load
 

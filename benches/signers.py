@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from rustorium.client import Client, Key
-from rustorium.devnet import Devnet
+from rustorium.net.devnet import Devnet
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 

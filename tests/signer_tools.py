@@ -11,11 +11,12 @@ from types import TracebackType
 from typing import Self
 
 from process_tools import wait_for
+from rustorium.access.private import write_private
 from rustorium.config import render
-from rustorium.devnet import Devnet
-from rustorium.home import Home, write_private
+from rustorium.home.paths import Home
+from rustorium.home.signing import create_record
+from rustorium.net.devnet import Devnet
 from rustorium.signersection import SignerSection
-from rustorium.signing import create_record
 
 
 class Signers:

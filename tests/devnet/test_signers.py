@@ -11,7 +11,7 @@ import pytest
 
 from process_tools import assert_no_panic, assert_one_sentence, counter, level, run_command, statuses, wait_for
 from rustorium.client import Client, Key
-from rustorium.home import Home
+from rustorium.home.paths import Home
 from rustorium.testing import DevnetFactory
 from signer_tools import Signers
 

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from process_tools import assert_no_panic, assert_one_sentence, counter, run_command, statuses, wait_for
+from rustorium.access.keyfiles import open_key_file
 from rustorium.client import Client, Key
-from rustorium.home import Home, open_key_file
+from rustorium.home.paths import Home
 from rustorium.testing import DevnetFactory
 from signer_tools import Signers
 

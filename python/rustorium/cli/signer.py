@@ -33,7 +33,7 @@ def init(
     output: Output = Format.table,
 ) -> None:
     """Make the record of what a validator key signs, once for each key. Without it the signer doesn't start."""
-    from rustorium.signing import create_record
+    from rustorium.home.signing import create_record
 
     emit_one(create_record(state, validator, adopt, passphrase_file, os.environ), output)
     note("next: `rustorium-node signer run`, and url and key in the section [signer] of the node's config.toml")
@@ -58,7 +58,7 @@ def run(
     output: Output = Format.table,
 ) -> None:
     """Sign for nodes and clients on a Unix socket until Ctrl-C or SIGTERM. Only this user's processes are heard."""
-    from rustorium.signing import open_signer
+    from rustorium.home.signing import open_signer
 
     signer, rows = open_signer(
         socket, state, genesis, validator or [], account or [], allow_user or [], passphrase_file, os.environ
@@ -77,7 +77,7 @@ def adopt(
 ) -> None:
     """Believe what the next node's journal shows, after an old copy of the record was brought back. Only where no other
     node has used the key since; stop the signer first."""
-    from rustorium.signing import adopt_record
+    from rustorium.home.signing import adopt_record
 
     emit_one(adopt_record(state, validator, passphrase_file, os.environ), output)
 
@@ -90,6 +90,6 @@ def show(
     output: Output = Format.table,
 ) -> None:
     """Show what the record of a validator key says; the signer must not run."""
-    from rustorium.signing import show_record
+    from rustorium.home.signing import show_record
 
     emit(show_record(state, validator, passphrase_file, os.environ), output)

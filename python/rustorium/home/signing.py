@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from rustorium import _native
+from rustorium.access.genesis import read_genesis
+from rustorium.access.keyfiles import public_part
 from rustorium.errors import KeyFileError, UsageError
-from rustorium.home import open_signing_key, public_part, read_genesis
+from rustorium.home.keys import open_signing_key
 
 TOKEN = "pkcs11:"
 
