@@ -14,7 +14,7 @@ from rustorium.cli.output import Format, Output, emit, emit_one, note
 if TYPE_CHECKING:
     from rustorium.home.paths import Home
 
-group = typer.Typer(help="A node's admin plane: who may use it, and how far.", no_args_is_help=True)
+group = typer.Typer(help="A node's admin plane: who may use it, and which calls each may make.", no_args_is_help=True)
 tokens = typer.Typer(
     help="Tokens for the admin plane and the gateway. Changes take effect at once.", no_args_is_help=True
 )
@@ -32,7 +32,7 @@ def whoami(
     token_file: AdminTokenOption = None,
     output: Output = Format.table,
 ) -> None:
-    """Show as whom a running node's admin plane knows the caller, and with which role."""
+    """Show the identity and role that a running node's admin plane assigns to the caller."""
     from rustorium.node.admin.socket import call
 
     emit_one(call(plane_of(home, admin_url, token_file), "whoami"), output)
@@ -44,7 +44,7 @@ def stop(
     admin_url: AdminUrlOption = None,
     token_file: AdminTokenOption = None,
 ) -> None:
-    """Have a running node stop in good order. Under `recover auto` or a service manager it may be started again."""
+    """Stop a running node cleanly. Under `recover auto` or a service manager it may be started again."""
     from rustorium.node.admin.socket import call
 
     call(plane_of(home, admin_url, token_file), "stop")
@@ -53,16 +53,21 @@ def stop(
 
 @tokens.command()
 def create(
-    name: Annotated[str, typer.Option("--name", help="What it is called, in lists and in the audit log.")],
+    name: Annotated[str, typer.Option("--name", help="The token's name in lists and in the audit log.")],
     role: Annotated[
-        str | None, typer.Option("--role", help="At the admin plane: read, operate or admin; each has those before it.")
+        str | None,
+        typer.Option(
+            "--role", help="Role at the admin plane: read, operate or admin. Each includes the roles before it."
+        ),
     ] = None,
     gateway: Annotated[
-        str | None, typer.Option("--gateway", help="At the gateway: read, or submit, which reads too.")
+        str | None, typer.Option("--gateway", help="Role at the gateway: read, or submit, which includes read.")
     ] = None,
-    expires: Annotated[str, typer.Option("--expires", help="When it ends: 12h, 90d, up to 3650d, or never.")] = "90d",
+    expires: Annotated[
+        str, typer.Option("--expires", help="When the token expires: 12h, 90d, up to 3650d, or never.")
+    ] = "90d",
     out: Annotated[
-        Path | None, typer.Option("--out", help="A new file (0600) for the token, instead of standard output.")
+        Path | None, typer.Option("--out", help="Write the token to this new file (0600) instead of standard output.")
     ] = None,
     home: HomeOption = None,
     admin_url: AdminUrlOption = None,
@@ -70,8 +75,8 @@ def create(
     passphrase_file: PassphraseOption = None,
     output: Output = Format.table,
 ) -> None:
-    """Make a token and show it, this once. A running node makes it; of one that doesn't run, the audit log is written
-    with its node key."""
+    """Create a token and show it once. A running node creates it. If the node is stopped, this command does so and
+    signs the audit entry with the node key."""
     from rustorium.access.private import write_private
     from rustorium.node.admin.tokenwork import asked
     from rustorium.observe.watching import seconds_of
@@ -102,7 +107,7 @@ def list_(
     token_file: AdminTokenOption = None,
     output: Output = Format.table,
 ) -> None:
-    """List the tokens that there are, without what would let anybody in."""
+    """List the tokens, without their secrets."""
     emit(_do("tokens", {}, home, admin_url, token_file, None), output, COLUMNS)
 
 
@@ -115,7 +120,7 @@ def revoke(
     passphrase_file: PassphraseOption = None,
     output: Output = Format.table,
 ) -> None:
-    """Take a token away. Who used it is let in no more, and what it had open ends."""
+    """Revoke a token. Its user can no longer connect, and its open connections end."""
     emit_one(_do("revoke_token", {"name": name}, home, admin_url, token_file, passphrase_file), output)
 
 

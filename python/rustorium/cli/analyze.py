@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 PROFILE_SPARE_S = 10.0
 """A node goes on profiling for so long where nobody takes its profile."""
 
-group = typer.Typer(help="Find out where time goes.", no_args_is_help=True)
+group = typer.Typer(help="Find out where time is spent.", no_args_is_help=True)
 
 
 @group.callback()
 def analyze() -> None:
-    """Find out where time goes."""
+    """Find out where time is spent."""
 
 
 @group.command()
@@ -34,18 +34,23 @@ def performance(
     ] = None,
     net: NetOption = None,
     node: MetricsNodeOption = None,
-    home: Annotated[Path | None, typer.Option("--home", help="The folder of a node that runs here, alone.")] = None,
-    for_: Annotated[str, typer.Option("--for", help="How long to watch live nodes, such as 30s or 5m.")] = "10s",
-    every: Annotated[str, typer.Option("--every", help="How often to look at them.")] = "500ms",
-    html: Annotated[Path | None, typer.Option("--html", help="A new file: the report with charts.")] = None,
-    flame: Annotated[
-        Path | None, typer.Option("--flame", help="A new SVG file: Python steps of nodes that run here.")
+    home: Annotated[
+        Path | None, typer.Option("--home", help="Home of a node that runs on this machine, to analyze it alone.")
     ] = None,
-    timeout_s: Annotated[float, typer.Option("--timeout-s", min=0.1, help="Per node, seconds.")] = 3.0,
+    for_: Annotated[str, typer.Option("--for", help="How long to watch live nodes, such as 30s or 5m.")] = "10s",
+    every: Annotated[str, typer.Option("--every", help="Interval between two samples of live nodes.")] = "500ms",
+    html: Annotated[Path | None, typer.Option("--html", help="Write the report with charts to this new file.")] = None,
+    flame: Annotated[
+        Path | None,
+        typer.Option(
+            "--flame", help="Write a flame graph of the Python steps to this new SVG file, for nodes on this machine."
+        ),
+    ] = None,
+    timeout_s: Annotated[float, typer.Option("--timeout-s", min=0.1, help="Timeout for each node, in seconds.")] = 3.0,
     output: Output = Format.table,
 ) -> None:
-    """Say where the time of transactions goes, stage by stage, which node, link or disk is the slowest, and what to
-    try."""
+    """Show where the time of transactions is spent, stage by stage; which node, link or disk is the slowest; and what
+    to try."""
     from rustorium.errors import UsageError
     from rustorium.observe.analysis.page import page
     from rustorium.observe.analysis.report import report_of

@@ -95,18 +95,28 @@ app.add_typer(wallet.group, name="wallet")
 @app.callback(invoke_without_command=True)
 def root(
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks (anywhere on the line).")] = False,
-    version: Annotated[bool, typer.Option("--version", help="Print the version and end.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
     ca: Annotated[
         Path | None,
-        typer.Option("--ca", help="PEM file: the authority of nodes' certificates. Default: RUSTORIUM_CA_FILE."),
+        typer.Option(
+            "--ca",
+            help="PEM file of the certificate authority that signed the nodes' certificates. Default: "
+            "RUSTORIUM_CA_FILE.",
+        ),
     ] = None,
     client_certificate: Annotated[
         Path | None,
-        typer.Option("--client-certificate", help="PEM file to show to nodes. Default: RUSTORIUM_CLIENT_CERTIFICATE."),
+        typer.Option(
+            "--client-certificate",
+            help="PEM file of the client certificate to present. Default: RUSTORIUM_CLIENT_CERTIFICATE.",
+        ),
     ] = None,
     client_key: Annotated[
         Path | None,
-        typer.Option("--client-key", help="PEM file of its key, if apart. Default: RUSTORIUM_CLIENT_KEY."),
+        typer.Option(
+            "--client-key",
+            help="PEM file of the client certificate's key, if it is a separate file. Default: RUSTORIUM_CLIENT_KEY.",
+        ),
     ] = None,
 ) -> None:
     """Global options, before the command; `--debug` was taken out of the line before this."""

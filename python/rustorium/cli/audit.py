@@ -29,24 +29,27 @@ if TYPE_CHECKING:
 group = typer.Typer(help="A node's tamper-evident record of what operators and peers did.", no_args_is_help=True)
 
 LogArgument = Annotated[
-    Path | None, typer.Argument(help="An audit log's file, instead of a home's; with --node-key.", show_default=False)
+    Path | None,
+    typer.Argument(help="Audit log file to read instead of a home's; needs --node-key.", show_default=False),
 ]
 NodeKeyOption = Annotated[
-    str | None, typer.Option("--node-key", help="Public node key that signed it, 64 hex digits. Default: the home's.")
+    str | None,
+    typer.Option("--node-key", help="Public node key that signed the log, 64 hex digits. Default: the home's."),
 ]
 AnchorOption = Annotated[
-    str | None, typer.Option("--anchor", help="SEQ:HASH of a line that it must have, as an earlier check printed it.")
+    str | None,
+    typer.Option("--anchor", help="SEQ:HASH of a line that the log must contain, as an earlier check printed it."),
 ]
 
 
 @group.command()
 def show(
     home: HomeOption = None,
-    event: Annotated[list[str] | None, typer.Option("--event", help="Events of this name only; repeat.")] = None,
-    last: Annotated[int | None, typer.Option("--last", min=1, help="The newest so many only.")] = None,
+    event: Annotated[list[str] | None, typer.Option("--event", help="Show only events with this name; repeat.")] = None,
+    last: Annotated[int | None, typer.Option("--last", min=1, help="Show only this many of the newest lines.")] = None,
     output: Output = Format.table,
 ) -> None:
-    """Show what the log says, oldest first. It is not checked here: `audit verify` does that."""
+    """Show the log's lines, oldest first. This command does not check them; `audit verify` does."""
     from rustorium.home.auditlog import log_of, read
 
     lines = (line for line in read(log_of(home_of(home))) if not event or line["event"] in event)
@@ -60,7 +63,10 @@ def verify(
     node_key: NodeKeyOption = None,
     anchor: AnchorOption = None,
     account: Annotated[
-        str | None, typer.Option("--account", help="Address whose anchor in the ledger it must have: `audit anchor`.")
+        str | None,
+        typer.Option(
+            "--account", help="Address of the account whose anchor in the ledger the log must contain (`audit anchor`)."
+        ),
     ] = None,
     net: NetOption = None,
     node: NodeOption = None,
@@ -69,8 +75,8 @@ def verify(
     timeout_s: TimeoutOption = 30.0,
     output: Output = Format.table,
 ) -> None:
-    """Check hash, signature and order of every line; name the first that isn't as it was written (exit code 4). With
-    --account, also that no line is missing that was there when the log was anchored."""
+    """Check the hash, signature and order of every line, and name the first line that was altered (exit code 4). With
+    --account, also check that no line is missing that existed when the log was anchored."""
     from rustorium.errors import UsageError
     from rustorium.home.auditlog import check, get_anchor, parse_anchor
 
@@ -98,8 +104,8 @@ def anchor_(
     passphrase_file: PassphraseOption = None,
     output: Output = Format.table,
 ) -> None:
-    """Check the log and write its head into the ledger, under the account of --key: from then on no line up to there
-    can be removed unseen (`audit verify --account`). An older anchor of this log must still hold."""
+    """Check the log and write the hash of its last line into the ledger, under the account of --key. After that, `audit
+    verify --account` detects the removal of any line up to there. An older anchor of this log must still match."""
     from rustorium.errors import NotFound, UsageError
     from rustorium.home.auditlog import check, get_anchor, parse_anchor, put_anchor
 
@@ -145,11 +151,11 @@ def _tell(home: "Home", fields: dict[str, str]) -> None:
 
 @group.command()
 def export(
-    out: Annotated[Path, typer.Argument(help="The file to write; it must not exist.")],
+    out: Annotated[Path, typer.Argument(help="File to write; it must not exist.")],
     home: HomeOption = None,
     output: Output = Format.table,
 ) -> None:
-    """Copy the log whole, after a check, and print what an auditor needs to check it again."""
+    """Check the log, copy all of it, and print what an auditor needs to check the copy."""
     from rustorium.home.auditlog import check, export_to, log_of, signer_of
 
     found = home_of(home)

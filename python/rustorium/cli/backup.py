@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from rustorium.node.admin.backups import Opener, Place
 
 group = typer.Typer(
-    help="Backups of a node's home, in a folder or an S3-compatible store: incremental, encrypted, checked against "
-    "certificates when restored.",
+    help="Backups of a node's home, in a folder or an S3-compatible store: incremental, encrypted, and "
+    "checked against certificates when restored.",
     no_args_is_help=True,
 )
 
@@ -27,20 +27,26 @@ _WHERE = "A folder, or s3://BUCKET/PREFIX; credentials come from AWS_* variables
 ToOption = Annotated[str, typer.Option("--to", help=_WHERE)]
 FromOption = Annotated[str, typer.Option("--from", help=_WHERE)]
 KeyFileOption = Annotated[
-    Path | None, typer.Option("--key", help="The key that backups are sealed under. Default: backup.key of the home.")
+    Path | None, typer.Option("--key", help="Key file that encrypts the backups. Default: backup.key of the home.")
 ]
 EndpointOption = Annotated[
     str | None, typer.Option("--endpoint", help="URL of the S3-compatible store. Default: AWS_ENDPOINT_URL, or AWS.")
 ]
-RegionOption = Annotated[str | None, typer.Option("--region", help="Its region. Default: AWS_REGION, or us-east-1.")]
-HttpOption = Annotated[bool, typer.Option("--allow-http", help="Let its URL be plain HTTP.")]
+RegionOption = Annotated[
+    str | None, typer.Option("--region", help="Region of the store. Default: AWS_REGION, or us-east-1.")
+]
+HttpOption = Annotated[bool, typer.Option("--allow-http", help="Allow plain HTTP in the store's URL.")]
 AtLeastOption = Annotated[
     int | None,
     typer.Option(
-        "--at-least", min=0, help="Fail (exit code 4) unless a backup reaches this height, which you know of."
+        "--at-least",
+        min=0,
+        help="Fail (exit code 4) unless a backup reaches this height. Use a height that you know from elsewhere.",
     ),
 ]
-KeepOption = Annotated[int | None, typer.Option("--keep", min=1, help="Then remove all but the newest so many.")]
+KeepOption = Annotated[
+    int | None, typer.Option("--keep", min=1, help="Afterwards, remove all but this many of the newest backups.")
+]
 
 
 def _home(path: Path | None) -> "Home | None":
@@ -92,7 +98,8 @@ def create(
     allow_http: HttpOption = False,
     output: Output = Format.table,
 ) -> None:
-    """Back a home up, its node running or not. What is there already isn't uploaded again."""
+    """Back up a home while its node runs or is stopped. Objects that the destination already has are not uploaded
+    again."""
     from rustorium.node.admin import backups
 
     found = home_of(home)
@@ -116,8 +123,8 @@ def list_(
     allow_http: HttpOption = False,
     output: Output = Format.table,
 ) -> None:
-    """Show the backups that are there, the newest last, and whether they are whole as far as names and sizes tell. Exit
-    code 4: the newest one that this home made there is gone."""
+    """List the backups, newest last, and show whether each is complete, judged by names and sizes. Exit code 4: the
+    newest backup that this home made there is gone."""
     from rustorium.node.admin.backups import key_of, listed
 
     place = _place(place_, endpoint, region, allow_http)
@@ -140,8 +147,8 @@ def verify(
     allow_http: HttpOption = False,
     output: Output = Format.table,
 ) -> None:
-    """Read every object, check it and each backup's certificate, and name what is damaged or missing (exit code 4), the
-    newest backup that this home made there included."""
+    """Read and check every object and each backup's certificate. Name what is damaged or missing (exit code 4),
+    including the newest backup that this home made there."""
     from rustorium.node.admin import backups
 
     place, of = _place(place_, endpoint, region, allow_http), _home(home)
@@ -161,19 +168,19 @@ def verify(
 @group.command()
 def restore(
     place_: FromOption,
-    home: Annotated[Path, typer.Option("--home", help="The home to make; nothing may be there.")],
-    key: Annotated[Path, typer.Option("--key", help="The key that the backups were sealed under.")],
+    home: Annotated[Path, typer.Option("--home", help="Home to make; the path must not exist.")],
+    key: Annotated[Path, typer.Option("--key", help="Key file that encrypted the backups.")],
     height: Annotated[
-        int | None, typer.Option("--height", min=0, help="As of this height. Default: the newest that is certified.")
+        int | None, typer.Option("--height", min=0, help="Height to restore. Default: the newest certified height.")
     ] = None,
-    backup: Annotated[str | None, typer.Option("--backup", help="From this backup, by its id.")] = None,
+    backup: Annotated[str | None, typer.Option("--backup", help="Id of the backup to restore from.")] = None,
     at_least: AtLeastOption = None,
     passphrase_file: PassphraseOption = None,
     keys_passphrase_file: Annotated[
         Path | None,
         typer.Option(
             "--keys-passphrase-file",
-            help="File (0600) that opens the keys in the backup, where their passphrase was another one then.",
+            help="File (0600) with the passphrase of the keys in the backup, if it was a different one then.",
         ),
     ] = None,
     endpoint: EndpointOption = None,
@@ -181,8 +188,8 @@ def restore(
     allow_http: HttpOption = False,
     output: Output = Format.table,
 ) -> None:
-    """Restore a home as of a height, after a check of all of it against the chain's certificates. A validator's key is
-    retired by it."""
+    """Restore a home as of a height, after checking all of it against the chain's certificates. This retires a
+    validator's key."""
     from rustorium.home.format import FORMAT
     from rustorium.home.paths import Home
     from rustorium.node.admin import backups
@@ -206,7 +213,7 @@ def restore(
 @group.command()
 def prune(
     to: ToOption,
-    keep: Annotated[int, typer.Option("--keep", min=1, help="Backups to keep, the newest.")],
+    keep: Annotated[int, typer.Option("--keep", min=1, help="Number of newest backups to keep.")],
     home: HomeOption = None,
     key: KeyFileOption = None,
     passphrase_file: PassphraseOption = None,
@@ -215,7 +222,7 @@ def prune(
     allow_http: HttpOption = False,
     output: Output = Format.table,
 ) -> None:
-    """Remove all but the newest backups of a home, and what none of these needs."""
+    """Remove all but the newest backups of a home, and every object that the remaining backups do not need."""
     from rustorium.node.admin import backups
 
     found = home_of(home)
@@ -229,13 +236,16 @@ def prune(
 def schedule(
     to: ToOption,
     home: HomeOption = None,
-    every: Annotated[str, typer.Option("--every", help="How often: a number and s, m, h or d.")] = "6h",
-    keep: Annotated[int, typer.Option("--keep", min=1, help="Backups to keep, the newest.")] = 14,
-    now: Annotated[bool, typer.Option("--run", help="Make backups in the foreground until it is ended.")] = False,
+    every: Annotated[str, typer.Option("--every", help="Interval between backups: a number and s, m, h or d.")] = "6h",
+    keep: Annotated[int, typer.Option("--keep", min=1, help="Number of newest backups to keep.")] = 14,
+    now: Annotated[
+        bool, typer.Option("--run", help="Make backups in the foreground until you stop the command.")
+    ] = False,
     install: Annotated[
-        Path | None, typer.Option("--install", help="Write the systemd units to this folder: /etc/systemd/system.")
+        Path | None,
+        typer.Option("--install", help="Write the systemd units to this folder, usually /etc/systemd/system."),
     ] = None,
-    user: Annotated[str, typer.Option("--user", help="Who makes the backups.")] = "rustorium",
+    user: Annotated[str, typer.Option("--user", help="User that makes the backups.")] = "rustorium",
     command: Annotated[Path | None, typer.Option("--command", help="Path of rustorium-node.")] = None,
     key: KeyFileOption = None,
     passphrase_file: PassphraseOption = None,
@@ -244,8 +254,8 @@ def schedule(
     allow_http: HttpOption = False,
     output: Output = Format.table,
 ) -> None:
-    """Print a systemd service and timer that back the home up and keep the newest backups; or write them, or do the
-    same here."""
+    """Print a systemd service and timer that back up the home and keep the newest backups. Or write them to a folder
+    (--install), or make the backups here (--run)."""
     from rustorium.errors import UsageError
     from rustorium.node.admin import backups
     from rustorium.node.admin import schedule as timing

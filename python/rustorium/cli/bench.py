@@ -7,28 +7,34 @@ import typer
 from rustorium.cli.options import NetOption, PassphraseOption, TokenFileOption, net_of, token_of
 from rustorium.cli.output import Format, Output, emit_one, note
 
-group = typer.Typer(help="Measure a net.", no_args_is_help=True)
+group = typer.Typer(help="Measure a net's throughput and latency.", no_args_is_help=True)
 
 
 @group.callback()
 def bench() -> None:
-    """Measure a net."""
+    """Measure a net's throughput and latency."""
 
 
 @group.command()
 def load(
     net: NetOption = None,
-    rate: Annotated[int, typer.Option("--rate", min=1, help="Transactions per second to offer.")] = 100,
-    seconds: Annotated[int, typer.Option("--seconds", min=1, help="For how long.")] = 10,
-    value_bytes: Annotated[int, typer.Option("--value-bytes", min=1, max=65536, help="Size of each value.")] = 256,
-    face: Annotated[str, typer.Option("--face", help="quic or http.")] = "quic",
-    connections: Annotated[int | None, typer.Option("--connections", min=1, help="To each node.")] = None,
-    salt: Annotated[int | None, typer.Option("--salt", min=0, help="Of keys and values; default: the clock.")] = None,
+    rate: Annotated[int, typer.Option("--rate", min=1, help="Transactions to send per second.")] = 100,
+    seconds: Annotated[int, typer.Option("--seconds", min=1, help="Duration in seconds.")] = 10,
+    value_bytes: Annotated[
+        int, typer.Option("--value-bytes", min=1, max=65536, help="Size of each value in bytes.")
+    ] = 256,
+    face: Annotated[str, typer.Option("--face", help="Client API to use: quic or http.")] = "quic",
+    connections: Annotated[int | None, typer.Option("--connections", min=1, help="Connections to each node.")] = None,
+    salt: Annotated[
+        int | None,
+        typer.Option("--salt", min=0, help="Number that makes keys and values unique. Default: from the clock."),
+    ] = None,
     passphrase_file: PassphraseOption = None,
     token_file: TokenFileOption = None,
     output: Output = Format.table,
 ) -> None:
-    """Offer signed Puts at a fixed rate; measure from each intended send time to the final transaction's receipt."""
+    """Send signed Puts at a fixed rate. Latency runs from each intended send time to the receipt of the final
+    transaction."""
     from rustorium.errors import UsageError
     from rustorium.net.load import run_load
 

@@ -7,18 +7,18 @@ import typer
 from rustorium.cli.options import GenesisOption, NetOption, NodeOption, TimeoutOption, TokenFileOption, client_of
 from rustorium.cli.output import Format, Output, emit_one
 
-group = typer.Typer(help="Look at final blocks.", no_args_is_help=True)
+group = typer.Typer(help="Show final blocks.", no_args_is_help=True)
 
 
 @group.callback()
 def block() -> None:
-    """Look at final blocks."""
+    """Show final blocks."""
 
 
 @group.command()
 def show(
     which: Annotated[str, typer.Argument(help="A height, a digest (hex), or latest.")] = "latest",
-    verify: Annotated[bool, typer.Option(help="Check its certificate against the genesis.")] = True,
+    verify: Annotated[bool, typer.Option(help="Check the block's certificate against the genesis.")] = True,
     net: NetOption = None,
     node: NodeOption = None,
     genesis: GenesisOption = None,
@@ -26,7 +26,7 @@ def show(
     timeout_s: TimeoutOption = 10.0,
     output: Output = Format.table,
 ) -> None:
-    """Show a final block, its certificate checked."""
+    """Show a final block after checking its certificate."""
     import msgspec
 
     with client_of(net, node, genesis, timeout_s, token_file=token_file) as client:

@@ -11,13 +11,13 @@ import typer
 from rustorium.cli.options import HomeOption, home_of
 from rustorium.cli.output import Format, Output, emit, emit_one, note
 
-debug_group = typer.Typer(help="For whoever helps.", no_args_is_help=True)
+debug_group = typer.Typer(help="Collect diagnostics for support.", no_args_is_help=True)
 systemd_group = typer.Typer(help="Run a node as a service.", no_args_is_help=True)
 
 
 @debug_group.callback()
 def debug() -> None:
-    """For whoever helps."""
+    """Collect diagnostics for support."""
 
 
 @systemd_group.callback()
@@ -26,8 +26,8 @@ def systemd() -> None:
 
 
 def doctor(home: HomeOption = None, output: Output = Format.table) -> None:
-    """Look at this machine, and at a home where there is one: what would keep its node from running well, and what to
-    do. Exit code 1: something must be changed."""
+    """Check this machine, and a home if there is one. Report what would keep a node from running well, and what to do
+    about it. Exit code 1: something must be changed."""
     from rustorium.home.paths import default_home
     from rustorium.observe.doctor import examine
 
@@ -43,12 +43,14 @@ def doctor(home: HomeOption = None, output: Output = Format.table) -> None:
 
 @debug_group.command("bundle")
 def bundle(
-    out: Annotated[Path, typer.Option("--out", help="A new file, .tar.gz.")] = Path("rustorium-debug.tar.gz"),
+    out: Annotated[Path, typer.Option("--out", help="File to write, .tar.gz; it must not exist.")] = Path(
+        "rustorium-debug.tar.gz"
+    ),
     home: HomeOption = None,
     output: Output = Format.table,
 ) -> None:
-    """Gather configuration, status, metrics, logs and the machine's state into one file, without keys, passphrases and
-    what looks like a secret."""
+    """Collect configuration, status, metrics, logs and machine state in one file. Keys, passphrases and anything that
+    looks like a secret are left out."""
     from rustorium.errors import HomeMissing
     from rustorium.observe.bundle import bundle as write
 
@@ -63,11 +65,11 @@ def bundle(
 @systemd_group.command("print")
 def print_unit(
     home: HomeOption = None,
-    user: Annotated[str, typer.Option("--user", help="Who runs the node.")] = "rustorium",
+    user: Annotated[str, typer.Option("--user", help="User that runs the node.")] = "rustorium",
     command: Annotated[Path | None, typer.Option("--command", help="Path of rustorium-node.")] = None,
 ) -> None:
-    """Print a systemd unit for a home: Type=notify, a watchdog, and only what a node needs. The node runs under
-    `recover auto`."""
+    """Print a systemd unit for a home, with Type=notify, a watchdog, and only the permissions that a node needs. The
+    node runs under `recover auto`."""
     from rustorium.errors import UsageError
     from rustorium.observe.systemd import Unit, unit_text
 

@@ -13,24 +13,28 @@ from rustorium.cli.output import Format, Output, emit, emit_one, note, progress
 if TYPE_CHECKING:
     from rustorium.zk.ceremony import Contribution
 
-group = typer.Typer(help="Make a circuit's keys together, so that nobody knows their secret.", no_args_is_help=True)
+group = typer.Typer(help="Create a circuit's keys together, so that nobody knows their secret.", no_args_is_help=True)
 
-FileArgument = Annotated[Path, typer.Argument(help="The ceremony's file as it is now.")]
-OutArgument = Annotated[Path, typer.Argument(help="The file to write; never over another.")]
+FileArgument = Annotated[Path, typer.Argument(help="The ceremony's current file.")]
+OutArgument = Annotated[Path, typer.Argument(help="File to write; it must not exist.")]
 
 
 @group.command()
 def new(
     out: OutArgument,
-    circuit: Annotated[str, typer.Option("--circuit", help="What the keys are for.")] = "shielded-transfer",
+    circuit: Annotated[str, typer.Option("--circuit", help="Circuit that the keys are for.")] = "shielded-transfer",
     power: Annotated[
-        int | None, typer.Option("--power", min=1, max=18, help="Make phase 1 for 2^N constraints, for any circuit.")
+        int | None, typer.Option("--power", min=1, max=18, help="Begin phase 1 for circuits of up to 2^N constraints.")
     ] = None,
-    powers: Annotated[Path | None, typer.Option("--powers", help="A finished phase 1: begin phase 2.")] = None,
-    ptau: Annotated[Path | None, typer.Option("--ptau", help="Begin phase 1 with the powers of a .ptau.")] = None,
+    powers: Annotated[
+        Path | None, typer.Option("--powers", help="Begin phase 2 from this file of a finished phase 1.")
+    ] = None,
+    ptau: Annotated[
+        Path | None, typer.Option("--ptau", help="Begin phase 1 from the powers in this .ptau file.")
+    ] = None,
     output: Output = Format.table,
 ) -> None:
-    """Begin phase 1 (powers of tau), or with --powers a circuit's phase 2."""
+    """Begin phase 1 (powers of tau), or a circuit's phase 2 with --powers."""
     from rustorium.zk import ceremony
 
     with progress("making the circuit's key" if powers else "making powers") as advance:
@@ -42,16 +46,20 @@ def new(
 def contribute(
     file: FileArgument,
     out: OutArgument,
-    name: Annotated[str, typer.Option("--name", help="Who contributes, for the list.")],
+    name: Annotated[str, typer.Option("--name", help="Contributor's name for the list.")],
     beacon: Annotated[
         str | None, typer.Option("--beacon", help="End the phase with this public random value, 64 hex digits.")
     ] = None,
     beacon_log2: Annotated[
-        int, typer.Option("--beacon-log2", min=0, max=28, help="How often the beacon is hashed, as a power of two.")
+        int,
+        typer.Option(
+            "--beacon-log2", min=0, max=28, help="Number of times that the beacon is hashed, as a power of two."
+        ),
     ] = 20,
     output: Output = Format.table,
 ) -> None:
-    """Contribute a secret that is forgotten at once; what you type is mixed into it. Keep the hash that it prints."""
+    """Contribute a secret, which is discarded at once. What you type is mixed into it. Keep the hash that the command
+    prints."""
     from rustorium.errors import UsageError
     from rustorium.zk import ceremony
 
@@ -71,12 +79,15 @@ def contribute(
 def verify(
     file: FileArgument,
     expect: Annotated[
-        list[str] | None, typer.Option("--expect", help="A contribution's hash that must be in it; repeat.")
+        list[str] | None,
+        typer.Option("--expect", help="Hash of a contribution that the ceremony must contain; repeat."),
     ] = None,
-    key: Annotated[Path | None, typer.Option("--key", help="A verifying key that must be what came out.")] = None,
+    key: Annotated[
+        Path | None, typer.Option("--key", help="Verifying key that the ceremony must have produced.")
+    ] = None,
     output: Output = Format.table,
 ) -> None:
-    """Verify all of a ceremony from its file alone, and list who contributed: exit code 4 where anything is wrong."""
+    """Verify a whole ceremony from its file alone, and list the contributors. Exit code 4: something is wrong."""
     from rustorium import _native
     from rustorium.zk import ceremony
 
@@ -92,10 +103,12 @@ def verify(
 @group.command()
 def finalize(
     file: FileArgument,
-    folder: Annotated[Path, typer.Argument(help="Gets proving.key and verifying.key; never over others.")],
+    folder: Annotated[
+        Path, typer.Argument(help="Folder for proving.key and verifying.key, which must not exist there.")
+    ],
     output: Output = Format.table,
 ) -> None:
-    """Verify a ceremony and write the keys that came out of it, with their hashes."""
+    """Verify a ceremony, and write the keys that it produced and their hashes."""
     from rustorium.zk import ceremony
 
     with progress("verifying") as advance:

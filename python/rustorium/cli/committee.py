@@ -46,7 +46,7 @@ def list_(
     timeout_s: TimeoutOption = 10.0,
     output: Output = Format.table,
 ) -> None:
-    """The committee of the epoch that goes on."""
+    """List the committee of the current epoch."""
     from rustorium.regions import region_name
 
     with client_of(net, node, genesis, timeout_s, token_file=token_file) as client:
@@ -68,7 +68,10 @@ def add(
     home: HomeArgument,
     key: KeyOption,
     region: Annotated[
-        str | None, typer.Option("--region", help="Where it is: asia-northeast, eu-west-1, … Default: as the net's.")
+        str | None,
+        typer.Option(
+            "--region", help="Region of the validator: asia-northeast, eu-west-1, … Default: one of the net's regions."
+        ),
     ] = None,
     name: Annotated[str | None, typer.Option("--name", help="The validator's name. Default: the home's.")] = None,
     net: NetOption = None,
@@ -79,10 +82,11 @@ def add(
     passphrase_file: PassphraseOption = None,
     output: Output = Format.table,
 ) -> None:
-    """Make a home on this machine for a net's new validator, start it, sync it, and let it vote from the next epoch on.
+    """Make a home on this machine for a new validator of a net, start it, sync it, and let it vote from the next epoch
+    on.
 
-    `--key` is an operator's account. Where more operators must approve, each sends the same with `tx`.
-    Run it again where it was interrupted."""
+    `--key` is an operator's account. If more operators must approve, each sends the same transaction with `tx`. After
+    an interruption, run the command again."""
     from rustorium.access.genesis import read_genesis
     from rustorium.access.passphrases import find_passphrase
     from rustorium.errors import UsageError
@@ -141,7 +145,7 @@ def add(
 
 @group.command()
 def remove(
-    validator: Annotated[str, typer.Argument(help="Its name or validator key.")],
+    validator: Annotated[str, typer.Argument(help="The validator's name or validator key.")],
     key: KeyOption,
     net: NetOption = None,
     node: NodeOption = None,
@@ -151,7 +155,8 @@ def remove(
     passphrase_file: PassphraseOption = None,
     output: Output = Format.table,
 ) -> None:
-    """Take a validator out of the committee from the next epoch on; it goes on to follow until it is stopped."""
+    """Remove a validator from the committee from the next epoch on. It continues to follow the chain until you stop
+    it."""
     from rustorium.access.genesis import read_genesis
     from rustorium.net.joining import find
     from rustorium.net.joining import remove as send_removal
@@ -182,9 +187,10 @@ def end_epoch(
     passphrase_file: PassphraseOption = None,
     output: Output = Format.table,
 ) -> None:
-    """Approve as an operator that the epoch ends now, however young it is: a changed committee counts at once.
+    """Approve, as an operator, that the epoch ends now, before its usual end, so that a changed committee takes effect
+    at once.
 
-    It ends once enough operators approved it."""
+    The epoch ends once enough operators have approved."""
     from rustorium.net.joining import end_epoch as send_end
 
     signer = key_of(key, passphrase_file)
@@ -224,9 +230,9 @@ def replace_key(
     passphrase_file: PassphraseOption = None,
     output: Output = Format.table,
 ) -> None:
-    """Give a stopped home's validator a new key, signed by its owner: the way back for a key that is retired.
+    """Give the validator of a stopped home a new key, signed by its owner. Use it when the old key is retired.
 
-    The home's genesis is used. Run it again where it was interrupted; then `start`."""
+    The command uses the home's genesis. After an interruption, run it again; then run `start`."""
     from rustorium.home.lock import stopped
     from rustorium.home.rekey import Opener, found_passphrase, owner_file
     from rustorium.home.rekey import replace_key as replace

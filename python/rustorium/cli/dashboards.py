@@ -9,22 +9,23 @@ from rustorium.cli.metrics import MetricsNodeOption
 from rustorium.cli.options import NetOption, net_of
 from rustorium.cli.output import Format, Output, emit, note
 
-group = typer.Typer(help="Grafana boards and alert rules.", no_args_is_help=True)
+group = typer.Typer(help="Grafana dashboards and alert rules.", no_args_is_help=True)
 
 
 @group.callback()
 def dashboards() -> None:
-    """Grafana boards and alert rules."""
+    """Grafana dashboards and alert rules."""
 
 
 @group.command()
 def export(
-    folder: Annotated[Path, typer.Argument(help="A folder, which is made.")],
+    folder: Annotated[Path, typer.Argument(help="Folder to write to; it is created if missing.")],
     net: NetOption = None,
     node: MetricsNodeOption = None,
     output: Output = Format.table,
 ) -> None:
-    """Write four Grafana boards, alert rules, and what Prometheus and Grafana need to find them and the nodes."""
+    """Write four Grafana dashboards, alert rules, and the files with which Prometheus and Grafana find them and the
+    nodes."""
     from rustorium.observe.export import export as write
     from rustorium.observe.scrape import Target, targets_of
 

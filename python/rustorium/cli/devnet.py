@@ -18,27 +18,40 @@ LINE_S = 0.5
 
 
 def devnet(
-    nodes: Annotated[int, typer.Option("--nodes", min=1, help="Validators.")] = 4,
+    nodes: Annotated[int, typer.Option("--nodes", min=1, help="Number of validators.")] = 4,
     regions: Annotated[
-        str, typer.Option("--regions", help="Region names, comma-separated; known cloud regions delay the links.")
+        str,
+        typer.Option("--regions", help="Region names, comma-separated. Links between known cloud regions are delayed."),
     ] = "local",
-    accounts: Annotated[int, typer.Option("--accounts", min=0, help="Funded accounts.")] = 4,
+    accounts: Annotated[int, typer.Option("--accounts", min=0, help="Number of funded accounts.")] = 4,
     state: Annotated[
-        Path | None, typer.Option("--state", help="Keep everything in this folder, and resume it.")
+        Path | None,
+        typer.Option("--state", help="Keep everything in this folder; run again with the same folder to resume."),
     ] = None,
     ephemeral: Annotated[
-        bool, typer.Option("--ephemeral", help="A temporary folder, removed at the end (default).")
+        bool, typer.Option("--ephemeral", help="Use a temporary folder, removed at the end (default).")
     ] = False,
     ready_fd: Annotated[
-        int | None, typer.Option("--ready-fd", help="Descriptor that gets the path of devnet.json when all are ready.")
+        int | None,
+        typer.Option(
+            "--ready-fd", help="File descriptor that receives the path of devnet.json when all validators are ready."
+        ),
     ] = None,
-    faucet: Annotated[bool, typer.Option("--faucet", help="Serve an endpoint that makes and funds accounts.")] = False,
-    tls: Annotated[
-        bool, typer.Option("--tls", help="Gateways speak TLS, with certificates of an authority made for this devnet.")
+    faucet: Annotated[
+        bool, typer.Option("--faucet", help="Serve an endpoint that creates and funds accounts.")
     ] = False,
-    rtt_matrix: Annotated[Path | None, typer.Option("--rtt-matrix", help="JSON file of round-trip times.")] = None,
-    durability: Annotated[str, typer.Option("--durability", help="vote, or os (no sync).")] = "vote",
-    timeout_s: Annotated[float, typer.Option("--timeout-s", help="How long validators may take to start.")] = 60.0,
+    tls: Annotated[
+        bool, typer.Option("--tls", help="Gateways use TLS, with certificates from an authority made for this devnet.")
+    ] = False,
+    rtt_matrix: Annotated[
+        Path | None, typer.Option("--rtt-matrix", help="JSON file with round-trip times between regions.")
+    ] = None,
+    durability: Annotated[
+        str, typer.Option("--durability", help="vote (sync to disk before voting), or os (no sync).")
+    ] = "vote",
+    timeout_s: Annotated[
+        float, typer.Option("--timeout-s", help="Time that validators may take to start, in seconds.")
+    ] = 60.0,
     output: Output = Format.table,
 ) -> None:
     """Run validators on this machine, each in its own process, until Ctrl-C."""

@@ -10,7 +10,7 @@ from rustorium.cli.options import AdminTokenOption, AdminUrlOption, HomeOption, 
 from rustorium.cli.output import Format, Output, emit, note
 
 group = typer.Typer(
-    help="The nodes outside the committee that may follow a node: they get all that the chain has.",
+    help="Nodes outside the committee that may follow a node: they receive the whole chain.",
     no_args_is_help=True,
 )
 COLUMNS = ["node_key", "named_in"]
@@ -26,7 +26,7 @@ def list_(
     token_file: AdminTokenOption = None,
     output: Output = Format.table,
 ) -> None:
-    """List the node keys that are let in by name."""
+    """List the node keys that are allowed to follow this node by name."""
     emit(_do("followers", None, home, admin_url, token_file), output, COLUMNS)
 
 
@@ -38,7 +38,7 @@ def add_(
     token_file: AdminTokenOption = None,
     output: Output = Format.table,
 ) -> None:
-    """Let a node follow. It keeps its place whoever else comes."""
+    """Allow a node to follow this one. Its connection slot is reserved, however many others connect."""
     emit(_do("add_follower", node_key, home, admin_url, token_file), output, COLUMNS)
 
 
@@ -50,7 +50,7 @@ def remove_(
     token_file: AdminTokenOption = None,
     output: Output = Format.table,
 ) -> None:
-    """Let a node follow no more; its link ends. One that `config.toml` names stays."""
+    """Stop a node from following this one, and close its link. A node named in `config.toml` stays allowed."""
     rows = _do("remove_follower", node_key, home, admin_url, token_file)
     emit(rows, output, COLUMNS)
     if any(row["node_key"] == node_key.lower() for row in rows):

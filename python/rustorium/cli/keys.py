@@ -10,17 +10,17 @@ import typer
 from rustorium.cli.options import AdminTokenOption, AdminUrlOption, HomeOption, PassphraseOption, home_of, plane_of
 from rustorium.cli.output import Format, Output, emit_one
 
-group = typer.Typer(help="Make and show account keys; replace a node's keys and passphrases.", no_args_is_help=True)
+group = typer.Typer(help="Create and show account keys; replace a node's keys and passphrases.", no_args_is_help=True)
 
 
 @group.command()
 def new(
-    file: Annotated[Path, typer.Argument(help="Key file to make; it must not exist.")],
-    region: Annotated[str, typer.Option("--region", help="The account's home region: its name, or its byte.")] = "0",
+    file: Annotated[Path, typer.Argument(help="Key file to create; it must not exist.")],
+    region: Annotated[str, typer.Option("--region", help="Home region of the account: a name or a byte.")] = "0",
     passphrase_file: PassphraseOption = None,
     output: Output = Format.table,
 ) -> None:
-    """Make a new account key, sealed with a passphrase."""
+    """Create a new account key, encrypted with a passphrase."""
     from rustorium.access.passphrases import new_passphrase
     from rustorium.client import Key
     from rustorium.regions import parse_region
@@ -57,8 +57,8 @@ def rotate(
     what: Annotated[
         What,
         typer.Argument(
-            help="rows: the key that rows are sealed with, under the same storage.key; master: storage.key itself; "
-            "backup: backup.key; passphrase: what opens key files."
+            help="rows: the key that encrypts rows, under the same storage.key; master: storage.key itself; "
+            "backup: backup.key; passphrase: the passphrase of key files."
         ),
     ] = What.rows,
     home: HomeOption = None,
@@ -66,18 +66,23 @@ def rotate(
     token_file: AdminTokenOption = None,
     key: Annotated[
         Path | None,
-        typer.Option("--key", help="Of passphrase: a key file, or a folder of them. Of backup: the backup key's file."),
+        typer.Option(
+            "--key", help="With passphrase: a key file, or a folder of them. With backup: the backup key's file."
+        ),
     ] = None,
     passphrase_file: PassphraseOption = None,
     new_passphrase_file: Annotated[
         Path | None,
-        typer.Option("--new-passphrase-file", help="File (0600) with the new passphrase. Default: one is drawn."),
+        typer.Option(
+            "--new-passphrase-file", help="File (0600) with the new passphrase. Default: a random one is generated."
+        ),
     ] = None,
     discard_old: Annotated[
-        bool, typer.Option("--discard-old", help="Of backup: destroy the key before, which backup.key replaced.")
+        bool, typer.Option("--discard-old", help="With backup: destroy the previous key, which backup.key replaced.")
     ] = False,
     from_: Annotated[
-        str | None, typer.Option("--from", help="With --discard-old: refuse while a backup there needs it.")
+        str | None,
+        typer.Option("--from", help="With --discard-old: refuse if a backup there still needs the previous key."),
     ] = None,
     signer_apart: Annotated[
         bool,
@@ -88,8 +93,8 @@ def rotate(
     ] = False,
     output: Output = Format.table,
 ) -> None:
-    """Replace a key of a node, or a passphrase. What seals rows is replaced while the node runs, and goes on when this
-    command is ended; whatever is cut short, the same command goes on with."""
+    """Replace a key of a node, or a passphrase. The key for rows is replaced while the node runs, and that work goes on
+    when this command ends. After an interruption, run the same command again to continue."""
     from rustorium.cli import rotating
 
     if what is What.rows:
@@ -111,7 +116,7 @@ def rotation(
     token_file: AdminTokenOption = None,
     output: Output = Format.table,
 ) -> None:
-    """Show how far a running node's rotation has come: rows, then table files, then the safety journal, then the old
+    """Show the progress of a running node's rotation: rows, then table files, then the safety journal, then the old
     key."""
     from rustorium.node.admin.socket import call
 

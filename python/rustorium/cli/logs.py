@@ -27,22 +27,32 @@ def logs() -> None:
 def aggregate(
     log: Annotated[list[Path] | None, typer.Argument(help="Log files or homes of nodes, instead of --net.")] = None,
     net: NetOption = None,
-    since: Annotated[str | None, typer.Option("--since", help="2026-11-26T12:00:00Z, Unix ms, or 10m (ago).")] = None,
-    until: Annotated[str | None, typer.Option("--until", help="As --since.")] = None,
-    node: Annotated[list[str] | None, typer.Option("--node", help="Only this node's lines; repeat.")] = None,
-    level: Annotated[str, typer.Option("--level", help="At least: trace, debug, info, warn, error.")] = "trace",
-    event: Annotated[str | None, typer.Option("--event", help="Only this event.")] = None,
+    since: Annotated[
+        str | None, typer.Option("--since", help="Earliest time: 2026-11-26T12:00:00Z, Unix ms, or 10m (ago).")
+    ] = None,
+    until: Annotated[str | None, typer.Option("--until", help="Latest time, in the same forms as --since.")] = None,
+    node: Annotated[list[str] | None, typer.Option("--node", help="Show only this node's lines; repeat.")] = None,
+    level: Annotated[
+        str, typer.Option("--level", help="Lowest level to show: trace, debug, info, warn, error.")
+    ] = "trace",
+    event: Annotated[str | None, typer.Option("--event", help="Show only this event.")] = None,
     transaction: Annotated[
         str | None,
-        typer.Option("--transaction", help="Only lines with this id; nodes write them at log.level = debug."),
+        typer.Option(
+            "--transaction", help="Show only lines with this transaction id. Nodes write them at log.level = debug."
+        ),
     ] = None,
-    height: Annotated[str | None, typer.Option("--height", help="Only lines of a height, or FIRST..LAST.")] = None,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what is written, until Ctrl-C.")] = False,
-    out: Annotated[Path | None, typer.Option("--out", help="A new file of JSON lines, instead of stdout.")] = None,
+    height: Annotated[
+        str | None, typer.Option("--height", help="Show only lines of this height, or of FIRST..LAST.")
+    ] = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Keep printing new lines until Ctrl-C.")] = False,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Write JSON lines to this new file instead of standard output.")
+    ] = None,
     output: Output = Format.table,
 ) -> None:
-    """Merge logs into one stream, ordered by clocks that are corrected by what the nodes say of the same blocks.
-    Exit code 3: no line is wanted."""
+    """Merge logs into one stream, ordered by time. Clocks are corrected by comparing what the nodes log about the same
+    blocks. Exit code 3: no line matched."""
     from rustorium.observe.nodelogs.find import find_logs
     from rustorium.observe.nodelogs.merge import Merger, log_files
 

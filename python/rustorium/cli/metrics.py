@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rustorium.observe.scrape import Scrape, Scraper
     from rustorium.observe.watching import Watched
 
-group = typer.Typer(help="Gather the metrics of nodes.", no_args_is_help=True)
+group = typer.Typer(help="Collect the metrics of nodes.", no_args_is_help=True)
 COLUMNS = [
     "node",
     "ready",
@@ -40,7 +40,7 @@ MetricsNodeOption = Annotated[
 
 @group.callback()
 def metrics() -> None:
-    """Gather the metrics of nodes."""
+    """Collect the metrics of nodes."""
 
 
 @group.command()
@@ -48,15 +48,19 @@ def collect(
     net: NetOption = None,
     node: MetricsNodeOption = None,
     for_: Annotated[str | None, typer.Option("--for", help="Record for this long, such as 90s or 5m.")] = None,
-    every: Annotated[str, typer.Option("--every", help="How often a recording looks.")] = "1s",
+    every: Annotated[str, typer.Option("--every", help="Interval between two samples of a recording.")] = "1s",
     out: Annotated[
-        Path | None, typer.Option("--out", help="A new file: OpenMetrics of this moment; with --for a recording.")
+        Path | None,
+        typer.Option(
+            "--out",
+            help="File to write, which must not exist: the current metrics as OpenMetrics, or a recording with --for.",
+        ),
     ] = None,
-    timeout_s: Annotated[float, typer.Option("--timeout-s", min=0.1, help="Per node, seconds.")] = 3.0,
+    timeout_s: Annotated[float, typer.Option("--timeout-s", min=0.1, help="Timeout for each node, in seconds.")] = 3.0,
     output: Output = Format.table,
 ) -> None:
-    """Ask all nodes of a net at once: a table of the main figures, all figures as JSON, or a file. Exit code 5: a node
-    didn't answer."""
+    """Query all nodes of a net at once. The result is a table of the main figures, all figures as JSON, or a file. Exit
+    code 5: a node did not answer."""
     from rustorium.errors import UsageError
     from rustorium.observe.scrape import Scraper, targets_of
 
@@ -78,9 +82,10 @@ def collect(
 @group.command()
 def convert(
     recording: Annotated[Path, typer.Argument(help="A recording of `metrics collect --for`.")],
-    out: Annotated[Path, typer.Option("--out", help="A new OpenMetrics file.")],
+    out: Annotated[Path, typer.Option("--out", help="OpenMetrics file to write; it must not exist.")],
 ) -> None:
-    """Make a recording one OpenMetrics file with times: `promtool tsdb create-blocks-from openmetrics` imports it."""
+    """Convert a recording to one OpenMetrics file with timestamps. `promtool tsdb create-blocks-from openmetrics`
+    imports it."""
     from rustorium.observe.openmetrics import of_recording
     from rustorium.observe.recording import Recording
 

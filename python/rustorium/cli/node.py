@@ -27,11 +27,16 @@ def init(
     role: RoleOption = Role.validator,
     genesis: Annotated[
         Path | None,
-        typer.Option("--genesis", help="Genesis file of the chain to join; else copy it in before `start`."),
+        typer.Option(
+            "--genesis",
+            help="Genesis file of the chain to join. Without it, copy the file into the home before `start`.",
+        ),
     ] = None,
     owner_key: Annotated[
         Path | None,
-        typer.Option("--owner-key", help="Where to put the owner's key, off the node. Default: HOME.owner.key."),
+        typer.Option(
+            "--owner-key", help="Where to write the owner's key; keep it off the node. Default: HOME.owner.key."
+        ),
     ] = None,
     peers: Annotated[
         list[str] | None,
@@ -40,8 +45,8 @@ def init(
     passphrase_file: PassphraseOption = None,
     output: Output = Format.table,
 ) -> None:
-    """Make a node's home: keys and config.toml. Prints a validator's public keys for the genesis; a follower has no
-    validator key, and starts at once where --genesis and a --peer are given."""
+    """Make a node's home: keys and config.toml. Prints a validator's public keys for the genesis. A follower has no
+    validator key, and can start at once if --genesis and a --peer are given."""
     from rustorium.home.setup import init_home, parse_peers
 
     path = home.expanduser().absolute()
@@ -60,15 +65,21 @@ def start(
     home: HomeOption = None,
     passphrase_file: PassphraseOption = None,
     role: Annotated[
-        Role | None, typer.Option("--role", help="Overrides config.toml: a follower opens no validator key.")
+        Role | None, typer.Option("--role", help="Role that overrides config.toml. A follower opens no validator key.")
     ] = None,
-    p2p_listen: Annotated[str | None, typer.Option(help="host:port of the links to validators (UDP).")] = None,
-    http_listen: Annotated[str | None, typer.Option(help="host:port of the HTTP face.")] = None,
-    client_listen: Annotated[str | None, typer.Option(help="host:port of the QUIC face (UDP).")] = None,
+    p2p_listen: Annotated[
+        str | None, typer.Option(help="host:port of the P2P port for links between nodes (UDP).")
+    ] = None,
+    http_listen: Annotated[str | None, typer.Option(help="host:port of the HTTP API.")] = None,
+    client_listen: Annotated[str | None, typer.Option(help="host:port of the QUIC API for clients (UDP).")] = None,
     metrics_listen: Annotated[str | None, typer.Option(help="host:port of /metrics.")] = None,
-    durability: Annotated[str | None, typer.Option(help="vote, or os (no sync: tests and benchmarks only).")] = None,
-    log_level: Annotated[str | None, typer.Option(help="debug, info, warn or error.")] = None,
-    ready_fd: Annotated[int | None, typer.Option(help="Descriptor that gets one line when the node is ready.")] = None,
+    durability: Annotated[
+        str | None, typer.Option(help="vote (sync to disk before voting), or os (no sync: tests and benchmarks only).")
+    ] = None,
+    log_level: Annotated[str | None, typer.Option(help="Lowest level to log: debug, info, warn or error.")] = None,
+    ready_fd: Annotated[
+        int | None, typer.Option(help="File descriptor that receives one line when the node is ready.")
+    ] = None,
     stop_fd: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Run the node of a home until Ctrl-C or SIGTERM."""

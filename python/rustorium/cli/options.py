@@ -19,31 +19,35 @@ if TYPE_CHECKING:
 
 HomeOption = Annotated[
     Path | None,
-    typer.Option("--home", help="The node's folder. Default: RUSTORIUM_HOME, or the only one in ~/.rustorium."),
+    typer.Option("--home", help="Home of the node. Default: RUSTORIUM_HOME, or the only home in ~/.rustorium."),
 ]
-PassphraseOption = Annotated[Path | None, typer.Option("--passphrase-file", help="File (0600) that opens the key.")]
+PassphraseOption = Annotated[
+    Path | None, typer.Option("--passphrase-file", help="File (0600) with the passphrase of the key.")
+]
 NetOption = Annotated[
-    Path | None, typer.Option("--net", help="A devnet.json: endpoints, genesis and accounts. Default: RUSTORIUM_NET.")
+    Path | None,
+    typer.Option("--net", help="The net's devnet.json: endpoints, genesis and accounts. Default: RUSTORIUM_NET."),
 ]
 NodeOption = Annotated[
-    list[str] | None, typer.Option("--node", help="URL of a node's HTTP face, instead of --net; repeat.")
+    list[str] | None, typer.Option("--node", help="URL of a node's HTTP API, instead of --net; repeat.")
 ]
-GenesisOption = Annotated[Path | None, typer.Option("--genesis", help="The chain's genesis file, with --node.")]
+GenesisOption = Annotated[Path | None, typer.Option("--genesis", help="The chain's genesis file; needed with --node.")]
 CheckpointOption = Annotated[
-    Path | None, typer.Option("--checkpoint", help="A checkpoint's file, to start at instead of the genesis.")
+    Path | None, typer.Option("--checkpoint", help="Checkpoint file to start from instead of the genesis.")
 ]
 TrustFileOption = Annotated[
     Path | None,
-    typer.Option(
-        "--trust-file", help="File that keeps whom to trust from one call to the next; made where it isn't there."
-    ),
+    typer.Option("--trust-file", help="File that stores which committee to trust between calls; created if missing."),
 ]
 TrustPeriodOption = Annotated[
     str | None,
-    typer.Option("--trust-period", help="How long retired committees are trusted, such as 30d; never: for ever."),
+    typer.Option(
+        "--trust-period",
+        help="How long retired committees are trusted, such as 30d; never: they stay trusted without limit.",
+    ),
 ]
 MaxAgeOption = Annotated[
-    str | None, typer.Option("--max-age", help="How old the proof's block may be by this machine's clock, such as 60s.")
+    str | None, typer.Option("--max-age", help="Highest age of the proof's block by this machine's clock, such as 60s.")
 ]
 WitnessOption = Annotated[
     list[str] | None, typer.Option("--witness", help="URL of another node that must have the proof's block; repeat.")
@@ -55,21 +59,23 @@ TokenFileOption = Annotated[
     Path | None,
     typer.Option(
         "--token-file",
-        help="File (0600) with a token for the node, or a line `URL rsk_…` for each node that asks for one. Default: "
-        "RUSTORIUM_TOKEN_FILE.",
+        help="File (0600) with a token for the node, or a line `URL rsk_…` for each node that requires one. "
+        "Default: RUSTORIUM_TOKEN_FILE.",
     ),
 ]
 AdminUrlOption = Annotated[
     str | None,
-    typer.Option("--admin-url", help="A node's admin plane, instead of its home: http://127.0.0.1:26661, https://…."),
+    typer.Option(
+        "--admin-url", help="URL of a node's admin plane, instead of its home: http://127.0.0.1:26661, https://…."
+    ),
 ]
 AdminTokenOption = Annotated[
     Path | None,
     typer.Option(
-        "--token-file", help="File (0600) with a token, with --admin-url. Default: RUSTORIUM_ADMIN_TOKEN_FILE."
+        "--token-file", help="File (0600) with a token, for --admin-url. Default: RUSTORIUM_ADMIN_TOKEN_FILE."
     ),
 ]
-TimeoutOption = Annotated[float, typer.Option("--timeout-s", min=0.1, help="How long to wait, seconds.")]
+TimeoutOption = Annotated[float, typer.Option("--timeout-s", min=0.1, help="Timeout in seconds.")]
 EncodingHelp = "How keys and values are written: utf8, hex or base64."
 
 

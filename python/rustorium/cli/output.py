@@ -24,7 +24,7 @@ class Format(StrEnum):
     jsonl = "jsonl"
 
 
-Output = Annotated[Format, typer.Option("-o", "--output", help="How to print data.")]
+Output = Annotated[Format, typer.Option("-o", "--output", help="Output format.")]
 
 
 def emit(rows: Sequence[Mapping[str, object]], form: Format, columns: Sequence[str] | None = None) -> None:

@@ -32,16 +32,18 @@ if TYPE_CHECKING:
 def query(
     account: Annotated[str, typer.Option("--account", help="Address of the account.")],
     names: Annotated[
-        list[str] | None, typer.Argument(help="Keys of its namespace; without any, show the account.", metavar="KEY...")
+        list[str] | None,
+        typer.Argument(help="Keys in the account's namespace. Without keys, show the account.", metavar="KEY..."),
     ] = None,
-    asset: Annotated[str | None, typer.Option(help="Show its balance of this asset (hex).")] = None,
+    asset: Annotated[str | None, typer.Option(help="Show the account's balance of this asset (hex).")] = None,
     prefix: Annotated[
-        str | None, typer.Option(help='List the keys that begin so ("": all), on the node\'s word.')
+        str | None, typer.Option(help='List the keys that begin with this text ("" lists all). The list has no proof.')
     ] = None,
     at: Annotated[
         str | None,
         typer.Option(
-            help="proven (waits for a root that holds all that is final), a height, or with --no-verify latest."
+            help="State to read: proven (waits for a certified root that covers everything final), a height, or "
+            "latest with --no-verify."
         ),
     ] = None,
     verify: Annotated[bool, typer.Option(help="Check the proof against the genesis.")] = True,
@@ -61,7 +63,8 @@ def query(
     timeout_s: TimeoutOption = 10.0,
     output: Output = Format.table,
 ) -> None:
-    """Read an account, its keys, or a balance, and check the proof of what the node says; or list keys."""
+    """Read an account, its keys or a balance, and check the proof in the node's answer; or list keys without a
+    proof."""
     from rustorium.client import bytes_to_text, text_to_bytes
     from rustorium.errors import NotFound, UsageError
     from rustorium.types import Subject

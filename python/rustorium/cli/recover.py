@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rustorium.home.paths import Home
     from rustorium.node.recovery.manual import Operator
 
-group = typer.Typer(help="Heal a node: without hands, or step by step.", no_args_is_help=True)
+group = typer.Typer(help="Heal a node: automatically, or step by step.", no_args_is_help=True)
 group.add_typer(committee, name="committee")
 COLUMNS = ["trouble", "evidence", "act", "what", "undo"]
 DryOption = Annotated[bool, typer.Option("--dry-run", help="Print what would be done, and change nothing.")]
@@ -27,8 +27,8 @@ def auto(
     home: HomeOption = None, passphrase_file: PassphraseOption = None, dry_run: DryOption = False,
     output: Output = Format.table,
 ) -> None:  # fmt: skip
-    """Run the node of a home like `start`, and heal it: restart it, have its peers fill a lost or damaged store, make
-    room on a full disk. What only a person can decide ends it with that reason."""
+    """Run a home's node like `start`, and heal it: restart it, refill a lost or damaged store from its peers, make room
+    on a full disk. If only a person can decide, the command ends with the reason."""
     found = home_of(home)
     loaded = found.load_config(os.environ)
     if dry_run:
@@ -52,11 +52,13 @@ def manual(
     passphrase_file: PassphraseOption = None,
     dry_run: DryOption = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do every step without asking.")] = False,
-    undo: Annotated[bool, typer.Option("--undo", help="Put the store back that was moved aside last.")] = False,
-    name: Annotated[str | None, typer.Option("--name", help="With --undo: which, of those in quarantine/.")] = None,
+    undo: Annotated[bool, typer.Option("--undo", help="Restore the store that was moved aside last.")] = False,
+    name: Annotated[
+        str | None, typer.Option("--name", help="With --undo: the store in quarantine/ to restore.")
+    ] = None,
     output: Output = Format.table,
 ) -> None:
-    """Look at a home, its node running or not, and heal what is wrong step by step, each after a yes."""
+    """Examine a home, while its node runs or is stopped, and fix what is wrong. Each step asks for confirmation."""
     from rustorium.errors import UsageError
     from rustorium.node.recovery.manual import Operator, carry_out
 

@@ -11,12 +11,12 @@ from rustorium.cli.output import Format, Output, emit, emit_one
 
 def replay(
     log: Annotated[Path, typer.Argument(help="A node's folder log/inputs, or one of its segments.", exists=True)],
-    steps: Annotated[bool, typer.Option("--steps", help="Print each step: its time, its input, its effects.")] = False,
+    steps: Annotated[bool, typer.Option("--steps", help="Print each step: its time, input and effects.")] = False,
     output: Output = Format.table,
 ) -> None:
-    """Step the consensus core through the inputs that a node logged, and compare its effects with those of then.
+    """Replay the inputs that a node logged through the consensus core, and compare the effects with the logged ones.
 
-    Exit code 4 where the log is corrupt, or a step has other effects than it had."""
+    Exit code 4: the log is corrupt, or a step has different effects."""
     from rustorium.node.loop.inputlog import replay as replay_log
 
     inputs, effects = Counter[str](), Counter[str]()

@@ -16,10 +16,12 @@ if TYPE_CHECKING:
     from rustorium.home.rekey import Opener
 
 group = typer.Typer(
-    help="Restart a committee of which so many keys are retired that no quorum signs: offline, by its owners.",
+    help="Restart a committee that lost its quorum because too many keys are retired. Its owners do this offline.",
     no_args_is_help=True,
 )
-PlanArgument = Annotated[Path, typer.Argument(metavar="FILE", help="The plan, which goes from owner to owner.")]
+PlanArgument = Annotated[
+    Path, typer.Argument(metavar="FILE", help="The plan file, which is passed from owner to owner.")
+]
 OwnerOption = Annotated[
     Path | None,
     typer.Option("--owner-key", help="The owner's key file. Default: HOME.owner.key, or a devnet's owners/NAME.key."),
@@ -41,7 +43,8 @@ def begin(
     plan: PlanArgument, home: HomeOption = None, passphrase_file: PassphraseOption = None,
     output: Output = Format.table,
 ) -> None:  # fmt: skip
-    """Write a plan that goes on from the newest final block of a stopped home. All homes must have that block."""
+    """Write a restart plan that continues from the newest final block of a stopped home. All homes must have that
+    block."""
     from rustorium.home import owners_end as restarting
 
     with _stopped(home, passphrase_file) as (found, opener):
@@ -56,8 +59,8 @@ def replace(
     plan: PlanArgument, home: HomeOption = None, owner_key: OwnerOption = None,
     passphrase_file: PassphraseOption = None, output: Output = Format.table,
 ) -> None:  # fmt: skip
-    """Give a stopped home's validator a new key in the plan, signed by its owner. Signatures that the plan has are
-    void then: replace all keys first."""
+    """Give the validator of a stopped home a new key in the plan, signed by its owner. This voids the signatures in the
+    plan, so replace all keys first."""
     from rustorium.home import owners_end as restarting
     from rustorium.home.rekey import owner_file
 
@@ -74,7 +77,7 @@ def show(
     plan: PlanArgument, home: HomeOption = None, passphrase_file: PassphraseOption = None,
     output: Output = Format.table,
 ) -> None:  # fmt: skip
-    """Work the plan out anew from a stopped home's store, and show whose keys it replaces and who has signed."""
+    """Recompute the plan from a stopped home's store, and show whose keys it replaces and who has signed."""
     from rustorium.home import owners_end as restarting
 
     with _stopped(home, passphrase_file) as (found, opener):
@@ -102,12 +105,12 @@ def _row(before: dict[str, Any], after: dict[str, Any], signed: set[str]) -> dic
 def sign(
     plan: PlanArgument, home: HomeOption = None, owner_key: OwnerOption = None,
     give_up_open: Annotated[
-        bool, typer.Option("--give-up-open", help="Sign though a quorum voted for a block above the plan.")
+        bool, typer.Option("--give-up-open", help="Sign even though a quorum voted for a block above the plan.")
     ] = False,
     passphrase_file: PassphraseOption = None, output: Output = Format.table,
 ) -> None:  # fmt: skip
-    """Work the plan out anew and sign it as the owner of a stopped home's validator. Its node doesn't start again
-    before `apply`: the epoch is over for it."""
+    """Recompute the plan, and sign it as the owner of a stopped home's validator. The epoch is over for its node, which
+    cannot start again before `apply`."""
     from rustorium.home import owners_end as restarting
     from rustorium.home.rekey import Opener, found_passphrase, owner_file
 
@@ -128,7 +131,7 @@ def apply(
     plan: PlanArgument, home: HomeOption = None, passphrase_file: PassphraseOption = None,
     output: Output = Format.table,
 ) -> None:  # fmt: skip
-    """Put a plan that a quorum of owners signed into a stopped home's store, and the home's new key in place."""
+    """Write a plan that a quorum of owners signed into a stopped home's store, and install the home's new key."""
     from rustorium.home import owners_end as restarting
 
     with _stopped(home, passphrase_file) as (found, opener):

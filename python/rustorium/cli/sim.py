@@ -10,7 +10,9 @@ import typer
 
 from rustorium.cli.output import Format, Output, emit, emit_one, note, progress
 
-group = typer.Typer(help="Whole nets in one process, on virtual time, with faults by seed.", no_args_is_help=True)
+group = typer.Typer(
+    help="Simulate whole nets in one process, in virtual time, with faults chosen by a seed.", no_args_is_help=True
+)
 
 
 class ModeName(StrEnum):
@@ -29,28 +31,30 @@ class ModeName(StrEnum):
 
 @group.callback()
 def sim() -> None:
-    """Whole nets in one process, on virtual time, with faults by seed."""
+    """Simulate whole nets in one process, in virtual time, with faults chosen by a seed."""
 
 
 @group.command()
 def run(
     seed: Annotated[int, typer.Option("--seed", min=0, help="The first seed.")] = 0,
-    count: Annotated[int, typer.Option("--count", min=1, help="How many seeds.")] = 1,
-    nodes: Annotated[int, typer.Option("--nodes", min=1, max=16, help="Validators.")] = 4,
+    count: Annotated[int, typer.Option("--count", min=1, help="Number of seeds.")] = 1,
+    nodes: Annotated[int, typer.Option("--nodes", min=1, max=16, help="Number of validators.")] = 4,
     heights: Annotated[int, typer.Option("--heights", min=1, max=5000, help="Blocks to make, at least.")] = 50,
     mode: Annotated[
         ModeName,
         typer.Option(
             "--mode",
-            help="Faults to the end; until a calm; while committees change; or, by the seed's number, every "
-            "combination of traitors, every partition, every scenario of twins; up to 1,000 views without a final "
-            "block; clocks that jump; every combination of floods.",
+            help="safety: faults until the end. liveness: faults until a calm phase. epochs: faults while "
+            "committees change. traitors, partitions, twins: the seed's number picks a combination of "
+            "traitors, a partition, or a scenario of twins. bad-hours: up to 1,000 views without a final "
+            "block. clocks: clocks that jump. attacks: the seed's number picks a combination of floods.",
         ),
     ] = ModeName.liveness,
-    jobs: Annotated[int, typer.Option("--jobs", min=1, max=64, help="Processes at once.")] = 1,
+    jobs: Annotated[int, typer.Option("--jobs", min=1, max=64, help="Number of processes.")] = 1,
     output: Output = Format.table,
 ) -> None:
-    """Play seeds; each prints one line, which repeats it: faults that happened, calls into the extension, hash."""
+    """Run seeds. Each prints one line that is enough to repeat the run: faults that happened, calls into the extension,
+    hash."""
     from rustorium.sim.many import play
     from rustorium.sim.run import Report, run_seed
     from rustorium.sim.scenario import Mode, Shape
@@ -82,11 +86,11 @@ def run(
 
 @group.command()
 def replay(
-    line: Annotated[str, typer.Argument(help="A line that `sim run` printed, in quotes.")],
-    log: Annotated[Path | None, typer.Option("--log", help="Write the event log there.")] = None,
+    line: Annotated[str, typer.Argument(help="Line that `sim run` printed, in quotes.")],
+    log: Annotated[Path | None, typer.Option("--log", help="Write the event log to this file.")] = None,
     output: Output = Format.table,
 ) -> None:
-    """Play the run of a printed line once more; fails where it fails, or isn't the same run any more."""
+    """Repeat the run of a printed line. Fails if the run fails, or is no longer the same run."""
     from rustorium.errors import RustoriumError
     from rustorium.sim.run import read_line, run_seed
 

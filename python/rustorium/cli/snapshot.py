@@ -5,7 +5,7 @@ import typer
 from rustorium.cli.options import AdminTokenOption, AdminUrlOption, HomeOption, plane_of
 from rustorium.cli.output import Format, Output, emit, emit_one
 
-group = typer.Typer(help="Snapshots of the state that a running node offers its peers.", no_args_is_help=True)
+group = typer.Typer(help="State snapshots that a running node offers its peers.", no_args_is_help=True)
 
 
 @group.command("list")
@@ -15,7 +15,7 @@ def list_(
     token_file: AdminTokenOption = None,
     output: Output = Format.table,
 ) -> None:
-    """Show the snapshots that the node offers, newest first."""
+    """List the snapshots that the node offers, newest first."""
     from rustorium.node.admin.socket import call
 
     emit(call(plane_of(home, admin_url, token_file), "snapshots"), output, ["height", "time_ms"])
@@ -28,7 +28,7 @@ def create(
     token_file: AdminTokenOption = None,
     output: Output = Format.table,
 ) -> None:
-    """Offer the newest certified state now, at a height at which only this node has a snapshot."""
+    """Offer a snapshot of the newest certified state now. Other nodes have no snapshot of this height."""
     from rustorium.node.admin.socket import call
 
     emit_one(call(plane_of(home, admin_url, token_file), "create_snapshot", timeout_s=30.0), output)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from rustorium.node.admin.remote import Remote
     from rustorium.types import NodeStatus
 
-group = typer.Typer(help="See how nodes are.", no_args_is_help=True)
+group = typer.Typer(help="Show node health.", no_args_is_help=True)
 COLUMNS = [
     "node",
     "role",
@@ -49,7 +49,7 @@ wait = time.sleep
 
 @group.callback()
 def status() -> None:
-    """See how nodes are."""
+    """Show node health."""
 
 
 @group.command()
@@ -62,18 +62,18 @@ def check(
         Path | None,
         typer.Option(
             "--token-file",
-            help="File (0600) with the token for --admin-url, or else for the node that is asked; or a line `URL "
-            "rsk_…` for each of them. Default: RUSTORIUM_ADMIN_TOKEN_FILE, RUSTORIUM_TOKEN_FILE.",
+            help="File (0600) with the token for --admin-url, or otherwise for the node that is asked; or a line "
+            "`URL rsk_…` for each of them. Default: RUSTORIUM_ADMIN_TOKEN_FILE, RUSTORIUM_TOKEN_FILE.",
         ),
     ] = None,
-    timeout_s: Annotated[float, typer.Option("--timeout-s", min=0.1, help="Per node, seconds.")] = 3.0,
-    watch: Annotated[bool, typer.Option("--watch", help="Look again and again, until Ctrl-C.")] = False,
-    every_s: Annotated[float, typer.Option("--every-s", min=0.1, help="How often to look, seconds.")] = 2.0,
+    timeout_s: Annotated[float, typer.Option("--timeout-s", min=0.1, help="Timeout for each node, in seconds.")] = 3.0,
+    watch: Annotated[bool, typer.Option("--watch", help="Repeat the check until Ctrl-C.")] = False,
+    every_s: Annotated[float, typer.Option("--every-s", min=0.1, help="Seconds between two checks.")] = 2.0,
     output: Output = Format.table,
 ) -> None:
-    """Ask a node by its admin plane (--home, --admin-url), nodes over HTTP (--net, --node), or both: are they and the
-    net well, why not, what to do. Exit code 0: all is well; 1: it works, and something should be looked at; 5: not
-    ready, or nobody answers."""
+    """Check one node by its admin plane (--home, --admin-url), nodes over HTTP (--net, --node), or both. Shows whether
+    they and the net are healthy, why not, and what to do. Exit code 0: all is well; 1: it works, but something needs
+    attention; 5: not ready, or nobody answers."""
     from rustorium.health.verdict import worst
 
     plane = plane_of(home, admin_url, token_file) if admin_url is not None else None

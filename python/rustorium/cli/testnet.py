@@ -10,46 +10,52 @@ from rustorium.cli.output import Format, Output, emit, note, progress
 if TYPE_CHECKING:
     from rustorium.net.generate import Listen
 
-group = typer.Typer(help="Make the files of a net on several machines, to try things with.", no_args_is_help=True)
+group = typer.Typer(help="Make the files of a trial net on several machines.", no_args_is_help=True)
 
 
 @group.callback()
 def testnet() -> None:
-    """Make the files of a net on several machines, to try things with."""
+    """Make the files of a trial net on several machines."""
 
 
 @group.command()
 def gen(
     hosts: Annotated[list[str], typer.Argument(help="One host name or address per validator.")],
-    out: Annotated[Path, typer.Option("--out", help="Folder to make them in.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder to write to.")],
     name: Annotated[str, typer.Option("--name", help="The chain's name.")] = "testnet",
-    regions: Annotated[str, typer.Option("--regions", help="Region names, comma-separated, taken in turn.")] = "local",
-    accounts: Annotated[int, typer.Option("--accounts", min=0, help="Funded accounts.")] = 4,
+    regions: Annotated[
+        str, typer.Option("--regions", help="Region names, comma-separated; they are assigned to the hosts in turn.")
+    ] = "local",
+    accounts: Annotated[int, typer.Option("--accounts", min=0, help="Number of funded accounts.")] = 4,
     operators: Annotated[
         int | None,
-        typer.Option("--operators", min=1, max=64, help="Operators, who admit and remove validators together."),
+        typer.Option(
+            "--operators", min=1, max=64, help="Number of operators, who admit and remove validators together."
+        ),
     ] = None,
     operator_quorum: Annotated[
-        int | None, typer.Option("--operator-quorum", min=1, help="How many of them decide. Default: more than half.")
+        int | None,
+        typer.Option("--operator-quorum", min=1, help="Number of operators who must approve. Default: more than half."),
     ] = None,
     single_operator: Annotated[
-        bool, typer.Option("--single-operator", help="Let one key decide alone: who has it can take the chain over.")
+        bool, typer.Option("--single-operator", help="Let one key decide alone. Its holder can take over the chain.")
     ] = False,
     base_port: Annotated[
-        int, typer.Option("--base-port", min=1024, max=65000, help="Ports are this, +1, +2, +10.")
+        int, typer.Option("--base-port", min=1024, max=65000, help="First port; the others are this +1, +2 and +10.")
     ] = 26650,
     pool_key: Annotated[
         Path | None,
-        typer.Option("--pool-key", help="Make a pool of shielded value with this verifying key. Default: no pool."),
+        typer.Option("--pool-key", help="Create a pool of shielded value with this verifying key. Default: no pool."),
     ] = None,
     devnet_pool: Annotated[
-        bool, typer.Option("--devnet-pool", help="Make the pool with a devnet's key, under which anyone can forge.")
+        bool,
+        typer.Option("--devnet-pool", help="Create the pool with the devnet key, with which anyone can forge value."),
     ] = False,
     output: Output = Format.table,
 ) -> None:
-    """Make a genesis, homes, and keys of owners, operators and accounts, each party's with a passphrase of its own.
+    """Make a genesis, homes, and keys of owners, operators and accounts. Each party's keys have their own passphrase.
 
-    One person makes all keys of such a net, and could keep copies: it is for trying things."""
+    One person makes all keys of such a net and could keep copies, so use it only for trials."""
     from rustorium import _native
     from rustorium.access.private import make_folder
     from rustorium.net.generate import NetPlan, generate

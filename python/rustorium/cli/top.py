@@ -17,10 +17,10 @@ def top(
     ] = None,
     net: NetOption = None,
     node: MetricsNodeOption = None,
-    every_s: Annotated[float, typer.Option("--every-s", min=0.1, help="How often to look, seconds.")] = 1.0,
-    timeout_s: Annotated[float, typer.Option("--timeout-s", min=0.1, help="Per node, seconds.")] = 3.0,
+    every_s: Annotated[float, typer.Option("--every-s", min=0.1, help="Seconds between two samples.")] = 1.0,
+    timeout_s: Annotated[float, typer.Option("--timeout-s", min=0.1, help="Timeout for each node, in seconds.")] = 3.0,
 ) -> None:
-    """Watch nodes, links and findings in the terminal, live or from a recording. `?` shows the keys."""
+    """Watch nodes, links and findings in the terminal, live or from a recording. Press `?` for the keys."""
     from rustorium.errors import UsageError
     from rustorium.observe.recording import Recording
     from rustorium.observe.scrape import Scraper, targets_of

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from rustorium.types import Submitted
 
 group = typer.Typer(help="Send transactions and look them up.", no_args_is_help=True)
-WaitOption = Annotated[str, typer.Option("--wait", help="accepted, final or certified.")]
+WaitOption = Annotated[str, typer.Option("--wait", help="What to wait for: accepted, final or certified.")]
 
 
 @group.command()
@@ -35,7 +35,9 @@ def put(
     node: NodeOption = None,
     genesis: GenesisOption = None,
     token_file: TokenFileOption = None,
-    namespace: Annotated[str | None, typer.Option(help="Another account that granted this one the key.")] = None,
+    namespace: Annotated[
+        str | None, typer.Option(help="Address of another account that granted this one the key.")
+    ] = None,
     encoding: Annotated[str, typer.Option(help=EncodingHelp)] = "utf8",
     wait: WaitOption = "final",
     timeout_s: TimeoutOption = 30.0,
@@ -54,7 +56,7 @@ def put(
 @group.command()
 def transfer(
     to: Annotated[str, typer.Argument(help="Address of the receiver.")],
-    amount: Annotated[str, typer.Argument(help="Smallest units.")],
+    amount: Annotated[str, typer.Argument(help="Amount in the asset's smallest units.")],
     key: KeyOption,
     asset: Annotated[str | None, typer.Option(help="Asset id (hex). Default: the asset of --net.")] = None,
     net: NetOption = None,
@@ -90,7 +92,7 @@ def tx_status(
     timeout_s: TimeoutOption = 10.0,
     output: Output = Format.table,
 ) -> None:
-    """Show where a transaction is: pending, or final with its receipt."""
+    """Show the state of a transaction: pending, or final with its receipt."""
     from rustorium.errors import NotFound
 
     with client_of(net, node, genesis, timeout_s, token_file=token_file) as client:

@@ -14,14 +14,14 @@ def upgrade(
     home: HomeOption = None,
     back: Annotated[
         bool,
-        typer.Option("--back", help="Return to the format of the release before; chain and journal stay."),
+        typer.Option("--back", help="Return to the previous release's format; chain and journal stay."),
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be changed.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print what would change.")] = False,
     passphrase_file: PassphraseOption = None,
     output: Output = Format.table,
 ) -> None:
-    """Bring a stopped node's home to this release's format, or back to the former one. Interrupted, it goes on when it
-    is run again. The safety journal, the keys and the store stay as they are."""
+    """Convert a stopped node's home to this release's format, or back to the previous one. After an interruption, run
+    it again to continue. The safety journal, the keys and the store do not change."""
     from rustorium.home.noting import note_by_operator
     from rustorium.home.upgrade import carry_out, plan
 

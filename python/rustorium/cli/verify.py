@@ -30,7 +30,8 @@ def verify(
     max_age: MaxAgeOption = None,
     output: Output = Format.table,
 ) -> None:
-    """Check a proof file or evidence of a fork, without any node; print what it shows, or refuse it (exit code 4)."""
+    """Check a proof file, or evidence of a fork, without any node. Prints what it proves, or refuses it (exit code
+    4)."""
     from rustorium.client.light import LightClient
     from rustorium.client.prooffile import is_fork
     from rustorium.errors import UsageError
@@ -72,14 +73,14 @@ def verify(
 
 
 def checkpoint(
-    out: Annotated[Path, typer.Argument(help="The file to write.")],
+    out: Annotated[Path, typer.Argument(help="File to write.")],
     net: NetOption = None,
     node: NodeOption = None,
     genesis: GenesisOption = None,
     token_file: TokenFileOption = None,
     timeout_s: TimeoutOption = 10.0,
 ) -> None:
-    """Follow the committees from the genesis to the newest, and write a checkpoint, from where others can start."""
+    """Follow the committees from the genesis to the newest one, and write a checkpoint from which others can start."""
     from rustorium.errors import UsageError
 
     with client_of(net, node, genesis, timeout_s, token_file=token_file) as client:

@@ -27,14 +27,16 @@ from rustorium.cli.tx import submitted_row
 if TYPE_CHECKING:
     from rustorium.client import Client, Wallet
 
-group = typer.Typer(help="Hold and pay shielded value: nobody sees who pays whom how much.", no_args_is_help=True)
+group = typer.Typer(
+    help="Hold and pay shielded value: nobody else sees who pays whom, or how much.", no_args_is_help=True
+)
 
 FileArgument = Annotated[Path, typer.Argument(help="The wallet's file.")]
-AmountArgument = Annotated[str, typer.Argument(help="Smallest units.")]
+AmountArgument = Annotated[str, typer.Argument(help="Amount in the asset's smallest units.")]
 AssetOption = Annotated[str | None, typer.Option("--asset", help="Asset id (hex). Default: the asset of --net.")]
 MemoOption = Annotated[str, typer.Option("--memo", help="A message to the receiver, at most 140 bytes.")]
 WalletPassphraseOption = Annotated[
-    Path | None, typer.Option("--wallet-passphrase-file", help="File (0600) that opens the wallet.")
+    Path | None, typer.Option("--wallet-passphrase-file", help="File (0600) with the passphrase of the wallet.")
 ]
 
 ProvingKeyOption = Annotated[
@@ -42,29 +44,37 @@ ProvingKeyOption = Annotated[
     typer.Option(
         "--proving-key",
         help="The proving.key of the ceremony that made the pool's key. Default: proving-keys/HASH.key in "
-        "RUSTORIUM_HOME or ~/.rustorium, or a devnet's on a devnet.",
+        "RUSTORIUM_HOME or ~/.rustorium; on a devnet, the devnet's.",
     ),
 ]
 
 
 @group.command()
 def new(
-    file: Annotated[Path, typer.Argument(help="Wallet file to make; it must not exist.")],
+    file: Annotated[Path, typer.Argument(help="Wallet file to create; it must not exist.")],
     net: NetOption = None,
     genesis: GenesisOption = None,
     token_file: TokenFileOption = None,
     pool: Annotated[int, typer.Option("--pool", min=0, max=2**32 - 1, help="The pool's number.")] = 1,
-    account: Annotated[int, typer.Option("--account", min=0, max=2**32 - 1, help="Number under the seed.")] = 0,
+    account: Annotated[
+        int, typer.Option("--account", min=0, max=2**32 - 1, help="Number of the account under the seed.")
+    ] = 0,
     viewing_key: Annotated[
-        Path | None, typer.Option("--viewing-key", help="File with a viewing key: a wallet that only looks.")
+        Path | None,
+        typer.Option("--viewing-key", help="File with a viewing key. The wallet can then see payments, but not pay."),
     ] = None,
     from_now: Annotated[
-        bool, typer.Option("--from-now", help="Ask the net and skip all transfers so far: a new seed got none of them.")
+        bool,
+        typer.Option(
+            "--from-now",
+            help="Skip all transfers up to now, as the net reports them. Safe with a new seed, which received none"
+            " of them.",
+        ),
     ] = False,
     passphrase_file: PassphraseOption = None,
     output: Output = Format.table,
 ) -> None:
-    """Make a wallet for a chain's pool, sealed with a passphrase."""
+    """Create a wallet for a chain's pool, encrypted with a passphrase."""
     from rustorium import _native
     from rustorium.access.genesis import read_genesis
     from rustorium.access.passphrases import new_passphrase
@@ -93,7 +103,7 @@ def new(
 
 @group.command()
 def address(file: FileArgument, passphrase_file: PassphraseOption = None, output: Output = Format.table) -> None:
-    """Show where a wallet receives."""
+    """Show the address at which a wallet receives payments."""
     with _open(file, passphrase_file) as wallet:
         emit_one(_about(wallet), output)
 
@@ -101,11 +111,13 @@ def address(file: FileArgument, passphrase_file: PassphraseOption = None, output
 @group.command("viewing-key")
 def viewing_key(
     file: FileArgument,
-    incoming: Annotated[bool, typer.Option("--incoming", help="The one that sees only what comes in.")] = False,
+    incoming: Annotated[
+        bool, typer.Option("--incoming", help="Show the key that sees only incoming payments.")
+    ] = False,
     passphrase_file: PassphraseOption = None,
     output: Output = Format.table,
 ) -> None:
-    """Show a wallet's viewing key, for an auditor: who has it sees all of the wallet, and can't pay."""
+    """Show a wallet's viewing key, for an auditor. Its holder sees all of the wallet, and cannot pay."""
     with _open(file, passphrase_file) as wallet:
         emit_one({"viewing_key": wallet.viewing_key(incoming=incoming)}, output)
 
@@ -117,7 +129,7 @@ def balance(
     passphrase_file: PassphraseOption = None,
     output: Output = Format.table,
 ) -> None:
-    """Show what a wallet holds, as of its last scan."""
+    """Show the balances of a wallet, as of its last scan."""
     with _open(file, passphrase_file) as wallet:
         wallet.know(asset or ())
         _show(wallet, output)
@@ -134,7 +146,7 @@ def scan(
     passphrase_file: PassphraseOption = None,
     output: Output = Format.table,
 ) -> None:
-    """Look through what happened in the pool since the last time, and show what the wallet saw."""
+    """Scan the pool's transfers since the last scan, and show what concerns the wallet."""
     with (
         _open(file, passphrase_file) as wallet,
         client_of(net, node, genesis, timeout_s, token_file=token_file) as client,
@@ -154,7 +166,9 @@ def shield(
     file: FileArgument,
     amount: AmountArgument,
     key: KeyOption,
-    to: Annotated[str | None, typer.Option("--to", help="A shielded address. Default: this wallet's.")] = None,
+    to: Annotated[
+        str | None, typer.Option("--to", help="Shielded address of the receiver. Default: this wallet's.")
+    ] = None,
     memo: MemoOption = "",
     asset: AssetOption = None,
     net: NetOption = None,
@@ -167,7 +181,7 @@ def shield(
     wallet_passphrase_file: WalletPassphraseOption = None,
     output: Output = Format.table,
 ) -> None:
-    """Move an amount of an account into the pool. Amount, asset and account show."""
+    """Move an amount from an account into the pool. Amount, asset and account are public."""
     named = _Payment(amount, asset, net, key, passphrase_file)
     opens = (file, wallet_passphrase_file or passphrase_file, proving_key)
     with _paying(opens, net, node, genesis, timeout_s, token_file) as (wallet, client):
@@ -193,7 +207,7 @@ def transfer(
     wallet_passphrase_file: WalletPassphraseOption = None,
     output: Output = Format.table,
 ) -> None:
-    """Pay an amount inside the pool. The account that sends the transaction shows, nothing else of it."""
+    """Pay an amount inside the pool. Only the account that sends the transaction is public."""
     named = _Payment(amount, asset, net, key, passphrase_file)
     opens = (file, wallet_passphrase_file or passphrase_file, proving_key)
     with _paying(opens, net, node, genesis, timeout_s, token_file) as (wallet, client):
@@ -204,7 +218,7 @@ def transfer(
 @group.command()
 def unshield(
     file: FileArgument,
-    to: Annotated[str, typer.Argument(help="Address of the account that gets it: rs1…")],
+    to: Annotated[str, typer.Argument(help="Address of the account that receives the amount: rs1…")],
     amount: AmountArgument,
     key: KeyOption,
     asset: AssetOption = None,
@@ -218,7 +232,7 @@ def unshield(
     wallet_passphrase_file: WalletPassphraseOption = None,
     output: Output = Format.table,
 ) -> None:
-    """Move an amount out of the pool. Amount, asset and receiver show."""
+    """Move an amount out of the pool. Amount, asset and receiver are public."""
     named = _Payment(amount, asset, net, key, passphrase_file)
     opens = (file, wallet_passphrase_file or passphrase_file, proving_key)
     with _paying(opens, net, node, genesis, timeout_s, token_file) as (wallet, client):

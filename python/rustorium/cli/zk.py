@@ -21,14 +21,15 @@ from rustorium.cli.options import (
 from rustorium.cli.output import Format, Output, emit_one
 from rustorium.cli.tx import WaitOption, submitted_row
 
-group = typer.Typer(help="Register verifying keys, prove statements, verify proofs.", no_args_is_help=True)
+group = typer.Typer(help="Register verifying keys, submit proofs, verify proofs.", no_args_is_help=True)
 group.add_typer(ceremony.group, name="ceremony")
 
 VerifyingKeyHelp = "The verifying key: verification_key.json, or canonical bytes."
 ProofOption = Annotated[Path, typer.Option("--proof", help="The proof: proof.json, or canonical bytes.")]
 PublicOption = Annotated[Path, typer.Option("--public", help="The public inputs: public.json.")]
 NamedOption = Annotated[
-    list[int] | None, typer.Option("--named", min=0, max=63, help="Index of an input that can be required; repeat.")
+    list[int] | None,
+    typer.Option("--named", min=0, max=63, help="Index of an input whose value transactions can require; repeat."),
 ]
 OnceOption = Annotated[
     list[int] | None, typer.Option("--once", min=0, max=63, help="Index of a named input that is a nullifier; repeat.")
@@ -77,7 +78,7 @@ def submit(
     passphrase_file: PassphraseOption = None,
     output: Output = Format.table,
 ) -> None:
-    """Prove a statement to a verifier, which records it."""
+    """Submit a proof to a verifier, which records the proven statement."""
     from rustorium.client import wait_of
 
     reached, signer = wait_of(wait), key_of(key, passphrase_file)
@@ -92,7 +93,7 @@ def verify(
     public: PublicOption,
     output: Output = Format.table,
 ) -> None:
-    """Verify a proof, without any node: exit code 4 where it is refused. The key says for which curve."""
+    """Verify a proof without any node. Exit code 4: the proof is refused. The key determines the curve."""
     from rustorium.zk import groth16 as zk
 
     raw = zk.key_bytes(key)
