@@ -80,29 +80,29 @@ OVERVIEW = Board(
         _stat("Byzantine validators", f"max(rustorium_consensus_byzantine_validators{NODES})"),
         _stat("Findings", f"sum(rustorium_node_findings{NODES})"),
         Panel(
-            "Until a transaction is final",
+            "Time until a transaction is final",
             (
                 (_quantile("rustorium_gateway_finality_seconds", 0.5), "p50"),
                 (_quantile("rustorium_gateway_finality_seconds", 0.99), "p99"),
             ),
             "s",
-            help="From the node's taking it to telling its receipt: final and on the disks of a quorum.",
+            help="From when the node accepts it until it reports the receipt: final and on the disks of a quorum.",
         ),
         _one("Transactions executed", _rate("rustorium_execution_transactions_total"), unit="tps"),
         _one("Blocks", _rate("rustorium_execution_blocks_total"), unit="ops"),
         _one("Height", f"rustorium_consensus_height{NODES}"),
         _one("Ready", f"rustorium_node_ready{NODES}"),
-        _one("What is found wrong", f"rustorium_node_findings{NODES}"),
+        _one("Findings by node", f"rustorium_node_findings{NODES}"),
         _one("Pool", f"rustorium_txpool_transactions{NODES}"),
         _one("CPU cores", _rate("rustorium_process_cpu_seconds_total"), unit="short"),
         _one("Memory", f"rustorium_process_resident_memory_bytes{NODES}", unit="bytes"),
         _one("Free disk", f"rustorium_storage_free_bytes{NODES}", unit="bytes"),
         _one("Open files", f"rustorium_process_open_fds{NODES}"),
         _one(
-            "Up since",
+            "Uptime",
             f"time() - rustorium_process_start_time_seconds{NODES}",
             unit="s",
-            help="A line that falls to 0 is a restart.",
+            help="A drop to 0 is a restart.",
         ),
     ),
 )
@@ -118,18 +118,20 @@ CONSENSUS = Board(
         _stat("View", f"max(rustorium_consensus_view{NODES})"),
         _stat("Retired keys", f"sum(rustorium_consensus_key_retired{NODES})"),
         _one("Missing validators", f"rustorium_consensus_missing_validators{NODES}", help="As each node sees it."),
-        _one("Views that failed", _rate("rustorium_consensus_nullified_views_total"), unit="ops"),
+        _one("Failed views", _rate("rustorium_consensus_nullified_views_total"), unit="ops"),
         Panel(
-            "Views from block to block",
+            "Views per block",
             ((_mean("rustorium_consensus_block_views"), "{{instance}}"),),
-            help="1 where no view failed: CometBFT's rounds.",
+            help="1 if no view failed; like CometBFT's rounds.",
         ),
-        _times("Interval of blocks", "rustorium_consensus_block_interval_seconds", "By the headers' times."),
+        _times("Block interval", "rustorium_consensus_block_interval_seconds", "By the times in the headers."),
         _times(
-            "To the proposal", "rustorium_consensus_propose_seconds", "From a view's start, or since there is work."
+            "Time to the proposal",
+            "rustorium_consensus_propose_seconds",
+            "From the start of the view, or from when there is work.",
         ),
         Panel(
-            "To the proposal, by leader",
+            "Time to the proposal, by leader",
             (
                 (
                     f"{_rate('rustorium_consensus_leader_propose_seconds_total', 'peer')} / "
@@ -138,21 +140,27 @@ CONSENSUS = Board(
                 ),
             ),
             "s",
-            help="As all that are picked see it: who is far above the others makes everybody wait.",
+            help="As seen by all selected nodes. A leader far above the others makes everybody wait.",
         ),
-        _times("Payload", "rustorium_consensus_payload_seconds", "From the proposal until all that it lists is here."),
-        _times("Notarization", "rustorium_consensus_notarize_seconds", "From the proposal."),
-        _times("Finalization", "rustorium_consensus_finalize_seconds", "From the notarization."),
-        _times("Views", "rustorium_consensus_view_seconds", "From entering one to entering a later one."),
+        _times(
+            "Time to the payload",
+            "rustorium_consensus_payload_seconds",
+            "From the proposal until everything that it lists has arrived.",
+        ),
+        _times("Time to the notarization", "rustorium_consensus_notarize_seconds", "From the proposal."),
+        _times("Time to the finalization", "rustorium_consensus_finalize_seconds", "From the notarization."),
+        _times(
+            "Duration of views", "rustorium_consensus_view_seconds", "From entering a view to entering a later one."
+        ),
         Panel(
-            "Certified behind executed",
+            "Heights without a certified result",
             ((f"rustorium_consensus_height{NODES} - rustorium_consensus_claimed_height{NODES}", "{{instance}}"),),
         ),
-        _one("Peers that fell silent", _rate("rustorium_consensus_silences_total"), unit="ops"),
+        _one("Peers that became silent", _rate("rustorium_consensus_silences_total"), unit="ops"),
         _one("Suspicion of peers (phi)", f"rustorium_node_peer_suspicion{NODES}", "{{instance}} of {{peer}}"),
-        _one("Steps of the core", _rate("rustorium_python_steps_total", "kind"), "{{kind}}", unit="ops"),
-        _times("A step's CPU", "rustorium_python_step_cpu_seconds"),
-        _times("A step's time", "rustorium_python_step_wall_seconds"),
+        _one("Steps of the consensus core", _rate("rustorium_python_steps_total", "kind"), "{{kind}}", unit="ops"),
+        _times("CPU time of a step", "rustorium_python_step_cpu_seconds"),
+        _times("Duration of a step", "rustorium_python_step_wall_seconds"),
     ),
 )
 
@@ -160,17 +168,17 @@ STATE = Board(
     "rustorium-state",
     "Rustorium / Shards and state",
     (
-        _times("Execution of a block", "rustorium_execution_block_seconds"),
-        _times("Commit of a block", "rustorium_storage_commit_seconds"),
-        _times("Sync of the journal", "rustorium_storage_journal_sync_seconds", "What a vote waits for."),
+        _times("Time to execute a block", "rustorium_execution_block_seconds"),
+        _times("Time to commit a block", "rustorium_storage_commit_seconds"),
+        _times("Time to sync the journal", "rustorium_storage_journal_sync_seconds", "Every vote waits for it."),
         Panel(
-            "Transactions of a block",
+            "Transactions per block",
             ((_mean("rustorium_execution_block_transactions"), "{{instance}}"),),
         ),
         _one("Skipped transactions", _rate("rustorium_execution_skipped_transactions_total"), unit="ops"),
         _one("Empty blocks", _rate("rustorium_execution_empty_blocks_total"), unit="ops"),
         Panel(
-            "Hits of the state cache",
+            "Hit rate of the state cache",
             (
                 (
                     f"{_rate('rustorium_storage_cache_hits_total')} / ({_rate('rustorium_storage_cache_hits_total')} + "
@@ -180,36 +188,36 @@ STATE = Board(
             ),
             "percentunit",
         ),
-        _one("State cache", f"rustorium_storage_cache_bytes{NODES}", unit="bytes"),
-        _one("Committed rows", _rate("rustorium_storage_commit_bytes_total"), unit="Bps"),
-        _one("Journal", _rate("rustorium_storage_journal_bytes_total"), unit="Bps"),
+        _one("Size of the state cache", f"rustorium_storage_cache_bytes{NODES}", unit="bytes"),
+        _one("Committed bytes", _rate("rustorium_storage_commit_bytes_total"), unit="Bps"),
+        _one("Bytes written to the journal", _rate("rustorium_storage_journal_bytes_total"), unit="Bps"),
         _one("Records of the journal", _rate("rustorium_storage_journal_records_total"), unit="ops"),
         _one("Syncs of the journal", _rate("rustorium_storage_journal_syncs_total"), unit="ops"),
         _one("Segments of the journal", f"rustorium_storage_journal_segments{NODES}"),
         Panel(
-            "Bytes of the journal",
+            "Size of the journal",
             (
                 (f"rustorium_storage_journal_held_bytes{NODES}", "{{instance}} held"),
                 (f"rustorium_storage_journal_live_bytes{NODES}", "{{instance}} needed"),
             ),
             "bytes",
-            help="From the oldest record that is still needed to the end, and those that are needed.",
+            help="Held: from the oldest needed record to the end. Needed: the records that are still needed.",
         ),
         Panel(
-            "Not on disk yet",
+            "Heights not on disk yet",
             ((f"rustorium_consensus_height{NODES} - rustorium_storage_durable_height{NODES}", "{{instance}}"),),
-            help="Heights whose commit the journal would repeat.",
+            help="The journal would replay the commits of these heights.",
         ),
         Panel(
-            "Not rooted yet",
+            "Heights without a state root yet",
             ((f"rustorium_consensus_height{NODES} - rustorium_state_rooted_height{NODES}", "{{instance}}"),),
         ),
-        _times("State roots", "rustorium_state_root_seconds"),
-        _one("Questions for proofs", _rate("rustorium_proofs_asked_total"), unit="ops"),
-        _times("State proofs", "rustorium_proofs_seconds"),
-        _times("Checks of clients' signatures", "rustorium_txpool_verify_seconds"),
-        _times("Waiting for company in a batch", "rustorium_txpool_gather_seconds"),
-        _one("Work that waits", f"rustorium_node_queue_length{NODES}", "{{instance}} {{stage}}"),
+        _times("Time to compute a state root", "rustorium_state_root_seconds"),
+        _one("Requests for proofs", _rate("rustorium_proofs_asked_total"), unit="ops"),
+        _times("Time to make a state proof", "rustorium_proofs_seconds"),
+        _times("Time to check clients' signatures", "rustorium_txpool_verify_seconds"),
+        _times("Waiting time of a batch for more transactions", "rustorium_txpool_gather_seconds"),
+        _one("Queue lengths", f"rustorium_node_queue_length{NODES}", "{{instance}} {{stage}}"),
     ),
 )
 
@@ -217,9 +225,9 @@ NETWORK = Board(
     "rustorium-network",
     "Rustorium / Network and abuse",
     (
-        _one("Links that are up", f"sum by (instance) (rustorium_transport_link_up{NODES})"),
+        _one("Connected links", f"sum by (instance) (rustorium_transport_link_up{NODES})"),
         _one("Round trips", f"rustorium_transport_rtt_seconds{NODES}", "{{instance}} to {{peer}}", unit="s"),
-        _one("Links that came up again", _rate("rustorium_transport_reconnects_total", "instance"), unit="ops"),
+        _one("Reconnected links", _rate("rustorium_transport_reconnects_total", "instance"), unit="ops"),
         _one(
             "Sent",
             _rate("rustorium_transport_sent_bytes_total", "instance, class"),
@@ -233,13 +241,13 @@ NETWORK = Board(
             unit="Bps",
         ),
         _one(
-            "Waits to be sent",
+            "Bytes waiting to be sent",
             f"sum by (instance, class) (rustorium_transport_queue_bytes{NODES})",
             "{{instance}} {{class}}",
             unit="bytes",
         ),
         _one(
-            "Frames that found no room",
+            "Frames refused because a queue was full",
             _rate("rustorium_transport_full_frames_total", "instance, class"),
             "{{instance}} {{class}}",
             unit="ops",
@@ -262,7 +270,7 @@ NETWORK = Board(
         ),
         _one("Refused peers", _rate("rustorium_transport_refusals_total", "reason"), "{{reason}}", unit="ops"),
         Panel(
-            "Addresses that had to be proved",
+            "Address validations (QUIC Retry)",
             (
                 (_rate("rustorium_transport_address_proofs_total"), "peers {{instance}}"),
                 (_rate("rustorium_gateway_address_proofs_total"), "clients {{instance}}"),
@@ -270,16 +278,21 @@ NETWORK = Board(
             "ops",
         ),
         _one("Followers", f"rustorium_transport_followers{NODES}"),
-        _one("Answers over HTTP", _rate("rustorium_gateway_http_responses_total", "status"), "{{status}}", unit="ops"),
+        _one("HTTP responses", _rate("rustorium_gateway_http_responses_total", "status"), "{{status}}", unit="ops"),
         Panel(
-            "Time of a request",
+            "Duration of a request",
             (
                 (_quantile("rustorium_gateway_http_seconds", 0.5, "kind"), "p50 {{kind}}"),
                 (_quantile("rustorium_gateway_http_seconds", 0.99, "kind"), "p99 {{kind}}"),
             ),
             "s",
         ),
-        _one("Submitted", _rate("rustorium_gateway_submitted_transactions_total", "face"), "{{face}}", unit="ops"),
+        _one(
+            "Submitted transactions",
+            _rate("rustorium_gateway_submitted_transactions_total", "face"),
+            "{{face}}",
+            unit="ops",
+        ),
         Panel(
             "Refused as busy",
             (
@@ -288,7 +301,7 @@ NETWORK = Board(
             ),
             "ops",
         ),
-        _one("Connections of clients", f"sum by (face) (rustorium_gateway_connections{NODES})", "{{face}}"),
+        _one("Client connections", f"sum by (face) (rustorium_gateway_connections{NODES})", "{{face}}"),
         _one(
             "Refused connections",
             _rate("rustorium_gateway_refused_connections_total", "instance, face"),
@@ -296,8 +309,8 @@ NETWORK = Board(
             unit="ops",
         ),
         _one("Event streams", f"rustorium_gateway_event_streams{NODES}"),
-        _one("Transactions that clients wait for", f"rustorium_gateway_waiting_transactions{NODES}"),
-        _times("Telling clients", "rustorium_gateway_notify_seconds"),
+        _one("Transactions with waiting clients", f"rustorium_gateway_waiting_transactions{NODES}"),
+        _times("Time to notify clients", "rustorium_gateway_notify_seconds"),
     ),
 )
 
