@@ -78,7 +78,7 @@ const transactions = (address, signal) =>
       ]);
       return { rows, next: page.next };
     },
-    empty("It sent no transaction", "What others sent to it is in their accounts."),
+    empty("This account sent no transaction", "Transactions that others sent to it are listed in their accounts."),
   );
 
 function recordFacts(address, record) {
@@ -95,7 +95,7 @@ function recordFacts(address, record) {
 export async function account({ signal }, address) {
   const absent = [
     h("p", { class: "lead" }, "There is no such account"),
-    h("p", { class: "muted" }, "Check the address. An account is made by a transaction of one that exists."),
+    h("p", { class: "muted" }, "Check the address. Accounts are created by transactions of existing accounts."),
     facts(["Address", copied(address)]),
   ];
   const words = ({ record }) => (record === null ? absent : recordFacts(address, record));

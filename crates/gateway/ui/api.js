@@ -17,7 +17,7 @@ const unreachable = () =>
   new Problem(
     "unreachable",
     "The node doesn’t answer",
-    "It may be starting anew, or the connection is down. The page goes on by itself as soon as it answers.",
+    "It may be restarting, or the connection is down. The page continues by itself as soon as the node answers.",
   );
 
 async function ask(path, signal, options = {}) {
@@ -42,8 +42,8 @@ async function answerOf(response, also = 0) {
     if (error.name === "AbortError") throw error;
     throw new Problem(
       "not_json",
-      "This is no answer of a node",
-      "Something between this page and the node answers instead of it: ask at the node's own address.",
+      "This answer is not from a node",
+      "Something between this page and the node answered instead. Open the node's own address.",
       response.status,
     );
   }

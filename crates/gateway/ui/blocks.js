@@ -74,7 +74,7 @@ export async function blocks({ signal }) {
   more.addEventListener("click", older);
   more.hidden = true;
   note.textContent =
-    height() === 0 ? "No block yet: an idle chain makes none. The first transaction brings the first." : "";
+    height() === 0 ? "There is no block yet. An idle chain makes no blocks; the first transaction makes the first one." : "";
   signal.addEventListener("abort", watch(draw));
   draw();
   return {
@@ -141,8 +141,8 @@ export async function block({ signal }, which) {
         { signal, judge: judge(answer), done: () => {}, refuse: () => details.classList.add("doubtful") },
       )
     : unproven(
-        "This node has no certificate of it",
-        "It took the block from others after the fact, or its certificate was pruned. Ask another node, or look at a newer block.",
+        "This node has no certificate for this block",
+        "It received the block later from other nodes, or the certificate was pruned. Ask another node, or open a newer block.",
       );
   const list = await receipts(digest, signal);
   const step = (to, words, label) =>
@@ -205,6 +205,6 @@ async function receipts(digest, signal) {
     }),
   );
   if (!list.body.hasChildNodes())
-    return empty("It has no transactions", "A block without any certifies what the ones before it did.");
+    return empty("This block has no transactions", "A block without transactions certifies the results of earlier blocks.");
   return h("div", {}, list, h("p", { class: "more" }, more));
 }

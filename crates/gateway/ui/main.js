@@ -154,9 +154,9 @@ function found(_, text) {
       { class: "card", role: "alert" },
       h("h1", {}, "Nothing found"),
       empty(
-        `Nothing here is called “${short(text, 40, 12)}”.`,
+        `Nothing matches “${short(text, 40, 12)}”.`,
         "A height (42), a transaction’s or block’s id (64 hex digits), an address (rs1…), or a key of an account (rs1…/invoice/17). On an account’s page a key’s name is enough.",
-        "A transaction that was just sent may still be on its way; one that expired is nowhere.",
+        "A transaction that was just sent may not have arrived yet. An expired transaction is not in the ledger.",
       ),
     ),
   );
@@ -204,7 +204,7 @@ function search() {
 }
 
 const THEMES = {
-  system: ["Colours: as the system", "M12 3a9 9 0 0 0 0 18z", true],
+  system: ["Colours: system setting", "M12 3a9 9 0 0 0 0 18z", true],
   light: [
     "Colours: light",
     "M12 2v3M12 19v3M2 12h3M19 12h3M4.9 4.9 7 7M17 17l2.1 2.1M4.9 19.1 7 17M17 7l2.1-2.1",

@@ -70,7 +70,7 @@ function latencyWords(marks) {
     figure: middle === null ? "–" : duration(middle),
     summary:
       middle === null
-        ? "No block was seen to become final yet."
+        ? "This page has not seen a final block yet."
         : `Time to final over two minutes: median ${duration(middle)}.`,
     none: "Measured from the next block on",
   };
@@ -139,7 +139,7 @@ const firstSteps = () =>
     null,
     empty(
       "The chain waits for its first transaction",
-      "An idle chain makes no blocks. Send something, and it is here before you look up:",
+      "An idle chain makes no blocks. Send a transaction, and it appears here at once:",
       h("pre", {}, h("code", {}, "rustorium tx put --net net/devnet.json --key KEY_FILE hello world")),
     ),
   );
@@ -158,7 +158,7 @@ export function overview({ signal }) {
   });
   const finality = chart({
     heading: "Finality",
-    note: "From a block’s proposal until this page had it, final and executed.",
+    note: "From a block’s proposal until this page received it, final and executed.",
     unit: duration,
     spanMs: SPAN_MS,
   });

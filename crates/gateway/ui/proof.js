@@ -88,7 +88,7 @@ function verified({ shown, started, tookMs }) {
     h(
       "p",
       {},
-      "The validators’ signatures and the proof were checked here, down to the chain’s genesis. What is shown is what they show.",
+      "The validators’ signatures and the proof were checked here, down to the chain’s genesis. This page shows what they prove.",
     ),
     h(
       "details",
@@ -114,7 +114,7 @@ function verified({ shown, started, tookMs }) {
       h(
         "p",
         { class: "note" },
-        "Compare the chain’s id with the one that you know. This page came from a node, too: who trusts none checks with ",
+        "Compare the chain’s id with the one that you know. This page came from a node, too. If you trust no node, check with ",
         h("code", {}, "rustorium verify"),
         ".",
       ),
@@ -208,7 +208,7 @@ export async function proven(subject, words, signal) {
   const place = h(
     "div",
     { class: "value", "aria-live": "polite" },
-    h("p", { class: "muted" }, "Shown when its proof holds."),
+    h("p", { class: "muted" }, "Shown once its proof is verified."),
   );
   let found;
   try {
