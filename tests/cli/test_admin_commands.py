@@ -55,7 +55,7 @@ def test_a_home_at_rest_gets_tokens_and_its_audit_log_says_so(cli: Cli, home: Ho
     made = json.loads(ended.out)
     assert made["token"].startswith(f"rsk_{made['id']}_")
     assert made["expires_ms"] - made["created_ms"] == 90 * 24 * 3_600_000
-    assert "it isn't shown again" in ended.err
+    assert "It isn't shown again" in ended.err
     out = home.path.parent / "client.token"
     made = rows(cli, "admin", "token", "create", *at, "--name", "app", "--gateway", "submit", "--out", out)
     assert "token" not in made
@@ -84,10 +84,10 @@ def test_a_home_at_rest_gets_tokens_and_its_audit_log_says_so(cli: Cli, home: Ho
 def test_what_no_token_can_be_is_refused_before_anything_is_made(cli: Cli, home: Home, passphrase: Path) -> None:
     at = ("admin", "token", "create", "--home", home.path, "--passphrase-file", passphrase)
     out = home.path.parent / "out"
-    cli(*at, "--name", "x", "--out", out).fails(2, "good for nothing")
+    cli(*at, "--name", "x", "--out", out).fails(2, "allows nothing")
     cli(*at, "--name", "x", "--role", "root", "--out", out).fails(2, "read, operate or admin")
     cli(*at, "--name", "x", "--role", "read", "--expires", "4000d").fails(2, "up to 3650 days")
-    cli(*at, "--name", "x y", "--role", "read", "--out", out).fails(2, "no name of a token")
+    cli(*at, "--name", "x y", "--role", "read", "--out", out).fails(2, "not a valid token name")
     assert not out.exists()
     out.touch()
     cli(*at, "--name", "x", "--role", "read", "--out", out).fails(1, "never overwritten")
@@ -130,9 +130,9 @@ def test_from_elsewhere_a_token_goes_as_far_as_its_role(
 
 def test_a_token_is_named_by_a_file_that_its_owner_reads(cli: Cli, bare: Home, tmp_path: Path) -> None:
     url = "http://127.0.0.1:9"
-    cli("admin", "whoami", "--admin-url", url).fails(2, "asks for a token")
-    cli("admin", "whoami", "--home", bare.path, "--admin-url", url).fails(2, "give one of them")
-    cli("admin", "whoami", "--home", bare.path, "--token-file", "x").fails(2, "name it by --admin-url")
+    cli("admin", "whoami", "--admin-url", url).fails(2, "requires a token")
+    cli("admin", "whoami", "--home", bare.path, "--admin-url", url).fails(2, "give only one of them")
+    cli("admin", "whoami", "--home", bare.path, "--token-file", "x").fails(2, "name the plane with --admin-url")
     cli("admin", "whoami", "--admin-url", url, "--token-file", tmp_path / "none").fails(1, "can't be read")
     token = tmp_path / "token"
     token.write_text("rsk_0123456789abcdef_" + "A" * 43)

@@ -130,7 +130,7 @@ def test_an_anchor_in_the_ledger_shows_lines_that_are_missing_since(
     account = json.loads(cli("keys", "new", file, *passed, "-o", "json").out)["address"]
     verify = ("audit", "verify", "--home", home.path, "--account", account)
     anchor = ("audit", "anchor", "--home", home.path, "--key", file, *passed)
-    cli(*verify).fails(3, "has anchored no audit log of this node")
+    cli(*verify).fails(3, "has not anchored an audit log of this node")
     made = json.loads(cli(*anchor, "-o", "json").out)
     assert (made["head"], made["account"]) == (verified(cli, home)["head"], account)
     assert list(ledger.values) == [(account, b"rustorium/audit/" + node_key(home).encode())]
@@ -146,17 +146,17 @@ def test_an_anchor_in_the_ledger_shows_lines_that_are_missing_since(
     for name in list(ledger.values):
         ledger.values[name] = b"\xff"
     cli(*verify).fails(4, "anchor it again")
-    cli(*verify, "--anchor", made["head"]).fails(2, "give one of them")
+    cli(*verify, "--anchor", made["head"]).fails(2, "give only one of them")
     log_of(home).write_bytes(b"")
     ledger.values.clear()
     cli(*anchor).fails(2, "nothing to anchor yet")
 
 
 def test_bad_input_gets_one_sentence(cli: Cli, home: Home, tmp_path: Path) -> None:
-    cli("audit", "verify", "--home", home.path, "--anchor", "7").fails(2, "`7` is no head of an audit log")
-    cli("audit", "verify", "--home", home.path, "--node-key", "zz").fails(2, "`zz` is no node key")
+    cli("audit", "verify", "--home", home.path, "--anchor", "7").fails(2, "`7` is not the head of an audit log")
+    cli("audit", "verify", "--home", home.path, "--node-key", "zz").fails(2, "`zz` is not a node key")
     cli("audit", "verify", log_of(home)).fails(2, "needs --node-key")
     cli("audit", "verify", tmp_path / "none", "--node-key", "11" * 32).fails(3, "can't be read")
     cli("audit", "show", "--home", tmp_path).fails(3, "there is no audit log")
     log_of(home).write_bytes(b"[" * 50_000 + b"\n")
-    cli("audit", "show", "--home", home.path).fails(1, "line 1 of", "is no audit line")
+    cli("audit", "show", "--home", home.path).fails(1, "line 1 of", "is not an audit line")

@@ -24,7 +24,7 @@ def test_what_is_missing_or_wrong_is_one_sentence(cli: Cli, home: Path, tmp_path
     cli("backup", "create", "--to", place, "--home", tmp_path / "none", *options).fails(3, "there is no")
     made = cli("backup", "create", "--to", place, "--home", home, *options)
     assert (made.code, made.out) == (3, ""), "it has no genesis yet"
-    assert "made the backup key" in made.err
+    assert "Made the backup key" in made.err
     assert (home / "backup.key").stat().st_mode & 0o777 == 0o600
     cli("backup", "list", "--from", place, "--home", home, *options).fails(3, "holds no backup", "[not-found]")
     cli("backup", "verify", "--from", tmp_path / "nowhere", "--home", home, *options).fails(3, "holds no backup")
@@ -65,7 +65,7 @@ def test_a_schedule_is_printed_and_installed(cli: Cli, home: Path, tmp_path: Pat
     assert cli(*line, "--install", units).code == 0, "the same again changes nothing"
     cli(*line, "--keep", 5, "--install", units).fails(2, "differs from what is to be written")
     cli(*line, "--run", "--install", units).fails(2, "--run", "--install")
-    cli("backup", "schedule", "--home", home, "--to", "x", "--every", "soon").fails(2, "`soon` is no interval")
+    cli("backup", "schedule", "--home", home, "--to", "x", "--every", "soon").fails(2, "`soon` is not an interval")
 
 
 def test_what_means_something_to_systemd_is_refused() -> None:
@@ -89,7 +89,7 @@ def test_intervals(text: str, seconds: int) -> None:
 
 @pytest.mark.parametrize("text", ["", "6", "h", "0h", "-1h", "1.5h", "6 h", "1w", "9999d", "1h1m"])
 def test_what_is_no_interval(text: str) -> None:
-    with pytest.raises(UsageError, match="no interval"):
+    with pytest.raises(UsageError, match="not an interval"):
         parse_interval(text)
 
 

@@ -84,7 +84,7 @@ def added(node: Node, home: Path) -> None:
     assert ended.code == 0, ended.err
     said = json.loads(ended.out)
     assert (said["name"], said["region"], said["home"], said["epoch"]) == ("tokyo", "asia-northeast", str(home), 1)
-    assert [line.split()[0] for line in ended.err.splitlines()] == ["made", "tokyo", "admitted;"]
+    assert [line.split()[0] for line in ended.err.splitlines()] == ["made", "tokyo", "Admitted."]
     assert home.with_name("tokyo.owner.key").stat().st_mode & 0o777 == 0o600
     assert node.committee() == {f"node-{index}": "local" for index in range(4)} | {"tokyo": "asia-northeast"}
     # Again: it goes on where it ended, which is at the end; also where the process is gone.

@@ -45,7 +45,7 @@ def test_a_home_with_nothing_wrong_has_no_steps(cli: Cli, home: Home) -> None:
     before = picture(home)
     ended = cli("recover", "manual", "--home", home.path, "--dry-run", "-o", "json")
     assert (ended.code, json.loads(ended.out)) == (0, [])
-    assert "nothing is wrong" in ended.err
+    assert "report no problem" in ended.err
     assert picture(home) == before
 
 
@@ -112,7 +112,7 @@ def test_what_only_a_person_decides_is_said(cli: Cli, home: Home, passphrase: Pa
     before = picture(home)
     ended = cli("recover", "manual", "--home", home.path, "--yes", "--passphrase-file", passphrase)
     assert ended.code == 0
-    assert f"{code}: it said so; nothing is done by itself" in ended.err
+    assert f"{code}: it said so; nothing is done automatically: a person must decide" in ended.err
     assert picture(home) == before
 
 

@@ -182,7 +182,7 @@ def test_the_backup_key_is_replaced_and_the_one_before_kept_until_it_is_discarde
     first = (home / "backup.key").read_bytes()
     ended = cli("keys", "rotate", "backup", "--home", home, "-o", "json")
     assert json.loads(ended.out) == {"key": str(home / "backup.key"), "key_before": str(home / "backup.key.old")}
-    assert "keep a copy" in ended.err
+    assert "Keep a copy" in ended.err
     assert (home / "backup.key.old").read_bytes() == first != (home / "backup.key").read_bytes()
     assert opens(home / "backup.key")
     cli("keys", "rotate", "backup", "--home", home).fails(1, "backup.key.old is there", "--discard-old")

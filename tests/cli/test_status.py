@@ -119,8 +119,8 @@ def test_a_missing_peer_and_evidence_leave_a_quorum_that_is_not_well(
     # Who does what about it: the command of each.
     assert f"`rustorium-node node remove {'ab' * 32} --key OPERATOR.key`" in " ".join(ended.out.split())
     assert "`rustorium-node node replace-key` on its home" in " ".join(ended.out.split())
-    assert "peers-unreachable: it has no link to node-1" in ended.out
-    assert "no-spare: 3 of 4 validators are connected with node-0: one more that fails" in ended.out
+    assert "peers-unreachable: the node has no link to node-1" in ended.out
+    assert "no-spare: 3 of 4 validators are connected with node-0: if one more fails" in ended.out
     raw = cli("status", "check", "--home", home.path, "-o", "json")
     assert (raw.code, problems(raw)) == (1, ["no-spare", "evidence", "peers-unreachable"])
     assert json.loads(raw.out)[0]["evidence"] == [EVIDENCE]
@@ -199,7 +199,7 @@ def test_why_it_is_not_ready_is_said_where_it_found_nothing(cli: Cli, answering:
     answering |= {"filling": {"percent": 41, "banned": ["node-2"]}, "not_ready_because": "it is filled"}
     ended = cli("status", "check", "--home", home.path)
     assert "filling: its store is being filled, 41 %: it is filled" in ended.out
-    assert "peers-banned: it was filled with lies by node-2" in ended.out
+    assert "peers-banned: its store was filled with false data by node-2" in ended.out
 
 
 def test_a_net_is_judged_by_all_its_nodes(cli: Cli, net: Callable[..., list[str]]) -> None:
@@ -243,7 +243,7 @@ def test_a_node_and_its_net_on_one_screen(
 
 
 def test_a_wrong_home_is_an_error_and_a_node_that_is_down_is_not(cli: Cli, home: Home, tmp_path: Path) -> None:
-    cli("status", "check", "--home", tmp_path / "nowhere").fails(3, "is no node's home", "--home")
+    cli("status", "check", "--home", tmp_path / "nowhere").fails(3, "is not a node's home", "--home")
     ended = cli("status", "check", "--home", home.path)
     assert (ended.code, ended.err) == (5, "")
     assert "no-answer: doesn't answer (it doesn't run)" in ended.out

@@ -60,8 +60,8 @@ def test_operators_and_their_quorum_are_in_the_genesis(
     accounts = genesis["accounts"]
     assert isinstance(accounts, list)
     assert set(operators) <= {account["public_key"] for account in accounts}, "who has no account approves nothing"
-    assert "one person" in said
-    assert "try" in said
+    assert "One person" in said
+    assert "only for trials" in said
     assert ("one key governs" in said) == (quorum == 1)
 
 

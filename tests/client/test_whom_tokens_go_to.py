@@ -65,9 +65,9 @@ def test_a_second_node_isnt_shown_the_only_token_there_is() -> None:
     assert shown(net) == [{f"Bearer {A}"}, {None}]
     # One token without a name is that of one endpoint: of two, whose it is would be a guess.
     for make in (Client, AsyncClient):
-        with pytest.raises(UsageError, match="names no endpoint, and there are 2"):
+        with pytest.raises(UsageError, match="names no endpoint, but there are 2"):
             make(secure(net), token=A, transport=net.transport)
-        with pytest.raises(UsageError, match="the token is none"):
+        with pytest.raises(UsageError, match="this is not a token"):
             make(secure(net), token={"https://n0": "x"}, transport=net.transport)
     alone = FakeNet(1)
     with Client(secure(alone), token=A, transport=alone.transport) as client:

@@ -198,7 +198,7 @@ def test_the_command_runs_until_a_signal_and_leaves_nothing(tmp_path: Path) -> N
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
-    assert "all validators ended\n" in err
+    assert "All validators ended\n" in err
     assert not file.exists()
     for node in content["nodes"]:
         with pytest.raises(ProcessLookupError):

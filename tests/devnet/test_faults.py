@@ -224,4 +224,4 @@ def test_the_command_resumes_the_chain_of_its_folder(net: Devnet, key: Key) -> N
         process.send_signal(signal.SIGTERM)
         _, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
-    assert err.endswith("all validators ended\n")
+    assert err.endswith("All validators ended\n")

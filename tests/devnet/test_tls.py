@@ -71,7 +71,7 @@ def test_clients_and_commands_trust_the_authority_that_they_are_given(net: Devne
         (Tls(ca=tmp_path / "none"), "has no certificates that can be read (no such file"),
         (Tls(ca=net.net.genesis), "has no certificates that can be read"),
         (Tls(ca=ca, certificate=ca), "can't be used"),
-        (Tls(key=ca), "is the key of no certificate"),
+        (Tls(key=ca), "is a key without a certificate"),
     ):
         with pytest.raises(UsageError, match=r".*: name ") as caught:
             Client(url, tls=tls)

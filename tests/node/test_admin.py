@@ -49,7 +49,7 @@ def test_a_node_that_hangs_is_told_from_one_that_is_not_there(tmp_path: Path) ->
     with pytest.raises(NotReady) as absent:
         call(path, "status")
     # The kernel takes the question, and nobody answers.
-    with listen_unix(path), pytest.raises(NotReady, match="takes questions") as hangs:
+    with listen_unix(path), pytest.raises(NotReady, match="accepts connections") as hangs:
         call(path, "status", timeout_s=0.01)
     assert (absent.value.code, hangs.value.code) == ("node-not-running", "node-hangs")
 

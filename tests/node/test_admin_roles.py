@@ -213,7 +213,7 @@ def test_a_gateway_token_does_not_open_the_admin_plane(tmp_path: Path) -> None:
     found = plane(tmp_path, FakeNode())
 
     def work() -> None:
-        with pytest.raises(AccessRefused, match="for the gateway alone") as refused:
+        with pytest.raises(AccessRefused, match="only for the gateway") as refused:
             found.bearer(text, "127.0.0.1", "status")
         assert refused.value.code == "role-too-low"
 

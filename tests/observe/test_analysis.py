@@ -137,7 +137,7 @@ def test_whether_a_quorum_waits_for_slow_disks_is_said(tmp_path: Path) -> None:
     [one] = report(SyntheticNet(sync_ms={2: 41.0}), tmp_path).causes
     assert "a quorum forms without its votes" in one.evidence
     assert "takes 41.0 ms" in one.evidence
-    assert "those of the others 0.6" in one.evidence
+    assert "at the others 0.6" in one.evidence
     (tmp_path / "two").mkdir()
     two = report(SyntheticNet(sync_ms={2: 41.0, 3: 30.0}), tmp_path / "two").causes
     assert [cause.subject for cause in two] == ["node-2", "node-3"], "the slower first"
@@ -210,7 +210,7 @@ def test_a_table_off_a_terminal_is_plain(cli: Cli, tmp_path: Path) -> None:
     assert re.search(r"^notarize +4.0 .* #+ +node-3", ended.out, re.MULTILINE)
     assert "slowest disk  node-2: a sync takes 41.0 ms, the others 0.60" in ended.out
     assert "disk-slow  node-2: a sync takes 41.0 ms" in ended.out
-    assert "try: take other load off this disk" in ended.out
+    assert "try: remove other load from this disk" in ended.out
 
 
 def test_json_is_the_report(cli: Cli, tmp_path: Path) -> None:
@@ -225,7 +225,7 @@ def test_an_idle_net_is_said_to_be_idle(cli: Cli, tmp_path: Path) -> None:
     SyntheticNet(per_look=0).record(tmp_path / "r")
     ended = cli("analyze", "performance", tmp_path / "r")
     assert ended.code == 0
-    assert "nothing was executed meanwhile" in ended.out
+    assert "nothing was executed during the measurement" in ended.out
     assert "no disk, link or node stands out" in ended.out
 
 
@@ -263,9 +263,9 @@ def test_bad_arguments_are_one_sentence(cli: Cli, tmp_path: Path) -> None:
     cli(*command).fails(2, "no net is named")
     cli(*command, tmp_path / "none").fails(2, "can't be read")
     cli(*command, __file__).fails(1, "is no recording")
-    cli(*command, tmp_path / "none", "--node", "http://127.0.0.1:1").fails(2, "use one of them")
+    cli(*command, tmp_path / "none", "--node", "http://127.0.0.1:1").fails(2, "use only one of them")
     cli(*command, tmp_path / "none", "--flame", tmp_path / "f.svg").fails(2, "--net or --home")
-    cli(*command, "--node", "http://127.0.0.1:1", "--for", "soon").fails(2, "'soon' is no time")
+    cli(*command, "--node", "http://127.0.0.1:1", "--for", "soon").fails(2, "'soon' is not a duration")
     cli(*command, "--node", "http://127.0.0.1:1", "--every", "1ms").fails(2, "at least 100ms")
     cli(*command, "--node", "http://127.0.0.1:1").fails(5, "no node answers")
     cli(*command, "--home", tmp_path).fails(5, "no node answers on")

@@ -84,7 +84,7 @@ def test_what_cannot_be_exported_is_said(cli: Cli, tmp_path: Path) -> None:
     cli("dashboards", "export", tmp_path / "file").fails(2, "can't be written")
     (tmp_path / "odd/prometheus/alerts.yml").mkdir(parents=True)
     cli("dashboards", "export", tmp_path / "odd").fails(2, "can't be written")
-    cli("dashboards", "export", tmp_path / "out", "--node", "10.0.0.1:26660").fails(2, "is no URL")
+    cli("dashboards", "export", tmp_path / "out", "--node", "10.0.0.1:26660").fails(2, "is not the URL")
     cli("dashboards", "export", tmp_path / "out", "--net", tmp_path / "none").fails(2, "can't be read")
     assert not (tmp_path / "out").exists()
 

@@ -87,13 +87,13 @@ def test_bad_arguments_are_one_sentence(cli: Cli, tmp_path: Path, closed: str) -
     out = tmp_path / "out"
     cli("metrics", "collect").fails(2, "no net is named")
     cli("metrics", "collect", "--node", closed, "--for", "5m").fails(2, "--out FILE")
-    cli("metrics", "collect", "--node", closed, "--for", "soon", "--out", out).fails(2, "'soon' is no time")
+    cli("metrics", "collect", "--node", closed, "--for", "soon", "--out", out).fails(2, "'soon' is not a duration")
     cli("metrics", "collect", "--node", closed, "--for", "1m", "--every", "1ms", "--out", out).fails(
         2, "at least 100ms"
     )
     cli("metrics", "collect", "--node", closed, "--node", closed).fails(2, "named twice")
-    cli("metrics", "collect", "--node", "http://[").fails(2, "is no URL")
-    cli("metrics", "collect", "--node", "http://a:99999").fails(2, "is no URL")
+    cli("metrics", "collect", "--node", "http://[").fails(2, "is not the URL")
+    cli("metrics", "collect", "--node", "http://a:99999").fails(2, "is not the URL")
     cli("metrics", "collect", "--net", tmp_path / "none").fails(2, "can't be read")
     assert not out.exists()
     cli("metrics", "collect", "--node", closed, "--for", "1m", "--out", out).fails(5, "no node answers")

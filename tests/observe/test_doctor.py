@@ -79,7 +79,7 @@ def test_a_gateway_in_the_clear_and_a_certificate_that_ends_are_named(cli: Cli, 
     authority = _native.TlsAuthority("test")
     day = time.gmtime(time.time() + 5 * 86_400)
     for until, result, seen in (
-        (None, "ok", "good until 4096-01-01"),
+        (None, "ok", "valid until 4096-01-01"),
         ((day.tm_year, day.tm_mon, min(day.tm_mday, 28)), "warn", "expire"),
         ((2001, 1, 1), "warn", "has expired"),
     ):
@@ -154,7 +154,7 @@ def test_without_a_home_only_the_machine_is_looked_at(
     monkeypatch.setenv("HOME", str(tmp_path))
     ended = cli("doctor")
     assert ended.code == 0
-    assert "no home is named" in ended.err
+    assert "No home is named" in ended.err
     assert "platform" in ended.out
 
 
@@ -203,12 +203,14 @@ def test_what_would_mean_something_to_systemd_is_refused(cli: Cli, home: Path, t
     cli("systemd", "print", "--home", home, "--command", program).fails(2, "there is no")
     program.write_text("")
     cli("systemd", "print", "--home", tmp_path / "none", "--command", program).fails(3, "there is no")
-    cli("systemd", "print", "--home", home, "--command", program, "--user", "root; x").fails(2, "is no user's name")
+    cli("systemd", "print", "--home", home, "--command", program, "--user", "root; x").fails(
+        2, "is not a valid user name"
+    )
     good = Unit("node-0", Path("/var/lib/rustorium"), Path("/usr/bin/rustorium-node"), "rustorium")
     assert "ProtectHome=yes" in unit_text(good)
     assert "ProtectHome=read-only" in unit_text(Unit("node-0", Path("/home/x/n"), good.command, "rustorium"))
     for path in ("/a b", "/a%n", "/a\nUser=root", "relative", "/a/../b", "/a$b"):
         with pytest.raises(UsageError, match="mean something to systemd"):
             unit_text(Unit("node-0", Path(path), good.command, "rustorium"))
-    with pytest.raises(UsageError, match="makes no name of a unit"):
+    with pytest.raises(UsageError, match="can't be part of a unit's name"):
         unit_text(Unit("my node", good.home, good.command, "rustorium"))

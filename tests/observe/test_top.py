@@ -254,4 +254,4 @@ def test_a_restart_shows_no_rate_until_there_is_one(tmp_path: Path) -> None:
 
 def test_without_a_terminal_it_says_what_else_there_is(cli: Cli, tmp_path: Path) -> None:
     cli("top", "--node", "http://127.0.0.1:1").fails(2, "needs a terminal", "status check --watch")
-    cli("top", tmp_path / "r", "--node", "http://127.0.0.1:1").fails(2, "two things")
+    cli("top", tmp_path / "r", "--node", "http://127.0.0.1:1").fails(2, "can't be watched together")

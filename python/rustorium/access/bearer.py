@@ -20,7 +20,9 @@ def bearing(token: str | None) -> dict[str, str]:
     if token is None:
         return {}
     if not token.isascii() or not token.isprintable() or " " in token or not token.startswith("rsk_"):
-        raise UsageError("the token is none: it is one word that begins with rsk_, as `admin token create` printed it")
+        raise UsageError(
+            "this is not a token: a token is one word that begins with rsk_, as `admin token create` printed it"
+        )
     return {"authorization": f"Bearer {token}"}
 
 
@@ -43,8 +45,8 @@ def tokens_by_url(urls: Sequence[str], tokens: Tokens | None) -> dict[str, str |
     if isinstance(tokens, str):
         if len(set(urls)) > 1:
             raise UsageError(
-                f"the token names no endpoint, and there are {len(set(urls))}, each with tokens of its own: give "
-                "{URL: token}, or a file with a line `URL rsk_…` for each"
+                f"the token names no endpoint, but there are {len(set(urls))}, and each has its own tokens: give "
+                f"{{URL: token}}, or a file with a line `URL rsk_…` for each"
             )
         tokens = dict.fromkeys(urls, tokens)
     known = {place_of(url): token for url, token in tokens.items()}

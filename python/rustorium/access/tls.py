@@ -59,7 +59,7 @@ def verifying(urls: Sequence[str], tls: Tls | None) -> ssl.SSLContext | bool:
     if tls is None or tls == Tls():
         return True
     if tls.key is not None and tls.certificate is None:
-        raise UsageError(f"{tls.key} is the key of no certificate: name the client's certificate, too")
+        raise UsageError(f"{tls.key} is a key without a certificate: name the client's certificate, too")
     try:
         context = ssl.create_default_context(cafile=tls.ca)
     except (ssl.SSLError, OSError) as error:

@@ -48,7 +48,7 @@ def stop(
     from rustorium.node.admin.socket import call
 
     call(plane_of(home, admin_url, token_file), "stop")
-    note("it stops: what it was at is finished first")
+    note("The node is stopping. It finishes its current work first.")
 
 
 @tokens.command()
@@ -97,7 +97,7 @@ def create(
         out.expanduser().write_text(f"{made.pop('token')}\n")
         made["file"] = str(out)
     emit_one(made, output)
-    note("keep the token where only its user reads it; it isn't shown again")
+    note("Keep the token where only its user can read it. It isn't shown again.")
 
 
 @tokens.command("list")

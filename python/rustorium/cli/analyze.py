@@ -57,9 +57,9 @@ def performance(
     from rustorium.observe.analysis.text import lines
 
     if sum((recording is not None, net is not None, bool(node), home is not None)) > 1:
-        raise UsageError("a recording, --net, --node and --home are four ways to say what is meant: use one of them")
+        raise UsageError("a recording, --net, --node and --home each name what to analyze: use only one of them")
     if flame is not None and (recording is not None or node):
-        raise UsageError("--flame is drawn by nodes that run on this machine: name them with --net or --home")
+        raise UsageError("--flame needs nodes that run on this machine: name them with --net or --home")
     if recording is not None:
         gathered = _read(recording)
     else:
@@ -69,7 +69,7 @@ def performance(
     report = report_of(gathered)
     if html is not None:
         _write(html, page(report))
-        note(f"{html} has the report with charts")
+        note(f"The report with charts is in {html}.")
     if output is Format.table:
         show(lines(report, plain=not pictured()))
     else:
@@ -142,7 +142,10 @@ def _watch(net: "Net | None", nodes: list[str], for_: str, every: str, timeout_s
     targets = targets_of(net, nodes)
     for_s, every_s = seconds_of(for_, "--for"), seconds_of(every, "--every")
     if every_s < LOOK_S_MIN:
-        raise UsageError("--every is at least 100ms: more often, asking would be what is measured")
+        raise UsageError(
+            "--every must be at least 100ms, because more frequent queries would distort the figures: give a "
+            "longer interval"
+        )
     with TemporaryDirectory(prefix="rustorium-") as folder, Scraper(targets, timeout_s) as scraper:
         path = Path(folder) / "recording"
         with create(path) as file, progress("watching") as advance:

@@ -81,7 +81,7 @@ def verify(
     from rustorium.home.auditlog import check, get_anchor, parse_anchor
 
     if anchor is not None and account is not None:
-        raise UsageError("--anchor and --account both say what the log must have: give one of them")
+        raise UsageError("--anchor and --account both name what the log must contain: give only one of them")
     named, signer = _named(log, home, node_key)
     if account is not None:
         with client_of(net, node, genesis, timeout_s, token_file=token_file) as client:
@@ -133,9 +133,11 @@ def _named(log: Path | None, home: Path | None, node_key: str | None) -> tuple[P
     from rustorium.home.keys import is_node_key
 
     if node_key is not None and not is_node_key(node_key):
-        raise UsageError(f"`{node_key}` is no node key: give 64 hex digits, as `keys show` prints them")
+        raise UsageError(f"`{node_key}` is not a node key: give 64 hex digits, as `keys show` prints them")
     if log is not None and (home is not None or node_key is None):
-        raise UsageError("a log's file needs --node-key and no --home: it doesn't say by itself who may sign it")
+        raise UsageError(
+            "a log file needs --node-key and no --home, because it doesn't say who may sign it: give --node-key only"
+        )
     signer = bytes.fromhex(node_key) if node_key is not None else signer_of(home_of(home))
     return log.expanduser() if log is not None else log_of(home_of(home)), signer
 
@@ -162,4 +164,4 @@ def export(
     signer = signer_of(found)
     export_to(log_of(found), out.expanduser())
     emit_one(asdict(check(out.expanduser(), signer)) | {"node_key": signer.hex()}, output)
-    note(f"{out} is checked with `rustorium-node audit verify {out} --node-key {signer.hex()}`")
+    note(f"To check {out}, run `rustorium-node audit verify {out} --node-key {signer.hex()}`.")

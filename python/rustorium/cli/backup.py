@@ -74,7 +74,7 @@ def _make_key(home: "Home", key: Path | None, opener: "Opener") -> Path:
 
     file = key_of(home, key)
     if make_key(file, home, opener):
-        note(f"made the backup key {file}: keep a copy of it off this machine, since without it no backup opens")
+        note(f"Made the backup key {file}. Keep a copy of it off this machine: without it no backup opens.")
     return file
 
 
@@ -202,7 +202,10 @@ def restore(
         made = backups.restore(target, place, file, opener, advance, height, backup, at_least, keys_passphrase_file)
     emit_one(made, output)
     if made["home_format"] != FORMAT:
-        note(f"it is a home of an older release: run `rustorium-node upgrade --home {target.path}` before you start it")
+        note(
+            f"This home has the format of an older release. Run `rustorium-node upgrade --home {target.path}` "
+            "before you start it."
+        )
     if made["key_retired"]:
         note(
             "its validator key signs nothing more, since nothing tells what it has signed: the node follows the chain; "
@@ -265,7 +268,7 @@ def schedule(
     place = _place(to, endpoint, region, allow_http)
     every_s = timing.parse_interval(every)
     if now and install is not None:
-        raise UsageError("--run makes backups here and --install leaves them to systemd: give one of them")
+        raise UsageError("--run makes backups here, and --install leaves them to systemd: give only one of them")
     if now:
         opener = _opener(passphrase_file, found)
         file = _make_key(found, key, opener)

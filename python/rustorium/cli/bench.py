@@ -42,8 +42,8 @@ def load(
     if found is None:
         raise UsageError("no net is named: give --net devnet.json")
     if face not in ("quic", "http"):
-        raise UsageError("--face is quic or http")
-    note("signing transactions, then the clock starts")
+        raise UsageError("--face must be quic or http: give one of them")
+    note("Signing transactions first; then the clock starts.")
     report = run_load(
         found,
         rate_per_s=rate,

@@ -36,7 +36,7 @@ def doctor(home: HomeOption = None, output: Output = Format.table) -> None:
     rows = [{"check": one.name, "result": one.result.value, "seen": one.seen, "do": one.do or None} for one in checks]
     emit(rows, output, ["check", "result", "seen", "do"])
     if found is None:
-        note("no home is named: only this machine was looked at; name one with --home")
+        note("No home is named, so only this machine was checked. Name a home with --home.")
     if any(one.result == "fail" for one in checks):
         raise typer.Exit(1)
 
@@ -59,7 +59,7 @@ def bundle(
         raise HomeMissing(f"there is no home {found.path}: name another with --home")
     names = write(found, out)
     emit_one({"file": str(out), "bytes": out.expanduser().stat().st_size, "parts": len(names)}, output)
-    note(f"look through {out} before you send it: `tar -xzf {out}`")
+    note(f"Look through {out} before you send it: `tar -xzf {out}`")
 
 
 @systemd_group.command("print")

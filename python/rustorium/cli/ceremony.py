@@ -66,7 +66,10 @@ def contribute(
     try:
         value = bytes.fromhex(beacon) if beacon is not None else None
     except ValueError:
-        raise UsageError("a beacon is 64 hex digits, which everybody will know and nobody knew before") from None
+        raise UsageError(
+            "a beacon is 64 hex digits of a random value that nobody could know before and everybody can check "
+            "now: give such a value"
+        ) from None
     typed = b"" if value is not None else _typed()
     with progress("contributing") as advance:
         told = ceremony.contribute(
@@ -96,7 +99,7 @@ def verify(
     ceremony.expect(found, expect or [], content_of(key) if key is not None else None)
     _say_import(found.contributions)
     if found.verifying_key is not None:
-        note(f"verifying key for {found.circuit}: {_native.value_hash(found.verifying_key).hex()}")
+        note(f"Verifying key for {found.circuit}: {_native.value_hash(found.verifying_key).hex()}")
     emit([vars(one) for one in found.contributions], output)
 
 

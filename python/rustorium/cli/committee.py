@@ -119,22 +119,22 @@ def add(
     passphrase = find_passphrase(file, passphrase_file, os.environ)
     joiner = take_up(path, owner, content, byte, passphrase)
     if joiner is not None:
-        note(f"{path} is there already: going on with it")
+        note(f"{path} exists already; continuing with it.")
     else:
         others = {one.name: one.p2p for one in found.nodes} if found is not None else {}
         joiner = make_joiner(file, others, known, path, name or path.name, byte, passphrase=passphrase, owner=owner)
-        note(f"made {path} and {owner}; the node starts and follows")
+        note(f"Made {path} and {owner}. The node starts and follows the chain.")
     missing = let_in([Path(one.home) for one in found.nodes] if found is not None else [], joiner.node_key)
     if missing or found is None:
         note(
-            "before it is a member it follows by name: on each validator's machine, run "
-            f"`rustorium-node followers add {joiner.node_key}`"
+            "Until the new node is a member, validators must name it as a follower: on each validator's machine, "
+            f"run `rustorium-node followers add {joiner.node_key}`"
         )
     pid = start_and_sync(joiner, passphrase, timeout_s)
-    note(f"{joiner.name} is synced; it is being admitted")
+    note(f"{joiner.name} is synced and is being admitted.")
     with client_of(net, node, file, timeout_s, token_file=token_file) as client:
         admit(client, joiner, signer)
-        note("admitted; it votes from the next epoch on")
+        note("Admitted. It votes from the next epoch on.")
         epoch = _awaited(client, content, joiner.validator_key, True, timeout_s)
     emit_one(
         {"name": joiner.name, "region": region_name(byte, labels), "home": str(path), "pid": pid, "epoch": epoch,
@@ -171,7 +171,7 @@ def remove(
         left = len(client.validators()["next"])
         note(f"{one['name']} leaves with this epoch; {left} stay")
         if left < FOUR:
-            note(f"a committee of {left} tolerates no fault: one that fails stops the chain until it is back")
+            note(f"A committee of {left} tolerates no fault: if one member fails, the chain stops until it is back.")
         epoch = _awaited(client, content, str(one["validator_key"]), False, timeout_s)
     emit_one({"name": one["name"], "validator_key": one["validator_key"], "epoch": epoch}, output)
 
@@ -209,7 +209,7 @@ def _awaited(client: "Client", genesis: bytes | None, validator_key: str, member
     until_ms = young_until_ms(client, genesis) if genesis is not None else 0
     if until_ms / 1000 - time.time() > timeout_s:
         at = datetime.fromtimestamp(until_ms / 1000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-        note(f"this epoch goes on until {at}, or until operators end it with `rustorium-node node end-epoch`")
+        note(f"This epoch continues until {at}, or until operators end it with `rustorium-node node end-epoch`.")
         return int(answer["epoch"]) + 1
     return wait_for_committee(client, validator_key, member, timeout_s)
 
@@ -250,4 +250,4 @@ def replace_key(
          "old_files": str(done.kept)},
         output,
     )  # fmt: skip
-    note(f"next: `rustorium-node start --home {found.path}`; it votes from the next epoch on")
+    note(f"Next: `rustorium-node start --home {found.path}`. It votes from the next epoch on.")

@@ -35,5 +35,5 @@ def export(
     written = write(folder.expanduser(), targets)
     emit([{"file": str(path)} for path in written], output)
     if not named:
-        note("no net was named: prometheus/targets.json has a node of this machine; write yours into it")
-    note(f"start: cd {folder}/prometheus && prometheus --config.file=prometheus.yml")
+        note("No net was named: prometheus/targets.json lists a node of this machine. Replace it with yours.")
+    note(f"Start: cd {folder}/prometheus && prometheus --config.file=prometheus.yml")

@@ -60,16 +60,16 @@ def devnet(
     from rustorium.net.devnet import Devnet
 
     if state is not None and ephemeral:
-        raise UsageError("--state keeps a devnet and --ephemeral forgets it: give one of them")
+        raise UsageError("--state keeps a devnet, and --ephemeral deletes it: give only one of them")
     if durability not in ("vote", "os"):
-        raise UsageError("--durability is vote or os")
+        raise UsageError("--durability must be vote or os: give one of them")
     stopping = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopping.set())
     with tempfile.TemporaryDirectory(prefix="rustorium-devnet-") as folder:
         root = state.expanduser() if state is not None else Path(folder)
         if Devnet.exists(root):
-            note(f"resuming the devnet in {root}; --nodes, --regions and --accounts are as they were")
+            note(f"Resuming the devnet in {root}. Its --nodes, --regions and --accounts stay as they were.")
             net = Devnet.resume(root)
         else:
             with progress("making keys") as advance:
@@ -84,7 +84,7 @@ def devnet(
                     tls=tls,
                     progress=advance,
                 )
-            note(f"WARNING: its pool of shielded value is for tests: {_native.devnet_pool_key()[1]}")
+            note(f"WARNING: the devnet's pool of shielded value is for tests only: {_native.devnet_pool_key()[1]}")
         code = _run(net, stopping, ready_fd, faucet, timeout_s, output)
     raise typer.Exit(code)
 
@@ -113,7 +113,7 @@ def _run(
     finally:
         ended = net.stop()
         bad = ", ".join(f"{name} with {code}" for name, code in ended.items() if code not in (0, None))
-        note(f"all validators ended{f'; {bad}' if bad else ''}")
+        note(f"All validators ended{f'; {bad}' if bad else ''}")
     return 0
 
 
@@ -131,9 +131,9 @@ def _show(net: "Devnet", faucet: str | None, output: Format) -> None:
         emit(msgspec.to_builtins(net.net.accounts[:16]), output)
     if len(net.net.accounts) > 16:
         print(f"and {len(net.net.accounts) - 16} more accounts in {net.path}")
-    print(f"\nlook: {net.net.nodes[0].http}/ui/", flush=True)
+    print(f"\nExplorer: {net.net.nodes[0].http}/ui/", flush=True)
     if net.net.accounts:
-        print(f"try: rustorium tx put --net {net.path} --key {net.net.accounts[0].key_file} hello world", flush=True)
+        print(f"Try: rustorium tx put --net {net.path} --key {net.net.accounts[0].key_file} hello world", flush=True)
 
 
 def _watch(net: "Devnet", stopping: threading.Event) -> None:
@@ -147,7 +147,7 @@ def _watch(net: "Devnet", stopping: threading.Event) -> None:
             code = net.exit_code(node.index)
             if code is not None and node.index not in gone:
                 gone.add(node.index)
-                note(f"{node.name} ended with {code}; `rustorium-node start --home {node.home}` brings it back")
+                note(f"{node.name} ended with {code}. `rustorium-node start --home {node.home}` brings it back.")
 
     if not lively():
         while not stopping.wait(LINE_S):

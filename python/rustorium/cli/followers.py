@@ -54,7 +54,7 @@ def remove_(
     rows = _do("remove_follower", node_key, home, admin_url, token_file)
     emit(rows, output, COLUMNS)
     if any(row["node_key"] == node_key.lower() for row in rows):
-        note("config.toml names it, so it stays: take it out of p2p.followers and start the node again")
+        note("config.toml names this key, so it stays allowed. Remove it from p2p.followers and restart the node.")
 
 
 def _do(

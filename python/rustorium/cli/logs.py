@@ -93,7 +93,7 @@ def _wanted(
     from rustorium.observe.nodelogs.select import Wanted, heights_of, moment, transaction_of
 
     if level not in LEVELS:
-        raise UsageError(f"--level {level!r} is none: use {', '.join(LEVELS)}")
+        raise UsageError(f"--level {level!r} is not a level: use {', '.join(LEVELS)}")
     now_ms = time.time_ns() // 1_000_000
     return Wanted(
         since_ms=moment(since, "--since", now_ms) if since is not None else None,
@@ -135,7 +135,7 @@ def _tell(merger: "Merger") -> None:
     """What was wrong with logs and clocks."""
     for source in merger.sources:
         if source.garbage:
-            note(f"{source.name}: {source.garbage} lines of {source.path} are no log lines, and were passed over")
+            note(f"{source.name}: {source.garbage} lines of {source.path} are not log lines, and were skipped")
     merger.clocks.solve()
     for source, offset in zip(merger.sources, merger.clocks.offsets, strict=True):
         bound = "of no known bound" if offset.bound_ms is None else f"within {offset.bound_ms} ms"

@@ -67,7 +67,7 @@ def collect(
     found = net_of(net) if not node else None
     targets = targets_of(found, node or [])
     if for_ is not None and out is None:
-        raise UsageError("--for records into a file: name it with --out FILE")
+        raise UsageError("--for records into a file: name the file with --out FILE")
     with Scraper(targets, timeout_s) as scraper:
         if for_ is not None and out is not None:
             rows, silent = _record(scraper, out, for_, every)
@@ -92,7 +92,7 @@ def convert(
     opened = Recording.open(recording.expanduser())
     _write(out, of_recording(opened))
     if not opened.ended:
-        note(f"{recording} was cut off: {out} has what is whole of it")
+        note(f"{recording} was cut off. {out} has its complete part.")
 
 
 def _moment(scraper: "Scraper", out: Path | None, output: Format) -> tuple[list[dict[str, object]], bool]:
@@ -116,7 +116,10 @@ def _record(scraper: "Scraper", out: Path, for_: str, every: str) -> tuple[list[
 
     for_s, every_s = seconds_of(for_, "--for"), seconds_of(every, "--every")
     if every_s < LOOK_S_MIN:
-        raise UsageError("--every is at least 100ms: more often, asking would be what is measured")
+        raise UsageError(
+            "--every must be at least 100ms, because more frequent queries would distort the figures: give a "
+            "longer interval"
+        )
     with create(out) as file, progress("recording") as advance:
         try:
             seen = watch(scraper, file, for_s=for_s, every_s=every_s, advance=advance, tell=note)

@@ -125,17 +125,17 @@ def plane_of(home: Path | None, admin_url: str | None, token_file: Path | None) 
 
     if admin_url is None:
         if token_file is not None:
-            raise UsageError("--token-file says who calls an admin plane elsewhere: name it by --admin-url")
+            raise UsageError("--token-file gives a token for a remote admin plane: name the plane with --admin-url")
         return home_of(home).admin_socket
     from rustorium.access.bearer import tokens_by_url
     from rustorium.home.tokens import ADMIN_VARIABLE, named_tokens
     from rustorium.node.admin.remote import Remote
 
     if home is not None:
-        raise UsageError("--home and --admin-url both name a node: give one of them")
+        raise UsageError("--home and --admin-url both name a node: give only one of them")
     token = tokens_by_url([admin_url], named_tokens(token_file, os.environ, ADMIN_VARIABLE))[admin_url]
     if token is None:
-        raise UsageError("an admin plane elsewhere asks for a token: name its file by --token-file")
+        raise UsageError("a remote admin plane requires a token: name its file with --token-file")
     return Remote(admin_url, token, tls_of())
 
 

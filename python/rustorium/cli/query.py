@@ -73,18 +73,22 @@ def query(
         raise UsageError("a key, a prefix and an asset are different questions: ask one at a time")
     if prefix is not None:
         if proof_out is not None or not (at is None or at == "latest" or at.isdigit()):
-            raise UsageError("a list has no proof, and --at is latest or a height: read its keys to have them proved")
+            raise UsageError(
+                "a list has no proof, and --at must be latest or a height: read the keys one by one to have them proved"
+            )
         with client_of(net, node, genesis, timeout_s, checkpoint, token_file=token_file) as client:
             height = int(at) if at is not None and at.isdigit() else None
             emit(list(_listed(client, account, text_to_bytes(prefix, encoding), height, encoding)), output)
         return
     where = at or ("proven" if verify else "latest")
     if where not in ("proven", "latest") and not where.isdigit():
-        raise UsageError(f"--at is proven, latest or a height, not {where!r}")
+        raise UsageError(f"--at must be proven, latest or a height, not {where!r}")
     if verify and where == "latest":
         raise UsageError("the newest state has no certified root yet: leave out --at, or add --no-verify")
     if not verify and (proof_out or trust_file or trust_period or max_age or witness):
-        raise UsageError("a proof, its age, its witnesses and whom to trust need a proof: leave out --no-verify")
+        raise UsageError(
+            "--proof-out, --trust-file, --trust-period, --max-age and --witness need a proof: leave out --no-verify"
+        )
     subjects = [Subject(account, key=text_to_bytes(name, encoding)) for name in dict.fromkeys(names or [])]
     subjects = subjects or [Subject(account, asset=asset)]
     trust = TrustOptions(trust_file, trust_period, max_age, witness or ())
@@ -141,7 +145,7 @@ def _write(path: Path, content: bytes) -> None:
         path.write_bytes(content)
     except OSError as error:
         raise UsageError(f"the proof can't be written to {path} ({error.strerror}): name another file") from None
-    note(f"the proof is in {path}; `rustorium-node verify {path} --genesis FILE` checks it")
+    note(f"The proof is in {path}. `rustorium-node verify {path} --genesis FILE` checks it.")
 
 
 def _is_absent(held: "Held") -> bool:

@@ -66,7 +66,7 @@ def manual(
     operator = Operator(found, passphrase_file, os.environ)
     loaded = found.load_config(os.environ)
     if name is not None and not undo:
-        raise UsageError("--name says which store --undo puts back: give both")
+        raise UsageError("--name says which store --undo restores: give both")
     if not dry_run and not yes and not sys.stdin.isatty():
         raise UsageError("there is no terminal to ask on: give --yes, or --dry-run to see what would be done")
     if undo:
@@ -117,4 +117,4 @@ def _show(steps: "list[Step]", output: Format) -> None:
     ]
     emit(rows, output, COLUMNS)
     if not rows:
-        note("nothing is wrong that this home or its node tells of")
+        note("This home and its node report no problem.")

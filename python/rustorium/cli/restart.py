@@ -51,7 +51,7 @@ def begin(
         made = restarting.begin(found, opener)
         restarting.write(plan, made, new=True)
     emit_one({"file": str(plan), "epoch": made.epoch, "height": made.height, "base": made.base}, output)
-    note("next: `recover committee replace` with the home of each member whose key is retired")
+    note("Next: `recover committee replace` with the home of each member whose key is retired.")
 
 
 @group.command()
@@ -69,7 +69,7 @@ def replace(
         old, new = restarting.replace(found, owner_file(found, owner_key), opener, changed)
         restarting.write(plan, changed)
     emit_one({"home": str(found.path), "old_validator_key": old, "validator_key": new}, output)
-    note("next, once every retired key is replaced: `recover committee sign` with the homes of a quorum of members")
+    note("Next, once every retired key is replaced: `recover committee sign` with the homes of a quorum of members.")
 
 
 @group.command()
@@ -87,7 +87,9 @@ def show(
     after = {member["name"]: member for member in facts["next"]}
     rows = [_row(member, after.get(member["name"], {"validator_key": "leaves"}), signed) for member in facts["members"]]
     emit(rows, output, ["place", "name", "validator_key", "new_validator_key", "signed"])
-    note(f"{len(signed)} of {facts['quorum']} owners have signed; it goes on from height {facts['height']}")
+    note(
+        f"{len(signed)} of {facts['quorum']} owners have signed. The chain will continue from height {facts['height']}."
+    )
 
 
 def _row(before: dict[str, Any], after: dict[str, Any], signed: set[str]) -> dict[str, object]:
@@ -123,7 +125,7 @@ def sign(
         place = restarting.sign(found, owner_file(found, owner_key), opener, signed)
         restarting.write(plan, signed)
     emit_one({"place": place, "end": signed.end, "signatures": len(signed.signatures)}, output)
-    note("next, once a quorum has signed: `recover committee apply` with every home")
+    note("Next, once a quorum has signed: `recover committee apply` with every home.")
 
 
 @group.command()
@@ -137,4 +139,4 @@ def apply(
     with _stopped(home, passphrase_file) as (found, opener):
         done = restarting.apply(found, opener, restarting.read(plan))
     emit_one({"home": str(found.path), **done}, output)
-    note(f"next: `rustorium-node start --home {found.path}`")
+    note(f"Next: `rustorium-node start --home {found.path}`")

@@ -19,13 +19,13 @@ from rustorium.node.admin.remote import Remote
 
 def rows(plane: Path | Remote) -> dict[str, object]:
     """A new key for rows, under the same storage key."""
-    with progress("rows sealed anew") as advance:
+    with progress("rows encrypted again") as advance:
         return rotation.rotate(plane, advance)
 
 
 def master(home: Home, passphrase_file: Path | None) -> dict[str, object]:
     """A new storage key."""
-    with progress("sealed anew") as advance:
+    with progress("encrypted again") as advance:
         return rotation.replace_master(home, Opener(passphrase_file, os.environ).of_home(home), advance)
 
 
@@ -45,7 +45,7 @@ def backup(
     if not file.is_file():
         raise KeyFileMissing(f"there is no backup key {file}: name it with --key; `backup create` makes the first one")
     _native.replace_backup_key(str(file), find_passphrase(file, opener.passphrase_file, opener.environment))
-    note(f"keep a copy of {file} off this machine; {old} opens the backups made until now, as long as it is kept")
+    note(f"Keep a copy of {file} off this machine. As long as {old} exists, it opens the backups made until now.")
     return {"key": str(file), "key_before": str(old)}
 
 
@@ -55,8 +55,8 @@ def _refuse_needed(old: Path, key: Path, opener: Opener, place: str | None) -> N
     needed = opener.backups(Place(place), key).under_older()
     if needed:
         raise UsageError(
-            f"{needed} backups in {place} open with {old} alone: remove them by `backup prune --keep` once there are "
-            "newer ones, or leave --from out to give them up"
+            f"{needed} backups in {place} can be opened only with {old}: remove them with `backup prune --keep` "
+            "once there are newer ones, or leave out --from to give them up"
         )
 
 

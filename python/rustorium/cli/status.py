@@ -121,7 +121,7 @@ def _known(home: "Home") -> "Home":
     from rustorium.errors import HomeMissing
 
     if not home.config.is_file():
-        raise HomeMissing(f"{home.path} is no node's home, it has no config.toml: name another with --home")
+        raise HomeMissing(f"{home.path} is not a node's home, because it has no config.toml: name another with --home")
     return home
 
 

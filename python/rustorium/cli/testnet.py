@@ -90,15 +90,18 @@ def gen(
         output,
     )
     if key is not None:
-        note(f"the pool's verifying key has the BLAKE3 hash {_native.value_hash(key).hex()}")
+        note(f"The pool's verifying key has the BLAKE3 hash {_native.value_hash(key).hex()}")
     note(
         f"chain {files.chain}; copy each home and its passphrase file to its machine, then run `rustorium-node start "
         "--home HOME --passphrase-file FILE` there; give each folder of owners/ and operators/ to whom it belongs, and "
         "leave none of them on a validator's machine"
     )
-    note("one person has made all these keys and passphrases, and could have kept them: use this net to try things")
+    note("One person made all these keys and passphrases and could have kept copies: use this net only for trials.")
     if quorum == 1:
-        note("WARNING: one key governs: who has an operator's key admits validators, and can take the chain over")
+        note(
+            "WARNING: one key governs this chain: the holder of the operator's key admits validators, and can take "
+            "over the chain"
+        )
 
 
 def _governing(operators: int | None, quorum: int | None, single: bool) -> tuple[int, int]:

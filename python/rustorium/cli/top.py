@@ -27,7 +27,7 @@ def top(
     from rustorium.observe.top.sources import Live, Replay
 
     if recording is not None and (net is not None or node):
-        raise UsageError("a recording and live nodes are two things: give one of them")
+        raise UsageError("a recording and live nodes can't be watched together: give only one of them")
     if not (sys.stdin.isatty() and sys.stdout.isatty()) or os.environ.get("TERM") == "dumb":
         raise UsageError("`top` needs a terminal: use `status check --watch` or `metrics collect` without one")
     if recording is not None:

@@ -86,7 +86,7 @@ def new(
     if named is None:
         raise UsageError("no chain is named: give --net devnet.json or --genesis FILE")
     if from_now and (found is None or viewing_key is not None):
-        raise UsageError("--from-now is for a new seed, and asks the net that --net names")
+        raise UsageError("--from-now is for a new seed and asks a net: give --net, and leave out --viewing-key")
     chain = _native.genesis_hash(read_genesis(named))
     passphrase = new_passphrase(passphrase_file, os.environ)
     text = content_of(viewing_key).decode(errors="replace").strip() if viewing_key is not None else None
@@ -264,7 +264,7 @@ def _paying(
     from rustorium import _native
 
     with _open(*opens) as wallet, client_of(net, node, genesis, timeout_s, token_file=token_file) as client:
-        note(f"the pool's verifying key has the BLAKE3 hash {_native.value_hash(client.pool_key(wallet.pool)).hex()}")
+        note(f"The pool's verifying key has the BLAKE3 hash {_native.value_hash(client.pool_key(wallet.pool)).hex()}")
         if (warning := wallet.warning(client)) is not None:
             note(f"WARNING: {warning}")
         yield wallet, client

@@ -77,8 +77,8 @@ class ClientBase:
                 self._light = self._start(self._genesis)
             else:
                 raise GenesisNeeded(
-                    "nothing can be checked without the chain's genesis: give genesis=PATH or checkpoint=PATH to the "
-                    "client"
+                    "nothing can be checked without the chain's genesis: give genesis=PATH or checkpoint=PATH to "
+                    "the client"
                 )
         return self._light
 

@@ -67,7 +67,7 @@ class LightClient:
         except TrustExpired as error:
             if self._trust_file is None:
                 raise
-            raise TrustExpired(f"{error}; or remove {trust_file}, to start anew") from None
+            raise TrustExpired(f"{error}; or remove {trust_file} to start again") from None
         self.chain: str = self.trusted["chain"]
         """The chain's id."""
 
@@ -133,15 +133,11 @@ class LightClient:
         # Whoever gets the file from here knows no header: every byte of it counts.
         facts = self._check(file.proof, anew=True)
         if epochs != facts["epoch"]:
-            raise ProofRefused(
-                "the file has not the epoch changes that lead from the genesis to its proof: get it anew"
-            )
+            raise ProofRefused("the file lacks the epoch changes that lead from the genesis to its proof: get it again")
         if file.chain != self.chain or file.kind != facts["kind"]:
-            raise ProofRefused("the file names another chain or kind than its proof is of: get it anew")
+            raise ProofRefused("the file names another chain or kind than its proof: get it again")
         if file.facts != facts:
-            raise ProofRefused(
-                "the file's readable part says something else than its proof shows: don't trust its source"
-            )
+            raise ProofRefused("the file's readable part contradicts its proof: don't trust its source")
         check_fresh(int(facts["claimed_by"]["time_ms"]), max_age_s)
         return shown(facts, content if isinstance(content, bytes) else b"")
 
@@ -172,7 +168,7 @@ class LightClient:
             self._follow_where_new(epoch, change, file.facts)
         facts: dict[str, Any] = json.loads(refusing(self._light.check_conflict, *file.headers))
         if facts != file.facts:
-            raise ProofRefused("the readable part says something else than the headers show: don't trust its source")
+            raise ProofRefused("the readable part contradicts the headers: don't trust its source")
         return facts
 
     def _follow_where_new(self, epoch: int, change: bytes, facts: object) -> None:

@@ -314,4 +314,4 @@ def _bytes(digits: object) -> bytes:
 
 
 def _refused(why: str) -> VerificationFailed:
-    return VerificationFailed(f"the file is no proof that can be checked: {why}")
+    return VerificationFailed(f"the file is not a proof that can be checked: {why}")

@@ -33,7 +33,7 @@ async def check_block(light: LightClient, block: Block, parent: Block) -> Block:
         if header.get(name) != value:
             raise ProofRefused(f"block {block.height} is certified with another {name}: don't trust that node")
     if digest != block.digest:
-        raise ProofRefused(f"block {block.height} has another digest than was said: don't trust that node")
+        raise ProofRefused(f"block {block.height} has another digest than the node said: don't trust that node")
     if refusing(_native.block_digest, parent.raw) != header["parent"]:
         raise ProofRefused(f"the parent of block {block.height} is another block: don't trust that node")
     if refusing(_native.payload_root, block.raw, parent.raw) != header["payload_root"]:

@@ -149,7 +149,7 @@ class StateMethods(BlockMethods):
         timeout_s = timeout_ms / 1000 if timeout_ms is not None else None
         done = await self.send(operations, key=signer, wait="certified", timeout_s=timeout_s)
         if done.receipt is None or done.proof is None:
-            raise OutcomeUnknown(done.id, f"transaction {done.id} is final, its proof came too late: ask again")
+            raise OutcomeUnknown(done.id, f"transaction {done.id} is final, but its proof came too late: ask again")
         proof = refusing(_native.wrap_proof, "receipt", done.proof)
         file = await light.file(proof, await self._show(light, proof))
         try:

@@ -48,10 +48,10 @@ class Transport:
     ) -> None:
         """`token`: for endpoints whose operators ask for one. `tls`: for those that speak it. Errors: UsageError."""
         if not urls:
-            raise UsageError("a client needs at least one endpoint: give the URL of a node's HTTP face")
+            raise UsageError("a client needs at least one endpoint: give the URL of a node's HTTP API")
         for url in urls:
             if not url.lower().startswith(("http://", "https://")):
-                raise UsageError(f"{url!r} is not the URL of an HTTP face: give one such as http://127.0.0.1:26651")
+                raise UsageError(f"{url!r} is not the URL of an HTTP API: give one such as http://127.0.0.1:26651")
         self.endpoints = Endpoints(tokens_by_url(urls, token))
         self._probed = len(self.endpoints.all) == 1
         self._probing = anyio.Lock()
@@ -165,9 +165,7 @@ class Transport:
             raise error_found
         if body is None:
             self.endpoints.failed(endpoint, anyio.current_time())
-            raise Unreachable(
-                f"{endpoint.url} doesn't answer with JSON: check that it is a node's HTTP face", sent=True
-            )
+            raise Unreachable(f"{endpoint.url} doesn't answer with JSON: check that it is a node's HTTP API", sent=True)
         self.endpoints.answered(endpoint, None if waits else anyio.current_time() - start)
         return body
 

@@ -28,7 +28,7 @@ def period_ms(trust_period_s: float | None, *, pinned: bool) -> int | None:
     if trust_period_s is None:
         return int(TRUST_PERIOD_S * 1000) if pinned else None
     if math.isnan(trust_period_s) or trust_period_s <= 0:
-        raise UsageError(f"a trust period of {trust_period_s} s trusts nobody: give one above zero, or math.inf")
+        raise UsageError(f"a trust period of {trust_period_s} s would trust nobody: give one above zero, or math.inf")
     return None if math.isinf(trust_period_s) else int(trust_period_s * 1000)
 
 
@@ -64,7 +64,7 @@ class TrustFile:
             kept = self._read(content, trust_period_s)
         except VerificationFailed as error:
             raise VerificationFailed(
-                f"the trust file {self._path} can't be used: {error}; remove it, to start anew"
+                f"the trust file {self._path} can't be used: {error}; remove it to start again"
             ) from None
         if _facts(kept)["chain"] != _facts(begun)["chain"]:
             raise UsageError(f"{self._path} is the trust file of another chain: name another file")
@@ -111,7 +111,7 @@ def _facts(light: _native.Light) -> dict[str, Any]:
 
 def _as_claimed(light: _native.Light, claimed: dict[str, object], what: str) -> _native.Light:
     if claimed != _facts(light):
-        raise VerificationFailed(f"the {what}'s readable part says something else than the {what}: get it anew")
+        raise VerificationFailed(f"the {what}'s readable part contradicts the {what}: get it again")
     return light
 
 

@@ -113,7 +113,7 @@ async def pay(
         done = await client.send([operation], key=key)
         await scan(wallet, client)
         return done
-    raise WalletError("the amount is scattered over very many notes: pay a smaller one first", code="scattered")
+    raise WalletError("the amount is spread over very many notes: pay a smaller amount first", code="scattered")
 
 
 class AsyncWallet(WalletFile):

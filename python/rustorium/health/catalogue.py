@@ -63,40 +63,47 @@ class Finding:
 _REFILL = "`recover auto` or `recover manual` moves the store aside and has the peers fill a new one"
 
 FINDINGS: Mapping[str, Kind] = {
-    "wedged": Kind(Severity.NOT_READY, Act.RESTART, "restart the node, and report its log with what hung"),
+    "wedged": Kind(Severity.NOT_READY, Act.RESTART, "restart the node, and report its log, which says what hung"),
     "disk-stalled": Kind(
-        Severity.NOT_READY, Act.WAIT, "the disk has stopped answering: look at it, the node goes on when it does"
+        Severity.NOT_READY,
+        Act.WAIT,
+        "the disk has stopped answering: check it; the node continues when the disk answers",
     ),
     "disk-slow": Kind(
-        Severity.DEGRADED, Act.WAIT, "votes leave late: take other load off the disk, or give the node a faster one"
+        Severity.DEGRADED,
+        Act.WAIT,
+        "votes are sent late: remove other load from the disk, or give the node a faster one",
     ),
     "disk-low": Kind(Severity.DEGRADED, Act.FREE, "free space on the disk, or lower storage.keep"),
     "journal-large": Kind(
         Severity.DEGRADED,
         Act.WAIT,
-        "look whether blocks become final, and in the log for a member that equivocates; if neither is the cause, "
+        "check whether blocks become final, and search the log for a member that equivocates; if neither is the cause, "
         "report it, and restart the node before its disk is full",
     ),
     "history-cut": Kind(
         Severity.DEGRADED,
         Act.WAIT,
-        "give the node a larger disk, or lower storage.keep: what was cut is gone from here",
+        "give the node a larger disk, or lower storage.keep: the history that was cut is gone from this node",
     ),
     "store-corrupt": Kind(Severity.NOT_READY, Act.REFILL, f"check the disk; {_REFILL}"),
     "diverged": Kind(
-        Severity.NOT_READY, Act.REFILL, f"report the store that is kept: it tells what went wrong; {_REFILL}", keep=True
+        Severity.NOT_READY,
+        Act.REFILL,
+        f"report the store that is kept, since it shows what went wrong; {_REFILL}",
+        keep=True,
     ),
-    "behind-pruned": Kind(Severity.NOT_READY, Act.REFILL, f"it was away for too long to catch up; {_REFILL}"),
+    "behind-pruned": Kind(Severity.NOT_READY, Act.REFILL, f"the node was away for too long to catch up; {_REFILL}"),
     "peers-lost": Kind(
         Severity.NOT_READY, Act.WAIT, "check that those validators run and that config.toml has their addresses"
     ),
     "peers-suspected": Kind(
-        Severity.DEGRADED, Act.WAIT, "look at those nodes: they are connected and say nothing, or too rarely"
+        Severity.DEGRADED, Act.WAIT, "check those nodes: they are connected but send nothing, or too rarely"
     ),
     "leaders-mute": Kind(
         Severity.DEGRADED,
         Act.WAIT,
-        "ask their operators: this node passes them over until they propose in time again (R17b)",
+        "ask their operators: this node skips their turns until they propose in time again (R17b)",
     ),
     "peer-cut-off": Kind(
         Severity.DEGRADED,
@@ -109,21 +116,21 @@ FINDINGS: Mapping[str, Kind] = {
         "more validators than the committee tolerates sent false signatures: compare releases with their operators, and"
         " check this machine's memory and processor",
     ),
-    "catching-up": Kind(Severity.NOT_READY, Act.WAIT, "wait: it executes what it has missed"),
+    "catching-up": Kind(Severity.NOT_READY, Act.WAIT, "wait: the node executes what it has missed"),
     "chain-ahead-of-clock": Kind(
         Severity.DEGRADED,
         Act.WAIT,
-        "set this machine's clock; where it is right, other validators' clocks were ahead: the chain goes on, and its "
+        "set this machine's clock; if it is right, other validators' clocks were ahead: the chain goes on, but its "
         "time stands nearly still until the clocks have caught up",
     ),
     "block-ahead-of-clock": Kind(
-        Severity.DEGRADED, Act.WAIT, "compare the clocks of this machine and of that validator's, and set the wrong one"
+        Severity.DEGRADED, Act.WAIT, "compare the clocks of this machine and of that validator, and set the wrong one"
     ),
     "home-leaves-out": Kind(
         Severity.DEGRADED,
         Act.WAIT,
         "its senders' transactions go to other validators first: ask that validator's operator whether it is "
-        "overloaded or leaves them out on purpose",
+        "overloaded or omits them on purpose",
     ),
     "certificate-ends": Kind(
         Severity.DEGRADED,
@@ -134,7 +141,7 @@ FINDINGS: Mapping[str, Kind] = {
     "tls-files-unusable": Kind(
         Severity.DEGRADED,
         Act.ASK,
-        "correct the files: until then the gateway goes on with what it had, and a restart of the node would fail",
+        "correct the files: until then the gateway keeps using the old ones, and a restart of the node would fail",
     ),
     "signer-unreachable": Kind(
         Severity.DEGRADED,
@@ -149,7 +156,7 @@ FINDINGS: Mapping[str, Kind] = {
         "are no fault",
     ),
     "key-retired": Kind(
-        Severity.DEGRADED, Act.ASK, "stop it and run `rustorium-node node replace-key`, or leave it a follower"
+        Severity.DEGRADED, Act.ASK, "stop the node and run `rustorium-node node replace-key`, or leave it a follower"
     ),
 }
 

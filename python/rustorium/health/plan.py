@@ -63,11 +63,11 @@ SENTENCES = {
     Act.FREE: "stores in quarantine/ and logs of core inputs are removed, and the node is started when there is room",
     Act.PRUNE: "the node is started again and keeps only recovery.keep_when_low heights until its next start: older "
     "blocks, receipts and values go, and nothing brings them back",
-    Act.WAIT: "nothing is done: it passes, or it is for others",
-    Act.ASK: "nothing is done by itself",
+    Act.WAIT: "nothing is done: the problem passes, or somebody else must act",
+    Act.ASK: "nothing is done automatically: a person must decide",
 }
 ALONE = "this node has no peers that could fill a new store: restore the home from a backup"
-UNDO = "`rustorium-node recover manual --undo` puts the store back, until the node has been well again for a while"
+UNDO = "`rustorium-node recover manual --undo` puts the store back, until the node has been healthy again for a while"
 
 
 def by_hand(trouble: Trouble, *, alone: bool, prune: bool = False) -> Step:

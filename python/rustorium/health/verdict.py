@@ -74,7 +74,10 @@ def quorum(n: int) -> int:
 def of_node(status: NodeStatus, advice: str = "") -> Verdict:
     """A node by its own words. `advice`: what to do where it doesn't answer."""
     if not status.chain:
-        do = advice or "check that it runs, that this is the URL of its HTTP face, and the network in between"
+        do = (
+            advice
+            or "check that the node runs, that this is the URL of its HTTP API, and that the network between is up"
+        )
         return Verdict(status.node, "", (Problem("no-answer", Level.NOT_READY, status.reason, do),))
     found = [
         Problem(one.code, Level.NOT_READY if one.severity == "not-ready" else Level.NOT_WELL, one.evidence, one.advice)
@@ -86,11 +89,12 @@ def of_node(status: NodeStatus, advice: str = "") -> Verdict:
     if status.retired and "key-retired" not in codes:
         found.append(Problem("key-retired", Level.NOT_WELL, status.retired, FINDINGS["key-retired"].advice))
     if status.unreachable and "peers-lost" not in codes:
-        said = f"it has no link to {', '.join(status.unreachable)}"
+        said = f"the node has no link to {', '.join(status.unreachable)}"
         found.append(Problem("peers-unreachable", Level.NOT_WELL, said, FINDINGS["peers-lost"].advice))
     if status.filling is not None and (banned := status.filling.get("banned")):
-        said = f"it was filled with lies by {', '.join(map(str, banned)) if isinstance(banned, list) else banned}"
-        do = "those peers are passed over: look at them, and report what `audit show --event 'peer banned'` says"
+        liars = ", ".join(map(str, banned)) if isinstance(banned, list) else banned
+        said = f"its store was filled with false data by {liars}"
+        do = "the node ignores those peers now: check them, and report the output of `audit show --event 'peer banned'`"
         found.append(Problem("peers-banned", Level.NOT_WELL, said, do))
     summary = f"{status.role or 'node'}, height {status.executed:,}, view {status.view:,}, {status.peers_up} links up"
     return Verdict(status.node, summary, tuple(found))
@@ -101,23 +105,27 @@ def _not_ready(status: NodeStatus) -> Problem:
     if filling is not None:
         share = filling.get("percent")
         said = f"its store is being filled{f', {share} %' if share is not None else ''}: {status.reason}"
-        return Problem("filling", Level.NOT_READY, said, "wait: it is ready when it has all that the others have")
-    do = "wait a moment and ask again; where it stays so, read its log (`logs aggregate --level warn`)"
-    return Problem("not-ready", Level.NOT_READY, status.reason or "it doesn't say why", do)
+        return Problem(
+            "filling", Level.NOT_READY, said, "wait: the node is ready when it has everything that the others have"
+        )
+    do = "wait a moment and check again; if it stays so, read its log (`logs aggregate --level warn`)"
+    return Problem("not-ready", Level.NOT_READY, status.reason or "the node doesn't say why", do)
 
 
 def of_net(statuses: Sequence[NodeStatus], *, all_asked: bool) -> Verdict:
     """The net by what these nodes say. `all_asked`: they are all of it, so that who doesn't answer is missing."""
     heard = [status for status in statuses if status.chain]
     if not heard:
-        which = f"none of {len(statuses)} nodes answers" if len(statuses) > 1 else "nobody was heard who knows it"
-        do = "start the nodes, or look at the network between this machine and them"
+        which = (
+            f"none of {len(statuses)} nodes answers" if len(statuses) > 1 else "no node answered that knows this net"
+        )
+        do = "start the nodes, or check the network between this machine and them"
         return Verdict("network", "", (Problem("unreachable", Level.NOT_READY, which, do),))
     chains = {status.chain for status in heard}
     if len(chains) > 1:
         first = sorted(chains)[0]
         others = ", ".join(status.node for status in heard if status.chain != first)
-        said = f"these nodes are of {len(chains)} different chains: {others} of others than {first[:12]}…"
+        said = f"these nodes belong to {len(chains)} different chains: {others} not to {first[:12]}…"
         return Verdict("network", "", (Problem("other-chain", Level.NOT_READY, said, "name nodes of one net"),))
     found = [*_quorum(heard, len(statuses), all_asked=all_asked), *_roots(heard), *_liars(heard)]
     newest = max(heard, key=lambda status: status.executed)
@@ -151,8 +159,8 @@ def _quorum(heard: Sequence[NodeStatus], asked: int, *, all_asked: bool) -> Iter
         do = f"start or reach {missing}" if missing else "see the nodes below"
         yield Problem("no-quorum", Level.NOT_READY, said, do)
     elif n and have == quorum(n) < n:
-        said = f"{have} of {n} validators are {how}: one more that fails, and nothing becomes final{where}"
-        yield Problem("no-spare", Level.NOT_WELL, said, "bring back who is missing")
+        said = f"{have} of {n} validators are {how}: if one more fails, nothing becomes final{where}"
+        yield Problem("no-spare", Level.NOT_WELL, said, "bring back the missing validators")
 
 
 def _roots(heard: Sequence[NodeStatus]) -> Iterable[Problem]:
@@ -165,8 +173,8 @@ def _roots(heard: Sequence[NodeStatus]) -> Iterable[Problem]:
             continue
         other, known = seen.setdefault(status.claimed, (status.node, root))
         if known != root:
-            said = f"{status.node} and {other} have other results at height {status.claimed}"
-            do = "stop relying on either and report it with both homes' `debug bundle`: this must never be"
+            said = f"{status.node} and {other} have different results at height {status.claimed}"
+            do = "stop relying on either, and report it with both homes' `debug bundle`: this must never happen"
             yield Problem("forked", Level.NOT_READY, said, do)
 
 
@@ -193,5 +201,5 @@ def _liars(heard: Sequence[NodeStatus]) -> Iterable[Problem]:
         said = f"{one.name} signed {one.kind} in {one.first} ({one.count} in all{when}), as {by} saw"
         remove = f"`rustorium-node node remove {one.validator_key or one.name} --key OPERATOR.key`"
         rekey = "`rustorium-node node replace-key` on its home"
-        do = f"its key is used twice: its owner stops both and runs {rekey}; or it lies: operators run {remove}"
+        do = f"if its key is used twice, its owner stops both and runs {rekey}; if it lies, operators run {remove}"
         yield Problem("evidence", Level.NOT_WELL, said, do)

@@ -51,7 +51,7 @@ def parse_anchor(text: str) -> tuple[int, bytes]:
     """`SEQ:HASH`, as `check` gives it. Errors: UsageError."""
     found = re.fullmatch(r"([1-9][0-9]{0,18}):([0-9a-f]{64})", text)
     if found is None:
-        raise UsageError(f"`{text}` is no head of an audit log: give SEQ:HASH as `audit verify` prints it")
+        raise UsageError(f"`{text}` is not the head of an audit log: give SEQ:HASH as `audit verify` prints it")
     return int(found[1]), bytes.fromhex(found[2])
 
 
@@ -79,13 +79,13 @@ def get_anchor(client: "Client", account: str, node_key: bytes) -> str:
     """The head that an account put there last, proven. Errors: ClientError, NotFound, VerificationFailed."""
     value = client.get(account, anchor_name(node_key))
     if value is None:
-        raise NotFound(f"{account} has anchored no audit log of this node: run `audit anchor` with its key first")
+        raise NotFound(f"{account} has not anchored an audit log of this node: run `audit anchor` with its key first")
     try:
         head = value.decode("ascii")
         parse_anchor(head)
     except (UnicodeDecodeError, UsageError):
         raise VerificationFailed(
-            f"what {account} has in the ledger as the anchor of this audit log is none: anchor it again"
+            f"the value that {account} has in the ledger is not an anchor of this audit log: anchor it again"
         ) from None
     return head
 
@@ -125,6 +125,6 @@ def _line(log: Path, number: int, raw: bytes) -> dict[str, Any]:
         return {name: line[name] for name in ("seq", "ts_ms", "event", "fields")}
     except (ValueError, KeyError, TypeError, RecursionError):
         raise HomeError(
-            f"line {number} of {log} is no audit line: run `audit verify`, and keep the file as evidence",
+            f"line {number} of {log} is not an audit line: run `audit verify`, and keep the file as evidence",
             code="audit-damaged",
         ) from None

@@ -163,7 +163,7 @@ def replace_file(path: Path, content: bytes) -> None:
         sync_folder(path.parent)
     except OSError as error:
         raise HomeError(
-            f"{path} can't be written ({error.strerror}): mend that, then run this again; it is as it was"
+            f"{path} can't be written ({error.strerror}): fix that, then run this again; the file is unchanged"
         ) from None
 
 
@@ -174,7 +174,7 @@ def remove_file(path: Path) -> None:
         if path.parent.is_dir():
             sync_folder(path.parent)
     except OSError as error:
-        raise HomeError(f"{path} can't be removed ({error.strerror}): mend that, then run this again") from None
+        raise HomeError(f"{path} can't be removed ({error.strerror}): fix that, then run this again") from None
 
 
 def sync_folder(path: Path) -> None:

@@ -71,11 +71,12 @@ def read(path: Path) -> Plan:
     except OSError as error:
         raise UsageError(f"{path} can't be read ({error.strerror}): name the plan's file") from None
     except (ValueError, msgspec.DecodeError) as error:
-        raise UsageError(f"{path} is no plan of a restart ({error}): name the file that `begin` wrote") from None
+        raise UsageError(f"{path} is not a restart plan ({error}): name the file that `begin` wrote") from None
     if plan.format != FORMAT:
         raise UsageError(f"{path} has format {plan.format}, and this release reads {FORMAT}: use the one that wrote it")
-    if any(not 0 <= place < 1 << 16 or len(signature) != 64 for place, signature in signed):
-        raise UsageError(f"{path} holds a signature that is none: have its owner sign again")
+    bad = [place for place, signature in signed if not 0 <= place < 1 << 16 or len(signature) != 64]
+    if bad:
+        raise UsageError(f"{path} contains a malformed signature: ask the owner of validator {bad[0]} to sign again")
     return plan
 
 
@@ -204,8 +205,9 @@ def _hold(home: Home, why: dict[str, Any]) -> None:
     if before:
         if before != why:
             raise HomeError(
-                f"the owner of {home.path} has signed another end of the epoch {before.get('epoch')}: go on with the "
-                f"plan that ends with {before.get('end')}; two that a quorum signs would make two chains",
+                f"the owner of {home.path} has signed another end of the epoch {before.get('epoch')}: continue with "
+                f"the plan that ends with {before.get('end')}, since two plans signed by a quorum would make two "
+                "chains",
                 code="restart-begun",
             )
         return
@@ -234,7 +236,7 @@ def _check_base(home: Home, key: _native.StorageKey, plan: Plan) -> dict[str, An
         raise UsageError(f"the plan is of the chain {plan.chain}, and {home.path} is of {chain}: name another --home")
     if base["base"] != plan.base:
         raise UsageError(
-            f"the plan goes on from height {plan.height}, and the newest final block of {home.path} is at height "
+            f"the plan continues from height {plan.height}, but the newest final block of {home.path} is at height "
             f"{base['height']}: start the nodes until all have the highest, stop them, and begin again from there"
         )
     return base
@@ -247,7 +249,8 @@ def _member(members: list[dict[str, Any]], home: Home, owner: Path, opener: Open
         if member["validator_key"] == key:
             return member, owner_of(owner, member, opener)
     raise NotFound(
-        f"the validator key of {home.path}, {key}, is no member's of the plan's epoch: name a member's --home",
+        f"the validator key of {home.path}, {key}, doesn't belong to a member of the plan's epoch: name a member's "
+        "--home",
         code="no_such_validator",
     )
 
@@ -256,7 +259,7 @@ def _check_time(home: Home, plan: Plan) -> None:
     """A block of the future would have the chain wait for its time. Errors: UsageError."""
     ahead_ms = json.loads(_native.genesis_describe(home.genesis_bytes()))["parameters"]["clock_ahead_ms_max"]
     if plan.time_ms > time.time_ns() // 1_000_000 + int(ahead_ms):
-        raise UsageError("the plan's time is ahead of this machine's clock: see to the clocks, then begin again")
+        raise UsageError("the plan's time is ahead of this machine's clock: correct the clocks, then begin again")
 
 
 def _open_view(home: Home, key: _native.StorageKey, epoch: int, base_view: int) -> int | None:

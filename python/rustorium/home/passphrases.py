@@ -129,8 +129,8 @@ def _rotate_kept(files: list[Path], found: Path | None, kept: Path, opener: Open
     if begun.is_file():
         if opener.new is not None and read_passphrase(opener.new) != read_passphrase(begun):
             raise UsageError(
-                f"another change of passphrase was begun, and {begun} has the new one: run this without "
-                "--new-passphrase-file, which ends it, and then again"
+                f"another change of passphrase was begun, and {begun} has the new passphrase: run this without "
+                "--new-passphrase-file to finish it, and then run your command again"
             )
     else:
         drawn = read_passphrase(opener.new) if opener.new is not None else secrets.token_hex(16).encode()
@@ -162,8 +162,8 @@ def _reseal(files: list[Path], old: bytes, new: bytes, advance: Advance, *, draw
     for file in files:
         if not (_native.key_opens(str(file), old) or _native.key_opens(str(file), new)):
             raise KeyFileError(
-                f"the passphrase for {file} is another one: change it by itself with --key {file}, or move it away; "
-                "nothing was changed",
+                f"{file} has another passphrase: change it by itself with --key {file}, or move it away; nothing "
+                "was changed",
                 code="wrong-passphrase",
             )
     for number, file in enumerate(files):
@@ -183,7 +183,7 @@ def _put(begun: Path, kept: Path) -> None:
                 os.fsync(replaced.fileno())
     except OSError as error:
         raise HomeError(
-            f"{begun} can't take the place of {kept} ({error.strerror}): mend that, then run this again"
+            f"{begun} can't take the place of {kept} ({error.strerror}): fix that, then run this again"
         ) from None
 
 

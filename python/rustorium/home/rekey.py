@@ -113,7 +113,7 @@ def prepare(home: Home, opener: Opener) -> tuple[str, str]:
             code="key-in-signer",
         )
     if not home.validator_key.is_file():
-        raise KeyFileMissing(f"there is no key file {home.validator_key}: bring the old one back, retired or not")
+        raise KeyFileMissing(f"there is no key file {home.validator_key}: put the old one back, even if it is retired")
     passphrase = find_passphrase(home.validator_key, opener.passphrase_file, opener.environment)
 
     def public(path: Path) -> str:
@@ -141,7 +141,7 @@ def _make_journal(home: Home, opener: Opener) -> None:
         _native.read_journal(str(folder), _native.genesis_hash(home.genesis_bytes()), key)
         _sync(*folder.iterdir(), folder, home.rekey)
     except OSError as error:
-        raise HomeError(f"{folder} can't be made ({error.strerror}): mend that, then run this again") from None
+        raise HomeError(f"{folder} can't be made ({error.strerror}): fix that, then run this again") from None
 
 
 def replacement(home: Home, keys: tuple[str, str], owner_key: str, opener: Opener) -> "Operation":
@@ -275,7 +275,7 @@ def _move(source: Path, target: Path) -> None:
         _sync(source.parent, target.parent)
     except OSError as error:
         raise HomeError(
-            f"{source} can't become {target} ({error.strerror}): mend that, then run this again; "
+            f"{source} can't become {target} ({error.strerror}): fix that, then run this again; "
             "the node doesn't start before"
         ) from None
 

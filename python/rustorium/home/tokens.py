@@ -172,8 +172,8 @@ def _wrong(tokens: tuple[Token, ...]) -> str | None:
 
 def _invalid(path: Path, what: str) -> HomeError:
     return HomeError(
-        f"{path} is not usable: {what}; put a good copy back, or remove it and make new tokens, and nobody who has a "
-        "token is let in until then",
+        f"{path} is not usable: {what}; restore a good copy, or remove it and create new tokens; until then nobody "
+        "with a token is let in",
         code="tokens-invalid",
     )
 
@@ -235,7 +235,7 @@ def issue(
     """Makes a token and writes down its hash; gives what is known of it, and its text. Errors: UsageError (also
     `token-exists`), HomeError."""
     if NAME.fullmatch(name) is None:
-        raise UsageError(f"{name!r} is no name of a token: give up to 64 of a-z, 0-9, `.`, `_` and `-`")
+        raise UsageError(f"{name!r} is not a valid token name: give up to 64 of a-z, 0-9, `.`, `_` and `-`")
     with _changing(path):
         known = load(path)
         if any(token.name == name for token in known):
@@ -271,7 +271,7 @@ def authenticate(tokens: Mapping[str, Token], text: str | None, now_ms: int) -> 
     token-expired)."""
     if text is None:
         raise AccessRefused(
-            "the admin plane asks for a token: send it as `Authorization: Bearer rsk_…`, or name its file by "
+            "the admin plane requires a token: send it as `Authorization: Bearer rsk_…`, or name its file with "
             "--token-file",
             code="token-missing",
         )
@@ -282,7 +282,8 @@ def authenticate(tokens: Mapping[str, Token], text: str | None, now_ms: int) -> 
     same = hmac.compare_digest(hash_of(text[:256]), expected)
     if token is None or not same:
         raise AccessRefused(
-            "that token is none of this node's, or was revoked: ask its operator for another one", code="token-unknown"
+            "this node doesn't have that token, or it was revoked: ask the node's operator for another one",
+            code="token-unknown",
         )
     if token.expired(now_ms):
         raise AccessRefused(
@@ -327,8 +328,8 @@ def read_tokens(path: Path) -> Tokens:
             place, url, token = None, "", ""
         if place is None or place in found or TEXT.fullmatch(token) is None:
             raise KeyFileError(
-                f"line {number} of {path} is not `URL rsk_…` with a URL of its own: give each node that asks for a "
-                "token one line",
+                f"line {number} of {path} is not `URL rsk_…` with its own URL: give each node that requires a token "
+                "one line",
                 code="token-file-invalid",
             )
         found[place] = (url, token)

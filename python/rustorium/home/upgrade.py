@@ -137,7 +137,7 @@ class Plan:
 def plan(home: Home, *, back: bool) -> Plan:
     """What there is to do; looks only. Errors: HomeMissing, HomeError."""
     if not home.config.is_file():
-        raise HomeMissing(f"{home.path} is no node's home, it has no config.toml: name another with --home")
+        raise HomeMissing(f"{home.path} is not a node's home, because it has no config.toml: name another with --home")
     files.refuse_newer(home.path)
     found = files.look(home.path)
     if back:

@@ -294,14 +294,14 @@ def _check(plan: NetPlan) -> None:
     if not 1 <= len(plan.listen) <= VALIDATORS_MAX:
         raise UsageError(f"a net has 1 to {VALIDATORS_MAX} validators, not {len(plan.listen)}: change --nodes")
     if not plan.regions or len(set(plan.regions)) != len(plan.regions) or "" in plan.regions:
-        raise UsageError("a net has one region name at least, and each once: change --regions")
+        raise UsageError("a net needs at least one region name, and each only once: change --regions")
     if len(own_labels(plan.regions)) > OWN_MAX:
         raise UsageError(f"a net has at most {OWN_MAX} region names of its own: name known regions in --regions")
     if not 0 <= plan.accounts <= 100_000:
         raise UsageError("a genesis has 0 to 100000 accounts: change --accounts")
     if plan.operators and not 1 <= plan.operator_quorum <= plan.operators:
         raise UsageError(
-            f"a quorum of {plan.operator_quorum} of {plan.operators} operators can't be: change --operator-quorum"
+            f"a quorum of {plan.operator_quorum} of {plan.operators} operators isn't possible: change --operator-quorum"
         )
 
 

@@ -85,7 +85,7 @@ def check_operator(genesis: bytes, key: "Key") -> None:
     operators = json.loads(_native.genesis_describe(genesis))["parameters"]["operators"]
     if key.public_key not in operators:
         raise UsageError(
-            f"{key.address} is not an operator of this chain, so that it can admit nobody: name an operator's --key"
+            f"{key.address} is not an operator of this chain, so it can't admit validators: name an operator's --key"
         )
 
 
@@ -216,7 +216,7 @@ def start_and_sync(joiner: Joiner, passphrase: bytes, timeout_s: float) -> int |
     while not is_ready(url, joiner.home):
         log = joiner.home.path / "log"
         if pid is not None and (code := _exit_code(pid)) is not None:
-            raise NotReady(f"{joiner.name} ended with {code}: read {log}, mend that, then run this again")
+            raise NotReady(f"{joiner.name} ended with {code}: read {log}, fix the cause, then run this again")
         if time.monotonic() > deadline:
             raise NotReady(
                 f"{joiner.name} isn't synced after {timeout_s:.0f} s and goes on with it: read {log}, or run this "

@@ -40,7 +40,7 @@ def run_load(
     Errors: UsageError, KeyFileError, NativeError, Unreachable."""
     tokens = tokens_by_url(net.endpoints, token)
     if face == "http" and any(url.startswith("https:") for url in net.endpoints):
-        raise UsageError("the generator of load speaks no TLS: use --face quic, or a net without TLS")
+        raise UsageError("the load generator can't use TLS: use --face quic, or a net without TLS")
     if not net.accounts:
         raise UsageError("the net has no funded accounts to send from: start the devnet with --accounts 4 or more")
     with ThreadPoolExecutor(max_workers=THREADS) as pool:

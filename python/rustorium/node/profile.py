@@ -46,7 +46,7 @@ class Profiler:
     def start(self, seconds: float) -> None:
         """Profiles from now on for so long. Errors: NodeError where somebody else does."""
         if not 0 < seconds <= SECONDS_MAX:
-            raise NodeError(f"steps are profiled for up to {SECONDS_MAX:g} s: ask for that", code="bad-request")
+            raise NodeError(f"steps can be profiled for at most {SECONDS_MAX:g} s: ask for less", code="bad-request")
         if self.on:
             raise NodeError("the node's steps are being profiled already: try again later", code="busy")
         self._root, self._paths, self._steps = Call(""), 0, 0

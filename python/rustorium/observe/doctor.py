@@ -93,7 +93,7 @@ def _machine() -> Iterator[Check]:
     flags = _text("/proc/cpuinfo")
     if flags:
         aes = " aes " in flags.replace("\n", " ") + " "
-        do = "" if aes else "use a CPU with AES instructions: all that is stored is sealed with AES"
+        do = "" if aes else "use a CPU with AES instructions: everything that is stored is encrypted with AES"
         yield Check("aes", Result.ok if aes else Result.warn, "in hardware" if aes else "in software", do)
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     yield _at_least("memory", memory, MEMORY_BYTES_MIN, "MiB", "give the machine 2 GiB or more", 2**20)
@@ -167,7 +167,7 @@ def _chain(home: Home) -> Iterator[Check]:
     operators, quorum = genesis["parameters"]["operators"], genesis["parameters"]["operator_quorum"]
     alone = quorum <= 1 and len(operators) > 0 and len(genesis["validators"]) > 1
     seen = f"{quorum} of {len(operators)} decide"
-    do = "keep each operator's key off all machines: who has one can take the chain over, and it can't be replaced"
+    do = "keep each operator's key off all machines: its holder can take over the chain, and it can't be replaced"
     yield Check(
         "operators", Result.warn if alone else Result.ok, f"one key decides: {seen}" if alone else seen, do * alone
     )
@@ -176,7 +176,7 @@ def _chain(home: Home) -> Iterator[Check]:
     seen, do = f"{len(genesis.get('pools', []))} of shielded value", ""
     if forged:
         seen = f"pool {forged[0]} has a devnet's key, under which anyone can forge"
-        do = "put nothing of worth into it: another key, from a ceremony, needs another genesis"
+        do = "put nothing of value into it: a key from a ceremony needs another genesis"
     yield Check("pools", Result.warn if forged else Result.ok, seen, do)
 
 
@@ -218,11 +218,11 @@ def _signer(home: Home, config: Config) -> Check:
 
 def _tokens(home: Home, config: Config) -> Check:
     known = load(home.tokens)
-    do = f"make one by `rustorium-node admin token create --home {home.path}`"
+    do = f"create one with `rustorium-node admin token create --home {home.path}`"
     if "token" in (config.gateway.submit, config.gateway.read) and all(token.gateway is None for token in known):
-        return Check("tokens.json", Result.warn, "the gateway asks for tokens, and there is none", do)
+        return Check("tokens.json", Result.warn, "the gateway requires tokens, but none exists", do)
     if config.admin.listen and all(token.role is None for token in known):
-        return Check("tokens.json", Result.warn, "admin.listen is set, and nobody has a token with a role", do)
+        return Check("tokens.json", Result.warn, "admin.listen is set, but no token has a role", do)
     return Check("tokens.json", Result.ok, f"{len(known)} tokens")
 
 
@@ -244,7 +244,7 @@ def _gateway(home: Home, config: Config) -> Iterator[Check]:
     trouble = certificate.trouble(good["begins_ms"], good["ends_ms"], time.time_ns() // 1_000_000)
     do = "put a new certificate and its key there: they are used without a restart"
     ends = time.strftime("%Y-%m-%d", time.gmtime(min(good["ends_ms"] // 1000, LAST_S)))
-    seen = trouble or f"a certificate that is good until {ends}"
+    seen = trouble or f"a certificate that is valid until {ends}"
     yield Check("gateway TLS", Result.warn if trouble else Result.ok, seen, do if trouble else "")
 
 
@@ -252,7 +252,7 @@ def _key(path: Path, kind: str) -> Check:
     found, _ = public_part(path)
     if found != kind:
         return Check(path.name, Result.fail, f"is a key of kind {found}", f"put the {kind} key there")
-    return Check(path.name, Result.ok, "is there, sealed, and of its owner only")
+    return Check(path.name, Result.ok, "exists, is encrypted, and only its owner can read it")
 
 
 def _passphrase(home: Home, config: Config) -> Check:
@@ -274,7 +274,7 @@ def _disk(home: Home, config: Config) -> Iterator[Check]:
             "file system", Result.fail, kind, "move the home to a disk of this machine: syncs over a network lie"
         )
     elif kind in SHORT_LIVED:
-        do = "move the home to a disk: what is here may not outlive the machine or the container"
+        do = "move the home to a disk: data here may not survive a restart of the machine or container"
         yield Check("file system", Result.warn, kind, do)
     else:
         yield Check("file system", Result.ok, kind or "unknown")

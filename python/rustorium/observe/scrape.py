@@ -69,7 +69,7 @@ def _target(url: str) -> Target:
     except ValueError:
         host, parts = None, urlsplit("")
     if parts.scheme not in ("http", "https") or not host:
-        raise UsageError(f"{url!r} is no URL of a node's metrics, such as http://127.0.0.1:26660")
+        raise UsageError(f"{url!r} is not the URL of a node's metrics: give one such as http://127.0.0.1:26660")
     return Target(parts.netloc, f"{parts.scheme}://{parts.netloc}")
 
 

@@ -94,9 +94,11 @@ def unit_text(unit: Unit) -> str:
         if not _PLAIN.fullmatch(str(path)) or "/../" in f"{path}/":
             raise UsageError(f"{path} has characters that mean something to systemd: use a plainer, absolute path")
     if not re.fullmatch(r"[a-z_][a-z0-9_-]{0,31}", unit.user):
-        raise UsageError(f"{unit.user!r} is no user's name: use lower-case letters, digits, - and _")
+        raise UsageError(f"{unit.user!r} is not a valid user name: use lower-case letters, digits, - and _")
     if not re.fullmatch(r"[\w.-]{1,64}", unit.name, re.ASCII):
-        raise UsageError(f"the node's name {unit.name!r} makes no name of a unit: use letters, digits, ., - and _")
+        raise UsageError(
+            f"the node's name {unit.name!r} can't be part of a unit's name: use letters, digits, ., - and _"
+        )
     at_home = unit.home.is_relative_to("/home") or unit.home.is_relative_to("/root")
     at_home = at_home or unit.command.is_relative_to("/home") or unit.command.is_relative_to("/root")
     return UNIT.format(

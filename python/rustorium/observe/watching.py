@@ -59,7 +59,7 @@ def seconds_of(text: str, what: str, days_max: int = 30) -> float:
     unit = text[len(digits) :]
     plain = len(digits) <= 12 and digits.isascii() and digits.replace(".", "", 1).isdigit()
     if not plain or unit not in UNITS:
-        raise UsageError(f"{what} {text!r} is no time: write a number and ms, s, m, h or d, such as 90s or 5m")
+        raise UsageError(f"{what} {text!r} is not a duration: write a number and ms, s, m, h or d, such as 90s or 5m")
     seconds = float(digits) * UNITS[unit]
     if not 0 < seconds <= days_max * 24 * 3600.0:
         raise UsageError(f"{what} {text!r} is out of bounds: up to {days_max} days, and above zero")

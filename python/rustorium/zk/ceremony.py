@@ -74,9 +74,9 @@ def begin(
     if circuit not in circuits():
         raise UsageError(f"there is no circuit {circuit!r}: name one of {', '.join(circuits())}")
     if powers is not None and (ptau is not None or power is not None):
-        raise UsageError("a size and a .ptau are for phase 1, and powers start phase 2: give one of them")
+        raise UsageError("a size and a .ptau start phase 1, and powers start phase 2: give only one of them")
     if power is not None and not 1 <= power <= 255:
-        raise UsageError("the size of phase 1 is a power of two, from 1 on")
+        raise UsageError("the size of phase 1 is an exponent of two, at least 1: give another --power")
     _free(out)
     if powers is not None:
         content = refusing(_native.ceremony_second, circuit, _read(powers), progress)
@@ -130,7 +130,8 @@ def expect(ceremony: Ceremony, hashes: list[str], key: bytes | None = None) -> N
         found = known.get(wanted.lower())
         if found is None:
             raise CeremonyRefused(
-                f"no contribution has the hash {wanted}: it was left out, or what is before it differs"
+                f"no contribution has the hash {wanted}: it was left out, or an earlier contribution differs; don't "
+                "trust this ceremony"
             )
         if found.origin != RANDOM:
             kind = found.origin.partition(" ")[0]

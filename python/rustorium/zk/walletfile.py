@@ -94,7 +94,7 @@ class WalletFile:
         try:
             secret = json.loads(open_key_file(file, KIND, _path(passphrase_file), os.environ))
         except ValueError:
-            raise KeyFileError(f"{file} holds no wallet: name a file that `wallet new` made") from None
+            raise KeyFileError(f"{file} is not a wallet: name a file that `wallet new` made") from None
         lock = _locked(file)
         try:
             return cls(file, secret, lock, _path(proving_key))
@@ -148,7 +148,9 @@ class WalletFile:
 
         Errors: WalletError where there is none, it is another key's, or the wallet can't pay."""
         if not self.can_pay:
-            raise WalletError("a wallet of a viewing key only looks: open that of the seed to pay", code="viewing-key")
+            raise WalletError(
+                "a wallet made from a viewing key can't pay: open the wallet of the seed to pay", code="viewing-key"
+            )
         if self._prover is not None and self._prover.verifying_key() == key:
             return self._prover
         devnets, _ = _native.devnet_pool_key()

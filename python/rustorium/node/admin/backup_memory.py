@@ -35,7 +35,7 @@ def load(path: Path) -> dict[str, Newest]:
     except FileNotFoundError:
         return {}
     except OSError as error:
-        raise HomeError(f"{path} can't be read ({error.strerror}): mend that, then run this again") from None
+        raise HomeError(f"{path} can't be read ({error.strerror}): fix that, then run this again") from None
     try:
         if len(content) > FILE_BYTES_MAX:
             raise ValueError

@@ -182,7 +182,7 @@ class Plane:
             ) from None
         if token.role is None:
             raise AccessRefused(
-                f"the token {token.name} is for the gateway alone: make one with --role", code="role-too-low"
+                f"the token {token.name} is only for the gateway: create one with --role", code="role-too-low"
             )
         return token, token.role
 

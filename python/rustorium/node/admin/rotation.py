@@ -62,8 +62,8 @@ def _require_room(home: Home) -> None:
     free = shutil.disk_usage(home.path).free
     if free < needed:
         raise HomeError(
-            f"the disk of {home.path} has {free >> 20} MiB free, and sealing the store anew takes about {needed >> 20} "
-            "MiB for a while: free some space first",
+            f"the disk of {home.path} has {free >> 20} MiB free, and encrypting the store again takes about "
+            f"{needed >> 20} MiB for a while: free some space first",
             code="disk-full",
         )
 

@@ -25,7 +25,7 @@ def parse_interval(text: str) -> int:
     found = re.fullmatch(r"([1-9][0-9]{0,8})([smhd])", text)
     seconds = int(found[1]) * UNITS_S[found[2]] if found is not None else 0
     if not 1 <= seconds <= EVERY_S_MAX:
-        raise UsageError(f"`{text}` is no interval: give a number and s, m, h or d, up to a year, such as 6h")
+        raise UsageError(f"`{text}` is not an interval: give a number and s, m, h or d, up to a year, such as 6h")
     return seconds
 
 

@@ -157,7 +157,8 @@ def call(plane: Path | Remote, operation: str, *, timeout_s: float = 5.0, **argu
             answer = json.loads(file.readline(16 * 1024 * 1024))
     except TimeoutError:
         raise NotReady(
-            f"the node behind {plane} takes questions and has answered none for {timeout_s:g} s: it hangs, restart it",
+            f"the node behind {plane} accepts connections and has answered none for {timeout_s:g} s: it hangs, so "
+            "restart it",
             code="node-hangs",
         ) from None
     except (OSError, ValueError):

@@ -26,12 +26,14 @@ def asked(arguments: Arguments) -> tuple[Role | None, Scope | None, int | None]:
         role, gateway = arguments.get("role"), arguments.get("gateway")
         found = Role(role) if role is not None else None, Scope(gateway) if gateway is not None else None
     except (ValueError, TypeError):
-        raise UsageError("a role is read, operate or admin, and a scope at the gateway read or submit") from None
+        raise UsageError(
+            "a role is read, operate or admin, and a gateway scope is read or submit: give one of them"
+        ) from None
     if found == (None, None):
-        raise UsageError("a token that is good for nothing helps nobody: give a role, a scope at the gateway, or both")
+        raise UsageError("a token without a role and a scope allows nothing: give a role, a gateway scope, or both")
     life = arguments.get("expires_in_ms")
     if life is not None and (isinstance(life, bool) or not isinstance(life, int) or not 0 < life <= EXPIRES_MS_MAX):
-        raise UsageError("a token ends within 3650 days, or never: give a time such as 90d")
+        raise UsageError("a token expires within 3650 days, or never: give a time such as 90d")
     return *found, life
 
 

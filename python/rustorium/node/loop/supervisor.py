@@ -176,8 +176,8 @@ class Supervisor:
         passphrase = known_passphrase(path, self._launch.passphrase_file, os.environ)
         if passphrase is None:
             raise KeyFileError(
-                f"the passphrase of {path} was typed when the node was started, and it keeps none: stop the node, run "
-                "this again, and start it, which does the rest",
+                f"the passphrase of {path} was typed when the node was started and is not stored: stop the node, "
+                "run this again, and start the node, which completes the replacement",
                 code="passphrase-missing",
             )
         node.replace_storage_key(passphrase)

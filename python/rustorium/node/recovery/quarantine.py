@@ -73,7 +73,7 @@ def _move_aside(home: Home, code: str, evidence: str) -> Path | None:
         home.db.rename(target / "db")
         _sync(target, home.path)
     except OSError as error:
-        raise HomeError(f"{home.db} can't be moved to {target} ({error.strerror}): mend that, then try again") from None
+        raise HomeError(f"{home.db} can't be moved to {target} ({error.strerror}): fix that, then try again") from None
     return target
 
 

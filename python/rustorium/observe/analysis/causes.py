@@ -93,29 +93,29 @@ def _others(values: dict[str, float], name: str) -> float:
 def _away(net: Net) -> Iterator[Cause]:
     for node in net.nodes:
         if node.looks < 2:
-            said = node.error or "it answered once only"
+            said = node.error or "it answered only once"
             yield Cause(
                 "node-silent",
                 node.name,
                 1e9,
-                f"its metrics can't be had: {said}",
-                "start it, or look why nobody reaches it; without it this says nothing of it",
+                f"its metrics can't be read: {said}",
+                "start it, or find out why it can't be reached; this report doesn't cover it",
             )
         elif node.silent:
             yield Cause(
                 "node-away",
                 node.name,
                 5e8,
-                f"{node.silent} of {node.silent + node.looks} looks had no answer: {node.error}",
-                "look at its log and at its machine at that time (`logs aggregate`)",
+                f"{node.silent} of {node.silent + node.looks} samples had no answer: {node.error}",
+                "check its log and its machine at that time (`logs aggregate`)",
             )
         if node.restarts:
             yield Cause(
                 "node-restarted",
                 node.name,
                 4e8,
-                f"it has started anew meanwhile, {node.restarts} time(s)",
-                "`audit show` and `recover manual --dry-run` of its home say why",
+                f"it restarted {node.restarts} time(s) during the measurement",
+                "`audit show` and `recover manual --dry-run` on its home say why",
             )
 
 
@@ -140,8 +140,8 @@ def _disks(net: Net) -> Iterator[Cause]:
             "disk-slow",
             name,
             2 * (mean - min(others, mean / 2)),
-            f"a sync takes {mean:.1f} ms (p99 {p99 or 0:.0f}), those of the others {others:.1f}; {effect}",
-            "take other load off this disk, or give safety/ and db/ a faster one (`doctor --home` measures it)",
+            f"a sync takes {mean:.1f} ms (p99 {p99 or 0:.0f}), at the others {others:.1f}; {effect}",
+            "remove other load from this disk, or give safety/ and db/ a faster one (`doctor --home` measures it)",
         )
 
 
@@ -157,7 +157,7 @@ def _links(net: Net, links: Sequence[Link]) -> Iterator[Cause]:
             name,
             mean,
             f"all its links are slow: {mean:.0f} ms a round trip, the others {median(rest) if rest else 0:.1f}",
-            "look at its own network and load; where it is far away on purpose, a quorum of nearer nodes decides",
+            "check its own network and load; if it is far away on purpose, a quorum of nearer nodes decides",
         )
     for link in slow:
         if link.a in far or link.b in far or link.rtt_ms is None:
@@ -172,7 +172,7 @@ def _links(net: Net, links: Sequence[Link]) -> Iterator[Cause]:
             link.name,
             link.rtt_ms,
             f"a round trip takes {link.rtt_ms:.0f} ms; {beside}",
-            "look at the network between these two: route, provider, a full line",
+            "check the network between these two: route, provider, a full line",
         )
     for link in links:
         if (link.lost_percent or 0.0) >= LOST_PERCENT_MIN:
@@ -180,8 +180,8 @@ def _links(net: Net, links: Sequence[Link]) -> Iterator[Cause]:
                 "link-lossy",
                 link.name,
                 (link.rtt_ms or 1.0) * (link.lost_percent or 0.0) / 10,
-                f"{link.lost_percent:.1f} % of its packets are lost: each costs a round trip more",
-                "look for a full line, a bad cable or radio, or a firewall that limits UDP between these two",
+                f"{link.lost_percent:.1f} % of its packets are lost: each costs one more round trip",
+                "check for a full line, a bad cable or radio, or a firewall that limits UDP between these two",
             )
         if link.queued_bytes >= QUEUED_BYTES_MIN:
             yield Cause(
@@ -201,7 +201,7 @@ def _links_down(net: Net, links: Sequence[Link]) -> Iterator[Cause]:
     # One of whom every link is down, where the others have some that are up, is away itself.
     lost = {end for end in lost if len(lost) < len(ends) and sum(end in (link.a, link.b) for link in links) > 1}
     for end in sorted(lost):
-        yield Cause("node-unreached", end, 9e8, "no other node has a link to it", "start it, or look at its network")
+        yield Cause("node-unreached", end, 9e8, "no other node has a link to it", "start it, or check its network")
     for link in down:
         if not (silent | lost) & {link.a, link.b}:
             yield Cause(
@@ -247,7 +247,7 @@ def _own(net: Net) -> Iterator[Cause]:
                     f"{stage.name} takes {mean:.1f} ms here and {others:.1f} on the others",
                     stage.advice
                     if disk
-                    else "look what else its machine does, and whether its cores are as fast as the others'",
+                    else "check what else its machine does, and whether its cores are as fast as the others'",
                 )
 
 
@@ -264,8 +264,8 @@ def _starved(net: Net) -> Iterator[Cause]:
             "cpu-short",
             name,
             waits,
-            f"a step of the core takes {wall_ms:.1f} ms, {cpu_ms:.1f} of them on a processor: it waits for one",
-            "give its machine more cores, or take other processes off it",
+            f"a step of the core takes {wall_ms:.1f} ms, {cpu_ms:.1f} of them on a processor: it waits for a processor",
+            "give its machine more cores, or move other processes away",
         )
 
 
@@ -305,7 +305,7 @@ def _refused(net: Net) -> Iterator[Cause]:
                 node.name,
                 1000 * busy / (busy + done),
                 f"{busy:.0f} transactions of clients were refused as busy",
-                "more comes than goes through: spread clients over more nodes, and look which stage is the limit",
+                "more arrives than the net executes: spread clients over more nodes, and check the slowest stage",
             )
 
 
@@ -322,8 +322,8 @@ def _late(leaders: Sequence[Leader], explained: set[str]) -> Iterator[Cause]:
                 one.name,
                 one.late_ms - others,
                 f"its proposals come {one.after_ms:.0f} ms after there is work, {one.late_ms:.0f} of them not on the "
-                f"way (the other leaders': {others:.1f}); in each view that it leads all wait for it",
-                "look what its machine does meanwhile and how fast its cores and its disk are (`doctor --home`, and "
+                f"way (the other leaders': {others:.1f}); all nodes wait for it in each view that it leads",
+                "check what its machine does at that time, and how fast its cores and disk are (`doctor --home`, and "
                 "`analyze performance --flame` for the steps of its core)",
             )
 
@@ -354,8 +354,8 @@ def _views(net: Net, leaders: Sequence[Leader]) -> Iterator[Cause]:
         losing[0] if len(losing) == 1 else reporter.name,
         1e5 * failed / max(views, failed),
         f"{failed:.0f} of {views:.0f} views ended without a block at {reporter.name}{said}",
-        "a leader that is down or slow makes all wait: mend or remove the one named here, or read "
-        "`logs aggregate --level warn` for whose views fail",
+        "a leader that is down or slow makes all nodes wait: repair or remove the one named here, or read "
+        "`logs aggregate --level warn` to find whose views fail",
     )
 
 
@@ -368,7 +368,7 @@ def _findings(net: Net) -> Iterator[Cause]:
                     code,
                     node.name,
                     1e7 * gauge,
-                    f"it says so of itself, {100 * gauge:.0f} % of the time",
+                    f"the node reported this finding {100 * gauge:.0f} % of the time",
                     FINDINGS[code].advice,
                 )
 

@@ -36,16 +36,16 @@ STAGES = (
     Stage(
         "pool",
         "rustorium_txpool_gather_seconds",
-        "the oldest transaction of a batch waits for company",
+        "the oldest transaction of a batch waits for more transactions",
         True,
-        "txpool.batch_delay_us is what a batch waits at most: lower it, at the price of more and smaller batches",
+        "txpool.batch_delay_us is the longest wait of a batch: lower it, at the cost of more and smaller batches",
     ),
     Stage(
         "propose",
         "rustorium_consensus_propose_seconds",
-        "from a view's start, or since there is work, until its proposal is here",
+        "from a view's start, or from when there is work, until its proposal has arrived",
         False,
-        "leaders propose late: look for a node that is slow or far, or for a load that leaves the core no time",
+        "leaders propose late: check for a node that is slow or far away, or a load that leaves the core no time",
     ),
     Stage(
         "notarize",
@@ -78,7 +78,7 @@ STAGES = (
     Stage(
         "notify",
         "rustorium_gateway_notify_seconds",
-        "those who wait for a block's outcome are told",
+        "clients that wait for a block's outcome are notified",
         True,
         "many clients wait at one node: spread them over more nodes",
     ),

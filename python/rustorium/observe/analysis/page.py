@@ -69,7 +69,7 @@ def _head(report: Report) -> Iterable[str]:
         f"({report.transactions_per_s:,.1f}/s), {final(report)}.</p>"
     )
     if report.cut_off:
-        yield "<p>The recording was cut off: this is what is whole of it.</p>"
+        yield "<p>The recording was cut off: this report covers its complete part.</p>"
 
 
 def _causes(report: Report) -> Iterable[str]:

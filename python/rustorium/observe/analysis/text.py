@@ -69,8 +69,8 @@ def pretended(report: Report) -> str | None:
     if not count:
         return None
     return (
-        f"{count} links are faster than their distance allows: a devnet's delays are made above QUIC, so that what is "
-        "usual between these regions is added to their round trips; elsewhere, correct the regions' names"
+        f"{count} links are faster than their distance allows: a devnet's delays are made above QUIC, so the usual "
+        "delay between these regions is added to their round trips; elsewhere, correct the regions' names"
     )
 
 
@@ -92,7 +92,7 @@ def _head(report: Report, *, plain: bool) -> Iterator[Line]:
         "head",
     )
     if report.cut_off:
-        yield ("the recording was cut off: this is what is whole of it", "dim")
+        yield ("the recording was cut off: this report covers its complete part", "dim")
     if report.transactions:
         rates, times = [one.transactions_per_s for one in report.bins], [one.final_ms for one in report.bins]
         known = [value for value in times if value is not None]
@@ -100,7 +100,7 @@ def _head(report: Report, *, plain: bool) -> Iterator[Line]:
         if known:
             yield (f"final after ms  {spark(times, SPARK, plain=plain)}  up to {ms(max(known))}", "")
     else:
-        yield ("nothing was executed meanwhile: record while the net has work (`bench load`)", "bad")
+        yield ("nothing was executed during the measurement: record while the net has work (`bench load`)", "bad")
 
 
 def _stages(report: Report, *, plain: bool) -> Iterator[Line]:

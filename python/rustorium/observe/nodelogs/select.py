@@ -57,7 +57,8 @@ def moment(text: str, what: str, now_ms: int) -> int:
         return round((found if found.tzinfo is not None else found.replace(tzinfo=UTC)).timestamp() * 1000)
     except (ValueError, OverflowError):
         raise UsageError(
-            f"{what} {text!r} is no time: write 2026-11-26T12:00:00Z, Unix milliseconds, or how long ago, such as 10m"
+            f"{what} {text!r} is not a time: write 2026-11-26T12:00:00Z, Unix milliseconds, or how long ago, such "
+            "as 10m"
         ) from None
 
 
@@ -66,14 +67,14 @@ def heights_of(text: str) -> tuple[int, int]:
     first, dots, last = text.partition("..")
     ends = [end for end in (first, last if dots else first) if end.isascii() and end.isdigit() and len(end) <= 20]
     if len(ends) != 2 or not int(ends[0]) <= int(ends[1]) <= HEIGHT_MAX:
-        raise UsageError(f"--height {text!r} is no height: write one, or FIRST..LAST")
+        raise UsageError(f"--height {text!r} is not a height: write one, or FIRST..LAST")
     return int(ends[0]), int(ends[1])
 
 
 def transaction_of(text: str) -> bytes:
     """A transaction's id. Errors: UsageError."""
     if not re.fullmatch(r"[0-9a-fA-F]{64}", text):
-        raise UsageError(f"--transaction {text!r} is no transaction id: it has 64 hexadecimal digits")
+        raise UsageError(f"--transaction {text!r} is not a transaction id: it has 64 hexadecimal digits")
     return text.lower().encode()
 
 
