@@ -100,12 +100,12 @@ RUST = {
     "transport": _crate("types crypto"),
     "sync": _crate("types crypto state", CLOCK, INPUT_OUTPUT),
     "gateway": _crate("types crypto execution transport"),
-    "dataplane": _crate("types crypto state execution storage txpool quorum transport sync gateway"),
+    "dataplane": _crate("types crypto state execution storage txpool quorum transport sync gateway signer"),
     "backup": _crate("types crypto execution state storage dataplane"),
     "sim": _crate(
         "types crypto state execution storage txpool quorum transport sync gateway dataplane", CLOCK, INPUT_OUTPUT
     ),
-    "native": _crate("types crypto zk execution storage txpool transport gateway dataplane backup sim"),
+    "native": _crate("types crypto zk execution storage txpool transport gateway dataplane backup sim signer"),
 }
 # A library that decides where a concern lives has few users.
 LIBRARIES = {
