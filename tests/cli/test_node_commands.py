@@ -84,7 +84,7 @@ def added(node: Node, home: Path) -> None:
     assert ended.code == 0, ended.err
     said = json.loads(ended.out)
     assert (said["name"], said["region"], said["home"], said["epoch"]) == ("tokyo", "asia-northeast", str(home), 1)
-    assert [line.split()[0] for line in ended.err.splitlines()] == ["made", "tokyo", "Admitted."]
+    assert [line.split()[0] for line in ended.err.splitlines()] == ["Made", "tokyo", "Admitted."]
     assert home.with_name("tokyo.owner.key").stat().st_mode & 0o777 == 0o600
     assert node.committee() == {f"node-{index}": "local" for index in range(4)} | {"tokyo": "asia-northeast"}
     # Again: it goes on where it ended, which is at the end; also where the process is gone.
@@ -103,7 +103,7 @@ def removed(node: Node) -> None:
     assert (ended.code, json.loads(ended.out)["epoch"]) == (0, 2)
     assert ended.err.splitlines() == ["tokyo leaves with this epoch; 4 stay"]
     fewer = node("remove", "node-3")
-    assert (fewer.code, "a committee of 3 tolerates no fault" in fewer.err) == (0, True)
+    assert (fewer.code, "A committee of 3 tolerates no fault" in fewer.err) == (0, True)
     assert list(node.committee()) == ["node-0", "node-1", "node-2"]
     ended = node("end-epoch", "-o", "json")
     assert (ended.code, json.loads(ended.out)["approved"]) == (0, "its end")
