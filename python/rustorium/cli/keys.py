@@ -88,7 +88,7 @@ def rotate(
         bool,
         typer.Option(
             "--signer-apart",
-            help="Of passphrase: the key file of the home's signer process opens with another one, or is in a token.",
+            help="With passphrase: the signer's key file has another passphrase, or the key is in a token.",
         ),
     ] = False,
     output: Output = Format.table,

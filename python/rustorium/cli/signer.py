@@ -10,12 +10,10 @@ from rustorium.cli.options import PassphraseOption
 from rustorium.cli.output import Format, Output, emit, emit_one, note
 
 group = typer.Typer(
-    help="Keep keys in a process of their own, which signs nothing that contradicts what it signed before.",
+    help="Keep keys in a separate process, which signs nothing that contradicts an earlier signature.",
     no_args_is_help=True,
 )
-StateOption = Annotated[
-    Path, typer.Option("--state", help="Folder of the signer's records; on a disk that keeps them.")
-]
+StateOption = Annotated[Path, typer.Option("--state", help="Folder of the signer's records, on a durable disk.")]
 ValidatorOption = Annotated[
     str, typer.Option("--validator", help="The validator's key file, or a pkcs11: URI of a key in a token.")
 ]
@@ -27,12 +25,12 @@ def init(
     validator: ValidatorOption,
     adopt: Annotated[
         bool,
-        typer.Option("--adopt", help="The key has signed already: take over what its node's journal shows."),
+        typer.Option("--adopt", help="The key has signed before: take over what its node's journal shows."),
     ] = False,
     passphrase_file: PassphraseOption = None,
     output: Output = Format.table,
 ) -> None:
-    """Make the record of what a validator key signs, once for each key. Without it the signer doesn't start."""
+    """Create the record of what a validator key signs, once for each key. The signer doesn't start without it."""
     from rustorium.home.signing import create_record
 
     emit_one(create_record(state, validator, adopt, passphrase_file, os.environ), output)
@@ -41,7 +39,9 @@ def init(
 
 @group.command()
 def run(
-    socket: Annotated[Path, typer.Option("--socket", help="Where to listen: the node's signer.url is unix:SOCKET.")],
+    socket: Annotated[
+        Path, typer.Option("--socket", help="Socket to listen on; set the node's signer.url to unix:SOCKET.")
+    ],
     state: StateOption,
     genesis: Annotated[list[Path], typer.Option("--genesis", help="Genesis file of a chain to sign for; repeat.")],
     validator: Annotated[
@@ -52,12 +52,12 @@ def run(
     ] = None,
     allow_user: Annotated[
         list[int] | None,
-        typer.Option("--allow-user", help="Number of another user whose processes may have signatures; repeat."),
+        typer.Option("--allow-user", help="Numeric id of another user whose processes may connect; repeat."),
     ] = None,
     passphrase_file: PassphraseOption = None,
     output: Output = Format.table,
 ) -> None:
-    """Sign for nodes and clients on a Unix socket until Ctrl-C or SIGTERM. Only this user's processes are heard."""
+    """Sign for nodes and clients on a Unix socket until Ctrl-C or SIGTERM. Only processes of this user may connect."""
     from rustorium.home.signing import open_signer
 
     signer, rows = open_signer(
@@ -75,8 +75,8 @@ def adopt(
     passphrase_file: PassphraseOption = None,
     output: Output = Format.table,
 ) -> None:
-    """Believe what the next node's journal shows, after an old copy of the record was brought back. Only where no other
-    node has used the key since; stop the signer first."""
+    """Let the signer trust what the next node's journal shows, after an old copy of the record was restored. Use it
+    only if no other node has used the key since, and stop the signer first."""
     from rustorium.home.signing import adopt_record
 
     emit_one(adopt_record(state, validator, passphrase_file, os.environ), output)
@@ -89,7 +89,7 @@ def show(
     passphrase_file: PassphraseOption = None,
     output: Output = Format.table,
 ) -> None:
-    """Show what the record of a validator key says; the signer must not run."""
+    """Show the record of a validator key. The signer must be stopped."""
     from rustorium.home.signing import show_record
 
     emit(show_record(state, validator, passphrase_file, os.environ), output)
