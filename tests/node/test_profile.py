@@ -98,7 +98,7 @@ def test_it_ends_by_itself_and_is_one_at_a_time() -> None:
     assert profiler.take() == {"seconds": 60.0, "steps": 0, "paths": []}
     profiler.start(1)
     for wrong in (0.0, -1.0, float("nan"), 1e9):
-        with pytest.raises(NodeError, match="up to 600 s"):
+        with pytest.raises(NodeError, match="at most 600 s"):
             Profiler(CLOCK).start(wrong)
 
 
