@@ -5,8 +5,8 @@
 use borsh::{BorshDeserialize, BorshSerialize};
 use rustorium_types::limits::BATCH_BYTES_MAX;
 use rustorium_types::{
-    Batch, BatchBody, BoundedVec, ChainId, DecodeError, Epoch, PossessionBody, PublicKey, ShardId, Signature,
-    SignedVote, TransactionBody, View, VoteBody, decode, encode_into,
+    Batch, BatchBody, BoundedBytes, BoundedVec, ChainId, DecodeError, Epoch, PossessionBody, PublicKey, ShardId,
+    Signature, SignedVote, TransactionBody, View, VoteBody, decode, encode_into,
 };
 use std::io::{self, Read, Write};
 use thiserror::Error;
@@ -17,6 +17,8 @@ pub const VERSION: u8 = 1;
 pub const FRAME_BYTES_MAX: usize = BATCH_BYTES_MAX + 128 * 1024;
 /// Bytes of a frame's length.
 pub const LENGTH_BYTES: usize = 4;
+/// Bytes of a sentence in an answer.
+const SENTENCE_BYTES_MAX: usize = 64 * 1024;
 /// Votes that a node shows at once.
 pub const SHOWN_VOTES_MAX: usize = 256;
 
@@ -145,7 +147,7 @@ pub enum Refusal {
     },
     /// A vote that excludes one that was signed.
     #[error("it contradicts what this key signed: {0}")]
-    Conflict(String),
+    Conflict(#[borsh(deserialize_with = "read_sentence")] String),
     /// Another batch than the one that was signed for the place.
     #[error("batch {seq} of the lane was signed with another content; the next one is {next_seq}")]
     OtherBatch {
@@ -162,10 +164,16 @@ pub enum Refusal {
     RolledBack(View),
     /// The record can't be written.
     #[error("the signer can't write its record ({0}): free space on its disk, and start the signer again")]
-    Unwritten(String),
+    Unwritten(#[borsh(deserialize_with = "read_sentence")] String),
     /// The key gave no signature.
     #[error("the key gave no signature ({0}): look at the token, and start the signer again")]
-    KeyFailed(String),
+    KeyFailed(#[borsh(deserialize_with = "read_sentence")] String),
+}
+
+/// Reads a sentence as it is written, without room for bytes that aren't there.
+fn read_sentence<R: Read>(reader: &mut R) -> io::Result<String> {
+    let bytes = BoundedBytes::<SENTENCE_BYTES_MAX>::deserialize_reader(reader)?.into_vec();
+    String::from_utf8(bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
 
 impl Refusal {
