@@ -28,7 +28,7 @@ def test_it_names_the_file_that_was_changed(devnet: Devnet, tmp_path: Path) -> N
     victim = folder / "rustorium" / "errors.py"
     victim.write_text(victim.read_text() + "# changed\n")
     (folder / "new file.txt").write_text("new")
-    (folder / "rustorium" / "ports.py").unlink()
+    (folder / "rustorium" / "regions.py").unlink()
     done = notarize(devnet, folder, "--check")
     assert done.returncode == 4
     lines = done.stdout.splitlines()
