@@ -168,7 +168,7 @@ def test_a_signal_ends_a_node_cleanly(net: Devnet) -> None:
 
 def test_a_second_process_on_a_home_is_refused(net: Devnet) -> None:
     ended = start_home(net.net.nodes[2].home, *FREE_PORTS)
-    assert_one_sentence(ended, 1, "another process", net.net.nodes[2].home)
+    assert_one_sentence(ended, 1, f"the node of {net.net.nodes[2].home} runs", "[home-locked]")
     wait_for("all are level", lambda: level(net))
 
 
