@@ -378,7 +378,7 @@ def test_a_node_that_goes_away_is_said_and_comes_back(browser: "Browser", world:
         expect(connection).to_have_text("Not connected")
         tab.page.evaluate("location.hash = '#/blocks/1'")
         tab.heading("The node doesn’t answer")
-        expect(tab.page.get_by_role("alert")).to_contain_text("goes on by itself")
+        expect(tab.page.get_by_role("alert")).to_contain_text("continues by itself")
         tab.shot("away")
         world.net.restart(2)
         expect(connection).to_have_text("Live")
