@@ -1,9 +1,11 @@
 """Puts this folder on the path, so that all tests find `process_tools`; begins with the files that take longest, which
-leaves no worker with one of them at the end; and prints at the end what tests measured."""
+leaves no worker with one of them at the end; and prints at the end what tests measured. No property fails by the
+clock."""
 
 from collections.abc import Callable
 
 import pytest
+from hypothesis import settings
 
 LONGEST = (
     "test_reader_abuse.py",
@@ -20,6 +22,9 @@ LONGEST = (
     "test_shielded.py",
     "test_follower.py",
 )
+
+settings.register_profile("no clock", deadline=None)
+settings.load_profile("no clock")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
