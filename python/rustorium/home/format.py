@@ -160,7 +160,7 @@ def replace_file(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(handle)
         unfinished.rename(path)
-        sync_folder(path.parent)
+        sync_paths(path.parent)
     except OSError as error:
         raise HomeError(
             f"{path} can't be written ({error.strerror}): fix that, then run this again; the file is unchanged"
@@ -172,18 +172,19 @@ def remove_file(path: Path) -> None:
     try:
         path.unlink(missing_ok=True)
         if path.parent.is_dir():
-            sync_folder(path.parent)
+            sync_paths(path.parent)
     except OSError as error:
         raise HomeError(f"{path} can't be removed ({error.strerror}): fix that, then run this again") from None
 
 
-def sync_folder(path: Path) -> None:
-    """Makes names in a folder survive a power cut. Errors: OSError."""
-    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+def sync_paths(*paths: Path) -> None:
+    """Makes files, and names in folders, survive a power cut. Errors: OSError."""
+    for path in paths:
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 # ---- numbers ---------------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ Invariants: SYNC; a node and a command take the same locks, and both take the ho
 import fcntl
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from rustorium.access.private import make_folder
@@ -22,13 +22,8 @@ Lock = tuple[Path, Callable[[int, int], None]]
 def running(home: Home) -> Iterator[None]:
     """Held by the node for as long as it runs, so that a second one ends before it replaces the admin socket of the
     first. Errors: HomeError where another process has the home."""
-    held: list[int] = []
-    try:
-        _hold(home, held, (_home_lock(home),))
+    with _held(home, (_home_lock(home),)):
         yield
-    finally:
-        for handle in held:
-            os.close(handle)
 
 
 @contextmanager
@@ -36,14 +31,10 @@ def stopped(home: Home) -> Iterator[None]:
     """Keeps the home's node from starting meanwhile. Errors: HomeError where it runs, or a newer release wrote the
     home."""
     refuse_newer(home.path)
-    held: list[int] = []
-    try:
-        # The locks of store and journal besides the home's: a node of an earlier release takes those alone.
-        _hold(home, held, (_home_lock(home), (home.db / "LOCK", fcntl.lockf), (home.safety / "lock", fcntl.flock)))
+    # The locks of store and journal besides the home's: a node of an earlier release takes those alone.
+    places = (_home_lock(home), (home.db / "LOCK", fcntl.lockf), (home.safety / "lock", fcntl.flock))
+    with _held(home, places):
         yield
-    finally:
-        for handle in held:
-            os.close(handle)
 
 
 def _home_lock(home: Home) -> Lock:
@@ -51,14 +42,20 @@ def _home_lock(home: Home) -> Lock:
     return home.lock, fcntl.flock
 
 
-def _hold(home: Home, held: list[int], places: Sequence[Lock]) -> None:
-    for path, lock in places:
-        if not path.parent.is_dir():
-            continue
-        try:
-            held.append(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-            lock(held[-1], fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise HomeError(f"the node of {home.path} runs: stop it, then run this again", code="home-locked") from None
-        except OSError as error:
-            raise HomeError(f"{path} can't be locked ({error.strerror}): check its owner and mode") from None
+@contextmanager
+def _held(home: Home, places: Sequence[Lock]) -> Iterator[None]:
+    with ExitStack() as held:
+        for path, lock in places:
+            if not path.parent.is_dir():
+                continue
+            try:
+                handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+                held.callback(os.close, handle)
+                lock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise HomeError(
+                    f"the node of {home.path} runs: stop it, then run this again", code="home-locked"
+                ) from None
+            except OSError as error:
+                raise HomeError(f"{path} can't be locked ({error.strerror}): check its owner and mode") from None
+        yield

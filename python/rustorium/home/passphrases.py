@@ -25,7 +25,7 @@ from rustorium.access.passphrases import (
     read_passphrase,
 )
 from rustorium.errors import HomeError, KeyFileError, KeyFileMissing, UsageError
-from rustorium.home.format import replace_file, sync_folder
+from rustorium.home.format import replace_file, sync_paths
 
 KEY_FILE_BYTES_MAX = 64 * 1024
 DEPTH = 3
@@ -177,7 +177,7 @@ def _put(begun: Path, kept: Path) -> None:
     try:
         with kept.open("r+b") if kept.exists() else nullcontext() as replaced:
             begun.rename(kept)
-            sync_folder(kept.parent)
+            sync_paths(kept.parent)
             if replaced is not None and os.fstat(replaced.fileno()).st_nlink == 0:
                 os.pwrite(replaced.fileno(), bytes(os.fstat(replaced.fileno()).st_size), 0)
                 os.fsync(replaced.fileno())

@@ -7,7 +7,6 @@ key's is kept in `retired/KEY`, and nothing reads it again.
 """
 
 import json
-import os
 import shutil
 import time
 from collections.abc import Mapping
@@ -29,6 +28,7 @@ from rustorium.errors import (
     UsageError,
     VerificationFailed,
 )
+from rustorium.home.format import sync_paths
 from rustorium.home.keys import open_storage_key
 from rustorium.home.paths import Home
 
@@ -123,7 +123,7 @@ def prepare(home: Home, opener: Opener) -> tuple[str, str]:
     new_file = home.rekey / "validator.key"
     if not new_file.exists():
         _native.seal_key(str(new_file), _native.generate_seed(), "validator", passphrase)
-        _sync(home.rekey, home.path)
+        sync_paths(home.rekey, home.path)
     _make_journal(home, opener)
     return public(home.validator_key), public(new_file)
 
@@ -139,7 +139,7 @@ def _make_journal(home: Home, opener: Opener) -> None:
             shutil.rmtree(folder)
         # A journal that isn't there is made by opening it.
         _native.read_journal(str(folder), _native.genesis_hash(home.genesis_bytes()), key)
-        _sync(*folder.iterdir(), folder, home.rekey)
+        sync_paths(*folder.iterdir(), folder, home.rekey)
     except OSError as error:
         raise HomeError(f"{folder} can't be made ({error.strerror}): fix that, then run this again") from None
 
@@ -249,7 +249,7 @@ def install(home: Home) -> Rekeyed:
     passed over where an earlier call did it."""
     aside = home.rekey / "old"
     make_folder(aside)
-    _sync(home.rekey)
+    sync_paths(home.rekey)
     if not home.key_change_begun:
         _move(home.validator_key, aside / "validator.key")
     if (home.rekey / "safety").exists():
@@ -261,29 +261,20 @@ def install(home: Home) -> Rekeyed:
         _move(home.rekey / "validator.key", home.validator_key)
     old, new = public_part(aside / "validator.key")[1], public_part(home.validator_key)[1]
     make_folder(home.path / "retired")
-    _sync(home.path)
+    sync_paths(home.path)
     kept = home.path / "retired" / old
     _move(aside, kept)
     home.rekey.rmdir()
-    _sync(home.path)
+    sync_paths(home.path)
     return Rekeyed(old, new, kept)
 
 
 def _move(source: Path, target: Path) -> None:
     try:
         source.rename(target)
-        _sync(source.parent, target.parent)
+        sync_paths(source.parent, target.parent)
     except OSError as error:
         raise HomeError(
             f"{source} can't become {target} ({error.strerror}): fix that, then run this again; "
             "the node doesn't start before"
         ) from None
-
-
-def _sync(*paths: Path) -> None:
-    for path in paths:
-        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

@@ -26,6 +26,7 @@ import msgspec
 from rustorium import _native
 from rustorium.access.bearer import Tokens, place_of
 from rustorium.errors import AccessRefused, HomeError, KeyFileError, NotFound, UsageError
+from rustorium.home.format import sync_paths
 
 FORMAT = 1
 TOKENS_MAX = 256
@@ -220,11 +221,7 @@ def _store(path: Path, tokens: tuple[Token, ...]) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(fresh, path)
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        sync_paths(path.parent)
     except OSError as error:
         raise HomeError(f"{path} can't be written ({error.strerror}): free space or check its owner") from None
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from rustorium.access.private import make_folder
 from rustorium.errors import HomeError, HomeMissing
 from rustorium.health.catalogue import KEPT
+from rustorium.home.format import sync_paths
 from rustorium.home.lock import stopped
 from rustorium.home.paths import Home
 
@@ -69,9 +70,9 @@ def _move_aside(home: Home, code: str, evidence: str) -> Path | None:
             json.dump({"code": code, "evidence": evidence, "at_ms": at_ms}, file)
             file.flush()
             os.fsync(file.fileno())
-        _sync(target, home.quarantine, home.path)
+        sync_paths(target, home.quarantine, home.path)
         home.db.rename(target / "db")
-        _sync(target, home.path)
+        sync_paths(target, home.path)
     except OSError as error:
         raise HomeError(f"{home.db} can't be moved to {target} ({error.strerror}): fix that, then try again") from None
     return target
@@ -91,7 +92,7 @@ def put_back(home: Home, name: str | None = None) -> tuple[Quarantined, Path | N
             (chosen.path / "db").rename(home.db)
             (chosen.path / WHY).unlink(missing_ok=True)
             chosen.path.rmdir()
-            _sync(home.quarantine, home.path)
+            sync_paths(home.quarantine, home.path)
         except OSError as error:
             raise HomeError(f"{chosen.path} can't be put back ({error.strerror}): move its db to {home.db}") from None
     return chosen, aside
@@ -121,12 +122,3 @@ def free_space(home: Home, *, running: bool = False) -> list[Path]:
             path.unlink()
             gone.append(path)
     return gone
-
-
-def _sync(*paths: Path) -> None:
-    for path in paths:
-        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
