@@ -1,12 +1,12 @@
 """The check of pages: passes on this repository, and names each drift that is planted in a small tree."""
 
-import importlib.util
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from planted_tree import ROOT, load_tool, write
+
 SPEC_TEXT = """# Rules
 
 | where | rules |
@@ -23,18 +23,7 @@ SPEC_TEXT = """# Rules
 
 @pytest.fixture(scope="module")
 def documents() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("documents", ROOT / "tools" / "documents.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def write(root: Path, name: str, text: str) -> None:
-    path = root / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
+    return load_tool("documents")
 
 
 @pytest.fixture

@@ -1,29 +1,18 @@
 """The layer check: passes on a small tree that keeps the rules, and names each violation that is planted in it."""
 
-import importlib.util
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from planted_tree import ROOT, load_tool, write
+
 SENTENCE = "The ledger's vocabulary, which knows nothing but itself."
 
 
 @pytest.fixture(scope="module")
 def layers() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("layers", ROOT / "tools" / "layers.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def write(root: Path, name: str, text: str) -> None:
-    path = root / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
+    return load_tool("layers")
 
 
 @pytest.fixture
