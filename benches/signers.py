@@ -24,6 +24,7 @@ from signer_tools import Signers
 VALIDATORS = 4
 WARM = 20
 BETWEEN_S = 0.02
+"""A pause between writes, so that each one finds a chain at rest."""
 
 
 def slower(folder: Path, sync_ms: int) -> dict[str, str]:

@@ -283,7 +283,7 @@ impl NodeMetrics {
         }
     }
 
-    /// What one of the calls took. Not all are timed.
+    /// Observes the time of one call. Not all calls are timed.
     pub fn step(&self, cpu: Duration, wall: Duration) {
         self.step_cpu.observe(cpu.as_secs_f64());
         self.step_wall.observe(wall.as_secs_f64());

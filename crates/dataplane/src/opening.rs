@@ -35,7 +35,7 @@ pub(crate) fn read_genesis(path: &Path) -> Result<Genesis, NodeError> {
         .map_err(|error| NodeError::new("genesis-invalid", format!("{}: {error}", path.display())))
 }
 
-/// How a shard treats its own lane and its peers.
+/// Settings of a shard's own lane, pool and timers.
 pub(crate) fn work_config(config: &NodeConfig, parameters: &Parameters) -> WorkConfig {
     let pool = PoolConfig::for_parameters(parameters);
     WorkConfig {

@@ -28,10 +28,10 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const IDLE: Duration = Duration::from_secs(1);
 const BACKOFF_MIN: Duration = Duration::from_millis(20);
 const BACKOFF_MAX: Duration = Duration::from_secs(2);
-/// How long a refusal is shown after it came.
+/// Time for which `SignerNote` shows a refusal.
 const REFUSED_SHOWN: Duration = Duration::from_secs(60);
 
-/// What operators are shown of the signer.
+/// State of the signer, as findings show it to operators.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
 pub struct SignerNote {
     /// Why nothing is signed now; empty while it is.
@@ -107,12 +107,12 @@ impl RemoteSigner {
         self.requests.close();
     }
 
-    /// How long the thread has been at what it has.
+    /// Time since the thread began its present request; `None` while it waits.
     pub fn busy_for(&self) -> Option<Duration> {
         self.mark.busy_for()
     }
 
-    /// What operators are shown.
+    /// Returns the state for operators.
     pub fn note(&self) -> SignerNote {
         let seen = self.seen.lock();
         let refused = seen.refused.as_ref().filter(|(_, at)| at.elapsed() < REFUSED_SHOWN);
@@ -221,7 +221,7 @@ impl RemoteSigner {
         if ends || matches!(what, What::Show(_) | What::Ping) {
             return Err(refusal.clone().into());
         }
-        // What is settled or over by now is refused to every node that is behind.
+        // A node that is behind asks for views and epochs that are over: such a refusal is no fault.
         if !matches!(refusal, Refusal::Settled { .. } | Refusal::EpochOver(_)) {
             tracing::warn!(event = "signer_refused", code = refusal.code(), reason = %refusal);
             self.seen.lock().refused = Some((refusal.to_string(), Instant::now()));

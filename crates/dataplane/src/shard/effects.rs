@@ -13,7 +13,7 @@ use rustorium_types::{
 };
 use std::collections::BTreeMap;
 
-/// What waits for the journal's disk.
+/// A frame or batch that leaves once the journal is on disk.
 pub(super) enum Outgoing {
     Vote(Verified<SignedVote>, Option<CertificateName>),
     Proposal(Bytes, Verified<SignedVote>),

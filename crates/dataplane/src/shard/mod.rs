@@ -97,9 +97,9 @@ pub struct Shard<P: Ports> {
     /// Whether this node leads the view.
     leads: bool,
     passed_over: passed_over::PassedOver,
-    /// What waits for the disk, by the position that it waits for.
+    /// Frames that wait for the disk, each with the journal position that must be on it.
     outbox: VecDeque<(u64, Outgoing)>,
-    /// How far the journal is on disk.
+    /// Journal position up to which all records are on disk.
     durable: u64,
     /// The newest record's position.
     appended: u64,

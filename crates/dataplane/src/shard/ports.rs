@@ -118,9 +118,9 @@ pub enum Event {
     Stop,
 }
 
-/// What a shard hears of the process that signs for it.
+/// An event of the process that signs for a shard.
 pub enum SignerEvent {
-    /// It listens, and is to be shown the journal first.
+    /// The signer listens, and must be shown the journal first.
     Connected,
     /// Requests that it has not answered will not be.
     Lost,

@@ -15,10 +15,10 @@ use rustorium_types::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What stands in the journal for the signature of a vote that a signer is asked for. It holds for no validator's key.
+/// Placeholder in the journal for a signature that was asked for. It is valid under no validator's key.
 const UNSIGNED: Signature = [0; 64];
 
-/// What a signature was asked for.
+/// A request to the signer that has no answer yet.
 enum Asked {
     /// The journal was shown.
     Show,
@@ -29,7 +29,7 @@ enum Asked {
     Batch(Box<UnsignedBatch>),
 }
 
-/// Where the signer stands, and what it was asked.
+/// State of the signer, and the requests that wait for its answers.
 #[derive(Default)]
 pub(super) struct Signing {
     /// Whether it has compared the journal with its record, and signs.
