@@ -77,8 +77,6 @@ def test_the_slow_link_and_the_slow_disk_are_named(tmp_path: Path, capsys: pytes
         assert (found["slowest_link"]["name"], found["slowest_disk"]["name"]) == (FAR_LINK, f"node-{DISK}")
         assert found["slowest_link"]["ms"] >= 0.8 * FAR_MS
         assert found["slowest_disk"]["ms"] >= SYNC_MS
-        proposes = {row["node"]: row["proposes_ms"] for row in found["nodes"]}
-        assert proposes[f"node-{DISK}"] >= 0.8 * SYNC_MS, f"its own vote waits for a sync: {proposes}"
         assert f"node-{DISK}" not in {subject for code, subject in causes if code == "leader-late"}, "the disk is why"
         assert found["transactions"] >= MORE
         assert all(row["mean_ms"] is not None and row["count"] > 0 for row in found["stages"]), found["stages"]
