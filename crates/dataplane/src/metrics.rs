@@ -35,12 +35,15 @@ pub struct PeerLabel {
 
 /// The stages of a view, by `Stage`.
 const STAGES: [(&str, &str); 6] = [
-    ("rustorium_txpool_gather_seconds", "How long the oldest transaction of an own batch waited for company"),
-    ("rustorium_consensus_propose_seconds", "From a view's start, or since there is work, to its proposal"),
-    ("rustorium_consensus_payload_seconds", "From a proposal until all that it lists is here and checked"),
-    ("rustorium_consensus_notarize_seconds", "From a proposal to its notarization"),
-    ("rustorium_consensus_finalize_seconds", "From a notarization to the finalization"),
-    ("rustorium_consensus_view_seconds", "Views, from entering one to entering a later one"),
+    ("rustorium_txpool_gather_seconds", "Time the oldest transaction of an own batch waited until the batch was cut"),
+    (
+        "rustorium_consensus_propose_seconds",
+        "Time from the start of a view, or from the first pending work, to its proposal",
+    ),
+    ("rustorium_consensus_payload_seconds", "Time from a proposal until every batch it lists is present and verified"),
+    ("rustorium_consensus_notarize_seconds", "Time from a proposal to its notarization"),
+    ("rustorium_consensus_finalize_seconds", "Time from a notarization to its finalization"),
+    ("rustorium_consensus_view_seconds", "Duration of a view, until the node enters a later one"),
 ];
 
 /// Counters, gauges and histograms; all cheap to touch.
@@ -154,55 +157,68 @@ impl NodeMetrics {
     }
 
     fn register_consensus(&self) {
-        self.add("rustorium_consensus_height", "Newest executed height", &self.height);
+        self.add("rustorium_consensus_height", "Height of the newest executed block", &self.height);
         self.add("rustorium_consensus_view", "Current view", &self.view);
-        self.add("rustorium_consensus_nullified_views", "Views left by a nullification", &self.nullified);
-        let help = "Times that a peer made no consensus frame for three heartbeats";
+        self.add("rustorium_consensus_nullified_views", "Views that ended by a nullification", &self.nullified);
+        let help = "Times that a peer sent no consensus frame for three heartbeats";
         self.add("rustorium_consensus_silences", help, &self.silences);
         for ((name, help), stage) in STAGES.iter().zip(&self.stages) {
             self.add(name, help, stage);
         }
-        let help = "The time of propose_seconds by whose proposal it was: the same views, each leader's together";
+        let help = "Total of propose_seconds for each leader";
         self.add("rustorium_consensus_leader_propose_seconds", help, &self.leader_seconds);
-        let help = "Proposals that came while their view was the current one and there was work, by their leader";
+        let help = "Proposals received during their own view while work was pending, for each leader";
         self.add("rustorium_consensus_leader_proposals", help, &self.leader_proposals);
-        let help = "1 for each leader whose views this node gives up at once, since it lost its last turns";
+        let help = "1 for each leader whose views this node skips at once because the leader lost its last turns";
         self.add("rustorium_consensus_leader_passed_over", help, &self.passed_over);
-        let help = "How often the timers of all views are doubled: above 1 the chain finds no end in time";
+        let help = "Number of doublings of all view timeouts; above 1, views fail to finish in time";
         self.add("rustorium_consensus_backoff", help, &self.backoff);
-        let help = "Views from a final block's parent to it; 1 where none between them failed";
+        let help = "Views from a final block's parent to the block; 1 if no view between them failed";
         self.add("rustorium_consensus_block_views", help, &self.block_views);
-        let help = "Time from a final block's parent to it, by their headers";
+        let help = "Time from a final block's parent to the block, from their headers";
         self.add("rustorium_consensus_block_interval_seconds", help, &self.block_interval);
     }
 
     fn register_rest(&self) {
-        self.add("rustorium_node_ready", "Whether the node is synced, sees a quorum and is well", &self.ready);
-        self.add("rustorium_node_findings", "How many things are found wrong", &self.findings_total);
-        self.add("rustorium_node_finding", "What is found wrong, by code", &self.findings);
-        let help = "Phi of each peer: the negative logarithm of how likely its silence is while it lives";
+        self.add(
+            "rustorium_node_ready",
+            "1 if the node is synced, is connected to a quorum and has no serious finding",
+            &self.ready,
+        );
+        self.add("rustorium_node_findings", "Number of open findings", &self.findings_total);
+        self.add("rustorium_node_finding", "1 for each open finding, by code", &self.findings);
+        let help =
+            "Phi of each peer's failure detector: -log10 of the probability that a live peer is silent this long";
         self.add("rustorium_node_peer_suspicion", help, &self.suspicion);
-        self.add("rustorium_transport_peers", "Peers whose link is up", &self.peers);
+        self.add("rustorium_transport_peers", "Number of peers with a link that is up", &self.peers);
         self.add("rustorium_txpool_transactions", "Transactions in the pool", &self.pool);
-        self.add("rustorium_gateway_busy", "Transactions refused because the pool is full", &self.busy);
-        self.add("rustorium_gateway_notify_seconds", "Time to tell all who wait for a block's outcome", &self.notify);
-        self.add("rustorium_execution_transactions", "Transactions with a receipt", &self.transactions);
-        self.add("rustorium_execution_skipped_transactions", "Transactions without a receipt", &self.skipped);
+        self.add("rustorium_gateway_busy", "Transactions refused because the pool was full", &self.busy);
+        self.add(
+            "rustorium_gateway_notify_seconds",
+            "Time to notify all clients that wait for the outcome of a block",
+            &self.notify,
+        );
+        self.add("rustorium_execution_transactions", "Executed transactions, each with a receipt", &self.transactions);
+        self.add(
+            "rustorium_execution_skipped_transactions",
+            "Transactions in blocks that were skipped without a receipt",
+            &self.skipped,
+        );
         self.add("rustorium_execution_blocks", "Executed blocks", &self.blocks);
-        self.add("rustorium_execution_empty_blocks", "Executed blocks without payload", &self.empty_blocks);
-        let help = "Transactions of an executed block";
+        self.add("rustorium_execution_empty_blocks", "Executed blocks without transactions", &self.empty_blocks);
+        let help = "Number of transactions in an executed block";
         self.add("rustorium_execution_block_transactions", help, &self.block_transactions);
         self.add("rustorium_execution_block_seconds", "Time to execute a block", &self.execution);
         self.add("rustorium_storage_commit_seconds", "Time to commit a block", &self.commit);
-        self.add("rustorium_python_steps", "Calls of replica.on_input by input", &self.steps);
+        self.add("rustorium_python_steps", "Calls of replica.on_input, by kind of input", &self.steps);
         self.add(
             "rustorium_python_step_cpu_seconds",
-            "CPU time of a step, of one turn of the core in 16",
+            "CPU time of a consensus step; sampled in one turn of 16",
             &self.step_cpu,
         );
         self.add(
             "rustorium_python_step_wall_seconds",
-            "Wall time of a step, of one turn of the core in 16",
+            "Wall time of a consensus step; sampled in one turn of 16",
             &self.step_wall,
         );
     }

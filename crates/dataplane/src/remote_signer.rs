@@ -58,10 +58,14 @@ impl Default for SignerMetrics {
 impl SignerMetrics {
     /// Adds them to the registry.
     pub fn register(&self, registry: &mut Registry) {
-        registry.register("rustorium_signer_up", "Whether the signer process signs for this node", self.up.clone());
-        let help = "Requests that the signer refused";
+        registry.register(
+            "rustorium_signer_up",
+            "1 while the signer process answers and signs for this node",
+            self.up.clone(),
+        );
+        let help = "Requests refused by the signer";
         registry.register("rustorium_signer_refused", help, self.refused.clone());
-        let help = "From sending requests to the signer to all their answers";
+        let help = "Round-trip time of requests to the signer";
         registry.register("rustorium_signer_seconds", help, self.seconds.clone());
     }
 }

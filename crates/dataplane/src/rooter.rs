@@ -53,8 +53,12 @@ impl RootMetrics {
     pub fn new(node: &NodeMetrics) -> Self {
         let (height, time) = (Gauge::default(), Histogram::new(exponential_buckets(0.001, 2.0, 14)));
         node.with_registry(|registry| {
-            registry.register("rustorium_state_rooted_height", "Newest height with a state root here", height.clone());
-            registry.register("rustorium_state_root_seconds", "Time to make a state root", time.clone());
+            registry.register(
+                "rustorium_state_rooted_height",
+                "Newest height for which this node has computed the state root",
+                height.clone(),
+            );
+            registry.register("rustorium_state_root_seconds", "Time to compute a state root", time.clone());
         });
         Self { height, time }
     }

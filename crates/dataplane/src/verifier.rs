@@ -96,7 +96,7 @@ impl Verifier {
     }
 
     pub(crate) fn register_metrics(&self, registry: &mut Registry) {
-        let help = "From a client's transaction to the end of its signature's check, with those it was checked with";
+        let help = "Time from a client's submission to the end of its signature check, which runs in batches";
         registry.register("rustorium_txpool_verify_seconds", help, self.time.clone());
     }
 

@@ -71,7 +71,7 @@ impl Default for Waiters {
 
 impl Waiters {
     pub(crate) fn register_metrics(&self, registry: &mut Registry) {
-        let help = "From a client's transaction to its receipt being told, where the client waits for that";
+        let help = "Time from a client's submission to its receipt, for clients that wait for it";
         registry.register("rustorium_gateway_finality_seconds", help, self.finality.clone());
     }
 

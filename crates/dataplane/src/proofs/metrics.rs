@@ -38,14 +38,14 @@ impl ProofMetrics {
     #[must_use]
     pub fn register(self, registry: &mut Registry) -> Self {
         let registry = registry.sub_registry_with_prefix("rustorium_proofs");
-        registry.register("waiting", "Questions that wait for a state proof", self.waiting.clone());
-        registry.register("asked", "Questions for a state proof", self.asked.clone());
-        registry.register("cache_hits", "Questions that the cache of proofs answered", self.cache_hits.clone());
-        registry.register("busy", "Questions refused, or too late, because the pool was full", self.busy.clone());
-        registry.register("made", "State proofs made", self.made.clone());
-        registry.register("keys", "Keys of the proofs made", self.keys.clone());
-        registry.register("answered", "Questions answered by the proofs made", self.answered.clone());
-        registry.register("seconds", "Time to make a state proof", self.time.clone());
+        registry.register("waiting", "Requests waiting for a state proof", self.waiting.clone());
+        registry.register("asked", "Requests for a state proof", self.asked.clone());
+        registry.register("cache_hits", "Requests answered from the proof cache", self.cache_hits.clone());
+        registry.register("busy", "Requests refused or expired because the proof pool was full", self.busy.clone());
+        registry.register("made", "State proofs computed", self.made.clone());
+        registry.register("keys", "Keys in the computed proofs", self.keys.clone());
+        registry.register("answered", "Requests answered by the computed proofs", self.answered.clone());
+        registry.register("seconds", "Time to compute a state proof", self.time.clone());
         self
     }
 
