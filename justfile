@@ -203,7 +203,7 @@ regenerate-vectors: venv
     {{ with }} cargo run --release --locked -p rustorium-execution --example regenerate_proof_vectors
     {{ with }} {{ seed }} REGENERATE_VECTORS=1 cargo test --release --locked -p rustorium-dataplane --test it leaders::orders
 
-# write docs/reference anew from the code: commands, HTTP face, Python
+# write docs/reference again from the code: commands, HTTP, Python, limits
 reference: build
     {{ python }} tools/reference.py
 
