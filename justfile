@@ -193,6 +193,10 @@ bench-rotation *ARGUMENTS: build
 bench-peers *ARGUMENTS: venv
     {{ python }} benches/peers/cometbft.py {{ ARGUMENTS }}
 
+# draw docs/latency.svg from the newest results of `just bench` and `just bench-peers`
+chart: venv
+    {{ python }} tools/chart.py
+
 # upgrade a devnet of the release before to this one, validator by validator under load; REF: a tag or commit, by default the newest tag before HEAD
 upgrade-rehearsal *REF: build
     {{ with }} {{ python }} tools/upgrade_rehearsal.py {{ REF }}
