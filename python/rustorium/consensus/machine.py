@@ -392,7 +392,7 @@ class Machine:
         self._ask_again(now)
 
     def _nullify_late(self, now: int) -> None:
-        """Nullifies views below the current one whose certificates nobody holds, so that they can get one (R35)."""
+        """Nullifies views below the current one whose certificates no node holds, so that they can get one (R35)."""
         if not self._pace.given_up and not self._turns.without_end(self._pace.view, self._chain.final_view):
             return
         for first_view, last_view in self._held_by_nobody:

@@ -182,7 +182,7 @@ class PeerSilence:
 
 @dataclass(frozen=True, slots=True)
 class LaneCostly:
-    """As the leader of `view`, this node served a batch of `lane` to more than f peers, or has such fetches open."""
+    """This node, as the leader of `view`, served a batch of `lane` to more than f peers, or has such fetches open."""
 
     lane: int
     view: int
