@@ -1,8 +1,8 @@
 """The vote-once guard: which votes this node has cast, and so which it may still cast (R6, R7, R8, R23, R24, R27).
 
-Invariants: per view at most one notarize and one finalize; never a nullify and a finalize of one view, in either order;
-no vote at or below the last finalization; no vote at all after `halt`. The guard only ever says no: it doesn't know the
-reason for a vote.
+Invariants: per view at most one notarize and one finalize. Never a nullify and a finalize of one view, in either order.
+No vote at or below the last finalization, and no vote at all after `halt`. The guard only ever says no: it doesn't know
+the reason for a vote.
 """
 
 from collections.abc import Iterable

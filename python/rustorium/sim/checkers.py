@@ -133,7 +133,7 @@ class Checkers:
             raise BreachError(f"node {node} cast both nullify and finalize {where}")
 
     def _forget(self, epoch: int, node: int, view: int) -> None:
-        """Forgets a node's votes that its lost disk held and that no other node has heard or keeps: no node can know of
+        """Forgets votes that a node's lost disk held and that no other node remembers or certifies: no node can know of
         them."""
         for kind in range(len(KINDS)):
             key = (epoch, node, view, kind)

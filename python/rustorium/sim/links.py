@@ -1,7 +1,7 @@
 """The network between nodes: delay, jitter, loss, duplicates, reordering and partitions, until it calms.
 
-Invariants: a message is only ever delayed, copied or dropped, never altered, and its sender is always known (mutual
-authentication); every fault that really hit a message is counted.
+Invariants: a message is only ever delayed, copied or dropped, never altered. Its sender is always known (mutual
+authentication). Every fault that really hit a message is counted.
 """
 
 import random

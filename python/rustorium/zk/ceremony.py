@@ -1,7 +1,7 @@
 """The files of a ceremony, a trusted setup by many: made, passed on, verified, and turned into keys.
 
-Invariants: a file is written whole or not at all, and never over another; earlier contributions are verified before a
-new one is added; the only secret that Python sees is what a person typed.
+Invariants: a file is written whole or not at all, and never over another. Earlier contributions are verified before a
+new one is added. The only secret that Python sees is what a person typed.
 """
 
 import os

@@ -1,7 +1,7 @@
 """`recover manual`: the same troubles and the same acts as `recover auto`, one by one, each on a person's order.
 
-Invariants: SYNC; an examination changes nothing. An act is in the audit log before it is carried out. The node is never
-started here: the operator or the service manager does that.
+Invariants: SYNC; an examination changes nothing. An act is in the audit log before it is carried out. This module never
+starts the node: the operator or the service manager does that.
 """
 
 import time
