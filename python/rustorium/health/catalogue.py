@@ -1,7 +1,7 @@
-"""Everything that is known to go wrong with a node: its code, what it keeps the node from, what heals it, what to do.
+"""Every known trouble of a node: its code, its severity, the act that heals it, and advice for the operator.
 
-Invariants: PURE; a code never changes once published. `journal-…` has no act but to wait or to ask: what the journal
-may have forgotten, no program finds out, and a validator that signs twice is worse than one that is away.
+Invariants: PURE; a code never changes once published. `journal-…` has no act but to wait or to ask: no program can find
+out what the journal may have forgotten, and a validator that signs twice is worse than one that is away.
 """
 
 from collections.abc import Mapping
@@ -10,29 +10,29 @@ from enum import StrEnum
 
 
 class Severity(StrEnum):
-    """What a finding keeps the node from."""
+    """The effect of a finding on the node's service."""
 
     DEGRADED = "degraded"
-    """It serves, but not as well as it should."""
+    """The node serves, but not as well as it should."""
     NOT_READY = "not-ready"
-    """It should be asked nothing."""
+    """The node should not be asked anything."""
 
 
 class Act(StrEnum):
-    """What heals."""
+    """The act that heals."""
 
     WAIT = "wait"
-    """Nothing: it passes, or it is others' business."""
+    """No act: the trouble passes, or others must act."""
     RESTART = "restart"
     """The process ends and starts again."""
     REFILL = "refill"
     """The store is moved aside, and peers fill a new one with what they can prove."""
     FREE = "free"
-    """What is not needed to go on is removed: stores that were moved aside, logs of inputs."""
+    """Files that the node doesn't need are removed: stores that were moved aside, logs of inputs."""
     PRUNE = "prune"
-    """The node is started anew with fewer heights kept, where its operator allows that."""
+    """The node is started again with fewer heights kept, if its operator allows that."""
     ASK = "ask"
-    """Nothing, until a person has done something."""
+    """No act until a person has done something."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Kind:
     act: Act
     advice: str
     keep: bool = False
-    """A store that is moved aside because of it is evidence, and stays until a person removes it."""
+    """`True`: a store that is moved aside because of it is evidence, and stays until a person removes it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +166,7 @@ ENDINGS: Mapping[str, Act] = {
     "store-keys-lost": Act.REFILL,
     "diverged": Act.REFILL,
     "journal-missing": Act.REFILL,
-    # Another start may find it otherwise.
+    # Another start may not have this trouble.
     "store-missing": Act.RESTART,
     "store-failed": Act.RESTART,
     "state-tree-failed": Act.RESTART,
@@ -180,7 +180,7 @@ ENDINGS: Mapping[str, Act] = {
     "listen-failed": Act.RESTART,
     "died": Act.RESTART,
     "disk-full": Act.FREE,
-    # Nothing but a person's doing changes it.
+    # Only a person can change these.
     "journal-retired": Act.ASK,
     "journal-corrupt": Act.ASK,
     "rekey-unfinished": Act.ASK,
@@ -193,19 +193,19 @@ ENDINGS: Mapping[str, Act] = {
     "format-unknown": Act.ASK,
     "protocol-newer": Act.ASK,
 }
-"""By the code that a node ended with. One that isn't listed (a configuration, a key, a genesis) is for a person."""
+"""Acts by the code that a node ended with. An unlisted code (a configuration, a key, a genesis) is for a person."""
 
 KEPT = frozenset(code for code, kind in FINDINGS.items() if kind.keep)
 
 
 def act_for(code: str) -> Act:
-    """What heals a finding or an ending."""
+    """Returns the act that heals a finding or an ending."""
     if code in FINDINGS:
         return FINDINGS[code].act
     return ENDINGS.get(code, Act.ASK)
 
 
 def retired_because(said: object) -> str:
-    """Why a key is retired, as its node says it; empty where it isn't. A mark that was cut short says nothing more,
-    and is a mark all the same."""
+    """Returns the node's reason for a retired key; empty if the key isn't retired. A retirement mark that was cut short
+    gives no reason, but it is still a mark."""
     return "" if said is None else str(said) or "the validator key signs nothing more, and its mark doesn't say why"

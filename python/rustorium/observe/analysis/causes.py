@@ -1,7 +1,8 @@
-"""What is wrong or slow in a net, from what its nodes measured: which disk, link or node, how it shows, what to try.
+"""The causes of what is wrong or slow in a net, from its nodes' measurements: the disk, link or node, the evidence, and
+what to try.
 
-Invariants: PURE reasoning over what was gathered; a thing is slow beside the others of its kind and by an amount that
-matters, never by the ratio alone; each trouble is named once, at its root: a node that is far, not its links.
+Invariants: PURE reasoning over gathered data. A thing is slow compared to others of its kind and by an amount that
+matters, never by the ratio alone. Each trouble is named once, at its root: a far node, not its links.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,28 +16,28 @@ from rustorium.observe.analysis.links import Link
 from rustorium.observe.analysis.names import STAGES, STEP_CPU, STEP_WALL, SYNC
 
 RATIO = 3.0
-"""So many times the median of the others is slow."""
+"""Factor over the median of the others from which something is slow."""
 DISK_MS_MIN, DISK_MS_ALWAYS = 5.0, 20.0
-"""A sync below the first is never slow; above the second always, whatever the others do."""
+"""A sync below the first value is never slow; above the second it always is, whatever the others do."""
 LINK_MS_MIN = 10.0
 LINK_BEYOND_USUAL = 1.5
 LOST_PERCENT_MIN = 1.0
 QUEUED_BYTES_MIN = 256 * 1024
 UP_PERCENT_MIN = 99.0
 OWN_MS_MIN = {"submit": 5.0, "execute": 5.0, "persist": 10.0, "notify": 5.0}
-"""A node's own stage below it is never slow."""
+"""A node's own stage below this value is never slow."""
 WAIT_MS_MIN = 2.0
-"""Of a step of the core that waits for a processor."""
+"""Minimum time that a step of the core waits for a processor."""
 LATE_MS_MIN = 10.0
-"""A proposal that comes less than this after what its way explains is never late."""
+"""Proposals are late only if they come more than this after the time that the network explains."""
 FEW_SHARE = 0.5
-"""A leader of whom came less than this share of the others' proposals loses its views."""
+"""A leader with less than this share of the others' proposals loses its views."""
 FULL_SHARE = 0.7
 FAILED_VIEWS_MIN = 0.01
 COUNT_MIN = 8
-"""Fewer measurements say nothing."""
+"""Minimum number of measurements to judge by."""
 SHOWN_BY_OTHERS = frozenset({"disk-slow", "peers-lost", "catching-up"})
-"""Findings of a node for which there is a cause here with figures, or which are a consequence."""
+"""Findings of a node that another cause here shows with figures, or that are a consequence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,16 +48,16 @@ class Cause:
     subject: str
     """A node, or a link as `a – b`."""
     weight: float
-    """About how many ms it costs where it is met; the list is ordered by it."""
+    """Approximate cost in ms wherever it occurs; the list is sorted by it."""
     evidence: str
     advice: str
 
 
 def find(net: Net, links: Sequence[Link]) -> list[Cause]:
-    """All causes, the heaviest first."""
+    """Returns all causes, the heaviest first."""
     found = [*_away(net), *_disks(net), *_links(net, links), *_own(net), *_starved(net), *_refused(net)]
     slow_disks = {cause.subject for cause in found if cause.code == "disk-slow"}
-    # Of a disk that is slow it needs no saying that its thread is busy.
+    # A slow disk already explains that its thread is busy.
     found += [cause for cause in _full(net) if cause.code != "journal-full" or cause.subject not in slow_disks]
     leaders = leaders_of(net, links)
     found += _late(leaders, {cause.subject for cause in found if cause.code in EXPLAINS_LATE})
@@ -76,16 +77,16 @@ EXPLAINS_LATE = frozenset(
         "journal-full",
     }
 )
-"""Causes of which it is a consequence that a node's proposals are late."""
+"""Causes that explain late proposals of a node."""
 
 
 def faults(n: int) -> int:
-    """How many of n validators may fail."""
+    """Returns the number of validators, of n, that may fail."""
     return max(0, (n - 1) // 3)
 
 
 def _others(values: dict[str, float], name: str) -> float:
-    """The median of all but one; 0 where it is alone."""
+    """Returns the median of all but one; 0 if there are no others."""
     rest = [value for key, value in values.items() if key != name]
     return median(rest) if rest else 0.0
 
@@ -198,7 +199,7 @@ def _links_down(net: Net, links: Sequence[Link]) -> Iterator[Cause]:
     down = [link for link in links if link.up_percent < UP_PERCENT_MIN]
     ends = {end for link in down for end in (link.a, link.b)} - silent
     lost = {end for end in ends if all(link in down for link in links if end in (link.a, link.b))}
-    # One of whom every link is down, where the others have some that are up, is away itself.
+    # A node with every link down, while others have some up, is itself away.
     lost = {end for end in lost if len(lost) < len(ends) and sum(end in (link.a, link.b) for link in links) > 1}
     for end in sorted(lost):
         yield Cause("node-unreached", end, 9e8, "no other node has a link to it", "start it, or check its network")
@@ -220,7 +221,7 @@ def _is_slow(link: Link, rtt_ms: float, measured: dict[str, float]) -> bool:
 
 
 def _far_nodes(net: Net, links: Sequence[Link], slow: Sequence[Link]) -> dict[str, float]:
-    """Nodes of which nearly every link is slow, while links without them are not."""
+    """Returns nodes whose links are all slow, while no other link is."""
     found = {}
     for node in net.nodes:
         own = [one for one in links if node.name in (one.a, one.b) and one.rtt_ms is not None]
@@ -232,7 +233,7 @@ def _far_nodes(net: Net, links: Sequence[Link], slow: Sequence[Link]) -> dict[st
 
 
 def _own(net: Net) -> Iterator[Cause]:
-    """Work that one node does more slowly than the others do the same."""
+    """Yields work that one node does more slowly than the others do the same."""
     for stage in (stage for stage in STAGES if stage.name in OWN_MS_MIN):
         spreads = {node.name: node.spread(stage.metric) for node in net.heard}
         means = {name: one.mean_ms or 0.0 for name, one in spreads.items() if one.count >= COUNT_MIN}
@@ -282,7 +283,7 @@ FULL_ADVICE = {
 
 
 def _full(net: Net) -> Iterator[Cause]:
-    """A thread that is busy nearly all the time bounds what goes through."""
+    """Yields threads that are busy nearly all the time: each limits the throughput."""
     for node in net.heard:
         for name, metrics, what in THREADS:
             share = sum(node.spread(metric).total for metric in metrics) / node.seconds if node.seconds > 0 else 0.0
@@ -310,7 +311,7 @@ def _refused(net: Net) -> Iterator[Cause]:
 
 
 def _late(leaders: Sequence[Leader], explained: set[str]) -> Iterator[Cause]:
-    """Leaders for whose proposals everybody waits."""
+    """Yields leaders whose proposals come late, so that all nodes wait."""
     known = {one.name: one.late_ms for one in leaders if one.proposals >= COUNT_MIN}
     for one in leaders:
         if one.name in explained or one.name not in known or len(known) < 2:
@@ -329,7 +330,7 @@ def _late(leaders: Sequence[Leader], explained: set[str]) -> Iterator[Cause]:
 
 
 def _losing(leaders: Sequence[Leader]) -> list[str]:
-    """Whose proposals come in few of their views, or never."""
+    """Returns the leaders whose proposals come in few of their views, or never."""
     counts = {one.name: one.proposals for one in leaders}
     return [
         name for name, count in counts.items() if count < FEW_SHARE * _others(counts, name) >= COUNT_MIN * FEW_SHARE
@@ -337,7 +338,7 @@ def _losing(leaders: Sequence[Leader]) -> list[str]:
 
 
 def _views(net: Net, leaders: Sequence[Leader]) -> Iterator[Cause]:
-    """Leaders that propose nothing in time cost all a time-out."""
+    """Yields failed views: leaders that don't propose in time cost every node a time-out."""
     reporter = max(net.heard, key=lambda node: node.count("rustorium_consensus_nullified_views"), default=None)
     if reporter is None:
         return
@@ -360,7 +361,7 @@ def _views(net: Net, leaders: Sequence[Leader]) -> Iterator[Cause]:
 
 
 def _findings(net: Net) -> Iterator[Cause]:
-    """What nodes found wrong with themselves."""
+    """Yields the problems that nodes found with themselves."""
     for node in net.heard:
         for code, gauge in _found(node).items():
             if gauge > 0 and code in FINDINGS and code not in SHOWN_BY_OTHERS:

@@ -1,4 +1,4 @@
-"""The stages of a transaction's way in its order, and the metrics in which a node measures them."""
+"""The stages of a transaction in their order, and the metrics in which a node measures them."""
 
 from dataclasses import dataclass
 
@@ -14,15 +14,15 @@ LEADER_PROPOSALS = "rustorium_consensus_leader_proposals"
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A part of the way."""
+    """A stage of a transaction."""
 
     name: str
     metric: str
     what: str
     own: bool
-    """Whether it is one node's own work; else it waits for others too."""
+    """`True` if it is one node's own work; otherwise it waits for others too."""
     advice: str
-    """What to try where most of the time goes here."""
+    """Advice if most of the time goes to this stage."""
 
 
 STAGES = (

@@ -1,6 +1,6 @@
-"""A report as one HTML file: charts, tables and words, for whoever has a browser and nothing else.
+"""A report as one HTML file: charts, tables and words, for readers with nothing but a browser.
 
-Invariants: self-contained; the page forbids itself scripts and requests; whatever a node said is escaped.
+Invariants: self-contained; the page forbids itself scripts and requests; every node's text is escaped.
 """
 
 import datetime
@@ -48,7 +48,7 @@ th:first-child, td:first-child { text-align: left; }
 
 
 def page(report: Report) -> str:
-    """The whole file."""
+    """Returns the whole file."""
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'

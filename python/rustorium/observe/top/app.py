@@ -1,6 +1,7 @@
 """The terminal application: a head, one table at a time, and keys.
 
-Invariants: all is done by keys; what is slow runs beside the screen; a look that fails is shown and the next is made.
+Invariants: keys control everything. Slow work runs in other threads. A look that fails is shown, and the next one is
+made.
 """
 
 import os
@@ -23,7 +24,7 @@ from rustorium.observe.top.board import Board, Snapshot
 from rustorium.observe.top.sources import Source
 
 NARROW = 90
-"""Columns of a terminal below which those of a table that matter least are left out."""
+"""Width in columns below which the least important columns of a table are left out."""
 
 HELP = """\
 n  nodes        l  links        f  findings
@@ -40,13 +41,13 @@ sync: mean time of a sync of the journal, ms. links: those that are up, of all.
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of a table: its title, what it shows of a line, and how lines are sorted by it."""
+    """A column of a table: its title, its text for a line, and its sort key."""
 
     title: str
     shown: Callable[[Any], str]
     key: Callable[[Any], Any]
     wide: bool = False
-    """Left out in a narrow terminal."""
+    """`True`: left out in a narrow terminal."""
 
 
 def _column(title: str, name: str, form: Callable[[Any], str] = str, *, wide: bool = False) -> Column:
@@ -59,7 +60,7 @@ def _column(title: str, name: str, form: Callable[[Any], str] = str, *, wide: bo
         if isinstance(value, str):
             # node-2 before node-10.
             value = [int(part) if part.isdigit() else part for part in re.split(r"([0-9]+)", value)]
-        # What is not known stands last.
+        # Unknown values come last.
         return (value is None, 0 if value is None else value)
 
     return Column(title, shown, key, wide)
@@ -103,7 +104,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
 
 
 class Help(ModalScreen[None]):
-    """The keys."""
+    """The list of keys."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,question_mark,q", "dismiss", "back")]
     DEFAULT_CSS = (
@@ -115,7 +116,7 @@ class Help(ModalScreen[None]):
 
 
 class Top(App[None]):
-    """Shows what a source sees, each `every_s`; with None only when it is told to (`r`)."""
+    """Shows a source's looks, one each `every_s`; if that is `None`, only on the key `r`."""
 
     ENABLE_COMMAND_PALETTE = False
     CSS = (
@@ -166,14 +167,14 @@ class Top(App[None]):
             self.action_look()
 
     def action_look(self) -> None:
-        """One look, where none is under way."""
+        """Starts a look, unless one is under way."""
         if not self._looking:
             self._looking = True
             self._look()
 
     @work(thread=True)
     def _look(self) -> None:
-        """Beside the screen."""
+        """Makes a look in another thread."""
         try:
             scrapes = self._source.look()
         except RustoriumError as error:
@@ -205,7 +206,7 @@ class Top(App[None]):
         self._table(name).focus()
 
     def action_sort(self) -> None:
-        """By the next column that is shown."""
+        """Sorts by the next visible column."""
         name = self._current()
         place, _ = self._sorted[name]
         self._sorted[name] = ((place + 1) % len(self._shown(name)), False)
@@ -234,7 +235,7 @@ class Top(App[None]):
         return [column for column in TABLES[name] if not (self._narrow and column.wide)]
 
     def _columns(self, width: int) -> None:
-        """Those that have room."""
+        """Sets the columns that fit."""
         narrow, self._width = width < NARROW, width
         if narrow == self._narrow:
             return
@@ -267,7 +268,7 @@ class Top(App[None]):
         table.move_cursor(row=min(row, max(0, len(lines) - 1)))
 
     def head(self) -> list[str]:
-        """The lines above the table."""
+        """Returns the lines above the table."""
         width = max(20, self._width - 2)
         if self._error:
             return [self._said, f"can't look: {self._error}"]
@@ -290,7 +291,7 @@ class Top(App[None]):
 
 
 def _plain() -> bool:
-    """Whether the terminal's language takes no block characters."""
+    """Checks whether the terminal's locale lacks block characters."""
     language = os.environ.get("LC_ALL") or os.environ.get("LC_CTYPE") or os.environ.get("LANG") or ""
     return "utf" not in language.lower()
 
