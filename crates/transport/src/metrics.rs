@@ -17,11 +17,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-/// A figure's name, what it says of itself, and where it stands.
+/// A metric: its name, its help text, and the function that reads it.
 type Packets = (&'static str, &'static str, fn(&PathStats) -> u64);
 type Labels = [(&'static str, String); 2];
 
-/// Figures of every link: `rustorium_transport_…`, labelled by peer and class.
+/// Metrics of every link: `rustorium_transport_…`, labelled by peer and class.
 #[derive(Debug, Clone)]
 pub struct TransportMetrics {
     roster: Arc<Roster>,
@@ -34,7 +34,7 @@ impl TransportMetrics {
         Self { roster, doors, refusals }
     }
 
-    /// Adds the figures to the node's registry, which must have no prefix.
+    /// Adds the metrics to the node's registry, which must have no prefix.
     pub fn register(self, registry: &mut Registry) {
         registry.register_collector(Box::new(self));
     }
@@ -107,7 +107,7 @@ impl TransportMetrics {
         Ok(())
     }
 
-    /// Of the connections at hand: a new one begins at 0.
+    /// Encodes QUIC's counters of the present connections. A new connection begins at 0.
     fn losses(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let kind = ConstCounter::new(0u64).metric_type();
         let packets: [Packets; 3] = [
