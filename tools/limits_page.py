@@ -49,7 +49,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     "Reads and proofs": (
         "PAGE_DEFAULT",
         "PAGE_MAX",
-        "PROOF_KEYS_MAX",
+        "types:PROOF_KEYS_MAX",
         "PROOF_VALUE_BYTES_MAX",
         "types:PROOF_BYTES_MAX",
         "FILTER_TERMS_MAX",
