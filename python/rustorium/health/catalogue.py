@@ -79,18 +79,18 @@ FINDINGS: Mapping[str, Kind] = {
         Severity.DEGRADED,
         Act.WAIT,
         "check whether blocks become final, and search the log for a member that equivocates; if neither is the cause, "
-        "report it, and restart the node before its disk is full",
+        "report this finding, and restart the node before its disk is full",
     ),
     "history-cut": Kind(
         Severity.DEGRADED,
         Act.WAIT,
-        "give the node a larger disk, or lower storage.keep: the history that was cut is gone from this node",
+        "give the node a larger disk, or lower storage.keep: this node no longer has the history that was cut",
     ),
     "store-corrupt": Kind(Severity.NOT_READY, Act.REFILL, f"check the disk; {_REFILL}"),
     "diverged": Kind(
         Severity.NOT_READY,
         Act.REFILL,
-        f"report the store that is kept, since it shows what went wrong; {_REFILL}",
+        f"report this finding, and keep the store that is moved aside: it shows what went wrong; {_REFILL}",
         keep=True,
     ),
     "behind-pruned": Kind(Severity.NOT_READY, Act.REFILL, f"the node was away for too long to catch up; {_REFILL}"),
@@ -108,7 +108,8 @@ FINDINGS: Mapping[str, Kind] = {
     "peer-cut-off": Kind(
         Severity.DEGRADED,
         Act.WAIT,
-        "ask that validator's operator to check its release and its keys; if it goes on, have the operators replace it",
+        "ask that validator's operator to check its release and its keys; if this continues, the operators should "
+        "replace the validator",
     ),
     "many-liars": Kind(
         Severity.DEGRADED,
@@ -129,14 +130,14 @@ FINDINGS: Mapping[str, Kind] = {
     "home-leaves-out": Kind(
         Severity.DEGRADED,
         Act.WAIT,
-        "its senders' transactions go to other validators first: ask that validator's operator whether it is "
+        "transactions of that validator's senders now go to other validators first: ask its operator whether it is "
         "overloaded or omits them on purpose",
     ),
     "certificate-ends": Kind(
         Severity.DEGRADED,
         Act.ASK,
-        "put a new certificate and its key into the files that gateway.tls_certificate and gateway.tls_key name: they "
-        "are used without a restart",
+        "write a new certificate and its key to the files that gateway.tls_certificate and gateway.tls_key name: the "
+        "gateway uses them without a restart",
     ),
     "tls-files-unusable": Kind(
         Severity.DEGRADED,
@@ -146,8 +147,8 @@ FINDINGS: Mapping[str, Kind] = {
     "signer-unreachable": Kind(
         Severity.DEGRADED,
         Act.ASK,
-        "start the signer process (`rustorium-node signer run`), or correct what it says: the node goes on without "
-        "voting and votes again when the signer is back",
+        "start the signer process (`rustorium-node signer run`), or repair what the evidence names: the node goes on "
+        "without voting, and votes again when the signer is back",
     ),
     "signer-refuses": Kind(
         Severity.DEGRADED,
@@ -156,7 +157,9 @@ FINDINGS: Mapping[str, Kind] = {
         "are no fault",
     ),
     "key-retired": Kind(
-        Severity.DEGRADED, Act.ASK, "stop the node and run `rustorium-node node replace-key`, or leave it a follower"
+        Severity.DEGRADED,
+        Act.ASK,
+        "stop the node and run `rustorium-node node replace-key`, or let it run as a follower",
     ),
 }
 
@@ -208,4 +211,4 @@ def act_for(code: str) -> Act:
 def retired_because(said: object) -> str:
     """Returns the node's reason for a retired key; empty if the key isn't retired. A retirement mark that was cut short
     gives no reason, but it is still a mark."""
-    return "" if said is None else str(said) or "the validator key signs nothing more, and its mark doesn't say why"
+    return "" if said is None else str(said) or "the validator key is retired, and its mark doesn't say why"

@@ -11,9 +11,9 @@ WARNED_MS = 14 * 24 * MS_PER_HOUR
 def trouble(begins_ms: int, ends_ms: int, now_ms: int) -> str:
     """Returns what is wrong now, as the beginning of a sentence; empty if nothing is wrong."""
     if now_ms < begins_ms:
-        return f"the gateway's certificate is good only in {_span(begins_ms - now_ms)}, by this machine's clock"
+        return f"the gateway's certificate becomes valid in {_span(begins_ms - now_ms)}, by this machine's clock"
     if now_ms >= ends_ms:
-        return f"the gateway's certificate has expired {_span(now_ms - ends_ms)} ago, so that clients refuse it"
+        return f"the gateway's certificate expired {_span(now_ms - ends_ms)} ago, so clients refuse it"
     if ends_ms - now_ms < min(WARNED_MS, (ends_ms - begins_ms) // 3):
         return f"the gateway's certificate expires in {_span(ends_ms - now_ms)}"
     return ""

@@ -155,7 +155,8 @@ class Detector:
         if vitals.free_bytes is not None and vitals.free_bytes < config.disk_free_bytes_min:
             yield "disk-low", (f"{vitals.free_bytes >> 20} MiB are free on the home's disk", 0)
         if vitals.keep_few is not None:
-            yield "history-cut", (f"until its next start it keeps {vitals.keep_few} heights, as its disk was low", 0)
+            said = f"the node keeps only {vitals.keep_few} heights until its next start, because its disk was low"
+            yield "history-cut", (said, 0)
         if vitals.damaged:
             yield "store-corrupt", (vitals.damaged, 0)
         if vitals.diverged is not None:
@@ -165,7 +166,7 @@ class Detector:
         if vitals.quorum_lost:
             yield "peers-lost", (vitals.quorum_lost, config.lasts_ms)
         elif not vitals.synced:
-            yield "catching-up", (f"it has executed height {vitals.executed}", config.lasts_ms)
+            yield "catching-up", (f"the node is behind: it has executed height {vitals.executed}", config.lasts_ms)
         yield from self._member_signs(vitals)
         yield from self._tls_signs(vitals)
         yield from self._key_signs(vitals)
@@ -202,7 +203,7 @@ class Detector:
         if vitals.many_liars:
             yield "many-liars", ("more members than f sent false signatures within ten minutes", 0)
         if mute := [peer.name for peer in vitals.peers if peer.up and peer.passed_over]:
-            said = f"connected and heard, but no block in time in turn: {', '.join(mute)}"
+            said = f"connected, but proposed no block in time in their last turns: {', '.join(mute)}"
             yield "leaders-mute", (said, self._config.lasts_ms)
 
     def _stage_signs(self, vitals: Vitals) -> Iterator[tuple[str, tuple[str, int]]]:
@@ -210,12 +211,12 @@ class Detector:
         disk = sorted(DISK_STAGES & late.keys())
         if disk:
             said = ", ".join(f"{name} for {late[name] // 1000} s" for name in disk)
-            yield "disk-stalled", (f"a write or sync has not come back: {said}", 0)
+            yield "disk-stalled", (f"a write or sync has not finished: {said}", 0)
         others = sorted(late.keys() - DISK_STAGES)
         # A stage that waits for the disk is not wedged.
         if others and not disk:
             said = ", ".join(f"{name} for {late[name] // 1000} s" for name in others)
-            yield "wedged", (f"at one piece of work: {said}", 0)
+            yield "wedged", (f"busy with one piece of work: {said}", 0)
 
     def _late(self, vitals: Vitals) -> dict[str, int]:
         """Returns the stages that have been at one piece of work for too long, ms."""
@@ -249,7 +250,7 @@ class Detector:
         age_ms = (vitals.now_ns - vitals.journal_oldest_ns) // NS_PER_MS if vitals.journal_oldest_ns else 0
         moves = vitals.now_ns - since_ns <= self._config.lasts_ms * NS_PER_MS
         if moves and age_ms > JOURNAL_AGE_MS_MAX:
-            return f"the safety journal needs a record that is {age_ms // 60_000} minutes old"
+            return f"the safety journal still needs a record that is {age_ms // 60_000} minutes old"
         return ""
 
     def _suspected(self, vitals: Vitals) -> str:

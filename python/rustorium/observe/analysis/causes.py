@@ -141,7 +141,7 @@ def _disks(net: Net) -> Iterator[Cause]:
             "disk-slow",
             name,
             2 * (mean - min(others, mean / 2)),
-            f"a sync takes {mean:.1f} ms (p99 {p99 or 0:.0f}), at the others {others:.1f}; {effect}",
+            f"a sync takes {mean:.1f} ms (p99 {p99 or 0:.0f} ms), on the other nodes {others:.1f} ms; {effect}",
             "remove other load from this disk, or give safety/ and db/ a faster one (`doctor --home` measures it)",
         )
 
@@ -157,23 +157,23 @@ def _links(net: Net, links: Sequence[Link]) -> Iterator[Cause]:
             "node-far",
             name,
             mean,
-            f"all its links are slow: {mean:.0f} ms a round trip, the others {median(rest) if rest else 0:.1f}",
+            f"all its links are slow: {mean:.0f} ms a round trip, other links {median(rest) if rest else 0:.1f} ms",
             "check its own network and load; if it is far away on purpose, a quorum of nearer nodes decides",
         )
     for link in slow:
         if link.a in far or link.b in far or link.rtt_ms is None:
             continue
         beside = (
-            f"{link.usual_ms:.0f} ms are usual between their regions"
+            f"usual between their regions: {link.usual_ms:.0f} ms"
             if link.usual_ms is not None
-            else (f"the others take {_others(measured, link.name):.1f}")
+            else f"on other links: {_others(measured, link.name):.1f} ms"
         )
         yield Cause(
             "link-slow",
             link.name,
             link.rtt_ms,
             f"a round trip takes {link.rtt_ms:.0f} ms; {beside}",
-            "check the network between these two: route, provider, a full line",
+            "check the network between these two: the route, the provider, an overloaded line",
         )
     for link in links:
         if (link.lost_percent or 0.0) >= LOST_PERCENT_MIN:
@@ -182,7 +182,7 @@ def _links(net: Net, links: Sequence[Link]) -> Iterator[Cause]:
                 link.name,
                 (link.rtt_ms or 1.0) * (link.lost_percent or 0.0) / 10,
                 f"{link.lost_percent:.1f} % of its packets are lost: each costs one more round trip",
-                "check for a full line, a bad cable or radio, or a firewall that limits UDP between these two",
+                "check for an overloaded line, a bad cable or radio link, or a firewall that limits UDP between them",
             )
         if link.queued_bytes >= QUEUED_BYTES_MIN:
             yield Cause(
@@ -190,7 +190,7 @@ def _links(net: Net, links: Sequence[Link]) -> Iterator[Cause]:
                 link.name,
                 link.queued_bytes / 2**14,
                 f"{link.queued_bytes / 2**20:.1f} MiB wait to be sent, on average",
-                "the line is too small for the load: give it more bandwidth, or send less",
+                "the line is overloaded: give it more bandwidth, or send less",
             )
 
 
@@ -209,7 +209,7 @@ def _links_down(net: Net, links: Sequence[Link]) -> Iterator[Cause]:
                 "link-down",
                 link.name,
                 1e6 * (100 - link.up_percent),
-                f"it was up for {link.up_percent:.0f} % of the time",
+                f"it was up {link.up_percent:.0f} % of the time",
                 "check that both run, that their addresses (p2p.peers) are right and that UDP passes both ways",
             )
 
@@ -245,7 +245,7 @@ def _own(net: Net) -> Iterator[Cause]:
                     "disk-slow-store" if disk else "node-slow",
                     name,
                     mean - others,
-                    f"{stage.name} takes {mean:.1f} ms here and {others:.1f} on the others",
+                    f"the stage {stage.name} takes {mean:.1f} ms, on the other nodes {others:.1f} ms",
                     stage.advice
                     if disk
                     else "check what else its machine does, and whether its cores are as fast as the others'",
@@ -265,7 +265,7 @@ def _starved(net: Net) -> Iterator[Cause]:
             "cpu-short",
             name,
             waits,
-            f"a step of the core takes {wall_ms:.1f} ms, {cpu_ms:.1f} of them on a processor: it waits for a processor",
+            f"a step of the core takes {wall_ms:.1f} ms but computes for {cpu_ms:.1f} ms: it waits for a processor",
             "give its machine more cores, or move other processes away",
         )
 
@@ -276,9 +276,9 @@ THREADS = (
     ("core", (STEP_CPU,), "the Python core's steps"),
 )
 FULL_ADVICE = {
-    "execute": "this thread is the limit: faster cores or disk, fewer operations, a larger storage.cache_bytes",
+    "execute": "this thread is the limit: use faster cores or disks, fewer operations, or a larger storage.cache_bytes",
     "journal": "the disk is the limit: use a faster one for safety/",
-    "core": "the core is the limit: longer txpool.batch_delay_us makes fewer and larger batches",
+    "core": "the core is the limit: raise txpool.batch_delay_us, which makes fewer and larger batches",
 }
 
 
@@ -305,8 +305,8 @@ def _refused(net: Net) -> Iterator[Cause]:
                 "pool-full",
                 node.name,
                 1000 * busy / (busy + done),
-                f"{busy:.0f} transactions of clients were refused as busy",
-                "more arrives than the net executes: spread clients over more nodes, and check the slowest stage",
+                f"the node refused {busy:.0f} transactions of clients as busy",
+                "more arrives than the net can execute: spread clients over more nodes, and check the slowest stage",
             )
 
 
@@ -322,8 +322,8 @@ def _late(leaders: Sequence[Leader], explained: set[str]) -> Iterator[Cause]:
                 "leader-late",
                 one.name,
                 one.late_ms - others,
-                f"its proposals come {one.after_ms:.0f} ms after there is work, {one.late_ms:.0f} of them not on the "
-                f"way (the other leaders': {others:.1f}); all nodes wait for it in each view that it leads",
+                f"its proposals come {one.after_ms:.0f} ms after there is work, and the network doesn't explain "
+                f"{one.late_ms:.0f} ms of this (other leaders: {others:.1f} ms); in its views all nodes wait for it",
                 "check what its machine does at that time, and how fast its cores and disk are (`doctor --home`, and "
                 "`analyze performance --flame` for the steps of its core)",
             )
@@ -349,13 +349,13 @@ def _views(net: Net, leaders: Sequence[Leader]) -> Iterator[Cause]:
     missing = [node.name for node in net.nodes if node.looks < 2]
     losing = _losing(leaders)
     said = f"; {', '.join(missing)} didn't answer" if missing else ""
-    said += f"; few proposals or none came from {', '.join(losing)}" if losing else ""
+    said += f"; {', '.join(losing)} sent few proposals or none" if losing else ""
     yield Cause(
         "views-fail",
         losing[0] if len(losing) == 1 else reporter.name,
         1e5 * failed / max(views, failed),
-        f"{failed:.0f} of {views:.0f} views ended without a block at {reporter.name}{said}",
-        "a leader that is down or slow makes all nodes wait: repair or remove the one named here, or read "
+        f"{reporter.name} saw {failed:.0f} of {views:.0f} views end without a block{said}",
+        "a leader that is down or slow makes all nodes wait: repair or remove the node named here, or read "
         "`logs aggregate --level warn` to find whose views fail",
     )
 

@@ -96,7 +96,7 @@ class Report:
     final_p50_ms: float | None
     final_p99_ms: float | None
     between_ms: float | None
-    """The part of the mean time to finality that no stage measures: batches on their way, and waiting for a turn."""
+    """The part of the mean time to finality that no stage measures: batches in transit, and waiting for a turn."""
     slowest_disk: Slowest | None
     """The slowest disk, by the mean time of a journal sync."""
     slowest_link: Slowest | None

@@ -69,8 +69,8 @@ def pretended(report: Report) -> str | None:
     if not count:
         return None
     return (
-        f"{count} links are faster than their distance allows: a devnet's delays are made above QUIC, so the usual "
-        "delay between these regions is added to their round trips; elsewhere, correct the regions' names"
+        f"{count} links are faster than their distance allows: a devnet delays messages above QUIC, so there the usual "
+        "delay between these regions is added to their round trips; on other nets, correct the regions' names"
     )
 
 
@@ -115,20 +115,20 @@ def _stages(report: Report, *, plain: bool) -> Iterator[Line]:
             "bad" if row.share == top and top else "",
         )
     if report.between_ms is not None:
-        yield (f"{'between':<9}{ms(report.between_ms):>9}  batches on their way, and waiting for a turn", "dim")
+        yield (f"{'between':<9}{ms(report.between_ms):>9}  batches in transit, and waiting for a turn", "dim")
     if report.advice:
         worst = max(report.stages, key=lambda row: row.share)
-        yield (f"most of it goes to {worst.stage} ({worst.what}): {report.advice}", "")
+        yield (f"most of the time goes to {worst.stage} ({worst.what}): {report.advice}", "")
 
 
 def _slowest(report: Report) -> Iterator[Line]:
     for what, one, does in (
         ("disk", report.slowest_disk, "a sync takes"),
         ("link", report.slowest_link, "a round trip takes"),
-        ("node", report.slowest_node, "its own work (checks, execution, store, notices) takes"),
+        ("node", report.slowest_node, "its own work (checks, execution, store, notifications) takes"),
     ):
         if one is not None:
-            others = f", the others {ms(one.others_ms)}" if one.others_ms is not None else ""
+            others = f", on the others {ms(one.others_ms)} ms" if one.others_ms is not None else ""
             yield (f"slowest {what}  {one.name}: {does} {ms(one.ms)} ms{others}", "")
     if (said := pretended(report)) is not None:
         yield (said, "dim")

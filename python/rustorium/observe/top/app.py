@@ -28,14 +28,15 @@ NARROW = 90
 
 HELP = """\
 n  nodes        l  links        f  findings
-s  sort by the next column      S  the other way round
-space  pause, go on             r  look now
+s  sort by the next column      S  reverse the order
+space  pause or continue        r  refresh now
 arrows, page up and down        move in the table
 ?  this page                    q  quit
 
-Rates and latencies are of the last looks, at most ten. A link is shown by each of its ends.
-tx/s: transactions executed a second. p50, p99: until a client's transaction was final, ms.
-sync: mean time of a sync of the journal, ms. links: those that are up, of all.
+Rates and latencies cover the last samples, at most ten. Each end of a link has its own row.
+tx/s: transactions executed per second. p50, p99: time until a client's transaction is final, ms.
+sync: mean time of a sync of the journal, ms. pool: transactions that wait.
+links: number of links that are up, of all links. cores: processor cores in use.
 """
 
 
@@ -129,7 +130,7 @@ class Top(App[None]):
         Binding("s", "sort", "sort"),
         Binding("S", "reverse", "reverse"),
         Binding("space", "pause", "pause"),
-        Binding("r", "look", "look now", show=False),
+        Binding("r", "look", "refresh now", show=False),
         Binding("question_mark", "help", "help"),
         Binding("q,ctrl+c", "quit", "quit"),
     ]
@@ -271,17 +272,17 @@ class Top(App[None]):
         """Returns the lines above the table."""
         width = max(20, self._width - 2)
         if self._error:
-            return [self._said, f"can't look: {self._error}"]
+            return [self._said, f"can't read the metrics: {self._error}"]
         if self._snapshot is None:
-            return [self._said, "the first look is being made"]
+            return [self._said, "reading the metrics for the first time"]
         now, name = self._snapshot, self._current()
         answering = sum(line.state != "silent" for line in now.nodes)
         place, reverse = self._sorted[name]
-        state = "at its end" if self._over else "paused" if self._paused else ""
+        state = "end of recording" if self._over else "paused" if self._paused else ""
         order = f"{name} by {self._shown(name)[place].title}{' (reversed)' if reverse else ''}"
         rate = "-" if now.transactions_per_s is None else _whole(now.transactions_per_s)
         height = "-" if now.height is None else f"{now.height:,}"
-        behind = f" (the last is {now.behind:,} behind)" if now.behind else ""
+        behind = f" (the slowest node is {now.behind:,} behind)" if now.behind else ""
         return [
             " | ".join(part for part in (self._said, order, state) if part),
             f"{answering}/{len(now.nodes)} nodes  {len(now.findings)} findings  height {height}{behind}",

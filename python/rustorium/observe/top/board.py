@@ -232,7 +232,7 @@ def _findings(scrape: Scrape) -> list[FindingLine]:
     if not scrape.ok:
         return [FindingLine(scrape.node, "silent", scrape.error)]
     return [
-        FindingLine(scrape.node, code, FINDINGS[code].advice if code in FINDINGS else "see `status check`")
+        FindingLine(scrape.node, code, FINDINGS[code].advice if code in FINDINGS else "run `status check`")
         for code in _codes(scrape.families)
     ]
 
