@@ -42,6 +42,7 @@ pub mod rooting;
 pub mod rotator;
 pub mod rules;
 mod scraped;
+pub mod senders;
 pub mod serving;
 pub mod shard;
 mod starting;

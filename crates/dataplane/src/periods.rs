@@ -3,7 +3,7 @@
 //! *Invariants:* the same chain of headers gives the same periods on every node; a period ends below the block that ends
 //! it, so that this block can claim its root; only periods that no header of the chain has claimed yet are kept.
 
-use rustorium_types::{Header, Height, Parameters, StateClaim};
+use rustorium_types::{Hash, Header, Height, Parameters, StateClaim};
 
 /// A root period that is over.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -12,6 +12,15 @@ pub struct Period {
     pub first: Height,
     /// Its last height: the state root is that of the state after it.
     pub end: Height,
+}
+
+/// A state root.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RootedPeriod {
+    /// The period; where it was rooted ahead, as if it ended with the newest executed height.
+    pub period: Period,
+    /// The state root after it.
+    pub root: Hash,
 }
 
 /// The period that goes on.

@@ -3,8 +3,9 @@
 use crate::executor::{read_code, store_code};
 use crate::inbox::Inbox;
 use crate::metrics::NodeMetrics;
+use crate::periods::RootedPeriod;
 use crate::queue::Queue;
-use crate::rooting::{Fold, RootJob, RootedPeriod, Rooting};
+use crate::rooting::{Fold, RootJob, Rooting};
 use crate::shard::Event;
 use crate::threads::wall_ms;
 use crate::tree_rows::{TOP_KEY, Tree};

@@ -4,7 +4,7 @@
 //! *Invariants:* a machine without threads or clock; what is rooted and not claimed by a final header stays above the base
 //! as layers, so that the base is always the state of one certified root.
 
-use crate::periods::{Period, Periods, claimed_height};
+use crate::periods::{Period, Periods, RootedPeriod, claimed_height};
 use rustorium_state::slot::{Child, Slot};
 use rustorium_state::tables::Tables;
 use rustorium_state::tree::{KeyChange, KvRead, Layer, Layered, Row, TreeDiff, TreeError, update};
@@ -26,15 +26,6 @@ pub struct RootJob {
     pub header: Header,
     /// What it wrote, each key once.
     pub diff: Vec<KeyChange>,
-}
-
-/// A state root.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct RootedPeriod {
-    /// The period; where it was rooted ahead, as if it ended with the newest executed height.
-    pub period: Period,
-    /// The state root after it.
-    pub root: Hash,
 }
 
 /// What becomes of the base when a final header claims a root.

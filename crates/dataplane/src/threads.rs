@@ -11,10 +11,11 @@ use crate::outside::{Question, Work};
 use crate::port::Input;
 use crate::queue::Queue;
 use crate::remote_signer::RemoteSigner;
+use crate::senders::{Credit, Payer};
 use crate::serving::Serving;
 use crate::shard::{BlockAhead, Ending, Event, ExecutionJob, LeftOut, Now, Ports, Shard, Stage};
 use crate::turns::Turns;
-use crate::verifier::{Payer, Verifier};
+use crate::verifier::Verifier;
 use crate::vitals::Arrivals;
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -22,7 +23,7 @@ use rustorium_quorum::{Cut, Evidence, KeptCertificate};
 use rustorium_signer::protocol::Request as SignRequest;
 use rustorium_storage::{Journal, Lsn, RecordKind};
 use rustorium_sync::Source;
-use rustorium_transport::{Credit, Transport};
+use rustorium_transport::Transport;
 use rustorium_txpool::{AccountView, Refused};
 use rustorium_types::{
     AccountId, Batch, Block, BlockDigest, Certificate, Class, Epoch, EpochChange, PublicKey, Request, SignedVote,

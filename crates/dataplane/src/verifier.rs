@@ -3,10 +3,10 @@
 
 mod order;
 
-pub use order::Payer;
-
 use crate::queue::Queue;
 use crate::room::Place;
+use crate::senders::Credit;
+use crate::senders::Payer;
 use crate::shard::{Admitted, Event, FalseBatch};
 use crate::vitals::Mark;
 use crate::waiters::{Waiter, Waiters};
@@ -20,7 +20,6 @@ use rustorium_crypto::{
 };
 use rustorium_gateway::{Refused, Submitted, SubmittedSink, Visit, Wait};
 use rustorium_quorum::Committee;
-use rustorium_transport::Credit;
 use rustorium_types::{
     Batch, Block, BlockDigest, Certificate, Signature, SignedVote, Transaction, TxId, ValidatorIndex,
 };

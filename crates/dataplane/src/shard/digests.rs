@@ -4,10 +4,10 @@
 //! forms; what is told to all that a quorum already holds is told at most once a heartbeat.
 
 use super::{Now, Ports, Shard};
+use crate::senders::Credit;
 use bytes::Bytes;
 use rustorium_crypto::CheckedBatch;
 use rustorium_sync::told::{Peers, Told};
-use rustorium_transport::Credit;
 use rustorium_txpool::BlockCaps;
 use rustorium_types::limits::{VALIDATORS_MAX, WORK_NOTARIZATIONS_MAX};
 use rustorium_types::{

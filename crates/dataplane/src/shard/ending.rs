@@ -8,12 +8,11 @@ use super::clocks::Clocks;
 use super::homes::Homes;
 use super::recovery::Journaled;
 use super::{Ended, Now, Ports, Shard};
-use crate::outside::routing::epoch_of;
 use crate::port::{Effect, Input, PayloadStatus};
+use crate::senders::{Credit, epoch_of};
 use bytes::Bytes;
 use rustorium_crypto::{block_digest, domain, hash::hash_value};
 use rustorium_execution::CommitteeRecord;
-use rustorium_transport::Credit;
 use rustorium_types::{
     Block, BlockDigest, BlockProof, BoundedVec, Certificate, Class, Epoch, EpochChange, Hash, Header, Height, Message,
     PublicKey, Request, ResultClaim, VoteKind,

@@ -4,12 +4,12 @@ use super::memory::Memory;
 use super::{COMPANY_US, FalseBatch, Now, Ports, Shard, Stage};
 use crate::port::{Input, PayloadStatus};
 use crate::rules;
-use crate::verifier::Payer;
+use crate::senders::Credit;
+use crate::senders::Payer;
 use bytes::Bytes;
 use rustorium_crypto::{CheckedBatch, block_digest, block_payload_root};
 use rustorium_quorum::Evidence;
 use rustorium_sync::{GapFetcher, Want};
-use rustorium_transport::Credit;
 use rustorium_txpool::{Inserted, PayloadFault, check_batch};
 use rustorium_types::{
     Batch, Block, BlockDigest, Certificate, Class, Heartbeat, Height, Message, PublicKey, Report, Request, Response,

@@ -1,10 +1,11 @@
 //! What a shard is told, and what it does to the world.
 
 use crate::context::Context;
+use crate::periods::RootedPeriod;
 use crate::port::{Effect, Input};
-use crate::rooting::RootedPeriod;
+use crate::senders::Credit;
+use crate::senders::Payer;
 use crate::shard::{CheckedCertificate, Stage};
-use crate::verifier::Payer;
 use bytes::Bytes;
 use rustorium_crypto::{BatchFault, CheckedBatch, Verified};
 use rustorium_execution::{CommitteeRecord, Skip};
@@ -12,7 +13,6 @@ use rustorium_quorum::{Evidence, KeptCertificate};
 use rustorium_signer::Answer;
 use rustorium_signer::protocol::Request as SignRequest;
 use rustorium_storage::RecordKind;
-use rustorium_transport::Credit;
 use rustorium_txpool::{AccountView, Refused};
 use rustorium_types::{
     AccountId, Batch, Block, BlockDigest, BlockProof, Certificate, Class, Epoch, EpochChange, Hash, Height, Message,

@@ -1,8 +1,8 @@
 //! Claims on the state tree: what this node rooted, and whether a block's claim is what it would have claimed itself.
 
 use super::{Now, Ports, Shard};
+use crate::periods::RootedPeriod;
 use crate::port::PayloadStatus;
-use crate::rooting::RootedPeriod;
 use rustorium_types::{Block, Header, Height, ResultClaim, StateClaim};
 
 /// State roots kept in memory below the newest.

@@ -5,10 +5,11 @@
 //! and all that is left.
 
 use crate::fair::FairQueue;
+use crate::senders::Credit;
+use crate::senders::Payer;
 use crate::verifier::Submission;
 use bytes::Bytes;
-use rustorium_transport::Credit;
-use rustorium_types::{Batch, Block, BlockDigest, Certificate, PublicKey, SignedVote, Transaction, ValidatorIndex};
+use rustorium_types::{Batch, Block, BlockDigest, Certificate, SignedVote, Transaction, ValidatorIndex};
 use std::iter;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -18,17 +19,6 @@ use std::time::Instant;
 pub(super) const TOGETHER_MAX: usize = 256;
 /// Of so many pieces of work one is a stranger's, while others wait.
 const STRANGERS_SHARE: u32 = 16;
-
-/// Whose share of the checking threads a check takes.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum Payer {
-    /// This node.
-    Own,
-    /// A member of the committee.
-    Member(ValidatorIndex),
-    /// A node outside the committee.
-    Outsider(PublicKey),
-}
 
 /// A peer's batch on its way in.
 pub(super) struct Incoming {
