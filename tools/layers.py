@@ -99,8 +99,9 @@ RUST = {
     "signer": _crate("types crypto quorum"),
     "transport": _crate("types crypto"),
     "sync": _crate("types crypto state", CLOCK, INPUT_OUTPUT),
+    "shard": _crate("types crypto execution storage txpool quorum signer sync", CLOCK, INPUT_OUTPUT),
     "gateway": _crate("types crypto execution transport"),
-    "dataplane": _crate("types crypto state execution storage txpool quorum transport sync gateway signer"),
+    "dataplane": _crate("types crypto state execution storage txpool quorum transport sync shard gateway signer"),
     "backup": _crate("types crypto execution state storage dataplane"),
     "sim": _crate(
         "types crypto state execution storage txpool quorum transport sync gateway dataplane", CLOCK, INPUT_OUTPUT

@@ -15,14 +15,14 @@ fn is_landmark(time_ms: u64, above_ms: u64) -> bool {
 }
 
 /// This node's own block is about to leave.
-pub(crate) fn proposed(header: &Header, above_ms: u64) {
+pub fn proposed(header: &Header, above_ms: u64) {
     if is_landmark(header.time_ms, above_ms) {
         tracing::info!(event = "proposed", height = header.height.0, view = header.view.0, epoch = header.epoch.0);
     }
 }
 
 /// A final block was executed. With the level `debug`, each of its transactions is written down too.
-pub(crate) fn executed(commit: &HeightCommit, above_ms: u64) {
+pub fn executed(commit: &HeightCommit, above_ms: u64) {
     let header = &commit.block.header;
     if is_landmark(header.time_ms, above_ms) {
         tracing::info!(
