@@ -3,7 +3,7 @@
 //!
 //! *Invariants:* the same bytes get the same receipt, whatever the pool says of them.
 
-use crate::backend::receipt_proof;
+use crate::block_proofs::receipt_proof;
 use crate::inbox::Inbox;
 use crate::port::Input;
 use crate::waiters::Waiters;
@@ -79,7 +79,7 @@ impl Clients {
 }
 
 /// An account as executed so far.
-pub(crate) fn account_view(store: &dyn Store, account: &AccountId) -> Option<AccountView> {
+pub fn account_view(store: &dyn Store, account: &AccountId) -> Option<AccountView> {
     let bytes = store.state(&account_key(*account)).ok().flatten()?;
     let record = AccountRecord::from_bytes(&bytes).ok()?;
     Some(AccountView { nonce: record.nonce, public_key: record.public_key })

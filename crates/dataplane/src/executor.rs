@@ -1,7 +1,7 @@
 //! The thread that executes final blocks in height order, commits them, and tells whoever waits.
 
+use crate::contained::Closes;
 use crate::context::Context;
-use crate::guarded::Closes;
 use crate::inbox::Inbox;
 use crate::landmarks;
 use crate::metrics::NodeMetrics;
@@ -15,6 +15,7 @@ use rustorium_execution::{
     CommitteeRecord, Input, Keys, Skip, StateRead, StateReadError, arrange, committee_key, execute_with, order,
 };
 use rustorium_gateway::{FinalBlock, Newest, Refused, Submitted};
+use rustorium_state::workers::Workers;
 use rustorium_storage::{HeightCommit, Store, StoreError, TreeWrites};
 use rustorium_types::{
     BlockProof, EpochChange, Hash, Header, Height, LeafWrite, Parameters, ResultClaim, StateKey, TxId, ValidatorSet,
@@ -190,7 +191,7 @@ pub struct Stored {
 pub fn execute_and_store(
     store: &dyn Store,
     basis: &Basis<'_>,
-    (keys, provers): (&Keys, &Scoped),
+    (keys, provers): (&Keys, &impl Workers),
     job: &ExecutionJob,
 ) -> Result<Stored, (&'static str, String)> {
     let started = Instant::now();

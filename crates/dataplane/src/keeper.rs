@@ -3,9 +3,9 @@
 
 use crate::executor::{Progress, store_code};
 use crate::inbox::Inbox;
+use crate::mark::Mark;
 use crate::queue::Queue;
 use crate::shard::Event;
-use crate::vitals::Mark;
 use crate::waiters::Waiters;
 use rustorium_storage::{Store, StoreError};
 use rustorium_types::Height;
@@ -54,14 +54,18 @@ impl Keeping {
 }
 
 /// The keeping thread's parts.
-pub(crate) struct Keeper {
-    pub(crate) keeping: Keeping,
-    pub(crate) inbox: Arc<Inbox>,
-    pub(crate) mark: Arc<Mark>,
+pub struct Keeper {
+    /// What it does.
+    pub keeping: Keeping,
+    /// For failures.
+    pub inbox: Arc<Inbox>,
+    /// How long it has been at its work.
+    pub mark: Arc<Mark>,
 }
 
 impl Keeper {
-    pub(crate) fn run(&self) {
+    /// Keeps what is due, until the node stops or the store fails.
+    pub fn run(&self) {
         while !self.keeping.stopping.load(Ordering::Acquire) {
             self.mark.end();
             std::thread::park_timeout(STORE_SYNC);

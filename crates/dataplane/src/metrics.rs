@@ -212,19 +212,20 @@ impl NodeMetrics {
         register(&mut self.registry.lock())
     }
 
-    pub(crate) fn stage(&self, stage: Stage, us: u64) {
+    /// Observes how long a stage of a view took.
+    pub fn stage(&self, stage: Stage, us: u64) {
         self.stages[stage as usize].observe(Duration::from_micros(us).as_secs_f64());
     }
 
     /// One validator's: two series each, as a histogram of every member would be too many.
-    pub(crate) fn proposed(&self, proposer: ValidatorIndex, us: u64) {
+    pub fn proposed(&self, proposer: ValidatorIndex, us: u64) {
         let label = PeerLabel { peer: proposer.0.to_string() };
         self.leader_seconds.get_or_create(&label).inc_by(Duration::from_micros(us).as_secs_f64());
         self.leader_proposals.get_or_create(&label).inc();
     }
 
     /// The leaders that are passed over now; one that was before shows 0.
-    pub(crate) fn pass_over(&self, before: &[ValidatorIndex], now: &[ValidatorIndex]) {
+    pub fn pass_over(&self, before: &[ValidatorIndex], now: &[ValidatorIndex]) {
         let show = |leaders: &[ValidatorIndex], shown| {
             for leader in leaders {
                 self.passed_over.get_or_create(&PeerLabel { peer: leader.0.to_string() }).set(shown);
@@ -234,7 +235,8 @@ impl NodeMetrics {
         show(now, 1);
     }
 
-    pub(crate) fn executed(&self, commit: &HeightCommit, above_ms: u64, skipped: usize, times: [Duration; 2]) {
+    /// Counts an executed block; `above_ms` is its parent's time, `times` are those of execution and commit.
+    pub fn executed(&self, commit: &HeightCommit, above_ms: u64, skipped: usize, times: [Duration; 2]) {
         let header = &commit.block.header;
         self.height.set(i64::try_from(header.height.0).unwrap_or(i64::MAX));
         self.blocks.inc();
@@ -253,7 +255,8 @@ impl NodeMetrics {
         self.commit.observe(times[1].as_secs_f64());
     }
 
-    pub(crate) fn notified(&self, took: Duration) {
+    /// Observes how long it took to tell all who waited for a block.
+    pub fn notified(&self, took: Duration) {
         self.notify.observe(took.as_secs_f64());
     }
 

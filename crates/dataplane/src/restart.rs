@@ -6,15 +6,15 @@
 //! executes and any light client follows.
 
 use crate::context::Context;
+use crate::error::NodeError;
 use crate::executor::{Basis, StoredState, committee_of, execute_and_store, store_code};
-use crate::node::NodeError;
-use crate::proving::Scoped;
 use crate::shard::ExecutionJob;
 use rustorium_crypto::{
     CheckedBatch, Verified, block_digest, domain, hash::hash_value, payload_root, transaction_id, verify_owners,
     verify_transactions,
 };
 use rustorium_execution::{CommitteeRecord, Execution, Input, Keys, arrange, execute};
+use rustorium_state::workers::Serial;
 use rustorium_storage::{Store, StoreError, Tip};
 use rustorium_txpool::{BlockCaps, weigh};
 use rustorium_types::{
@@ -132,7 +132,7 @@ impl Plan {
             };
             let parameters = &self.context.parameters;
             let basis = Basis { parameters, previous_root, parent_claim, rooted: parameters.state_roots };
-            let stored = execute_and_store(store, &basis, (&Keys::default(), &Scoped(1)), &job)
+            let stored = execute_and_store(store, &basis, (&Keys::default(), &Serial), &job)
                 .map_err(|(code, sentence)| NodeError::new(code, sentence))?;
             (previous_root, parent_claim) = (stored.commit.result_root, block.header.result.root);
         }

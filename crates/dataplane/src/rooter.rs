@@ -1,5 +1,6 @@
 //! The thread that roots the state: off the consensus path, one period at a time, and ahead of its end on an idle chain.
 
+use crate::clock::wall_ms;
 use crate::executor::{read_code, store_code};
 use crate::inbox::Inbox;
 use crate::metrics::NodeMetrics;
@@ -7,7 +8,6 @@ use crate::periods::RootedPeriod;
 use crate::queue::Queue;
 use crate::rooting::{Fold, RootJob, Rooting};
 use crate::shard::Event;
-use crate::threads::wall_ms;
 use crate::tree_rows::{TOP_KEY, Tree};
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};

@@ -7,7 +7,7 @@ use rustorium_storage::{StateView, Store, StoreError, TreeRow};
 use std::sync::Arc;
 
 /// The key of the top node's row: no slot's, whose first byte is the length of a prefix.
-pub(crate) const TOP_KEY: &[u8] = &[u8::MAX];
+pub const TOP_KEY: &[u8] = &[u8::MAX];
 
 /// Rows of one tree.
 pub trait TreeRows: Sync {

@@ -3,12 +3,12 @@
 
 mod order;
 
+use crate::mark::Mark;
 use crate::queue::Queue;
 use crate::room::Place;
 use crate::senders::Credit;
 use crate::senders::Payer;
 use crate::shard::{Admitted, Event, FalseBatch};
-use crate::vitals::Mark;
 use crate::waiters::{Waiter, Waiters};
 use bytes::Bytes;
 use order::{Incoming, Taken, Waiting, Work};
@@ -94,7 +94,8 @@ impl Verifier {
         Self { queues, ready, committee, waiters, unverified, checked, checking, events, marks, time }
     }
 
-    pub(crate) fn register_metrics(&self, registry: &mut Registry) {
+    /// Registers its figures.
+    pub fn register_metrics(&self, registry: &mut Registry) {
         let help = "From a client's transaction to the end of its signature's check, with those it was checked with";
         registry.register("rustorium_txpool_verify_seconds", help, self.time.clone());
     }

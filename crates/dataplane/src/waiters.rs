@@ -42,7 +42,7 @@ impl Waiter {
     }
 
     /// Tells every copy how it ended.
-    pub(crate) fn tell(self, how: &Submitted) {
+    pub fn tell(self, how: &Submitted) {
         self.copies.iter().for_each(|(index, done)| done(*index, how.clone()));
     }
 }
@@ -70,7 +70,8 @@ impl Default for Waiters {
 }
 
 impl Waiters {
-    pub(crate) fn register_metrics(&self, registry: &mut Registry) {
+    /// Registers its figures.
+    pub fn register_metrics(&self, registry: &mut Registry) {
         let help = "From a client's transaction to its receipt being told, where the client waits for that";
         registry.register("rustorium_gateway_finality_seconds", help, self.finality.clone());
     }

@@ -1,6 +1,6 @@
 //! Which final header claims a root, and what shows that it is final.
 
-use crate::backend::{block_proof, storage};
+use crate::block_proofs::{block_proof, storage};
 use crate::periods::claimed_height;
 use parking_lot::Mutex;
 use rustorium_gateway::BackendError;

@@ -1,7 +1,7 @@
 //! One multiproof for many questions at one root.
 
 use super::Claimed;
-use crate::backend::storage;
+use crate::block_proofs::storage;
 use crate::tree_rows::Tree;
 use rustorium_gateway::{At, BackendError, Proven};
 use rustorium_state::proof::{OpenError, open};

@@ -15,7 +15,7 @@ mod sharing;
 pub use claims::{Claimed, Claims, claim_of};
 pub use metrics::ProofMetrics;
 
-use crate::guarded::contained;
+use crate::contained::contained;
 use crate::queue::Queue;
 use cache::ProofCache;
 use make::make;
@@ -61,8 +61,8 @@ pub type ProofSink = Box<dyn FnOnce(Result<Proven, BackendError>) + Send>;
 
 /// One question.
 struct Ask {
-    /// Address of the client that asks.
-    address: IpAddr,
+    /// Site of the client that asks.
+    site: IpAddr,
     /// What it is about, ascending, and where in the state that is.
     subjects: Vec<(Subject, StateKey)>,
     /// The root's height; none for the newest.
@@ -103,15 +103,9 @@ impl ProofPool {
         self.claims.resolve(&*self.store, root)
     }
 
-    /// Asks what `subjects` (ascending, each once, at least one) hold under a root, the newest where none is named.
-    pub fn ask(
-        &self,
-        address: IpAddr,
-        subjects: Vec<Subject>,
-        root: Option<Height>,
-        deadline: Instant,
-        done: ProofSink,
-    ) {
+    /// Asks for a client's site what `subjects` (ascending, each once, at least one) hold under a root, the newest where none
+    /// is named.
+    pub fn ask(&self, site: IpAddr, subjects: Vec<Subject>, root: Option<Height>, deadline: Instant, done: ProofSink) {
         self.metrics.asked.inc();
         let keyed = |subject: Subject| {
             let key = subject_key(&subject);
@@ -124,7 +118,7 @@ impl ProofPool {
         }
         let entered = {
             let mut load = self.load.lock();
-            let entered = load.enter(address, subjects.len(), &self.limits);
+            let entered = load.enter(site, subjects.len(), &self.limits);
             self.show(&load);
             entered
         };
@@ -133,7 +127,7 @@ impl ProofPool {
             return done(Err(BackendError::Busy { retry_after_ms: RETRY_AFTER_MS }));
         }
         // Closed, it drops the question, and with it the sink: the client sees that no answer comes.
-        self.waiting.push(Ask { address, subjects, root, deadline, done });
+        self.waiting.push(Ask { site, subjects, root, deadline, done });
     }
 
     fn cached(&self, subjects: &[(Subject, StateKey)], root: Option<Height>) -> Option<Result<Proven, BackendError>> {
@@ -145,7 +139,7 @@ impl ProofPool {
 
     fn release(&self, ask: &Ask) {
         let mut load = self.load.lock();
-        load.leave(ask.address, ask.subjects.len());
+        load.leave(ask.site, ask.subjects.len());
         self.show(&load);
     }
 

@@ -5,7 +5,6 @@
 
 use super::{Ask, ProofLimits};
 use crate::fair::FairQueue;
-use rustorium_transport::door::site;
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 
@@ -30,8 +29,7 @@ impl Loads {
     }
 
     /// Lets a question of so many keys in; false where the pool, or the site's share of a full one, has no room.
-    pub(super) fn enter(&mut self, address: IpAddr, keys: usize, limits: &ProofLimits) -> bool {
-        let site = site(address);
+    pub(super) fn enter(&mut self, site: IpAddr, keys: usize, limits: &ProofLimits) -> bool {
         let own = self.sites.get(&site).copied();
         let sites = self.sites.len() + usize::from(own.is_none());
         // A client that comes to an empty pool is never too much for it.
@@ -49,8 +47,7 @@ impl Loads {
     }
 
     /// A question of so many keys waits no more.
-    pub(super) fn leave(&mut self, address: IpAddr, keys: usize) {
-        let site = site(address);
+    pub(super) fn leave(&mut self, site: IpAddr, keys: usize) {
         let less = |load: &mut Load| {
             *load = Load { asks: load.asks.saturating_sub(1), keys: load.keys.saturating_sub(keys) };
         };
@@ -71,7 +68,7 @@ pub(super) struct Turns(FairQueue<(IpAddr, bool), Ask>);
 impl Turns {
     /// Puts a question behind the others of its site and size.
     pub(super) fn push(&mut self, ask: Ask, keys_max: usize) {
-        let key = (site(ask.address), ask.subjects.len() > keys_max);
+        let key = (ask.site, ask.subjects.len() > keys_max);
         self.0.push(key, ask);
     }
 
