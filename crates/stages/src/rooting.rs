@@ -4,7 +4,7 @@
 //! *Invariants:* a machine without threads or clock; what is rooted and not claimed by a final header stays above the base
 //! as layers, so that the base is always the state of one certified root.
 
-use crate::periods::{Period, Periods, RootedPeriod, claimed_height};
+use rustorium_shard::periods::{Period, Periods, RootedPeriod, claimed_height};
 use rustorium_state::slot::{Child, Slot};
 use rustorium_state::tables::Tables;
 use rustorium_state::tree::{KeyChange, KvRead, Layer, Layered, Row, TreeDiff, TreeError, update};

@@ -1,7 +1,5 @@
 //! The node's one metrics registry and the figures that the data plane itself keeps.
 
-use crate::port::Input;
-use crate::shard::Stage;
 use parking_lot::Mutex;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -9,6 +7,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Metric, Registry};
+use rustorium_shard::port::Input;
+use rustorium_shard::shard::Stage;
 use rustorium_storage::HeightCommit;
 use rustorium_types::ValidatorIndex;
 use std::collections::{BTreeMap, BTreeSet};

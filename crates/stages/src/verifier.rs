@@ -6,9 +6,6 @@ mod order;
 use crate::mark::Mark;
 use crate::queue::Queue;
 use crate::room::Place;
-use crate::senders::Credit;
-use crate::senders::Payer;
-use crate::shard::{Admitted, Event, FalseBatch};
 use crate::waiters::{Waiter, Waiters};
 use bytes::Bytes;
 use order::{Incoming, Taken, Waiting, Work};
@@ -20,6 +17,9 @@ use rustorium_crypto::{
 };
 use rustorium_gateway::{Refused, Submitted, SubmittedSink, Visit, Wait};
 use rustorium_quorum::Committee;
+use rustorium_shard::senders::Credit;
+use rustorium_shard::senders::Payer;
+use rustorium_shard::shard::{Admitted, Event, FalseBatch};
 use rustorium_types::{
     Batch, Block, BlockDigest, Certificate, Signature, SignedVote, Transaction, TxId, ValidatorIndex,
 };

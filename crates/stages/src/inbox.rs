@@ -1,12 +1,12 @@
 //! Inputs on their way to the core: queued or coalesced, and a descriptor that is readable while some wait, or once the
 //! core's deadline has come.
 
-use crate::port::Input;
 use parking_lot::Mutex;
 use rustix::event::{EventfdFlags, epoll, eventfd};
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use rustix::time::{ClockId, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec};
 use rustix::time::{clock_gettime, timerfd_create, timerfd_settime};
+use rustorium_shard::port::Input;
 use rustorium_types::{Height, ValidatorIndex};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -5,15 +5,15 @@
 //! it; nothing is stored before a quorum of owners' signatures holds; what is stored are blocks like others, which any node
 //! executes and any light client follows.
 
-use crate::context::Context;
 use crate::error::NodeError;
 use crate::executor::{Basis, StoredState, committee_of, execute_and_store, store_code};
-use crate::shard::ExecutionJob;
 use rustorium_crypto::{
     CheckedBatch, Verified, block_digest, domain, hash::hash_value, payload_root, transaction_id, verify_owners,
     verify_transactions,
 };
 use rustorium_execution::{CommitteeRecord, Execution, Input, Keys, arrange, execute};
+use rustorium_shard::context::Context;
+use rustorium_shard::shard::ExecutionJob;
 use rustorium_state::workers::Serial;
 use rustorium_storage::{Store, StoreError, Tip};
 use rustorium_txpool::{BlockCaps, weigh};

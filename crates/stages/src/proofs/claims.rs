@@ -1,9 +1,9 @@
 //! Which final header claims a root, and what shows that it is final.
 
 use crate::block_proofs::{block_proof, storage};
-use crate::periods::claimed_height;
 use parking_lot::Mutex;
 use rustorium_gateway::BackendError;
+use rustorium_shard::periods::claimed_height;
 use rustorium_storage::{Store, StoreError, nearest_root};
 use rustorium_types::{BlockProof, Hash, Header, Height, StateClaim};
 use std::collections::VecDeque;

@@ -4,7 +4,7 @@
 //! that they ask for, and a site's large questions don't keep its small ones waiting.
 
 use super::{Ask, ProofLimits};
-use crate::fair::FairQueue;
+use rustorium_shard::fair::FairQueue;
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 

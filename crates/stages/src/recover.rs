@@ -1,11 +1,11 @@
 //! Decodes what the journal holds above the store's tip, and opens the store at genesis where it is empty.
 
-use crate::context::Context;
 use crate::executor::{StoredState, committee_of, tree_writes};
-use crate::periods::claimed_height;
-use crate::shard::{Floor, Journaled, LiveRecords, Records};
 use bytes::Bytes;
 use rustorium_execution::CommitteeRecord;
+use rustorium_shard::context::Context;
+use rustorium_shard::periods::claimed_height;
+use rustorium_shard::shard::{Floor, Journaled, LiveRecords, Records};
 use rustorium_storage::{HeightCommit, JournalRecord, RecordKind, Store, StoreError, Tip};
 use rustorium_types::{
     Batch, Block, BoundedVec, Certificate, Cursor, Epoch, Genesis, Header, Height, ResultLink, SignedVote, View,

@@ -4,11 +4,11 @@
 //! checked than another who has some waiting, and no site of clients does; strangers get a sixteenth while others wait,
 //! and all that is left.
 
-use crate::fair::FairQueue;
-use crate::senders::Credit;
-use crate::senders::Payer;
 use crate::verifier::Submission;
 use bytes::Bytes;
+use rustorium_shard::fair::FairQueue;
+use rustorium_shard::senders::Credit;
+use rustorium_shard::senders::Payer;
 use rustorium_types::{Batch, Block, BlockDigest, Certificate, SignedVote, Transaction, ValidatorIndex};
 use std::iter;
 use std::net::IpAddr;

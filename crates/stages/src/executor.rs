@@ -1,20 +1,20 @@
 //! The thread that executes final blocks in height order, commits them, and tells whoever waits.
 
 use crate::contained::Closes;
-use crate::context::Context;
 use crate::inbox::Inbox;
-use crate::landmarks;
 use crate::metrics::NodeMetrics;
 use crate::proving::Scoped;
 use crate::queue::Queue;
 use crate::rooting::RootJob;
-use crate::shard::{Ended, Event, Executed, ExecutionJob};
 use crate::waiters::Waiters;
 use rustorium_crypto::{domain, hash::hash_value, transaction_id};
 use rustorium_execution::{
     CommitteeRecord, Input, Keys, Skip, StateRead, StateReadError, arrange, committee_key, execute_with, order,
 };
 use rustorium_gateway::{FinalBlock, Newest, Refused, Submitted};
+use rustorium_shard::context::Context;
+use rustorium_shard::landmarks;
+use rustorium_shard::shard::{Ended, Event, Executed, ExecutionJob};
 use rustorium_state::workers::Workers;
 use rustorium_storage::{HeightCommit, Store, StoreError, TreeWrites};
 use rustorium_types::{

@@ -5,10 +5,10 @@
 
 use crate::block_proofs::receipt_proof;
 use crate::inbox::Inbox;
-use crate::port::Input;
 use crate::waiters::Waiters;
 use rustorium_execution::{AccountRecord, account_key};
 use rustorium_gateway::{ProofStatus, Refused, Submitted};
+use rustorium_shard::port::Input;
 use rustorium_storage::Store;
 use rustorium_txpool::AccountView;
 use rustorium_types::{AccountId, Height, TxId};
