@@ -99,8 +99,10 @@ RUST = {
     "signer": _crate("types crypto quorum"),
     "transport": _crate("types crypto"),
     "sync": _crate("types crypto state", CLOCK, INPUT_OUTPUT),
+    "shard": _crate("types crypto execution storage txpool quorum signer sync", CLOCK, INPUT_OUTPUT),
     "gateway": _crate("types crypto execution transport"),
-    "dataplane": _crate("types crypto state execution storage txpool quorum transport sync gateway signer"),
+    "stages": _crate("types crypto state execution storage txpool quorum sync gateway shard"),
+    "dataplane": _crate("types crypto state execution storage txpool quorum transport sync shard gateway stages signer"),
     "backup": _crate("types crypto execution state storage dataplane"),
     "sim": _crate(
         "types crypto state execution storage txpool quorum transport sync gateway dataplane", CLOCK, INPUT_OUTPUT
@@ -123,7 +125,7 @@ LIBRARIES = {
     "ring": "crypto",
     "rocksdb": "storage",
     "rustls": "transport gateway backup",
-    "tokio": "transport gateway dataplane backup sim",
+    "tokio": "transport gateway stages dataplane backup sim",
     "tracing-subscriber": "native",
     "utoipa": "gateway",
 }

@@ -4,10 +4,10 @@
 //! connect come ever more rarely, up to one in two seconds; who reads the node's findings learns why nothing is signed.
 
 use crate::config::SignerSetting;
+use crate::mark::Mark;
 use crate::metrics::NodeMetrics;
 use crate::queue::Queue;
 use crate::shard::{Event, SignerEvent};
-use crate::vitals::Mark;
 use parking_lot::Mutex;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;

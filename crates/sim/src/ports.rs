@@ -7,13 +7,14 @@ use bytes::Bytes;
 use rustorium_dataplane::clients::Clients;
 use rustorium_dataplane::context::Context;
 use rustorium_dataplane::port::Input;
+use rustorium_dataplane::senders::Credit;
+use rustorium_dataplane::senders::Payer;
 use rustorium_dataplane::serving::{Serving, answer_certificates};
 use rustorium_dataplane::shard::{Ending, ExecutionJob, Ports};
-use rustorium_dataplane::verifier::{Payer, Verifier};
+use rustorium_dataplane::verifier::Verifier;
 use rustorium_quorum::{Evidence, KeptCertificate};
 use rustorium_storage::RecordKind;
 use rustorium_sync::{Source, answer};
-use rustorium_transport::Credit;
 use rustorium_txpool::{AccountView, Refused};
 use rustorium_types::{
     AccountId, Batch, Block, BlockDigest, Certificate, Class, Epoch, EpochChange, Message, PublicKey, Request,

@@ -3,9 +3,11 @@
 
 use super::*;
 use crate::config::{NodeConfig, NodeKeys};
+use crate::contained::{Closes, contained};
 use crate::genesis_file;
 use crate::node::{Node, StartHandle};
 use crate::outside::made;
+use crate::queue::Queue;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustorium_crypto::SigningKey;
 use rustorium_crypto::keystore::StorageKeys;
