@@ -205,7 +205,7 @@ upgrade-rehearsal *REF: build
 regenerate-vectors: venv
     {{ with }} cargo run --release --locked -p rustorium-crypto --example regenerate_vectors
     {{ with }} cargo run --release --locked -p rustorium-execution --example regenerate_proof_vectors
-    {{ with }} {{ seed }} REGENERATE_VECTORS=1 cargo test --release --locked -p rustorium-dataplane --test it leaders::orders
+    {{ with }} {{ seed }} REGENERATE_VECTORS=1 cargo test --release --locked -p rustorium-shard --test it leaders::orders
 
 # write docs/reference again from the code: commands, HTTP, Python, limits
 reference: build

@@ -140,11 +140,11 @@ FIGURES = (
         constant("crates/shard/src/turns.rs", "PEERS_NS_MAX", 1_000_000),
     ),
     (SPEC, r"check (\d+) signatures on", constant("crates/shard/src/shard/checking.rs", "INLINE_SIGNATURES")),
-    (SPEC, r"the last (\d+) epochs' committees", constant("crates/dataplane/src/guests.rs", "FORMER_EPOCHS")),
+    (SPEC, r"the last (\d+) epochs' committees", constant("crates/node/src/guests.rs", "FORMER_EPOCHS")),
     (
         "docs/adr/0027-followers.md",
         r"committees, ([\d,]+) at most",
-        constant("crates/dataplane/src/guests.rs", "FORMER_KEYS"),
+        constant("crates/node/src/guests.rs", "FORMER_KEYS"),
     ),
     (
         SPEC,

@@ -102,12 +102,12 @@ RUST = {
     "shard": _crate("types crypto execution storage txpool quorum signer sync", CLOCK, INPUT_OUTPUT),
     "gateway": _crate("types crypto execution transport"),
     "stages": _crate("types crypto state execution storage txpool quorum sync gateway shard"),
-    "dataplane": _crate("types crypto state execution storage txpool quorum transport sync shard gateway stages signer"),
-    "backup": _crate("types crypto execution state storage dataplane"),
+    "node": _crate("types crypto state execution storage txpool quorum signer transport sync gateway shard stages"),
+    "backup": _crate("types crypto execution state storage stages node"),
     "sim": _crate(
-        "types crypto state execution storage txpool quorum transport sync gateway dataplane", CLOCK, INPUT_OUTPUT
+        "types crypto state execution storage txpool quorum transport sync gateway shard stages", CLOCK, INPUT_OUTPUT
     ),
-    "native": _crate("types crypto zk execution storage txpool transport gateway dataplane backup sim signer"),
+    "native": _crate("types crypto zk execution storage txpool transport gateway shard stages node backup sim signer"),
 }
 # A library that decides where a concern lives has few users.
 LIBRARIES = {
@@ -125,7 +125,7 @@ LIBRARIES = {
     "ring": "crypto",
     "rocksdb": "storage",
     "rustls": "transport gateway backup",
-    "tokio": "transport gateway stages dataplane backup sim",
+    "tokio": "transport gateway stages node backup sim",
     "tracing-subscriber": "native",
     "utoipa": "gateway",
 }

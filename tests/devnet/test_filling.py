@@ -36,7 +36,7 @@ def spoil(net: Devnet, index: int) -> None:
         backend = subprocess.run(
             [sys.executable, "tools/build/backend.py"], cwd=ROOT, capture_output=True, text=True, check=True
         )
-        build = "cargo build --release --locked -q -p rustorium-dataplane --example spoil_state"
+        build = "cargo build --release --locked -q -p rustorium-node --example spoil_state"
         subprocess.run(["bash", "-c", f"{backend.stdout}\n{build}"], cwd=ROOT, check=True)
     command = [str(program), net.net.nodes[index].home, str(net.root / "passphrase")]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -2,7 +2,7 @@
 
 use crate::manifest::FORMAT;
 use rustorium_crypto::seal::SealError;
-use rustorium_dataplane::executor::store_code;
+use rustorium_stages::executor::store_code;
 use rustorium_storage::StoreError;
 use rustorium_types::Height;
 use std::io;

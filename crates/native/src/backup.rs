@@ -11,7 +11,7 @@ use rustorium_backup::{
 };
 use rustorium_crypto::keystore;
 use rustorium_crypto::seal::{AtRest, BackupKey, MasterKey, SealError};
-use rustorium_dataplane::executor::store_code;
+use rustorium_stages::executor::store_code;
 use rustorium_storage::{RocksStore, StoreConfig};
 use rustorium_types::{ChainId, Height};
 use serde::Serialize;

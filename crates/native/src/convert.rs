@@ -3,7 +3,7 @@
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
-use rustorium_dataplane::port::{BlockFacts, CertificateName, Effect, Input, PayloadStatus};
+use rustorium_shard::port::{BlockFacts, CertificateName, Effect, Input, PayloadStatus};
 use rustorium_types::{BlockDigest, Epoch, Height, ValidatorIndex, View, VoteKind};
 
 /// The vocabulary's classes, which are looked up once.

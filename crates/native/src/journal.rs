@@ -4,7 +4,7 @@ use crate::errors::{detached, native_error};
 use crate::storage_key::StorageKey;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
-use rustorium_dataplane::journal_code;
+use rustorium_node::journal_code;
 use rustorium_storage::{Durability, Journal};
 use rustorium_types::ChainId;
 use std::path::Path;

@@ -6,8 +6,8 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use rustorium_crypto::keystore::{self, KeystoreError, Origin, Resealed};
 use rustorium_crypto::{SigningKey, hash, is_small_order};
-use rustorium_dataplane::genesis_file;
 use rustorium_gateway::json::{HeaderView, OperationView, PossessionView, ReceiptView, TransactionView};
+use rustorium_node::genesis_file;
 use rustorium_types::limits::{GENESIS_BYTES_MAX, TRANSACTION_BYTES_MAX};
 use rustorium_types::{
     AccountId, Block, BlockProof, BoundedVec, ChainId, Epoch, Genesis, GeoLocation, Hash, Operation, Possession,

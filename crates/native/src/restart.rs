@@ -6,10 +6,10 @@ use crate::ledger::{genesis_of, key, value_error};
 use crate::storage_key::StorageKey;
 use pyo3::prelude::*;
 use rustorium_crypto::hash::{account_id, chain_id, transaction_id};
-use rustorium_dataplane::executor::store_code;
-use rustorium_dataplane::restart::Plan;
-use rustorium_dataplane::{NodeError, recover};
 use rustorium_execution::{AccountRecord, account_key};
+use rustorium_stages::executor::store_code;
+use rustorium_stages::restart::Plan;
+use rustorium_stages::{NodeError, recover};
 use rustorium_storage::{EpochStore, RocksStore, Store, StoreConfig, StoreError};
 use rustorium_types::limits::TRANSACTION_BYTES_MAX;
 use rustorium_types::{

@@ -10,7 +10,11 @@ pub mod periods;
 pub mod port;
 pub mod rules;
 pub mod senders;
-pub mod shard;
+mod shard;
 pub mod turns;
 
-pub use shard::Shard;
+pub use shard::{
+    Admitted, BlockAhead, CheckedCertificate, Ended, Ending, Event, Executed, ExecutionJob, FalseBatch, Floor,
+    Holdings, JournalSizes, Journaled, LeftOut, LiveRecords, Now, Ports, Records, Shard, SignerEvent, Stage,
+    WorkConfig,
+};

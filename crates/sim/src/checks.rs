@@ -1,7 +1,7 @@
 //! Threads that check signatures. Each reports its results when it is done; those of clients' transactions are reported
 //! in the order in which their checks began.
 
-use rustorium_dataplane::shard::Event;
+use rustorium_shard::Event;
 use std::collections::{BTreeMap, VecDeque};
 
 /// Running checks. Each thread's results are reported when it is done.

@@ -4,7 +4,7 @@
 //! time.
 
 use rustorium_crypto::Work;
-use rustorium_dataplane::shard::{Event, ExecutionJob, Now};
+use rustorium_shard::{Event, ExecutionJob, Now};
 use rustorium_types::Message;
 
 /// An item of work that has a price.

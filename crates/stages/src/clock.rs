@@ -1,6 +1,6 @@
 //! The machine's clocks, as stages and hosts of a shard read them.
 
-use rustorium_shard::shard::Now;
+use rustorium_shard::Now;
 use std::time::{Instant, SystemTime};
 
 /// Reads the machine's clock: Unix ms.

@@ -14,7 +14,7 @@ use rustorium_execution::{
 use rustorium_gateway::{FinalBlock, Newest, Refused, Submitted};
 use rustorium_shard::context::Context;
 use rustorium_shard::landmarks;
-use rustorium_shard::shard::{Ended, Event, Executed, ExecutionJob};
+use rustorium_shard::{Ended, Event, Executed, ExecutionJob};
 use rustorium_state::workers::Workers;
 use rustorium_storage::{HeightCommit, Store, StoreError, TreeWrites};
 use rustorium_types::{

@@ -6,7 +6,7 @@ use crate::inbox::Inbox;
 use crate::mark::Mark;
 use crate::queue::Queue;
 use crate::waiters::Waiters;
-use rustorium_shard::shard::Event;
+use rustorium_shard::Event;
 use rustorium_storage::{Store, StoreError};
 use rustorium_types::Height;
 use std::sync::Arc;

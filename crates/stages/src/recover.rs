@@ -5,7 +5,7 @@ use bytes::Bytes;
 use rustorium_execution::CommitteeRecord;
 use rustorium_shard::context::Context;
 use rustorium_shard::periods::claimed_height;
-use rustorium_shard::shard::{Floor, Journaled, LiveRecords, Records};
+use rustorium_shard::{Floor, Journaled, LiveRecords, Records};
 use rustorium_storage::{HeightCommit, JournalRecord, RecordKind, Store, StoreError, Tip};
 use rustorium_types::{
     Batch, Block, BoundedVec, Certificate, Cursor, Epoch, Genesis, Header, Height, ResultLink, SignedVote, View,

@@ -12,8 +12,8 @@ use rustorium_crypto::{
     verify_transactions,
 };
 use rustorium_execution::{CommitteeRecord, Execution, Input, Keys, arrange, execute};
+use rustorium_shard::ExecutionJob;
 use rustorium_shard::context::Context;
-use rustorium_shard::shard::ExecutionJob;
 use rustorium_state::workers::Serial;
 use rustorium_storage::{Store, StoreError, Tip};
 use rustorium_txpool::{BlockCaps, weigh};

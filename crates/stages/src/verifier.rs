@@ -19,7 +19,7 @@ use rustorium_gateway::{Refused, Submitted, SubmittedSink, Visit, Wait};
 use rustorium_quorum::Committee;
 use rustorium_shard::senders::Credit;
 use rustorium_shard::senders::Payer;
-use rustorium_shard::shard::{Admitted, Event, FalseBatch};
+use rustorium_shard::{Admitted, Event, FalseBatch};
 use rustorium_types::{
     Batch, Block, BlockDigest, Certificate, Signature, SignedVote, Transaction, TxId, ValidatorIndex,
 };

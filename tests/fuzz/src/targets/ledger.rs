@@ -6,8 +6,8 @@ use rustorium_crypto::{
     SigningKey, batch_digest, block_digest, chain_id, verify_batch, verify_certificate, verify_transactions,
     verify_vote,
 };
-use rustorium_dataplane::genesis_file::{from_json, to_json};
 use rustorium_execution::{Trust, check_genesis};
+use rustorium_node::genesis_file::{from_json, to_json};
 use rustorium_types::limits::{BATCH_BYTES_MAX, FRAME_BYTES_MAX, GENESIS_BYTES_MAX, TRANSACTION_BYTES_MAX};
 use rustorium_types::*;
 use std::collections::BTreeSet;

@@ -1,0 +1,104 @@
+//! A panic on each thread of a node, and in what a node does for others.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use super::*;
+use crate::config::{NodeConfig, NodeKeys};
+use crate::genesis_file;
+use crate::node::{Node, StartHandle};
+use crate::outside::made;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustorium_crypto::SigningKey;
+use rustorium_crypto::keystore::StorageKeys;
+use rustorium_crypto::seal::MasterKey;
+use rustorium_stages::contained::{Closes, contained};
+use rustorium_stages::queue::Queue;
+use rustorium_types::Parameters;
+use std::path::Path;
+use std::sync::mpsc::channel;
+use std::time::Duration;
+
+/// The first of four validators, whose peers never come up.
+fn start(home: &Path) -> Node {
+    let genesis = made::genesis_of(1, 1_000, Parameters { state_roots: false, ..Parameters::default() });
+    std::fs::write(home.join("genesis.json"), genesis_file::to_json(&genesis)).unwrap();
+    let nowhere = "127.0.0.1:0";
+    let config = serde_json::json!({
+        "home": home, "name": "a", "genesis_path": home.join("genesis.json"), "peers": [],
+        "p2p_listen": nowhere, "http_listen": nowhere, "metrics_listen": nowhere, "client_listen": nowhere,
+    });
+    let config: NodeConfig = serde_json::from_value(config).unwrap();
+    let keys = NodeKeys {
+        storage: StorageKeys { newest: Arc::new(MasterKey::from_secret(&[1; 32]).unwrap()), before: None },
+        node: SigningKey::from_seed(&[110; 32]),
+        validator: Some(made::validator_key(0)),
+    };
+    Node::start(config, keys, &StartHandle::default()).unwrap()
+}
+
+/// What stopped the node, once something has.
+fn failure(node: &Node) -> (String, String) {
+    loop {
+        if let Err(failure) = node.inbox().drain(100) {
+            return failure;
+        }
+        let patience = Timespec { tv_sec: 20, tv_nsec: 0 };
+        let readable = poll(&mut [PollFd::new(node.inbox(), PollFlags::IN)], Some(&patience)).unwrap();
+        assert_eq!(readable, 1, "nothing is told");
+    }
+}
+
+/// Ends the node, or fails where that takes longer than anybody would wait.
+fn close(node: Node) {
+    let (done, ended) = channel();
+    std::thread::spawn(move || {
+        node.close();
+        done.send(()).unwrap();
+    });
+    ended.recv_timeout(Duration::from_secs(30)).unwrap();
+}
+
+#[test]
+fn a_panic_on_any_thread_stops_the_node_which_then_ends() {
+    for thread in ["shard", "execute", "keep", "verify", "snapshots", "certificates"] {
+        let home = tempfile::tempdir().unwrap();
+        faults::FAULTY.set(Some(thread));
+        let node = start(home.path());
+        faults::FAULTY.set(None);
+        let (code, sentence) = failure(&node);
+        assert_eq!(code, "thread-panicked");
+        assert!(sentence.contains(&format!("`{thread}`")) && sentence.contains("start the node again"), "{sentence}");
+        close(node);
+    }
+}
+
+#[test]
+fn a_node_without_a_fault_ends_when_it_is_told_to() {
+    let home = tempfile::tempdir().unwrap();
+    let node = start(home.path());
+    assert_eq!(node.inbox().failure(), None);
+    close(node);
+}
+
+#[test]
+fn a_panic_in_an_answer_ends_that_answer_alone() {
+    assert_eq!(contained("a question", || 7), Some(7));
+    let nobody: Option<()> = contained("a question", || panic!("a fault"));
+    assert_eq!(nobody, None);
+    assert_eq!(contained("the next question", || 8), Some(8));
+}
+
+#[test]
+fn whoever_waits_for_a_thread_that_panicked_is_let_go() {
+    let queue: Arc<Queue<u8>> = Arc::default();
+    let closes = Closes(queue.clone());
+    let inbox = Arc::new(Inbox::new().unwrap());
+    let mut threads = Threads::new(inbox.clone());
+    let panics = move || {
+        let _closes = closes;
+        panic!("a fault");
+    };
+    threads.spawn("a part", panics).unwrap();
+    assert!(!queue.take(None, &mut Default::default()));
+    threads.join();
+    assert!(inbox.failure().unwrap().contains("`a part`"));
+}

@@ -1,0 +1,180 @@
+//! What frames and links become: events of the shard, work of the serving thread, or nothing.
+
+use crate::guarded;
+use crate::links::Links;
+use crate::outside::Question;
+use crate::outside::routing::{Allowed, Route, route};
+use rustorium_shard::Event;
+use rustorium_shard::senders::Credit;
+use rustorium_stages::inbox::Inbox;
+use rustorium_stages::queue::Queue;
+use rustorium_transport::{Frame, Handler};
+use rustorium_types::{Hash, Message, PublicKey};
+use std::sync::Arc;
+
+/// The transport's handler.
+pub(crate) struct Inbound {
+    pub(crate) events: Arc<Queue<Event>>,
+    pub(crate) links: Arc<Links>,
+    pub(crate) questions: Arc<Queue<Question>>,
+    /// Whether anybody may submit transactions.
+    pub(crate) open: bool,
+    /// For failures.
+    pub(crate) inbox: Arc<Inbox>,
+}
+
+impl Handler for Inbound {
+    fn frame(&self, frame: Frame) {
+        let Frame { from, bytes, credit, .. } = frame;
+        let credit = Credit::of(credit);
+        let message = match Message::from_frame(frame.class, &bytes) {
+            Ok(message) => message,
+            Err(error) => return tracing::warn!(event = "frame_refused", peer = %Hash(from), reason = %error),
+        };
+        let (standing, epoch) = (self.links.standing(&from), self.links.context().epoch());
+        let allowed = Allowed {
+            shows_end: &|| self.links.take_asked(&from),
+            submits: &|| self.open || self.links.guests().is_named(&from),
+        };
+        match route(standing, epoch, &allowed, message) {
+            Route::Shard(message) => self.events.push(Event::Peer { from, message, frame: bytes, credit }),
+            Route::Serve(work) => self.questions.push(Question { from, standing, work, credit }),
+            Route::Drop => {}
+        }
+    }
+
+    fn link(&self, node_key: &PublicKey, up: bool) {
+        let event = if up { "link_up" } else { "link_down" };
+        match self.links.place(node_key) {
+            Some(peer) => tracing::info!(event, peer = peer.0),
+            None => tracing::info!(event, follower = %Hash(*node_key)),
+        }
+        self.links.set(node_key, up);
+        self.events.push(Event::Link { node_key: *node_key, up });
+    }
+
+    fn replaced(&self, node_key: &PublicKey) {
+        tracing::warn!(event = "link_replaced", peer = %Hash(*node_key), "another process connects with this node's key");
+        self.events.push(Event::Replaced { node_key: *node_key });
+    }
+
+    fn panicked(&self, part: &'static str) {
+        guarded::stop(&self.inbox, part);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use rustorium_crypto::SigningKey;
+    use rustorium_shard::context::Context;
+    use rustorium_transport::Credit;
+    use rustorium_types::{
+        BoundedBytes, BoundedVec, Certificate, Epoch, Genesis, Height, PROTOCOL_VERSION, Parameters, Report, Request,
+        Response, Validator, View, VoteBody, VoteKind,
+    };
+    use std::collections::{BTreeMap, VecDeque};
+    use std::time::Duration;
+
+    const MEMBER: PublicKey = [1; 32];
+    const STRANGER: PublicKey = [9; 32];
+
+    fn inbound() -> Inbound {
+        let validator = |index: u8| Validator {
+            name: BoundedBytes::default(),
+            validator_key: [index + 100; 32],
+            node_key: [index; 32],
+            owner_key: [index; 32],
+            region: 0,
+            address: BoundedBytes::default(),
+        };
+        let genesis = Genesis {
+            version: PROTOCOL_VERSION,
+            name: BoundedBytes::default(),
+            time_ms: 0,
+            parameters: Parameters::default(),
+            validators: BoundedVec::new((0..4).map(validator).collect()).unwrap(),
+            accounts: BoundedVec::default(),
+            pools: BoundedVec::default(),
+        };
+        let context = Arc::new(Context::new(&genesis, SigningKey::from_seed(&[1; 32])));
+        let links = Arc::new(Links::new(context, [0; 32], BTreeMap::new()));
+        Inbound {
+            events: Arc::default(),
+            links,
+            questions: Arc::default(),
+            open: true,
+            inbox: Arc::new(Inbox::new().unwrap()),
+        }
+    }
+
+    /// What of a peer's frames reaches the shard.
+    fn heard(inbound: &Inbound, from: PublicKey, messages: impl IntoIterator<Item = Message>) -> usize {
+        for message in messages {
+            let (class, bytes) = (message.class(), message.to_frame().into());
+            inbound.frame(Frame { from, class, bytes, credit: Credit::default() });
+        }
+        let mut events = VecDeque::new();
+        inbound.events.take(Some(Duration::ZERO), &mut events);
+        events.len()
+    }
+
+    fn certificate(epoch: Epoch) -> Message {
+        let context = inbound().links.context();
+        let (chain, shard, view) = (context.committee.chain, context.committee.shard, View(1));
+        let (kind, block) = (VoteKind::Nullify, rustorium_types::BlockDigest::ZERO);
+        let body = VoteBody { chain, shard, epoch, view, kind, block };
+        Message::Certificate(Box::new(Certificate { body, signatures: BoundedVec::default() }))
+    }
+
+    fn all_kinds() -> Vec<Message> {
+        vec![
+            Message::Report(Report::default()),
+            Message::Transactions(BoundedVec::default()),
+            Message::Request { id: 1, request: Request::FinalBlocks { first: Height(1), count: 256 } },
+            Message::Request { id: 2, request: Request::EpochEnd(Epoch(0)) },
+            Message::Request { id: 3, request: Request::Block(rustorium_types::BlockDigest::ZERO) },
+            Message::Request { id: 4, request: Request::OwnSignatures { next_seq: 0 } },
+            Message::Response { id: 5, response: Response::NotHeld },
+            certificate(Epoch(0)),
+            certificate(Epoch(1)),
+        ]
+    }
+
+    #[test]
+    fn nothing_that_a_stranger_sends_waits_with_what_consensus_needs() {
+        assert_eq!(heard(&inbound(), STRANGER, all_kinds()), 0);
+    }
+
+    #[test]
+    fn a_members_questions_about_history_are_answered_elsewhere_and_the_rest_is_heard() {
+        let inbound = inbound();
+        assert_eq!(heard(&inbound, MEMBER, all_kinds()), all_kinds().len() - 2);
+        assert_eq!(inbound.questions.len(), 2);
+    }
+
+    #[test]
+    fn of_a_guest_the_shard_hears_of_a_later_epoch_alone() {
+        let inbound = inbound();
+        inbound.links.guests().set_named([STRANGER].into());
+        assert_eq!(heard(&inbound, STRANGER, all_kinds()), 1);
+    }
+
+    #[test]
+    fn transactions_are_taken_of_anybody_where_submitting_is_open_and_else_of_named_keys() {
+        let mut inbound = inbound();
+        let transactions = || [Message::Transactions(BoundedVec::default())];
+        heard(&inbound, STRANGER, transactions());
+        assert_eq!(inbound.questions.len(), 1);
+        inbound.open = false;
+        heard(&inbound, STRANGER, transactions());
+        assert_eq!(inbound.questions.len(), 1);
+        inbound.links.guests().set_target([STRANGER].into());
+        heard(&inbound, STRANGER, transactions());
+        assert_eq!(inbound.questions.len(), 1, "a newcomer isn't one whom the owner named");
+        inbound.links.guests().set_named([STRANGER].into());
+        heard(&inbound, STRANGER, transactions());
+        assert_eq!(inbound.questions.len(), 2);
+    }
+}

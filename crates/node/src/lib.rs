@@ -1,0 +1,30 @@
+//! One process: threads, links, the home's files, metrics and state sync around a shard's replica and its stages.
+//!
+//! *Invariants:* composition only, no rule of the ledger lives here that another room could own; it is the one place that
+//! knows links, clients' servers and the shard; no thread of this crate ever takes the interpreter's lock.
+
+pub mod backend;
+mod certificate_server;
+mod codes;
+pub mod config;
+pub mod copier;
+pub mod genesis_file;
+mod guarded;
+pub mod guests;
+mod inbound;
+pub mod links;
+pub mod node;
+pub mod notices;
+mod opening;
+pub mod outside;
+pub mod remote_signer;
+pub mod rotator;
+mod scraped;
+mod starting;
+pub mod statesync;
+pub mod threads;
+pub mod vitals;
+
+pub use codes::journal_code;
+
+pub use node::{Node, StartHandle};

@@ -1,0 +1,133 @@
+//! Transactions of nodes outside the committee: what is cheap to see is looked at first, and then the one signature.
+
+use crate::threads::ShardGauges;
+use rustorium_crypto::{Verified, verify_transactions};
+use rustorium_stages::clients::account_view;
+use rustorium_storage::Store;
+use rustorium_txpool::PoolConfig;
+use rustorium_types::{ChainId, TRANSACTION_VERSION, Transaction, TxId};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// What became of a transaction.
+#[derive(Debug)]
+pub(crate) enum Looked {
+    /// The pool may have it.
+    Good(TxId, Arc<Verified<Transaction>>),
+    /// The pool would refuse it, or its sender has no such account.
+    Useless,
+    /// Its signature is false.
+    False,
+}
+
+/// Looks at outsiders' transactions.
+pub(crate) struct Intake {
+    pub(crate) chain: ChainId,
+    pub(crate) pool: PoolConfig,
+    /// Transactions that this node holds at most, for its clients and in its pool.
+    pub(crate) capacity: usize,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) gauges: Arc<ShardGauges>,
+}
+
+impl Intake {
+    pub(crate) fn look(&self, transaction: Transaction) -> Looked {
+        if !self.may_be_pooled(&transaction) {
+            return Looked::Useless;
+        }
+        let checked = verify_transactions(vec![transaction]).pop();
+        match checked {
+            Some(Ok((id, transaction))) => Looked::Good(id, Arc::new(transaction)),
+            _ => Looked::False,
+        }
+    }
+
+    fn may_be_pooled(&self, transaction: &Transaction) -> bool {
+        let body = &transaction.body;
+        let room = self.gauges.pool_transactions.load(Ordering::Relaxed) < self.capacity;
+        if !room || body.chain != self.chain || body.version != TRANSACTION_VERSION {
+            return false;
+        }
+        let bytes = rustorium_types::encode(transaction).len();
+        let header_ms = self.store.tip().map_or(0, |tip| tip.header.time_ms);
+        if bytes > self.pool.transaction_bytes_max || body.expires_at_ms <= header_ms {
+            return false;
+        }
+        let Some(account) = account_view(&*self.store, &body.sender) else { return false };
+        let ahead = body.nonce.checked_sub(account.nonce);
+        account.public_key == body.public_key && ahead.is_some_and(|ahead| ahead <= self.pool.gap_max)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use rustorium_storage::MemStore;
+    use rustorium_types::{BoundedVec, Genesis, Parameters, TransactionBody};
+
+    use crate::outside::made::{START_MS, account, genesis_of, signer};
+
+    fn genesis() -> Genesis {
+        genesis_of(2, 1_000_000, Parameters::default())
+    }
+
+    /// An empty transaction of account 0 with this nonce.
+    pub(crate) fn transaction(nonce: u64) -> Transaction {
+        changed(nonce, |_| ())
+    }
+
+    fn changed(nonce: u64, change: impl FnOnce(&mut TransactionBody)) -> Transaction {
+        let mut body = TransactionBody {
+            version: TRANSACTION_VERSION,
+            chain: rustorium_crypto::chain_id(&genesis()),
+            sender: account(0),
+            public_key: signer(0).public(),
+            nonce,
+            expires_at_ms: START_MS + 3_600_000,
+            work_limit: 100_000,
+            shard_hint: None,
+            location: None,
+            data: BoundedVec::default(),
+        };
+        change(&mut body);
+        signer(0).sign_transaction(body).into_inner()
+    }
+
+    fn intake() -> Intake {
+        let store: Arc<dyn Store> = Arc::new(MemStore::new());
+        rustorium_stages::recover::tip_of(&*store, &genesis()).unwrap();
+        let chain = rustorium_crypto::chain_id(&genesis());
+        Intake { chain, pool: PoolConfig::default(), capacity: 10, store, gauges: Arc::default() }
+    }
+
+    /// With a signature that is false, so that checking it shows.
+    fn broken(mut transaction: Transaction) -> Transaction {
+        transaction.signature[0] ^= 1;
+        transaction
+    }
+
+    #[test]
+    fn a_good_transaction_is_handed_on_and_one_with_a_false_signature_is_charged() {
+        assert!(matches!(intake().look(transaction(0)), Looked::Good(..)));
+        assert!(matches!(intake().look(broken(transaction(0))), Looked::False));
+    }
+
+    #[test]
+    fn what_the_pool_would_refuse_costs_no_check_of_a_signature() {
+        let useless = [
+            changed(0, |body| body.chain = ChainId([9; 32])),
+            changed(0, |body| body.version = TRANSACTION_VERSION + 1),
+            changed(0, |body| body.expires_at_ms = START_MS),
+            changed(0, |body| body.sender = account(7)),
+            changed(0, |body| body.public_key = signer(1).public()),
+            changed(1_000_000, |_| ()),
+        ];
+        for transaction in useless {
+            assert!(matches!(intake().look(broken(transaction)), Looked::Useless));
+        }
+        let full = intake();
+        full.gauges.pool_transactions.store(10, Ordering::Relaxed);
+        assert!(matches!(full.look(broken(transaction(0))), Looked::Useless));
+    }
+}

@@ -1,0 +1,72 @@
+//! Where a peer's frame goes: to the shard, to the thread that answers from the store, or nowhere.
+//!
+//! *Invariants:* of a node outside the committee the shard gets only what the rules of epochs need of it: how its own epoch
+//! ended, once asked, what guests say of a later epoch, and answers of nodes that this one dials.
+
+use super::desk::Work;
+use rustorium_shard::senders::epoch_of;
+use rustorium_types::{Epoch, Message, Request, Response, ValidatorIndex};
+
+/// What the owner of a node key is to this node.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Standing {
+    /// A member of the epoch's committee.
+    Member(ValidatorIndex),
+    /// A node that this one dials besides the committee.
+    Seed,
+    /// Let in by name: a follower, a newcomer that operators want, or a member of a former committee.
+    Guest,
+    /// Nobody named it.
+    Stranger,
+}
+
+/// Where a message goes.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Route {
+    /// To the shard.
+    Shard(Message),
+    /// To the serving thread.
+    Serve(Work),
+    /// It isn't heard.
+    Drop,
+}
+
+/// What this node lets a sender do.
+pub(crate) struct Allowed<'a> {
+    /// Whether this node asked it how the epoch ended; once.
+    pub(crate) shows_end: &'a dyn Fn() -> bool,
+    /// Whether its transactions are taken.
+    pub(crate) submits: &'a dyn Fn() -> bool,
+}
+
+/// Where a message goes that came from a node of this standing, while this node is in `epoch`.
+pub(crate) fn route(standing: Standing, epoch: Epoch, allowed: &Allowed<'_>, message: Message) -> Route {
+    match (standing, message) {
+        (_, Message::Request { id, request: Request::State(request) }) => {
+            Route::Serve(Work::Answer { id, request: Request::State(request) })
+        }
+        (Standing::Member(_), Message::Request { id, request })
+            if matches!(request, Request::FinalBlocks { .. } | Request::EpochEnd(_)) =>
+        {
+            Route::Serve(Work::Answer { id, request })
+        }
+        (Standing::Member(_), message) => Route::Shard(message),
+        (_, Message::Request { id, request }) => Route::Serve(Work::Answer { id, request }),
+        (_, Message::Transactions(transactions)) if (allowed.submits)() => {
+            Route::Serve(Work::Take(transactions.into_vec().into()))
+        }
+        // Who left the committee with the last epoch may still show how it ended; a quorum's word needs no sender.
+        (_, Message::Response { id, response: Response::EpochEnd(change) }) if (allowed.shows_end)() => {
+            Route::Shard(Message::Response { id, response: Response::EpochEnd(change) })
+        }
+        (Standing::Seed, message @ Message::Response { .. }) => Route::Shard(message),
+        (Standing::Stranger, _) => Route::Drop,
+        (_, message) => match epoch_of(&message) {
+            // R31: this is how a node learns that its epoch is over.
+            Some(said) if said > epoch => Route::Shard(message),
+            // R31: and how one that is behind is told.
+            Some(said) if said < epoch && matches!(message, Message::Heartbeat(_)) => Route::Serve(Work::ShowEnd(said)),
+            _ => Route::Drop,
+        },
+    }
+}

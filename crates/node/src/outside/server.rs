@@ -1,0 +1,131 @@
+//! The thread that answers peers from the store and looks at outsiders' transactions, behind all that consensus needs.
+
+use super::desk::{Desk, Question, Turn, Work};
+use super::intake::{Intake, Looked};
+use crate::statesync::Offers;
+use rustorium_shard::Event;
+use rustorium_stages::contained::contained;
+use rustorium_stages::executor::store_code;
+use rustorium_stages::queue::Queue;
+use rustorium_stages::serving::Serving;
+use rustorium_storage::Store;
+use rustorium_sync::answer;
+use rustorium_sync::state::answer_state;
+use rustorium_transport::Transport;
+use rustorium_types::{Class, Hash, Message, PublicKey, Request, Response, Transaction};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How often it looks for new snapshots.
+const LOOK: Duration = Duration::from_millis(500);
+/// How far the thread steps back behind the others.
+const NICE: i32 = 10;
+/// How long a key is refused whose transactions were false.
+const BARRED: Duration = Duration::from_secs(600);
+
+/// The thread's parts.
+pub struct Server {
+    /// What is offered.
+    offers: Arc<Offers>,
+    /// What is asked; closed at the end.
+    questions: Arc<Queue<Question>>,
+    /// Where answers go.
+    transport: Transport,
+    store: Arc<dyn Store>,
+    /// Where transactions go. None: they are dropped.
+    intake: Option<(Intake, Arc<Queue<Event>>)>,
+    start: Instant,
+}
+
+impl Server {
+    /// Answers from `store` and `offers` what comes to `questions`, over `transport`.
+    pub fn new(
+        offers: Arc<Offers>,
+        questions: Arc<Queue<Question>>,
+        transport: Transport,
+        store: Arc<dyn Store>,
+    ) -> Self {
+        Self { offers, questions, transport, store, intake: None, start: Instant::now() }
+    }
+
+    /// And hands outsiders' transactions on to the shard.
+    pub(crate) fn with_intake(self, intake: Intake, events: Arc<Queue<Event>>) -> Self {
+        Self { intake: Some((intake, events)), ..self }
+    }
+
+    fn now_us(&self) -> u64 {
+        u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+
+    /// Answers until the queue closes.
+    pub fn run(self) {
+        if let Err(error) = rustix::process::nice(NICE) {
+            tracing::debug!(event = "nice_failed", reason = %error);
+        }
+        let (mut waiting, mut desk) = (VecDeque::new(), Desk::default());
+        let mut looked_at: Option<Instant> = None;
+        loop {
+            let due = desk.next_due_us().map(|due| Duration::from_micros(due.saturating_sub(self.now_us())));
+            if !self.questions.take(Some(due.map_or(LOOK, |due| due.min(LOOK))), &mut waiting) {
+                return;
+            }
+            let now_us = self.now_us();
+            waiting.drain(..).for_each(|question| desk.push(now_us, question));
+            if looked_at.is_none_or(|at| at.elapsed() >= LOOK) {
+                looked_at = Some(Instant::now());
+                if let Err(error) = self.offers.refresh() {
+                    // Whoever writes meets the same, and stops the node.
+                    tracing::error!(event = "snapshot_failed", code = store_code(&error), reason = %error);
+                }
+            }
+            if let Some((from, turn)) = desk.next(now_us, &|key| self.transport.has_room(key, Class::Sync)) {
+                contained("snapshots", || self.take(&mut desk, &from, turn));
+            }
+        }
+    }
+
+    fn take(&self, desk: &mut Desk, from: &PublicKey, turn: Turn) {
+        match turn {
+            Turn::Answer(work, credit) => {
+                if let Some(frame) = self.answer(work) {
+                    desk.charge(self.now_us(), from, frame.len());
+                    // An answer that finds no room is asked for again.
+                    let _ = self.transport.send_to(from, Class::Sync, frame.into());
+                }
+                drop(credit);
+            }
+            Turn::Look(transaction) => self.look(desk, from, transaction),
+        }
+    }
+
+    fn answer(&self, work: Work) -> Option<Vec<u8>> {
+        let (id, response) = match work {
+            Work::Answer { id, request: Request::State(request) } => {
+                let answer = answer_state(&*self.offers, &request);
+                (id, answer.map_or(Response::NotHeld, |answer| Response::State(Box::new(answer))))
+            }
+            Work::Answer { id, request } => (id, answer(&Serving { memory: None, store: &*self.store }, &request)),
+            Work::ShowEnd(epoch) => (0, Response::EpochEnd(Box::new(self.store.epoch(epoch).ok().flatten()?))),
+            Work::Take(_) => return None,
+        };
+        Some(Message::Response { id, response }.to_frame())
+    }
+
+    fn look(&self, desk: &mut Desk, from: &PublicKey, transaction: Transaction) {
+        let Some((intake, events)) = &self.intake else { return };
+        match intake.look(transaction) {
+            Looked::Good(id, transaction) => {
+                events.push(Event::Transactions { transactions: vec![(id, transaction)], from_client: false });
+            }
+            Looked::Useless => {}
+            Looked::False => {
+                if desk.lied(self.now_us(), from) {
+                    let advice = "it sent false signatures: it is refused for ten minutes";
+                    tracing::warn!(event = "follower_barred", follower = %Hash(*from), advice);
+                    self.transport.bar(from, BARRED);
+                }
+            }
+        }
+    }
+}

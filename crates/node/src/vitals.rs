@@ -1,0 +1,266 @@
+//! What a running node's parts tell of themselves: how long each has been at its work, and what was found wrong.
+//!
+//! *Invariants:* only measures; whoever judges them (the watch in Python) does so apart from the threads that it watches.
+
+use crate::links::Links;
+use crate::remote_signer::{RemoteSigner, SignerNote};
+use crate::threads::ShardGauges;
+use parking_lot::Mutex;
+use rustorium_gateway::Tls;
+use rustorium_gateway::tls::TlsState;
+use rustorium_shard::{BlockAhead, Event, ExecutionJob, LeftOut};
+use rustorium_stages::queue::Queue;
+use rustorium_storage::{Journal, Store};
+use rustorium_types::{Hash, PublicKey, ValidatorIndex};
+use serde::Serialize;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+/// Arrivals of a peer that wait to be read.
+const ARRIVALS_MAX: usize = 64;
+
+/// When peers were heard, by node key, in microseconds since the node started; taken by who reads.
+#[derive(Default)]
+pub struct Arrivals(Mutex<BTreeMap<PublicKey, VecDeque<u64>>>);
+
+impl Arrivals {
+    /// Peers were heard.
+    pub fn note(&self, keys: impl Fn(ValidatorIndex) -> Option<PublicKey>, heard: Vec<(ValidatorIndex, u64)>) {
+        let mut all = self.0.lock();
+        for (peer, at_us) in heard {
+            if let Some(key) = keys(peer) {
+                let queue = all.entry(key).or_default();
+                if queue.len() == ARRIVALS_MAX {
+                    queue.pop_front();
+                }
+                queue.push_back(at_us);
+            }
+        }
+    }
+
+    fn take(&self) -> BTreeMap<PublicKey, VecDeque<u64>> {
+        std::mem::take(&mut *self.0.lock())
+    }
+}
+
+/// A thread, and how long it has been at what it has.
+#[derive(Serialize)]
+pub struct StageNote {
+    /// Its name.
+    pub name: &'static str,
+    /// For how long it has had work without coming for more; 0 while it waits for work.
+    pub busy_ms: u64,
+}
+
+/// A peer of the committee.
+#[derive(Serialize)]
+pub struct PeerNote {
+    /// Its name.
+    pub name: String,
+    /// Whether its link is up.
+    pub up: bool,
+    /// When its core was heard since the last reading, at most once a heartbeat.
+    pub heard_us: Vec<u64>,
+    /// Whether its views are given up at once, since it lost its last turns.
+    pub passed_over: bool,
+}
+
+/// A block that waited for this node's clock and for nothing else.
+#[derive(Serialize)]
+pub struct AheadNote {
+    /// Its proposer's name.
+    pub proposer: String,
+    /// By how much its time was ahead of the clock.
+    pub ahead_ms: u64,
+    /// When that was found, by the clock of `heard_us`.
+    pub at_us: u64,
+}
+
+/// A home that leaves out what this node sends it.
+#[derive(Serialize)]
+pub struct LeftOutNote {
+    /// Its name.
+    pub home: String,
+    /// How many of the last were in no batch of its in time.
+    pub missed: usize,
+    /// The last so many.
+    pub of: usize,
+}
+
+/// One reading.
+#[derive(Serialize)]
+pub struct VitalsNote {
+    /// The clock of `heard_us`.
+    pub now_us: u64,
+    /// All that take work.
+    pub stages: Vec<StageNote>,
+    /// Syncs of the journal since the start.
+    pub syncs: u64,
+    /// The time that they took.
+    pub sync_us: u64,
+    /// Bytes of the journal from the oldest record that is needed to its end.
+    pub journal_bytes: u64,
+    /// When the oldest record that is needed was appended, by the clock of `heard_us`; 0 for none.
+    pub journal_oldest_us: u64,
+    /// The store's first damage.
+    pub damaged: Option<String>,
+    /// The height from which on a quorum has other results than this node.
+    pub diverged: Option<u64>,
+    /// The next height, where no peer holds it any more.
+    pub unserved: Option<u64>,
+    /// Members that aren't listened to, and why.
+    pub cut_off: Vec<String>,
+    /// Whether more members than f sent false signatures of late.
+    pub many_liars: bool,
+    /// Whether it has executed about as far as its peers.
+    pub synced: bool,
+    /// The time of the newest certified block, Unix ms; 0 before the first turn.
+    pub chain_ms: u64,
+    /// How far a block's time may be ahead of a voter's clock.
+    pub clock_ahead_ms_max: u64,
+    /// The newest block that was further ahead than that, and lacked nothing else.
+    pub block_ahead: Option<AheadNote>,
+    /// Homes that leave out what this node sends them.
+    pub left_out: Vec<LeftOutNote>,
+    /// The gateway's TLS.
+    pub tls: Option<TlsState>,
+    /// The process that signs for this node; none: it has its key itself.
+    pub signer: Option<SignerNote>,
+    /// All peers of the committee.
+    pub peers: Vec<PeerNote>,
+}
+
+type Busy = Box<dyn Fn() -> Option<Duration> + Send + Sync>;
+
+/// Everything that is read.
+pub(crate) struct Vitals {
+    pub(crate) start: Instant,
+    pub(crate) stages: Vec<(&'static str, Busy)>,
+    pub(crate) journal: Arc<Journal>,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) gauges: Arc<ShardGauges>,
+    pub(crate) links: Arc<Links>,
+    pub(crate) tls: Option<Arc<Tls>>,
+    pub(crate) signer: Option<Arc<RemoteSigner>>,
+}
+
+impl Vitals {
+    /// One that watches what every node has.
+    pub(crate) fn new(
+        start: Instant,
+        (events, jobs): (Arc<Queue<Event>>, Arc<Queue<ExecutionJob>>),
+        journal: Arc<Journal>,
+        store: Arc<dyn Store>,
+        gauges: Arc<ShardGauges>,
+        links: Arc<Links>,
+    ) -> Self {
+        let writer = journal.clone();
+        let stages: Vec<(&'static str, Busy)> = vec![
+            ("shard", Box::new(move || events.busy_for())),
+            ("execute", Box::new(move || jobs.busy_for())),
+            ("journal", Box::new(move || writer.busy_for())),
+        ];
+        Self { start, stages, journal, store, gauges, links, tls: None, signer: None }
+    }
+
+    /// With the gateway's TLS.
+    pub(crate) fn with_tls(self, tls: Option<Arc<Tls>>) -> Self {
+        Self { tls, ..self }
+    }
+
+    /// One more.
+    pub(crate) fn watch(&mut self, name: &'static str, busy: impl Fn() -> Option<Duration> + Send + Sync + 'static) {
+        self.stages.push((name, Box::new(busy)));
+    }
+
+    /// The way to the signer.
+    pub(crate) fn watch_signer(&mut self, signer: &Arc<RemoteSigner>) {
+        let asks = signer.clone();
+        self.watch("signer", move || asks.busy_for());
+        self.signer = Some(signer.clone());
+    }
+
+    fn cut_off(&self) -> Vec<String> {
+        let named = self.links.named();
+        let name = |key: &PublicKey| named.iter().find(|(_, other, _)| other == key).map(|(name, ..)| name.clone());
+        let cuts = self.gauges.cut_off.lock();
+        let cuts = cuts.iter();
+        cuts.map(|(key, why)| format!("{} ({}) {why}", name(key).unwrap_or_default(), Hash(*key))).collect()
+    }
+
+    /// Reads all, and takes the arrivals.
+    pub(crate) fn read(&self) -> VitalsNote {
+        let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let stage = |(name, busy): &(&'static str, Busy)| StageNote { name, busy_ms: busy().map_or(0, ms) };
+        let journal = self.journal.stats();
+        let some = |height: u64| (height > 0).then_some(height);
+        let mut arrivals = self.gauges.arrivals.take();
+        let passed_over = self.gauges.passed_over.lock().clone();
+        let peer = |(name, key, up): (String, PublicKey, bool)| PeerNote {
+            name,
+            up,
+            passed_over: self.links.place(&key).is_some_and(|place| passed_over.contains(&place)),
+            heard_us: arrivals.remove(&key).unwrap_or_default().into(),
+        };
+        VitalsNote {
+            now_us: u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX),
+            stages: self.stages.iter().map(stage).collect(),
+            syncs: journal.syncs,
+            sync_us: journal.sync_us,
+            journal_bytes: self.gauges.journal_held_bytes.load(Ordering::Relaxed),
+            journal_oldest_us: self.gauges.journal_oldest_us.load(Ordering::Relaxed),
+            damaged: self.store.damaged().map(|error| error.to_string()),
+            diverged: some(self.gauges.diverged.load(Ordering::Relaxed)),
+            unserved: some(self.gauges.unserved.load(Ordering::Relaxed)),
+            cut_off: self.cut_off(),
+            many_liars: self.gauges.many_liars.load(Ordering::Relaxed),
+            synced: self.gauges.synced.load(Ordering::Relaxed),
+            chain_ms: self.gauges.certified_time_ms.load(Ordering::Relaxed),
+            clock_ahead_ms_max: self.links.context().parameters.clock_ahead_ms_max,
+            left_out: self.left_out(),
+            signer: self.signer.as_ref().map(|signer| signer.note()),
+            block_ahead: self.gauges.block_ahead.lock().map(|block| self.ahead(&block)),
+            tls: self.tls.as_ref().map(|tls| tls.state()),
+            peers: self.links.named().into_iter().map(peer).collect(),
+        }
+    }
+}
+
+impl Vitals {
+    fn name_of(&self, member: ValidatorIndex) -> String {
+        let context = self.links.context();
+        let member = context.validators.get(usize::from(member.0));
+        member.map(|member| String::from_utf8_lossy(member.name.as_slice()).into_owned()).unwrap_or_default()
+    }
+
+    fn ahead(&self, block: &BlockAhead) -> AheadNote {
+        AheadNote { proposer: self.name_of(block.proposer), ahead_ms: block.ahead_ms, at_us: block.at_us }
+    }
+
+    fn left_out(&self) -> Vec<LeftOutNote> {
+        let left_out = self.gauges.left_out.lock().clone();
+        let note = |one: &LeftOut| LeftOutNote { home: self.name_of(one.home), missed: one.missed, of: one.of };
+        left_out.iter().map(note).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arrivals_are_bounded_and_taken_once() {
+        let arrivals = Arrivals::default();
+        let key = |peer: ValidatorIndex| (peer.0 < 2).then_some([peer.0 as u8; 32]);
+        for at in 0..1_000 {
+            arrivals.note(key, vec![(ValidatorIndex(1), at), (ValidatorIndex(7), at)]);
+        }
+        let taken = arrivals.take();
+        assert_eq!(taken.keys().collect::<Vec<_>>(), [&[1; 32]]);
+        let heard = &taken[&[1; 32]];
+        assert!(heard.len() <= ARRIVALS_MAX && heard.back() == Some(&999), "{heard:?}");
+        assert!(arrivals.take().is_empty());
+    }
+}

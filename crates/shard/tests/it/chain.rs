@@ -1,0 +1,108 @@
+//! A chain of four validators and some funded accounts.
+
+#[path = "../../../execution/tests/common/chain.rs"]
+mod made;
+
+use made::genesis_of;
+pub use made::{START_MS, account, signer};
+use rustorium_crypto::{SigningKey, Verified, transaction_id, verify_transactions};
+use rustorium_shard::ExecutionJob;
+use rustorium_shard::context::Context;
+use rustorium_txpool::home_lane;
+use rustorium_types::*;
+use std::sync::Arc;
+
+pub const N: usize = made::VALIDATORS as usize;
+pub const ACCOUNTS: usize = 24;
+/// When transactions expire, unless a test says otherwise.
+pub const EXPIRES_AT_MS: u64 = START_MS + 3_600_000;
+
+pub fn v(index: usize) -> ValidatorIndex {
+    ValidatorIndex(index as u16)
+}
+
+pub fn validator_key(index: usize) -> SigningKey {
+    made::validator_key(index as u8)
+}
+
+/// An account whose home is this lane.
+pub fn account_of_lane(lane: usize) -> usize {
+    (0..ACCOUNTS).find(|number| home_lane(&account(*number), Epoch(0), N) == v(lane)).unwrap()
+}
+
+pub fn genesis() -> Genesis {
+    genesis_with(Parameters::default())
+}
+
+pub fn genesis_with(parameters: Parameters) -> Genesis {
+    genesis_of(ACCOUNTS, 1_000_000, parameters)
+}
+
+pub fn context(genesis: &Genesis, index: usize) -> Arc<Context> {
+    Arc::new(Context::new(genesis, validator_key(index)).led_by_place())
+}
+
+/// A put of account `number` with this nonce.
+pub fn put(genesis: &Genesis, number: usize, nonce: u64) -> Verified<Transaction> {
+    put_until(genesis, number, nonce, EXPIRES_AT_MS)
+}
+
+/// The same with an expiry.
+pub fn put_until(genesis: &Genesis, number: usize, nonce: u64, expires_at_ms: u64) -> Verified<Transaction> {
+    let operation = Operation::Put {
+        namespace: account(number),
+        key: BoundedBytes::new(format!("key-{nonce}").into_bytes()).unwrap(),
+        value: BoundedBytes::new(vec![nonce as u8; 32]).unwrap(),
+    };
+    sign_until(genesis, number, nonce, vec![operation], expires_at_ms)
+}
+
+/// A transaction of account `number` with this nonce.
+pub fn sign(genesis: &Genesis, number: usize, nonce: u64, operations: Vec<Operation>) -> Verified<Transaction> {
+    sign_until(genesis, number, nonce, operations, EXPIRES_AT_MS)
+}
+
+fn sign_until(
+    genesis: &Genesis,
+    number: usize,
+    nonce: u64,
+    operations: Vec<Operation>,
+    expires_at_ms: u64,
+) -> Verified<Transaction> {
+    let body = TransactionBody {
+        version: TRANSACTION_VERSION,
+        chain: rustorium_crypto::chain_id(genesis),
+        sender: account(number),
+        public_key: signer(number).public(),
+        nonce,
+        expires_at_ms,
+        work_limit: 100_000,
+        shard_hint: None,
+        location: None,
+        data: BoundedVec::new(operations).unwrap(),
+    };
+    signer(number).sign_transaction(body)
+}
+
+pub fn id_of(transaction: &Transaction) -> TxId {
+    transaction_id(&transaction.body)
+}
+
+pub fn admitted(transaction: &Verified<Transaction>) -> (TxId, Arc<Verified<Transaction>>) {
+    (id_of(transaction), Arc::new(transaction.clone()))
+}
+
+pub fn verified(transactions: Vec<Transaction>) -> Vec<(TxId, Arc<Verified<Transaction>>)> {
+    let good = verify_transactions(transactions).into_iter().flatten();
+    good.map(|(id, transaction)| (id, Arc::new(transaction))).collect()
+}
+
+pub fn copy(job: &ExecutionJob) -> ExecutionJob {
+    ExecutionJob {
+        digest: job.digest,
+        block: job.block.clone(),
+        payload: job.payload.clone(),
+        finalization: job.finalization.clone(),
+        end: job.end.clone(),
+    }
+}

@@ -1,0 +1,228 @@
+//! Restart and power loss.
+
+use crate::chain::{N, account_of_lane, v};
+use crate::net::Net;
+use crate::ports::from;
+use crate::steps;
+use rustorium_shard::port::{Effect, Input, PayloadStatus};
+use rustorium_storage::{RecordKind, Store};
+use rustorium_types::{Batch, BlockDigest, Epoch, Height, Message, Operation, Request, View, VoteKind};
+
+#[test]
+fn recovered_comes_first_also_when_work_waits() {
+    let mut net = Net::new();
+    net.nodes[1].core.proposes = false;
+    net.submit(1);
+    net.run();
+    net.stop(1);
+    net.power_loss(1, 0);
+    let first = &net.ports(1).turns[0];
+    assert!(matches!(first[0], Input::Recovered { .. }), "{first:?}");
+    assert_eq!(first[1], Input::WorkSeen(true));
+}
+
+#[test]
+fn a_node_alone_in_the_dark_signs_nothing_else_than_before() {
+    let mut net = Net::new();
+    // Its proposal and vote get to disk; nobody hears of them, only its question what it signed.
+    let asks = |message: &Message| matches!(message, Message::Request { request: Request::OwnSignatures { .. }, .. });
+    net.passes = Box::new(move |from, _, message| from != 1 || asks(message));
+    net.submit(1);
+    net.run();
+    let (proposed, _) = net.nodes[1].core.blocks[&View(1)];
+    net.power_loss(1, 0);
+    net.run();
+    let Input::Recovered { last_final, blocks, votes, certificates, payload_height, .. } = &net.nodes[1].core.inputs[0]
+    else {
+        panic!("recovered first");
+    };
+    assert_eq!((last_final.height, *payload_height), (Height(0), Height(0)));
+    assert_eq!(blocks.iter().map(|facts| facts.digest).collect::<Vec<_>>(), [proposed.digest]);
+    assert_eq!(votes.iter().map(|vote| vote.digest).collect::<Vec<_>>(), [Some(proposed.digest)]);
+    assert!(certificates.is_empty());
+    assert_eq!(net.nodes[1].core.statuses(1), [PayloadStatus::Ready], "told again after the restart");
+
+    let (kind, view) = (VoteKind::Notarize, View(1));
+    let propose = Effect::Propose {
+        view,
+        parent: last_final.digest,
+        claim_height: Height(0),
+        root_height: Height(0),
+        distrusted_lanes: vec![v(1)],
+    };
+    net.effects(1, vec![propose, Effect::Vote { kind, view, digest: Some(BlockDigest([1; 32])), carry: None }]);
+    net.run();
+    assert_eq!(net.saw(1, |input| *input == Input::VoteRefused(kind, view)), 2);
+
+    // It says again what it said, proposal included, and the view goes on.
+    net.passes = Box::new(|_, _, _| true);
+    net.effects(1, vec![Effect::ResendVotes(view)]);
+    net.advance(100_000);
+    assert!((0..N).all(|index| net.height(index) == 1));
+    assert_eq!(net.store(0).tip().unwrap().digest, proposed.digest);
+}
+
+#[test]
+fn a_finalize_forbids_the_nullify_across_a_restart_and_the_reverse() {
+    let mut net = Net::new();
+    net.passes =
+        Box::new(|_, _, message| !matches!(message, Message::Vote(vote) if vote.vote.body.kind == VoteKind::Finalize));
+    net.submit(1);
+    net.run();
+    net.nullify(); // View 2.
+    net.power_loss(0, 0);
+    net.run();
+    let vote = |kind, view, digest| Effect::Vote { kind, view: View(view), digest, carry: None };
+    let digest = net.nodes[2].core.blocks[&View(1)].0.digest;
+    let effects = vec![vote(VoteKind::Nullify, 1, None), vote(VoteKind::Finalize, 2, Some(digest))];
+    net.effects(0, effects);
+    net.run();
+    assert_eq!(net.saw(0, |input| *input == Input::VoteRefused(VoteKind::Nullify, View(1))), 1);
+    assert_eq!(net.saw(0, |input| *input == Input::VoteRefused(VoteKind::Finalize, View(2))), 1);
+}
+
+#[test]
+fn nothing_is_signed_in_views_whose_votes_may_be_forgotten() {
+    let mut net = Net::new();
+    net.submit(1);
+    net.advance(10_000);
+    net.sync_store(0);
+    net.run();
+    // The store has it all, so that the journal may have let go of every record.
+    net.ports(0).journal.clear();
+    net.power_loss(0, 0);
+    net.run();
+    let view = net.store(0).tip().unwrap().header.view;
+    assert_eq!(view, View(1));
+    net.effects(0, vec![Effect::Vote { kind: VoteKind::Nullify, view, digest: None, carry: None }]);
+    net.run();
+    assert_eq!(net.saw(0, |input| *input == Input::VoteRefused(VoteKind::Nullify, view)), 1);
+}
+
+#[test]
+fn the_own_lane_goes_on_after_its_last_batch_on_disk() {
+    let mut net = Net::new();
+    net.nobody_proposes();
+    let account = account_of_lane(2);
+    net.submit_of(2, account);
+    net.run();
+    net.nodes[2].disk_held = true;
+    net.submit_of(2, account);
+    net.advance(30_000);
+    let seqs = |net: &mut Net| {
+        let batches: Vec<u64> = net
+            .ports(2)
+            .journal
+            .iter()
+            .filter(|record| record.kind == RecordKind::Batch)
+            .map(|r| from::<Batch>(&r.payload).body.seq)
+            .collect();
+        batches
+    };
+    assert_eq!(seqs(&mut net), [0, 1]);
+    net.power_loss(2, 0);
+    assert_eq!(seqs(&mut net), [0], "the second was never on disk, so never sent");
+    let again = crate::chain::put(&net.genesis, account, 1);
+    let transactions = vec![crate::chain::admitted(&again)];
+    net.ports(2).events.push_back(rustorium_shard::Event::Transactions { transactions, from_client: true });
+    net.advance(30_000);
+    assert_eq!(seqs(&mut net), [0, 1]);
+    for node in &mut net.nodes {
+        node.core.proposes = true;
+    }
+    let effects = net.nodes[1].core.take(Vec::new());
+    net.effects(1, effects);
+    net.advance(100_000);
+    assert!((0..N).all(|index| net.is_final(index, &crate::chain::id_of(&again))));
+}
+
+#[test]
+fn what_was_final_and_not_yet_on_disk_is_executed_again_from_the_journal() {
+    let mut net = Net::new();
+    for _ in 0..3 {
+        for index in 0..N {
+            net.submit(index);
+        }
+        net.advance(40_000);
+    }
+    let height = net.height(0);
+    assert!(height >= 3);
+    net.power_loss(0, 0);
+    assert_eq!(net.height(0), 0);
+    // Alone: its own journal is all that it has.
+    net.passes = Box::new(|from, to, _| from != 0 && to != 0);
+    net.advance(100_000);
+    let again = net.store(0).tip().unwrap();
+    // The newest finalization is on disk with the next vote only.
+    assert!(again.height.0 + 1 >= height);
+    let before = net.store(1).block(again.height).unwrap().unwrap();
+    assert_eq!((again.digest, again.result_root), (before.digest, before.result_root));
+}
+
+#[test]
+fn all_lose_power_at_once_and_go_on() {
+    let mut net = Net::new();
+    net.submit(1);
+    net.submit(2);
+    net.nodes[0].disk_held = true;
+    net.run();
+    for index in 0..N {
+        net.stop(index);
+    }
+    for index in 0..N {
+        net.power_loss(index, 0);
+    }
+    net.run();
+    net.heartbeats();
+    net.advance(1_000_000);
+    for _ in 0..4 {
+        net.nullify();
+        net.advance(100_000);
+    }
+    let tips: Vec<_> = (0..N).map(|index| net.store(index).tip().unwrap().digest).collect();
+    assert!(tips.iter().all(|tip| *tip == tips[0]) && net.height(0) >= 1);
+}
+
+#[test]
+fn a_store_lost_alone_does_not_free_votes_that_the_journal_forgot() {
+    let mut net = Net::new();
+    net.submit(1);
+    net.run();
+    net.sync_store(1);
+    net.run();
+    // What release may free is gone, and so is the whole store: only the floor tells what was signed.
+    net.ports(1).journal.retain(|record| record.kind == RecordKind::Floor);
+    net.lose_store(1);
+    net.run();
+    let (kind, view) = (VoteKind::Nullify, View(1));
+    net.effects(1, vec![Effect::Vote { kind, view, digest: None, carry: None }]);
+    net.run();
+    assert_eq!(net.saw(1, |input| *input == Input::VoteRefused(kind, view)), 1);
+}
+
+/// R32: who lost the store alone, and is back in an epoch that the journal has let go of, can't know what it signed there.
+#[test]
+fn nothing_is_signed_in_an_epoch_that_the_journal_has_forgotten() {
+    let mut net = steps::net(N);
+    steps::goes_on(&mut net, N);
+    steps::operate(&mut net, 0, vec![Operation::EndEpoch { epoch: Epoch(0) }]);
+    steps::goes_on(&mut net, N);
+    for index in 0..N {
+        net.sync_store(index);
+        net.run();
+        net.ports(index).journal.retain(|record| record.kind == RecordKind::Floor);
+    }
+    (0..N).for_each(|index| net.stop(index));
+    // All of them at once: nobody can show the others how the epoch ended, and nobody holds what they signed in it.
+    (0..N).for_each(|index| net.lose_store(index));
+    let since = net.log.len();
+    steps::settle(&mut net);
+    assert_eq!((0..N).map(|index| steps::epoch(&net, index)).collect::<Vec<_>>(), [0; N]);
+    for index in 0..N {
+        let vote = Effect::Vote { kind: VoteKind::Nullify, view: View(1_000), digest: None, carry: None };
+        net.effects(index, vec![vote]);
+    }
+    steps::settle(&mut net);
+    let signed = |message: &Message| matches!(message, Message::Vote(_) | Message::Proposal(_) | Message::Batch(_));
+    assert_eq!(net.log[since..].iter().filter(|(_, _, message)| signed(message)).count(), 0);
+}

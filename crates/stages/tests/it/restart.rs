@@ -1,0 +1,198 @@
+//! R33: a committee that has lost more keys than it may goes on with those that its owners name.
+
+use crate::chain::{self, N, validator_key};
+use crate::net::{Net, node_key};
+use crate::steps::{add, change, epoch, net, settle};
+use rustorium_crypto::{SigningKey, block_digest, verify_finalization, verify_owners};
+use rustorium_execution::Trust;
+use rustorium_shard::context::Context;
+use rustorium_stages::block_proofs::block_proof;
+use rustorium_stages::restart::Plan;
+use rustorium_storage::MemStore;
+use rustorium_types::*;
+
+fn owner(index: usize) -> SigningKey {
+    SigningKey::from_seed(&[120 + index as u8; 32])
+}
+
+fn replace(index: usize, by: usize) -> Operation {
+    Operation::ReplaceKey {
+        validator_key: validator_key(index).public(),
+        new_validator_key: validator_key(by).public(),
+        new_node_key: node_key(by),
+    }
+}
+
+/// Four of which two are gone for good, and two followers that are to take their places. What was sent since isn't final.
+fn stuck() -> (Net, TxId) {
+    let mut net = net(6);
+    net.submit_of(0, 5);
+    settle(&mut net);
+    net.stop(2);
+    net.stop(3);
+    let id = net.submit_of(0, 6);
+    for _ in 0..3 {
+        net.nullify();
+        settle(&mut net);
+    }
+    assert!(net.height(0) > 0 && (0..2).all(|index| !net.is_final(index, &id)));
+    (net, id)
+}
+
+fn plan(net: &Net, store: &MemStore, transactions: &[Transaction]) -> Plan {
+    Plan::new(&net.genesis, store, transactions.to_vec(), net.now.wall_ms).unwrap()
+}
+
+fn signed(plan: &Plan, owners: &[usize]) -> Vec<(ValidatorIndex, Signature)> {
+    owners.iter().map(|at| (chain::v(*at), owner(*at).sign_vote(chain::v(*at), plan.body()).signature)).collect()
+}
+
+/// Stops a node and puts the plan that these changes make and owners sign into its store.
+fn put(net: &mut Net, index: usize, transactions: &[Transaction], owners: &[usize]) -> Plan {
+    net.stop(index);
+    let store = net.store(index).clone();
+    let plan = plan(net, &store, transactions);
+    let certificate = plan.certificate(signed(&plan, owners)).unwrap();
+    plan.apply(&*store, &certificate).unwrap();
+    plan
+}
+
+fn changes(net: &mut Net) -> Vec<Transaction> {
+    vec![net.next_of(0, vec![replace(2, 4), replace(3, 5)]).into_inner()]
+}
+
+/// The committee's newest members and those that were left make blocks.
+fn goes_on(net: &mut Net, members: &[usize]) {
+    let id = net.submit_of(members[0], 7);
+    settle(net);
+    for index in members {
+        assert!(net.is_final(*index, &id), "node {index} at {} in epoch {}", net.height(*index), epoch(net, *index));
+    }
+}
+
+#[test]
+fn the_plan_put_into_the_stores_of_stopped_nodes_brings_the_chain_back() {
+    let (mut net, _) = stuck();
+    let transactions = changes(&mut net);
+    let height = net.height(0);
+    for index in 0..2 {
+        put(&mut net, index, &transactions, &[0, 1, 3]);
+        net.reopen(index);
+    }
+    settle(&mut net);
+    // Whoever follows takes the end from whoever has it.
+    assert_eq!([0, 1, 4, 5].map(|index| epoch(&net, index)), [1; 4]);
+    goes_on(&mut net, &[0, 1, 4, 5]);
+    let end = change(&net, 4, 0);
+    assert_eq!((end.boundary.height.0, end.boundary.transactions), (height + 2, 0));
+    assert_eq!(end.next[2].validator_key, validator_key(4).public());
+    // The ones that were gone come back, and follow; the changes are said to be of the first one's making, whose key is
+    // nobody's any more.
+    for index in [2, 3] {
+        net.traitor(index);
+        net.power_loss(index, 0);
+        settle(&mut net);
+        assert_eq!((epoch(&net, index), net.height(index)), (1, net.height(0)), "node {index}");
+    }
+    // What operators want is what there is: no further end is due.
+    settle(&mut net);
+    assert_eq!(epoch(&net, 0), 1);
+}
+
+#[test]
+fn members_that_run_take_the_end_from_one_that_has_it() {
+    let (mut net, _) = stuck();
+    let transactions = changes(&mut net);
+    put(&mut net, 1, &transactions, &[0, 1, 2]);
+    net.reopen(1);
+    settle(&mut net);
+    assert_eq!([0, 1, 4, 5].map(|index| epoch(&net, index)), [1; 4]);
+    goes_on(&mut net, &[0, 1, 4, 5]);
+}
+
+#[test]
+fn a_light_client_follows_the_owners_end_and_believes_the_new_committee_alone() {
+    let (mut net, _) = stuck();
+    let transactions = changes(&mut net);
+    let plan = put(&mut net, 0, &transactions, &[1, 2, 3]);
+    let store = net.store(0).clone();
+    let end = change(&net, 0, 0);
+    let genesis = Trust::genesis(&net.genesis);
+    let after = genesis.follow(&end).unwrap();
+    assert_eq!((after.epoch, after.digest), (Epoch(1), block_digest(&end.boundary)));
+    assert_eq!(after.validators.as_slice(), plan.next.as_slice());
+    let boundary = block_proof(&*store, end.boundary.height).unwrap().unwrap();
+    assert_eq!(genesis.check_final(&end.boundary, &boundary), Ok(after.digest));
+    let context = Context::new(&net.genesis, validator_key(1));
+    assert_eq!(context.check_change(&end), Ok(()));
+    // Any other end under the same signatures, and the same end under fewer.
+    let mut other = end.clone();
+    other.boundary.time_ms += 1;
+    assert!(genesis.follow(&other).is_err() && context.check_change(&other).is_err());
+    let mut few = end.clone();
+    few.proof.finalization.signatures = BoundedVec::new(signed(&plan, &[1, 2])).unwrap();
+    assert!(genesis.follow(&few).is_err() && context.check_change(&few).is_err());
+}
+
+#[test]
+fn owners_end_epochs_and_finalize_nothing_else() {
+    let (mut net, _) = stuck();
+    let transactions = changes(&mut net);
+    let plan = plan(&net, net.store(0), &transactions);
+    let (keys, owners) = (plan.context.committee.keys.clone(), plan.context.owners());
+    let certified = |header: &Header, signer: &dyn Fn(usize) -> SigningKey| {
+        let body = plan.context.committee.body(VoteKind::Finalize, header.view, block_digest(header));
+        let signature = |at: usize| (chain::v(at), signer(at).sign_vote(chain::v(at), body).signature);
+        let signatures = BoundedVec::new((0..3).map(signature).collect()).unwrap();
+        verify_finalization(&keys, &owners, header, &Certificate { body, signatures }).is_some()
+    };
+    let [first, second] = plan.blocks.each_ref().map(|block| &block.header);
+    assert!(certified(second, &owner) && certified(second, &validator_key) && certified(first, &validator_key));
+    assert!(!certified(first, &owner), "a block with changes, which is no boundary");
+    let closing = Header { end: End::Closing(plan.digests[1]), ..second.clone() };
+    assert!(!certified(&closing, &owner));
+    let listed = Header { transactions: 1, ..second.clone() };
+    assert!(!certified(&listed, &owner), "a boundary with transactions, which its proposer could leave out");
+    assert!(!certified(second, &|at| if at == 0 { validator_key(0) } else { owner(at) }), "some of each");
+}
+
+#[test]
+fn what_is_no_plan_is_refused_with_its_reason() {
+    let (mut net, _) = stuck();
+    let store = net.store(0).clone();
+    let refused = |net: &Net, transactions: Vec<Transaction>| {
+        let made = Plan::new(&net.genesis, &*store, transactions, net.now.wall_ms);
+        made.err().map(|error| error.sentence).expect("refused")
+    };
+    assert!(refused(&net, Vec::new()).contains("nothing in it changes the committee"));
+    let more = chain::sign(&net.genesis, 0, 0, vec![add(4)]).into_inner();
+    assert!(refused(&net, vec![more]).contains("takes no member's key away"));
+    let put = net.next_put(8).into_inner();
+    assert!(refused(&net, vec![put]).contains("does something else than change the committee"));
+    let mut bad = changes(&mut net);
+    bad[0].signature[0] ^= 1;
+    assert!(refused(&net, bad).contains("doesn't hold"));
+    let late = net.next_of(0, vec![replace(2, 4)]).into_inner();
+    assert!(refused(&net, vec![late]).contains("would be skipped"), "a nonce is missing below it");
+    let stranger = chain::sign(&net.genesis, 9, 0, vec![replace(2, 4)]).into_inner();
+    assert!(refused(&net, vec![stranger]).contains("would fail (NotAnOperator)"));
+    let mut other = net.genesis.clone();
+    other.time_ms += 1;
+    let foreign = chain::sign(&other, 0, 0, vec![replace(2, 4)]).into_inner();
+    assert!(refused(&net, vec![foreign]).contains("another chain's"));
+    let good = chain::sign(&net.genesis, 0, 0, vec![replace(2, 4), replace(3, 5)]).into_inner();
+    let plan = plan(&net, &store, &[good]);
+    for (owners, reason) in [(&[0, 1][..], "2 of 3 owners"), (&[][..], "0 of 3 owners")] {
+        let sentence = plan.certificate(signed(&plan, owners)).unwrap_err().sentence;
+        assert!(sentence.contains(reason), "{sentence}");
+    }
+    let keys = (0..N).map(|at| (chain::v(at), validator_key(at).sign_vote(chain::v(at), plan.body()).signature));
+    assert!(plan.certificate(keys.collect()).unwrap_err().sentence.contains("something else"), "no owners");
+    let one = [owner(0).public(); 4];
+    let each = |at: usize| (chain::v(at), owner(0).sign_vote(chain::v(at), plan.body()).signature);
+    let signatures = BoundedVec::new((0..3).map(each).collect()).unwrap();
+    let of_one = Certificate { body: plan.body(), signatures };
+    assert!(verify_owners(&one, &of_one).is_none(), "who owns many places is one owner");
+    let twice = signed(&plan, &[0, 0, 1]);
+    assert!(plan.certificate(twice).is_err(), "one owner counts once");
+}

@@ -1,0 +1,294 @@
+//! Signature checks off the shard's thread: what leaves in which order, and what a bad signature costs.
+
+use crate::chain::{self, genesis, put, v};
+use crate::forge;
+use rustorium_crypto::BatchFault;
+use rustorium_gateway::{Submitted, SubmittedSink, Visit, Wait};
+use rustorium_shard::senders::Credit;
+use rustorium_shard::senders::Payer;
+use rustorium_shard::{Event, FalseBatch};
+use rustorium_stages::queue::Queue;
+use rustorium_stages::verifier::{Submission, Verifier};
+use rustorium_stages::waiters::Waiters;
+use rustorium_types::*;
+use std::collections::VecDeque;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+type Told = Arc<Mutex<Vec<(usize, Submitted)>>>;
+
+/// A verifier whose threads run only when they are told to.
+struct Bench {
+    genesis: Genesis,
+    verifier: Arc<Verifier>,
+    waiters: Arc<Waiters>,
+    events: Arc<Queue<Event>>,
+    early: VecDeque<Event>,
+    told: Told,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let (waiters, events) = (Arc::<Waiters>::default(), Arc::<Queue<Event>>::default());
+        let committee = chain::context(&genesis(), 0).committee.clone();
+        let verifier = Arc::new(Verifier::new(committee, waiters.clone(), events.clone()));
+        let (early, told, threads) = (VecDeque::new(), Told::default(), Vec::new());
+        Self { genesis: genesis(), verifier, waiters, events, early, told, threads }
+    }
+
+    fn run(&mut self, threads: usize) {
+        for _ in 0..threads {
+            let verifier = self.verifier.clone();
+            self.threads.push(thread::spawn(move || verifier.run()));
+        }
+    }
+
+    /// The next event, waited for.
+    fn next(&mut self) -> Event {
+        while self.early.is_empty() {
+            assert!(self.events.take(None, &mut self.early));
+        }
+        self.early.pop_front().unwrap()
+    }
+
+    fn signed(&self, account: usize, nonce: u64) -> Transaction {
+        put(&self.genesis, account, nonce).into_inner()
+    }
+
+    fn batch(&self, author: usize, transactions: &[Transaction]) -> (Batch, bytes::Bytes) {
+        let batch = forge::batch(&self.genesis, author, 0, BatchDigest::ZERO, transactions);
+        let bytes = encode(&batch).into();
+        (batch, bytes)
+    }
+
+    fn submit(&self, transactions: Vec<Transaction>) {
+        let told = self.told.clone();
+        let done: SubmittedSink = Arc::new(move |index, how| told.lock().unwrap().push((index, how)));
+        let visit = Visit::of(IpAddr::from([192, 0, 2, 1]));
+        let all = transactions.into_iter().enumerate().map(|(index, transaction)| Submission {
+            transaction,
+            wait: Wait::Final,
+            index,
+            until: Instant::now() + Duration::from_secs(60),
+            visit: visit.clone(),
+            place: None,
+            done: done.clone(),
+        });
+        self.verifier.submissions(all.collect::<Vec<_>>().into_iter());
+    }
+
+    fn admitted(&mut self) -> Vec<(AccountId, u64)> {
+        match self.next() {
+            Event::Transactions { transactions, from_client: true } => {
+                transactions.iter().map(|(_, transaction)| (transaction.body.sender, transaction.body.nonce)).collect()
+            }
+            _ => panic!("not clients' transactions"),
+        }
+    }
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        self.verifier.stop();
+        for thread in self.threads.drain(..) {
+            thread.join().unwrap();
+        }
+    }
+}
+
+fn forged(mut transaction: Transaction) -> Transaction {
+    transaction.signature[9] ^= 1;
+    transaction
+}
+
+#[test]
+fn of_copies_that_wait_together_one_is_checked_and_each_is_told() {
+    let mut bench = Bench::new();
+    let (good, other) = (bench.signed(0, 0), bench.signed(1, 0));
+    let same_body = forged(good.clone());
+    let mut all = vec![good.clone(); 100];
+    all.extend([other.clone(), same_body.clone(), good, same_body, other]);
+    bench.submit(all);
+    assert!(bench.verifier.turn());
+    let sender = |account: usize| (bench.signed(account, 0).body.sender, 0);
+    let expected = vec![sender(0), sender(1)];
+    assert_eq!(bench.admitted(), expected, "a copy is admitted once");
+    let told = bench.told.lock().unwrap();
+    let refused = told.iter().filter(|(_, how)| matches!(how, Submitted::Refused(why) if why.code == "bad_signature"));
+    assert_eq!(refused.map(|(index, _)| *index).collect::<Vec<_>>(), [101, 103]);
+    assert_eq!(told.len(), 2 + (101 - 8), "of good copies the last eight wait for the end");
+    drop(told);
+    assert_eq!(bench.verifier.unverified(), 0);
+}
+
+#[test]
+fn groups_are_bounded_and_keep_a_senders_order_on_several_threads() {
+    let mut bench = Bench::new();
+    let transactions: Vec<_> = (0..900).map(|nonce| bench.signed(0, nonce)).collect();
+    bench.submit(transactions);
+    assert_eq!(bench.verifier.unverified(), 900);
+    bench.run(3);
+    let mut nonces = Vec::new();
+    while nonces.len() < 900 {
+        let group = bench.admitted();
+        assert!(group.len() <= 256, "{} together", group.len());
+        nonces.extend(group.into_iter().map(|(_, nonce)| nonce));
+    }
+    assert!(nonces.into_iter().eq(0..900));
+    assert_eq!((bench.verifier.unverified(), bench.waiters.len()), (0, 900));
+}
+
+#[test]
+fn a_bad_signature_among_good_ones_is_refused_alone() {
+    let mut bench = Bench::new();
+    let mut transactions: Vec<_> = (0..7).map(|account| bench.signed(account, 0)).collect();
+    let ids: Vec<TxId> = transactions.iter().map(chain::id_of).collect();
+    transactions[4] = forged(transactions[4].clone());
+    bench.submit(transactions);
+    bench.run(1);
+    let senders: Vec<_> = bench.admitted().into_iter().map(|(sender, _)| sender).collect();
+    assert_eq!(senders, [0, 1, 2, 3, 5, 6].map(chain::account));
+    match &bench.told.lock().unwrap()[..] {
+        [(4, Submitted::Refused(refused))] => assert_eq!((refused.code, refused.busy), ("bad_signature", false)),
+        other => panic!("{other:?}"),
+    }
+    assert!(ids.iter().enumerate().all(|(index, id)| bench.waiters.holds(id) == (index != 4)));
+    assert_eq!(bench.verifier.unverified(), 0);
+}
+
+#[test]
+fn a_bad_group_keeps_the_order_of_those_around_it() {
+    let mut bench = Bench::new();
+    let bad: Vec<_> = (0..256).map(|nonce| forged(bench.signed(1, nonce))).collect();
+    let good = vec![bench.signed(0, 0)];
+    bench.submit(bad);
+    bench.submit(good);
+    bench.run(2);
+    assert!(bench.admitted().is_empty(), "its place is kept");
+    assert_eq!(bench.admitted(), [(chain::account(0), 0)]);
+    assert_eq!(bench.told.lock().unwrap().len(), 256);
+}
+
+#[test]
+fn what_consensus_waits_for_goes_before_clients() {
+    let mut bench = Bench::new();
+    let transactions: Vec<_> = (0..300).map(|nonce| bench.signed(0, nonce)).collect();
+    bench.submit(transactions);
+    let (batch, bytes) = bench.batch(3, &[bench.signed(1, 0)]);
+    bench.verifier.batch(v(3), batch, bytes, false, Credit::default());
+    let forwarded = vec![bench.signed(2, 0), forged(bench.signed(2, 1))];
+    bench.verifier.forwarded(Payer::Member(v(2)), forwarded, Credit::default());
+    bench.run(1);
+    assert!(matches!(bench.next(), Event::BatchChecked { checked: Ok(_), .. }));
+    assert_eq!((bench.admitted().len(), bench.admitted().len()), (256, 44));
+    match bench.next() {
+        Event::Transactions { transactions, from_client: false } => assert_eq!(transactions.len(), 1, "the good one"),
+        _ => panic!("not what was forwarded"),
+    }
+}
+
+#[test]
+fn batches_are_checked_together_and_only_the_bad_one_is_bad() {
+    let mut bench = Bench::new();
+    let mut others_signature = bench.batch(2, &[bench.signed(5, 0)]);
+    others_signature.0.signature[1] ^= 1;
+    let batches = [
+        (0, bench.batch(0, &[bench.signed(0, 0)])),
+        (1, bench.batch(1, &[bench.signed(1, 0), forged(bench.signed(2, 0))])),
+        (2, others_signature),
+        (3, bench.batch(3, &[bench.signed(3, 0)])),
+    ];
+    for (from, (batch, bytes)) in batches.clone() {
+        bench.verifier.batch(v(from), batch, bytes, from == 3, Credit::default());
+    }
+    bench.run(1);
+    let [first, second, third, asked_for] = batches;
+    for (from, (batch, sent)) in [asked_for, first, second, third] {
+        let Event::BatchChecked { peer, checked, bytes, wanted } = bench.next() else { panic!("not a batch") };
+        assert_eq!((peer, &bytes, wanted), (v(from), &sent, from == 3));
+        let fault = if from == 1 { BatchFault::Transaction } else { BatchFault::Author };
+        let found = FalseBatch { epoch: Epoch(0), author: v(from), fault: Some(fault) };
+        let expected = if from == 0 || from == 3 { Ok(batch) } else { Err(found) };
+        assert_eq!(checked.map(|checked| (*checked.batch).clone()), expected);
+    }
+}
+
+/// R38: else one member's batches, cheap to make and dear to check, hold up everybody's.
+#[test]
+fn one_members_flood_keeps_no_others_batch_waiting() {
+    let mut bench = Bench::new();
+    for seq in 0..24 {
+        let transactions: Vec<_> = (0..64).map(|nonce| bench.signed(1, seq * 64 + nonce)).collect();
+        let batch = forge::batch(&bench.genesis, 1, seq, BatchDigest::ZERO, &transactions);
+        let bytes = encode(&batch).into();
+        bench.verifier.batch(v(1), batch, bytes, false, Credit::default());
+    }
+    let (batch, bytes) = bench.batch(3, &[bench.signed(3, 0)]);
+    bench.verifier.batch(v(3), batch, bytes, false, Credit::default());
+    bench.run(1);
+    let place = (0..25).position(|_| matches!(bench.next(), Event::BatchChecked { peer, .. } if peer == v(3)));
+    assert!(place.is_some_and(|place| place < 3), "{place:?}");
+}
+
+#[test]
+fn a_batch_of_nobody_is_dropped() {
+    let mut bench = Bench::new();
+    let (mut batch, bytes) = bench.batch(0, &[bench.signed(0, 0)]);
+    batch.body.author = v(chain::N);
+    bench.verifier.batch(v(1), batch, bytes, false, Credit::default());
+    let (batch, bytes) = bench.batch(1, &[bench.signed(1, 0)]);
+    bench.verifier.batch(v(2), batch, bytes, false, Credit::default());
+    bench.run(1);
+    assert!(matches!(bench.next(), Event::BatchChecked { peer, .. } if peer == v(2)));
+}
+
+#[test]
+fn a_copy_of_a_batch_that_waits_is_checked_once_unless_it_was_asked_for() {
+    let mut bench = Bench::new();
+    let (batch, bytes) = bench.batch(0, &[bench.signed(0, 0)]);
+    for (from, wanted) in [(1, false), (2, false), (3, true)] {
+        bench.verifier.batch(v(from), batch.clone(), bytes.clone(), wanted, Credit::default());
+    }
+    bench.run(1);
+    let mut peers = Vec::new();
+    for _ in 0..2 {
+        let Event::BatchChecked { peer, .. } = bench.next() else { panic!("not a batch") };
+        peers.push(peer);
+    }
+    assert_eq!(peers, [v(3), v(1)], "what was asked for comes first");
+}
+
+#[test]
+fn inline_transactions_are_good_together_or_not_at_all() {
+    let mut bench = Bench::new();
+    let context = chain::context(&bench.genesis, 0);
+    for good in [true, false] {
+        let last = if good { bench.signed(1, 0) } else { forged(bench.signed(1, 0)) };
+        let mut block = forge::child(&context, &context.genesis_header, 1);
+        block.inline = BoundedVec::new(vec![bench.signed(0, 0), last]).unwrap();
+        bench.verifier.inline(BlockDigest([u8::from(good); 32]), Arc::new(block));
+    }
+    bench.run(1);
+    for good in [true, false] {
+        match bench.next() {
+            Event::InlineChecked { digest, good: found } => {
+                assert_eq!((digest, found), (BlockDigest([u8::from(good); 32]), good));
+            }
+            _ => panic!("not an inline check"),
+        }
+    }
+}
+
+#[test]
+fn stopping_does_not_wait_for_what_is_queued() {
+    let mut bench = Bench::new();
+    let transactions: Vec<_> = (0..300).map(|nonce| bench.signed(0, nonce)).collect();
+    bench.submit(transactions);
+    bench.verifier.stop();
+    bench.run(2);
+    bench.threads.drain(..).for_each(|thread| thread.join().unwrap());
+    assert_eq!(bench.verifier.unverified(), 300);
+}
