@@ -8,8 +8,8 @@ use pyo3::prelude::*;
 use rustorium_crypto::hash::{account_id, chain_id, transaction_id};
 use rustorium_execution::{AccountRecord, account_key};
 use rustorium_stages::executor::store_code;
-use rustorium_stages::restart::Plan;
-use rustorium_stages::{NodeError, recover};
+use rustorium_stages::owners_end::Plan;
+use rustorium_stages::{NodeError, journal_records};
 use rustorium_storage::{EpochStore, RocksStore, Store, StoreConfig, StoreError};
 use rustorium_types::limits::TRANSACTION_BYTES_MAX;
 use rustorium_types::{
@@ -30,7 +30,7 @@ fn refused(error: NodeError) -> PyErr {
 fn opened(path: &str, genesis: &Genesis, key: &StorageKey) -> PyResult<RocksStore> {
     let at_rest = at_rest(key, &chain_id(genesis).to_string())?;
     let store = RocksStore::open(Path::new(path), &StoreConfig::default(), &at_rest).map_err(|error| failed(&error))?;
-    recover::tip_of(&store, genesis).map_err(|error| failed(&error))?;
+    journal_records::tip_of(&store, genesis).map_err(|error| failed(&error))?;
     Ok(store)
 }
 

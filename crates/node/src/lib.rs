@@ -6,11 +6,13 @@
 pub mod backend;
 mod certificate_server;
 mod codes;
+mod collector;
 pub mod config;
 pub mod copier;
 pub mod genesis_file;
 mod guarded;
 pub mod guests;
+pub mod host;
 mod inbound;
 pub mod links;
 pub mod node;
@@ -19,10 +21,8 @@ mod opening;
 pub mod outside;
 pub mod remote_signer;
 pub mod rotator;
-mod scraped;
-mod starting;
+mod start_up;
 pub mod statesync;
-pub mod threads;
 pub mod vitals;
 
 pub use codes::journal_code;

@@ -9,7 +9,7 @@ use crate::links::Links;
 use crate::outside::Question;
 use crate::remote_signer::RemoteSigner;
 use crate::rotator::Rotator;
-use crate::starting::Starting;
+use crate::start_up::Starting;
 use crate::statesync::face::FillFace;
 use crate::statesync::{JoinEvent, Offers};
 use crate::vitals::{Vitals, VitalsNote};

@@ -14,13 +14,13 @@ use rustorium_shard::context::Context;
 use rustorium_shard::turns::Turns;
 use rustorium_shard::{Event, Now, Shard, WorkConfig};
 use rustorium_stages::clients::{Clients, prover};
+use rustorium_stages::durability::Keeping;
 use rustorium_stages::executor::{Executor, Progress, store_code};
 use rustorium_stages::inbox::Inbox;
-use rustorium_stages::keeper::Keeping;
+use rustorium_stages::journal_records;
 use rustorium_stages::metrics::NodeMetrics;
 use rustorium_stages::proving::Scoped;
 use rustorium_stages::queue::Queue;
-use rustorium_stages::recover;
 use rustorium_stages::rooter::{RootMetrics, Rooter};
 use rustorium_stages::rooting::RootJob;
 use rustorium_stages::verifier::Verifier;
@@ -115,11 +115,11 @@ impl SimNode {
     ) -> Result<Self, Failure> {
         let store: Arc<dyn Store> = disk.store();
         let calls_before = disk.store().calls();
-        let tip = recover::tip_of(&*store, &chain.genesis).map_err(|error| store_failed(&error))?;
+        let tip = journal_records::tip_of(&*store, &chain.genesis).map_err(|error| store_failed(&error))?;
         let context = Context::at(&chain.genesis, keys.validator, &*store, &tip.header);
         let context = Arc::new(context.map_err(|error| store_failed(&error))?);
         let records = disk.journal(crate::journal::SimJournal::open);
-        let mut journaled = recover::decode_journal(&context, &*store, &tip, records)
+        let mut journaled = journal_records::decode_journal(&context, &*store, &tip, records)
             .map_err(|sentence| ("journal-corrupt".to_owned(), sentence))?;
         journaled.retired = disk.retired().is_some();
         let inbox = Inbox::new().map_err(|error| ("system".to_owned(), format!("no eventfd: {error}")))?;

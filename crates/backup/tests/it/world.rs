@@ -6,7 +6,7 @@ use rustorium_crypto::SigningKey;
 use rustorium_crypto::chain_id;
 use rustorium_crypto::seal::{AtRest, BackupKey, MasterKey};
 use rustorium_node::genesis_file::to_json;
-use rustorium_stages::recover::tip_of;
+use rustorium_stages::journal_records::tip_of;
 use rustorium_storage::{AuditSink, RocksStore, Store, StoreConfig};
 use rustorium_types::{BoundedBytes, BoundedVec, Genesis, GenesisAccount, Height, Validator};
 use std::collections::BTreeMap;

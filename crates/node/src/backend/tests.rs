@@ -9,8 +9,8 @@ use super::*;
 use rustorium_crypto::SigningKey;
 use rustorium_shard::Event;
 use rustorium_shard::context::Context;
+use rustorium_stages::journal_records;
 use rustorium_stages::queue::Queue;
-use rustorium_stages::recover;
 use rustorium_storage::{AuditSink, MemStore};
 use rustorium_transport::PeerAddress;
 use rustorium_types::{Genesis, Outcome, Receipt, encode};
@@ -37,7 +37,7 @@ impl World {
         let context: Arc<Context> = chain::context(&genesis, 0);
         let (waiters, events) = (Arc::<Waiters>::default(), Arc::<Queue<Event>>::default());
         let store = Arc::new(MemStore::new());
-        recover::tip_of(&*store, &genesis).unwrap();
+        journal_records::tip_of(&*store, &genesis).unwrap();
         let home = TempDir::new().unwrap();
         let audit = Arc::new(AuditSink::open(home.path(), SigningKey::from_seed(&[9; 32])).unwrap());
         let address = PeerAddress::parse("10.0.0.1:26650").unwrap();

@@ -1,6 +1,6 @@
 //! Transactions of nodes outside the committee: what is cheap to see is looked at first, and then the one signature.
 
-use crate::threads::ShardGauges;
+use crate::host::ShardGauges;
 use rustorium_crypto::{Verified, verify_transactions};
 use rustorium_stages::clients::account_view;
 use rustorium_storage::Store;
@@ -96,7 +96,7 @@ pub(crate) mod tests {
 
     fn intake() -> Intake {
         let store: Arc<dyn Store> = Arc::new(MemStore::new());
-        rustorium_stages::recover::tip_of(&*store, &genesis()).unwrap();
+        rustorium_stages::journal_records::tip_of(&*store, &genesis()).unwrap();
         let chain = rustorium_crypto::chain_id(&genesis());
         Intake { chain, pool: PoolConfig::default(), capacity: 10, store, gauges: Arc::default() }
     }

@@ -11,7 +11,7 @@ use crate::config::NodeConfig;
 use crate::links::seed_peers;
 use crate::node::{EarlyFace, StartHandle};
 use crate::opening::{refuse_missing_journal, seed_book};
-use crate::starting::chain_info;
+use crate::start_up::chain_info;
 use parking_lot::Mutex;
 use rustorium_crypto::SigningKey;
 use rustorium_crypto::seal::AtRest;

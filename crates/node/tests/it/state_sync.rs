@@ -7,9 +7,9 @@ use rustorium_crypto::SigningKey;
 use rustorium_node::statesync::{JoinEvent, Joined, Joiner, Offers};
 use rustorium_shard::Event;
 use rustorium_stages::inbox::Inbox;
+use rustorium_stages::journal_records;
 use rustorium_stages::metrics::NodeMetrics;
 use rustorium_stages::queue::Queue;
-use rustorium_stages::recover;
 use rustorium_stages::rooter::{RootMetrics, Rooter};
 use rustorium_state::tables::Tables;
 use rustorium_storage::{EpochStore, HistoryStore, MemStore, Store, SyncStore, TreeStore};
@@ -323,7 +323,7 @@ fn a_chain_without_snapshots_is_replayed() {
     world.serve(1, false);
     assert_eq!(joining.end(), Joined::NotNeeded);
     assert_eq!((store.tip(), store.syncing().unwrap()), (None, None));
-    recover::tip_of(&*store, &world.net.genesis).unwrap();
+    journal_records::tip_of(&*store, &world.net.genesis).unwrap();
 }
 
 #[test]

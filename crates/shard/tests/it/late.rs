@@ -6,7 +6,7 @@ use crate::steps::governed;
 use rustorium_execution::CommitteeRecord;
 use rustorium_shard::port::{Effect, PayloadStatus};
 use rustorium_shard::rules::check_claim;
-use rustorium_stages::recover;
+use rustorium_stages::journal_records;
 use rustorium_storage::{EpochStore, HeightCommit, MemStore, Store};
 use rustorium_types::*;
 
@@ -57,12 +57,12 @@ fn of_a_snapshots_store_the_committee_record_counts_from_its_tip_on() {
             finalization: None,
         })
         .unwrap();
-    let tip = recover::tip_of(&store, &made).unwrap();
+    let tip = journal_records::tip_of(&store, &made).unwrap();
     assert_eq!(tip.height, Height(9));
     assert_eq!(store.committee_record(Height(9)).unwrap(), Some(record.to_bytes()));
     assert_eq!(store.committee_record(Height(8)).unwrap(), None, "it isn't known, and nothing is made up");
     let context = crate::chain::context(&made, 0);
-    let journaled = recover::decode_journal(&context, &store, &tip, Vec::new()).unwrap();
+    let journaled = journal_records::decode_journal(&context, &store, &tip, Vec::new()).unwrap();
     assert_eq!(journaled.committees, [(Height(9), record)]);
 }
 

@@ -12,7 +12,7 @@ use rustorium_shard::port::{Effect, Input};
 use rustorium_shard::senders::Credit;
 use rustorium_shard::turns::Turns;
 use rustorium_shard::{Event, Now, Shard, WorkConfig};
-use rustorium_stages::recover;
+use rustorium_stages::journal_records;
 use rustorium_storage::{MemStore, Store};
 use rustorium_types::*;
 use std::cell::RefCell;
@@ -347,7 +347,7 @@ impl Net {
         let old = &mut self.nodes[index].shard.ports;
         let store = Arc::new(MemStore::new());
         let mut ports = TestPorts::new(old.context.clone(), store.clone(), self.witness.clone());
-        recover::tip_of(&*store, &self.genesis).unwrap();
+        journal_records::tip_of(&*store, &self.genesis).unwrap();
         let durable = old.durable.height;
         for job in std::mem::take(&mut old.executed) {
             if job.block.header.height <= durable {
@@ -469,14 +469,15 @@ impl Net {
 
 impl Node {
     fn start(genesis: &Genesis, index: usize, mut ports: TestPorts, now: Now, config: &WorkConfig) -> Self {
-        let tip = recover::tip_of(&*ports.store, genesis).unwrap();
+        let tip = journal_records::tip_of(&*ports.store, genesis).unwrap();
         let key = chain::validator_key(index);
         let context = Context::at(genesis, key, &*ports.store, &tip.header).unwrap().led_by_place();
         let context = Arc::new(context.signed_elsewhere(ports.signer.as_ref().map(Signer::public)));
         ports.events.extend(ports.signer.as_mut().and_then(Signer::connect));
         ports.context = context.clone();
         ports.reload_roots();
-        let mut journaled = recover::decode_journal(&context, &*ports.store, &tip, ports.journal.clone()).unwrap();
+        let mut journaled =
+            journal_records::decode_journal(&context, &*ports.store, &tip, ports.journal.clone()).unwrap();
         journaled.retired = ports.retired.is_some();
         let mut shard = Shard::recover(context, config.clone(), ports, now, (tip.digest, tip.header), journaled);
         shard.end_turn(now);

@@ -7,10 +7,10 @@ use rustorium_gateway::Submitted;
 use rustorium_shard::{Event, ExecutionJob};
 use rustorium_stages::executor::{Executor, Progress};
 use rustorium_stages::inbox::Inbox;
+use rustorium_stages::journal_records;
 use rustorium_stages::metrics::NodeMetrics;
 use rustorium_stages::proving::Scoped;
 use rustorium_stages::queue::Queue;
-use rustorium_stages::recover;
 use rustorium_stages::waiters::Waiters;
 use rustorium_storage::{Fault, FaultyStore, MemStore};
 use rustorium_types::{Epoch, Genesis, Operation};
@@ -38,7 +38,7 @@ struct Alone {
 impl Alone {
     fn new(genesis: &Genesis) -> Self {
         let store = MemStore::new();
-        recover::tip_of(&store, genesis).unwrap();
+        journal_records::tip_of(&store, genesis).unwrap();
         let store = Arc::new(FaultyStore::remembering(store));
         let events = Arc::<Queue<Event>>::default();
         let executor = Executor {

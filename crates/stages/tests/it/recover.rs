@@ -7,7 +7,7 @@ use rustorium_crypto::verify_certificate;
 use rustorium_shard::context::Context;
 use rustorium_shard::port::Input;
 use rustorium_shard::{Floor, Journaled, Now, Records, Shard, WorkConfig};
-use rustorium_stages::recover::{decode_journal, tip_of};
+use rustorium_stages::journal_records::{decode_journal, tip_of};
 use rustorium_storage::{JournalRecord, Lsn, MemStore, RecordKind, Store};
 use rustorium_types::*;
 use std::rc::Rc;

@@ -7,7 +7,7 @@ use rustorium_crypto::{SigningKey, block_digest, verify_finalization, verify_own
 use rustorium_execution::Trust;
 use rustorium_shard::context::Context;
 use rustorium_stages::block_proofs::block_proof;
-use rustorium_stages::restart::Plan;
+use rustorium_stages::owners_end::Plan;
 use rustorium_storage::MemStore;
 use rustorium_types::*;
 

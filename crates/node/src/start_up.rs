@@ -3,10 +3,12 @@
 use crate::backend::NodeBackend;
 use crate::certificate_server::CertificateServer;
 use crate::codes::{journal_code, start_code, transport_code};
+use crate::collector::Scraped;
 use crate::config::{DurabilitySetting, NodeConfig, NodeKeys};
 use crate::copier::Copier;
 use crate::guarded::Threads;
 use crate::guests::Guests;
+use crate::host::{ShardGauges, ThreadPorts, run_shard};
 use crate::inbound::Inbound;
 use crate::links::Links;
 use crate::node::{Node, Running, StartHandle};
@@ -19,10 +21,8 @@ use crate::outside::intake::Intake;
 use crate::outside::{Question, Server};
 use crate::remote_signer::RemoteSigner;
 use crate::rotator::Rotator;
-use crate::scraped::Scraped;
 use crate::statesync::Offers;
 use crate::statesync::early::Early;
-use crate::threads::{ShardGauges, ThreadPorts, run_shard};
 use crate::vitals::Vitals;
 use parking_lot::{Mutex, RwLock};
 use rustorium_crypto::keystore::StorageKeys;
@@ -40,15 +40,15 @@ use rustorium_stages::NodeError;
 use rustorium_stages::clients::{Clients, prover};
 use rustorium_stages::clock::now;
 use rustorium_stages::contained::Closes;
+use rustorium_stages::durability::{Keeper, Keeping};
 use rustorium_stages::executor::{Executor, Progress, store_code};
 use rustorium_stages::inbox::Inbox;
-use rustorium_stages::keeper::{Keeper, Keeping};
+use rustorium_stages::journal_records;
 use rustorium_stages::mark::Mark;
 use rustorium_stages::metrics::NodeMetrics;
 use rustorium_stages::proofs::{ProofLimits, ProofMetrics, ProofPool};
 use rustorium_stages::proving::Scoped;
 use rustorium_stages::queue::Queue;
-use rustorium_stages::recover;
 use rustorium_stages::room::Room;
 use rustorium_stages::rooter::{RootMetrics, Rooter};
 use rustorium_stages::rooting::RootJob;
@@ -136,7 +136,7 @@ impl Starting {
         }
         .run()?;
         let store_failed = |error: StoreError| NodeError::new(store_code(&error), error.to_string());
-        let tip = recover::tip_of(&*store, &genesis).map_err(store_failed)?;
+        let tip = journal_records::tip_of(&*store, &genesis).map_err(store_failed)?;
         let context = Context::at(&genesis, validator_key, &*store, &tip.header).map_err(store_failed)?;
         let context = Arc::new(context.signed_elsewhere(config.signer.as_ref().map(|signer| signer.key_hex.0)));
         let notices = open_notices(&config, audit.clone())?;
@@ -183,7 +183,7 @@ impl Starting {
 
     pub(crate) fn start(self) -> Result<Node, NodeError> {
         let store_failed = |error: StoreError| NodeError::new(store_code(&error), error.to_string());
-        let tip = recover::tip_of(&*self.store, &self.genesis).map_err(store_failed)?;
+        let tip = journal_records::tip_of(&*self.store, &self.genesis).map_err(store_failed)?;
         self.progress.executed.store(tip.height.0, Ordering::Release);
         self.progress.claimed.store(tip.header.result.height.0, Ordering::Release);
         self.progress.newest.send_replace(Newest { height: tip.height, block: None });
@@ -192,7 +192,7 @@ impl Starting {
             let advice = "raise the memlock limit (ulimit -l) to 1024 KiB or more: keys may reach swap until then";
             tracing::warn!(event = "memory_not_locked", advice);
         }
-        let mut journaled = recover::decode_journal(&self.context, &*self.store, &tip, records)
+        let mut journaled = journal_records::decode_journal(&self.context, &*self.store, &tip, records)
             .map_err(|sentence| NodeError::new("journal-corrupt", sentence))?;
         journaled.retired = self.notices.retired().is_some();
         let runtime = network_threads("network", 1)?;
