@@ -28,40 +28,29 @@ use parking_lot::{Mutex, RwLock};
 use rustorium_crypto::keystore::StorageKeys;
 use rustorium_crypto::seal::AtRest;
 use rustorium_crypto::{SigningKey, locked};
-use rustorium_execution::Keys;
 use rustorium_gateway::gate::Access;
 use rustorium_gateway::http::server::{HttpConfig, StartError};
 use rustorium_gateway::http::{HttpLimits, HttpServer};
 use rustorium_gateway::quic::{QuicFace, QuicLimits};
-use rustorium_gateway::{Backend, ChainInfo, Gate, GatewayMetrics, Newest, Submitted, Tls};
-use rustorium_shard::context::Context;
+use rustorium_gateway::{Backend, ChainInfo, Gate, GatewayMetrics, Tls};
 use rustorium_shard::{Event, ExecutionJob, Shard};
-use rustorium_stages::NodeError;
-use rustorium_stages::clients::{Clients, prover};
+use rustorium_stages::{NodeError, Replica};
 use rustorium_stages::clock::now;
 use rustorium_stages::contained::Closes;
-use rustorium_stages::durability::{Keeper, Keeping};
-use rustorium_stages::executor::{Executor, Progress, store_code};
-use rustorium_stages::inbox::Inbox;
-use rustorium_stages::journal_records;
+use rustorium_stages::durability::Keeper;
+use rustorium_stages::executor::store_code;
 use rustorium_stages::mark::Mark;
-use rustorium_stages::metrics::NodeMetrics;
 use rustorium_stages::proofs::{ProofLimits, ProofMetrics, ProofPool};
-use rustorium_stages::proving::Scoped;
 use rustorium_stages::queue::Queue;
 use rustorium_stages::room::Room;
-use rustorium_stages::rooter::{RootMetrics, Rooter};
-use rustorium_stages::rooting::RootJob;
 use rustorium_stages::tables::open_tables;
 use rustorium_stages::verifier::Verifier;
-use rustorium_stages::waiters::Waiters;
-use rustorium_storage::{AuditSink, Durability, Journal, RocksStore, Store, StoreConfig, StoreError};
+use rustorium_storage::{AuditSink, Durability, Journal, RocksStore, StoreConfig};
 use rustorium_transport::{FollowerLimits, Transport};
 use rustorium_txpool::PoolConfig;
-use rustorium_types::{Genesis, ShardId, TxId, encode};
+use rustorium_types::{Genesis, ShardId, encode};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Instant, SystemTime};
 use tokio::runtime::Runtime;
 
@@ -74,23 +63,16 @@ const READ_THREADS_MAX: usize = 32;
 pub(crate) struct Starting {
     config: NodeConfig,
     genesis: Arc<Genesis>,
-    context: Arc<Context>,
+    replica: Replica,
     node_key: SigningKey,
-    store: Arc<dyn Store>,
     at_rest: AtRest,
     audit: Arc<AuditSink>,
     rotator: Arc<Rotator>,
     copier: Arc<Copier>,
     notices: Arc<Notices>,
     links: Arc<Links>,
-    metrics: Arc<NodeMetrics>,
-    inbox: Arc<Inbox>,
-    waiters: Arc<Waiters>,
-    progress: Arc<Progress>,
     gauges: Arc<ShardGauges>,
-    events: Arc<Queue<Event>>,
     proofs: Option<Arc<ProofPool>>,
-    stopping: Arc<AtomicBool>,
     offers: Arc<Offers>,
     questions: Arc<Queue<Question>>,
     gate: Arc<Gate>,
@@ -122,7 +104,7 @@ impl Starting {
             .map_err(|error| NodeError::new(store_code(&error), error.to_string()))?;
         let audit = AuditSink::open(&config.home.join("audit"), node_key.clone())
             .map_err(|error| NodeError::new("audit-failed", error.to_string()))?;
-        let (audit, store, stopping) = (Arc::new(audit), Arc::new(store), Arc::<AtomicBool>::default());
+        let (audit, store) = (Arc::new(audit), Arc::new(store));
         let (early_store, early_audit) = (store.clone(), audit.clone());
         Early {
             config: &config,
@@ -135,92 +117,73 @@ impl Starting {
             handle,
         }
         .run()?;
-        let store_failed = |error: StoreError| NodeError::new(store_code(&error), error.to_string());
-        let tip = journal_records::tip_of(&*store, &genesis).map_err(store_failed)?;
-        let context = Context::at(&genesis, validator_key, &*store, &tip.header).map_err(store_failed)?;
-        let context = Arc::new(context.signed_elsewhere(config.signer.as_ref().map(|signer| signer.key_hex.0)));
+        let elsewhere = config.signer.as_ref().map(|signer| signer.key_hex.0);
+        let replica = Replica::open(&genesis, store.clone(), validator_key, elsewhere)?;
+        let context = &replica.context;
         let notices = open_notices(&config, audit.clone())?;
         notices.begin_epoch(&context.validators);
         let book = address_book(&config, &genesis);
         let guests = Guests::named(config.followers.iter().map(|key| key.0).collect());
-        guests.read_former(&*store, &genesis, context.epoch()).map_err(store_failed)?;
+        guests
+            .read_former(&*store, &genesis, context.epoch())
+            .map_err(|error| NodeError::new(store_code(&error), error.to_string()))?;
         let links = Links::new(context.clone(), node_key.public(), book).with_seeds(seed_book(&config));
         let links = links.with_guests(guests);
-        let inbox = Inbox::new().map_err(|error| NodeError::new("system", format!("no eventfd: {error}")))?;
-        let metrics = Arc::new(NodeMetrics::new());
         let proofs = context.parameters.state_roots.then(|| {
-            let figures = metrics.with_registry(|registry| ProofMetrics::default().register(registry));
+            let figures = replica.metrics.with_registry(|registry| ProofMetrics::default().register(registry));
             Arc::new(ProofPool::new(store.clone(), ProofLimits::default(), figures))
         });
         let offers = Arc::new(Offers::new(store.clone(), config.snapshot_interval_ms));
+        let stopping = replica.stopping.clone();
         Ok(Self {
-            context,
             genesis,
             node_key,
-            rotator: Arc::new(Rotator::new(store.clone(), audit.clone(), stopping.clone()).at(&config.home, &at_rest)),
-            copier: Arc::new(Copier::new(store.clone(), &config.home)),
-            store,
+            rotator: Arc::new(Rotator::new(store.clone(), audit.clone(), stopping).at(&config.home, &at_rest)),
+            copier: Arc::new(Copier::new(store, &config.home)),
             at_rest,
             audit,
             notices: Arc::new(notices),
             links: Arc::new(links),
-            metrics,
             proofs,
-            inbox: Arc::new(inbox),
-            waiters: Arc::default(),
-            progress: Arc::default(),
             gauges: Arc::default(),
-            events: Arc::default(),
-            stopping,
             offers,
             gate: handle.gate().clone(),
             tls,
             questions: Arc::default(),
             start: Instant::now(),
+            replica,
             config,
         })
     }
 
     pub(crate) fn start(self) -> Result<Node, NodeError> {
-        let store_failed = |error: StoreError| NodeError::new(store_code(&error), error.to_string());
-        let tip = journal_records::tip_of(&*self.store, &self.genesis).map_err(store_failed)?;
-        self.progress.executed.store(tip.height.0, Ordering::Release);
-        self.progress.claimed.store(tip.header.result.height.0, Ordering::Release);
-        self.progress.newest.send_replace(Newest { height: tip.height, block: None });
-        let (journal, records) = self.open_journal(tip.height.0)?;
+        let (journal, records) = self.open_journal(self.replica.tip.height.0)?;
         if locked::refused() {
             let advice = "raise the memlock limit (ulimit -l) to 1024 KiB or more: keys may reach swap until then";
             tracing::warn!(event = "memory_not_locked", advice);
         }
-        let mut journaled = journal_records::decode_journal(&self.context, &*self.store, &tip, records)
-            .map_err(|sentence| NodeError::new("journal-corrupt", sentence))?;
-        journaled.retired = self.notices.retired().is_some();
+        let journaled = self.replica.journaled(records, self.notices.retired().is_some())?;
         let runtime = network_threads("network", 1)?;
         let clients = network_threads("gateway", READ_THREADS_MAX)?;
         let transport = self.start_transport(&runtime)?;
-        let committee = self.context.committee.clone();
-        let verifier = Arc::new(Verifier::new(committee, self.waiters.clone(), self.events.clone()));
+        let verifier = self.replica.verifier(self.replica.events.clone());
         let backend = Arc::new(self.backend(verifier.clone()));
         let (http, quic) = self.start_gateway(&clients, backend.clone())?;
         let jobs: Arc<Queue<ExecutionJob>> = Arc::default();
         let certificates = Arc::new(CertificateServer::new(journal.reader().clone(), transport.clone()));
         let signer = self.config.signer.as_ref();
-        let signer = signer.map(|setting| RemoteSigner::of(setting, self.events.clone(), &self.metrics));
+        let signer =
+            signer.map(|setting| RemoteSigner::of(setting, self.replica.events.clone(), &self.replica.metrics));
         let ports = ThreadPorts {
             transport: transport.clone(),
             journal: journal.clone(),
             verifier: verifier.clone(),
             executor: jobs.clone(),
-            clients: Clients {
-                store: self.store.clone(),
-                waiters: self.waiters.clone(),
-                inbox: self.inbox.clone(),
-                prove: self.prover(),
-            },
+            clients: self.replica.clients(),
             notices: self.notices.clone(),
             links: self.links.clone(),
             questions: self.questions.clone(),
-            metrics: self.metrics.clone(),
+            metrics: self.replica.metrics.clone(),
             gauges: self.gauges.clone(),
             certificates: certificates.clone(),
             signer: signer.clone(),
@@ -228,16 +191,16 @@ impl Starting {
         self.show(&journal, &verifier, &jobs);
         let mut vitals = Vitals::new(
             self.start,
-            (self.events.clone(), jobs.clone()),
+            (self.replica.events.clone(), jobs.clone()),
             journal.clone(),
-            self.store.clone(),
+            self.replica.store.clone(),
             self.gauges.clone(),
             self.links.clone(),
         )
         .with_tls(self.tls.clone());
         let at = now(self.start);
-        let (context, settings) = (self.context.clone(), work_config(&self.config, &self.context.parameters));
-        let shard = Shard::recover(context, settings, ports, at, (tip.digest, tip.header), journaled);
+        let settings = work_config(&self.config, &self.replica.context.parameters);
+        let shard = self.replica.shard(settings, ports, at, journaled);
         let mut threads = self.spawn_threads(shard, jobs, &mut vitals)?;
         for _ in 0..threads_for(CORES_PER_VERIFIER) {
             let verifier = verifier.clone();
@@ -260,11 +223,11 @@ impl Starting {
         addresses.insert("http", http.local_addr().to_string());
         addresses.insert("metrics", http.metrics_addr().map(|a| a.to_string()).unwrap_or_default());
         addresses.insert("client", quic.local_addr().to_string());
-        let store = self.store.clone();
+        let store = self.replica.store.clone();
         self.rotator.resume(&journal)?;
         Ok(Node {
-            inbox: self.inbox,
-            events: self.events,
+            inbox: self.replica.inbox,
+            events: self.replica.events,
             backend,
             audit: self.audit,
             rotator: self.rotator,
@@ -272,10 +235,10 @@ impl Starting {
             offers: self.offers,
             questions: self.questions,
             links: self.links,
-            metrics: self.metrics,
+            metrics: self.replica.metrics,
             gate: self.gate,
             addresses,
-            stopping: self.stopping,
+            stopping: self.replica.stopping,
             running: Mutex::new(Some(Running {
                 runtime,
                 clients,
@@ -297,7 +260,7 @@ impl Starting {
             DurabilitySetting::Vote => Durability::Vote,
             DurabilitySetting::Os => Durability::Os,
         };
-        let (events, inbox) = (self.events.clone(), self.inbox.clone());
+        let (events, inbox) = (self.replica.events.clone(), self.replica.inbox.clone());
         let done =
             Box::new(move |result: Result<rustorium_storage::Lsn, rustorium_storage::JournalError>| match result {
                 Ok(position) => {
@@ -322,20 +285,20 @@ impl Starting {
             started: SystemTime::now(),
             capacity: self.config.pool_transactions_max,
             journal: Arc::downgrade(journal),
-            store: self.store.clone(),
+            store: self.replica.store.clone(),
             gauges: self.gauges.clone(),
-            progress: self.progress.clone(),
+            progress: self.replica.progress.clone(),
             links: self.links.clone(),
             notices: self.notices.clone(),
-            waiters: self.waiters.clone(),
+            waiters: self.replica.waiters.clone(),
             verifier: verifier.clone(),
-            events: self.events.clone(),
+            events: self.replica.events.clone(),
             jobs: jobs.clone(),
             rotator: self.rotator.clone(),
         };
-        self.metrics.with_registry(|registry| {
+        self.replica.metrics.with_registry(|registry| {
             registry.register_collector(Box::new(scraped));
-            self.waiters.register_metrics(registry);
+            self.replica.waiters.register_metrics(registry);
             verifier.register_metrics(registry);
         });
     }
@@ -344,10 +307,10 @@ impl Starting {
         let shaper = self.config.shaper.as_ref().map(shaper).transpose()?;
         let (queue_frames, queue_bytes) = rustorium_transport::Config::QUEUES;
         let config = rustorium_transport::Config {
-            me: self.context.me(),
+            me: self.replica.context.me(),
             listen: self.config.p2p_listen,
             identity: self.node_key.clone(),
-            chain: self.context.chain(),
+            chain: self.replica.context.chain(),
             versions: rustorium_transport::SPOKEN,
             peers: self.links.to_dial(),
             queue_frames,
@@ -357,28 +320,29 @@ impl Starting {
             shaper,
         };
         let handler = Arc::new(Inbound {
-            events: self.events.clone(),
+            events: self.replica.events.clone(),
             links: self.links.clone(),
             questions: self.questions.clone(),
             open: self.config.gateway.submit == Access::Open,
-            inbox: self.inbox.clone(),
+            inbox: self.replica.inbox.clone(),
         });
         let transport = Transport::start(config, handler, runtime.handle())
             .map_err(|error| NodeError::new(transport_code(&error), error.to_string()))?;
-        self.metrics.with_registry(|registry| transport.metrics().register(registry));
+        self.replica.metrics.with_registry(|registry| transport.metrics().register(registry));
         Ok(transport)
     }
 
     fn server(&self, transport: &Transport) -> Server {
         let intake = Intake {
-            chain: self.context.chain(),
-            pool: PoolConfig::for_parameters(&self.context.parameters),
+            chain: self.replica.context.chain(),
+            pool: PoolConfig::for_parameters(&self.replica.context.parameters),
             capacity: self.config.pool_transactions_max,
-            store: self.store.clone(),
+            store: self.replica.store.clone(),
             gauges: self.gauges.clone(),
         };
         let (offers, questions) = (self.offers.clone(), self.questions.clone());
-        Server::new(offers, questions, transport.clone(), self.store.clone()).with_intake(intake, self.events.clone())
+        Server::new(offers, questions, transport.clone(), self.replica.store.clone())
+            .with_intake(intake, self.replica.events.clone())
     }
 
     fn backend(&self, verifier: Arc<Verifier>) -> NodeBackend {
@@ -389,22 +353,22 @@ impl Starting {
             notices: self.notices.clone(),
             durability: self.config.durability.name(),
             room: Room::new(self.config.pool_transactions_max),
-            store: self.store.clone(),
+            store: self.replica.store.clone(),
             verifier,
-            waiters: self.waiters.clone(),
+            waiters: self.replica.waiters.clone(),
             gauges: self.gauges.clone(),
-            progress: self.progress.clone(),
-            metrics: self.metrics.clone(),
+            progress: self.replica.progress.clone(),
+            metrics: self.replica.metrics.clone(),
             proofs: self.proofs.clone(),
-            inbox: self.inbox.clone(),
-            stopping: self.stopping.clone(),
+            inbox: self.replica.inbox.clone(),
+            stopping: self.replica.stopping.clone(),
             findings: RwLock::default(),
         }
     }
 
     fn start_gateway(&self, runtime: &Runtime, backend: Arc<NodeBackend>) -> Result<(HttpServer, QuicFace), NodeError> {
         let metrics = GatewayMetrics::default();
-        self.metrics.with_registry(|registry| metrics.register(registry));
+        self.replica.metrics.with_registry(|registry| metrics.register(registry));
         let http = HttpConfig {
             listen: self.config.http_listen,
             metrics_listen: Some(self.config.metrics_listen),
@@ -424,43 +388,20 @@ impl Starting {
         Ok((http, quic))
     }
 
-    fn prover(&self) -> Arc<dyn Fn(&TxId) -> Submitted + Send + Sync> {
-        prover(self.store.clone())
-    }
-
     fn spawn_threads(
         &self,
         shard: Shard<ThreadPorts>,
         jobs: Arc<Queue<ExecutionJob>>,
         vitals: &mut Vitals,
     ) -> Result<Threads, NodeError> {
-        let roots = self.context.parameters.state_roots.then(|| self.rooter()).transpose()?;
-        let executor = Executor {
-            context: self.context.clone(),
-            store: self.store.clone(),
-            waiters: self.waiters.clone(),
-            events: self.events.clone(),
-            inbox: self.inbox.clone(),
-            progress: self.progress.clone(),
-            metrics: self.metrics.clone(),
-            roots: roots.as_ref().map(|(_, jobs)| jobs.clone()),
-            keys: Keys::default(),
-            provers: Scoped(threads_for(1)),
-            prove: self.prover(),
-        };
-        let (events, gauges, start) = (self.events.clone(), self.gauges.clone(), self.start);
-        let keeping = Keeping {
-            store: self.store.clone(),
-            progress: self.progress.clone(),
-            waiters: self.waiters.clone(),
-            events: self.events.clone(),
-            stopping: self.stopping.clone(),
-            keep_heights: self.config.keep_heights,
-        };
+        let roots = self.replica.roots(|| open_tables(&self.config.home).map(Arc::new))?;
+        let executor = self.replica.executor(roots.as_ref(), threads_for(1));
+        let (events, gauges, start) = (self.replica.events.clone(), self.gauges.clone(), self.start);
+        let keeping = self.replica.keeping(self.config.keep_heights);
         let mark = Arc::<Mark>::default();
-        let keeper = Keeper { keeping, inbox: self.inbox.clone(), mark: mark.clone() };
+        let keeper = Keeper { keeping, inbox: self.replica.inbox.clone(), mark: mark.clone() };
         vitals.watch("keep", move || mark.busy_for());
-        let (mut threads, ends) = (Threads::new(self.inbox.clone()), Closes(jobs.clone()));
+        let (mut threads, ends) = (Threads::new(self.replica.inbox.clone()), Closes(jobs.clone()));
         threads.spawn("shard", move || {
             let _ends = ends;
             run_shard(shard, &events, &gauges, start);
@@ -478,21 +419,5 @@ impl Starting {
             threads.spawn("prove", move || proofs.run())?;
         }
         Ok(threads)
-    }
-
-    /// The state tree goes on from its base; its tables are shared by all nodes of this machine.
-    fn rooter(&self) -> Result<(Rooter, Arc<Queue<RootJob>>), NodeError> {
-        let tables = open_tables(&self.config.home)?;
-        let rooter = Rooter::new(
-            self.store.clone(),
-            Arc::new(tables),
-            &self.context.parameters,
-            self.events.clone(),
-            self.inbox.clone(),
-            RootMetrics::new(&self.metrics),
-        );
-        let mut rooter = rooter.map_err(|(code, sentence)| NodeError::new(code, sentence))?;
-        rooter.moved = self.progress.moved.clone();
-        Ok((rooter, Arc::default()))
     }
 }

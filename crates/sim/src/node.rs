@@ -6,7 +6,7 @@ use crate::costs::{Costs, Meter};
 use crate::disk::SimDisk;
 use crate::inbound::Inbound;
 use crate::ports::{Sent, SimPorts};
-use crate::start::{Roots, store_failed};
+use crate::start::store_failed;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use rustorium_crypto::{SigningKey, work_done};
@@ -20,6 +20,7 @@ use rustorium_stages::durability::Keeping;
 use rustorium_stages::executor::Executor;
 use rustorium_stages::inbox::Inbox;
 use rustorium_stages::queue::Queue;
+use rustorium_stages::replica::Roots;
 use rustorium_stages::verifier::{Submission, Verifier};
 use rustorium_storage::{Fault, Store};
 use rustorium_types::{Class, DecodeError, Height, Message, PublicKey, Transaction, decode, limits};
@@ -119,7 +120,7 @@ pub struct SimNode {
     pub(crate) verified: Arc<Queue<Event>>,
     pub(crate) checks: Checks,
     pub(crate) executor: Executor,
-    pub(crate) rooter: Option<Roots>,
+    pub(crate) roots: Option<Roots>,
     pub(crate) keeping: Keeping,
     pub(crate) inbox: Arc<Inbox>,
     pub(crate) events: Arc<Queue<Event>>,
@@ -241,7 +242,7 @@ impl SimNode {
     }
 
     fn root(&mut self, now: Now) -> Result<(), Failure> {
-        let Some((rooter, jobs)) = &mut self.rooter else { return Ok(()) };
+        let Some((rooter, jobs)) = &mut self.roots else { return Ok(()) };
         let mut waiting = VecDeque::new();
         jobs.take(Some(Duration::ZERO), &mut waiting);
         rooter.turn(&mut waiting).map_err(|(code, sentence)| (code.to_owned(), sentence))?;
@@ -250,7 +251,7 @@ impl SimNode {
     }
 
     pub(crate) fn plan_ahead(&mut self, now: Now) {
-        let ahead = self.rooter.as_ref().and_then(|(rooter, _)| rooter.ahead_in(now.wall_ms));
+        let ahead = self.roots.as_ref().and_then(|(rooter, _)| rooter.ahead_in(now.wall_ms));
         self.ahead_us = ahead.map(|wait| now.us + u64::try_from(wait.as_micros()).unwrap_or(u64::MAX / 2));
     }
 
@@ -352,7 +353,7 @@ impl SimNode {
                 job.is_some()
             }
             Stage::Root => {
-                let waits = self.rooter.as_ref().is_some_and(|(_, jobs)| !jobs.is_empty());
+                let waits = self.roots.as_ref().is_some_and(|(_, jobs)| !jobs.is_empty());
                 let ahead = self.ahead_us.is_some_and(|at| at <= now.us);
                 if waits || ahead {
                     self.ahead_us = None;

@@ -8,99 +8,23 @@ use crate::disk::SimDisk;
 use crate::inbound::Inbound;
 use crate::node::{Failure, Keys, SimNode, Threads};
 use crate::ports::SimPorts;
-use rustorium_execution::Keys as VerifyingKeys;
 use rustorium_gateway::Visit;
-use rustorium_shard::context::Context;
 use rustorium_shard::turns::Turns;
-use rustorium_shard::{Event, Now, Shard, WorkConfig};
-use rustorium_stages::clients::{Clients, prover};
-use rustorium_stages::durability::Keeping;
-use rustorium_stages::executor::{Executor, Progress, store_code};
-use rustorium_stages::inbox::Inbox;
-use rustorium_stages::journal_records;
-use rustorium_stages::metrics::NodeMetrics;
-use rustorium_stages::proving::Scoped;
+use rustorium_shard::{Event, Now, WorkConfig};
+use rustorium_stages::executor::store_code;
 use rustorium_stages::queue::Queue;
-use rustorium_stages::rooter::{RootMetrics, Rooter};
-use rustorium_stages::rooting::RootJob;
-use rustorium_stages::verifier::Verifier;
-use rustorium_stages::waiters::Waiters;
+use rustorium_stages::{NodeError, Replica};
 use rustorium_storage::{Store, StoreError};
 use rustorium_txpool::PoolConfig;
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 pub(crate) fn store_failed(error: &StoreError) -> Failure {
     (store_code(error).to_owned(), error.to_string())
 }
 
-/// The thread that roots the state, and its queue.
-pub(crate) type Roots = (Rooter, Arc<Queue<RootJob>>);
-
-/// State that the stages of one node share.
-struct Shared {
-    store: Arc<dyn Store>,
-    context: Arc<Context>,
-    inbox: Arc<Inbox>,
-    events: Arc<Queue<Event>>,
-    waiters: Arc<Waiters>,
-    progress: Arc<Progress>,
-    metrics: Arc<NodeMetrics>,
-}
-
-impl Shared {
-    fn clients(&self) -> Clients {
-        Clients {
-            store: self.store.clone(),
-            waiters: self.waiters.clone(),
-            inbox: self.inbox.clone(),
-            prove: prover(self.store.clone()),
-        }
-    }
-
-    fn executor(&self, roots: Option<Arc<Queue<RootJob>>>) -> Executor {
-        Executor {
-            context: self.context.clone(),
-            store: self.store.clone(),
-            waiters: self.waiters.clone(),
-            events: self.events.clone(),
-            inbox: self.inbox.clone(),
-            progress: self.progress.clone(),
-            metrics: self.metrics.clone(),
-            roots,
-            keys: VerifyingKeys::default(),
-            provers: Scoped(1),
-            prove: prover(self.store.clone()),
-        }
-    }
-
-    fn keeping(&self) -> Keeping {
-        Keeping {
-            store: self.store.clone(),
-            progress: self.progress.clone(),
-            waiters: self.waiters.clone(),
-            events: self.events.clone(),
-            stopping: Arc::<AtomicBool>::default(),
-            keep_heights: None,
-        }
-    }
-
-    fn rooter(&self, chain: &Chain) -> Result<Option<Roots>, Failure> {
-        if !self.context.parameters.state_roots {
-            return Ok(None);
-        }
-        let rooter = Rooter::new(
-            self.store.clone(),
-            chain.tables.clone(),
-            &self.context.parameters,
-            self.events.clone(),
-            self.inbox.clone(),
-            RootMetrics::new(&self.metrics),
-        );
-        let rooter = rooter.map_err(|(code, sentence)| (code.to_owned(), sentence))?;
-        Ok(Some((rooter, Arc::default())))
-    }
+fn failure(error: NodeError) -> Failure {
+    (error.code.to_owned(), error.sentence)
 }
 
 impl SimNode {
@@ -115,33 +39,16 @@ impl SimNode {
     ) -> Result<Self, Failure> {
         let store: Arc<dyn Store> = disk.store();
         let calls_before = disk.store().calls();
-        let tip = journal_records::tip_of(&*store, &chain.genesis).map_err(|error| store_failed(&error))?;
-        let context = Context::at(&chain.genesis, keys.validator, &*store, &tip.header);
-        let context = Arc::new(context.map_err(|error| store_failed(&error))?);
+        let replica = Replica::open(&chain.genesis, store.clone(), keys.validator, None).map_err(failure)?;
         let records = disk.journal(crate::journal::SimJournal::open);
-        let mut journaled = journal_records::decode_journal(&context, &*store, &tip, records)
-            .map_err(|sentence| ("journal-corrupt".to_owned(), sentence))?;
-        journaled.retired = disk.retired().is_some();
-        let inbox = Inbox::new().map_err(|error| ("system".to_owned(), format!("no eventfd: {error}")))?;
-        let shared = Shared {
-            store: store.clone(),
-            context: context.clone(),
-            inbox: Arc::new(inbox),
-            events: Arc::default(),
-            waiters: Arc::default(),
-            progress: Arc::default(),
-            metrics: Arc::default(),
-        };
-        shared.progress.executed.store(tip.height.0, Ordering::Release);
-        shared.progress.claimed.store(tip.header.result.height.0, Ordering::Release);
+        let journaled = replica.journaled(records, disk.retired().is_some()).map_err(failure)?;
         let verified: Arc<Queue<Event>> = Arc::default();
-        let verifier = Verifier::new(context.committee.clone(), shared.waiters.clone(), verified.clone());
-        let verifier = Arc::new(verifier);
+        let verifier = replica.verifier(verified.clone());
         let mut ports = SimPorts {
             chain: chain.clone(),
             number: keys.number,
             disk: disk.clone(),
-            clients: shared.clients(),
+            clients: replica.clients(),
             verifier: verifier.clone(),
             jobs: VecDeque::new(),
             sent: Vec::new(),
@@ -150,11 +57,11 @@ impl SimNode {
             evidence: Vec::new(),
             calls: Calls::default(),
         };
-        ports.name_members(&context);
-        let pool = PoolConfig::for_parameters(&context.parameters);
+        ports.name_members(&replica.context);
+        let pool = PoolConfig::for_parameters(&replica.context.parameters);
         let config = WorkConfig { pool, heartbeat_us, retires: !keys.shared, ..WorkConfig::default() };
-        let rooter = shared.rooter(chain)?;
-        let mut shard = Shard::recover(context, config, ports, now, (tip.digest, tip.header), journaled);
+        let roots = replica.roots(|| Ok(chain.tables.clone())).map_err(failure)?;
+        let mut shard = replica.shard(config, ports, now, journaled);
         shard.end_turn(now);
         let mut node = Self {
             shard: Some(shard),
@@ -163,11 +70,11 @@ impl SimNode {
             verifier,
             verified,
             checks: Checks::of(threads.verifiers),
-            executor: shared.executor(rooter.as_ref().map(|(_, jobs)| jobs.clone())),
-            rooter,
-            keeping: shared.keeping(),
-            inbox: shared.inbox,
-            events: shared.events,
+            executor: replica.executor(roots.as_ref(), 1),
+            roots,
+            keeping: replica.keeping(None),
+            inbox: replica.inbox,
+            events: replica.events,
             turns: Turns::default(),
             inbound: Inbound::default(),
             meter: Meter::of(threads.costs),

@@ -18,6 +18,7 @@ pub mod owners_end;
 pub mod proofs;
 pub mod proving;
 pub mod queue;
+pub mod replica;
 pub mod room;
 pub mod rooter;
 pub mod rooting;
@@ -28,3 +29,4 @@ pub mod verifier;
 pub mod waiters;
 
 pub use error::NodeError;
+pub use replica::Replica;

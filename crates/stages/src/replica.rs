@@ -1,0 +1,168 @@
+//! One construction of a shard's replica and its stages: a node gives each stage a thread, a simulation turns them.
+//!
+//! *Invariants:* every host starts in one order: the store's tip, the epoch that goes on above it, the journal's records,
+//! the stages, then the shard.
+
+use crate::clients::{Clients, prover};
+use crate::durability::Keeping;
+use crate::error::NodeError;
+use crate::executor::{Executor, Progress, store_code};
+use crate::inbox::Inbox;
+use crate::journal_records::{decode_journal, tip_of};
+use crate::metrics::NodeMetrics;
+use crate::proving::Scoped;
+use crate::queue::Queue;
+use crate::rooter::{RootMetrics, Rooter};
+use crate::rooting::RootJob;
+use crate::verifier::Verifier;
+use crate::waiters::Waiters;
+use rustorium_crypto::SigningKey;
+use rustorium_execution::Keys;
+use rustorium_gateway::Newest;
+use rustorium_shard::context::Context;
+use rustorium_shard::{Event, Journaled, Now, Ports, Shard, WorkConfig};
+use rustorium_state::tables::Tables;
+use rustorium_storage::{JournalRecord, Store, StoreError, Tip};
+use rustorium_types::{Genesis, PublicKey};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// The state tree's stage, and the queue in front of it.
+pub type Roots = (Rooter, Arc<Queue<RootJob>>);
+
+/// Parts that a shard's replica and its stages share in one process.
+pub struct Replica {
+    /// The epoch that goes on above the tip.
+    pub context: Arc<Context>,
+    /// The store.
+    pub store: Arc<dyn Store>,
+    /// The newest block of the store at the start.
+    pub tip: Tip,
+    /// Inputs for the core, and failures.
+    pub inbox: Arc<Inbox>,
+    /// Events for the shard.
+    pub events: Arc<Queue<Event>>,
+    /// Clients' waits.
+    pub waiters: Arc<Waiters>,
+    /// Heights reached.
+    pub progress: Arc<Progress>,
+    /// Figures.
+    pub metrics: Arc<NodeMetrics>,
+    /// Set once the host stops.
+    pub stopping: Arc<AtomicBool>,
+}
+
+impl Replica {
+    /// Opens a store at its tip, an empty one at genesis. Another process signs with the key of `elsewhere`, if there is one.
+    ///
+    /// # Errors
+    /// The store's, or the system's if it has no descriptors left.
+    pub fn open(
+        genesis: &Genesis,
+        store: Arc<dyn Store>,
+        key: Option<SigningKey>,
+        elsewhere: Option<PublicKey>,
+    ) -> Result<Self, NodeError> {
+        let failed = |error: StoreError| NodeError::new(store_code(&error), error.to_string());
+        let tip = tip_of(&*store, genesis).map_err(failed)?;
+        let context = Context::at(genesis, key, &*store, &tip.header).map_err(failed)?;
+        let context = Arc::new(context.signed_elsewhere(elsewhere));
+        let inbox = Inbox::new().map_err(|error| NodeError::new("system", format!("no eventfd: {error}")))?;
+        let progress = Arc::<Progress>::default();
+        progress.executed.store(tip.height.0, Ordering::Release);
+        progress.claimed.store(tip.header.result.height.0, Ordering::Release);
+        progress.newest.send_replace(Newest { height: tip.height, block: None });
+        Ok(Self {
+            context,
+            store,
+            tip,
+            inbox: Arc::new(inbox),
+            events: Arc::default(),
+            waiters: Arc::default(),
+            progress,
+            metrics: Arc::default(),
+            stopping: Arc::default(),
+        })
+    }
+
+    /// Decodes what the journal holds above the tip; `retired`: the key signs nothing more.
+    ///
+    /// # Errors
+    /// A record that can't be read.
+    pub fn journaled(&self, records: Vec<JournalRecord>, retired: bool) -> Result<Journaled, NodeError> {
+        let journaled = decode_journal(&self.context, &*self.store, &self.tip, records);
+        let journaled = journaled.map_err(|sentence| NodeError::new("journal-corrupt", sentence))?;
+        Ok(Journaled { retired, ..journaled })
+    }
+
+    /// Returns the shard, which goes on from the tip and the journal.
+    pub fn shard<P: Ports>(&self, config: WorkConfig, ports: P, now: Now, journaled: Journaled) -> Shard<P> {
+        let tip = (self.tip.digest, self.tip.header.clone());
+        Shard::recover(self.context.clone(), config, ports, now, tip, journaled)
+    }
+
+    /// Returns the stage that checks signatures and tells `checked` what it found.
+    pub fn verifier(&self, checked: Arc<Queue<Event>>) -> Arc<Verifier> {
+        Arc::new(Verifier::new(self.context.committee.clone(), self.waiters.clone(), checked))
+    }
+
+    /// Returns the answers to clients about their transactions.
+    pub fn clients(&self) -> Clients {
+        Clients {
+            store: self.store.clone(),
+            waiters: self.waiters.clone(),
+            inbox: self.inbox.clone(),
+            prove: prover(self.store.clone()),
+        }
+    }
+
+    /// Returns the stage that roots the state. `None` if the chain makes no state roots.
+    ///
+    /// # Errors
+    /// Those of `tables`, or the store's.
+    pub fn roots(&self, tables: impl FnOnce() -> Result<Arc<Tables>, NodeError>) -> Result<Option<Roots>, NodeError> {
+        if !self.context.parameters.state_roots {
+            return Ok(None);
+        }
+        let rooter = Rooter::new(
+            self.store.clone(),
+            tables()?,
+            &self.context.parameters,
+            self.events.clone(),
+            self.inbox.clone(),
+            RootMetrics::new(&self.metrics),
+        );
+        let mut rooter = rooter.map_err(|(code, sentence)| NodeError::new(code, sentence))?;
+        rooter.moved = self.progress.moved.clone();
+        Ok(Some((rooter, Arc::default())))
+    }
+
+    /// Returns the stage that executes blocks, on so many threads where their proofs are verified.
+    pub fn executor(&self, roots: Option<&Roots>, threads: usize) -> Executor {
+        Executor {
+            context: self.context.clone(),
+            store: self.store.clone(),
+            waiters: self.waiters.clone(),
+            events: self.events.clone(),
+            inbox: self.inbox.clone(),
+            progress: self.progress.clone(),
+            metrics: self.metrics.clone(),
+            roots: roots.map(|(_, jobs)| jobs.clone()),
+            keys: Keys::default(),
+            provers: Scoped(threads),
+            prove: prover(self.store.clone()),
+        }
+    }
+
+    /// Returns the stage that makes commits durable and prunes; it keeps so many of the newest heights, or all.
+    pub fn keeping(&self, keep_heights: Option<u64>) -> Keeping {
+        Keeping {
+            store: self.store.clone(),
+            progress: self.progress.clone(),
+            waiters: self.waiters.clone(),
+            events: self.events.clone(),
+            stopping: self.stopping.clone(),
+            keep_heights,
+        }
+    }
+}
