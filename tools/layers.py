@@ -105,7 +105,7 @@ RUST = {
     "node": _crate("types crypto state execution storage txpool quorum signer transport sync gateway shard stages"),
     "backup": _crate("types crypto execution state storage stages node"),
     "sim": _crate(
-        "types crypto state execution storage txpool quorum transport sync gateway shard stages", CLOCK, INPUT_OUTPUT
+        "types crypto state execution storage txpool quorum sync gateway shard stages", CLOCK, INPUT_OUTPUT
     ),
     "native": _crate("types crypto zk execution storage txpool transport gateway shard stages node backup sim signer"),
 }

@@ -248,7 +248,9 @@ impl SimNode {
         let now = Now { us: now_us, wall_ms };
         let costs = costs.map(|costs| Costs::named(costs.iter().map(|(name, price)| (name.as_str(), *price))));
         let threads = Threads { verifiers, costs: costs.transpose().map_err(value_error)? };
-        let started = detached(py, || Inner::start(&chain.inner, &disk.inner, keys, heartbeat_us, threads, now))?;
+        let queues = rustorium_transport::Config::QUEUES;
+        let start = || Inner::start(&chain.inner, &disk.inner, keys, heartbeat_us, threads, queues, now);
+        let started = detached(py, start)?;
         let inner = started.map_err(|(code, sentence)| native_error(&code, sentence))?;
         Ok(Self { inner: Mutex::new(inner), vocabulary: chain.vocabulary.clone() })
     }

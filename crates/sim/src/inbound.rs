@@ -2,9 +2,11 @@
 //! on their link, and for some even the sender has no room.
 
 use bytes::Bytes;
-use rustorium_transport::Config;
 use rustorium_types::{Class, PublicKey};
 use std::collections::{BTreeMap, VecDeque};
+
+/// Most frames and most bytes of each class that wait at either end of a link.
+pub type Queues = ([usize; 3], [usize; 3]);
 
 /// Frames of one peer and class.
 #[derive(Default)]
@@ -17,31 +19,36 @@ struct Link {
 
 impl Link {
     /// Tells if there is room. One frame always fits.
-    fn has_room(&self, class: Class, bytes: usize) -> bool {
-        let (frames_max, bytes_max) = (Config::QUEUES.0[class as usize], Config::QUEUES.1[class as usize]);
+    fn has_room(&self, queues: &Queues, class: Class, bytes: usize) -> bool {
+        let (frames_max, bytes_max) = (queues.0[class as usize], queues.1[class as usize]);
         self.read_frames == 0 || self.read_frames < frames_max && self.read_bytes + bytes <= bytes_max
     }
 }
 
 /// All links of a node.
-#[derive(Default)]
 pub(crate) struct Inbound {
+    queues: Queues,
     links: BTreeMap<(PublicKey, Class), Link>,
     unread: usize,
     dropped: u64,
 }
 
 impl Inbound {
+    /// Links with queues of this size, without frames.
+    pub(crate) fn of(queues: Queues) -> Self {
+        Self { queues, links: BTreeMap::new(), unread: 0, dropped: 0 }
+    }
+
     /// Receives a frame. Returns whether it is read now. A frame that isn't waits on its link, or is dropped by its
     /// sender.
     pub(crate) fn comes(&mut self, from: PublicKey, class: Class, frame: &Bytes) -> bool {
         let link = self.links.entry((from, class)).or_default();
-        if link.unread.is_empty() && link.has_room(class, frame.len()) {
+        if link.unread.is_empty() && link.has_room(&self.queues, class, frame.len()) {
             link.read_frames += 1;
             link.read_bytes += frame.len();
             return true;
         }
-        let (frames_max, bytes_max) = (Config::QUEUES.0[class as usize], Config::QUEUES.1[class as usize]);
+        let (frames_max, bytes_max) = (self.queues.0[class as usize], self.queues.1[class as usize]);
         if link.unread.len() < frames_max && link.unread_bytes + frame.len() <= bytes_max {
             link.unread_bytes += frame.len();
             link.unread.push_back(frame.clone());
@@ -67,7 +74,9 @@ impl Inbound {
             return read;
         }
         for ((from, class), link) in &mut self.links {
-            while let Some(frame) = link.unread.front().filter(|frame| link.has_room(*class, frame.len())).cloned() {
+            while let Some(frame) =
+                link.unread.front().filter(|frame| link.has_room(&self.queues, *class, frame.len())).cloned()
+            {
                 link.unread.pop_front();
                 link.unread_bytes -= frame.len();
                 link.read_frames += 1;

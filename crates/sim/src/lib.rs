@@ -20,6 +20,7 @@ pub use calls::Calls;
 pub use chain::Chain;
 pub use costs::Costs;
 pub use disk::SimDisk;
+pub use inbound::Queues;
 pub use journal::SimJournal;
 pub use node::{Answer, Begun, Keys, Outcome, SimNode, Stage, Threads};
 pub use ports::Sent;

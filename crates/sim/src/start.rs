@@ -5,7 +5,7 @@ use crate::chain::Chain;
 use crate::checks::Checks;
 use crate::costs::Meter;
 use crate::disk::SimDisk;
-use crate::inbound::Inbound;
+use crate::inbound::{Inbound, Queues};
 use crate::node::{Failure, Keys, SimNode, Threads};
 use crate::ports::SimPorts;
 use rustorium_gateway::Visit;
@@ -35,6 +35,7 @@ impl SimNode {
         keys: Keys,
         heartbeat_us: u64,
         threads: Threads,
+        queues: Queues,
         now: Now,
     ) -> Result<Self, Failure> {
         let store: Arc<dyn Store> = disk.store();
@@ -76,7 +77,7 @@ impl SimNode {
             inbox: replica.inbox,
             events: replica.events,
             turns: Turns::default(),
-            inbound: Inbound::default(),
+            inbound: Inbound::of(queues),
             meter: Meter::of(threads.costs),
             answers: Arc::default(),
             client: Visit::local(),
