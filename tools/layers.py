@@ -92,6 +92,7 @@ RUST = {
     "zk": _crate("types", CLOCK, INPUT_OUTPUT, FLOATS),
     "state": _crate("types", CLOCK, INPUT_OUTPUT, FLOATS),
     "execution": _crate("types crypto zk state", CLOCK, INPUT_OUTPUT, FLOATS),
+    "api": _crate("types crypto execution", CLOCK, INPUT_OUTPUT, FLOATS),
     "light": _crate("types execution", CLOCK, INPUT_OUTPUT, FLOATS),
     "storage": _crate("types crypto"),
     "txpool": _crate("types crypto execution", CLOCK, INPUT_OUTPUT),
@@ -99,13 +100,13 @@ RUST = {
     "signer": _crate("types crypto quorum"),
     "transport": _crate("types crypto"),
     "sync": _crate("types crypto state", CLOCK, INPUT_OUTPUT),
-    "gateway": _crate("types crypto execution transport"),
-    "dataplane": _crate("types crypto state execution storage txpool quorum transport sync gateway signer"),
-    "backup": _crate("types crypto execution state storage dataplane"),
+    "gateway": _crate("types crypto execution api transport"),
+    "dataplane": _crate("types crypto state execution api storage txpool quorum transport sync gateway signer"),
+    "backup": _crate("types crypto execution api state storage dataplane"),
     "sim": _crate(
         "types crypto state execution storage txpool quorum transport sync gateway dataplane", CLOCK, INPUT_OUTPUT
     ),
-    "native": _crate("types crypto zk execution storage txpool transport gateway dataplane backup sim signer"),
+    "native": _crate("types crypto zk execution api storage txpool transport gateway dataplane backup sim signer"),
 }
 # A library that decides where a concern lives has few users.
 LIBRARIES = {
@@ -125,7 +126,7 @@ LIBRARIES = {
     "rustls": "transport gateway backup",
     "tokio": "transport gateway dataplane backup sim",
     "tracing-subscriber": "native",
-    "utoipa": "gateway",
+    "utoipa": "api gateway",
 }
 
 

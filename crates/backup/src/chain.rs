@@ -7,8 +7,8 @@
 use crate::error::BackupError;
 use crate::manifest::Manifest;
 use crate::work::Work;
+use rustorium_api::genesis_file;
 use rustorium_crypto::{batch_digest, block_digest, block_payload_root, chain_id, result_root};
-use rustorium_dataplane::genesis_file;
 use rustorium_execution::{Trust, genesis as genesis_state, receipts_root};
 use rustorium_storage::{Store, StoredBlock};
 use rustorium_types::{

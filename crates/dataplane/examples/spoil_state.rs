@@ -3,9 +3,9 @@
 //!
 //! It is the last leaf: what is asked for before is as it was.
 
+use rustorium_api::genesis_file;
 use rustorium_crypto::keystore;
 use rustorium_crypto::seal::{AtRest, MasterKey};
-use rustorium_dataplane::genesis_file;
 use rustorium_execution::account_key;
 use rustorium_storage::{HistoryStore, RocksStore, Store, StoreConfig, SyncStore, Walk};
 use rustorium_types::{LeafWrite, SYSTEM_ACCOUNT, StateKey};

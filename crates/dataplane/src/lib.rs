@@ -15,7 +15,6 @@ pub mod context;
 pub mod copier;
 pub mod executor;
 pub mod fair;
-pub mod genesis_file;
 mod guarded;
 pub mod guests;
 mod inbound;

@@ -1,10 +1,10 @@
 //! What a node reads, and may refuse, before it starts: genesis, keys, the journal's presence, earlier notices, delays.
 
 use crate::config::{NodeConfig, PeerSetting, ShaperSettings};
-use crate::genesis_file;
 use crate::node::NodeError;
 use crate::notices::Notices;
 use crate::shard::WorkConfig;
+use rustorium_api::genesis_file;
 use rustorium_gateway::Tls;
 use rustorium_state::host::open_table;
 use rustorium_state::tables::Tables;

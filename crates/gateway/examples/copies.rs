@@ -4,8 +4,8 @@
 //! `copies ADDRESS NODE_KEY_HEX SOURCE COUNT`, with the transaction's bytes as hex digits in the first line of its input.
 #![allow(missing_docs, reason = "an example")]
 
+use rustorium_api::frames::{ServerFrame, WireWait};
 use rustorium_gateway::quic::QuicClient;
-use rustorium_gateway::quic::wire::{ServerFrame, WireWait};
 use rustorium_types::Hash;
 use std::error::Error;
 use std::io::{Read, Write, stdin, stdout};

@@ -8,6 +8,7 @@
 
 use axum::http::{HeaderMap, header};
 use parking_lot::RwLock;
+use rustorium_api::frames::TOKEN_BYTES;
 use rustorium_crypto::value_hash;
 use rustorium_types::Hash;
 use serde::Deserialize;
@@ -18,11 +19,10 @@ use std::time::SystemTime;
 
 /// What is hashed before a token's text.
 pub const TOKEN_DOMAIN: &[u8] = b"rustorium/token/v1\0";
-/// Bytes of a token: prefix, id, `_`, secret.
-pub const TOKEN_BYTES: usize = PREFIX.len() + ID_BYTES + 1 + SECRET_BYTES;
 const PREFIX: &[u8] = b"rsk_";
 const ID_BYTES: usize = 16;
 const SECRET_BYTES: usize = 43;
+const _: () = assert!(TOKEN_BYTES == PREFIX.len() + ID_BYTES + 1 + SECRET_BYTES);
 
 /// Whether something needs a token.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]

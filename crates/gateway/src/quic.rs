@@ -6,7 +6,6 @@
 pub mod client;
 pub mod server;
 mod session;
-pub mod wire;
 
 pub use client::{ClientError, QuicClient, Results, Submitter};
 pub use server::{QuicFace, QuicLimits};

@@ -1,6 +1,7 @@
 //! What the gateway itself refuses: transactions of another chain or protocol version. The rest is the node's to judge.
 
-use crate::backend::{Backend, Refused, Submitted};
+use crate::backend::Backend;
+use rustorium_api::{Refused, Submitted};
 use rustorium_types::limits::TRANSACTION_BYTES_MAX;
 use rustorium_types::{ChainId, DecodeError, TRANSACTION_VERSION, Transaction, decode};
 

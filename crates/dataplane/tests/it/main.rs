@@ -21,7 +21,6 @@ mod epochs;
 mod executor;
 mod extremes;
 mod finality;
-mod genesis_file;
 mod homes;
 mod inbox;
 mod journal;

@@ -2,9 +2,9 @@
 
 use super::Shared;
 use super::caches::keep_private;
+use super::problem::Problem;
 use crate::gate::{Denied, Scope, bearer};
 use crate::metrics::HTTP;
-use crate::problem::Problem;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, header};
 use axum::middleware::Next;

@@ -5,16 +5,17 @@
 
 use super::App;
 use super::params::{Caller, none_match};
+use super::problem::Problem;
 use super::read::IMMUTABLE;
-use crate::backend::{Backend, BackendError};
+use crate::backend::Backend;
 use crate::metrics::{GatewayMetrics, Held};
-use crate::problem::{Code, Problem};
 use crate::shares::{Share, Shares};
 use axum::body::{Body, Bytes, HttpBody, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use rustorium_api::{BackendError, Code};
 use serde::Serialize;
 use std::cell::Cell;
 use std::io;

@@ -2,10 +2,10 @@
 
 use super::feed::{Event, Feed, Filter, RECONNECT, last_event_id};
 use super::params::Params;
+use super::problem::Problem;
 use super::{App, Shared};
 use crate::gate::Pass;
 use crate::metrics::Open;
-use crate::problem::{Code, Problem};
 use axum::Extension;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
@@ -14,6 +14,7 @@ use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::{SinkExt, stream};
+use rustorium_api::Code;
 use serde::Deserialize;
 use std::convert::Infallible;
 use std::sync::Arc;

@@ -9,9 +9,8 @@
 
 use super::App;
 use super::params::place;
-use crate::backend::Place;
-use crate::final_block::{FinalBlock, Newest};
-use crate::problem::{Code, Problem};
+use super::problem::Problem;
+use rustorium_api::{Code, FinalBlock, Newest, Place};
 use rustorium_types::{AccountId, Outcome, Receipt, TxId};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;

@@ -3,10 +3,10 @@
 use super::Shared;
 use super::answers::{Made, answer, json_bytes};
 use super::params::{Caller, Params, page_limit};
-use crate::json::{AtView, EpochChangeView, EpochsPage};
-use crate::problem::Problem;
+use super::problem::Problem;
 use axum::extract::State;
 use axum::response::Response;
+use rustorium_api::json::{AtView, EpochChangeView, EpochsPage};
 use rustorium_types::Epoch;
 use serde::Deserialize;
 use utoipa::IntoParams;

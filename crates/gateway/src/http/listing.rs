@@ -3,13 +3,14 @@
 use super::Shared;
 use super::answers::{Made, answer, json_bytes};
 use super::params::{Caller, Params, Segments, address, flag, height, key, page_limit};
-use crate::backend::{Backend, KeyCursor, ListFrom, Listing};
-use crate::json::{AtView, KeysPage, ListedKey};
-use crate::problem::{Code, Problem};
+use super::problem::Problem;
+use crate::backend::Backend;
 use axum::extract::State;
 use axum::response::Response;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use rustorium_api::json::{AtView, KeysPage, ListedKey};
+use rustorium_api::{Code, KeyCursor, ListFrom, Listing};
 use serde::Deserialize;
 use utoipa::IntoParams;
 

@@ -1,13 +1,13 @@
 //! Parsing of paths, queries and headers into checked values; every failure is a `Problem` that names the part.
 
-use crate::backend::{Place, ProveAt, ReadAt};
-use crate::problem::{Code, Problem};
+use super::problem::Problem;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{FromRequestParts, Path, Query};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use rustorium_api::{Code, Place, ProveAt, ReadAt};
 use rustorium_types::limits::KEY_BYTES_MAX;
 use rustorium_types::{AccountId, BoundedBytes, Height, Key};
 use serde::de::DeserializeOwned;

@@ -3,11 +3,11 @@
 use super::Shared;
 use super::answers::{Made, answer};
 use super::params::{Caller, Params, Segments};
-use crate::backend::ReadAt;
-use crate::json::{AtView, PoolRecordsPage};
-use crate::problem::{Code, Problem};
+use super::problem::Problem;
 use axum::extract::State;
 use axum::response::Response;
+use rustorium_api::json::{AtView, PoolRecordsPage};
+use rustorium_api::{Code, ReadAt};
 use rustorium_crypto::pool_account;
 use rustorium_execution::PoolRow;
 use rustorium_types::{BoundedBytes, Subject};

@@ -5,14 +5,15 @@ use super::answers::{Made, answer};
 use super::params::{
     AfterParams, BeforeParams, Caller, Params, ProofParams, Segments, address, cursor, digest, height, page_limit,
 };
-use crate::backend::{Backend, BlockRef, BlockView, ProofStatus, TransactionStatus};
-use crate::json::{
-    AtView, BlockAnswer, PlacedTransaction, ReceiptView, ReceiptsPage, TransactionAnswer, TransactionsPage,
-};
-use crate::problem::{Code, Problem};
+use super::problem::Problem;
+use crate::backend::Backend;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
+use rustorium_api::json::{
+    AtView, BlockAnswer, PlacedTransaction, ReceiptView, ReceiptsPage, TransactionAnswer, TransactionsPage,
+};
+use rustorium_api::{BlockRef, BlockView, Code, ProofStatus, TransactionStatus};
 use rustorium_types::{BlockDigest, TxId, encode};
 
 /// `Cache-Control` of final data.

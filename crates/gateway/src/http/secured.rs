@@ -3,13 +3,14 @@
 //! *Invariants:* who doesn't finish a handshake holds a connection for `handshake_timeout` at most; an address that has as
 //! many HTTP/2 connections as it may is offered HTTP/1.1.
 
+use super::problem::Problem;
 use super::stalling::Stalling;
 use super::{App, HttpLimits};
 use crate::limit::{Addresses, Entered};
 use crate::metrics::GatewayMetrics;
-use crate::problem::{Code, Problem};
 use crate::tls::{Tls, is_http_2};
 use rustls::{AlertDescription, Error as RustlsError};
+use rustorium_api::Code;
 use rustorium_transport::door::{Door, Verdict};
 use std::io;
 use std::net::IpAddr;

@@ -4,6 +4,7 @@
 
 use super::connection::Served;
 use super::params::Caller;
+use super::problem::Problem;
 use super::secured::Secured;
 use super::{App, HttpLimits, metrics_router, router};
 use crate::backend::Backend;
@@ -11,8 +12,8 @@ use crate::fuse::Fuse;
 use crate::gate::Gate;
 use crate::limit::{Addresses, Entered};
 use crate::metrics::{GatewayMetrics, HTTP, Open};
-use crate::problem::{Code, Problem};
 use crate::tls::{LOOK, Tls};
+use rustorium_api::Code;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;

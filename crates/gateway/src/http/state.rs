@@ -2,15 +2,18 @@
 
 use super::answers::{Made, answer, off_thread};
 use super::params::{Asked, Caller, Params, Segments, StateParams, address, digest, height, key};
+use super::problem::Problem;
 use super::submit::{Media, media, read_body, reserve, timeout};
 use super::{App, Shared};
-use crate::backend::{Backend, BackendError, ProveAt, Proven, ReadAt};
-use crate::json::{AccountAnswer, AtView, BalanceAnswer, ClaimedBy, ProofAnswer, ShownView, SubjectViews, ValueAnswer};
-use crate::problem::{Code, Problem};
+use crate::backend::Backend;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
+use rustorium_api::json::{
+    AccountAnswer, AtView, BalanceAnswer, ClaimedBy, ProofAnswer, ShownView, SubjectViews, ValueAnswer,
+};
+use rustorium_api::{BackendError, Code, ProveAt, Proven, ReadAt};
 use rustorium_crypto::block_digest;
 use rustorium_types::{AssetId, Height, LeafValue, Subject, encode};
 use serde::Deserialize;
@@ -206,7 +209,7 @@ async fn read_value(
 #[serde(deny_unknown_fields)]
 pub struct ProofQuestion {
     /// What to prove: 1 to 1,024 accounts, balances and keys.
-    #[schema(value_type = Vec<crate::json::SubjectView>)]
+    #[schema(value_type = Vec<rustorium_api::json::SubjectView>)]
     items: SubjectViews,
     /// `proven` (the default): the newest certified root; `current`: the same, waited for until it holds all that the node
     /// has executed by now; or a height whose root the node keeps.

@@ -2,8 +2,8 @@
 
 use super::book::{Book, End, Tally};
 use super::{Link, Run, connect};
-use crate::quic::wire::{ResultItem, ServerFrame, WireOutcome, WireWait};
 use crate::quic::{QuicClient, Submitter};
+use rustorium_api::frames::{ResultItem, ServerFrame, WireOutcome, WireWait};
 use rustorium_types::{Outcome, Receipt};
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -1,9 +1,9 @@
 //! The client side of the QUIC face.
 
-use super::wire::{
+use quinn::{ConnectionError, Endpoint, RecvStream, SendStream, VarInt};
+use rustorium_api::frames::{
     ClientFrame, FACE_VERSION, LENGTH_BYTES, SERVER_FRAME_BYTES_MAX, ServerFrame, WireWait, write_frame, write_submit,
 };
-use quinn::{ConnectionError, Endpoint, RecvStream, SendStream, VarInt};
 use rustorium_transport::tls;
 use rustorium_types::{BoundedBytes, ChainId, PublicKey, decode};
 use std::io;

@@ -1,10 +1,7 @@
 //! The server side: connections, their limits, and one session each.
 
 use super::session::Session;
-use super::wire::{
-    CLIENT_FRAME_BYTES_MAX, ClientFrame, FACE_VERSION, LENGTH_BYTES, ServerFrame, SubmitHead, write_frame,
-};
-use crate::backend::{Backend, Submitted, Visit};
+use crate::backend::Backend;
 use crate::fuse::Fuse;
 use crate::gate::{Denied, Gate, Pass, Scope};
 use crate::http::server::StartError;
@@ -12,7 +9,11 @@ use crate::limit::Addresses;
 use crate::metrics::{GatewayMetrics, QUIC};
 use crate::screen::{Screened, screen};
 use quinn::{Connection, Endpoint, EndpointConfig, Incoming, RecvStream, SendStream, TokioRuntime, VarInt};
-use rustorium_transport::door::{Door, DoorLimits, Verdict};
+use rustorium_api::frames::{
+    CLIENT_FRAME_BYTES_MAX, ClientFrame, FACE_VERSION, LENGTH_BYTES, ServerFrame, SubmitHead, write_frame,
+};
+use rustorium_api::{Submitted, Visit};
+use rustorium_transport::door::{Door, DoorLimits, Verdict, site};
 use rustorium_types::{BoundedBytes, decode};
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
@@ -224,7 +225,7 @@ async fn serve(connection: &Connection, face: &Arc<Face>) {
         Err(_) => return Violation::TooSlow.close(connection),
     };
     let session = Arc::new(Session::new(face.limits.credit, face.limits.proof_bytes_waiting_max));
-    let visit = Visit::of(connection.remote_address().ip());
+    let visit = Visit::of(site(connection.remote_address().ip()));
     let _leaving = Leaving { face, visit: &visit };
     let ended = tokio::select! {
         ended = read(recv, face, &session, &visit, &pass) => ended,

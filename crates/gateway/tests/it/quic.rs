@@ -1,10 +1,10 @@
 use crate::world::{World, key};
 use quinn::VarInt;
-use rustorium_gateway::http::server::StartError;
-use rustorium_gateway::quic::wire::{
+use rustorium_api::frames::{
     CLIENT_FRAME_BYTES_MAX, ClientFrame, FACE_VERSION, ResultItem, ServerFrame, WireOutcome, WireWait, write_frame,
     write_submit,
 };
+use rustorium_gateway::http::server::StartError;
 use rustorium_gateway::quic::{ClientError, QuicClient, QuicFace, QuicLimits, Results};
 use rustorium_gateway::{Backend, Gate, GatewayMetrics};
 use rustorium_transport::tls;

@@ -1,6 +1,6 @@
 //! Listing the keys of a namespace, in pages.
 
-use super::At;
+use crate::answers::At;
 use rustorium_types::{AccountId, Height};
 
 /// Where the next page of a listing goes on, and the height at which all of its pages hold.

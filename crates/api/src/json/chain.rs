@@ -2,7 +2,7 @@
 
 use super::answers::{AtView, ReceiptView};
 use super::scalar::Hex;
-use crate::backend::{At, BlockView, Committee};
+use crate::answers::{At, BlockView, Committee};
 use rustorium_crypto::block_digest;
 use rustorium_types::{
     BatchDigest, BlockDigest, ChainId, Epoch, EpochChange, Genesis, Hash, Header, Height, ShardId, StateClaim,

@@ -3,7 +3,7 @@
 use super::answers::AtView;
 use super::chain::ClaimView;
 use super::finding::Finding;
-use crate::backend::{EvidenceNote, Filling, Status};
+use crate::answers::{EvidenceNote, Filling, Status};
 use rustorium_types::{ChainId, Epoch, Height, ShardId, ValidatorIndex, View};
 use serde::Serialize;
 use utoipa::ToSchema;

@@ -227,7 +227,10 @@ impl ShownView {
     }
 
     /// The same as an answer of the API shows it, with a value once. Proof files show text in both forms.
-    pub(crate) fn once(subject: &Subject, value: &LeafValue) -> Result<Self, DecodeError> {
+    ///
+    /// # Errors
+    /// [`DecodeError`]: no leaf of this kind holds such bytes.
+    pub fn once(subject: &Subject, value: &LeafValue) -> Result<Self, DecodeError> {
         let mut shown = Self::new(subject, value)?;
         if let (Self::Value { value: text, value_hex, .. }, Some(bytes)) = (&mut shown, value) {
             (*text, *value_hex) = once(bytes.as_slice());

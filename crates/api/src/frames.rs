@@ -4,8 +4,7 @@
 //! transactions that may be outstanding. Each `Submit` uses one credit per transaction; each transaction gets exactly one
 //! result (alone, or in a `Busy` run), and `Credit` gives back what the results before it have used.
 
-use crate::backend::{Submitted, Wait};
-use crate::gate::TOKEN_BYTES;
+use crate::answers::{Submitted, Wait};
 use borsh::{BorshDeserialize, BorshSerialize};
 use rustorium_types::limits::{SUBMISSION_BYTES_MAX, SUBMISSION_TRANSACTIONS_MAX};
 use rustorium_types::{BoundedBytes, BoundedVec, ChainId, Receipt, ReceiptProof, Transaction, TxId, encode_into};
@@ -20,6 +19,8 @@ pub const SERVER_FRAME_BYTES_MAX: usize = 8 * 1024 * 1024;
 pub const RESULTS_MAX: usize = 65_536;
 /// Bytes of the length before each frame.
 pub const LENGTH_BYTES: usize = 4;
+/// Bytes of a token: `rsk_`, an id of 16, `_`, a secret of 43.
+pub const TOKEN_BYTES: usize = 64;
 
 /// How far a submission is waited for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
@@ -140,7 +141,7 @@ pub enum ServerFrame {
 }
 
 /// Tag of `ServerFrame::Results`, which the server writes piece by piece.
-pub(super) const RESULTS_TAG: u8 = 1;
+pub const RESULTS_TAG: u8 = 1;
 const SUBMIT_TAG: u8 = 1;
 
 /// What a `Submit` frame says before its transactions.
@@ -177,7 +178,7 @@ pub fn write_frame<T: BorshSerialize>(frame: &T, out: &mut Vec<u8>) {
 }
 
 /// Sets the length of the frame that starts at `start` and ends with `out`. Frames are far below 4 GiB.
-pub(super) fn write_length(out: &mut [u8], start: usize) {
+pub fn write_length(out: &mut [u8], start: usize) {
     let length = u32::try_from(out.len() - start - LENGTH_BYTES).unwrap_or(u32::MAX);
     out[start..start + LENGTH_BYTES].copy_from_slice(&length.to_le_bytes());
 }
@@ -210,7 +211,7 @@ fn bounded<const MAX: usize>(text: &str) -> BoundedBytes<MAX> {
 
 impl WireOutcome {
     /// The outcome of a submission; without a proof where `lean`.
-    pub(super) fn new(submitted: Submitted, lean: bool) -> Self {
+    pub fn new(submitted: Submitted, lean: bool) -> Self {
         match submitted {
             Submitted::Accepted(id) => Self::Accepted(id),
             Submitted::Final(_, receipt) => Self::Final(receipt),

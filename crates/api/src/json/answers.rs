@@ -2,7 +2,7 @@
 
 use super::operation::OperationView;
 use super::scalar::Hex;
-use crate::backend::{At, Submitted};
+use crate::answers::{At, Submitted};
 use rustorium_types::{
     AccountId, ChainId, FailureCode, Hash, Height, Outcome, Receipt, ShardId, Transaction, TxId, encode,
 };

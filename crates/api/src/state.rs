@@ -1,6 +1,6 @@
 //! Questions about the state, and what a node answers.
 
-use super::At;
+use crate::answers::At;
 use rustorium_types::{Hash, Height, LeafValue, ReadProof};
 
 /// The state that is asked about.

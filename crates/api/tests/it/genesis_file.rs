@@ -1,8 +1,8 @@
 //! A genesis as JSON and back.
 
 use crate::chain::{genesis, genesis_with};
+use rustorium_api::genesis_file::{from_json, to_json};
 use rustorium_crypto::chain_id;
-use rustorium_dataplane::genesis_file::{from_json, to_json};
 use rustorium_types::{Parameters, Rules};
 use serde_json::Value;
 
