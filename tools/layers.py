@@ -101,12 +101,13 @@ RUST = {
     "transport": _crate("types crypto"),
     "sync": _crate("types crypto state", CLOCK, INPUT_OUTPUT),
     "gateway": _crate("types crypto execution api transport"),
+    "load": _crate("types crypto api transport"),
     "dataplane": _crate("types crypto state execution api storage txpool quorum transport sync gateway signer"),
     "backup": _crate("types crypto execution api state storage dataplane"),
     "sim": _crate(
         "types crypto state execution storage txpool quorum transport sync gateway dataplane", CLOCK, INPUT_OUTPUT
     ),
-    "native": _crate("types crypto zk execution api storage txpool transport gateway dataplane backup sim signer"),
+    "native": _crate("types crypto zk execution api storage txpool transport gateway load dataplane backup sim signer"),
 }
 # A library that decides where a concern lives has few users.
 LIBRARIES = {
@@ -115,16 +116,16 @@ LIBRARIES = {
     "axum": "gateway",
     "cryptoki": "signer",
     "ed25519-zebra": "crypto",
-    "hyper": "gateway",
+    "hyper": "gateway load",
     "object_store": "backup",
     "pyo3": "native",
-    "quinn": "transport gateway",
+    "quinn": "transport gateway load",
     "rcgen": "transport",
     "reqwest": "backup",
     "ring": "crypto",
     "rocksdb": "storage",
     "rustls": "transport gateway backup",
-    "tokio": "transport gateway dataplane backup sim",
+    "tokio": "transport gateway load dataplane backup sim",
     "tracing-subscriber": "native",
     "utoipa": "api gateway",
 }

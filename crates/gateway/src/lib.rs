@@ -9,7 +9,6 @@ mod fuse;
 pub mod gate;
 pub mod http;
 mod limit;
-pub mod load;
 pub mod metrics;
 pub mod quic;
 mod screen;

@@ -5,8 +5,9 @@ use rustorium_api::frames::{
     write_submit,
 };
 use rustorium_gateway::http::server::StartError;
-use rustorium_gateway::quic::{ClientError, QuicClient, QuicFace, QuicLimits, Results};
+use rustorium_gateway::quic::{QuicFace, QuicLimits};
 use rustorium_gateway::{Backend, Gate, GatewayMetrics};
+use rustorium_load::{ClientError, QuicClient, Results};
 use rustorium_transport::tls;
 use rustorium_types::{ChainId, Transaction, encode};
 use std::net::SocketAddr;

@@ -2,7 +2,7 @@ use crate::quic;
 use crate::world::World;
 use rustorium_gateway::http::server::HttpConfig;
 use rustorium_gateway::http::{HttpLimits, HttpServer};
-use rustorium_gateway::load::{Face, LoadAccount, LoadConfig, LoadError, LoadReport, LoadTarget, run};
+use rustorium_load::{Face, LoadAccount, LoadConfig, LoadError, LoadReport, LoadTarget, run};
 use rustorium_gateway::quic::QuicLimits;
 use rustorium_gateway::{Backend, Gate, GatewayMetrics};
 use std::net::SocketAddr;

@@ -1,10 +1,11 @@
 //! Load over the HTTP face: one request under way per connection, with all that is due.
 
-use super::book::{Book, End, Tally};
-use super::{Link, LoadError, Run, connect};
-use axum::body::{Body, Bytes, to_bytes};
-use axum::http::{Request, header};
+use crate::book::{Book, End, Entry, Tally};
+use crate::run::{Link, LoadError, Run, connect};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Bytes;
 use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper::{Request, header};
 use hyper_util::rt::TokioIo;
 use serde::Deserialize;
 use std::net::SocketAddr;
@@ -19,10 +20,10 @@ const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
 const RECONNECT: Duration = Duration::from_millis(50);
 
 /// A connection to a node's HTTP face.
-pub(super) struct HttpLink {
+pub(crate) struct HttpLink {
     address: SocketAddr,
     authorization: Option<String>,
-    send: SendRequest<Body>,
+    send: SendRequest<Full<Bytes>>,
 }
 
 impl HttpLink {
@@ -46,11 +47,12 @@ impl HttpLink {
         let request = request
             .header(header::HOST, self.address.to_string())
             .header(header::CONTENT_TYPE, "application/octet-stream")
-            .body(Body::from(body))
+            .body(Full::from(body))
             .ok()?;
         self.send.ready().await.ok()?;
         let response = self.send.send_request(request).await.ok()?;
-        to_bytes(Body::new(response.into_body()), ANSWER_BYTES_MAX).await.ok()
+        let answer = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await.ok()?;
+        Some(answer.to_bytes())
     }
 }
 
@@ -89,7 +91,7 @@ impl Item {
 }
 
 /// Sends a plan.
-pub(super) async fn work(run: Arc<Run>, link: HttpLink, mut book: Book, wake: Arc<Notify>) -> Tally {
+pub(crate) async fn work(run: Arc<Run>, link: HttpLink, mut book: Book, wake: Arc<Notify>) -> Tally {
     let deadline = tokio::time::Instant::from_std(run.deadline);
     let mut target = book.target();
     let mut link = Some(link);
@@ -126,7 +128,7 @@ pub(super) async fn work(run: Arc<Run>, link: HttpLink, mut book: Book, wake: Ar
     book.close()
 }
 
-fn encode_body(book: &Book, entries: &[super::book::Entry]) -> Vec<u8> {
+fn encode_body(book: &Book, entries: &[Entry]) -> Vec<u8> {
     let mut body = Vec::with_capacity(entries.len() * 512);
     body.extend_from_slice(&u32::try_from(entries.len()).unwrap_or(u32::MAX).to_le_bytes());
     for entry in entries {

@@ -8,16 +8,11 @@
 //!
 //! *Invariants:* every slot ends in exactly one of finalized, failed, rejected and lost.
 
-mod book;
-mod http;
-mod plan;
-mod quic;
-mod report;
-
-use crate::quic::{ClientError, QuicClient};
-use book::{Book, Tally};
-use plan::Plan;
-pub use report::LoadReport;
+use crate::book::{Book, Tally};
+use crate::client::{ClientError, QuicClient};
+use crate::plan::{self, Plan};
+use crate::report::LoadReport;
+use crate::{http, quic};
 use rustix::time::{ClockId, clock_gettime};
 use rustorium_types::{ChainId, PublicKey};
 use serde::Serialize;
@@ -170,25 +165,25 @@ fn cpu_time() -> Duration {
 }
 
 /// What the workers of a run share.
-struct Run {
-    config: LoadConfig,
-    start: Instant,
+pub(crate) struct Run {
+    pub(crate) config: LoadConfig,
+    pub(crate) start: Instant,
     /// When waiting for results ends.
-    deadline: Instant,
+    pub(crate) deadline: Instant,
 }
 
 impl Run {
-    fn now_us(&self) -> u64 {
+    pub(crate) fn now_us(&self) -> u64 {
         u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
 }
 
-enum Link {
+pub(crate) enum Link {
     Quic(Box<QuicClient>),
     Http(http::HttpLink),
 }
 
-async fn connect(config: &LoadConfig, target: usize) -> Result<Link, LoadError> {
+pub(crate) async fn connect(config: &LoadConfig, target: usize) -> Result<Link, LoadError> {
     let LoadTarget { address, node_key, token } = &config.targets[target];
     let token = token.as_deref();
     match config.face {

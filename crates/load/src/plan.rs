@@ -1,6 +1,6 @@
 //! Signs all transactions and lays out when each account sends.
 
-use super::LoadConfig;
+use crate::run::LoadConfig;
 use rustorium_crypto::{SigningKey, account_id};
 use rustorium_types::{BoundedVec, Key, Operation, TRANSACTION_VERSION, TransactionBody, Value, encode, encode_into};
 use std::cmp::Reverse;
@@ -8,7 +8,7 @@ use std::collections::BinaryHeap;
 
 /// A time to send, and who sends.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Slot {
+pub(crate) struct Slot {
     /// Microseconds after the start.
     pub due_us: u64,
     /// Position among the worker's accounts.
@@ -16,7 +16,7 @@ pub(super) struct Slot {
 }
 
 /// What one connection sends.
-pub(super) struct Plan {
+pub(crate) struct Plan {
     /// The node that it starts with.
     pub target: usize,
     /// By time.
@@ -48,7 +48,7 @@ fn shares(config: &LoadConfig) -> Vec<(usize, Vec<usize>)> {
 }
 
 /// Signs everything, one thread per connection.
-pub(super) fn make(config: &LoadConfig) -> Vec<Plan> {
+pub(crate) fn make(config: &LoadConfig) -> Vec<Plan> {
     let shares = shares(config);
     std::thread::scope(|scope| {
         let threads: Vec<_> =

@@ -5,7 +5,7 @@
 #![allow(missing_docs, reason = "an example")]
 
 use rustorium_api::frames::{ServerFrame, WireWait};
-use rustorium_gateway::quic::QuicClient;
+use rustorium_load::QuicClient;
 use rustorium_types::Hash;
 use std::error::Error;
 use std::io::{Read, Write, stdin, stdout};

@@ -1,7 +1,7 @@
 //! What a run measured.
 
-use super::book::Tally;
-use super::{Face, LoadConfig};
+use crate::book::Tally;
+use crate::run::{Face, LoadConfig};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -49,7 +49,7 @@ pub struct LoadReport {
 
 #[allow(clippy::float_arithmetic, reason = "a report for people; nothing that validators agree on")]
 impl LoadReport {
-    pub(super) fn new(config: &LoadConfig, mut tally: Tally, cpu: Duration, signing: Duration) -> Self {
+    pub(crate) fn new(config: &LoadConfig, mut tally: Tally, cpu: Duration, signing: Duration) -> Self {
         tally.latencies_us.sort_unstable();
         let latencies = &tally.latencies_us;
         // Nearest rank.

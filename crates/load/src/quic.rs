@@ -1,8 +1,8 @@
 //! Load over the QUIC face.
 
-use super::book::{Book, End, Tally};
-use super::{Link, Run, connect};
-use crate::quic::{QuicClient, Submitter};
+use crate::book::{Book, End, Tally};
+use crate::client::{QuicClient, Submitter};
+use crate::run::{Link, Run, connect};
 use rustorium_api::frames::{ResultItem, ServerFrame, WireOutcome, WireWait};
 use rustorium_types::{Outcome, Receipt};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use tokio::time::{sleep, timeout_at};
 const RECONNECT: Duration = Duration::from_millis(50);
 
 /// Sends a plan; goes on to the next node whenever a connection breaks.
-pub(super) async fn work(run: Arc<Run>, client: QuicClient, mut book: Book, wake: Arc<Notify>) -> Tally {
+pub(crate) async fn work(run: Arc<Run>, client: QuicClient, mut book: Book, wake: Arc<Notify>) -> Tally {
     let deadline = tokio::time::Instant::from_std(run.deadline);
     let mut target = book.target();
     let mut client = Some(client);

@@ -1,13 +1,13 @@
 //! One connection's bookkeeping: what is due, what is under way, how it ended.
 
-use super::plan::Plan;
+use crate::plan::Plan;
 use rustorium_types::limits::{SUBMISSION_BYTES_MAX, SUBMISSION_TRANSACTIONS_MAX};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
 /// A transaction on its way.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Entry {
+pub(crate) struct Entry {
     /// When it was meant to be sent, microseconds after the start.
     pub due_us: u64,
     account: u32,
@@ -16,7 +16,7 @@ pub(super) struct Entry {
 }
 
 /// How a transaction ended.
-pub(super) enum End<'a> {
+pub(crate) enum End<'a> {
     /// Final, all operations took effect.
     Final,
     /// Final, without effect.
@@ -29,7 +29,7 @@ pub(super) enum End<'a> {
 
 /// Counts of a run.
 #[derive(Default)]
-pub(super) struct Tally {
+pub(crate) struct Tally {
     pub latencies_us: Vec<u32>,
     pub failed: u64,
     pub refused: BTreeMap<String, u64>,
@@ -65,7 +65,7 @@ fn offered_again(code: &str) -> bool {
     !matches!(code, "nonce_used" | "expired")
 }
 
-pub(super) struct Book {
+pub(crate) struct Book {
     plan: Plan,
     next_slot: usize,
     held: usize,
