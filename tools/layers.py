@@ -105,7 +105,7 @@ RUST = {
     "dataplane": _crate("types crypto state execution api storage txpool quorum transport sync gateway signer"),
     "backup": _crate("types crypto execution api state storage dataplane"),
     "sim": _crate(
-        "types crypto state execution storage txpool quorum transport sync gateway dataplane", CLOCK, INPUT_OUTPUT
+        "types crypto state execution api storage txpool quorum transport sync dataplane", CLOCK, INPUT_OUTPUT
     ),
     "native": _crate("types crypto zk execution api storage txpool transport gateway load dataplane backup sim signer"),
 }

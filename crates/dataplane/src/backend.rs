@@ -16,14 +16,14 @@ use crate::verifier::{Submission, Verifier};
 use crate::waiters::Waiters;
 use futures_util::future::BoxFuture;
 use parking_lot::RwLock;
+use rustorium_api::json::{Finding, Severity};
+use rustorium_api::{
+    At, BackendError, BlockRef, BlockView, Committee, FinalBlock, ListedKeys, Listing, Newest, Place, ProofStatus,
+    ProveAt, Proven, ReadAt, Refused, StateValues, Status, Submitted, SubmittedSink, TransactionStatus, Visit, Wait,
+};
 use rustorium_crypto::transaction_id;
 use rustorium_execution::{CommitteeRecord, prove_receipt};
-use rustorium_gateway::json::{Finding, Severity};
-use rustorium_gateway::{
-    At, Backend, BackendError, BlockRef, BlockView, ChainInfo, Committee, FinalBlock, ListedKeys, Listing, Newest,
-    Place, ProofStatus, ProveAt, Proven, ReadAt, Refused, StateValues, Status, Submitted, SubmittedSink,
-    TransactionStatus, Visit, Wait,
-};
+use rustorium_gateway::{Backend, ChainInfo};
 use rustorium_storage::{Store, StoreError, StoredBlock};
 use rustorium_types::limits::PROOF_HEADERS_MAX;
 use rustorium_types::{

@@ -10,11 +10,11 @@ use crate::queue::Queue;
 use crate::rooting::RootJob;
 use crate::shard::{Ended, Event, Executed, ExecutionJob};
 use crate::waiters::Waiters;
+use rustorium_api::{FinalBlock, Newest, Refused, Submitted};
 use rustorium_crypto::{domain, hash::hash_value, transaction_id};
 use rustorium_execution::{
     CommitteeRecord, Input, Keys, Skip, StateRead, StateReadError, arrange, committee_key, execute_with, order,
 };
-use rustorium_gateway::{FinalBlock, Newest, Refused, Submitted};
 use rustorium_storage::{HeightCommit, Store, StoreError, TreeWrites};
 use rustorium_types::{
     BlockProof, EpochChange, Hash, Header, Height, LeafWrite, Parameters, ResultClaim, StateKey, TxId, ValidatorSet,

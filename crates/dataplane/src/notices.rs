@@ -5,7 +5,7 @@
 
 use crate::threads::wall_ms;
 use parking_lot::{Mutex, RwLock};
-use rustorium_gateway::EvidenceNote;
+use rustorium_api::EvidenceNote;
 use rustorium_quorum::Evidence;
 use rustorium_storage::{AuditSink, retired};
 use rustorium_types::{Hash, PublicKey, Validator, ValidatorIndex, encode};

@@ -18,5 +18,4 @@ pub mod tls;
 pub use backend::{Backend, ChainInfo};
 pub use gate::Gate;
 pub use metrics::GatewayMetrics;
-pub use rustorium_api::*;
 pub use tls::Tls;

@@ -3,7 +3,7 @@
 use crate::backend::{block_proof, storage};
 use crate::periods::claimed_height;
 use parking_lot::Mutex;
-use rustorium_gateway::BackendError;
+use rustorium_api::BackendError;
 use rustorium_storage::{Store, StoreError, nearest_root};
 use rustorium_types::{BlockProof, Hash, Header, Height, StateClaim};
 use std::collections::VecDeque;

@@ -11,7 +11,7 @@ use crate::context::Context;
 use crate::executor::store_code;
 use crate::guarded;
 use crate::queue::Queue;
-use rustorium_gateway::Filling;
+use rustorium_api::Filling;
 use rustorium_state::tables::Tables;
 use rustorium_storage::{Store, StoreError};
 use rustorium_sync::state::{

@@ -2,6 +2,7 @@
 
 use crate::chain::{N, context, copy};
 use crate::epochs::{epoch, goes_on, net, operate};
+use rustorium_api::Submitted;
 use rustorium_dataplane::executor::{Executor, Progress};
 use rustorium_dataplane::inbox::Inbox;
 use rustorium_dataplane::metrics::NodeMetrics;
@@ -11,7 +12,6 @@ use rustorium_dataplane::recover;
 use rustorium_dataplane::shard::{Event, ExecutionJob};
 use rustorium_dataplane::waiters::Waiters;
 use rustorium_execution::Keys;
-use rustorium_gateway::Submitted;
 use rustorium_storage::{Fault, FaultyStore, MemStore};
 use rustorium_types::{Epoch, Genesis, Operation};
 use std::collections::VecDeque;

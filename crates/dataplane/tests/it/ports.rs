@@ -6,6 +6,7 @@ use crate::signer::Signer;
 use crate::witness::Witness;
 use borsh::BorshDeserialize;
 use bytes::Bytes;
+use rustorium_api::Submitted;
 use rustorium_crypto::{
     batch_fault, false_signers, verify_batch, verify_certificate, verify_transactions, verify_votes,
 };
@@ -23,7 +24,6 @@ use rustorium_dataplane::tree_rows::Tree;
 use rustorium_dataplane::verifier::Payer;
 use rustorium_dataplane::waiters::Waiters;
 use rustorium_execution::{AccountRecord, Keys, account_key};
-use rustorium_gateway::Submitted;
 use rustorium_quorum::{Evidence, KeptCertificate};
 use rustorium_signer::protocol::Request as SignRequest;
 use rustorium_state::tables::Tables;

@@ -3,6 +3,7 @@
 use crate::chain::{ACCOUNTS, N, account};
 use crate::net::Net;
 use crate::state_claims::{claim, rooted};
+use rustorium_api::{BackendError, Proven};
 use rustorium_dataplane::inbox::Inbox;
 use rustorium_dataplane::metrics::NodeMetrics;
 use rustorium_dataplane::proofs::{ProofLimits, ProofMetrics, ProofPool};
@@ -10,7 +11,6 @@ use rustorium_dataplane::queue::Queue;
 use rustorium_dataplane::rooter::{RootMetrics, Rooter};
 use rustorium_dataplane::shard::Event;
 use rustorium_execution::{AccountRecord, ProofRefused, verify_read};
-use rustorium_gateway::{BackendError, Proven};
 use rustorium_state::tables::Tables;
 use rustorium_storage::{HistoryStore, MemStore, Store};
 use rustorium_types::{BoundedBytes, Genesis, Height, PROOF_KEYS_MAX, StateClaim, Subject, encode};

@@ -2,12 +2,12 @@
 
 use crate::chain::{self, genesis, put, v};
 use crate::forge;
+use rustorium_api::{Submitted, SubmittedSink, Visit, Wait};
 use rustorium_crypto::BatchFault;
 use rustorium_dataplane::queue::Queue;
 use rustorium_dataplane::shard::{Event, FalseBatch};
 use rustorium_dataplane::verifier::{Payer, Submission, Verifier};
 use rustorium_dataplane::waiters::Waiters;
-use rustorium_gateway::{Submitted, SubmittedSink, Visit, Wait};
 use rustorium_transport::Credit;
 use rustorium_types::*;
 use std::collections::VecDeque;

@@ -1,7 +1,7 @@
 //! Every wait ends once, and the right way.
 
+use rustorium_api::{Refused, Submitted, SubmittedSink, Visit, Wait};
 use rustorium_dataplane::waiters::{Waiter, Waiters};
-use rustorium_gateway::{Refused, Submitted, SubmittedSink, Visit, Wait};
 use rustorium_types::{AccountId, Height, Outcome, Receipt, TxId};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
