@@ -93,7 +93,7 @@ RUST = {
     "state": _crate("types", CLOCK, INPUT_OUTPUT, FLOATS),
     "execution": _crate("types crypto zk state", CLOCK, INPUT_OUTPUT, FLOATS),
     "api": _crate("types crypto execution", CLOCK, INPUT_OUTPUT, FLOATS),
-    "light": _crate("types execution", CLOCK, INPUT_OUTPUT, FLOATS),
+    "light": _crate("types execution api", CLOCK, INPUT_OUTPUT, FLOATS),
     "storage": _crate("types crypto"),
     "txpool": _crate("types crypto execution", CLOCK, INPUT_OUTPUT),
     "quorum": _crate("types crypto", CLOCK, INPUT_OUTPUT),

@@ -17,7 +17,7 @@ import {
   say,
   when,
 } from "./dom.js";
-import { checked, unproven } from "./proof.js";
+import { checked, same, unproven } from "./proof.js";
 
 const AGAIN_MS = 1000;
 
@@ -42,8 +42,8 @@ const NAMES = {
 
 const account = (address) => idLink(accountHref(address), address, 10, 6);
 
-/** What an operation does, as rows; `said` is how the node decodes the rare kinds. */
-function rows(operation, said) {
+/** What an operation does, as rows. */
+function rows(operation) {
   const keyRow = () => [
     "Key",
     h("a", { href: keyHref(operation.namespace, operation.key_hex) }, readable(operation.key_hex)),
@@ -84,21 +84,18 @@ function rows(operation, said) {
         ["Storage", `${count(operation.storage_bytes)} bytes`],
       ];
     default: {
-      const { type: _, ...words } = said ?? {};
-      return [
-        ["As the node decodes it", h("code", { class: "whole" }, JSON.stringify(words))],
-        ["Bytes", h("span", { class: "mono whole" }, operation.bytes_hex ?? "–")],
-      ];
+      const { type: _, ...words } = operation;
+      return [["In full", h("code", { class: "whole" }, JSON.stringify(words))]];
     }
   }
 }
 
-const operations = (list, said) =>
+const operations = (list) =>
   h(
     "ol",
     { class: "operations" },
-    list.map((operation, index) =>
-      h("li", {}, h("h3", {}, NAMES[operation.type] ?? operation.type), facts(...rows(operation, said?.[index]))),
+    list.map((operation) =>
+      h("li", {}, h("h3", {}, NAMES[operation.type] ?? operation.type), facts(...rows(operation))),
     ),
   );
 
@@ -106,19 +103,12 @@ const SAME = ["id", "sender", "nonce", "height", "index", "outcome"];
 
 /** What is wrong with what the proof shows, beside what the node says. */
 function judge(answer) {
-  return ({ executed: { receipt, transaction } }) => {
+  return ({ receipt, transaction }) => {
     if (SAME.some((name) => receipt[name] !== answer.receipt[name]))
       return "the node says something else of this transaction than its proof shows";
-    const compared = (operation, said) =>
-      operation.type === said.type &&
-      Object.entries(operation).every(
-        ([name, value]) => name === "bytes_hex" || JSON.stringify(value) === JSON.stringify(said[name]),
-      );
-    const said = answer.transaction.operations;
-    const same =
-      transaction.operations.length === said.length &&
-      transaction.operations.every((operation, index) => compared(operation, inDigits(said[index])));
-    return same ? null : "the node says other operations than those that its proof shows";
+    return same(transaction.operations, answer.transaction.operations)
+      ? null
+      : "the node says other operations than those that its proof shows";
   };
 }
 
@@ -171,12 +161,9 @@ export async function transaction({ signal }, id) {
     say(state, "");
     state.hidden = true;
     about.replaceChildren(card(null, summary(answer)));
-    const said = answer.transaction.operations;
     const show = (list) =>
-      actions.replaceChildren(
-        card(list.length === 1 ? "Operation" : `Operations, all or nothing`, operations(list, said)),
-      );
-    show(said);
+      actions.replaceChildren(card(list.length === 1 ? "Operation" : `Operations, all or nothing`, operations(list)));
+    show(answer.transaction.operations);
     proof.replaceChildren(
       answer.proof_hex
         ? checked(
@@ -184,7 +171,7 @@ export async function transaction({ signal }, id) {
             {
               signal,
               judge: judge(answer),
-              done: (shown) => show(shown.executed.transaction.operations),
+              done: (shown) => show(shown.transaction.operations),
               refuse: () => [about, actions].forEach((part) => part.classList.add("doubtful")),
             },
           )
