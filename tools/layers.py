@@ -100,7 +100,7 @@ RUST = {
     "signer": _crate("types crypto quorum"),
     "transport": _crate("types crypto"),
     "sync": _crate("types crypto state", CLOCK, INPUT_OUTPUT),
-    "gateway": _crate("types crypto execution api transport"),
+    "gateway": _crate("types crypto api transport"),
     "load": _crate("types crypto api transport"),
     "dataplane": _crate("types crypto state execution api storage txpool quorum transport sync gateway signer"),
     "backup": _crate("types crypto execution api state storage dataplane"),

@@ -1,9 +1,12 @@
-//! Questions about the state, and what a node answers.
+//! Questions about the state, and their answers.
 
 use crate::answers::At;
-use rustorium_types::{Hash, Height, LeafValue, ReadProof};
+use rustorium_crypto::pool_account;
+use rustorium_execution::PoolRow;
+use rustorium_types::{BoundedBytes, Hash, Height, LeafValue, ReadProof, Subject};
+use std::ops::Range;
 
-/// The state that is asked about.
+/// State that a read refers to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ReadAt {
     /// After the newest executed height.
@@ -14,36 +17,44 @@ pub enum ReadAt {
     Height(Height),
 }
 
-/// What some subjects hold.
+/// Values of some subjects.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct StateValues {
     /// The bytes of each subject's leaf, in the question's order.
     pub values: Vec<LeafValue>,
-    /// Where this holds.
+    /// Height and root at which the values hold.
     pub at: At,
 }
 
-/// The root under which something is to be proven.
+/// State root that a proof is made under.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ProveAt {
-    /// The newest that a final header claims, waited for until it is of this height or above.
+    /// The newest root that a final header claims; the node waits until it is at this height or above.
     Newest {
         /// The least height.
         from: Height,
     },
-    /// The newest, waited for until it holds all that the node has executed when it is asked.
+    /// The newest root; the node waits until it covers everything executed at the time of the request.
     Current,
     /// The root after this height.
     Height(Height),
 }
 
-/// What some subjects hold, with its proof.
+/// Values of some subjects, with their proof.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Proven {
     /// The proof; its entries are the answer, ascending by subject.
     pub proof: Box<ReadProof>,
-    /// Where this holds: the rooted height and the result root there.
+    /// Height with a state root, and the result root there.
     pub at: At,
     /// The state root that the proof's header claims.
     pub state_root: Hash,
+}
+
+/// Returns the subjects of a pool of shielded value: its head, then the records of these transfers.
+pub fn pool_subjects(pool: u32, transfers: Range<u64>) -> Vec<Subject> {
+    let account = pool_account(pool);
+    // A pool's keys are far shorter than a key may be.
+    let subject = |row: PoolRow| Subject::Value(account, BoundedBytes::new(row.bytes()).unwrap_or_default());
+    std::iter::once(PoolRow::Head).chain(transfers.map(PoolRow::Record)).map(subject).collect()
 }
