@@ -1,4 +1,4 @@
-//! What a node answers: submissions and how they end, blocks, proofs, its condition, and why it could not answer.
+//! Answers of a node: outcomes of submissions, blocks, proofs, the node's condition, and errors.
 //!
 //! *Invariants:* every answer about state names the height and root it holds at.
 
@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use thiserror::Error;
 
-/// The executed height and its result root at which an answer holds.
+/// Executed height, with its result root, at which an answer holds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct At {
     /// Executed height.
@@ -21,7 +21,7 @@ pub struct At {
     pub root: Hash,
 }
 
-/// How far a submission is waited for.
+/// Stage of a transaction that a submission waits for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Wait {
     /// Until the pool holds it.
@@ -32,44 +32,44 @@ pub enum Wait {
     Certified,
 }
 
-/// Why a transaction was not taken, or has no receipt.
+/// Reason why a transaction was not taken, or has no receipt.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Refused {
-    /// The transaction, where its id is known.
+    /// The transaction, if its id is known.
     pub id: Option<TxId>,
     /// Stable name of the reason.
     pub code: &'static str,
     /// One sentence: what is wrong and what to do.
     pub message: String,
-    /// Whether trying again later may help.
+    /// True if trying again later may help.
     pub busy: bool,
-    /// When to try again.
+    /// Time to wait before trying again.
     pub retry_after_ms: Option<u64>,
 }
 
 impl Refused {
-    /// A refusal for good.
+    /// A permanent refusal.
     pub fn new(code: &'static str, message: impl Into<String>) -> Self {
         Self { id: None, code, message: message.into(), busy: false, retry_after_ms: None }
     }
 }
 
-/// How the submission of one transaction ended.
+/// Outcome of one submitted transaction.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Submitted {
     /// The pool holds it.
     Accepted(TxId),
-    /// It is final and executed.
+    /// The transaction is final and executed.
     Final(TxId, Receipt),
-    /// It is certified.
+    /// A final header certifies the receipt.
     Certified(TxId, Box<ReceiptProof>),
-    /// It was not taken.
+    /// The transaction was not taken.
     Refused(Refused),
-    /// It was taken and its end was not seen before the deadline.
+    /// The transaction was taken, and its outcome was not seen before the deadline.
     TimedOut(TxId),
 }
 
-/// One client's session, a QUIC connection or an HTTP request: what it waits for ends with it.
+/// A client's session: a QUIC connection or an HTTP request. Its waits end with the session.
 #[derive(Debug)]
 pub struct Visit {
     site: IpAddr,
@@ -78,22 +78,22 @@ pub struct Visit {
 }
 
 impl Visit {
-    /// A session that is counted as this site's.
+    /// Starts a session that counts for `site`.
     pub fn of(site: IpAddr) -> Arc<Self> {
         Arc::new(Self { site, ended: AtomicBool::new(false), waits: AtomicUsize::new(0) })
     }
 
-    /// A session of this machine itself.
+    /// Starts a session of this machine itself.
     pub fn local() -> Arc<Self> {
         Self::of(Ipv4Addr::LOCALHOST.into())
     }
 
-    /// Whom it is counted as: the address, or the IPv6 network that it is in.
+    /// Site that the session counts for: an address, or an IPv6 network.
     pub fn site(&self) -> IpAddr {
         self.site
     }
 
-    /// Ends the session: nothing waits for it from now on.
+    /// Ends the session, and with it everything that waits for it.
     pub fn end(&self) {
         self.ended.store(true, Ordering::SeqCst);
     }
@@ -103,29 +103,29 @@ impl Visit {
         self.ended.load(Ordering::SeqCst)
     }
 
-    /// The number of its transactions that are waited for. Whoever keeps the waits counts it.
+    /// Number of the session's transactions that are waited for. The owner of the waits counts them.
     pub fn waits(&self) -> &AtomicUsize {
         &self.waits
     }
 }
 
-/// Called once per transaction of a streamed submission, from any thread; it never blocks.
+/// Callback for each transaction of a streamed submission. It is called once, from any thread, and never blocks.
 pub type SubmittedSink = Arc<dyn Fn(usize, Submitted) + Send + Sync>;
 
-/// What a node knows of a transaction.
+/// State of a transaction on a node.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum TransactionStatus {
-    /// Neither pooled nor final.
+    /// The transaction is neither in the pool nor final.
     Unknown,
-    /// In the pool, or in a block that isn't final.
+    /// The transaction is in the pool, or in a block that isn't final.
     Pending,
-    /// Final and executed.
+    /// The transaction is final and executed.
     Final {
         /// The transaction.
         transaction: Box<Transaction>,
         /// Its receipt.
         receipt: Receipt,
-        /// Whether a final header's claim covers it.
+        /// True if a final header's claim covers it.
         certified: bool,
     },
 }
@@ -150,17 +150,17 @@ pub struct BlockView {
     pub digest: BlockDigest,
     /// Result root after it.
     pub result_root: Hash,
-    /// What it adds to the chain of result roots.
+    /// Link that the block adds to the chain of result roots.
     pub link: ResultLink,
     /// The batches it lists, in order.
     pub batches: Vec<(ValidatorIndex, BatchDigest)>,
     /// Its receipts, in order.
     pub receipts: Vec<Receipt>,
-    /// Shows that it is final; none where this node holds no certificate at or above it.
+    /// Proof that the block is final; `None` if this node holds no certificate at or above it.
     pub proof: Option<BlockProof>,
 }
 
-/// The answer to a question for a receipt's proof.
+/// Answer to a request for a receipt's proof.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum ProofStatus {
     /// There is no such receipt.
@@ -171,31 +171,31 @@ pub enum ProofStatus {
     Proof(Box<ReceiptProof>),
 }
 
-/// What a validator was seen to sign that no honest one signs.
+/// Evidence of one kind against one validator.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct EvidenceNote {
-    /// Its place in the committee, then.
+    /// The validator's index in the committee at that time.
     pub validator: ValidatorIndex,
-    /// Its name, then.
+    /// The validator's name at that time.
     pub name: String,
-    /// Its validator key in hex digits; empty where an earlier release recorded none.
+    /// The validator key in hex digits; empty if an earlier release recorded none.
     pub validator_key: String,
     /// Stable name of the offence.
     pub kind: &'static str,
-    /// Where it was seen first, such as "view 7".
+    /// Place where the offence was first seen, such as "view 7".
     pub first: String,
-    /// When that was, by this node's clock, Unix ms; 0 where an earlier release recorded none.
+    /// Time of that, by this node's clock, Unix ms; 0 if an earlier release recorded none.
     pub first_ms: u64,
-    /// How often it was seen.
+    /// Number of times that the offence was seen.
     pub count: u64,
-    /// Whether it is in the committee that goes on.
+    /// True if the validator is in the current committee.
     pub member: bool,
 }
 
-/// How far a node is that fills its empty store from a snapshot.
+/// Progress of a node that fills its empty store from a snapshot.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Filling {
-    /// The snapshot's height; none while one is looked for.
+    /// The snapshot's height; `None` while the node looks for one.
     pub height: Option<Height>,
     /// Estimated share of the state that is stored, in millionths.
     pub done_ppm: u64,
@@ -203,18 +203,18 @@ pub struct Filling {
     pub leaves: u64,
     /// Bytes of their names and values.
     pub bytes: u64,
-    /// Parts that are known and not stored yet.
+    /// Known parts that are not stored yet.
     pub parts: usize,
     /// Peers connected.
     pub peers: usize,
-    /// Names of peers that lied and are asked no more.
+    /// Names of peers that lied; they are not asked again.
     pub banned: Vec<String>,
-    /// Estimated time that is left.
+    /// Estimated time left.
     pub seconds_left: Option<u64>,
 }
 
 impl Filling {
-    /// The same as a reason not to be ready.
+    /// Describes the progress as a reason why the node isn't ready.
     pub fn sentence(&self) -> String {
         match self.height {
             Some(height) => format!("filling from snapshot at height {height}: {} %", self.done_ppm / 10_000),
@@ -254,25 +254,25 @@ pub struct Status {
     pub pool_bytes: usize,
     /// `vote` or `os`.
     pub durability: &'static str,
-    /// Synced and a quorum seen; or why not.
+    /// `Ok` if the node is synced and has seen a quorum; otherwise the reason.
     pub ready: Result<(), String>,
-    /// How far the filling of its store is; none where it isn't being filled.
+    /// Progress of filling the store; `None` if the store isn't being filled.
     pub filling: Option<Filling>,
-    /// What the node's watch found wrong.
+    /// Problems that the node's watch found.
     pub findings: Vec<Finding>,
-    /// Why the validator key signs nothing more; none where it does.
+    /// Reason why the validator key is retired; `None` if it still signs.
     pub retired: Option<String>,
-    /// Evidence against validators, one note for each and kind.
+    /// Evidence against validators: one note for each validator and kind.
     pub evidence: Vec<EvidenceNote>,
 }
 
-/// Why a node could not answer.
+/// Reason why a node could not answer.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 pub enum BackendError {
-    /// Too much is under way.
+    /// Too many requests are in progress.
     #[error("the node is busy; try again in {retry_after_ms} ms")]
     Busy {
-        /// When to try again.
+        /// Time to wait before trying again.
         retry_after_ms: u64,
     },
     /// No header of this chain ever claims a state root.
@@ -280,47 +280,47 @@ pub enum BackendError {
         "this chain makes no state roots, so nothing of its state can be proven; ask for at=latest, or prove a write by its receipt"
     )]
     NoStateRoots,
-    /// Not rooted, or not claimed by a final header, in time.
+    /// The height has no root, or no final header claimed it in time.
     #[error(
         "no root at or above height {from} is certified yet, the newest is of height {newest}; ask again in a moment"
     )]
     NotProvenYet {
-        /// Asked for.
+        /// Requested height.
         from: Height,
         /// The newest provable height.
         newest: Height,
     },
-    /// The root of that height isn't kept here, or there never was one.
+    /// This node doesn't keep the root of that height, or there never was one.
     #[error("this node keeps no state root of height {height}; {}", nearest_text(*nearest))]
     ProofPruned {
-        /// Asked for.
+        /// Requested height.
         height: Height,
-        /// The kept root that is nearest.
+        /// Height of the nearest root that is kept.
         nearest: Option<Height>,
     },
-    /// What was so long ago isn't kept here.
+    /// This node keeps nothing that old.
     #[error("this node keeps nothing of height {height}, the oldest that it keeps is {oldest}; ask an archive node")]
     Pruned {
-        /// Asked for.
+        /// Requested height.
         height: Height,
-        /// The oldest that is kept.
+        /// Oldest height that is kept.
         oldest: Height,
     },
-    /// Not executed yet.
+    /// The height is not executed yet.
     #[error("height {height} isn't executed here yet, the newest is {tip}; ask again when it is")]
     Ahead {
-        /// Asked for.
+        /// Requested height.
         height: Height,
-        /// The newest executed height.
+        /// Newest executed height.
         tip: Height,
     },
     /// The values have more bytes than one proof takes.
     #[error("the values have more than {limit} bytes together; ask for fewer keys at a time")]
     ProofTooLarge {
-        /// Bytes that all values of a proof may have.
+        /// Maximum bytes of all values of a proof together.
         limit: usize,
     },
-    /// A part of it is not running.
+    /// A part of the node is not running.
     #[error("the node can't answer now ({0}); try another node or again later")]
     Unavailable(String),
     /// Stored data could not be read.
@@ -335,16 +335,16 @@ fn nearest_text(nearest: Option<Height>) -> String {
     }
 }
 
-/// Names a receipt's place: pages of an account's transactions go on below one.
+/// Position of a receipt: height, and index in the block. Pages of an account's transactions continue below one.
 pub type Place = (Height, u32);
 
-/// A committee, and what becomes of it.
+/// The current committee, and the one that operators want next.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Committee {
-    /// The epoch that goes on.
+    /// Current epoch.
     pub epoch: Epoch,
-    /// Its committee, in the order of indexes.
+    /// Current committee, in the order of indexes.
     pub validators: Arc<ValidatorSet>,
-    /// The committee that operators want next; the same where they want no other.
+    /// Committee that operators want next; the current one if they want no other.
     pub next: ValidatorSet,
 }

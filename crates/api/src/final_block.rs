@@ -1,13 +1,13 @@
-//! A final block as streams tell it: its receipts and the block itself, each put into words once.
+//! A final block as event streams send it. The JSON of each event is made once.
 //!
-//! *Invariants:* a receipt's words are made when somebody first wants them, and never again while the block is kept.
+//! *Invariants:* an event's JSON is made on first use, and never again while the block is kept.
 
 use crate::json::ReceiptView;
 use rustorium_types::{BlockDigest, Height, Receipt};
 use serde_json::json;
 use std::sync::{Arc, OnceLock};
 
-/// A block that became final and was executed, for streams.
+/// A final, executed block for event streams.
 #[derive(Debug)]
 pub struct FinalBlock {
     /// Its height.
@@ -22,13 +22,13 @@ pub struct FinalBlock {
 }
 
 impl FinalBlock {
-    /// A block that nobody has asked for yet.
+    /// Creates a block without any JSON yet.
     pub fn new(height: Height, time_ms: u64, digest: BlockDigest, receipts: Vec<Receipt>) -> Self {
         let words = (0..=receipts.len()).map(|_| OnceLock::new()).collect();
         Self { height, time_ms, digest, receipts, words }
     }
 
-    /// What the event of a receipt says, or, behind the last one, that of the block: JSON.
+    /// Returns the JSON of the receipt's event, or of the block's event if `index` is the number of receipts.
     pub fn words(&self, index: usize) -> Arc<str> {
         let make = || match self.receipts.get(index) {
             Some(receipt) => serde_json::to_string(&ReceiptView::from(receipt)).unwrap_or_default().into(),
@@ -48,7 +48,7 @@ impl FinalBlock {
     }
 }
 
-/// The newest executed height, and its block where somebody listened when it came.
+/// The newest executed height, with its block if somebody was subscribed at the time.
 #[derive(Clone, Debug, Default)]
 pub struct Newest {
     /// The height.

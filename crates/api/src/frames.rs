@@ -11,18 +11,18 @@ use rustorium_types::{BoundedBytes, BoundedVec, ChainId, Receipt, ReceiptProof, 
 
 /// The protocol version of these frames.
 pub const FACE_VERSION: u16 = 1;
-/// Bytes of a client's frame.
+/// Maximum bytes of a client's frame.
 pub const CLIENT_FRAME_BYTES_MAX: usize = SUBMISSION_BYTES_MAX + 64;
-/// Bytes of a server's frame.
+/// Maximum bytes of a server's frame.
 pub const SERVER_FRAME_BYTES_MAX: usize = 8 * 1024 * 1024;
-/// Results in one frame.
+/// Maximum results in one frame.
 pub const RESULTS_MAX: usize = 65_536;
-/// Bytes of the length before each frame.
+/// Size of the length prefix of a frame.
 pub const LENGTH_BYTES: usize = 4;
-/// Bytes of a token: `rsk_`, an id of 16, `_`, a secret of 43.
+/// Size of a token: `rsk_`, an id of 16 bytes, `_`, a secret of 43 bytes.
 pub const TOKEN_BYTES: usize = 64;
 
-/// How far a submission is waited for.
+/// Stage of a transaction that a submission waits for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
 #[borsh(use_discriminant = true)]
 #[repr(u8)]
@@ -45,10 +45,10 @@ impl From<WireWait> for Wait {
     }
 }
 
-/// What a client says.
+/// Frame from a client.
 #[derive(Clone, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
 pub enum ClientFrame {
-    /// First.
+    /// First frame.
     Hello {
         /// `FACE_VERSION`.
         version: u16,
@@ -57,12 +57,12 @@ pub enum ClientFrame {
     Submit {
         /// The client's number for this frame; results name it.
         number: u64,
-        /// How far to wait.
+        /// Stage to wait for.
         wait: WireWait,
         /// The transactions.
         transactions: BoundedVec<Transaction, SUBMISSION_TRANSACTIONS_MAX>,
     },
-    /// First, in place of `Hello`, where the node asks for a token.
+    /// First frame instead of `Hello`, if the node requires a token.
     HelloWithToken {
         /// `FACE_VERSION`.
         version: u16,
@@ -71,21 +71,21 @@ pub enum ClientFrame {
     },
 }
 
-/// How one transaction ended.
+/// Outcome of one transaction.
 #[derive(Clone, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
 pub enum WireOutcome {
     /// The pool holds it.
     Accepted(TxId),
-    /// It is final and executed.
+    /// The transaction is final and executed.
     Final(Receipt),
-    /// It is certified; without the proof where too much was waiting to be read (ask for it over HTTP).
+    /// The receipt is certified. The proof is left out if the client is far behind with reading; HTTP has it.
     Certified {
         /// The receipt.
         receipt: Receipt,
         /// Its proof.
         proof: Option<Box<ReceiptProof>>,
     },
-    /// It was not taken.
+    /// The transaction was not taken.
     Refused {
         /// The transaction, where its id is known.
         id: Option<TxId>,
@@ -93,10 +93,10 @@ pub enum WireOutcome {
         code: BoundedBytes<64>,
         /// One sentence: UTF-8.
         message: BoundedBytes<512>,
-        /// When trying again may help.
+        /// Time to wait before trying again, if that may help.
         retry_after_ms: Option<u64>,
     },
-    /// Taken; its end was not seen in time.
+    /// The transaction was taken, and its outcome was not seen in time.
     TimedOut(TxId),
 }
 
@@ -107,11 +107,11 @@ pub struct ResultItem {
     pub number: u64,
     /// The transaction's position in it.
     pub index: u32,
-    /// How it ended.
+    /// The outcome.
     pub outcome: WireOutcome,
 }
 
-/// What a server says.
+/// Frame from a server.
 #[derive(Clone, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
 pub enum ServerFrame {
     /// First.
@@ -123,17 +123,17 @@ pub enum ServerFrame {
         /// Transactions that may be outstanding.
         credit: u32,
     },
-    /// Results that were ready together.
+    /// Results that became ready together.
     Results(BoundedVec<ResultItem, RESULTS_MAX>),
-    /// A run of transactions that were not taken because the node is busy.
+    /// A range of transactions that were not taken because the node is busy.
     Busy {
         /// The `Submit` frame's number.
         number: u64,
-        /// Position of the first.
+        /// Position of the first one.
         first: u32,
-        /// How many.
+        /// Number of transactions.
         count: u32,
-        /// When to try again.
+        /// Time to wait before trying again.
         retry_after_ms: u32,
     },
     /// This many more transactions may be outstanding.
@@ -144,7 +144,7 @@ pub enum ServerFrame {
 pub const RESULTS_TAG: u8 = 1;
 const SUBMIT_TAG: u8 = 1;
 
-/// What a `Submit` frame says before its transactions.
+/// Head of a `Submit` frame, before its transactions.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct SubmitHead {
     /// The frame's number.
@@ -153,11 +153,11 @@ pub struct SubmitHead {
     pub count: u32,
 }
 
-/// Bytes of a `Submit` frame before its first transaction: tag, number, wait, count.
+/// Size of the head: tag, number, wait, count.
 const SUBMIT_HEAD_BYTES: usize = 1 + 8 + 1 + 4;
 
 impl SubmitHead {
-    /// Reads the head without decoding the transactions; none for other frames.
+    /// Reads the head without decoding the transactions; `None` for other frames.
     pub fn peek(frame: &[u8]) -> Option<Self> {
         let head: &[u8; SUBMIT_HEAD_BYTES] = frame.first_chunk()?;
         let (tag, rest) = head.split_first()?;
@@ -183,7 +183,7 @@ pub fn write_length(out: &mut [u8], start: usize) {
     out[start..start + LENGTH_BYTES].copy_from_slice(&length.to_le_bytes());
 }
 
-/// Appends a `Submit` frame of transactions that are encoded already.
+/// Appends a `Submit` frame of encoded transactions.
 pub fn write_submit<'a>(number: u64, wait: WireWait, encoded: impl Iterator<Item = &'a [u8]>, out: &mut Vec<u8>) {
     let start = out.len();
     out.extend_from_slice(&[0; LENGTH_BYTES]);

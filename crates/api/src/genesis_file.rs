@@ -8,7 +8,7 @@ use rustorium_types::{
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-/// Why a genesis file was refused.
+/// Reason why a genesis file was refused.
 #[derive(Debug, Error)]
 #[error("the genesis is not usable: {0}")]
 pub struct GenesisFileError(String);
@@ -66,7 +66,7 @@ struct GenesisView {
     pools: Vec<PoolView>,
 }
 
-/// Of a file that names none: the first release's.
+/// Version of a file that names none: that of the first release.
 fn first_version() -> u16 {
     Rules::V1.version()
 }
@@ -83,7 +83,7 @@ fn bounded<const MAX: usize>(text: &str) -> Result<BoundedBytes<MAX>, GenesisFil
     BoundedBytes::new(text.as_bytes().to_vec()).map_err(refuse)
 }
 
-/// Reads a genesis from JSON; accounts are sorted, so that the file's order doesn't matter.
+/// Reads a genesis from JSON. Accounts are sorted, so their order in the file doesn't matter.
 pub fn from_json(text: &str) -> Result<Genesis, GenesisFileError> {
     let view: GenesisView = serde_json::from_str(text).map_err(refuse)?;
     let validators: Result<Vec<_>, _> = view.validators.iter().map(validator).collect();

@@ -1,6 +1,7 @@
-//! What clients and nodes say to each other: questions, answers, their JSON, frames, problem codes, and the genesis as JSON.
+//! The vocabulary of clients and nodes: questions, answers, their JSON and frames, problem codes, and the genesis as JSON.
 //!
-//! *Invariants:* knows no socket, clock, disk or runtime, and compiles to WebAssembly; no floats; every decoder is bounded.
+//! *Invariants:* the crate knows no socket, clock, disk or runtime, and compiles to WebAssembly; it has no floats; every
+//! decoder is bounded.
 
 pub mod answers;
 mod final_block;
@@ -15,4 +16,4 @@ pub use answers::*;
 pub use final_block::{FinalBlock, Newest};
 pub use listing::{FoundKey, KeyCursor, ListFrom, ListedKeys, Listing};
 pub use problem::Code;
-pub use state::{ProveAt, Proven, ReadAt, StateValues};
+pub use state::{ProveAt, Proven, ReadAt, StateValues, pool_subjects};

@@ -3,7 +3,7 @@
 use crate::answers::At;
 use rustorium_types::{AccountId, Height};
 
-/// Where the next page of a listing goes on, and the height at which all of its pages hold.
+/// Position where the next page of a listing starts, with the height at which all pages hold.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct KeyCursor {
     /// The height.
@@ -13,10 +13,10 @@ pub struct KeyCursor {
 }
 
 impl KeyCursor {
-    /// Bytes of a cursor.
+    /// Size of an encoded cursor.
     pub const BYTES: usize = 40;
 
-    /// As a client is given it.
+    /// Encodes the cursor for a client.
     pub fn to_bytes(self) -> [u8; Self::BYTES] {
         let mut bytes = [0; Self::BYTES];
         bytes[..8].copy_from_slice(&self.height.0.to_be_bytes());
@@ -24,43 +24,43 @@ impl KeyCursor {
         bytes
     }
 
-    /// Reads it back; none for bytes of another length.
+    /// Decodes a cursor; `None` if the length is wrong.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let (height, name) = bytes.split_first_chunk()?;
         Some(Self { height: Height(u64::from_be_bytes(*height)), name: name.try_into().ok()? })
     }
 }
 
-/// Where a listing begins or goes on.
+/// Starting point of a page.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ListFrom {
     /// The first page, of the newest state.
     Latest,
     /// The first page, of the state after a height.
     Height(Height),
-    /// The page behind another.
+    /// The page that follows another one.
     Cursor(KeyCursor),
 }
 
-/// A page of keys that is asked for.
+/// Request for a page of keys.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Listing {
-    /// Whose namespace.
+    /// Owner of the namespace.
     pub namespace: AccountId,
-    /// What the keys begin with.
+    /// Prefix of the keys.
     pub prefix: Vec<u8>,
-    /// Where it begins.
+    /// Starting point.
     pub from: ListFrom,
-    /// The most keys.
+    /// Maximum number of keys.
     pub limit: usize,
-    /// Bytes of keys and values after which the page ends.
+    /// Maximum bytes of keys and values before the page ends.
     pub bytes_max: usize,
 }
 
 /// A key that a listing found.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct FoundKey {
-    /// The hash of its name, as a cursor names it.
+    /// Hash of the name, as cursors contain it.
     pub name: [u8; 32],
     /// The key.
     pub key: Vec<u8>,
@@ -71,10 +71,10 @@ pub struct FoundKey {
 /// A page of keys.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ListedKeys {
-    /// Keys and values, in no order that means anything.
+    /// Keys and values, in no meaningful order.
     pub keys: Vec<FoundKey>,
-    /// Where the next page goes on; none on the last. A page may be short and have a next one all the same.
+    /// Start of the next page; `None` on the last one. A short page may still have a next one.
     pub next: Option<KeyCursor>,
-    /// Where all pages of the listing hold.
+    /// Height and root at which all pages of the listing hold.
     pub at: At,
 }

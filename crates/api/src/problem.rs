@@ -23,7 +23,7 @@ mod status {
 
 macro_rules! codes {
     ($($(#[$doc:meta])* $name:ident = $code:literal, $status:ident, $title:literal;)*) => {
-        /// What went wrong; the name in `code`, the HTTP status and the title follow from it.
+        /// Kind of error. It determines the stable name in `code`, the HTTP status and the title.
         #[derive(Clone, Copy, PartialEq, Eq, Debug)]
         pub enum Code { $($(#[$doc])* $name,)* }
 

@@ -1,4 +1,4 @@
-//! What the gateway asks of the node behind it: one trait.
+//! The interface between the gateway and its node: one trait.
 //!
 //! *Invariants:* the gateway knows the node only through this trait.
 
@@ -29,12 +29,12 @@ pub struct ChainInfo {
     pub name: String,
 }
 
-/// The node behind the gateway. Blocks become readable by `block` and `final_block` before `subscribe` tells of them.
+/// The node behind the gateway. `block` and `final_block` can read a block before `subscribe` announces it.
 pub trait Backend: Send + Sync + 'static {
     /// The chain served.
     fn chain(&self) -> &ChainInfo;
 
-    /// Takes transactions; one answer per item, in order, at the latest at `deadline`.
+    /// Submits transactions. Returns one answer per item, in order, by `deadline`.
     fn submit(
         &self,
         transactions: Vec<Transaction>,
@@ -43,34 +43,34 @@ pub trait Backend: Send + Sync + 'static {
         visit: &Arc<Visit>,
     ) -> BoxFuture<'static, Vec<Submitted>>;
 
-    /// Takes transactions and calls `done` once per item as each ends, at the latest with the session.
+    /// Submits transactions. Calls `done` once per item when its outcome is known, or when the session ends.
     fn submit_streaming(&self, transactions: Vec<Transaction>, wait: Wait, visit: &Arc<Visit>, done: SubmittedSink);
 
-    /// The session is over: ends what it waits for, without a word.
+    /// Ends the session and its waits. Nothing is reported.
     fn left(&self, visit: &Visit) {
         visit.end();
     }
 
-    /// A loop that accepts clients panicked, and is gone.
+    /// Reports that a loop that accepts clients has panicked and ended.
     fn panicked(&self, part: &'static str) {
         let _ = part;
     }
 
-    /// Some(retry after, ms) while nothing of this site would be taken, or of one that waits for nothing: lets the gateway
-    /// refuse before it decodes anything.
+    /// Returns the ms to wait while no transaction of `site` would be taken (or, without a site, of any that waits for
+    /// nothing). The gateway then refuses before it decodes anything.
     fn busy(&self, site: Option<IpAddr>) -> Option<u64> {
         let _ = site;
         None
     }
 
-    /// What is known of a transaction.
+    /// Returns the state of a transaction.
     fn transaction(&self, id: &TxId) -> Result<TransactionStatus, BackendError>;
 
-    /// What subjects hold, all at the same height.
+    /// Reads the values of subjects, all at the same height.
     fn read(&self, subjects: &[Subject], at: ReadAt) -> Result<StateValues, BackendError>;
 
-    /// What subjects (1 to `PROOF_KEYS_MAX`, ascending, each once) hold, with one proof of them all, at the latest at
-    /// `deadline`. Clients are told apart by their address.
+    /// Reads the values of subjects (1 to `PROOF_KEYS_MAX`, ascending, each once) by `deadline`, with one proof of them
+    /// all. Clients are told apart by their address.
     fn prove(
         &self,
         subjects: Vec<Subject>,
@@ -79,16 +79,16 @@ pub trait Backend: Send + Sync + 'static {
         address: IpAddr,
     ) -> BoxFuture<'static, Result<Proven, BackendError>>;
 
-    /// The changes that ended the epochs from `from` on, in order, at most `limit`; fewer where these are all.
+    /// Returns the changes that ended the epochs from `from` on, in order: `limit`, or fewer if there are no more.
     fn epoch_changes(&self, from: Epoch, limit: usize) -> Result<Vec<EpochChange>, BackendError>;
 
-    /// A page of a namespace's keys.
+    /// Reads a page of a namespace's keys.
     fn keys(&self, listing: &Listing) -> Result<ListedKeys, BackendError>;
 
-    /// A final, executed block.
+    /// Reads a final, executed block.
     fn block(&self, which: BlockRef) -> Result<Option<BlockView>, BackendError>;
 
-    /// An account's transactions below `before`, newest first, at most `limit`.
+    /// Lists an account's transactions below `before`, newest first, at most `limit`.
     fn account_transactions(
         &self,
         id: &AccountId,
@@ -96,21 +96,21 @@ pub trait Backend: Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<(Height, u32, TxId)>, BackendError>;
 
-    /// A receipt's proof.
+    /// Makes a receipt's proof.
     fn receipt_proof(&self, id: &TxId) -> Result<ProofStatus, BackendError>;
 
-    /// The node's condition.
+    /// Returns the node's condition.
     fn status(&self) -> Status;
 
-    /// The epoch that goes on, its committee, and the one that operators want next.
+    /// Returns the current epoch and committee, and the committee that operators want next.
     fn committee(&self) -> Result<Committee, BackendError>;
 
-    /// A final, executed block as streams tell it; none where it was pruned.
+    /// Reads a final, executed block for event streams; `None` if it was pruned.
     fn final_block(&self, height: Height) -> Result<Option<FinalBlock>, BackendError>;
 
-    /// The newest block, as blocks become final and executed; some may be left out.
+    /// Subscribes to the newest final, executed block. Some blocks may be skipped.
     fn subscribe(&self) -> watch::Receiver<Newest>;
 
-    /// All metrics in the OpenMetrics text format.
+    /// Returns all metrics in the OpenMetrics text format.
     fn metrics(&self) -> String;
 }

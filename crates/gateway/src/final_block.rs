@@ -1,4 +1,4 @@
-//! Final blocks as streams tell them: each is read once, for however many subscribers.
+//! Final blocks for event streams. Each is read once, for any number of subscribers.
 //!
 //! *Invariants:* one stored block is read at a time, however many subscribers are behind; what is kept is bounded by its
 //! receipts.
@@ -13,7 +13,7 @@ use tokio::sync::Semaphore;
 
 /// Receipts of all blocks that are kept, about 400 bytes each with their words. One block is always kept.
 const RECEIPTS_MAX: usize = 16 * 1024;
-/// What a block without receipts counts as.
+/// Receipts that a block without receipts counts as.
 const BLOCK_RECEIPTS: usize = 8;
 
 #[derive(Default)]

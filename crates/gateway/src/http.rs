@@ -77,7 +77,7 @@ pub struct HttpLimits {
     pub write_stall_timeout: Duration,
     /// A client that hasn't taken all that waits for it in this time is disconnected, however much it took meanwhile.
     pub write_timeout: Duration,
-    /// What is made for clients and not taken yet.
+    /// Answers that are made and not taken yet.
     pub answers: AnswerLimits,
     /// Blocks that an event stream which had all may fall behind.
     pub event_lag_blocks_max: u64,
@@ -110,7 +110,7 @@ impl Default for HttpLimits {
     }
 }
 
-/// What all routes share.
+/// State that all routes share.
 pub struct App {
     pub(crate) backend: Arc<dyn Backend>,
     pub(crate) gate: Arc<Gate>,

@@ -1,11 +1,11 @@
-//! What is done where a loop panics without which a face would be there and serve nobody.
+//! Reports the panic of a loop that accepts clients. Without the loop the server would run and serve nobody.
 //!
-//! *Invariants:* nothing is done where the loop ends in another way.
+//! *Invariants:* a loop that ends normally is not reported.
 
-/// Calls its function if a panic drops it.
-pub(crate) struct Fuse<F: Fn()>(pub(crate) F);
+/// Calls its function if it is dropped by a panic.
+pub(crate) struct PanicAlarm<F: Fn()>(pub(crate) F);
 
-impl<F: Fn()> Drop for Fuse<F> {
+impl<F: Fn()> Drop for PanicAlarm<F> {
     fn drop(&mut self) {
         if std::thread::panicking() {
             (self.0)();
@@ -26,7 +26,7 @@ mod tests {
         for panics in [false, true] {
             let count = told.clone();
             let task = tokio::spawn(async move {
-                let _fuse = Fuse(move || _ = count.fetch_add(1, Ordering::Relaxed));
+                let _fuse = PanicAlarm(move || _ = count.fetch_add(1, Ordering::Relaxed));
                 tokio::task::yield_now().await;
                 assert!(!panics, "a fault");
             });

@@ -8,14 +8,14 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 /// A transaction on its way.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Entry {
-    /// When it was meant to be sent, microseconds after the start.
+    /// Intended time of sending, microseconds after the start.
     pub due_us: u64,
     account: u32,
     /// The transaction.
     pub transaction: u32,
 }
 
-/// How a transaction ended.
+/// Outcome of a transaction.
 pub(crate) enum End<'a> {
     /// Final, all operations took effect.
     Final,
@@ -60,7 +60,7 @@ struct Flight {
     left: usize,
 }
 
-/// What may be refused and offered again at the account's next slot; the rest would be refused again.
+/// Returns true if a refused transaction is offered again at the account's next slot. Others would be refused again.
 fn offered_again(code: &str) -> bool {
     !matches!(code, "nonce_used" | "expired")
 }
@@ -90,7 +90,7 @@ impl Book {
         self.plan.encoded(entry.transaction)
     }
 
-    /// Whether all slots ended.
+    /// Returns true if all slots have ended.
     pub fn done(&self) -> bool {
         self.next_slot == self.plan.slots.len() && self.again.is_empty() && self.flights.is_empty()
     }

@@ -1,4 +1,4 @@
-//! The client side of the QUIC face.
+//! Client of the QUIC API.
 
 use quinn::{ConnectionError, Endpoint, RecvStream, SendStream, VarInt};
 use rustorium_api::frames::{
@@ -10,7 +10,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use thiserror::Error;
 
-/// Why a connection to a node's QUIC face failed or ended.
+/// Reason why a connection to a node's QUIC API failed or ended.
 #[derive(Debug, Error)]
 pub enum ClientError {
     /// No local socket or TLS configuration.
@@ -18,7 +18,7 @@ pub enum ClientError {
     Setup {
         /// The node.
         address: SocketAddr,
-        /// What failed.
+        /// The failure.
         what: String,
     },
     /// The node does not answer, or proves another key.
@@ -26,7 +26,7 @@ pub enum ClientError {
     Connect {
         /// The node.
         address: SocketAddr,
-        /// What QUIC said.
+        /// Error of QUIC.
         why: ConnectionError,
     },
     /// The node ended the connection and said why.
@@ -34,7 +34,7 @@ pub enum ClientError {
     Closed {
         /// The node.
         address: SocketAddr,
-        /// The node's words.
+        /// The node's reason.
         reason: String,
     },
     /// The connection broke.
@@ -42,7 +42,7 @@ pub enum ClientError {
     Lost {
         /// The node.
         address: SocketAddr,
-        /// What broke.
+        /// The failure.
         what: String,
     },
     /// The node says something that isn't this protocol.
@@ -53,7 +53,7 @@ pub enum ClientError {
     },
 }
 
-/// A connection to a node's QUIC face.
+/// A connection to a node's QUIC API.
 pub struct QuicClient {
     /// The chain that the node serves.
     pub chain: ChainId,
@@ -79,7 +79,7 @@ pub struct Results {
     link: Link,
 }
 
-/// What both halves keep alive.
+/// Parts that both halves keep alive.
 #[derive(Clone)]
 struct Link {
     connection: quinn::Connection,
@@ -126,7 +126,7 @@ impl QuicClient {
         Self::connect_from(local_address(address), address, node_key, token).await
     }
 
-    /// The same from an address of this machine.
+    /// Connects from the given address of this machine.
     pub async fn connect_from(
         local: SocketAddr,
         address: SocketAddr,

@@ -1,4 +1,4 @@
-//! Load over the HTTP face: one request under way per connection, with all that is due.
+//! Load over HTTP: one request at a time per connection, with all transactions that are due.
 
 use crate::book::{Book, End, Entry, Tally};
 use crate::run::{Link, LoadError, Run, connect};
@@ -19,7 +19,7 @@ use tokio::time::{sleep, timeout_at};
 const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
 const RECONNECT: Duration = Duration::from_millis(50);
 
-/// A connection to a node's HTTP face.
+/// A connection to a node's HTTP API.
 pub(crate) struct HttpLink {
     address: SocketAddr,
     authorization: Option<String>,
@@ -38,7 +38,7 @@ impl HttpLink {
         Ok(Self { address, authorization: token.map(|token| format!("Bearer {token}")), send })
     }
 
-    /// One submission's answer; none where the connection broke.
+    /// Submits and returns the answer; `None` if the connection broke.
     async fn submit(&mut self, body: Vec<u8>, timeout_ms: u64) -> Option<Bytes> {
         let mut request = Request::post(format!("/v1/transactions?wait=final&timeout_ms={timeout_ms}"));
         if let Some(authorization) = &self.authorization {
@@ -56,7 +56,7 @@ impl HttpLink {
     }
 }
 
-/// What matters of an answer, a problem or not.
+/// The needed fields of an answer or a problem.
 #[derive(Deserialize)]
 struct Answer {
     #[serde(default)]

@@ -15,11 +15,11 @@ pub(crate) struct Slot {
     pub account: u32,
 }
 
-/// What one connection sends.
+/// Transactions and send times of one connection.
 pub(crate) struct Plan {
     /// The node that it starts with.
     pub target: usize,
-    /// By time.
+    /// Slots, ordered by time.
     pub slots: Vec<Slot>,
     /// Per account: its transactions that aren't under way, lowest nonce first.
     pub available: Vec<BinaryHeap<Reverse<u32>>>,

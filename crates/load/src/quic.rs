@@ -1,4 +1,4 @@
-//! Load over the QUIC face.
+//! Load over QUIC.
 
 use crate::book::{Book, End, Tally};
 use crate::client::{QuicClient, Submitter};

@@ -1,4 +1,4 @@
-//! What a run measured.
+//! Measurements of a run.
 
 use crate::book::Tally;
 use crate::run::{Face, LoadConfig};
@@ -39,7 +39,7 @@ pub struct LoadReport {
     pub lost: u64,
     /// Sent again after a connection broke.
     pub resent: u64,
-    /// How many had to wait for the node's credit; their latency counts from the intended time all the same.
+    /// Transactions that had to wait for the node's credit. Their latency still counts from the intended time.
     pub held_back: u64,
     /// CPU of the generating process while it sent and waited.
     pub cpu_seconds: f64,

@@ -24,24 +24,24 @@ use thiserror::Error;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
-/// Which face the load goes through.
+/// API that the load uses.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Face {
-    /// The QUIC face.
+    /// The QUIC API.
     Quic,
-    /// The HTTP face.
+    /// The HTTP API.
     Http,
 }
 
 /// A node.
 #[derive(Clone)]
 pub struct LoadTarget {
-    /// Where the chosen face listens.
+    /// Address of the chosen API.
     pub address: SocketAddr,
-    /// What the node must prove (QUIC).
+    /// Key that the node must prove (QUIC).
     pub node_key: PublicKey,
-    /// What it asks for, if it does; no other node is shown it.
+    /// Token, if this node requires one. It is sent to no other node.
     pub token: Option<String>,
 }
 
@@ -58,12 +58,12 @@ pub struct LoadAccount {
     pub target: usize,
 }
 
-/// What to send.
+/// Settings of a run.
 #[derive(Clone)]
 pub struct LoadConfig {
     /// The chain.
     pub chain: ChainId,
-    /// The face.
+    /// The API.
     pub face: Face,
     /// The nodes.
     pub targets: Vec<LoadTarget>,
@@ -79,7 +79,7 @@ pub struct LoadConfig {
     pub work_limit: u64,
     /// Connections to each node: few over QUIC; over HTTP as many as requests are to be under way.
     pub connections: usize,
-    /// How long the last results are waited for.
+    /// Maximum wait for the last results.
     pub drain: Duration,
     /// Makes keys and values differ from another run's.
     pub salt: u64,
@@ -89,7 +89,7 @@ pub struct LoadConfig {
     pub now_ms: u64,
 }
 
-/// Why there is no report.
+/// Reason why there is no report.
 #[derive(Debug, Error)]
 pub enum LoadError {
     /// A setting makes no sense.
@@ -103,7 +103,7 @@ pub enum LoadError {
     Http {
         /// The node.
         address: SocketAddr,
-        /// What failed.
+        /// The failure.
         what: String,
     },
     /// A node serves another chain.
@@ -142,7 +142,7 @@ fn check(config: &LoadConfig) -> Result<(), LoadError> {
     Err(LoadError::Setting(wrong))
 }
 
-/// Sends the load and reports; blocks, on threads of its own.
+/// Sends the load and returns the report. Blocks; the work runs on its own threads.
 pub fn run(config: &LoadConfig) -> Result<LoadReport, LoadError> {
     check(config)?;
     let runtime = |error: std::io::Error| LoadError::Runtime(error.to_string());
@@ -164,11 +164,11 @@ fn cpu_time() -> Duration {
     Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
-/// What the workers of a run share.
+/// State that the workers of a run share.
 pub(crate) struct Run {
     pub(crate) config: LoadConfig,
     pub(crate) start: Instant,
-    /// When waiting for results ends.
+    /// End of waiting for results.
     pub(crate) deadline: Instant,
 }
 

@@ -1,7 +1,7 @@
-//! What a light client needs: the epoch changes, which lead from one committee to the next.
+//! Epoch changes, by which a light client follows from one committee to the next.
 
 use super::Shared;
-use super::answers::{Made, answer, json_bytes};
+use super::answers::{PreparedAnswer, answer, json_bytes};
 use super::params::{Caller, Params, page_limit};
 use super::problem::Problem;
 use axum::extract::State;
@@ -55,7 +55,7 @@ pub async fn epochs(
         let next = cut.then(|| params.from.saturating_add(changes.len() as u64));
         let at = AtView::new(backend.chain().shard, backend.status().executed);
         let page = EpochsPage { changes, next, at };
-        if cut { Made::forever(&page) } else { Made::fresh(&page) }
+        if cut { PreparedAnswer::forever(&page) } else { PreparedAnswer::fresh(&page) }
     })
     .await
 }

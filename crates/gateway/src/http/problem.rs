@@ -7,7 +7,7 @@ use rustorium_api::{At, BackendError, Code};
 use serde_json::{Map, Value, json};
 
 const CONTENT_TYPE: &str = "application/problem+json";
-/// When a client asks again for a root that wasn't certified in time.
+/// Time after which a client should ask again for a root that wasn't certified in time.
 const NOT_PROVEN_RETRY_MS: u64 = 500;
 
 /// One problem: becomes an `application/problem+json` response.
@@ -150,5 +150,19 @@ impl IntoResponse for Problem {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_code_has_a_status_of_http() {
+        for code in Code::ALL {
+            let status = Problem::new(*code, "It is wrong.").status();
+            assert_eq!(status.as_u16(), code.status(), "{code:?}");
+            assert!(status.canonical_reason().is_some(), "{code:?}");
+        }
     }
 }
