@@ -92,7 +92,8 @@ RUST = {
     "zk": _crate("types", CLOCK, INPUT_OUTPUT, FLOATS),
     "state": _crate("types", CLOCK, INPUT_OUTPUT, FLOATS),
     "execution": _crate("types crypto zk state", CLOCK, INPUT_OUTPUT, FLOATS),
-    "light": _crate("types execution", CLOCK, INPUT_OUTPUT, FLOATS),
+    "api": _crate("types crypto execution", CLOCK, INPUT_OUTPUT, FLOATS),
+    "light": _crate("types execution api", CLOCK, INPUT_OUTPUT, FLOATS),
     "storage": _crate("types crypto"),
     "txpool": _crate("types crypto execution", CLOCK, INPUT_OUTPUT),
     "quorum": _crate("types crypto", CLOCK, INPUT_OUTPUT),
@@ -100,14 +101,15 @@ RUST = {
     "transport": _crate("types crypto"),
     "sync": _crate("types crypto state", CLOCK, INPUT_OUTPUT),
     "shard": _crate("types crypto execution storage txpool quorum signer sync", CLOCK, INPUT_OUTPUT),
-    "gateway": _crate("types crypto execution transport"),
-    "stages": _crate("types crypto state execution storage txpool quorum sync gateway shard"),
-    "node": _crate("types crypto state execution storage txpool quorum signer transport sync gateway shard stages"),
-    "backup": _crate("types crypto execution state storage stages node"),
-    "sim": _crate(
-        "types crypto state execution storage txpool quorum sync gateway shard stages", CLOCK, INPUT_OUTPUT
+    "gateway": _crate("types crypto api transport"),
+    "stages": _crate("types crypto state execution api storage txpool quorum sync shard"),
+    "load": _crate("types crypto api transport"),
+    "node": _crate("types crypto state execution api storage txpool quorum signer transport sync gateway shard stages"),
+    "backup": _crate("types crypto execution api state storage stages"),
+    "sim": _crate("types crypto state execution api storage txpool quorum sync shard stages", CLOCK, INPUT_OUTPUT),
+    "native": _crate(
+        "types crypto zk execution api storage txpool transport gateway load shard stages node backup sim signer"
     ),
-    "native": _crate("types crypto zk execution storage txpool transport gateway shard stages node backup sim signer"),
 }
 # A library that decides where a concern lives has few users.
 LIBRARIES = {
@@ -116,18 +118,18 @@ LIBRARIES = {
     "axum": "gateway",
     "cryptoki": "signer",
     "ed25519-zebra": "crypto",
-    "hyper": "gateway",
+    "hyper": "gateway load",
     "object_store": "backup",
     "pyo3": "native",
-    "quinn": "transport gateway",
+    "quinn": "transport gateway load",
     "rcgen": "transport",
     "reqwest": "backup",
     "ring": "crypto",
     "rocksdb": "storage",
     "rustls": "transport gateway backup",
-    "tokio": "transport gateway stages node backup sim",
+    "tokio": "transport gateway stages load node backup sim",
     "tracing-subscriber": "native",
-    "utoipa": "gateway",
+    "utoipa": "api gateway",
 }
 
 

@@ -89,7 +89,7 @@ PLANTED = [
     (
         "crates/types/Cargo.toml",
         'tokio = "1"',
-        "only transport gateway stages node backup sim may depend on `tokio`",
+        "only transport gateway stages load node backup sim may depend on `tokio`",
     ),
     ("crates/types/src/lib.rs", "x\n" * 500, "504 lines, at most 500"),
     ("tests/test_long.py", "x = 1\n" * 501, "502 lines, at most 500"),

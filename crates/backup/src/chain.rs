@@ -7,9 +7,9 @@
 use crate::error::BackupError;
 use crate::manifest::Manifest;
 use crate::work::Work;
+use rustorium_api::genesis_file;
 use rustorium_crypto::{batch_digest, block_digest, block_payload_root, chain_id, result_root};
 use rustorium_execution::{Trust, genesis as genesis_state, receipts_root};
-use rustorium_node::genesis_file;
 use rustorium_storage::{Store, StoredBlock};
 use rustorium_types::{
     BlockDigest, BlockProof, BoundedVec, Certificate, Cursor, EpochChange, Genesis, Hash, Header, Height, StateClaim,

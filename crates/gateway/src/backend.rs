@@ -1,27 +1,16 @@
-//! What the gateway asks of the node behind it: one trait, and the answers it gives.
+//! The interface between the gateway and its node: one trait.
 //!
-//! *Invariants:* the gateway knows the node only through this trait; every answer about state names the height and root it
-//! holds at.
+//! *Invariants:* the gateway knows the node only through this trait.
 
-mod listing;
-mod state;
-
-pub use listing::{FoundKey, KeyCursor, ListFrom, ListedKeys, Listing};
-pub use state::{ProveAt, Proven, ReadAt, StateValues};
-
-use crate::final_block::{FinalBlock, Newest};
-use crate::json::Finding;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use rustorium_transport::door::site;
-use rustorium_types::{
-    AccountId, BatchDigest, Block, BlockDigest, BlockProof, ChainId, Epoch, EpochChange, Genesis, Hash, Height,
-    Receipt, ReceiptProof, ResultLink, ShardId, Subject, Transaction, TxId, ValidatorIndex, ValidatorSet, View,
+use rustorium_api::{
+    BackendError, BlockRef, BlockView, Committee, FinalBlock, ListedKeys, Listing, Newest, Place, ProofStatus, ProveAt,
+    Proven, ReadAt, StateValues, Status, Submitted, SubmittedSink, TransactionStatus, Visit, Wait,
 };
-use std::net::{IpAddr, Ipv4Addr};
+use rustorium_types::{AccountId, ChainId, Epoch, EpochChange, Genesis, Height, ShardId, Subject, Transaction, TxId};
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use thiserror::Error;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -40,349 +29,12 @@ pub struct ChainInfo {
     pub name: String,
 }
 
-/// The executed height and its result root at which an answer holds.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct At {
-    /// Executed height.
-    pub height: Height,
-    /// Result root there.
-    pub root: Hash,
-}
-
-/// How far a submission is waited for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Wait {
-    /// Until the pool holds it.
-    Accepted,
-    /// Until it is in a final block and executed.
-    Final,
-    /// Until a final header certifies the result root that covers it.
-    Certified,
-}
-
-/// Why a transaction was not taken, or has no receipt.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Refused {
-    /// The transaction, where its id is known.
-    pub id: Option<TxId>,
-    /// Stable name of the reason.
-    pub code: &'static str,
-    /// One sentence: what is wrong and what to do.
-    pub message: String,
-    /// Whether trying again later may help.
-    pub busy: bool,
-    /// When to try again.
-    pub retry_after_ms: Option<u64>,
-}
-
-impl Refused {
-    /// A refusal for good.
-    pub fn new(code: &'static str, message: impl Into<String>) -> Self {
-        Self { id: None, code, message: message.into(), busy: false, retry_after_ms: None }
-    }
-}
-
-/// How the submission of one transaction ended.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Submitted {
-    /// The pool holds it.
-    Accepted(TxId),
-    /// It is final and executed.
-    Final(TxId, Receipt),
-    /// It is certified.
-    Certified(TxId, Box<ReceiptProof>),
-    /// It was not taken.
-    Refused(Refused),
-    /// It was taken and its end was not seen before the deadline.
-    TimedOut(TxId),
-}
-
-/// One client's session, a QUIC connection or an HTTP request: what it waits for ends with it.
-#[derive(Debug)]
-pub struct Visit {
-    site: IpAddr,
-    ended: AtomicBool,
-    waits: AtomicUsize,
-}
-
-impl Visit {
-    /// A session from this address.
-    pub fn of(address: IpAddr) -> Arc<Self> {
-        Arc::new(Self { site: site(address), ended: AtomicBool::new(false), waits: AtomicUsize::new(0) })
-    }
-
-    /// A session of this machine itself.
-    pub fn local() -> Arc<Self> {
-        Self::of(Ipv4Addr::LOCALHOST.into())
-    }
-
-    /// Whom it is counted as: the address, or the IPv6 network that it is in.
-    pub fn site(&self) -> IpAddr {
-        self.site
-    }
-
-    /// Ends the session: nothing waits for it from now on.
-    pub fn end(&self) {
-        self.ended.store(true, Ordering::SeqCst);
-    }
-
-    /// Returns true if the session is over.
-    pub fn has_ended(&self) -> bool {
-        self.ended.load(Ordering::SeqCst)
-    }
-
-    /// The number of its transactions that are waited for. Whoever keeps the waits counts it.
-    pub fn waits(&self) -> &AtomicUsize {
-        &self.waits
-    }
-}
-
-/// Called once per transaction of a streamed submission, from any thread; it never blocks.
-pub type SubmittedSink = Arc<dyn Fn(usize, Submitted) + Send + Sync>;
-
-/// What a node knows of a transaction.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum TransactionStatus {
-    /// Neither pooled nor final.
-    Unknown,
-    /// In the pool, or in a block that isn't final.
-    Pending,
-    /// Final and executed.
-    Final {
-        /// The transaction.
-        transaction: Box<Transaction>,
-        /// Its receipt.
-        receipt: Receipt,
-        /// Whether a final header's claim covers it.
-        certified: bool,
-    },
-}
-
-/// Names a block.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum BlockRef {
-    /// The newest executed one.
-    Latest,
-    /// By height.
-    Height(Height),
-    /// By digest.
-    Digest(BlockDigest),
-}
-
-/// A final, executed block.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct BlockView {
-    /// Header and inline transactions.
-    pub block: Block,
-    /// The header's digest.
-    pub digest: BlockDigest,
-    /// Result root after it.
-    pub result_root: Hash,
-    /// What it adds to the chain of result roots.
-    pub link: ResultLink,
-    /// The batches it lists, in order.
-    pub batches: Vec<(ValidatorIndex, BatchDigest)>,
-    /// Its receipts, in order.
-    pub receipts: Vec<Receipt>,
-    /// Shows that it is final; none where this node holds no certificate at or above it.
-    pub proof: Option<BlockProof>,
-}
-
-/// The answer to a question for a receipt's proof.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum ProofStatus {
-    /// There is no such receipt.
-    NotFound,
-    /// No final header claims a result root that covers it yet.
-    NotCertifiedYet,
-    /// The proof.
-    Proof(Box<ReceiptProof>),
-}
-
-/// What a validator was seen to sign that no honest one signs.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct EvidenceNote {
-    /// Its place in the committee, then.
-    pub validator: ValidatorIndex,
-    /// Its name, then.
-    pub name: String,
-    /// Its validator key in hex digits; empty where an earlier release recorded none.
-    pub validator_key: String,
-    /// Stable name of the offence.
-    pub kind: &'static str,
-    /// Where it was seen first, such as "view 7".
-    pub first: String,
-    /// When that was, by this node's clock, Unix ms; 0 where an earlier release recorded none.
-    pub first_ms: u64,
-    /// How often it was seen.
-    pub count: u64,
-    /// Whether it is in the committee that goes on.
-    pub member: bool,
-}
-
-/// How far a node is that fills its empty store from a snapshot.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Filling {
-    /// The snapshot's height; none while one is looked for.
-    pub height: Option<Height>,
-    /// Estimated share of the state that is stored, in millionths.
-    pub done_ppm: u64,
-    /// Leaves stored since the start.
-    pub leaves: u64,
-    /// Bytes of their names and values.
-    pub bytes: u64,
-    /// Parts that are known and not stored yet.
-    pub parts: usize,
-    /// Peers connected.
-    pub peers: usize,
-    /// Names of peers that lied and are asked no more.
-    pub banned: Vec<String>,
-    /// Estimated time that is left.
-    pub seconds_left: Option<u64>,
-}
-
-impl Filling {
-    /// The same as a reason not to be ready.
-    pub fn sentence(&self) -> String {
-        match self.height {
-            Some(height) => format!("filling from snapshot at height {height}: {} %", self.done_ppm / 10_000),
-            None => format!("looking for a snapshot to begin with: {} peers are connected", self.peers),
-        }
-    }
-}
-
-/// A node's condition.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Status {
-    /// The node's name.
-    pub node: String,
-    /// Its position in the committee.
-    pub validator: Option<ValidatorIndex>,
-    /// The build's version.
-    pub version: String,
-    /// Newest final height.
-    pub height: Height,
-    /// Current view.
-    pub view: View,
-    /// Current epoch.
-    pub epoch: Epoch,
-    /// Newest executed height and its result root.
-    pub executed: At,
-    /// The newest claim of a final header.
-    pub claimed: At,
-    /// Peers connected.
-    pub peers_up: usize,
-    /// Peers of the committee, without this node.
-    pub peers: usize,
-    /// Names of the peers that aren't connected.
-    pub unreachable: Vec<String>,
-    /// Transactions in the pool.
-    pub pool_transactions: usize,
-    /// Their bytes.
-    pub pool_bytes: usize,
-    /// `vote` or `os`.
-    pub durability: &'static str,
-    /// Synced and a quorum seen; or why not.
-    pub ready: Result<(), String>,
-    /// How far the filling of its store is; none where it isn't being filled.
-    pub filling: Option<Filling>,
-    /// What the node's watch found wrong.
-    pub findings: Vec<Finding>,
-    /// Why the validator key signs nothing more; none where it does.
-    pub retired: Option<String>,
-    /// Evidence against validators, one note for each and kind.
-    pub evidence: Vec<EvidenceNote>,
-}
-
-/// Why a node could not answer.
-#[derive(Clone, PartialEq, Eq, Debug, Error)]
-pub enum BackendError {
-    /// Too much is under way.
-    #[error("the node is busy; try again in {retry_after_ms} ms")]
-    Busy {
-        /// When to try again.
-        retry_after_ms: u64,
-    },
-    /// No header of this chain ever claims a state root.
-    #[error(
-        "this chain makes no state roots, so nothing of its state can be proven; ask for at=latest, or prove a write by its receipt"
-    )]
-    NoStateRoots,
-    /// Not rooted, or not claimed by a final header, in time.
-    #[error(
-        "no root at or above height {from} is certified yet, the newest is of height {newest}; ask again in a moment"
-    )]
-    NotProvenYet {
-        /// Asked for.
-        from: Height,
-        /// The newest provable height.
-        newest: Height,
-    },
-    /// The root of that height isn't kept here, or there never was one.
-    #[error("this node keeps no state root of height {height}; {}", nearest_text(*nearest))]
-    ProofPruned {
-        /// Asked for.
-        height: Height,
-        /// The kept root that is nearest.
-        nearest: Option<Height>,
-    },
-    /// What was so long ago isn't kept here.
-    #[error("this node keeps nothing of height {height}, the oldest that it keeps is {oldest}; ask an archive node")]
-    Pruned {
-        /// Asked for.
-        height: Height,
-        /// The oldest that is kept.
-        oldest: Height,
-    },
-    /// Not executed yet.
-    #[error("height {height} isn't executed here yet, the newest is {tip}; ask again when it is")]
-    Ahead {
-        /// Asked for.
-        height: Height,
-        /// The newest executed height.
-        tip: Height,
-    },
-    /// The values have more bytes than one proof takes.
-    #[error("the values have more than {limit} bytes together; ask for fewer keys at a time")]
-    ProofTooLarge {
-        /// Bytes that all values of a proof may have.
-        limit: usize,
-    },
-    /// A part of it is not running.
-    #[error("the node can't answer now ({0}); try another node or again later")]
-    Unavailable(String),
-    /// Stored data could not be read.
-    #[error("stored data could not be read: {0}; see the node's log and run `rustorium-node doctor`")]
-    Storage(String),
-}
-
-fn nearest_text(nearest: Option<Height>) -> String {
-    match nearest {
-        Some(nearest) => format!("the nearest that it keeps is of height {nearest}: ask for at={nearest} or at=proven"),
-        None => "it keeps none yet: ask again in a moment".to_owned(),
-    }
-}
-
-/// Names a receipt's place: pages of an account's transactions go on below one.
-pub type Place = (Height, u32);
-
-/// A committee, and what becomes of it.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Committee {
-    /// The epoch that goes on.
-    pub epoch: Epoch,
-    /// Its committee, in the order of indexes.
-    pub validators: Arc<ValidatorSet>,
-    /// The committee that operators want next; the same where they want no other.
-    pub next: ValidatorSet,
-}
-
-/// The node behind the gateway. Blocks become readable by `block` and `final_block` before `subscribe` tells of them.
+/// The node behind the gateway. `block` and `final_block` can read a block before `subscribe` announces it.
 pub trait Backend: Send + Sync + 'static {
     /// The chain served.
     fn chain(&self) -> &ChainInfo;
 
-    /// Takes transactions; one answer per item, in order, at the latest at `deadline`.
+    /// Submits transactions. Returns one answer per item, in order, by `deadline`.
     fn submit(
         &self,
         transactions: Vec<Transaction>,
@@ -391,34 +43,34 @@ pub trait Backend: Send + Sync + 'static {
         visit: &Arc<Visit>,
     ) -> BoxFuture<'static, Vec<Submitted>>;
 
-    /// Takes transactions and calls `done` once per item as each ends, at the latest with the session.
+    /// Submits transactions. Calls `done` once per item when its outcome is known, or when the session ends.
     fn submit_streaming(&self, transactions: Vec<Transaction>, wait: Wait, visit: &Arc<Visit>, done: SubmittedSink);
 
-    /// The session is over: ends what it waits for, without a word.
+    /// Ends the session and its waits. Nothing is reported.
     fn left(&self, visit: &Visit) {
         visit.end();
     }
 
-    /// A loop that accepts clients panicked, and is gone.
+    /// Reports that a loop that accepts clients has panicked and ended.
     fn panicked(&self, part: &'static str) {
         let _ = part;
     }
 
-    /// Some(retry after, ms) while nothing of this site would be taken, or of one that waits for nothing: lets the gateway
-    /// refuse before it decodes anything.
+    /// Returns the ms to wait while no transaction of `site` would be taken (or, without a site, of any that waits for
+    /// nothing). The gateway then refuses before it decodes anything.
     fn busy(&self, site: Option<IpAddr>) -> Option<u64> {
         let _ = site;
         None
     }
 
-    /// What is known of a transaction.
+    /// Returns the state of a transaction.
     fn transaction(&self, id: &TxId) -> Result<TransactionStatus, BackendError>;
 
-    /// What subjects hold, all at the same height.
+    /// Reads the values of subjects, all at the same height.
     fn read(&self, subjects: &[Subject], at: ReadAt) -> Result<StateValues, BackendError>;
 
-    /// What subjects (1 to `PROOF_KEYS_MAX`, ascending, each once) hold, with one proof of them all, at the latest at
-    /// `deadline`. Clients are told apart by their address.
+    /// Reads the values of subjects (1 to `PROOF_KEYS_MAX`, ascending, each once) by `deadline`, with one proof of them
+    /// all. Clients are told apart by their address.
     fn prove(
         &self,
         subjects: Vec<Subject>,
@@ -427,16 +79,16 @@ pub trait Backend: Send + Sync + 'static {
         address: IpAddr,
     ) -> BoxFuture<'static, Result<Proven, BackendError>>;
 
-    /// The changes that ended the epochs from `from` on, in order, at most `limit`; fewer where these are all.
+    /// Returns the changes that ended the epochs from `from` on, in order: `limit`, or fewer if there are no more.
     fn epoch_changes(&self, from: Epoch, limit: usize) -> Result<Vec<EpochChange>, BackendError>;
 
-    /// A page of a namespace's keys.
+    /// Reads a page of a namespace's keys.
     fn keys(&self, listing: &Listing) -> Result<ListedKeys, BackendError>;
 
-    /// A final, executed block.
+    /// Reads a final, executed block.
     fn block(&self, which: BlockRef) -> Result<Option<BlockView>, BackendError>;
 
-    /// An account's transactions below `before`, newest first, at most `limit`.
+    /// Lists an account's transactions below `before`, newest first, at most `limit`.
     fn account_transactions(
         &self,
         id: &AccountId,
@@ -444,21 +96,21 @@ pub trait Backend: Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<(Height, u32, TxId)>, BackendError>;
 
-    /// A receipt's proof.
+    /// Makes a receipt's proof.
     fn receipt_proof(&self, id: &TxId) -> Result<ProofStatus, BackendError>;
 
-    /// The node's condition.
+    /// Returns the node's condition.
     fn status(&self) -> Status;
 
-    /// The epoch that goes on, its committee, and the one that operators want next.
+    /// Returns the current epoch and committee, and the committee that operators want next.
     fn committee(&self) -> Result<Committee, BackendError>;
 
-    /// A final, executed block as streams tell it; none where it was pruned.
+    /// Reads a final, executed block for event streams; `None` if it was pruned.
     fn final_block(&self, height: Height) -> Result<Option<FinalBlock>, BackendError>;
 
-    /// The newest block, as blocks become final and executed; some may be left out.
+    /// Subscribes to the newest final, executed block. Some blocks may be skipped.
     fn subscribe(&self) -> watch::Receiver<Newest>;
 
-    /// All metrics in the OpenMetrics text format.
+    /// Returns all metrics in the OpenMetrics text format.
     fn metrics(&self) -> String;
 }

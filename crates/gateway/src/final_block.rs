@@ -1,71 +1,20 @@
-//! Final blocks as streams tell them: each is read once and put into words once, for however many subscribers.
+//! Final blocks for event streams. Each is read once, for any number of subscribers.
 //!
-//! *Invariants:* a receipt's words are made when somebody first wants them, and never again while the block is kept; one
-//! stored block is read at a time, however many subscribers are behind; what is kept is bounded by its receipts.
+//! *Invariants:* one stored block is read at a time, however many subscribers are behind; what is kept is bounded by its
+//! receipts.
 
-use crate::backend::{Backend, BackendError};
-use crate::json::ReceiptView;
+use crate::backend::Backend;
 use parking_lot::Mutex;
-use rustorium_types::{BlockDigest, Height, Receipt};
-use serde_json::json;
+use rustorium_api::{BackendError, FinalBlock};
+use rustorium_types::Height;
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use tokio::sync::Semaphore;
 
 /// Receipts of all blocks that are kept, about 400 bytes each with their words. One block is always kept.
 const RECEIPTS_MAX: usize = 16 * 1024;
-/// What a block without receipts counts as.
+/// Receipts that a block without receipts counts as.
 const BLOCK_RECEIPTS: usize = 8;
-
-/// A block that became final and was executed, for streams.
-#[derive(Debug)]
-pub struct FinalBlock {
-    /// Its height.
-    pub height: Height,
-    /// Its time, Unix ms.
-    pub time_ms: u64,
-    /// Its digest.
-    pub digest: BlockDigest,
-    /// Its receipts, in order.
-    pub receipts: Vec<Receipt>,
-    words: Box<[OnceLock<Arc<str>>]>,
-}
-
-impl FinalBlock {
-    /// A block that nobody has asked for yet.
-    pub fn new(height: Height, time_ms: u64, digest: BlockDigest, receipts: Vec<Receipt>) -> Self {
-        let words = (0..=receipts.len()).map(|_| OnceLock::new()).collect();
-        Self { height, time_ms, digest, receipts, words }
-    }
-
-    /// What the event of a receipt says, or, behind the last one, that of the block: JSON.
-    pub(crate) fn words(&self, index: usize) -> Arc<str> {
-        let make = || match self.receipts.get(index) {
-            Some(receipt) => serde_json::to_string(&ReceiptView::from(receipt)).unwrap_or_default().into(),
-            None => self.block_words().into(),
-        };
-        self.words.get(index).map_or_else(make, |words| words.get_or_init(make).clone())
-    }
-
-    fn block_words(&self) -> String {
-        json!({
-            "height": self.height,
-            "time_ms": self.time_ms,
-            "digest": self.digest,
-            "receipts": self.receipts.len(),
-        })
-        .to_string()
-    }
-}
-
-/// The newest executed height, and its block where somebody listened when it came.
-#[derive(Clone, Debug, Default)]
-pub struct Newest {
-    /// The height.
-    pub height: Height,
-    /// Its block.
-    pub block: Option<Arc<FinalBlock>>,
-}
 
 #[derive(Default)]
 struct Kept {
@@ -135,7 +84,7 @@ impl FinalBlocks {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rustorium_types::{AccountId, Outcome, TxId};
+    use rustorium_types::{AccountId, BlockDigest, Outcome, Receipt, TxId};
 
     fn block(height: u64, receipts: u32) -> Arc<FinalBlock> {
         let receipt = |index| Receipt {
@@ -149,16 +98,6 @@ mod tests {
             outcome: Outcome::Ok,
         };
         Arc::new(FinalBlock::new(Height(height), 1, BlockDigest::ZERO, (0..receipts).map(receipt).collect()))
-    }
-
-    #[test]
-    fn words_are_made_once() {
-        let block = block(3, 2);
-        assert!(block.words.iter().all(|words| words.get().is_none()));
-        let (receipt, whole) = (block.words(1), block.words(2));
-        assert!(receipt.contains("\"index\":1") && whole.contains("\"receipts\":2"));
-        assert!(Arc::ptr_eq(&receipt, &block.words(1)) && Arc::ptr_eq(&whole, &block.words(2)));
-        assert!(block.words[0].get().is_none());
     }
 
     #[test]

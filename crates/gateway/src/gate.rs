@@ -1,13 +1,14 @@
-//! Who may read and who may submit: everybody, or bearers of a token whose hash is known here.
+//! Access control: everybody may read or submit, or only bearers of a token whose hash is known here.
 //!
-//! A token's text is `rsk_ID_SECRET`; ID finds it, and the hash of the whole text is compared. The list comes from outside and
-//! may be replaced at any time; what is open by then asks `holds` before it goes on.
+//! A token's text is `rsk_ID_SECRET`. ID finds the entry, and the hash of the whole text is compared. The list comes
+//! from outside and may be replaced at any time; open streams and sessions call `holds` before they continue.
 //!
-//! *Invariants:* no token's text is kept or shown; the comparison's time says nothing of the hash; what isn't exactly a token
-//! is refused before anything is hashed.
+//! *Invariants:* no token's text is kept or shown; the comparison's time reveals nothing about the hash; text that
+//! isn't exactly a token is refused before anything is hashed.
 
 use axum::http::{HeaderMap, header};
 use parking_lot::RwLock;
+use rustorium_api::frames::TOKEN_BYTES;
 use rustorium_crypto::value_hash;
 use rustorium_types::Hash;
 use serde::Deserialize;
@@ -16,32 +17,31 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-/// What is hashed before a token's text.
+/// Domain string that is hashed before a token's text.
 pub const TOKEN_DOMAIN: &[u8] = b"rustorium/token/v1\0";
-/// Bytes of a token: prefix, id, `_`, secret.
-pub const TOKEN_BYTES: usize = PREFIX.len() + ID_BYTES + 1 + SECRET_BYTES;
 const PREFIX: &[u8] = b"rsk_";
 const ID_BYTES: usize = 16;
 const SECRET_BYTES: usize = 43;
+const _: () = assert!(TOKEN_BYTES == PREFIX.len() + ID_BYTES + 1 + SECRET_BYTES);
 
-/// Whether something needs a token.
+/// Access rule.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Access {
-    /// Everybody may.
+    /// Everybody has access.
     #[default]
     Open,
-    /// Bearers of a token may.
+    /// Only bearers of a token have access.
     Token,
 }
 
-/// What needs a token.
+/// Access rules for submissions and reads.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rules {
     /// Submissions, over HTTP and QUIC.
     pub submit: Access,
-    /// All other questions, but for whether the node is well.
+    /// All other requests, except health checks.
     pub read: Access,
     /// Names by which the HTTP face is asked, such as that of a proxy before it, and whose pages may use it; `*` stands
     /// for all names.
@@ -52,7 +52,7 @@ pub struct Rules {
     pub own_names: Vec<String>,
 }
 
-/// What a token is good for; the later includes the earlier.
+/// Scope of a token. A later one includes the earlier ones.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Scope {
@@ -63,7 +63,7 @@ pub enum Scope {
 }
 
 impl Scope {
-    /// As in the list of tokens.
+    /// Returns the name that the list of tokens uses.
     pub fn name(self) -> &'static str {
         match self {
             Self::Read => "read",
@@ -72,30 +72,30 @@ impl Scope {
     }
 }
 
-/// A token as it is known here.
+/// Entry of the list of tokens.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TokenEntry {
     /// The public part of its text.
     pub id: String,
-    /// Of `TOKEN_DOMAIN` and its text.
+    /// Hash of `TOKEN_DOMAIN` and the token's text.
     pub hash: Hash,
-    /// What it is good for.
+    /// The token's scope.
     pub scope: Scope,
-    /// From when on it is good for nothing, Unix ms.
+    /// Expiry, Unix ms.
     pub expires_ms: Option<u64>,
 }
 
-/// Why somebody may not.
+/// Reason why access is denied.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Denied {
     /// No token was given.
     Missing,
-    /// What was given is no token that is good here; it may have been once.
+    /// The token is not valid here; it may have been revoked.
     Unknown,
-    /// Its time is over.
+    /// The token has expired.
     Expired,
-    /// It is good for less.
+    /// The token's scope is too small; this one is needed.
     Scope(Scope),
 }
 
@@ -110,7 +110,7 @@ impl Denied {
         }
     }
 
-    /// What is wrong, and what to do.
+    /// Returns the reason and what to do, as one sentence.
     pub fn sentence(self) -> &'static str {
         match self {
             Self::Missing => "This node asks for a token here; send it as `Authorization: Bearer rsk_…`.",
@@ -122,11 +122,11 @@ impl Denied {
     }
 }
 
-/// Leave that was given. It holds as long as `Gate::holds` says.
+/// Permission that the gate gave. It is valid while `Gate::holds` returns true.
 #[derive(Clone, Debug)]
-pub struct Pass(Option<(String, Hash, Scope)>);
+pub struct Permission(Option<(String, Hash, Scope)>);
 
-/// The rules and the tokens of a node's faces.
+/// Access rules and tokens of a node's servers.
 pub struct Gate {
     rules: Rules,
     tokens: RwLock<HashMap<String, TokenEntry>>,
@@ -138,8 +138,8 @@ fn wall_ms() -> u64 {
     u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
 }
 
-impl Pass {
-    /// Returns true if a token was asked for.
+impl Permission {
+    /// Returns true if a token was required.
     pub(crate) fn of_token(&self) -> bool {
         self.0.is_some()
     }
@@ -152,17 +152,17 @@ impl Default for Gate {
 }
 
 impl Gate {
-    /// With rules, and no tokens yet. `now_ms`: the time, Unix ms.
+    /// Creates a gate with rules and without tokens. `now_ms` returns the time, Unix ms.
     pub fn new(rules: Rules, now_ms: fn() -> u64) -> Self {
         Self { rules, tokens: RwLock::default(), now_ms }
     }
 
-    /// By the machine's clock.
+    /// Creates a gate that uses the machine's clock.
     pub fn with(rules: Rules) -> Arc<Self> {
         Arc::new(Self::new(rules, wall_ms))
     }
 
-    /// Everybody may do everything.
+    /// Creates a gate that lets everybody read and submit.
     pub fn open() -> Arc<Self> {
         Arc::default()
     }
@@ -177,29 +177,29 @@ impl Gate {
         *self.tokens.write() = tokens.into_iter().map(|token| (token.id.clone(), token)).collect();
     }
 
-    /// Whether who gives this token, or none, may do this.
-    pub fn check(&self, need: Scope, given: Option<&[u8]>) -> Result<Pass, Denied> {
+    /// Checks that the bearer of `given` (or an anonymous caller) has scope `need`.
+    pub fn check(&self, need: Scope, given: Option<&[u8]>) -> Result<Permission, Denied> {
         let rule = match need {
             Scope::Read => self.rules.read,
             Scope::Submit => self.rules.submit,
         };
         if rule == Access::Open {
-            return Ok(Pass(None));
+            return Ok(Permission(None));
         }
         let text = given.ok_or(Denied::Missing)?;
         let id = id_of(text).ok_or(Denied::Unknown)?;
         let hash = value_hash(&[TOKEN_DOMAIN, text].concat());
-        // Who names an id that isn't there waits as long as who names one that is.
+        // Hashes even for unknown ids, so the response time does not reveal which ids exist.
         let known = self.tokens.read().get(id).cloned();
         let expected = known.as_ref().map_or(Hash::ZERO, |token| token.hash);
         let same = same(&hash, &expected);
         let token = known.filter(|_| same).ok_or(Denied::Unknown)?;
         self.still(&token, need)?;
-        Ok(Pass(Some((token.id, token.hash, need))))
+        Ok(Permission(Some((token.id, token.hash, need))))
     }
 
-    /// Whether leave that was given is still so: its token may have been revoked or have expired.
-    pub fn holds(&self, pass: &Pass) -> bool {
+    /// Returns true if a permission is still valid. Its token may have been revoked or have expired.
+    pub fn holds(&self, pass: &Permission) -> bool {
         let Some((id, hash, need)) = &pass.0 else { return true };
         let tokens = self.tokens.read();
         tokens.get(id).is_some_and(|token| token.hash == *hash && self.still(token, *need).is_ok())
@@ -213,7 +213,7 @@ impl Gate {
     }
 }
 
-/// The token that a request bears; none where it has no such header.
+/// Returns the token in a request's header; `None` if there is no such header.
 pub(crate) fn bearer(headers: &HeaderMap) -> Result<Option<&[u8]>, Denied> {
     let mut given = headers.get_all(header::AUTHORIZATION).iter();
     let Some(first) = given.next() else { return Ok(None) };
@@ -224,7 +224,7 @@ pub(crate) fn bearer(headers: &HeaderMap) -> Result<Option<&[u8]>, Denied> {
     if scheme.eq_ignore_ascii_case(b"bearer ") { Ok(Some(token.trim_ascii())) } else { Err(Denied::Unknown) }
 }
 
-/// The id in a token's text; none where it isn't one.
+/// Returns the id in a token's text; `None` if the text isn't a token.
 fn id_of(text: &[u8]) -> Option<&str> {
     let rest = text.strip_prefix(PREFIX).filter(|_| text.len() == TOKEN_BYTES)?;
     let (id, rest) = rest.split_at_checked(ID_BYTES)?;
@@ -233,7 +233,7 @@ fn id_of(text: &[u8]) -> Option<&str> {
     (id.iter().all(u8::is_ascii_hexdigit) && secret.iter().all(plain)).then(|| std::str::from_utf8(id).ok())?
 }
 
-/// Looks at every byte, whatever differs.
+/// Compares in constant time.
 fn same(a: &Hash, b: &Hash) -> bool {
     let differing = a.0.iter().zip(&b.0).fold(0, |differing, (a, b)| black_box(differing | (a ^ b)));
     black_box(differing) == 0

@@ -16,6 +16,7 @@ mod multiplexed;
 pub mod openapi;
 pub mod params;
 pub mod pools;
+pub mod problem;
 pub mod read;
 mod secured;
 pub mod server;
@@ -29,7 +30,6 @@ use crate::backend::Backend;
 use crate::final_block::FinalBlocks;
 use crate::gate::Gate;
 use crate::metrics::GatewayMetrics;
-use crate::problem::{Code, Problem};
 use access::Need;
 use answers::Answers;
 use axum::Router;
@@ -38,6 +38,8 @@ use axum::http::{HeaderValue, Method, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::{MethodRouter, get, post};
+use problem::Problem;
+use rustorium_api::Code;
 use rustorium_transport::door::DoorLimits;
 use rustorium_types::limits::SUBMISSION_BYTES_MAX;
 use sites::Sites;
@@ -75,7 +77,7 @@ pub struct HttpLimits {
     pub write_stall_timeout: Duration,
     /// A client that hasn't taken all that waits for it in this time is disconnected, however much it took meanwhile.
     pub write_timeout: Duration,
-    /// What is made for clients and not taken yet.
+    /// Answers that are made and not taken yet.
     pub answers: AnswerLimits,
     /// Blocks that an event stream which had all may fall behind.
     pub event_lag_blocks_max: u64,
@@ -108,7 +110,7 @@ impl Default for HttpLimits {
     }
 }
 
-/// What all routes share.
+/// State that all routes share.
 pub struct App {
     pub(crate) backend: Arc<dyn Backend>,
     pub(crate) gate: Arc<Gate>,

@@ -1,25 +1,22 @@
-//! HTTP and QUIC faces for clients: decode, limits, errors, streams, OpenAPI.
+//! HTTP and QUIC servers over the API: decoding, access, limits, errors, event streams, OpenAPI.
 //!
-//! *Invariants:* knows the node only through `Backend`; everything a client sends is bounded before it is kept or decoded;
-//! bad input is a typed answer, never a 500 and never a panic; a slow reader is told and disconnected, never skipped.
+//! *Invariants:* the crate knows the node only through `Backend`; everything that a client sends is bounded before it is
+//! kept or decoded; bad input is a typed answer, never a 500 and never a panic; a slow reader is told and disconnected,
+//! never skipped.
 
 pub mod backend;
 mod final_block;
-mod fuse;
 pub mod gate;
 pub mod http;
-pub mod json;
 mod limit;
-pub mod load;
 pub mod metrics;
-pub mod problem;
+mod panic_alarm;
 pub mod quic;
 mod screen;
 mod shares;
 pub mod tls;
 
-pub use backend::*;
-pub use final_block::{FinalBlock, Newest};
+pub use backend::{Backend, ChainInfo};
 pub use gate::Gate;
 pub use metrics::GatewayMetrics;
 pub use tls::Tls;

@@ -8,11 +8,11 @@ use std::sync::Arc;
 
 /// Open connections by site.
 #[derive(Default)]
-pub(crate) struct Addresses(Mutex<HashMap<IpAddr, usize>>);
+pub(crate) struct ConnectionsBySite(Mutex<HashMap<IpAddr, usize>>);
 
-impl Addresses {
+impl ConnectionsBySite {
     /// Counts one more of `address`; none where it has `max`.
-    pub(crate) fn enter(self: &Arc<Self>, address: IpAddr, max: usize) -> Option<Entered> {
+    pub(crate) fn enter(self: &Arc<Self>, address: IpAddr, max: usize) -> Option<CountedConnection> {
         let address = site(address);
         let mut open = self.0.lock();
         let count = open.entry(address).or_insert(0);
@@ -21,17 +21,17 @@ impl Addresses {
         }
         *count += 1;
         drop(open);
-        Some(Entered { all: self.clone(), address })
+        Some(CountedConnection { all: self.clone(), address })
     }
 }
 
 /// Counts until it is dropped.
-pub(crate) struct Entered {
-    all: Arc<Addresses>,
+pub(crate) struct CountedConnection {
+    all: Arc<ConnectionsBySite>,
     address: IpAddr,
 }
 
-impl Drop for Entered {
+impl Drop for CountedConnection {
     fn drop(&mut self) {
         let mut open = self.all.0.lock();
         if let Some(count) = open.get_mut(&self.address) {
@@ -49,9 +49,9 @@ mod tests {
 
     #[test]
     fn each_site_has_so_many_at_once_and_one_that_leaves_makes_room() {
-        let all = Arc::<Addresses>::default();
+        let all = Arc::<ConnectionsBySite>::default();
         let address = |last: u8| IpAddr::from([192, 0, 2, last]);
-        let mut held: Vec<Entered> = (0..2).map(|_| all.enter(address(1), 2).unwrap()).collect();
+        let mut held: Vec<CountedConnection> = (0..2).map(|_| all.enter(address(1), 2).unwrap()).collect();
         assert!(all.enter(address(1), 2).is_none());
         held.push(all.enter(address(2), 2).unwrap());
         held.remove(0);

@@ -23,20 +23,20 @@ struct StatusLabel {
     status: u16,
 }
 
-/// Why somebody was sent away.
+/// Reason of a denied request.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
 struct DeniedLabel {
     face: &'static str,
     reason: &'static str,
 }
 
-/// Why a TLS handshake failed.
+/// Reason of a failed TLS handshake.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
 struct FailureLabel {
     reason: &'static str,
 }
 
-/// What an HTTP request asks for.
+/// Route and status of an HTTP request.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
 struct KindLabel {
     kind: &'static str,
@@ -197,35 +197,35 @@ impl GatewayMetrics {
         self.address_proofs.inc();
     }
 
-    pub(crate) fn connection(&self, face: &'static str) -> Open {
-        Open::new(self.connections.get_or_create(&FaceLabel { face }).clone())
+    pub(crate) fn connection(&self, face: &'static str) -> OpenCount {
+        OpenCount::new(self.connections.get_or_create(&FaceLabel { face }).clone())
     }
 
-    pub(crate) fn answer(&self) -> Held {
-        Held { gauge: self.answer_bytes.clone(), bytes: 0 }
+    pub(crate) fn answer(&self) -> AnswerBytes {
+        AnswerBytes { gauge: self.answer_bytes.clone(), bytes: 0 }
     }
 
     pub(crate) fn refused_answer(&self) {
         self.refused_answers.inc();
     }
 
-    pub(crate) fn event_stream(&self) -> Open {
-        Open::new(self.event_streams.clone())
+    pub(crate) fn event_stream(&self) -> OpenCount {
+        OpenCount::new(self.event_streams.clone())
     }
 }
 
 /// Counts something as open until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Open(Gauge);
+pub(crate) struct OpenCount(Gauge);
 
-impl Open {
+impl OpenCount {
     fn new(gauge: Gauge) -> Self {
         gauge.inc();
         Self(gauge)
     }
 }
 
-impl Drop for Open {
+impl Drop for OpenCount {
     fn drop(&mut self) {
         self.0.dec();
     }
@@ -233,12 +233,12 @@ impl Drop for Open {
 
 /// Counts the bytes of an answer until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Held {
+pub(crate) struct AnswerBytes {
     gauge: Gauge,
     bytes: i64,
 }
 
-impl Held {
+impl AnswerBytes {
     /// The answer takes so many bytes.
     pub(crate) fn set(&mut self, bytes: usize) {
         let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
@@ -247,7 +247,7 @@ impl Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for AnswerBytes {
     fn drop(&mut self) {
         self.gauge.dec_by(self.bytes);
     }

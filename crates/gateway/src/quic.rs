@@ -3,10 +3,7 @@
 //! *Invariants:* a client has at most as many transactions outstanding as it was given credit for; what it has not read
 //! is bounded by that; results that are ready together leave in one write.
 
-pub mod client;
 pub mod server;
 mod session;
-pub mod wire;
 
-pub use client::{ClientError, QuicClient, Results, Submitter};
 pub use server::{QuicFace, QuicLimits};

@@ -1,6 +1,7 @@
-//! What the gateway itself refuses: transactions of another chain or protocol version. The rest is the node's to judge.
+//! Refuses transactions of another chain or protocol version. The node judges everything else.
 
-use crate::backend::{Backend, Refused, Submitted};
+use crate::backend::Backend;
+use rustorium_api::{Refused, Submitted};
 use rustorium_types::limits::TRANSACTION_BYTES_MAX;
 use rustorium_types::{ChainId, DecodeError, TRANSACTION_VERSION, Transaction, decode};
 
@@ -14,7 +15,7 @@ pub(crate) fn decode_transaction(bytes: &[u8]) -> Result<Transaction, Refused> {
     })
 }
 
-/// Why a transaction can't be for `chain`; none where it may be.
+/// Returns the refusal of a transaction that isn't for `chain`; `None` if it may be.
 pub(crate) fn foreign(chain: &ChainId, transaction: &Transaction) -> Option<Refused> {
     let body = &transaction.body;
     if body.chain != *chain {
@@ -27,11 +28,11 @@ pub(crate) fn foreign(chain: &ChainId, transaction: &Transaction) -> Option<Refu
     })
 }
 
-/// Items of one submission, split into what goes to the node and what was refused here.
+/// Items of one submission: those for the node, and those that were refused here.
 pub(crate) struct Screened {
     /// For the node.
     pub good: Vec<Transaction>,
-    /// Position in the submission of each of `good`; none where nothing was refused.
+    /// Position in the submission of each of `good`; `None` if nothing was refused.
     pub places: Option<Vec<usize>>,
     /// Position and refusal of the others.
     pub refused: Vec<(usize, Refused)>,

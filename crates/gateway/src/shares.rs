@@ -1,4 +1,4 @@
-//! Shares of a bounded resource: so much for all clients, and so much of that for one site.
+//! Shares of a bounded resource: a limit for all clients together, and one for each site.
 //!
 //! *Invariants:* at most `all` units are held, and at most `per_site` by one site; a share that is dropped is free; nothing is
 //! kept of a site that holds nothing and waits for nothing.
@@ -21,7 +21,7 @@ pub(crate) struct Shares {
 
 type Sites = Mutex<HashMap<IpAddr, Weak<Site>>>;
 
-/// What one site may hold. It is forgotten with the last who uses it.
+/// Share of one site. It is dropped with its last user.
 struct Site {
     free: Arc<Semaphore>,
     address: IpAddr,

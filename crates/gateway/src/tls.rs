@@ -27,12 +27,12 @@ use std::time::Duration;
 pub use files::TlsError;
 pub use validity::Validity;
 
-/// How often the files are looked at.
+/// Time between two looks at the files.
 pub(crate) const LOOK: Duration = Duration::from_secs(1);
 const HTTP_2: &[u8] = b"h2";
 const HTTP_1: &[u8] = b"http/1.1";
 
-/// Where the PEM files are.
+/// Paths of the PEM files.
 #[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TlsFiles {
@@ -45,17 +45,17 @@ pub struct TlsFiles {
     pub client_authorities: Option<PathBuf>,
 }
 
-/// What TLS is like.
+/// State of TLS.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct TlsState {
-    /// When the certificate in use is good.
+    /// Validity of the certificate in use.
     #[serde(flatten)]
     pub validity: Validity,
-    /// What is wrong with the files, which aren't in use therefore.
+    /// Reason why the current files are not in use.
     pub trouble: Option<String>,
 }
 
-/// What new connections get.
+/// Configuration for new connections.
 struct Loaded {
     /// For clients that may speak HTTP/2.
     both: Arc<ServerConfig>,
@@ -109,14 +109,14 @@ impl Tls {
         new
     }
 
-    /// What it is like now.
+    /// Returns the current state.
     pub fn state(&self) -> TlsState {
         let validity = self.loaded.read().validity;
         let trouble = self.looked.lock().1.clone();
         TlsState { validity, trouble }
     }
 
-    /// What a new connection gets.
+    /// Returns the configuration for a new connection.
     pub(crate) fn config(&self, http_2: bool) -> Arc<ServerConfig> {
         let loaded = self.loaded.read();
         if http_2 { loaded.both.clone() } else { loaded.one.clone() }

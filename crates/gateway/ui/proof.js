@@ -112,7 +112,7 @@ function verified(proof, { shown, started, tookMs }, signal) {
       {},
       h("summary", {}, "What was checked"),
       facts(
-        ["Holds after height", shown.height === null ? "–" : count(shown.height)],
+        ["Holds after height", shown.height === undefined ? "–" : count(shown.height)],
         [
           "Signed block",
           h("a", { href: blockHref(claim.digest) }, count(claim.height)),
@@ -211,11 +211,20 @@ async function prove(subject, signal) {
   }
 }
 
+const isObject = (value) => value !== null && typeof value === "object";
+
+/** Whether two answers have the same members with the same values, in whatever order. */
+export const same = (one, other) =>
+  isObject(one) && isObject(other)
+    ? Object.keys(one).length === Object.keys(other).length &&
+      Object.entries(one).every(([name, value]) => same(value, other[name]))
+    : one === other;
+
 /** Whether all that `said` has is in `item`; of a record its parts. */
 const agrees = (item, said) =>
   Object.entries(item).every(([name, value]) => {
     const other = said?.[name] ?? null;
-    return value !== null && typeof value === "object" ? other !== null && agrees(value, other) : value === other;
+    return isObject(value) ? other !== null && agrees(value, other) : value === other;
   });
 
 /**
@@ -243,7 +252,9 @@ export async function proven(subject, words, signal) {
     if (!item || others.length > 0 || !agrees({ type, ...subject }, item))
       return "the proof is of something else than what was asked for";
     if (shown.height < from) return `the proof is of height ${shown.height}, older than height ${from}, which is final`;
-    return agrees(item, inDigits(answer.items[0])) ? null : "the node says something else than its proof shows";
+    // A proof shows a value in hex digits, and once more as text where it is text; a node shows it once.
+    const { value: _, ...proved } = item;
+    return agrees(proved, inDigits(answer.items[0])) ? null : "the node says something else than its proof shows";
   };
   const panel = checked(
     { kind: "read", proof_hex: answer.proof_hex },

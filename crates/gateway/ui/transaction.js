@@ -18,7 +18,7 @@ import {
   toHex,
   when,
 } from "./dom.js";
-import { checked, unproven } from "./proof.js";
+import { checked, same, unproven } from "./proof.js";
 
 const AGAIN_MS = 1000;
 
@@ -43,7 +43,7 @@ const NAMES = {
 
 const account = (address) => idLink(accountHref(address), address, 10, 6);
 
-/** A condition as the node decodes it, as rows. */
+/** A condition, as rows. */
 function condition(one) {
   const keyRow = () => {
     const digits = one.key_hex ?? toHex(one.key);
@@ -76,8 +76,8 @@ function condition(one) {
   }
 }
 
-/** What an operation does, as rows; `said` is how the node decodes the rare kinds. */
-function rows(operation, said) {
+/** What an operation does, as rows. */
+function rows(operation) {
   const keyRow = () => [
     "Key",
     h("a", { href: keyHref(operation.namespace, operation.key_hex) }, readable(operation.key_hex)),
@@ -118,24 +118,20 @@ function rows(operation, said) {
         ["Storage", `${count(operation.storage_bytes)} bytes`],
       ];
     case "require":
-      if (said?.condition) return condition(said.condition);
-    // falls through
+      return condition(operation.condition);
     default: {
-      const { type: _, ...words } = said ?? {};
-      return [
-        ["As the node decodes it", h("code", { class: "whole" }, JSON.stringify(words))],
-        ["Bytes", h("span", { class: "mono whole" }, operation.bytes_hex ?? "–")],
-      ];
+      const { type: _, ...words } = operation;
+      return [["In full", h("code", { class: "whole" }, JSON.stringify(words))]];
     }
   }
 }
 
-const operations = (list, said) =>
+const operations = (list) =>
   h(
     "ol",
     { class: "operations" },
-    list.map((operation, index) =>
-      h("li", {}, h("h3", {}, NAMES[operation.type] ?? operation.type), facts(...rows(operation, said?.[index]))),
+    list.map((operation) =>
+      h("li", {}, h("h3", {}, NAMES[operation.type] ?? operation.type), facts(...rows(operation))),
     ),
   );
 
@@ -143,19 +139,12 @@ const SAME = ["id", "sender", "nonce", "height", "index", "outcome"];
 
 /** What is wrong with what the proof shows, beside what the node says. */
 function judge(answer) {
-  return ({ executed: { receipt, transaction } }) => {
+  return ({ receipt, transaction }) => {
     if (SAME.some((name) => receipt[name] !== answer.receipt[name]))
       return "the node says something else of this transaction than its proof shows";
-    const compared = (operation, said) =>
-      operation.type === said.type &&
-      Object.entries(operation).every(
-        ([name, value]) => name === "bytes_hex" || JSON.stringify(value) === JSON.stringify(said[name]),
-      );
-    const said = answer.transaction.operations;
-    const same =
-      transaction.operations.length === said.length &&
-      transaction.operations.every((operation, index) => compared(operation, inDigits(said[index])));
-    return same ? null : "the node says other operations than those that its proof shows";
+    return same(transaction.operations, answer.transaction.operations)
+      ? null
+      : "the node says other operations than those that its proof shows";
   };
 }
 
@@ -208,12 +197,9 @@ export async function transaction({ signal }, id) {
     say(state, "");
     state.hidden = true;
     about.replaceChildren(card(null, summary(answer)));
-    const said = answer.transaction.operations;
     const show = (list) =>
-      actions.replaceChildren(
-        card(list.length === 1 ? "Operation" : `Operations, all or nothing`, operations(list, said)),
-      );
-    show(said);
+      actions.replaceChildren(card(list.length === 1 ? "Operation" : `Operations, all or nothing`, operations(list)));
+    show(answer.transaction.operations);
     proof.replaceChildren(
       answer.proof_hex
         ? checked(
@@ -221,7 +207,7 @@ export async function transaction({ signal }, id) {
             {
               signal,
               judge: judge(answer),
-              done: (shown) => show(shown.executed.transaction.operations),
+              done: (shown) => show(shown.transaction.operations),
               refuse: () => [about, actions].forEach((part) => part.classList.add("doubtful")),
             },
           )

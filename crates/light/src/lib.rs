@@ -6,6 +6,5 @@
 #[cfg(target_family = "wasm")]
 mod page;
 mod session;
-mod words;
 
 pub use session::{QUESTION_BYTES_MAX, Session};

@@ -1,6 +1,6 @@
 //! The client's state, and the questions that it answers.
 
-use crate::words;
+use rustorium_api::json::FactsView;
 use rustorium_execution::{Light, ProofRefused, Trust, header_of};
 use rustorium_types::limits::GENESIS_BYTES_MAX;
 use rustorium_types::{
@@ -116,7 +116,8 @@ impl Session {
         }
         let shown = light.check(proof, now_ms)?;
         let chain = light.newest().chain;
-        words::shown(chain, proof, &shown).map(|facts| json!({ "shown": facts })).map_err(Refusal::because)
+        let facts = FactsView::new(chain, proof, &shown).map_err(Refusal::because)?;
+        serde_json::to_value(facts).map(|facts| json!({ "shown": facts })).map_err(Refusal::because)
     }
 }
 

@@ -4,10 +4,10 @@ use crate::errors::{detached, native_error};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
+use rustorium_api::genesis_file;
+use rustorium_api::json::{HeaderView, OperationView, PossessionView, ReceiptView, TransactionView};
 use rustorium_crypto::keystore::{self, KeystoreError, Origin, Resealed};
 use rustorium_crypto::{SigningKey, hash, is_small_order};
-use rustorium_gateway::json::{HeaderView, OperationView, PossessionView, ReceiptView, TransactionView};
-use rustorium_node::genesis_file;
 use rustorium_types::limits::{GENESIS_BYTES_MAX, TRANSACTION_BYTES_MAX};
 use rustorium_types::{
     AccountId, Block, BlockProof, BoundedVec, ChainId, Epoch, Genesis, GeoLocation, Hash, Operation, Possession,

@@ -3,9 +3,9 @@
 use crate::errors::{detached, native_error};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
+use rustorium_api::json::{FactsView, HeaderView, SubjectViews};
 use rustorium_crypto::block_digest;
 use rustorium_execution::{Light as State, ProofRefused, Trust, genesis as genesis_of, hashes, header_of};
-use rustorium_gateway::json::{FactsView, HeaderView, SubjectViews};
 use rustorium_types::limits::GENESIS_BYTES_MAX;
 use rustorium_types::{
     Block, BlockDigest, BlockProof, Epoch, EpochChange, Genesis, Header, HeaderProof, PROOF_BYTES_MAX, Proof,

@@ -3,7 +3,7 @@
 use crate::errors::{detached, native_error};
 use pyo3::prelude::*;
 use rustorium_crypto::{SigningKey, hash};
-use rustorium_gateway::load::{Face, LoadAccount, LoadConfig, LoadTarget, run};
+use rustorium_load::{Face, LoadAccount, LoadConfig, LoadTarget, run};
 use rustorium_types::{ChainId, Epoch, Hash};
 use serde::Deserialize;
 use std::net::SocketAddr;

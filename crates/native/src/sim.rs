@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
-use rustorium_gateway::{Submitted, Wait};
+use rustorium_api::{Submitted, Wait};
 use rustorium_shard::Now;
 use rustorium_sim::{Answer, Chain, Costs, Keys, Outcome, SimDisk as Disk, SimNode as Inner, Stage, Threads};
 use rustorium_storage::{Fault, Store};

@@ -18,8 +18,8 @@
 
 use bytes::Bytes;
 use parking_lot::Mutex;
+use rustorium_api::genesis_file;
 use rustorium_crypto::{SigningKey, block_digest, payload_root};
-use rustorium_node::genesis_file;
 use rustorium_shard::context::Context;
 use rustorium_transport::{Config, FollowerLimits, Frame, Handler, Peer, PeerAddress, SPOKEN, Transport};
 use rustorium_types::*;

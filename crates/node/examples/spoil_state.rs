@@ -3,10 +3,10 @@
 //!
 //! It is the last leaf: what is asked for before is as it was.
 
+use rustorium_api::genesis_file;
 use rustorium_crypto::keystore;
 use rustorium_crypto::seal::{AtRest, MasterKey};
 use rustorium_execution::account_key;
-use rustorium_node::genesis_file;
 use rustorium_storage::{HistoryStore, RocksStore, Store, StoreConfig, SyncStore, Walk};
 use rustorium_types::{LeafWrite, SYSTEM_ACCOUNT, StateKey};
 use std::error::Error;

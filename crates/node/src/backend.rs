@@ -9,14 +9,14 @@ use crate::links::Links;
 use crate::notices::Notices;
 use futures_util::future::BoxFuture;
 use parking_lot::RwLock;
+use rustorium_api::json::{Finding, Severity};
+use rustorium_api::{
+    At, BackendError, BlockRef, BlockView, Committee, FinalBlock, ListedKeys, Listing, Newest, Place, ProofStatus,
+    ProveAt, Proven, ReadAt, Refused, StateValues, Status, Submitted, SubmittedSink, TransactionStatus, Visit, Wait,
+};
 use rustorium_crypto::transaction_id;
 use rustorium_execution::CommitteeRecord;
-use rustorium_gateway::json::{Finding, Severity};
-use rustorium_gateway::{
-    At, Backend, BackendError, BlockRef, BlockView, ChainInfo, Committee, FinalBlock, ListedKeys, Listing, Newest,
-    Place, ProofStatus, ProveAt, Proven, ReadAt, Refused, StateValues, Status, Submitted, SubmittedSink,
-    TransactionStatus, Visit, Wait,
-};
+use rustorium_gateway::{Backend, ChainInfo};
 use rustorium_stages::block_proofs::{block_proof, receipt_proof, storage};
 use rustorium_stages::clock::wall_ms;
 use rustorium_stages::executor::{Progress, StoredState};

@@ -9,7 +9,6 @@ mod codes;
 mod collector;
 pub mod config;
 pub mod copier;
-pub mod genesis_file;
 mod guarded;
 pub mod guests;
 pub mod host;

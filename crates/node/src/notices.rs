@@ -4,7 +4,7 @@
 //! log holds is shown again after a restart; evidence stays with the key that signed, whoever has its place later.
 
 use parking_lot::{Mutex, RwLock};
-use rustorium_gateway::EvidenceNote;
+use rustorium_api::EvidenceNote;
 use rustorium_quorum::Evidence;
 use rustorium_stages::clock::wall_ms;
 use rustorium_storage::{AuditSink, retired};

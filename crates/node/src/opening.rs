@@ -1,8 +1,8 @@
 //! What a node reads, and may refuse, before it starts: genesis, keys, the journal's presence, earlier notices, delays.
 
 use crate::config::{NodeConfig, PeerSetting, ShaperSettings};
-use crate::genesis_file;
 use crate::notices::Notices;
+use rustorium_api::genesis_file;
 use rustorium_gateway::Tls;
 use rustorium_shard::WorkConfig;
 use rustorium_stages::NodeError;

@@ -8,7 +8,7 @@ use crate::disk::SimDisk;
 use crate::inbound::{Inbound, Queues};
 use crate::node::{Failure, Keys, SimNode, Threads};
 use crate::ports::SimPorts;
-use rustorium_gateway::Visit;
+use rustorium_api::Visit;
 use rustorium_shard::turns::Turns;
 use rustorium_shard::{Event, Now, WorkConfig};
 use rustorium_stages::executor::store_code;

@@ -1,7 +1,7 @@
 //! Proofs from the store that a block is final, and that a receipt is in one.
 
+use rustorium_api::{BackendError, ProofStatus};
 use rustorium_execution::prove_receipt;
-use rustorium_gateway::{BackendError, ProofStatus};
 use rustorium_storage::{Store, StoreError};
 use rustorium_types::limits::PROOF_HEADERS_MAX;
 use rustorium_types::{BlockProof, BoundedVec, EpochChange, Header, Height, TxId};

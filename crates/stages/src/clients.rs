@@ -6,8 +6,8 @@
 use crate::block_proofs::receipt_proof;
 use crate::inbox::Inbox;
 use crate::waiters::Waiters;
+use rustorium_api::{ProofStatus, Refused, Submitted};
 use rustorium_execution::{AccountRecord, account_key};
-use rustorium_gateway::{ProofStatus, Refused, Submitted};
 use rustorium_shard::port::Input;
 use rustorium_storage::Store;
 use rustorium_txpool::AccountView;

@@ -7,11 +7,11 @@ use crate::proving::Scoped;
 use crate::queue::Queue;
 use crate::rooting::RootJob;
 use crate::waiters::Waiters;
+use rustorium_api::{FinalBlock, Newest, Refused, Submitted};
 use rustorium_crypto::{domain, hash::hash_value, transaction_id};
 use rustorium_execution::{
     CommitteeRecord, Input, Keys, Skip, StateRead, StateReadError, arrange, committee_key, execute_with, order,
 };
-use rustorium_gateway::{FinalBlock, Newest, Refused, Submitted};
 use rustorium_shard::context::Context;
 use rustorium_shard::landmarks;
 use rustorium_shard::{Ended, Event, Executed, ExecutionJob};

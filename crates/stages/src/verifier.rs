@@ -12,10 +12,10 @@ use order::{Incoming, Taken, Waiting, Work};
 use parking_lot::{Condvar, Mutex, MutexGuard, RwLock};
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
+use rustorium_api::{Refused, Submitted, SubmittedSink, Visit, Wait};
 use rustorium_crypto::{
     Verified, batch_fault, false_signers, verify_batches, verify_certificate, verify_transactions, verify_votes,
 };
-use rustorium_gateway::{Refused, Submitted, SubmittedSink, Visit, Wait};
 use rustorium_quorum::Committee;
 use rustorium_shard::senders::Credit;
 use rustorium_shard::senders::Payer;

@@ -7,7 +7,7 @@ use crate::room::Place;
 use parking_lot::Mutex;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
-use rustorium_gateway::{Refused, Submitted, SubmittedSink, Visit, Wait};
+use rustorium_api::{Refused, Submitted, SubmittedSink, Visit, Wait};
 use rustorium_types::{Height, Receipt, TxId};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ptr;

@@ -1,11 +1,11 @@
 //! A home on the disk, and a destination beside it.
 
+use rustorium_api::genesis_file::to_json;
 use rustorium_backup::{BackupError, BackupId};
 use rustorium_backup::{Backups, Created, Destination, DestinationOptions, Home, Restored, Work};
 use rustorium_crypto::SigningKey;
 use rustorium_crypto::chain_id;
 use rustorium_crypto::seal::{AtRest, BackupKey, MasterKey};
-use rustorium_node::genesis_file::to_json;
 use rustorium_stages::journal_records::tip_of;
 use rustorium_storage::{AuditSink, RocksStore, Store, StoreConfig};
 use rustorium_types::{BoundedBytes, BoundedVec, Genesis, GenesisAccount, Height, Validator};

@@ -2,15 +2,15 @@
 
 use super::Shared;
 use super::caches::keep_private;
+use super::problem::Problem;
 use crate::gate::{Denied, Scope, bearer};
 use crate::metrics::HTTP;
-use crate::problem::Problem;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-/// What a route is for.
+/// Access that a route requires.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Need {
     /// Whoever looks whether the node is there and well, and what its API is.

@@ -5,23 +5,24 @@
 
 use super::App;
 use super::params::{Caller, none_match};
+use super::problem::Problem;
 use super::read::IMMUTABLE;
-use crate::backend::{Backend, BackendError};
-use crate::metrics::{GatewayMetrics, Held};
-use crate::problem::{Code, Problem};
+use crate::backend::Backend;
+use crate::metrics::{AnswerBytes, GatewayMetrics};
 use crate::shares::{Share, Shares};
 use axum::body::{Body, Bytes, HttpBody, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use rustorium_api::{BackendError, Code};
 use serde::Serialize;
 use std::cell::Cell;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Bounds of what is made for clients and not taken by them yet.
+/// Limits of answers that are made and not taken yet.
 #[derive(Clone, Debug)]
 pub struct AnswerLimits {
     /// Bytes of answers to reads.
@@ -59,10 +60,10 @@ impl Default for AnswerLimits {
 
 /// Answers up to this size aren't counted: the system takes them whole, so nothing of them is held here.
 const SMALL_BYTES: usize = 16 * 1024;
-/// How far threads for reads step back behind all others.
+/// Niceness of threads for reads.
 #[cfg(target_os = "linux")]
 const NICE: i32 = 10;
-/// When a client that found no room asks again.
+/// Time after which a client that found no room should ask again.
 const RETRY_AFTER_MS: u64 = 1_000;
 
 /// The room for answers, and the turns of reads.
@@ -77,7 +78,7 @@ pub(crate) struct Answers {
 /// Room for one answer.
 pub(crate) struct Room {
     share: Share,
-    held: Held,
+    held: AnswerBytes,
 }
 
 impl Room {
@@ -190,13 +191,13 @@ enum Keep {
     Has(String),
 }
 
-/// An answer that was made.
-pub(super) struct Made {
+/// An answer as JSON, with its rules for caches.
+pub(super) struct PreparedAnswer {
     keep: Keep,
     json: Vec<u8>,
 }
 
-/// The canonical way to write an answer. Nothing of it is kept beyond its length.
+/// Serializes an answer, without spare capacity.
 pub(super) fn written<T: Serialize>(answer: &T) -> Result<Vec<u8>, Problem> {
     let written = serde_json::to_vec(answer);
     let mut json =
@@ -223,7 +224,7 @@ pub(super) fn json_bytes<T: Serialize>(part: &T) -> usize {
     length.0
 }
 
-impl Made {
+impl PreparedAnswer {
     /// An answer that may change.
     pub(super) fn fresh<T: Serialize>(answer: &T) -> Result<Self, Problem> {
         Ok(Self { keep: Keep::No, json: written(answer)? })
@@ -276,13 +277,13 @@ impl Made {
     }
 }
 
-/// Reads, and writes the answer, on a thread for reads. `about` is what such an answer takes mostly; one that is larger
-/// finds more room, or is refused.
+/// Reads and serializes an answer on a thread for reads. `about` is the usual size of such an answer; a larger one
+/// takes more room, or is refused.
 pub(super) async fn answer(
     app: &Arc<App>,
     caller: Caller,
     about: usize,
-    make: impl FnOnce(&dyn Backend) -> Result<Made, Problem> + Send + 'static,
+    make: impl FnOnce(&dyn Backend) -> Result<PreparedAnswer, Problem> + Send + 'static,
 ) -> Result<Response, Problem> {
     let room = app.answers.wait(caller, about).await?;
     let held = room.share.units();
@@ -297,7 +298,7 @@ pub(super) async fn answer(
     Ok(made.into_response(Some(room)))
 }
 
-/// Runs a read on a thread for reads, when it is its address' turn.
+/// Runs a read on a thread for reads, when its address has a turn.
 pub(super) async fn off_thread<T: Send + 'static>(
     app: &Arc<App>,
     caller: Caller,

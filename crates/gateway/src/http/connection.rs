@@ -24,7 +24,7 @@ const UNSENT_BYTES_MAX: u32 = 64 * 1024;
 /// Bytes that are read ahead of an HTTP/1.1 request.
 const BUFFER_BYTES_MAX: usize = 64 * 1024;
 
-/// What the connections of a listener share.
+/// State that the connections of a listener share.
 #[derive(Clone)]
 pub(super) struct Served {
     pub(super) router: Router,

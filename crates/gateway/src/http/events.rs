@@ -2,10 +2,10 @@
 
 use super::feed::{Event, Feed, Filter, RECONNECT, last_event_id};
 use super::params::Params;
+use super::problem::Problem;
 use super::{App, Shared};
-use crate::gate::Pass;
-use crate::metrics::Open;
-use crate::problem::{Code, Problem};
+use crate::gate::Permission;
+use crate::metrics::OpenCount;
 use axum::Extension;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
@@ -14,6 +14,7 @@ use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::{SinkExt, stream};
+use rustorium_api::Code;
 use serde::Deserialize;
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -25,7 +26,7 @@ const WRITE_BUFFER_BYTES: usize = 16 * 1024;
 /// Bytes of a frame from a WebSocket client, which has nothing to say.
 const CLIENT_FRAME_BYTES_MAX: usize = 4 * 1024;
 
-/// What an end for want of a token says.
+/// Data of the last event if the token is no longer valid.
 const REVOKED: &str = "the token was revoked or has expired: open it with another one";
 
 /// What to stream, and from where.
@@ -42,7 +43,7 @@ pub struct EventParams {
 /// Counts a stream against the limit until it ends.
 struct Slot {
     _permit: OwnedSemaphorePermit,
-    _open: Open,
+    _open: OpenCount,
 }
 
 fn slot(app: &Arc<App>) -> Result<Slot, Problem> {
@@ -74,7 +75,7 @@ fn feed(app: &Arc<App>, params: &EventParams, headers: &HeaderMap) -> Result<Fee
 )]
 pub async fn stream(
     State(app): Shared,
-    Extension(pass): Extension<Pass>,
+    Extension(pass): Extension<Permission>,
     Params(params): Params<EventParams>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
@@ -95,8 +96,8 @@ pub async fn stream(
     Ok((head, Body::from_stream(chunks)).into_response())
 }
 
-/// What was read while a token was good for it; an idle stream looks at each sign of life.
-fn allowed(app: &App, pass: &Pass, events: Option<Vec<Event>>) -> Option<Vec<Event>> {
+/// Events that may be sent only while the token is valid. An idle stream checks the token at each keep-alive.
+fn allowed(app: &App, pass: &Permission, events: Option<Vec<Event>>) -> Option<Vec<Event>> {
     events.filter(|_| app.gate.holds(pass))
 }
 
@@ -117,7 +118,7 @@ fn written(events: &[Event]) -> String {
 )]
 pub async fn websocket(
     State(app): Shared,
-    Extension(pass): Extension<Pass>,
+    Extension(pass): Extension<Permission>,
     Params(params): Params<EventParams>,
     headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
@@ -130,7 +131,7 @@ pub async fn websocket(
     Ok(upgrade.on_upgrade(move |socket| async move { serve(socket, feed, &app, &pass, slot).await }))
 }
 
-async fn serve(mut socket: WebSocket, mut feed: Feed, app: &App, pass: &Pass, _slot: Slot) {
+async fn serve(mut socket: WebSocket, mut feed: Feed, app: &App, pass: &Permission, _slot: Slot) {
     loop {
         let events = tokio::select! {
             events = feed.next() => events,

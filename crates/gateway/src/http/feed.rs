@@ -9,9 +9,8 @@
 
 use super::App;
 use super::params::place;
-use crate::backend::Place;
-use crate::final_block::{FinalBlock, Newest};
-use crate::problem::{Code, Problem};
+use super::problem::Problem;
+use rustorium_api::{Code, FinalBlock, Newest, Place};
 use rustorium_types::{AccountId, Outcome, Receipt, TxId};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -25,7 +24,7 @@ pub const FILTER_TERMS_MAX: usize = 32;
 /// Events that are made at a time.
 const EVENTS_AT_ONCE: usize = 256;
 
-/// What a subscriber wants: any of its terms.
+/// Filter of a subscriber. An event passes if any term matches.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Filter {
     all: bool,
@@ -82,7 +81,7 @@ impl Filter {
 /// One event.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Event {
-    /// Where to resume; none where there is nothing yet to resume from.
+    /// Event id to resume after; `None` if there is none yet.
     pub id: Option<Place>,
     /// `receipt`, `block`, `position`, `too_slow`, `closing`, `gone`.
     pub kind: &'static str,
@@ -124,9 +123,9 @@ pub struct Feed {
     next: Place,
     last: Option<Place>,
     newest: watch::Receiver<Newest>,
-    /// Whether it has had all there was, once.
+    /// True once the subscriber has caught up.
     level: bool,
-    /// Whether it has said its last event.
+    /// True after the last event.
     ended: bool,
     current: Option<Arc<FinalBlock>>,
     closing: watch::Receiver<bool>,
@@ -271,5 +270,5 @@ async fn closes(closing: &mut watch::Receiver<bool>) {
     }
 }
 
-/// How long a client should wait before it comes back.
+/// Time after which a client should reconnect.
 pub(super) const RECONNECT: Duration = Duration::from_secs(1);

@@ -3,12 +3,13 @@
 use super::Shared;
 use super::answers::Counted;
 use super::params::none_match;
-use crate::json::{AtView, ChainAnswer, CommitteeAnswer, Finding, HealthAnswer, StatusAnswer};
-use crate::problem::{Code, Problem};
+use super::problem::Problem;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
+use rustorium_api::Code;
+use rustorium_api::json::{AtView, ChainAnswer, CommitteeAnswer, Finding, HealthAnswer, StatusAnswer};
 
 /// The node's condition.
 #[utoipa::path(get, path = "/v1/status", responses((status = 200, body = StatusAnswer)))]

@@ -1,12 +1,12 @@
-//! What a light client needs: the epoch changes, which lead from one committee to the next.
+//! Epoch changes, by which a light client follows from one committee to the next.
 
 use super::Shared;
-use super::answers::{Made, answer, json_bytes};
+use super::answers::{PreparedAnswer, answer, json_bytes};
 use super::params::{Caller, Params, page_limit};
-use crate::json::{AtView, EpochChangeView, EpochsPage};
-use crate::problem::Problem;
+use super::problem::Problem;
 use axum::extract::State;
 use axum::response::Response;
+use rustorium_api::json::{AtView, EpochChangeView, EpochsPage};
 use rustorium_types::Epoch;
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -55,7 +55,7 @@ pub async fn epochs(
         let next = cut.then(|| params.from.saturating_add(changes.len() as u64));
         let at = AtView::new(backend.chain().shard, backend.status().executed);
         let page = EpochsPage { changes, next, at };
-        if cut { Made::forever(&page) } else { Made::fresh(&page) }
+        if cut { PreparedAnswer::forever(&page) } else { PreparedAnswer::fresh(&page) }
     })
     .await
 }

@@ -1,15 +1,16 @@
 //! Listing the keys of a namespace.
 
 use super::Shared;
-use super::answers::{Made, answer, json_bytes};
+use super::answers::{PreparedAnswer, answer, json_bytes};
 use super::params::{Caller, Params, Segments, address, flag, height, key, page_limit};
-use crate::backend::{Backend, KeyCursor, ListFrom, Listing};
-use crate::json::{AtView, KeysPage, ListedKey};
-use crate::problem::{Code, Problem};
+use super::problem::Problem;
+use crate::backend::Backend;
 use axum::extract::State;
 use axum::response::Response;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use rustorium_api::json::{AtView, KeysPage, ListedKey};
+use rustorium_api::{Code, KeyCursor, ListFrom, Listing};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -78,7 +79,7 @@ pub async fn keys(
 /// Bytes of JSON of one key without its value, mostly.
 const KEY_BYTES: usize = 512;
 
-fn page(backend: &dyn Backend, listing: &Listing, values: bool) -> Result<Made, Problem> {
+fn page(backend: &dyn Backend, listing: &Listing, values: bool) -> Result<PreparedAnswer, Problem> {
     let found = backend.keys(listing)?;
     let (mut keys, mut next, mut bytes) = (Vec::new(), found.next, 0);
     for found_key in found.keys {
@@ -92,5 +93,5 @@ fn page(backend: &dyn Backend, listing: &Listing, values: bool) -> Result<Made, 
     }
     let next = next.map(|next| URL_SAFE_NO_PAD.encode(next.to_bytes()));
     let at = AtView::new(backend.chain().shard, found.at);
-    Made::fresh(&KeysPage { namespace: listing.namespace, keys, next, at })
+    PreparedAnswer::fresh(&KeysPage { namespace: listing.namespace, keys, next, at })
 }

@@ -38,7 +38,7 @@ const SEND_BYTES_MAX: usize = 64 * 1024;
 pub struct Http2Limits {
     /// Open connections that speak it; more are offered HTTP/1.1.
     pub connections_max: usize,
-    /// Of these, by one address.
+    /// The same for one address.
     pub connections_per_address_max: usize,
     /// Requests under way on one connection.
     pub streams_max: u32,
@@ -64,7 +64,7 @@ impl Default for Http2Limits {
     }
 }
 
-/// What is under way on one connection.
+/// Requests in progress on one connection.
 struct Book(Mutex<Entries>);
 
 struct Entries {
@@ -72,11 +72,11 @@ struct Entries {
     /// Parts of answers that the client hasn't taken, by when they were made.
     parts: BTreeMap<u64, Instant>,
     next: u64,
-    /// When there was something last.
+    /// Time of the last activity.
     last: Instant,
 }
 
-/// Why a connection ends.
+/// Reason why a connection ends.
 #[derive(PartialEq, Eq)]
 enum End {
     Idle,
@@ -107,7 +107,7 @@ impl Book {
         Bytes::from_owner(Part { bytes, number, book: self.clone() })
     }
 
-    /// When the connection ends, and why, if nothing happens until then.
+    /// Time at which the connection ends if nothing happens, and the reason.
     fn end(&self, idle: Duration, longest: Duration) -> (Instant, Option<End>) {
         let entries = self.0.lock();
         match entries.parts.first_key_value() {

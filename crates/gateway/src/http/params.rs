@@ -1,13 +1,13 @@
 //! Parsing of paths, queries and headers into checked values; every failure is a `Problem` that names the part.
 
-use crate::backend::{Place, ProveAt, ReadAt};
-use crate::problem::{Code, Problem};
+use super::problem::Problem;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{FromRequestParts, Path, Query};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use rustorium_api::{Code, Place, ProveAt, ReadAt};
 use rustorium_types::limits::KEY_BYTES_MAX;
 use rustorium_types::{AccountId, BoundedBytes, Height, Key};
 use serde::de::DeserializeOwned;
@@ -82,9 +82,9 @@ pub struct StateParams {
     pub encoding: Option<String>,
 }
 
-/// What a read of state asks for.
+/// Question of a read of state: values, or values with a proof.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Asked {
+pub enum StateQuestion {
     /// The values.
     Values(ReadAt),
     /// The values with their proof.
@@ -92,18 +92,18 @@ pub enum Asked {
 }
 
 impl StateParams {
-    /// What is asked.
-    pub fn asked(&self) -> Result<Asked, Problem> {
-        let newest = Asked::Proof(ProveAt::Newest { from: Height(0) });
+    /// Returns the question.
+    pub fn question(&self) -> Result<StateQuestion, Problem> {
+        let newest = StateQuestion::Proof(ProveAt::Newest { from: Height(0) });
         let bad = |detail: &str| Err(Problem::new(Code::BadQuery, detail));
         match (self.at.as_deref(), self.proof) {
             (None | Some("proven"), true) => Ok(newest),
-            (None | Some("latest"), false) => Ok(Asked::Values(ReadAt::Latest)),
-            (Some("proven"), false) => Ok(Asked::Values(ReadAt::Proven)),
+            (None | Some("latest"), false) => Ok(StateQuestion::Values(ReadAt::Latest)),
+            (Some("proven"), false) => Ok(StateQuestion::Values(ReadAt::Proven)),
             (Some("latest"), true) => bad("The newest state has no certified root yet; ask proof=1 with at=proven."),
             (Some(text), proof) => match height(text) {
-                Some(height) if proof => Ok(Asked::Proof(ProveAt::Height(height))),
-                Some(height) => Ok(Asked::Values(ReadAt::Height(height))),
+                Some(height) if proof => Ok(StateQuestion::Proof(ProveAt::Height(height))),
+                Some(height) => Ok(StateQuestion::Values(ReadAt::Height(height))),
                 None => bad("`at` is `latest`, `proven` or a height."),
             },
         }
@@ -199,7 +199,7 @@ pub(super) fn key(text: &str, encoding: Option<&str>) -> Result<Key, Problem> {
         .map_err(|_| Problem::new(Code::BadKey, format!("A key has at most {KEY_BYTES_MAX} bytes, not {length}.")))
 }
 
-/// Whether the client holds the representation that `etag` names (RFC 9110, 13.1.2: weak comparison).
+/// Returns true if the client holds the representation that `etag` names (RFC 9110, 13.1.2: weak comparison).
 pub(super) fn none_match(headers: &HeaderMap, etag: &str) -> bool {
     let opaque = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
     let held = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());

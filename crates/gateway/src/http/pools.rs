@@ -1,16 +1,14 @@
-//! What wallets look through: the records of a pool of shielded value.
+//! Records of a pool of shielded value, which wallets scan.
 
 use super::Shared;
-use super::answers::{Made, answer};
+use super::answers::{PreparedAnswer, answer};
 use super::params::{Caller, Params, Segments};
-use crate::backend::ReadAt;
-use crate::json::{AtView, PoolRecordsPage};
-use crate::problem::{Code, Problem};
+use super::problem::Problem;
 use axum::extract::State;
 use axum::response::Response;
-use rustorium_crypto::pool_account;
-use rustorium_execution::PoolRow;
-use rustorium_types::{BoundedBytes, Subject};
+use rustorium_api::json::{AtView, PoolRecordsPage};
+use rustorium_api::{Code, ReadAt, pool_subjects};
+use rustorium_types::BoundedBytes;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -52,11 +50,7 @@ pub async fn records(
     if !(1..=RECORDS_MAX).contains(&limit) {
         return Err(Problem::new(Code::BadQuery, format!("`limit` is 1 to {RECORDS_MAX}.")));
     }
-    let account = pool_account(number);
-    let wanted = (params.from..params.from.saturating_add(limit)).map(PoolRow::Record);
-    // A pool's keys are far shorter than a key may be.
-    let subject = |row: PoolRow| Subject::Value(account, BoundedBytes::new(row.bytes()).unwrap_or_default());
-    let subjects: Vec<Subject> = std::iter::once(PoolRow::Head).chain(wanted).map(subject).collect();
+    let subjects = pool_subjects(number, params.from..params.from.saturating_add(limit));
     let about = subjects.len().saturating_mul(RECORD_BYTES);
     answer(&app, caller, about, move |backend| {
         let found = backend.read(&subjects, ReadAt::Latest)?;
@@ -67,7 +61,7 @@ pub async fn records(
         let records: Vec<Vec<u8>> = values.map_while(|value| value.map(BoundedBytes::into_vec)).collect();
         let at = AtView::new(backend.chain().shard, found.at);
         let records_hex = hex::encode(records.concat());
-        Made::fresh(&PoolRecordsPage { pool: number, from: params.from, records_hex, at })
+        PreparedAnswer::fresh(&PoolRecordsPage { pool: number, from: params.from, records_hex, at })
     })
     .await
 }

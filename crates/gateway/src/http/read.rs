@@ -1,18 +1,19 @@
 //! Reads of the chain: transactions, blocks and receipts.
 
 use super::Shared;
-use super::answers::{Made, answer};
+use super::answers::{PreparedAnswer, answer};
 use super::params::{
     AfterParams, BeforeParams, Caller, Params, ProofParams, Segments, address, cursor, digest, height, page_limit,
 };
-use crate::backend::{Backend, BlockRef, BlockView, ProofStatus, TransactionStatus};
-use crate::json::{
-    AtView, BlockAnswer, PlacedTransaction, ReceiptView, ReceiptsPage, TransactionAnswer, TransactionsPage,
-};
-use crate::problem::{Code, Problem};
+use super::problem::Problem;
+use crate::backend::Backend;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
+use rustorium_api::json::{
+    AtView, BlockAnswer, PlacedTransaction, ReceiptView, ReceiptsPage, TransactionAnswer, TransactionsPage,
+};
+use rustorium_api::{BlockRef, BlockView, Code, ProofStatus, TransactionStatus};
 use rustorium_types::{BlockDigest, TxId, encode};
 
 /// `Cache-Control` of final data.
@@ -48,7 +49,12 @@ pub async fn transaction(
     answer(&app, caller, TRANSACTION_BYTES, move |backend| one_transaction(backend, id, params.proof, &headers)).await
 }
 
-fn one_transaction(backend: &dyn Backend, id: TxId, proof: bool, headers: &HeaderMap) -> Result<Made, Problem> {
+fn one_transaction(
+    backend: &dyn Backend,
+    id: TxId,
+    proof: bool,
+    headers: &HeaderMap,
+) -> Result<PreparedAnswer, Problem> {
     let mut answer = TransactionAnswer {
         id,
         status: "pending",
@@ -64,7 +70,7 @@ fn one_transaction(backend: &dyn Backend, id: TxId, proof: bool, headers: &Heade
             let problem = Problem::new(Code::TransactionNotFound, detail);
             return Err(problem.at(answer.at.shard.0, backend.status().executed));
         }
-        TransactionStatus::Pending => return Made::fresh(&answer),
+        TransactionStatus::Pending => return PreparedAnswer::fresh(&answer),
         TransactionStatus::Final { transaction, receipt, certified } => (transaction, receipt, certified),
     };
     answer.at = tip(backend);
@@ -78,11 +84,11 @@ fn one_transaction(backend: &dyn Backend, id: TxId, proof: bool, headers: &Heade
         }
     }
     if !certified || (proof && answer.proof_hex.is_none()) {
-        return Made::fresh(&answer);
+        return PreparedAnswer::fresh(&answer);
     }
     // Weak: `at` moves on while the rest stays.
     let etag = format!("W/\"{id}{}\"", if proof { "-proof" } else { "" });
-    Made::named(headers, etag, &answer)
+    PreparedAnswer::named(headers, etag, &answer)
 }
 
 /// An account's transactions, newest first.
@@ -111,7 +117,7 @@ pub async fn account_transactions(
         let next = found.last().filter(|_| more).map(|(height, index, _)| format!("{height}.{index}"));
         let place = |(height, index, id)| PlacedTransaction { id, height, index };
         let transactions = found.into_iter().map(place).collect();
-        Made::fresh(&TransactionsPage { transactions, next, at: tip(backend) })
+        PreparedAnswer::fresh(&TransactionsPage { transactions, next, at: tip(backend) })
     })
     .await
 }
@@ -156,11 +162,11 @@ pub async fn block(
         let view = find_block(backend, which)?;
         let answer = BlockAnswer::new(&view, params.proof);
         if which == BlockRef::Latest || (params.proof && answer.proof_hex.is_none()) {
-            return Made::fresh(&answer);
+            return PreparedAnswer::fresh(&answer);
         }
         // Certificates differ from node to node, so an answer with one is the same only weakly.
         let etag = if params.proof { format!("W/\"{}-proof\"", view.digest) } else { format!("\"{}\"", view.digest) };
-        Made::named(&headers, etag, &answer)
+        PreparedAnswer::named(&headers, etag, &answer)
     })
     .await
 }
@@ -200,7 +206,11 @@ pub async fn block_receipts(
         let next = (end < view.receipts.len() && end > 0).then(|| format!("{height}.{}", end - 1));
         let etag = format!("\"{}-{first}-{limit}\"", view.digest);
         let answer = ReceiptsPage { receipts: page, next, at: BlockAnswer::new(&view, false).at };
-        if which == BlockRef::Latest { Made::fresh(&answer) } else { Made::named(&headers, etag, &answer) }
+        if which == BlockRef::Latest {
+            PreparedAnswer::fresh(&answer)
+        } else {
+            PreparedAnswer::named(&headers, etag, &answer)
+        }
     })
     .await
 }

@@ -3,13 +3,14 @@
 //! *Invariants:* who doesn't finish a handshake holds a connection for `handshake_timeout` at most; an address that has as
 //! many HTTP/2 connections as it may is offered HTTP/1.1.
 
+use super::problem::Problem;
 use super::stalling::Stalling;
 use super::{App, HttpLimits};
-use crate::limit::{Addresses, Entered};
+use crate::limit::{ConnectionsBySite, CountedConnection};
 use crate::metrics::GatewayMetrics;
-use crate::problem::{Code, Problem};
 use crate::tls::{Tls, is_http_2};
 use rustls::{AlertDescription, Error as RustlsError};
+use rustorium_api::Code;
 use rustorium_transport::door::{Door, Verdict};
 use std::io;
 use std::net::IpAddr;
@@ -27,15 +28,15 @@ const HANDSHAKE: u8 = 22;
 /// What a client whose handshake failed may go on to send: a connection that is closed before it is read is reset, and the
 /// client hears no reason.
 const REST_BYTES_MAX: u64 = 64 * 1024;
-/// How long it may take for that.
+/// Time limit for that.
 const REST_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Why a handshake came to nothing.
+/// Reason why a handshake failed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum HandshakeFailure {
     /// The address has too many under way, or begins them too fast.
     Crowded,
-    /// It took too long.
+    /// The handshake took too long.
     Late,
     /// The client speaks no TLS.
     Plain,
@@ -97,15 +98,15 @@ pub(super) struct Connection {
 /// One of the places for HTTP/2 connections.
 pub(super) struct Http2Place {
     _permit: OwnedSemaphorePermit,
-    _address: Entered,
+    _address: CountedConnection,
 }
 
-/// What all connections of a listener share.
+/// State that all connections of a listener share.
 pub(super) struct Secured {
     tls: Arc<Tls>,
     door: Arc<Door>,
     places: Arc<Semaphore>,
-    addresses: Arc<Addresses>,
+    addresses: Arc<ConnectionsBySite>,
     limits: HttpLimits,
     metrics: GatewayMetrics,
 }

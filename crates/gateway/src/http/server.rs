@@ -4,15 +4,16 @@
 
 use super::connection::Served;
 use super::params::Caller;
+use super::problem::Problem;
 use super::secured::Secured;
 use super::{App, HttpLimits, metrics_router, router};
 use crate::backend::Backend;
-use crate::fuse::Fuse;
 use crate::gate::Gate;
-use crate::limit::{Addresses, Entered};
-use crate::metrics::{GatewayMetrics, HTTP, Open};
-use crate::problem::{Code, Problem};
+use crate::limit::{ConnectionsBySite, CountedConnection};
+use crate::metrics::{GatewayMetrics, HTTP, OpenCount};
+use crate::panic_alarm::PanicAlarm;
 use crate::tls::{LOOK, Tls};
+use rustorium_api::Code;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -23,7 +24,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-/// Why a face did not start.
+/// Reason why a server did not start.
 #[derive(Debug, Error)]
 pub enum StartError {
     /// Another process has the port.
@@ -37,7 +38,7 @@ pub enum StartError {
     Listen {
         /// The address.
         address: SocketAddr,
-        /// What the system said.
+        /// Error of the system.
         error: io::Error,
     },
 }
@@ -51,7 +52,7 @@ impl StartError {
     }
 }
 
-/// Where the HTTP face listens.
+/// Settings of the HTTP server.
 #[derive(Clone)]
 pub struct HttpConfig {
     /// The API.
@@ -60,9 +61,9 @@ pub struct HttpConfig {
     pub metrics_listen: Option<SocketAddr>,
     /// Bounds.
     pub limits: HttpLimits,
-    /// Who may read and submit.
+    /// Access control.
     pub gate: Arc<Gate>,
-    /// Of the API; none for plain HTTP. Metrics are plain.
+    /// TLS of the API; `None` for plain HTTP. Metrics always use plain HTTP.
     pub tls: Option<Arc<Tls>>,
 }
 
@@ -77,10 +78,10 @@ pub struct HttpServer {
 /// Connections that an address may hold however few are free. Otherwise it may hold half as many as are free: few
 /// addresses that hold connections and ask nothing leave some to others.
 const SHARE_MIN: usize = 8;
-/// How long requests under way may take to end after `close`.
+/// Time that requests in progress have to end after `close`.
 pub(super) const CLOSE_GRACE: Duration = Duration::from_secs(3);
 
-/// What is said to a connection that is one too many; it is closed after it.
+/// Answer to a connection over the limit, which is then closed.
 fn too_many() -> String {
     let detail = "Too many connections are open; close some or try another node.";
     Problem::new(Code::Busy, detail).retry_after(1_000).to_http_1()
@@ -144,11 +145,11 @@ fn local(listener: &TcpListener, asked: SocketAddr) -> Result<SocketAddr, StartE
     listener.local_addr().map_err(|error| StartError::listen(asked, error))
 }
 
-/// What a connection holds while it is open.
-struct Held {
+/// Counts of an open connection.
+struct ConnectionCounts {
     _permit: OwnedSemaphorePermit,
-    _address: Entered,
-    _open: Open,
+    _address: CountedConnection,
+    _open: OpenCount,
 }
 
 /// Looks at the files of TLS again and again.
@@ -168,10 +169,10 @@ async fn look(tls: Arc<Tls>, metrics: GatewayMetrics, mut closed: watch::Receive
 
 async fn accept(listener: TcpListener, served: Served, app: Arc<App>) {
     let backend = app.backend.clone();
-    let _fuse = Fuse(move || backend.panicked("HTTP port"));
+    let _fuse = PanicAlarm(move || backend.panicked("HTTP port"));
     let mut closed = served.closed.clone();
     let total = Arc::new(Semaphore::new(app.limits.connections_max));
-    let addresses = Arc::new(Addresses::default());
+    let addresses = Arc::new(ConnectionsBySite::default());
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
@@ -193,7 +194,7 @@ async fn accept(listener: TcpListener, served: Served, app: Arc<App>) {
         let address = addresses.enter(peer.ip(), share);
         match (permit, address) {
             (Some(permit), Some(address)) => {
-                let held = Held { _permit: permit, _address: address, _open: app.metrics.connection(HTTP) };
+                let held = ConnectionCounts { _permit: permit, _address: address, _open: app.metrics.connection(HTTP) };
                 let (served, caller) = (served.clone(), Caller(peer.ip()));
                 connections.spawn(async move {
                     served.connection(stream, caller).await;

@@ -4,13 +4,14 @@
 //! rebinding); an address is no name, and can't be rebound; no page of another origin opens a WebSocket or posts.
 
 use super::Shared;
+use super::problem::Problem;
 use crate::gate::Rules;
-use crate::problem::{Code, Problem};
 use axum::extract::{Request, State};
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use rustorium_api::Code;
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv6Addr};
 

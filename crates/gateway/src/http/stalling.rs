@@ -13,7 +13,7 @@ pub(super) struct Stalling<S> {
     /// The longest time without a byte, and until nothing waits any more.
     patience: (Duration, Duration),
     timer: Pin<Box<Sleep>>,
-    /// When the client began to take nothing, and when something began to wait for it.
+    /// Times at which the client stopped taking data, and at which data began to wait.
     stalled: Option<Instant>,
     waiting: Option<Instant>,
 }

@@ -1,16 +1,19 @@
 //! Reads of the state: accounts, balances and keys, each with its proof on demand, and many of them with one proof.
 
-use super::answers::{Made, answer, off_thread};
-use super::params::{Asked, Caller, Params, Segments, StateParams, address, digest, height, key};
+use super::answers::{PreparedAnswer, answer, off_thread};
+use super::params::{Caller, Params, Segments, StateParams, StateQuestion, address, digest, height, key};
+use super::problem::Problem;
 use super::submit::{Media, media, read_body, reserve, timeout};
 use super::{App, Shared};
-use crate::backend::{Backend, BackendError, ProveAt, Proven, ReadAt};
-use crate::json::{AccountAnswer, AtView, BalanceAnswer, ClaimedBy, ProofAnswer, ShownView, SubjectViews, ValueAnswer};
-use crate::problem::{Code, Problem};
+use crate::backend::Backend;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
+use rustorium_api::json::{
+    AccountAnswer, AtView, BalanceAnswer, ClaimedBy, ProofAnswer, ShownView, SubjectViews, ValueAnswer,
+};
+use rustorium_api::{BackendError, Code, ProveAt, Proven, ReadAt};
 use rustorium_crypto::block_digest;
 use rustorium_types::{AssetId, Height, LeafValue, Subject, encode};
 use serde::Deserialize;
@@ -21,8 +24,8 @@ use utoipa::ToSchema;
 /// Bytes of a request's body: so many subjects with their longest keys, and what JSON adds.
 const PROOFS_BODY_BYTES_MAX: usize = 2 * 1024 * 1024;
 
-/// What one subject holds, and where.
-struct Held {
+/// Value of one subject, with its height and root.
+struct SubjectAnswer {
     shown: ShownView,
     proof_hex: Option<String>,
     at: AtView,
@@ -34,27 +37,31 @@ async fn one(
     caller: Caller,
     subject: Subject,
     params: &StateParams,
-    view: impl FnOnce(Held) -> Result<Made, Problem> + Send + 'static,
+    view: impl FnOnce(SubjectAnswer) -> Result<PreparedAnswer, Problem> + Send + 'static,
 ) -> Result<Response, Problem> {
     let shard = app.backend.chain().shard;
-    match params.asked()? {
-        Asked::Proof(at) => {
+    match params.question()? {
+        StateQuestion::Proof(at) => {
             let deadline = Instant::now() + timeout(app, None)?;
             let proven = app.backend.prove(vec![subject.clone()], at, deadline, caller.0).await?;
             proven_answer(app, caller, proven, move |Proven { proof, at, state_root }| {
                 let value = proof.entries.first().and_then(|(_, value)| value.clone());
                 let proof_hex = Some(hex::encode(encode(&*proof)));
-                view(Held { shown: shown(&subject, &value)?, proof_hex, at: AtView::proven(shard, at, state_root) })
+                view(SubjectAnswer {
+                    shown: shown(&subject, &value)?,
+                    proof_hex,
+                    at: AtView::proven(shard, at, state_root),
+                })
             })
             .await
         }
-        Asked::Values(ReadAt::Latest) => {
+        StateQuestion::Values(ReadAt::Latest) => {
             // Mostly from the cache.
             let made = view(read_one(&*app.backend, subject, ReadAt::Latest)?)?;
             let room = if made.is_small() { None } else { Some(app.answers.take(caller, made.bytes())?) };
             Ok(made.into_response(room))
         }
-        Asked::Values(at) => {
+        StateQuestion::Values(at) => {
             answer(app, caller, ONE_VALUE_BYTES, move |backend| view(read_one(backend, subject, at)?)).await
         }
     }
@@ -63,10 +70,14 @@ async fn one(
 /// Bytes of an answer with one value, mostly.
 const ONE_VALUE_BYTES: usize = 16 * 1024;
 
-fn read_one(backend: &dyn Backend, subject: Subject, at: ReadAt) -> Result<Held, Problem> {
+fn read_one(backend: &dyn Backend, subject: Subject, at: ReadAt) -> Result<SubjectAnswer, Problem> {
     let mut answer = backend.read(std::slice::from_ref(&subject), at)?;
     let value = answer.values.pop().flatten();
-    Ok(Held { shown: shown(&subject, &value)?, proof_hex: None, at: AtView::new(backend.chain().shard, answer.at) })
+    Ok(SubjectAnswer {
+        shown: shown(&subject, &value)?,
+        proof_hex: None,
+        at: AtView::new(backend.chain().shard, answer.at),
+    })
 }
 
 /// Writes an answer with a proof, which exists already: where there is no room for it, it goes.
@@ -74,7 +85,7 @@ async fn proven_answer(
     app: &Arc<App>,
     caller: Caller,
     proven: Proven,
-    write: impl FnOnce(Proven) -> Result<Made, Problem> + Send + 'static,
+    write: impl FnOnce(Proven) -> Result<PreparedAnswer, Problem> + Send + 'static,
 ) -> Result<Response, Problem> {
     let values = proven.proof.entries.iter().map(|(_, value)| value.as_ref().map_or(0, |value| value.as_slice().len()));
     let rest = proven.proof.state.as_slice().len() + proven.proof.entries.len() * ITEM_BYTES;
@@ -112,9 +123,9 @@ pub async fn account(
     Params(params): Params<StateParams>,
 ) -> Result<Response, Problem> {
     let id = address(&text)?;
-    let view = |Held { shown, proof_hex, at }| match shown {
+    let view = |SubjectAnswer { shown, proof_hex, at }| match shown {
         ShownView::Account { account, record: Some(record) } => {
-            Made::fresh(&AccountAnswer { account, record, proof_hex, at })
+            PreparedAnswer::fresh(&AccountAnswer { account, record, proof_hex, at })
         }
         _ => {
             let detail = "No account has this address; make it with CreateAccount.";
@@ -140,9 +151,9 @@ pub async fn balance(
     Params(params): Params<StateParams>,
 ) -> Result<Response, Problem> {
     let (account, asset) = (address(&text)?, AssetId(digest("An asset's id", &asset)?));
-    let view = |Held { shown, proof_hex, at }| match shown {
+    let view = |SubjectAnswer { shown, proof_hex, at }| match shown {
         ShownView::Balance { account, asset, balance } => {
-            Made::fresh(&BalanceAnswer { account, asset, balance, proof_hex, at })
+            PreparedAnswer::fresh(&BalanceAnswer { account, asset, balance, proof_hex, at })
         }
         ShownView::Account { .. } | ShownView::Value { .. } => Err(other_kind()),
     };
@@ -190,11 +201,11 @@ async fn read_value(
 ) -> Result<Response, Problem> {
     let namespace = address(text)?;
     let key = key(name, params.encoding.as_deref())?;
-    let view = |Held { shown, proof_hex, at }| match shown {
+    let view = |SubjectAnswer { shown, proof_hex, at }| match shown {
         ShownView::Value { account: namespace, key, key_hex, value, value_hex }
             if value.is_some() || value_hex.is_some() =>
         {
-            Made::fresh(&ValueAnswer { namespace, key, key_hex, value, value_hex, proof_hex, at })
+            PreparedAnswer::fresh(&ValueAnswer { namespace, key, key_hex, value, value_hex, proof_hex, at })
         }
         _ => Err(absent(Code::KeyNotFound, "The namespace has no value under this key.", at, proof_hex)),
     };
@@ -206,7 +217,7 @@ async fn read_value(
 #[serde(deny_unknown_fields)]
 pub struct ProofQuestion {
     /// What to prove: 1 to 1,024 accounts, balances and keys.
-    #[schema(value_type = Vec<crate::json::SubjectView>)]
+    #[schema(value_type = Vec<rustorium_api::json::SubjectView>)]
     items: SubjectViews,
     /// `proven` (the default): the newest certified root; `current`: the same, waited for until it holds all that the node
     /// has executed by now; or a height whose root the node keeps.
@@ -277,7 +288,7 @@ pub async fn prove(State(app): Shared, caller: Caller, headers: HeaderMap, body:
         let header = &proof.header;
         let claimed_by = ClaimedBy { height: header.height, digest: block_digest(header), time_ms: header.time_ms };
         let at = AtView::proven(shard, at, state_root);
-        Made::fresh(&ProofAnswer { items, proof_hex: hex::encode(encode(&*proof)), claimed_by, at })
+        PreparedAnswer::fresh(&ProofAnswer { items, proof_hex: hex::encode(encode(&*proof)), claimed_by, at })
     })
     .await
 }

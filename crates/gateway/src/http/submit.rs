@@ -2,11 +2,9 @@
 
 use super::answers::sent;
 use super::params::{Caller, Params};
+use super::problem::Problem;
 use super::{App, Shared, body_limit};
-use crate::backend::{Refused, Submitted, Visit, Wait};
-use crate::json::{AtView, SubmissionView, SubmittedView};
 use crate::metrics::HTTP;
-use crate::problem::{Code, Problem};
 use crate::screen::{Screened, decode_transaction, merge, screen};
 use axum::Json;
 use axum::body::{Body, Bytes};
@@ -14,6 +12,9 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt;
+use rustorium_api::json::{AtView, SubmissionView, SubmittedView};
+use rustorium_api::{Code, Refused, Submitted, Visit, Wait};
+use rustorium_transport::door::site;
 use rustorium_types::Transaction;
 use rustorium_types::limits::{SUBMISSION_BYTES_MAX, SUBMISSION_TRANSACTIONS_MAX};
 use serde::de::{IgnoredAny, SeqAccess, Visitor};
@@ -92,7 +93,7 @@ pub async fn submit(
 ) -> Result<Response, Problem> {
     let timeout = timeout(&app, params.timeout_ms)?;
     let media = media(&headers)?;
-    let visit = Visit::of(caller.0);
+    let visit = Visit::of(site(caller.0));
     if let Some(retry_after_ms) = app.backend.busy(Some(visit.site())) {
         app.metrics.busy(HTTP, 1);
         return Err(Problem::busy(retry_after_ms));

@@ -8,9 +8,9 @@
 //! anywhere else, and runs no script and no style that stands in it.
 
 use super::params::none_match;
+use super::problem::Problem;
 use super::read::IMMUTABLE;
 use super::{App, sites, unknown_route};
-use crate::problem::Problem;
 use axum::Router;
 use axum::extract::Request;
 use axum::http::{HeaderMap, StatusCode, header};

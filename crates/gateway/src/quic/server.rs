@@ -1,18 +1,19 @@
 //! The server side: connections, their limits, and one session each.
 
 use super::session::Session;
-use super::wire::{
-    CLIENT_FRAME_BYTES_MAX, ClientFrame, FACE_VERSION, LENGTH_BYTES, ServerFrame, SubmitHead, write_frame,
-};
-use crate::backend::{Backend, Submitted, Visit};
-use crate::fuse::Fuse;
-use crate::gate::{Denied, Gate, Pass, Scope};
+use crate::backend::Backend;
+use crate::gate::{Denied, Gate, Permission, Scope};
 use crate::http::server::StartError;
-use crate::limit::Addresses;
+use crate::limit::ConnectionsBySite;
 use crate::metrics::{GatewayMetrics, QUIC};
+use crate::panic_alarm::PanicAlarm;
 use crate::screen::{Screened, screen};
 use quinn::{Connection, Endpoint, EndpointConfig, Incoming, RecvStream, SendStream, TokioRuntime, VarInt};
-use rustorium_transport::door::{Door, DoorLimits, Verdict};
+use rustorium_api::frames::{
+    CLIENT_FRAME_BYTES_MAX, ClientFrame, FACE_VERSION, LENGTH_BYTES, ServerFrame, SubmitHead, write_frame,
+};
+use rustorium_api::{Submitted, Visit};
+use rustorium_transport::door::{Door, DoorLimits, Verdict, site};
 use rustorium_types::{BoundedBytes, decode};
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
@@ -55,7 +56,7 @@ impl Default for QuicLimits {
     }
 }
 
-/// Why the server ends a connection; the number and the text travel in QUIC's close frame.
+/// Reason why the server ends a connection. QUIC's close frame carries the number and the text.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
 pub enum Violation {
     /// More transactions than credit.
@@ -96,14 +97,14 @@ impl Violation {
     }
 }
 
-/// What all sessions share.
+/// State that all sessions share.
 struct Face {
     backend: Arc<dyn Backend>,
     gate: Arc<Gate>,
     limits: QuicLimits,
     metrics: GatewayMetrics,
     total: Arc<Semaphore>,
-    addresses: Arc<Addresses>,
+    addresses: Arc<ConnectionsBySite>,
     door: Arc<Door>,
 }
 
@@ -166,7 +167,7 @@ impl QuicFace {
 
 async fn accept(endpoint: Endpoint, face: Arc<Face>) {
     let backend = face.backend.clone();
-    let _fuse = Fuse(move || backend.panicked("client port"));
+    let _fuse = PanicAlarm(move || backend.panicked("client port"));
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
@@ -224,8 +225,8 @@ async fn serve(connection: &Connection, face: &Arc<Face>) {
         Err(_) => return Violation::TooSlow.close(connection),
     };
     let session = Arc::new(Session::new(face.limits.credit, face.limits.proof_bytes_waiting_max));
-    let visit = Visit::of(connection.remote_address().ip());
-    let _leaving = Leaving { face, visit: &visit };
+    let visit = Visit::of(site(connection.remote_address().ip()));
+    let _leaving = EndOnDrop { face, visit: &visit };
     let ended = tokio::select! {
         ended = read(recv, face, &session, &visit, &pass) => ended,
         ended = write(send, &session, face.limits.write_stall_timeout) => ended,
@@ -238,12 +239,12 @@ async fn serve(connection: &Connection, face: &Arc<Face>) {
 }
 
 /// Ends what a session waits for, however the session ends.
-struct Leaving<'a> {
+struct EndOnDrop<'a> {
     face: &'a Face,
     visit: &'a Visit,
 }
 
-impl Drop for Leaving<'_> {
+impl Drop for EndOnDrop<'_> {
     fn drop(&mut self) {
         self.face.backend.left(self.visit);
     }
@@ -257,7 +258,7 @@ fn refuse(violation: Violation, connection: &Connection, face: &Face) {
 }
 
 /// Both halves of a session's stream, and leave to submit.
-type Opened = (SendStream, RecvStream, Pass);
+type Opened = (SendStream, RecvStream, Permission);
 
 /// Waits for the stream and the hello, and answers it; none where the client is gone.
 async fn open(connection: &Connection, face: &Face) -> Result<Option<Opened>, Violation> {
@@ -302,7 +303,7 @@ async fn read(
     face: &Face,
     session: &Arc<Session>,
     visit: &Arc<Visit>,
-    pass: &Pass,
+    pass: &Permission,
 ) -> Result<(), Violation> {
     let mut buffer = Vec::new();
     while read_frame(&mut recv, &mut buffer).await? {

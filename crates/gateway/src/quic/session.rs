@@ -4,12 +4,12 @@
 //! writer, and the writer goes back to sleep only after it found an empty one.
 
 use super::server::Violation;
-use super::wire::{
-    LENGTH_BYTES, RESULTS_MAX, RESULTS_TAG, ResultItem, ServerFrame, WireOutcome, write_frame, write_length,
-};
-use crate::backend::Submitted;
 use bytes::Bytes;
 use parking_lot::Mutex;
+use rustorium_api::Submitted;
+use rustorium_api::frames::{
+    LENGTH_BYTES, RESULTS_MAX, RESULTS_TAG, ResultItem, ServerFrame, WireOutcome, write_frame, write_length,
+};
 use rustorium_types::encode_into;
 use std::collections::VecDeque;
 use tokio::sync::Notify;

@@ -17,7 +17,7 @@ const FILE_BYTES_MAX: u64 = 1024 * 1024;
 /// The bits of a mode that let everybody in.
 const EVERYBODY: u32 = 0o007;
 
-/// What is wrong with the files.
+/// Reason why the files can't be used.
 #[derive(Debug, Error)]
 pub enum TlsError {
     /// One can't be read.
@@ -25,7 +25,7 @@ pub enum TlsError {
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// Error of the system.
         error: io::Error,
     },
     /// One is no file, or far too large.
@@ -65,7 +65,7 @@ pub enum TlsError {
     OtherKind {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// The fault.
         reason: String,
     },
     /// There is no certificate.
@@ -79,7 +79,7 @@ pub enum TlsError {
     BadCertificate {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// The fault.
         reason: String,
     },
     /// The certificate is of another key.

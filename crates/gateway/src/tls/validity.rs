@@ -11,7 +11,7 @@ const GENERALIZED_TIME: u8 = 0x18;
 /// Bytes of a length beyond the first: a certificate of more than 4 GiB is none.
 const LENGTH_BYTES_MAX: usize = 4;
 
-/// When a certificate begins and ends to be good, Unix ms; 0 for what is before 1970.
+/// Validity period of a certificate, Unix ms; 0 for times before 1970.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 pub struct Validity {
     /// Its first moment.

@@ -1,7 +1,7 @@
 //! Pages of keys as the node in memory gives them: of one height, ordered by hash.
 
+use rustorium_api::*;
 use rustorium_crypto::value_hash;
-use rustorium_gateway::*;
 use rustorium_types::{AccountId, Height};
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! The gateway against a small node in memory: every route, every bad input, the streams, the QUIC face, the load generator.
+//! The gateway against a small node in memory: every route, every bad input, the streams, the QUIC face.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "tests and their helpers")]
 
 mod access;
@@ -10,7 +10,6 @@ mod fuzz;
 mod headers;
 mod http2;
 mod key_pages;
-mod load;
 mod panics;
 mod pools;
 mod proofs;

@@ -1,12 +1,13 @@
 use crate::world::{World, key};
 use quinn::VarInt;
-use rustorium_gateway::http::server::StartError;
-use rustorium_gateway::quic::wire::{
+use rustorium_api::frames::{
     CLIENT_FRAME_BYTES_MAX, ClientFrame, FACE_VERSION, ResultItem, ServerFrame, WireOutcome, WireWait, write_frame,
     write_submit,
 };
-use rustorium_gateway::quic::{ClientError, QuicClient, QuicFace, QuicLimits, Results};
+use rustorium_gateway::http::server::StartError;
+use rustorium_gateway::quic::{QuicFace, QuicLimits};
 use rustorium_gateway::{Backend, Gate, GatewayMetrics};
+use rustorium_load::{ClientError, QuicClient, Results};
 use rustorium_transport::tls;
 use rustorium_types::{ChainId, Transaction, encode};
 use std::net::SocketAddr;

@@ -221,7 +221,7 @@ async fn what_an_operator_must_know_is_in_status_and_health() {
     *world.unreachable.lock() = vec!["node-2".to_owned()];
     *world.retired.lock() = Some("the key is retired".to_owned());
     let (validator, name, first) = (ValidatorIndex(3), "node-3".to_owned(), "view 7".to_owned());
-    *world.evidence.lock() = vec![rustorium_gateway::EvidenceNote {
+    *world.evidence.lock() = vec![rustorium_api::EvidenceNote {
         validator,
         name,
         validator_key: "ab".into(),
@@ -251,7 +251,7 @@ async fn how_far_a_filling_is_stands_in_the_status() {
     let world = World::new([1]);
     let router = app(&world, HttpLimits::default());
     assert!(get(&router, "/v1/status").await.json().get("filling").is_none());
-    let mut filling = rustorium_gateway::Filling { peers: 2, ..Default::default() };
+    let mut filling = rustorium_api::Filling { peers: 2, ..Default::default() };
     assert_eq!(filling.sentence(), "looking for a snapshot to begin with: 2 peers are connected");
     filling.height = Some(Height(7));
     filling.done_ppm = 429_999;

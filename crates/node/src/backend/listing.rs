@@ -4,8 +4,8 @@
 //! *Invariants:* a page looks at a bounded number of leaves, so it may be short though there are more; all pages of a listing
 //! are of one height.
 
+use rustorium_api::{At, FoundKey, KeyCursor, ListFrom, ListedKeys, Listing};
 use rustorium_execution::name_of_data;
-use rustorium_gateway::{At, FoundKey, KeyCursor, ListFrom, ListedKeys, Listing};
 use rustorium_storage::{Store, StoreError, StoredValue, Walk};
 use rustorium_types::{Height, StateKey};
 

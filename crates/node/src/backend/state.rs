@@ -3,8 +3,8 @@
 use super::NodeBackend;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
+use rustorium_api::{At, BackendError, ProveAt, Proven, ReadAt, StateValues};
 use rustorium_execution::subject_key;
-use rustorium_gateway::{At, BackendError, ProveAt, Proven, ReadAt, StateValues};
 use rustorium_stages::block_proofs::storage;
 use rustorium_stages::proofs::{Claimed, ProofPool};
 use rustorium_storage::Store;

@@ -3,10 +3,10 @@
 
 use super::*;
 use crate::config::{NodeConfig, NodeKeys};
-use crate::genesis_file;
 use crate::node::{Node, StartHandle};
 use crate::outside::made;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustorium_api::genesis_file;
 use rustorium_crypto::SigningKey;
 use rustorium_crypto::keystore::StorageKeys;
 use rustorium_crypto::seal::MasterKey;

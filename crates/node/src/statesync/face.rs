@@ -2,11 +2,11 @@
 
 use super::progress::FillProgress;
 use futures_util::future::{BoxFuture, ready};
-use rustorium_gateway::{
-    At, Backend, BackendError, BlockRef, BlockView, ChainInfo, Committee, FinalBlock, ListedKeys, Listing, Newest,
-    Place, ProofStatus, ProveAt, Proven, ReadAt, Refused, StateValues, Status, Submitted, SubmittedSink,
-    TransactionStatus, Visit, Wait,
+use rustorium_api::{
+    At, BackendError, BlockRef, BlockView, Committee, FinalBlock, ListedKeys, Listing, Newest, Place, ProofStatus,
+    ProveAt, Proven, ReadAt, Refused, StateValues, Status, Submitted, SubmittedSink, TransactionStatus, Visit, Wait,
 };
+use rustorium_gateway::{Backend, ChainInfo};
 use rustorium_types::{AccountId, Epoch, EpochChange, Height, Subject, Transaction, TxId, View};
 use std::net::IpAddr;
 use std::sync::Arc;

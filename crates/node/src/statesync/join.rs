@@ -8,7 +8,7 @@ use super::fill::{Checkers, finish, keep, stored};
 use super::offered::{Decision, OFFER_QUESTIONS, Offered, checked};
 use super::progress::FillProgress;
 use crate::guarded;
-use rustorium_gateway::Filling;
+use rustorium_api::Filling;
 use rustorium_shard::context::Context;
 use rustorium_stages::executor::store_code;
 use rustorium_stages::queue::Queue;

@@ -1,7 +1,7 @@
 //! How far the filling of an empty store is, for whoever asks meanwhile.
 
 use parking_lot::Mutex;
-use rustorium_gateway::Filling;
+use rustorium_api::Filling;
 
 /// Written by the joiner, read by the node's faces.
 #[derive(Default)]

@@ -29,7 +29,6 @@ mod steps;
 #[path = "../../../shard/tests/it/witness.rs"]
 mod witness;
 
-mod genesis_file;
 mod notices;
 mod offers;
 mod shielded;

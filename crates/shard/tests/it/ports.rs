@@ -6,11 +6,11 @@ use crate::signer::Signer;
 use crate::witness::Witness;
 use borsh::BorshDeserialize;
 use bytes::Bytes;
+use rustorium_api::Submitted;
 use rustorium_crypto::{
     batch_fault, false_signers, verify_batch, verify_certificate, verify_transactions, verify_votes,
 };
 use rustorium_execution::{AccountRecord, Keys, account_key};
-use rustorium_gateway::Submitted;
 use rustorium_quorum::{Evidence, KeptCertificate};
 use rustorium_shard::context::Context;
 use rustorium_shard::port::Input;

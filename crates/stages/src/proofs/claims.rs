@@ -2,7 +2,7 @@
 
 use crate::block_proofs::{block_proof, storage};
 use parking_lot::Mutex;
-use rustorium_gateway::BackendError;
+use rustorium_api::BackendError;
 use rustorium_shard::periods::claimed_height;
 use rustorium_storage::{Store, StoreError, nearest_root};
 use rustorium_types::{BlockProof, Hash, Header, Height, StateClaim};

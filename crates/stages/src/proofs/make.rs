@@ -3,7 +3,7 @@
 use super::Claimed;
 use crate::block_proofs::storage;
 use crate::tree_rows::Tree;
-use rustorium_gateway::{At, BackendError, Proven};
+use rustorium_api::{At, BackendError, Proven};
 use rustorium_state::proof::{OpenError, open};
 use rustorium_storage::Store;
 use rustorium_types::{

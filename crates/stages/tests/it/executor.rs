@@ -2,8 +2,8 @@
 
 use crate::chain::{N, context, copy};
 use crate::steps::{epoch, goes_on, net, operate};
+use rustorium_api::Submitted;
 use rustorium_execution::Keys;
-use rustorium_gateway::Submitted;
 use rustorium_shard::{Event, ExecutionJob};
 use rustorium_stages::executor::{Executor, Progress};
 use rustorium_stages::inbox::Inbox;

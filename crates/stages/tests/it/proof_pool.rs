@@ -3,8 +3,8 @@
 use crate::chain::{ACCOUNTS, N, account};
 use crate::net::Net;
 use crate::steps::{claim, rooted};
+use rustorium_api::{BackendError, Proven};
 use rustorium_execution::{AccountRecord, ProofRefused, verify_read};
-use rustorium_gateway::{BackendError, Proven};
 use rustorium_shard::Event;
 use rustorium_stages::inbox::Inbox;
 use rustorium_stages::metrics::NodeMetrics;

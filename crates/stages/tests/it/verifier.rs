@@ -2,8 +2,8 @@
 
 use crate::chain::{self, genesis, put, v};
 use crate::forge;
+use rustorium_api::{Submitted, SubmittedSink, Visit, Wait};
 use rustorium_crypto::BatchFault;
-use rustorium_gateway::{Submitted, SubmittedSink, Visit, Wait};
 use rustorium_shard::senders::Credit;
 use rustorium_shard::senders::Payer;
 use rustorium_shard::{Event, FalseBatch};

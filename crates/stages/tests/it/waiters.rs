@@ -1,6 +1,6 @@
 //! Every wait ends once, and the right way.
 
-use rustorium_gateway::{Refused, Submitted, SubmittedSink, Visit, Wait};
+use rustorium_api::{Refused, Submitted, SubmittedSink, Visit, Wait};
 use rustorium_stages::waiters::{Waiter, Waiters};
 use rustorium_types::{AccountId, Height, Outcome, Receipt, TxId};
 use std::net::IpAddr;

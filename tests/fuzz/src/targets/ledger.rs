@@ -2,12 +2,12 @@
 
 use super::canonical;
 use crate::corpus::{bytes_of, of_type, vectors};
+use rustorium_api::genesis_file::{from_json, to_json};
 use rustorium_crypto::{
     SigningKey, batch_digest, block_digest, chain_id, verify_batch, verify_certificate, verify_transactions,
     verify_vote,
 };
 use rustorium_execution::{Trust, check_genesis};
-use rustorium_node::genesis_file::{from_json, to_json};
 use rustorium_types::limits::{BATCH_BYTES_MAX, FRAME_BYTES_MAX, GENESIS_BYTES_MAX, TRANSACTION_BYTES_MAX};
 use rustorium_types::*;
 use std::collections::BTreeSet;

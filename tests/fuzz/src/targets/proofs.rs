@@ -2,9 +2,9 @@
 
 use super::canonical;
 use crate::corpus::{bytes_of, vectors};
+use rustorium_api::json::FactsView;
 use rustorium_crypto::block_digest;
 use rustorium_execution::{Light, ProofRefused, Trust, check_read, check_receipt, check_transaction, header_of};
-use rustorium_gateway::json::FactsView;
 use rustorium_types::limits::GENESIS_BYTES_MAX;
 use rustorium_types::*;
 use std::collections::{BTreeMap, BTreeSet};

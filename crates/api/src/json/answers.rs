@@ -1,0 +1,326 @@
+//! Transactions and receipts as JSON.
+
+use super::operation::OperationView;
+use super::scalar::Hex;
+use crate::answers::{At, Submitted};
+use rustorium_types::{
+    AccountId, ChainId, FailureCode, Hash, Height, Outcome, Receipt, ShardId, Transaction, TxId, encode,
+};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// Where an answer holds: shard, executed height, result root there.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, ToSchema)]
+pub struct AtView {
+    /// The shard.
+    #[schema(value_type = u32)]
+    pub shard: ShardId,
+    /// Executed height.
+    #[schema(value_type = u64)]
+    pub height: Height,
+    /// Result root there.
+    #[schema(value_type = String)]
+    pub root: Hash,
+    /// State root there; with a proof.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub state_root: Option<Hash>,
+}
+
+impl AtView {
+    /// Joins shard and place.
+    pub fn new(shard: ShardId, at: At) -> Self {
+        Self { shard, height: at.height, root: at.root, state_root: None }
+    }
+
+    /// Where something is proven.
+    pub fn proven(shard: ShardId, at: At, state_root: Hash) -> Self {
+        Self { state_root: Some(state_root), ..Self::new(shard, at) }
+    }
+}
+
+/// Why a transaction with a receipt had no effect.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
+pub struct FailureView {
+    /// Stable name of the reason.
+    pub code: &'static str,
+    /// The operation that failed, from 0.
+    pub operation: u16,
+}
+
+/// A receipt.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
+pub struct ReceiptView {
+    /// The transaction.
+    #[schema(value_type = String)]
+    pub id: TxId,
+    /// Its sender.
+    #[schema(value_type = String)]
+    pub sender: AccountId,
+    /// Its nonce.
+    pub nonce: u64,
+    /// The block's height.
+    #[schema(value_type = u64)]
+    pub height: Height,
+    /// Position among the block's receipts.
+    pub index: u32,
+    /// The block's time, Unix ms.
+    pub time_ms: u64,
+    /// Work units used.
+    pub work: u64,
+    /// `ok` or `failed`.
+    pub outcome: &'static str,
+    /// Why, where it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure: Option<FailureView>,
+}
+
+/// The stable name of a failure.
+pub fn failure_name(code: FailureCode) -> &'static str {
+    match code {
+        FailureCode::WorkLimit => "work_limit",
+        FailureCode::Precondition => "precondition",
+        FailureCode::NotAllowed => "not_allowed",
+        FailureCode::InsufficientBalance => "insufficient_balance",
+        FailureCode::InsufficientStorage => "insufficient_storage",
+        FailureCode::NoSuchAccount => "no_such_account",
+        FailureCode::AccountExists => "account_exists",
+        FailureCode::NoSuchKey => "no_such_key",
+        FailureCode::BadAmount => "bad_amount",
+        FailureCode::BadSymbol => "bad_symbol",
+        FailureCode::TooManyWrites => "too_many_writes",
+        FailureCode::NotAnOperator => "not_an_operator",
+        FailureCode::NoSuchValidator => "no_such_validator",
+        FailureCode::ValidatorExists => "validator_exists",
+        FailureCode::CommitteeSize => "committee_size",
+        FailureCode::KeyInUse => "key_in_use",
+        FailureCode::WrongEpoch => "wrong_epoch",
+        FailureCode::AlreadyApproved => "already_approved",
+        FailureCode::BadValidator => "bad_validator",
+        FailureCode::BadVerifier => "bad_verifier",
+        FailureCode::VerifierExists => "verifier_exists",
+        FailureCode::NoSuchVerifier => "no_such_verifier",
+        FailureCode::BadProof => "bad_proof",
+        FailureCode::NotProved => "not_proved",
+        FailureCode::InputUsed => "input_used",
+        FailureCode::NoSuchPool => "no_such_pool",
+        FailureCode::BadTransfer => "bad_transfer",
+        FailureCode::OldRoot => "old_root",
+        FailureCode::NoteSpent => "note_spent",
+        FailureCode::PoolBalance => "pool_balance",
+        FailureCode::PoolFull => "pool_full",
+        FailureCode::NotPossessed => "not_possessed",
+        FailureCode::KeyRetired => "key_retired",
+        FailureCode::ReplacedAlready => "replaced_already",
+    }
+}
+
+impl From<&Receipt> for ReceiptView {
+    fn from(receipt: &Receipt) -> Self {
+        let (outcome, failure) = match receipt.outcome {
+            Outcome::Ok => ("ok", None),
+            Outcome::Failed { code, operation } => {
+                ("failed", Some(FailureView { code: failure_name(code), operation }))
+            }
+        };
+        Self {
+            id: receipt.transaction,
+            sender: receipt.sender,
+            nonce: receipt.nonce,
+            height: receipt.height,
+            index: receipt.index,
+            time_ms: receipt.time_ms,
+            work: receipt.work,
+            outcome,
+            failure,
+        }
+    }
+}
+
+/// Where a user says that it is, in 10⁻⁷ degrees.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
+pub struct LocationView {
+    /// Latitude.
+    pub latitude_e7: i32,
+    /// Longitude.
+    pub longitude_e7: i32,
+}
+
+/// A signed transaction.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
+pub struct TransactionView {
+    /// Protocol version.
+    pub version: u16,
+    /// The chain.
+    #[schema(value_type = String)]
+    pub chain: ChainId,
+    /// The sender.
+    #[schema(value_type = String)]
+    pub sender: AccountId,
+    /// The sender's key.
+    #[schema(value_type = String)]
+    pub public_key: Hex<32>,
+    /// The sender's nonce.
+    pub nonce: u64,
+    /// Header time from which it is skipped, Unix ms.
+    pub expires_at_ms: u64,
+    /// The most work units it may use.
+    pub work_limit: u64,
+    /// The shard that the client thought is the sender's home.
+    #[schema(value_type = Option<u32>)]
+    pub shard_hint: Option<ShardId>,
+    /// Where the user says that it is.
+    pub location: Option<LocationView>,
+    /// Done all or nothing, in order.
+    pub operations: Vec<OperationView>,
+    /// The sender's signature.
+    #[schema(value_type = String)]
+    pub signature: Hex<64>,
+}
+
+impl From<&Transaction> for TransactionView {
+    fn from(transaction: &Transaction) -> Self {
+        let body = &transaction.body;
+        Self {
+            version: body.version,
+            chain: body.chain,
+            sender: body.sender,
+            public_key: Hex(body.public_key),
+            nonce: body.nonce,
+            expires_at_ms: body.expires_at_ms,
+            work_limit: body.work_limit,
+            shard_hint: body.shard_hint,
+            location: body.location.map(|l| LocationView { latitude_e7: l.latitude_e7, longitude_e7: l.longitude_e7 }),
+            operations: body.data.iter().map(OperationView::from).collect(),
+            signature: Hex(transaction.signature),
+        }
+    }
+}
+
+/// How the submission of one transaction ended.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
+#[serde(tag = "status", rename_all = "snake_case")]
+pub enum SubmittedView {
+    /// The pool holds it.
+    Accepted {
+        /// The transaction.
+        #[schema(value_type = String)]
+        id: TxId,
+    },
+    /// It is final and executed.
+    Final {
+        /// The transaction.
+        #[schema(value_type = String)]
+        id: TxId,
+        /// Its receipt.
+        receipt: ReceiptView,
+    },
+    /// It is certified.
+    Certified {
+        /// The transaction.
+        #[schema(value_type = String)]
+        id: TxId,
+        /// Its receipt.
+        receipt: ReceiptView,
+        /// Canonical bytes of the receipt's proof.
+        proof_hex: String,
+    },
+    /// It was not taken.
+    Refused {
+        /// The transaction, where its id is known.
+        #[schema(value_type = Option<String>)]
+        id: Option<TxId>,
+        /// Stable name of the reason.
+        code: &'static str,
+        /// One sentence.
+        message: String,
+        /// When trying again may help.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        retry_after_ms: Option<u64>,
+    },
+    /// Taken; its end was not seen in time. Ask for its status, or send the same bytes again.
+    TimedOut {
+        /// The transaction.
+        #[schema(value_type = String)]
+        id: TxId,
+    },
+}
+
+impl From<&Submitted> for SubmittedView {
+    fn from(submitted: &Submitted) -> Self {
+        match submitted {
+            Submitted::Accepted(id) => Self::Accepted { id: *id },
+            Submitted::Final(id, receipt) => Self::Final { id: *id, receipt: receipt.into() },
+            Submitted::Certified(id, proof) => Self::Certified {
+                id: *id,
+                receipt: (&proof.receipt).into(),
+                proof_hex: hex::encode(encode(proof.as_ref())),
+            },
+            Submitted::Refused(refused) => Self::Refused {
+                id: refused.id,
+                code: refused.code,
+                message: refused.message.clone(),
+                retry_after_ms: refused.retry_after_ms,
+            },
+            Submitted::TimedOut(id) => Self::TimedOut { id: *id },
+        }
+    }
+}
+
+/// The answer to a submission: one result per transaction, in order.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
+pub struct SubmissionView {
+    /// The results.
+    pub results: Vec<SubmittedView>,
+    /// Where the node stood when it answered.
+    pub at: AtView,
+}
+
+/// What a node knows of a transaction.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
+pub struct TransactionAnswer {
+    /// The transaction's id.
+    #[schema(value_type = String)]
+    pub id: TxId,
+    /// `pending`, `final` or `certified`.
+    pub status: &'static str,
+    /// The transaction, once final.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub transaction: Option<TransactionView>,
+    /// Its receipt, once final.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub receipt: Option<ReceiptView>,
+    /// With `proof=1`: the transaction's canonical bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub transaction_hex: Option<String>,
+    /// With `proof=1`: canonical bytes of the receipt's proof, once certified.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proof_hex: Option<String>,
+    /// Where the answer holds.
+    pub at: AtView,
+}
+
+/// One of an account's transactions.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
+pub struct PlacedTransaction {
+    /// The transaction.
+    #[schema(value_type = String)]
+    pub id: TxId,
+    /// Its block's height.
+    #[schema(value_type = u64)]
+    pub height: Height,
+    /// Its position among the block's receipts.
+    pub index: u32,
+}
+
+/// A page of an account's transactions, newest first.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
+pub struct TransactionsPage {
+    /// The transactions.
+    pub transactions: Vec<PlacedTransaction>,
+    /// Give as `before` for the next page; none on the last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+    /// Where the answer holds.
+    pub at: AtView,
+}

@@ -1,0 +1,354 @@
+//! The chain as JSON: headers, blocks, the chain itself and a node's condition.
+
+use super::answers::{AtView, ReceiptView};
+use super::scalar::Hex;
+use crate::answers::{At, BlockView, Committee};
+use rustorium_crypto::block_digest;
+use rustorium_types::{
+    BatchDigest, BlockDigest, ChainId, Epoch, EpochChange, Genesis, Hash, Header, Height, ShardId, StateClaim,
+    Validator, ValidatorIndex, View, encode,
+};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// How far a lane is listed.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
+pub struct CursorView {
+    /// Batches listed so far.
+    pub next_seq: u64,
+    /// Digest of the last listed batch; zeros where none is.
+    #[schema(value_type = String)]
+    pub tip: BatchDigest,
+}
+
+/// A claim on execution.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
+pub struct ClaimView {
+    /// Executed height.
+    #[schema(value_type = u64)]
+    pub height: Height,
+    /// Result root there.
+    #[schema(value_type = String)]
+    pub root: Hash,
+}
+
+/// A block's header.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
+pub struct HeaderView {
+    /// Protocol version.
+    pub version: u16,
+    /// The chain.
+    #[schema(value_type = String)]
+    pub chain: ChainId,
+    /// The shard.
+    #[schema(value_type = u32)]
+    pub shard: ShardId,
+    /// The epoch.
+    #[schema(value_type = u64)]
+    pub epoch: Epoch,
+    /// The view it was proposed in.
+    #[schema(value_type = u64)]
+    pub view: View,
+    /// The height.
+    #[schema(value_type = u64)]
+    pub height: Height,
+    /// The parent's digest.
+    #[schema(value_type = String)]
+    pub parent: BlockDigest,
+    /// The parent's view.
+    #[schema(value_type = u64)]
+    pub parent_view: View,
+    /// The view's leader.
+    #[schema(value_type = u16)]
+    pub proposer: ValidatorIndex,
+    /// Unix ms.
+    pub time_ms: u64,
+    /// Root over the payload.
+    #[schema(value_type = String)]
+    pub payload_root: Hash,
+    /// One per lane.
+    pub cursors: Vec<CursorView>,
+    /// Transactions listed.
+    pub transactions: u32,
+    /// Declared work of these.
+    pub declared_work: u64,
+    /// One bit per load window, the newest lowest, as hex digits.
+    pub load_history_hex: String,
+    /// Hash of the committee.
+    #[schema(value_type = String)]
+    pub validator_set: Hash,
+    /// Whether the epoch's chain ends here.
+    pub ends_epoch: bool,
+    /// Hash of the next epoch's committee where it does; else of this one.
+    #[schema(value_type = String)]
+    pub next_validator_set: Hash,
+    /// Hash of the chain parameters.
+    #[schema(value_type = String)]
+    pub parameters: Hash,
+    /// Hash of the shard map.
+    #[schema(value_type = String)]
+    pub shard_map: Hash,
+    /// Execution claimed.
+    pub result: ClaimView,
+    /// State claimed; none while the chain makes no state roots.
+    pub state: Option<ClaimView>,
+}
+
+impl From<&Header> for HeaderView {
+    fn from(header: &Header) -> Self {
+        Self {
+            version: header.version,
+            chain: header.chain,
+            shard: header.shard,
+            epoch: header.epoch,
+            view: header.view,
+            height: header.height,
+            parent: header.parent,
+            parent_view: header.parent_view,
+            proposer: header.proposer,
+            time_ms: header.time_ms,
+            payload_root: header.payload_root,
+            cursors: header.cursors.iter().map(|c| CursorView { next_seq: c.next_seq, tip: c.tip }).collect(),
+            transactions: header.transactions,
+            declared_work: header.declared_work,
+            load_history_hex: format!("{:016x}", header.load_history),
+            validator_set: header.validator_set,
+            ends_epoch: header.ends_epoch(),
+            next_validator_set: header.next_validator_set,
+            parameters: header.parameters,
+            shard_map: header.shard_map,
+            result: ClaimView { height: header.result.height, root: header.result.root },
+            state: match header.state {
+                StateClaim::NoneYet => None,
+                StateClaim::Rooted { height, root, .. } => Some(ClaimView { height, root }),
+            },
+        }
+    }
+}
+
+/// A batch that a block lists.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
+pub struct BatchRef {
+    /// The lane.
+    #[schema(value_type = u16)]
+    pub lane: ValidatorIndex,
+    /// The batch.
+    #[schema(value_type = String)]
+    pub digest: BatchDigest,
+}
+
+/// A final, executed block.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
+pub struct BlockAnswer {
+    /// The header's digest.
+    #[schema(value_type = String)]
+    pub digest: BlockDigest,
+    /// The header.
+    pub header: HeaderView,
+    /// Receipts that it has; page through them at `/v1/blocks/{block}/receipts`.
+    pub receipts: usize,
+    /// Inline transactions.
+    pub inline: usize,
+    /// The batches it lists, in order.
+    pub batches: Vec<BatchRef>,
+    /// Merkle root over its receipts.
+    #[schema(value_type = String)]
+    pub receipts_root: Hash,
+    /// Hash of its state changes.
+    #[schema(value_type = String)]
+    pub diff_root: Hash,
+    /// With `proof=1`: canonical bytes of header and inline transactions.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub block_hex: Option<String>,
+    /// With `proof=1`: canonical bytes of the proof that it is final, where this node has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proof_hex: Option<String>,
+    /// The block's own height and result root.
+    pub at: AtView,
+}
+
+impl BlockAnswer {
+    /// The answer about a block, with its proof on demand.
+    pub fn new(view: &BlockView, with_proof: bool) -> Self {
+        let header = &view.block.header;
+        let at = At { height: header.height, root: view.result_root };
+        Self {
+            digest: view.digest,
+            header: header.into(),
+            receipts: view.receipts.len(),
+            inline: view.block.inline.len(),
+            batches: view.batches.iter().map(|(lane, digest)| BatchRef { lane: *lane, digest: *digest }).collect(),
+            receipts_root: view.link.receipts,
+            diff_root: view.link.diff,
+            block_hex: with_proof.then(|| hex::encode(encode(&view.block))),
+            proof_hex: view.proof.as_ref().filter(|_| with_proof).map(|proof| hex::encode(encode(proof))),
+            at: AtView::new(header.shard, at),
+        }
+    }
+}
+
+/// A page of a block's receipts, in order.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
+pub struct ReceiptsPage {
+    /// The receipts.
+    pub receipts: Vec<ReceiptView>,
+    /// Give as `after` for the next page; none on the last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+    /// The block's own height and result root.
+    pub at: AtView,
+}
+
+/// The end of an epoch.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
+pub struct EpochChangeView {
+    /// The epoch that ended.
+    #[schema(value_type = u64)]
+    pub epoch: Epoch,
+    /// Height of its last block.
+    #[schema(value_type = u64)]
+    pub height: Height,
+    /// That block's digest.
+    #[schema(value_type = String)]
+    pub digest: BlockDigest,
+    /// Its time, Unix ms.
+    pub time_ms: u64,
+    /// Hash of the next committee.
+    #[schema(value_type = String)]
+    pub next_validator_set: Hash,
+    /// Validators in it.
+    pub next_validators: usize,
+    /// Canonical bytes of the change: the last block's header, proof, next committee.
+    pub change_hex: String,
+}
+
+impl From<&EpochChange> for EpochChangeView {
+    fn from(change: &EpochChange) -> Self {
+        let header = &change.boundary;
+        Self {
+            epoch: header.epoch,
+            height: header.height,
+            digest: block_digest(header),
+            time_ms: header.time_ms,
+            next_validator_set: header.next_validator_set,
+            next_validators: change.next.len(),
+            change_hex: hex::encode(encode(change)),
+        }
+    }
+}
+
+/// Ends of epochs, in order.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
+pub struct EpochsPage {
+    /// The ends.
+    pub changes: Vec<EpochChangeView>,
+    /// Give as `from` for the next page; none on the last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next: Option<u64>,
+    /// Where the node stands.
+    pub at: AtView,
+}
+
+/// A member of the committee.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
+pub struct ValidatorView {
+    /// Its name.
+    pub name: String,
+    /// Signs votes and batches.
+    #[schema(value_type = String)]
+    pub validator_key: Hex<32>,
+    /// Proves the node's identity.
+    #[schema(value_type = String)]
+    pub node_key: Hex<32>,
+    /// Signs the validator's replacement.
+    #[schema(value_type = String)]
+    pub owner_key: Hex<32>,
+    /// Home region's byte.
+    pub region: u8,
+    /// Where peers dial it; empty where each node's own configuration says.
+    pub address: String,
+}
+
+impl From<&Validator> for ValidatorView {
+    fn from(validator: &Validator) -> Self {
+        Self {
+            name: String::from_utf8_lossy(validator.name.as_slice()).into_owned(),
+            validator_key: Hex(validator.validator_key),
+            node_key: Hex(validator.node_key),
+            owner_key: Hex(validator.owner_key),
+            region: validator.region,
+            address: String::from_utf8_lossy(validator.address.as_slice()).into_owned(),
+        }
+    }
+}
+
+/// The chain.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
+pub struct ChainAnswer {
+    /// Hash of the genesis.
+    #[schema(value_type = String)]
+    pub chain: ChainId,
+    /// Its name.
+    pub name: String,
+    /// Protocol version at the start.
+    pub version: u16,
+    /// The genesis block's time, Unix ms.
+    pub time_ms: u64,
+    /// The first committee.
+    pub validators: Vec<ValidatorView>,
+    /// The parameters.
+    #[schema(value_type = Object)]
+    pub parameters: rustorium_types::Parameters,
+    /// Accounts that existed from the start.
+    pub genesis_accounts: usize,
+    /// Where the node stands.
+    pub at: AtView,
+}
+
+impl ChainAnswer {
+    /// The answer about the chain of `genesis`.
+    pub fn new(chain: ChainId, name: &str, genesis: &Genesis, at: AtView) -> Self {
+        let validators = genesis.validators.iter().map(ValidatorView::from);
+        Self {
+            chain,
+            name: name.to_owned(),
+            version: genesis.version,
+            time_ms: genesis.time_ms,
+            validators: validators.collect(),
+            parameters: genesis.parameters.clone(),
+            genesis_accounts: genesis.accounts.len(),
+            at,
+        }
+    }
+}
+
+/// The committee of the epoch that goes on.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
+pub struct CommitteeAnswer {
+    /// The epoch.
+    #[schema(value_type = u64)]
+    pub epoch: Epoch,
+    /// Its validators, in the order of indexes.
+    pub validators: Vec<ValidatorView>,
+    /// Those that operators want in the next epoch.
+    pub next: Vec<ValidatorView>,
+    /// Where the node stands.
+    pub at: AtView,
+}
+
+impl CommitteeAnswer {
+    /// The answer about a committee.
+    pub fn new(committee: &Committee, at: AtView) -> Self {
+        let views = |set: &[Validator]| set.iter().map(ValidatorView::from).collect();
+        Self { epoch: committee.epoch, validators: views(&committee.validators), next: views(&committee.next), at }
+    }
+}
+
+/// Whether a node lives and serves, with reasons.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
+pub struct HealthAnswer {
+    /// `ok` or `degraded`.
+    pub status: &'static str,
+    /// What is wrong; empty where nothing is.
+    pub reasons: Vec<String>,
+}

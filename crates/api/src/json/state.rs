@@ -1,0 +1,266 @@
+//! Accounts, balances and keys as JSON, and what proofs of them show.
+
+use super::answers::AtView;
+use super::operation::{ViewError, bytes};
+use super::scalar::{Amount, Hex, once, text};
+use rustorium_execution::{AccountRecord, decode_amount};
+use rustorium_types::{
+    AccountId, AssetId, BlockDigest, BoundedBytes, DecodeError, Height, LeafValue, PROOF_KEYS_MAX, Subject,
+};
+use serde::de::{SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+use std::fmt;
+use utoipa::ToSchema;
+
+/// An account.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
+pub struct AccountAnswer {
+    /// Its address.
+    #[schema(value_type = String)]
+    pub account: AccountId,
+    /// Its record.
+    #[serde(flatten)]
+    pub record: RecordView,
+    /// With `proof=1`: canonical bytes of the read proof.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proof_hex: Option<String>,
+    /// Where the answer holds.
+    pub at: AtView,
+}
+
+/// An account's record.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
+pub struct RecordView {
+    /// The next nonce.
+    pub nonce: u64,
+    /// Its key.
+    #[schema(value_type = String)]
+    pub public_key: Hex<32>,
+    /// Home region's byte.
+    pub region: u8,
+    /// Work units left.
+    pub quota_left: u64,
+    /// Storage balance left, bytes.
+    pub storage_bytes_left: u64,
+}
+
+impl RecordView {
+    fn new(account: AccountId, record: &AccountRecord) -> Self {
+        Self {
+            nonce: record.nonce,
+            public_key: Hex(record.public_key),
+            region: account.region(),
+            quota_left: record.quota_left,
+            storage_bytes_left: record.storage_bytes_left,
+        }
+    }
+}
+
+/// An account's balance of one asset.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
+pub struct BalanceAnswer {
+    /// The account.
+    #[schema(value_type = String)]
+    pub account: AccountId,
+    /// The asset.
+    #[schema(value_type = String)]
+    pub asset: AssetId,
+    /// Smallest units; zero where there is none.
+    #[schema(value_type = String)]
+    pub balance: Amount,
+    /// With `proof=1`: canonical bytes of the read proof.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proof_hex: Option<String>,
+    /// Where the answer holds.
+    pub at: AtView,
+}
+
+/// A key's value.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
+pub struct ValueAnswer {
+    /// Whose namespace.
+    #[schema(value_type = String)]
+    pub namespace: AccountId,
+    /// The key, where it is text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// The key.
+    pub key_hex: String,
+    /// The value, where it is text without control characters.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
+    /// The value as hex digits, where it isn't.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub value_hex: Option<String>,
+    /// With `proof=1`: canonical bytes of the read proof.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proof_hex: Option<String>,
+    /// Where the answer holds.
+    pub at: AtView,
+}
+
+/// Something in the state to ask for: an account's record, or with `asset` a balance, or with `key` or `key_hex` a value.
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SubjectView {
+    /// The account.
+    #[schema(value_type = String, example = "rs1…")]
+    account: AccountId,
+    /// An asset's id.
+    #[schema(value_type = Option<String>)]
+    asset: Option<AssetId>,
+    /// The key as text.
+    key: Option<String>,
+    /// The key as hex digits.
+    key_hex: Option<String>,
+}
+
+impl TryFrom<SubjectView> for Subject {
+    type Error = ViewError;
+
+    fn try_from(view: SubjectView) -> Result<Self, ViewError> {
+        let SubjectView { account, asset, key, key_hex } = view;
+        match asset {
+            Some(_) if key.is_some() || key_hex.is_some() => Err(ViewError::Both("asset", "key")),
+            Some(asset) => Ok(Self::Balance(account, asset)),
+            None if key.is_none() && key_hex.is_none() => Ok(Self::Account(account)),
+            None => Ok(Self::Value(account, bytes("key", key, key_hex)?)),
+        }
+    }
+}
+
+/// As many subjects as one proof can be about.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SubjectViews(pub Vec<SubjectView>);
+
+impl<'de> Deserialize<'de> for SubjectViews {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Items;
+        impl<'de> Visitor<'de> for Items {
+            type Value = SubjectViews;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "a list of 1 to {PROOF_KEYS_MAX} things to prove")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<SubjectViews, A::Error> {
+                let mut items = Vec::new();
+                while let Some(item) = seq.next_element()? {
+                    if items.len() == PROOF_KEYS_MAX {
+                        return Err(serde::de::Error::invalid_length(PROOF_KEYS_MAX + 1, &self));
+                    }
+                    items.push(item);
+                }
+                Ok(SubjectViews(items))
+            }
+        }
+        deserializer.deserialize_seq(Items)
+    }
+}
+
+/// What a subject holds.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum ShownView {
+    /// An account's record.
+    Account {
+        /// The account.
+        #[schema(value_type = String)]
+        account: AccountId,
+        /// Its record; none where there is no such account.
+        record: Option<RecordView>,
+    },
+    /// A balance.
+    Balance {
+        /// The account.
+        #[schema(value_type = String)]
+        account: AccountId,
+        /// The asset.
+        #[schema(value_type = String)]
+        asset: AssetId,
+        /// Smallest units; zero where there is none.
+        #[schema(value_type = String)]
+        balance: Amount,
+    },
+    /// A key's value.
+    Value {
+        /// Whose namespace.
+        #[schema(value_type = String)]
+        account: AccountId,
+        /// The key, where it is text.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        key: Option<String>,
+        /// The key.
+        key_hex: String,
+        /// The value, where there is one and it is text without control characters.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        value: Option<String>,
+        /// The value as hex digits, where there is one and `value` doesn't show it. An absent key has neither.
+        value_hex: Option<String>,
+    },
+}
+
+impl ShownView {
+    /// What `subject` holds, whose leaf has this value.
+    ///
+    /// # Errors
+    /// [`DecodeError`]: no leaf of this kind holds such bytes.
+    pub fn new(subject: &Subject, value: &LeafValue) -> Result<Self, DecodeError> {
+        let bytes = value.as_ref().map(BoundedBytes::as_slice);
+        Ok(match subject {
+            Subject::Account(account) => {
+                let record = bytes.map(AccountRecord::from_bytes).transpose()?;
+                Self::Account { account: *account, record: record.map(|record| RecordView::new(*account, &record)) }
+            }
+            Subject::Balance(account, asset) => {
+                let balance = Amount(bytes.map_or(Ok(0), decode_amount)?);
+                Self::Balance { account: *account, asset: *asset, balance }
+            }
+            Subject::Value(account, key) => Self::Value {
+                account: *account,
+                key: text(key.as_slice()),
+                key_hex: hex::encode(key.as_slice()),
+                value: bytes.and_then(text),
+                value_hex: bytes.map(hex::encode),
+            },
+        })
+    }
+
+    /// The same as an answer of the API shows it, with a value once. Proof files show text in both forms.
+    ///
+    /// # Errors
+    /// [`DecodeError`]: no leaf of this kind holds such bytes.
+    pub fn once(subject: &Subject, value: &LeafValue) -> Result<Self, DecodeError> {
+        let mut shown = Self::new(subject, value)?;
+        if let (Self::Value { value: text, value_hex, .. }, Some(bytes)) = (&mut shown, value) {
+            (*text, *value_hex) = once(bytes.as_slice());
+        }
+        Ok(shown)
+    }
+}
+
+/// The final header that claims a state root.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, ToSchema)]
+pub struct ClaimedBy {
+    /// Its height.
+    #[schema(value_type = u64)]
+    pub height: Height,
+    /// Its digest.
+    #[schema(value_type = String)]
+    pub digest: BlockDigest,
+    /// Its time, Unix ms.
+    pub time_ms: u64,
+}
+
+/// What many subjects hold, with one proof of them all.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
+pub struct ProofAnswer {
+    /// What each holds, in ascending order: accounts, then balances, then keys.
+    pub items: Vec<ShownView>,
+    /// Canonical bytes of the read proof.
+    pub proof_hex: String,
+    /// The final header that claims the state root.
+    pub claimed_by: ClaimedBy,
+    /// Where the answer holds.
+    pub at: AtView,
+}

@@ -1,0 +1,137 @@
+//! Problem codes: the stable name of each kind of error, with its HTTP status and title.
+//!
+//! *Invariants:* a code never changes its meaning; bad input is never a 500.
+
+/// HTTP statuses that problems have.
+mod status {
+    pub(super) const BAD_REQUEST: u16 = 400;
+    pub(super) const UNAUTHORIZED: u16 = 401;
+    pub(super) const FORBIDDEN: u16 = 403;
+    pub(super) const NOT_FOUND: u16 = 404;
+    pub(super) const METHOD_NOT_ALLOWED: u16 = 405;
+    pub(super) const REQUEST_TIMEOUT: u16 = 408;
+    pub(super) const CONFLICT: u16 = 409;
+    pub(super) const GONE: u16 = 410;
+    pub(super) const PAYLOAD_TOO_LARGE: u16 = 413;
+    pub(super) const UNSUPPORTED_MEDIA_TYPE: u16 = 415;
+    pub(super) const MISDIRECTED_REQUEST: u16 = 421;
+    pub(super) const UNPROCESSABLE_ENTITY: u16 = 422;
+    pub(super) const TOO_MANY_REQUESTS: u16 = 429;
+    pub(super) const INTERNAL_SERVER_ERROR: u16 = 500;
+    pub(super) const SERVICE_UNAVAILABLE: u16 = 503;
+}
+
+macro_rules! codes {
+    ($($(#[$doc:meta])* $name:ident = $code:literal, $status:ident, $title:literal;)*) => {
+        /// Kind of error. It determines the stable name in `code`, the HTTP status and the title.
+        #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+        pub enum Code { $($(#[$doc])* $name,)* }
+
+        impl Code {
+            /// Every code.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+
+            /// The stable name.
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$name => $code,)* }
+            }
+
+            /// The HTTP status.
+            pub fn status(self) -> u16 {
+                match self { $(Self::$name => status::$status,)* }
+            }
+
+            /// A short title, the same for every occurrence.
+            pub fn title(self) -> &'static str {
+                match self { $(Self::$name => $title,)* }
+            }
+        }
+    };
+}
+
+codes! {
+    /// A token is needed and none was given.
+    TokenMissing = "token_missing", UNAUTHORIZED, "A token is needed";
+    /// The token is none that this node takes.
+    TokenUnknown = "token_unknown", UNAUTHORIZED, "The token is not known";
+    /// The token's time is over.
+    TokenExpired = "token_expired", UNAUTHORIZED, "The token has expired";
+    /// The token is good for less.
+    TokenScope = "token_scope", FORBIDDEN, "The token is not good for this";
+    /// The request names another host.
+    HostNotAllowed = "host-not-allowed", MISDIRECTED_REQUEST, "This node isn't known by that name";
+    /// A page of another site asks.
+    OriginNotAllowed = "origin-not-allowed", FORBIDDEN, "Pages of other sites may not ask this";
+    /// A request without TLS, where TLS is spoken.
+    TlsNeeded = "tls-needed", BAD_REQUEST, "This node speaks TLS here";
+    /// A query parameter is unknown or has a bad value.
+    BadQuery = "bad_query", BAD_REQUEST, "A query parameter is unknown or has a bad value";
+    /// A part of the path does not parse.
+    BadPath = "bad_path", BAD_REQUEST, "A part of the path does not parse";
+    /// An address does not parse.
+    BadAddress = "bad_address", BAD_REQUEST, "Not an account address";
+    /// An id or digest does not parse.
+    BadHex = "bad_hex", BAD_REQUEST, "Not the right number of hex digits";
+    /// A key in the path does not parse.
+    BadKey = "bad_key", BAD_REQUEST, "Not a key";
+    /// A paging cursor does not parse.
+    BadCursor = "bad_cursor", BAD_REQUEST, "Not a paging cursor of this API";
+    /// `Last-Event-ID` does not parse.
+    BadEventId = "bad_event_id", BAD_REQUEST, "Not an event id of this API";
+    /// An event filter does not parse.
+    BadFilter = "bad_filter", BAD_REQUEST, "Not an event filter";
+    /// A request body does not parse.
+    BadBody = "bad_body", BAD_REQUEST, "The request body does not parse";
+    /// A submission without transactions.
+    NoTransactions = "no_transactions", BAD_REQUEST, "There is no transaction in the request";
+    /// A submission with too many transactions.
+    TooManyTransactions = "too_many_transactions", PAYLOAD_TOO_LARGE, "Too many transactions in one request";
+    /// A request body over the limit.
+    BodyTooLarge = "body_too_large", PAYLOAD_TOO_LARGE, "The request body is too large";
+    /// A request body that came too slowly.
+    BodyTooSlow = "body_too_slow", REQUEST_TIMEOUT, "The request body came too slowly";
+    /// A media type that isn't taken.
+    UnsupportedMediaType = "unsupported_media_type", UNSUPPORTED_MEDIA_TYPE, "This media type is not taken here";
+    /// No such path.
+    UnknownRoute = "unknown_route", NOT_FOUND, "There is no such path";
+    /// The path exists, the method doesn't.
+    MethodNotAllowed = "method_not_allowed", METHOD_NOT_ALLOWED, "This path has no such method";
+    /// Not a WebSocket handshake.
+    NotAWebSocket = "not_a_websocket", BAD_REQUEST, "This path takes WebSocket handshakes only";
+    /// No such transaction.
+    TransactionNotFound = "transaction_not_found", NOT_FOUND, "This node knows no such transaction";
+    /// No such account.
+    AccountNotFound = "account_not_found", NOT_FOUND, "There is no such account";
+    /// The key has no value.
+    KeyNotFound = "key_not_found", NOT_FOUND, "The key has no value";
+    /// No such pool.
+    PoolNotFound = "pool_not_found", NOT_FOUND, "This chain has no such pool";
+    /// No such block.
+    BlockNotFound = "block_not_found", NOT_FOUND, "This node holds no such final block";
+    /// A list of things to prove is empty, too long, or names one twice.
+    BadSubjects = "bad_subjects", BAD_REQUEST, "Not a list of things to prove";
+    /// State proofs need a state root.
+    NoStateRoot = "no_state_root", CONFLICT, "This chain makes no state roots";
+    /// No certified root is new enough.
+    NotProvenYet = "not_proven_yet", SERVICE_UNAVAILABLE, "That state is not certified yet";
+    /// The root of that height isn't kept.
+    ProofPruned = "proof_pruned", GONE, "The state root of that height is not kept";
+    /// That height isn't kept.
+    Pruned = "pruned", GONE, "That height is not kept";
+    /// That height isn't executed yet.
+    HeightAhead = "height_ahead", NOT_FOUND, "That height is not executed yet";
+    /// The values are too large for one proof.
+    ProofTooLarge = "proof_too_large", PAYLOAD_TOO_LARGE, "The values are too large for one proof";
+    /// All transactions of the request were refused, for different reasons.
+    TransactionsRefused = "transactions_refused", UNPROCESSABLE_ENTITY, "All transactions were refused";
+    /// Too much is under way.
+    Busy = "busy", SERVICE_UNAVAILABLE, "The node is busy";
+    /// Too many connections or streams of one client.
+    TooManyStreams = "too_many_streams", TOO_MANY_REQUESTS, "Too many event streams are open";
+    /// A part of the node is not running.
+    Unavailable = "unavailable", SERVICE_UNAVAILABLE, "The node can't answer now";
+    /// Not synced, or no quorum seen.
+    NotReady = "not_ready", SERVICE_UNAVAILABLE, "The node is not ready";
+    /// Stored data could not be read.
+    Storage = "storage", INTERNAL_SERVER_ERROR, "Stored data could not be read";
+}

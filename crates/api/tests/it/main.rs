@@ -1,0 +1,5 @@
+//! The genesis as JSON.
+#![allow(missing_docs, clippy::unwrap_used, reason = "tests and their helpers")]
+
+mod chain;
+mod genesis_file;

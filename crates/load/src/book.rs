@@ -1,0 +1,195 @@
+//! One connection's bookkeeping: what is due, what is under way, how it ended.
+
+use crate::plan::Plan;
+use rustorium_types::limits::{SUBMISSION_BYTES_MAX, SUBMISSION_TRANSACTIONS_MAX};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap, VecDeque};
+
+/// A transaction on its way.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Entry {
+    /// Intended time of sending, microseconds after the start.
+    pub due_us: u64,
+    account: u32,
+    /// The transaction.
+    pub transaction: u32,
+}
+
+/// Outcome of a transaction.
+pub(crate) enum End<'a> {
+    /// Final, all operations took effect.
+    Final,
+    /// Final, without effect.
+    Failed,
+    /// Not taken, with the reason's code.
+    Refused(&'a str),
+    /// No end was seen.
+    Lost,
+}
+
+/// Counts of a run.
+#[derive(Default)]
+pub(crate) struct Tally {
+    pub latencies_us: Vec<u32>,
+    pub failed: u64,
+    pub refused: BTreeMap<String, u64>,
+    pub lost: u64,
+    pub resent: u64,
+    pub held_back: u64,
+    pub last_final_us: u64,
+}
+
+impl Tally {
+    /// Adds another worker's counts.
+    pub fn merge(&mut self, other: Self) {
+        self.latencies_us.extend(other.latencies_us);
+        self.failed += other.failed;
+        for (code, count) in other.refused {
+            *self.refused.entry(code).or_default() += count;
+        }
+        self.lost += other.lost;
+        self.resent += other.resent;
+        self.held_back += other.held_back;
+        self.last_final_us = self.last_final_us.max(other.last_final_us);
+    }
+}
+
+/// Entries of one submission, and how many have no result yet.
+struct Flight {
+    entries: Vec<Option<Entry>>,
+    left: usize,
+}
+
+/// Returns true if a refused transaction is offered again at the account's next slot. Others would be refused again.
+fn offered_again(code: &str) -> bool {
+    !matches!(code, "nonce_used" | "expired")
+}
+
+pub(crate) struct Book {
+    plan: Plan,
+    next_slot: usize,
+    held: usize,
+    again: VecDeque<Entry>,
+    flights: HashMap<u64, Flight>,
+    tally: Tally,
+}
+
+impl Book {
+    /// Nothing sent yet.
+    pub fn new(plan: Plan) -> Self {
+        Self { plan, next_slot: 0, held: 0, again: VecDeque::new(), flights: HashMap::new(), tally: Tally::default() }
+    }
+
+    /// The node to start with.
+    pub fn target(&self) -> usize {
+        self.plan.target
+    }
+
+    /// A transaction's canonical bytes.
+    pub fn encoded(&self, entry: &Entry) -> &[u8] {
+        self.plan.encoded(entry.transaction)
+    }
+
+    /// Returns true if all slots have ended.
+    pub fn done(&self) -> bool {
+        self.next_slot == self.plan.slots.len() && self.again.is_empty() && self.flights.is_empty()
+    }
+
+    /// Takes what is due, as much as one submission and `credit` allow.
+    pub fn due(&mut self, now_us: u64, credit: usize) -> Vec<Entry> {
+        let limit = credit.min(SUBMISSION_TRANSACTIONS_MAX);
+        let (mut due, mut bytes) = (Vec::new(), 0);
+        while due.len() < limit {
+            let Some(entry) = self.again.pop_front().or_else(|| self.next_due(now_us)) else { break };
+            bytes += self.encoded(&entry).len();
+            if bytes > SUBMISSION_BYTES_MAX && !due.is_empty() {
+                self.again.push_front(entry);
+                break;
+            }
+            due.push(entry);
+        }
+        due
+    }
+
+    fn next_due(&mut self, now_us: u64) -> Option<Entry> {
+        loop {
+            let slot = *self.plan.slots.get(self.next_slot).filter(|slot| slot.due_us <= now_us)?;
+            self.next_slot += 1;
+            match self.plan.available[slot.account as usize].pop() {
+                Some(Reverse(transaction)) => {
+                    return Some(Entry { due_us: slot.due_us, account: slot.account, transaction });
+                }
+                // Its transaction was dropped for good after a refusal.
+                None => *self.tally.refused.entry("nothing_left".to_owned()).or_default() += 1,
+            }
+        }
+    }
+
+    /// Counts slots that are due and wait for credit, each once.
+    pub fn hold_back(&mut self, now_us: u64) {
+        let from = self.next_slot.max(self.held);
+        let due = self.plan.slots[from..].partition_point(|slot| slot.due_us <= now_us);
+        self.held = from + due;
+        self.tally.held_back += due as u64;
+    }
+
+    /// Notes a submission.
+    pub fn sent(&mut self, number: u64, entries: Vec<Entry>) {
+        let left = entries.len();
+        self.flights.insert(number, Flight { entries: entries.into_iter().map(Some).collect(), left });
+    }
+
+    /// Notes a result; one for something unknown is ignored.
+    pub fn ended(&mut self, number: u64, index: u32, now_us: u64, end: &End<'_>) {
+        let Some(flight) = self.flights.get_mut(&number) else { return };
+        let Some(entry) = flight.entries.get_mut(index as usize).and_then(Option::take) else { return };
+        flight.left -= 1;
+        if flight.left == 0 {
+            self.flights.remove(&number);
+        }
+        self.count(entry, now_us, end);
+    }
+
+    /// Notes one result for all of a submission that have none.
+    pub fn end_all(&mut self, number: u64, now_us: u64, end: &End<'_>) {
+        let flight = self.flights.remove(&number);
+        for entry in flight.into_iter().flat_map(|flight| flight.entries).flatten() {
+            self.count(entry, now_us, end);
+        }
+    }
+
+    fn count(&mut self, entry: Entry, now_us: u64, end: &End<'_>) {
+        let tally = &mut self.tally;
+        match end {
+            End::Final => {
+                let latency = now_us.saturating_sub(entry.due_us);
+                tally.latencies_us.push(u32::try_from(latency).unwrap_or(u32::MAX));
+                tally.last_final_us = tally.last_final_us.max(now_us);
+            }
+            End::Failed => tally.failed += 1,
+            End::Lost => tally.lost += 1,
+            End::Refused(code) => {
+                *tally.refused.entry((*code).to_owned()).or_default() += 1;
+                if offered_again(code) {
+                    self.plan.available[entry.account as usize].push(Reverse(entry.transaction));
+                }
+            }
+        }
+    }
+
+    /// The connection broke: sends what was under way again, lowest transactions first.
+    pub fn broke(&mut self) {
+        let mut open: Vec<Entry> = self.flights.drain().flat_map(|(_, f)| f.entries.into_iter().flatten()).collect();
+        open.sort_by_key(|entry| entry.transaction);
+        self.tally.resent += open.len() as u64;
+        self.again.extend(open);
+    }
+
+    /// The end: what has no result is lost, sent or not.
+    pub fn close(mut self) -> Tally {
+        let open: usize = self.flights.values().map(|flight| flight.left).sum();
+        let unsent = self.plan.slots.len() - self.next_slot;
+        self.tally.lost += (open + self.again.len() + unsent) as u64;
+        self.tally
+    }
+}

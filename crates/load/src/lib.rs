@@ -1,0 +1,16 @@
+//! The open-loop load generator: signed puts at intended times over HTTP or QUIC, and a client of the QUIC API.
+//!
+//! *Invariants:* what is due is sent whether or not earlier answers came; every slot ends in exactly one of finalized,
+//! failed, rejected and lost.
+
+mod book;
+pub mod client;
+mod http;
+mod plan;
+mod quic;
+mod report;
+mod run;
+
+pub use client::{ClientError, QuicClient, Results, Submitter};
+pub use report::LoadReport;
+pub use run::{Face, LoadAccount, LoadConfig, LoadError, LoadTarget, run};
