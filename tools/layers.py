@@ -111,6 +111,9 @@ RUST = {
         "types crypto zk execution api storage txpool transport gateway load shard stages node backup sim signer"
     ),
 }
+# Links, the clients' servers and the shard meet in `node` alone. `native` wraps every room for Python.
+APART = frozenset({"transport", "gateway", "shard"})
+JOINED_BY = frozenset({"node", "native"})
 # A library that decides where a concern lives has few users.
 LIBRARIES = {
     "argon2": "crypto",
@@ -225,6 +228,11 @@ def unsound(root: Path) -> list[str]:
         for room in PYTHON.values()
         for module in room.modules
         if module not in known and not module.startswith("_")
+    ]
+    faults += [
+        f"tools/layers.py:1: `{name}` may use {' and '.join(sorted(met))}: only `node` joins two of these"
+        for name, crate in RUST.items()
+        if len(met := crate.siblings & APART) > 1 and name not in JOINED_BY
     ]
     used: dict[str, set[str]] = {}
     for manifest in sorted((root / "crates").glob("*/Cargo.toml")):

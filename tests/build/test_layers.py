@@ -152,6 +152,14 @@ def test_no_permission_points_back(layers: ModuleType, tree: Path, monkeypatch: 
     assert any("access may use home, which comes after it" in fault for fault in layers.unsound(tree))
 
 
+def test_links_and_the_shard_meet_in_one_crate(layers: ModuleType, tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    joined = layers.Crate(frozenset({"transport", "shard"}))
+    monkeypatch.setattr(layers, "RUST", {"stages": joined, "node": joined})
+    faults = [fault for fault in layers.unsound(tree) if "joins two" in fault]
+    assert len(faults) == 1
+    assert "`stages` may use shard and transport" in faults[0]
+
+
 def test_clocks_in_comments_and_tests_are_no_faults(layers: ModuleType, tree: Path) -> None:
     text = "// Instant is the caller's\n#[cfg(test)]\nmod tests { use std::time::Instant; }\n"
     write(tree, "crates/types/src/ids.rs", text)
